@@ -1,0 +1,50 @@
+"""What to forecast, from what, and with which network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastConfig:
+    """Which columns, which windows and which network."""
+
+    time: str
+    """Column of time stamps."""
+    target: str
+    """Column to forecast."""
+    series: str | None = None
+    """Column that names the series, when the table holds several."""
+    horizon: int
+    """Steps to forecast."""
+    known: tuple[str, ...] = ()
+    """Columns whose future values are known when forecasting (prices, holidays, plans)."""
+    past: tuple[str, ...] | None = None
+    """Columns of which only the past is known. By default every other usable column."""
+    every: str | None = None
+    """Time between steps (`1h`, `15m`, `1d`, `1mo`), or `row` where each row is a step.
+    By default found from the data."""
+    history: int | None = None
+    """Steps that the encoder reads. By default three horizons, at least one season."""
+    season: int | None = None
+    """Steps after which the pattern repeats, for the baseline. By default from `every`."""
+    test: str | int | None = None
+    """What is held back for the score: a time (`28d`) or a number of steps at the end.
+    By default the last tenth, at least one horizon."""
+    validation: float = 0.1
+    """Share of the training part, its end, that chooses the best weights."""
+    stride: int | None = None
+    """Steps from one test forecast to the next. By default the horizon."""
+    quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
+    """Quantiles to forecast, 0.5 among them."""
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell of encoder and decoder."""
+    hidden: int = 64
+    """Units per layer."""
+    layers: int = 1
+    """Layers of encoder and decoder."""
+    dropout: float = 0.0
+    """Dropout between layers and before the output."""
+    variational_dropout: float = 0.0
+    """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""

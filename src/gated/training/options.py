@@ -1,0 +1,58 @@
+"""The options of the one training loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to train: budget, optimiser, the note's techniques, and where to run."""
+
+    steps: int = 600
+    """Optimiser steps in all."""
+    batch_size: int = 64
+    """Sequences per step, over all processes and accumulated parts."""
+    learning_rate: float = 3e-3
+    """Peak learning rate of AdamW."""
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    """Shape of the learning rate over the steps."""
+    warmup: float = 0.2
+    """Share of the steps in which the rate rises to its peak."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay of matrices (biases are exempt)."""
+    clip_norm: float | None = 1.0
+    """Gradient clipping by total norm (Pascanu et al. 2013)."""
+    clip_value: float | None = None
+    """Gradient clipping by value: each element is held within ± this."""
+    accumulate: int = 1
+    """Parts that a batch is cut into to save memory; the result is the same."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    """Number format, as Lightning Fabric names it."""
+    validate_every: int = 50
+    """Steps between validations."""
+    patience: int | None = None
+    """Stop after this many validations without improvement."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints."""
+    seed: int = 0
+    """Of initial values, batches and dropout."""
+    init_from: Path | None = None
+    """A run whose weights to start from (transfer)."""
+    freeze: tuple[str, ...] = ()
+    """Depth groups that never train."""
+    thaw_every: int = 0
+    """With init_from: start with the last depth group alone and thaw one more every so many steps
+    (Howard and Ruder 2018); 0 trains all from the start."""
+    layer_rate_decay: float = 1.0
+    """Each depth group trains at this times the rate of the one above it."""
+    accelerator: str = "cpu"
+    """Where to compute, as Lightning Fabric names it."""
+    devices: int = 1
+    """Processes on this machine, data-parallel."""
+    nodes: int = 1
+    """Machines, under torchrun."""
+    threads: int | None = None
+    """Threads of each process; by default what the machine allows, shared out."""
