@@ -34,6 +34,10 @@ class MissingExtraError(GatedError, ImportError):
     """A library of an optional part of gated is not installed."""
 
 
+class MissingNativeError(GatedError, ImportError):
+    """The compiled extension is not there, or cannot be loaded."""
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Import `module`, or say which extra of gated brings it.
 

@@ -1,0 +1,2 @@
+#define GATED_TARGET avx2
+#include "target.h"

@@ -1,0 +1,2 @@
+#define GATED_TARGET avx512
+#include "target.h"

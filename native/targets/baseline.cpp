@@ -1,0 +1,2 @@
+#define GATED_TARGET baseline
+#include "target.h"
