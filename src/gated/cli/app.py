@@ -1,0 +1,93 @@
+"""Commands, options and how errors are shown.
+
+Options are the fields of the configuration dataclasses, so that the command, a TOML file and
+Python say the same things with the same words.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.config import Toml
+from rich.console import Console
+
+import gated
+from gated.errors import ConfigurationError, GatedError
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=())
+
+app = App(
+    name="gated",
+    help="Recurrent networks: from data to a trained, measured, explained model.",
+    version=gated.__version__,
+    default_parameter=options,
+    result_action="return_value",
+)
+fit = App(name="fit", help="Train a network for a task and measure it.")
+compare = App(name="compare", help="Train RNN, GRU and LSTM with one budget and compare them.")
+app.command(fit)
+app.command(compare)
+
+# Imported when called, so that `gated --help` does not wait for torch.
+fit.command("gated.cli.forecast:fit", name="forecast")
+compare.command("gated.cli.forecast:compare", name="forecast")
+app.command("gated.cli.runs:resume", name="resume")
+app.command("gated.cli.runs:predict", name="predict")
+app.command("gated.cli.runs:evaluate", name="evaluate")
+app.command("gated.cli.runs:backtest", name="backtest")
+
+app.meta.group_parameters = Group("Everywhere")
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Path | None = None,
+) -> object:
+    """Run a command.
+
+    Parameters
+    ----------
+    config
+        A TOML file of options, by their long names. What the command line says goes first.
+    """
+    app.config = ()
+    if config is not None:
+        if not config.is_file():
+            raise ConfigurationError(f"--config: there is no file {config}.")
+        app.config = Toml(
+            config, must_exist=True, use_commands_as_keys=False, allow_unknown=False
+        )
+    return app(tokens, exit_on_error=False, print_error=False)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (by default this process's) and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        app.meta(list(arguments), exit_on_error=False, print_error=False)
+    except (GatedError, CycloptsError, FileNotFoundError) as error:
+        return complain(error, as_json="--json" in arguments)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted.")
+        return INTERRUPTED
+    return 0
+
+
+def complain(error: Exception, *, as_json: bool) -> int:
+    """Print `error` as a paragraph, or as JSON, and return the exit status."""
+    if as_json:
+        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+    else:
+        console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+        console.print("[bold red]error:[/]", end=" ")
+        console.print(str(error), markup=False, highlight=False)
+    return USAGE_ERROR
