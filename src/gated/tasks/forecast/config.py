@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gated.errors import ConfigurationError
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig:
@@ -22,6 +24,8 @@ class ForecastConfig:
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
     past: tuple[str, ...] | None = None
     """Columns of which only the past is known. By default every other usable column."""
+    time_format: str | None = None
+    """How the time is written (`%d/%m/%Y`), where the values alone cannot tell."""
     every: str | None = None
     """Time between steps (`1h`, `15m`, `1d`, `1mo`), or `row` where each row is a step.
     By default found from the data."""
@@ -48,3 +52,24 @@ class ForecastConfig:
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "history", "season", "stride"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} is {value}; it counts steps, so 1 or more.")
+        if not 0 <= self.validation < 1:
+            raise ConfigurationError(
+                f"validation is {self.validation}; it is a share of the training part, 0 to 1."
+            )
+        if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
+            raise ConfigurationError(
+                f"quantiles are {self.quantiles}; they lie between 0 and 1, 0.5 among them."
+            )
+        roles = [self.time, self.target, self.series, *self.known, *(self.past or ())]
+        for column in filter(None, roles):
+            if roles.count(column) > 1:
+                raise ConfigurationError(
+                    f"column '{column}' is named for two roles among time, target, series, known "
+                    "and past; a column has one."
+                )

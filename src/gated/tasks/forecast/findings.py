@@ -1,0 +1,38 @@
+"""What was found in the data and done about it, told so that a reader can check it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One kind of thing found, how often, where first, and what was done."""
+
+    kind: str
+    """A short name: `gap`, `duplicate`, `missing`, `outlier`, …"""
+    count: int
+    """How many rows, values or columns."""
+    what: str
+    """What was found, as a clause: `missing values`."""
+    action: str
+    """What was done about it, as a clause."""
+    column: str | None = None
+    series: tuple[str, ...] = ()
+    """The series concerned; empty where it is not a matter of series."""
+    example: str = ""
+    """The first one: its line, or its series, time and value."""
+
+    def __str__(self) -> str:
+        """One sentence.
+
+        >>> print(Finding(kind="gap", count=3, what="steps absent", action="inserted as missing"))
+        3 steps absent: inserted as missing.
+        """
+        where = f"column '{self.column}': " if self.column is not None else ""
+        first = f" (first: {self.example})" if self.example else ""
+        return f"{where}{self.count:,} {self.what}{first}: {self.action}."
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields, for JSON."""
+        return asdict(self)

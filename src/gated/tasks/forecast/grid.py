@@ -1,0 +1,243 @@
+"""The regular steps that series are put on: finding them, and time stamps on and beyond them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.forecast.timestamps import Clock
+
+Integers = NDArray[np.int64]
+
+SECOND = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+WEEK, YEAR = 7 * DAY, 31_556_952 * SECOND
+MONTHS = {"mo": 1, "q": 3, "y": 12}
+DURATIONS = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+ON_GRID = 0.9
+"""Share of the time stamps that must lie on the steps found from them."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Steps of equal length, numbered by ticks."""
+
+    unit: Literal["microsecond", "month", "count", "row"]
+    """`row`: each time stamp in the table is a step, whatever lies between."""
+    size: int
+    """Units from one step to the next; for `row` the most common microseconds or counts."""
+    phase: int
+    """Time of tick 0; for `month` the time after the month's beginning, -1 for its last day."""
+    clock: Clock
+    first_month: int = 0
+    """For `month`: month of tick 0, counted from January 1970."""
+    nearest: bool = True
+    """Whether a time between two ticks belongs to the nearest, or to the one before."""
+    weekdays: tuple[int, ...] = ()
+    """For `row`: days of the week (Monday 0) on which steps happen."""
+
+    @property
+    def local(self) -> bool:
+        """Whether steps follow the clock on the wall, as days and months do, and not UTC."""
+        return self.unit == "month" or self.size % DAY == 0
+
+    @property
+    def every(self) -> str:
+        """The step as a person writes it.
+
+        >>> Grid("microsecond", 2 * HOUR, 0, Clock("time", "typed")).every
+        '2h'
+        """
+        units = MONTHS if self.unit == "month" else DURATIONS
+        if self.unit == "count" or self.clock.unit == "count":
+            return f"{self.size}"
+        name = next(name for name in reversed(units) if self.size % units[name] == 0)
+        return "row" if self.unit == "row" else f"{self.size // units[name]}{name}"
+
+    @property
+    def season(self) -> int:
+        """Steps of the strongest usual cycle: of a day below it, else of a week, else of a year."""
+        if self.clock.unit == "count":
+            return 1
+        if self.unit == "month":
+            return max(12 // self.size, 1)
+        if self.unit == "row" and self.size == DAY:
+            return max(len(self.weekdays), 1)
+        cycle = next((cycle for cycle in (DAY, WEEK, YEAR) if cycle // self.size >= 2), self.size)
+        return round(cycle / self.size)
+
+    def to_wall(self, times: Integers) -> Integers:
+        """Return the times that this grid counts: on the wall for days and months, else UTC."""
+        return wall_times(times, self.clock.zone) if self.local else times
+
+    def ticks(self, times: Integers) -> Integers:
+        """Return the tick that each time belongs to."""
+        if self.unit == "month":
+            return (_months(times) - self.first_month) // self.size
+        return (times - self.phase + (self.size // 2 if self.nearest else 0)) // self.size
+
+    def times(self, ticks: Integers) -> Integers:
+        """Return the time of each tick."""
+        if self.unit != "month":
+            return ticks * self.size + self.phase
+        months = ticks * self.size + self.first_month
+        if self.phase == -1:
+            return _month_starts(months + 1) - DAY
+        return _month_starts(months) + self.phase
+
+    def following(self, time: int, count: int) -> Integers:
+        """Return the `count` steps after `time`, for `row` those on usual days of the week."""
+        if self.unit != "row":
+            return self.times(self.ticks(np.array([time]))[0] + np.arange(1, count + 1))
+        candidates = time + np.arange(1, 7 * count + 8) * self.size
+        if self.weekdays:
+            candidates = candidates[np.isin(weekday(candidates), self.weekdays)]
+        return candidates[:count]
+
+    def to_series(self, times: Integers, name: str = "time") -> pl.Series:
+        """Return `times` of this grid as a column: counts, dates, or times in the table's zone."""
+        if self.clock.unit == "count":
+            return pl.Series(name, times)
+        stamps = pl.Series(name, times).cast(pl.Datetime("us"))
+        if self.local:
+            return stamps.cast(pl.Date) if np.all(times % DAY == 0) else stamps
+        if self.clock.zone is not None:
+            return stamps.dt.replace_time_zone("UTC").dt.convert_time_zone(self.clock.zone)
+        return stamps
+
+    def label(self, time: int) -> str:
+        """Return one time of this grid as text."""
+        return str(self.to_series(np.array([time], np.int64))[0])
+
+
+def wall_times(times: Integers, zone: str | None) -> Integers:
+    """Return UTC microseconds as what the clock on the wall says in `zone`."""
+    if zone is None or zone == "UTC":
+        return times
+    stamps = pl.Series(times).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
+    return stamps.dt.replace_time_zone(None).to_physical().to_numpy()
+
+
+def weekday(times: Integers) -> Integers:
+    """Return the day of the week, Monday 0 (1970 began on a Thursday)."""
+    return (times // DAY + 3) % 7
+
+
+def _months(times: Integers) -> Integers:
+    """Months since January 1970."""
+    return times.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+
+
+def _month_starts(months: Integers) -> Integers:
+    return months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+
+
+def duration(text: str) -> tuple[Literal["microsecond", "month"], int]:
+    """Read `15m`, `1h`, `28d` or `3mo`.
+
+    Raises:
+        ConfigurationError: `text` is none of these.
+
+    >>> duration("2d")
+    ('microsecond', 172800000000)
+    """
+    match = re.fullmatch(r"(\d+)\s*([a-z]+)", text.strip())
+    if match and int(match[1]) > 0:
+        if match[2] in DURATIONS:
+            return "microsecond", int(match[1]) * DURATIONS[match[2]]
+        if match[2] in MONTHS:
+            return "month", int(match[1]) * MONTHS[match[2]]
+    raise ConfigurationError(
+        f"'{text}' is not a length of time. Expected a number and a unit, such as 15m, 1h, 28d, "
+        "1w, 3mo or 1y."
+    )
+
+
+def find_grid(times: Integers, series: Integers, clock: Clock, every: str | None) -> Grid:
+    """Find the steps that most time stamps follow, or fit those given to them.
+
+    Args:
+        times: `(N,)` sorted by series and time, as `clock` says.
+        series: `(N,)` which series each row belongs to.
+        clock: what `times` are.
+        every: the step where it is given: a length of time, a count, or `row`.
+
+    Raises:
+        DataError: too few of the time stamps follow one step.
+        ConfigurationError: `every` is no step for these times.
+    """
+    wall = wall_times(times, clock.zone)
+    differences, same = np.diff(wall), np.diff(series) == 0
+    differences = differences[same & (differences > 0)]
+    if not len(differences):
+        raise DataError("No series has two different time stamps, so there are no steps.")
+    if every is not None and every != "row":
+        return _given_grid(times, wall, clock, every, float(np.median(differences)))
+    sizes, counts = np.unique(differences, return_counts=True)
+    size = int(sizes[counts.argmax()])
+    weekdays = np.unique(weekday(wall)).tolist() if clock.unit == "time" else []
+    idle_days = len(weekdays) < 7 and wall.max() - wall.min() >= 14 * DAY
+    if every == "row" or (clock.unit == "time" and size == DAY and idle_days):
+        return Grid("row", size, 0, clock, weekdays=tuple(weekdays))
+    if clock.unit == "count":
+        return _fitting(Grid("count", size, _most_common(times % size), clock), times)
+    if size >= 28 * DAY:
+        months = np.diff(_months(wall))[same]
+        if months.any():
+            grid = _month_grid(wall, _most_common(months[months > 0]), clock)
+            if np.mean(grid.times(grid.ticks(wall)) == wall) >= ON_GRID:
+                return grid
+    times = wall if size % DAY == 0 else times
+    return _fitting(Grid("microsecond", size, _most_common(times % size), clock), times)
+
+
+def _most_common(values: Integers) -> int:
+    distinct, counts = np.unique(values, return_counts=True)
+    return int(distinct[counts.argmax()])
+
+
+def _month_grid(wall: Integers, size: int, clock: Clock) -> Grid:
+    """Months by their last day, or by the most common one."""
+    months = _months(wall)
+    last_days = np.all(wall + DAY == _month_starts(months + 1))
+    phase = -1 if last_days else _most_common(wall - _month_starts(months))
+    return Grid("month", size, phase, clock, first_month=_most_common(months % size))
+
+
+def _given_grid(times: Integers, wall: Integers, clock: Clock, every: str, usual: float) -> Grid:
+    """`usual` is the median difference: where it is far below the step, steps are averages."""
+    if clock.unit == "count":
+        if not every.isdecimal() or int(every) < 1:
+            raise ConfigurationError(
+                f"every is '{every}', but the time column holds plain counts: expected a whole "
+                "number such as 1, or row."
+            )
+        unit: Literal["microsecond", "month", "count"] = "count"
+        size = int(every)
+    else:
+        unit, size = duration(every)
+    finer = usual < 0.5 * size * (28 * DAY if unit == "month" else 1)
+    if unit == "month":
+        return Grid("month", size, 0, clock) if finer else _month_grid(wall, size, clock)
+    times = wall if size % DAY == 0 else times
+    if finer:
+        monday = 4 * DAY if size % WEEK == 0 else 0
+        return Grid(unit, size, monday, clock, nearest=False)
+    return Grid(unit, size, _most_common(times % size), clock)
+
+
+def _fitting(grid: Grid, times: Integers) -> Grid:
+    share = float(np.mean((times - grid.phase) % grid.size == 0))
+    if share < ON_GRID:
+        raise DataError(
+            f"The time stamps follow no regular step: the most common one, {grid.every}, holds "
+            f"for {share:.0%} of them. Give the step with every (what falls into one step is "
+            "averaged), or every=row where each row is a step."
+        )
+    return grid

@@ -1,0 +1,294 @@
+"""Series on a regular grid: one row a step, with holes where the table had nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.findings import Finding
+from gated.tasks.forecast.grid import Grid, Integers, find_grid
+from gated.tasks.forecast.table import Table
+
+Floats = NDArray[np.float64]
+Number = TypeVar("Number", np.float64, np.int64)
+
+SPARSEST = 50
+"""A grid with so many steps per row of the table has a wrong step or a wrong time stamp."""
+REPEATED = 0.1
+"""Share of rows with a time stamp of their series that came before: above, series are mixed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One or many series, one after the other. `S` series, `N` rows in all, one row a step."""
+
+    grid: Grid
+    series: tuple[str, ...]
+    """`S` names."""
+    starts: Integers
+    """`(S + 1,)`: rows `starts[s]` to `starts[s + 1]` are series `s`."""
+    ticks: Integers
+    """`(N,)` number of the step, the same for all series at the same time."""
+    times: Integers
+    """`(N,)` microseconds or counts, as `grid` has them."""
+    target: Floats
+    """`(N,)`, NaN where nothing was observed."""
+    numbers: dict[str, Floats]
+    """Number columns `(N,)`, NaN where missing."""
+    codes: dict[str, Integers]
+    """Text columns `(N,)` as places in `values`, -1 where missing."""
+    values: dict[str, tuple[str, ...]]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def series_of(self) -> Integers:
+        """`(N,)` which series each row belongs to."""
+        return np.repeat(np.arange(len(self.series)), np.diff(self.starts))
+
+    def label(self, row: int) -> str:
+        """Name a row by its series and time."""
+        series = self.series[int(np.searchsorted(self.starts, row, side="right")) - 1]
+        time = self.grid.label(int(self.times[row]))
+        return f"'{series}' at {time}" if series else time
+
+    def finding(
+        self, kind: str, rows: NDArray[np.bool_], *, what: str, action: str, column: str
+    ) -> Finding:
+        """Tell of the rows `(N,)` at which something was found in `column`."""
+        values = self.numbers.get(column, self.target)
+        first = int(rows.argmax())
+        known = column not in self.codes and not np.isnan(values[first])
+        example = self.label(first) + (f", {values[first]:g}" if known else "")
+        names = [self.series[s] for s in np.unique(self.series_of[rows])]
+        return Finding(
+            kind=kind,
+            count=int(rows.sum()),
+            what=what,
+            action=action,
+            column=column,
+            series=tuple(filter(None, names)),
+            example=example,
+        )
+
+    def extend(self, rows: Integers, count: int) -> Panel:
+        """Return the panel with each series `s` reaching `count` steps beyond row `rows[s]`.
+
+        Steps that the panel does not have yet are added, with nothing observed.
+        """
+        ends = np.diff(self.starts)
+        missing = np.maximum(rows - self.starts[:-1] + 1 + count - ends, 0)
+        starts = np.concatenate([[0], np.cumsum(ends + missing)])
+        places = np.arange(len(self.ticks)) + np.repeat(starts[:-1] - self.starts[:-1], ends)
+        total = int(starts[-1])
+        ticks, times = _filled(self.ticks, places, total, 0), _filled(self.times, places, total, 0)
+        for s, extra in enumerate(missing):
+            last, end = starts[s] + ends[s] - 1, starts[s + 1]
+            times[last + 1 : end] = self.grid.following(int(times[last]), int(extra))
+            ticks[last + 1 : end] = ticks[last] + np.arange(1, extra + 1)
+        return replace(
+            self,
+            starts=starts,
+            ticks=ticks,
+            times=times,
+            target=_filled(self.target, places, total, np.nan),
+            numbers={k: _filled(v, places, total, np.nan) for k, v in self.numbers.items()},
+            codes={k: _filled(v, places, total, -1) for k, v in self.codes.items()},
+        )
+
+
+def _filled(values: NDArray[Number], places: Integers, total: int, empty: float) -> NDArray[Number]:
+    """`values` put at `places` of an array of `total` that is else `empty`."""
+    array = np.full(total, empty, values.dtype)
+    array[places] = values
+    return array
+
+
+def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) -> Panel:
+    """Put the rows of `table` on a regular grid.
+
+    Rows are sorted. Rows that repeat another are dropped; where several rows fall on one step with
+    different values, their numbers are averaged and the last of their texts stays. Steps between
+    the first and the last row of a series that the table lacks are inserted, with nothing observed.
+
+    Args:
+        table: rows in any order.
+        config: gives `every`, and the names of the columns.
+        grid: the grid found when fitting; by default it is found from the table.
+
+    Raises:
+        DataError: there is no regular step, or several series seem to be mixed.
+    """
+    findings = list(table.findings)
+    series = table.series.codes
+    unsorted = (np.diff(series) == 0) & (np.diff(table.times) < 0)
+    if unsorted.any():
+        findings.append(
+            Finding(
+                kind="unsorted",
+                column=config.time,
+                count=int(unsorted.sum()),
+                what="rows before the time of the row above them",
+                action="sorted by time",
+                example=table.where(int(unsorted.argmax()) + 1),
+            )
+        )
+    order = np.lexsort((table.times, series))
+    if grid is None:
+        grid = find_grid(table.times[order], series[order], table.clock, config.every)
+    elif grid.clock.unit != table.clock.unit:
+        raise DataError(
+            f"{table.name}: column '{config.time}' holds {table.clock.unit}s, but the model was "
+            f"fitted on {grid.clock.unit}s."
+        )
+    rows = _Rows(table, order, grid, config)
+    findings += rows.findings()
+    names = table.series.values
+    firsts = rows.ticks[rows.series_starts]
+    lasts = rows.ticks[np.append(rows.series_starts[1:], len(rows.ticks)) - 1]
+    lengths = lasts - firsts + 1
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    total = int(starts[-1])
+    if total > SPARSEST * len(rows.ticks) + 1000:
+        raise DataError(
+            f"{table.name}: {len(rows.ticks):,} rows would spread over {total:,} steps of "
+            f"{grid.every}. Is a time stamp wrong, or should every be longer, or row?"
+        )
+    counts = np.diff(np.append(rows.series_starts, len(rows.ticks)))
+    places = rows.ticks + np.repeat(starts[:-1] - firsts, counts)
+    ticks = np.arange(total) + np.repeat(firsts - starts[:-1], lengths)
+    panel = Panel(
+        grid=grid,
+        series=names,
+        starts=starts,
+        ticks=ticks,
+        times=rows.calendar[ticks] if grid.unit == "row" else grid.times(ticks),
+        target=_filled(rows.mean(table.target), places, total, np.nan),
+        numbers={k: _filled(rows.mean(v), places, total, np.nan) for k, v in table.numbers.items()},
+        codes={k: _filled(rows.last(v.codes), places, total, -1) for k, v in table.texts.items()},
+        values={name: column.values for name, column in table.texts.items()},
+        findings=tuple(findings),
+    )
+    present = np.zeros(total, np.bool_)
+    present[places] = True
+    if present.all():
+        return panel
+    gap = panel.finding(
+        "gap",
+        ~present,
+        what=f"steps of {grid.every} without a row",
+        action="inserted, with nothing observed",
+        column=config.time,
+    )
+    return replace(panel, findings=(*panel.findings, gap))
+
+
+class _Rows:
+    """The rows of a table in the order of series and time, one for each step."""
+
+    def __init__(self, table: Table, order: Integers, grid: Grid, config: ForecastConfig) -> None:
+        self.table, self.order, self.grid, self.config = table, order, grid, config
+        wall = grid.to_wall(table.times[order])
+        self.series = table.series.codes[order]
+        self.calendar = np.unique(wall)
+        """Every time stamp in the table: the steps of a grid of rows."""
+        if grid.unit == "row":
+            ticks = np.searchsorted(self.calendar, wall)
+            self.moved = np.zeros(len(ticks), np.bool_)
+        else:
+            ticks = grid.ticks(wall)
+            self.moved = grid.times(ticks) != wall
+        new = (np.diff(ticks) != 0) | (np.diff(self.series) != 0)
+        self.begins = np.concatenate([[0], np.flatnonzero(new) + 1])
+        """Where the rows of each step begin."""
+        self.ticks = ticks[self.begins]
+        self.series_starts = np.searchsorted(
+            self.series[self.begins], np.arange(len(table.series.values))
+        )
+        self.wall = wall
+
+    def mean(self, values: Floats) -> Floats:
+        """Average the values of each step that are not missing."""
+        values = values[self.order]
+        if len(self.begins) == len(values):
+            return values
+        observed = ~np.isnan(values)
+        counts = np.add.reduceat(observed.astype(np.float64), self.begins)
+        sums = np.add.reduceat(np.where(observed, values, 0.0), self.begins)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+    def last(self, codes: Integers) -> Integers:
+        """Take the last text of each step."""
+        ends = np.append(self.begins[1:], len(self.order)) - 1
+        rows: Integers = self.order[ends]
+        return codes[rows]
+
+    def findings(self) -> list[Finding]:
+        """Tell of rows that repeat, contradict or were moved."""
+        repeated = np.ones(len(self.order), np.bool_)
+        repeated[self.begins] = False
+        same_time = np.zeros_like(repeated)
+        same_time[1:] = repeated[1:] & (np.diff(self.wall) == 0)
+        equal = same_time & self._equal_to_previous()
+        conflicts = same_time & ~equal
+        if conflicts.mean() > REPEATED and self.config.every is None:
+            raise self._mixed_series(conflicts)
+        kinds = {
+            "duplicate": (equal, "rows that repeat another", "dropped"),
+            "conflict": (
+                conflicts,
+                "rows with a time stamp that came before, with other values",
+                "averaged with it",
+            ),
+            "resampled": (
+                self.moved,
+                f"time stamps between steps of {self.grid.every}",
+                "moved to the nearest step, several on one averaged"
+                if self.grid.nearest
+                else "averaged over the step they fall in",
+            ),
+        }
+        return [
+            Finding(
+                kind=kind,
+                column=self.config.time,
+                count=int(rows.sum()),
+                what=what,
+                action=action,
+                example=self.table.where(int(self.order[rows.argmax()])),
+            )
+            for kind, (rows, what, action) in kinds.items()
+            if rows.any()
+        ]
+
+    def _equal_to_previous(self) -> NDArray[np.bool_]:
+        equal = np.ones(len(self.order), np.bool_)
+        for values in (self.table.target, *self.table.numbers.values()):
+            ordered = values[self.order]
+            same = (ordered[1:] == ordered[:-1]) | (np.isnan(ordered[1:]) & np.isnan(ordered[:-1]))
+            equal[1:] &= same
+        for column in self.table.texts.values():
+            equal[1:] &= np.diff(column.codes[self.order]) == 0
+        return equal
+
+    def _mixed_series(self, conflicts: NDArray[np.bool_]) -> DataError:
+        table, config = self.table, self.config
+        guesses = [
+            name
+            for name, column in table.texts.items()
+            if not np.any((np.diff(column.codes[self.order]) == 0) & conflicts[1:])
+        ]
+        advice = (
+            f"Does the table hold several series, told apart by '{guesses[0]}'? Say so with series."
+            if guesses
+            else "Name the column that tells the series apart with series, or mend the times."
+        )
+        return DataError(
+            f"{table.name}: {int(conflicts.sum()):,} of {len(conflicts):,} rows have a time stamp "
+            f"in '{config.time}' that came before in the same series, with other values (first: "
+            f"{table.where(int(self.order[conflicts.argmax()]))}). {advice}"
+        )

@@ -1,0 +1,57 @@
+"""Standardising: means and deviations of the training part, applied everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FARTHEST = 1e6
+"""Scaled values are held within ± this, so that no cell of a table overflows a network."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Means and standard deviations of `K` columns, or of one column in `K` series."""
+
+    location: Floats
+    """`(K,)` in the unit of the data."""
+    scale: Floats
+    """`(K,)` in the unit of the data, above 0."""
+
+    @classmethod
+    def of(cls, samples: Iterable[Floats]) -> Scaling:
+        """Learn from `K` samples without missing values, each not empty.
+
+        What does not vary is given the typical scale of the others, or 1 where none varies.
+
+        >>> Scaling.of([np.array([1.0, 3.0]), np.array([5.0, 5.0])])
+        Scaling(location=array([2., 5.]), scale=array([1., 1.]))
+        """
+        moments = np.array([(s.mean(), s.std() if np.ptp(s) > 0 else 0.0) for s in samples])
+        location, scale = moments.reshape(-1, 2).T
+        varies = scale > 0
+        typical = np.median(scale[varies]) if varies.any() else 1.0
+        return cls(location.copy(), np.where(varies, scale, typical))
+
+    def apply(self, values: Floats, which: NDArray[np.int64] | int) -> Floats:
+        """Scale `values`, each by the column or series that `which` says."""
+        scaled = (values - self.location[which]) / self.scale[which]
+        return np.clip(scaled, -FARTHEST, FARTHEST)
+
+    def invert(self, scaled: Floats, which: NDArray[np.int64] | int) -> Floats:
+        """Return scaled values to the unit of the data."""
+        return scaled * self.scale[which] + self.location[which]
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the numbers, for JSON."""
+        return {"location": self.location.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, list[float]]) -> Scaling:
+        """Return what `to_dict` saved."""
+        return cls(np.array(saved["location"], float), np.array(saved["scale"], float))

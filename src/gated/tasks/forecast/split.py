@@ -1,0 +1,127 @@
+"""Training, validation and test part by time, and the history that fits into them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.findings import Finding
+from gated.tasks.forecast.grid import Integers, duration
+from gated.tasks.forecast.panel import Panel
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ticks at which the parts begin, for all series at the same time."""
+
+    first: int
+    """First tick of the training part."""
+    validation: int
+    """First tick of the validation part; that of the test part where nothing is held out."""
+    test: int
+    """First tick of the test part."""
+    end: int
+    """The tick after the last observation of the target."""
+
+
+def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastConfig, list[Finding]]:
+    """Cut the time into parts, and fill in the history, season and stride that are not given.
+
+    Raises:
+        DataError: the target was never observed, or a series is too short.
+        ConfigurationError: the test part is longer than the data, or shorter than a horizon.
+    """
+    observed = panel.ticks[~np.isnan(panel.target)]
+    if not len(observed):
+        raise DataError(f"The target '{config.target}' has no value at all.")
+    first, end = int(panel.ticks.min()), int(observed.max()) + 1
+    test = _test_start(panel, config, first, end)
+    before = np.add.reduceat(panel.ticks < test, panel.starts[:-1], dtype=np.int64)
+    findings = []
+    season = config.season or panel.grid.season
+    history = config.history or max(3 * config.horizon, season)
+    room = (int(before.max()) - config.horizon) // 2
+    if config.history is None and 1 <= room < history:
+        findings.append(
+            Finding(
+                kind="history",
+                count=room,
+                what=f"steps of history instead of {history:,}",
+                action="shortened, so that enough training windows remain",
+            )
+        )
+        history = room
+    _demand_length(panel, before, history, config.horizon, test < end)
+    held_out = max(round(config.validation * (test - first)), config.horizon)
+    spare = int(before.max()) - held_out - history - config.horizon
+    if config.validation == 0 or spare < 0:
+        held_out = 0
+    if config.validation > 0 and held_out == 0:
+        findings.append(
+            Finding(
+                kind="validation",
+                count=1,
+                what="training part too short to hold something out",
+                action="the last weights are kept instead of the best",
+            )
+        )
+    config = replace(config, history=history, season=season, stride=config.stride or config.horizon)
+    return Split(first, test - held_out, test, end), config, findings
+
+
+def _test_start(panel: Panel, config: ForecastConfig, first: int, end: int) -> int:
+    if config.test is None:
+        steps = max((end - first) // 10, config.horizon)
+    elif isinstance(config.test, int) or config.test.isdecimal():
+        steps = int(config.test)
+    else:
+        steps = _steps_of(panel, config.test, end)
+    if steps < 0 or 0 < steps < config.horizon:
+        raise ConfigurationError(
+            f"test is {config.test}, {steps} steps: expected at least one horizon of "
+            f"{config.horizon} steps, or 0 for no test."
+        )
+    if steps >= end - first:
+        raise ConfigurationError(
+            f"test takes {steps:,} steps, but the data have {end - first:,}: nothing is left to "
+            "learn from."
+        )
+    return end - steps
+
+
+def _steps_of(panel: Panel, length: str, end: int) -> int:
+    """Steps in the last `length` (`28d`) before `end`."""
+    unit, size = duration(length)
+    if panel.grid.clock.unit == "count":
+        raise ConfigurationError(
+            f"test is '{length}', but the time column holds plain counts: give steps."
+        )
+    if unit == panel.grid.unit == "month":
+        return size // panel.grid.size
+    ticks, rows = np.unique(panel.ticks, return_index=True)
+    ticks, times = ticks[ticks < end], panel.times[rows][ticks < end]
+    cut = pl.Series(times[-1:]).cast(pl.Datetime("us")).dt.offset_by(f"-{length}")
+    return end - int(ticks[np.searchsorted(times, int(cut.to_physical()[0]), side="right")])
+
+
+def _demand_length(
+    panel: Panel, before: Integers, history: int, horizon: int, tested: bool
+) -> None:
+    short = np.flatnonzero(before < history + horizon)
+    if not len(short):
+        return
+    names = [
+        f"'{panel.series[s]}' has {before[s]:,}" if panel.series[s] else f"there are {before[s]:,}"
+        for s in short[:5]
+    ]
+    more = f" and {len(short) - 5:,} series more" if len(short) > 5 else ""
+    part = "before the test part " if tested else ""
+    raise DataError(
+        f"Too few steps {part}to learn from: {', '.join(names)}{more}, but history ({history}) and "
+        f"horizon ({horizon}) need {history + horizon:,}. Lower history or horizon, hold back less "
+        "for the test, or leave short series out."
+    )

@@ -1,0 +1,193 @@
+"""Time stamps of any usual form, to microseconds or counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+
+DATES = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%Y%m%d",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d %B %Y",
+    "%d-%B-%Y",
+    "%B %d, %Y",
+    "%B %d %Y",
+)
+TIMES = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p", "%H%M%S")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%B %Y", "%B-%Y")
+FORMATS = (
+    *(f"{date}{time}" for date, time in product(DATES, TIMES)),
+    *(f"{date}{time}%#z" for date, time in product(DATES, TIMES[1:])),
+    *MONTHS,
+)
+UNIX_UNITS = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1, "nanoseconds": 1}
+"""Microseconds in each unit (nanoseconds are divided first)."""
+EARLIEST_UNIX, LATEST_UNIX = 10**8, 4_102_444_800  # March 1973 and January 2100, in seconds
+SAMPLE = 200
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the numbers of a time axis mean, and how they were written."""
+
+    unit: Literal["time", "count"]
+    """`time`: microseconds since 1970 in UTC. `count`: steps of a plain counter."""
+    form: str
+    """A strptime format, a Unix unit, `count`, or `typed` where the table knew."""
+    zone: str | None = None
+    """Zone of the column, where it has one."""
+
+
+class UnreadableTimeError(Exception):
+    """The time in `row` is not one; `reason` says why."""
+
+    def __init__(self, row: int, reason: str) -> None:
+        super().__init__(reason)
+        self.row = row
+        self.reason = reason
+
+
+def read_times(
+    column: pl.Series, time_format: str | None = None, earlier: Clock | None = None
+) -> tuple[NDArray[np.int64], Clock]:
+    """Return the times `(N,)` of `column` and what they mean.
+
+    Args:
+        column: dates, times, texts or whole numbers.
+        time_format: strptime format of texts, where the reader is not to find it.
+        earlier: how the time was read when the model was fitted, for what could be read in two
+            ways.
+
+    Raises:
+        UnreadableTimeError: a value is missing, or not a time.
+        DataError: the column is of a type that is no time, or days and months cannot be told
+            apart.
+    """
+    if column.null_count():
+        row = int(column.is_null().arg_true()[0])
+        raise UnreadableTimeError(row, "is missing")
+    if isinstance(column.dtype, pl.Datetime):
+        microseconds = column.dt.cast_time_unit("us").to_physical().to_numpy()
+        return microseconds, Clock("time", "typed", column.dtype.time_zone)
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us")).to_physical().to_numpy(), Clock("time", "typed")
+    if column.dtype == pl.String:
+        stripped = column.str.strip_chars()
+        counts = stripped.cast(pl.Int64, strict=False)
+        if time_format is not None or counts.null_count():
+            return _read_texts(stripped, time_format, earlier)
+        column = counts
+    if column.dtype.is_float():
+        whole = column.cast(pl.Int64, strict=False)
+        odd = (whole.cast(pl.Float64) != column).fill_null(True)
+        if odd.any():
+            raise UnreadableTimeError(int(odd.arg_true()[0]), "is not a whole number or a date")
+        column = whole
+    if column.dtype.is_integer():
+        return _read_integers(column.cast(pl.Int64, strict=False), earlier)
+    raise DataError(
+        f"column '{column.name}' holds {column.dtype}, which cannot be a time. "
+        "Expected dates, times, texts such as 2024-03-31 14:00, or whole numbers."
+    )
+
+
+def _read_integers(column: pl.Series, earlier: Clock | None) -> tuple[NDArray[np.int64], Clock]:
+    """Compact dates (20240331), Unix times, or plain counters."""
+    if column.null_count():
+        raise UnreadableTimeError(int(column.is_null().arg_true()[0]), "is too large a number")
+    counts = column.to_numpy()
+    form = earlier.form if earlier is not None else _integer_form(column)
+    if form in UNIX_UNITS:
+        microseconds = counts // 1000 if form == "nanoseconds" else counts * UNIX_UNITS[form]
+        return microseconds, Clock("time", form)
+    if form == "count":
+        if len(counts) and np.abs(counts.astype(np.float64)).max() > 2**53:
+            raise UnreadableTimeError(int(np.abs(counts).argmax()), "is too large a counter")
+        return counts, Clock("count", "count")
+    return _read_texts(column.cast(pl.String), "%Y%m%d", None)
+
+
+def _integer_form(column: pl.Series) -> str:
+    counts = column.to_numpy()
+    if not len(counts):
+        return "count"
+    low, high = int(counts.min()), int(counts.max())
+    if (
+        low >= 19000101
+        and high <= 21001231
+        and _parse(column.cast(pl.String), "%Y%m%d").null_count() == 0
+    ):
+        return "%Y%m%d"
+    for unit, per_second in zip(UNIX_UNITS, (1, 10**3, 10**6, 10**9), strict=True):
+        if low >= EARLIEST_UNIX * per_second and high <= LATEST_UNIX * per_second:
+            return unit
+    return "count"
+
+
+def _read_texts(
+    column: pl.Series, time_format: str | None, earlier: Clock | None
+) -> tuple[NDArray[np.int64], Clock]:
+    texts = _normalise(column) if time_format is None else column
+    formats = (time_format,) if time_format is not None else _plausible_formats(texts)
+    readings = {form: _parse(texts, form) for form in formats}
+    complete = {form: times for form, times in readings.items() if times.null_count() == 0}
+    if not complete:
+        best = min(readings, key=lambda form: readings[form].null_count())
+        row = int(readings[best].is_null().arg_true()[0])
+        expected = best if readings[best].null_count() < len(column) else "2024-03-31 14:00"
+        raise UnreadableTimeError(row, f"is not a time; expected one such as {expected}")
+    if earlier is not None and earlier.form in complete:
+        form = earlier.form
+    else:
+        form = next(iter(complete))
+        others = [other for other in complete if not complete[other].equals(complete[form])]
+        if others:
+            raise DataError(
+                f"column '{column.name}': times such as {column[0]!r} can be read as {form} or as "
+                f"{others[0]}, and no row tells which. Say so with time_format."
+            )
+    return complete[form].to_numpy(), Clock("time", form, "UTC" if form.endswith("z") else None)
+
+
+def _plausible_formats(texts: pl.Series) -> list[str]:
+    """The formats that read most of a sample, all of them where several read the same number."""
+    sample = texts if len(texts) <= SAMPLE else texts.gather_every(len(texts) // SAMPLE)
+    failures = {form: _parse(sample, form).null_count() for form in FORMATS}
+    fewest = min(failures.values())
+    return [form for form, count in failures.items() if count == fewest]
+
+
+def _parse(texts: pl.Series, form: str) -> pl.Series:
+    """Microseconds, null where `form` does not fit."""
+    if form in MONTHS:
+        texts, form = pl.Series(texts.name, "01 " + texts), f"%d {form}"
+    times = texts.str.to_datetime(form, time_unit="us", strict=False, exact=True)
+    times = times.to_physical()
+    earliest = -30_610_224_000_000_000  # the year 1000: chrono reads 24 as the year 24
+    return times.set(times < earliest, None)
+
+
+def _normalise(column: pl.Series) -> pl.Series:
+    """One way to write what ISO 8601 and others write in several."""
+    return (
+        column.str.replace(r"^(\S*\d)T(\d)", "$1 $2")
+        .str.replace(r" ?(UTC|GMT)$", "Z")
+        .str.replace(r"^(\d{4})[- ]?Q1$", "$1-01")
+        .str.replace(r"^(\d{4})[- ]?Q2$", "$1-04")
+        .str.replace(r"^(\d{4})[- ]?Q3$", "$1-07")
+        .str.replace(r"^(\d{4})[- ]?Q4$", "$1-10")
+    )

@@ -1,0 +1,157 @@
+"""Windows over a prepared panel: which there are, and how a batch of them is gathered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.preparation import Prepared, last_rows
+from gated.tasks.forecast.split import Split
+
+Floats32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """What a network reads and is measured by. `B` windows, time first as in `gated.nn`.
+
+    `history` steps up to the origin, the last step that is known, and `horizon` steps after it;
+    `I` inputs, of which the `F` from `inputs[..., 2 : 2 + F]` are known ahead; `K` columns of
+    categories, of which the first are known ahead.
+    """
+
+    origins: Integers
+    """`(B,)` rows of the panel."""
+    series: Integers
+    """`(B,)` which of the fitted series."""
+    inputs: Floats32
+    """`(history, B, I)`, as `Preprocessing.input_names`."""
+    categories: Integers
+    """`(history, B, K)`, as `Preprocessing.text_names`."""
+    future: Floats32
+    """`(horizon, B, F)`, as `Preprocessing.future_names`."""
+    future_categories: Integers
+    """`(horizon, B, known_texts)`."""
+    last: Floats32
+    """`(B,)` the scaled target at the origin, or its last observation before."""
+    target: Floats32
+    """`(horizon, B)` scaled."""
+    weight: Floats32
+    """`(horizon, B)`, 1 where the target was observed, 0 where it must not count."""
+
+
+def gather(prepared: Prepared, origins: Integers) -> Windows:
+    """Return the windows with the last known step at rows `origins` `(B,)`."""
+    fitted = prepared.preprocessing
+    history, horizon = fitted.config.history or 1, fitted.config.horizon
+    past = np.arange(1 - history, 1)[:, None] + origins
+    ahead = np.arange(1, horizon + 1)[:, None] + origins
+    futures, known_texts = len(fitted.future_names), len(fitted.known_texts)
+    return Windows(
+        origins=origins,
+        series=prepared.series_of[origins],
+        inputs=prepared.inputs[past],
+        categories=prepared.categories[past],
+        future=prepared.inputs[ahead, 2 : 2 + futures],
+        future_categories=prepared.categories[ahead, :known_texts],
+        last=prepared.target[origins],
+        target=prepared.target[ahead],
+        weight=prepared.weight[ahead],
+    )
+
+
+def training_origins(prepared: Prepared) -> Integers:
+    """Return every origin whose whole horizon lies before the validation part.
+
+    Those without one observation of the target in the horizon teach nothing and are left out.
+    """
+    split = _split(prepared)
+    fits = _has_history(prepared) & _has_horizon(prepared, split.validation)
+    return np.flatnonzero(fits & (_observations_ahead(prepared) > 0))
+
+
+def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
+    """Return the origins, each `stride` steps (by default a horizon), of the validation part."""
+    split = _split(prepared)
+    return walk_forward(prepared, split.validation, split.test, stride)
+
+
+def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
+    """Return the origins, each `stride` steps (by default the configured), of the test part."""
+    split = _split(prepared)
+    stride = stride or prepared.preprocessing.config.stride
+    return walk_forward(prepared, split.test, split.end, stride)
+
+
+def walk_forward(prepared: Prepared, begin: int, end: int, stride: int | None = None) -> Integers:
+    """Return origins of forecasts that begin at tick `begin`, `begin + stride`, … .
+
+    Every horizon ends before tick `end`. Series that do not reach so far back or forth, and
+    windows without one observation of the target, are left out.
+    """
+    stride = stride or prepared.preprocessing.config.horizon
+    after = prepared.panel.ticks + 1 - begin
+    due = (after >= 0) & (after % stride == 0)
+    fits = _has_history(prepared) & _has_horizon(prepared, end)
+    return np.flatnonzero(due & fits & (_observations_ahead(prepared) > 0))
+
+
+def forecast_origins(prepared: Prepared) -> Integers:
+    """Return `(S,)` the last observation of each series, from which to forecast the future."""
+    return last_rows(prepared.panel)
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> Integers:
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def shuffled(count: int, step: int, batch_size: int, seed: int) -> Integers:
+    """Return which of `count` examples are in the batch of `step`, a pure function of all four.
+
+    Each epoch is a permutation of its own; a batch may end one and begin the next.
+    """
+    if count == 0:
+        raise DataError("There is no training window.")
+    places = step * batch_size + np.arange(batch_size)
+    epochs = places // count
+    return np.concatenate(
+        [
+            _order(count, seed, int(epoch))[places[epochs == epoch] % count]
+            for epoch in np.unique(epochs)
+        ]
+    )
+
+
+def _split(prepared: Prepared) -> Split:
+    if prepared.split is None:
+        raise DataError("Data that came after fitting have no training or test part.")
+    return prepared.split
+
+
+def _has_history(prepared: Prepared) -> NDArray[np.bool_]:
+    """`(N,)` whether a whole history ends at each row."""
+    history, starts = prepared.preprocessing.config.history or 1, prepared.panel.starts
+    return np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts)) >= history - 1
+
+
+def _has_horizon(prepared: Prepared, end: int) -> NDArray[np.bool_]:
+    """`(N,)` whether the horizon after each row lies in its series and before tick `end`."""
+    horizon, starts = prepared.preprocessing.config.horizon, prepared.panel.starts
+    left = np.repeat(starts[1:], np.diff(starts)) - 1 - np.arange(starts[-1])
+    return (left >= horizon) & (prepared.panel.ticks + horizon < end)
+
+
+def _observations_ahead(prepared: Prepared) -> Integers:
+    """`(N,)` observations of the target in the horizon after each row."""
+    horizon, count = prepared.preprocessing.config.horizon, len(prepared.weight)
+    total = np.zeros(count + 1, np.int64)
+    np.cumsum(prepared.weight > 0, out=total[1:])
+    after = np.arange(1, count + 1)
+    ahead: Integers = total[np.minimum(after + horizon, count)] - total[after]
+    return ahead
