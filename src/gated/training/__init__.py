@@ -1,0 +1,1 @@
+"""Training, for every task: one loop, and what a task must say."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
+
+from gated.errors import ConfigurationError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +59,40 @@ class TrainingOptions:
     """Machines, under torchrun."""
     threads: int | None = None
     """Threads of each process; by default what the machine allows, shared out."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant."""
+        at_least = {
+            "steps": 1,
+            "batch_size": 1,
+            "accumulate": 1,
+            "validate_every": 1,
+            "checkpoint_every": 1,
+            "patience": 1,
+            "devices": 1,
+            "nodes": 1,
+            "threads": 1,
+            "seed": 0,
+            "thaw_every": 0,
+            "weight_decay": 0,
+        }
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ConfigurationError(f"{name} must be at least {least}, not {value}.")
+        for name in ("learning_rate", "clip_norm", "clip_value", "layer_rate_decay"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigurationError(f"{name} must be above 0 and finite, not {value}.")
+        if not 0 <= self.warmup <= 1:
+            raise ConfigurationError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}.")
+        for name in ("schedule", "precision"):
+            choices = get_args(get_type_hints(TrainingOptions)[name])
+            if getattr(self, name) not in choices:
+                raise ConfigurationError(
+                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
+                )
+        if self.thaw_every and self.init_from is None:
+            raise ConfigurationError(
+                "thaw_every thaws weights that came from another run: give init_from too."
+            )

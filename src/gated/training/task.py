@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor, nn, uint8
 
 Batch = TypeVar("Batch")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Which part of a global batch a process takes: rows `index`, `index + count`, … ."""
 
     index: int
@@ -46,19 +49,53 @@ class Task(ABC, Generic[Batch]):
 
         A pure function of its arguments and the task's seed: that is what lets a killed run
         resume to the same weights, and two processes see what one would have seen.
+
+        Tensors, or tuples, mappings or (not frozen) dataclasses of them; the loop moves them to
+        the device.
         """
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Run `network` (the task's own, perhaps wrapped for devices) on `batch`."""
+        """Run `network` (the task's own, wrapped for precision and devices) on `batch`.
+
+        Call `network(...)` itself, not its methods, and let each trained parameter take part:
+        that is how several processes agree. Randomness comes from torch, which the loop seeds.
+        """
 
     @abstractmethod
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Scores on held-out training data; `"loss"`, where smaller is better, chooses the weights.
 
-        An empty dictionary: nothing is held out, and the last weights are the result.
+        An empty dictionary: nothing is held out, and the last weights are the result. The loop
+        has set evaluation mode and switched gradients off.
         """
 
     def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
         """Parameters by depth, nearest the input first: the order of thawing and layered rates."""
         return [("network", list(self.network.parameters()))]
+
+    def fingerprint(self) -> str:
+        """Digest of network and data: a run resumes only where it is the same.
+
+        By default of the parameters' names and shapes and of the first batch's tensors.
+        """
+        digest = hashlib.sha256()
+        for name, parameter in self.network.named_parameters():
+            digest.update(f"{name} {tuple(parameter.shape)}\n".encode())
+        for tensor in _tensors(self.training_batch(0, 64, Shard(0, 1))):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(uint8).numpy().data)
+        return digest.hexdigest()
+
+
+def _tensors(batch: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a nested batch."""
+    if isinstance(batch, Tensor):
+        yield batch
+    elif is_dataclass(batch):
+        yield from _tensors([getattr(batch, field.name) for field in fields(batch)])
+    elif isinstance(batch, Mapping):
+        yield from _tensors(list(batch.values()))
+    elif isinstance(batch, (tuple, list)):
+        for part in batch:
+            yield from _tensors(part)

@@ -1,0 +1,158 @@
+"""Checkpoints: everything that a killed training needs to go on as if nothing had happened.
+
+One safetensors file holds the network, the optimiser's state, the best weights so far and the
+history's columns as tensors, under names like `optimizer/exp_avg/encoder.weight_ih`, and the rest
+as a JSON document in its metadata. Learning rate, batches and dropout are functions of the step.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gated.errors import ConfigurationError, ModelFileError
+from gated.training.history import COLUMNS, History
+from gated.training.model_files import (
+    check_format,
+    from_safetensors,
+    to_safetensors,
+    write_atomically,
+)
+from gated.training.options import TrainingOptions
+from gated.training.task import Task
+
+CHECKPOINT_FORMAT = "gated-checkpoint"
+CHECKPOINT_VERSION = 1
+FILE_NAME = "checkpoint.safetensors"
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class Checkpoint:
+    """The state of a training after some step."""
+
+    identity: dict[str, Any]
+    """What training this is, from `identity`."""
+    network: Tensors
+    optimizer: Tensors
+    """Of each parameter, under `STATE/PARAMETER`."""
+    best: Tensors
+    """The best state dict so far; empty before the first validation."""
+    history: History
+    scaler: dict[str, Any]
+    """State of half precision's loss scaler; empty without one."""
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` atomically: the file is the former checkpoint or this one."""
+    history = checkpoint.history
+    sections = {
+        "network": checkpoint.network,
+        "optimizer": checkpoint.optimizer,
+        "best": checkpoint.best,
+        "history": {
+            name: torch.tensor(getattr(history, name), dtype=torch.float64) for name in COLUMNS
+        },
+    }
+    tensors = {
+        f"{section}/{name}": tensor
+        for section, members in sections.items()
+        for name, tensor in members.items()
+    }
+    document = {
+        "format": CHECKPOINT_FORMAT,
+        "version": CHECKPOINT_VERSION,
+        "identity": checkpoint.identity,
+        "history": history.facts(),
+        "scaler": checkpoint.scaler,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, to_safetensors(tensors, {"gated": json.dumps(document)}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `write_checkpoint` wrote.
+
+    Raises:
+        ModelFileError: A damaged or foreign file, or one of an unknown version.
+    """
+    data = path.read_bytes()
+    tensors = from_safetensors(path, data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    try:
+        document = json.loads(header.get("__metadata__", {}).get("gated", "null"))
+    except ValueError as error:
+        raise ModelFileError(f"{path} is damaged ({error}). Train again.") from error
+    check_format(path, document, CHECKPOINT_FORMAT, CHECKPOINT_VERSION)
+
+    sections: dict[str, Tensors] = {"network": {}, "optimizer": {}, "best": {}, "history": {}}
+    for key, tensor in tensors.items():
+        section, _, name = key.partition("/")
+        sections[section][name] = tensor
+    columns = {
+        name: column.bool().tolist() if name.startswith("clipped") else column.tolist()
+        for name, column in sections.pop("history").items()
+    }
+    return Checkpoint(
+        identity=document["identity"],
+        **sections,
+        history=History.from_facts(document["history"], columns),
+        scaler=document["scaler"],
+    )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> Tensors:
+    """Return the optimiser's state by the names of `network`'s parameters."""
+    return {
+        f"{kind}/{name}": tensor
+        for name, parameter in network.named_parameters()
+        for kind, tensor in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Tensors
+) -> None:
+    """Put back what `optimizer_tensors` returned."""
+    parameters = dict(network.named_parameters())
+    for key, tensor in tensors.items():
+        kind, _, name = key.partition("/")
+        parameter = parameters[name]
+        optimizer.state[parameter][kind] = tensor.to(parameter.device)
+
+
+def identity(task: Task[Any], options: TrainingOptions) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be continued, as a JSON document."""
+    chosen = asdict(options)
+    for name in ("threads", "checkpoint_every"):  # these do not change the result
+        del chosen[name]
+    chosen["init_from"] = options.init_from and str(options.init_from)
+    chosen["freeze"] = list(options.freeze)
+    return {"options": chosen, "data": task.fingerprint()}
+
+
+def check_identity(path: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Refuse to continue another training.
+
+    Raises:
+        ConfigurationError: Says which options differ, or that the data do.
+    """
+    before, now = theirs["options"], ours["options"]
+    different = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in before | now
+        if before.get(name) != now.get(name)
+    ]
+    if theirs["data"] != ours["data"]:
+        different.append("the network or the data it is trained on are not the same")
+    if different:
+        raise ConfigurationError(
+            f"{path} is of another training: {'; '.join(different)}. Resume with what it was "
+            "started with, or train into a new directory."
+        )

@@ -1,0 +1,148 @@
+"""What happened during a training: the numbers that learning curves are drawn from."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+COLUMNS = (
+    "loss",
+    "gradient_norm",
+    "clipped_by_norm",
+    "clipped_by_value",
+    "learning_rate",
+    "seconds",
+)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores on held-out data after `step` steps."""
+
+    step: int
+    scores: dict[str, float]
+
+    @property
+    def loss(self) -> float:
+        """The score that chooses the weights."""
+        return self.scores["loss"]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Which weights came from another run."""
+
+    source: str
+    """The run's directory."""
+    loaded: tuple[str, ...]
+    """Names taken over."""
+    other_shape: tuple[str, ...]
+    """Names in both, with different shapes: they start anew."""
+    absent: tuple[str, ...]
+    """Names that the other run does not have: they start anew."""
+    unused: tuple[str, ...]
+    """Names that only the other run has."""
+
+
+@dataclass
+class History:
+    """A column per step, the validations, and why the training stopped."""
+
+    loss: list[float] = field(default_factory=list)
+    """Mean loss of the global batch."""
+    gradient_norm: list[float] = field(default_factory=list)
+    """Total norm before clipping; infinite where half precision overflowed and skipped a step."""
+    clipped_by_norm: list[bool] = field(default_factory=list)
+    """Whether clipping by norm acted."""
+    clipped_by_value: list[bool] = field(default_factory=list)
+    """Whether clipping by value acted on some element."""
+    learning_rate: list[float] = field(default_factory=list)
+    """Of the topmost depth group."""
+    seconds: list[float] = field(default_factory=list)
+    """Wall-clock time, without validation and checkpoints."""
+    validations: list[Validation] = field(default_factory=list)
+    stopped: Literal["", "steps", "patience"] = ""
+    """Why training ended: all steps done, or patience ran out. Empty while it goes on."""
+    transfer: Transfer | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps done."""
+        return len(self.loss)
+
+    @property
+    def best(self) -> Validation | None:
+        """The validation whose weights are the result; none if nothing was held out."""
+        return min(self.validations, key=lambda validation: validation.loss, default=None)
+
+    @property
+    def since_best(self) -> int:
+        """Validations since the best one."""
+        losses = [validation.loss for validation in self.validations]
+        return len(losses) - 1 - losses.index(min(losses)) if losses else 0
+
+    def to_json(self) -> str:
+        """Write as a JSON document."""
+        columns = {
+            name: [number if math.isfinite(number) else None for number in getattr(self, name)]
+            for name in COLUMNS
+        }
+        return json.dumps(columns | self.facts(), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """Read what `to_json` wrote.
+
+        >>> history = History(loss=[0.5], gradient_norm=[2.0], validations=[Validation(1, {})])
+        >>> History.from_json(history.to_json()) == history
+        True
+        """
+        document = json.loads(text)
+        columns = {
+            name: [math.inf if number is None else number for number in document[name]]
+            for name in COLUMNS
+        }
+        return cls.from_facts(document, columns)
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the columns, as JSON values."""
+        return {
+            "validations": [
+                {
+                    "step": validation.step,
+                    "scores": {
+                        name: score if math.isfinite(score) else None
+                        for name, score in validation.scores.items()
+                    },
+                }
+                for validation in self.validations
+            ],
+            "stopped": self.stopped,
+            "transfer": self.transfer and vars(self.transfer),
+        }
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any], columns: dict[str, list[Any]]) -> History:
+        """Put together what `facts` and the columns say."""
+        transfer = facts["transfer"]
+        return cls(
+            **columns,
+            validations=[
+                Validation(
+                    validation["step"],
+                    {
+                        name: math.nan if score is None else score
+                        for name, score in validation["scores"].items()
+                    },
+                )
+                for validation in facts["validations"]
+            ],
+            stopped=facts["stopped"],
+            transfer=transfer
+            and Transfer(
+                transfer["source"],
+                *(tuple(transfer[kind]) for kind in ("loaded", "other_shape", "absent", "unused")),
+            ),
+        )

@@ -1,0 +1,96 @@
+"""AdamW, the learning rate over the steps, and gradient clipping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gated.training.options import TrainingOptions
+from gated.training.transfer import DepthGroup
+
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = 1e-4
+
+
+def adamw(groups: Sequence[DepthGroup], options: TrainingOptions) -> torch.optim.AdamW:
+    """AdamW with decoupled weight decay of matrices (Loshchilov and Hutter 2019).
+
+    Biases and other vectors are exempt: decay would pull forget gates shut, not simplify.
+    """
+    parameter_groups = [
+        {
+            "params": [
+                parameter for parameter in group.parameters if (parameter.ndim > 1) == decay
+            ],
+            "weight_decay": options.weight_decay if decay else 0.0,
+            "depth_rate": group.rate,
+        }
+        for group in groups
+        for decay in (True, False)
+    ]
+    # The loss scaler of half precision must unscale before clipping; fused AdamW would do it after.
+    fused = options.precision != "16-mixed"
+    return torch.optim.AdamW(parameter_groups, lr=options.learning_rate, fused=fused)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give each parameter group its part of `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["depth_rate"]
+
+
+def learning_rate(step: int, options: TrainingOptions) -> float:
+    """Return the rate of `step`, counted from 0: a function of the step alone, without state.
+
+    One-cycle (Smith and Topin 2018) rises and falls along half cosines, cosine (Loshchilov and
+    Hutter 2017) rises linearly and falls along a half cosine, constant rises linearly and stays.
+
+    >>> options = TrainingOptions(steps=101, warmup=0.5, learning_rate=1.0)
+    >>> [round(learning_rate(step, options), 4) for step in (0, 25, 50, 75, 100)]
+    [0.04, 0.52, 1.0, 0.5, 0.0001]
+    """
+    peak = options.learning_rate
+    rise = round(options.warmup * (options.steps - 1))
+    fallen = max(0.0, (step - rise) / max(1, options.steps - 1 - rise))
+    match options.schedule:
+        case "one-cycle" if step < rise:
+            return _half_cosine(peak * ONE_CYCLE_START, peak, step / rise)
+        case "one-cycle":
+            return _half_cosine(peak, peak * ONE_CYCLE_END, fallen)
+        case _ if step < rise:
+            return peak * (step + 1) / (rise + 1)
+        case "cosine":
+            return _half_cosine(peak, 0.0, fallen)
+        case "constant":
+            return peak
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+class Clipping(NamedTuple):
+    """What clipping found and did."""
+
+    norm: Tensor
+    """Total norm before clipping, a scalar."""
+    by_norm: Tensor | bool
+    by_value: Tensor | bool
+
+
+def clip_gradients(
+    parameters: Sequence[nn.Parameter], clip_norm: float | None, clip_value: float | None
+) -> Clipping:
+    """Clip the gradients in place, first by total norm, then by value (Pascanu et al. 2013)."""
+    norm = nn.utils.clip_grad_norm_(parameters, math.inf if clip_norm is None else clip_norm)
+    by_norm = False if clip_norm is None else norm > clip_norm
+    if clip_value is None:
+        return Clipping(norm, by_norm, by_value=False)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    largest = torch.stack(torch._foreach_norm(gradients, math.inf)).max()
+    nn.utils.clip_grad_value_(parameters, clip_value)
+    return Clipping(norm, by_norm, by_value=largest > clip_value)

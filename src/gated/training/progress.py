@@ -1,0 +1,25 @@
+"""What the training loop tells while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called in the main process after each step and each validation, to draw or to log."""
+
+    def step(
+        self,
+        *,
+        step: int,
+        steps: int,
+        loss: float,
+        gradient_norm: float,
+        clipped: bool,
+        learning_rate: float,
+    ) -> None:
+        """Step number `step` of `steps` is done; the norm is the one before clipping."""
+
+    def validation(self, *, step: int, scores: Mapping[str, float], best: bool) -> None:
+        """After `step` steps the task scored `scores`, `best` if none was better before."""
