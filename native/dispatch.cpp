@@ -9,12 +9,15 @@
 namespace gated {
 namespace {
 
+// Waking a thread and waiting for it costs about as much as this many multiplications and sums.
+constexpr double worth_a_thread = 300'000;
+
 std::vector<const Kernels*> available_kernels() {
     std::vector<const Kernels*> found{&baseline::kernels};
 #ifdef GATED_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        found.push_back(&avx2::kernels);
+        found.insert(found.end(), {&avx512_on_avx2::kernels, &avx2::kernels});
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         found.push_back(&avx512::kernels);
@@ -44,6 +47,35 @@ std::atomic<const Kernels*>& chosen() {
 }  // namespace
 
 const Kernels& kernels() { return *chosen().load(std::memory_order_acquire); }
+
+template <class Value>
+void forward(const Forward<Value>& call, int threads) {
+    const Schedule schedule(call.steps, call.sequences, call.lengths);
+    const double weights =
+        double(kept_gates(call.cell)) * call.units * (call.inputs + call.units);
+    // Fewer sequences than threads: these share each step, and meet after it.
+    const double at_once =
+        weights * (call.sequences < threads ? call.sequences : schedule.offsets.back());
+    Team team(at_once < worth_a_thread ? 1 : threads);
+    if constexpr (sizeof(Value) == 4)
+        kernels().forward32(call, schedule, team);
+    else
+        kernels().forward64(call, schedule, team);
+}
+template void forward(const Forward<float>&, int);
+template void forward(const Forward<double>&, int);
+
+int kept_gates(Cell cell) {
+    switch (cell) {
+        case Cell::rnn_tanh:
+        case Cell::rnn_relu:
+            return 1;
+        case Cell::gru:
+        case Cell::lstm:
+            return 4;
+    }
+    return 0;
+}
 
 std::vector<std::string> instruction_sets() {
     std::vector<std::string> names;

@@ -1,10 +1,16 @@
 // What every instruction set offers to the rest of the core.
 #pragma once
 
+#include "rnn.h"
+#include "schedule.h"
+#include "threads.h"
+
 namespace gated {
 
 struct Kernels {
     const char* name;
+    void (*forward32)(const Forward<float>&, const Schedule&, Team&);
+    void (*forward64)(const Forward<double>&, const Schedule&, Team&);
 };
 
 namespace baseline {
@@ -12,6 +18,9 @@ extern const Kernels kernels;
 }
 #ifdef GATED_X86
 namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512_on_avx2 {  // the widths of AVX-512 on a processor without it, for tests
 extern const Kernels kernels;
 }
 namespace avx512 {

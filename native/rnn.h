@@ -1,12 +1,67 @@
 // The whole C++ interface of the native core. Nothing here knows Python.
 //
-// Shapes: T steps, B sequences, I input features, H hidden units, G gates of the cell.
+// Shapes: T steps, B sequences, I input features, H hidden units, G gates of the cell, N the real
+// steps of all sequences together (T·B where no lengths are given).
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace gated {
+
+enum class Cell { rnn_tanh, rnn_relu, gru, lstm };
+
+// An array (T, B, features): features lie side by side, steps and sequences anywhere.
+template <class Value>
+struct Rows {
+    Value* data = nullptr;
+    std::ptrdiff_t step = 0;      // distance of two steps, in values
+    std::ptrdiff_t sequence = 0;  // distance of two sequences, in values
+
+    Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const { return data + t * step + b * sequence; }
+};
+
+// The weights of one layer and direction, as PyTorch names, orders and shapes them.
+template <class Value>
+struct Weights {
+    const Value* input = nullptr;        // weight_ih (G·H, I)
+    const Value* hidden = nullptr;       // weight_hh (G·H, H)
+    const Value* input_bias = nullptr;   // bias_ih (G·H), or null
+    const Value* hidden_bias = nullptr;  // bias_hh (G·H), or null
+};
+
+template <class Value>
+struct Forward {
+    Cell cell = Cell::lstm;
+    std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0;  // T, B, I, H
+    const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
+    bool reverse = false;  // from each sequence's last real step to its first
+    Rows<const Value> input;
+    Weights<Value> weights;
+    const Value* initial_hidden = nullptr;  // (B, H), or null for zeros
+    const Value* initial_cell = nullptr;    // (B, H), or null for zeros
+
+    Rows<Value> output;             // (T, B, H); zeros behind a sequence's end
+    Value* final_hidden = nullptr;  // (B, H)
+    Value* final_cell = nullptr;    // (B, H), LSTM only
+
+    // What the backward pass and whoever looks inside need; null where it is not wanted. Rows of
+    // real steps only, by time and then by falling length, as in a PackedSequence.
+    Value* gates = nullptr;  // (N, kept_gates(cell), H), activated
+    Value* cells = nullptr;  // (N, H), LSTM only
+};
+
+// Numbers per unit and step in Forward::gates.
+int kept_gates(Cell cell);
+
+// Runs one layer in one direction over whole sequences. Results do not depend on `threads`.
+template <class Value>
+void forward(const Forward<Value>& call, int threads);
+
+// The processors that this process may use: its affinity, and its container's quota.
+int available_threads();
 
 // The instruction sets that this build carries and this processor has, slowest first.
 std::vector<std::string> instruction_sets();

@@ -1,0 +1,4 @@
+#define GATED_TARGET avx512_on_avx2
+#define GATED_VECTOR_BYTES 64
+#define GATED_REGISTERS 32
+#include "target.h"

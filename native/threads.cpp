@@ -1,0 +1,234 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <deque>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "rnn.h"
+
+namespace gated {
+namespace {
+
+constexpr std::size_t cache_line = 64;
+constexpr std::size_t keep_at_most = std::size_t{64} << 20;  // bytes of scratch between calls
+constexpr int spins = 2000;  // some tens of microseconds: longer than a step's imbalance
+
+void pause() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Spins briefly, then lets other programs have the core between two looks: a pure spin costs
+// milliseconds as soon as there are more busy threads than cores.
+template <class Condition>
+void wait_until(Condition condition) {
+    for (int i = 0; i < spins; ++i) {
+        if (condition()) return;
+        pause();
+    }
+    while (!condition()) sched_yield();
+}
+
+}  // namespace
+
+// Workers that sleep until they are handed work. Every worker has a ticket of its own, so that
+// one that is not asked never looks at the work of the others.
+class Pool {
+public:
+    std::mutex taken;
+    void* block = nullptr;  // scratch memory kept between calls
+    std::size_t capacity = 0;
+
+    void (*work)(void*, int) = nullptr;
+    void* context = nullptr;
+    std::atomic<int> unfinished{0};
+
+    // Tries to have `count` workers; returns how many there are.
+    int grow(int count) {
+        while (static_cast<int>(workers_.size()) < count) {
+            Worker& worker = workers_.emplace_back();
+            const int part = static_cast<int>(workers_.size());
+            try {
+                std::thread([this, &worker, part] { serve(worker, part); }).detach();
+            } catch (const std::system_error&) {  // the system has no thread left to give
+                workers_.pop_back();
+                break;
+            }
+        }
+        return std::min<int>(count, static_cast<int>(workers_.size()));
+    }
+
+    void hand_out(int count) {
+        unfinished.store(count, std::memory_order_relaxed);
+        for (int i = 0; i < count; ++i) {
+            workers_[i].ticket.fetch_add(1, std::memory_order_release);
+            workers_[i].ticket.notify_one();
+        }
+    }
+
+private:
+    struct alignas(cache_line) Worker {
+        std::atomic<unsigned> ticket{0};
+    };
+    std::deque<Worker> workers_;  // a deque, so that growing moves none
+
+    void serve(Worker& worker, int part) {
+        for (unsigned seen = 0;; ++seen) {
+            for (int i = 0; i < spins && worker.ticket.load(std::memory_order_relaxed) == seen; ++i)
+                pause();
+            worker.ticket.wait(seen, std::memory_order_acquire);
+            work(context, part);
+            unfinished.fetch_sub(1, std::memory_order_release);
+        }
+    }
+};
+
+namespace {
+
+std::atomic<Pool*> the_pool{nullptr};
+
+// After a fork the child has none of the workers: it starts with no pool and builds its own.
+Pool& pool() {
+    static const int registered =
+        pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
+    static_cast<void>(registered);
+    Pool* found = the_pool.load(std::memory_order_acquire);
+    if (found) return *found;
+    auto fresh = std::make_unique<Pool>();
+    if (the_pool.compare_exchange_strong(found, fresh.get())) return *fresh.release();
+    return *found;
+}
+
+void* allocate(std::size_t bytes) {
+    void* memory = std::aligned_alloc(cache_line, (bytes + cache_line - 1) / cache_line * cache_line);
+    if (!memory) throw std::bad_alloc();
+    return memory;
+}
+
+}  // namespace
+
+Team::Team(int wanted) : pool_(&pool()), size_(1) {
+    if (!pool_->taken.try_lock()) {
+        pool_ = nullptr;
+        return;
+    }
+    size_ = 1 + pool_->grow(std::max(wanted, 1) - 1);
+    block_ = pool_->block;
+    capacity_ = pool_->capacity;
+}
+
+Team::~Team() {
+    while (overflow_) {
+        void* next = *static_cast<void**>(overflow_);
+        std::free(overflow_);
+        overflow_ = next;
+    }
+    if (!pool_) return;
+    if (wanted_bytes_ > capacity_ && wanted_bytes_ <= keep_at_most) {
+        std::free(pool_->block);
+        pool_->block = std::aligned_alloc(cache_line, wanted_bytes_);
+        pool_->capacity = pool_->block ? wanted_bytes_ : 0;
+    }
+    pool_->taken.unlock();
+}
+
+void Team::run(void (*work)(void*, int), void* context) {
+    if (size_ > 1) {
+        pool_->work = work;
+        pool_->context = context;
+        pool_->hand_out(size_ - 1);
+    }
+    work(context, 0);
+    if (size_ > 1)
+        wait_until([this] { return pool_->unfinished.load(std::memory_order_acquire) == 0; });
+}
+
+void Team::barrier() {
+    if (size_ == 1) return;
+    const unsigned round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+        arrived_.store(0, std::memory_order_relaxed);
+        round_.store(round + 1, std::memory_order_release);
+        return;
+    }
+    wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+}
+
+void* Team::scratch(std::size_t bytes) {
+    bytes = (bytes + cache_line - 1) / cache_line * cache_line;
+    wanted_bytes_ += bytes;
+    if (used_ + bytes <= capacity_) {
+        void* memory = static_cast<char*>(block_) + used_;
+        used_ += bytes;
+        return memory;
+    }
+    char* memory = static_cast<char*>(allocate(bytes + cache_line));
+    *reinterpret_cast<void**>(memory) = overflow_;
+    overflow_ = memory;
+    return memory + cache_line;
+}
+
+namespace {
+
+// The processors that a control group's quota amounts to, or infinity.
+double quota_of_container() {
+    double processors = HUGE_VAL;
+    std::ifstream groups("/proc/self/cgroup");
+    for (std::string line; std::getline(groups, line);) {
+        const auto first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = line.substr(first + 1, second - first - 1);
+        const std::string path = line.substr(second + 1);
+        const auto limit = [&](double quota, double period) {
+            if (quota > 0 && period > 0) processors = std::min(processors, quota / period);
+        };
+        // A container sees its own group either under its path or, in a namespace, at the root.
+        if (controllers.empty()) {
+            for (const std::string& group : {path, std::string()}) {
+                std::string quota;
+                double period = 0;
+                if (std::ifstream("/sys/fs/cgroup" + group + "/cpu.max") >> quota >> period)
+                    limit(std::strtod(quota.c_str(), nullptr), period);
+            }
+        } else if ((',' + controllers + ',').find(",cpu,") != std::string::npos) {
+            for (const std::string& group : {path, std::string()}) {
+                double quota = 0, period = 0;
+                const std::string folder = "/sys/fs/cgroup/cpu" + group;
+                if (std::ifstream(folder + "/cpu.cfs_quota_us") >> quota &&
+                    std::ifstream(folder + "/cpu.cfs_period_us") >> period)
+                    limit(quota, period);
+            }
+        }
+    }
+    return processors;
+}
+
+}  // namespace
+
+int available_threads() {
+    int processors = static_cast<int>(std::thread::hardware_concurrency());
+#ifdef __linux__
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) processors = CPU_COUNT(&allowed);
+#endif
+    static const double quota = std::ceil(quota_of_container());
+    if (quota < processors) processors = static_cast<int>(quota);
+    return std::max(processors, 1);
+}
+
+}  // namespace gated
