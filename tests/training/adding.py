@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
+from gated.training.history import History
+from gated.training.loop import train
+from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
 from gated.training.task import Loss, Shard, Task
 
 T = 8
@@ -70,3 +79,21 @@ class Adding(Task[tuple[Tensor, Tensor, Tensor]]):
             (name, list(getattr(self.network, name).parameters()))
             for name in ("encoder", "middle", "head")
         ]
+
+
+def same_course(one: History, other: History) -> bool:
+    """Whether two histories say the same but for the clock."""
+    return replace(one, seconds=[]) == replace(other, seconds=[])
+
+
+if __name__ == "__main__":
+    # Trainings, each as JSON; under several processes, all of them run this.
+    for argument in sys.argv[1:]:
+        chosen = json.loads(argument)
+        if "init_from" in chosen:
+            chosen["init_from"] = Path(chosen["init_from"])
+        task = Adding()
+        history = train(task, TrainingOptions(**chosen))
+        if is_main_process():
+            weights = {name: tensor.tolist() for name, tensor in task.network.state_dict().items()}
+            print(json.dumps({"history": history.to_json(), "weights": weights}))

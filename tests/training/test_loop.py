@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import math
-
-import pytest
 import torch
 from adding import Adding
 

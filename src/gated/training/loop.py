@@ -185,7 +185,7 @@ class _Run(Generic[Batch]):
         fabric, parts = self.fabric, self.options.accumulate
         sums = []
         for part in range(parts):
-            torch.manual_seed(random_seed(self.options.seed, step, part, fabric.global_rank))
+            self.seed(step, part, fabric.global_rank)
             shard = Shard(part * fabric.world_size + fabric.global_rank, parts * fabric.world_size)
             batch = self.task.training_batch(step, self.options.batch_size, shard)
             batch = fabric.to_device(batch)
@@ -203,7 +203,7 @@ class _Run(Generic[Batch]):
         if history.steps % options.validate_every and not history.stopped:
             return
         self.network.eval()
-        torch.manual_seed(random_seed(options.seed, history.steps))
+        self.seed(history.steps)
         with torch.no_grad():
             # Each process validates, so that none waits in vain; the main one decides.
             scores = self.fabric.broadcast(self.task.validate(self.network))
@@ -266,6 +266,14 @@ class _Run(Generic[Batch]):
         if self.scaler:
             self.scaler.load_state_dict(checkpoint.scaler)
 
+    def seed(self, *numbers: int) -> None:
+        """Make dropout a function of `numbers`, so that going on needs no generator's state."""
+        mixed = np.random.SeedSequence((self.options.seed, *numbers)).generate_state(1, np.uint64)
+        seed, device = int(mixed[0]), self.fabric.device
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes half a millisecond
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(seed)
+
     def scaler_can_fall(self) -> bool:
         """Whether an overflow may come from the scale that half precision multiplies with."""
         return self.scaler is not None and self.scaler.get_scale() > 1
@@ -280,8 +288,3 @@ class _Run(Generic[Batch]):
             f"Training diverged at step {step} of {self.options.steps}: {what}. {left} "
             "Lower learning_rate or clip_norm, or look for extreme values in the data."
         )
-
-
-def random_seed(*numbers: int) -> int:
-    """Mix `numbers` into one seed, so that dropout is a function of the step, not of the past."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

@@ -21,16 +21,17 @@ def adamw(groups: Sequence[DepthGroup], options: TrainingOptions) -> torch.optim
 
     Biases and other vectors are exempt: decay would pull forget gates shut, not simplify.
     """
+    members: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for group in groups:
+        for parameter in group.parameters:
+            members.setdefault((group.rate, parameter.ndim > 1), []).append(parameter)
     parameter_groups = [
         {
-            "params": [
-                parameter for parameter in group.parameters if (parameter.ndim > 1) == decay
-            ],
-            "weight_decay": options.weight_decay if decay else 0.0,
-            "depth_rate": group.rate,
+            "params": parameters,
+            "weight_decay": options.weight_decay if is_matrix else 0.0,
+            "depth_rate": rate,
         }
-        for group in groups
-        for decay in (True, False)
+        for (rate, is_matrix), parameters in members.items()
     ]
     # The loss scaler of half precision must unscale before clipping; fused AdamW would do it after.
     fused = options.precision != "16-mixed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -42,6 +43,8 @@ def launch(options: TrainingOptions) -> Fabric:
         raise ConfigurationError(
             "precision='16-mixed' needs a GPU. On a CPU use 'bf16-mixed' or '32-true'."
         )
+    # Fabric announces each process; whoever asked for two need not read of them.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
