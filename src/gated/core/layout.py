@@ -1,0 +1,177 @@
+"""How weights and gates are laid out: one table for every cell, here and in the native core.
+
+Shapes: I input features, H hidden units, G gates of the cell, P units of the projected hidden
+state (H where nothing is projected), D directions. Names, orders and shapes are PyTorch's, so
+that a state dict moves both ways unchanged; ONNX orders its gates differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import ConfigurationError
+
+CellName: TypeAlias = Literal["rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"]
+Array: TypeAlias = NDArray[np.floating[Any]]
+W = TypeVar("W")
+
+
+class CellLayout(NamedTuple):
+    """What a cell's rows of weights and its states are called, and in which order they come."""
+
+    gates: tuple[str, ...]
+    """The gates, in the order of the rows of the weights (PyTorch's)."""
+    onnx_gates: tuple[str, ...]
+    """The same gates in ONNX's order."""
+    states: tuple[str, ...]
+    """What a step hands to the next; the hidden state first."""
+
+
+_RNN = CellLayout(("hidden",), ("hidden",), ("hidden",))
+_GRU = CellLayout(
+    gates=("reset_gate", "update_gate", "candidate"),
+    onnx_gates=("update_gate", "reset_gate", "candidate"),
+    states=("hidden",),
+)
+_LSTM = CellLayout(
+    gates=("input_gate", "forget_gate", "candidate", "output_gate"),
+    onnx_gates=("input_gate", "output_gate", "forget_gate", "candidate"),
+    states=("hidden", "cell"),
+)
+LAYOUTS: dict[str, CellLayout] = {
+    "rnn_tanh": _RNN,
+    "rnn_relu": _RNN,
+    "gru": _GRU,
+    "gru_reset_before": _GRU,
+    "lstm": _LSTM,
+}
+"""Every cell. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:
+`linear_before_reset=1`), `gru_reset_before` before it, as in Cho et al. 2014."""
+
+PEEPHOLE_GATES = ("input_gate", "forget_gate", "output_gate")
+"""The gates that look at the cell state, in the order of the rows of `Weights.peepholes`."""
+_ONNX_PEEPHOLE_GATES = ("input_gate", "output_gate", "forget_gate")
+
+
+class Weights(NamedTuple, Generic[W]):
+    """The weights of one layer in one direction: arrays, tensors, or what is known of them."""
+
+    weight_ih: W
+    """(G·H, I)"""
+    weight_hh: W
+    """(G·H, P)"""
+    bias_ih: W | None = None
+    """(G·H)"""
+    bias_hh: W | None = None
+    """(G·H)"""
+    weight_hr: W | None = None
+    """(P, H), projects the hidden state of an LSTM (Sak, Senior and Beaufays 2014)."""
+    peepholes: W | None = None
+    """(3, H), lets the gates of an LSTM see its cell state (Gers and Schmidhuber 2000)."""
+
+
+def layout_of(cell: str) -> CellLayout:
+    """The layout of a cell.
+
+    Raises:
+        ConfigurationError: there is no such cell.
+    """
+    if cell not in LAYOUTS:
+        raise ConfigurationError(f"cell must be one of {', '.join(LAYOUTS)}, got {cell!r}")
+    return LAYOUTS[cell]
+
+
+def weight_shapes(cell: str, inputs: int, units: int, projected: int = 0) -> Weights[Any]:
+    """The shape that each weight has, the optional ones included.
+
+    >>> weight_shapes("lstm", inputs=3, units=5).weight_ih
+    (20, 3)
+    """
+    rows = len(layout_of(cell).gates) * units
+    return Weights(
+        weight_ih=(rows, inputs),
+        weight_hh=(rows, projected or units),
+        bias_ih=(rows,),
+        bias_hh=(rows,),
+        weight_hr=(projected or units, units),
+        peepholes=(len(PEEPHOLE_GATES), units),
+    )
+
+
+def parameter_names(layer: int, reverse: bool) -> Weights[str]:
+    """The name that each weight has in the state dict of a layer of `torch.nn`.
+
+    >>> parameter_names(layer=1, reverse=True).bias_hh
+    'bias_hh_l1_reverse'
+    """
+    suffix = f"_l{layer}{'_reverse' if reverse else ''}"
+    return Weights(*(name + suffix for name in Weights._fields))
+
+
+def gate_rows(cell: str, gate: str, units: int) -> slice:
+    """The rows of the weights and biases that belong to one gate.
+
+    >>> gate_rows("lstm", "forget_gate", units=8)
+    slice(8, 16, None)
+
+    Raises:
+        ConfigurationError: the cell has no such gate.
+    """
+    gates = layout_of(cell).gates
+    if gate not in gates:
+        raise ConfigurationError(f"gate of {cell} must be one of {', '.join(gates)}, got {gate!r}")
+    first = gates.index(gate) * units
+    return slice(first, first + units)
+
+
+def to_onnx(cell: str, directions: Sequence[Weights[Array]]) -> dict[str, Array]:
+    """The inputs W, R and, where there are any, B and P of an ONNX node, for its directions.
+
+    W is (D, G·H, I), R (D, G·H, H), B (D, 2·G·H), P (D, 3·H). ONNX has no projection.
+
+    Raises:
+        ConfigurationError: the weights project the hidden state, or have one bias of two.
+    """
+    node: dict[str, list[Array]] = {}
+    gates, onnx_gates, _ = layout_of(cell)
+    for weights in directions:
+        if weights.weight_hr is not None:
+            raise ConfigurationError("ONNX cannot express weight_hr, a projected hidden state")
+        if (weights.bias_ih is None) != (weights.bias_hh is None):
+            raise ConfigurationError("ONNX has both bias_ih and bias_hh, or none: one is missing")
+        node.setdefault("W", []).append(_reordered(weights.weight_ih, gates, onnx_gates))
+        node.setdefault("R", []).append(_reordered(weights.weight_hh, gates, onnx_gates))
+        if weights.bias_ih is not None and weights.bias_hh is not None:
+            both = [_reordered(b, gates, onnx_gates) for b in (weights.bias_ih, weights.bias_hh)]
+            node.setdefault("B", []).append(np.concatenate(both))
+        if weights.peepholes is not None:
+            flat = weights.peepholes.reshape(-1)
+            rows = _reordered(flat, PEEPHOLE_GATES, _ONNX_PEEPHOLE_GATES)
+            node.setdefault("P", []).append(rows)
+    return {name: np.stack(arrays) for name, arrays in node.items()}
+
+
+def from_onnx(
+    cell: str, W: Array, R: Array, B: Array | None = None, P: Array | None = None
+) -> list[Weights[Array]]:
+    """The weights of each direction of an ONNX node: the inverse of `to_onnx`."""
+    gates, onnx_gates, _ = layout_of(cell)
+    directions = []
+    for d in range(len(W)):
+        biases = [] if B is None else np.split(B[d], 2)
+        weights = Weights(*(_reordered(rows, onnx_gates, gates) for rows in (W[d], R[d], *biases)))
+        if P is not None:
+            rows = _reordered(P[d], _ONNX_PEEPHOLE_GATES, PEEPHOLE_GATES)
+            weights = weights._replace(peepholes=rows.reshape(len(PEEPHOLE_GATES), -1))
+        directions.append(weights)
+    return directions
+
+
+def _reordered(rows: Array, given: tuple[str, ...], wanted: tuple[str, ...]) -> Array:
+    """`rows` (G·H, …) with its G blocks, which come as in `given`, as in `wanted`."""
+    blocks = dict(zip(given, np.split(rows, len(given)), strict=True))
+    return np.concatenate([blocks[gate] for gate in wanted])

@@ -1,0 +1,25 @@
+"""Settings for every test."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+# A machine under load is no reason to fail, and the same examples come on every run.
+hypothesis.settings.register_profile("gated", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("gated")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Torch says once that its projected LSTM is a slow one; that is no fault of a test."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:LSTM with projections is not supported with oneDNN"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Every test starts from the same seed."""
+    import torch
+
+    torch.manual_seed(0)
