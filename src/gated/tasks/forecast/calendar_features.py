@@ -63,7 +63,7 @@ def repeats_the_time(grid: Grid, times: Integers, values: NDArray[np.float64]) -
         60: wall // MINUTE,
     }
     for period, part in parts.items():
-        if len(np.unique(part % period)) < 5:
+        if np.ptp(values[seen]) >= period or len(np.unique(part % period)) < 5:
             continue
         _, shifts = np.unique((values[seen] - part) % period, return_counts=True)
         if np.sort(shifts)[-2:].sum() >= 0.95 * len(part):

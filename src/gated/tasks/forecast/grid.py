@@ -54,11 +54,13 @@ class Grid:
         >>> Grid("microsecond", 2 * HOUR, 0, Clock("time", "typed")).every
         '2h'
         """
-        units = MONTHS if self.unit == "month" else DURATIONS
-        if self.unit == "count" or self.clock.unit == "count":
+        if self.unit == "row":
+            return "row"
+        if self.unit == "count":
             return f"{self.size}"
+        units = MONTHS if self.unit == "month" else DURATIONS
         name = next(name for name in reversed(units) if self.size % units[name] == 0)
-        return "row" if self.unit == "row" else f"{self.size // units[name]}{name}"
+        return f"{self.size // units[name]}{name}"
 
     @property
     def season(self) -> int:

@@ -25,9 +25,13 @@ Source: TypeAlias = "str | Path | Any"
 """A path to CSV (perhaps gzipped) or Parquet, or a polars or pandas frame."""
 Kind: TypeAlias = Literal["number", "text"]
 
-MISSING = ("", "na", "nan", "null", "none", "n/a", "#n/a", "nat", "?", "-")
+MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "nat", "?", "-")
 """Markers of a missing value, whatever their case."""
+MISSING_NUMBER = (*MISSING, "none")
+"""The same among numbers; among texts, none may well be a category."""
 BOOLEANS = {"true": 1.0, "false": 0.0}
+LARGEST = 1e30
+"""Numbers beyond this are mistakes, and their squares would overflow."""
 NUMBER_SHARE = 0.9
 """A column in which so many of the values are numbers is a number column, the others mistakes."""
 
@@ -176,8 +180,7 @@ def _read_time_column(
 ) -> tuple[NDArray[np.int64], Clock]:
     column = raw.frame[config.time]
     if column.dtype == pl.String:
-        blank = column.str.strip_chars().str.to_lowercase().is_in(MISSING)
-        column = column.set(blank, None)
+        column = _without_markers(column, MISSING)
     try:
         return read_times(column, config.time_format, clock)
     except UnreadableTimeError as error:
@@ -187,15 +190,15 @@ def _read_time_column(
 def _kind(column: pl.Series) -> Kind:
     if column.dtype != pl.String:
         return "number"
-    values = _without_markers(column).drop_nulls()
+    values = _without_markers(column, MISSING_NUMBER).drop_nulls()
     numeric = len(values) - _to_float(values).null_count()
     return "number" if numeric >= NUMBER_SHARE * len(values) else "text"
 
 
-def _without_markers(column: pl.Series) -> pl.Series:
+def _without_markers(column: pl.Series, markers: tuple[str, ...]) -> pl.Series:
     """Texts stripped, null where the value is missing."""
     stripped = column.str.strip_chars()
-    return stripped.set(stripped.str.to_lowercase().is_in(MISSING), None)
+    return stripped.set(stripped.str.to_lowercase().is_in(markers), None)
 
 
 def _to_float(texts: pl.Series) -> pl.Series:
@@ -210,7 +213,7 @@ def _to_float(texts: pl.Series) -> pl.Series:
 def _read_numbers(raw: _Raw, name: str) -> NDArray[np.float64]:
     column = raw.frame[name]
     if column.dtype == pl.String:
-        values = _without_markers(column)
+        values = _without_markers(column, MISSING_NUMBER)
         numbers = _to_float(values)
         wrong = (numbers.is_null() & values.is_not_null()).arg_true()
         if len(wrong):
@@ -223,15 +226,16 @@ def _read_numbers(raw: _Raw, name: str) -> NDArray[np.float64]:
     else:
         raise DataError(f"{raw.name}: column '{name}' holds {column.dtype}, not numbers.")
     array = numbers.fill_null(float("nan")).to_numpy()
-    infinite = np.isinf(array)
-    if infinite.any():
-        cell = raw.cell(name, int(infinite.argmax()))
-        raise DataError(f"{cell} is infinite. Mend it, or leave it empty.")
+    beyond = np.abs(array) > LARGEST
+    if beyond.any():
+        row = int(beyond.argmax())
+        what = "infinite" if np.isinf(array[row]) else "too large"
+        raise DataError(f"{raw.cell(name, row)} is {what}. Mend it, or leave it empty.")
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _read_texts(column: pl.Series) -> TextColumn:
-    return _encode(_without_markers(column.cast(pl.String)))
+    return _encode(_without_markers(column.cast(pl.String), MISSING))
 
 
 def _encode(texts: pl.Series) -> TextColumn:
@@ -289,8 +293,10 @@ def _open_frame(source: Any) -> _Raw:
 
 def _from_frame(name: str, frame: pl.DataFrame) -> _Raw:
     """Count rows from 1, as people do."""
-    texts = [pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Decimal).cast(pl.Float64)]
-    frame = frame.with_columns(*texts)
+    frame = frame.with_columns(
+        pl.col(pl.Categorical, pl.Enum).cast(pl.String),
+        pl.col(pl.Decimal, pl.Null).cast(pl.Float64),
+    )
     return _Raw(name, frame, np.arange(1, frame.height + 1), "row")
 
 

@@ -110,7 +110,9 @@ def _read_integers(column: pl.Series, earlier: Clock | None) -> tuple[NDArray[np
     if column.null_count():
         raise UnreadableTimeError(int(column.is_null().arg_true()[0]), "is too large a number")
     counts = column.to_numpy()
-    form = earlier.form if earlier is not None else _integer_form(column)
+    form = _integer_form(column)
+    if earlier is not None and earlier.form in (*UNIX_UNITS, "count", "%Y%m%d"):
+        form = earlier.form
     if form in UNIX_UNITS:
         microseconds = counts // 1000 if form == "nanoseconds" else counts * UNIX_UNITS[form]
         return microseconds, Clock("time", form)

@@ -1,0 +1,136 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from gated.errors import DataError
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.preparation import prepare, prepare_new
+from gated.tasks.forecast.windows import (
+    gather,
+    held_out_origins,
+    shuffled,
+    training_origins,
+    validation_origins,
+    walk_forward,
+)
+
+CONFIG = ForecastConfig(
+    time="t", target="y", series="s", horizon=3, history=4, test=12, validation=0.2
+)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    """Series `a` of 50 steps, and `b` of 40 that begins later; the value is the step."""
+    t = [*range(50), *range(10, 50)]
+    y = [float(i) for i in t]
+    y[20] = None
+    frame = pl.DataFrame({"t": t, "y": y, "s": ["a"] * 50 + ["b"] * 40, "x": [7 * i for i in t]})
+    return prepare(frame, CONFIG)
+
+
+def test_a_window_holds_what_stands_around_its_origin(prepared):
+    fitted = prepared.preprocessing
+    windows = gather(prepared, np.array([19, 60]))
+    unscaled = fitted.target.invert(windows.inputs[..., 0], windows.series)
+    np.testing.assert_allclose(unscaled.T, [[16, 17, 18, 19], [17, 18, 19, 20]], atol=1e-4)
+    ahead = fitted.target.invert(windows.target, windows.series)
+    np.testing.assert_allclose(ahead.T, [[19, 21, 22], [21, 22, 23]], atol=1e-4)
+    assert windows.weight.T.tolist() == [[0, 1, 1], [1, 1, 1]]
+    np.testing.assert_allclose(
+        fitted.target.invert(windows.last, windows.series), [19, 20], atol=1e-4
+    )
+    assert windows.series.tolist() == [0, 1]
+    assert {array.dtype for array in (windows.inputs, windows.target, windows.weight)} == {
+        np.dtype("float32")
+    }
+
+
+def test_future_inputs_are_the_known_part_of_the_inputs():
+    frame = pl.DataFrame(
+        {"t": range(60), "y": np.arange(60) % 7, "k": np.arange(60) % 5, "p": np.arange(60) % 3}
+    )
+    config = ForecastConfig(time="t", target="y", known=("k",), horizon=2, history=3)
+    known = prepare(frame, config)
+    windows = gather(known, np.array([10]))
+    assert known.preprocessing.future_names == ("k",)
+    k = known.preprocessing.numbers.invert(windows.future[:, 0, 0], 0)
+    np.testing.assert_allclose(k, [11 % 5, 12 % 5], atol=1e-5)
+    later = gather(known, np.array([12]))
+    np.testing.assert_array_equal(windows.future[:, 0, 0], later.inputs[1:, 0, 2])
+
+
+def test_training_windows_end_before_the_validation_part(prepared):
+    split = prepared.split
+    assert (split.validation, split.test, split.end) == (30, 38, 50)
+    ticks = prepared.panel.ticks[training_origins(prepared)]
+    assert ticks.tolist() == [*range(3, 27), *range(13, 27)]
+
+
+def test_validation_windows_lie_in_their_part(prepared):
+    ticks = prepared.panel.ticks[validation_origins(prepared)]
+    assert ticks.tolist() == [29, 32] * 2
+    assert prepared.panel.ticks[validation_origins(prepared, 1)].tolist() == [*range(29, 35)] * 2
+
+
+def test_held_out_windows_walk_forward_from_the_first_test_step(prepared):
+    ticks = prepared.panel.ticks[held_out_origins(prepared)]
+    assert ticks.tolist() == [37, 40, 43, 46] * 2
+    assert prepared.panel.ticks[held_out_origins(prepared, 5)].tolist() == [37, 42] * 2
+
+
+def test_walking_starts_where_there_is_a_history(prepared):
+    ticks = prepared.panel.ticks[walk_forward(prepared, 0, 50, 10)]
+    assert ticks.tolist() == [9, 19, 29, 39, 19, 29, 39]
+
+
+def test_windows_without_a_truth_are_left_out():
+    y = np.arange(60.0)
+    y[30:33] = np.nan
+    frame = pl.DataFrame({"t": range(60), "y": y})
+    config = ForecastConfig(time="t", target="y", horizon=3, history=4, test=12)
+    prepared = prepare(frame, config)
+    origins = training_origins(prepared)
+    assert 29 not in origins
+    assert {28, 30} <= set(origins)
+
+
+def test_new_data_have_no_parts(prepared):
+    frame = pl.DataFrame({"t": range(9), "y": range(9), "s": ["a"] * 9, "x": range(9)})
+    new = prepare_new(frame, prepared.preprocessing, future=False)
+    with pytest.raises(DataError, match="no training or test part"):
+        training_origins(new)
+    assert len(walk_forward(new, 0, 9, 1)) == 9 - 4 - 3 + 1
+
+
+def test_weather_is_scored_on_84_windows_and_its_seasonal_naive_is_known(weather):
+    """The value of a day before, 6.75 °F off: the score to beat."""
+    origins = held_out_origins(weather)
+    assert len(origins) == 84
+    first = {weather.panel.label(row + 1) for row in origins[::28]}
+    assert first == {
+        f"'{airport}' at 2013-12-03 00:00:00+00:00" for airport in ("EWR", "JFK", "LGA")
+    }
+    ahead = origins + np.arange(1, 25)[:, None]
+    error = np.abs(weather.panel.target[ahead] - weather.filled[ahead - 24])
+    assert np.nanmean(error) == pytest.approx(6.75, abs=0.005)
+    assert np.isnan(error).sum() == (gather(weather, origins).weight == 0).sum()
+
+
+@pytest.mark.parametrize(("count", "batch"), [(10, 4), (10, 10), (7, 20), (1, 3)])
+def test_each_epoch_shows_every_example_once(count, batch):
+    seen = np.concatenate([shuffled(count, step, batch, seed=3) for step in range(count)])
+    assert len(seen) == count * batch
+    for epoch in seen.reshape(batch, count):
+        assert sorted(epoch) == list(range(count))
+
+
+def test_batches_are_a_function_of_step_and_seed():
+    again = [shuffled(50, step, 8, seed=1) for step in (6, 2, 6)]
+    assert again[0].tolist() == again[2].tolist() != again[1].tolist()
+    assert shuffled(50, 6, 8, seed=2).tolist() != again[0].tolist()
+
+
+def test_nothing_to_shuffle():
+    with pytest.raises(DataError, match="no training window"):
+        shuffled(0, 0, 4, seed=0)
