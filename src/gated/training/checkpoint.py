@@ -20,6 +20,7 @@ from gated.training.history import COLUMNS, History
 from gated.training.model_files import (
     check_format,
     from_safetensors,
+    read_bytes,
     to_safetensors,
     write_atomically,
 )
@@ -82,7 +83,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: A damaged or foreign file, or one of an unknown version.
     """
-    data = path.read_bytes()
+    data = read_bytes(path)
     tensors = from_safetensors(path, data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     try:
@@ -121,10 +122,13 @@ def restore_optimizer(
 ) -> None:
     """Put back what `optimizer_tensors` returned."""
     parameters = dict(network.named_parameters())
+    fused = optimizer.defaults["fused"]
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         parameter = parameters[name]
-        optimizer.state[parameter][kind] = tensor.to(parameter.device)
+        # Only fused AdamW counts its steps on the device.
+        on_device = kind != "step" or fused
+        optimizer.state[parameter][kind] = tensor.to(parameter.device) if on_device else tensor
 
 
 def identity(task: Task[Any], options: TrainingOptions) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Generic
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError
@@ -25,7 +24,13 @@ from gated.training.checkpoint import (
     write_checkpoint,
 )
 from gated.training.history import History, Validation
-from gated.training.optimizer import adamw, clip_gradients, learning_rate, set_learning_rate
+from gated.training.optimizer import (
+    Clipping,
+    adamw,
+    clip_gradients,
+    learning_rate,
+    set_learning_rate,
+)
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process, launch
 from gated.training.progress import Progress
@@ -54,63 +59,65 @@ def train(
         ModelFileError: `init_from` or the checkpoint is damaged or foreign.
         TrainingDivergedError: Loss, gradient or weights became NaN or infinite.
     """
-    if resume and directory is None:
-        raise ConfigurationError("resume: say in which directory the checkpoint is.")
-    path = directory / FILE_NAME if directory else None
-    if path and path.exists() and not resume and is_main_process():
+    path = _checkpoint_path(directory, resume=resume)
+    checkpoint = None
+    if path and path.exists() and resume:
+        checkpoint = read_checkpoint(path)
+        check_identity(path, checkpoint.identity, identity(task, options))
+    with torch.random.fork_rng(devices=[]):
+        training = _Training(task, options, path, checkpoint, progress)
+        while not training.history.stopped:
+            training.step()
+            training.validate()
+            training.keep()
+        training.finish()
+    return training.history
+
+
+def _checkpoint_path(directory: Path | None, *, resume: bool) -> Path | None:
+    if directory is None:
+        if resume:
+            raise ConfigurationError("resume: say in which directory the checkpoint is.")
+        return None
+    path = directory / FILE_NAME
+    if path.exists() and not resume and is_main_process():
         raise ConfigurationError(
             f"{path} is the checkpoint of an earlier training. Resume it, or train into a new "
             "directory."
         )
-    with torch.random.fork_rng(devices=[]):
-        run = _Run(task, options, launch(options), path, progress)
-        run.start(resume=resume)
-        while not run.history.stopped:
-            run.step()
-            run.validate()
-            run.keep()
-        run.finish()
-    return run.history
+    return path
 
 
-class _Run(Generic[Batch]):
+class _Training(Generic[Batch]):
     """A training between two steps; all that changes in time is what a checkpoint holds."""
 
     def __init__(
         self,
         task: Task[Batch],
         options: TrainingOptions,
-        fabric: Fabric,
         path: Path | None,
+        checkpoint: Checkpoint | None,
         progress: Progress | None,
     ) -> None:
-        self.task, self.options, self.fabric = task, options, fabric
-        self.path, self.progress = path, progress if fabric.is_global_zero else None
-        if options.batch_size < fabric.world_size * options.accumulate:
-            raise ConfigurationError(
-                f"batch_size={options.batch_size} cannot be cut into {fabric.world_size} "
-                f"process(es) times accumulate={options.accumulate} parts of one sequence or more."
-            )
+        self.task, self.options, self.path = task, options, path
+        self.identity = identity(task, options)
         self.history = History()
         self.best: Tensors = {}
         self.groups = trained_groups(task, options)
+        if options.init_from and not checkpoint:
+            self.history.transfer = load_matching(task.network, options.init_from)
+
+        # Whatever the user can mend has been checked: from here on there may be more processes.
+        self.fabric = fabric = launch(options)
+        self.progress = progress if fabric.is_global_zero else None
+        self.trainable = [p for p in task.network.parameters() if p.requires_grad]
         trained = {parameter for group in self.groups for parameter in group.parameters}
-        self.required_gradients = {
-            parameter: parameter.requires_grad for parameter in task.network.parameters()
-        }
-        for parameter in task.network.parameters():
+        for parameter in self.trainable:
             parameter.requires_grad_(parameter in trained)
         self.network, self.optimizer = fabric.setup(task.network, adamw(self.groups, options))
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
-
-    def start(self, *, resume: bool) -> None:
-        """Begin, or go on from the checkpoint."""
-        if resume and self.path and self.path.exists():
-            checkpoint = read_checkpoint(self.path)
-            check_identity(self.path, checkpoint.identity, identity(self.task, self.options))
+        if checkpoint:
             self.restore(checkpoint)
-        elif self.options.init_from:
-            self.history.transfer = load_matching(self.task.network, self.options.init_from)
         self.network.train()
 
     def step(self) -> None:
@@ -126,9 +133,9 @@ class _Run(Generic[Batch]):
         parameters = self.parameters_with_gradient(step)
         if self.scaler:
             self.fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
-        # The gradients are of the sum of losses, and averaged over processes.
+        # The gradients are of the sum over batch_size, and averaged over processes.
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        torch._foreach_mul_(gradients, self.fabric.world_size / weight)
+        torch._foreach_mul_(gradients, options.batch_size * self.fabric.world_size / weight)
         clipping = clip_gradients(parameters, options.clip_norm, options.clip_value)
         loss, norm = loss_sum / weight, float(clipping.norm)
         if math.isfinite(loss) and not math.isfinite(norm) and self.scaler_can_fall():
@@ -139,23 +146,29 @@ class _Run(Generic[Batch]):
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.record(loss, norm, clipping, rate, time.perf_counter() - started)
 
-        history = self.history
+    def record(
+        self, loss: float, norm: float, clipping: Clipping, rate: float, seconds: float
+    ) -> None:
+        """Write a step into the history, and tell of it."""
+        history, steps = self.history, self.options.steps
+        by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
         history.gradient_norm.append(norm)
-        history.clipped_by_norm.append(bool(clipping.by_norm))
-        history.clipped_by_value.append(bool(clipping.by_value))
+        history.clipped_by_norm.append(by_norm)
+        history.clipped_by_value.append(by_value)
         history.learning_rate.append(rate)
-        history.seconds.append(time.perf_counter() - started)
-        if history.steps == options.steps:
+        history.seconds.append(seconds)
+        if history.steps == steps:
             history.stopped = "steps"
         if self.progress:
             self.progress.step(
                 step=history.steps,
-                steps=options.steps,
+                steps=steps,
                 loss=loss,
                 gradient_norm=norm,
-                clipped=history.clipped_by_norm[-1] or history.clipped_by_value[-1],
+                clipped=by_norm or by_value,
                 learning_rate=rate,
             )
 
@@ -191,7 +204,7 @@ class _Run(Generic[Batch]):
             batch = fabric.to_device(batch)
             with fabric.no_backward_sync(self.network, enabled=part < parts - 1):
                 total, weight = self.task.loss(self.network, batch)
-                fabric.backward(total)
+                fabric.backward(total / self.options.batch_size)  # half precision has little room
             sums.append(torch.stack((total.detach(), weight.to(total))))
         loss_sum, weight = torch.stack(sums).sum(0)
         loss_sum, weight = fabric.all_reduce((loss_sum, weight), reduce_op="sum")
@@ -207,6 +220,7 @@ class _Run(Generic[Batch]):
         with torch.no_grad():
             # Each process validates, so that none waits in vain; the main one decides.
             scores = self.fabric.broadcast(self.task.validate(self.network))
+        scores = {name: float(score) for name, score in scores.items()}
         self.network.train()
         if not scores:
             return
@@ -238,15 +252,15 @@ class _Run(Generic[Batch]):
         """Leave the best weights in the network, ready to be used."""
         if self.best:
             self.task.network.load_state_dict(self.best)
-        for parameter, required in self.required_gradients.items():
-            parameter.requires_grad_(required)
+        for parameter in self.trainable:
+            parameter.requires_grad_(True)
         self.network.eval()
 
     def state(self) -> Checkpoint:
         """Return all that a checkpoint holds."""
         network = self.task.network
         return Checkpoint(
-            identity=identity(self.task, self.options),
+            identity=self.identity,
             network=network.state_dict(),
             optimizer=optimizer_tensors(self.optimizer, network),
             best=self.best,

@@ -54,14 +54,14 @@ def load_model(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelFileError: No model, a damaged or foreign one, or one of an unknown version.
     """
     path = directory / "model.json"
-    document = _read_json(path)
+    document = read_json(path)
     check_format(path, document, MODEL_FORMAT, MODEL_VERSION)
     try:
         name, digest, description = (document[key] for key in ("weights", "sha256", "description"))
         weights_path = directory / Path(name).name
     except (KeyError, TypeError) as error:
         raise _damaged(path, f"{error} is missing") from error
-    data = _read_bytes(weights_path)
+    data = read_bytes(weights_path)
     if hashlib.sha256(data).hexdigest() != digest:
         raise _damaged(weights_path, f"{len(data)} bytes, not those that {path.name} was made for")
     return from_safetensors(weights_path, data), description
@@ -125,19 +125,29 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(descriptor)
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ModelFileError: It is missing or damaged.
+    """
     try:
-        return json.loads(_read_bytes(path))
+        return json.loads(read_bytes(path))
     except ValueError as error:
         raise _damaged(path, str(error)) from error
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        ModelFileError: It cannot be read.
+    """
     try:
         return path.read_bytes()
     except OSError as error:
         raise ModelFileError(
-            f"{path} cannot be read ({error.strerror}). Give the directory of a finished run."
+            f"{path} cannot be read ({error.strerror}). Give the directory of a run."
         ) from error
 
 

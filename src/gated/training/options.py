@@ -92,6 +92,12 @@ class TrainingOptions:
                 raise ConfigurationError(
                     f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
                 )
+        parts = self.devices * self.nodes * self.accumulate
+        if self.batch_size < parts:
+            raise ConfigurationError(
+                f"batch_size={self.batch_size} cannot be cut into {parts} parts of one sequence or "
+                "more (devices times nodes times accumulate)."
+            )
         if self.thaw_every and self.init_from is None:
             raise ConfigurationError(
                 "thaw_every thaws weights that came from another run: give init_from too."

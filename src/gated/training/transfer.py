@@ -15,7 +15,7 @@ from gated.training.task import Task
 
 
 class DepthGroup(NamedTuple):
-    """Parameters of one depth that train."""
+    """Parameters of one depth that train: not those that the task itself holds fixed."""
 
     parameters: list[nn.Parameter]
     rate: float
@@ -51,7 +51,7 @@ def trained_groups(task: Task[Any], options: TrainingOptions) -> list[DepthGroup
         )
     return [
         DepthGroup(
-            list(parameters),
+            [parameter for parameter in parameters if parameter.requires_grad],
             rate=options.layer_rate_decay ** (len(names) - 1 - names.index(name)),
             first_step=options.thaw_every * (len(trained) - 1 - trained.index(name)),
         )

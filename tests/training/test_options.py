@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"weight_decay": math.nan}, "weight_decay must be at least 0, not nan"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"learning_rate": math.inf}, "learning_rate must be above 0 and finite, not inf"),
+        ({"clip_norm": -1.0}, r"clip_norm must be above 0 and finite, not -1\.0"),
+        ({"clip_value": math.nan}, "clip_value must be above 0"),
+        ({"warmup": 1.5}, "warmup is a share of the steps"),
+        (
+            {"schedule": "linear"},
+            "schedule must be one of one-cycle, cosine, constant, not 'linear'",
+        ),
+        ({"precision": "8"}, "precision must be one of 32-true"),
+        ({"batch_size": 7, "devices": 2, "accumulate": 4}, "cannot be cut into 8 parts"),
+        ({"thaw_every": 5}, "give init_from too"),
+    ],
+)
+def test_values_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        TrainingOptions(**options)
+
+
+def test_none_switches_clipping_and_patience_off() -> None:
+    TrainingOptions(clip_norm=None, clip_value=None, patience=None, threads=None)
