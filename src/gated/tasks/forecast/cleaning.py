@@ -92,12 +92,12 @@ def _useless_number(panel: Panel, name: str, training: Mask, asked: bool) -> tup
     values = panel.numbers[name][training]
     observed = values[~np.isnan(values)]
     if not len(observed):
-        return "all-missing", "column without a value in the training part"
+        return "all-missing", "no value in the training part"
     # A constant with holes is a flag: its being there is what it says.
     if np.ptp(observed) == 0 and len(observed) > (1 - MASKED) * len(values):
-        return "constant", f"column that is always {observed[0]:g} in the training part"
+        return "constant", f"always {observed[0]:g} in the training part"
     if not asked and repeats_the_time(panel.grid, panel.times[training], values):
-        return "repeats-time", "column that repeats a part of the time"
+        return "repeats-time", "repeats a part of the time"
     return None
 
 
@@ -106,15 +106,15 @@ def _useless_text(panel: Panel, name: str, training: Mask, asked: bool) -> tuple
     codes = panel.codes[name]
     seen = np.unique(codes[training & (codes >= 0)])
     if not len(seen):
-        return "all-missing", "column without a value in the training part"
+        return "all-missing", "no value in the training part"
     if len(seen) == 1 and np.mean(codes[training] < 0) < MASKED:
         value = panel.values[name][seen[0]]
-        return "constant", f"column that is always '{value}' in the training part"
+        return "constant", f"always '{value}' in the training part"
     pairs = np.unique(np.stack([panel.series_of, codes])[:, training & (codes >= 0)], axis=1)
     if len(panel.series) > 1 and pairs.shape[1] == len(seen) == len(panel.series):
-        return "redundant", "column that is another name of the series"
+        return "redundant", "another name of the series"
     if len(seen) > MOST_CATEGORIES:
-        what = f"column with {len(seen):,} different texts, too many for categories"
+        what = f"{len(seen):,} different texts, too many for categories"
         if asked:
             raise DataError(
                 f"column '{name}' has {len(seen):,} different texts; at most {MOST_CATEGORIES} "

@@ -12,7 +12,7 @@ class Finding:
     kind: str
     """A short name: `gap`, `duplicate`, `missing`, `outlier`, …"""
     count: int
-    """How many rows, values or columns."""
+    """How many rows or values; 1 for a whole column."""
     what: str
     """What was found, as a clause: `missing values`."""
     action: str
@@ -26,12 +26,12 @@ class Finding:
     def __str__(self) -> str:
         """One sentence.
 
-        >>> print(Finding(kind="gap", count=3, what="steps absent", action="inserted as missing"))
-        3 steps absent: inserted as missing.
+        >>> print(Finding(kind="gap", count=3, what="steps absent", action="inserted", example="4"))
+        steps absent (3, first: 4); inserted.
         """
         where = f"column '{self.column}': " if self.column is not None else ""
-        first = f" (first: {self.example})" if self.example else ""
-        return f"{where}{self.count:,} {self.what}{first}: {self.action}."
+        first = f" ({self.count:,}, first: {self.example})" if self.example else ""
+        return f"{where}{self.what}{first}; {self.action}."
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields, for JSON."""

@@ -15,7 +15,7 @@ from gated.tasks.forecast.grid import Grid, Integers, find_grid
 from gated.tasks.forecast.table import Table
 
 Floats = NDArray[np.float64]
-Number = TypeVar("Number", np.float64, np.int64)
+Number = TypeVar("Number", np.float64, np.int64, np.bool_)
 
 SPARSEST = 50
 """A grid with so many steps per row of the table has a wrong step or a wrong time stamp."""
@@ -36,6 +36,8 @@ class Panel:
     """`(N,)` number of the step, the same for all series at the same time."""
     times: Integers
     """`(N,)` microseconds or counts, as `grid` has them."""
+    present: NDArray[np.bool_]
+    """`(N,)`, whether the table had a row for this step."""
     target: Floats
     """`(N,)`, NaN where nothing was observed."""
     numbers: dict[str, Floats]
@@ -95,6 +97,7 @@ class Panel:
             starts=starts,
             ticks=ticks,
             times=times,
+            present=_filled(self.present, places, total, False),
             target=_filled(self.target, places, total, np.nan),
             numbers={k: _filled(v, places, total, np.nan) for k, v in self.numbers.items()},
             codes={k: _filled(v, places, total, -1) for k, v in self.codes.items()},
@@ -161,8 +164,11 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
     counts = np.diff(np.append(rows.series_starts, len(rows.ticks)))
     places = rows.ticks + np.repeat(starts[:-1] - firsts, counts)
     ticks = np.arange(total) + np.repeat(firsts - starts[:-1], lengths)
+    present = np.zeros(total, np.bool_)
+    present[places] = True
     panel = Panel(
         grid=grid,
+        present=present,
         series=names,
         starts=starts,
         ticks=ticks,
@@ -173,15 +179,13 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         values={name: column.values for name, column in table.texts.items()},
         findings=tuple(findings),
     )
-    present = np.zeros(total, np.bool_)
-    present[places] = True
     if present.all():
         return panel
     gap = panel.finding(
         "gap",
         ~present,
         what=f"steps of {grid.every} without a row",
-        action="inserted, with nothing observed",
+        action="inserted, all values missing",
         column=config.time,
     )
     return replace(panel, findings=(*panel.findings, gap))

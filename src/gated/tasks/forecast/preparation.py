@@ -340,8 +340,10 @@ def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Intege
 
 
 def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
-    """Tell what is filled in each column up to the last observation of each series."""
-    past = np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
+    """Tell what is filled in the rows of the table up to the last observation of each series."""
+    past = panel.present & (
+        np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
+    )
     target = fitted.config.target
     holes = {target: np.isnan(panel.target) & past}
     holes |= {name: np.isnan(panel.numbers[name]) & past for name in fitted.known_numbers}

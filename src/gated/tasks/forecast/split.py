@@ -49,9 +49,9 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
         findings.append(
             Finding(
                 kind="history",
-                count=room,
-                what=f"steps of history instead of {history:,}",
-                action="shortened, so that enough training windows remain",
+                count=1,
+                what=f"history of {room:,} steps instead of {history:,}",
+                action="shortened so that enough training windows remain",
             )
         )
         history = room
@@ -65,7 +65,7 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
             Finding(
                 kind="validation",
                 count=1,
-                what="training part too short to hold something out",
+                what="training part too short to hold windows out",
                 action="the last weights are kept instead of the best",
             )
         )

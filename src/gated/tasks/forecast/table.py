@@ -137,7 +137,7 @@ def read_table(
                     f"{raw.name}: column '{name}' holds {column.dtype}, which is neither numbers "
                     "nor texts. Convert it, or leave it out."
                 )
-            findings.append(_ignored(name, f"column of {column.dtype}"))
+            findings.append(_ignored(name, f"holds {column.dtype}"))
             continue
         kind = kinds[name] if kinds is not None else _kind(column)
         if kind == "number":
