@@ -14,62 +14,112 @@ namespace nb = nanobind;
 
 namespace {
 
+template <class Value>
+using Sequences = nb::ndarray<Value, nb::ndim<3>, nb::device::cpu>;
 template <class Value, int dimensions>
-using Strided = nb::ndarray<Value, nb::ndim<dimensions>, nb::device::cpu>;
-template <class Value, int dimensions>
-using Dense = nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
+using Dense = std::optional<nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>>;
+template <class Value>
+using Vector = Dense<Value, 1>;
+template <class Value>
+using Matrix = Dense<Value, 2>;
 
 template <class Value>
-gated::Rows<Value> rows(const Strided<Value, 3>& array) {
+gated::Rows<Value> rows(const Sequences<Value>& array) {
     return {array.data(), array.stride(0), array.stride(1)};
 }
 
 template <class Array>
-auto data(const std::optional<Array>& array) -> decltype(array->data()) {
+auto data(const Array& array) -> decltype(array->data()) {
     return array ? array->data() : nullptr;
 }
 
+// A layer together with the arrays that it points to.
 template <class Value>
-void forward(gated::Cell cell, const Strided<const Value, 3>& input,
-             const std::optional<Dense<const std::int64_t, 1>>& lengths, bool reverse,
-             const Dense<const Value, 2>& weight_ih, const Dense<const Value, 2>& weight_hh,
-             const std::optional<Dense<const Value, 1>>& bias_ih,
-             const std::optional<Dense<const Value, 1>>& bias_hh,
-             const std::optional<Dense<const Value, 2>>& initial_hidden,
-             const std::optional<Dense<const Value, 2>>& initial_cell,
-             const Strided<Value, 3>& output, const Dense<Value, 2>& final_hidden,
-             const std::optional<Dense<Value, 2>>& final_cell,
-             const std::optional<Dense<Value, 3>>& gates,
-             const std::optional<Dense<Value, 2>>& cells, int threads) {
-    gated::Forward<Value> call;
-    call.cell = cell;
-    call.steps = input.shape(0);
-    call.sequences = input.shape(1);
-    call.inputs = input.shape(2);
-    call.units = weight_hh.shape(1);
-    call.lengths = data(lengths);
-    call.reverse = reverse;
-    call.input = rows(input);
-    call.weights = {weight_ih.data(), weight_hh.data(), data(bias_ih), data(bias_hh)};
-    call.initial_hidden = data(initial_hidden);
-    call.initial_cell = data(initial_cell);
-    call.output = rows(output);
-    call.final_hidden = final_hidden.data();
-    call.final_cell = data(final_cell);
-    call.gates = data(gates);
-    call.cells = data(cells);
-    nb::gil_scoped_release release;
-    gated::forward(call, threads);
-}
+class Layer {
+public:
+    Layer(gated::Cell cell, Sequences<const Value> input, Vector<const std::int64_t> lengths,
+          bool reverse, Matrix<const Value> weight_ih, Matrix<const Value> weight_hh,
+          Vector<const Value> bias_ih, Vector<const Value> bias_hh,
+          Matrix<const Value> initial_hidden, Matrix<const Value> initial_cell)
+        : input_(input), lengths_(lengths), weights_{weight_ih, weight_hh},
+          biases_{bias_ih, bias_hh}, initial_{initial_hidden, initial_cell} {
+        layer_.cell = cell;
+        layer_.steps = input.shape(0);
+        layer_.sequences = input.shape(1);
+        layer_.inputs = input.shape(2);
+        layer_.units = weight_hh->shape(1);
+        layer_.lengths = data(lengths);
+        layer_.reverse = reverse;
+        layer_.input = rows(input);
+        layer_.weights = {data(weight_ih), data(weight_hh), data(bias_ih), data(bias_hh)};
+        layer_.initial_hidden = data(initial_hidden);
+        layer_.initial_cell = data(initial_cell);
+    }
 
-template <class Value>
-void define_forward(nb::module_& module) {
-    using namespace nb::literals;
-    module.def("forward", &forward<Value>, "cell"_a, "input"_a, "lengths"_a.none(), "reverse"_a,
-               "weight_ih"_a, "weight_hh"_a, "bias_ih"_a.none(), "bias_hh"_a.none(),
-               "initial_hidden"_a.none(), "initial_cell"_a.none(), "output"_a, "final_hidden"_a,
-               "final_cell"_a.none(), "gates"_a.none(), "cells"_a.none(), "threads"_a);
-}
+    void forward(const Sequences<Value>& output, const Matrix<Value>& final_hidden,
+                 const Matrix<Value>& final_cell, const Dense<Value, 3>& gates,
+                 const Matrix<Value>& cells, int threads) const {
+        gated::Forward<Value> call{layer_};
+        call.output = rows(output);
+        call.final_hidden = data(final_hidden);
+        call.final_cell = data(final_cell);
+        call.gates = data(gates);
+        call.cells = data(cells);
+        nb::gil_scoped_release release;
+        gated::forward(call, threads);
+    }
+
+    void backward(const Sequences<const Value>& output, const Dense<const Value, 3>& gates,
+                  const Matrix<const Value>& cells, const Sequences<const Value>& grad_output,
+                  const Matrix<const Value>& grad_final_hidden,
+                  const Matrix<const Value>& grad_final_cell,
+                  const std::optional<Sequences<Value>>& grad_input,
+                  const Matrix<Value>& grad_weight_ih, const Matrix<Value>& grad_weight_hh,
+                  const Vector<Value>& grad_bias_ih, const Vector<Value>& grad_bias_hh,
+                  const Matrix<Value>& grad_initial_hidden,
+                  const Matrix<Value>& grad_initial_cell, int threads) const {
+        gated::Backward<Value> call{layer_};
+        call.output = rows(output);
+        call.gates = data(gates);
+        call.cells = data(cells);
+        call.grad_output = rows(grad_output);
+        call.grad_final_hidden = data(grad_final_hidden);
+        call.grad_final_cell = data(grad_final_cell);
+        if (grad_input) call.grad_input = rows(*grad_input);
+        call.grad_weights = {data(grad_weight_ih), data(grad_weight_hh), data(grad_bias_ih),
+                             data(grad_bias_hh)};
+        call.grad_initial_hidden = data(grad_initial_hidden);
+        call.grad_initial_cell = data(grad_initial_cell);
+        nb::gil_scoped_release release;
+        gated::backward(call, threads);
+    }
+
+    static void define(nb::module_& module, const char* name) {
+        using namespace nb::literals;
+        nb::class_<Layer>(module, name)
+            .def(nb::init<gated::Cell, Sequences<const Value>, Vector<const std::int64_t>, bool,
+                          Matrix<const Value>, Matrix<const Value>, Vector<const Value>,
+                          Vector<const Value>, Matrix<const Value>, Matrix<const Value>>(),
+                 "cell"_a, "input"_a, "lengths"_a.none(), "reverse"_a, "weight_ih"_a,
+                 "weight_hh"_a, "bias_ih"_a.none(), "bias_hh"_a.none(),
+                 "initial_hidden"_a.none(), "initial_cell"_a.none())
+            .def("forward", &Layer::forward, "output"_a, "final_hidden"_a, "final_cell"_a.none(),
+                 "gates"_a.none(), "cells"_a.none(), "threads"_a)
+            .def("backward", &Layer::backward, "output"_a, "gates"_a, "cells"_a.none(),
+                 "grad_output"_a, "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(),
+                 "grad_input"_a.none(), "grad_weight_ih"_a.none(), "grad_weight_hh"_a.none(),
+                 "grad_bias_ih"_a.none(), "grad_bias_hh"_a.none(),
+                 "grad_initial_hidden"_a.none(), "grad_initial_cell"_a.none(), "threads"_a);
+    }
+
+private:
+    gated::Layer<Value> layer_;
+    Sequences<const Value> input_;
+    Vector<const std::int64_t> lengths_;
+    Matrix<const Value> weights_[2];
+    Vector<const Value> biases_[2];
+    Matrix<const Value> initial_[2];
+};
 
 }  // namespace
 
@@ -87,6 +137,6 @@ NB_MODULE(_native, module) {
     module.def("instruction_sets", &gated::instruction_sets);
     module.def("instruction_set", &gated::instruction_set);
     module.def("set_instruction_set", &gated::set_instruction_set, nb::arg("name"));
-    define_forward<float>(module);
-    define_forward<double>(module);
+    Layer<float>::define(module, "Layer32");
+    Layer<double>::define(module, "Layer64");
 }

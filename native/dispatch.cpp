@@ -48,22 +48,39 @@ std::atomic<const Kernels*>& chosen() {
 
 const Kernels& kernels() { return *chosen().load(std::memory_order_acquire); }
 
-template <class Value>
-void forward(const Forward<Value>& call, int threads) {
+namespace {
+
+// Runs a kernel with the threads that are worth waking: for the whole call, or, where fewer
+// sequences than threads share each step and meet after it, for a step.
+template <class Call>
+void run(void (*kernel)(const Call&, const Schedule&, Team&), const Call& call, int threads) {
     const Schedule schedule(call.steps, call.sequences, call.lengths);
     const double weights =
         double(kept_gates(call.cell)) * call.units * (call.inputs + call.units);
-    // Fewer sequences than threads: these share each step, and meet after it.
-    const double at_once =
+    const double multiplications =
         weights * (call.sequences < threads ? call.sequences : schedule.offsets.back());
-    Team team(at_once < worth_a_thread ? 1 : threads);
-    if constexpr (sizeof(Value) == 4)
-        kernels().forward32(call, schedule, team);
-    else
-        kernels().forward64(call, schedule, team);
+    Team team(multiplications < worth_a_thread ? 1 : threads);
+    kernel(call, schedule, team);
 }
-template void forward(const Forward<float>&, int);
-template void forward(const Forward<double>&, int);
+
+}  // namespace
+
+template <>
+void forward(const Forward<float>& call, int threads) {
+    run(kernels().forward32, call, threads);
+}
+template <>
+void forward(const Forward<double>& call, int threads) {
+    run(kernels().forward64, call, threads);
+}
+template <>
+void backward(const Backward<float>& call, int threads) {
+    run(kernels().backward32, call, threads);
+}
+template <>
+void backward(const Backward<double>& call, int threads) {
+    run(kernels().backward64, call, threads);
+}
 
 int kept_gates(Cell cell) {
     switch (cell) {

@@ -11,6 +11,8 @@ struct Kernels {
     const char* name;
     void (*forward32)(const Forward<float>&, const Schedule&, Team&);
     void (*forward64)(const Forward<double>&, const Schedule&, Team&);
+    void (*backward32)(const Backward<float>&, const Schedule&, Team&);
+    void (*backward64)(const Backward<double>&, const Schedule&, Team&);
 };
 
 namespace baseline {

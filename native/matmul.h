@@ -20,25 +20,84 @@ constexpr int tile_rows = (GATED_REGISTERS == 32 ? 24 : 12) / V;
 template <class T, int V>
 constexpr Index tile_depth = 16384 / (V * GATED_VECTOR_BYTES);
 
-// sums[r] += Σ_k rows[r][k] · weights[k], for k from 0 to depth - 1. A function of its own, since
-// registers spill as soon as anything else is inlined beside it.
-template <class T, int R, int V>
-[[gnu::noinline]] void multiply_tile(Index depth, const T* const* rows, Index first,
-                                     const T* __restrict weights, T* __restrict sums,
-                                     Index stride) {
-    Vector<T> sum[R][V];
-    const T* row[R];
+// Activations that lie along the rows of an array, anywhere: row r, column k.
+template <class T>
+struct AlongRows {
+    const T* const* rows;
+    Index first;
+
+    template <int R>
+    struct Tile {
+        const T* row[R];
+        GATED_INLINE T at(int r, Index k) const { return row[r][k]; }
+    };
+    template <int R>
+    GATED_INLINE Tile<R> tile() const {
+        Tile<R> tile;
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r) {
-        row[r] = rows[r] + first;
+        for (int r = 0; r < R; ++r) tile.row[r] = rows[r] + first;
+        return tile;
+    }
+    AlongRows below(Index r) const { return {rows + r, first}; }
+    AlongRows behind(Index k) const { return {rows, first + k}; }
+};
+
+// The same for rows at even distances.
+template <class T>
+struct EvenRows {
+    const T* data;
+    Index stride;
+
+    template <int R>
+    struct Tile {
+        const T* data;
+        Index stride;
+        GATED_INLINE T at(int r, Index k) const { return data[r * stride + k]; }
+    };
+    template <int R>
+    GATED_INLINE Tile<R> tile() const {
+        return {data, stride};
+    }
+    EvenRows below(Index r) const { return {data + r * stride, stride}; }
+    EvenRows behind(Index k) const { return {data + k, stride}; }
+};
+
+// Activations that lie down the columns of an array: row k, column r.
+template <class T>
+struct DownColumns {
+    const T* data;
+    Index stride;
+
+    template <int R>
+    struct Tile {
+        const T* data;
+        Index stride;
+        GATED_INLINE T at(int r, Index k) const { return data[k * stride + r]; }
+    };
+    template <int R>
+    GATED_INLINE Tile<R> tile() const {
+        return {data, stride};
+    }
+    DownColumns below(Index r) const { return {data + r, stride}; }
+    DownColumns behind(Index k) const { return {data + k * stride, stride}; }
+};
+
+// sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1. A function of its own, since
+// registers spill as soon as anything else is inlined beside it.
+template <class T, int R, int V, class Left>
+[[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const T* __restrict weights,
+                                     T* __restrict sums, Index stride) {
+    const auto left = from.template tile<R>();
+    Vector<T> sum[R][V];
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
         for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * stride + v * lanes<T>);
-    }
     for (Index k = 0; k < depth; ++k) {
         if constexpr (R < V) {  // hold what there is less of
             Vector<T> x[R];
 #pragma GCC unroll 32
-            for (int r = 0; r < R; ++r) x[r] = broadcast<T>(row[r][k]);
+            for (int r = 0; r < R; ++r) x[r] = broadcast<T>(left.at(r, k));
 #pragma GCC unroll 32
             for (int v = 0; v < V; ++v) {
                 const Vector<T> w = load(weights + v * lanes<T>);
@@ -51,7 +110,7 @@ template <class T, int R, int V>
             for (int v = 0; v < V; ++v) w[v] = load(weights + v * lanes<T>);
 #pragma GCC unroll 32
             for (int r = 0; r < R; ++r) {
-                const Vector<T> x = broadcast<T>(row[r][k]);
+                const Vector<T> x = broadcast<T>(left.at(r, k));
 #pragma GCC unroll 32
                 for (int v = 0; v < V; ++v) sum[r][v] += x * w[v];
             }
@@ -66,23 +125,24 @@ template <class T, int R, int V>
 
 // The same for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
 // multipliers idle, two tiles of two do not.
-template <class T, int V>
-GATED_INLINE void multiply_rows(Index count, Index depth, const T* const* rows, const T* weights,
-                                T* sums, Index stride) {
-    using Tile = void (*)(Index, const T* const*, Index, const T*, T*, Index);
+template <class T, int V, class Left>
+GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* weights, T* sums,
+                           Index stride) {
+    using Tile = void (*)(Index, const Left&, const T*, T*, Index);
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
         struct Table {
             Tile tile[tile_rows<V>];
         };
-        return Table{{&multiply_tile<T, r + 1, V>...}};
+        return Table{{&multiply_tile<T, r + 1, V, Left>...}};
     }(std::make_integer_sequence<int, tile_rows<V>>());
-    const Index tiles = (count + tile_rows<V> - 1) / tile_rows<V>;
+    const Index tiles = (rows + tile_rows<V> - 1) / tile_rows<V>;
     const Index most = tiles > 1 ? tile_depth<T, V> : depth;
     for (Index k = 0; k < depth; k += most) {
         const Index here = depth - k < most ? depth - k : most;
+        const Left block = left.behind(k);
         for (Index tile = 0, r = 0; tile < tiles; ++tile) {
-            const Index height = (count - r + tiles - tile - 1) / (tiles - tile);
-            of_height.tile[height - 1](here, rows + r, k, weights + k * V * lanes<T>,
+            const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
+            of_height.tile[height - 1](here, block.below(r), weights + k * V * lanes<T>,
                                        sums + r * stride, stride);
             r += height;
         }
@@ -121,5 +181,23 @@ struct Panels {
             }
     }
 };
+
+// Columns side by side in a panel that serves a product with no gates in it.
+constexpr int plain_vectors = 4;
+template <class T>
+constexpr Index plain_width = plain_vectors * lanes<T>;
+
+template <class T>
+Index plain_panels(Index columns) {
+    return (columns + plain_width<T> - 1) / plain_width<T>;
+}
+
+// Copies a panel's columns of one row, from column `first` on; missing columns are zeros.
+template <class T>
+GATED_INLINE void pack_row(const T* row, Index first, Index columns, T* packed) {
+    const Index real = columns - first < plain_width<T> ? columns - first : plain_width<T>;
+    for (Index i = 0; i < real; ++i) packed[i] = row[first + i];
+    for (Index i = real; i < plain_width<T>; ++i) packed[i] = 0;
+}
 
 }  // namespace gated::GATED_TARGET

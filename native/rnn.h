@@ -26,24 +26,28 @@ struct Rows {
 // The weights of one layer and direction, as PyTorch names, orders and shapes them.
 template <class Value>
 struct Weights {
-    const Value* input = nullptr;        // weight_ih (G·H, I)
-    const Value* hidden = nullptr;       // weight_hh (G·H, H)
-    const Value* input_bias = nullptr;   // bias_ih (G·H), or null
-    const Value* hidden_bias = nullptr;  // bias_hh (G·H), or null
+    Value* input = nullptr;        // weight_ih (G·H, I)
+    Value* hidden = nullptr;       // weight_hh (G·H, H)
+    Value* input_bias = nullptr;   // bias_ih (G·H), or null
+    Value* hidden_bias = nullptr;  // bias_hh (G·H), or null
 };
 
+// One layer in one direction, over whole sequences.
 template <class Value>
-struct Forward {
+struct Layer {
     Cell cell = Cell::lstm;
     std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0;  // T, B, I, H
     const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
     bool reverse = false;  // from each sequence's last real step to its first
-    Rows<const Value> input;
-    Weights<Value> weights;
+    Rows<const Value> input{};
+    Weights<const Value> weights{};
     const Value* initial_hidden = nullptr;  // (B, H), or null for zeros
     const Value* initial_cell = nullptr;    // (B, H), or null for zeros
+};
 
-    Rows<Value> output;             // (T, B, H); zeros behind a sequence's end
+template <class Value>
+struct Forward : Layer<Value> {
+    Rows<Value> output{};           // (T, B, H); zeros behind a sequence's end
     Value* final_hidden = nullptr;  // (B, H)
     Value* final_cell = nullptr;    // (B, H), LSTM only
 
@@ -53,12 +57,33 @@ struct Forward {
     Value* cells = nullptr;  // (N, H), LSTM only
 };
 
+template <class Value>
+struct Backward : Layer<Value> {
+    // What the forward pass left.
+    Rows<const Value> output{};
+    const Value* gates = nullptr;
+    const Value* cells = nullptr;
+
+    // The gradients of its results.
+    Rows<const Value> grad_output{};           // (T, B, H); padding is not read
+    const Value* grad_final_hidden = nullptr;  // (B, H)
+    const Value* grad_final_cell = nullptr;    // (B, H), LSTM only
+
+    // The gradients to compute; null where nobody wants them.
+    Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end
+    Weights<Value> grad_weights{};
+    Value* grad_initial_hidden = nullptr;  // (B, H)
+    Value* grad_initial_cell = nullptr;    // (B, H), LSTM only
+};
+
 // Numbers per unit and step in Forward::gates.
 int kept_gates(Cell cell);
 
-// Runs one layer in one direction over whole sequences. Results do not depend on `threads`.
+// Both run on up to `threads` threads. Results do not depend on how many.
 template <class Value>
 void forward(const Forward<Value>& call, int threads);
+template <class Value>
+void backward(const Backward<Value>& call, int threads);
 
 // The processors that this process may use: its affinity, and its container's quota.
 int available_threads();

@@ -20,14 +20,4 @@ Schedule::Schedule(std::ptrdiff_t steps, std::ptrdiff_t sequences, const std::in
     }
 }
 
-std::ptrdiff_t Schedule::first_rank(int part, int parts) const {
-    const std::ptrdiff_t work = offsets.back() * part / parts;
-    std::ptrdiff_t rank = 0;
-    for (std::ptrdiff_t done = 0; rank < static_cast<std::ptrdiff_t>(lengths.size()); ++rank) {
-        if (done + lengths[rank] / 2 >= work) break;
-        done += lengths[rank];
-    }
-    return part == parts ? static_cast<std::ptrdiff_t>(lengths.size()) : rank;
-}
-
 }  // namespace gated

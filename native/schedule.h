@@ -18,9 +18,6 @@ struct Schedule {
 
     // The ranks below this one are running at step t.
     std::ptrdiff_t running(std::ptrdiff_t t) const { return offsets[t + 1] - offsets[t]; }
-
-    // The first rank of one of `parts` runs of ranks with about the same work each.
-    std::ptrdiff_t first_rank(int part, int parts) const;
 };
 
 }  // namespace gated

@@ -18,13 +18,14 @@ import sys
 import numpy as np
 import gated
 from gated.core import ops
+from gated.core.layout import Weights
 
 assert "torch" not in sys.modules, "import gated imports torch"
 assert gated.__file__.startswith(sys.prefix), gated.__file__
 
 random = np.random.default_rng(0)
 x = random.standard_normal((12, 5, 3))
-layer = ops.Weights(*(random.standard_normal(n) / 3 for n in ((28, 3), (28, 7), 28, 28)))
+layer = Weights(*(random.standard_normal(n) / 3 for n in ((28, 3), (28, 7), 28, 28)))
 hidden, cell = np.zeros((5, 7)), np.zeros((5, 7))
 result = ops.forward("lstm", x, layer)
 for t in range(12):

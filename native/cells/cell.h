@@ -10,6 +10,7 @@
 //   kept                     numbers per unit and step that the backward pass needs
 //   has_cell                 whether there is a cell state beside the hidden state
 //   forward(sums, row, unit, units, access)   one step of the units that fill a vector
+//   backward(row, unit, units, access)        the same step's gradients
 //
 // and the loop, the products and the threads follow from it.
 #pragma once
@@ -26,6 +27,20 @@ struct StepRow {
     const T* cell_before;    // (H), may be `cell` itself
     T* cell;                 // (H)
     T* gates;                // (kept, H), or null where nobody will ask
+};
+
+// The same for gradients.
+template <class T>
+struct GradRow {
+    const T* gates;          // (kept, H)
+    const T* hidden_before;  // (H)
+    const T* cell_before;    // (H)
+    const T* cell;           // (H)
+    const T* grad_output;    // (H)
+    T* grad_hidden;          // (H) comes as the hidden state's; goes as the part of the hidden
+                             // state before that does not flow through the product
+    T* grad_cell;            // (H) comes as the cell state's; goes as the cell state's before
+    T* grad_sums;            // (slots, H)
 };
 
 }  // namespace gated::GATED_TARGET

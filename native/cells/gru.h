@@ -34,6 +34,30 @@ struct GruCell {
             access.store(kept + 3 * units, from_hidden);
         }
     }
+
+    template <class Access>
+    GATED_INLINE static void backward(const GradRow<T>& row, Index unit, Index units,
+                                      Access access) {
+        const T* kept = row.gates + unit;
+        const Vector<T> reset_gate = access.load(kept);
+        const Vector<T> update_gate = access.load(kept + units);
+        const Vector<T> candidate = access.load(kept + 2 * units);
+        const Vector<T> from_hidden = access.load(kept + 3 * units);
+        const Vector<T> before = access.load(row.hidden_before + unit);
+        const Vector<T> grad_hidden =
+            access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
+        const Vector<T> kept_back = T(1) - update_gate;
+        const Vector<T> grad_candidate =
+            grad_hidden * kept_back * (T(1) - candidate * candidate);
+        T* sums = row.grad_sums + unit;
+        access.store(sums, grad_candidate);
+        access.store(sums + units,
+                     grad_candidate * from_hidden * (reset_gate * (T(1) - reset_gate)));
+        access.store(sums + 2 * units,
+                     grad_hidden * (before - candidate) * (update_gate * kept_back));
+        access.store(sums + 3 * units, grad_candidate * reset_gate);
+        access.store(row.grad_hidden + unit, grad_hidden * update_gate);
+    }
 };
 
 }  // namespace gated::GATED_TARGET

@@ -32,6 +32,30 @@ struct LstmCell {
             access.store(kept + 3 * units, output_gate);
         }
     }
+
+    template <class Access>
+    GATED_INLINE static void backward(const GradRow<T>& row, Index unit, Index units,
+                                      Access access) {
+        const T* kept = row.gates + unit;
+        const Vector<T> input_gate = access.load(kept);
+        const Vector<T> forget_gate = access.load(kept + units);
+        const Vector<T> candidate = access.load(kept + 2 * units);
+        const Vector<T> output_gate = access.load(kept + 3 * units);
+        const Vector<T> tanh_cell = tanh<T>(access.load(row.cell + unit));
+        const Vector<T> grad_hidden =
+            access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
+        const Vector<T> through_output = grad_hidden * output_gate;
+        const Vector<T> grad_cell =
+            access.load(row.grad_cell + unit) + through_output * (T(1) - tanh_cell * tanh_cell);
+        const Vector<T> before = access.load(row.cell_before + unit);
+        T* sums = row.grad_sums + unit;
+        access.store(sums, grad_cell * candidate * (input_gate * (T(1) - input_gate)));
+        access.store(sums + units, grad_cell * before * (forget_gate * (T(1) - forget_gate)));
+        access.store(sums + 2 * units, grad_cell * input_gate * (T(1) - candidate * candidate));
+        access.store(sums + 3 * units, through_output * tanh_cell * (T(1) - output_gate));
+        access.store(row.grad_cell + unit, grad_cell * forget_gate);
+        access.store(row.grad_hidden + unit, Vector<T>{});
+    }
 };
 
 }  // namespace gated::GATED_TARGET

@@ -26,6 +26,18 @@ struct RnnCell {
         access.store(row.hidden + unit, hidden);
         if (row.gates) access.store(row.gates + unit, hidden);
     }
+
+    template <class Access>
+    GATED_INLINE static void backward(const GradRow<T>& row, Index unit, Index, Access access) {
+        const Vector<T> hidden = access.load(row.gates + unit), zero{};
+        Vector<T> grad = access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
+        if constexpr (activation == Activation::tanh)
+            grad *= T(1) - hidden * hidden;
+        else
+            grad = hidden <= zero ? zero : grad;
+        access.store(row.grad_sums + unit, grad);
+        access.store(row.grad_hidden + unit, zero);
+    }
 };
 
 }  // namespace gated::GATED_TARGET

@@ -1,0 +1,98 @@
+"""The compiled extension: how it is found, and the threads and instruction set it runs on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+from gated.errors import ConfigurationError, MissingNativeError
+
+
+@cache
+def extension() -> Any:
+    """The extension module, which an uncompiled source tree lacks.
+
+    Raises:
+        ConfigurationError: the variable GATED_ISA names an instruction set that this processor
+            does not have.
+        MissingNativeError: the extension is not built.
+    """
+    try:
+        native = importlib.import_module("gated._native")
+    except ImportError as error:
+        raise MissingNativeError(
+            f"the native core of gated cannot be loaded ({error}). Install a wheel with: "
+            "pip install gated, or, in a source tree with a C++ compiler: pip install -e ."
+        ) from error
+    try:
+        native.instruction_set()
+    except ValueError as error:
+        raise ConfigurationError(f"GATED_ISA={os.environ.get('GATED_ISA')}: {error}") from None
+    return native
+
+
+class _Setting:
+    """What `set_threads` sets; None until then."""
+
+    threads: int | None = None
+
+
+def threads() -> int:
+    """The threads that a call may use: what `set_threads` said, or the processors there are.
+
+    Processors count as far as the process may use them, by its affinity and by the quota of its
+    container.
+
+    Raises:
+        MissingNativeError: the extension is not built.
+    """
+    if _Setting.threads is None:
+        return int(extension().available_threads())
+    return _Setting.threads
+
+
+def set_threads(count: int | None) -> None:
+    """Lets every later call use `count` threads; None lets it use all processors there are.
+
+    Results do not depend on it.
+
+    Raises:
+        ConfigurationError: `count` is below 1.
+    """
+    if count is not None and count < 1:
+        raise ConfigurationError(f"threads must be at least 1, got {count}")
+    _Setting.threads = count
+
+
+def instruction_sets() -> list[str]:
+    """The instruction sets that this processor can run, slowest first.
+
+    Raises:
+        MissingNativeError: the extension is not built.
+    """
+    return list(extension().instruction_sets())
+
+
+def instruction_set() -> str:
+    """The instruction set in use: the fastest, unless the variable GATED_ISA names another.
+
+    Raises:
+        ConfigurationError: GATED_ISA names one that this processor does not have.
+        MissingNativeError: the extension is not built.
+    """
+    return str(extension().instruction_set())
+
+
+def set_instruction_set(name: str) -> None:
+    """Lets every later call run on one of `instruction_sets()`.
+
+    Raises:
+        ConfigurationError: this processor does not have it.
+        MissingNativeError: the extension is not built.
+    """
+    try:
+        extension().set_instruction_set(name)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None

@@ -1,0 +1,95 @@
+"""The compiled extension: its threads, its instruction sets, and what happens without it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from gated.core import native, ops
+from gated.core.layout import Weights
+from gated.errors import ConfigurationError, MissingNativeError
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="threads must be at least 1, got 0"):
+        native.set_threads(0)
+    with pytest.raises(ConfigurationError, match=r"one that this processor has .*, got 'mmx'"):
+        native.set_instruction_set("mmx")
+
+
+def test_threads_are_what_was_set_or_what_the_process_may_use() -> None:
+    native.set_threads(3)
+    assert native.threads() == 3
+    native.set_threads(None)
+    assert 1 <= native.threads() <= len(os.sched_getaffinity(0))
+
+
+def test_callers_side_by_side_get_their_own_results() -> None:
+    random = np.random.default_rng(0)
+    weights = Weights(*(random.random((256, n), np.float32) - 0.5 for n in (30, 64)))
+    xs = [random.standard_normal((30, 8, 30), np.float32) for _ in range(12)]
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return ops.forward("lstm", x, weights, threads=2).output
+
+    alone = [run(x) for x in xs]
+    with ThreadPoolExecutor(4) as callers:
+        together = list(callers.map(run, xs))
+    for ours, theirs in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_forked_child_builds_its_own_threads() -> None:
+    """The parent's threads do not follow into the child; a pool that waits for them would hang."""
+    done = run_python("""
+import os, sys, warnings
+import numpy as np
+from gated.core import native, ops
+from gated.core.layout import Weights
+native.set_threads(2)
+random = np.random.default_rng(0)
+x = random.standard_normal((20, 16, 32), np.float32)
+weights = Weights(random.random((256, 32), np.float32), random.random((256, 64), np.float32))
+before = ops.forward("lstm", x, weights).output
+warnings.simplefilter("ignore")
+child = os.fork()
+same = np.array_equal(before, ops.forward("lstm", x, weights).output)
+if child == 0:
+    os._exit(0 if same else 3)
+print(same, os.waitpid(child, 0)[1])
+""")
+    assert done.stdout.split() == ["True", "0"], done.stderr
+
+
+def test_the_environment_chooses_the_instruction_set() -> None:
+    code = "from gated.core import native; print(native.instruction_set())"
+    for name in native.instruction_sets():
+        assert run_python(code, GATED_ISA=name).stdout.strip() == name
+    refused = run_python(code, GATED_ISA="mmx")
+    assert refused.returncode != 0
+    assert "ConfigurationError: GATED_ISA=mmx" in refused.stderr
+
+
+def test_a_missing_extension_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gated._native", None)
+    native.extension.cache_clear()
+    with pytest.raises(MissingNativeError, match="pip install gated"):
+        native.instruction_sets()
+    monkeypatch.undo()
+    assert "baseline" in native.instruction_sets()
