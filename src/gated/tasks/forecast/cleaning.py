@@ -110,8 +110,8 @@ def _useless_text(panel: Panel, name: str, training: Mask, asked: bool) -> tuple
     if len(seen) == 1 and np.mean(codes[training] < 0) < MASKED:
         value = panel.values[name][seen[0]]
         return "constant", f"always '{value}' in the training part"
-    pairs = np.unique(np.stack([panel.series_of, codes])[:, training & (codes >= 0)], axis=1)
-    if len(panel.series) > 1 and pairs.shape[1] == len(seen) == len(panel.series):
+    pairs = np.unique((panel.series_of * len(panel.values[name]) + codes)[training & (codes >= 0)])
+    if len(panel.series) > 1 and len(pairs) == len(seen) == len(panel.series):
         return "redundant", "another name of the series"
     if len(seen) > MOST_CATEGORIES:
         what = f"{len(seen):,} different texts, too many for categories"

@@ -32,6 +32,8 @@ MISSING_NUMBER = (*MISSING, "none")
 BOOLEANS = {"true": 1.0, "false": 0.0}
 LARGEST = 1e30
 """Numbers beyond this are mistakes, and their squares would overflow."""
+LONGEST_HEADER = 1_000_000
+"""Characters."""
 NUMBER_SHARE = 0.9
 """A column in which so many of the values are numbers is a number column, the others mistakes."""
 
@@ -131,31 +133,42 @@ def read_table(
     texts: dict[str, TextColumn] = {}
     for name in dict.fromkeys(candidates):
         column = raw.frame[name]
-        if not (column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)):
+        if not _is_readable(column):
             if name in explicit:
-                raise DataError(
-                    f"{raw.name}: column '{name}' holds {column.dtype}, which is neither numbers "
-                    "nor texts. Convert it, or leave it out."
-                )
+                raise _unreadable(raw, name, "neither numbers nor texts")
             findings.append(_ignored(name, f"holds {column.dtype}"))
             continue
-        kind = kinds[name] if kinds is not None else _kind(column)
-        if kind == "number":
-            numbers[name] = _read_numbers(raw, name)
+        parsed = _parse_numbers(column)
+        if (kinds[name] == "number") if kinds is not None else parsed.plausible:
+            numbers[name] = _read_numbers(raw, name, parsed)
         else:
             texts[name] = _read_texts(column)
+    target = raw.frame[config.target]
+    if not _is_readable(target):
+        raise _unreadable(raw, config.target, "not numbers")
     times, found_clock = _read_time_column(raw, config, clock)
     return Table(
         name=raw.name,
         times=times,
         clock=found_clock,
         series=_read_series(raw, config.series),
-        target=_read_numbers(raw, config.target),
+        target=_read_numbers(raw, config.target, _parse_numbers(target)),
         numbers=numbers,
         texts=texts,
         lines=raw.lines,
         place=raw.place,
         findings=tuple(findings),
+    )
+
+
+def _is_readable(column: pl.Series) -> bool:
+    return column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)
+
+
+def _unreadable(raw: _Raw, name: str, what: str) -> DataError:
+    return DataError(
+        f"{raw.name}: column '{name}' holds {raw.frame[name].dtype}, {what}. "
+        "Convert it, or leave it out."
     )
 
 
@@ -187,12 +200,30 @@ def _read_time_column(
         raise DataError(f"{raw.cell(config.time, error.row)} {error.reason}.") from None
 
 
-def _kind(column: pl.Series) -> Kind:
+@dataclass(frozen=True)
+class _Numbers:
+    """A column read as numbers, and where that failed."""
+
+    values: pl.Series
+    wrong: pl.Series
+    """Rows whose text is no number."""
+
+    @property
+    def plausible(self) -> bool:
+        read = self.values.count()
+        return read >= NUMBER_SHARE * (read + len(self.wrong))
+
+
+def _parse_numbers(column: pl.Series) -> _Numbers:
     if column.dtype != pl.String:
-        return "number"
-    values = _without_markers(column, MISSING_NUMBER).drop_nulls()
-    numeric = len(values) - _to_float(values).null_count()
-    return "number" if numeric >= NUMBER_SHARE * len(values) else "text"
+        return _Numbers(column.cast(pl.Float64), pl.Series(dtype=pl.UInt32))
+    values = column.cast(pl.Float64, strict=False)
+    rows = (values.is_null() & column.is_not_null()).arg_true()
+    texts = _without_markers(column.gather(rows), MISSING_NUMBER)
+    flags = texts.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Float64)
+    found = texts.cast(pl.Float64, strict=False).fill_null(flags)
+    wrong = rows.filter(found.is_null() & texts.is_not_null())
+    return _Numbers(values.scatter(rows, found), wrong)
 
 
 def _without_markers(column: pl.Series, markers: tuple[str, ...]) -> pl.Series:
@@ -201,31 +232,15 @@ def _without_markers(column: pl.Series, markers: tuple[str, ...]) -> pl.Series:
     return stripped.set(stripped.str.to_lowercase().is_in(markers), None)
 
 
-def _to_float(texts: pl.Series) -> pl.Series:
-    """Numbers, null where the text is none; the words for true and false are 1 and 0."""
-    numbers = texts.cast(pl.Float64, strict=False)
-    if numbers.null_count() == texts.null_count():
-        return numbers
-    flags = texts.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Float64)
-    return numbers.fill_null(flags)
-
-
-def _read_numbers(raw: _Raw, name: str) -> NDArray[np.float64]:
-    column = raw.frame[name]
-    if column.dtype == pl.String:
-        values = _without_markers(column, MISSING_NUMBER)
-        numbers = _to_float(values)
-        wrong = (numbers.is_null() & values.is_not_null()).arg_true()
-        if len(wrong):
-            cell = raw.cell(name, int(wrong[0]))
-            comma = values[int(wrong[0])].replace(",", "", 1).lstrip("+-").isdecimal()
-            advice = "Write decimals with a point" if comma else "Mend it, or leave it empty"
-            raise DataError(f"{cell} is not a number. {advice}.")
-    elif column.dtype.is_numeric() or column.dtype == pl.Boolean:
-        numbers = column.cast(pl.Float64)
-    else:
-        raise DataError(f"{raw.name}: column '{name}' holds {column.dtype}, not numbers.")
-    array = numbers.fill_null(float("nan")).to_numpy()
+def _read_numbers(raw: _Raw, name: str, numbers: _Numbers) -> NDArray[np.float64]:
+    """`(N,)`, NaN where missing."""
+    if len(numbers.wrong):
+        row = int(numbers.wrong[0])
+        text = str(raw.frame[name][row]).strip()
+        comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
+        advice = "Write decimals with a point" if comma else "Mend it, or leave it empty"
+        raise DataError(f"{raw.cell(name, row)} is not a number. {advice}.")
+    array = numbers.values.fill_null(float("nan")).to_numpy()
     beyond = np.abs(array) > LARGEST
     if beyond.any():
         row = int(beyond.argmax())
@@ -326,7 +341,7 @@ def _open_csv(path: Path) -> _Raw:
     text = _decode(path)
     header_lines, separator, names = _read_header(path.name, text)
     body = text.split("\n", header_lines)[header_lines] if text.count("\n") >= header_lines else ""
-    if not body.strip():
+    if not body or body.isspace():
         raise DataError(f"{path.name} has a header and no rows.")
     try:
         frame = pl.read_csv(
@@ -364,11 +379,11 @@ def _decode(path: Path) -> str:
 def _read_header(name: str, text: str) -> tuple[int, str, list[str]]:
     """Return the number of lines up to and with the header, the separator and the names."""
     start = len(text) - len(text.lstrip("\n"))
-    if not text.strip():
+    if not text or text.isspace():
         raise DataError(f"{name} is empty.")
-    first = text[start:].split("\n", 1)[0]
-    separator = max(",;\t|", key=first.count)
-    reader = csv.reader(io.StringIO(text[start:]), delimiter=separator)
+    head = text[start : start + LONGEST_HEADER]
+    separator = max(",;\t|", key=head.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(head), delimiter=separator)
     try:
         names = [column.strip() for column in next(reader)]
     except csv.Error as error:

@@ -34,6 +34,15 @@ FORMATS = (
     *(f"{date}{time}%#z" for date, time in product(DATES, TIMES[1:])),
     *MONTHS,
 )
+REWRITTEN = {
+    r"^(\S*\d)T(\d)": "$1 $2",
+    r" ?(UTC|GMT)$": "Z",
+    r"^(\d{4})[- ]?Q1$": "$1-01",
+    r"^(\d{4})[- ]?Q2$": "$1-04",
+    r"^(\d{4})[- ]?Q3$": "$1-07",
+    r"^(\d{4})[- ]?Q4$": "$1-10",
+}
+"""Ways to write a time, and the one way that `FORMATS` reads."""
 UNIX_UNITS = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1, "nanoseconds": 1}
 """Microseconds in each unit (nanoseconds are divided first)."""
 EARLIEST_UNIX, LATEST_UNIX = 10**8, 4_102_444_800  # March 1973 and January 2100, in seconds
@@ -185,11 +194,7 @@ def _parse(texts: pl.Series, form: str) -> pl.Series:
 
 def _normalise(column: pl.Series) -> pl.Series:
     """One way to write what ISO 8601 and others write in several."""
-    return (
-        column.str.replace(r"^(\S*\d)T(\d)", "$1 $2")
-        .str.replace(r" ?(UTC|GMT)$", "Z")
-        .str.replace(r"^(\d{4})[- ]?Q1$", "$1-01")
-        .str.replace(r"^(\d{4})[- ]?Q2$", "$1-04")
-        .str.replace(r"^(\d{4})[- ]?Q3$", "$1-07")
-        .str.replace(r"^(\d{4})[- ]?Q4$", "$1-10")
-    )
+    for pattern, replacement in REWRITTEN.items():
+        if column.head(SAMPLE).str.contains(pattern).any():
+            column = column.str.replace(pattern, replacement)
+    return column
