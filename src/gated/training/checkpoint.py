@@ -8,7 +8,7 @@ as a JSON document in its metadata. Learning rate, batches and dropout are funct
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +133,9 @@ def restore_optimizer(
 
 def identity(task: Task[Any], options: TrainingOptions) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued, as a JSON document."""
-    chosen = asdict(options)
+    chosen = options.to_dict()
     for name in ("threads", "checkpoint_every"):  # these do not change the result
         del chosen[name]
-    chosen["init_from"] = options.init_from and str(options.init_from)
-    chosen["freeze"] = list(options.freeze)
     return {"options": chosen, "data": task.fingerprint()}
 
 

@@ -116,9 +116,22 @@ class _Training(Generic[Batch]):
             parameter.requires_grad_(parameter in trained)
         self.network, self.optimizer = fabric.setup(task.network, adamw(self.groups, options))
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
+        self.network.train()
+        if fabric.world_size > 1:
+            self.settle_sums()
         if checkpoint:
             self.restore(checkpoint)
-        self.network.train()
+
+    def settle_sums(self) -> None:
+        """Let DDP see a backward pass: it fixes the order of its sums by the first one.
+
+        Otherwise the first step after resuming would round as the very first step did.
+        """
+        network = self.task.network
+        before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        self.backward(step=0)
+        self.optimizer.zero_grad()
+        network.load_state_dict(before)
 
     def step(self) -> None:
         """Do one optimiser step."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from gated.errors import ConfigurationError
 
@@ -102,3 +103,23 @@ class TrainingOptions:
             raise ConfigurationError(
                 "thaw_every thaws weights that came from another run: give init_from too."
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        source = str(self.init_from) if self.init_from else None
+        return asdict(self) | {"freeze": list(self.freeze), "init_from": source}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON.
+
+        >>> options = TrainingOptions(freeze=("encoder",), init_from=Path("runs/first"))
+        >>> TrainingOptions.from_dict(options.to_dict()) == options
+        True
+        """
+        source = saved["init_from"]
+        restored = {
+            "freeze": tuple(saved["freeze"]),
+            "init_from": Path(source) if source else None,
+        }
+        return cls(**{**saved, **restored})
