@@ -8,7 +8,8 @@ import pytest
 
 from gated.errors import DataError, ModelFileError
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.preparation import Preprocessing, prepare, prepare_new
+from gated.tasks.forecast.preparation import prepare, prepare_new
+from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.windows import (
     forecast_origins,
     gather,

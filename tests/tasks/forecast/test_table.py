@@ -71,6 +71,8 @@ def test_gzip(csv):
     assert read_table(csv(packed, "shop.csv.gz"), CONFIG).target.tolist() == [1]
     with pytest.raises(DataError, match="damaged gzip"):
         read_table(csv(packed[:-12], "shop.csv.gz"), CONFIG)
+    with pytest.raises(DataError, match="damaged gzip"):
+        read_table(csv(packed[:12] + b"\xff" * 20, "shop.csv.gz"), CONFIG)
 
 
 def test_true_and_false_are_numbers(csv):
@@ -81,6 +83,7 @@ def test_true_and_false_are_numbers(csv):
 def test_unnamed_columns_are_not_read(csv):
     table = read_table(csv(",day,sales\n0,2024-01-01,1\n1,2024-01-02,3\n"), CONFIG)
     assert table.numbers == {}
+    assert [finding.column for finding in table.findings] == ["unnamed column 1"]
 
 
 def test_only_the_columns_asked_for(csv):
@@ -171,6 +174,13 @@ def test_frames_of_pandas_and_polars_are_read_alike():
     assert one.texts["kind"].values == other.texts["kind"].values == ("u", "v")
     assert one.texts["kind"].codes.tolist() == other.texts["kind"].codes.tolist() == [0, -1, 1, 0]
     assert one.series.values == ("a", "b")
+
+
+def test_the_index_of_a_pandas_frame_may_be_the_time():
+    frame = pd.DataFrame({"sales": [1.0, 2.0]}, pd.date_range("2024-01-01", periods=2, name="day"))
+    assert read_table(frame, CONFIG).times.tolist() == micros("2024-01-01", "2024-01-02")
+    with pytest.raises(DataError, match="no column 'day'"):
+        read_table(frame.reset_index(drop=True), CONFIG)
 
 
 def test_columns_that_are_neither_numbers_nor_texts():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -40,7 +42,7 @@ class Grid:
     nearest: bool = True
     """Whether a time between two ticks belongs to the nearest, or to the one before."""
     weekdays: tuple[int, ...] = ()
-    """For `row`: days of the week (Monday 0) on which steps happen."""
+    """For `row` of days: the days of the week (Monday 0) on which steps happen."""
 
     @property
     def local(self) -> bool:
@@ -69,8 +71,8 @@ class Grid:
             return 1
         if self.unit == "month":
             return max(12 // self.size, 1)
-        if self.unit == "row" and self.size == DAY:
-            return max(len(self.weekdays), 1)
+        if self.unit == "row" and self.weekdays:
+            return len(self.weekdays)
         cycle = next((cycle for cycle in (DAY, WEEK, YEAR) if cycle // self.size >= 2), self.size)
         return round(cycle / self.size)
 
@@ -112,6 +114,29 @@ class Grid:
         if self.clock.zone is not None:
             return stamps.dt.replace_time_zone("UTC").dt.convert_time_zone(self.clock.zone)
         return stamps
+
+    def parse(self, given: str | datetime, name: str) -> int:
+        """Return the time of this grid that a person wrote as an ISO 8601 date or time.
+
+        Without a zone it is on the clock of the column.
+
+        Raises:
+            ConfigurationError: argument `name` holds no time.
+        """
+        try:
+            if self.clock.unit == "count":
+                return int(str(given))
+            stamp = datetime.fromisoformat(given) if isinstance(given, str) else given
+        except ValueError:
+            expected = "a whole number" if self.clock.unit == "count" else "a date or time"
+            example = "120" if self.clock.unit == "count" else "2013-12-04 or 2013-12-04T06:00"
+            raise ConfigurationError(
+                f"{name} is '{given}': expected {expected} such as {example}."
+            ) from None
+        if stamp.tzinfo is None:
+            stamp = stamp.replace(tzinfo=ZoneInfo(self.clock.zone) if self.clock.zone else UTC)
+        utc = np.array([round(stamp.timestamp() * SECOND)], np.int64)
+        return int(self.to_wall(utc)[0])
 
     def label(self, time: int) -> str:
         """Return one time of this grid as text."""
@@ -183,9 +208,11 @@ def find_grid(times: Integers, series: Integers, clock: Clock, every: str | None
         return _given_grid(times, wall, clock, every, float(np.median(differences)))
     sizes, counts = np.unique(differences, return_counts=True)
     size = int(sizes[counts.argmax()])
-    weekdays = np.unique(weekday(wall)).tolist() if clock.unit == "time" else []
-    idle_days = len(weekdays) < 7 and wall.max() - wall.min() >= 14 * DAY
-    if every == "row" or (clock.unit == "time" and size == DAY and idle_days):
+    daily = clock.unit == "time" and size == DAY
+    weekdays = np.unique(weekday(wall)).tolist() if daily else []
+    # Filling the weekends of a stock exchange would invent prices.
+    idle_days = 0 < len(weekdays) < 7 and wall.max() - wall.min() >= 14 * DAY
+    if every == "row" or idle_days:
         return Grid("row", size, 0, clock, weekdays=tuple(weekdays))
     if clock.unit == "count":
         return _fitting(Grid("count", size, _most_common(times % size), clock), times)

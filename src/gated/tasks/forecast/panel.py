@@ -126,20 +126,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
     Raises:
         DataError: there is no regular step, or several series seem to be mixed.
     """
-    findings = list(table.findings)
     series = table.series.codes
-    unsorted = (np.diff(series) == 0) & (np.diff(table.times) < 0)
-    if unsorted.any():
-        findings.append(
-            Finding(
-                kind="unsorted",
-                column=config.time,
-                count=int(unsorted.sum()),
-                what="rows before the time of the row above them",
-                action="sorted by time",
-                example=table.where(int(unsorted.argmax()) + 1),
-            )
-        )
     order = np.lexsort((table.times, series))
     if grid is None:
         grid = find_grid(table.times[order], series[order], table.clock, config.every)
@@ -149,7 +136,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
             f"fitted on {grid.clock.unit}s."
         )
     rows = _Rows(table, order, grid, config)
-    findings += rows.findings()
+    findings = (*table.findings, *_unsorted(table, config), *rows.findings())
     names = table.series.values
     firsts = rows.ticks[rows.series_starts]
     lasts = rows.ticks[np.append(rows.series_starts[1:], len(rows.ticks)) - 1]
@@ -177,7 +164,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         numbers={k: _filled(rows.mean(v), places, total, np.nan) for k, v in table.numbers.items()},
         codes={k: _filled(rows.last(v.codes), places, total, -1) for k, v in table.texts.items()},
         values={name: column.values for name, column in table.texts.items()},
-        findings=tuple(findings),
+        findings=findings,
     )
     if present.all():
         return panel
@@ -189,6 +176,22 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         column=config.time,
     )
     return replace(panel, findings=(*panel.findings, gap))
+
+
+def _unsorted(table: Table, config: ForecastConfig) -> list[Finding]:
+    back = (np.diff(table.series.codes) == 0) & (np.diff(table.times) < 0)
+    if not back.any():
+        return []
+    return [
+        Finding(
+            kind="unsorted",
+            column=config.time,
+            count=int(back.sum()),
+            what="rows before the time of the row above them",
+            action="sorted by time",
+            example=table.where(int(back.argmax()) + 1),
+        )
+    ]
 
 
 class _Rows:

@@ -1,125 +1,23 @@
-"""From a table to arrays that a network reads, and what must be remembered to do it again."""
+"""From a table to arrays that a network reads."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.errors import DataError, ModelFileError
-from gated.tasks.forecast.calendar_features import (
-    calendar_features,
-    calendar_names,
-    choose_cycles,
-)
-from gated.tasks.forecast.cleaning import (
-    MASKED,
-    Columns,
-    Mask,
-    carry_forward,
-    choose_columns,
-    last_observed,
-    outliers,
-)
+from gated.errors import DataError
+from gated.tasks.forecast.calendar_features import calendar_features
+from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.findings import Finding
-from gated.tasks.forecast.grid import Grid, Integers
+from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
-from gated.tasks.forecast.scaling import Scaling
+from gated.tasks.forecast.preprocessing import Preprocessing, learn
+from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.split import Split, plan_split
-from gated.tasks.forecast.table import Kind, Source, read_table
-from gated.tasks.forecast.timestamps import Clock
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """Everything learned from the rows before the test part; `S` series."""
-
-    config: ForecastConfig
-    """With history and season filled in."""
-    grid: Grid
-    series: tuple[str, ...]
-    target: Scaling
-    """Of the target, in each series."""
-    before: Floats
-    """`(S,)` median of the target: what stands before its first observation."""
-    known_numbers: tuple[str, ...]
-    past_numbers: tuple[str, ...]
-    numbers: Scaling
-    """Of `known_numbers` and then `past_numbers`."""
-    medians: Floats
-    """Of the same columns."""
-    masked: tuple[str, ...]
-    """Those of the same columns whose being observed is an input of its own."""
-    known_texts: tuple[str, ...]
-    past_texts: tuple[str, ...]
-    categories: tuple[tuple[str, ...], ...]
-    """Values of `known_texts` and then `past_texts`. Value `i` has code `i + 1`; 0 is a value that
-    is missing or was not seen."""
-    cycles: tuple[str, ...]
-
-    @property
-    def future_names(self) -> tuple[str, ...]:
-        """Names of the `F` inputs that are known ahead."""
-        masks = tuple(f"observed({name})" for name in self.known_numbers if name in self.masked)
-        return (*self.known_numbers, *masks, *calendar_names(self.cycles))
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the `I` inputs: target, whether it was observed, `future_names`, the rest."""
-        target = self.config.target
-        masks = tuple(f"observed({name})" for name in self.past_numbers if name in self.masked)
-        return (target, f"observed({target})", *self.future_names, *self.past_numbers, *masks)
-
-    @property
-    def text_names(self) -> tuple[str, ...]:
-        """Names of the `K` columns of categories, those known ahead first."""
-        return (*self.known_texts, *self.past_texts)
-
-    @property
-    def category_counts(self) -> tuple[int, ...]:
-        """`K` numbers of codes, the code 0 counted."""
-        return tuple(len(values) + 1 for values in self.categories)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
-        saved = dataclasses.asdict(self)
-        saved |= {"target": self.target.to_dict(), "numbers": self.numbers.to_dict()}
-        return saved | {"before": self.before.tolist(), "medians": self.medians.tolist()}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Preprocessing:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        Raises:
-            ModelFileError: something is not there, or not what it should be.
-        """
-        try:
-            fields: dict[str, Any] = {name: _tuples(value) for name, value in saved.items()}
-            grid = dict(saved["grid"])
-            grid["clock"] = Clock(**grid["clock"])
-            config = {name: _tuples(value) for name, value in saved["config"].items()}
-            return cls(
-                **fields
-                | {
-                    "config": ForecastConfig(**config),
-                    "grid": Grid(**{name: _tuples(value) for name, value in grid.items()}),
-                    "target": Scaling.from_dict(saved["target"]),
-                    "numbers": Scaling.from_dict(saved["numbers"]),
-                    "before": np.array(saved["before"], float),
-                    "medians": np.array(saved["medians"], float),
-                }
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"The saved preprocessing is damaged: {error}.") from error
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+from gated.tasks.forecast.table import Kind, read_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +58,7 @@ def prepare(source: Source, config: ForecastConfig) -> Prepared:
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
-    preprocessing = _learn(panel, training, config, split, columns)
+    preprocessing = learn(panel, training, config, columns)
     names = (config.target, *columns.known_numbers, *columns.past_numbers)
     told = [outliers(panel, name, training) for name in names]
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, told)]
@@ -227,49 +125,6 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
                 f"the {horizon} steps to forecast, with the target left empty."
             )
     return panel
-
-
-def _learn(
-    panel: Panel, training: Mask, config: ForecastConfig, split: Split, columns: Columns
-) -> Preprocessing:
-    """Every statistic, from the rows `training` `(N,)`."""
-    samples = []
-    for s, name in enumerate(panel.series):
-        own = slice(panel.starts[s], panel.starts[s + 1])
-        sample = panel.target[own][training[own]]
-        samples.append(sample[~np.isnan(sample)])
-        if not len(samples[-1]):
-            where = f" of series '{name}'" if name else ""
-            raise DataError(f"The target '{config.target}'{where} has no value to learn from.")
-    if all(np.ptp(sample) == 0 for sample in samples):
-        raise DataError(
-            f"The target '{config.target}' is constant ({samples[0][0]:g}) in the training part: "
-            "there is nothing to forecast."
-        )
-    names = (*columns.known_numbers, *columns.past_numbers)
-    values = {name: panel.numbers[name][training] for name in names}
-    observed = [column[~np.isnan(column)] for column in values.values()]
-    texts = (*columns.known_texts, *columns.past_texts)
-    seen = {name: np.unique(panel.codes[name][training]) for name in texts}
-    times = panel.times[training]
-    return Preprocessing(
-        config=config,
-        grid=panel.grid,
-        series=panel.series,
-        target=Scaling.of(samples),
-        before=np.array([np.median(sample) for sample in samples]),
-        known_numbers=columns.known_numbers,
-        past_numbers=columns.past_numbers,
-        numbers=Scaling.of(observed),
-        medians=np.array([np.median(sample) for sample in observed]),
-        masked=tuple(name for name in names if np.isnan(values[name]).mean() >= MASKED),
-        known_texts=columns.known_texts,
-        past_texts=columns.past_texts,
-        categories=tuple(
-            tuple(panel.values[name][code] for code in seen[name] if code >= 0) for name in texts
-        ),
-        cycles=choose_cycles(panel.grid, int(np.ptp(times))),
-    )
 
 
 def _assemble(
