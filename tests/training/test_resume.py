@@ -128,7 +128,7 @@ def test_threads_and_checkpoint_interval_may_change(finished: Path) -> None:
     assert train(Adding(), chosen, directory=finished, resume=True).steps == 4
 
 
-@pytest.mark.parametrize("other", [Adding(data_seed=1), Adding(hidden=4)])
+@pytest.mark.parametrize("other", [Adding(data_seed=1), Adding(hidden=4), Adding(dropout=0.5)])
 def test_other_data_and_another_network_are_refused(finished: Path, other: Adding) -> None:
     with pytest.raises(ConfigurationError, match="network or the data"):
         train(other, TrainingOptions(steps=4), directory=finished, resume=True)

@@ -77,9 +77,10 @@ class Task(ABC, Generic[Batch]):
     def fingerprint(self) -> str:
         """Digest of network and data: a run resumes only where it is the same.
 
-        By default of the parameters' names and shapes and of the first batch's tensors.
+        By default of the network as it prints, its parameters' names and shapes, and the first
+        batch's tensors. Add what these do not show.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr(self.network).encode())
         for name, parameter in self.network.named_parameters():
             digest.update(f"{name} {tuple(parameter.shape)}\n".encode())
         for tensor in _tensors(self.training_batch(0, 64, Shard(0, 1))):
