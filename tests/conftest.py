@@ -18,8 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
-    """Every test starts from the same seed."""
+def _torch() -> None:
+    """Every test starts from the same seed, and small arrays are no work for several threads."""
     import torch
 
+    torch.set_num_threads(1)
     torch.manual_seed(0)

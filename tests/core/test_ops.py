@@ -51,7 +51,7 @@ def assert_as_the_reference(
     """Output, final states, every gate, and every gradient."""
     dtype = x.dtype.name
     ours = ops.forward(cell, x, weights, keep=True, **options)
-    theirs = reference.forward(cell, x, weights, **options)
+    theirs = reference.forward(cell, x, weights, keep=True, **options)
     lean = ops.forward(cell, x, weights, **options)
     tolerance = TOLERANCE[dtype]
     close = {"relative": tolerance, "absolute": tolerance}

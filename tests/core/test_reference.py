@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.comparison import assert_agree
 
@@ -76,7 +76,7 @@ def test_outputs_states_and_gradients_are_those_of_torch(
     if options.get("projected", 0) >= sizes[3]:
         options = options | {"projected": sizes[3] // 2}
     x, weights, initial = random_layer(cell, sizes, dtype=dtype, **options)
-    result = reference.forward(cell, x, weights, initial=initial, reverse=reverse)
+    result = reference.forward(cell, x, weights, initial=initial, reverse=reverse, keep=True)
     grad_output, grad_final = random_gradients(result)
     actual = reference.backward(result.kept, grad_output, grad_final)
 
@@ -131,7 +131,9 @@ def test_gradients_are_those_of_central_differences(
 ) -> None:
     x, weights, initial = random_layer(cell, (4, 3, 2, 3), **options)
     lengths = [2, 0, 4]
-    result = reference.forward(cell, x, weights, lengths=lengths, initial=initial, reverse=reverse)
+    result = reference.forward(
+        cell, x, weights, lengths=lengths, initial=initial, reverse=reverse, keep=True
+    )
     grad_output, grad_final = random_gradients(result)
     actual = reference.backward(result.kept, grad_output, grad_final)
 
@@ -165,7 +167,7 @@ def test_gradients_are_those_of_central_differences(
 def test_the_note_concatenates_what_others_split() -> None:
     """W·[h, x] + b for each gate, as the note writes the LSTM, step by step."""
     x, weights, (h, c) = random_layer("lstm", (6, 3, 4, 5))
-    expected = reference.forward("lstm", x, weights, initial=(h, c))
+    expected = reference.forward("lstm", x, weights, initial=(h, c), keep=True)
 
     W = dict(
         zip("ifCo", np.split(np.hstack([weights.weight_hh, weights.weight_ih]), 4), strict=True)
@@ -197,6 +199,7 @@ def test_the_note_concatenates_what_others_split() -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_padded_batch_is_its_sequences_one_by_one(
     cell: str, reverse: bool, data: st.DataObject
@@ -207,7 +210,9 @@ def test_a_padded_batch_is_its_sequences_one_by_one(
     x, weights, initial = random_layer(cell, sizes)
     for b, length in enumerate(lengths):
         x[length:, b] = np.nan  # padding is never read
-    result = reference.forward(cell, x, weights, lengths=lengths, initial=initial, reverse=reverse)
+    result = reference.forward(
+        cell, x, weights, lengths=lengths, initial=initial, reverse=reverse, keep=True
+    )
     grad_output, grad_final = random_gradients(result)
     for b, length in enumerate(lengths):
         grad_output[length:, b] = np.nan
@@ -217,7 +222,12 @@ def test_a_padded_batch_is_its_sequences_one_by_one(
     for b, length in enumerate(lengths):
         one = slice(b, b + 1)
         alone = reference.forward(
-            cell, x[:length, one], weights, initial=[s[one] for s in initial], reverse=reverse
+            cell,
+            x[:length, one],
+            weights,
+            initial=[s[one] for s in initial],
+            reverse=reverse,
+            keep=True,
         )
         assert_agree(result.output[:length, one], alone.output, "output")
         assert not result.output[length:, b].any()
@@ -236,7 +246,7 @@ def test_a_padded_batch_is_its_sequences_one_by_one(
 
 def test_every_gate_has_its_name_and_place() -> None:
     x, weights, _ = random_layer("lstm", (5, 2, 3, 4), projected=2)
-    kept = reference.forward("lstm", x, weights, lengths=[5, 3]).kept
+    kept = reference.forward("lstm", x, weights, lengths=[5, 3], keep=True).kept
     gate = {name: kept.gate(name) for name in layout.LAYOUTS["lstm"].gates}
     cell = kept.gate("cell")
     before = np.concatenate([np.zeros_like(cell[:1]), cell[:-1]])
@@ -258,7 +268,7 @@ def test_sigmoid_is_right_at_the_ends() -> None:
 def test_nothing_given_is_written_to() -> None:
     x, weights, initial = random_layer("lstm", (3, 2, 2, 2), peepholes=True)
     copies = [array.copy() for array in (x, *filter(lambda w: w is not None, weights), *initial)]
-    result = reference.forward("lstm", x, weights, initial=initial)
+    result = reference.forward("lstm", x, weights, initial=initial, keep=True)
     grad_output, grad_final = random_gradients(result)
     copies += [grad_output.copy(), *(g.copy() for g in grad_final)]
     reference.backward(result.kept, grad_output, grad_final)

@@ -102,14 +102,14 @@ def weight_shapes(cell: str, inputs: int, units: int, projected: int = 0) -> Wei
     )
 
 
-def parameter_names(layer: int, reverse: bool) -> Weights[str]:
-    """The name that each weight has in the state dict of a layer of `torch.nn`.
+def parameter_names(layer: int, reverse: bool) -> tuple[str, ...]:
+    """What the `Weights` are called, one by one, in the state dict of a layer of `torch.nn`.
 
-    >>> parameter_names(layer=1, reverse=True).bias_hh
-    'bias_hh_l1_reverse'
+    >>> parameter_names(layer=1, reverse=True)[:2]
+    ('weight_ih_l1_reverse', 'weight_hh_l1_reverse')
     """
     suffix = f"_l{layer}{'_reverse' if reverse else ''}"
-    return Weights(*(name + suffix for name in Weights._fields))
+    return tuple(name + suffix for name in Weights._fields)
 
 
 def gate_rows(cell: str, gate: str, units: int) -> slice:

@@ -268,7 +268,8 @@ class Forward(NamedTuple):
     """(T, B, P), the hidden state at every step; zeros in the padding."""
     final: States
     """The states after each sequence's last step."""
-    kept: Kept
+    kept: Kept | None
+    """With `keep=True`."""
 
 
 class Backward(NamedTuple):
@@ -288,6 +289,7 @@ def forward(
     lengths: ArrayLike | None = None,
     initial: Sequence[Array] | None = None,
     reverse: bool = False,
+    keep: bool = False,
 ) -> Forward:
     """One recurrent layer over whole sequences, in one direction.
 
@@ -299,6 +301,7 @@ def forward(
             never read.
         initial: the states to start from, zeros where not given.
         reverse: from each sequence's last real step to its first.
+        keep: also return what `backward` needs, every gate at every step.
 
     Raises:
         ConfigurationError: `cell` is none of these.
@@ -323,15 +326,16 @@ def forward(
         for state, name in zip(states, state_names, strict=True):
             state[running] = values[name]
         output[t, running] = values["hidden"]
-        kept.steps.append(Step(t, running, before, values))
-    return Forward(output, tuple(states), kept)
+        if keep:
+            kept.steps.append(Step(t, running, before, values))
+    return Forward(output, tuple(states), kept if keep else None)
 
 
 def backward(kept: Kept, grad_output: Array, grad_final: Sequence[Array]) -> Backward:
     """The gradients of a loss, given those of what `forward` gave.
 
     Args:
-        kept: from `forward`.
+        kept: from `forward` with `keep=True`.
         grad_output: (T, B, P); padding is never read.
         grad_final: of each final state, in the shape of that state.
 

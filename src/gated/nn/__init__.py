@@ -1,0 +1,21 @@
+"""Recurrent networks for PyTorch: the signatures and results of `torch.nn`, and more."""
+
+from gated.errors import require
+
+require("torch", extra="train")
+
+from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
+from gated.nn.dropout import VariationalDropout  # noqa: E402
+from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
+from gated.nn.operators import recurrence  # noqa: E402
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "VariationalDropout",
+    "recurrence",
+]

@@ -1,0 +1,75 @@
+"""What callers hand to the modules, checked in words that name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from gated.core.arguments import check_shape
+from gated.core.layout import layout_of
+from gated.errors import DataError
+
+States: TypeAlias = tuple[Tensor, ...]
+Hidden: TypeAlias = Tensor | States
+"""The hidden state, or an LSTM's pair of hidden and cell state."""
+
+
+def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
+    """The states, each changed the same way."""
+    if isinstance(hidden, Tensor):
+        return change(hidden)
+    return tuple(change(state) for state in hidden)
+
+
+def check_input(x: Tensor, weight_ih: Tensor) -> None:
+    """Refuse an input (…, I) that does not fit the weights (G·H, I).
+
+    Raises:
+        DataError: another number of features, or another dtype.
+    """
+    features = weight_ih.shape[1]
+    if x.shape[-1] != features:
+        raise DataError(
+            f"input must have {features} features (input_size), got {x.shape[-1]} in the shape "
+            f"{tuple(x.shape)}"
+        )
+    _check_dtype("input", x, weight_ih.dtype)
+
+
+def initial_states(
+    cell: str, x: Tensor, hx: Hidden | None, shapes: tuple[tuple[int, ...], ...]
+) -> States:
+    """The states to start from: those given, or zeros.
+
+    Args:
+        cell: one of `gated.core.layout.LAYOUTS`.
+        x: the input, whose dtype and device zeros get.
+        hx: what the caller gave.
+        shapes: of the hidden state and of the cell state.
+
+    Raises:
+        DataError: not the states that the cell has, or one of another shape or dtype.
+    """
+    names = layout_of(cell).states
+    if hx is None:
+        return tuple(x.new_zeros(shape) for _, shape in zip(names, shapes, strict=False))
+    states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+    if len(states) != len(names) or isinstance(hx, Tensor) == (len(names) > 1):
+        wanted = "a pair (hidden, cell)" if len(names) > 1 else "one tensor, the hidden state"
+        got = "one tensor" if isinstance(hx, Tensor) else f"a tuple of {len(states)}"
+        raise DataError(f"hx must be {wanted}, got {got}")
+    for name, state, shape in zip(names, states, shapes, strict=False):
+        check_shape(f"hx ({name})", state, shape)
+        _check_dtype(f"hx ({name})", state, x.dtype)
+    return states
+
+
+def _check_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+    if tensor.dtype != dtype and not torch.is_autocast_enabled(tensor.device.type):
+        raise DataError(
+            f"{name} must have the dtype {dtype}, got {tensor.dtype}: convert it with "
+            f".to({dtype}), or the module"
+        )

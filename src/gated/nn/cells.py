@@ -1,0 +1,183 @@
+"""RNNCell, GRUCell and LSTMCell: one step at a time, as in `torch.nn`, and more."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gated.core.layout import Weights
+from gated.errors import DataError
+from gated.nn.arguments import Hidden, check_input, initial_states, of_each
+from gated.nn.initialisation import RecurrentInit, check_options, initialise
+from gated.nn.operators import Backend, chosen_backend, recurrence
+
+
+class _Cell(nn.RNNCellBase):
+    """What the three have in common."""
+
+    def __init__(
+        self,
+        *arguments: Any,
+        backend: Backend | None,
+        recurrent_init: RecurrentInit,
+        forget_bias: float | None = None,
+        **options: Any,
+    ) -> None:
+        check_options(recurrent_init, forget_bias, options["bias"])
+        chosen_backend(backend)
+        self.backend = backend
+        self.recurrent_init = recurrent_init
+        self.forget_bias = forget_bias
+        super().__init__(*arguments, **options)
+
+    @property
+    def _cell(self) -> str:
+        raise NotImplementedError
+
+    def _weights(self) -> Weights[Tensor]:
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values of `torch.nn`, then set what the options ask for."""
+        super().reset_parameters()
+        initialise(self._weights(), self.hidden_size, self.recurrent_init, self.forget_bias)
+
+    def forward(self, input: Tensor, hx: Hidden | None = None) -> Hidden:
+        """Compute one step.
+
+        Args:
+            input: (B, I), or unbatched (I).
+            hx: the states before the step, (B, H) or (H); zeros where not given.
+
+        Returns:
+            The states after it, in the shape of `hx`.
+
+        Raises:
+            DataError: an argument does not fit the cell, or the other argument.
+        """
+        if not isinstance(input, Tensor) or input.dim() not in (1, 2):
+            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            raise DataError(f"input must have the shape (B, I), or unbatched (I), got {what}")
+        if input.dim() == 1:
+            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(0))
+            return of_each(self.forward(input.unsqueeze(0), states), lambda state: state.squeeze(0))
+        check_input(input, self.weight_ih)
+        shape = (len(input), self.hidden_size)
+        initial = initial_states(self._cell, input, hx, (shape, shape))
+        if chosen_backend(self.backend) == "torch":  # has kernels of its own for one step
+            after: Hidden = super().forward(input, initial if len(initial) > 1 else initial[0])
+            return after
+        _, final = recurrence(
+            self._cell,
+            input.unsqueeze(0),
+            tuple(state.unsqueeze(0) for state in initial),
+            [[self._weights()]],
+            backend=self.backend,
+        )
+        return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
+
+
+class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base
+    """One step of the plain recurrent network (Elman 1990): `torch.nn.RNNCell`.
+
+    The arguments are those of `gated.nn.RNN`, for one layer.
+
+    >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            nonlinearity=nonlinearity,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            backend=backend,
+        )
+
+    @property
+    def _cell(self) -> str:
+        return f"rnn_{self.nonlinearity}"
+
+
+class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
+    """One step of the gated recurrent unit (Cho et al. 2014): `torch.nn.GRUCell`.
+
+    The arguments are those of `gated.nn.GRU`, for one layer.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            backend=backend,
+        )
+
+    @property
+    def _cell(self) -> str:
+        return "gru"
+
+
+class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
+    """One step of long short-term memory: `torch.nn.LSTMCell`.
+
+    Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000.
+    The arguments are those of `gated.nn.LSTM`, for one layer.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        forget_bias: float | None = None,
+        recurrent_init: RecurrentInit = "default",
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            forget_bias=forget_bias,
+            recurrent_init=recurrent_init,
+            backend=backend,
+        )
+
+    @property
+    def _cell(self) -> str:
+        return "lstm"
