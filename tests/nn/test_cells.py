@@ -32,7 +32,7 @@ def run(cell: torch.nn.Module, x: torch.Tensor, hx: Any) -> dict[str, Any]:
     return {"after": after, "of x": x.grad, "of hx": [s.grad for s in states], **gradients}
 
 
-@pytest.mark.parametrize("backend", ["torch", "reference"])
+@pytest.mark.parametrize("backend", ["torch", "reference", "native"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (17, 7, 5), (2, 3, 17)])
 @pytest.mark.parametrize(("kind", "options"), CASES)

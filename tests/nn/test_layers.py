@@ -17,7 +17,7 @@ import gated.nn
 from gated.errors import ConfigurationError, DataError
 
 KINDS = ["RNN", "GRU", "LSTM"]
-BACKENDS = ["torch", "reference"]
+BACKENDS = ["torch", "reference", "native"]
 DTYPES = [torch.float64, torch.float32]
 
 
@@ -90,6 +90,10 @@ CASES = [
 def test_every_option(kind: str, options: dict, backend: str, dtype: torch.dtype) -> None:
     ours, theirs = pair(kind, 3, 5, backend=backend, dtype=dtype, **options)
     x = torch.randn(4, 6, 3, dtype=dtype)
+    if backend == "native" and "proj_size" in options:
+        with pytest.raises(ConfigurationError, match="native core does not know weight_hr"):
+            ours(x)
+        return
     states = random_states(theirs, 4 if options.get("batch_first") else 6)
     for hx in (None, states):
         assert_agree(run(ours, x, hx), run(theirs, x, hx), "batch")
@@ -119,6 +123,9 @@ def test_odd_sizes(
     x = torch.randn(T, B, I, dtype=dtype)
     hx = random_states(theirs, B)
     assert_agree(run(ours, x, hx), run(theirs, x, hx), kind)
+
+
+STACKED = {"bidirectional": True, "num_layers": 2}
 
 
 def one_by_one(module: torch.nn.RNNBase, x: Tensor, hx: Any, lengths: list[int]) -> Any:
@@ -151,15 +158,12 @@ class OneByOne(torch.nn.Module):
         return one_by_one(self.module, x, hx, lengths)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
-    ("kind", "options"),
+    ("kind", "options", "backend"),
     [
-        ("RNN", {"bidirectional": True, "num_layers": 2}),
-        ("GRU", {}),
-        ("GRU", {"bidirectional": True, "num_layers": 2}),
-        ("LSTM", {}),
-        ("LSTM", {"bidirectional": True, "num_layers": 2, "proj_size": 2}),
+        *((kind, {}, backend) for kind in ("GRU", "LSTM") for backend in BACKENDS),
+        *((kind, STACKED, backend) for kind in KINDS for backend in BACKENDS),
+        *(("LSTM", {"proj_size": 2} | STACKED, backend) for backend in ("torch", "reference")),
     ],
 )
 @settings(max_examples=25)
@@ -260,9 +264,10 @@ def test_arguments_come_in_torchs_order(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gradients_are_those_of_differences(kind: str, reverse: bool) -> None:
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_gradients_are_those_of_differences(kind: str, reverse: bool, backend: str) -> None:
     layer = getattr(gated.nn, kind)(
-        2, 3, bidirectional=reverse, backend="reference", dtype=torch.float64
+        2, 3, bidirectional=reverse, backend=backend, dtype=torch.float64
     )
     x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
     hx = random_states(layer, 2)
@@ -280,8 +285,9 @@ def test_gradients_are_those_of_differences(kind: str, reverse: bool) -> None:
     assert torch.autograd.gradcheck(function, (x, *states, *layer.parameters()))
 
 
-def test_changes_in_place_are_noticed_and_second_derivatives_refused() -> None:
-    layer = gated.nn.GRU(2, 3, backend="reference")
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_changes_in_place_are_noticed_and_second_derivatives_refused(backend: str) -> None:
+    layer = gated.nn.GRU(2, 3, backend=backend)
     output, _ = layer(torch.randn(4, 1, 2))
     with torch.no_grad():
         layer.weight_hh_l0.mul_(2)
@@ -392,10 +398,16 @@ def test_lengths_beside_a_packed_sequence() -> None:
     [
         ({"backend": "cuda"}, "backend must be torch, reference or native, got 'cuda'"),
         ({"recurrent_init": "zeros"}, "recurrent_init must be default or orthogonal.*'zeros'"),
-        ({"forget_bias": 1.0, "bias": False}, "forget_bias is 1.0, but the layer has no biases"),
+        ({"forget_bias": 1.0, "bias": False}, r"forget_bias is 1\.0, but bias=False leaves"),
     ],
 )
 def test_options_that_cannot_be_meant(options: dict, message: str) -> None:
     for kind in (gated.nn.LSTM, gated.nn.LSTMCell):
         with pytest.raises(ConfigurationError, match=message):
             kind(3, 5, **options)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "RNNCell", "GRUCell"])
+def test_only_an_lstm_has_a_forget_gate(kind: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"a {kind} has no forget gate"):
+        getattr(gated.nn, kind)(3, 5, forget_bias=1.0)

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-import torch
 from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import DataError
 from gated.nn.arguments import Hidden, check_input, initial_states, of_each
-from gated.nn.initialisation import RecurrentInit, check_options, initialise
-from gated.nn.operators import Backend, chosen_backend, recurrence
+from gated.nn.operators import chosen_backend, recurrence
+from gated.nn.options import Options
 
 
-class _Cell(nn.RNNCellBase):
+class _Cell(Options, nn.RNNCellBase):
     """What the three have in common."""
-
-    def __init__(
-        self,
-        *arguments: Any,
-        backend: Backend | None,
-        recurrent_init: RecurrentInit,
-        forget_bias: float | None = None,
-        **options: Any,
-    ) -> None:
-        check_options(recurrent_init, forget_bias, options["bias"])
-        chosen_backend(backend)
-        self.backend = backend
-        self.recurrent_init = recurrent_init
-        self.forget_bias = forget_bias
-        super().__init__(*arguments, **options)
 
     @property
     def _cell(self) -> str:
+        """The name that the cell has in `gated.core.layout.LAYOUTS`."""
         raise NotImplementedError
 
     def _weights(self) -> Weights[Tensor]:
@@ -42,7 +25,7 @@ class _Cell(nn.RNNCellBase):
     def reset_parameters(self) -> None:
         """Draw the initial values of `torch.nn`, then set what the options ask for."""
         super().reset_parameters()
-        initialise(self._weights(), self.hidden_size, self.recurrent_init, self.forget_bias)
+        self._initialise([self._weights()])
 
     def forward(self, input: Tensor, hx: Hidden | None = None) -> Hidden:
         """Compute one step.
@@ -82,34 +65,23 @@ class _Cell(nn.RNNCellBase):
 class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base
     """One step of the plain recurrent network (Elman 1990): `torch.nn.RNNCell`.
 
-    The arguments are those of `gated.nn.RNN`, for one layer.
+    Args:
+        input_size: I.
+        hidden_size: H.
+        bias: whether there are biases (default).
+        nonlinearity: `tanh` (default) or `relu`.
+        device: of the parameters.
+        dtype: of the parameters.
+        recurrent_init: as for `gated.nn.RNN`.
+        backend: as for `gated.nn.RNN`.
 
+    Raises:
+        ConfigurationError: an option of gated has a value that cannot be meant.
+
+    >>> import torch
     >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape
     torch.Size([2, 4])
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            bias=bias,
-            nonlinearity=nonlinearity,
-            device=device,
-            dtype=dtype,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )
 
     @property
     def _cell(self) -> str:
@@ -119,29 +91,8 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
 class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
     """One step of the gated recurrent unit (Cho et al. 2014): `torch.nn.GRUCell`.
 
-    The arguments are those of `gated.nn.GRU`, for one layer.
+    The arguments are those of `RNNCell`, without the nonlinearity.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            bias=bias,
-            device=device,
-            dtype=dtype,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )
 
     @property
     def _cell(self) -> str:
@@ -152,31 +103,9 @@ class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
     """One step of long short-term memory: `torch.nn.LSTMCell`.
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000.
-    The arguments are those of `gated.nn.LSTM`, for one layer.
+    The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias`, as for
+    `gated.nn.LSTM`.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        forget_bias: float | None = None,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            bias=bias,
-            device=device,
-            dtype=dtype,
-            forget_bias=forget_bias,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )
 
     @property
     def _cell(self) -> str:

@@ -6,9 +6,8 @@ values and results. Beyond it each takes `lengths` with padded batches, and a ba
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -17,34 +16,17 @@ from gated.core.arguments import check_lengths
 from gated.core.layout import Weights, parameter_names
 from gated.errors import DataError
 from gated.nn.arguments import Hidden, check_input, initial_states, of_each
-from gated.nn.initialisation import RecurrentInit, check_options, initialise
-from gated.nn.operators import Backend, chosen_backend, recurrence
+from gated.nn.operators import recurrence
+from gated.nn.options import Options
 
 
-class _Layers(nn.RNNBase):
+class _Layers(Options, nn.RNNBase):
     """What the three have in common."""
-
-    def __init__(
-        self,
-        *arguments: Any,
-        backend: Backend | None,
-        recurrent_init: RecurrentInit,
-        forget_bias: float | None = None,
-        **options: Any,
-    ) -> None:
-        check_options(recurrent_init, forget_bias, options["bias"])
-        chosen_backend(backend)
-        self.backend = backend
-        self.recurrent_init = recurrent_init
-        self.forget_bias = forget_bias
-        super().__init__(*arguments, **options)
 
     def reset_parameters(self) -> None:
         """Draw the initial values of `torch.nn`, then set what the options ask for."""
         super().reset_parameters()
-        for layer in self._weights():
-            for direction in layer:
-                initialise(direction, self.hidden_size, self.recurrent_init, self.forget_bias)
+        self._initialise(direction for layer in self._weights() for direction in layer)
 
     def forward(
         self,
@@ -134,11 +116,11 @@ class RNN(_Layers, nn.RNN):  # type: ignore[misc] # takes more than its base
     Args:
         input_size: I.
         hidden_size: H.
-        num_layers: L; each reads the hidden states of the one before.
-        nonlinearity: `tanh` or `relu`.
-        bias: whether there are biases.
+        num_layers: L; each reads the hidden states of the one before. 1 by default.
+        nonlinearity: `tanh` (default) or `relu`.
+        bias: whether there are biases (default).
         batch_first: sequences are (B, T, I), not (T, B, I).
-        dropout: probability, between layers, while training.
+        dropout: probability, between layers, while training. 0 by default.
         bidirectional: each layer reads the sequence both ways, its outputs side by side.
         device: of the parameters.
         dtype: of the parameters.
@@ -149,42 +131,12 @@ class RNN(_Layers, nn.RNN):  # type: ignore[misc] # takes more than its base
     Raises:
         ConfigurationError: an option of gated has a value that cannot be meant.
 
+    >>> import torch
     >>> rnn = RNN(input_size=3, hidden_size=4, batch_first=True)
     >>> output, hidden = rnn(torch.zeros(2, 5, 3), lengths=[5, 2])
     >>> output.shape, hidden.shape
     (torch.Size([2, 5, 4]), torch.Size([1, 2, 4]))
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            nonlinearity=nonlinearity,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            device=device,
-            dtype=dtype,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )
 
 
 class GRU(_Layers, nn.GRU):  # type: ignore[misc]
@@ -193,35 +145,6 @@ class GRU(_Layers, nn.GRU):  # type: ignore[misc]
     The reset gate acts after the product with the hidden state, as in PyTorch and cuDNN. The
     arguments are those of `RNN`, without the nonlinearity.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            device=device,
-            dtype=dtype,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )
 
 
 class LSTM(_Layers, nn.LSTM):  # type: ignore[misc]
@@ -232,40 +155,7 @@ class LSTM(_Layers, nn.LSTM):  # type: ignore[misc]
 
     Args:
         proj_size: P, the width to which each layer's hidden state is projected (Sak, Senior and
-            Beaufays 2014); 0 does not project.
+            Beaufays 2014); 0 (default) does not project.
         forget_bias: what the forget gate's two biases add up to at the start; 1 keeps the memory
             open until training says otherwise.
     """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        forget_bias: float | None = None,
-        recurrent_init: RecurrentInit = "default",
-        backend: Backend | None = None,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            num_layers,
-            bias=bias,
-            batch_first=batch_first,
-            dropout=dropout,
-            bidirectional=bidirectional,
-            proj_size=proj_size,
-            device=device,
-            dtype=dtype,
-            forget_bias=forget_bias,
-            recurrent_init=recurrent_init,
-            backend=backend,
-        )

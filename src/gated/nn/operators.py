@@ -78,29 +78,18 @@ def recurrence(
     backend = chosen_backend(backend)
     if backend == "torch":
         return _torch_layers(cell, x, initial, weights, lengths, dropout, training)
-    return _core_layers(backend, cell, x, initial, weights, lengths, dropout, training)
-
-
-def _core_layers(
-    backend: Literal["reference", "native"],
-    cell: str,
-    x: Tensor,
-    initial: States,
-    weights: Sequence[Layer],
-    lengths: Lengths,
-    dropout: float,
-    training: bool,
-) -> Result:
-    core, options = (
-        (reference, {}) if backend == "reference" else (ops, {"threads": torch.get_num_threads()})
-    )
+    core: ModuleType = reference
+    options = {}
+    if backend == "native":
+        core = ops
+        options["threads"] = torch.get_num_threads()
     dtype = weights[0][0].weight_ih.dtype
     if dtype not in (torch.float32, torch.float64):
         raise ConfigurationError(
             f"backend {backend} computes in float32 or float64, the weights are {dtype}: choose "
             "backend='torch'"
         )
-    x, *initial_states = (tensor.to(dtype) for tensor in (x, *initial))  # if under autocast
+    x, *states = (tensor.to(dtype) for tensor in (x, *initial))  # autocast may have changed them
     finals = []
     for depth, layer in enumerate(weights):
         if depth > 0:
@@ -108,7 +97,7 @@ def _core_layers(
         outputs = []
         for direction, of_direction in enumerate(layer):
             row = depth * len(layer) + direction
-            given = (x, *of_direction, *(state[row] for state in initial_states))
+            given = (x, *of_direction, *(state[row] for state in states))
             keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in given)
             output, *final = _CoreLayer.apply(  # type: ignore[no-untyped-call]
                 core, options, cell, lengths, direction == 1, keep, *given
@@ -116,7 +105,7 @@ def _core_layers(
             outputs.append(output)
             finals.append(final)
         x = torch.cat(outputs, dim=-1)
-    return x, tuple(torch.stack(states) for states in zip(*finals, strict=True))
+    return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
 
 def _torch_layers(

@@ -1,0 +1,39 @@
+"""The reference against the cases of the onnx package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.comparison import assert_agree
+from tests.core import onnx_cases
+
+from gated.core import reference
+
+
+def test_all_cases_are_there() -> None:
+    assert len(onnx_cases.NAMES) == 11
+    cells = [onnx_cases.read(name).cell for name in onnx_cases.NAMES]
+    assert set(cells) == {"lstm", "gru_reset_before", "rnn_tanh"}
+    peepholes = onnx_cases.read("test_lstm_with_peepholes").weights[0].peepholes
+    assert peepholes is not None
+    assert peepholes.any()
+
+
+@pytest.mark.parametrize("name", onnx_cases.NAMES)
+def test_the_reference_gives_what_onnx_expects(name: str) -> None:
+    case = onnx_cases.read(name)
+    outputs, finals = [], []
+    for direction, weights in enumerate(case.weights):
+        output, final, _ = reference.forward(
+            case.cell,
+            case.x,
+            weights,
+            lengths=case.lengths,
+            initial=[state[direction] for state in case.initial] or None,
+            reverse=direction == 1,
+        )
+        outputs.append(output)
+        finals.append(final[0])
+    actual = {"Y": np.stack(outputs, axis=1), "Y_h": np.stack(finals)}
+    assert case.expected
+    assert_agree({part: actual[part] for part in case.expected}, case.expected, name)
