@@ -63,9 +63,7 @@ def launch(
     if config is not None:
         if not config.is_file():
             raise ConfigurationError(f"--config: there is no file {config}.")
-        app.config = Toml(
-            config, must_exist=True, use_commands_as_keys=False, allow_unknown=False
-        )
+        app.config = Toml(config, must_exist=True, use_commands_as_keys=False, allow_unknown=False)
     return app(tokens, exit_on_error=False, print_error=False)
 
 

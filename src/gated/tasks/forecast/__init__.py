@@ -1,1 +1,10 @@
-"""Forecasting: from a table of series to quantiles of every step of the horizon."""
+"""Forecasting: from a table of time series to forecasts with intervals and an honest score."""
+
+from gated.errors import require
+
+require("torch", extra="train")
+
+from gated.tasks.forecast.config import ForecastConfig  # noqa: E402
+from gated.tasks.forecast.forecaster import Forecaster  # noqa: E402
+
+__all__ = ["ForecastConfig", "Forecaster"]

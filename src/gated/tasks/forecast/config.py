@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
 
@@ -73,3 +74,24 @@ class ForecastConfig:
                     f"column '{column}' is named for two roles among time, target, series, known "
                     "and past; a column has one."
                 )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON.
+
+        >>> config = ForecastConfig(time="t", target="y", horizon=2, known=("price",))
+        >>> ForecastConfig.from_dict(config.to_dict()) == config
+        True
+        """
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in saved.items()
+        }
+        return cls(**fields)

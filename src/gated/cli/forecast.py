@@ -1,0 +1,140 @@
+"""`gated fit forecast` and `gated compare forecast`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.run_directory import Run, check_free, write_run
+from gated.cli.training_bar import TrainingBar, training_bars
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import TASK, Forecaster
+from gated.tasks.forecast.score import Evaluation
+from gated.training.history import History
+from gated.training.model_files import write_atomically
+from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
+
+ForecastFields = Annotated[ForecastConfig, Parameter(name="*", group="Forecast")]
+TrainingFields = Annotated[TrainingOptions | None, Parameter(name="*", group="Training")]
+
+TABLE = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "smape": "sMAPE %",
+    "mase": "MASE",
+    "pinball": "pinball",
+    "coverage": "coverage",
+    "width": "width",
+}
+"""Metrics and how the score table heads them."""
+
+
+def fit(
+    data: Path,
+    *,
+    out: Path,
+    config: ForecastFields,
+    training: TrainingFields = None,
+    json: bool = False,
+) -> None:
+    """Train a forecaster on a table of time series and score it on its end, which is held back.
+
+    Parameters
+    ----------
+    data
+        CSV or Parquet file.
+    out
+        New directory for the run: model, scores, report.
+    json
+        Print the result as one JSON document.
+    """
+    training = training or TrainingOptions()
+    if is_main_process():
+        check_free(out)
+    forecaster = Forecaster(config, training).prepare(data)
+    if is_main_process():
+        write_run(out, Run(TASK, data, config.to_dict(), training))
+    train_and_report(forecaster, out, json=json, resume=False)
+
+
+def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: bool) -> None:
+    """Train a prepared forecaster in `out`, save it, score it, and say how it went."""
+    label = f"{forecaster.config.cell.upper()} on {forecaster.config.target}"
+    with training_bars() as bars:
+        forecaster.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
+    if not is_main_process():
+        return
+    from gated.report.forecast import write_forecast_report
+
+    forecaster.save(out)
+    write_atomically(out / "history.json", forecaster.history.to_json().encode())
+    evaluation = forecaster.score()
+    report = write_forecast_report(
+        out,
+        evaluation=evaluation,
+        history=forecaster.history,
+        findings=forecaster.findings,
+        config=forecaster.config,
+        training=forecaster.training,
+        command=shlex.join(["gated", *sys.argv[1:]]),
+        parameters=forecaster.parameters,
+    )
+    if json:
+        print_json(
+            evaluation.to_dict()
+            | {
+                "run": str(out),
+                "report": str(report),
+                "parameters": forecaster.parameters,
+                "training": training_summary(forecaster.history),
+                "findings": [finding.to_dict() for finding in forecaster.findings],
+            }
+        )
+        return
+    console = stdout_console()
+    for finding in forecaster.findings:
+        console.print(f"· {finding}", style="dim", markup=False)
+    print_scores(evaluation)
+    console.print(f"Trained {forecaster.parameters:,} parameters: {told(forecaster.history)}.")
+    console.print(f"Report: {report}", markup=False)
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the verdict and the table of scores."""
+    stdout_console().print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
+    rows = [
+        [method, *(f"{scores[metric]:.3f}" for metric in TABLE)]
+        for method, scores in evaluation.overall.items()
+    ]
+    print_table(f"Scores of {evaluation.target}", ["", *TABLE.values()], rows, best=0)
+
+
+def training_summary(history: History) -> dict[str, Any]:
+    """Return what a training came to, for JSON."""
+    return {
+        "steps": history.steps,
+        "seconds": sum(history.seconds),
+        "stopped": history.stopped,
+        "best_step": history.best.step if history.best else history.steps,
+        "clipped_by_norm": sum(history.clipped_by_norm),
+        "clipped_by_value": sum(history.clipped_by_value),
+    }
+
+
+def told(history: History) -> str:
+    """Return what a training came to, in words."""
+    clipped = sum(
+        by_norm or by_value
+        for by_norm, by_value in zip(history.clipped_by_norm, history.clipped_by_value, strict=True)
+    )
+    best = f", best at step {history.best.step}" if history.best else ""
+    return (
+        f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
+        f"{clipped} of them"
+    )

@@ -1,0 +1,43 @@
+"""What commands print: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(document: object) -> None:
+    """Print `document` as one JSON document; NaN and infinity, which JSON lacks, become null."""
+    print(json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def stdout_console() -> Console:
+    """Return a console that wraps at the terminal's width and never inside a pipe."""
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+
+
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]], *, best: int | None = None
+) -> None:
+    """Print a table whose first column is names and whose others are numbers; `best` is bold."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for position, name in enumerate(header):
+        table.add_column(name, justify="left" if position == 0 else "right", no_wrap=True)
+    for index, row in enumerate(rows):
+        table.add_row(*row, style="bold" if index == best else None)
+    stdout_console().print(table)

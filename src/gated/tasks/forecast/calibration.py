@@ -1,0 +1,57 @@
+"""Intervals that hold: quantiles moved until they cover the held-out part of the training data.
+
+A network is surer of the windows it was trained on than of others. In the manner of conformalised
+quantile regression (Romano, Patterson and Candès 2019) each quantile's distance from the median is
+multiplied by the factor with which it would have covered its share of the validation windows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FEWEST = 50
+"""Observations below which a tail says nothing: the quantiles stay as they are."""
+NARROWEST, WIDEST = 0.25, 4.0
+"""Bounds of the factors: what asks for more is a matter for the network."""
+
+
+def spread_factors(forecast: Floats, truth: Floats, quantiles: tuple[float, ...]) -> Floats:
+    """Return `(Q,)` the factor by which to multiply each quantile's distance from the median.
+
+    Args:
+        forecast: `(N, horizon, Q)` of windows that were not trained on.
+        truth: `(N, horizon)`, NaN where it does not count.
+        quantiles: 0.5 among them.
+
+    >>> forecast = np.zeros((100, 1, 3)) + [-1.0, 0.0, 1.0]
+    >>> truth = np.linspace(-4, 4, 100)[:, None]
+    >>> spread_factors(forecast, truth, (0.25, 0.5, 0.75)).round(1)
+    array([2., 1., 2.])
+    """
+    counts = ~np.isnan(truth)
+    factors = np.ones(len(quantiles))
+    if counts.sum() < FEWEST:
+        return factors
+    middle = quantiles.index(0.5)
+    error = (truth - forecast[..., middle])[counts]
+    for place, quantile in enumerate(quantiles):
+        if place != middle:
+            distance = (forecast[..., place] - forecast[..., middle])[counts]
+            # The outcome lies inside a quantile where its error is less than this share of the
+            # quantile's distance from the median.
+            share = np.quantile(error / distance, max(quantile, 1 - quantile))
+            factors[place] = np.clip(share, NARROWEST, WIDEST)
+    return factors
+
+
+def spread(forecast: Floats, factors: Floats, quantiles: tuple[float, ...]) -> Floats:
+    """Multiply the distances from the median of `(…, Q)` by `factors`; quantiles stay in order."""
+    middle = quantiles.index(0.5)
+    median = forecast[..., middle : middle + 1]
+    moved = median + (forecast - median) * factors
+    upper = np.maximum.accumulate(moved[..., middle:], axis=-1)
+    lower = np.minimum.accumulate(moved[..., middle::-1], axis=-1)[..., ::-1]
+    return np.concatenate([lower[..., :-1], upper], axis=-1)
