@@ -7,12 +7,12 @@ import pytest
 import torch
 from tests.comparison import assert_agree
 
-from gated.core import layout, reference
+from gated.core import cells, layout
 from gated.errors import ConfigurationError
 
 
 def test_every_cell_of_the_table_has_its_equations() -> None:
-    assert layout.LAYOUTS.keys() == reference.CELLS.keys()
+    assert layout.LAYOUTS.keys() == cells.CELLS.keys()
     for cell, (gates, onnx_gates, states) in layout.LAYOUTS.items():
         assert sorted(gates) == sorted(onnx_gates), cell
         assert states[0] == "hidden", cell

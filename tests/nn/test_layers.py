@@ -293,6 +293,10 @@ def test_changes_in_place_are_noticed_and_second_derivatives_refused(backend: st
         layer.weight_hh_l0.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         output.sum().backward()
+    output, _ = layer(torch.randn(4, 1, 2))
+    output.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
     x = torch.randn(4, 1, 2, requires_grad=True)
     with pytest.raises(ConfigurationError, match="second derivatives"):
         torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)

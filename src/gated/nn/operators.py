@@ -104,7 +104,7 @@ def recurrence(
             )
             outputs.append(output)
             finals.append(final)
-        x = torch.cat(outputs, dim=-1)
+        x = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
     return x, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
 
@@ -117,8 +117,10 @@ def _torch_layers(
     dropout: float,
     training: bool,
 ) -> Result:
-    if cell not in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
-        raise ConfigurationError(f"backend torch has no cell {cell}: choose backend='reference'")
+    peepholes = weights[0][0].peepholes is not None
+    if cell not in ("rnn_tanh", "rnn_relu", "gru", "lstm") or peepholes:
+        what = f"{cell} with peepholes" if peepholes else cell
+        raise ConfigurationError(f"backend torch has no {what}: choose backend='reference'")
     flat = [w for layer in weights for direction in layer for w in direction if w is not None]
     has_biases = weights[0][0].bias_ih is not None
     options = (has_biases, len(weights), dropout, training, len(weights[0]) == 2)
@@ -179,9 +181,11 @@ class _CoreLayer(torch.autograd.Function):
             keep=keep,
             **options,
         )
+        output, *final = (torch.from_numpy(a).to(x.device) for a in (result[0], *result[1]))
         ctx.core, ctx.options, ctx.kept = core, options, result.kept
-        ctx.save_for_backward(x, *weights_and_initial)  # so that changes in place are noticed
-        return tuple(torch.from_numpy(array).to(x.device) for array in (result[0], *result[1]))
+        # What is kept shares memory with these: so torch notices when they change in place.
+        ctx.save_for_backward(x, *weights_and_initial, output)
+        return output, *final
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
