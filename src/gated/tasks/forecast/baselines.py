@@ -1,0 +1,147 @@
+"""What a network must beat: forecasts that need no training, with intervals from their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.windows import training_origins
+
+Floats = NDArray[np.float64]
+
+MOST_ORIGINS = 4096
+"""Training windows whose errors give the intervals, drawn where there are more."""
+
+
+def naive(prepared: Prepared, origins: Integers) -> Floats:
+    """Forecast `(N, horizon)`: the last value observed at rows `origins` `(N,)`, repeated."""
+    horizon = prepared.preprocessing.config.horizon
+    return np.repeat(prepared.filled[origins, None], horizon, axis=1)
+
+
+def seasonal_naive(prepared: Prepared, origins: Integers) -> Floats:
+    """Forecast `(N, horizon)`: the values of the last season up to `origins` `(N,)`, repeated.
+
+    Where one is missing, the last value observed before it; where the series had not begun, the
+    naive forecast.
+    """
+    config, starts = prepared.preprocessing.config, prepared.panel.starts
+    season, ahead = config.season or 1, np.arange(1, config.horizon + 1)
+    rows = origins[:, None] + ahead - season * -(-ahead // season)
+    begins = starts[np.searchsorted(starts, origins, side="right") - 1]
+    rows = np.where(rows >= begins[:, None], rows, origins[:, None])
+    forecast: Floats = prepared.filled[rows]
+    return forecast
+
+
+def seasonal_scale(prepared: Prepared) -> Floats:
+    """Return `(S,)` the mean absolute change over a season before the test part, the MASE unit.
+
+    Between values that were observed; over a step where there is no season. NaN for a series that
+    never changes, or is shorter than a season (Hyndman and Koehler 2006).
+
+    Raises:
+        DataError: the data came after fitting and have no test part.
+    """
+    if prepared.split is None:
+        raise DataError("Data that came after fitting have no training part to scale errors by.")
+    panel, season = prepared.panel, prepared.preprocessing.config.season or 1
+    change = np.abs(panel.target[season:] - panel.target[:-season])
+    same = panel.series_of[season:] == panel.series_of[:-season]
+    counts = same & (panel.ticks[season:] < prepared.split.test) & ~np.isnan(change)
+    series, size = prepared.series_of[season:][counts], len(prepared.preprocessing.series)
+    total = np.bincount(series, change[counts], size)
+    scale = np.full(size, np.nan)
+    np.divide(total, np.bincount(series, minlength=size), out=scale, where=total > 0)
+    return scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baselines:
+    """Naive and, where there is a season, seasonal-naive forecasts; learned in training."""
+
+    offsets: dict[str, Floats]
+    """`(horizon, Q)` by method: what to add to the point forecast, in deviations of the series
+    (`Preprocessing.target.scale`); 0 for the median."""
+    scales: Floats
+    """`(S,)`, see `seasonal_scale`."""
+
+    @classmethod
+    def fit(cls, prepared: Prepared) -> Self:
+        """Learn the quantiles of the errors in the training part.
+
+        Raises:
+            DataError: there is no training window.
+        """
+        origins = training_origins(prepared)
+        if not len(origins):
+            raise DataError("There is no training window to learn the baselines' intervals from.")
+        if len(origins) > MOST_ORIGINS:
+            # Every k-th might be the same hour of the day.
+            origins = np.random.default_rng(0).choice(origins, MOST_ORIGINS, replace=False)
+        config = prepared.preprocessing.config
+        truth = prepared.panel.target[origins[:, None] + np.arange(1, config.horizon + 1)]
+        deviation = _deviation(prepared, origins)
+        return cls(
+            offsets={
+                method: _offsets((truth - forecast) / deviation, config.quantiles)
+                for method, forecast in _points(prepared, origins).items()
+            },
+            scales=seasonal_scale(prepared),
+        )
+
+    def forecast(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
+        """Return `(N, horizon, Q)` by method, from rows `origins` `(N,)`."""
+        deviation = _deviation(prepared, origins)[..., None]
+        return {
+            method: forecast[..., None] + self.offsets[method] * deviation
+            for method, forecast in _points(prepared, origins).items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers, for JSON; a scale that is NaN becomes None."""
+        return {
+            "offsets": {method: values.tolist() for method, values in self.offsets.items()},
+            "scales": [None if np.isnan(scale) else scale for scale in self.scales.tolist()],
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved."""
+        return cls(
+            offsets={method: np.array(v, float) for method, v in saved["offsets"].items()},
+            scales=np.array(saved["scales"], float),
+        )
+
+
+def _points(prepared: Prepared, origins: Integers) -> dict[str, Floats]:
+    points = {"naive": naive(prepared, origins)}
+    if (prepared.preprocessing.config.season or 1) > 1:
+        points["seasonal naive"] = seasonal_naive(prepared, origins)
+    return points
+
+
+def _deviation(prepared: Prepared, origins: Integers) -> Floats:
+    """`(N, 1)` standard deviation of each window's series."""
+    return prepared.preprocessing.target.scale[prepared.series_of[origins], None]
+
+
+def _offsets(errors: Floats, quantiles: tuple[float, ...]) -> Floats:
+    """`(horizon, Q)` quantiles of `errors` `(N, horizon)`, on their own side of the median's 0."""
+    observed = ~np.isnan(errors)
+    # A step that was never observed takes the errors of all steps.
+    samples = [
+        errors[seen, step] if seen.any() else errors[observed]
+        for step, seen in enumerate(observed.T)
+    ]
+    offsets = np.array([np.quantile(sample, quantiles) for sample in samples])
+    side = np.sign(np.array(quantiles) - 0.5)
+    clipped: Floats = side * np.maximum(side * offsets, 0)
+    return clipped

@@ -1,0 +1,167 @@
+"""The honest score: forecasts of one or more methods over the same windows, against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.tasks.forecast.verdict import judge
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+METRICS = ("mae", "rmse", "smape", "mase", "pinball", "coverage", "width")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What was observed of one series around the windows, for pictures. `T` steps."""
+
+    series: str
+    times: NDArray[Any]
+    """`(T,)` datetime64[us], or integers where the time is a count."""
+    values: Floats
+    """`(T,)` in the unit of the target, NaN where nothing was observed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecasts:
+    """`N` windows of `horizon` steps forecast at `Q` quantiles, by each method."""
+
+    series: tuple[str, ...]
+    """`(N,)` names."""
+    times: NDArray[Any]
+    """`(N, horizon)` datetime64[us], or integers where the time is a count."""
+    truth: Floats
+    """`(N, horizon)` in the unit of the target, NaN where it does not count."""
+    quantiles: tuple[float, ...]
+    methods: dict[str, Floats]
+    """`(N, horizon, Q)` by method: the network first, then the baselines."""
+    scales: Floats
+    """`(N,)` mean absolute seasonal-naive error of the window's series in the training part (the
+    denominator of MASE)."""
+    observed: tuple[Observed, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Forecasts and what they score. `metric` is one of `METRICS`."""
+
+    target: str
+    forecasts: Forecasts
+    overall: dict[str, dict[str, float]]
+    """`[method][metric]` over all that was observed."""
+    by_step: dict[str, dict[str, list[float]]]
+    """`[method][metric]`, one value a step of the horizon."""
+    by_series: dict[str, dict[str, dict[str, float]]]
+    """`[series][method][metric]`."""
+    verdict: str
+    """One or two sentences: whether the network beats the best baseline, and by how much."""
+    overlap: int = 0
+    """Windows that overlap what the network was trained on."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores without the forecasts, for JSON; some may be NaN."""
+        return {
+            "target": self.target,
+            "verdict": self.verdict,
+            "windows": len(self.forecasts.truth),
+            "overlap": self.overlap,
+            "quantiles": list(self.forecasts.quantiles),
+            "overall": self.overall,
+            "by_step": self.by_step,
+            "by_series": self.by_series,
+        }
+
+
+def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
+    """Score every method on all values that were observed, by step and by series.
+
+    - `mae`, `rmse`: absolute and root mean squared error of the median, in the target's unit.
+    - `smape`: `200 |y - f| / (|y| + |f|)` in percent, 0 to 200; 0 where both are 0 (Makridakis
+      and Hibon 2000).
+    - `mase`: absolute error divided by `scales` (Hyndman and Koehler 2006); series
+      without a scale are left out.
+    - `pinball`: `max(q e, (q - 1) e)` with `e = y - f`, mean over the quantiles; not doubled
+      (Koenker and Bassett 1978).
+    - `coverage`: share of values within the outermost quantiles, ends included; `width`: mean
+      distance of the two. NaN where the only quantile is the median.
+
+    What has no observation scores NaN. So does a method that leaves an observed value without a
+    forecast: no method is scored on fewer values than another.
+
+    Args:
+        forecasts: of the network first, then of the baselines; 0.5 among the quantiles.
+        target: name of what was forecast.
+        overlap: windows that overlap what the network was trained on.
+    """
+    losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
+    names = np.array(forecasts.series)
+    everything = np.ones(len(names), bool)
+    absolute = {method: loss["mae"] for method, loss in losses.items()}
+    return Evaluation(
+        target=target,
+        forecasts=forecasts,
+        overall=_scores(losses, forecasts, everything),
+        by_step=_scores(losses, forecasts, everything, axis=0),
+        by_series={
+            name: _scores(losses, forecasts, names == name)
+            for name in dict.fromkeys(forecasts.series)
+        },
+        verdict=judge(absolute, ~np.isnan(forecasts.truth), forecasts.times[:, 0], overlap),
+        overlap=overlap,
+    )
+
+
+def _losses(values: Floats, forecasts: Forecasts) -> dict[str, Floats]:
+    """`(N, horizon)` by metric, for a method's `values` `(N, horizon, Q)`; `rmse` still squared."""
+    truth, quantiles = forecasts.truth, np.array(forecasts.quantiles)
+    median = values[..., forecasts.quantiles.index(0.5)]
+    lower, upper = values[..., quantiles.argmin()], values[..., quantiles.argmax()]
+    absolute = np.abs(truth - median)
+    size = np.abs(truth) + np.abs(median)
+    error = truth[..., None] - values
+    width = upper - lower if len(quantiles) > 1 else np.full_like(truth, np.nan)
+    return {
+        "mae": absolute,
+        "rmse": absolute**2,
+        "smape": 200 * absolute / np.where(size == 0, 1, size),
+        "mase": absolute / forecasts.scales[:, None],
+        "pinball": np.maximum(quantiles * error, (quantiles - 1) * error).mean(-1),
+        "coverage": np.where(np.isnan(width), np.nan, (lower <= truth) & (truth <= upper)),
+        "width": width,
+    }
+
+
+def _scores(
+    losses: dict[str, dict[str, Floats]],
+    forecasts: Forecasts,
+    windows: Mask,
+    axis: int | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Means of the losses of some `windows` over `axis`: numbers, or lists for the steps."""
+    observed = ~np.isnan(forecasts.truth[windows])
+    counts = dict.fromkeys(METRICS, observed)
+    counts["mase"] = observed & ~np.isnan(forecasts.scales[windows])[:, None]
+    scores = {
+        method: {metric: _mean(loss[metric][windows], counts[metric], axis) for metric in METRICS}
+        for method, loss in losses.items()
+    }
+    for score in scores.values():
+        score["rmse"] = np.sqrt(score["rmse"])
+    return {
+        method: {metric: value.tolist() for metric, value in score.items()}
+        for method, score in scores.items()
+    }
+
+
+def _mean(loss: Floats, counts: Mask, axis: int | None) -> Floats:
+    """Mean over what counts, NaN where nothing does."""
+    total = np.asarray(loss.sum(axis, where=counts))
+    number = counts.sum(axis)
+    mean = np.full(total.shape, np.nan)
+    np.divide(total, number, out=mean, where=number > 0)
+    return mean
