@@ -57,9 +57,11 @@ def initial_states(
     if hx is None:
         return tuple(x.new_zeros(shape) for _, shape in zip(names, shapes, strict=False))
     states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-    if len(states) != len(names) or isinstance(hx, Tensor) == (len(names) > 1):
-        wanted = "a pair (hidden, cell)" if len(names) > 1 else "one tensor, the hidden state"
-        got = "one tensor" if isinstance(hx, Tensor) else f"a tuple of {len(states)}"
+    alone = len(names) == 1
+    fits = len(states) == len(names) and all(isinstance(state, Tensor) for state in states)
+    if not fits or isinstance(hx, Tensor) != alone:
+        wanted = "one tensor, the hidden state" if alone else "a pair of tensors (hidden, cell)"
+        got = "one tensor" if isinstance(hx, Tensor) else f"a {type(hx).__name__} of {len(states)}"
         raise DataError(f"hx must be {wanted}, got {got}")
     for name, state, shape in zip(names, states, shapes, strict=False):
         check_shape(f"hx ({name})", state, shape)
