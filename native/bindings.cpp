@@ -133,6 +133,8 @@ NB_MODULE(_native, module) {
         .value("lstm", gated::Cell::lstm);
 
     module.def("kept_gates", &gated::kept_gates, nb::arg("cell"));
+    module.def("probe", &gated::probe, nb::arg("rounds"), nb::arg("threads"),
+               nb::call_guard<nb::gil_scoped_release>());
     module.def("available_threads", &gated::available_threads);
     module.def("instruction_sets", &gated::instruction_sets);
     module.def("instruction_set", &gated::instruction_set);

@@ -82,6 +82,11 @@ void backward(const Backward<double>& call, int threads) {
     run(kernels().backward64, call, threads);
 }
 
+double probe(std::ptrdiff_t rounds, int threads) {
+    Team team(threads);
+    return kernels().probe(rounds, team);
+}
+
 int kept_gates(Cell cell) {
     switch (cell) {
         case Cell::rnn_tanh:

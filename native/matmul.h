@@ -82,7 +82,7 @@ struct DownColumns {
     DownColumns behind(Index k) const { return {data + k * stride, stride}; }
 };
 
-// sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1. A function of its own, since
+// sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0. A function of its own, since
 // registers spill as soon as anything else is inlined beside it.
 template <class T, int R, int V, class Left>
 [[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const T* __restrict weights,
@@ -93,7 +93,8 @@ template <class T, int R, int V, class Left>
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
         for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * stride + v * lanes<T>);
-    for (Index k = 0; k < depth; ++k) {
+    Index k = 0;
+    do {  // at least once: a loop that may not run keeps all sums in memory too
         if constexpr (R < V) {  // hold what there is less of
             Vector<T> x[R];
 #pragma GCC unroll 32
@@ -116,7 +117,7 @@ template <class T, int R, int V, class Left>
             }
         }
         weights += V * lanes<T>;
-    }
+    } while (++k < depth);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32

@@ -85,6 +85,10 @@ void forward(const Forward<Value>& call, int threads);
 template <class Value>
 void backward(const Backward<Value>& call, int threads);
 
+// Multiplies and adds in registers alone, `rounds` times on each thread; returns the operations
+// done. What a benchmark divides by the time it took is the processor's bound in float32.
+double probe(std::ptrdiff_t rounds, int threads);
+
 // The processors that this process may use: its affinity, and its container's quota.
 int available_threads();
 

@@ -9,6 +9,7 @@
 #include "../cells/rnn.h"
 #include "../forward.h"
 #include "../kernels.h"
+#include "../probe.h"
 
 #define GATED_NAME_OF(target) #target
 #define GATED_NAME(target) GATED_NAME_OF(target)
@@ -35,6 +36,7 @@ const Kernels kernels{
     &run<ForwardRun, double>,
     &run<BackwardRun, float>,
     &run<BackwardRun, double>,
+    &probe,
 };
 
 }  // namespace gated::GATED_TARGET
