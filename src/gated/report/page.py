@@ -1,0 +1,102 @@
+"""A report: one HTML file that opens without a network, and its pictures beside it as PNG."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+import gated
+from gated.errors import require
+from gated.report.drawing import Picture
+from gated.training.model_files import write_atomically
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names in the first column, figures in the others."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    best: Sequence[int | None] = ()
+    """For each column after the first, the row whose figure is the best."""
+    prose: bool = False
+    """Whether the columns hold sentences, not figures."""
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy."""
+
+    text: str
+    kind: str = "code"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture in its place."""
+
+    picture: Picture
+    kind: str = "drawing"
+
+
+Block = Table | Code | Text | Drawing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report; the verdict is its first line."""
+
+    title: str
+    verdict: str
+    good: bool
+    """Whether the verdict is good news."""
+    sections: Sequence[Section]
+    facts: Sequence[str] = ()
+    """What stands at the foot, besides the machine and the time."""
+
+
+def write_page(directory: Path, page: Page) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    jinja2 = require("jinja2", extra="explain")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = resources.files(__package__).joinpath("page.html").read_text("utf-8")
+    html = environment.from_string(template).render(page=page, facts=[*page.facts, *_machine()])
+    figures = directory / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for section in page.sections:
+        for block in section.blocks:
+            if isinstance(block, Drawing):
+                write_atomically(figures / f"{block.picture.name}.png", block.picture.png)
+    path = directory / "report.html"
+    write_atomically(path, html.encode())
+    return path
+
+
+def _machine() -> list[str]:
+    return [
+        f"gated {gated.__version__}, torch {version('torch')}, Python {platform.python_version()}",
+        f"{platform.system()} {platform.machine()}",
+        datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+    ]
