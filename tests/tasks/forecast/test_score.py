@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_the_verdict_does_not_depend_on_the_unit(unit):
     methods = {"LSTM": errors_of(40, 0, unit), "naive": errors_of(40, 1, 2 * unit)}
     verdict = evaluate(forecasts_of(np.zeros((40, 3)), **methods), "y").verdict
     assert verdict.startswith("LSTM beats the best baseline (naive): MAE ")
-    assert "e-" not in verdict.replace("the-", "")
+    assert not re.search(r"\de[-+]\d", verdict)
 
 
 def test_verdict_where_the_network_is_better():
@@ -157,6 +158,21 @@ def test_verdict_within_chance_tells_close_scores_apart():
         "LSTM does NOT clearly beat the best baseline (naive): MAE 4.999 against 5.000, 0.020 % "
         "less, over 10 windows; the difference is within chance, ±0.666 (two standard errors)."
     )
+
+
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [
+        (-0.8, "beats"),
+        (-0.5, "does NOT clearly"),
+        (0.5, "does NOT clearly"),
+        (0.8, "does NOT beat"),
+    ],
+)
+def test_two_standard_errors_are_clear(mean, said):
+    # Differences mean ± 1 in turn over 10 windows: standard error 1 / 3.
+    given = forecasts_of(np.zeros((10, 1)), LSTM=[[4 + mean], [6 + mean]] * 5, naive=[[5.0]] * 10)
+    assert evaluate(given, "y").verdict.startswith(f"LSTM {said} ")
 
 
 def test_verdict_of_equal_forecasts_and_of_one_window():
