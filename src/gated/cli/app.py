@@ -7,6 +7,7 @@ Python say the same things with the same words.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,8 +73,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         app.meta(list(arguments), exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except (GatedError, CycloptsError, FileNotFoundError) as error:
         return complain(error, as_json="--json" in arguments)
+    except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         Console(stderr=True).print("Interrupted.")
         return INTERRUPTED
@@ -82,6 +86,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def complain(error: Exception, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
+    from gated.training.processes import is_main_process
+
+    if not is_main_process():
+        return 0  # the main process met the same error and says so
     if as_json:
         print(json.dumps({"error": type(error).__name__, "message": str(error)}))
     else:

@@ -131,8 +131,9 @@ def read_json(path: Path) -> Any:
     Raises:
         ModelFileError: It is missing or damaged.
     """
+    data = read_bytes(path)
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(data)
     except ValueError as error:
         raise _damaged(path, str(error)) from error
 

@@ -7,12 +7,13 @@ import math
 import os
 import sys
 from pathlib import Path
-
-import torch
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from gated.errors import ConfigurationError
 from gated.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def is_main_process() -> bool:
@@ -32,6 +33,10 @@ def launch(options: TrainingOptions) -> Fabric:
     Raises:
         ConfigurationError: This machine or this program cannot run so.
     """
+    # Imported here, so that asking for the main process costs nothing.
+    import torch
+    from lightning_fabric import Fabric
+
     processes = options.devices * options.nodes
     if processes > 1 and "LOCAL_RANK" not in os.environ and not _program_can_be_restarted():
         raise ConfigurationError(
