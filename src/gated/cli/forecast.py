@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gated.cli.output import print_json, print_table, stdout_console
-from gated.cli.run_directory import Run, check_free, write_run
+from gated.cli.run_directory import Run, check_free, remove_unbegun, write_run
 from gated.cli.training_bar import TrainingBar, training_bars
+from gated.errors import GatedError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import TASK, Forecaster
 from gated.tasks.forecast.score import Evaluation
@@ -60,7 +61,12 @@ def fit(
     forecaster = Forecaster(config, training).prepare(data)
     if is_main_process():
         write_run(out, Run(TASK, data, config.to_dict(), training))
-    train_and_report(forecaster, out, json=json, resume=False)
+    try:
+        train_and_report(forecaster, out, json=json, resume=False)
+    except GatedError:
+        if is_main_process():
+            remove_unbegun(out)
+        raise
 
 
 def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: bool) -> None:

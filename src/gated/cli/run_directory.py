@@ -65,6 +65,13 @@ def write_run(out: Path, run: Run) -> None:
     write_atomically(out / FILE_NAME, text.encode())
 
 
+def remove_unbegun(out: Path) -> None:
+    """Remove what `write_run` wrote where nothing came of it, not even a checkpoint."""
+    if [path.name for path in out.iterdir()] == [FILE_NAME]:
+        (out / FILE_NAME).unlink()
+        out.rmdir()
+
+
 def read_run(directory: Path) -> Run:
     """Read what `write_run` wrote.
 
