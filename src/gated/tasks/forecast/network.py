@@ -87,6 +87,10 @@ class ForecastNetwork(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
         _, state = self.encoder(self.input_dropout(self.encoder_inputs(batch)))
+        return self.decode(batch, state)
+
+    def decode(self, batch: Batch, state: Any) -> Tensor:
+        """Return scaled quantiles `(horizon, B, Q)` from the encoder's last state."""
         hidden, _ = self.decoder(self.input_dropout(self._decoder_inputs(batch)), state)
         steps = self.head(self.output_dropout(hidden))
         median = steps[..., self.below] + batch.last
