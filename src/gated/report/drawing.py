@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from gated.errors import require
 
@@ -89,7 +92,8 @@ def style() -> Iterator[None]:
         "lines.linewidth": 1.5,
         "lines.solid_capstyle": "round",
         "svg.fonttype": "none",
-        "axes.unicode_minus": True,
+        # Names of series are names, also those with dollars in them.
+        "text.parse_math": False,
     }
     with matplotlib.rc_context(settings):
         yield
@@ -105,6 +109,23 @@ def new_figure(height: float, **options: Any) -> tuple[Figure, Any]:
 
 def finish(figure: Figure, name: str, *, description: str, caption: str) -> Picture:
     """Render `figure` as SVG and PNG."""
+    # A letter that no font here has becomes a box; that is no reason to warn.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        _lay_out(figure)
+        return Picture(name, *_rendered(figure, name), description, caption)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once, not again for each format."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
+def _rendered(figure: Figure, name: str) -> tuple[str, bytes]:
+    """Return `figure` as SVG for a page and as PNG."""
     import matplotlib
 
     # Makes the identifiers in the SVG the same each time, and its own among the page's figures.
@@ -113,7 +134,7 @@ def finish(figure: Figure, name: str, *, description: str, caption: str) -> Pict
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150, facecolor="white")
-    return Picture(name, _for_page(text.getvalue(), name), image.getvalue(), description, caption)
+    return _for_page(text.getvalue(), name), image.getvalue()
 
 
 def _for_page(svg: str, name: str) -> str:
@@ -132,21 +153,32 @@ def _for_page(svg: str, name: str) -> str:
     return svg
 
 
-def time_axis(axes: Axes, times: Any) -> None:
-    """Write dates on the x axis as briefly as they allow, where `times` are dates."""
+def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:
+    """Write at most about so many times on the x axis, dates as briefly as they allow."""
     from matplotlib import dates
 
-    if getattr(times, "dtype", None) is not None and times.dtype.kind == "M":
-        locator: Any = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+    if times.dtype.kind == "M":
+        locator: Any = dates.AutoDateLocator(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_locator(locator)
         formatter: Any = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)
+    else:
+        axes.locator_params(axis="x", nbins=most, integer=True)
 
 
 def shared_legend(figure: Figure, axes: Axes, columns: int = 5) -> None:
     """Put the legend of `axes` above the figure."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=columns)
+
+
+def short(name: str, most: int = 36) -> str:
+    """Return `name`, cut where it would push the picture aside.
+
+    >>> short("a long name", most=7)
+    'a long…'
+    """
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
 def method_colours(methods: Sequence[str]) -> dict[str, str]:

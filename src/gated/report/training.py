@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -18,8 +20,17 @@ from gated.report.drawing import (
     new_figure,
 )
 from gated.report.page import Code, Drawing, Section, Table, Text
-from gated.training.history import History
+from gated.training.history import History, Transfer
 from gated.training.options import TrainingOptions
+
+
+class Options(Protocol):
+    """A dataclass of options."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
 
 
 def training_section(
@@ -31,15 +42,22 @@ def training_section(
         Table(("technique", "setting"), _techniques(history, options, network), prose=True),
     ]
     if history.transfer:
-        transfer = history.transfer
-        blocks.append(
-            Text(
-                f"Transfer: started from {transfer.source}, with {len(transfer.loaded)} tensors "
-                f"taken over, {len(transfer.other_shape)} of another shape and "
-                f"{len(transfer.absent)} absent there, which started anew."
-            )
-        )
+        blocks += _transferred(history.transfer)
     return Section("Training", blocks)
+
+
+def _transferred(transfer: Transfer) -> list[Text | Table]:
+    kinds = {
+        "taken over": transfer.loaded,
+        "of another shape, started anew": transfer.other_shape,
+        "absent there, started anew": transfer.absent,
+        "only there, not used": transfer.unused,
+    }
+    rows = [(f"{len(names)} {kind}", ", ".join(names)) for kind, names in kinds.items() if names]
+    return [
+        Text(f"The training started from weights of {transfer.source}:"),
+        Table(("weights", "names"), rows, prose=True),
+    ]
 
 
 def learning_curves(history: History, options: TrainingOptions) -> Picture:
@@ -74,11 +92,8 @@ def learning_curves(history: History, options: TrainingOptions) -> Picture:
             markersize=13,
             label=f"best, step {history.best.step}",
         )
-    loss.set_yscale("log")
-    loss.minorticks_off()
-    loss.yaxis.set_major_formatter("{x:.3g}")
-    _few_log_ticks(loss)
-    loss.legend(loc="upper right", ncols=2)
+    _log_scale(loss, history.loss)
+    _legend_beside_title(loss)
 
     norms = np.array(history.gradient_norm)
     clipped = np.array(history.clipped_by_norm) | np.array(history.clipped_by_value)
@@ -88,14 +103,11 @@ def learning_curves(history: History, options: TrainingOptions) -> Picture:
         norm.plot(
             steps[clipped], norms[clipped], "x", color=VERMILION, markersize=4, label="clipped"
         )
-        norm.legend(loc="upper right")
     if options.clip_norm is not None:
-        norm.axhline(options.clip_norm, color=VERMILION, linewidth=1, linestyle="--")
-    if np.isfinite(norms).any() and np.nanmin(norms) > 0:
-        norm.set_yscale("log")
-        norm.minorticks_off()
-        norm.yaxis.set_major_formatter("{x:.3g}")
-        _few_log_ticks(norm)
+        norm.axhline(options.clip_norm, color=VERMILION, linewidth=1, linestyle="--", label="limit")
+    if norm.get_legend_handles_labels()[0]:
+        _legend_beside_title(norm)
+    _log_scale(norm, history.gradient_norm)
     rate.set_title("Learning rate")
     rate.plot(steps, history.learning_rate, color=MUTED)
     rate.set_xlabel("step")
@@ -104,35 +116,49 @@ def learning_curves(history: History, options: TrainingOptions) -> Picture:
         figure,
         "training",
         description=f"Learning curves over {history.steps} steps.",
-        caption=f"{_acted(history, options)} {_chosen(history)}",
+        caption=f"{_clipped(history, options)} {_chosen(history)}",
     )
 
 
-def _few_log_ticks(axes: Any) -> None:
-    """Put two to five ticks on a log axis, also where it spans less than a decade."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+def _legend_beside_title(axes: Any) -> None:
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.1)
 
+
+def _log_scale(axes: Any, values: Sequence[float]) -> None:
+    """Scale by logarithm where all `values` allow it, with two to five ticks in any range."""
+    from matplotlib.ticker import LogLocator
+
+    if not all(value > 0 for value in values) or not any(map(math.isfinite, values)):
+        return
+    axes.set_yscale("log")
     low, high = axes.get_ylim()
     subs = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=6))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.minorticks_off()
 
 
-def _acted(history: History, options: TrainingOptions) -> str:
-    if options.clip_norm is None and options.clip_value is None:
+def _clipping(history: History, options: TrainingOptions) -> dict[str, str]:
+    """Tell each way of clipping, how strong it was and how often it acted."""
+    norm, value = options.clip_norm, options.clip_value
+    by_norm, by_value = sum(history.clipped_by_norm), sum(history.clipped_by_value)
+    return {
+        "by norm": f"above {norm:g}, {_acted(by_norm, history.steps)}" if norm else "off",
+        "by value": f"beyond ±{value:g}, {_acted(by_value, history.steps)}" if value else "off",
+    }
+
+
+def _acted(count: int, steps: int) -> str:
+    if count == 0:
+        return f"never needed in {steps:,} steps"
+    return f"acted at {count:,} of {steps:,} steps ({count / steps:.1%})"
+
+
+def _clipped(history: History, options: TrainingOptions) -> str:
+    on = {way: told for way, told in _clipping(history, options).items() if told != "off"}
+    if not on:
         return "Gradients were not clipped."
-    told = []
-    if options.clip_norm is not None:
-        count = sum(history.clipped_by_norm)
-        told.append(f"by norm (at {options.clip_norm:g}) at {_share(count, history.steps)}")
-    if options.clip_value is not None:
-        count = sum(history.clipped_by_value)
-        told.append(f"by value (±{options.clip_value:g}) at {_share(count, history.steps)}")
-    return f"Gradient clipping acted {' and '.join(told)}."
-
-
-def _share(count: int, steps: int) -> str:
-    return f"{count:,} of {steps:,} steps ({count / max(steps, 1):.0%})"
+    return " ".join(f"Gradient clipping {way}, {told}." for way, told in on.items())
 
 
 def _chosen(history: History) -> str:
@@ -144,53 +170,71 @@ def _chosen(history: History) -> str:
 def _techniques(
     history: History, options: TrainingOptions, network: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    early = f"patience of {options.patience} validations" if options.patience else "off"
-    if history.stopped == "patience":
-        early += f"; stopped at step {history.steps:,}"
-    transfer = str(options.init_from) if options.init_from else "off"
-    if options.init_from:
-        frozen = ", ".join(options.freeze) or "none"
-        transfer += (
-            f"; frozen: {frozen}; thawed one group each {options.thaw_every} steps"
-            if options.thaw_every
-            else f"; frozen: {frozen}; all others trained from the start"
-        )
-        transfer += f"; each depth at {options.layer_rate_decay:g} times the rate above it"
+    clipping = _clipping(history, options).items()
+    parts = f", in {options.accumulate} parts" if options.accumulate > 1 else ""
+    machines = f" on each of {options.nodes} machines" if options.nodes > 1 else ""
+    seconds = sum(history.seconds)
     return [
-        ("gradient clipping", _acted(history, options)),
+        *((f"gradient clipping {way}", told) for way, told in clipping),
         *network.items(),
         ("weight decay", f"{options.weight_decay:g}, on matrices"),
-        ("pre-training and transfer", transfer),
-        (
-            "learning rate",
-            f"{options.schedule}, peak {options.learning_rate:g} after {options.warmup:.0%}",
-        ),
-        ("early stopping", early),
+        ("learning rate", _schedule(options)),
+        ("early stopping", _early_stopping(history, options)),
+        ("pre-training and transfer", _transfer(options)),
         ("precision", options.precision),
-        ("batch", f"{options.batch_size} sequences in {options.accumulate} part(s)"),
-        ("processes", f"{options.devices} on {options.nodes} machine(s)"),
+        ("batch", f"{options.batch_size} sequences{parts}"),
+        ("processes", f"{options.devices}{machines}, {options.accelerator}"),
         ("seed", str(options.seed)),
-        ("time", f"{sum(history.seconds):.1f} s in {history.steps:,} steps"),
+        ("time", f"{seconds:.1f} s in {history.steps:,} steps"),
     ]
 
 
-def reproduction_section(command: str, *configurations: Mapping[str, Any]) -> Section:
+def _schedule(options: TrainingOptions) -> str:
+    peak = f"{options.schedule}, peak {options.learning_rate:g}"
+    return f"{peak} after {options.warmup:.0%} of the steps" if options.warmup else peak
+
+
+def _early_stopping(history: History, options: TrainingOptions) -> str:
+    if options.patience is None:
+        return "off"
+    told = f"after {options.patience} validations without improvement"
+    stopped = history.stopped == "patience"
+    return f"{told}; stopped at step {history.steps:,}" if stopped else f"{told}; not needed"
+
+
+def _transfer(options: TrainingOptions) -> str:
+    told = [f"from {options.init_from}"] if options.init_from else []
+    if options.freeze:
+        told.append(f"frozen: {', '.join(options.freeze)}")
+    if options.thaw_every:
+        told.append(f"one more depth group thawed every {options.thaw_every} steps")
+    if options.layer_rate_decay != 1:
+        told.append(f"each depth group at {options.layer_rate_decay:g} times the rate above it")
+    return "; ".join(told) or "off"
+
+
+def reproduction_section(command: str, *configurations: Options) -> Section:
     """The command, and every option as a TOML file that `--config` reads."""
-    lines = [
-        f"{name} = {_toml(value)}"
-        for fields in configurations
-        for name, value in fields.items()
-        if value is not None
-    ]
     return Section(
         "To do it again",
         [
             Text("The command:"),
             Code(command),
             Text("Every option, as a file for --config; data and --out stay on the command line:"),
-            Code("\n".join(lines)),
+            Code("\n".join(line for options in configurations for line in _toml_lines(options))),
         ],
     )
+
+
+def _toml_lines(options: Options) -> Iterator[str]:
+    """Write each option; one that is None only where that is not what it is by default."""
+    saved = options.to_dict()
+    for field in fields(options):
+        value = saved[field.name]
+        if value is not None:
+            yield f"{field.name} = {_toml(value)}"
+        elif field.default is not None:
+            yield f'{field.name} = "none"'
 
 
 def _toml(value: Any) -> str:
@@ -199,4 +243,4 @@ def _toml(value: Any) -> str:
     >>> _toml(["a", 1e-05, True])
     '["a", 1e-05, true]'
     """
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
