@@ -185,6 +185,18 @@ def test_the_configuration_reproduces_the_run(write, tmp_path, training, config)
     assert app([]) == (config, training)
 
 
+def test_findings_are_counted_unless_they_concern_a_whole_column(write):
+    findings = [
+        Finding(kind="missing", count=1, what="missing value", action="filled", example="'a', 3"),
+        Finding(kind="constant", count=1, what="always 2013", action="left out", column="year"),
+    ]
+    page = Document(write(findings=findings))
+    assert {"1 missing value", "filled", "'a', 3", "always 2013", "left out"} <= set(
+        page.words("td")
+    )
+    assert "year" in page.words("th")
+
+
 def test_many_series_are_shown_in_part_and_it_is_said(write, evaluation, tmp_path):
     scores = evaluation(tuple(f"station {number}" for number in range(50)), windows=2, horizon=6)
     page = Document(write(scores))

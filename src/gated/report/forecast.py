@@ -156,7 +156,8 @@ def _cleaning_section(findings: Sequence[Finding]) -> Section:
     rows = [
         (
             finding.column or "",
-            f"{finding.count:,} {finding.what}" if finding.count > 1 else finding.what,
+            # What concerns a whole column has no first example, and no count worth telling.
+            f"{finding.count:,} {finding.what}" if finding.example else finding.what,
             finding.action,
             finding.example,
         )

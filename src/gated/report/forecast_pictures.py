@@ -153,8 +153,8 @@ def chosen_windows(evaluation: Evaluation) -> Picture:
         figure,
         "windows",
         description="Single forecasts in detail: a good one, the median and the worst.",
-        caption="Single forecasts by their error: one of the best tenth, the median and the worst. "
-        "Look whether the band grows where the forecast is hard.",
+        caption="Single forecasts by their error: one of the best tenth, the median and the worst, "
+        "with what was observed before them and the best baseline.",
     )
 
 
