@@ -113,6 +113,8 @@ private:
         return rows < all ? rows : all;
     }
 
+    Index longest() const { return schedule_.order.empty() ? 0 : schedule_.lengths[0]; }
+
     WeightSums product_of(T* result, Index columns, int slot, const int* order) {
         WeightSums of{result, result, columns, columns, plain_panels<T>(columns), slot, order};
         if (result && columns % W) {
@@ -127,7 +129,7 @@ private:
         const Share share(schedule_, team_, part, unit_panels_);
         start(share, part, parts);
         team_.barrier();
-        for (Index last = call_.steps; last > 0;) {
+        for (Index last = longest(); last > 0;) {
             Index first = last, rows = 0;
             while (first > 0 && rows + schedule_.running(first - 1) <= rows_at_once_)
                 rows += schedule_.running(--first);
