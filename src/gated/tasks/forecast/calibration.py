@@ -49,8 +49,10 @@ def spread_factors(
             # The outcome lies inside a quantile where its error is less than this share of the
             # quantile's distance from the median.
             level = math.ceil((independent + 1) * max(quantile, 1 - quantile)) / independent
-            share = np.quantile(error / distance, min(level, 1.0))
-            factors[place] = np.clip(share, NARROWEST, WIDEST)
+            wide = distance != 0
+            if wide.sum() >= FEWEST:
+                share = np.quantile(error[wide] / distance[wide], min(level, 1.0))
+                factors[place] = np.clip(share, NARROWEST, WIDEST)
     return factors
 
 

@@ -42,7 +42,7 @@ class ForecastConfig:
     stride: int | None = None
     """Steps from one test forecast to the next. By default the horizon."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
-    """Quantiles to forecast, 0.5 among them."""
+    """Quantiles to forecast, ascending, 0.5 among them."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell of encoder and decoder."""
     hidden: int = 64
@@ -66,6 +66,10 @@ class ForecastConfig:
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(
                 f"quantiles are {self.quantiles}; they lie between 0 and 1, 0.5 among them."
+            )
+        if list(self.quantiles) != sorted(set(self.quantiles)):
+            raise ConfigurationError(
+                f"quantiles are {self.quantiles}; they ascend, each named once."
             )
         roles = [self.time, self.target, self.series, *self.known, *(self.past or ())]
         for column in filter(None, roles):

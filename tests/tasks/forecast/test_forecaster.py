@@ -1,0 +1,262 @@
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.tasks.forecast import ForecastConfig, Forecaster
+from gated.training.options import TrainingOptions
+
+ROWS, TEST = 500, 90
+CONFIG = ForecastConfig(time="t", target="y", horizon=6, history=26, hidden=16, test=TEST)
+TRAINING = TrainingOptions(steps=150, learning_rate=1e-2, threads=1)
+SHORT = replace(TRAINING, steps=3)
+
+
+def noisy_wave(rows: int = ROWS, noise: float = 0.5) -> pl.DataFrame:
+    """A wave whose period of 8π steps is no whole number, so that no season repeats it."""
+    steps = np.arange(rows)
+    y = 20 + 5 * np.sin(steps / 4) + noise * np.random.default_rng(0).normal(size=rows)
+    return pl.DataFrame({"t": steps, "y": y})
+
+
+def same_weights(one: Forecaster, other: Forecaster) -> bool:
+    weights = other.network.state_dict()
+    return all(torch.equal(v, weights[k]) for k, v in one.network.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def wave() -> pl.DataFrame:
+    return noisy_wave()
+
+
+@pytest.fixture(scope="module")
+def fitted(wave: pl.DataFrame) -> Forecaster:
+    """Trained long enough to forecast well."""
+    return Forecaster(CONFIG, TRAINING).fit(wave)
+
+
+@pytest.fixture(scope="module")
+def hasty(wave: pl.DataFrame) -> Forecaster:
+    """Trained for a few steps: good enough where the forecasts need not be."""
+    return Forecaster(CONFIG, SHORT).fit(wave)
+
+
+def test_a_noisy_wave_is_forecast_far_better_than_by_both_baselines(wave):
+    # The nearest whole season is the strongest one that the baseline can have.
+    evaluation = Forecaster(replace(CONFIG, season=25), TRAINING).fit(wave).score()
+    overall = evaluation.overall
+    assert set(overall) == {"LSTM", "naive", "seasonal naive"}
+    # Noise of deviation 0.5 leaves a mean absolute error of 0.4 to the best of forecasts.
+    assert 0.3 < overall["LSTM"]["mae"] < 0.6
+    assert overall["LSTM"]["mae"] < 0.9 * overall["seasonal naive"]["mae"]
+    assert overall["LSTM"]["mae"] < 0.3 * overall["naive"]["mae"]
+    assert overall["LSTM"]["coverage"] > 0.7
+    assert evaluation.verdict.startswith("LSTM beats the best baseline")
+    assert (evaluation.overlap, evaluation.forecasts.truth.shape) == (0, (TEST // 6, 6))
+
+
+def test_prediction_has_the_steps_after_the_data_and_a_column_for_each_quantile(fitted):
+    forecast = fitted.predict()
+    assert forecast.columns == ["t", "q10", "q50", "q90"]
+    assert forecast["t"].to_list() == list(range(ROWS, ROWS + 6))
+    truth = 20 + 5 * np.sin(np.arange(ROWS, ROWS + 6) / 4)
+    assert np.abs(forecast["q50"].to_numpy() - truth).max() < 1.5
+    assert (forecast["q10"] < truth).all()
+    assert (forecast["q90"] > truth).all()
+
+
+def test_the_seed_decides_the_weights(wave, hasty):
+    torch.manual_seed(99)
+    assert same_weights(Forecaster(CONFIG, SHORT).fit(wave), hasty)
+    other = Forecaster(CONFIG, replace(SHORT, seed=1)).fit(wave)
+    assert not same_weights(other, hasty)
+
+
+def test_the_test_part_changes_no_weight_and_no_earlier_forecast(wave, hasty):
+    cut = ROWS - TEST
+    changed = wave.with_columns(
+        pl.when(pl.col("t") >= cut).then(1e3 - 7 * pl.col("y")).otherwise("y").alias("y")
+    )
+    other = Forecaster(CONFIG, SHORT).fit(changed)
+    assert same_weights(other, hasty)
+    assert other.predict(wave).equals(hasty.predict(wave))
+    # The first window of the test part reads nothing of it, the second does.
+    before, after = (forecaster.score().forecasts.methods["LSTM"] for forecaster in (hasty, other))
+    np.testing.assert_array_equal(before[0], after[0])
+    assert (before[1] != after[1]).all()
+
+
+def test_a_loaded_model_forecasts_and_scores_the_same(tmp_path, wave, fitted):
+    fitted.save(tmp_path)
+    loaded = Forecaster.load(tmp_path)
+    assert loaded.config == fitted.config
+    assert loaded.training == fitted.training
+    assert loaded.predict(wave).equals(fitted.predict())
+    assert loaded.score(wave).to_dict() == fitted.score().to_dict()
+    with pytest.raises(DataError, match="holds no data"):
+        loaded.predict()
+
+
+def test_saving_again_replaces_the_model(tmp_path, wave, fitted, hasty):
+    fitted.save(tmp_path)
+    hasty.save(tmp_path)
+    assert same_weights(Forecaster.load(tmp_path), hasty)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"spread"', '"width"', "spread"),
+        ('"hidden": 16', '"hidden": 17', "size mismatch"),
+        ('"hidden": 16', '"units": 16', "units"),
+        ('"task": "forecast"', '"task": "labelling"', "labelling"),
+    ],
+)
+def test_a_damaged_description_is_refused(tmp_path, hasty, old, new, message):
+    hasty.save(tmp_path)
+    path = tmp_path / "model.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ModelFileError, match=message):
+        Forecaster.load(tmp_path)
+
+
+def test_damaged_weights_are_refused(tmp_path, hasty):
+    hasty.save(tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="damaged"):
+        Forecaster.load(tmp_path)
+
+
+def shop(rows: int = 400) -> pl.DataFrame:
+    """Sales that only price and offer, both known ahead, explain."""
+    rng = np.random.default_rng(1)
+    price = rng.uniform(1, 3, rows)
+    offer = rng.choice(["none", "half", "gift"], rows)
+    effect = np.select([offer == "half", offer == "gift"], [8.0, -8.0])
+    y = 10 * price + effect + 0.3 * rng.normal(size=rows)
+    day = [date(2024, 1, 1) + timedelta(days=i) for i in range(rows)]
+    return pl.DataFrame({"day": day, "y": y, "price": price, "offer": offer})
+
+
+SHOP = ForecastConfig(
+    time="day", target="y", known=("price", "offer"), horizon=4, history=14, hidden=16, test=80
+)
+
+
+@pytest.fixture(scope="module")
+def seller() -> Forecaster:
+    return Forecaster(SHOP, TRAINING).fit(shop())
+
+
+def test_numbers_and_texts_known_ahead_are_used(seller):
+    overall = seller.score().overall
+    assert overall["LSTM"]["mae"] < 0.2 * overall["naive"]["mae"]
+    assert overall["LSTM"]["mae"] < 0.2 * overall["seasonal naive"]["mae"]
+
+
+def test_prediction_reads_the_plan_for_the_steps_ahead(seller):
+    data = shop()
+    price, offer = [1.2, 2.8, 2.0, 2.0], ["none", "none", "half", "gift"]
+    plan = pl.DataFrame(
+        {
+            "day": [data["day"][-1] + timedelta(days=i) for i in range(1, 5)],
+            "y": [None] * 4,
+            "price": price,
+            "offer": offer,
+        },
+        schema=data.schema,
+    )
+    forecast = seller.predict(pl.concat([data, plan]))
+    assert forecast["day"].to_list() == plan["day"].to_list()
+    np.testing.assert_allclose(forecast["q50"], [12, 28, 28, 12], atol=2.5)
+
+
+def test_a_plan_that_is_missing_is_named(seller):
+    with pytest.raises(DataError, match=r"'price' is missing for 2025-02-04.*4 steps to forecast"):
+        seller.predict(shop())
+    with pytest.raises(DataError, match="offer"):
+        seller.predict(shop().drop("offer"))
+
+
+def several(names: str) -> pl.DataFrame:
+    """Waves of several series, each on a level of its own."""
+    return pl.concat(
+        noisy_wave(200).with_columns(pl.col("y") + 100 * i, name=pl.lit(name))
+        for i, name in enumerate(names)
+    )
+
+
+def test_several_series_are_told_apart_and_unknown_ones_refused():
+    forecaster = Forecaster(replace(CONFIG, series="name", test=30), SHORT).fit(several("ab"))
+    forecast = forecaster.predict()
+    assert forecast.columns[:2] == ["name", "t"]
+    assert forecast["name"].to_list() == ["a"] * 6 + ["b"] * 6
+    levels = forecast["q50"].to_numpy().reshape(2, 6)
+    assert (np.abs(levels - [[20], [120]]) < 15).all()
+    # One series alone is forecast as it is beside the other.
+    alone = forecaster.predict(several("ab").filter(pl.col("name") == "b"))
+    np.testing.assert_allclose(alone["q50"], levels[1], rtol=1e-5)
+    with pytest.raises(DataError, match=r"without series 'c'.*knows: a, b"):
+        forecaster.predict(several("abc"))
+
+
+def test_a_history_that_is_too_short_is_refused(wave, hasty):
+    with pytest.raises(DataError, match=r"25 steps up to the last value of 'y'.*reads 26"):
+        hasty.predict(wave.head(25))
+    assert len(hasty.predict(wave.head(26))) == 6
+
+
+def test_backtest_counts_the_windows_that_were_trained_on(wave, hasty):
+    cut = ROWS - TEST
+    early = hasty.backtest(wave, start=cut - 12, end=cut + 11)
+    assert early.forecasts.times[:, 0].tolist() == [cut - 12, cut - 6, cut, cut + 6]
+    assert early.overlap == 2
+    assert "2" in early.verdict
+    assert hasty.backtest(wave, start=cut).overlap == 0
+    whole = hasty.backtest(wave, stride=1)
+    assert len(whole.forecasts.truth) == ROWS - 26 - 6 + 1
+    assert whole.overlap == cut - 26
+    with pytest.raises(DataError, match="nothing to score"):
+        hasty.backtest(wave, start=ROWS - 3)
+    with pytest.raises(ConfigurationError, match="start"):
+        hasty.backtest(wave, start="yesterday")
+
+
+def test_training_starts_from_the_weights_of_another_run(tmp_path, wave, fitted):
+    fitted.save(tmp_path)
+    # A rate that changes next to nothing leaves what was read.
+    training = replace(SHORT, init_from=tmp_path, learning_rate=1e-9)
+    tuned = Forecaster(CONFIG, training).fit(wave)
+    for name, weight in tuned.network.state_dict().items():
+        torch.testing.assert_close(weight, fitted.network.state_dict()[name], atol=1e-6, rtol=0)
+    assert set(tuned.history.transfer.loaded) == set(tuned.network.state_dict())
+
+
+def test_weights_of_another_shape_start_anew_and_are_named(tmp_path, wave, fitted):
+    fitted.save(tmp_path)
+    tuned = Forecaster(replace(CONFIG, hidden=8), replace(SHORT, init_from=tmp_path)).fit(wave)
+    transfer = tuned.history.transfer
+    assert set(transfer.loaded) == {"series.weight", "head.bias"}
+    assert "encoder.weight_ih_l0" in transfer.other_shape
+
+
+def test_nothing_can_be_asked_before_fit():
+    for ask in (Forecaster(CONFIG).predict, Forecaster(CONFIG).score):
+        with pytest.raises(DataError, match="holds no data"):
+            ask()
+
+
+@pytest.mark.parametrize("quantiles", [(0.9, 0.5, 0.1), (0.1, 0.5, 0.5)])
+def test_quantiles_out_of_order_are_refused(quantiles):
+    with pytest.raises(ConfigurationError, match="ascend"):
+        replace(CONFIG, quantiles=quantiles)
