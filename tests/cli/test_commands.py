@@ -224,3 +224,16 @@ def test_help_does_not_wait_for_torch() -> None:
     assert done.returncode == 0, done.stderr
     for command in ("fit", "predict", "evaluate", "backtest", "resume", "compare"):
         assert command in done.stdout
+
+
+def test_compare_prints_the_cells_beside_each_other(sales: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "compared"
+    arguments = fit_arguments(sales, out, *QUICK, "--seeds", "0", "--cells", "rnn", "lstm")
+    assert run(["compare", *arguments[1:]]) == 0
+    printed = capsys.readouterr().out
+    assert "RNN" in printed
+    assert "LSTM" in printed
+    assert "GRU" not in printed
+    document = json.loads((out / "comparison.json").read_text())
+    assert [row["cell"] for row in document["rows"]] == ["rnn", "lstm"]
+    assert (out / "report.html").exists()

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import Run, check_free, remove_unbegun, write_run
 from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import GatedError
+from gated.errors import GatedError, require
+from gated.report.comparison import comparison_table, write_comparison_report
+from gated.report.forecast import score_table, write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import TASK, Forecaster
 from gated.tasks.forecast.score import Evaluation
@@ -23,17 +25,6 @@ from gated.training.processes import is_main_process
 
 ForecastFields = Annotated[ForecastConfig, Parameter(name="*", group="Forecast")]
 TrainingFields = Annotated[TrainingOptions | None, Parameter(name="*", group="Training")]
-
-TABLE = {
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "smape": "sMAPE %",
-    "mase": "MASE",
-    "pinball": "pinball",
-    "coverage": "coverage",
-    "width": "width",
-}
-"""Metrics and how the score table heads them."""
 
 
 def fit(
@@ -55,6 +46,7 @@ def fit(
     json
         Print the result as one JSON document.
     """
+    require("matplotlib", extra="explain")  # before the training, not after it
     training = training or TrainingOptions()
     if is_main_process():
         check_free(out)
@@ -76,8 +68,6 @@ def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: b
         forecaster.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
     if not is_main_process():
         return
-    from gated.report.forecast import write_forecast_report
-
     forecaster.save(out)
     write_atomically(out / "history.json", forecaster.history.to_json().encode())
     evaluation = forecaster.score()
@@ -114,11 +104,8 @@ def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: b
 def print_scores(evaluation: Evaluation) -> None:
     """Print the verdict and the table of scores."""
     stdout_console().print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
-    rows = [
-        [method, *(f"{scores[metric]:.3f}" for metric in TABLE)]
-        for method, scores in evaluation.overall.items()
-    ]
-    print_table(f"Scores of {evaluation.target}", ["", *TABLE.values()], rows, best=0)
+    table = score_table(evaluation)
+    print_table(f"Scores of {evaluation.target}", table.header, table.rows, best=0)
 
 
 def training_summary(history: History) -> dict[str, Any]:
@@ -144,3 +131,58 @@ def told(history: History) -> str:
         f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
         f"{clipped} of them"
     )
+
+
+def compare(
+    data: Path,
+    *,
+    out: Path,
+    config: ForecastFields,
+    training: TrainingFields = None,
+    cells: tuple[str, ...] = ("rnn", "gru", "lstm"),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    json: bool = False,
+) -> None:
+    """Train RNN, GRU and LSTM on a table of time series with one budget, and compare them.
+
+    Parameters
+    ----------
+    data
+        CSV or Parquet file.
+    out
+        New directory for the comparison: figures and report.
+    cells
+        Which cells: rnn, gru, lstm.
+    seeds
+        Each cell is trained once with each.
+    json
+        Print the result as one JSON document.
+    """
+    from gated.tasks.forecast.comparison import compare as run_comparison
+
+    require("matplotlib", extra="explain")  # before the training, not after it
+    if is_main_process():
+        check_free(out)
+    with training_bars() as bars:
+        comparison = run_comparison(
+            data,
+            config,
+            training,
+            cells=cells,
+            seeds=seeds,
+            progress=lambda cell, seed: TrainingBar(bars, f"{cell.upper()}, seed {seed}"),
+        )
+    if not is_main_process():
+        return
+    report = write_comparison_report(out, comparison, command=shlex.join(["gated", *sys.argv[1:]]))
+    write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
+    if json:
+        print_json(comparison.to_dict() | {"report": str(report)})
+        return
+    stdout_console().print(f"\n{comparison.verdict}\n", style="bold", markup=False)
+    title = f"{comparison.config.target}, mean ± spread over {len(seeds)} seeds"
+    table = comparison_table(comparison)
+    # A column for each method: so it fits a terminal.
+    header, *rows = zip(table.header, *table.rows, strict=True)
+    print_table(title, header, rows)
+    stdout_console().print(f"Report: {report}", markup=False)

@@ -12,8 +12,13 @@ from rich.table import Table
 
 
 def print_json(document: object) -> None:
-    """Print `document` as one JSON document; NaN and infinity, which JSON lacks, become null."""
-    print(json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str))
+    """Print `document` as one JSON document."""
+    print(to_json(document))
+
+
+def to_json(document: object) -> str:
+    """Return `document` as JSON; NaN and infinity, which JSON lacks, become null."""
+    return json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str)
 
 
 def _finite(value: object) -> object:
@@ -26,9 +31,15 @@ def _finite(value: object) -> object:
     return value
 
 
+WIDEST = 160
+"""Columns of a table that goes into a pipe or a file."""
+
+
 def stdout_console() -> Console:
     """Return a console that wraps at the terminal's width and never inside a pipe."""
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True, width=WIDEST)
 
 
 def print_table(

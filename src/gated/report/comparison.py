@@ -1,0 +1,202 @@
+"""The page of `gated compare`: what the note says of RNN, GRU and LSTM in words, in figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gated.report.drawing import BLUE, GREEN, MUTED, ORANGE, Picture, finish, new_figure, style
+from gated.report.page import Drawing, Page, Section, Table, Text, write_page
+from gated.report.training import reproduction_section
+from gated.tasks.forecast.comparison import Comparison, Row
+
+COLOURS = {"rnn": ORANGE, "gru": GREEN, "lstm": BLUE}
+COLUMNS = {
+    "parameters": ("parameters", ",.0f"),
+    "seconds_per_epoch": ("s/epoch", ".1f"),
+    "seconds_to_best": ("s to best", ".1f"),
+    "mae": ("MAE", ".3f"),
+    "mase": ("MASE", ".3f"),
+    "pinball": ("pinball", ".3f"),
+    "coverage": ("coverage", ".3f"),
+    "gradient_reach": ("reach, steps", ".0f"),
+}
+"""Figures of the comparison: how tables head and write them."""
+SMALLER_IS_BETTER = ("seconds_per_epoch", "seconds_to_best", "mae", "mase", "pinball")
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return a row for each cell, mean ± spread over the seeds, then the baselines."""
+    summary = comparison.summary()
+    rows = [
+        (
+            cell.upper(),
+            *(_told(*figures[name], form) for name, (_, form) in COLUMNS.items()),
+        )
+        for cell, figures in summary.items()
+    ]
+    for method, scores in comparison.baselines.items():
+        told = [f"{scores[name]:.3f}" if name in scores else "–" for name in COLUMNS]
+        rows.append((method, *told))
+    cells = list(summary)
+    best = [
+        min(range(len(cells)), key=lambda place: summary[cells[place]][name][0])
+        if name in SMALLER_IS_BETTER
+        else None
+        for name in COLUMNS
+    ]
+    return Table(("", *(head for head, _ in COLUMNS.values())), rows, best)
+
+
+def write_comparison_report(directory: Path, comparison: Comparison, *, command: str) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    with style():
+        sections = [
+            Section(
+                "Figures",
+                [
+                    Text(
+                        "Each cell was trained with the same data, steps and seeds. Mean ± sample "
+                        f"standard deviation over {_count(comparison)}. An epoch shows each "
+                        "training window once; the time to the best is that of the weights that "
+                        "won on validation; reach is the number of history steps over which the "
+                        "gradient of the loss stays above a hundredth of its largest."
+                    ),
+                    comparison_table(comparison),
+                ],
+            ),
+            Section(
+                "Pictures",
+                [
+                    Drawing(_errors(comparison)),
+                    Drawing(_learning(comparison)),
+                    Drawing(_gradients(comparison)),
+                ],
+            ),
+            reproduction_section(command, comparison.config, comparison.training),
+        ]
+    best_baseline = min(scores["mae"] for scores in comparison.baselines.values())
+    best_cell = min(figures["mae"][0] for figures in comparison.summary().values())
+    page = Page(
+        title=f"RNN, GRU and LSTM forecasting {comparison.config.target}",
+        verdict=comparison.verdict,
+        good=best_cell < best_baseline,
+        sections=sections,
+    )
+    return write_page(directory, page)
+
+
+def _told(mean: float, spread: float, form: str) -> str:
+    return f"{mean:{form}} ± {spread:{form}}" if spread else f"{mean:{form}}"
+
+
+def _count(comparison: Comparison) -> str:
+    seeds = len({row.seed for row in comparison.rows})
+    return f"{seeds} seed{'' if seeds == 1 else 's'}"
+
+
+def _rows_of(comparison: Comparison) -> dict[str, list[Row]]:
+    cells: dict[str, list[Row]] = {}
+    for row in comparison.rows:
+        cells.setdefault(row.cell, []).append(row)
+    return cells
+
+
+def _errors(comparison: Comparison) -> Picture:
+    """Error against size, and against training time: a dot a seed."""
+    figure, axes = new_figure(3.2, ncols=2, sharey=True)
+    panels: list[tuple[Any, str, str]] = [
+        (axes[0], "parameters", "parameters"),
+        (axes[1], "seconds_to_best", "seconds to the best weights"),
+    ]
+    for panel, name, label in panels:
+        for cell, rows in _rows_of(comparison).items():
+            panel.plot(
+                [getattr(row, name) for row in rows],
+                [row.mae for row in rows],
+                "o",
+                color=COLOURS[cell],
+                markersize=8,
+                alpha=0.85,
+                label=cell.upper(),
+            )
+        for method, scores in comparison.baselines.items():
+            panel.axhline(scores["mae"], color=MUTED, linewidth=1, linestyle="--")
+            panel.annotate(
+                method,
+                (1, scores["mae"]),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=8.5,
+                color=MUTED,
+            )
+        panel.set_xlabel(label)
+        panel.set_xlim(left=0)
+        panel.locator_params(axis="x", nbins=5)
+        panel.margins(x=0.15, y=0.15)
+    axes[0].set_ylabel(f"MAE of {comparison.config.target}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return finish(
+        figure,
+        "error_by_cell",
+        description="Error of each cell and seed against its size and its training time.",
+        caption="Error against size, and against training time; a dot is a seed. Dots of one "
+        "colour lie as far apart as chance puts them: smaller differences between colours mean "
+        "nothing.",
+    )
+
+
+def _learning(comparison: Comparison) -> Picture:
+    figure, axes = new_figure(3.2)
+    for cell, rows in _rows_of(comparison).items():
+        for place, row in enumerate(rows):
+            validations = row.history.validations
+            seconds = np.cumsum(row.history.seconds)
+            axes.plot(
+                [seconds[validation.step - 1] for validation in validations],
+                [validation.loss for validation in validations],
+                color=COLOURS[cell],
+                alpha=0.85,
+                label=cell.upper() if place == 0 else None,
+            )
+    axes.set_xlabel("seconds of training")
+    axes.set_ylabel("validation loss")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return finish(
+        figure,
+        "learning_by_cell",
+        description="Validation loss of each cell and seed over training time.",
+        caption="Validation loss over the time spent; each line is a seed.",
+    )
+
+
+def _gradients(comparison: Comparison) -> Picture:
+    figure, axes = new_figure(3.2)
+    for cell, rows in _rows_of(comparison).items():
+        for place, row in enumerate(rows):
+            back = np.arange(len(row.gradient_norms))[::-1]
+            axes.plot(
+                back,
+                np.maximum(row.gradient_norms, 1e-12),
+                color=COLOURS[cell],
+                alpha=0.85,
+                label=cell.upper() if place == 0 else None,
+            )
+    axes.axhline(0.01, color=MUTED, linewidth=1, linestyle="--")
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("steps back from the end of the history")
+    axes.set_ylabel("gradient, share of its largest")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return finish(
+        figure,
+        "gradient_by_cell",
+        description="Norm of the loss's gradient over the history, for each cell and seed.",
+        caption="How far back each network learns from: the gradient of the loss with respect to "
+        "the encoder's states. A steep fall is the vanishing gradient; the dashed line is the "
+        "hundredth at which reach is measured.",
+    )
