@@ -15,7 +15,7 @@ from gated.errors import ConfigurationError
 class TrainingOptions:
     """How to train: budget, optimiser, the note's techniques, and where to run."""
 
-    steps: int = 600
+    steps: int = 300
     """Optimiser steps in all."""
     batch_size: int = 64
     """Sequences per step, over all processes and accumulated parts."""
@@ -35,7 +35,7 @@ class TrainingOptions:
     """Parts that a batch is cut into to save memory; the result is the same."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
     """Number format, as Lightning Fabric names it."""
-    validate_every: int = 50
+    validate_every: int = 25
     """Steps between validations."""
     patience: int | None = None
     """Stop after this many validations without improvement."""

@@ -29,7 +29,7 @@ def normal(count, below=1.0, above=1.0, horizon=4):
 @pytest.mark.parametrize(("below", "above"), [(1, 1), (2, 2), (0.5, 3)])
 def test_each_tail_gets_the_factor_that_its_errors_ask_for(below, above):
     forecast, truth = normal(2000, below, above)
-    factors = spread_factors(forecast, truth, QUANTILES, 2000)
+    factors = spread_factors(forecast, truth, QUANTILES)
     np.testing.assert_allclose(factors, [below, 1, above], rtol=0.05)
     moved = spread(forecast, factors, QUANTILES)
     assert np.mean(truth < moved[..., 0]) == pytest.approx(0.1, abs=0.002)
@@ -39,23 +39,16 @@ def test_each_tail_gets_the_factor_that_its_errors_ask_for(below, above):
 def test_quantiles_between_have_factors_of_their_own():
     forecast, truth = normal(2000, above=2)
     forecast = np.insert(forecast, 3, forecast[..., 2] + 1, axis=-1)
-    factors = spread_factors(forecast, truth, (0.1, 0.5, 0.9, 0.99), 2000)
+    factors = spread_factors(forecast, truth, (0.1, 0.5, 0.9, 0.99))
     share = np.mean(truth[..., None] <= spread(forecast, factors, (0.1, 0.5, 0.9, 0.99)), (0, 1))
     np.testing.assert_allclose(share, [0.1, 0.5, 0.9, 0.99], atol=0.01)
-
-
-def test_few_independent_windows_give_wider_intervals():
-    forecast, truth = normal(200)
-    widths = [spread_factors(forecast, truth, QUANTILES, n)[2] for n in (9, 12, 100, 10_000)]
-    assert widths == sorted(widths, reverse=True)
-    assert widths[0] == pytest.approx(((truth - forecast[..., 1]) / Z90).max())
 
 
 def test_what_was_not_observed_does_not_count():
     forecast, truth = normal(60)
     holes = np.random.default_rng(1).random(truth.shape) < 0.3
-    with_holes = spread_factors(forecast, np.where(holes, np.nan, truth), QUANTILES, 60)
-    left = spread_factors(forecast[~holes][:, None], truth[~holes][:, None], QUANTILES, 60)
+    with_holes = spread_factors(forecast, np.where(holes, np.nan, truth), QUANTILES)
+    left = spread_factors(forecast[~holes][:, None], truth[~holes][:, None], QUANTILES)
     np.testing.assert_array_equal(with_holes, left)
 
 
@@ -63,18 +56,18 @@ def test_what_was_not_observed_does_not_count():
 def test_too_few_observations_change_nothing(observed, learned):
     forecast, truth = normal(100, below=2, above=2, horizon=1)
     truth[observed:] = np.nan
-    assert (spread_factors(forecast, truth, QUANTILES, 100) != 1).any() == learned
+    assert (spread_factors(forecast, truth, QUANTILES) != 1).any() == learned
 
 
 def test_factors_have_bounds():
     forecast, truth = normal(500, below=1e-3, above=1e3)
-    assert spread_factors(forecast, truth, QUANTILES, 500).tolist() == [NARROWEST, 1, WIDEST]
+    assert spread_factors(forecast, truth, QUANTILES).tolist() == [NARROWEST, 1, WIDEST]
 
 
 def test_an_interval_without_width_has_no_factor():
     forecast, truth = normal(500)
     forecast[..., 2] = forecast[..., 1]
-    factors = spread_factors(forecast, truth, QUANTILES, 500)
+    factors = spread_factors(forecast, truth, QUANTILES)
     assert factors[0] == pytest.approx(1, rel=0.1)
     assert factors[2] == 1
 

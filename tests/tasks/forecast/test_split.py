@@ -20,23 +20,32 @@ def counted(rows, **options):
 
 def test_parts_follow_each_other():
     split, config, findings = counted(100, history=3, test=20, validation=0.25)
-    assert split == Split(first=0, validation=60, test=80, end=100)
+    stretches = ((12, 16), (28, 32), (44, 48), (60, 64), (76, 80))
+    assert split == Split(first=0, validation=stretches, test=80, end=100)
     assert (config.history, config.stride, config.season) == (3, 2, 1)
     assert findings == []
 
 
 def test_by_default_a_tenth_and_at_least_a_horizon():
-    assert counted(100, history=3)[0] == Split(0, 81, 90, 100)
-    assert counted(100, history=3, horizon=15)[0] == Split(0, 70, 85, 100)
+    assert counted(100, history=3)[0] == Split(0, ((41, 45), (86, 90)), 90, 100)
+    assert counted(100, history=3, horizon=15)[0] == Split(0, ((70, 85),), 85, 100)
+
+
+def test_validation_is_spread_over_at_most_eight_stretches():
+    split = counted(2000, history=3, test=400)[0]
+    assert len(split.validation) == 8
+    assert sum(end - begin for begin, end in split.validation) == 160
+    assert split.validation[-1] == (1580, 1600)
+    assert split.validation[0] == (180, 200)
 
 
 def test_no_test_and_no_validation():
-    assert counted(100, history=3, test=0, validation=0)[0] == Split(0, 100, 100, 100)
+    assert counted(100, history=3, test=0, validation=0)[0] == Split(0, (), 100, 100)
 
 
 def test_rows_of_the_future_are_no_part_of_the_test():
     columns = {"t": range(100), "y": [1.0, 2.0] * 40 + [None] * 20}
-    assert plan(columns, history=3, test=10)[0] == Split(0, 63, 70, 80)
+    assert plan(columns, history=3, test=10)[0] == Split(0, ((63, 70),), 70, 80)
 
 
 def test_history_is_three_horizons_and_a_season_where_it_fits():

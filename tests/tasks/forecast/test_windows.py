@@ -62,9 +62,21 @@ def test_future_inputs_are_the_known_part_of_the_inputs():
 
 def test_training_windows_end_before_the_validation_part(prepared):
     split = prepared.split
-    assert (split.validation, split.test, split.end) == (30, 38, 50)
+    assert (split.validation, split.test, split.end) == (((30, 38),), 38, 50)
     ticks = prepared.panel.ticks[training_origins(prepared)]
     assert ticks.tolist() == [*range(3, 27), *range(13, 27)]
+
+
+def test_no_training_target_lies_in_a_stretch_of_validation():
+    config = ForecastConfig(time="t", target="y", horizon=3, history=4, test=20, validation=0.2)
+    prepared = prepare(pl.DataFrame({"t": range(120), "y": np.arange(120.0) % 7}), config)
+    assert prepared.split.validation == ((27, 33), (60, 66), (94, 100))
+    held_out = {t for begin, end in prepared.split.validation for t in range(begin, end)}
+    trained = {t + ahead for t in training_origins(prepared) for ahead in (1, 2, 3)}
+    validated = {t + ahead for t in validation_origins(prepared, 1) for ahead in (1, 2, 3)}
+    assert not trained & held_out
+    assert validated == held_out
+    assert max(trained) < 100
 
 
 def test_validation_windows_lie_in_their_part(prepared):

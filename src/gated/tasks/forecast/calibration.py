@@ -2,12 +2,12 @@
 
 A network is surer of the windows it was trained on than of others. In the manner of conformalised
 quantile regression (Romano, Patterson and Candès 2019) each quantile's distance from the median is
-multiplied by the factor with which it would have covered its share of the validation windows.
+multiplied by the factor with which it would have covered its share of the validation windows. The
+level is not raised for their number: overlapping windows are few that are independent, and with so
+few the raised level is the largest error of all.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,17 @@ NARROWEST, WIDEST = 0.25, 4.0
 """Bounds of the factors: what asks for more is a matter for the network."""
 
 
-def spread_factors(
-    forecast: Floats, truth: Floats, quantiles: tuple[float, ...], independent: int
-) -> Floats:
+def spread_factors(forecast: Floats, truth: Floats, quantiles: tuple[float, ...]) -> Floats:
     """Return `(Q,)` the factor by which to multiply each quantile's distance from the median.
 
     Args:
         forecast: `(N, horizon, Q)` of windows that were not trained on.
         truth: `(N, horizon)`, NaN where it does not count.
         quantiles: 0.5 among them.
-        independent: how many of the windows do not overlap. The fewer, the further out the factor
-            is taken: the conformal level is `⌈(n + 1) q⌉ / n`, not `q`.
 
     >>> forecast = np.zeros((1000, 1, 3)) + [-1.0, 0.0, 1.0]
     >>> truth = np.linspace(-4, 4, 1000)[:, None]
-    >>> spread_factors(forecast, truth, (0.25, 0.5, 0.75), independent=1000).round(1)
+    >>> spread_factors(forecast, truth, (0.25, 0.5, 0.75)).round(1)
     array([2., 1., 2.])
     """
     counts = ~np.isnan(truth)
@@ -48,10 +44,9 @@ def spread_factors(
             distance = (forecast[..., place] - forecast[..., middle])[counts]
             # The outcome lies inside a quantile where its error is less than this share of the
             # quantile's distance from the median.
-            level = math.ceil((independent + 1) * max(quantile, 1 - quantile)) / independent
             wide = distance != 0
             if wide.sum() >= FEWEST:
-                share = np.quantile(error[wide] / distance[wide], min(level, 1.0))
+                share = np.quantile(error[wide] / distance[wide], max(quantile, 1 - quantile))
                 factors[place] = np.clip(share, NARROWEST, WIDEST)
     return factors
 

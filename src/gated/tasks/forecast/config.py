@@ -38,7 +38,8 @@ class ForecastConfig:
     """What is held back for the score: a time (`28d`) or a number of steps at the end.
     By default the last tenth, at least one horizon."""
     validation: float = 0.1
-    """Share of the training part, its end, that chooses the best weights."""
+    """Share of the training part, in stretches spread over it, that chooses the best weights and
+    sets the width of the intervals."""
     stride: int | None = None
     """Steps from one test forecast to the next. By default the horizon."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)

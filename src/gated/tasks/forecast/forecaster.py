@@ -267,8 +267,7 @@ class Forecaster:
         if len(origins):
             truth = _truth(self.prepared, origins, self.config.horizon)
             forecast = self._forecast(self.prepared, origins)
-            disjoint = len(np.unique(self.prepared.panel.ticks[origins])) // self.config.horizon
-            self._spread = spread_factors(forecast, truth, self.config.quantiles, max(disjoint, 1))
+            self._spread = spread_factors(forecast, truth, self.config.quantiles)
 
     @torch.no_grad()
     def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:

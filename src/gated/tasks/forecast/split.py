@@ -13,6 +13,11 @@ from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.grid import Integers, duration
 from gated.tasks.forecast.panel import Panel
 
+MOST_STRETCHES = 8
+"""Stretches that are held out for validation, where there is room."""
+SHORTEST_STRETCH = 2
+"""Horizons that a stretch has at least, where there is more than one."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -20,8 +25,9 @@ class Split:
 
     first: int
     """First tick of the training part."""
-    validation: int
-    """First tick of the validation part; that of the test part where nothing is held out."""
+    validation: tuple[tuple[int, int], ...]
+    """Stretches of the training part that are held out, each its first tick and the one after its
+    last; empty where nothing is."""
     test: int
     """First tick of the test part."""
     end: int
@@ -70,7 +76,21 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
             )
         )
     config = replace(config, history=history, season=season, stride=config.stride or config.horizon)
-    return Split(first, test - held_out, test, end), config, findings
+    stretches = _stretches(first, test, held_out, config.horizon)
+    return Split(first, stretches, test, end), config, findings
+
+
+def _stretches(first: int, test: int, held_out: int, horizon: int) -> tuple[tuple[int, int], ...]:
+    """Spread `held_out` ticks evenly over the training part, the last stretch at its end.
+
+    One month at the end would stand for one season only, and the network would never learn from
+    the latest data (blocked cross-validation, Bergmeir and Benítez 2012).
+    """
+    count = min(MOST_STRETCHES, held_out // (SHORTEST_STRETCH * horizon)) or min(1, held_out)
+    if count == 0:
+        return ()
+    ends = [first + (test - first) * (place + 1) // count for place in range(count)]
+    return tuple((end - held_out // count, end) for end in ends)
 
 
 def _test_start(panel: Panel, config: ForecastConfig, first: int, end: int) -> int:

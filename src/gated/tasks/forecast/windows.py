@@ -66,19 +66,24 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
 
 
 def training_origins(prepared: Prepared) -> Integers:
-    """Return every origin whose whole horizon lies before the validation part.
+    """Return every origin whose whole horizon lies before the test part and outside validation.
 
     Those without one observation of the target in the horizon teach nothing and are left out.
     """
     split = _split(prepared)
-    fits = _has_history(prepared) & _has_horizon(prepared, split.validation)
+    fits = _has_history(prepared) & _has_horizon(prepared, split.test)
+    ticks, horizon = prepared.panel.ticks, prepared.preprocessing.config.horizon
+    for begin, end in split.validation:
+        fits &= (ticks + horizon < begin) | (ticks + 1 >= end)
     return np.flatnonzero(fits & (_observations_ahead(prepared) > 0))
 
 
 def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
     """Return the origins, each `stride` steps (by default a horizon), of the validation part."""
-    split = _split(prepared)
-    return walk_forward(prepared, split.validation, split.test, stride)
+    stretches = [
+        walk_forward(prepared, begin, end, stride) for begin, end in _split(prepared).validation
+    ]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *stretches]))
 
 
 def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
