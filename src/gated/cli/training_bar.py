@@ -12,7 +12,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -40,13 +39,13 @@ class TrainingBar:
             completed=step,
             total=steps,
             loss=f"loss {loss:.4f}",
-            norm=f"gradient {gradient_norm:.3g}{'✂' if clipped else ' '}",
+            norm=f"grad {gradient_norm:.3g}{'✂' if clipped else ' '}",
         )
 
     def validation(self, *, step: int, scores: Mapping[str, float], best: bool) -> None:
         """Show the validation loss; the best so far is marked ★."""
         if "loss" in scores:
-            held_out = f"validation {scores['loss']:.4f}{'★' if best else ' '}"
+            held_out = f"valid {scores['loss']:.4f}{'★' if best else ' '}"
             self._bars.update(self._task, held_out=held_out)
 
 
@@ -56,15 +55,15 @@ def training_bars() -> Iterator[Progress]:
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),
         TextColumn("{task.fields[norm]}"),
         TextColumn("{task.fields[held_out]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=console,
+        expand=True,
         disable=not console.is_terminal,
     ) as bars:
         yield bars
