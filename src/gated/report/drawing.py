@@ -158,7 +158,10 @@ def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:
     from matplotlib import dates
 
     if times.dtype.kind == "M":
-        locator: Any = dates.AutoDateLocator(minticks=3, maxticks=most)  # type: ignore[no-untyped-call]
+        # Without multiples, or three weeks may have a single tick: the first of the month.
+        locator: Any = dates.AutoDateLocator(  # type: ignore[no-untyped-call]
+            minticks=3, maxticks=most, interval_multiples=False
+        )
         axes.xaxis.set_major_locator(locator)
         formatter: Any = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)
