@@ -7,6 +7,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "rnn.h"
 
@@ -33,61 +35,92 @@ auto data(const Array& array) -> decltype(array->data()) {
     return array ? array->data() : nullptr;
 }
 
+// The weights of a layer, in the order of gated.core.layout.Weights.
+template <class Value>
+struct Weights {
+    Matrix<Value> input, hidden;
+    Vector<Value> input_bias, hidden_bias;
+    Matrix<Value> projection;
+    Vector<Value> input_gain, hidden_gain, cell_gain, cell_bias;
+
+    gated::Weights<Value> pointers() const {
+        return {data(input),      data(hidden),     data(input_bias),
+                data(hidden_bias), data(projection), data(input_gain),
+                data(hidden_gain), data(cell_gain),  data(cell_bias)};
+    }
+};
+
+// What a forward pass keeps.
+template <class Value>
+struct Kept {
+    Dense<Value, 3> gates;
+    Matrix<Value> cells;
+    Dense<Value, 4> normalised;
+    Matrix<Value> scales;
+
+    gated::Kept<Value> pointers() const {
+        return {data(gates), data(cells), data(normalised), data(scales)};
+    }
+};
+
 // A layer together with the arrays that it points to.
 template <class Value>
 class Layer {
 public:
     Layer(gated::Cell cell, Sequences<const Value> input, Vector<const std::int64_t> lengths,
-          bool reverse, Matrix<const Value> weight_ih, Matrix<const Value> weight_hh,
-          Vector<const Value> bias_ih, Vector<const Value> bias_hh,
-          Matrix<const Value> initial_hidden, Matrix<const Value> initial_cell)
-        : input_(input), lengths_(lengths), weights_{weight_ih, weight_hh},
-          biases_{bias_ih, bias_hh}, initial_{initial_hidden, initial_cell} {
+          bool reverse, Weights<const Value> weights, Matrix<const Value> initial_hidden,
+          Matrix<const Value> initial_cell, Matrix<const Value> hidden_mask,
+          Matrix<const Value> weight_mask, gated::Zoneout zoneout)
+        : input_(input), lengths_(lengths), weights_(weights),
+          matrices_{initial_hidden, initial_cell, hidden_mask, weight_mask} {
         layer_.cell = cell;
         layer_.steps = input.shape(0);
         layer_.sequences = input.shape(1);
         layer_.inputs = input.shape(2);
-        layer_.units = weight_hh->shape(1);
+        layer_.outputs = weights.hidden->shape(1);
+        layer_.units = weights.projection ? weights.projection->shape(1) : layer_.outputs;
         layer_.lengths = data(lengths);
         layer_.reverse = reverse;
         layer_.input = rows(input);
-        layer_.weights = {data(weight_ih), data(weight_hh), data(bias_ih), data(bias_hh)};
+        layer_.weights = weights_.pointers();
         layer_.initial_hidden = data(initial_hidden);
         layer_.initial_cell = data(initial_cell);
+        layer_.hidden_mask = data(hidden_mask);
+        layer_.weight_mask = data(weight_mask);
+        layer_.zoneout = zoneout;
     }
 
     void forward(const Sequences<Value>& output, const Matrix<Value>& final_hidden,
-                 const Matrix<Value>& final_cell, const Dense<Value, 3>& gates,
-                 const Matrix<Value>& cells, int threads) const {
+                 const Matrix<Value>& final_cell, const Kept<Value>& kept, int threads) const {
         gated::Forward<Value> call{layer_};
         call.output = rows(output);
         call.final_hidden = data(final_hidden);
         call.final_cell = data(final_cell);
-        call.gates = data(gates);
-        call.cells = data(cells);
+        call.kept = kept.pointers();
         nb::gil_scoped_release release;
         gated::forward(call, threads);
     }
 
-    void backward(const Sequences<const Value>& output, const Dense<const Value, 3>& gates,
-                  const Matrix<const Value>& cells, const Sequences<const Value>& grad_output,
+    void backward(const Sequences<const Value>& output, const Kept<const Value>& kept,
+                  const Sequences<const Value>& grad_output,
                   const Matrix<const Value>& grad_final_hidden,
                   const Matrix<const Value>& grad_final_cell,
+                  const std::vector<std::optional<Sequences<const Value>>>& grad_gates,
+                  const std::optional<Sequences<const Value>>& grad_cells,
                   const std::optional<Sequences<Value>>& grad_input,
-                  const Matrix<Value>& grad_weight_ih, const Matrix<Value>& grad_weight_hh,
-                  const Vector<Value>& grad_bias_ih, const Vector<Value>& grad_bias_hh,
-                  const Matrix<Value>& grad_initial_hidden,
+                  const Weights<Value>& grad_weights, const Matrix<Value>& grad_initial_hidden,
                   const Matrix<Value>& grad_initial_cell, int threads) const {
         gated::Backward<Value> call{layer_};
         call.output = rows(output);
-        call.gates = data(gates);
-        call.cells = data(cells);
+        call.kept = kept.pointers();
         call.grad_output = rows(grad_output);
         call.grad_final_hidden = data(grad_final_hidden);
         call.grad_final_cell = data(grad_final_cell);
+        for (std::size_t gate = 0; gate < grad_gates.size() && gate < 4; ++gate)
+            if (grad_gates[gate]) call.grad_gates[gate] = rows(*grad_gates[gate]);
+        if (grad_cells) call.grad_cells = rows(*grad_cells);
         if (grad_input) call.grad_input = rows(*grad_input);
-        call.grad_weights = {data(grad_weight_ih), data(grad_weight_hh), data(grad_bias_ih),
-                             data(grad_bias_hh)};
+        call.grad_weights = grad_weights.pointers();
         call.grad_initial_hidden = data(grad_initial_hidden);
         call.grad_initial_cell = data(grad_initial_cell);
         nb::gil_scoped_release release;
@@ -96,19 +129,21 @@ public:
 
     static void define(nb::module_& module, const char* name) {
         using namespace nb::literals;
+        const std::string suffix(name + 5);
+        define_arrays<Value>(module, suffix);
+        define_arrays<const Value>(module, "Read" + suffix);
         nb::class_<Layer>(module, name)
             .def(nb::init<gated::Cell, Sequences<const Value>, Vector<const std::int64_t>, bool,
-                          Matrix<const Value>, Matrix<const Value>, Vector<const Value>,
-                          Vector<const Value>, Matrix<const Value>, Matrix<const Value>>(),
-                 "cell"_a, "input"_a, "lengths"_a.none(), "reverse"_a, "weight_ih"_a,
-                 "weight_hh"_a, "bias_ih"_a.none(), "bias_hh"_a.none(),
-                 "initial_hidden"_a.none(), "initial_cell"_a.none())
+                          Weights<const Value>, Matrix<const Value>, Matrix<const Value>,
+                          Matrix<const Value>, Matrix<const Value>, gated::Zoneout>(),
+                 "cell"_a, "input"_a, "lengths"_a.none(), "reverse"_a, "weights"_a,
+                 "initial_hidden"_a.none(), "initial_cell"_a.none(), "hidden_mask"_a.none(),
+                 "weight_mask"_a.none(), "zoneout"_a)
             .def("forward", &Layer::forward, "output"_a, "final_hidden"_a, "final_cell"_a.none(),
-                 "gates"_a.none(), "cells"_a.none(), "threads"_a)
-            .def("backward", &Layer::backward, "output"_a, "gates"_a, "cells"_a.none(),
-                 "grad_output"_a, "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(),
-                 "grad_input"_a.none(), "grad_weight_ih"_a.none(), "grad_weight_hh"_a.none(),
-                 "grad_bias_ih"_a.none(), "grad_bias_hh"_a.none(),
+                 "kept"_a, "threads"_a)
+            .def("backward", &Layer::backward, "output"_a, "kept"_a, "grad_output"_a,
+                 "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(), "grad_gates"_a,
+                 "grad_cells"_a.none(), "grad_input"_a.none(), "grad_weights"_a,
                  "grad_initial_hidden"_a.none(), "grad_initial_cell"_a.none(), "threads"_a);
     }
 
@@ -116,9 +151,23 @@ private:
     gated::Layer<Value> layer_;
     Sequences<const Value> input_;
     Vector<const std::int64_t> lengths_;
-    Matrix<const Value> weights_[2];
-    Vector<const Value> biases_[2];
-    Matrix<const Value> initial_[2];
+    Weights<const Value> weights_;
+    Matrix<const Value> matrices_[4];
+
+    template <class Stored>
+    static void define_arrays(nb::module_& module, const std::string& suffix) {
+        using namespace nb::literals;
+        nb::class_<Weights<Stored>>(module, ("Weights" + suffix).c_str())
+            .def(nb::init<Matrix<Stored>, Matrix<Stored>, Vector<Stored>, Vector<Stored>,
+                          Matrix<Stored>, Vector<Stored>, Vector<Stored>, Vector<Stored>,
+                          Vector<Stored>>(),
+                 "weight_ih"_a.none(), "weight_hh"_a.none(), "bias_ih"_a.none(),
+                 "bias_hh"_a.none(), "weight_hr"_a.none(), "gain_ih"_a.none(), "gain_hh"_a.none(),
+                 "gain_cell"_a.none(), "bias_cell"_a.none());
+        nb::class_<Kept<Stored>>(module, ("Kept" + suffix).c_str())
+            .def(nb::init<Dense<Stored, 3>, Matrix<Stored>, Dense<Stored, 4>, Matrix<Stored>>(),
+                 "gates"_a.none(), "cells"_a.none(), "normalised"_a.none(), "scales"_a.none());
+    }
 };
 
 }  // namespace
@@ -130,8 +179,17 @@ NB_MODULE(_native, module) {
         .value("rnn_tanh", gated::Cell::rnn_tanh)
         .value("rnn_relu", gated::Cell::rnn_relu)
         .value("gru", gated::Cell::gru)
+        .value("gru_reset_before", gated::Cell::gru_reset_before)
         .value("lstm", gated::Cell::lstm);
 
+    nb::class_<gated::Zoneout>(module, "Zoneout")
+        .def("__init__",
+             [](gated::Zoneout* zoneout, double hidden, double cell,
+                std::optional<std::uint64_t> seed) {
+                 new (zoneout) gated::Zoneout{hidden, cell, seed.has_value(), seed.value_or(0)};
+             },
+             nb::arg("hidden") = 0.0, nb::arg("cell") = 0.0, nb::arg("seed") = nb::none());
+    module.attr("kept_scales") = gated::kept_scales;
     module.def("kept_gates", &gated::kept_gates, nb::arg("cell"));
     module.def("probe", &gated::probe, nb::arg("rounds"), nb::arg("threads"),
                nb::call_guard<nb::gil_scoped_release>());

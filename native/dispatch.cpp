@@ -56,7 +56,7 @@ template <class Call>
 void run(void (*kernel)(const Call&, const Schedule&, Team&), const Call& call, int threads) {
     const Schedule schedule(call.steps, call.sequences, call.lengths);
     const double weights =
-        double(kept_gates(call.cell)) * call.units * (call.inputs + call.units);
+        double(kept_gates(call.cell)) * call.units * (call.inputs + call.outputs);
     const double multiplications =
         weights * (call.sequences < threads ? call.sequences : schedule.offsets.back());
     Team team(multiplications < worth_a_thread ? 1 : threads);
@@ -92,6 +92,8 @@ int kept_gates(Cell cell) {
         case Cell::rnn_tanh:
         case Cell::rnn_relu:
             return 1;
+        case Cell::gru_reset_before:
+            return 3;
         case Cell::gru:
         case Cell::lstm:
             return 4;

@@ -150,6 +150,11 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
     }
 }
 
+template <class T>
+GATED_INLINE T masked(const T* values, const T* mask, Index i) {
+    return mask ? values[i] * mask[i] : values[i];
+}
+
 // Where a packed weight comes from: the gate and the unit of each lane of a panel.
 template <int V, int gates>
 struct Panels {
@@ -163,20 +168,22 @@ struct Panels {
         return (all_units + units<T> - 1) / units<T>;
     }
 
-    // Packs panels `first` to `last` - 1 of the matrix (gates·all_units, depth); the gate in place
-    // g of the panel is gate order[g] of the matrix. Missing units are zeros.
+    // Packs panels `first` to `last` - 1 of the matrix (gates·all_units, depth), times the mask of
+    // the same shape if there is one; the gate in place g of the panel is gate order[g] of the
+    // matrix. Missing units are zeros.
     template <class T>
-    static void pack(const T* matrix, Index all_units, Index depth, const int* order, Index first,
-                     Index last, T* packed) {
+    static void pack(const T* matrix, const T* mask, Index all_units, Index depth,
+                     const int* order, Index first, Index last, T* packed) {
         constexpr Index L = lanes<T>;
         for (Index p = first; p < last; ++p)
             for (int v = 0; v < V; ++v) {
                 const Index unit = p * units<T> + v / gates * L;
                 const Index real = unit >= all_units ? 0 : unit + L > all_units ? all_units - unit : L;
-                const T* from = matrix + (order[v % gates] * all_units + unit) * depth;
+                const Index start = (order[v % gates] * all_units + unit) * depth;
                 T* to = packed + (p * depth * V + v) * L;
                 for (Index k = 0; k < depth; ++k, to += V * L) {
-                    for (Index lane = 0; lane < real; ++lane) to[lane] = from[lane * depth + k];
+                    for (Index lane = 0; lane < real; ++lane)
+                        to[lane] = masked(matrix, mask, start + lane * depth + k);
                     for (Index lane = real; lane < L; ++lane) to[lane] = 0;
                 }
             }
@@ -193,11 +200,15 @@ Index plain_panels(Index columns) {
     return (columns + plain_width<T> - 1) / plain_width<T>;
 }
 
-// Copies a panel's columns of one row, from column `first` on; missing columns are zeros.
+// Copies a panel's columns of one row, from column `first` on, times the mask of the row if there is
+// one; missing columns are zeros.
 template <class T>
-GATED_INLINE void pack_row(const T* row, Index first, Index columns, T* packed) {
+GATED_INLINE void pack_row(const T* row, const T* mask, Index first, Index columns, T* packed) {
     const Index real = columns - first < plain_width<T> ? columns - first : plain_width<T>;
-    for (Index i = 0; i < real; ++i) packed[i] = row[first + i];
+    if (mask)
+        for (Index i = 0; i < real; ++i) packed[i] = row[first + i] * mask[first + i];
+    else
+        for (Index i = 0; i < real; ++i) packed[i] = row[first + i];
     for (Index i = real; i < plain_width<T>; ++i) packed[i] = 0;
 }
 

@@ -1,7 +1,8 @@
 // The whole C++ interface of the native core. Nothing here knows Python.
 //
-// Shapes: T steps, B sequences, I input features, H hidden units, G gates of the cell, N the real
-// steps of all sequences together (T·B where no lengths are given).
+// Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
+// state (H where nothing is projected), G gates of the cell, N the real steps of all sequences
+// together (T·B where no lengths are given).
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@
 
 namespace gated {
 
-enum class Cell { rnn_tanh, rnn_relu, gru, lstm };
+enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm };
 
 // An array (T, B, features): features lie side by side, steps and sequences anywhere.
 template <class Value>
@@ -27,57 +28,85 @@ struct Rows {
 template <class Value>
 struct Weights {
     Value* input = nullptr;        // weight_ih (G·H, I)
-    Value* hidden = nullptr;       // weight_hh (G·H, H)
+    Value* hidden = nullptr;       // weight_hh (G·H, P)
     Value* input_bias = nullptr;   // bias_ih (G·H), or null
     Value* hidden_bias = nullptr;  // bias_hh (G·H), or null
+    Value* projection = nullptr;   // weight_hr (P, H) of an LSTM, or null
+    // Of layer normalisation (Ba, Kiros and Hinton 2016); null without it.
+    Value* input_gain = nullptr;   // (G·H)
+    Value* hidden_gain = nullptr;  // (G·H)
+    Value* cell_gain = nullptr;    // (H), LSTM only
+    Value* cell_bias = nullptr;    // (H), LSTM only
+};
+
+// Units that keep their old value (Krueger et al. 2017).
+struct Zoneout {
+    double hidden = 0, cell = 0;  // the probability
+    bool samples = false;         // draws for each unit and step, or mixes by the probability
+    std::uint64_t seed = 0;
 };
 
 // One layer in one direction, over whole sequences.
 template <class Value>
 struct Layer {
     Cell cell = Cell::lstm;
-    std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0;  // T, B, I, H
+    std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0, outputs = 0;  // T, B, I, H, P
     const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
     bool reverse = false;  // from each sequence's last real step to its first
     Rows<const Value> input{};
     Weights<const Value> weights{};
-    const Value* initial_hidden = nullptr;  // (B, H), or null for zeros
+    const Value* initial_hidden = nullptr;  // (B, P), or null for zeros
     const Value* initial_cell = nullptr;    // (B, H), or null for zeros
+
+    const Value* hidden_mask = nullptr;  // (B, P), multiplies the hidden state that products read
+    const Value* weight_mask = nullptr;  // (G·H, P), multiplies weights.hidden
+    Zoneout zoneout{};
+};
+
+// What the backward pass and whoever looks inside need of a forward pass. Rows of real steps only,
+// by time and then by falling length, as in a PackedSequence.
+template <class Value>
+struct Kept {
+    Value* gates = nullptr;       // (N, kept_gates(cell), H), activated
+    Value* cells = nullptr;       // (N, H), LSTM only
+    Value* normalised = nullptr;  // (N, 2, G, H), of layer normalisation only
+    Value* scales = nullptr;      // (N, kept_scales), likewise
 };
 
 template <class Value>
 struct Forward : Layer<Value> {
-    Rows<Value> output{};           // (T, B, H); zeros behind a sequence's end
-    Value* final_hidden = nullptr;  // (B, H)
+    Rows<Value> output{};           // (T, B, P); zeros behind a sequence's end
+    Value* final_hidden = nullptr;  // (B, P)
     Value* final_cell = nullptr;    // (B, H), LSTM only
-
-    // What the backward pass and whoever looks inside need; null where it is not wanted. Rows of
-    // real steps only, by time and then by falling length, as in a PackedSequence.
-    Value* gates = nullptr;  // (N, kept_gates(cell), H), activated
-    Value* cells = nullptr;  // (N, H), LSTM only
+    Kept<Value> kept{};             // null where it is not wanted: all of it, or all but the cells
 };
 
 template <class Value>
 struct Backward : Layer<Value> {
-    // What the forward pass left.
+    // What the forward pass left. What is null but for the cells is computed anew.
     Rows<const Value> output{};
-    const Value* gates = nullptr;
-    const Value* cells = nullptr;
+    Kept<const Value> kept{};
 
     // The gradients of its results.
-    Rows<const Value> grad_output{};           // (T, B, H); padding is not read
-    const Value* grad_final_hidden = nullptr;  // (B, H)
+    Rows<const Value> grad_output{};           // (T, B, P); padding is not read
+    const Value* grad_final_hidden = nullptr;  // (B, P)
     const Value* grad_final_cell = nullptr;    // (B, H), LSTM only
+    // The same of the gates, in the order of the weights, and of the cell states; null where none.
+    Rows<const Value> grad_gates[4] = {};  // (T, B, H)
+    Rows<const Value> grad_cells{};        // (T, B, H)
 
     // The gradients to compute; null where nobody wants them.
     Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end
     Weights<Value> grad_weights{};
-    Value* grad_initial_hidden = nullptr;  // (B, H)
+    Value* grad_initial_hidden = nullptr;  // (B, P)
     Value* grad_initial_cell = nullptr;    // (B, H), LSTM only
 };
 
-// Numbers per unit and step in Forward::gates.
+// Numbers per unit and step in Kept::gates.
 int kept_gates(Cell cell);
+
+// Numbers per step in Kept::scales.
+constexpr int kept_scales = 6;
 
 // Both run on up to `threads` threads. Results do not depend on how many.
 template <class Value>

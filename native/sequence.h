@@ -2,7 +2,7 @@
 //
 // A part of the team takes some of the sequences over all steps; or, where there are fewer
 // sequences than would fill the team, some of the units of all sequences, and the team meets at
-// each step.
+// each step. Steps that need whole rows between their products are never split by units.
 #pragma once
 
 #include "rnn.h"
@@ -19,8 +19,9 @@ struct Share {
     const Index first, every;             // every so-manieth rank: so all have work at each step
     const Index first_panel, last_panel;  // of the units
 
-    Share(const Schedule& schedule, const Team& team, int part, Index panels)
-        : schedule(schedule), splits_units(Index(schedule.order.size()) < team.size()),
+    Share(const Schedule& schedule, const Team& team, int part, Index panels, bool whole_rows)
+        : schedule(schedule),
+          splits_units(!whole_rows && Index(schedule.order.size()) < team.size()),
           leads(!splits_units || part == 0), first(splits_units ? 0 : part),
           every(splits_units ? 1 : team.size()),
           first_panel(splits_units ? panels * part / team.size() : 0),
@@ -33,10 +34,35 @@ struct Share {
     Index running(Index step) const { return of(schedule.running(step)); }
 };
 
+// Whether a step needs whole rows between its products.
+template <class Cell, class T>
+bool needs_whole_rows(const Layer<T>& layer) {
+    return Cell::second_gate >= 0 || layer.weights.projection || layer.weights.hidden_gain;
+}
+
 // The time that a rank is at in a step: a reversed sequence begins at its own end.
 template <class T>
 Index time_of(const Layer<T>& layer, const Schedule& schedule, Index rank, Index step) {
     return layer.reverse ? schedule.lengths[rank] - 1 - step : step;
+}
+
+template <class T>
+struct States {
+    const T *hidden, *cell;
+};
+
+// The states before a rank's step, as the layer was given them or as a forward pass has left them
+// in `output` and `cells`. `zeros` (max(H, P)) are the states that were not given.
+template <class T, class U>
+States<T> states_before(const Layer<T>& layer, const Schedule& schedule, const Rows<U>& output,
+                        const T* cells, const T* zeros, Index rank, Index step) {
+    const Index b = schedule.order[rank];
+    if (step == 0)
+        return {layer.initial_hidden ? layer.initial_hidden + b * layer.outputs : zeros,
+                layer.initial_cell ? layer.initial_cell + b * layer.units : zeros};
+    const Index earlier = time_of(layer, schedule, rank, step - 1);
+    const Index packed = schedule.offsets[earlier] + rank;
+    return {output.at(earlier, b), cells ? cells + packed * layer.units : nullptr};
 }
 
 }  // namespace gated::GATED_TARGET

@@ -8,10 +8,12 @@ namespace gated::GATED_TARGET {
 template <class T>
 struct LstmCell {
     using Value = T;
-    static constexpr int gates = 4, groups = 1, slots = 4, kept = 4;
+    static constexpr int gates = 4, hidden_gates = 4, groups = 1, slots = 4, kept = 4;
     static constexpr int input_slot = 0, hidden_slot = 0;
     static constexpr int input_order[] = {0, 1, 2, 3}, hidden_order[] = {0, 1, 2, 3};
+    static constexpr int input_spans[] = {0, 4}, hidden_spans[] = {0, 4};
     static constexpr bool has_cell = true;
+    static constexpr int second_gate = -1;
 
     template <class Access>
     GATED_INLINE static void forward(const T* sums, const StepRow<T>& row, Index unit, Index units,
@@ -23,7 +25,7 @@ struct LstmCell {
         const Vector<T> remembered = forget_gate * access.load(row.cell_before + unit);
         const Vector<T> cell = input_gate * candidate + remembered;
         access.store(row.cell + unit, cell);
-        access.store(row.hidden + unit, output_gate * tanh<T>(cell));
+        if (!row.normalises_cell) access.store(row.hidden + unit, output_gate * tanh<T>(cell));
         if (row.gates) {
             T* kept = row.gates + unit;
             access.store(kept, input_gate);
@@ -41,18 +43,29 @@ struct LstmCell {
         const Vector<T> forget_gate = access.load(kept + units);
         const Vector<T> candidate = access.load(kept + 2 * units);
         const Vector<T> output_gate = access.load(kept + 3 * units);
-        const Vector<T> tanh_cell = tanh<T>(access.load(row.cell + unit));
+        const Vector<T> before = access.load(row.cell_before + unit);
+        const Vector<T> cell = input_gate * candidate + forget_gate * before;
+        const Vector<T> tanh_cell =
+            row.shown_cell ? access.load(row.shown_cell + unit) : tanh<T>(cell);
         const Vector<T> grad_hidden =
             access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
         const Vector<T> through_output = grad_hidden * output_gate;
-        const Vector<T> grad_cell =
-            access.load(row.grad_cell + unit) + through_output * (T(1) - tanh_cell * tanh_cell);
-        const Vector<T> before = access.load(row.cell_before + unit);
+        Vector<T> grad_cell = access.load(row.grad_cell + unit);
+        if (!row.shown_cell) grad_cell += through_output * (T(1) - tanh_cell * tanh_cell);
+        if (row.middle) access.store(row.middle + unit, output_gate * tanh_cell);
+        Vector<T> of_input = grad_cell * candidate, of_forget = grad_cell * before;
+        Vector<T> of_candidate = grad_cell * input_gate, of_output = grad_hidden * tanh_cell;
+        if (row.gates_are_read) {
+            of_input += access.load(row.grad_gates[0] + unit);
+            of_forget += access.load(row.grad_gates[1] + unit);
+            of_candidate += access.load(row.grad_gates[2] + unit);
+            of_output += access.load(row.grad_gates[3] + unit);
+        }
         T* sums = row.grad_sums + unit;
-        access.store(sums, grad_cell * candidate * (input_gate * (T(1) - input_gate)));
-        access.store(sums + units, grad_cell * before * (forget_gate * (T(1) - forget_gate)));
-        access.store(sums + 2 * units, grad_cell * input_gate * (T(1) - candidate * candidate));
-        access.store(sums + 3 * units, through_output * tanh_cell * (T(1) - output_gate));
+        access.store(sums, of_input * (input_gate * (T(1) - input_gate)));
+        access.store(sums + units, of_forget * (forget_gate * (T(1) - forget_gate)));
+        access.store(sums + 2 * units, of_candidate * (T(1) - candidate * candidate));
+        access.store(sums + 3 * units, of_output * (output_gate * (T(1) - output_gate)));
         access.store(row.grad_cell + unit, grad_cell * forget_gate);
         access.store(row.grad_hidden + unit, Vector<T>{});
     }

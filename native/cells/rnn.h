@@ -10,10 +10,12 @@ enum class Activation { tanh, relu };
 template <class T, Activation activation>
 struct RnnCell {
     using Value = T;
-    static constexpr int gates = 1, groups = 4, slots = 1, kept = 1;
+    static constexpr int gates = 1, hidden_gates = 1, groups = 4, slots = 1, kept = 1;
     static constexpr int input_slot = 0, hidden_slot = 0;
     static constexpr int input_order[] = {0}, hidden_order[] = {0};
+    static constexpr int input_spans[] = {0, 1}, hidden_spans[] = {0, 1};
     static constexpr bool has_cell = false;
+    static constexpr int second_gate = -1;
 
     template <class Access>
     GATED_INLINE static void forward(const T* sums, const StepRow<T>& row, Index unit, Index,

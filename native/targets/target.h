@@ -25,6 +25,8 @@ void run(const Call& call, const Schedule& schedule, Team& team) {
             return Run<RnnCell<T, Activation::relu>>(call, schedule, team).run();
         case gated::Cell::gru:
             return Run<GruCell<T>>(call, schedule, team).run();
+        case gated::Cell::gru_reset_before:
+            return Run<GruResetBeforeCell<T>>(call, schedule, team).run();
         case gated::Cell::lstm:
             return Run<LstmCell<T>>(call, schedule, team).run();
     }

@@ -13,9 +13,10 @@ from gated.errors import ConfigurationError
 
 def test_every_cell_of_the_table_has_its_equations() -> None:
     assert layout.LAYOUTS.keys() == cells.CELLS.keys()
-    for cell, (gates, onnx_gates, states) in layout.LAYOUTS.items():
+    for cell, (gates, onnx_gates, states, together) in layout.LAYOUTS.items():
         assert sorted(gates) == sorted(onnx_gates), cell
         assert states[0] == "hidden", cell
+        assert sum(together) in (0, len(gates)), cell
 
 
 @pytest.mark.parametrize(
@@ -54,12 +55,10 @@ def test_gates_change_places_between_the_two_orders() -> None:
 @pytest.mark.parametrize("cell", layout.LAYOUTS)
 def test_there_and_back_again(cell: str) -> None:
     rng = np.random.default_rng(0)
-    shapes = layout.weight_shapes(cell, 3, 5)._replace(weight_hr=None)
-    if cell != "lstm":
-        shapes = shapes._replace(peepholes=None)
+    shapes = layout.weight_shapes(cell, 3, 5)._asdict()
+    known = ["weight_ih", "weight_hh", "bias_ih", "bias_hh", *["peepholes"] * (cell == "lstm")]
     directions = [
-        layout.Weights(*(None if shape is None else rng.normal(size=shape) for shape in shapes))
-        for _ in range(2)
+        layout.Weights(**{name: rng.normal(size=shapes[name]) for name in known}) for _ in range(2)
     ]
     assert_agree(layout.from_onnx(cell, **layout.to_onnx(cell, directions)), directions, cell)
 
@@ -68,6 +67,8 @@ def test_what_onnx_cannot_say_is_refused() -> None:
     square = np.zeros((4, 1))
     with pytest.raises(ConfigurationError, match="weight_hr"):
         layout.to_onnx("lstm", [layout.Weights(square, square, weight_hr=square)])
+    with pytest.raises(ConfigurationError, match="gain_ih"):
+        layout.to_onnx("lstm", [layout.Weights(square, square, gain_ih=square[:, 0])])
     with pytest.raises(ConfigurationError, match="one is missing"):
         layout.to_onnx("lstm", [layout.Weights(square, square, bias_ih=square[:, 0])])
 

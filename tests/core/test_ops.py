@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.comparison import assert_agree
+from tests.core.layers import RandomLayer, options_for, variants
 
 from gated.core import native, ops, reference
-from gated.core.layout import Weights, layout_of, weight_shapes
+from gated.core.layout import LAYOUTS, Weights
+from gated.core.variants import Regularisation
 from gated.errors import ConfigurationError, DataError
 
+CELLS = list(LAYOUTS)
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-13}
 
@@ -28,144 +31,133 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     native.set_instruction_set(fastest)
 
 
-def random_array(*shape: int, dtype: str = "float32", seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def random_weights(
-    cell: str, inputs: int, units: int, dtype: str = "float32", bias: bool = True
-) -> Weights[Any]:
-    random = np.random.default_rng(inputs + units)
-    shapes = weight_shapes(cell, inputs, units)[: 4 if bias else 2]
-    return Weights(*(random.normal(0, units**-0.5, shape).astype(dtype) for shape in shapes))
-
-
-def random_states(cell: str, sequences: int, units: int, dtype: str) -> list[np.ndarray]:
-    states = layout_of(cell).states
-    return [random_array(sequences, units, dtype=dtype, seed=7 + n) for n in range(len(states))]
-
-
 def assert_as_the_reference(
-    cell: str, x: np.ndarray, weights: Weights[Any], **options: Any
+    layer: RandomLayer, *, threads: int | None = None, **given: Any
 ) -> None:
-    """Output, final states, every gate, and every gradient."""
-    dtype = x.dtype.name
-    ours = ops.forward(cell, x, weights, keep=True, **options)
-    theirs = reference.forward(cell, x, weights, keep=True, **options)
-    lean = ops.forward(cell, x, weights, **options)
-    tolerance = TOLERANCE[dtype]
-    close = {"relative": tolerance, "absolute": tolerance}
+    """Output, final states, every gate, and every gradient; with and without recomputation."""
+    close = {"relative": TOLERANCE[layer.dtype], "absolute": TOLERANCE[layer.dtype]}
+    arguments = layer.given() | given
+    theirs = reference.forward(**arguments, keep=True)
+    ours = ops.forward(**arguments, keep=True, threads=threads)
     assert_agree(ours.output, theirs.output, "output", **close)
     assert_agree(ours.final, theirs.final, "final", **close)
-    assert lean.kept is None
-    np.testing.assert_array_equal(lean.output, ours.output)
-    np.testing.assert_array_equal(lean.final, ours.final)
     assert ours.kept is not None
-    for name in {*layout_of(cell).gates, *layout_of(cell).states}:
+    for name in layer.grad_gates:
         assert_agree(ours.kept.gate(name), theirs.kept.gate(name), name, **close)
+    for options in ({}, {"keep": True, "recompute": True}):
+        lean = ops.forward(**arguments, **options, threads=threads)
+        np.testing.assert_array_equal(lean.output, ours.output)
+        for state, same in zip(lean.final, ours.final, strict=True):
+            np.testing.assert_array_equal(state, same)
 
-    grad_output = random_array(*ours.output.shape, dtype=dtype, seed=2)
-    grad_final = random_states(cell, *ours.final[0].shape, dtype)
-    our_gradients = ops.backward(ours.kept, grad_output, grad_final)
-    gradients = reference.backward(theirs.kept, grad_output, grad_final)
-    for name, got, expected in zip(ops.Backward._fields, our_gradients, gradients, strict=True):
-        wide = 30 * tolerance  # sums over all steps
-        assert_agree(got, expected, f"gradient of {name}", relative=wide, absolute=wide)
+    wide = {name: 30 * bound for name, bound in close.items()}  # sums over all steps
+    for grad_gates in ({}, layer.grad_gates):
+        grads = (layer.grad_output, layer.grad_final, grad_gates)
+        expected = reference.backward(theirs.kept, *grads)
+        gradients = ops.backward(ours.kept, *grads, threads=threads)
+        for part, wanted in zip(gradients, expected, strict=True):
+            assert_agree(part, wanted, "gradients", **wide)
+        again = ops.backward(lean.kept, *grads, threads=threads)
+        for one, other in zip(flat(again), flat(gradients), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def flat(gradients: ops.Backward) -> list[np.ndarray]:
+    arrays = [gradients.x, *gradients.weights, *gradients.initial]
+    return [array for array in arrays if array is not None]
 
 
 @pytest.mark.parametrize("units", [1, 7, 16, 17, 129])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("cell", ops.CELLS)
-def test_agrees_with_the_reference(instruction_set: str, cell: str, dtype: str, units: int) -> None:
-    """Plain, and with everything at once: ragged, reversed, given states, no bias."""
+@pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
+def test_agrees_with_the_reference(
+    instruction_set: str, cell: str, variant: str, dtype: str, units: int
+) -> None:
+    """Plain, and ragged and reversed, with every variant."""
     inputs, sequences = {1: (1, 1), 7: (3, 17), 16: (16, 7), 17: (129, 5), 129: (5, 16)}[units]
-    x = random_array(6, sequences, inputs, dtype=dtype)
-    assert_as_the_reference(cell, x, random_weights(cell, inputs, units, dtype))
+    options = options_for(cell, variant)
+    layer = RandomLayer(cell, (6, sequences, inputs, units), dtype=dtype, **options)
+    if variant in ("plain", "everything"):
+        assert_as_the_reference(layer)
     lengths = np.random.default_rng(2).integers(0, 7, sequences)
-    assert_as_the_reference(
-        cell,
-        x,
-        random_weights(cell, inputs, units, dtype, bias=False),
-        lengths=lengths,
-        initial=random_states(cell, sequences, units, dtype),
-        reverse=True,
-    )
+    assert_as_the_reference(layer, lengths=lengths, reverse=True)
 
 
 @given(
-    cell=st.sampled_from(ops.CELLS),
+    of=st.sampled_from(variants(CELLS)),
     sizes=st.tuples(*(st.integers(low, 40) for low in (0, 0, 1, 1))),
     seed=st.integers(0, 2**32),
     reverse=st.booleans(),
+    ragged=st.booleans(),
     threads=st.integers(1, 4),
 )
 def test_agrees_at_any_size(
-    cell: str, sizes: tuple[int, int, int, int], seed: int, reverse: bool, threads: int
+    of: tuple[str, str],
+    sizes: tuple[int, int, int, int],
+    seed: int,
+    reverse: bool,
+    ragged: bool,
+    threads: int,
 ) -> None:
-    steps, sequences, inputs, units = sizes
-    x = random_array(steps, sequences, inputs, dtype="float64", seed=seed)
-    lengths = np.random.default_rng(seed).integers(0, steps + 1, sequences)
-    weights = random_weights(cell, inputs, units, "float64")
-    native.set_threads(threads)
-    try:
-        assert_as_the_reference(cell, x, weights, lengths=lengths, reverse=reverse)
-    finally:
-        native.set_threads(None)
+    layer = RandomLayer(of[0], sizes, seed=seed, **options_for(*of))
+    lengths = np.random.default_rng(seed).integers(0, sizes[0] + 1, sizes[1]) if ragged else None
+    assert_as_the_reference(layer, lengths=lengths, reverse=reverse, threads=threads)
 
 
-@pytest.mark.parametrize("cell", ops.CELLS)
-def test_long_sequences_go_back_in_several_runs(instruction_set: str, cell: str) -> None:
+@pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
+def test_long_sequences_go_back_in_several_runs(
+    instruction_set: str, cell: str, variant: str
+) -> None:
     """More rows than the way back takes at a time, and more than the way forward does."""
-    x = random_array(150, 7, 5, dtype="float64")
-    lengths = np.array([150, 2, 149, 80, 0, 150, 33])
-    assert_as_the_reference(cell, x, random_weights(cell, 5, 11, "float64"), lengths=lengths)
+    layer = RandomLayer(cell, (150, 7, 5, 11), **options_for(cell, variant))
+    assert_as_the_reference(layer, lengths=np.array([150, 2, 149, 80, 0, 150, 33]))
 
 
-@pytest.mark.parametrize("cell", ops.CELLS)
+@pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
 @pytest.mark.parametrize(("sequences", "units"), [(13, 70), (2, 300), (1, 300)])
 def test_results_do_not_depend_on_the_number_of_threads(
-    instruction_set: str, cell: str, sequences: int, units: int
+    instruction_set: str, cell: str, variant: str, sequences: int, units: int
 ) -> None:
     """Few sequences share the units of a step, many are shared out: to the last bit the same."""
-    x = random_array(9, sequences, 40)
-    weights = random_weights(cell, 40, units)
+    layer = RandomLayer(
+        cell, (9, sequences, 40, units), dtype="float32", **options_for(cell, variant)
+    )
     lengths = np.arange(sequences) % 4 + 6
-    grad_output = random_array(9, sequences, units, seed=3)
     results = []
     for threads in (1, 2, 3, 5):
         result = ops.forward(
-            cell, x, weights, lengths=lengths, reverse=True, keep=True, threads=threads
+            **layer.given(), lengths=lengths, reverse=True, keep=True, threads=threads
         )
-        assert result.kept is not None
-        gradients = ops.backward(result.kept, grad_output, threads=threads)
-        gates = result.kept.gates
-        results.append([result.output, *result.final, gates, gradients.x])
-        results[-1] += [w for w in gradients.weights if w is not None] + [*gradients.initial]
+        gradients = ops.backward(result.kept, layer.grad_output, threads=threads)
+        results.append([result.output, *result.final, result.kept.gates, *flat(gradients)])
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("cell", ops.CELLS)
-def test_nan_stays_in_its_sequence_and_padding_is_not_read(instruction_set: str, cell: str) -> None:
-    x, grad_output = random_array(5, 7, 3), random_array(5, 7, 20, seed=2)
-    weights = random_weights(cell, 3, 20)
+@pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
+def test_nan_stays_in_its_sequence_and_padding_is_not_read(
+    instruction_set: str, cell: str, variant: str
+) -> None:
+    options = options_for(cell, variant)
+    layer = RandomLayer(cell, (5, 7, 3, 20), dtype="float32", **options)
     lengths = np.array([5, 0, 3, 5, 1, 4, 2])
 
     def run() -> tuple[np.ndarray, ops.Backward]:
-        result = ops.forward(cell, x, weights, lengths=lengths, keep=True)
-        assert result.kept is not None
-        return result.output, ops.backward(result.kept, grad_output)
+        result = ops.forward(**layer.given(), lengths=lengths, keep=True)
+        gradients = ops.backward(result.kept, layer.grad_output, None, layer.grad_gates)
+        return result.output, gradients
 
     clean, clean_gradients = run()
     padding = np.arange(5)[:, None] >= lengths
-    x[padding], grad_output[padding] = np.nan, np.nan
+    for padded in (layer.x, layer.grad_output, *layer.grad_gates.values()):
+        padded[padding] = np.nan
     output, gradients = run()
     np.testing.assert_array_equal(output, clean)
-    np.testing.assert_array_equal(gradients.x, clean_gradients.x)
-    np.testing.assert_array_equal(gradients.weights.weight_hh, clean_gradients.weights.weight_hh)
+    for one, other in zip(flat(gradients), flat(clean_gradients), strict=True):
+        np.testing.assert_array_equal(one, other)
 
-    x[2, 3] = np.nan
+    layer.x[2, 3] = np.nan
     output, gradients = run()
     others = np.arange(7) != 3
     np.testing.assert_array_equal(output[:, others], clean[:, others])
@@ -216,8 +208,8 @@ def test_activations_keep_their_bounds_over_the_whole_range(
 
 
 def test_input_may_lie_anywhere_as_long_as_features_are_side_by_side() -> None:
-    weights = random_weights("lstm", 3, 8)
-    x = random_array(5, 6, 3)
+    layer = RandomLayer("lstm", (5, 6, 3, 8), dtype="float32")
+    x, weights = layer.x, layer.weights
     expected = ops.forward("lstm", x, weights).output
     batch_first = np.ascontiguousarray(x.swapaxes(0, 1))
     part_of_more = np.zeros((10, 6, 7), np.float32)
@@ -232,8 +224,8 @@ def test_input_may_lie_anywhere_as_long_as_features_are_side_by_side() -> None:
     )
 
 
-X = random_array(5, 2, 3)
-WEIGHTS = random_weights("lstm", 3, 4)
+LAYER = RandomLayer("lstm", (5, 2, 3, 4), dtype="float32")
+X, WEIGHTS = LAYER.x, LAYER.weights
 STATE = np.zeros((2, 4), np.float32)
 
 
@@ -252,13 +244,21 @@ STATE = np.zeros((2, 4), np.float32)
             {"weights": WEIGHTS._replace(weight_hh=np.zeros((0, 0)))},
             r"weight_hh must have the shape \(4·H, H\) with H of at least 1, got \(0, 0\)",
         ),
-        ({"weights": random_weights("gru", 3, 4)}, r"\(16, 3\), got \(12, 3\)"),
+        (
+            {"weights": RandomLayer("gru", (5, 2, 3, 4), dtype="float32").weights},
+            r"weight_hh must have the shape \(16, 4\), got|\(16, 3\), got \(12, 3\)",
+        ),
         (
             {"weights": WEIGHTS._replace(weight_hh=WEIGHTS.weight_hh.astype(np.float64))},
             "weight_hh must have the dtype of x, float32, got float64",
         ),
-        ({"cell": "gru_reset_before"}, "does not know the cell gru_reset_before yet"),
-        ({"weights": WEIGHTS._replace(weight_hr=STATE)}, "does not know weight_hr yet"),
+        ({"weights": WEIGHTS._replace(peepholes=np.zeros((3, 4)))}, "not know peepholes yet"),
+        ({"weights": WEIGHTS._replace(weight_hr=STATE.T)}, r"weight_hr must have .* \(4, 4\)"),
+        ({"weights": WEIGHTS._replace(gain_ih=np.zeros(16))}, "layer normalisation needs gain_ih"),
+        (
+            {"regularisation": Regularisation(hidden_mask=np.ones((4, 2), "f").T)},
+            "hidden_mask must be contiguous in memory",
+        ),
         (
             {"weights": WEIGHTS._replace(weight_ih=np.asfortranarray(WEIGHTS.weight_ih))},
             "weight_ih must be contiguous in memory",
@@ -291,7 +291,9 @@ def test_a_gate_that_is_not_there_is_told() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"grad_output": X}, r"grad_output must have the shape \(T, B, H\) \(5, 2, 4\), got"),
+        ({"grad_output": X}, r"grad_output must have the shape \(T, B, P\) \(5, 2, 4\), got"),
+        ({"grad_gates": {"reset_gate": X}}, "grad_gates must be one of input_gate, .* got 'reset"),
+        ({"grad_gates": {"cell": X}}, r"grad_gates\['cell'\] must have the shape"),
         ({"grad_output": np.zeros((5, 2, 4))}, "grad_output must have the dtype of x, float32"),
         (
             {"grad_output": np.zeros((4, 2, 5), np.float32).T},
@@ -306,5 +308,5 @@ def test_a_gate_that_is_not_there_is_told() -> None:
 )
 def test_bad_gradients_are_told_apart(arguments: dict[str, Any], message: str) -> None:
     result = ops.forward("lstm", X, WEIGHTS, keep=True)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((DataError, ConfigurationError), match=message):
         ops.backward(**({"kept": result.kept, "grad_output": result.output} | arguments))

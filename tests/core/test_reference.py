@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.comparison import assert_agree
+from tests.core.layers import RandomLayer, by_torch, options_for, variants
 
 from gated.core import cells, layout, reference
 from gated.core.layout import Weights
@@ -26,30 +27,11 @@ TORCH = {
 
 
 def random_layer(
-    cell: str,
-    sizes: tuple[int, int, int, int],
-    *,
-    dtype: str = "float64",
-    bias: bool = True,
-    projected: int = 0,
-    peepholes: bool = False,
+    cell: str, sizes: tuple[int, int, int, int], **options: Any
 ) -> tuple[np.ndarray, Weights[Any], tuple[np.ndarray, ...]]:
     """Input (T, B, I), weights and initial states of a layer of sizes (T, B, I, H)."""
-    T, B, I, H = sizes  # noqa: E741
-    rng = np.random.default_rng(sum(sizes))
-    absent = {"weight_hr"} if not projected else set()
-    absent |= set() if peepholes else {"peepholes"}
-    absent |= set() if bias else {"bias_ih", "bias_hh"}
-    shapes = layout.weight_shapes(cell, I, H, projected)._asdict()
-    weights = Weights(
-        **{
-            name: None if name in absent else rng.normal(0, H**-0.5, shape).astype(dtype)
-            for name, shape in shapes.items()
-        }
-    )
-    widths = (projected or H, H)[: len(layout.LAYOUTS[cell].states)]
-    initial = tuple(rng.normal(size=(B, width)).astype(dtype) for width in widths)
-    return rng.normal(size=(T, B, I)).astype(dtype), weights, initial
+    layer = RandomLayer(cell, sizes, **options)
+    return layer.x, layer.weights, tuple(layer.initial)
 
 
 def random_gradients(result: reference.Forward) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -57,6 +39,31 @@ def random_gradients(result: reference.Forward) -> tuple[np.ndarray, list[np.nda
     dtype = result.output.dtype
     grad_final = [rng.normal(size=state.shape).astype(dtype) for state in result.final]
     return rng.normal(size=result.output.shape).astype(dtype), grad_final
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("cell", "variant"), [*variants(CELLS), ("lstm", "peepholes")])
+def test_variants_and_every_gradient_are_those_of_a_loop_by_torch(
+    cell: str, variant: str, reverse: bool
+) -> None:
+    """Gates and states too, and the gradients of a loss that reads them."""
+    everything = {"peepholes": True} | options_for(cell, "everything")
+    options = everything if variant == "peepholes" else options_for(cell, variant)
+    layer = RandomLayer(cell, (5, 4, 3, 6), **options)
+    lengths = [3, 0, 5, 1]
+    result = reference.forward(**layer.given(), lengths=lengths, reverse=reverse, keep=True)
+    actual = reference.backward(result.kept, layer.grad_output, layer.grad_final, layer.grad_gates)
+    expected = by_torch(layer, lengths, reverse)
+    for name, values in expected["gates"].items():
+        assert_agree(result.kept.gate(name), values, name)
+    assert_agree(result.output, expected["gates"]["hidden"], "output")
+    assert_agree(result.final, expected["final"], "final states")
+    assert_agree(actual.x, expected["grad_x"], "gradient of x")
+    assert_agree(actual.initial, expected["grad_initial"], "gradients of the initial states")
+    for name, grad, wanted in zip(
+        Weights._fields, actual.weights, expected["grad_weights"], strict=True
+    ):
+        assert_agree(grad, wanted, f"gradient of {name}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -67,14 +74,14 @@ def random_gradients(result: reference.Forward) -> tuple[np.ndarray, list[np.nda
     [
         *((cell, {}) for cell in TORCH),
         *((cell, {"bias": False}) for cell in TORCH),
-        ("lstm", {"projected": 3}),
+        ("lstm", {"projected": True}),
     ],
 )
 def test_outputs_states_and_gradients_are_those_of_torch(
     cell: str, options: dict, sizes: tuple[int, int, int, int], reverse: bool, dtype: str
 ) -> None:
-    if options.get("projected", 0) >= sizes[3]:
-        options = options | {"projected": sizes[3] // 2}
+    if sizes[3] == 1:
+        options = {}  # nothing to project
     x, weights, initial = random_layer(cell, sizes, dtype=dtype, **options)
     result = reference.forward(cell, x, weights, initial=initial, reverse=reverse, keep=True)
     grad_output, grad_final = random_gradients(result)
@@ -123,7 +130,9 @@ def test_outputs_states_and_gradients_are_those_of_torch(
         *((cell, {}) for cell in CELLS),
         ("gru_reset_before", {"bias": False}),
         ("lstm", {"peepholes": True}),
-        ("lstm", {"peepholes": True, "projected": 2}),
+        ("lstm", {"peepholes": True, "projected": True}),
+        ("lstm", {"layer_norm": True, "projected": True}),
+        ("gru", {"layer_norm": True}),
     ],
 )
 def test_gradients_are_those_of_central_differences(
@@ -245,7 +254,7 @@ def test_a_padded_batch_is_its_sequences_one_by_one(
 
 
 def test_every_gate_has_its_name_and_place() -> None:
-    x, weights, _ = random_layer("lstm", (5, 2, 3, 4), projected=2)
+    x, weights, _ = random_layer("lstm", (5, 2, 3, 4), projected=True)
     kept = reference.forward("lstm", x, weights, lengths=[5, 3], keep=True).kept
     gate = {name: kept.gate(name) for name in layout.LAYOUTS["lstm"].gates}
     cell = kept.gate("cell")

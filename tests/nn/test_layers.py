@@ -90,10 +90,6 @@ CASES = [
 def test_every_option(kind: str, options: dict, backend: str, dtype: torch.dtype) -> None:
     ours, theirs = pair(kind, 3, 5, backend=backend, dtype=dtype, **options)
     x = torch.randn(4, 6, 3, dtype=dtype)
-    if backend == "native" and "proj_size" in options:
-        with pytest.raises(ConfigurationError, match="native core does not know weight_hr"):
-            ours(x)
-        return
     states = random_states(theirs, 4 if options.get("batch_first") else 6)
     for hx in (None, states):
         assert_agree(run(ours, x, hx), run(theirs, x, hx), "batch")
@@ -163,7 +159,7 @@ class OneByOne(torch.nn.Module):
     [
         *((kind, {}, backend) for kind in ("GRU", "LSTM") for backend in BACKENDS),
         *((kind, STACKED, backend) for kind in KINDS for backend in BACKENDS),
-        *(("LSTM", {"proj_size": 2} | STACKED, backend) for backend in ("torch", "reference")),
+        *(("LSTM", {"proj_size": 2} | STACKED, backend) for backend in BACKENDS),
     ],
 )
 @settings(max_examples=25)

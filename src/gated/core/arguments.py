@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,45 @@ def check_lengths(lengths: ArrayLike | None, steps: int, sequences: int) -> NDAr
     return given.astype(np.int64)
 
 
+def check_variant(cell: str, weights: Weights[Any]) -> None:
+    """Refuse weights that the cell has no use for, and layer normalisation in part.
+
+    Raises:
+        ConfigurationError: with the name of what does not fit.
+    """
+    layout = layout_of(cell)
+    has_cell = "cell" in layout.states
+    if not has_cell and not (weights.weight_hr is None and weights.peepholes is None):
+        raise ConfigurationError(f"weight_hr and peepholes are for the cell lstm, not for {cell}")
+    gains = ("gain_ih", "gain_hh") + (("gain_cell", "bias_cell") if has_cell else ())
+    given = [name for name in gains if getattr(weights, name) is not None]
+    if not has_cell and not (weights.gain_cell is None and weights.bias_cell is None):
+        raise ConfigurationError(f"gain_cell and bias_cell are for the cell lstm, not for {cell}")
+    if given and not layout.normalised_together:
+        raise ConfigurationError(
+            f"there is no layer normalisation for the cell {cell}, got {given}"
+        )
+    if given and len(given) < len(gains):
+        raise ConfigurationError(
+            f"layer normalisation needs {', '.join(gains)}, got {', '.join(given)} alone"
+        )
+
+
+def check_gate_names(cell: str, argument: str, names: Iterable[str]) -> None:
+    """Refuse names that no gate or state of the cell has.
+
+    Raises:
+        ConfigurationError: with the names that there are.
+    """
+    layout = layout_of(cell)
+    known = tuple(dict.fromkeys(layout.gates + layout.states))
+    for name in names:
+        if name not in known:
+            raise ConfigurationError(
+                f"{argument} must be one of {', '.join(known)} for the cell {cell}, got {name!r}"
+            )
+
+
 def check_layer(
     cell: str, x: Array, weights: Weights[Array], initial: Sequence[Array] | None
 ) -> tuple[Array, ...]:
@@ -54,7 +93,8 @@ def check_layer(
         ConfigurationError: there is no such cell, or it has no use for one of the weights.
         DataError: a shape or dtype does not fit.
     """
-    gates, _, states = layout_of(cell)
+    layout = layout_of(cell)
+    gates, states = layout.gates, layout.states
     if x.ndim != 3:
         raise DataError(f"x must have the shape (T, B, I), got {x.shape}")
     if x.dtype not in (np.float32, np.float64):
@@ -63,13 +103,12 @@ def check_layer(
         raise DataError(
             f"weight_hh must have the shape ({len(gates)}·H, H), got {weights.weight_hh.shape}"
         )
-    if cell != "lstm" and not (weights.weight_hr is None and weights.peepholes is None):
-        raise ConfigurationError(f"weight_hr and peepholes are for the cell lstm, not for {cell}")
+    check_variant(cell, weights)
     _, B, inputs = x.shape
     units = len(weights.weight_hh) // len(gates)
     projected = units if weights.weight_hr is None else weights.weight_hh.shape[1]
     for name, shape in weight_shapes(cell, inputs, units, projected)._asdict().items():
-        _check_array(name, getattr(weights, name), shape, x.dtype)
+        check_array(name, getattr(weights, name), shape, x.dtype)
 
     widths = (projected, units)[: len(states)]
     if initial is None:
@@ -77,13 +116,18 @@ def check_layer(
     if len(initial) != len(states):
         raise DataError(f"initial must be the states {states}, got {len(initial)} of them")
     for name, state, width in zip(states, initial, widths, strict=True):
-        _check_array(f"initial {name}", state, (B, width), x.dtype)
+        check_array(f"initial {name}", state, (B, width), x.dtype)
     return tuple(initial)
 
 
-def _check_array(
+def check_array(
     name: str, array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
+    """Refuse an array of another shape or dtype than that of x; None is none.
+
+    Raises:
+        DataError: the shape or the dtype differs.
+    """
     if array is not None:
         check_shape(name, array, shape)
         if array.dtype != dtype:

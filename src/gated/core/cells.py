@@ -9,7 +9,8 @@ A cell is a pair of functions and a row in `CELLS`. `forward` takes the two prod
 
 and the states before it, and gives everything the step computes, by name. `backward` takes that
 and the gradients of the states after the step, and gives the gradients of what `forward` took.
-What is no part of a cell is in `gated.core.reference`: products, projection, time, lengths.
+What is no part of a cell is in `gated.core.reference`: products and their normalisation,
+projection, masks, zoneout, time, lengths.
 """
 
 from __future__ import annotations
@@ -27,6 +28,20 @@ Values: TypeAlias = dict[str, Array]
 """Gates and states of one step by name, each (B, H)."""
 
 
+class Taken(NamedTuple):
+    """What a step starts from."""
+
+    from_input: Array
+    """(B, G·H)"""
+    from_hidden: Array
+    """(B, G·H)"""
+    before: States
+    """As the step before left them."""
+    read: Array
+    """(B, P), the hidden state before as products read it: under a mask, if there is one."""
+    weights: Weights[Array]
+
+
 class Gradients(NamedTuple):
     """Gradients of what a cell's `forward` took."""
 
@@ -34,6 +49,8 @@ class Gradients(NamedTuple):
     from_hidden: Array
     before: States
     """Without the part that flows through `from_hidden`."""
+    read: Array | float = 0.0
+    """Likewise."""
     weights: dict[str, Array] = {}  # noqa: RUF012 - a named tuple's default, never written to
     """Of the weights that the cell uses itself."""
 
@@ -41,8 +58,10 @@ class Gradients(NamedTuple):
 class Cell(NamedTuple):
     """One step of a recurrent network, forward and backward."""
 
-    forward: Callable[[Array, Array, States, Weights[Array]], Values]
-    backward: Callable[[Values, States, States, Weights[Array]], Gradients]
+    forward: Callable[[Taken], Values]
+    backward: Callable[[Values, Taken, States, Values], Gradients]
+    """Of what the step computed and took, the gradients of the states after it, and those of its
+    gates, by name, where a loss reads them."""
 
 
 def product(weight: Array, vectors: Array, bias: Array | None = None) -> Array:
@@ -57,18 +76,40 @@ def sigmoid(a: Array) -> Array:
     return np.where(a >= 0, 1 / (1 + z), z / (1 + z))
 
 
+class Norm(NamedTuple):
+    """norm(v) = (v - mean) / √(variance + ε) of each row (Ba, Kiros and Hinton 2016)."""
+
+    values: Array
+    """norm(v), (B, N)"""
+    scale: Array
+    """1 / √(variance + ε), (B, 1)"""
+
+    def backward(self, grad: Array) -> Array:
+        """The gradient of v for that of norm(v)."""
+        along = (grad * self.values).mean(axis=-1, keepdims=True)
+        of_v: Array = grad - grad.mean(axis=-1, keepdims=True) - self.values * along
+        return of_v * self.scale
+
+
+def norm(v: Array) -> Norm:
+    """Normalise each row of v (B, N), with ε = 1e-5."""
+    from_mean = v - v.mean(axis=-1, keepdims=True)
+    scale = 1 / np.sqrt((from_mean**2).mean(axis=-1, keepdims=True) + v.dtype.type(1e-5))
+    return Norm(from_mean * scale, scale)
+
+
 # The plain network (Elman 1990):  h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)
 
 
 def _rnn(activation: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Cell:
     """The plain cell, by its activation and the slope of that at a given result."""
 
-    def forward(from_input: Array, from_hidden: Array, _: States, __: Weights[Array]) -> Values:
-        return {"hidden": activation(from_input + from_hidden)}
+    def forward(taken: Taken) -> Values:
+        return {"hidden": activation(taken.from_input + taken.from_hidden)}
 
-    def backward(step: Values, before: States, grad: States, _: Weights[Array]) -> Gradients:
+    def backward(step: Values, taken: Taken, grad: States, _: Values) -> Gradients:
         grad_sums = grad[0] * slope(step["hidden"])
-        return Gradients(grad_sums, grad_sums, (np.zeros_like(before[0]),))
+        return Gradients(grad_sums, grad_sums, (np.zeros_like(taken.before[0]),))
 
     return Cell(forward, backward)
 
@@ -81,11 +122,12 @@ def _rnn(activation: Callable[[Array], Array], slope: Callable[[Array], Array]) 
 #   h_t = o_t * tanh(C_t)
 #
 # With peepholes p (Gers and Schmidhuber 2000) i and f also see p * C_{t-1}, and o sees p * C_t.
+# With layer normalisation (Ba, Kiros and Hinton 2016) h_t = o_t * tanh(g * norm(C_t) + b).
 
 
-def _lstm(from_input: Array, from_hidden: Array, before: States, weights: Weights[Array]) -> Values:
-    a_i, a_f, a_c, a_o = np.split(from_input + from_hidden, 4, axis=-1)
-    cell_before = before[1]
+def _lstm(taken: Taken) -> Values:
+    weights, cell_before = taken.weights, taken.before[1]
+    a_i, a_f, a_c, a_o = np.split(taken.from_input + taken.from_hidden, 4, axis=-1)
     if weights.peepholes is not None:
         a_i = a_i + weights.peepholes[0] * cell_before
         a_f = a_f + weights.peepholes[1] * cell_before
@@ -102,35 +144,48 @@ def _lstm(from_input: Array, from_hidden: Array, before: States, weights: Weight
         "candidate": candidate,
         "output_gate": output_gate,
         "cell": cell,
-        "hidden": output_gate * np.tanh(cell),
+        "hidden": output_gate * np.tanh(_shown(cell, weights)),
     }
 
 
-def _lstm_backward(
-    step: Values, before: States, grad: States, weights: Weights[Array]
-) -> Gradients:
-    cell_before = before[1]
-    i, f, c, o = (step[gate] for gate in layout_of("lstm").gates)
-    tanh_cell = np.tanh(step["cell"])
-    grad_hidden, grad_cell = grad
+def _shown(cell: Array, weights: Weights[Array]) -> Array:
+    """What the output gate lets through of the cell state."""
+    if weights.gain_cell is None or weights.bias_cell is None:
+        return cell
+    return weights.gain_cell * norm(cell).values + weights.bias_cell
 
-    grad_o = grad_hidden * tanh_cell * o * (1 - o)
-    grad_cell = grad_cell + grad_hidden * o * (1 - tanh_cell**2)
+
+def _lstm_backward(step: Values, taken: Taken, grad: States, grad_gates: Values) -> Gradients:
+    weights, cell_before = taken.weights, taken.before[1]
+    i, f, c, o = (step[gate] for gate in layout_of("lstm").gates)
+    of_i, of_f, of_c, of_o = (grad_gates.get(gate, 0) for gate in layout_of("lstm").gates)
+    tanh_cell = np.tanh(_shown(step["cell"], weights))
+    grad_hidden, grad_cell = grad
+    own = {}
+
+    grad_o = (grad_hidden * tanh_cell + of_o) * o * (1 - o)
+    grad_shown = grad_hidden * o * (1 - tanh_cell**2)
+    if weights.gain_cell is not None:
+        normalised = norm(step["cell"])
+        own["gain_cell"] = (grad_shown * normalised.values).sum(axis=0)
+        own["bias_cell"] = grad_shown.sum(axis=0)
+        grad_shown = normalised.backward(grad_shown * weights.gain_cell)
+    grad_cell = grad_cell + grad_shown
     if weights.peepholes is not None:
         grad_cell = grad_cell + weights.peepholes[2] * grad_o
-    grad_i = grad_cell * c * i * (1 - i)
-    grad_f = grad_cell * cell_before * f * (1 - f)
-    grad_c = grad_cell * i * (1 - c**2)
+    grad_i = (grad_cell * c + of_i) * i * (1 - i)
+    grad_f = (grad_cell * cell_before + of_f) * f * (1 - f)
+    grad_c = (grad_cell * i + of_c) * (1 - c**2)
     grad_cell_before = grad_cell * f
 
-    own = {}
     if weights.peepholes is not None:
         p_i, p_f, _ = weights.peepholes
         grad_cell_before = grad_cell_before + p_i * grad_i + p_f * grad_f
         seen = (grad_i * cell_before, grad_f * cell_before, grad_o * step["cell"])
         own["peepholes"] = np.stack([product.sum(axis=0) for product in seen])
     grad_sums = np.concatenate([grad_i, grad_f, grad_c, grad_o], axis=-1)
-    return Gradients(grad_sums, grad_sums, (np.zeros_like(before[0]), grad_cell_before), own)
+    before = (np.zeros_like(taken.before[0]), grad_cell_before)
+    return Gradients(grad_sums, grad_sums, before, weights=own)
 
 
 # The gated recurrent unit (Cho et al. 2014), u from the input and v from the hidden state:
@@ -141,18 +196,16 @@ def _lstm_backward(
 #   h_t = (1 - z_t) * n_t + z_t * h_{t-1}
 
 
-def _gru(from_input: Array, from_hidden: Array, before: States, _: Weights[Array]) -> Values:
-    v_n = np.split(from_hidden, 3, axis=-1)[2]
-    step = _gru_values(from_input, from_hidden, before, lambda reset_gate: reset_gate * v_n)
+def _gru(taken: Taken) -> Values:
+    v_n = np.split(taken.from_hidden, 3, axis=-1)[2]
+    step = _gru_values(taken, lambda reset_gate: reset_gate * v_n)
     return step | {"candidate_from_hidden": v_n}
 
 
-def _gru_values(
-    from_input: Array, from_hidden: Array, before: States, reset: Callable[[Array], Array]
-) -> Values:
+def _gru_values(taken: Taken, reset: Callable[[Array], Array]) -> Values:
     """Either form, by what the reset gate leaves of the hidden state in the candidate's sum."""
-    u_r, u_z, u_n = np.split(from_input, 3, axis=-1)
-    v_r, v_z, _ = np.split(from_hidden, 3, axis=-1)
+    u_r, u_z, u_n = np.split(taken.from_input, 3, axis=-1)
+    v_r, v_z, _ = np.split(taken.from_hidden, 3, axis=-1)
     reset_gate = sigmoid(u_r + v_r)
     update_gate = sigmoid(u_z + v_z)
     candidate = np.tanh(u_n + reset(reset_gate))
@@ -160,15 +213,25 @@ def _gru_values(
         "reset_gate": reset_gate,
         "update_gate": update_gate,
         "candidate": candidate,
-        "hidden": (1 - update_gate) * candidate + update_gate * before[0],
+        "hidden": (1 - update_gate) * candidate + update_gate * taken.before[0],
     }
 
 
-def _gru_backward(step: Values, before: States, grad: States, _: Weights[Array]) -> Gradients:
-    r, z, n = (step[gate] for gate in layout_of("gru").gates)
-    grad_n = grad[0] * (1 - z) * (1 - n**2)
-    grad_z = grad[0] * (before[0] - n) * z * (1 - z)
-    grad_r = grad_n * step["candidate_from_hidden"] * r * (1 - r)
+def _gru_update_backward(
+    step: Values, taken: Taken, grad: States, grad_gates: Values
+) -> tuple[Array, Array]:
+    """The gradients of the sums of the update gate and of the candidate, in either form."""
+    z, n = step["update_gate"], step["candidate"]
+    grad_n = (grad[0] * (1 - z) + grad_gates.get("candidate", 0)) * (1 - n**2)
+    of_z = grad[0] * (taken.before[0] - n) + grad_gates.get("update_gate", 0)
+    return of_z * z * (1 - z), grad_n
+
+
+def _gru_backward(step: Values, taken: Taken, grad: States, grad_gates: Values) -> Gradients:
+    r, z = step["reset_gate"], step["update_gate"]
+    grad_z, grad_n = _gru_update_backward(step, taken, grad, grad_gates)
+    of_r = grad_n * step["candidate_from_hidden"] + grad_gates.get("reset_gate", 0)
+    grad_r = of_r * r * (1 - r)
     return Gradients(
         from_input=np.concatenate([grad_r, grad_z, grad_n], axis=-1),
         from_hidden=np.concatenate([grad_r, grad_z, grad_n * r], axis=-1),
@@ -176,36 +239,32 @@ def _gru_backward(step: Values, before: States, grad: States, _: Weights[Array])
     )
 
 
-def _gru_reset_before(
-    from_input: Array, from_hidden: Array, before: States, weights: Weights[Array]
-) -> Values:
+def _gru_reset_before(taken: Taken) -> Values:
+    weights = taken.weights
     W_hn = np.split(weights.weight_hh, 3)[2]
     b_hn = None if weights.bias_hh is None else np.split(weights.bias_hh, 3)[2]
-
-    def reset(reset_gate: Array) -> Array:
-        return product(W_hn, reset_gate * before[0], b_hn)
-
-    return _gru_values(from_input, from_hidden, before, reset)
+    return _gru_values(taken, lambda reset_gate: product(W_hn, reset_gate * taken.read, b_hn))
 
 
 def _gru_reset_before_backward(
-    step: Values, before: States, grad: States, weights: Weights[Array]
+    step: Values, taken: Taken, grad: States, grad_gates: Values
 ) -> Gradients:
-    r, z, n = (step[gate] for gate in layout_of("gru").gates)
-    hidden = before[0]
+    r, z = step["reset_gate"], step["update_gate"]
+    weights = taken.weights
     W_hn = np.split(weights.weight_hh, 3)[2]
-    grad_n = grad[0] * (1 - z) * (1 - n**2)
-    grad_z = grad[0] * (hidden - n) * z * (1 - z)
+    grad_z, grad_n = _gru_update_backward(step, taken, grad, grad_gates)
     grad_reset_hidden = grad_n @ W_hn
-    grad_r = grad_reset_hidden * hidden * r * (1 - r)
+    of_r = grad_reset_hidden * taken.read + grad_gates.get("reset_gate", 0)
+    grad_r = of_r * r * (1 - r)
 
     grad_W_hh = np.zeros_like(weights.weight_hh)
-    np.split(grad_W_hh, 3)[2][...] = grad_n.T @ (r * hidden)
+    np.split(grad_W_hh, 3)[2][...] = grad_n.T @ (r * taken.read)
     grad_b_hh = np.concatenate([np.zeros_like(W_hn[:, 0])] * 2 + [grad_n.sum(axis=0)])
     return Gradients(
         from_input=np.concatenate([grad_r, grad_z, grad_n], axis=-1),
         from_hidden=np.concatenate([grad_r, grad_z, np.zeros_like(grad_n)], axis=-1),
-        before=(grad[0] * z + grad_reset_hidden * r,),
+        before=(grad[0] * z,),
+        read=grad_reset_hidden * r,
         weights={"weight_hh": grad_W_hh, "bias_hh": grad_b_hh},
     )
 

@@ -29,24 +29,29 @@ class CellLayout(NamedTuple):
     """The same gates in ONNX's order."""
     states: tuple[str, ...]
     """What a step hands to the next; the hidden state first."""
+    normalised_together: tuple[int, ...]
+    """How many gates, from the first on, layer normalisation takes together each time (Ba, Kiros
+    and Hinton 2016); none where it is not defined."""
 
 
-_RNN = CellLayout(("hidden",), ("hidden",), ("hidden",))
+_RNN = CellLayout(("hidden",), ("hidden",), ("hidden",), (1,))
 _GRU = CellLayout(
     gates=("reset_gate", "update_gate", "candidate"),
     onnx_gates=("update_gate", "reset_gate", "candidate"),
     states=("hidden",),
+    normalised_together=(2, 1),
 )
 _LSTM = CellLayout(
     gates=("input_gate", "forget_gate", "candidate", "output_gate"),
     onnx_gates=("input_gate", "output_gate", "forget_gate", "candidate"),
     states=("hidden", "cell"),
+    normalised_together=(4,),
 )
 LAYOUTS: dict[str, CellLayout] = {
     "rnn_tanh": _RNN,
     "rnn_relu": _RNN,
     "gru": _GRU,
-    "gru_reset_before": _GRU,
+    "gru_reset_before": _GRU._replace(normalised_together=()),
     "lstm": _LSTM,
 }
 """Every cell. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:
@@ -72,6 +77,14 @@ class Weights(NamedTuple, Generic[W]):
     """(P, H), projects the hidden state of an LSTM (Sak, Senior and Beaufays 2014)."""
     peepholes: W | None = None
     """(3, H), lets the gates of an LSTM see its cell state (Gers and Schmidhuber 2000)."""
+    gain_ih: W | None = None
+    """(G·H), normalises the product with the input (Ba, Kiros and Hinton 2016)."""
+    gain_hh: W | None = None
+    """(G·H), normalises the product with the hidden state."""
+    gain_cell: W | None = None
+    """(H), normalises the cell state that the output gate shows."""
+    bias_cell: W | None = None
+    """(H), added to it."""
 
 
 def layout_of(cell: str) -> CellLayout:
@@ -99,6 +112,10 @@ def weight_shapes(cell: str, inputs: int, units: int, projected: int = 0) -> Wei
         bias_hh=(rows,),
         weight_hr=(projected or units, units),
         peepholes=(len(PEEPHOLE_GATES), units),
+        gain_ih=(rows,),
+        gain_hh=(rows,),
+        gain_cell=(units,),
+        bias_cell=(units,),
     )
 
 
@@ -134,13 +151,15 @@ def to_onnx(cell: str, directions: Sequence[Weights[Array]]) -> dict[str, Array]
     W is (D, G·H, I), R (D, G·H, H), B (D, 2·G·H), P (D, 3·H). ONNX has no projection.
 
     Raises:
-        ConfigurationError: the weights project the hidden state, or have one bias of two.
+        ConfigurationError: the weights project or normalise, or have one bias of two.
     """
     node: dict[str, list[Array]] = {}
-    gates, onnx_gates, _ = layout_of(cell)
+    gates, onnx_gates = layout_of(cell)[:2]
     for weights in directions:
         if weights.weight_hr is not None:
             raise ConfigurationError("ONNX cannot express weight_hr, a projected hidden state")
+        if weights.gain_ih is not None:
+            raise ConfigurationError("ONNX cannot express gain_ih, layer normalisation in the loop")
         if (weights.bias_ih is None) != (weights.bias_hh is None):
             raise ConfigurationError("ONNX has both bias_ih and bias_hh, or none: one is missing")
         node.setdefault("W", []).append(_reordered(weights.weight_ih, gates, onnx_gates))
@@ -159,7 +178,7 @@ def from_onnx(
     cell: str, W: Array, R: Array, B: Array | None = None, P: Array | None = None
 ) -> list[Weights[Array]]:
     """The weights of each direction of an ONNX node: the inverse of `to_onnx`."""
-    gates, onnx_gates, _ = layout_of(cell)
+    gates, onnx_gates = layout_of(cell)[:2]
     directions = []
     for d in range(len(W)):
         biases = [] if B is None else np.split(B[d], 2)

@@ -6,26 +6,30 @@ projected hidden state (H where nothing is projected). The equations are in `gat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gated.core.arguments import check_layer, check_lengths, check_shape
-from gated.core.cells import CELLS, States, Values, product
+from gated.core.arguments import check_gate_names, check_layer, check_lengths, check_shape
+from gated.core.cells import CELLS, Norm, States, Taken, Values, norm, product
 from gated.core.layout import Array, Weights, layout_of
-from gated.errors import ConfigurationError
+from gated.core.variants import Regularisation, Zoneout, check_regularisation
 
 
 class Step(NamedTuple):
-    """What one step computed, for the sequences that had not ended."""
+    """What one step took and computed, for the sequences that had not ended."""
 
     time: int
     running: NDArray[np.int64]
     """The sequences that this step belongs to."""
-    before: States
+    taken: Taken
+    norms: tuple[Sequence[Norm], Sequence[Norm]]
+    """Of the product with the input and with the hidden state, where they are normalised."""
+    computed: Values
+    """Before zoneout."""
     values: Values
 
 
@@ -37,6 +41,7 @@ class Kept:
     x: Array
     weights: Weights[Array]
     initial: States
+    regularisation: Regularisation
     steps: list[Step] = field(default_factory=list)
     """In the order of computation."""
 
@@ -48,12 +53,9 @@ class Kept:
         Raises:
             ConfigurationError: the cell has no gate or state of this name.
         """
-        gates, _, states = layout_of(self.cell)
-        if name not in gates + states:
-            raise ConfigurationError(
-                f"gate must be one of {', '.join(dict.fromkeys(gates + states))} for the cell "
-                f"{self.cell}, got {name!r}"
-            )
+        check_gate_names(self.cell, "gate", [name])
+        layout = layout_of(self.cell)
+        gates, states = layout.gates, layout.states
         width = (
             self.initial[states.index(name)].shape[-1]
             if name in states
@@ -94,6 +96,7 @@ def forward(
     initial: Sequence[Array] | None = None,
     reverse: bool = False,
     keep: bool = False,
+    regularisation: Regularisation | None = None,
 ) -> Forward:
     """One recurrent layer over whole sequences, in one direction.
 
@@ -106,6 +109,7 @@ def forward(
         initial: the states to start from, zeros where not given.
         reverse: from each sequence's last real step to its first.
         keep: also return what `backward` needs, every gate at every step.
+        regularisation: masks and zoneout, none where not given.
 
     Raises:
         ConfigurationError: `cell` is none of these.
@@ -119,36 +123,57 @@ def forward(
     T, B, _ = x.shape
     lengths = check_lengths(lengths, T, B)
     state_names = layout_of(cell).states
+    regularisation = regularisation or Regularisation()
+    check_regularisation(regularisation, initial[0].shape, weights.weight_hh.shape, x.dtype)
+    if regularisation.weight_mask is not None:
+        masked = weights._replace(weight_hh=weights.weight_hh * regularisation.weight_mask)
+    else:
+        masked = weights
 
-    kept = Kept(cell, x, weights, initial)
+    kept = Kept(cell, x, weights, initial, regularisation)
     output = np.zeros((T, *initial[0].shape), x.dtype)
     states = [state.copy() for state in initial]
     for t in reversed(range(T)) if reverse else range(T):
         running = np.flatnonzero(t < lengths)
         before = tuple(state[running] for state in states)
-        values = _step(cell, x[t, running], before, weights)
+        read = before[0]
+        if regularisation.hidden_mask is not None:
+            read = read * regularisation.hidden_mask[running]
+        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation)
         for state, name in zip(states, state_names, strict=True):
-            state[running] = values[name]
-        output[t, running] = values["hidden"]
+            state[running] = step.values[name]
+        output[t, running] = step.values["hidden"]
         if keep:
-            kept.steps.append(Step(t, running, before, values))
+            kept.steps.append(step)
     return Forward(output, tuple(states), kept if keep else None)
 
 
-def backward(kept: Kept, grad_output: Array, grad_final: Sequence[Array]) -> Backward:
+def backward(
+    kept: Kept,
+    grad_output: Array,
+    grad_final: Sequence[Array],
+    grad_gates: Mapping[str, Array] | None = None,
+) -> Backward:
     """The gradients of a loss, given those of what `forward` gave.
 
     Args:
         kept: from `forward` with `keep=True`.
         grad_output: (T, B, P); padding is never read.
         grad_final: of each final state, in the shape of that state.
+        grad_gates: of gates and states at every step, by the names that `kept.gate` knows and in
+            its shapes, for a loss that reads them; padding is never read.
 
     Raises:
+        ConfigurationError: the cell has no gate of a name in `grad_gates`.
         DataError: a gradient has another shape than what it is the gradient of.
     """
+    grad_gates = grad_gates or {}
     check_shape("grad_output", grad_output, (len(kept.x), *kept.initial[0].shape), "(T, B, P)")
     for grad, state in zip(grad_final, kept.initial, strict=True):
         check_shape("grad_final", grad, state.shape)
+    check_gate_names(kept.cell, "grad_gates", grad_gates)
+    for name, grad in grad_gates.items():
+        check_shape(f"grad_gates[{name!r}]", grad, kept.gate(name).shape, "(T, B, H)")
 
     grad_x = np.zeros_like(kept.x)
     grad_weights = {
@@ -159,44 +184,126 @@ def backward(kept: Kept, grad_output: Array, grad_final: Sequence[Array]) -> Bac
         t, running = step.time, step.running
         grad_after = [grad[running] for grad in grad_states]
         grad_after[0] = grad_after[0] + grad_output[t, running]
+        of_values = {name: grad[t, running] for name, grad in grad_gates.items()}
+        for i, name in enumerate(layout_of(kept.cell).states):
+            grad_after[i] = grad_after[i] + of_values.pop(name, 0)
         grad_x[t, running], grad_before = _step_backward(
-            kept, step, tuple(grad_after), grad_weights
+            kept, step, tuple(grad_after), of_values, grad_weights
         )
         for grad, grad_of_step in zip(grad_states, grad_before, strict=True):
             grad[running] = grad_of_step
+    if kept.regularisation.weight_mask is not None:
+        grad_weights["weight_hh"] *= kept.regularisation.weight_mask
     return Backward(grad_x, Weights(**grad_weights), tuple(grad_states))
 
 
-def _step(cell: str, x: Array, before: States, weights: Weights[Array]) -> Values:
-    from_input = product(weights.weight_ih, x, weights.bias_ih)
-    from_hidden = product(weights.weight_hh, before[0], weights.bias_hh)
-    values = CELLS[cell].forward(from_input, from_hidden, before, weights)
+def _step(
+    cell: str,
+    time: int,
+    running: NDArray[np.int64],
+    x: Array,
+    before: States,
+    read: Array,
+    weights: Weights[Array],
+    regularisation: Regularisation,
+) -> Step:
+    """One step of the running sequences, from x (B, I) and the states before."""
+    spans = layout_of(cell).normalised_together
+    from_input, input_norms = _sums(weights.weight_ih, x, weights.bias_ih, weights.gain_ih, spans)
+    from_hidden, hidden_norms = _sums(
+        weights.weight_hh, read, weights.bias_hh, weights.gain_hh, spans
+    )
+    taken = Taken(from_input, from_hidden, before, read, weights)
+    computed = CELLS[cell].forward(taken)
     if weights.weight_hr is not None:
-        values["unprojected"] = values["hidden"]
-        values["hidden"] = product(weights.weight_hr, values["hidden"])
-    return values
+        computed["unprojected"] = computed["hidden"]
+        computed["hidden"] = product(weights.weight_hr, computed["hidden"])
+    values = dict(computed)
+    if regularisation.zoneout is not None:
+        for name, old, kept in _kept_states(cell, time, running, before, regularisation.zoneout):
+            values[name] = kept * old + (1 - kept) * computed[name]
+    return Step(time, running, taken, (input_norms, hidden_norms), computed, values)
+
+
+def _sums(
+    weight: Array, vectors: Array, bias: Array | None, gain: Array | None, spans: tuple[int, ...]
+) -> tuple[Array, list[Norm]]:
+    """W v + b, or gain * norm(W v) + b; normalised over so many gates together as `spans` say."""
+    if gain is None:
+        return product(weight, vectors, bias), []
+    gates = np.split(product(weight, vectors), sum(spans), axis=-1)
+    norms = []
+    for span in spans:
+        together, gates = gates[:span], gates[span:]
+        norms.append(norm(np.concatenate(together, axis=-1)))
+    sums = gain * np.concatenate([part.values for part in norms], axis=-1)
+    return sums if bias is None else sums + bias, norms
+
+
+def _kept_states(
+    cell: str, time: int, running: NDArray[np.int64], before: States, zoneout: Zoneout
+) -> list[tuple[str, Array, Array]]:
+    """Each state's name, its old value, and how much of it zoneout keeps."""
+    names = layout_of(cell).states
+    return [
+        (name, old, zoneout.kept(state, time, running, old.shape[-1], old.dtype))
+        for state, (name, old) in enumerate(zip(names, before, strict=True))
+    ]
 
 
 def _step_backward(
-    kept: Kept, step: Step, grad_after: States, grad_weights: dict[str, Array]
+    kept: Kept, step: Step, grad_after: States, grad_gates: Values, grad_weights: dict[str, Array]
 ) -> tuple[Array, States]:
     """Gradients of a step's input and of the states before it; adds to those of the weights."""
-    weights = kept.weights
-    x = kept.x[step.time, step.running]
-    hidden = step.before[0]
+    taken = step.taken
+    weights, regularisation = taken.weights, kept.regularisation
+    around: list[Array | float] = [0.0] * len(grad_after)
+    if regularisation.zoneout is not None:
+        states = _kept_states(
+            kept.cell, step.time, step.running, taken.before, regularisation.zoneout
+        )
+        shares = [share for _, _, share in states]
+        around = [share * grad for share, grad in zip(shares, grad_after, strict=True)]
+        grad_after = tuple(
+            (1 - share) * grad for share, grad in zip(shares, grad_after, strict=True)
+        )
+    computed = dict(step.computed)
     if weights.weight_hr is not None:
-        grad_weights["weight_hr"] += grad_after[0].T @ step.values["unprojected"]
+        grad_weights["weight_hr"] += grad_after[0].T @ computed["unprojected"]
         grad_after = (grad_after[0] @ weights.weight_hr, *grad_after[1:])
 
-    grads = CELLS[kept.cell].backward(step.values, step.before, grad_after, weights)
+    grads = CELLS[kept.cell].backward(computed, taken, grad_after, grad_gates)
+    raw_input = _raw(grads.from_input, weights.gain_ih, step.norms[0], "gain_ih", grad_weights)
+    raw_hidden = _raw(grads.from_hidden, weights.gain_hh, step.norms[1], "gain_hh", grad_weights)
     of_weights = {
-        "weight_ih": grads.from_input.T @ x,
+        "weight_ih": raw_input.T @ kept.x[step.time, step.running],
         "bias_ih": grads.from_input.sum(axis=0),
-        "weight_hh": grads.from_hidden.T @ hidden,
+        "weight_hh": raw_hidden.T @ taken.read,
         "bias_hh": grads.from_hidden.sum(axis=0),
     }
     for part in (of_weights, grads.weights):
         for name in part.keys() & grad_weights.keys():
             grad_weights[name] += part[name]
-    grad_hidden = grads.before[0] + grads.from_hidden @ weights.weight_hh
-    return grads.from_input @ weights.weight_ih, (grad_hidden, *grads.before[1:])
+    grad_read = grads.read + raw_hidden @ weights.weight_hh
+    if regularisation.hidden_mask is not None:
+        grad_read = grad_read * regularisation.hidden_mask[step.running]
+    before = (grads.before[0] + grad_read, *grads.before[1:])
+    return raw_input @ weights.weight_ih, tuple(
+        grad + past for grad, past in zip(before, around, strict=True)
+    )
+
+
+def _raw(
+    grad: Array,
+    gain: Array | None,
+    norms: Sequence[Norm],
+    name: str,
+    grad_weights: dict[str, Array],
+) -> Array:
+    """The gradient of the products themselves; adds that of the gain which scaled their norm."""
+    if gain is None:
+        return grad
+    grad_weights[name] += (grad * np.concatenate([n.values for n in norms], axis=-1)).sum(axis=0)
+    edges = np.cumsum([n.values.shape[-1] for n in norms])[:-1]
+    parts = zip(norms, np.split(grad * gain, edges, axis=-1), strict=True)
+    return np.concatenate([n.backward(part) for n, part in parts], axis=-1)

@@ -1,0 +1,117 @@
+"""What may be done to a layer beside its weights: masks, and units that keep their old value.
+
+Shapes: B sequences, H hidden units, P units of the projected hidden state (H where nothing is
+projected), G gates of the cell.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.core.arguments import check_array
+from gated.core.layout import Array
+from gated.errors import ConfigurationError
+
+Words: TypeAlias = NDArray[np.unsignedinteger[Any]]
+
+
+class Zoneout(NamedTuple):
+    """Units that keep their old value for a step (Krueger et al. 2017).
+
+    s_t = k * s_{t-1} + (1 - k) * s̃_t, for the hidden state and the cell state, after all else that
+    a step does. While training k is 1 with the probability given, drawn for each unit, step and
+    sequence; without a seed k is the probability itself, which is what a trained network uses.
+    """
+
+    hidden: float = 0.0
+    """The probability that a unit of the hidden state keeps its value."""
+    cell: float = 0.0
+    """The same for the cell state of an LSTM."""
+    seed: int | None = None
+    """What the draws depend on, 0 to 2^64 - 1; None does not draw."""
+
+    def kept(
+        self, state: int, time: int, sequences: NDArray[Any], units: int, dtype: np.dtype[Any]
+    ) -> Array:
+        """How much of each unit is kept in one step: k, (B, units).
+
+        A hash of the seed and of the place, not a stream of random numbers: so the way back draws
+        the same once more, in any order, and nothing has to be kept.
+
+        Args:
+            state: 0 for the hidden state, 1 for the cell state.
+            time: of the step.
+            sequences: (B), the places of the sequences in the batch.
+            units: of the state.
+            dtype: of the result.
+        """
+        probability = (self.hidden, self.cell)[state]
+        if self.seed is None or probability >= 1:
+            return np.full((len(sequences), units), probability, dtype)
+        place: Words = (sequences.astype(np.uint64) << np.uint64(32)) + np.uint64(time + 1)
+        key = _mixed(_mixed(np.uint64(self.seed) + _GOLDEN * place) + np.uint64(state))
+        low, high = (
+            key.astype(np.uint32)[:, None],
+            (key >> np.uint64(32)).astype(np.uint32)[:, None],
+        )
+        x: Words = np.arange(units, dtype=np.uint32) * np.uint32(0x9E3779B1) + low
+        x = (x ^ x >> np.uint32(16)) * np.uint32(0x7FEB352D)
+        x = (x ^ x >> np.uint32(15)) * np.uint32(0x846CA68B)
+        x = x ^ x >> np.uint32(16) ^ high
+        kept: Array = (x < np.uint32(probability * 2**32)).astype(dtype)
+        return kept
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(z: Words) -> Words:
+    """The last steps of SplitMix64 (Steele, Lea and Flood 2014), modulo 2^64."""
+    z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    mixed: Words = z ^ z >> np.uint64(31)
+    return mixed
+
+
+class Regularisation(NamedTuple):
+    """What keeps a recurrent layer from learning its sequences by heart. All of it combines."""
+
+    hidden_mask: Array | None = None
+    """(B, P), multiplies the hidden state wherever a step's products read it, the same at every
+    step: recurrent dropout (Gal and Ghahramani 2016)."""
+    weight_mask: Array | None = None
+    """(G·H, P), multiplies the recurrent weights: weight drop (Wan et al. 2013; Merity, Keskar and
+    Socher 2018). The weights themselves stay as they are."""
+    zoneout: Zoneout | None = None
+
+
+def check_regularisation(
+    regularisation: Regularisation,
+    hidden_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    """Refuse masks that do not fit, and a zoneout that cannot be meant.
+
+    Args:
+        regularisation: what was given.
+        hidden_shape: of the hidden state, (B, P).
+        weight_shape: of the recurrent weights, (G·H, P).
+        dtype: of the input.
+
+    Raises:
+        ConfigurationError: a probability is not in 0 to 1, or the seed not in 0 to 2^64 - 1.
+        DataError: a mask has another shape or dtype.
+    """
+    check_array("hidden_mask", regularisation.hidden_mask, hidden_shape, dtype)
+    check_array("weight_mask", regularisation.weight_mask, weight_shape, dtype)
+    zoneout = regularisation.zoneout or Zoneout()
+    for name in ("hidden", "cell"):
+        probability = getattr(zoneout, name)
+        if not 0 <= probability <= 1:
+            raise ConfigurationError(f"zoneout of {name} must lie in 0 to 1, got {probability}")
+    if zoneout.seed is not None and not 0 <= zoneout.seed < 2**64:
+        raise ConfigurationError(f"zoneout's seed must lie in 0 to 2^64 - 1, got {zoneout.seed}")
