@@ -67,14 +67,14 @@ public:
             middle_ = take<T>(rows_at_once_ * units_);
             grad_middle_ = take<T>(sequences * unit_panels_ * W);
         }
-        if (projects_) grad_projected_ = take<T>(rows_at_once_ * (outputs_ + line));
+        if (projects_) grad_projected_ = take<T>(rows_at_once_ * (outputs_ + line<T>));
         if (call.hidden_mask) {
             grad_read_ = take<T>(sequences * state_panels_ * W);
             hidden_read_ = take<T>(sequences * outputs_);
         }
         if (zones_out_) around_ = take<T>(sequences * (outputs_ + units_ + widest));
         if (normalises_) take_normalisation();
-        packed_ = take<T>(team.size() * rows_at_once_ * W);
+        left_ = take<T>(team.size() * rows_at_once_ * tallest);
         name_products();
         bias_ = take<T>(Cell::slots * units_);
         if (!call.kept.gates) take_replay();
@@ -88,14 +88,11 @@ public:
 private:
     // A row of the run in hand: one sequence at one step.
     struct RowOfRun {
-        const T* input;          // (I)
-        const T* hidden_before;  // (P)
-        const T* mask;           // (P) that products read it under, or null
         const T* normalised;     // (2, G, H), or null
         T* grad_input;           // (I)
     };
 
-    enum class Right { input, hidden, middle };
+    enum class Right { input, hidden, middle };  // what a product takes there
 
     // The gradient of a weight matrix, summed over the runs in panels of columns: of the product
     // of some gates' gradients with what those gates saw.
@@ -109,10 +106,14 @@ private:
         Index left_stride;
         const int* order;  // of the blocks in the result
         Right right;
-    };
+        int cuts;          // of a block, so that a part of it stays in the second cache
+        T* packed;         // (panels, rows of the run, W), the right
 
-    static constexpr Index line = 64 / Index(sizeof(T));
-    static Index line_more(Index width) { return (width + L - 1) / L * L + line; }
+        Index jobs() const { return blocks * cuts * panels; }
+    };
+    static constexpr Index tallest = 128;
+
+    static Index line_more(Index width) { return (width + L - 1) / L * L + line<T>; }
 
     const Backward<T>& call_;
     const Schedule& schedule_;
@@ -132,7 +133,7 @@ private:
     T* grad_projected_ = nullptr;  // (rows_at_once_, P + line)
     T *grad_read_ = nullptr, *hidden_read_ = nullptr;  // (ranks, state_panels_·W), (ranks, P)
     T* around_ = nullptr;          // (ranks, P + H + max(H, P)): what flows past zoneout
-    T* packed_;          // (team, rows_at_once_, W)
+    T* left_;            // (team, rows_at_once_, tallest)
     T* bias_;            // (slots, H)
     GradRow<T>* grad_rows_;
     RowOfRun* rows_;
@@ -225,7 +226,7 @@ private:
             add_product(grads.hidden ? grads.hidden + Cell::second_gate * units_ * outputs_ : nullptr,
                         units_, 1, units_, grad_sums_ + Cell::second_gate * units_, width_,
                         first_order, Right::middle);
-        add_product(grads.projection, units_, 1, outputs_, grad_projected_, outputs_ + line,
+        add_product(grads.projection, units_, 1, outputs_, grad_projected_, outputs_ + line<T>,
                     first_order, Right::middle);
     }
 
@@ -234,7 +235,9 @@ private:
         if (!result) return;
         WeightSums& of = products_[product_count_++];
         of = {result, result,     columns, columns,     plain_panels<T>(columns), blocks,
-              block_rows, left, left_stride, order, right};
+              block_rows, left, left_stride, order, right,
+              int((block_rows + tallest - 1) / tallest),
+              take<T>(plain_panels<T>(columns) * rows_at_once_ * W)};
         if (columns % W) {
             of.stride = of.panels * W;
             of.sums = take<T>(blocks * block_rows * of.stride);
@@ -255,7 +258,7 @@ private:
                 replay_->replay(part, first, last, replayed_);
                 if (share.splits_units) team_.barrier();
             }
-            steps_back(share, grad_rows_ + part * call_.sequences, first, last);
+            steps_back(share, grad_rows_ + part * call_.sequences, first, last, rows);
             team_.barrier();
             if (call_.grad_input.data) multiply_inputs(rows, part, parts);
             sum_weights(rows, part, parts);
@@ -341,7 +344,7 @@ private:
         for (Index u = span.first; u < span.last; ++u) to[u] = from ? from[at + u] : 0;
     }
 
-    void steps_back(const Share& share, GradRow<T>* grads, Index first, Index last) {
+    void steps_back(const Share& share, GradRow<T>* grads, Index first, Index last, Index rows) {
         for (Index step = last - 1; step >= first; --step) {
             const Index before = schedule_.offsets[step] - schedule_.offsets[first];
             const Index running = share.running(step);
@@ -350,7 +353,7 @@ private:
             if (sums_up_first_)
                 for (Index r = 0; r < running; ++r)
                     sum_up(share, grads[r], share.rank(r), step, before + share.rank(r));
-            if (projects_) multiply_second(share, grad_projected_, outputs_ + line, before, running);
+            if (projects_) multiply_second(share, grad_projected_, outputs_ + line<T>, before, running);
             if (Cell::has_cell && normalises_)
                 for (Index r = 0; r < running; ++r)
                     show_cell_back(grads[r], share.rank(r), step, before + share.rank(r));
@@ -372,6 +375,9 @@ private:
             if (normalises_)
                 for (Index r = 0; r < running; ++r)
                     normalise_sums_back(share.rank(r), step, before + share.rank(r));
+            if (share.leads)
+                for (Index r = 0; r < running; ++r)
+                    pack_rights(grads[r], share.rank(r), step, before + share.rank(r), rows);
             if (share.splits_units) team_.barrier();
             multiply_hidden(share, before, running);
             if (zones_out_)
@@ -411,10 +417,24 @@ private:
             if constexpr (two_products) row.hidden_read = read_under(mask, row, rank);
         }
         if (share.leads)
-            rows_[row_of_run] = {call_.input.at(t, b), row.hidden_before, mask,
-                                 kept_at(rank, step, row_of_run).normalised,
+            rows_[row_of_run] = {kept_at(rank, step, row_of_run).normalised,
                                  call_.grad_input.data ? call_.grad_input.at(t, b) : nullptr};
         return row;
+    }
+
+    // Packs what the products that sum the weights' gradients take on their right.
+    void pack_rights(const GradRow<T>& row, Index rank, Index step, Index row_of_run, Index rows) {
+        const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
+        const T* mask = call_.hidden_mask ? call_.hidden_mask + b * outputs_ : nullptr;
+        for (int i = 0; i < product_count_; ++i) {
+            const WeightSums& of = products_[i];
+            const T* right = of.right == Right::input    ? call_.input.at(t, b)
+                             : of.right == Right::hidden ? row.hidden_before
+                                                         : row.middle;
+            for (Index p = 0; p < of.panels; ++p)
+                pack_row(right, of.right == Right::hidden ? mask : nullptr, p * W, of.columns,
+                         of.packed + (p * rows + row_of_run) * W);
+        }
     }
 
     // The hidden state before, as products read it under the mask.
@@ -447,7 +467,7 @@ private:
             }
         }
         if (projects_) {
-            T* projected = grad_projected_ + row_of_run * (outputs_ + line);
+            T* projected = grad_projected_ + row_of_run * (outputs_ + line<T>);
             __builtin_memcpy(projected, row.grad_hidden, outputs_ * sizeof(T));
             clear(row.grad_hidden, outputs_);
             clear(row.grad_middle, unit_panels_ * W);
@@ -510,7 +530,8 @@ private:
         T* results = (grad_read_ ? grad_read_ : grad_hidden_) + share.first * state_panels_ * W;
         for (Index p = share.first_panel; p < share.last_panel; ++p)
             multiply<T, V>(running, hidden_depth_, left, hidden_weights_ + p * W * hidden_depth_,
-                           results + p * W, every);
+                           results + p * W, every,
+                           come_from_memory<T>(state_panels_ * W * hidden_depth_));
         if (!grad_read_) return;
         const auto [first, last] = span_of(share, outputs_);
         for (Index r = 0; r < running; ++r) {
@@ -532,7 +553,8 @@ private:
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
         for (Index p = 0; p < input_panels_; ++p) {
             clear(grads, count * W);
-            multiply<T, V>(count, depth_, left, input_weights_ + p * W * depth_, grads, W);
+            multiply<T, V>(count, depth_, left, input_weights_ + p * W * depth_, grads, W,
+                           come_from_memory<T>(input_panels_ * W * depth_));
             const Index real = call_.inputs - p * W < W ? call_.inputs - p * W : W;
             for (Index r = 0; r < count; ++r)
                 __builtin_memcpy(rows_[first + r].grad_input + p * W, grads + r * W,
@@ -540,18 +562,19 @@ private:
         }
     }
 
-    // Each part takes some of the panels and blocks of all matrices, and some of the biases.
+    // Each part takes as many panels of tall blocks of the matrices, and some of the biases.
     void sum_weights(Index rows, int part, int parts) {
         Index jobs = 0;
-        for (int i = 0; i < product_count_; ++i) jobs += products_[i].panels * products_[i].blocks;
+        for (int i = 0; i < product_count_; ++i) jobs += products_[i].jobs();
         const Index begin = jobs * part / parts, end = jobs * (part + 1) / parts;
-        Index job = 0;  // the first of the panel at hand
+        Index job = 0;  // the first of the block at hand
         for (int i = 0; i < product_count_; ++i) {
             const WeightSums& of = products_[i];
-            for (Index p = 0; p < of.panels; ++p, job += of.blocks) {
-                const Index from = begin > job ? begin - job : 0;
-                const Index to = end - job < of.blocks ? end - job : of.blocks;
-                if (from < to) sum_panel(of, p, from, to, rows, packed_ + part * rows_at_once_ * W);
+            for (Index block = 0; block < of.blocks * of.cuts; ++block, job += of.panels) {
+                const Index first = begin > job ? begin - job : 0;
+                const Index last = end - job < of.panels ? end - job : of.panels;
+                if (first < last)
+                    sum_block(of, block, first, last, rows, left_ + part * rows_at_once_ * tallest);
             }
         }
         const Index sums = Cell::slots * units_;
@@ -559,22 +582,19 @@ private:
         if (normalises_) sum_gains(rows, part, parts);
     }
 
-    // Adds to the columns of panel `p` what the run's rows give blocks `from` to `to` - 1.
-    void sum_panel(const WeightSums& of, Index p, Index from, Index to, Index rows, T* packed) {
-        for (Index r = 0; r < rows; ++r) {
-            const RowOfRun& row = rows_[r];
-            const T* right = of.right == Right::input    ? row.input
-                             : of.right == Right::hidden ? row.hidden_before
-                                                         : middle_ + r * units_;
-            pack_row(right, of.right == Right::hidden ? row.mask : nullptr, p * W, of.columns,
-                     packed + r * W);
-        }
-        for (Index block = from; block < to; ++block) {
-            const DownColumns<T> left{of.left + block * of.block_rows, of.left_stride};
-            multiply<T, V>(of.block_rows, rows, left, packed,
-                           of.sums + of.order[block] * of.block_rows * of.stride + p * W,
-                           of.stride);
-        }
+    // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
+    // is copied first: where its rows lie pages apart, each value read would be a page.
+    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
+        const Index gate = block / of.cuts, cut = block % of.cuts;
+        const Index unit = of.block_rows * cut / of.cuts;
+        const Index height = of.block_rows * (cut + 1) / of.cuts - unit;
+        const T* from = of.left + gate * of.block_rows + unit;
+        for (Index r = 0; r < rows; ++r)
+            __builtin_memcpy(left + r * height, from + r * of.left_stride, height * sizeof(T));
+        T* sums = of.sums + (of.order[gate] * of.block_rows + unit) * of.stride;
+        for (Index p = first; p < last; ++p)
+            multiply<T, V>(height, rows, DownColumns<T>{left, height}, of.packed + p * rows * W,
+                           sums + p * W, of.stride);
     }
 
     // sums[u] += Σ_r rows[r][u] (· factors[r][u]), for a part of `count` units.

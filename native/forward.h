@@ -46,7 +46,7 @@ public:
         : call_(call), schedule_(schedule), team_(team), units_(call.units),
           outputs_(call.outputs), panels_(InputPanel::template count<T>(units_)),
           // One line more than needed: rows a power of two apart would share a cache set.
-          width_(panels_ * panel_width + 64 / Index(sizeof(T))),
+          width_(panels_ * panel_width + line<T>),
           normalises_(call.weights.hidden_gain), zones_out_(call.zoneout.hidden > 0 ||
                                                             call.zoneout.cell > 0) {
         const Index sequences = call.sequences;
@@ -353,7 +353,8 @@ private:
         for (Index p = own.first_panel; p < own.last_panel; ++p)
             multiply<T, V>(count, call_.inputs, AlongRows<T>{own.inputs, 0},
                            input_weights_ + p * V * L * call_.inputs,
-                           sums + p * panel_width + Cell::input_slot * L, width_);
+                           sums + p * panel_width + Cell::input_slot * L, width_,
+                           come_from_memory<T>(panels_ * V * L * call_.inputs));
         if (!normalises_) return;
         Index i = 0;
         for (Index step = first; step < last; ++step)
@@ -379,7 +380,8 @@ private:
         for (Index p = own.first_panel; p < own.last_panel; ++p) {
             multiply<T, hidden_V>(running, outputs_, AlongRows<T>{own.hidden, 0},
                                   hidden_weights_ + p * hidden_V * L * outputs_,
-                                  products + p * panel_width + Cell::hidden_slot * L, width_);
+                                  products + p * panel_width + Cell::hidden_slot * L, width_,
+                                  come_from_memory<T>(panels_ * hidden_V * L * outputs_));
             if (!normalises_) step_of(own, running, sums, p);
         }
         if (normalises_) {

@@ -82,6 +82,10 @@ struct DownColumns {
     DownColumns behind(Index k) const { return {data + k * stride, stride}; }
 };
 
+// Values in a line of the caches.
+template <class T>
+constexpr Index line = 64 / Index(sizeof(T));
+
 // sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0. A function of its own, since
 // registers spill as soon as anything else is inlined beside it.
 template <class T, int R, int V, class Left>
@@ -124,11 +128,19 @@ template <class T, int R, int V, class Left>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * lanes<T>, sum[r][v]);
 }
 
+// Whether so many weights are more than the caches keep from one step to the next.
+template <class T>
+constexpr bool come_from_memory(Index weights) {
+    return weights * Index(sizeof(T)) > Index{4} << 20;
+}
+
 // The same for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
-// multipliers idle, two tiles of two do not.
+// multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in
+// the first cache; where panels come `from_memory`, the next part, which lies behind it, comes to the
+// second cache meanwhile. (From nearer the processor's own prefetching does as well, and this costs.)
 template <class T, int V, class Left>
 GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* weights, T* sums,
-                           Index stride) {
+                           Index stride, bool from_memory = false) {
     using Tile = void (*)(Index, const Left&, const T*, T*, Index);
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
         struct Table {
@@ -136,15 +148,20 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
         };
         return Table{{&multiply_tile<T, r + 1, V, Left>...}};
     }(std::make_integer_sequence<int, tile_rows<V>>());
+    constexpr Index width = V * lanes<T>;
     const Index tiles = (rows + tile_rows<V> - 1) / tile_rows<V>;
     const Index most = tiles > 1 ? tile_depth<T, V> : depth;
     for (Index k = 0; k < depth; k += most) {
         const Index here = depth - k < most ? depth - k : most;
         const Left block = left.behind(k);
+        const T *panel = weights + k * width, *ahead = panel + here * width;
+        const Index fetched = (here * width / tiles + line<T> - 1) / line<T> * line<T>;
         for (Index tile = 0, r = 0; tile < tiles; ++tile) {
             const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
-            of_height.tile[height - 1](here, block.below(r), weights + k * V * lanes<T>,
-                                       sums + r * stride, stride);
+            if (from_memory && tiles > 7)
+                for (Index i = 0; i < fetched; i += line<T>) __builtin_prefetch(ahead + i, 0, 2);
+            ahead += fetched;
+            of_height.tile[height - 1](here, block.below(r), panel, sums + r * stride, stride);
             r += height;
         }
     }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cmath>
@@ -119,9 +120,17 @@ Pool& pool() {
     return *found;
 }
 
+// Large blocks lie in large pages where the system has them: weights are read through at each step,
+// and their pages are more than a processor remembers.
 void* allocate(std::size_t bytes) {
-    void* memory = std::aligned_alloc(cache_line, (bytes + cache_line - 1) / cache_line * cache_line);
+    constexpr std::size_t large_page = std::size_t{2} << 20;
+    const std::size_t page = bytes < 2 * large_page ? cache_line : large_page;
+    const std::size_t rounded = (bytes + page - 1) / page * page;
+    void* memory = std::aligned_alloc(page, rounded);
     if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (page == large_page) madvise(memory, rounded, MADV_HUGEPAGE);
+#endif
     return memory;
 }
 
@@ -146,8 +155,13 @@ Team::~Team() {
     if (!pool_) return;
     if (wanted_bytes_ > capacity_ && wanted_bytes_ <= keep_at_most) {
         std::free(pool_->block);
-        pool_->block = std::aligned_alloc(cache_line, wanted_bytes_);
-        pool_->capacity = pool_->block ? wanted_bytes_ : 0;
+        pool_->block = nullptr;
+        pool_->capacity = 0;
+        try {
+            pool_->block = allocate(wanted_bytes_);
+            pool_->capacity = wanted_bytes_;
+        } catch (const std::bad_alloc&) {  // the next call asks for itself
+        }
     }
     pool_->taken.unlock();
 }
