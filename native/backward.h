@@ -47,7 +47,7 @@ public:
           width_(line_more(Cell::slots * units_)), rows_at_once_(rows_at_once()),
           projects_(call.weights.projection), normalises_(call.weights.hidden_gain),
           zones_out_(call.zoneout.hidden > 0 || call.zoneout.cell > 0),
-          sums_up_first_(projects_ || zones_out_ || call.grad_cells.data) {
+          sums_up_first_(projects_ || zones_out_ || call.grad_kept.cells) {
         const Index sequences = call.sequences;
         hidden_weights_ = take<T>(state_panels_ * W * hidden_depth_);
         const Index widest = units_ > outputs_ ? units_ : outputs_;
@@ -195,10 +195,15 @@ private:
         replay_.emplace(again_, schedule_, team_);
     }
 
+    // The place of a rank's step in what was kept.
+    Index packed_row(Index rank, Index step) const {
+        return schedule_.offsets[time_of(call_, schedule_, rank, step)] + rank;
+    }
+
     // What the forward pass left of a rank's step.
     Kept<const T> kept_at(Index rank, Index step, Index row_of_run) const {
         Kept<const T> kept = call_.kept;
-        Index at = schedule_.offsets[time_of(call_, schedule_, rank, step)] + rank;
+        Index at = packed_row(rank, step);
         if (replay_) {
             kept = {replayed_.gates, nullptr, replayed_.normalised, replayed_.scales};
             at = row_of_run;
@@ -401,11 +406,8 @@ private:
             row.cell_before = before.cell;
             row.grad_cell = grad_cell_ + rank * units_;
         }
-        for (int gate = 0; gate < Cell::gates; ++gate) {
-            const Rows<const T>& grads = call_.grad_gates[gate];
-            row.gates_are_read |= grads.data != nullptr;
-            row.grad_gates[gate] = grads.data ? grads.at(t, b) : zeros_;
-        }
+        if (call_.grad_kept.gates)
+            row.grad_gates = call_.grad_kept.gates + packed_row(rank, step) * Cell::kept * units_;
         if (middle_) {
             row.middle = middle_ + row_of_run * units_;
             row.grad_middle = grad_middle_ + rank * unit_panels_ * W;
@@ -447,16 +449,16 @@ private:
     // Puts the gradients of a step's states together; of those, what zoneout kept flows around the
     // step, and what is projected comes to the cell through the projection.
     void sum_up(const Share& share, GradRow<T>& row, Index rank, Index step, Index row_of_run) {
-        const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
         const auto [first, last] = span_of(share, outputs_);
         const auto [first_unit, last_unit] = span_of(share, units_);
         for (Index u = first; u < last; ++u) row.grad_hidden[u] += row.grad_output[u];
         row.grad_output = zeros_;
-        if (Cell::has_cell && call_.grad_cells.data) {
-            const T* grads = call_.grad_cells.at(t, b);
+        if (Cell::has_cell && call_.grad_kept.cells) {
+            const T* grads = call_.grad_kept.cells + packed_row(rank, step) * units_;
             for (Index u = first_unit; u < last_unit; ++u) row.grad_cell[u] += grads[u];
         }
         if (zones_out_) {
+            const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
             T* around = around_of(rank);
             T* kept = around + outputs_ + units_;
             kept_by_zoneout(call_.zoneout, 0, t, b, first, last, kept);

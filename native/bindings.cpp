@@ -105,8 +105,7 @@ public:
                   const Sequences<const Value>& grad_output,
                   const Matrix<const Value>& grad_final_hidden,
                   const Matrix<const Value>& grad_final_cell,
-                  const std::vector<std::optional<Sequences<const Value>>>& grad_gates,
-                  const std::optional<Sequences<const Value>>& grad_cells,
+                  const Kept<const Value>& grad_kept,
                   const std::optional<Sequences<Value>>& grad_input,
                   const Weights<Value>& grad_weights, const Matrix<Value>& grad_initial_hidden,
                   const Matrix<Value>& grad_initial_cell, int threads) const {
@@ -116,9 +115,7 @@ public:
         call.grad_output = rows(grad_output);
         call.grad_final_hidden = data(grad_final_hidden);
         call.grad_final_cell = data(grad_final_cell);
-        for (std::size_t gate = 0; gate < grad_gates.size() && gate < 4; ++gate)
-            if (grad_gates[gate]) call.grad_gates[gate] = rows(*grad_gates[gate]);
-        if (grad_cells) call.grad_cells = rows(*grad_cells);
+        call.grad_kept = grad_kept.pointers();
         if (grad_input) call.grad_input = rows(*grad_input);
         call.grad_weights = grad_weights.pointers();
         call.grad_initial_hidden = data(grad_initial_hidden);
@@ -142,8 +139,8 @@ public:
             .def("forward", &Layer::forward, "output"_a, "final_hidden"_a, "final_cell"_a.none(),
                  "kept"_a, "threads"_a)
             .def("backward", &Layer::backward, "output"_a, "kept"_a, "grad_output"_a,
-                 "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(), "grad_gates"_a,
-                 "grad_cells"_a.none(), "grad_input"_a.none(), "grad_weights"_a,
+                 "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(), "grad_kept"_a,
+                 "grad_input"_a.none(), "grad_weights"_a,
                  "grad_initial_hidden"_a.none(), "grad_initial_cell"_a.none(), "threads"_a);
     }
 

@@ -91,9 +91,7 @@ struct Backward : Layer<Value> {
     Rows<const Value> grad_output{};           // (T, B, P); padding is not read
     const Value* grad_final_hidden = nullptr;  // (B, P)
     const Value* grad_final_cell = nullptr;    // (B, H), LSTM only
-    // The same of the gates, in the order of the weights, and of the cell states; null where none.
-    Rows<const Value> grad_gates[4] = {};  // (T, B, H)
-    Rows<const Value> grad_cells{};        // (T, B, H)
+    Kept<const Value> grad_kept{};  // of gates and of cell states; null where nobody read them
 
     // The gradients to compute; null where nobody wants them.
     Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end

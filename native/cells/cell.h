@@ -52,8 +52,7 @@ struct GradRow {
                              // state before that does not flow through the product
     T* grad_cell;            // (H) comes as the cell state's; goes as the cell state's before
     T* grad_sums;            // (slots, H)
-    bool gates_are_read;     // whether there are
-    const T* grad_gates[4];  // (H) each, in the order of the weights
+    const T* grad_gates;     // (kept, H) of what reads the gates, or null
     const T* shown_cell;     // (H) tanh of the normalised cell state, whose gradients grad_cell
                              // holds already, or null where the cell state is not normalised
     T* middle;               // (H) what the second product took, or null

@@ -51,13 +51,13 @@ struct GruCell {
         const Vector<T> kept_back = T(1) - update_gate;
         Vector<T> of_candidate = grad_hidden * kept_back;
         Vector<T> of_update = grad_hidden * (before - candidate);
-        if (row.gates_are_read) {
-            of_update += access.load(row.grad_gates[1] + unit);
-            of_candidate += access.load(row.grad_gates[2] + unit);
+        if (row.grad_gates) {
+            of_update += access.load(row.grad_gates + units + unit);
+            of_candidate += access.load(row.grad_gates + 2 * units + unit);
         }
         const Vector<T> grad_candidate = of_candidate * (T(1) - candidate * candidate);
         Vector<T> of_reset = grad_candidate * from_hidden;
-        if (row.gates_are_read) of_reset += access.load(row.grad_gates[0] + unit);
+        if (row.grad_gates) of_reset += access.load(row.grad_gates + unit);
         T* sums = row.grad_sums + unit;
         access.store(sums, grad_candidate);
         access.store(sums + units, of_reset * (reset_gate * (T(1) - reset_gate)));
@@ -109,9 +109,9 @@ struct GruResetBeforeCell {
             access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
         Vector<T> of_candidate = grad_hidden * (T(1) - update_gate);
         Vector<T> of_update = grad_hidden * (before - candidate);
-        if (row.gates_are_read) {
-            of_update += access.load(row.grad_gates[1] + unit);
-            of_candidate += access.load(row.grad_gates[2] + unit);
+        if (row.grad_gates) {
+            of_update += access.load(row.grad_gates + units + unit);
+            of_candidate += access.load(row.grad_gates + 2 * units + unit);
         }
         T* sums = row.grad_sums + unit;
         access.store(sums + units, of_update * (update_gate * (T(1) - update_gate)));
@@ -125,7 +125,7 @@ struct GruResetBeforeCell {
         const Vector<T> reset_gate = access.load(row.gates + unit);
         const Vector<T> grad_middle = access.load(row.grad_middle + unit);
         Vector<T> of_reset = grad_middle * access.load(row.hidden_read + unit);
-        if (row.gates_are_read) of_reset += access.load(row.grad_gates[0] + unit);
+        if (row.grad_gates) of_reset += access.load(row.grad_gates + unit);
         access.store(row.grad_sums + unit, of_reset * (reset_gate * (T(1) - reset_gate)));
         access.store(row.grad_read + unit,
                      access.load(row.grad_read + unit) + grad_middle * reset_gate);

@@ -55,11 +55,11 @@ struct LstmCell {
         if (row.middle) access.store(row.middle + unit, output_gate * tanh_cell);
         Vector<T> of_input = grad_cell * candidate, of_forget = grad_cell * before;
         Vector<T> of_candidate = grad_cell * input_gate, of_output = grad_hidden * tanh_cell;
-        if (row.gates_are_read) {
-            of_input += access.load(row.grad_gates[0] + unit);
-            of_forget += access.load(row.grad_gates[1] + unit);
-            of_candidate += access.load(row.grad_gates[2] + unit);
-            of_output += access.load(row.grad_gates[3] + unit);
+        if (row.grad_gates) {
+            of_input += access.load(row.grad_gates + unit);
+            of_forget += access.load(row.grad_gates + units + unit);
+            of_candidate += access.load(row.grad_gates + 2 * units + unit);
+            of_output += access.load(row.grad_gates + 3 * units + unit);
         }
         T* sums = row.grad_sums + unit;
         access.store(sums, of_input * (input_gate * (T(1) - input_gate)));

@@ -52,25 +52,6 @@ class Call:
         T, B, _ = self.x.shape
         return T * B if self.lengths is None else int(self.lengths.sum())
 
-    def kept_shapes(self, recompute: bool = False) -> dict[str, tuple[int, ...]]:
-        """The arrays that a forward pass keeps for the backward pass, by the names of `Kept`.
-
-        Args:
-            recompute: keep the states alone, and compute the rest anew on the way back.
-        """
-        shapes: dict[str, tuple[int, ...]] = {}
-        if "cell" in layout_of(self.cell).states:
-            shapes["cells"] = (self.rows, self.units)
-        if not recompute:
-            core = native.extension()
-            numbers = core.kept_gates(getattr(core.Cell, self.cell))
-            shapes["gates"] = (self.rows, numbers, self.units)
-            if self.weights.gain_hh is not None:
-                gates = len(layout_of(self.cell).gates)
-                shapes["normalised"] = (self.rows, 2, gates, self.units)
-                shapes["scales"] = (self.rows, core.kept_scales)
-        return shapes
-
     def native(self) -> Any:
         """The same for the native core."""
         core = native.extension()
@@ -139,6 +120,31 @@ class Kept:
         padded = np.empty_like(by_rank)
         padded[:, np.argsort(-lengths, kind="stable")] = by_rank
         return padded
+
+
+def kept_shapes(
+    cell: str, rows: int, units: int, layer_norm: bool, recompute: bool
+) -> dict[str, tuple[int, ...]]:
+    """The arrays that a forward pass keeps for the backward pass, by the names of `Kept`.
+
+    Args:
+        cell: one of `gated.core.layout.LAYOUTS`.
+        rows: N, or more: those behind are never touched, and so cost no memory.
+        units: H.
+        layer_norm: whether the weights have gains.
+        recompute: keep the states alone, and compute the rest anew on the way back.
+    """
+    core = native.extension()
+    gates, states = len(layout_of(cell).gates), layout_of(cell).states
+    shapes: dict[str, tuple[int, ...]] = {}
+    if not recompute:
+        shapes["gates"] = (rows, core.kept_gates(getattr(core.Cell, cell)), units)
+    if "cell" in states:
+        shapes["cells"] = (rows, units)
+    if layer_norm and not recompute:
+        shapes["normalised"] = (rows, 2, gates, units)
+        shapes["scales"] = (rows, core.kept_scales)
+    return shapes
 
 
 class Forward(NamedTuple):
@@ -210,7 +216,8 @@ def forward(
     final = tuple(np.empty((B, width), x.dtype) for width in _state_widths(call))
     kept: dict[str, Array] = {}
     if keep:
-        shapes = call.kept_shapes(recompute)
+        layer_norm = weights.gain_hh is not None
+        shapes = kept_shapes(cell, call.rows, call.units, layer_norm, recompute)
         kept = {name: np.empty(shape, x.dtype) for name, shape in shapes.items()}
     forward_into(call, output, final, kept, threads)
     if not keep:
@@ -273,7 +280,7 @@ def forward_into(
         call: the layer and its sequences.
         output: (T, B, P).
         final: a state each, (B, P) and, of an LSTM, (B, H).
-        kept: by the names of `Call.kept_shapes`; what is missing is not kept.
+        kept: by the names of `kept_shapes`; what is missing is not kept.
         threads: as for `forward`.
     """
     core = native.extension()
@@ -306,8 +313,7 @@ def backward(
     """
     call = kept.call
     dtype = call.x.dtype
-    layout = layout_of(call.cell)
-    gates, states = layout.gates, layout.states
+    states = layout_of(call.cell).states
     _check_gradient("grad_output", grad_output, kept.output.shape, "(T, B, P)", dtype)
     shape = (kept.output.shape[1], (call.outputs, call.units))
     last = _checked_states("grad_final", grad_final, states, *shape, dtype)
@@ -319,28 +325,69 @@ def backward(
         _check_gradient(f"grad_gates[{name!r}]", grad, of_state, "(T, B, H)", dtype)
     if "hidden" in grads:  # the output under another name
         grad_output = grad_output + grads.pop("hidden")
+    return backward_packed(kept, grad_output, last, *_packed(kept, grads), threads=threads)
 
+
+def backward_packed(
+    kept: Kept,
+    grad_output: Array,
+    grad_final: tuple[Array | None, Array | None],
+    grad_gates: Array | None,
+    grad_cells: Array | None,
+    *,
+    threads: int | None = None,
+) -> Backward:
+    """The same as `backward`, with the gradients of gates and cell states laid out like `kept`.
+
+    Args:
+        kept: as for `backward`.
+        grad_output: (T, B, P).
+        grad_final: (B, P) and, of an LSTM, (B, H).
+        grad_gates: laid out like `kept.gates`, or None.
+        grad_cells: laid out like `kept.cells`, or None.
+        threads: as for `backward`.
+    """
+    call = kept.call
+    dtype = call.x.dtype
     grad_x = np.empty(call.x.shape, dtype)
     weights: Weights[Any] = Weights(
         *(None if w is None else np.empty_like(w) for w in call.weights)
     )
-    initial = tuple(np.empty((shape[0], width), dtype) for width in _state_widths(call))
+    initial = tuple(np.empty((call.x.shape[1], width), dtype) for width in _state_widths(call))
     core = native.extension()
     single = dtype == np.float32
-    places = (kept.gates, kept.cells, kept.normalised, kept.scales)
+    kind = core.KeptRead32 if single else core.KeptRead64
     call.native().backward(
         kept.output,
-        (core.KeptRead32 if single else core.KeptRead64)(*places),
+        kind(kept.gates, kept.cells, kept.normalised, kept.scales),
         grad_output,
-        *last,
-        [grads.get(name) for name in gates],
-        grads.get("cell"),
+        *grad_final,
+        kind(grad_gates, grad_cells, None, None),
         grad_x,
         (core.Weights32 if single else core.Weights64)(*_native_order(weights)),
         *_pair(initial),
         threads or native.threads(),
     )
     return Backward(grad_x, weights, initial)
+
+
+def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, Array | None]:
+    """Padded gradients of gates and of cell states (T, B, H), laid out as they are kept."""
+    call = kept.call
+    T, B, _ = call.x.shape
+    lengths = np.full(B, T) if call.lengths is None else call.lengths
+    order = np.argsort(-lengths, kind="stable")
+    running = np.arange(T)[:, None] < lengths[order]
+    cells = grads.pop("cell", None)
+    names = layout_of(call.cell).gates
+    gates = None
+    if grads:
+        core = native.extension()
+        numbers = core.kept_gates(getattr(core.Cell, call.cell))
+        gates = np.zeros((call.rows, numbers, call.units), call.x.dtype)
+        for name, grad in grads.items():
+            gates[:, names.index(name)] = grad[:, order][running]
+    return gates, None if cells is None else np.ascontiguousarray(cells[:, order][running])
 
 
 def _native_order(weights: Weights[Any]) -> tuple[Any, ...]:
