@@ -1,119 +1,127 @@
-"""The one door: cells beyond torch's, and what a backend cannot do."""
+"""The registered operator: schema, gradients, fake tensors, compiling, exporting, autocast."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import io
+import warnings
+from typing import Any
 
 import pytest
 import torch
 from tests.comparison import assert_agree
 
-from gated.core.layout import Weights
+import gated.nn
+from gated.core.layout import Weights, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn import recurrence
+from gated.nn.operators import Arguments, fields_of, layer
+
+KINDS = ["RNN", "GRU", "LSTM"]
 
 
-def reset_before(x: torch.Tensor, h: torch.Tensor, w: Weights[torch.Tensor]) -> torch.Tensor:
-    """Cho et al. 2014, step by step, with torch's own gradients."""
-    outputs = []
-    for x_t in x:
-        u_r, u_z, u_n = (x_t @ w.weight_ih.T + w.bias_ih).chunk(3, dim=-1)
-        W_r, W_z, W_n = w.weight_hh.chunk(3)
-        b_r, b_z, b_n = w.bias_hh.chunk(3)
-        r = torch.sigmoid(u_r + h @ W_r.T + b_r)
-        z = torch.sigmoid(u_z + h @ W_z.T + b_z)
-        n = torch.tanh(u_n + (r * h) @ W_n.T + b_n)
-        h = (1 - z) * n + z * h
-        outputs.append(h)
-    return torch.stack(outputs)
-
-
-def peephole_lstm(x: torch.Tensor, h: torch.Tensor, w: Weights[torch.Tensor]) -> torch.Tensor:
-    """Gers and Schmidhuber 2000, likewise; the cell state starts at zero."""
-    c = torch.zeros_like(h)
-    p_i, p_f, p_o = w.peepholes
-    outputs = []
-    for x_t in x:
-        sums = x_t @ w.weight_ih.T + w.bias_ih + h @ w.weight_hh.T + w.bias_hh
-        a_i, a_f, a_c, a_o = sums.chunk(4, dim=-1)
-        c_before = c
-        c = torch.sigmoid(a_f + p_f * c_before) * c_before
-        c = c + torch.sigmoid(a_i + p_i * c_before) * torch.tanh(a_c)
-        h = torch.sigmoid(a_o + p_o * c) * torch.tanh(c)
-        outputs.append(h)
-    return torch.stack(outputs)
-
-
-@pytest.mark.parametrize(
-    ("cell", "gates", "by_torch"),
-    [("gru_reset_before", 3, reset_before), ("lstm", 4, peephole_lstm)],
-)
-def test_cells_that_torch_has_not(cell: str, gates: int, by_torch: object) -> None:
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
-
-    T, B, I, H = 5, 3, 4, 2  # noqa: E741
-    weights = Weights(
-        random(gates * H, I), random(gates * H, H), random(gates * H), random(gates * H)
+def arguments(cell: str, *, keep: bool = True, **options: Any) -> Arguments:
+    shapes = weight_shapes(cell, 3, 5)
+    weights = Weights(*(torch.randn(shape, requires_grad=True) for shape in shapes[:4]))
+    states = 2 if cell == "lstm" else 1
+    return Arguments(
+        cell,
+        torch.randn(4, 2, 3, requires_grad=True),
+        [weight for weight in weights if weight is not None],
+        fields_of(weights),
+        [torch.randn(2, 5, requires_grad=True) for _ in range(states)],
+        torch.tensor([4, 2]),
+        keep=keep,
+        **options,
     )
-    if cell == "lstm":
-        weights = weights._replace(peepholes=random(3, H))
-    x, h = random(T, B, I), random(1, B, H)
-    states = (h, torch.zeros_like(h)) if cell == "lstm" else (h,)
-    leaves = [x, h, *(w for w in weights if w is not None)]
-
-    def gradients(output: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad((output**2).sum(), leaves)
-
-    output, _ = recurrence(cell, x, states, [[weights]], backend="reference")
-    expected = by_torch(x, h[0], weights)
-    assert_agree(output, expected, "output")
-    assert_agree(gradients(output), gradients(expected), "gradients")
 
 
-def test_what_a_backend_cannot_do_is_said() -> None:
-    square = torch.zeros(3, 1)
-    weights, x, states = [[Weights(square, square)]], torch.zeros(1, 1, 1), (torch.zeros(1, 1, 1),)
-    with pytest.raises(ConfigurationError, match="backend torch has no gru_reset_before"):
-        recurrence("gru_reset_before", x, states, weights, backend="torch")
-    seeing = [[weights[0][0]._replace(peepholes=square)]]
-    with pytest.raises(ConfigurationError, match="backend torch has no lstm with peepholes"):
-        recurrence("lstm", x, states * 2, seeing, backend="torch")
-    half = [[Weights(square.half(), square.half())]]
-    with pytest.raises(ConfigurationError, match=r"float32 or float64, the weights are torch.fl"):
-        recurrence("gru", x.half(), states, half, backend="reference")
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
+def test_the_operator_is_what_torch_asks_of_one(cell: str) -> None:
+    given = arguments(cell, hidden_mask=torch.full((2, 5), 2.0), zoneout_hidden=0.2)
+    given = given._replace(lengths=None)  # behind real rows is whatever was there
+    passed = torch.library.opcheck(torch.ops.gated.layer, tuple(given))
+    assert set(passed.values()) == {"SUCCESS"}
 
 
-def test_nothing_is_kept_without_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gated.core import reference
+def test_with_and_without_the_dispatcher_is_the_same() -> None:
+    given = arguments("lstm")
+    leaves = [given.x, *given.weights, *given.initial]
 
-    kept = []
-    forward = reference.forward
+    def gradients(output: torch.Tensor, final: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad((output**2).sum() + final.sum(), leaves)
 
-    def spy(*arguments: object, **options: object) -> reference.Forward:
-        result = forward(*arguments, **options)
-        kept.append(result.kept)
-        return result
+    registered = given.named(torch.ops.gated.layer(*given))
+    eager = layer(given)
+    assert_agree(eager.output, registered.output, "output", relative=0)
+    ours = gradients(eager.output, eager.final[1])
+    assert_agree(ours, gradients(registered.output, registered.final[1]), "gradients", relative=0)
 
-    monkeypatch.setattr(reference, "forward", spy)
-    layer = torch.nn.Linear(1, 3)
-    weights, x = [[Weights(layer.weight, torch.zeros(3, 1))]], torch.zeros(2, 1, 1)
-    states = (torch.zeros(1, 1, 1),)
-    recurrence("gru", x, states, weights, backend="reference")
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_compiling_leaves_one_graph_and_the_same_numbers(kind: str, ragged: bool) -> None:
+    torch.compiler.reset()
+    model = getattr(gated.nn, kind)(3, 5, num_layers=2, bidirectional=True)
+    x = torch.randn(4, 2, 3)
+    options = {"lengths": torch.tensor([4, 1])} if ragged else {}
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return (model(x, **options)[0] ** 2).sum()
+
+    loss(x).backward()
+    expected = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    compiled(x).backward()
+    assert_agree([p.grad for p in model.parameters()], expected, "gradients", relative=1e-6)
     with torch.no_grad():
-        recurrence("gru", x, states, weights, backend="reference")
-    assert [part is None for part in kept] == [False, True]
+        assert_agree(compiled(x), loss(x), "loss", relative=1e-6)
 
 
-def run_without_torch(statement: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.modules['torch'] = None; {statement}"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_an_exported_program_runs_from_a_file() -> None:
+    model = gated.nn.GRU(3, 5, batch_first=True).eval()
+    x = torch.randn(2, 4, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its internals
+        program = torch.export.export(model, (x,))
+        file = io.BytesIO()
+        torch.export.save(program.run_decompositions(), file)
+        file.seek(0)
+        again = torch.export.load(file).module()
+    assert any("gated.layer" in str(node.target) for node in program.graph.nodes)
+    other = torch.randn(2, 4, 3)
+    assert_agree(again(other)[0], model(other)[0], "output", relative=1e-6)
 
 
-def test_the_core_needs_no_torch_and_the_layers_say_what_to_install() -> None:
-    core = run_without_torch("import gated.core.layout, gated.core.reference, gated.core.ops")
-    assert core.returncode == 0, core.stderr
-    layers = run_without_torch("import gated.nn")
-    assert "MissingExtraError: torch is not installed" in layers.stderr
-    assert "pip install 'gated[train]'" in layers.stderr
+def test_under_autocast_it_computes_in_the_dtype_of_the_weights() -> None:
+    model = gated.nn.LSTM(3, 5)
+    x = torch.randn(4, 2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = torch.nn.functional.linear(x, torch.eye(3))
+        assert half.dtype == torch.bfloat16
+        output, _ = model(half)
+        given = arguments("gru")
+        direct = torch.ops.gated.layer(*given._replace(x=given.x.bfloat16()))[0]
+    assert output.dtype == direct.dtype == torch.float32
+    assert_agree(output, model(half.float())[0], "output", relative=0)
+    output.sum().backward()
+    assert model.weight_hh_l0.grad.dtype == torch.float32
+
+
+def test_gradients_flow_in_evaluation() -> None:
+    model = gated.nn.LSTM(3, 5).eval()
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(model(x)[0].sum(), x)
+    assert grad.abs().sum() > 0
+
+
+def test_what_is_not_there_is_said() -> None:
+    given = arguments("gru", keep=False)
+    with pytest.raises(ConfigurationError, match="gradients with keep=True alone"):
+        torch.ops.gated.layer(*given)[0].sum().backward()
+    given = arguments("gru")
+    output = torch.ops.gated.layer(*given)[0]
+    with pytest.raises(ConfigurationError, match="second derivatives"):
+        torch.autograd.grad(output.sum(), given.x, create_graph=True)
+    model = gated.nn.GRU(3, 5)
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.func.vmap(lambda x: model(x)[0])(torch.randn(6, 4, 2, 3))

@@ -20,6 +20,9 @@ from gated.core.layout import Array, Weights, layout_of, weight_shapes
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import ConfigurationError, DataError
 
+KEPT_SCALES = 6
+"""Numbers per step that layer normalisation keeps beside what it normalised."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -134,16 +137,15 @@ def kept_shapes(
         layer_norm: whether the weights have gains.
         recompute: keep the states alone, and compute the rest anew on the way back.
     """
-    core = native.extension()
-    gates, states = len(layout_of(cell).gates), layout_of(cell).states
+    layout = layout_of(cell)
     shapes: dict[str, tuple[int, ...]] = {}
     if not recompute:
-        shapes["gates"] = (rows, core.kept_gates(getattr(core.Cell, cell)), units)
-    if "cell" in states:
+        shapes["gates"] = (rows, layout.kept, units)
+    if "cell" in layout.states:
         shapes["cells"] = (rows, units)
     if layer_norm and not recompute:
-        shapes["normalised"] = (rows, 2, gates, units)
-        shapes["scales"] = (rows, core.kept_scales)
+        shapes["normalised"] = (rows, 2, len(layout.gates), units)
+        shapes["scales"] = (rows, KEPT_SCALES)
     return shapes
 
 
@@ -382,9 +384,7 @@ def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, Array | 
     names = layout_of(call.cell).gates
     gates = None
     if grads:
-        core = native.extension()
-        numbers = core.kept_gates(getattr(core.Cell, call.cell))
-        gates = np.zeros((call.rows, numbers, call.units), call.x.dtype)
+        gates = np.zeros((call.rows, layout_of(call.cell).kept, call.units), call.x.dtype)
         for name, grad in grads.items():
             gates[:, names.index(name)] = grad[:, order][running]
     return gates, None if cells is None else np.ascontiguousarray(cells[:, order][running])

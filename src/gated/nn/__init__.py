@@ -4,10 +4,10 @@ from gated.errors import require
 
 require("torch", extra="train")
 
+from gated.nn.backends import Variant, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
 from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
-from gated.nn.operators import recurrence  # noqa: E402
 
 __all__ = [
     "GRU",
@@ -16,6 +16,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "RNNCell",
+    "Variant",
     "VariationalDropout",
     "recurrence",
 ]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gated.core.arguments import check_shape
+from gated.core.arguments import check_lengths, check_shape
 from gated.core.layout import layout_of
 from gated.errors import DataError
 
@@ -37,6 +38,21 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
             f"{tuple(x.shape)}"
         )
     _check_dtype("input", x, weight_ih.dtype)
+
+
+def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> Tensor:
+    """The real steps of each sequence, (B), int64 on the CPU.
+
+    While torch traces there are no values to look at: the operator looks when it runs.
+
+    Raises:
+        DataError: not one integer a sequence, or one is negative or beyond the steps.
+    """
+    if isinstance(lengths, Tensor):
+        if torch.compiler.is_compiling():
+            return lengths.to("cpu", torch.int64)
+        lengths = lengths.cpu().numpy()
+    return torch.from_numpy(check_lengths(lengths, steps, sequences))
 
 
 def initial_states(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from gated.core.layout import Weights
 from gated.errors import DataError
 from gated.nn.arguments import Hidden, check_input, initial_states, of_each
-from gated.nn.operators import chosen_backend, recurrence
+from gated.nn.backends import recurrence
 from gated.nn.options import Options
 
 
@@ -49,16 +49,16 @@ class _Cell(Options, nn.RNNCellBase):
         check_input(input, self.weight_ih)
         shape = (len(input), self.hidden_size)
         initial = initial_states(self._cell, input, hx, (shape, shape))
-        if chosen_backend(self.backend) == "torch":  # has kernels of its own for one step
+        if self.backend in (None, "torch"):  # has kernels of its own for one step
             after: Hidden = super().forward(input, initial if len(initial) > 1 else initial[0])
             return after
-        _, final = recurrence(
+        final = recurrence(
             self._cell,
             input.unsqueeze(0),
             tuple(state.unsqueeze(0) for state in initial),
             [[self._weights()]],
             backend=self.backend,
-        )
+        ).final
         return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
 
 
@@ -73,7 +73,7 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
         device: of the parameters.
         dtype: of the parameters.
         recurrent_init: as for `gated.nn.RNN`.
-        backend: as for `gated.nn.RNN`.
+        backend: as for `gated.nn.RNN`; torch by default, whose kernels for one step suffice.
 
     Raises:
         ConfigurationError: an option of gated has a value that cannot be meant.
@@ -82,6 +82,8 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
     >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape
     torch.Size([2, 4])
     """
+
+    keeping_gate = None
 
     @property
     def _cell(self) -> str:
@@ -93,6 +95,8 @@ class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
 
     The arguments are those of `RNNCell`, without the nonlinearity.
     """
+
+    keeping_gate = "update_gate"
 
     @property
     def _cell(self) -> str:
@@ -106,6 +110,8 @@ class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
     The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias`, as for
     `gated.nn.LSTM`.
     """
+
+    keeping_gate = "forget_gate"
 
     @property
     def _cell(self) -> str:

@@ -1,0 +1,423 @@
+"""The one place where recurrent layers meet what computes them.
+
+Shapes: T steps, B sequences, I input features, H hidden units, L layers, D directions, P units of
+the projected hidden state (H where nothing is projected).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import _VF, Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from gated.core import native, reference
+from gated.core.arguments import check_lengths
+from gated.core.layout import Weights, layout_of
+from gated.core.variants import Regularisation, Zoneout
+from gated.errors import ConfigurationError, MissingNativeError
+from gated.nn.operators import Arguments, Results, fields_of, layer
+
+Backend: TypeAlias = Literal["torch", "reference", "native"]
+States: TypeAlias = tuple[Tensor, ...]
+Layer: TypeAlias = Sequence[Weights[Tensor]]
+"""The weights of each direction."""
+Gates: TypeAlias = dict[str, Tensor]
+"""Every gate and state of one layer and direction at every step, by name: (T, B, H), the hidden
+state (T, B, P); zeros in the padding."""
+
+
+class Variant(NamedTuple):
+    """What a layer does beyond its equations; by default nothing."""
+
+    recurrent_dropout: float = 0.0
+    """Probability that a unit of the hidden state is not read, at all steps of a sequence, while
+    training (Gal and Ghahramani 2016)."""
+    weight_drop: float = 0.0
+    """Probability that a recurrent weight is left out, while training (Merity et al. 2018)."""
+    zoneout_hidden: float = 0.0
+    """Probability that a unit of the hidden state keeps its value for a step (Krueger et al. 2017);
+    when not training, the share of it that is kept."""
+    zoneout_cell: float = 0.0
+    """The same for the cell state of an LSTM."""
+    recompute: bool = False
+    """Keep the states alone for the backward pass, and compute the gates once more there."""
+
+    @property
+    def changes_results(self) -> bool:
+        """Whether anything differs from the plain layer."""
+        return any(self[:4])
+
+
+class Result(NamedTuple):
+    """What layers make of their sequences."""
+
+    output: Tensor
+    """(T, B, D·P), the last layer's hidden states; zeros in the padding."""
+    final: States
+    """The states after each sequence's last step, (L·D, B, P) and, of an LSTM, (L·D, B, H)."""
+    gates: list[Gates] | None = None
+    """Of each layer and direction, in PyTorch's order, where they were asked for."""
+
+
+class _OneWay(NamedTuple):
+    """What one layer in one direction makes of its sequences."""
+
+    output: Tensor
+    final: States
+    gates: Gates | None
+
+
+def checked_backend(name: str | None) -> Backend | None:
+    """The backend of this name, None for the default.
+
+    Raises:
+        ConfigurationError: there is no such backend.
+    """
+    for known in ("torch", "reference", "native", None):
+        if name == known:
+            return known
+    raise ConfigurationError(f"backend must be torch, reference or native, got {name!r}")
+
+
+def chosen_backend(
+    backend: str | None, cell: str, x: Tensor, weights: Weights[Tensor], variant: Variant
+) -> Backend:
+    """Who computes: the backend named, or else the first of native, torch and reference that can.
+
+    native computes on the CPU, in float32 and float64, all but peepholes; torch wherever it runs,
+    in every dtype, the cells of `torch.nn` without variants; reference what native does, in NumPy.
+
+    Raises:
+        ConfigurationError: there is no such backend, or it cannot compute this.
+    """
+    named = checked_backend(backend)
+    hindrances = {
+        "native": _hindrance_of_native(cell, x, weights),
+        "torch": _hindrance_of_torch(cell, weights, variant),
+        "reference": _hindrance_of_arrays(x, weights),
+    }
+    names: tuple[Backend, ...] = ("native", "torch", "reference") if named is None else (named,)
+    for name in names:
+        if hindrances[name] is None:
+            return name
+    able = [f"backend={name!r}" for name, hindrance in hindrances.items() if hindrance is None]
+    instead = f": choose {' or '.join(able)}" if able else ""
+    raise ConfigurationError(f"backend {names[0]} {hindrances[names[0]]}{instead}")
+
+
+def _hindrance_of_native(cell: str, x: Tensor, weights: Weights[Tensor]) -> str | None:
+    if weights.peepholes is not None:
+        return f"has no {cell} with peepholes"
+    if not _native_is_there():
+        return "is not built: see gated.core.native"
+    return _hindrance_of_arrays(x, weights)
+
+
+def _hindrance_of_arrays(x: Tensor, weights: Weights[Tensor]) -> str | None:
+    dtype, device = weights.weight_ih.dtype, x.device.type
+    if dtype not in (torch.float32, torch.float64):
+        return f"computes in float32 or float64, the weights are {dtype}"
+    if device not in ("cpu", "meta"):
+        return f"computes on the CPU, the input is on {device}"
+    return None
+
+
+def _hindrance_of_torch(cell: str, weights: Weights[Tensor], variant: Variant) -> str | None:
+    if cell not in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
+        return f"has no {cell}"
+    if weights.peepholes is not None:
+        return f"has no {cell} with peepholes"
+    if weights.gain_hh is not None:
+        return "has no layer normalisation"
+    if variant.changes_results:
+        return "has no recurrent dropout, weight drop or zoneout"
+    return None
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _native_is_there() -> bool:
+    try:
+        native.extension()
+    except MissingNativeError:
+        return False
+    return True
+
+
+def recurrence(
+    cell: str,
+    x: Tensor,
+    initial: States,
+    weights: Sequence[Layer],
+    lengths: Tensor | None = None,
+    *,
+    dropout: float = 0.0,
+    training: bool = False,
+    backend: Backend | None = None,
+    variant: Variant | None = None,
+    return_gates: bool = False,
+) -> Result:
+    """Layers of recurrent cells over whole sequences, with gradients.
+
+    Args:
+        cell: one of `gated.core.layout.LAYOUTS`.
+        x: (T, B, I).
+        initial: the hidden state (L·D, B, P) and, of an LSTM, the cell state (L·D, B, H).
+        weights: of each layer, of each direction (the second runs backwards).
+        lengths: (B), the real steps of each sequence, in any order; T where not given. Padding
+            is never read.
+        dropout: probability, between layers, while `training`.
+        training: whether to drop, and to draw for zoneout.
+        backend: `native` computes with the compiled core, `torch` with torch's own kernels,
+            `reference` with the NumPy equations; see `chosen_backend` for the default.
+        variant: what the layers do beyond their equations.
+        return_gates: also give every gate and state at every step, with gradients.
+
+    Raises:
+        ConfigurationError: the backend cannot compute this.
+    """
+    variant = variant or Variant()
+    backend = chosen_backend(backend, cell, x, weights[0][0], variant)
+    if backend == "torch":
+        if return_gates:
+            raise ConfigurationError("backend torch keeps its gates to itself: choose native")
+        return Result(*_torch_layers(cell, x, initial, weights, lengths, dropout, training))
+    one_way = _native_layer if backend == "native" else _reference_layer
+    dtype = weights[0][0].weight_ih.dtype
+    x, *states = (tensor.to(dtype) for tensor in (x, *initial))  # autocast may have changed them
+    finals, gates = [], []
+    for depth, of_layer in enumerate(weights):
+        if depth > 0:
+            x = functional.dropout(x, dropout, training)
+        outputs = []
+        for direction, of_direction in enumerate(of_layer):
+            row = depth * len(of_layer) + direction
+            start = [state[row] for state in states]
+            drawn = _drawn(variant, start[0], of_direction.weight_hh, training)
+            one = one_way(
+                cell, x, of_direction, start, lengths, direction == 1, drawn, variant, return_gates
+            )
+            outputs.append(one.output)
+            finals.append(one.final)
+            gates.append(one.gates or {})
+        x = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
+    final = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+    return Result(x, final, gates if return_gates else None)
+
+
+class _Drawn(NamedTuple):
+    """What chance decides, once for a call."""
+
+    hidden_mask: Tensor | None
+    weight_mask: Tensor | None
+    seed: Tensor | None
+
+
+def _drawn(variant: Variant, hidden: Tensor, weight: Tensor, training: bool) -> _Drawn:
+    def mask(like: Tensor, probability: float) -> Tensor | None:
+        if not (training and probability):
+            return None
+        kept = torch.full_like(like, 1 - probability, requires_grad=False).bernoulli()
+        return kept / (1 - probability) if probability < 1 else kept
+
+    zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
+    return _Drawn(
+        mask(hidden.detach(), variant.recurrent_dropout),
+        mask(weight.detach(), variant.weight_drop),
+        torch.randint(2**63 - 1, (1,)) if zones_out else None,
+    )
+
+
+def _needs_gradients(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+
+
+def _native_layer(
+    cell: str,
+    x: Tensor,
+    weights: Weights[Tensor],
+    initial: list[Tensor],
+    lengths: Tensor | None,
+    reverse: bool,
+    drawn: _Drawn,
+    variant: Variant,
+    return_gates: bool,
+) -> _OneWay:
+    arguments = Arguments(
+        cell,
+        x,
+        [weight for weight in weights if weight is not None],
+        fields_of(weights),
+        initial,
+        lengths,
+        reverse,
+        drawn.hidden_mask,
+        drawn.weight_mask,
+        variant.zoneout_hidden,
+        variant.zoneout_cell,
+        drawn.seed,
+        keep=return_gates or _needs_gradients(x, *weights, *initial),
+        recompute=variant.recompute and not return_gates,
+    )
+    named = layer(arguments)
+    return _OneWay(
+        named.output,
+        named.final,
+        _named_gates(cell, named, lengths) if return_gates else None,
+    )
+
+
+def _named_gates(cell: str, results: Results, lengths: Tensor | None) -> Gates:
+    """What was kept, by name and time: views, where there is no padding."""
+    T, B, _ = results.output.shape
+    layout = layout_of(cell)
+    gates: Gates = {}
+    kept = results.kept["gates"]
+    rows = {name: kept[:, place] for place, name in enumerate(layout.gates)}
+    if "cells" in results.kept:
+        rows["cell"] = results.kept["cells"]
+    rows.pop("hidden", None)
+    if lengths is None:
+        gates = {name: of.view(T, B, of.shape[-1]) for name, of in rows.items()}
+    else:
+        order = torch.argsort(lengths, descending=True, stable=True)
+        running = torch.arange(T)[:, None] < lengths[order]
+        places = running.flatten().cumsum(0).view(T, B) - 1
+        back = torch.argsort(order)
+        places, there = places[:, back], running[:, back].unsqueeze(-1)
+        for name, of in rows.items():
+            padded = of[places.clamp(min=0)]
+            gates[name] = torch.where(there, padded, padded.new_zeros(()))
+    return gates | {"hidden": results.output}
+
+
+def _reference_layer(
+    cell: str,
+    x: Tensor,
+    weights: Weights[Tensor],
+    initial: list[Tensor],
+    lengths: Tensor | None,
+    reverse: bool,
+    drawn: _Drawn,
+    variant: Variant,
+    return_gates: bool,
+) -> _OneWay:
+    layout = layout_of(cell)
+    names = tuple(dict.fromkeys(layout.gates + layout.states)) if return_gates else ()
+    zoneout = None
+    if variant.zoneout_hidden or variant.zoneout_cell:
+        seed = None if drawn.seed is None else int(drawn.seed)
+        zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell, seed)
+    masks = (_array(drawn.hidden_mask), _array(drawn.weight_mask))
+
+    def forward(x: Any, weights: Weights[Any], initial: list[Any], keep: bool) -> reference.Forward:
+        return reference.forward(
+            cell,
+            x,
+            weights,
+            lengths=None if lengths is None else lengths.numpy(),
+            initial=initial,
+            reverse=reverse,
+            keep=keep,
+            regularisation=Regularisation(*masks, zoneout),
+        )
+
+    keep = return_gates or _needs_gradients(x, *weights, *initial)
+    output, *others = _ReferenceLayer.apply(  # type: ignore[no-untyped-call]
+        forward, names, keep, x, *weights, *initial
+    )
+    final, gates = others[: len(initial)], others[len(initial) :]
+    return _OneWay(output, tuple(final), dict(zip(names, gates, strict=True)) or None)
+
+
+class _ReferenceLayer(torch.autograd.Function):
+    """One layer in one direction by `gated.core.reference`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        forward: Callable[..., reference.Forward],
+        names: tuple[str, ...],
+        keep: bool,
+        x: Tensor,
+        *weights_and_initial: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        count = len(Weights._fields)
+        weights: Weights[Any] = Weights(*map(_array, weights_and_initial[:count]))
+        initial = list(map(_array, weights_and_initial[count:]))
+        output, final, kept = forward(_array(x), weights, initial, keep)
+        arrays = [output, *final]
+        if kept is not None:
+            arrays += [kept.gate(name).copy() for name in names]
+        ctx.kept, ctx.names, ctx.states = kept, names, len(final)
+        # What is kept shares memory with these: so torch notices when they change in place.
+        ctx.save_for_backward(x, *weights_and_initial)
+        return tuple(map(torch.from_numpy, arrays))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise ConfigurationError(
+                "create_graph asks for second derivatives, which only backend='torch' has"
+            )
+        ctx.saved_tensors  # noqa: B018 - raises where one of them has changed
+        grad_output, *others = map(_array, grads)
+        found = reference.backward(
+            ctx.kept,
+            grad_output,
+            others[: ctx.states],
+            dict(zip(ctx.names, others[ctx.states :], strict=True)),
+        )
+        arrays = (found.x, *found.weights, *found.initial)
+        return (None,) * 3 + tuple(
+            None if array is None else torch.from_numpy(array) for array in arrays
+        )
+
+
+def _array(tensor: Tensor | None) -> Any:
+    return None if tensor is None else tensor.detach().numpy()
+
+
+def _torch_layers(
+    cell: str,
+    x: Tensor,
+    initial: States,
+    weights: Sequence[Layer],
+    lengths: Tensor | None,
+    dropout: float,
+    training: bool,
+) -> tuple[Tensor, States]:
+    flat = [w for layer in weights for direction in layer for w in direction if w is not None]
+    has_biases = weights[0][0].bias_ih is not None
+    options = (has_biases, len(weights), dropout, training, len(weights[0]) == 2)
+    kernel = getattr(_VF, cell)
+    batch_first = False
+
+    T, B, _ = x.shape
+    spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
+    if T > 0 and bool((spans == T).all()):
+        output, *final = kernel(x, _as_torch(initial), flat, *options, batch_first)
+        return output, tuple(final)
+
+    # Torch's packed sequences fall in length and none is empty: the others keep their states.
+    spans, order = spans.sort(descending=True, stable=True)
+    spans, order = spans[spans > 0], order[: spans.count_nonzero()].to(x.device)
+    if not len(order):
+        return x.new_zeros(T, B, len(weights[0]) * initial[0].shape[-1]), initial
+    packed = pack_padded_sequence(x[:, order], spans)
+    states = _as_torch(tuple(state[:, order] for state in initial))
+    data, *final = kernel(packed.data, packed.batch_sizes, states, flat, *options)
+    padded, _ = pad_packed_sequence(packed._replace(data=data), total_length=T)
+    output = padded.new_zeros(T, B, padded.shape[-1]).index_copy(1, order, padded)
+    return output, tuple(
+        state.to(ran.dtype).index_copy(1, order, ran)
+        for state, ran in zip(initial, final, strict=True)
+    )
+
+
+def _as_torch(states: States) -> States | Tensor:
+    """Torch's kernels take a pair of states, or one alone."""
+    return states if len(states) > 1 else states[0]
