@@ -6,6 +6,9 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstring>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -167,6 +170,56 @@ private:
     }
 };
 
+// Layers one upon the other, one step at a time. All arrays that it shows are its own.
+class Stream {
+public:
+    struct LayerOfStream {
+        gated::Cell cell;
+        Weights<const float> weights;
+        gated::Zoneout zoneout;
+    };
+
+    explicit Stream(const std::vector<LayerOfStream>& layers) {
+        for (const LayerOfStream& given : layers) {
+            gated::Forward<float> call;
+            call.cell = given.cell;
+            call.steps = call.sequences = 1;
+            call.inputs = given.weights.input->shape(1);
+            call.outputs = given.weights.hidden->shape(1);
+            call.units =
+                given.weights.projection ? given.weights.projection->shape(1) : call.outputs;
+            call.weights = given.weights.pointers();
+            call.zoneout = given.zoneout;
+            if (steps_.empty()) input_.resize(call.inputs);
+            call.input = {steps_.empty() ? input_.data() : states_[states_.size() - 2].data(), 0, 0};
+            call.output = {outputs_.emplace_back(call.outputs).data(), 0, 0};
+            call.initial_hidden = call.final_hidden = take(call.outputs);
+            call.initial_cell = call.final_cell = take(call.units);
+            steps_.push_back(gated::prepare_step(call));
+        }
+    }
+
+    Stream(const Stream&) = delete;
+
+    void run() noexcept {
+        for (const auto& step : steps_) step->run();
+    }
+
+    std::vector<float>& input() { return input_; }
+    // The hidden and the cell state of each layer in turn.
+    std::deque<std::vector<float>>& states() { return states_; }
+
+private:
+    std::vector<float> input_;
+    std::deque<std::vector<float>> states_, outputs_;  // deques, so that growing moves none
+    std::vector<std::unique_ptr<gated::Step>> steps_;
+
+    float* take(std::ptrdiff_t count) {
+        states_.emplace_back(count);
+        return states_.back().data();
+    }
+};
+
 }  // namespace
 
 NB_MODULE(_native, module) {
@@ -196,4 +249,41 @@ NB_MODULE(_native, module) {
     module.def("set_instruction_set", &gated::set_instruction_set, nb::arg("name"));
     Layer<float>::define(module, "Layer32");
     Layer<double>::define(module, "Layer64");
+
+    using View = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
+    nb::class_<Stream>(module, "Stream")
+        .def("__init__",
+             [](Stream* stream, const std::vector<nb::tuple>& layers) {
+                 std::vector<Stream::LayerOfStream> given;
+                 for (const nb::tuple& layer : layers)
+                     given.push_back({nb::cast<gated::Cell>(layer[0]),
+                                      nb::cast<Weights<const float>>(layer[1]),
+                                      nb::cast<gated::Zoneout>(layer[2])});
+                 new (stream) Stream(given);
+             },
+             nb::arg("layers"))
+        .def("run", &Stream::run)
+        .def("repeat",
+             [](Stream& stream, std::ptrdiff_t times) {
+                 nb::gil_scoped_release release;
+                 for (std::ptrdiff_t i = 0; i < times; ++i) stream.run();
+             },
+             nb::arg("times"))
+        .def("step",
+             [](Stream& stream, const nb::ndarray<const float, nb::ndim<1>, nb::c_contig,
+                                                  nb::device::cpu>& x) {
+                 if (x.size() != stream.input().size()) throw nb::type_error("x has another size");
+                 std::memcpy(stream.input().data(), x.data(), x.size() * sizeof(float));
+                 stream.run();
+             },
+             nb::arg("x").noconvert())
+        .def_prop_ro("input", [](Stream& stream) {
+            return View(stream.input().data(), {stream.input().size()}, nb::find(stream)).cast();
+        })
+        .def_prop_ro("states", [](Stream& stream) {
+            nb::list views;
+            for (std::vector<float>& state : stream.states())
+                views.append(View(state.data(), {state.size()}, nb::find(stream)).cast());
+            return views;
+        });
 }

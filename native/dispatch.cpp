@@ -82,6 +82,10 @@ void backward(const Backward<double>& call, int threads) {
     run(kernels().backward64, call, threads);
 }
 
+std::unique_ptr<Step> prepare_step(const Forward<float>& call) {
+    return kernels().prepare_step(call);
+}
+
 double probe(std::ptrdiff_t rounds, int threads) {
     Team team(threads);
     return kernels().probe(rounds, team);

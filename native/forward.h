@@ -62,6 +62,11 @@ public:
             input_gain_ = take<T>(width_);
             hidden_gain_ = take<T>(width_);
         }
+        if (normalises_ && Cell::has_cell) {
+            cell_gain_ = take<T>(2 * units_);
+            __builtin_memcpy(cell_gain_, call.weights.cell_gain, units_ * sizeof(T));
+            __builtin_memcpy(cell_gain_ + units_, call.weights.cell_bias, units_ * sizeof(T));
+        }
         if (call.weights.projection || Cell::second_gate >= 0) {
             second_width_ = plain_panels<T>(outputs_) * plain_width<T>;
             second_weights_ = take<T>(second_width_ * units_);
@@ -102,6 +107,13 @@ public:
         }
     }
 
+    // Takes the whole of a call that was prepared once, again and again, on one thread.
+    void repeat() {
+        Own own = share_of(0);
+        run_steps(own, 0, call_.steps);
+        finish(own);
+    }
+
     // Computes a part's steps `first` to `last` - 1 once more, from the states that the pass left
     // in call.output and call.kept.cells. `kept` has the rows of these steps alone, in their order.
     void replay(int part, Index first, Index last, const Kept<T>& kept) {
@@ -120,7 +132,7 @@ private:
     const bool normalises_, zones_out_;
     Index rows_at_once_, second_width_ = 0, spare_width_ = 0;
     T *input_weights_, *hidden_weights_, *second_weights_ = nullptr, *bias_, *zeros_;
-    T *input_gain_ = nullptr, *hidden_gain_ = nullptr;
+    T *input_gain_ = nullptr, *hidden_gain_ = nullptr, *cell_gain_ = nullptr;
     T *sums_, *raw_ = nullptr, *spare_ = nullptr, *second_ = nullptr;
     const T** inputs_;
     StepRow<T>* step_rows_;
@@ -350,11 +362,15 @@ private:
             }
         T* sums = normalises_ ? own.raw : own.sums;
         if (normalises_) __builtin_memset(sums, 0, count * width_ * sizeof(T));
-        for (Index p = own.first_panel; p < own.last_panel; ++p)
-            multiply<T, V>(count, call_.inputs, AlongRows<T>{own.inputs, 0},
-                           input_weights_ + p * V * L * call_.inputs,
-                           sums + p * panel_width + Cell::input_slot * L, width_,
-                           come_from_memory<T>(panels_ * V * L * call_.inputs));
+        for (Index p = own.first_panel; p < own.last_panel; ++p) {
+            const T* weights = input_weights_ + p * V * L * call_.inputs;
+            T* of_panel = sums + p * panel_width + Cell::input_slot * L;
+            if (is_alone() && call_.steps == 1)
+                multiply_one<T, V>(call_.inputs, own.inputs[0], weights, of_panel);
+            else
+                multiply<T, V>(count, call_.inputs, AlongRows<T>{own.inputs, 0}, weights, of_panel,
+                               width_, come_from_memory<T>(panels_ * V * L * call_.inputs));
+        }
         if (!normalises_) return;
         Index i = 0;
         for (Index step = first; step < last; ++step)
@@ -369,6 +385,9 @@ private:
             }
     }
 
+    // Whether there is but one sequence, however many parts there are.
+    bool is_alone() const { return call_.sequences == 1; }
+
     Index packed_row(const Own& own, Index rank, Index step) const {
         if (own.replays) return schedule_.offsets[step] - own.first_row + rank;
         return schedule_.offsets[time_of(call_, schedule_, rank, step)] + rank;
@@ -378,10 +397,14 @@ private:
         T* products = normalises_ ? own.raw : sums;
         if (normalises_) __builtin_memset(products, 0, running * width_ * sizeof(T));
         for (Index p = own.first_panel; p < own.last_panel; ++p) {
-            multiply<T, hidden_V>(running, outputs_, AlongRows<T>{own.hidden, 0},
-                                  hidden_weights_ + p * hidden_V * L * outputs_,
-                                  products + p * panel_width + Cell::hidden_slot * L, width_,
-                                  come_from_memory<T>(panels_ * hidden_V * L * outputs_));
+            const T* weights = hidden_weights_ + p * hidden_V * L * outputs_;
+            T* of_panel = products + p * panel_width + Cell::hidden_slot * L;
+            if (is_alone())
+                multiply_one<T, hidden_V>(outputs_, own.hidden[0], weights, of_panel);
+            else
+                multiply<T, hidden_V>(running, outputs_, AlongRows<T>{own.hidden, 0}, weights,
+                                      of_panel, width_,
+                                      come_from_memory<T>(panels_ * hidden_V * L * outputs_));
             if (!normalises_) step_of(own, running, sums, p);
         }
         if (normalises_) {
@@ -420,8 +443,8 @@ private:
     void show_cells(const Own& own, Index running) const {
         for (Index r = 0; r < running; ++r) {
             const StepRow<T>& at = own.steps[r];
-            show_cell<T>(at.cell, at.gates + 3 * units_, call_.weights.cell_gain,
-                         call_.weights.cell_bias, units_, at.hidden,
+            show_cell<T>(at.cell, at.gates + 3 * units_, cell_gain_, cell_gain_ + units_, units_,
+                         at.hidden,
                          own.rows[r].scales ? own.rows[r].scales + 4 : nullptr);
         }
     }
@@ -434,10 +457,14 @@ private:
             __builtin_memset(own.second + r * second_width_, 0, second_width_ * sizeof(T));
             own.hidden[r] = own.steps[r].middle;
         }
-        for (Index p = 0; p < plain_panels<T>(outputs_); ++p)
-            multiply<T, plain_vectors>(running, units_, AlongRows<T>{own.hidden, 0},
-                                       second_weights_ + p * W * units_, own.second + p * W,
-                                       second_width_);
+        for (Index p = 0; p < plain_panels<T>(outputs_); ++p) {
+            const T* weights = second_weights_ + p * W * units_;
+            if (is_alone())
+                multiply_one<T, plain_vectors>(units_, own.hidden[0], weights, own.second + p * W);
+            else
+                multiply<T, plain_vectors>(running, units_, AlongRows<T>{own.hidden, 0}, weights,
+                                           own.second + p * W, second_width_);
+        }
         if constexpr (Cell::second_gate >= 0) {
             for (Index p = 0; p < panels_; ++p)
                 step_of_panel<Cell>(
@@ -474,6 +501,26 @@ private:
             }
         }
     }
+};
+
+// A layer's step, prepared once: its weights are packed and its memory is there.
+template <class Cell>
+class PreparedStep final : public Step {
+public:
+    using Value = typename Cell::Value;
+
+    explicit PreparedStep(const Forward<Value>& call)
+        : call_(call), schedule_(call.steps, call.sequences, nullptr), run_(call_, schedule_, team_) {
+        run_.prepare(0);
+    }
+
+    void run() noexcept override { run_.repeat(); }
+
+private:
+    const Forward<Value> call_;
+    const Schedule schedule_;
+    Team team_;
+    ForwardRun<Cell> run_;
 };
 
 }  // namespace gated::GATED_TARGET

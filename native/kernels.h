@@ -13,6 +13,7 @@ struct Kernels {
     void (*forward64)(const Forward<double>&, const Schedule&, Team&);
     void (*backward32)(const Backward<float>&, const Schedule&, Team&);
     void (*backward64)(const Backward<double>&, const Schedule&, Team&);
+    std::unique_ptr<Step> (*prepare_step)(const Forward<float>&);
     double (*probe)(std::ptrdiff_t rounds, Team&);
 };
 

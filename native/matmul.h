@@ -128,6 +128,38 @@ template <class T, int R, int V, class Left>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * lanes<T>, sum[r][v]);
 }
 
+// The same for one row, with twice the sums: one alone waits for itself. Only where there is never
+// another row, since it adds up in another order.
+template <class T, int V>
+[[gnu::noinline]] void multiply_one(Index depth, const T* __restrict left,
+                                    const T* __restrict weights, T* __restrict sums) {
+    constexpr int chains = V < 4 ? 4 : 2;
+    Vector<T> sum[chains][V];
+#pragma GCC unroll 8
+    for (int c = 0; c < chains; ++c)
+#pragma GCC unroll 32
+        for (int v = 0; v < V; ++v) sum[c][v] = Vector<T>{};
+    Index k = 0;
+    for (; k + chains <= depth; k += chains)
+#pragma GCC unroll 8
+        for (int c = 0; c < chains; ++c) {
+            const Vector<T> x = broadcast<T>(left[k + c]);
+#pragma GCC unroll 32
+            for (int v = 0; v < V; ++v, weights += lanes<T>) sum[c][v] += x * load(weights);
+        }
+    for (; k < depth; ++k) {
+        const Vector<T> x = broadcast<T>(left[k]);
+#pragma GCC unroll 32
+        for (int v = 0; v < V; ++v, weights += lanes<T>) sum[0][v] += x * load(weights);
+    }
+#pragma GCC unroll 32
+    for (int v = 0; v < V; ++v) {
+#pragma GCC unroll 8
+        for (int c = 1; c < chains; ++c) sum[0][v] += sum[c][v];
+        store(sums + v * lanes<T>, load(sums + v * lanes<T>) + sum[0][v]);
+    }
+}
+
 // Whether so many weights are more than the caches keep from one step to the next.
 template <class T>
 constexpr bool come_from_memory(Index weights) {

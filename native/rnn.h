@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -111,6 +112,18 @@ template <class Value>
 void forward(const Forward<Value>& call, int threads);
 template <class Value>
 void backward(const Backward<Value>& call, int threads);
+
+// One step of one sequence, again and again: for streams, where nothing may be allocated, waited for
+// or packed anew. `run` reads what the call's pointers point to and writes the output and the final
+// states; to go on from there, the final states are the initial ones.
+class Step {
+public:
+    virtual ~Step() = default;
+    virtual void run() noexcept = 0;
+};
+
+// Packs the weights and takes all memory. The call has one step, one sequence and nothing to keep.
+std::unique_ptr<Step> prepare_step(const Forward<float>& call);
 
 // Multiplies and adds in registers alone, `rounds` times on each thread; returns the operations
 // done. What a benchmark divides by the time it took is the processor's bound in float32.

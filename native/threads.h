@@ -13,6 +13,7 @@ class Pool;
 class Team {
 public:
     explicit Team(int wanted);
+    Team() = default;  // alone, with memory of its own: it takes nothing that others wait for
     ~Team();
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
@@ -30,8 +31,8 @@ public:
     void* scratch(std::size_t bytes);
 
 private:
-    Pool* pool_;  // null for a team of one that found the pool taken
-    int size_;
+    Pool* pool_ = nullptr;  // null for a team of one, if it wants none or found it taken
+    int size_ = 1;
     void* block_ = nullptr;
     std::size_t capacity_ = 0, used_ = 0;
     void* overflow_ = nullptr;  // chain of blocks that did not fit

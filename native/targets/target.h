@@ -15,22 +15,45 @@
 #define GATED_NAME(target) GATED_NAME_OF(target)
 
 namespace gated::GATED_TARGET {
+namespace {
+
+template <class Cell>
+struct Of {
+    using type = Cell;
+};
+
+// The table of cells: calls use(Of<the cell>{}).
+template <class T, class Use>
+auto with_cell(gated::Cell cell, const Use& use) {
+    switch (cell) {
+        case gated::Cell::rnn_tanh:
+            return use(Of<RnnCell<T, Activation::tanh>>{});
+        case gated::Cell::rnn_relu:
+            return use(Of<RnnCell<T, Activation::relu>>{});
+        case gated::Cell::gru:
+            return use(Of<GruCell<T>>{});
+        case gated::Cell::gru_reset_before:
+            return use(Of<GruResetBeforeCell<T>>{});
+        case gated::Cell::lstm:
+            break;
+    }
+    return use(Of<LstmCell<T>>{});
+}
 
 template <template <class> class Run, class T, class Call>
 void run(const Call& call, const Schedule& schedule, Team& team) {
-    switch (call.cell) {
-        case gated::Cell::rnn_tanh:
-            return Run<RnnCell<T, Activation::tanh>>(call, schedule, team).run();
-        case gated::Cell::rnn_relu:
-            return Run<RnnCell<T, Activation::relu>>(call, schedule, team).run();
-        case gated::Cell::gru:
-            return Run<GruCell<T>>(call, schedule, team).run();
-        case gated::Cell::gru_reset_before:
-            return Run<GruResetBeforeCell<T>>(call, schedule, team).run();
-        case gated::Cell::lstm:
-            return Run<LstmCell<T>>(call, schedule, team).run();
-    }
+    with_cell<T>(call.cell, [&](auto of) {
+        Run<typename decltype(of)::type>(call, schedule, team).run();
+    });
 }
+
+std::unique_ptr<Step> prepare(const Forward<float>& call) {
+    return with_cell<float>(call.cell, [&](auto of) -> std::unique_ptr<Step> {
+        return std::make_unique<PreparedStep<typename decltype(of)::type>>(call);
+    });
+}
+
+}  // namespace
 
 const Kernels kernels{
     GATED_NAME(GATED_TARGET),
@@ -38,6 +61,7 @@ const Kernels kernels{
     &run<ForwardRun, double>,
     &run<BackwardRun, float>,
     &run<BackwardRun, double>,
+    &prepare,
     &probe,
 };
 

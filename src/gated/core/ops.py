@@ -66,7 +66,7 @@ class Call:
             self.x,
             self.lengths,
             self.reverse,
-            (core.WeightsRead32 if single else core.WeightsRead64)(*_native_order(self.weights)),
+            (core.WeightsRead32 if single else core.WeightsRead64)(*native_order(self.weights)),
             *self.initial,
             regularisation.hidden_mask,
             regularisation.weight_mask,
@@ -366,7 +366,7 @@ def backward_packed(
         *grad_final,
         kind(grad_gates, grad_cells, None, None),
         grad_x,
-        (core.Weights32 if single else core.Weights64)(*_native_order(weights)),
+        (core.Weights32 if single else core.Weights64)(*native_order(weights)),
         *_pair(initial),
         threads or native.threads(),
     )
@@ -390,8 +390,8 @@ def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, Array | 
     return gates, None if cells is None else np.ascontiguousarray(cells[:, order][running])
 
 
-def _native_order(weights: Weights[Any]) -> tuple[Any, ...]:
-    """The weights in the order of the native core, which has no peepholes."""
+def native_order(weights: Weights[Any]) -> tuple[Any, ...]:
+    """The weights as the native core takes them: it has no peepholes."""
     return tuple(w for name, w in weights._asdict().items() if name != "peepholes")
 
 

@@ -1,0 +1,142 @@
+"""One step at a time: a trained network on data as they come, with NumPy alone.
+
+Shapes: I input features, H hidden units, P units of the projected hidden state (H where nothing is
+projected).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.core import native, ops
+from gated.core.layout import Weights, layout_of
+from gated.core.variants import Regularisation, Zoneout
+from gated.errors import ConfigurationError, DataError
+
+Vector = NDArray[np.float32]
+
+
+class Stream:
+    """Recurrent layers, one upon the other, that take a step each time they are called.
+
+    The weights are packed once. A step allocates nothing, takes no lock and starts no thread: what
+    it costs is reading the weights. The results are those of `gated.core.ops.forward` on the whole
+    sequence, to rounding.
+
+    Args:
+        cell: one of `gated.core.layout.LAYOUTS`.
+        layers: the weights of each layer, float32, or those of the only one.
+        zoneout: what a network that was trained with zoneout needs; `seed` must be None.
+
+    Raises:
+        ConfigurationError: the cell or its weights cannot be streamed.
+        DataError: weights do not fit together, or are not float32.
+        MissingNativeError: the extension is not built.
+
+    >>> ones = np.ones((1, 1), np.float32)
+    >>> stream = Stream("rnn_relu", Weights(ones, ones))
+    >>> [float(stream.step(np.ones(1, np.float32))[0]) for _ in range(3)]
+    [1.0, 2.0, 3.0]
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        layers: Weights[Any] | Sequence[Weights[Any]],
+        *,
+        zoneout: Zoneout | None = None,
+    ) -> None:
+        core = native.extension()
+        stack = [layers] if isinstance(layers, Weights) else list(layers)
+        if not stack:
+            raise ConfigurationError("a stream needs the weights of one layer at least, got none")
+        if zoneout is not None and zoneout.seed is not None:
+            raise ConfigurationError("a stream does not draw: zoneout's seed must be None")
+        self._weights = stack
+        given = []
+        for depth, weights in enumerate(stack):
+            self._check(cell, weights, depth)
+            arrays = core.WeightsRead32(*ops.native_order(weights))
+            given.append((getattr(core.Cell, cell), arrays, core.Zoneout(*(zoneout or Zoneout()))))
+        self._native = core.Stream(given)
+        self._step = self._native.step
+        views = self._native.states
+        self._names = layout_of(cell).states
+        self._states = [tuple(views[2 * i : 2 * i + len(self._names)]) for i in range(len(stack))]
+        self._hidden: Vector = self._states[-1][0]
+
+    def _check(self, cell: str, weights: Weights[Any], depth: int) -> None:
+        wanted = self._weights[depth - 1].weight_hh.shape[1] if depth else None
+        features = np.shape(weights.weight_ih)[-1] if np.ndim(weights.weight_ih) == 2 else 0
+        if wanted is not None and features != wanted:
+            raise DataError(
+                f"weight_ih of layer {depth} must take the {wanted} outputs of the layer before, "
+                f"got the shape {np.shape(weights.weight_ih)}"
+            )
+        one = np.zeros((1, 1, features), np.float32)
+        ops.checked_call(cell, one, weights, None, None, False, Regularisation())
+
+    def step(self, x: Vector) -> Vector:
+        """Take one step.
+
+        Args:
+            x: (I), float32, contiguous.
+
+        Returns:
+            The hidden state of the last layer, (P): a view of the stream's own memory, which the
+            next step overwrites. Copy what must last.
+
+        Raises:
+            DataError: `x` has another shape or dtype, or does not lie in one piece.
+        """
+        try:
+            self._step(x)
+        except TypeError:
+            raise DataError(self._what_is_wrong_with(x)) from None
+        return self._hidden
+
+    def steps(self, xs: Vector) -> Vector:
+        """Take a step for each row of xs (T, I); returns the hidden states (T, P)."""
+        return (
+            np.stack([self.step(x).copy() for x in xs])
+            if len(xs)
+            else np.zeros((0, len(self._hidden)), np.float32)
+        )
+
+    @property
+    def states(self) -> list[tuple[Vector, ...]]:
+        """The states of each layer, copied: (P) and, of an LSTM, (H)."""
+        return [tuple(state.copy() for state in layer) for layer in self._states]
+
+    @states.setter
+    def states(self, given: Sequence[Sequence[Vector]]) -> None:
+        if len(given) != len(self._states):
+            raise DataError(f"states must be those of {len(self._states)} layers, got {len(given)}")
+        for depth, (layer, new) in enumerate(zip(self._states, given, strict=True)):
+            shapes = [np.shape(state) for state in new]
+            if shapes != [state.shape for state in layer]:
+                raise DataError(
+                    f"states of layer {depth} must be {', '.join(self._names)} of the shapes "
+                    f"{[state.shape for state in layer]}, got {shapes}"
+                )
+        for layer, new in zip(self._states, given, strict=True):
+            for state, values in zip(layer, new, strict=True):
+                state[:] = values
+
+    def reset(self) -> None:
+        """Start anew, from states of zeros."""
+        for layer in self._states:
+            for state in layer:
+                state[:] = 0
+
+    def _what_is_wrong_with(self, x: Any) -> str:
+        features = len(self._native.input)
+        wanted = f"x must be a contiguous NumPy array of {features} float32 numbers"
+        if not isinstance(x, np.ndarray):
+            return f"{wanted}, got {type(x).__name__}"
+        contiguous = "" if x.flags.c_contiguous else ", not contiguous"
+        return f"{wanted}, got {x.dtype} of the shape {x.shape}{contiguous}"
