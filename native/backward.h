@@ -496,9 +496,10 @@ private:
 
     void show_cell_back(GradRow<T>& row, Index rank, Index step, Index row_of_run) {
         T* shown = cell_rows_ + row_of_run * 3 * units_;
-        GATED_TARGET::show_cell_back(row, call_.weights.cell_gain, call_.weights.cell_bias,
-                                     kept_at(rank, step, row_of_run).scales + 4, units_, shown,
-                                     shown + units_, shown + 2 * units_);
+        if constexpr (Cell::has_cell)
+            GATED_TARGET::show_cell_back<Cell>(row, call_.weights.cell_gain, call_.weights.cell_bias,
+                                               kept_at(rank, step, row_of_run).scales + 4, units_,
+                                               shown, shown + units_, shown + 2 * units_);
         row.shown_cell = shown;
     }
 

@@ -230,7 +230,8 @@ NB_MODULE(_native, module) {
         .value("rnn_relu", gated::Cell::rnn_relu)
         .value("gru", gated::Cell::gru)
         .value("gru_reset_before", gated::Cell::gru_reset_before)
-        .value("lstm", gated::Cell::lstm);
+        .value("lstm", gated::Cell::lstm)
+        .value("lstm_coupled", gated::Cell::lstm_coupled);
 
     nb::class_<gated::Zoneout>(module, "Zoneout")
         .def("__init__",

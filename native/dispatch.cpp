@@ -97,6 +97,7 @@ int kept_gates(Cell cell) {
         case Cell::rnn_relu:
             return 1;
         case Cell::gru_reset_before:
+        case Cell::lstm_coupled:
             return 3;
         case Cell::gru:
         case Cell::lstm:

@@ -443,7 +443,7 @@ private:
     void show_cells(const Own& own, Index running) const {
         for (Index r = 0; r < running; ++r) {
             const StepRow<T>& at = own.steps[r];
-            show_cell<T>(at.cell, at.gates + 3 * units_, cell_gain_, cell_gain_ + units_, units_,
+            show_cell<T>(at.cell, at.gates + Cell::output_gate * units_, cell_gain_, cell_gain_ + units_, units_,
                          at.hidden,
                          own.rows[r].scales ? own.rows[r].scales + 4 : nullptr);
         }

@@ -133,24 +133,22 @@ template <class T>
 
 // The way back through show_cell: adds to grad_cell, and leaves tanh(…) in `shown`, norm(C) in
 // `normalised` and the gradient of gain · norm(C) + bias in `grad_shown`.
-template <class T>
+template <class Cell, class T>
 [[gnu::noinline]] void show_cell_back(const GradRow<T>& row, const T* gain, const T* bias,
                                       const T* scales, Index units, T* shown, T* normalised,
                                       T* grad_shown) {
     const T mean = scales[0], scale = scales[1];
     Vector<T> sum{}, along{};
     for_units<T>(units, [&](Index unit, auto access) __attribute__((always_inline)) {
-        const T* gates = row.gates + unit;
-        const Vector<T> remembered =
-            access.load(gates + units) * access.load(row.cell_before + unit);
-        const Vector<T> cell = access.load(gates) * access.load(gates + 2 * units) + remembered;
+        const Vector<T> cell = Cell::cell_of(row.gates, row.cell_before, unit, units, access);
         const Vector<T> norm = (cell - mean) * scale;
         const Vector<T> tanh_cell =
             tanh<T>(access.load(gain + unit) * norm + access.load(bias + unit));
         const Vector<T> grad_hidden =
             access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
         const Vector<T> grad =
-            grad_hidden * access.load(gates + 3 * units) * (T(1) - tanh_cell * tanh_cell);
+            grad_hidden * access.load(row.gates + Cell::output_gate * units + unit) *
+            (T(1) - tanh_cell * tanh_cell);
         access.store(shown + unit, tanh_cell);
         access.store(normalised + unit, norm);
         access.store(grad_shown + unit, grad);

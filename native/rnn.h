@@ -13,7 +13,7 @@
 
 namespace gated {
 
-enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm };
+enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, lstm_coupled };
 
 // An array (T, B, features): features lie side by side, steps and sequences anywhere.
 template <class Value>

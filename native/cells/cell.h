@@ -11,7 +11,9 @@
 //   input_spans, hidden_spans  the slots that layer normalisation takes together: from each of
 //                            these to the next
 //   kept                     numbers per unit and step that the backward pass needs
-//   has_cell                 whether there is a cell state beside the hidden state
+//   has_cell                 whether there is a cell state beside the hidden state; then also
+//   output_gate              the place of the gate that shows it in what is kept, and
+//   cell_of(gates, before, unit, units, access)  the cell state once more, of what is kept
 //   second_gate              the gate whose product with the hidden state waits for the pointwise
 //                            part, or -1: forward then gives row.middle, which that product takes,
 //                            and finish does the rest of the step

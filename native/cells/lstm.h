@@ -13,7 +13,7 @@ struct LstmCell {
     static constexpr int input_order[] = {0, 1, 2, 3}, hidden_order[] = {0, 1, 2, 3};
     static constexpr int input_spans[] = {0, 4}, hidden_spans[] = {0, 4};
     static constexpr bool has_cell = true;
-    static constexpr int second_gate = -1;
+    static constexpr int second_gate = -1, output_gate = 3;
 
     template <class Access>
     GATED_INLINE static void forward(const T* sums, const StepRow<T>& row, Index unit, Index units,
@@ -35,6 +35,15 @@ struct LstmCell {
         }
     }
 
+    // The cell state after the step, once more; `gates` as they are kept.
+    template <class Access>
+    GATED_INLINE static Vector<T> cell_of(const T* gates, const T* before, Index unit, Index units,
+                                          Access access) {
+        const Vector<T> remembered =
+            access.load(gates + units + unit) * access.load(before + unit);
+        return access.load(gates + unit) * access.load(gates + 2 * units + unit) + remembered;
+    }
+
     template <class Access>
     GATED_INLINE static void backward(const GradRow<T>& row, Index unit, Index units,
                                       Access access) {
@@ -44,9 +53,9 @@ struct LstmCell {
         const Vector<T> candidate = access.load(kept + 2 * units);
         const Vector<T> output_gate = access.load(kept + 3 * units);
         const Vector<T> before = access.load(row.cell_before + unit);
-        const Vector<T> cell = input_gate * candidate + forget_gate * before;
         const Vector<T> tanh_cell =
-            row.shown_cell ? access.load(row.shown_cell + unit) : tanh<T>(cell);
+            row.shown_cell ? access.load(row.shown_cell + unit)
+                           : tanh<T>(cell_of(row.gates, row.cell_before, unit, units, access));
         const Vector<T> grad_hidden =
             access.load(row.grad_hidden + unit) + access.load(row.grad_output + unit);
         const Vector<T> through_output = grad_hidden * output_gate;

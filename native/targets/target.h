@@ -6,6 +6,7 @@
 #include "../backward.h"
 #include "../cells/gru.h"
 #include "../cells/lstm.h"
+#include "../cells/lstm_coupled.h"
 #include "../cells/rnn.h"
 #include "../forward.h"
 #include "../kernels.h"
@@ -34,6 +35,8 @@ auto with_cell(gated::Cell cell, const Use& use) {
             return use(Of<GruCell<T>>{});
         case gated::Cell::gru_reset_before:
             return use(Of<GruResetBeforeCell<T>>{});
+        case gated::Cell::lstm_coupled:
+            return use(Of<CoupledLstmCell<T>>{});
         case gated::Cell::lstm:
             break;
     }

@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, bool]] = {
 def options_for(cell: str, variant: str) -> dict[str, bool]:
     """The options of a variant as far as the cell has them."""
     options = dict(VARIANTS[variant])
-    if cell != "lstm":
+    if not cell.startswith("lstm"):
         options.pop("projected", None)
     if not layout_of(cell).normalised_together:
         options.pop("layer_norm", None)
@@ -77,7 +77,7 @@ class RandomLayer:
         absent |= set() if peepholes else {"peepholes"}
         absent |= set() if bias else {"bias_ih", "bias_hh"}
         absent |= set() if layer_norm else {"gain_ih", "gain_hh"}
-        absent |= set() if layer_norm and cell == "lstm" else {"gain_cell", "bias_cell"}
+        absent |= set() if layer_norm and cell.startswith("lstm") else {"gain_cell", "bias_cell"}
         shapes = layout.weight_shapes(cell, I, H, P)._asdict()
         self.weights: Weights[Any] = Weights(
             **{
@@ -210,16 +210,18 @@ def _torch_step(
         step["hidden"] = (1 - z) * n + z * states[0]
     else:
         p = torch.zeros(3, len(states[1]), dtype=x.dtype) if w.peepholes is None else w.peepholes
-        a = [one + other for one, other in zip(u, v, strict=True)]
-        i = torch.sigmoid(a[0] + p[0] * states[1])
-        f = torch.sigmoid(a[1] + p[1] * states[1])
-        g = torch.tanh(a[2])
+        *_, a_f, a_g, a_o = (one + other for one, other in zip(u, v, strict=True))
+        f = torch.sigmoid(a_f + p[1] * states[1])
+        i = 1 - f if cell == "lstm_coupled" else torch.sigmoid(u[0] + v[0] + p[0] * states[1])
+        g = torch.tanh(a_g)
         c = f * states[1] + i * g
-        o = torch.sigmoid(a[3] + p[2] * c)
+        o = torch.sigmoid(a_o + p[2] * c)
         shown = c
         if w.gain_cell is not None:
             shown = w.gain_cell * functional.layer_norm(c, c.shape) + w.bias_cell
-        step |= {"input_gate": i, "forget_gate": f, "candidate": g, "output_gate": o, "cell": c}
+        if cell == "lstm":
+            step["input_gate"] = i
+        step |= {"forget_gate": f, "candidate": g, "output_gate": o, "cell": c}
         step["hidden"] = o * torch.tanh(shown)
         if w.weight_hr is not None:
             step["hidden"] = w.weight_hr @ step["hidden"]

@@ -80,5 +80,5 @@ def test_rows_of_a_gate() -> None:
     assert layout.gate_rows("gru", "candidate", 7) == slice(14, 21)
     with pytest.raises(ConfigurationError, match=r"reset_gate.*'forget_gate'"):
         layout.gate_rows("gru", "forget_gate", 7)
-    with pytest.raises(ConfigurationError, match=r"lstm, got 'elman'"):
+    with pytest.raises(ConfigurationError, match=r"lstm_coupled, got 'elman'"):
         layout.layout_of("elman")

@@ -53,12 +53,14 @@ def check_variant(cell: str, weights: Weights[Any]) -> None:
     """
     layout = layout_of(cell)
     has_cell = "cell" in layout.states
-    if not has_cell and not (weights.weight_hr is None and weights.peepholes is None):
-        raise ConfigurationError(f"weight_hr and peepholes are for the cell lstm, not for {cell}")
+    if not has_cell and weights.weight_hr is not None:
+        raise ConfigurationError(f"weight_hr is for an LSTM, not for {cell}")
+    if weights.peepholes is not None and cell != "lstm":
+        raise ConfigurationError(f"peepholes are for the cell lstm, not for {cell}")
     gains = ("gain_ih", "gain_hh") + (("gain_cell", "bias_cell") if has_cell else ())
     given = [name for name in gains if getattr(weights, name) is not None]
     if not has_cell and not (weights.gain_cell is None and weights.bias_cell is None):
-        raise ConfigurationError(f"gain_cell and bias_cell are for the cell lstm, not for {cell}")
+        raise ConfigurationError(f"gain_cell and bias_cell are for an LSTM, not for {cell}")
     if given and not layout.normalised_together:
         raise ConfigurationError(
             f"there is no layer normalisation for the cell {cell}, got {given}"

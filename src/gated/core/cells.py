@@ -155,22 +155,35 @@ def _shown(cell: Array, weights: Weights[Array]) -> Array:
     return weights.gain_cell * norm(cell).values + weights.bias_cell
 
 
+class _Shown(NamedTuple):
+    """The way back through what the output gate lets through of the cell state."""
+
+    tanh_cell: Array
+    cell: Array
+    """The gradient of the cell state."""
+    weights: dict[str, Array]
+
+
+def _shown_backward(cell: Array, o: Array, grad_hidden: Array, weights: Weights[Array]) -> _Shown:
+    tanh_cell = np.tanh(_shown(cell, weights))
+    grad = grad_hidden * o * (1 - tanh_cell**2)
+    if weights.gain_cell is None:
+        return _Shown(tanh_cell, grad, {})
+    normalised = norm(cell)
+    own = {"gain_cell": (grad * normalised.values).sum(axis=0), "bias_cell": grad.sum(axis=0)}
+    return _Shown(tanh_cell, normalised.backward(grad * weights.gain_cell), own)
+
+
 def _lstm_backward(step: Values, taken: Taken, grad: States, grad_gates: Values) -> Gradients:
     weights, cell_before = taken.weights, taken.before[1]
     i, f, c, o = (step[gate] for gate in layout_of("lstm").gates)
     of_i, of_f, of_c, of_o = (grad_gates.get(gate, 0) for gate in layout_of("lstm").gates)
-    tanh_cell = np.tanh(_shown(step["cell"], weights))
     grad_hidden, grad_cell = grad
-    own = {}
+    shown = _shown_backward(step["cell"], o, grad_hidden, weights)
+    own = dict(shown.weights)
 
-    grad_o = (grad_hidden * tanh_cell + of_o) * o * (1 - o)
-    grad_shown = grad_hidden * o * (1 - tanh_cell**2)
-    if weights.gain_cell is not None:
-        normalised = norm(step["cell"])
-        own["gain_cell"] = (grad_shown * normalised.values).sum(axis=0)
-        own["bias_cell"] = grad_shown.sum(axis=0)
-        grad_shown = normalised.backward(grad_shown * weights.gain_cell)
-    grad_cell = grad_cell + grad_shown
+    grad_o = (grad_hidden * shown.tanh_cell + of_o) * o * (1 - o)
+    grad_cell = grad_cell + shown.cell
     if weights.peepholes is not None:
         grad_cell = grad_cell + weights.peepholes[2] * grad_o
     grad_i = (grad_cell * c + of_i) * i * (1 - i)
@@ -186,6 +199,41 @@ def _lstm_backward(step: Values, taken: Taken, grad: States, grad_gates: Values)
     grad_sums = np.concatenate([grad_i, grad_f, grad_c, grad_o], axis=-1)
     before = (np.zeros_like(taken.before[0]), grad_cell_before)
     return Gradients(grad_sums, grad_sums, before, weights=own)
+
+
+# The LSTM with coupled gates (Greff et al. 2017) writes what it forgets, i_t = 1 - f_t:
+#
+#   C_t = f_t * C_{t-1} + (1 - f_t) * C̃_t
+
+
+def _lstm_coupled(taken: Taken) -> Values:
+    a_f, a_c, a_o = np.split(taken.from_input + taken.from_hidden, 3, axis=-1)
+    forget_gate = sigmoid(a_f)
+    candidate = np.tanh(a_c)
+    cell = forget_gate * taken.before[1] + (1 - forget_gate) * candidate
+    output_gate = sigmoid(a_o)
+    return {
+        "forget_gate": forget_gate,
+        "candidate": candidate,
+        "output_gate": output_gate,
+        "cell": cell,
+        "hidden": output_gate * np.tanh(_shown(cell, taken.weights)),
+    }
+
+
+def _lstm_coupled_backward(
+    step: Values, taken: Taken, grad: States, grad_gates: Values
+) -> Gradients:
+    f, c, o = (step[gate] for gate in layout_of("lstm_coupled").gates)
+    of_f, of_c, of_o = (grad_gates.get(gate, 0) for gate in layout_of("lstm_coupled").gates)
+    shown = _shown_backward(step["cell"], o, grad[0], taken.weights)
+    grad_cell = grad[1] + shown.cell
+    grad_f = (grad_cell * (taken.before[1] - c) + of_f) * f * (1 - f)
+    grad_c = (grad_cell * (1 - f) + of_c) * (1 - c**2)
+    grad_o = (grad[0] * shown.tanh_cell + of_o) * o * (1 - o)
+    grad_sums = np.concatenate([grad_f, grad_c, grad_o], axis=-1)
+    before = (np.zeros_like(taken.before[0]), grad_cell * f)
+    return Gradients(grad_sums, grad_sums, before, weights=shown.weights)
 
 
 # The gated recurrent unit (Cho et al. 2014), u from the input and v from the hidden state:
@@ -275,5 +323,6 @@ CELLS: dict[str, Cell] = {
     "gru": Cell(_gru, _gru_backward),
     "gru_reset_before": Cell(_gru_reset_before, _gru_reset_before_backward),
     "lstm": Cell(_lstm, _lstm_backward),
+    "lstm_coupled": Cell(_lstm_coupled, _lstm_coupled_backward),
 }
 """Every cell, by the names of `gated.core.layout.LAYOUTS`."""

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
 
-CellName: TypeAlias = Literal["rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm"]
+CellName: TypeAlias = Literal[
+    "rnn_tanh", "rnn_relu", "gru", "gru_reset_before", "lstm", "lstm_coupled"
+]
 Array: TypeAlias = NDArray[np.floating[Any]]
 W = TypeVar("W")
 
@@ -58,9 +60,17 @@ LAYOUTS: dict[str, CellLayout] = {
     "gru": _GRU,
     "gru_reset_before": _GRU._replace(normalised_together=(), kept=3),
     "lstm": _LSTM,
+    "lstm_coupled": CellLayout(
+        gates=("forget_gate", "candidate", "output_gate"),
+        onnx_gates=("output_gate", "forget_gate", "candidate"),
+        states=("hidden", "cell"),
+        normalised_together=(3,),
+        kept=3,
+    ),
 }
 """Every cell. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:
-`linear_before_reset=1`), `gru_reset_before` before it, as in Cho et al. 2014."""
+`linear_before_reset=1`), `gru_reset_before` before it, as in Cho et al. 2014. `lstm_coupled` writes
+what it forgets: its input gate is 1 - the forget gate (Greff et al. 2017)."""
 
 PEEPHOLE_GATES = ("input_gate", "forget_gate", "output_gate")
 """The gates that look at the cell state, in the order of the rows of `Weights.peepholes`."""
