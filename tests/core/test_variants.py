@@ -66,5 +66,5 @@ def test_layer_normalisation_is_whole_or_not_there() -> None:
     with pytest.raises(ConfigurationError, match="no layer normalisation for the cell gru_reset_b"):
         reference.forward(**layer.given() | {"cell": "gru_reset_before"})
     extra = layer.weights._replace(gain_cell=np.ones(4))
-    with pytest.raises(ConfigurationError, match="gain_cell and bias_cell are for the cell lstm"):
+    with pytest.raises(ConfigurationError, match="gain_cell and bias_cell are for an LSTM"):
         reference.forward(**layer.given() | {"weights": extra})
