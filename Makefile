@@ -9,10 +9,10 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format wheel clean
+.PHONY: help setup demo test bench bench-all lint format wheel clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(INSTALLED) ## Create .venv, build the native core, install everything
 
@@ -33,6 +33,14 @@ demo: $(INSTALLED) ## Forecast the weather of three airports: score table and re
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+bench: $(INSTALLED) ## Speed against every peer that is installed: a subset, in two minutes
+	$(BIN)/python -m benchmarks --quick
+
+bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchmarks.md
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
+		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
 
 lint: $(INSTALLED) ## Linters, type checker, import contract
 	$(BIN)/ruff check .

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +36,22 @@ def peak(threads: int) -> float:
     return float(best)
 
 
-def described(threads: int) -> dict[str, object]:
+def bandwidth(count: int) -> float:
+    """Bytes a second that one thread reads of so many float32 numbers, again and again."""
+    core = native.extension()
+    array, best = np.ones(count, np.float32), 0.0
+    rounds = max(1, 20_000_000 // count)
+    for _ in range(20):
+        begin = time.perf_counter()
+        core.read_through(array, rounds)
+        best = max(best, 4.0 * count * rounds / (time.perf_counter() - begin))
+    return best
+
+
+def described(threads: int | None) -> dict[str, Any]:
     """What a result needs beside it to mean anything."""
+    threads = threads or native.threads()
+    peers = ("torch", "onnxruntime", "openvino", "jax")
     return {
         "processor": processor(),
         "instruction_set": native.instruction_set(),
@@ -43,5 +60,6 @@ def described(threads: int) -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        **{peer: version(peer) for peer in peers if importlib.util.find_spec(peer)},
         "load": os.getloadavg()[0],
     }

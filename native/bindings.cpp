@@ -244,6 +244,13 @@ NB_MODULE(_native, module) {
     module.def("kept_gates", &gated::kept_gates, nb::arg("cell"));
     module.def("probe", &gated::probe, nb::arg("rounds"), nb::arg("threads"),
                nb::call_guard<nb::gil_scoped_release>());
+    module.def(
+        "read_through",
+        [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>& array,
+           std::ptrdiff_t rounds) {
+            return gated::read_through(array.data(), std::ptrdiff_t(array.size()), rounds);
+        },
+        nb::arg("array"), nb::arg("rounds"));
     module.def("available_threads", &gated::available_threads);
     module.def("instruction_sets", &gated::instruction_sets);
     module.def("instruction_set", &gated::instruction_set);

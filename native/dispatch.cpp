@@ -86,6 +86,10 @@ std::unique_ptr<Step> prepare_step(const Forward<float>& call) {
     return kernels().prepare_step(call);
 }
 
+float read_through(const float* data, std::ptrdiff_t count, std::ptrdiff_t rounds) {
+    return kernels().read_through(data, count, rounds);
+}
+
 double probe(std::ptrdiff_t rounds, int threads) {
     Team team(threads);
     return kernels().probe(rounds, team);

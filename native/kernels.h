@@ -14,6 +14,7 @@ struct Kernels {
     void (*backward32)(const Backward<float>&, const Schedule&, Team&);
     void (*backward64)(const Backward<double>&, const Schedule&, Team&);
     std::unique_ptr<Step> (*prepare_step)(const Forward<float>&);
+    float (*read_through)(const float*, std::ptrdiff_t count, std::ptrdiff_t rounds);
     double (*probe)(std::ptrdiff_t rounds, Team&);
 };
 

@@ -25,6 +25,20 @@ namespace gated::GATED_TARGET {
     return total[0] == total[0] ? 2.0 * chains * lanes<float> * double(rounds) : 0.0;
 }
 
+// Reads an array through, again and again; returns a sum, so that nothing is left out.
+[[gnu::noinline]] inline float read_through(const float* data, Index count, Index rounds) {
+    constexpr int chains = 8;
+    Vector<float> sums[chains]{};
+    for (Index round = 0; round < rounds; ++round)
+        for (Index i = 0; i + chains * lanes<float> <= count; i += chains * lanes<float>)
+#pragma GCC unroll 8
+            for (int c = 0; c < chains; ++c) sums[c] += load(data + i + c * lanes<float>);
+    float total = 0;
+    for (int c = 0; c < chains; ++c)
+        for (Index lane = 0; lane < lanes<float>; ++lane) total += sums[c][lane];
+    return total;
+}
+
 inline double probe(Index rounds, Team& team) {
     struct Work {
         Index rounds;

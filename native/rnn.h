@@ -129,6 +129,10 @@ std::unique_ptr<Step> prepare_step(const Forward<float>& call);
 // done. What a benchmark divides by the time it took is the processor's bound in float32.
 double probe(std::ptrdiff_t rounds, int threads);
 
+// Reads `count` values through, `rounds` times, on one thread, and returns a sum of them: what the
+// time it took says is the bandwidth of the cache that they fit in.
+float read_through(const float* data, std::ptrdiff_t count, std::ptrdiff_t rounds);
+
 // The processors that this process may use: its affinity, and its container's quota.
 int available_threads();
 

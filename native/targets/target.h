@@ -65,6 +65,7 @@ const Kernels kernels{
     &run<BackwardRun, float>,
     &run<BackwardRun, double>,
     &prepare,
+    &read_through,
     &probe,
 };
 

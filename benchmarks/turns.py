@@ -1,0 +1,156 @@
+"""Contenders in processes of their own, that take turns: `python -m benchmarks.turns PEER`.
+
+Runtimes keep threads spinning for some milliseconds after a call: apart, and with a rest between
+turns, none disturbs another.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.cases import Case
+
+REST = 0.03
+"""Seconds between turns."""
+AT_LEAST = 0.002
+"""Seconds that a turn takes: short work is repeated."""
+MODULES = {"gated": "torch", "scripted": "torch"}
+
+
+def installed(peer: str) -> bool:
+    """Whether what the peer needs is there."""
+    return importlib.util.find_spec(MODULES.get(peer, peer)) is not None
+
+
+class Contender:
+    """A process that does a case's work when it is told to."""
+
+    def __init__(self, peer: str, case: Case, threads: int) -> None:
+        self.peer = peer
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=" + ("true" if threads > 1 else "false"),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.turns", peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "output.npy"
+            answer = self.ask({"case": case._asdict(), "threads": threads, "output": str(file)})
+            self.output = np.load(file)
+        self.repeats = int(answer["repeats"])
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        pipe, back = self._process.stdin, self._process.stdout
+        if pipe is None or back is None:
+            raise RuntimeError("the contender has no pipes")
+        pipe.write(json.dumps(question) + "\n")
+        pipe.flush()
+        line = back.readline()
+        if not line:
+            raise RuntimeError(f"{self.peer} stopped: see its message above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def turn(self) -> float:
+        """Seconds that the work took once."""
+        return float(self.ask({"repeats": self.repeats})["seconds"])
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def race(case: Case, threads: int, seconds: float) -> dict[str, dict[str, float]]:
+    """Median and best seconds of every contender that is installed, measured in turns.
+
+    Raises:
+        ValueError: a contender's output is not ours; nothing was measured then.
+    """
+    peers = ["gated", *(peer for peer in case.peers if installed(peer))]
+    contenders = [Contender(peer, case, threads) for peer in peers]
+    try:
+        for contender in contenders[1:]:
+            _check_same(case, contender, contenders[0])
+        times: list[list[float]] = [[] for _ in peers]
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end or len(times[0]) < 5:
+            for contender, taken in zip(contenders, times, strict=True):
+                time.sleep(REST)
+                taken.append(contender.turn())
+    finally:
+        for contender in contenders:
+            contender.close()
+    return {
+        peer: {"median": statistics.median(taken), "best": min(taken), "turns": len(taken)}
+        for peer, taken in zip(peers, times, strict=True)
+    }
+
+
+def _check_same(case: Case, contender: Contender, ours: Contender) -> None:
+    theirs = contender.output
+    distance = np.abs(theirs - ours.output).max() if theirs.shape == ours.output.shape else np.inf
+    if not distance < 1e-3:
+        raise ValueError(f"{case.name}: the output of {contender.peer} differs by {distance}")
+
+
+def peak_memory(peer: str, case: Case, threads: int) -> float:
+    """Bytes by which one training step raises the peak of a fresh process."""
+    contender = Contender(peer, case._replace(T=1), threads)
+    try:
+        return float(contender.ask({"memory": case._asdict(), "threads": threads})["bytes"])
+    finally:
+        contender.close()
+
+
+def _serve(peer: str) -> None:
+    from benchmarks.contenders import CONTENDERS
+
+    run = None
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "case" in question:
+            case = Case(**question["case"])
+            run, output = CONTENDERS[peer](case, question["threads"])
+            np.save(question["output"], output())
+            begin = time.perf_counter()
+            run()
+            run()
+            once = (time.perf_counter() - begin) / 2
+            answer: dict[str, float] = {"repeats": max(1, round(AT_LEAST / max(once, 1e-7)))}
+        elif "memory" in question:
+            run, _ = CONTENDERS[peer](Case(**question["memory"]), question["threads"])
+            before = _peak()
+            run()
+            answer = {"bytes": _peak() - before}
+        else:
+            if run is None:
+                raise RuntimeError("no case was given yet")
+            begin = time.perf_counter()
+            for _ in range(question["repeats"]):
+                run()
+            answer = {"seconds": (time.perf_counter() - begin) / question["repeats"]}
+        print(json.dumps(answer), flush=True)
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
