@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -39,6 +40,12 @@ void pause() {
 #endif
 }
 
+double seconds(clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
 // Spins briefly, then lets other programs have the core between two looks: a pure spin costs
 // milliseconds as soon as there are more busy threads than cores.
 template <class Condition>
@@ -63,6 +70,36 @@ public:
     void (*work)(void*, int) = nullptr;
     void* context = nullptr;
     std::atomic<int> unfinished{0};
+    std::atomic<int> interrupted{0};  // parts of the last work that other programs kept from it
+
+    // How many threads to use where `wanted` are. Where other programs have taken some of the cores,
+    // a thread that waits for one of them holds up all: for some calls there are fewer, then all are
+    // tried once more.
+    int worth(int wanted) {
+        if (calls_with_fewer_ == 0) return wanted;
+        --calls_with_fewer_;
+        return std::min(wanted, fewer_);
+    }
+
+    // Says how many of the last team's `size` threads other programs have interrupted.
+    void learn(int size, int interrupted) {
+        if (interrupted > 0) {
+            fewer_ = std::max(1, size - interrupted);
+            patience_ = std::clamp(2 * patience_, 8, 64);
+            calls_with_fewer_ = patience_;
+        } else if (calls_with_fewer_ == 0) {
+            patience_ = 0;
+        }
+    }
+
+    // Does a part of the work, and notes whether the thread had its core for most of the time.
+    void take_part(int part) {
+        const double started = seconds(CLOCK_MONOTONIC), had = seconds(CLOCK_THREAD_CPUTIME_ID);
+        work(context, part);
+        const double taken = seconds(CLOCK_MONOTONIC) - started;
+        const double lost = taken - (seconds(CLOCK_THREAD_CPUTIME_ID) - had);
+        if (lost > 0.2 * taken + 50e-6) interrupted.fetch_add(1, std::memory_order_relaxed);
+    }
 
     // Tries to have `count` workers; returns how many there are.
     int grow(int count) {
@@ -92,13 +129,14 @@ private:
         std::atomic<unsigned> ticket{0};
     };
     std::deque<Worker> workers_;  // a deque, so that growing moves none
+    int fewer_ = 1, calls_with_fewer_ = 0, patience_ = 0;
 
     void serve(Worker& worker, int part) {
         for (unsigned seen = 0;; ++seen) {
             for (int i = 0; i < spins && worker.ticket.load(std::memory_order_relaxed) == seen; ++i)
                 pause();
             worker.ticket.wait(seen, std::memory_order_acquire);
-            work(context, part);
+            take_part(part);
             unfinished.fetch_sub(1, std::memory_order_release);
         }
     }
@@ -141,7 +179,7 @@ Team::Team(int wanted) : pool_(&pool()), size_(1) {
         pool_ = nullptr;
         return;
     }
-    size_ = 1 + pool_->grow(std::max(wanted, 1) - 1);
+    size_ = 1 + pool_->grow(pool_->worth(std::max(wanted, 1)) - 1);
     block_ = pool_->block;
     capacity_ = pool_->capacity;
 }
@@ -167,14 +205,14 @@ Team::~Team() {
 }
 
 void Team::run(void (*work)(void*, int), void* context) {
-    if (size_ > 1) {
-        pool_->work = work;
-        pool_->context = context;
-        pool_->hand_out(size_ - 1);
-    }
-    work(context, 0);
-    if (size_ > 1)
-        wait_until([this] { return pool_->unfinished.load(std::memory_order_acquire) == 0; });
+    if (size_ == 1) return work(context, 0);
+    pool_->work = work;
+    pool_->context = context;
+    pool_->interrupted.store(0, std::memory_order_relaxed);
+    pool_->hand_out(size_ - 1);
+    pool_->take_part(0);
+    wait_until([this] { return pool_->unfinished.load(std::memory_order_acquire) == 0; });
+    pool_->learn(size_, pool_->interrupted.load(std::memory_order_relaxed));
 }
 
 void Team::barrier() {

@@ -135,10 +135,14 @@ def _array(tensor: Tensor | None) -> Any:
 
 def _layer(*given: Any) -> list[Tensor]:
     arguments = Arguments(*given)
+    return _run(arguments, arguments.call())
+
+
+def _run(arguments: Arguments, call: ops.Call) -> list[Tensor]:
     results = arguments.fresh()
     output, final, kept = arguments.named(results)
     ops.forward_into(
-        arguments.call(),
+        call,
         output.numpy(),
         [state.numpy() for state in final],
         {name: tensor.numpy() for name, tensor in kept.items()},
@@ -148,9 +152,12 @@ def _layer(*given: Any) -> list[Tensor]:
 
 
 def _layer_backward(*given: Any) -> list[Tensor]:
-    arguments, results, grads = Arguments(*given[:-2]), given[-2], given[-1]
-    output, final, kept = arguments.named(results)
-    call = arguments.call()
+    arguments = Arguments(*given[:-2])
+    return _run_back(arguments.named(given[-2]), arguments.call(), given[-1])
+
+
+def _run_back(results: Results, call: ops.Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
+    output, final, kept = results
     grad_output, *others = map(_array, grads)
     grad_of = dict(zip(kept, others[len(final) :], strict=True))
     arrays = {name: tensor.numpy() for name, tensor in kept.items()}
@@ -244,15 +251,18 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, saved: _Saved, *tensors: Tensor) -> tuple[Tensor, ...]:
-        results = _layer(*_put_together(saved, tensors))
-        if saved.rest[5]:
+        arguments = _put_together(saved, tensors)
+        call = arguments.call()
+        results = _run(arguments, call)
+        if arguments.keep:
             _save(ctx, saved, tensors, results)
+            ctx.call = call  # checked; shares the memory of what torch watches
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         arguments, results = _saved_by(ctx)
-        found = _layer_backward(*arguments, results, grads)
+        found = _run_back(arguments.named(results), ctx.call, grads)
         return (None, *found, *(None for _ in range(sum(ctx.saved.optional))))
 
 
