@@ -9,7 +9,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all lint format wheel clean
+.PHONY: help setup demo test bench bench-all sanitize lint format wheel clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,23 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchm
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
+
+SANITIZED := $(BIN)/cmake -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+	-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) -S .
+# The sanitizer's own library comes first; what Python and NumPy leave behind is not ours.
+IN_SANITIZER = GATED_NATIVE=$$(ls build/$(1)/_native*.so) \
+	LD_PRELOAD="$$(gcc -print-file-name=lib$(2).so) $$(gcc -print-file-name=libstdc++.so)"
+
+sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour and thread sanitizers
+	$(SANITIZED) -B build/address -DGATED_SANITIZE=address,undefined > build/address.log
+	$(BIN)/ninja -C build/address > build/address.log
+	$(call IN_SANITIZER,address,asan) ASAN_OPTIONS=detect_leaks=0 GATED_HYPOTHESIS=few \
+		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_stream.py \
+		-k "not avx512_on_avx2 and not bad_" -n 2
+	$(SANITIZED) -B build/thread -DGATED_SANITIZE=thread > build/thread.log
+	$(BIN)/ninja -C build/thread > build/thread.log
+	$(call IN_SANITIZER,thread,tsan) TSAN_OPTIONS=halt_on_error=1:exitcode=66 \
+		setarch --addr-no-randomize $(BIN)/python tests/races.py
 
 lint: $(INSTALLED) ## Linters, type checker, import contract
 	$(BIN)/ruff check .

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
 import pytest
 
 # A machine under load is no reason to fail, and the same examples come on every run.
 hypothesis.settings.register_profile("gated", deadline=None, derandomize=True)
-hypothesis.settings.load_profile("gated")
+hypothesis.settings.register_profile("few", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.load_profile(os.environ.get("GATED_HYPOTHESIS", "gated"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from functools import cache
 from typing import Any
@@ -20,7 +21,7 @@ def extension() -> Any:
         MissingNativeError: the extension is not built.
     """
     try:
-        native = importlib.import_module("gated._native")
+        native = _loaded(os.environ.get("GATED_NATIVE"))
     except ImportError as error:
         raise MissingNativeError(
             f"the native core of gated cannot be loaded ({error}). Install a wheel with: "
@@ -31,6 +32,18 @@ def extension() -> Any:
     except ValueError as error:
         raise ConfigurationError(f"GATED_ISA={os.environ.get('GATED_ISA')}: {error}") from None
     return native
+
+
+def _loaded(path: str | None) -> Any:
+    """The extension of this installation, or another build of it, for whoever looks for faults."""
+    if not path:
+        return importlib.import_module("gated._native")
+    spec = importlib.util.spec_from_file_location("gated._native", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"GATED_NATIVE={path} is no extension module")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class _Setting:
