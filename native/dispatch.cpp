@@ -14,10 +14,15 @@ constexpr double worth_a_thread = 300'000;
 
 std::vector<const Kernels*> available_kernels() {
     std::vector<const Kernels*> found{&baseline::kernels};
-#ifdef GATED_X86
+#ifdef GATED_HAS_AVX2
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        found.insert(found.end(), {&avx512_on_avx2::kernels, &avx2::kernels});
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#ifdef GATED_HAS_AVX512_ON_AVX2
+    if (has_avx2) found.push_back(&avx512_on_avx2::kernels);
+#endif
+    if (has_avx2) found.push_back(&avx2::kernels);
+#endif
+#ifdef GATED_HAS_AVX512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         found.push_back(&avx512::kernels);

@@ -21,7 +21,6 @@ struct Kernels {
 namespace baseline {
 extern const Kernels kernels;
 }
-#ifdef GATED_X86
 namespace avx2 {
 extern const Kernels kernels;
 }
@@ -31,7 +30,6 @@ extern const Kernels kernels;
 namespace avx512 {
 extern const Kernels kernels;
 }
-#endif
 
 // The kernels of the instruction set in use.
 const Kernels& kernels();
