@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +37,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     native.set_instruction_set(fastest)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 7), (16, 17), (5, 129)])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 7), (16, 17), (5, 129), (33, 64)])
 @pytest.mark.parametrize(("cell", "options"), CASES)
 def test_steps_are_the_sequence(
     instruction_set: str, cell: str, options: dict[str, bool], sizes: tuple[int, int]
@@ -76,6 +80,44 @@ def test_what_a_step_gives_is_overwritten_and_what_it_took_may_change() -> None:
     assert not np.array_equal(first, kept)
     expected = reference.forward("lstm", layer.x, layer.weights).output[1, 0]
     assert_agree(again, expected, "second step")
+    mine = np.empty(5, np.float32)
+    assert stream.step(layer.x[0, 0], out=mine) is mine
+    np.testing.assert_array_equal(mine, again)
+
+
+def test_an_input_may_be_any_buffer_of_floats() -> None:
+    layer = RandomLayer("gru", (1, 1, 3, 5), dtype="float32")
+    expected = Stream("gru", layer.weights).step(layer.x[0, 0])
+    given = Stream("gru", layer.weights).step(array.array("f", layer.x[0, 0]))
+    np.testing.assert_array_equal(given, expected)
+
+
+NATIVE = Path(__file__).parents[2] / "native"
+
+
+@pytest.fixture(scope="module")
+def real_time_check(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The core for any processor, with every call counted that may wait or take unbounded time."""
+    if not NATIVE.is_dir() or (compiler := shutil.which("c++")) is None:
+        pytest.skip("needs the sources of the native core and a C++ compiler")
+    program = tmp_path_factory.mktemp("native") / "real_time"
+    sources = ["dispatch.cpp", "schedule.cpp", "threads.cpp", "targets/baseline.cpp"]
+    given = [NATIVE.parent / "tests" / "native" / "real_time.cpp", *(NATIVE / s for s in sources)]
+    flags = ["-std=c++20", "-O0", "-w", f"-I{NATIVE}", "-pthread"]
+    subprocess.run([compiler, *flags, *given, "-o", program, "-ldl"], check=True)
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("disturbance", "calls"), [("", 0), ("allocate", 2), ("lock", 1)])
+def test_a_step_allocates_nothing_and_takes_no_lock(
+    real_time_check: Path, disturbance: str, calls: int
+) -> None:
+    said = subprocess.run(
+        [real_time_check, disturbance], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert len(said) == 18  # cells and variants
+    assert [line for line in said if not line.endswith(f": {calls}")] == []
 
 
 LAYER = RandomLayer("lstm", (1, 1, 3, 4), dtype="float32")
@@ -96,6 +138,16 @@ def test_an_input_that_does_not_fit_is_told(x: Any, message: str) -> None:
     stream = Stream("lstm", LAYER.weights)
     with pytest.raises(DataError, match=message):
         stream.step(x)
+
+
+@pytest.mark.parametrize(
+    "out", [np.zeros(3, np.float32), np.zeros((2, 4), np.float32), np.zeros(4)]
+)
+def test_an_out_that_does_not_fit_is_told_before_the_step(out: Any) -> None:
+    stream = Stream("lstm", LAYER.weights)
+    with pytest.raises(DataError, match=r"out must have the shape \(4,\)"):
+        stream.step(LAYER.x[0, 0], out=out)
+    np.testing.assert_array_equal(stream.states[0][0], np.zeros(4))
 
 
 def test_layers_and_states_that_do_not_fit_are_told() -> None:

@@ -80,32 +80,39 @@ class Stream:
         one = np.zeros((1, 1, features), np.float32)
         ops.checked_call(cell, one, weights, None, None, False, Regularisation())
 
-    def step(self, x: Vector) -> Vector:
+    def step(self, x: Vector, out: Vector | None = None) -> Vector:
         """Take one step.
 
         Args:
             x: (I), float32, contiguous.
+            out: (P), float32, where the hidden state is copied to.
 
         Returns:
-            The hidden state of the last layer, (P): a view of the stream's own memory, which the
-            next step overwrites. Copy what must last.
+            The hidden state of the last layer, (P): `out`, or else a view of the stream's own
+            memory, which the next step overwrites.
 
         Raises:
-            DataError: `x` has another shape or dtype, or does not lie in one piece.
+            DataError: `x` or `out` has another shape or dtype, or `x` does not lie in one piece;
+                no step was taken.
         """
-        try:
-            self._step(x)
-        except TypeError:
-            raise DataError(self._what_is_wrong_with(x)) from None
-        return self._hidden
+        if out is not None and (out.shape != self._hidden.shape or out.dtype != np.float32):
+            raise DataError(
+                f"out must have the shape {self._hidden.shape} and the dtype float32, "
+                f"got {out.dtype} of the shape {out.shape}"
+            )
+        if not self._step(x):
+            raise DataError(self._what_is_wrong_with(x))
+        if out is None:
+            return self._hidden
+        out[:] = self._hidden
+        return out
 
     def steps(self, xs: Vector) -> Vector:
         """Take a step for each row of xs (T, I); returns the hidden states (T, P)."""
-        return (
-            np.stack([self.step(x).copy() for x in xs])
-            if len(xs)
-            else np.zeros((0, len(self._hidden)), np.float32)
-        )
+        hidden = np.empty((len(xs), len(self._hidden)), np.float32)
+        for x, row in zip(xs, hidden, strict=True):
+            row[:] = self.step(x)
+        return hidden
 
     @property
     def states(self) -> list[tuple[Vector, ...]]:
