@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.comparison import assert_agree
+from torch.autograd import forward_ad
 
 import gated.nn
 from gated.core.layout import Weights, weight_shapes
@@ -122,6 +123,32 @@ def test_what_is_not_there_is_said() -> None:
     output = torch.ops.gated.layer(*given)[0]
     with pytest.raises(ConfigurationError, match="second derivatives"):
         torch.autograd.grad(output.sum(), given.x, create_graph=True)
-    model = gated.nn.GRU(3, 5)
-    with pytest.raises(RuntimeError, match="vmap"):
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
+def test_transforms_and_forward_mode_are_torchs() -> None:
+    model, x = gated.nn.GRU(3, 5), torch.randn(4, 2, 3)
+    assert_agree(
+        torch.func.grad(lambda x: model(x)[0].square().sum())(x),
+        torch.autograd.grad(model(x.requires_grad_())[0].square().sum(), x)[0],
+        "gradient",
+    )
+    tangent = torch.randn(4, 2, 3)
+    _, along = torch.func.jvp(lambda x: model(x)[0], (x.detach(),), (tangent,))
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(model(forward_ad.make_dual(x.detach(), tangent))[0]).tangent
+    step = 1e-2
+    ahead, behind = model(x + step * tangent)[0], model(x - step * tangent)[0]
+    assert_agree(along, dual, "forward mode")
+    assert_agree(along, (ahead - behind) / (2 * step), "differences", absolute=1e-3)
+    model.backend = "native"
+    with pytest.raises(ConfigurationError, match=r"transforms of torch.func.*backend='torch'"):
         torch.func.vmap(lambda x: model(x)[0])(torch.randn(6, 4, 2, 3))
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_without_memory_there_are_shapes(kind: str) -> None:
+    model = getattr(gated.nn, kind)(3, 5, bidirectional=True, device="meta")
+    output, _ = model(torch.empty(4, 2, 3, device="meta"))
+    assert output.shape == (4, 2, 10)
+    assert output.is_meta

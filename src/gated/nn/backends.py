@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import _VF, Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -90,6 +91,7 @@ def chosen_backend(
 
     native computes on the CPU, in float32 and float64, all but peepholes; torch wherever it runs,
     in every dtype, the cells of `torch.nn` without variants; reference what native does, in NumPy.
+    Transforms of `torch.func` and forward-mode derivatives are torch's alone.
 
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
@@ -123,6 +125,10 @@ def _hindrance_of_arrays(x: Tensor, weights: Weights[Tensor]) -> str | None:
         return f"computes in float32 or float64, the weights are {dtype}"
     if device not in ("cpu", "meta"):
         return f"computes on the CPU, the input is on {device}"
+    if not torch.compiler.is_compiling() and (
+        forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
+    ):
+        return "knows neither the transforms of torch.func nor forward-mode derivatives"
     return None
 
 

@@ -226,7 +226,8 @@ def _save(ctx: Any, saved: _Saved, tensors: Sequence[Tensor], results: Sequence[
 def _saved_by(ctx: Any) -> tuple[Arguments, list[Tensor]]:
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         raise ConfigurationError(
-            "create_graph asks for second derivatives, which only backend='torch' has"
+            "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
+            "of torch.nn after gated.restore"
         )
     if not ctx.saved.rest[5]:
         raise ConfigurationError("torch.ops.gated.layer has gradients with keep=True alone")
@@ -268,7 +269,7 @@ class _Eager(torch.autograd.Function):
 
 def layer(arguments: Arguments) -> Results:
     """One layer in one direction, by the operator or, where nobody traces, without it."""
-    if torch.compiler.is_compiling() or type(arguments.x) is not Tensor:
+    if torch.compiler.is_compiling() or type(arguments.x) is not Tensor or arguments.x.is_meta:
         return arguments.named(torch.ops.gated.layer(*arguments))
     saved, tensors = _taken_apart(arguments)
     results: tuple[Tensor, ...] = _Eager.apply(saved, *tensors)  # type: ignore[no-untyped-call]
