@@ -53,7 +53,7 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 	$(BIN)/ninja -C build/address > build/address.log
 	$(call IN_SANITIZER,address,asan) ASAN_OPTIONS=detect_leaks=0 GATED_HYPOTHESIS=few \
 		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_stream.py \
-		-k "not avx512_on_avx2 and not bad_" -n 2
+		-k "not avx512_on_avx2 and not allocates" -n 2
 	$(SANITIZED) -B build/thread -DGATED_SANITIZE=thread > build/thread.log
 	$(BIN)/ninja -C build/thread > build/thread.log
 	$(call IN_SANITIZER,thread,tsan) TSAN_OPTIONS=halt_on_error=1:exitcode=66 \

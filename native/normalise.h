@@ -53,14 +53,14 @@ GATED_INLINE Moments<T> moments(const T* sums, int slots, int first, int last, I
     Vector<T> sum{};
     for_units<T>(units, [&](Index unit, auto access) __attribute__((always_inline)) {
         const T* vectors = sums + unit * slots;
-        for (int s = first; s < last; ++s) sum += only<T>(load(vectors + s * L), access);
+        for (int s = first; s < last; ++s) sum += access.load(vectors + s * L);
     });
     const T mean = total<T>(sum) / count;
     Vector<T> squares{};
     for_units<T>(units, [&](Index unit, auto access) __attribute__((always_inline)) {
         const T* vectors = sums + unit * slots;
         for (int s = first; s < last; ++s) {
-            const Vector<T> from_mean = only<T>(load(vectors + s * L) - mean, access);
+            const Vector<T> from_mean = only<T>(access.load(vectors + s * L) - mean, access);
             squares += from_mean * from_mean;
         }
     });
