@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,11 +29,17 @@ from torch import nn
 
 import gated
 
-Step = Callable[[Any], float]
-"""One training step on a batch; gives the loss."""
+
+class Training(NamedTuple):
+    """A package's model, and how the package trains it."""
+
+    model: nn.Module
+    step: Callable[[Any], float]
+    """One training step on a batch; gives the loss."""
+    batches: list[Any]
 
 
-def darts(kind: str) -> tuple[Step, Step, list[Any]]:
+def darts(kind: str) -> Training:
     """The forecaster `RNNModel` on ten monthly series."""
     from darts import TimeSeries
     from darts.models import RNNModel
@@ -49,18 +55,21 @@ def darts(kind: str) -> tuple[Step, Step, list[Any]]:
         pl_trainer_kwargs=quiet(callbacks=[seen := batches_of("pytorch_lightning")]),
     )
     model.fit([TimeSeries.from_values(series) for series in seasonal(10, 240)])
-    return *lightning_steps(model.model), seen.batches
+    return Training(model.model, lightning_step(model.model), seen.batches)
 
 
-def pytorch_forecasting(kind: str) -> tuple[Step, Step, list[Any]]:
+def pytorch_forecasting(kind: str) -> Training:
     """The forecaster `DeepAR` on a hundred series; its layers are subclasses of torch's."""
     import pandas as pd
     from lightning.pytorch import Trainer
     from pytorch_forecasting import DeepAR, TimeSeriesDataSet
 
     table = pd.concat(
-        pd.DataFrame({"value": series, "series": str(place), "time": range(len(series))})
-        for place, series in enumerate(seasonal(100, 200))
+        (
+            pd.DataFrame({"value": series, "series": str(place), "time": range(len(series))})
+            for place, series in enumerate(seasonal(100, 200))
+        ),
+        ignore_index=True,
     )
     data = TimeSeriesDataSet(
         table,
@@ -79,10 +88,10 @@ def pytorch_forecasting(kind: str) -> tuple[Step, Step, list[Any]]:
         **quiet(callbacks=[seen := batches_of("lightning.pytorch")]),
     )
     trainer.fit(model, loader)
-    return *lightning_steps(model), seen.batches
+    return Training(model, lightning_step(model), seen.batches)
 
 
-def stanza(kind: str) -> tuple[Step, Step, list[Any]]:
+def stanza(kind: str) -> Training:
     """The part-of-speech tagger on sentences of 4 to 40 words: highway LSTMs, packed."""
     from stanza.models.pos.data import Dataset
     from stanza.models.pos.trainer import Trainer
@@ -98,14 +107,11 @@ def stanza(kind: str) -> tuple[Step, Step, list[Any]]:
         document = CoNLL.conll2doc(input_file=str(corpus))
     vocabulary = Dataset.init_vocab([document], arguments)
     data = Dataset(document, arguments, None, vocab=vocabulary)
-    plain = Trainer(args=arguments, vocab=vocabulary, device="cpu")
-    fast = Trainer(args=arguments, vocab=vocabulary, device="cpu")
-    fast.model.load_state_dict(plain.model.state_dict())
-    print(gated.accelerate(fast.model))
-    return plain.update, fast.update, list(data.to_loader(batch_size=32))
+    trainer = Trainer(args=arguments, vocab=vocabulary, device="cpu")
+    return Training(trainer.model, trainer.update, list(data.to_loader(batch_size=32)))
 
 
-PACKAGES: dict[str, tuple[str, Callable[[str], tuple[Step, Step, list[Any]]], list[str]]] = {
+PACKAGES: dict[str, tuple[str, Callable[[str], Training], list[str]]] = {
     "darts RNNModel": ("darts", darts, ["LSTM", "GRU"]),
     "pytorch-forecasting DeepAR": ("pytorch_forecasting", pytorch_forecasting, ["LSTM", "GRU"]),
     "stanza tagger": ("stanza", stanza, ["LSTM"]),
@@ -154,16 +160,10 @@ def batches_of(lightning: str) -> Any:
     return Batches()
 
 
-def lightning_steps(module: nn.Module) -> tuple[Step, Step]:
-    """The training steps of a Lightning module, and of an accelerated copy of it."""
-    module.trainer = None
-    fast = copy.deepcopy(module)
-    print(gated.accelerate(fast))
-    return lightning_step(module), lightning_step(fast)
-
-
-def lightning_step(module: Any) -> Step:
+def lightning_step(module: Any) -> Callable[[Any], float]:
     module.train()
+    module.trainer.training = True
+    module.log = lambda *_, **__: None  # the trainer collects no results outside its own loop
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
 
     def step(batch: Any) -> float:
@@ -177,24 +177,27 @@ def lightning_step(module: Any) -> Step:
     return step
 
 
-def compare(name: str, plain: Step, fast: Step, batches: list[Any], rounds: int) -> None:
-    """Take steps turn by turn and print what they took."""
-    times: dict[Step, list[float]] = {plain: [], fast: []}
+def compare(name: str, plain: Training, fast: Training, rounds: int) -> None:
+    """Take steps turn by turn, the second accelerated, and print what they took."""
+    fast.model.load_state_dict(plain.model.state_dict())
+    done = gated.accelerate(fast.model)
+    times: list[list[float]] = [[], []]
     apart = 0.0
     for round_ in range(rounds + 1):
-        for batch in batches:
+        for batch in plain.batches:
             losses = []
-            for step in (plain, fast):
+            for training, taken in zip((plain, fast), times, strict=True):
                 torch.manual_seed(round_)
                 start = time.perf_counter()
-                losses.append(step(batch))
+                losses.append(training.step(batch))
                 if round_:  # the first one warms up
-                    times[step].append(time.perf_counter() - start)
+                    taken.append(time.perf_counter() - start)
             apart = max(apart, abs(losses[0] - losses[1]) / abs(losses[0]))
-    before, after = (1e3 * statistics.median(times[step]) for step in (plain, fast))
+    before, after = (1e3 * statistics.median(taken) for taken in times)
     print(
-        f"{name}: {before:.1f} ms a step before, {after:.1f} ms after, "
-        f"{before / after:.2f} times as fast; losses at most {apart:.1e} apart"
+        f"{name}: {before:.1f} ms a step before, {after:.1f} ms after, {before / after:.2f} times "
+        f"as fast; losses at most {apart:.1e} apart; {len(done.replaced)} replaced, "
+        f"{len(done.left)} left"
     )
 
 
@@ -211,8 +214,7 @@ def main() -> None:
             print(f"{name}: not installed")
             continue
         for kind in kinds:
-            torch.manual_seed(0)
-            compare(f"{name}, {kind}", *prepare(kind), rounds=options.rounds)
+            compare(f"{name}, {kind}", prepare(kind), prepare(kind), options.rounds)
 
 
 if __name__ == "__main__":
