@@ -9,7 +9,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all sanitize lint format wheel clean
+.PHONY: help setup demo test bench bench-all sanitize arm lint format wheel clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,7 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchm
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
 
-SANITIZED := $(BIN)/cmake -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+SANITIZED := $(BIN)/cmake -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) -S .
 # The sanitizer's own library comes first; what Python and NumPy leave behind is not ours.
 IN_SANITIZER = GATED_NATIVE=$$(ls build/$(1)/_native*.so) \
@@ -53,11 +53,23 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 	$(BIN)/ninja -C build/address > build/address.log
 	$(call IN_SANITIZER,address,asan) ASAN_OPTIONS=detect_leaks=0 GATED_HYPOTHESIS=few \
 		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_stream.py \
-		-k "not avx512_on_avx2 and not allocates" -n 2
+		-k "not avx512_on_avx2 and not allocates" -n 0 -x --capture=sys
 	$(SANITIZED) -B build/thread -DGATED_SANITIZE=thread > build/thread.log
 	$(BIN)/ninja -C build/thread > build/thread.log
 	$(call IN_SANITIZER,thread,tsan) TSAN_OPTIONS=halt_on_error=1:exitcode=66 \
 		setarch --addr-no-randomize $(BIN)/python tests/races.py
+
+ARM := aarch64-linux-gnu-g++
+EMULATOR := $(firstword $(shell command -v qemu-aarch64-static qemu-aarch64))
+SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/schedule.cpp native/threads.cpp \
+	native/targets/baseline.cpp
+
+arm: ## Compile the core for Arm and, where there is an emulator, check its kernels
+	@command -v $(ARM) > /dev/null || { echo "$(ARM) is not installed: skipped"; exit 0; }; \
+	mkdir -p build && $(ARM) -std=c++20 -O2 -ffp-contract=fast -Wno-psabi -static -pthread \
+		-Inative $(SELFCHECK) -o build/selfcheck && \
+	if [ -n "$(EMULATOR)" ]; then $(EMULATOR) build/selfcheck; \
+	else echo "no qemu-aarch64: compiled, not run"; fi
 
 lint: $(INSTALLED) ## Linters, type checker, import contract
 	$(BIN)/ruff check .
