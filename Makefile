@@ -9,7 +9,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all sanitize arm lint format wheel clean
+.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,8 +42,17 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchm
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
 
-SANITIZED := $(BIN)/cmake -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
+# Another build of the core, for those who look into it: beside the one that is installed.
+BUILD := $(BIN)/cmake -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) -S .
+SANITIZED := $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo
+
+profile: $(INSTALLED) ## Where the time of a training step goes, into docs/en/benchmarks.md
+	$(BUILD) -DCMAKE_BUILD_TYPE=Release -DGATED_PROFILE=ON -B build/profile > build/profile.log
+	$(BIN)/ninja -C build/profile > build/profile.log
+	GATED_NATIVE=$$(ls build/profile/_native*.so) $(BIN)/python -m benchmarks.profile \
+		--page docs/en/benchmarks.md
+
 # The sanitizer's own library comes first; what Python and NumPy leave behind is not ours.
 IN_SANITIZER = GATED_NATIVE=$$(ls build/$(1)/_native*.so) \
 	LD_PRELOAD="$$(gcc -print-file-name=lib$(2).so) $$(gcc -print-file-name=libstdc++.so)"

@@ -35,27 +35,36 @@ def memory_line(row: dict[str, Any]) -> str:
     )
 
 
+def fill(path: Path, begin: str, end: str, lines: list[str]) -> None:
+    """Replace what stands between two marks of a page.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    text = path.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise ValueError(f"{path} has no part between {begin} and {end}")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    between = "\n".join([begin, *lines, end])
+    path.write_text(f"{before}{between}{after}", encoding="utf-8")
+
+
 def write(
     path: Path, machine: dict[str, Any], rows: list[dict[str, Any]], memory: list[dict[str, Any]]
 ) -> None:
-    """Replace what stands between the marks of the page.
+    """Fill the results' part of the page.
 
     Raises:
-        ValueError: the page has no marks.
+        ValueError: the page has no such part.
     """
-    text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{path} has no part between {BEGIN} and {END}")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(
-        f"{before}{BEGIN}\n{_results(machine, rows, memory)}\n{END}{after}", encoding="utf-8"
-    )
+    fill(path, BEGIN, END, results(machine, rows, memory))
 
 
-def _results(
+def results(
     machine: dict[str, Any], rows: list[dict[str, Any]], memory: list[dict[str, Any]]
-) -> str:
+) -> list[str]:
+    """The machine, the table, and the table of memory."""
     of_machine = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
     lines = [
         f"Machine: {of_machine}.",
@@ -77,4 +86,4 @@ def _results(
         for row in memory:
             ours, theirs = (f"{row['bytes'][who] / 2**20:.0f} MiB" for who in ("gated", "torch"))
             lines.append(f"| {row['memory']['T']} | {ours} | {theirs} |")
-    return "\n".join(lines)
+    return lines

@@ -12,6 +12,7 @@
 #include "forward.h"
 #include "matmul.h"
 #include "normalise.h"
+#include "profile.h"
 #include "sequence.h"
 #include "zoneout.h"
 
@@ -275,6 +276,7 @@ private:
 
     // Packs the weights, clears the sums and takes the gradients of the final states.
     void start(const Share& share, int part, int parts) {
+        GATED_TIMED(packing);
         const Weights<const T>& weights = call_.weights;
         const auto pack = [&](const T* matrix, const T* mask, Index columns, const int* order,
                               Index block, Index depth, T* packed) {
@@ -350,6 +352,7 @@ private:
     }
 
     void steps_back(const Share& share, GradRow<T>* grads, Index first, Index last, Index rows) {
+        GATED_TIMED(pointwise);
         for (Index step = last - 1; step >= first; --step) {
             const Index before = schedule_.offsets[step] - schedule_.offsets[first];
             const Index running = share.running(step);
@@ -426,6 +429,7 @@ private:
 
     // Packs what the products that sum the weights' gradients take on their right.
     void pack_rights(const GradRow<T>& row, Index rank, Index step, Index row_of_run, Index rows) {
+        GATED_TIMED(copying);
         const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
         const T* mask = call_.hidden_mask ? call_.hidden_mask + b * outputs_ : nullptr;
         for (int i = 0; i < product_count_; ++i) {
@@ -517,6 +521,7 @@ private:
     // What a second product gives back to what it took, of the first `running` ranks of the share.
     void multiply_second(const Share& share, const T* grads, Index stride, Index first_row,
                          Index running) {
+        GATED_TIMED(hidden_product);
         const EvenRows<T> left{grads + (first_row + share.first) * stride, share.every * stride};
         T* results = grad_middle_ + share.first * unit_panels_ * W;
         for (Index p = 0; p < unit_panels_; ++p)
@@ -526,6 +531,7 @@ private:
 
     // The gradient of the hidden states before, of the first `running` ranks of the share.
     void multiply_hidden(const Share& share, Index first_row, Index running) {
+        GATED_TIMED(hidden_product);
         const T* grads = normalises_ ? grad_raw_hidden_ : grad_sums_ + Cell::hidden_slot * units_;
         const Index stride = normalises_ ? raw_width_ : width_;
         const EvenRows<T> left{grads + (first_row + share.first) * stride, share.every * stride};
@@ -547,6 +553,7 @@ private:
     }
 
     void multiply_inputs(Index rows, int part, int parts) {
+        GATED_TIMED(input_product);
         const Index first = rows * part / parts, count = rows * (part + 1) / parts - first;
         const Index stride = normalises_ ? raw_width_ : width_;
         const EvenRows<T> left{(normalises_ ? grad_raw_input_
@@ -567,6 +574,7 @@ private:
 
     // Each part takes as many panels of tall blocks of the matrices, and some of the biases.
     void sum_weights(Index rows, int part, int parts) {
+        GATED_TIMED(weight_gradient);
         Index jobs = 0;
         for (int i = 0; i < product_count_; ++i) jobs += products_[i].jobs();
         const Index begin = jobs * part / parts, end = jobs * (part + 1) / parts;
@@ -588,12 +596,14 @@ private:
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
     void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
+        GATED_TIMED(copying);
         const Index gate = block / of.cuts, cut = block % of.cuts;
         const Index unit = of.block_rows * cut / of.cuts;
         const Index height = of.block_rows * (cut + 1) / of.cuts - unit;
         const T* from = of.left + gate * of.block_rows + unit;
         for (Index r = 0; r < rows; ++r)
             __builtin_memcpy(left + r * height, from + r * of.left_stride, height * sizeof(T));
+        GATED_TIMED(weight_gradient);
         T* sums = of.sums + (of.order[gate] * of.block_rows + unit) * of.stride;
         for (Index p = first; p < last; ++p)
             multiply<T, V>(height, rows, DownColumns<T>{left, height}, of.packed + p * rows * W,
@@ -628,6 +638,7 @@ private:
     }
 
     void finish(const Share& share, int part, int parts) {
+        GATED_TIMED(copying);
         for (int i = 0; i < product_count_; ++i) {
             const WeightSums& of = products_[i];
             const Index rows = of.blocks * of.block_rows;

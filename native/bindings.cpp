@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "profile.h"
 #include "rnn.h"
 
 namespace nb = nanobind;
@@ -268,6 +269,18 @@ NB_MODULE(_native, module) {
         },
         nb::arg("array"), nb::arg("rounds"));
     module.def("available_threads", &gated::available_threads);
+#ifdef GATED_PROFILE
+    module.def("profile", [] {
+        static constexpr const char* names[] = {"elsewhere", "packing", "copying", "input product",
+            "hidden product", "pointwise", "weight gradient", "waiting"};
+        nb::dict ticks;
+        for (int i = 0; i < int(gated::Phase::count); ++i)
+            ticks[names[i]] = gated::ticks_of_phase[i].exchange(0);
+        return ticks;
+    }, "Ticks that threads spent in each phase since the last call.");
+    module.def("ticks", &gated::ticks);
+#endif
+    module.def("share_threads", &gated::share_threads, nb::arg("library"));
     module.def("instruction_sets", &gated::instruction_sets);
     module.def("instruction_set", &gated::instruction_set);
     module.def("set_instruction_set", &gated::set_instruction_set, nb::arg("name"));

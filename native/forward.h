@@ -4,28 +4,26 @@
 #include "cells/cell.h"
 #include "matmul.h"
 #include "normalise.h"
+#include "profile.h"
 #include "sequence.h"
 #include "zoneout.h"
 
 namespace gated::GATED_TARGET {
 
-// One step of the units of a panel, for some sequences: in a function of its own, like the product.
-// `Part` says which part of the cell's step.
+// One step of the units `first` to `last` - 1 of some sequences: in a function of its own, like the
+// product. `Part` says which part of the cell's step. A sequence at a time, so that lines of what is
+// kept are written whole: rows a power of two apart share a cache set, and leave it early.
 template <class Cell, class Part>
-[[gnu::noinline]] void step_of_panel(const typename Cell::Value* sums, Index stride,
+[[gnu::noinline]] void step_of_units(const typename Cell::Value* sums, Index stride,
                                      const StepRow<typename Cell::Value>* rows, Index count,
-                                     Index first_unit, Index units, Part part) {
+                                     Index first, Index last, Index units, Part part) {
     constexpr Index L = lanes<typename Cell::Value>;
-    for (int group = 0; group < Cell::groups; ++group) {
-        const Index unit = first_unit + group * L;
-        if (unit + L <= units) {
-            for (Index r = 0; r < count; ++r)
-                part(sums + r * stride, r, rows[r], unit, units, Whole{});
-        } else if (unit < units) {
-            for (Index r = 0; r < count; ++r)
-                part(sums + r * stride, r, rows[r], unit, units, Partial{units - unit});
-        }
-        sums += Cell::slots * L;
+    for (Index r = 0; r < count; ++r, sums += stride) {
+        const auto* of_unit = sums;
+        Index unit = first;
+        for (; unit + L <= last; unit += L, of_unit += Cell::slots * L)
+            part(of_unit, r, rows[r], unit, units, Whole{});
+        if (unit < last) part(of_unit, r, rows[r], unit, units, Partial{last - unit});
     }
 }
 
@@ -39,6 +37,7 @@ class ForwardRun {
     using HiddenPanel = Panels<hidden_V, Cell::hidden_gates>;
     using SecondPanel = Panels<plain_vectors, 1>;
     static constexpr Index panel_width = Cell::groups * Cell::slots * L;
+    static constexpr Index panels_of_line = (line<T> + Cell::groups * L - 1) / (Cell::groups * L);
     static_assert(Cell::groups == 1 || Cell::slots == Cell::gates, "a panel's sums lie together");
 
 public:
@@ -93,6 +92,7 @@ public:
 
     // Packs a part's share of the weights; to be followed by a barrier.
     void prepare(int part) {
+        GATED_TIMED(packing);
         const int parts = team_.size();
         pack(panels_ * part / parts, panels_ * (part + 1) / parts);
         if (second_weights_) {
@@ -285,6 +285,7 @@ private:
 
     // Says where the running sequences' states are and go.
     void locate(Own& own, Index step, Index running) {
+        GATED_TIMED(copying);
         for (Index r = 0; r < running; ++r) {
             const Index rank = own.rank(r);
             Row& row = own.rows[r];
@@ -321,6 +322,7 @@ private:
     }
 
     void finish(Own& own) {
+        GATED_TIMED(copying);
         for (Index r = 0; r < own.ranks(); ++r) {
             const Index rank = own.rank(r), sequence = schedule_.order[rank];
             copy_units(own, own.steps[r].hidden_before, call_.final_hidden + sequence * outputs_,
@@ -351,6 +353,7 @@ private:
 
     // The sums of steps `first` to `last` - 1, as far as they do not depend on the hidden state.
     void multiply_inputs(Own& own, Index first, Index last) {
+        GATED_TIMED(copying);
         const Index begin = own.first_panel * panel_width;
         const Index bytes = (own.last_panel * panel_width - begin) * Index(sizeof(T));
         Index count = 0;
@@ -363,6 +366,7 @@ private:
         T* sums = normalises_ ? own.raw : own.sums;
         if (normalises_) __builtin_memset(sums, 0, count * width_ * sizeof(T));
         for (Index p = own.first_panel; p < own.last_panel; ++p) {
+            GATED_TIMED(input_product);
             const T* weights = input_weights_ + p * V * L * call_.inputs;
             T* of_panel = sums + p * panel_width + Cell::input_slot * L;
             if (is_alone() && call_.steps == 1)
@@ -372,6 +376,7 @@ private:
                                width_, come_from_memory<T>(panels_ * V * L * call_.inputs));
         }
         if (!normalises_) return;
+        GATED_TIMED(pointwise);
         Index i = 0;
         for (Index step = first; step < last; ++step)
             for (Index r = 0; r < own.running(step); ++r, ++i) {
@@ -394,7 +399,9 @@ private:
     }
 
     void take_step(Own& own, Index running, T* sums) {
+        GATED_TIMED(hidden_product);
         T* products = normalises_ ? own.raw : sums;
+        const Index at_once = is_alone() ? panels_ : panels_of_line;
         if (normalises_) __builtin_memset(products, 0, running * width_ * sizeof(T));
         for (Index p = own.first_panel; p < own.last_panel; ++p) {
             const T* weights = hidden_weights_ + p * hidden_V * L * outputs_;
@@ -405,11 +412,15 @@ private:
                 multiply<T, hidden_V>(running, outputs_, AlongRows<T>{own.hidden, 0}, weights,
                                       of_panel, width_,
                                       come_from_memory<T>(panels_ * hidden_V * L * outputs_));
-            if (!normalises_) step_of(own, running, sums, p);
+            // While the sums are in the first cache, and a line of units at a time.
+            const Index done = p + 1 - own.first_panel;
+            if (!normalises_ && (done % at_once == 0 || p + 1 == own.last_panel))
+                step_of(own, running, sums, p - (done - 1) % at_once, p + 1);
         }
         if (normalises_) {
+            GATED_TIMED(pointwise);
             normalise(own, running, sums);
-            for (Index p = 0; p < panels_; ++p) step_of(own, running, sums, p);
+            step_of(own, running, sums, 0, panels_);
             if constexpr (Cell::has_cell) show_cells(own, running);
         }
         if (Cell::second_gate >= 0 || (second_weights_ && !own.replays))
@@ -421,9 +432,11 @@ private:
         }
     }
 
-    void step_of(const Own& own, Index running, const T* sums, Index panel) const {
-        step_of_panel<Cell>(sums + panel * panel_width, width_, own.steps, running,
-                            panel * InputPanel::template units<T>, units_,
+    void step_of(const Own& own, Index running, const T* sums, Index first, Index last) const {
+        GATED_TIMED(pointwise);
+        constexpr Index each = InputPanel::template units<T>;
+        step_of_units<Cell>(sums + first * panel_width, width_, own.steps, running, first * each,
+                            last * each < units_ ? last * each : units_, units_,
                             [](const T* sums, Index, const StepRow<T>& row, Index unit,
                                Index units, auto access) __attribute__((always_inline)) {
                                 Cell::forward(sums, row, unit, units, access);
@@ -466,15 +479,14 @@ private:
                                            own.second + p * W, second_width_);
         }
         if constexpr (Cell::second_gate >= 0) {
-            for (Index p = 0; p < panels_; ++p)
-                step_of_panel<Cell>(
-                    sums + p * panel_width, width_, own.steps, running,
-                    p * InputPanel::template units<T>, units_,
-                    [&](const T* sums, Index r, const StepRow<T>& row, Index unit, Index units,
-                        auto access) __attribute__((always_inline)) {
-                        Cell::finish(sums, own.second + r * second_width_ + unit, row, unit, units,
-                                     access);
-                    });
+            GATED_TIMED(pointwise);
+            step_of_units<Cell>(
+                sums, width_, own.steps, running, 0, units_, units_,
+                [&](const T* sums, Index r, const StepRow<T>& row, Index unit, Index units,
+                    auto access) __attribute__((always_inline)) {
+                    Cell::finish(sums, own.second + r * second_width_ + unit, row, unit, units,
+                                 access);
+                });
         } else {
             for (Index r = 0; r < running; ++r)
                 __builtin_memcpy(own.rows[r].output, own.second + r * second_width_,
@@ -483,6 +495,7 @@ private:
     }
 
     void keep_old(const Own& own, Index running) const {
+        GATED_TIMED(pointwise);
         const auto [first, last] = span_of(own, outputs_);
         const auto [first_unit, last_unit] = span_of(own, units_);
         for (Index r = 0; r < running; ++r) {

@@ -133,6 +133,10 @@ double probe(std::ptrdiff_t rounds, int threads);
 // time it took says is the bandwidth of the cache that they fit in.
 float read_through(const float* data, std::ptrdiff_t count, std::ptrdiff_t rounds);
 
+// Lets calls run on the OpenMP threads of a library that the process has loaded, in place of threads
+// of our own; false, and all as before, where it is not loaded or has none.
+bool share_threads(const std::string& library);
+
 // The processors that this process may use: its affinity, and its container's quota.
 int available_threads();
 

@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
@@ -18,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "profile.h"
 #include "rnn.h"
 
 namespace gated {
@@ -57,6 +59,40 @@ void wait_until(Condition condition) {
     while (!condition()) sched_yield();
 }
 
+// The OpenMP runtime of a library that the process has loaded. Its threads spin for milliseconds after
+// each of their regions: workers of our own would have to fight them for the cores.
+struct OpenMP {
+    void (*parallel)(void (*)(void*), void*, unsigned, unsigned);
+    int (*thread_number)();
+    int (*team_size)();
+    int (*in_parallel)();
+};
+
+// Null where workers of our own do the work.
+std::atomic<const OpenMP*> the_openmp{nullptr};
+
+// Calls work(context, part) on each of `size` OpenMP threads; false, with nothing done, where the
+// runtime gives fewer.
+bool run_on(const OpenMP& openmp, int size, void (*work)(void*, int), void* context) {
+    struct Region {
+        const OpenMP& openmp;
+        int size;
+        void (*work)(void*, int);
+        void* context;
+        std::atomic<bool> short_of_threads{false};
+    } region{openmp, size, work, context};
+    openmp.parallel(
+        [](void* data) {
+            Region& region = *static_cast<Region*>(data);
+            if (region.openmp.team_size() == region.size)
+                region.work(region.context, region.openmp.thread_number());
+            else
+                region.short_of_threads.store(true, std::memory_order_relaxed);
+        },
+        &region, unsigned(size), 0);
+    return !region.short_of_threads.load(std::memory_order_relaxed);
+}
+
 }  // namespace
 
 // Workers that sleep until they are handed work. Every worker has a ticket of its own, so that
@@ -81,24 +117,28 @@ public:
         return std::min(wanted, fewer_);
     }
 
-    // Says how many of the last team's `size` threads other programs have interrupted.
+    // Says how many of the last team's `size` threads other programs have kept from most of their work.
+    // Once is no habit: a core that is taken for a moment costs less than doing without it.
     void learn(int size, int interrupted) {
-        if (interrupted > 0) {
+        if (interrupted == 0) {
+            patience_ /= 4;
+        } else if (patience_ == 0) {
+            patience_ = 1;
+        } else {
             fewer_ = std::max(1, size - interrupted);
-            patience_ = std::clamp(2 * patience_, 8, 64);
+            patience_ = std::min(2 * patience_, 64);
             calls_with_fewer_ = patience_;
-        } else if (calls_with_fewer_ == 0) {
-            patience_ = 0;
         }
     }
 
-    // Does a part of the work, and notes whether the thread had its core for most of the time.
+    // Does a part of the work, and notes whether others had its core for a good part of the time: from
+    // half on, one thread fewer would be done sooner, and equal shares come to about half.
     void take_part(int part) {
         const double started = seconds(CLOCK_MONOTONIC), had = seconds(CLOCK_THREAD_CPUTIME_ID);
         work(context, part);
         const double taken = seconds(CLOCK_MONOTONIC) - started;
         const double lost = taken - (seconds(CLOCK_THREAD_CPUTIME_ID) - had);
-        if (lost > 0.2 * taken + 50e-6) interrupted.fetch_add(1, std::memory_order_relaxed);
+        if (lost > 0.35 * taken + 50e-6) interrupted.fetch_add(1, std::memory_order_relaxed);
     }
 
     // Tries to have `count` workers; returns how many there are.
@@ -116,12 +156,19 @@ public:
         return std::min<int>(count, static_cast<int>(workers_.size()));
     }
 
-    void hand_out(int count) {
-        unfinished.store(count, std::memory_order_relaxed);
-        for (int i = 0; i < count; ++i) {
-            workers_[i].ticket.fetch_add(1, std::memory_order_release);
-            workers_[i].ticket.notify_one();
+    // Calls work(context, part) for each part, and waits until all are done.
+    void run(int size) {
+        if (const OpenMP* openmp = the_openmp.load(std::memory_order_acquire)) {
+            const auto take = [](void* self, int part) { static_cast<Pool*>(self)->take_part(part); };
+            if (run_on(*openmp, size, take, this)) return;
+            the_openmp.store(nullptr);  // it keeps to a limit of its own
         }
+        if (grow(size - 1) < size - 1)  // too late for fewer
+            throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                                    "no thread could be started");
+        hand_out(size - 1);
+        take_part(0);
+        wait_until([this] { return unfinished.load(std::memory_order_acquire) == 0; });
     }
 
 private:
@@ -130,6 +177,14 @@ private:
     };
     std::deque<Worker> workers_;  // a deque, so that growing moves none
     int fewer_ = 1, calls_with_fewer_ = 0, patience_ = 0;
+
+    void hand_out(int count) {
+        unfinished.store(count, std::memory_order_relaxed);
+        for (int i = 0; i < count; ++i) {
+            workers_[i].ticket.fetch_add(1, std::memory_order_release);
+            workers_[i].ticket.notify_one();
+        }
+    }
 
     void serve(Worker& worker, int part) {
         for (unsigned seen = 0;; ++seen) {
@@ -146,10 +201,13 @@ namespace {
 
 std::atomic<Pool*> the_pool{nullptr};
 
-// After a fork the child has none of the workers: it starts with no pool and builds its own.
+// After a fork the child has none of the workers, nor of OpenMP's: it builds a pool of its own.
 Pool& pool() {
     static const int registered =
-        pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
+        pthread_atfork(nullptr, nullptr, [] {
+            the_pool.store(nullptr);
+            the_openmp.store(nullptr);
+        });
     static_cast<void>(registered);
     Pool* found = the_pool.load(std::memory_order_acquire);
     if (found) return *found;
@@ -179,7 +237,12 @@ Team::Team(int wanted) : pool_(&pool()), size_(1) {
         pool_ = nullptr;
         return;
     }
-    size_ = 1 + pool_->grow(pool_->worth(std::max(wanted, 1)) - 1);
+    size_ = pool_->worth(std::max(wanted, 1));
+    if (const OpenMP* openmp = the_openmp.load(std::memory_order_acquire)) {
+        if (openmp->in_parallel()) size_ = 1;  // its threads are at work
+    } else {
+        size_ = 1 + pool_->grow(size_ - 1);
+    }
     block_ = pool_->block;
     capacity_ = pool_->capacity;
 }
@@ -209,14 +272,13 @@ void Team::run(void (*work)(void*, int), void* context) {
     pool_->work = work;
     pool_->context = context;
     pool_->interrupted.store(0, std::memory_order_relaxed);
-    pool_->hand_out(size_ - 1);
-    pool_->take_part(0);
-    wait_until([this] { return pool_->unfinished.load(std::memory_order_acquire) == 0; });
+    pool_->run(size_);
     pool_->learn(size_, pool_->interrupted.load(std::memory_order_relaxed));
 }
 
 void Team::barrier() {
     if (size_ == 1) return;
+    GATED_TIMED(waiting);
     const unsigned round = round_.load(std::memory_order_acquire);
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
         arrived_.store(0, std::memory_order_relaxed);
@@ -276,6 +338,25 @@ double quota_of_container() {
 }
 
 }  // namespace
+
+bool share_threads(const std::string& library) {
+    void* loaded = dlopen(library.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (!loaded) return false;
+    // Looks through what the library is linked with, too.
+    const auto find = [&](auto& function, const char* name) {
+        function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(loaded, name));
+        return function != nullptr;
+    };
+    static OpenMP openmp;
+    OpenMP found{};
+    if (!find(found.parallel, "GOMP_parallel") || !find(found.thread_number, "omp_get_thread_num") ||
+        !find(found.team_size, "omp_get_num_threads") || !find(found.in_parallel, "omp_in_parallel"))
+        return false;
+    pool();  // which a fork's child is then known to have none of
+    openmp = found;
+    the_openmp.store(&openmp, std::memory_order_release);
+    return true;
+}
 
 int available_threads() {
     int processors = static_cast<int>(std::thread::hardware_concurrency());

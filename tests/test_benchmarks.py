@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import page
+from benchmarks import page, profile
 from benchmarks.cases import CASES, Case
 from benchmarks.contenders import CONTENDERS
 from benchmarks.turns import installed
@@ -73,6 +73,23 @@ def test_the_page_is_filled_between_its_marks_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no part between"):
         page.write(path, {}, [row], [])
     assert path.read_text(encoding="utf-8") == "no marks"
+
+
+def test_a_profile_compares_each_product_with_the_limit() -> None:
+    """Two threads of 1 GFLOP/s each; all phases but one take a tenth of the step's 20 s."""
+    case = Case("train", "lstm", 3, 2, 5, 7, 1.0)
+    spent = dict.fromkeys(profile.PHASES, 2.0) | {"hidden product": 4.0, "step": 10.0}
+    rows = profile.lines(case, spent, {"threads": 2, "peak_gflops": 2e-6})
+    cells = {row.split("|")[1].strip(): row.split("|")[2:] for row in rows}
+    of_hidden = 2 * (2 * (3 * 2) * (28 * 7)) / 4.0 / 1e3
+    assert [c.strip() for c in cells["hidden product"]] == [
+        "2000.00",
+        "20%",
+        f"{of_hidden:.0%}",
+        "",
+    ]
+    assert [c.strip() for c in cells["waiting"]] == ["1000.00", "10%", "", ""]
+    assert cells["outside the core"][1].strip() == "20%"
 
 
 def test_only_what_is_there_takes_part() -> None:

@@ -77,6 +77,37 @@ print(same, os.waitpid(child, 0)[1])
     assert done.stdout.split() == ["True", "0"], done.stderr
 
 
+def test_torch_and_the_core_share_threads_and_a_forked_child_has_its_own() -> None:
+    """With OpenMP's threads in the parent: a child that asked OpenMP for them would hang."""
+    done = run_python("""
+import os, warnings
+import torch, gated.nn
+from gated.core import native
+torch.set_num_threads(2)
+print(native.share_threads("libtorch_cpu.so"), native.share_threads("libnobody.so"))
+layer = gated.nn.LSTM(32, 64, backend="native")
+x = torch.randn(20, 16, 32)
+def step():
+    layer.zero_grad()
+    layer(x)[0].sum().backward()
+    return layer.weight_hh_l0.grad.clone()
+before = step()
+torch.set_num_threads(1)
+alone = step()
+torch.set_num_threads(2)
+warnings.simplefilter("ignore")
+child = os.fork()
+if child == 0:
+    torch.set_num_threads(1)  # as data loaders do: torch's own operators would hang
+    native.set_threads(2)
+    kept = gated.core.ops.forward("lstm", x.numpy(), gated.core.ops.Weights(
+        *(w.detach().numpy() for w in layer.parameters())), threads=2)
+    os._exit(0 if torch.equal(torch.from_numpy(kept.output), layer(x)[0]) else 3)
+print(torch.equal(before, alone), torch.equal(before, step()), os.waitpid(child, 0)[1])
+""")
+    assert done.stdout.split() == ["True", "False", "True", "True", "0"], done.stderr
+
+
 def test_the_environment_chooses_the_instruction_set() -> None:
     code = "from gated.core import native; print(native.instruction_set())"
     for name in native.instruction_sets():

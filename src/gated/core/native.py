@@ -79,6 +79,25 @@ def set_threads(count: int | None) -> None:
     _Setting.threads = count
 
 
+@cache  # not once more in a forked child, which the library's threads have not followed
+def share_threads(library: str) -> bool:
+    """Lets every later call run on the OpenMP threads of a library that the process has loaded.
+
+    OpenMP's threads spin for milliseconds after each piece of work; with threads of our own beside
+    them, both would fight for the cores.
+
+    Args:
+        library: its file's name, as it was loaded: `libtorch_cpu.so`.
+
+    Returns:
+        Whether the library is loaded and has such threads; calls go on using our own if not.
+
+    Raises:
+        MissingNativeError: the extension is not built.
+    """
+    return bool(extension().share_threads(library))
+
+
 def instruction_sets() -> list[str]:
     """The instruction sets that this processor can run, slowest first.
 

@@ -7,8 +7,9 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -390,9 +391,14 @@ def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, Array | 
     return gates, None if cells is None else np.ascontiguousarray(cells[:, order][running])
 
 
+_NATIVE_ORDER: Callable[[Weights[Any]], tuple[Any, ...]] = itemgetter(
+    *(place for place, name in enumerate(Weights._fields) if name != "peepholes")
+)
+
+
 def native_order(weights: Weights[Any]) -> tuple[Any, ...]:
     """The weights as the native core takes them: it has no peepholes."""
-    return tuple(w for name, w in weights._asdict().items() if name != "peepholes")
+    return _NATIVE_ORDER(weights)
 
 
 def _state_widths(call: Call) -> tuple[int, ...]:

@@ -96,19 +96,23 @@ def chosen_backend(
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
     """
+
+    def hindrance(name: Backend) -> str | None:
+        if name == "native":
+            return _hindrance_of_native(cell, x, weights)
+        if name == "torch":
+            return _hindrance_of_torch(cell, weights, variant)
+        return _hindrance_of_arrays(x, weights)
+
+    everyone: tuple[Backend, ...] = ("native", "torch", "reference")
     named = checked_backend(backend)
-    hindrances = {
-        "native": _hindrance_of_native(cell, x, weights),
-        "torch": _hindrance_of_torch(cell, weights, variant),
-        "reference": _hindrance_of_arrays(x, weights),
-    }
-    names: tuple[Backend, ...] = ("native", "torch", "reference") if named is None else (named,)
-    for name in names:
-        if hindrances[name] is None:
+    for name in everyone if named is None else (named,):
+        if hindrance(name) is None:
             return name
-    able = [f"backend={name!r}" for name, hindrance in hindrances.items() if hindrance is None]
+    able = [f"backend={name!r}" for name in everyone if hindrance(name) is None]
     instead = f": choose {' or '.join(able)}" if able else ""
-    raise ConfigurationError(f"backend {names[0]} {hindrances[names[0]]}{instead}")
+    first = named or everyone[0]
+    raise ConfigurationError(f"backend {first} {hindrance(first)}{instead}")
 
 
 def _hindrance_of_native(cell: str, x: Tensor, weights: Weights[Tensor]) -> str | None:
@@ -150,6 +154,7 @@ def _native_is_there() -> bool:
         native.extension()
     except MissingNativeError:
         return False
+    native.share_threads("libtorch_cpu.so")
     return True
 
 
@@ -210,7 +215,10 @@ def recurrence(
             finals.append(one.final)
             gates.append(one.gates or {})
         x = torch.cat(outputs, dim=-1) if len(outputs) > 1 else outputs[0]
-    final = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+    final = tuple(
+        torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)
+        for parts in zip(*finals, strict=True)
+    )
     return Result(x, final, gates if return_gates else None)
 
 

@@ -26,6 +26,8 @@ class Sequences:
     bidirectional: bool
     dropout: float
     training: bool
+    layer_norm: bool = False
+    _all_weights: list[list[str]]
     backend: Backend | None = None
     variant: Variant = Variant()
 
@@ -138,6 +140,14 @@ class Sequences:
         directions = (False, True) if self.bidirectional else (False,)
 
         def weights(layer: int, reverse: bool) -> Weights[Any]:
-            return Weights(*(getattr(self, n, None) for n in parameter_names(layer, reverse)))
+            # Asking a module for what it lacks is slow.
+            there = self._all_weights[layer * len(directions) + reverse]
+            names = parameter_names(layer, reverse)
+            return Weights(
+                *(
+                    getattr(self, name, None) if self.layer_norm or name in there else None
+                    for name in names
+                )
+            )
 
         return [[weights(layer, d) for d in directions] for layer in range(self.num_layers)]
