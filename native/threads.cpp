@@ -117,16 +117,16 @@ public:
         return std::min(wanted, fewer_);
     }
 
-    // Says how many of the last team's `size` threads other programs have kept from most of their work.
-    // Once is no habit: a core that is taken for a moment costs less than doing without it.
+    // Says how many of the last team's `size` threads other programs have kept from their work. A few
+    // times say nothing: a thread that slept may wake on a core that is taken, and moves on.
     void learn(int size, int interrupted) {
+        constexpr int habit = 4;
         if (interrupted == 0) {
-            patience_ /= 4;
-        } else if (patience_ == 0) {
-            patience_ = 1;
-        } else {
+            in_a_row_ = patience_ = 0;
+        } else if (++in_a_row_ == habit) {
+            in_a_row_ = 0;
             fewer_ = std::max(1, size - interrupted);
-            patience_ = std::min(2 * patience_, 64);
+            patience_ = std::clamp(2 * patience_, 4 * habit, 8 * habit);
             calls_with_fewer_ = patience_;
         }
     }
@@ -176,7 +176,7 @@ private:
         std::atomic<unsigned> ticket{0};
     };
     std::deque<Worker> workers_;  // a deque, so that growing moves none
-    int fewer_ = 1, calls_with_fewer_ = 0, patience_ = 0;
+    int fewer_ = 1, calls_with_fewer_ = 0, patience_ = 0, in_a_row_ = 0;
 
     void hand_out(int count) {
         unfinished.store(count, std::memory_order_relaxed);
