@@ -6,9 +6,9 @@ projected hidden state (H where nothing is projected). The equations are in `gat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ from gated.core.arguments import check_gate_names, check_layer, check_lengths, c
 from gated.core.cells import CELLS, Norm, States, Taken, Values, norm, product
 from gated.core.layout import Array, Weights, layout_of
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
+
+Change: TypeAlias = Callable[[int, NDArray[np.int64], Taken], Taken]
+"""From the time, the sequences that run and what a step starts from: what it is to start from."""
 
 
 class Step(NamedTuple):
@@ -97,6 +100,7 @@ def forward(
     reverse: bool = False,
     keep: bool = False,
     regularisation: Regularisation | None = None,
+    change: Change | None = None,
 ) -> Forward:
     """One recurrent layer over whole sequences, in one direction.
 
@@ -110,6 +114,8 @@ def forward(
         reverse: from each sequence's last real step to its first.
         keep: also return what `backward` needs, every gate at every step.
         regularisation: masks and zoneout, none where not given.
+        change: what to change of a step before it is computed; its gradients are then not those of
+            the equations.
 
     Raises:
         ConfigurationError: `cell` is none of these.
@@ -139,7 +145,7 @@ def forward(
         read = before[0]
         if regularisation.hidden_mask is not None:
             read = read * regularisation.hidden_mask[running]
-        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation)
+        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation, change)
         for state, name in zip(states, state_names, strict=True):
             state[running] = step.values[name]
         output[t, running] = step.values["hidden"]
@@ -206,14 +212,17 @@ def _step(
     read: Array,
     weights: Weights[Array],
     regularisation: Regularisation,
+    change: Change | None,
 ) -> Step:
     """One step of the running sequences, from x (B, I) and the states before."""
     spans = layout_of(cell).normalised_together
-    from_input, input_norms = _sums(weights.weight_ih, x, weights.bias_ih, weights.gain_ih, spans)
-    from_hidden, hidden_norms = _sums(
+    from_input, input_norms = sums(weights.weight_ih, x, weights.bias_ih, weights.gain_ih, spans)
+    from_hidden, hidden_norms = sums(
         weights.weight_hh, read, weights.bias_hh, weights.gain_hh, spans
     )
     taken = Taken(from_input, from_hidden, before, read, weights)
+    if change is not None:
+        taken = change(time, running, taken)
     computed = CELLS[cell].forward(taken)
     if weights.weight_hr is not None:
         computed["unprojected"] = computed["hidden"]
@@ -225,10 +234,13 @@ def _step(
     return Step(time, running, taken, (input_norms, hidden_norms), computed, values)
 
 
-def _sums(
+def sums(
     weight: Array, vectors: Array, bias: Array | None, gain: Array | None, spans: tuple[int, ...]
 ) -> tuple[Array, list[Norm]]:
-    """W v + b, or gain * norm(W v) + b; normalised over so many gates together as `spans` say."""
+    """W v + b, or gain * norm(W v) + b, of vectors (N, ·); and what was normalised.
+
+    `spans` says over how many gates together, as `normalised_together` of the layout.
+    """
     if gain is None:
         return product(weight, vectors, bias), []
     gates = np.split(product(weight, vectors), sum(spans), axis=-1)
@@ -236,8 +248,8 @@ def _sums(
     for span in spans:
         together, gates = gates[:span], gates[span:]
         norms.append(norm(np.concatenate(together, axis=-1)))
-    sums = gain * np.concatenate([part.values for part in norms], axis=-1)
-    return sums if bias is None else sums + bias, norms
+    scaled = gain * np.concatenate([part.values for part in norms], axis=-1)
+    return scaled if bias is None else scaled + bias, norms
 
 
 def _kept_states(

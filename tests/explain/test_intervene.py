@@ -1,0 +1,122 @@
+"""Gates are held at the values asked for, and nothing else changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.comparison import assert_agree
+from torch import nn
+
+import gated.nn
+from gated.core.layout import layout_of
+from gated.errors import ConfigurationError, DataError
+from gated.explain.intervene import Intervention, effect, intervene
+from gated.explain.trace import trace
+
+T, B, I, H = 6, 3, 4, 5  # noqa: E741
+
+LAYERS = {
+    "rnn": lambda: nn.RNN(I, H),
+    "relu": lambda: nn.RNN(I, H, nonlinearity="relu"),
+    "gru": lambda: nn.GRU(I, H, num_layers=2, bidirectional=True),
+    "gru before": lambda: gated.nn.GRU(I, H, reset_after=False),
+    "lstm": lambda: nn.LSTM(I, H, num_layers=2, bidirectional=True),
+    "lstm normed": lambda: gated.nn.LSTM(I, H, layer_norm=True, zoneout=0.2),
+    "lstm projected": lambda: nn.LSTM(I, H, proj_size=2),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_scale_of_one_changes_nothing(name: str) -> None:
+    layer = LAYERS[name]().eval()
+    x = torch.randn(T, B, I)
+    for place in range(layer.num_layers * (2 if layer.bidirectional else 1)):
+        gate = layout_of(trace(layer, x).layers[place].kind).gates[0]
+        found = effect(layer, x, Intervention(gate, scale=1.0, layer=place))
+        assert found.difference.abs().max() < 2e-6
+        for one, other in zip(found.plain.layers, found.changed.layers, strict=True):
+            assert list(one.values) == list(other.values)
+            for gate in one.values:
+                assert_agree(other.values[gate], one.values[gate], gate, relative=2e-5)
+        for one, other in zip(found.plain.output[1], found.changed.output[1], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [None, [2, 6, 5]])
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_every_gate_is_held_where_it_was_asked_and_nowhere_else(kind: str, lengths: Any) -> None:
+    layer = getattr(gated.nn, kind)(I, H, bidirectional=True)
+    x = torch.randn(T, B, I)
+    cell = trace(layer, x).layers[0].kind
+    for gate in layout_of(cell).gates:
+        held = Intervention(gate, value=0.25, layer=1, unit=[0, 3], step=slice(1, 3), sequence=2)
+        found = effect(layer, x, held, lengths=lengths)
+        before, after = (getattr(of.layers[1], gate) for of in (found.plain, found.changed))
+        np.testing.assert_allclose(after[1:3, 2][:, [0, 3]], 0.25, rtol=1e-6)
+        # Backwards in time: later steps came before, and no other sequence or layer is touched.
+        np.testing.assert_allclose(after[3:], before[3:], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(after[:, :2], before[:, :2], rtol=1e-4, atol=1e-6)
+        assert np.abs(after[0, 2] - before[0, 2]).max() > 1e-5
+        assert_agree(found.changed.layers[0].hidden, found.plain.layers[0].hidden, "the other way",
+                     relative=2e-5)  # fmt: skip
+
+
+def test_a_memory_that_neither_forgets_nor_writes_stays() -> None:
+    layer = nn.LSTM(I, H).eval()
+    x, cell = torch.randn(T, B, I), torch.randn(1, B, H)
+    frozen = (Intervention("forget_gate", value=1.0), Intervention("input_gate", value=0.0))
+    with intervene(layer, *frozen):
+        _, (_, after) = layer(x, (torch.zeros(1, B, H), cell))
+    assert torch.equal(after, cell)
+    assert not torch.equal(layer(x, (torch.zeros(1, B, H), cell))[1][1], cell)
+    assert type(layer) is nn.LSTM
+    assert "_run" not in vars(layer)
+
+
+def test_a_scale_multiplies_the_gate_as_it_would_have_been() -> None:
+    layer = nn.LSTM(I, H)
+    found = effect(layer, torch.randn(T, B, I), Intervention("output_gate", scale=0.5, step=0))
+    before, after = found.plain.layers[0], found.changed.layers[0]
+    np.testing.assert_allclose(after.output_gate[0], before.output_gate[0] / 2, rtol=1e-5)
+    np.testing.assert_allclose(after.hidden[0], before.hidden[0] / 2, rtol=1e-5)
+    np.testing.assert_allclose(after.cell[0], before.cell[0], rtol=1e-5)
+
+
+def test_of_a_model_only_the_layer_asked_for_is_held() -> None:
+    model = nn.Sequential()
+    below, above = nn.GRU(I, H, num_layers=2), gated.nn.LSTM(H, 2)
+    model.extend([below, above])
+    model.forward = lambda x: above(below(x)[0])[0]  # type: ignore[method-assign]
+    x = torch.randn(T, B, I)
+    found = effect(model, x, Intervention("forget_gate", value=0.0, layer=2))
+    for place in (0, 1):
+        np.testing.assert_array_equal(
+            found.changed.layers[place].hidden, found.plain.layers[place].hidden
+        )
+    assert (found.changed.layers[2].forget_gate == 0).all()
+    assert found.difference.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ConfigurationError, "one of value and scale"),
+        ({"value": 0.5, "scale": 1.0}, ConfigurationError, "one of value and scale"),
+        ({"value": 1.5}, ConfigurationError, "lies between 0 and 1, got 1.5"),
+        ({"value": 0.5, "gate": "reset_gate"}, ConfigurationError, "must be one of input_gate"),
+        ({"value": 0.5, "unit": 5}, DataError, "unit: there are 5, got 5"),
+        ({"value": 0.5, "step": [1, -7]}, DataError, "step: there are 6"),
+        ({"value": 0.5, "sequence": 3}, DataError, "sequence: there are 3"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: Any, error: type, message: str) -> None:
+    def tried(layer: nn.Module, **given: Any) -> None:
+        effect(layer, torch.randn(T, B, I), Intervention(**given))
+
+    with pytest.raises(error, match=message):
+        tried(nn.LSTM(I, H), **{"gate": "forget_gate"} | options)
+    with pytest.raises(ConfigurationError, match="cannot be held"):
+        tried(gated.nn.GRU(I, H, reset_after=False), gate="candidate", value=0.0)

@@ -1,0 +1,99 @@
+"""The entries of a ledger add up to the state, and are what was written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gated.nn
+from gated.errors import ConfigurationError, DataError
+from gated.explain.ledger import ledger, ledger_of
+from gated.explain.trace import trace
+
+T, B, I, H = 40, 3, 4, 6  # noqa: E741
+
+LAYERS = {
+    "lstm": lambda: nn.LSTM(I, H, num_layers=2, bidirectional=True),
+    "gru": lambda: nn.GRU(I, H, num_layers=2, bidirectional=True),
+    "gru before": lambda: gated.nn.GRU(I, H, reset_after=False),
+    "lstm normed": lambda: gated.nn.LSTM(I, H, layer_norm=True),
+    "lstm projected": lambda: nn.LSTM(I, H, proj_size=2),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_entries_add_up_to_the_state(name: str, dtype: torch.dtype) -> None:
+    layer = LAYERS[name]().to(dtype)
+    x = torch.randn(T, B, I, dtype=dtype)
+    rows = layer.num_layers * (2 if layer.bidirectional else 1)
+    states = [torch.randn(rows, B, width, dtype=dtype) for width in (layer.proj_size or H, H)]
+    initial: Any = tuple(states) if layer.mode == "LSTM" else states[0]
+    rounding = 2e-6 if dtype == torch.float32 else 2e-15
+    for place, traced in enumerate(trace(layer, x, initial=initial).layers):
+        for unit, step, sequence in ((0, T - 1, 0), (5, 17, 2), (3, 0, 1)):
+            found = ledger(
+                layer, x, initial=initial, layer=place, unit=unit, step=step, sequence=sequence
+            )
+            count = T - step if traced.reverse else step + 1
+            assert found.written.shape == found.kept.shape == (count,)
+            assert found.steps.tolist() == (
+                list(range(T - 1, step - 1, -1)) if traced.reverse else list(range(step + 1))
+            )
+            total = found.written.sum() + found.initial
+            assert abs(total - found.state) < rounding * (1 + np.abs(found.written).sum())
+            assert ((found.kept >= 0) & (found.kept <= 1)).all()
+            assert found.kept[-1] == 1
+            same = ledger_of(traced, unit=unit, step=step, sequence=sequence)
+            np.testing.assert_allclose(same.written, found.written, rtol=1e-6, atol=1e-12)
+            if not layer.proj_size:
+                assert found.hidden == pytest.approx(
+                    float(traced.hidden[step, sequence, unit]), abs=rounding
+                )
+            shown = found.shown.sum() + found.initial * found.hidden / found.state
+            assert shown == pytest.approx(found.hidden, abs=1e-5)
+
+
+def test_a_gate_that_forgets_closes_the_book() -> None:
+    """Forget gate 1 but at step 5, where it is 0: only what came from there on counts."""
+    layer = nn.LSTM(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight_ih_l0.copy_(torch.tensor([[0.0], [80.0], [1.0], [0.0]]))
+        layer.weight_hh_l0.zero_()
+    x = torch.ones(9, 1, 1)
+    x[5] = -1.0  # the forget gate is σ(80 x): 1, and 0 once
+    found = ledger(layer, x, unit=0, step=8)
+    np.testing.assert_allclose(found.kept, [0] * 5 + [1] * 4, atol=1e-30)
+    once = 0.5 * np.tanh(1.0)
+    np.testing.assert_allclose(found.written, [0] * 5 + [-once] + [once] * 3, atol=1e-6)
+    assert found.initial == 0
+
+
+def test_padding_is_no_entry() -> None:
+    layer = gated.nn.LSTM(I, H)
+    x = torch.randn(T, B, I)
+    found = ledger(layer, x, lengths=[9, T, 3], unit=1, step=-1, sequence=0)
+    assert len(found.written) == 9
+    np.testing.assert_allclose(found.written.sum(), found.state, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "error", "message"),
+    [
+        (nn.RNN(I, H), {}, ConfigurationError, "rnn_tanh computes its state anew"),
+        (gated.nn.GRU(I, H, zoneout=0.1), {}, ConfigurationError, "zoneout"),
+        (nn.LSTM(I, H), {"unit": H}, DataError, "units: there are 6"),
+        (nn.LSTM(I, H), {"step": T}, DataError, "sequence 0 has 40 steps, got 40"),
+        (nn.LSTM(I, H), {"sequence": B}, DataError, "sequence: there are 3, got 3"),
+        (nn.LSTM(I, H), {"layer": 2}, DataError, "layers: 2 was asked for"),
+    ],
+)
+def test_what_has_no_ledger_is_refused(
+    layer: nn.Module, options: Any, error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        ledger(layer, torch.randn(T, B, I), **({"unit": 0, "step": 3} | options))

@@ -1,0 +1,187 @@
+"""What a trace shows is what the network computes, and the network is left as it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.comparison import assert_agree
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import gated.nn
+from gated.core import reference
+from gated.core.layout import Weights, layout_of
+from gated.errors import ConfigurationError, DataError
+from gated.explain.trace import LayerTrace, trace
+
+T, B, I, H = 7, 3, 4, 5  # noqa: E741
+
+
+def by_reference(traced: LayerTrace, **options: Any) -> reference.Kept:
+    """The layer once more, from what the trace says that it took."""
+    run = traced._run
+    kept = reference.forward(
+        traced.kind,
+        run.x.astype(np.float64),
+        Weights(*(None if w is None else w.astype(np.float64) for w in run.weights)),
+        lengths=traced.lengths,
+        initial=[state.astype(np.float64) for state in traced.initial],
+        reverse=traced.reverse,
+        keep=True,
+    ).kept
+    assert kept is not None
+    return kept
+
+
+def sums_of(kept: reference.Kept, gate: str) -> np.ndarray:
+    """What each gate's activation is applied to, step by step."""
+    H = len(kept.weights.weight_hh) // len(layout_of(kept.cell).gates)
+    place = layout_of(kept.cell).gates.index(gate)
+    found = np.zeros((*kept.x.shape[:2], H))
+    for step in kept.steps:
+        of_input, of_hidden = (
+            np.split(sums, len(layout_of(kept.cell).gates), -1)[place]
+            for sums in (step.taken.from_input, step.taken.from_hidden)
+        )
+        if gate == "candidate" and kept.cell == "gru":
+            of_hidden = step.values["reset_gate"] * of_hidden
+        if gate == "candidate" and kept.cell == "gru_reset_before":
+            read = step.values["reset_gate"] * step.taken.read
+            of_hidden = read @ kept.weights.weight_hh[-H:].T + kept.weights.bias_hh[-H:]
+        found[step.time, step.running] = of_input + of_hidden
+    return found
+
+
+LAYERS = {
+    "rnn": lambda: gated.nn.RNN(I, H),
+    "relu": lambda: nn.RNN(I, H, nonlinearity="relu"),
+    "gru": lambda: nn.GRU(I, H, num_layers=2, bidirectional=True),
+    "gru before": lambda: gated.nn.GRU(I, H, reset_after=False),
+    "gru normed": lambda: gated.nn.GRU(I, H, layer_norm=True),
+    "lstm": lambda: nn.LSTM(I, H, bidirectional=True),
+    "lstm deep": lambda: gated.nn.LSTM(I, H, num_layers=3, dropout=0.5),
+    "lstm projected": lambda: nn.LSTM(I, H, proj_size=2, num_layers=2),
+    "lstm normed": lambda: gated.nn.LSTM(I, H, layer_norm=True, bidirectional=True),
+    "lstm without biases": lambda: nn.LSTM(I, H, bias=False),
+}
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_gate_is_that_of_the_equations(name: str, ragged: bool) -> None:
+    layer = LAYERS[name]()
+    x = torch.randn(T, B, I)
+    if ragged and not isinstance(layer, gated.nn.RNN | gated.nn.GRU | gated.nn.LSTM):
+        given: Any = pack_padded_sequence(x, torch.tensor([4, 7, 1]), enforce_sorted=False)
+        found = trace(layer, given)
+    else:
+        found = trace(layer, x, lengths=[4, 7, 1] if ragged else None)
+    assert len(found.layers) == layer.num_layers * (2 if layer.bidirectional else 1)
+    for place, traced in enumerate(found.layers):
+        ways = 2 if layer.bidirectional else 1
+        assert (traced.layer, traced.reverse) == (place // ways, place % ways == 1)
+        assert traced.lengths.tolist() == ([4, 7, 1] if ragged else [T] * B)
+        kept = by_reference(traced)
+        names = dict.fromkeys((*layout_of(traced.kind).gates, *layout_of(traced.kind).states))
+        assert list(traced.values) == list(names)
+        for gate in names:
+            assert_agree(getattr(traced, gate), kept.gate(gate).astype("f"), gate, relative=2e-5)
+        for gate in layout_of(traced.kind).gates:
+            assert_agree(traced.pre_activation(gate), sums_of(kept, gate).astype("f"), gate,
+                         relative=2e-5, absolute=2e-6)  # fmt: skip
+    if not ragged:
+        last = found.layers[-1]
+        assert_agree(found.output[0].numpy()[..., -last.hidden.shape[2] :], last.hidden, "output")
+
+
+def test_a_model_is_looked_into_and_left_as_it_was() -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(9, I)
+            self.below = nn.GRU(I, H, batch_first=True, dropout=0.5, num_layers=2)
+            self.above = gated.nn.LSTM(H, 3, batch_first=True, recurrent_dropout=0.5)
+
+        def forward(self, words: torch.Tensor) -> torch.Tensor:
+            return self.above(self.below(self.embedding(words))[0])[0]
+
+    model = Tagger()
+    words = torch.randint(0, 9, (B, T))
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    classes = {name: type(module) for name, module in model.named_modules()}
+    found = trace(model, words)
+    assert model.training
+    assert model.below.training
+    assert {name: type(module) for name, module in model.named_modules()} == classes
+    assert all("_run" not in vars(module) for module in model.modules())
+    assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
+    assert [(of.name, of.kind, of.layer) for of in found.layers] == [
+        ("below", "gru", 0),
+        ("below", "gru", 1),
+        ("above", "lstm", 0),
+    ]
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(found.output, model(words))
+    assert found.layers[2].cell.shape == (T, B, 3)
+    np.testing.assert_array_equal(found.layers[2]._run.x, found.layers[1].hidden)
+
+
+def test_what_was_accelerated_before_stays_so() -> None:
+    model = nn.ModuleDict({"first": nn.LSTM(I, H), "second": nn.GRU(I, H)})
+    gated.accelerate(model["first"])
+    kind = type(model["first"])
+    model.forward = lambda x: (model["first"](x), model["second"](x))  # type: ignore[method-assign]
+    assert [of.kind for of in trace(model, torch.randn(T, B, I)).layers] == ["lstm", "gru"]
+    assert type(model["first"]) is kind
+    assert type(model["second"]) is nn.GRU
+
+
+def test_an_error_in_the_model_leaves_it_as_it_was() -> None:
+    layer = nn.LSTM(I, H)
+    with pytest.raises((DataError, RuntimeError)):
+        trace(layer, torch.zeros(T, B, I + 1))
+    assert type(layer) is nn.LSTM
+    assert layer.training
+
+
+def test_only_what_is_chosen_is_kept() -> None:
+    layer = nn.LSTM(I, H, num_layers=2)
+    x = torch.randn(T, B, I)
+    whole = trace(layer, x).layers[1]
+    part = trace(layer, x, layers=[1], units=[4, 0], steps=slice(2, 5)).layers
+    assert len(part) == 1
+    for name, value in whole.values.items():
+        np.testing.assert_array_equal(part[0].values[name], value[2:5][..., [4, 0]])
+        assert part[0].values[name].base is None
+    sums = whole.pre_activation("forget_gate")
+    np.testing.assert_array_equal(part[0].pre_activation("forget_gate"), sums[2:5][..., [4, 0]])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"units": [5]}, DataError, r"units: there are 5, got \[5\]"),
+        ({"steps": [-8]}, DataError, r"steps: there are 7, got \[-8\]"),
+        ({"layers": [1]}, DataError, "layers: 1 was asked for, the model has 1"),
+    ],
+)
+def test_what_is_not_there_cannot_be_chosen(options: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        trace(nn.LSTM(I, H), torch.zeros(T, B, I), **options)
+
+
+def test_a_model_without_recurrent_layers_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no recurrent layer"):
+        trace(nn.Linear(I, H), torch.zeros(T, B, I))
+
+
+def test_names_that_a_cell_lacks_say_what_there_is() -> None:
+    traced = trace(nn.GRU(I, H), torch.zeros(T, B, I)).layers[0]
+    with pytest.raises(AttributeError, match="has reset_gate, update_gate, candidate, hidden"):
+        _ = traced.forget_gate
+    with pytest.raises(ConfigurationError, match="gate of gru must be one of"):
+        traced.pre_activation("forget_gate")
