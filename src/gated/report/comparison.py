@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gated.report.drawing import BLUE, GREEN, MUTED, ORANGE, Picture, finish, new_figure, style
+from gated.report.gradients import Line, gradient_picture
 from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section
 from gated.tasks.forecast.comparison import Comparison, Row
@@ -174,28 +175,9 @@ def _learning(comparison: Comparison) -> Picture:
 
 
 def _gradients(comparison: Comparison) -> Picture:
-    figure, axes = new_figure(3.2)
-    for cell, rows in _rows_of(comparison).items():
-        for place, row in enumerate(rows):
-            back = np.arange(len(row.gradient_norms))[::-1]
-            axes.plot(
-                back,
-                np.maximum(row.gradient_norms, 1e-12),
-                color=COLOURS[cell],
-                alpha=0.85,
-                label=cell.upper() if place == 0 else None,
-            )
-    axes.axhline(0.01, color=MUTED, linewidth=1, linestyle="--")
-    axes.set_yscale("log")
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("steps back from the end of the history")
-    axes.set_ylabel("gradient, share of its largest")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
-    return finish(
-        figure,
-        "gradient_by_cell",
-        description="Norm of the loss's gradient over the history, for each cell and seed.",
+    return gradient_picture(
+        [Line(row.cell.upper(), COLOURS[row.cell], row.gradient_norms) for row in comparison.rows],
+        xlabel="steps back from the end of the history",
         caption="How far back each network learns from: the gradient of the loss with respect to "
         "the encoder's states. A steep fall is the vanishing gradient; the dashed line is the "
         "hundredth at which reach is measured.",

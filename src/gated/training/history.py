@@ -63,7 +63,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "patience"] = ""
+    stopped: Literal["", "steps", "patience", "goal"] = ""
     """Why training ended: all steps done, or patience ran out. Empty while it goes on."""
     transfer: Transfer | None = None
 

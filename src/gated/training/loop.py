@@ -247,6 +247,8 @@ class _Training(Generic[Batch]):
             self.best = {name: tensor.clone() for name, tensor in state.items()}
         elif history.since_best == options.patience and not history.stopped:
             history.stopped = "patience"
+        if options.goal is not None and scores["loss"] < options.goal and not history.stopped:
+            history.stopped = "goal"
         if self.progress:
             self.progress.validation(step=history.steps, scores=scores, best=best)
 

@@ -39,6 +39,8 @@ class TrainingOptions:
     """Steps between validations."""
     patience: int | None = None
     """Stop after this many validations without improvement."""
+    goal: float | None = None
+    """Stop as soon as the validation loss is below this."""
     checkpoint_every: int = 100
     """Steps between checkpoints."""
     seed: int = 0

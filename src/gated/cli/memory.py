@@ -1,0 +1,68 @@
+"""`gated memory-test`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gated.cli.output import print_json, print_table, stdout_console, to_json
+from gated.cli.run_directory import check_free
+from gated.cli.training_bar import TrainingBar, training_bars
+from gated.errors import require
+from gated.report.memory import memory_table, write_memory_report
+from gated.tasks.memory.longest import BUDGET, memory_test
+from gated.training.model_files import write_atomically
+from gated.training.options import TrainingOptions
+
+
+def find_longest(
+    problem: str = "adding",
+    *,
+    out: Path,
+    cells: tuple[str, ...] = ("rnn", "gru", "lstm", "lstm-chrono"),
+    lengths: tuple[int, ...] = (50, 100, 200, 400, 600),
+    units: int = 128,
+    training: Annotated[TrainingOptions, Parameter(name="*", group="Training")] = BUDGET,
+    json: bool = False,
+) -> None:
+    """Find the longest sequences that RNN, GRU and LSTM learn to remember.
+
+    Parameters
+    ----------
+    problem
+        adding, copy, digits or permuted-digits.
+    out
+        New directory for figures and report.
+    cells
+        Which networks: rnn, rnn-orthogonal, gru, gru-chrono, lstm, lstm-chrono, lstm-layer-norm.
+    lengths
+        Lengths to try, growing; for digits the number of pixels, a square.
+    units
+        Hidden units of the one layer.
+    json
+        Print the result as one JSON document.
+    """
+    require("matplotlib", extra="explain")  # before the training, not after it
+    check_free(out)
+    with training_bars() as bars:
+        tested = memory_test(
+            problem,
+            cells=cells,
+            lengths=lengths,
+            units=units,
+            training=training,
+            progress=lambda cell, length: TrainingBar(bars, f"{cell}, T = {length}"),
+        )
+    report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
+    write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
+    if json:
+        print_json(tested.to_dict() | {"report": str(report)})
+        return
+    stdout_console().print(f"\n{tested.verdict}\n", style="bold", markup=False)
+    table = memory_table(tested)
+    print_table(f"{problem}, scores on test sequences", table.header, table.rows)
+    stdout_console().print(f"Report: {report}", markup=False)

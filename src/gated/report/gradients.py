@@ -1,0 +1,53 @@
+"""How far back the gradient of a loss comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.report.drawing import MUTED, Picture, finish, new_figure
+
+SMALLEST = 1e-12
+"""Where the axis ends: a gradient that vanished is drawn there."""
+
+
+class Line(NamedTuple):
+    """The gradient of one network."""
+
+    label: str
+    """Lines of one label share an entry of the legend."""
+    colour: str
+    norms: NDArray[np.float64]
+    """(T,), each as a share of the largest, oldest step first."""
+
+
+def gradient_picture(lines: Sequence[Line], *, xlabel: str, caption: str) -> Picture:
+    """Draw the norm of the gradient over the steps back from the end, on a logarithmic axis."""
+    figure, axes = new_figure(3.2)
+    told: set[str] = set()
+    for label, colour, norms in lines:
+        back = np.arange(len(norms))[::-1]
+        axes.plot(
+            back,
+            np.maximum(norms, SMALLEST),
+            color=colour,
+            alpha=0.85,
+            label=None if label in told else label,
+        )
+        told.add(label)
+    axes.axhline(0.01, color=MUTED, linewidth=1, linestyle="--")
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel("gradient, share of its largest")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    return finish(
+        figure,
+        "gradient_by_cell",
+        description="Norm of the loss's gradient over the steps, for each cell.",
+        caption=caption,
+    )

@@ -1,0 +1,186 @@
+"""The longest length that each cell solves: `gated memory-test`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gated.errors import ConfigurationError
+from gated.explain.flow import flow
+from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
+from gated.tasks.memory.problems import Problem, problem_of
+from gated.training.history import History
+from gated.training.loop import train
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+
+BUDGET = TrainingOptions(steps=2000, validate_every=100)
+FOLLOWED = 32
+"""Sequences that the gradient is followed through."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One cell, trained on one length."""
+
+    cell: str
+    length: int
+    score: float
+    """On test sequences, with the weights that were best on validation sequences."""
+    solved: bool
+    gradient_norms: NDArray[np.float64]
+    """(T,) of the loss with respect to the states before training, each as a share of the largest,
+    oldest step first: from how far back the network could learn."""
+    gradient_reach: int
+    """Steps that the gradient spans before training, see `gated.explain.flow`."""
+    history: History
+
+    @property
+    def seconds(self) -> float:
+        """Of training."""
+        return sum(self.history.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTest:
+    """What each cell was tried on, and how it went."""
+
+    problem: str
+    units: int
+    """H"""
+    lengths: tuple[int, ...]
+    training: TrainingOptions
+    trials: tuple[Trial, ...]
+
+    @property
+    def cells(self) -> list[str]:
+        """In the order in which they were tried."""
+        return list(dict.fromkeys(trial.cell for trial in self.trials))
+
+    def of(self, cell: str, length: int) -> Trial | None:
+        """The trial of a cell at a length, if it came so far."""
+        for trial in self.trials:
+            if (trial.cell, trial.length) == (cell, length):
+                return trial
+        return None
+
+    def longest(self, cell: str) -> int:
+        """The longest length solved with all shorter ones; 0 where none is."""
+        return max((t.length for t in self.trials if t.cell == cell and t.solved), default=0)
+
+    @property
+    def verdict(self) -> str:
+        """Who remembers longest."""
+        told = [
+            f"{cell} {f'solves {self.longest(cell)}' if self.longest(cell) else 'solves none'}"
+            for cell in sorted(self.cells, key=self.longest, reverse=True)
+        ]
+        return f"{self.problem}, {self.training.steps} steps of training: {', '.join(told)}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return {
+            "problem": self.problem,
+            "units": self.units,
+            "lengths": list(self.lengths),
+            "training": self.training.to_dict(),
+            "verdict": self.verdict,
+            "longest": {cell: self.longest(cell) for cell in self.cells},
+            "trials": [
+                {
+                    "cell": trial.cell,
+                    "length": trial.length,
+                    "score": trial.score,
+                    "solved": trial.solved,
+                    "steps": trial.history.steps,
+                    "seconds": trial.seconds,
+                    "gradient_reach": trial.gradient_reach,
+                    "gradient_norms": trial.gradient_norms.tolist(),
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def memory_test(
+    problem: str = "adding",
+    *,
+    cells: Sequence[str] = ("rnn", "gru", "lstm", "lstm-chrono"),
+    lengths: Sequence[int] = (50, 100, 200, 400, 600),
+    units: int = 128,
+    training: TrainingOptions | None = None,
+    progress: Callable[[str, int], Progress] | None = None,
+) -> MemoryTest:
+    """Train each cell at growing length, up to the first that it does not solve.
+
+    Args:
+        problem: one of `gated.tasks.memory.problems.PROBLEMS`.
+        cells: of `gated.tasks.memory.network.CELLS`.
+        lengths: to try, in this order.
+        units: H, of each cell.
+        training: the budget of one trial and how it is spent; a trial ends when it is solved.
+        progress: from cell and length, what is told of each step.
+
+    Raises:
+        ConfigurationError: there is no such problem, cell or length.
+        MissingExtraError: the digits need scikit-learn.
+    """
+    if not cells or not lengths:
+        raise ConfigurationError("cells, lengths: give at least one of each.")
+    if list(lengths) != sorted(set(lengths)):
+        raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
+    for cell in cells:
+        if cell not in CELLS:
+            raise ConfigurationError(f"cells: {cell!r} is not one of {', '.join(CELLS)}.")
+    posed = [problem_of(problem, length) for length in lengths]
+    training = training or BUDGET
+    trials = []
+    for cell in cells:
+        for of_length in posed:
+            told = progress(cell, of_length.length) if progress else None
+            trials.append(_trial(cell, of_length, units, training, told))
+            if not trials[-1].solved:
+                break
+    return MemoryTest(
+        problem=problem,
+        units=units,
+        lengths=tuple(lengths),
+        training=training,
+        trials=tuple(trials),
+    )
+
+
+def _trial(
+    cell: str, problem: Problem, units: int, training: TrainingOptions, progress: Progress | None
+) -> Trial:
+    network = MemoryNetwork(cell, units, problem, training.seed)
+    task = MemoryTask(network, problem, training.seed)
+    norms, reach = _gradient(network, problem)
+    history = train(task, replace(training, goal=problem.solved), progress=progress)
+    with torch.no_grad():
+        score = task.score(network, "test")
+    return Trial(
+        cell=cell,
+        length=problem.length,
+        score=score,
+        solved=score < problem.solved,
+        gradient_norms=norms,
+        gradient_reach=reach,
+        history=history,
+    )
+
+
+def _gradient(network: MemoryNetwork, problem: Problem) -> tuple[NDArray[np.float64], int]:
+    """Follow the loss back through the encoder."""
+    x, target = problem.draw("validation", FOLLOWED, 1)
+
+    def loss(outputs: torch.Tensor, _: Any) -> torch.Tensor:
+        return problem.loss(network.head(outputs[-len(target) :]), target).mean()
+
+    measured = flow(network.encoder, x, loss)
+    return measured.strongest, measured.reach()

@@ -1,0 +1,109 @@
+"""The longest length solved: found, stopped at, told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gated.cli.app import run
+from gated.errors import ConfigurationError
+from gated.tasks.memory.longest import memory_test
+from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
+from gated.tasks.memory.problems import problem_of
+from gated.training.options import TrainingOptions
+from gated.training.task import Shard
+
+QUICK = TrainingOptions(steps=400, batch_size=32, learning_rate=1e-2, validate_every=20, threads=1)
+
+
+def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None:
+    tested = memory_test("adding", cells=("gru",), lengths=(6, 2000), units=16, training=QUICK)
+    solved, failed = tested.trials[0], tested.of("gru", 6)
+    assert solved is failed
+    assert solved.solved
+    assert solved.score < 1 / 60
+    assert solved.history.stopped == "goal"
+    assert solved.history.steps < 400
+    # The goal was met on validation sequences, the score is that of the test's.
+    assert solved.history.validations[-1].loss < 1 / 60
+    assert solved.history.validations[-1].loss != solved.score
+    assert len(solved.gradient_norms) == 6
+
+
+def test_the_verdict_is_of_the_solved_lengths() -> None:
+    hopeless = TrainingOptions(steps=1, batch_size=4, validate_every=1, threads=1)
+    tested = memory_test(
+        "copy", cells=("rnn", "lstm-chrono"), lengths=(5, 10), units=4, training=hopeless
+    )
+    assert [(t.cell, t.length, t.solved) for t in tested.trials] == [
+        ("rnn", 5, False),
+        ("lstm-chrono", 5, False),
+    ]
+    assert tested.longest("rnn") == 0
+    assert tested.of("rnn", 10) is None
+    assert tested.verdict == "copy, 1 steps of training: rnn solves none, lstm-chrono solves none."
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_trains_and_is_its_seed(cell: str) -> None:
+    problem = problem_of("adding", 8)
+    network = MemoryNetwork(cell, 5, problem, seed=1)
+    same, other = (MemoryNetwork(cell, 5, problem, seed=seed) for seed in (1, 2))
+    for ours, theirs in zip(network.parameters(), same.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert not torch.equal(network.head.weight, other.head.weight)
+    task = MemoryTask(network, problem, seed=0)
+    whole = task.training_batch(0, 6, Shard(0, 1))
+    halves = [task.training_batch(0, 6, Shard(i, 2)) for i in range(2)]
+    assert torch.equal(torch.cat([half.x for half in halves], 1), whole.x[:, [0, 2, 4, 1, 3, 5]])
+    total, weight = task.loss(network, whole)
+    total.backward()
+    assert weight == 6
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cells": ("mlp",)}, "'mlp' is not one of rnn, gru"),
+        ({"cells": ()}, "at least one of each"),
+        ({"lengths": (20, 10)}, "lengths must grow, got 20, 10"),
+        ({"lengths": (10, 10)}, "lengths must grow"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        memory_test("adding", **options)
+
+
+def test_the_command_leaves_figures_and_a_report(tmp_path: Path, capsys) -> None:
+    out = tmp_path / "memory"
+    arguments = [
+        "memory-test",
+        "adding",
+        "--out",
+        str(out),
+        "--cells",
+        "gru",
+        "rnn",
+        "--units",
+        "8",
+    ]
+    arguments += ["--lengths", "6", "8", "--steps", "4", "--validate-every", "2", "--threads", "1"]
+    assert run([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["longest"] == {"gru": 0, "rnn": 0}
+    assert told["training"]["steps"] == 4
+    saved = json.loads((out / "memory.json").read_text())
+    assert saved["trials"] == told["trials"]
+    page = (out / "report.html").read_text()
+    assert "gru solves none" in page
+    assert "Hochreiter and Schmidhuber 1997" in page
+    assert {p.name for p in (out / "figures").iterdir()} == {
+        "gradient_by_cell.png",
+        "score_by_length.png",
+    }
+    assert run(arguments) == 2  # the directory is taken
