@@ -55,7 +55,7 @@ class CharacterNetwork(nn.Module):
 
 
 def read_texts(archive: Path) -> dict[str, str]:
-    """Each work's text by the name of its file, without Gutenberg's head and spaces at line ends."""
+    """Each work's text by the name of its file, without spaces at line ends."""
     texts = {}
     with tarfile.open(archive) as files:
         for member in sorted(files.getmembers(), key=lambda member: member.name):

@@ -4,6 +4,8 @@
     bytes 4 to 4 + n      header in UTF-8, padded with spaces so that the numbers are aligned;
                           `arrays` lists name and shape of each array, in order
     from there            the arrays, float32, little-endian, one behind the other
+
+`web/explorer/src/server.ts` reads it.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ MEDIA_TYPE = "application/octet-stream"
 def pack(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
     """One message of `header` and `arrays`.
 
-    >>> pack({}, {"gate": np.zeros(2, np.float32)})[-8:]
-    b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00'
+    >>> message = pack({}, {"gate": np.ones(2, np.float32)})
+    >>> np.frombuffer(message[-8:], "<f4")
+    array([1., 1.], dtype=float32)
     """
     listed = [{"name": name, "shape": array.shape} for name, array in arrays.items()]
     text = json.dumps({**header, "arrays": listed}, ensure_ascii=False).encode()

@@ -23,7 +23,7 @@ SURE = 30.0
 
 @dataclass(frozen=True)
 class Clamp:
-    """A gate held at a value while the whole text is read: what if it had never forgotten?"""
+    """A gate held at a value while the whole text is read."""
 
     gate: str
     """A gate with a sigmoid."""

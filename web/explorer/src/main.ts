@@ -57,7 +57,7 @@ class Explorer {
     return this.networks.find(({ name }) => name === this.view.network) ?? this.networks[0];
   }
 
-  /** What the networks shows: with the change, where there is one. */
+  /** What the chosen network computed: with the change, where there is one. */
   private get reading(): Reading | undefined {
     return this.changed ?? this.readings.get(this.network.name);
   }
@@ -118,6 +118,7 @@ class Explorer {
 
   /** Have the chosen network read the text once more, with the change. */
   async rerun(): Promise<void> {
+    if (this.characters.join("") !== this.view.text) return this.read();
     const mine = ++this.asked;
     const { text, value, gate, unit, all } = this.within(this.view);
     await this.answer(mine, async () => {
@@ -133,7 +134,7 @@ class Explorer {
     const problem = find<HTMLElement>("problem");
     try {
       await run();
-      problem.hidden = true;
+      if (mine === this.asked) problem.hidden = true;
     } catch (error) {
       if (mine !== this.asked) return;
       problem.textContent = error instanceof Error ? error.message : String(error);
