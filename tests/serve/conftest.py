@@ -8,12 +8,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import uvicorn
 
-pytest.importorskip("fastapi")
-uvicorn = pytest.importorskip("uvicorn")
-
-from gated.serve.app import create_app  # noqa: E402 - behind the extra
-from gated.serve.character_model import CharacterModel, load_models  # noqa: E402
+from gated.serve.app import create_app
+from gated.serve.character_model import CharacterModel, load_models
 
 
 @contextlib.contextmanager

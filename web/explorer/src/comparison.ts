@@ -89,7 +89,7 @@ export class Comparison {
       const shares = relative(reading);
       const path = line<number>((_, d) => x(d), (share) => y(Math.max(FLOOR, share)));
       plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      const height = BOX.top + 16 + 24 * place;
+      const height = BOX.top + 80 + 19 * place;
       plot.append("path").attr("class", "curve").attr("d", `M${BOX.right - 100} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
       plot.append("text").attr("x", BOX.right - 62).attr("y", height + 4).text(reading.network.toUpperCase());
     });

@@ -45,6 +45,7 @@ class Bars {
       });
       track.append(bar, mark);
       row.append(name, track, number);
+      row.hidden = true;
       parent.append(row);
       return { row, name, bar, mark, number };
     });
