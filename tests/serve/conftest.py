@@ -8,16 +8,15 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
-from gated.serve.app import create_app
+from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
 
 
 @contextlib.contextmanager
 def serving(models: list[CharacterModel]) -> Iterator[str]:
     """The address of a server that runs until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(create_app(models), log_level="warning"))
+    server = create_server(models)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # so that whoever asks before the server has started waits for it

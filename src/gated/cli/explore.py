@@ -28,16 +28,15 @@ def explore(run: Path | None = None, *, port: int = 8765, no_browser: bool = Fal
     """
     for module in ("fastapi", "uvicorn", "safetensors"):
         require(module, extra="explore")
-    import uvicorn
-
-    from gated.serve.app import create_app
+    from gated.serve.app import create_server
     from gated.serve.character_model import load_models
 
-    app = create_app(load_models(run))
+    server = create_server(load_models(run))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
+            listener.listen()  # now, so that a browser that is quicker than the server waits
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
                 f"--port: {port} cannot be used ({error}); give another one, or 0 for any."
@@ -46,4 +45,4 @@ def explore(run: Path | None = None, *, port: int = 8765, no_browser: bool = Fal
         stdout_console().print(f"The explorer is at {address} (Ctrl-C ends it)")
         if not no_browser:
             webbrowser.open(address)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+        server.run(sockets=[listener])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
@@ -85,6 +86,12 @@ def create_app(models: Sequence[CharacterModel]) -> FastAPI:
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
+
+
+def create_server(models: Sequence[CharacterModel]) -> uvicorn.Server:
+    """What runs `create_app` on a socket that listens; browsers that hold on do not keep it."""
+    config = uvicorn.Config(create_app(models), log_level="warning", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)
 
 
 def describe(model: CharacterModel) -> dict[str, Any]:
