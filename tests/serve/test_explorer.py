@@ -135,7 +135,7 @@ def test_the_link_carries_the_view(page: playwright.Page, address: str) -> None:
     page.keyboard.press("Tab")
     page.click("#language")
     page.click("#theme")
-    page.wait_for_function("location.hash.includes('theme=dark')")
+    expect(page).to_have_url(re.compile("theme=dark"))
     link = page.url
     page.goto("about:blank")
     page.goto(link)

@@ -6,6 +6,7 @@ Shapes: T steps, V characters in the vocabulary, H hidden units.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,12 +90,14 @@ def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
     rows = gate_rows(model.cell, clamp.gate, model.units)
     if clamp.unit is not None:
         rows = slice(rows.start + clamp.unit, rows.start + clamp.unit + 1)
-    changed = Weights(*(None if part is None else part.copy() for part in model.weights))
-    for part in changed[:4]:
+    parts = [part.copy() for part in model.weights[:4]]
+    for part in parts:
         part[rows] = 0
+    changed: Weights[Floats] = Weights(*parts)
     with np.errstate(divide="ignore"):
         logit = np.log(clamp.value) - np.log1p(-clamp.value)
-    changed.bias_ih[rows] = np.clip(logit, -SURE, SURE)
+    bias: Any = changed.bias_ih
+    bias[rows] = np.clip(logit, -SURE, SURE)
     return changed
 
 
@@ -116,17 +119,17 @@ def gradient_by_distance(
     """
     T = len(x)
     first = 3 * (T - 1) // 4
-    moments = np.unique(np.linspace(first, T - 2, MOMENTS).astype(np.int64)) if T > 1 else []
-    B = len(moments)
-    if not B:
+    if T < 2:
         return np.zeros(0, np.float32)
+    moments = np.unique(np.linspace(first, T - 2, MOMENTS).astype(np.int64))
+    B = len(moments)
     kept = ops.forward(model.cell, np.repeat(x, B, axis=1), weights, keep=True).kept
     assert kept is not None  # noqa: S101 - keep=True
     surprise = (probabilities[moments] - x[moments + 1, 0]) @ model.output_weight
     grad_output = np.zeros((T, B, model.units), np.float32)
     grad_output[moments, np.arange(B)] = surprise
     norms = np.linalg.norm(ops.backward(kept, grad_output).x, axis=-1)
-    distances = np.arange(min(moments) + 1)
+    distances = np.arange(int(moments[0]) + 1)
     back: Array = norms[moments[:, None] - distances, np.arange(B)[:, None]].mean(axis=0)
     return back.astype(np.float32)
 
