@@ -90,7 +90,7 @@ def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
     rows = gate_rows(model.cell, clamp.gate, model.units)
     if clamp.unit is not None:
         rows = slice(rows.start + clamp.unit, rows.start + clamp.unit + 1)
-    parts = [part.copy() for part in model.weights[:4]]
+    parts = [np.array(part) for part in model.weights[:4]]
     for part in parts:
         part[rows] = 0
     changed: Weights[Floats] = Weights(*parts)
