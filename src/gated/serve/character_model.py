@@ -1,0 +1,147 @@
+"""Networks over characters, read from disk with NumPy alone.
+
+Shapes: T steps, V characters in the vocabulary, H hidden units, G gates of the cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from gated.core.layout import Weights, layout_of
+from gated.errors import ModelFileError
+
+Floats = NDArray[np.float32]
+TASK = "characters"
+NAMES = {"rnn_tanh": "rnn", "rnn_relu": "rnn", "gru": "gru", "lstm": "lstm"}
+"""Cells that the explorer draws, and what it calls them."""
+BUNDLED = Path(__file__).parent / "models"
+"""The three networks that come with the package; `examples/explorer_models.py` trains them."""
+
+
+@dataclass(frozen=True)
+class CharacterModel:
+    """One recurrent layer over one-hot characters, and a linear layer that scores the next one."""
+
+    cell: str
+    """One of `NAMES`."""
+    weights: Weights[Any]
+    output_weight: Floats
+    """(V, H)"""
+    output_bias: Floats
+    """(V)"""
+    vocabulary: str
+    """The V characters; the first stands for every other one."""
+    description: dict[str, Any]
+
+    @property
+    def units(self) -> int:
+        """H."""
+        return int(self.weights.weight_hh.shape[1])
+
+    @property
+    def name(self) -> str:
+        """`rnn`, `gru` or `lstm`."""
+        return NAMES[self.cell]
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """The place of each character in the vocabulary (T); 0 where it has none."""
+        places = {character: place for place, character in enumerate(self.vocabulary)}
+        return np.array([places.get(character, 0) for character in text], np.int64)
+
+    def one_hot(self, characters: NDArray[np.int64]) -> Floats:
+        """(T, 1, V), what the layer reads for the characters (T)."""
+        x = np.zeros((len(characters), 1, len(self.vocabulary)), np.float32)
+        x[np.arange(len(characters)), 0, characters] = 1
+        return x
+
+
+def load_models(directory: Path | None = None) -> list[CharacterModel]:
+    """The model in `directory`, or those in its subdirectories, plain RNN first.
+
+    Args:
+        directory: of a run over characters, or of several; None for those of the package.
+
+    Raises:
+        ModelFileError: there is no model, it is damaged, or it does not read characters.
+    """
+    directory = BUNDLED if directory is None else directory
+    if (directory / "model.json").exists():
+        return [load_model(directory)]
+    found = [load_model(path.parent) for path in sorted(directory.glob("*/model.json"))]
+    if not found:
+        raise ModelFileError(
+            f"{directory} holds no model.json, nor does a directory in it. Give the directory of a "
+            "network over characters, or none to explore those that come with gated."
+        )
+    order = list(dict.fromkeys(NAMES.values()))
+    models = sorted(found, key=lambda model: order.index(model.name))
+    if len({model.name for model in models}) < len(models):
+        raise ModelFileError(
+            f"{directory} holds two networks of one cell. Give the directory of one of them."
+        )
+    return models
+
+
+def load_model(directory: Path) -> CharacterModel:
+    """Read `model.json` and the weights it names, as `gated.training.model_files` writes them.
+
+    Raises:
+        ModelFileError: they are missing or damaged, or the model does not read characters.
+    """
+    path = directory / "model.json"
+    try:
+        document = json.loads(path.read_bytes())
+        description = document["description"]
+        data = (directory / Path(document["weights"]).name).read_bytes()
+        digest = document["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path} is missing or damaged ({error}). Give the directory of a trained model."
+        ) from error
+    if description.get("task") != TASK or description.get("cell") not in NAMES:
+        raise ModelFileError(
+            f"{path} describes the task {description.get('task')!r} with the cell "
+            f"{description.get('cell')!r}; the explorer reads the task {TASK!r} with one of "
+            f"{', '.join(NAMES)}. Run `gated explore` without a directory for the networks that "
+            "come with gated."
+        )
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ModelFileError(f"The weights beside {path} are not those it was made for.")
+    return _from_state(path, data, description)
+
+
+def _from_state(path: Path, data: bytes, description: dict[str, Any]) -> CharacterModel:
+    try:
+        state = safetensors.numpy.load(data)
+        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        layer = Weights(*(state[f"recurrent.{part}_l0"] for part in parts))
+        model = CharacterModel(
+            cell=description["cell"],
+            weights=layer,
+            output_weight=state["output.weight"],
+            output_bias=state["output.bias"],
+            vocabulary=description["vocabulary"],
+            description=description,
+        )
+    except (SafetensorError, KeyError) as error:
+        raise ModelFileError(
+            f"The weights beside {path} lack a part of a network of one layer ({error})."
+        ) from error
+    rows = len(layout_of(model.cell).gates) * model.units
+    wanted = (rows, len(model.vocabulary)), (len(model.vocabulary), model.units)
+    if (layer.weight_ih.shape, model.output_weight.shape) != wanted:
+        raise ModelFileError(
+            f"The weights beside {path} have the shapes {layer.weight_ih.shape} and "
+            f"{model.output_weight.shape}, but its description asks for {wanted[0]} and "
+            f"{wanted[1]}."
+        )
+    return model

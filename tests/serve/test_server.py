@@ -1,0 +1,193 @@
+"""What the explorer's server answers, against the reference equations."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.comparison import assert_agree
+
+from gated.core import reference
+from gated.core.layout import gate_rows
+from gated.errors import ModelFileError
+from gated.serve.character_model import CharacterModel, load_models
+from gated.serve.reading import clampable
+
+TEXT = "To be, or not to be,--\nthat is the question ☃"
+
+
+def post(address: str, document: object) -> bytes:
+    request = urllib.request.Request(
+        f"{address}api/readings",
+        json.dumps(document).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+def read(address: str, **asked: object) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    data = post(address, asked)
+    length = int.from_bytes(data[:4], "little")
+    header = json.loads(data[4 : 4 + length])
+    arrays, place = {}, 4 + length
+    for listed in header["arrays"]:
+        count = int(np.prod(listed["shape"]))
+        values = np.frombuffer(data, "<f4", count, place)
+        arrays[listed["name"]] = values.reshape(listed["shape"])
+        place += 4 * count
+    assert place == len(data)
+    return header, arrays
+
+
+def model_named(models: list[CharacterModel], name: str) -> CharacterModel:
+    return next(model for model in models if model.name == name)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_a_reading_is_what_the_equations_say(
+    address: str, models: list[CharacterModel], name: str
+) -> None:
+    model = model_named(models, name)
+    header, arrays = read(address, network=name, text=TEXT)
+    x = model.one_hot(model.encode(TEXT))
+    kept = reference.forward(model.cell, x, model.weights, keep=True).kept
+    assert kept is not None
+    for gate in arrays.keys() - {"probabilities", "gradient"}:
+        assert_agree(arrays[gate], kept.gate(gate)[:, 0], gate)
+    scores = arrays["hidden"] @ model.output_weight.T + model.output_bias
+    odds = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    assert_agree(arrays["probabilities"], odds, "probabilities")
+    told = odds[np.arange(len(TEXT) - 1), model.encode(TEXT)[1:]]
+    assert header["bits"] == pytest.approx(-np.log2(told).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_the_gradient_is_that_of_the_reference(
+    address: str, models: list[CharacterModel], name: str
+) -> None:
+    model = model_named(models, name)
+    text = "Now"  # one moment: the step before the last
+    _, arrays = read(address, network=name, text=text)
+    x = model.one_hot(model.encode(text))
+    result = reference.forward(model.cell, x, model.weights, keep=True)
+    assert result.kept is not None
+    grad_output = np.zeros_like(result.output)
+    grad_output[1, 0] = (arrays["probabilities"][1] - x[2, 0]) @ model.output_weight
+    grads = reference.backward(
+        result.kept, grad_output, [np.zeros_like(state) for state in result.final]
+    )
+    assert_agree(arrays["gradient"], np.linalg.norm(grads.x[1::-1, 0], axis=-1), "gradient")
+
+
+def test_what_the_characters_wrote_adds_up_to_the_cell_state(address: str) -> None:
+    _, arrays = read(address, network="lstm", text=TEXT)
+    remembered = np.zeros_like(arrays["cell"][0])
+    for k in range(len(TEXT)):
+        kept = np.prod(arrays["forget_gate"][k + 1 :], axis=0)
+        remembered += kept * arrays["input_gate"][k] * arrays["candidate"][k]
+    assert_agree(remembered, arrays["cell"][-1], "c_t")
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+def test_a_clamped_gate_has_its_value_and_the_equations_go_on_from_it(
+    address: str, models: list[CharacterModel], name: str, value: float
+) -> None:
+    model = model_named(models, name)
+    for gate in clampable(model.cell):
+        clamp = {"gate": gate, "value": value, "unit": 3}
+        _, changed = read(address, network=name, text=TEXT, clamp=clamp)
+        _, plain = read(address, network=name, text=TEXT)
+        assert_agree(changed[gate][:, 3], np.full(len(TEXT), value, np.float32), gate)
+        assert_agree(changed[gate][0, 4:], plain[gate][0, 4:], "the other units' first step")
+        assert np.abs(changed["probabilities"] - plain["probabilities"]).max() > 1e-6
+    if name == "lstm":
+        clamp = {"gate": "forget_gate", "value": value}
+        _, changed = read(address, network=name, text=TEXT, clamp=clamp)
+        written = changed["input_gate"][1:] * changed["candidate"][1:]
+        assert_agree(changed["cell"][1:], value * changed["cell"][:-1] + written, "c_t")
+
+
+def test_a_clamp_touches_its_rows_alone(models: list[CharacterModel]) -> None:
+    from gated.serve.reading import Clamp, clamped
+
+    model = model_named(models, "lstm")
+    weights = clamped(model, Clamp("forget_gate", 0.5, unit=2))
+    touched = gate_rows("lstm", "forget_gate", model.units).start + 2
+    differs = np.flatnonzero((weights.weight_hh != model.weights.weight_hh).any(axis=1))
+    assert differs.tolist() == [touched]
+    assert weights.bias_ih[touched] == 0
+
+
+def test_one_character_is_a_text(address: str) -> None:
+    header, arrays = read(address, network="lstm", text="A")
+    assert header["bits"] == 0
+    assert arrays["gradient"].shape == (0,)
+    assert arrays["cell"].shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({"network": "tree", "text": "a"}, 400, "network must be one of rnn, gru, lstm"),
+        ({"network": "lstm", "text": ""}, 422, "at least 1 character"),
+        ({"network": "lstm", "text": "a" * 5001}, 422, "at most 5000"),
+        (
+            {"network": "gru", "text": "a", "clamp": {"gate": "forget_gate", "value": 1}},
+            400,
+            "gate must be one of reset_gate, update_gate",
+        ),
+        (
+            {"network": "lstm", "text": "a", "clamp": {"gate": "forget_gate", "value": 2}},
+            400,
+            "value must be from 0 to 1, got 2",
+        ),
+        (
+            {
+                "network": "lstm",
+                "text": "a",
+                "clamp": {"gate": "forget_gate", "value": 1, "unit": 80},
+            },
+            400,
+            "unit must be from 0 to 79, got 80",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_explained(
+    address: str, asked: object, status: int, said: str
+) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(address, asked)
+    with caught.value as error:
+        assert error.code == status
+        assert said in error.read().decode()
+
+
+def test_only_this_machine_may_ask(address: str) -> None:
+    request = urllib.request.Request(address, headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as error:
+        assert error.code == 400
+
+
+def test_the_page_comes_with_its_policy(address: str) -> None:
+    with urllib.request.urlopen(address) as answer:
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "gated explore" in answer.read().decode()
+
+
+def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"holds no model\.json"):
+        load_models(tmp_path)
+    document = {"description": {"task": "forecast"}, "weights": "w", "sha256": ""}
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    (tmp_path / "w").touch()
+    with pytest.raises(ModelFileError, match="task 'forecast'"):
+        load_models(tmp_path)

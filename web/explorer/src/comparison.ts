@@ -1,0 +1,108 @@
+/** RNN, GRU and LSTM on the same text, and how far back the gradient of each reaches. */
+import { scaleLinear, scaleLog } from "d3-scale";
+import { select } from "d3-selection";
+import { line } from "d3-shape";
+import { NETWORK_STYLES, type Theme } from "./colours";
+import { HeatMap } from "./heatmap";
+import { topCharacters, visible } from "./panels";
+import type { Network, Reading } from "./server";
+import type { Words } from "./words";
+
+/** A gradient below this share of its largest norm no longer counts as reaching. */
+const FELT = 0.01;
+const FLOOR = 1e-6;
+const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
+
+interface Column {
+  network: Network;
+  element: HTMLElement;
+  facts: HTMLElement;
+  top: HTMLElement;
+  map: HeatMap;
+}
+
+export class Comparison {
+  private readonly columns: Column[];
+
+  constructor(
+    parent: HTMLElement,
+    private readonly plot: SVGSVGElement,
+    networks: Network[],
+    choose: (network: string, step: number, unit: number) => void,
+  ) {
+    this.columns = networks.map((network) => {
+      const [element, title, facts, top] = ["article", "h3", "p", "p"].map((tag) => document.createElement(tag));
+      title.textContent = network.name.toUpperCase();
+      top.className = "top";
+      const map = new HeatMap((step, unit) => choose(network.name, step, unit));
+      element.append(title, facts, map.element, top);
+      parent.append(element);
+      return { network, element, facts, top, map };
+    });
+  }
+
+  /** Once for a reading: facts, maps of the hidden states, the plot. */
+  paint(readings: Map<string, Reading>, chosen: string, words: Words, theme: Theme): void {
+    for (const { network, element, facts, map } of this.columns) {
+      const reading = readings.get(network.name);
+      if (!reading) continue;
+      element.classList.toggle("chosen", network.name === chosen);
+      const reach = reachOf(reading);
+      facts.textContent = words.facts(network.units, reading.bits.toFixed(2), reach, reach + 1 >= reading.arrays.gradient.steps);
+      map.paint(reading.arrays.hidden, words.arrays.hidden, true, theme);
+    }
+    this.draw(readings, words, theme);
+  }
+
+  /** At each moment: the cursor, and the three likeliest characters. */
+  point(readings: Map<string, Reading>, step: number, unit: number, words: Words): void {
+    for (const { network, top, map } of this.columns) {
+      const reading = readings.get(network.name);
+      if (!reading) continue;
+      map.point(step, Math.min(unit, network.units - 1));
+      const vocabulary = [...network.vocabulary];
+      const best = topCharacters(reading, step, 3);
+      top.textContent = best.map(({ place, share }) => `${visible(vocabulary[place], words)} ${Math.round(100 * share)} %`).join("   ");
+    }
+  }
+
+  private draw(readings: Map<string, Reading>, words: Words, theme: Theme): void {
+    this.plot.setAttribute("aria-label", words.reach);
+    this.plot.replaceChildren();
+    const plot = select<SVGSVGElement, unknown>(this.plot);
+    const farthest = Math.max(2, ...[...readings.values()].map((reading) => reading.arrays.gradient.steps));
+    const x = scaleLinear([0, farthest - 1], [BOX.left, BOX.right]);
+    const y = scaleLog([FLOOR, 1], [BOX.bottom, BOX.top]).clamp(true);
+    const grid = plot.append("g").attr("class", "grid");
+    for (const power of [0, -2, -4, -6]) {
+      const height = y(10 ** power);
+      grid.append("line").attr("x1", BOX.left).attr("x2", BOX.right).attr("y1", height).attr("y2", height).classed("felt", power === -2);
+      const label = grid.append("text").attr("x", BOX.left - 6).attr("y", height + 4).attr("text-anchor", "end");
+      label.text(power === 0 ? "1" : "10").append("tspan").attr("dy", -5).attr("font-size", 9).text(power === 0 ? "" : `−${-power}`);
+    }
+    for (const tick of x.ticks(8).filter(Number.isInteger)) {
+      grid.append("text").attr("x", x(tick)).attr("y", BOX.bottom + 19).attr("text-anchor", "middle").text(tick);
+    }
+    grid.append("text").attr("x", (BOX.left + BOX.right) / 2).attr("y", BOX.bottom + 42).attr("text-anchor", "middle").text(words.distance);
+    [...readings.values()].forEach((reading, place) => {
+      const style = NETWORK_STYLES[reading.network];
+      const shares = relative(reading);
+      const path = line<number>((_, d) => x(d), (share) => y(Math.max(FLOOR, share)));
+      plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
+      const height = BOX.top + 80 + 19 * place;
+      plot.append("path").attr("class", "curve").attr("d", `M${BOX.right - 100} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
+      plot.append("text").attr("x", BOX.right - 62).attr("y", height + 4).text(reading.network.toUpperCase());
+    });
+  }
+}
+
+function relative(reading: Reading): number[] {
+  const { numbers } = reading.arrays.gradient;
+  const most = numbers.reduce((a, b) => Math.max(a, b), 0) || 1;
+  return Array.from(numbers, (norm) => norm / most);
+}
+
+/** The largest distance at which the gradient has at least the share `FELT` of its largest norm. */
+function reachOf(reading: Reading): number {
+  return Math.max(0, relative(reading).findLastIndex((share) => share >= FELT));
+}

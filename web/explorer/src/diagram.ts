@@ -1,0 +1,89 @@
+/** Draws a cell, fills its wires with values, and ties them to the equations. */
+import { select, type Selection } from "d3-selection";
+import { signedPalette, type Theme } from "./colours";
+import { DIAGRAMS, type Diagram, type Wire } from "./diagrams";
+import type { Reading } from "./server";
+
+type Group = Selection<SVGGElement, Wire, SVGSVGElement, unknown>;
+const THINNEST = 2;
+const WIDEST = 11;
+
+export class CellDiagram {
+  private diagram: Diagram = DIAGRAMS.lstm;
+  private wires!: Group;
+  private drawn = "";
+
+  constructor(
+    private readonly svg: SVGSVGElement,
+    private readonly equations: HTMLElement,
+  ) {}
+
+  /** Draw the cell of a network, unless it is the one that stands there. */
+  draw(network: string, label: string): void {
+    this.svg.setAttribute("aria-label", label);
+    if (this.drawn === network) return;
+    this.drawn = network;
+    this.diagram = DIAGRAMS[network];
+    this.svg.replaceChildren();
+    const svg = select<SVGSVGElement, unknown>(this.svg);
+    this.wires = svg.selectAll<SVGGElement, Wire>("g.wire").data(this.diagram.wires).join("g").attr("class", "wire");
+    this.wires.attr("data-wire", (wire) => wire.id);
+    this.wires.append("path").attr("class", "halo").attr("d", (wire) => wire.path);
+    this.wires.append("path").attr("class", "line").attr("d", (wire) => wire.path);
+    const labels = this.wires.append("text").attr("text-anchor", (wire) => wire.anchor ?? "start");
+    labels.attr("x", (wire) => wire.label[0]).attr("y", (wire) => wire.label[1]);
+    labels.append("tspan").attr("class", "symbol").text((wire) => wire.symbol);
+    labels.append("tspan").attr("class", "value").attr("dx", 6);
+    this.wires.on("pointerenter", (_, wire) => this.light([wire.id])).on("pointerleave", () => this.light([]));
+    const operations = svg.selectAll("g.operation").data(this.diagram.operations).join("g").attr("class", "operation");
+    operations.attr("transform", (operation) => `translate(${operation.place})`);
+    operations.filter((operation) => !!operation.box).append("rect").attr("x", -26).attr("y", -15).attr("width", 52).attr("height", 30).attr("rx", 4);
+    operations.filter((operation) => !operation.box).append("ellipse").attr("rx", (operation) => (operation.symbol.length > 1 ? 24 : 12)).attr("ry", (operation) => (operation.symbol.length > 1 ? 15 : 12));
+    operations.append("text").text((operation) => operation.symbol).attr("dy", 5);
+    this.list();
+  }
+
+  /** Show the values of a unit at a step: wide for large, blue for positive, orange for negative. */
+  fill(reading: Reading, step: number, unit: number, character: string, theme: Theme): void {
+    const palette = signedPalette(theme);
+    this.wires.each(function (wire) {
+      const group = this as SVGGElement;
+      const line = group.children[1] as SVGPathElement;
+      const value = wire.value?.(reading, step, unit);
+      const strength = value === undefined ? 0 : Math.min(1, Math.abs(value));
+      line.setAttribute("stroke-width", (THINNEST + (WIDEST - THINNEST) * strength).toFixed(2));
+      line.style.stroke = value === undefined ? "" : palette(0.25 * Math.sign(value) + 0.75 * Math.max(-1, Math.min(1, value)));
+      group.querySelector(".value")!.textContent = value === undefined ? character : signed(value);
+    });
+  }
+
+  private list(): void {
+    const { equations } = this.diagram;
+    this.equations.replaceChildren(
+      ...equations.map(({ html, wires }) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.className = "equation";
+        button.innerHTML = html;
+        for (const on of ["pointerenter", "focus"]) button.addEventListener(on, () => this.light(wires));
+        for (const off of ["pointerleave", "blur"]) button.addEventListener(off, () => this.light([]));
+        return button;
+      }),
+    );
+  }
+
+  /** Light wires, and the equations that speak of them. */
+  private light(wires: string[]): void {
+    this.wires.classed("lit", (wire) => wires.includes(wire.id));
+    this.svg.classList.toggle("some-lit", wires.length > 0);
+    const { equations } = this.diagram;
+    [...this.equations.children].forEach((button, place) => {
+      const own = equations[place].wires;
+      button.classList.toggle("lit", wires.length > 0 && wires.some((wire) => own.includes(wire)));
+    });
+  }
+}
+
+export function signed(value: number): string {
+  return `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+}

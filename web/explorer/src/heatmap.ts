@@ -1,0 +1,65 @@
+/** A gate or state over time: painted once for a reading; a scrub only moves two lines over it. */
+import { bytes, gatePalette, signedPalette, type Theme } from "./colours";
+import type { Matrix } from "./server";
+
+export class HeatMap {
+  readonly element = document.createElement("figure");
+  private readonly canvas = document.createElement("canvas");
+  private readonly title = document.createElement("figcaption");
+  private readonly field = document.createElement("div");
+  private readonly time = document.createElement("div");
+  private readonly unit = document.createElement("div");
+  private matrix: Matrix = { steps: 1, width: 1, numbers: new Float32Array(1) };
+
+  constructor(choose: (step: number, unit: number) => void) {
+    this.element.className = "map";
+    this.field.className = "field";
+    this.time.className = "time-line";
+    this.unit.className = "unit-line";
+    this.canvas.setAttribute("role", "img");
+    this.field.append(this.canvas, this.time, this.unit);
+    this.element.append(this.title, this.field);
+    this.field.addEventListener("pointerdown", (event) => this.pick(event, choose));
+    this.field.addEventListener("pointermove", (event) => event.buttons && this.pick(event, choose));
+  }
+
+  /** Paint all steps (across) and units (down); `signed` values get their own scale. */
+  paint(matrix: Matrix, label: string, signed: boolean, theme: Theme): void {
+    this.matrix = matrix;
+    const { steps, width, numbers } = matrix;
+    const extent = signed ? numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6) : 1;
+    const [low, high] = signed ? [-extent, extent] : [0, 1];
+    const table = signed ? bytes(signedPalette(theme), -1, 1) : bytes(gatePalette(theme), 0, 1);
+    const image = new ImageData(steps, width);
+    const scale = 255 / (high - low);
+    for (let t = 0; t < steps; t++) {
+      for (let u = 0; u < width; u++) {
+        const shade = 4 * Math.round((numbers[t * width + u] - low) * scale);
+        const pixel = 4 * (u * steps + t);
+        for (let channel = 0; channel < 4; channel++) image.data[pixel + channel] = table[shade + channel];
+      }
+    }
+    this.canvas.width = steps;
+    this.canvas.height = width;
+    this.canvas.getContext("2d")!.putImageData(image, 0, 0);
+    this.canvas.setAttribute("aria-label", label);
+    this.title.textContent = `${label}  ${signed ? `±${extent.toFixed(extent < 10 ? 2 : 0)}` : "0 … 1"}`;
+  }
+
+  point(step: number, unit: number): void {
+    const { steps, width } = this.matrix;
+    // The lines fill the field and are shifted by shares of it: no layout, only compositing.
+    this.time.style.transform = `translateX(${(100 * (step + 0.5)) / steps}%)`;
+    this.unit.style.transform = `translateY(${(100 * (unit + 0.5)) / width}%)`;
+  }
+
+  private pick(event: PointerEvent, choose: (step: number, unit: number) => void): void {
+    const box = this.field.getBoundingClientRect();
+    const share = (value: number, size: number, count: number) =>
+      Math.max(0, Math.min(count - 1, Math.floor((value / size) * count)));
+    choose(
+      share(event.clientX - box.left, box.width, this.matrix.steps),
+      share(event.clientY - box.top, box.height, this.matrix.width),
+    );
+  }
+}

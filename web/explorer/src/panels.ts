@@ -1,0 +1,120 @@
+/** Bars beside the diagram: what comes next, and who wrote the memory. */
+import { signedPalette, type Theme } from "./colours";
+import { signed } from "./diagram";
+import type { Ledger } from "./ledger";
+import type { Reading } from "./server";
+import type { Words } from "./words";
+
+const SHOWN = 8;
+const WRITERS = 8;
+/** Shares below this part of the largest are left to the rest. */
+const FAINTEST = 0.02;
+
+export function visible(character: string, words: Words): string {
+  return { " ": "␣", "\n": "↵", "\ufffd": words.other }[character] ?? character;
+}
+
+/** The places of the largest numbers, largest first. */
+function largest(numbers: ArrayLike<number>, count: number): number[] {
+  const found: number[] = [];
+  for (let place = 0; place < numbers.length; place++) {
+    if (found.length === count && numbers[place] <= numbers[found[count - 1]]) continue;
+    const rank = found.findIndex((other) => numbers[place] > numbers[other]);
+    found.splice(rank < 0 ? found.length : rank, 0, place);
+    if (found.length > count) found.pop();
+  }
+  return found;
+}
+
+export function topCharacters(reading: Reading, step: number, count: number): { place: number; share: number }[] {
+  const { numbers, width } = reading.arrays.probabilities;
+  const odds = numbers.subarray(step * width, (step + 1) * width);
+  return largest(odds, count).map((place) => ({ place, share: odds[place] }));
+}
+
+/** Rows of a name, a bar and a number, made once and refilled. */
+class Bars {
+  private readonly rows: { row: HTMLElement; name: HTMLElement; bar: HTMLElement; mark: HTMLElement; number: HTMLElement }[];
+
+  constructor(parent: HTMLElement, count: number) {
+    this.rows = Array.from({ length: count }, () => {
+      const [row, name, track, bar, mark, number] = ["row", "name", "track", "bar", "mark", "number"].map((part) => {
+        const element = document.createElement("div");
+        element.className = `bars-${part}`;
+        return element;
+      });
+      track.append(bar, mark);
+      row.append(name, track, number);
+      row.hidden = true;
+      parent.append(row);
+      return { row, name, bar, mark, number };
+    });
+  }
+
+  fill(place: number, name: string, share: number, number: string, colour: string, mark: number | null, strong: boolean): void {
+    const parts = this.rows[place];
+    parts.row.hidden = false;
+    parts.row.classList.toggle("strong", strong);
+    parts.name.textContent = name;
+    parts.bar.style.transform = `scaleX(${Math.min(1, share)})`;
+    parts.bar.style.backgroundColor = colour;
+    parts.mark.hidden = mark === null;
+    if (mark !== null) parts.mark.style.transform = `translateX(${100 * mark}%)`;
+    parts.number.textContent = number;
+  }
+
+  hideFrom(place: number): void {
+    for (const { row } of this.rows.slice(place)) row.hidden = true;
+  }
+}
+
+export class PredictionPanel {
+  private readonly bars: Bars;
+
+  constructor(parent: HTMLElement) {
+    this.bars = new Bars(parent, SHOWN);
+  }
+
+  /** The likeliest next characters; with a change, a mark stands where each was without it. */
+  fill(reading: Reading, plain: Reading, vocabulary: string[], step: number, next: string | undefined, words: Words): void {
+    const { numbers, width } = plain.arrays.probabilities;
+    const top = topCharacters(reading, step, SHOWN);
+    top.forEach(({ place, share }, rank) => {
+      const mark = reading === plain ? null : numbers[step * width + place];
+      const character = vocabulary[place];
+      this.bars.fill(rank, visible(character, words), share, `${(100 * share).toFixed(1)} %`, "var(--accent)", mark, character === next);
+    });
+    this.bars.hideFrom(top.length);
+  }
+}
+
+export class LedgerPanel {
+  private readonly bars: Bars;
+
+  constructor(parent: HTMLElement, private readonly sum: HTMLElement) {
+    this.bars = new Bars(parent, WRITERS);
+  }
+
+  /** The steps that wrote most of what is remembered, in time's order. */
+  fill(ledger: Ledger | null, text: string[], symbol: string, theme: Theme, words: Words): void {
+    if (!ledger) {
+      this.sum.textContent = words.noLedger;
+      this.bars.hideFrom(0);
+      return;
+    }
+    const sizes = ledger.written.map(Math.abs);
+    const first = largest(sizes, WRITERS);
+    const most = Math.max(sizes[first[0]], 1e-9);
+    const writers = first.filter((k) => sizes[k] >= FAINTEST * most).sort((a, b) => a - b);
+    const rest = ledger.state - writers.reduce((total, k) => total + ledger.written[k], 0);
+    this.sum.textContent = words.sum(symbol, signed(ledger.state), ledger.written.length, signed(rest));
+    const palette = signedPalette(theme);
+    writers.forEach((k, rank) => {
+      const value = ledger.written[k];
+      const context = text.slice(Math.max(0, k - 5), k).map((character) => visible(character, words)).join("");
+      const name = `${context}[${visible(text[k], words)}] ${k}`;
+      this.bars.fill(rank, name, sizes[k] / most, signed(value), palette(0.75 * Math.sign(value)), null, false);
+    });
+    this.bars.hideFrom(writers.length);
+  }
+}
