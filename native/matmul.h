@@ -181,6 +181,7 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
         return Table{{&multiply_tile<T, r + 1, V, Left>...}};
     }(std::make_integer_sequence<int, tile_rows<V>>());
     constexpr Index width = V * lanes<T>;
+    if (rows == 0) return;
     const Index tiles = (rows + tile_rows<V> - 1) / tile_rows<V>;
     const Index most = tiles > 1 ? tile_depth<T, V> : depth;
     for (Index k = 0; k < depth; k += most) {

@@ -1,1 +1,1 @@
-"""What a network's memory does: how far gradients reach, and more to come."""
+"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed."""

@@ -1,0 +1,177 @@
+"""What ails a network, in words, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gated.explain.statistics import KEEPING, Statistics, statistics
+from gated.explain.trace import trace
+
+
+class Finding(NamedTuple):
+    """Something that a rule found."""
+
+    rule: str
+    layer: int
+    """Its place in `gated.explain.trace.Trace.layers`."""
+    measured: float
+    threshold: float
+    words: str
+    """What was found."""
+    advice: str
+    """What to do."""
+
+    def __str__(self) -> str:
+        return f"layer {self.layer}: {self.words} {self.advice}"
+
+
+class Rule(NamedTuple):
+    """A share that should not be above its threshold."""
+
+    name: str
+    measure: Callable[[Statistics], float | None]
+    """None where the rule does not concern the cell."""
+    threshold: float
+    words: str
+    """`{share}` is what was measured."""
+    advice: str
+
+
+def _share(what: str, gate: str | None = None) -> Callable[[Statistics], float | None]:
+    """The mean over units of how often a gate is saturated; of the keeping gate where None."""
+
+    def measure(of: Statistics) -> float | None:
+        shares = getattr(of, what).get(gate or KEEPING.get(of.kind, ""))
+        return None if shares is None else float(shares.mean())
+
+    return measure
+
+
+RULES = (
+    Rule(
+        "forgets at once",
+        _share("left"),
+        0.9,
+        "The gate that keeps the memory is closed in {share:.0%} of the steps: what is written is "
+        "lost with the next step.",
+        "Start with an open gate (forget_bias=1, or chrono_init with the longest memory you "
+        "expect), and warm the learning rate up for longer.",
+    ),
+    Rule(
+        "never forgets",
+        _share("right"),
+        0.97,
+        "The gate that keeps the memory is open in {share:.0%} of the steps: nothing is ever "
+        "cleared, and the state grows with the sequence.",
+        "Lower forget_bias or chrono_init, or reset the states where sequences begin.",
+    ),
+    Rule(
+        "writes nothing",
+        _share("left", "input_gate"),
+        0.9,
+        "The input gates are closed in {share:.0%} of the steps: hardly anything is written.",
+        "Look for inputs that are far from zero, and scale them to unit variance; lower the "
+        "learning rate.",
+    ),
+    Rule(
+        "shows nothing",
+        _share("left", "output_gate"),
+        0.9,
+        "The output gates are closed in {share:.0%} of the steps: the memory is hardly read.",
+        "Fewer units, or a lower learning rate; check that the loss reads the steps that matter.",
+    ),
+    Rule(
+        "saturated",
+        lambda of: float(of.saturated_candidate.mean()),
+        0.5,
+        "In {share:.0%} of the steps the candidates (of an RNN, the states) stand at ±1, where "
+        "their gradient vanishes.",
+        "Scale the inputs to unit variance, clip gradients, or use layer_norm=True.",
+    ),
+    Rule(
+        "dead units",
+        lambda of: len(of.dead) / len(of.deviation),
+        0.1,
+        "{share:.0%} of the units never change: they cost time and say nothing.",
+        "Fewer units, a lower learning rate, or another start (recurrent_init='orthogonal').",
+    ),
+    Rule(
+        "redundant units",
+        lambda of: len({unit for pair in of.redundant for unit in pair}) / len(of.deviation),
+        0.2,
+        "{share:.0%} of the units say what another says already.",
+        "Fewer units, or recurrent_dropout.",
+    ),
+)
+UNREACHED = 1e-4
+"""A layer whose recurrent weights get a gradient smaller than this share of the largest learns
+nothing beside the others."""
+
+
+def diagnose(
+    model: nn.Module,
+    batches: Sequence[Any],
+    loss: Callable[[Any], Tensor] | None = None,
+) -> list[Finding]:
+    """Look at every recurrent layer of a model on some data.
+
+    Args:
+        model: as for `gated.explain.trace.trace`.
+        batches: inputs of the model, each alone or as a pair (input, lengths).
+        loss: from the model's output on the first batch; with it, layers that the gradient does
+            not reach are found too.
+
+    Returns:
+        Findings, layer by layer; none for a network in good health.
+
+    Raises:
+        ConfigurationError: as for `trace`.
+        DataError: as for `gated.explain.statistics.statistics`.
+    """
+    first, lengths = batches[0] if isinstance(batches[0], tuple) else (batches[0], None)
+    count = len(trace(model, first, lengths=lengths, units=[0], steps=[0]).layers)
+    findings = []
+    for layer in range(count):
+        found = statistics(model, batches, layer=layer)
+        for rule in RULES:
+            measured = rule.measure(found)
+            if measured is not None and measured > rule.threshold:
+                words = rule.words.format(share=measured)
+                findings.append(
+                    Finding(rule.name, layer, measured, rule.threshold, words, rule.advice)
+                )
+    if loss is not None:
+        options = {} if lengths is None else {"lengths": lengths}
+        findings += _unreached(model, loss(model(first, **options)))
+    return findings
+
+
+def _unreached(model: nn.Module, loss: Tensor) -> list[Finding]:
+    named = [
+        parameter
+        for module in model.modules()
+        if isinstance(module, nn.RNNBase)
+        for name, parameter in module.named_parameters(recurse=False)
+        if name.startswith("weight_hh")
+    ]
+    grads = torch.autograd.grad(loss, named, allow_unused=True)
+    norms = [0.0 if grad is None else float(grad.norm()) for grad in grads]
+    largest = max(norms, default=0.0)
+    return [
+        Finding(
+            "gradient does not arrive",
+            layer,
+            norm / largest if largest else 0.0,
+            UNREACHED,
+            "The gradient of the loss hardly reaches this layer's recurrent weights: "
+            f"{norm:.1e}, where another layer gets {largest:.1e}.",
+            "Check that its output is used; try fewer layers, or a connection around the layers "
+            "above.",
+        )
+        for layer, norm in enumerate(norms)
+        if norm <= UNREACHED * largest
+    ]

@@ -1,0 +1,182 @@
+"""What gates and units do over a whole data set.
+
+Shapes: T steps, B sequences, H hidden units, P units of the projected hidden state (H where nothing
+is projected), N the real steps of all sequences together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from gated.errors import ConfigurationError, DataError
+from gated.explain.trace import LayerTrace, trace
+
+Floats = NDArray[np.float64]
+
+LEFT, RIGHT = 0.1, 0.9
+"""A sigmoid gate below the one is left-saturated, above the other right-saturated (Karpathy,
+Johnson and Fei-Fei 2015)."""
+KEEPING = {"lstm": "forget_gate", "lstm_coupled": "forget_gate", "gru": "update_gate",
+           "gru_reset_before": "update_gate"}  # fmt: skip
+"""The gate by which each kind of cell keeps its memory."""
+DEAD = 1e-3
+"""A unit whose hidden state has a smaller standard deviation says nothing."""
+ALIKE = 0.99
+"""Two units whose hidden states correlate more than this, either way, say the same."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Of one layer in one direction, over N steps."""
+
+    kind: str
+    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    steps: int
+    """N"""
+    mean: dict[str, Floats]
+    """(H) of each gate."""
+    left: dict[str, Floats]
+    """(H), the share of steps in which a sigmoid gate is below 0.1."""
+    right: dict[str, Floats]
+    """(H), the share of steps in which it is above 0.9."""
+    saturated_candidate: Floats
+    """(H), the share of steps in which the candidate is beyond ±0.99; of an RNN, the state."""
+    memory: Floats | None
+    """(H), in how many steps a memory falls to 1/e, by the mean logarithm of the gate that keeps
+    it; None for an RNN."""
+    deviation: Floats
+    """(P), the standard deviation of each unit's hidden state."""
+    correlation: Floats
+    """(P, P), of the units' hidden states; 0 for units that never change."""
+
+    @property
+    def dead(self) -> NDArray[np.int64]:
+        """The units that say nothing."""
+        return np.flatnonzero(self.deviation < DEAD)
+
+    @property
+    def redundant(self) -> list[tuple[int, int]]:
+        """Pairs of units that say the same, the first smaller."""
+        pairs = np.argwhere(np.triu(np.abs(self.correlation) > ALIKE, k=1))
+        return [(int(a), int(b)) for a, b in pairs]
+
+
+def statistics(model: nn.Module, batches: Iterable[Any], *, layer: int = 0) -> Statistics:
+    """Go over a data set once.
+
+    Args:
+        model: as for `gated.explain.trace.trace`.
+        batches: inputs of the model, each alone or as a pair (input, lengths).
+        layer: its place in `Trace.layers`.
+
+    Raises:
+        ConfigurationError: as for `trace`.
+        DataError: there is no batch, or no such layer.
+    """
+    sums = None
+    for batch in batches:
+        x, lengths = batch if isinstance(batch, tuple) else (batch, None)
+        traced = trace(model, x, lengths=lengths, layers=[layer]).layers[0]
+        sums = sums or _Sums(traced)
+        sums.add(traced)
+    if sums is None or sums.count == 0:
+        raise DataError("statistics: the data set has no step")
+    return sums.statistics()
+
+
+def tied_to(
+    traced: LayerTrace, property_: ArrayLike, *, state: str | None = None
+) -> NDArray[np.float64]:
+    """How much each unit goes with a property, (H), from -1 to 1: their correlation.
+
+    The units with the largest values are the candidates; `gated.explain.intervene` confirms them.
+
+    Args:
+        traced: from `gated.explain.trace.trace`, of all steps.
+        property_: (T, B), numbers or truths: the position in a line, whether a quote is open.
+        state: which of the trace's values to take; the cell state, or the hidden state of a cell
+            that has none.
+
+    Raises:
+        ConfigurationError: the cell has no such state.
+        DataError: the property has another shape.
+    """
+    name = state or ("cell" if "cell" in traced.values else "hidden")
+    if name not in traced.values:
+        raise ConfigurationError(f"state must be one of {', '.join(traced.values)}, got {name!r}")
+    values = traced.values[name]
+    wanted = np.asarray(property_, np.float64)
+    if wanted.shape != values.shape[:2]:
+        raise DataError(f"the property must have the shape {values.shape[:2]}, got {wanted.shape}")
+    real = np.arange(len(values))[:, None] < traced.lengths
+    units = values[real].astype(np.float64)
+    units -= units.mean(axis=0)
+    centred = wanted[real] - wanted[real].mean()
+    scale = np.sqrt((units**2).sum(axis=0) * (centred**2).sum())
+    found: Floats = np.divide(units.T @ centred, scale, out=np.zeros_like(scale), where=scale > 0)
+    return found
+
+
+class _Sums:
+    """What is added up, batch after batch."""
+
+    def __init__(self, like: LayerTrace) -> None:
+        self.kind = like.kind
+        self.count = 0
+        self.names = [name for name in like.values if name.endswith("_gate")]
+        self.of_gates: dict[tuple[str, str], Any] = {}
+        self.hidden: Any = 0.0
+        self.products: Any = 0.0
+
+    def add(self, traced: LayerTrace) -> None:
+        real = np.arange(len(traced.hidden))[:, None] < traced.lengths
+        self.count += int(real.sum())
+        for name in self.names:
+            gate = traced.values[name][real].astype(np.float64)
+            self._add("mean", name, gate)
+            self._add("left", name, gate < LEFT)
+            self._add("right", name, gate > RIGHT)
+            if name == KEEPING.get(self.kind):
+                with np.errstate(divide="ignore"):
+                    self._add("log", name, np.log(gate))
+        candidate = traced.values.get("candidate", traced.hidden)[real]
+        self._add("far", "candidate", np.abs(candidate) > 0.99)
+        hidden = traced.hidden[real].astype(np.float64)
+        self.hidden = self.hidden + hidden.sum(axis=0)
+        self.products = self.products + hidden.T @ hidden
+
+    def _add(self, what: str, name: str, values: Any) -> None:
+        before = self.of_gates.get((what, name), 0.0)
+        self.of_gates[what, name] = before + values.sum(axis=0)
+
+    def _mean(self, what: str) -> dict[str, Floats]:
+        return {name: of / self.count for (kind, name), of in self.of_gates.items() if kind == what}
+
+    def statistics(self) -> Statistics:
+        mean = self.hidden / self.count
+        covariance = self.products / self.count - np.outer(mean, mean)
+        deviation = np.sqrt(np.maximum(np.diag(covariance), 0))
+        scale = np.outer(deviation, deviation)
+        correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > DEAD**2)
+        logarithms = self._mean("log")
+        memory = None
+        if logarithms:
+            with np.errstate(divide="ignore"):
+                memory = -1 / next(iter(logarithms.values()))
+        return Statistics(
+            kind=self.kind,
+            steps=self.count,
+            mean=self._mean("mean"),
+            left=self._mean("left"),
+            right=self._mean("right"),
+            saturated_candidate=self._mean("far")["candidate"],
+            memory=memory,
+            deviation=deviation,
+            correlation=correlation,
+        )
