@@ -13,7 +13,8 @@ class Case(NamedTuple):
     """One row of the speed table; sizes are T steps, B sequences, I features, H units."""
 
     work: str
-    """train: forward and backward; infer: forward alone; step: one step of a stream."""
+    """train: forward and backward; infer: forward alone; step: one step of a stream; trace: forward
+    with every gate and state looked at, beside the same layer alone."""
     cell: str
     T: int
     B: int
@@ -86,6 +87,7 @@ CASES = [
     Case("train", "lstm", 100, 32, 64, 128, 10.0, ("torch", "scripted"), layer_norm=True),
     Case("infer", "lstm", 100, 32, 64, 128, 1.5, _RUNTIMES),
     Case("infer", "gru", 100, 64, 256, 256, 1.3, _RUNTIMES),
+    Case("trace", "lstm", 100, 32, 64, 128, 0.67, ("plain",)),
     Case("step", "lstm", 1, 1, 64, 128, 5.0, _RUNTIMES),
     Case("step", "lstm", 1, 1, 256, 512, 1.0, _RUNTIMES),
 ]

@@ -42,6 +42,10 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
     model = _with_weights(getattr(gated.nn, _kind(case))(case.I, case.H, **options), weights)
     lengths = None if case.lengths is None else torch.from_numpy(case.lengths)
     x_torch = torch.from_numpy(x).requires_grad_(case.work == "train")
+    if case.work == "trace":
+        from gated.explain.trace import trace
+
+        return (lambda: trace(model, x_torch)), (lambda: trace(model, x_torch).layers[0].hidden)
     return _torch_work(
         case, lambda: model(x_torch, lengths=lengths)[0], [x_torch, *model.parameters()]
     )
@@ -147,8 +151,14 @@ def jax_scan(case: Case, threads: int) -> tuple[Run, Output]:
     )
 
 
+def plain_layers(case: Case, threads: int) -> tuple[Run, Output]:
+    """Ours, not looked into."""
+    return gated_layers(case._replace(work="infer"), threads)
+
+
 CONTENDERS: dict[str, Callable[[Case, int], tuple[Run, Output]]] = {
     "gated": gated_layers,
+    "plain": plain_layers,
     "torch": torch_layers,
     "scripted": scripted_loop,
     "onnxruntime": onnxruntime_session,

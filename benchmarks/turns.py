@@ -27,7 +27,7 @@ WARM_UP = 0.01
 """Seconds of short work before a turn is timed: threads asleep take milliseconds to wake."""
 AT_LEAST = 0.04
 """Seconds that a turn takes: short work is repeated, as a training loop repeats it."""
-MODULES = {"gated": "torch", "scripted": "torch"}
+MODULES = {"gated": "torch", "plain": "torch", "scripted": "torch"}
 
 
 def installed(peer: str) -> bool:

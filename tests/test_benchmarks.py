@@ -22,6 +22,7 @@ TINY = [
     Case("train", "lstm", 5, 3, 4, 6, 1.0, ("torch",), layer_norm=True),
     Case("infer", "lstm", 5, 3, 4, 6, 1.0, ("torch", "onnxruntime", "openvino", "jax")),
     Case("infer", "gru", 5, 3, 4, 6, 1.0, ("torch", "onnxruntime", "openvino", "jax")),
+    Case("trace", "lstm", 5, 3, 4, 6, 1.0, ("plain",)),
     Case("step", "lstm", 1, 1, 4, 6, 1.0, ("torch", "onnxruntime")),
 ]
 

@@ -35,9 +35,12 @@ class _Selection:
     """Layers and directions that ran."""
 
     def of(self, array: Array, all_units: bool = False) -> Array:
-        """The wanted part of (T, B, H), in memory of its own."""
+        """The wanted part of (T, B, H), in memory of its own where it is not all."""
+        units = None if all_units else self.units
+        if self.steps is None and units is None:
+            return array
         array = self._along(array, 0, "steps", self.steps)
-        return np.array(array if all_units else self._along(array, 2, "units", self.units))
+        return np.array(self._along(array, 2, "units", units))
 
     @staticmethod
     def _along(array: Array, axis: int, what: str, chosen: Sequence[int] | slice | None) -> Array:
