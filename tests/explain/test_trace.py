@@ -167,6 +167,7 @@ def test_only_what_is_chosen_is_kept() -> None:
         ({"units": [5]}, DataError, r"units: there are 5, got \[5\]"),
         ({"steps": [-8]}, DataError, r"steps: there are 7, got \[-8\]"),
         ({"layers": [1]}, DataError, "layers: 1 was asked for, the model has 1"),
+        ({"layers": [-1]}, DataError, "layers: -1 was asked for, the model has 1"),
     ],
 )
 def test_what_is_not_there_cannot_be_chosen(options: Any, error: type, message: str) -> None:
@@ -185,3 +186,101 @@ def test_names_that_a_cell_lacks_say_what_there_is() -> None:
         _ = traced.forget_gate
     with pytest.raises(ConfigurationError, match="gate of gru must be one of"):
         traced.pre_activation("forget_gate")
+
+
+class Both(nn.Module):
+    """Something below, an LSTM above."""
+
+    def __init__(self, below: nn.Module) -> None:
+        super().__init__()
+        self.below, self.above = below, nn.LSTM(H, H)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = next(self.below.parameters())
+        if isinstance(self.below, nn.RNNCellBase):
+            outputs = torch.stack([self.below(step) for step in x])
+        else:
+            outputs = self.below(x.to(weight.dtype))[0]
+        return self.above(outputs.to(x.dtype))[0]
+
+
+class OwnForward(nn.GRU):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return x.mean(-1, keepdim=True).expand(-1, -1, H), None
+
+
+@pytest.mark.parametrize(
+    ("below", "why"),
+    [
+        (nn.GRUCell(I, H), "a cell, called step by step"),
+        (nn.GRU(I, H).bfloat16(), "computed by torch"),
+        (OwnForward(I, H), "forward of its own"),
+    ],
+)
+def test_what_is_not_looked_into_is_named(below: nn.Module, why: str) -> None:
+    found = trace(Both(below), torch.randn(T, B, I))
+    assert [of.name for of in found.layers] == ["above"]
+    assert list(found.left) == ["below"]
+    assert why in found.left["below"]
+    assert trace(Both(nn.GRU(I, H)), torch.randn(T, B, I)).left == {}
+    with pytest.raises(DataError, match=rf"1 was asked for, the model has 1\nbelow .*{why}"):
+        trace(Both(below), torch.randn(T, B, I), layers=[1])
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bidirectional": True}])
+def test_what_the_model_writes_to_its_outputs_and_inputs_does_not_reach_the_trace(
+    options: Any,
+) -> None:
+    layer = nn.LSTM(I, H, **options)
+
+    class Writing(nn.Module):
+        def __init__(self, write: bool) -> None:
+            super().__init__()
+            self.layer, self.write = layer, write
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.clone()
+            output, (hidden, cell) = self.layer(x)
+            if self.write:
+                for written in (x, output, hidden, cell):
+                    written.zero_()
+            return output
+
+    x = torch.randn(T, B, I)
+    before, after = (trace(Writing(write), x).layers for write in (False, True))
+    for one, other in zip(before, after, strict=True):
+        for name in one.values:
+            np.testing.assert_array_equal(other.values[name], one.values[name])
+        np.testing.assert_array_equal(
+            other.pre_activation("forget_gate"), one.pre_activation("forget_gate")
+        )
+
+
+def test_initial_states_are_those_of_the_run() -> None:
+    states = torch.randn(1, B, H), torch.randn(1, B, H)
+    traced = trace(nn.LSTM(I, H), torch.randn(T, B, I), initial=states).layers[0]
+    expected = [state[0].numpy().copy() for state in states]
+    for state in states:
+        state.zero_()
+    for kept, wanted in zip(traced.initial, expected, strict=True):
+        np.testing.assert_array_equal(kept, wanted)
+
+
+def test_pre_activations_of_weights_that_have_changed_are_refused() -> None:
+    layer = nn.LSTM(I, H)
+    traced = trace(layer, torch.randn(T, B, I)).layers[0]
+    gate = traced.forget_gate
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-traced.pre_activation("forget_gate"))), gate, rtol=1e-5
+    )
+    with torch.no_grad():
+        layer.weight_ih_l0.mul_(3)
+    with pytest.raises(DataError, match="LSTM have changed since it was traced"):
+        traced.pre_activation("forget_gate")
+
+
+def test_it_says_which_units_and_steps_it_has() -> None:
+    traced = trace(nn.GRU(I, H), torch.randn(T, B, I), units=[4, -5], steps=slice(2, None, 2))
+    assert traced.layers[0].units.tolist() == [4, 0]
+    assert traced.layers[0].steps.tolist() == [2, 4, 6]
+    assert (traced.layers[0].size, traced.layers[0].time) == (H, T)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.core import reference
+from gated.core.cells import norm
 from gated.core.layout import Array, Weights, gate_rows, layout_of
 from gated.errors import ConfigurationError, DataError
 from gated.nn.accelerate import accelerate, restore
@@ -33,6 +34,10 @@ class _Selection:
     steps: Sequence[int] | slice | None
     seen: int = 0
     """Layers and directions that ran."""
+
+    def wants(self, place: int) -> bool:
+        """Whether a layer is to be kept."""
+        return self.layers is None or place in self.layers
 
     def of(self, array: Array, all_units: bool = False) -> Array:
         """The wanted part of (T, B, H), in memory of its own where it is not all."""
@@ -55,7 +60,7 @@ class _Selection:
 
 
 class _Run(NamedTuple):
-    """What a layer took, in the memory where it was."""
+    """What a layer took."""
 
     x: Array
     """(T, B, I)"""
@@ -65,6 +70,10 @@ class _Run(NamedTuple):
     """(T, B, H), of a GRU."""
     weights: Weights[Array]
     selection: _Selection
+    cell: Array | None
+    """(T, B, H), where a projection hides what is shown of a normalised cell state."""
+    versions: tuple[tuple[Tensor, int], ...]
+    """The weights, whose memory the arrays are, and how often each had been written to."""
 
     def sums(self, kind: str, gate: str, rows: slice, before: Array) -> Array:
         """(T, B, H), what a gate's activation is applied to; `before` is (T, B, P)."""
@@ -128,11 +137,45 @@ class LayerTrace:
 
         Raises:
             ConfigurationError: the cell has no such gate.
+            DataError: the weights have been written to since, as by training.
         """
-        of_gate = gate_rows(self.kind, gate, len(self._run.weights.weight_hh) // self._gates)
+        if any(_version(weight) != version for weight, version in self._run.versions):
+            raise DataError(
+                f"the weights of {self.name} have changed since it was traced, and pre-activations "
+                "are computed from them when they are asked for: trace again"
+            )
+        of_gate = gate_rows(self.kind, gate, self.size)
         found = self._run.sums(self.kind, gate, of_gate, self._before())
         found[np.arange(len(found))[:, None] >= self.lengths] = 0
         return self._run.selection.of(found)
+
+    @property
+    def size(self) -> int:
+        """H, the units that the layer has."""
+        return len(self._run.weights.weight_hh) // self._gates
+
+    @property
+    def time(self) -> int:
+        """T, the steps that the layer ran."""
+        return len(self._run.hidden)
+
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """Which of the H units the values are of."""
+        return _chosen(self.size, self._run.selection.units)
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Which of the T steps the values are of."""
+        return _chosen(self.time, self._run.selection.steps)
+
+    def shown_cell(self, step: int, sequence: int) -> Array | None:
+        """(H), the cell state as a projected LSTM with layer normalisation shows it; else None."""
+        cell, w = self._run.cell, self._run.weights
+        if cell is None or w.gain_cell is None or w.bias_cell is None:
+            return None
+        shown: Array = w.gain_cell * norm(cell[step, sequence]).values + w.bias_cell
+        return shown
 
     @property
     def projected(self) -> bool:
@@ -162,6 +205,8 @@ class Trace:
     order."""
     output: Any
     """What the model gave."""
+    left: dict[str, str]
+    """The recurrent layers and cells that were not looked into, by name, and why."""
 
 
 def trace(
@@ -206,17 +251,20 @@ def trace(
     def watched(name: str, layer: Any, run: Run) -> Run:
         return _watched(name, layer, run, found, selection)
 
-    with _evaluating(model), looking(model, watched), torch.no_grad():
+    with evaluating(model), looking(model, watched) as left, torch.no_grad():
         output = model(x, *before, **options)
     if selection.seen == 0:
         raise ConfigurationError(
             "no recurrent layer of torch.nn or gated.nn ran in the fused core: nothing to trace. "
             "Cells that are called step by step, layers with a forward of their own and models on "
-            "another device cannot be looked into."
+            "another device cannot be looked into." + as_lines(left)
         )
-    if layers is not None and selection.seen <= max(layers, default=0):
-        raise DataError(f"layers: {max(layers)} was asked for, the model has {selection.seen}")
-    return Trace(found, output)
+    absent = [place for place in layers or () if not 0 <= place < selection.seen]
+    if absent:
+        raise DataError(
+            f"layers: {absent[0]} was asked for, the model has {selection.seen}{as_lines(left)}"
+        )
+    return Trace(found, output, left)
 
 
 Run: TypeAlias = Callable[..., Result]
@@ -224,30 +272,64 @@ Run: TypeAlias = Callable[..., Result]
 
 
 @contextmanager
-def looking(model: nn.Module, watched: Callable[[str, Any, Run], Run]) -> Iterator[None]:
+def looking(model: nn.Module, watched: Callable[[str, Any, Run], Run]) -> Iterator[dict[str, str]]:
     """Put something around what every recurrent layer of the model does, and take it off again.
 
     Args:
         model: its layers of `torch.nn` run in the fused core meanwhile.
         watched: from a layer's name, the layer and what it does, to what it is to do.
+
+    Yields:
+        The recurrent layers and cells that cannot be looked into, by name, and why; what torch
+        computes after all is added when it runs.
     """
-    replaced = accelerate(model).replaced
+    replaced, unseen = accelerate(model)
     modules: dict[str, Any] = dict(model.named_modules())
     layers: dict[str, Any] = {n: m for n, m in modules.items() if isinstance(m, Sequences)}
     before: dict[str, Any] = {name: vars(layer).get("_run") for name, layer in layers.items()}
+    left = {name: why for name, why in unseen.items() if not why.startswith("accelerated")}
+    for name, module in modules.items():
+        if isinstance(module, nn.RNNCellBase):
+            left[name or type(module).__name__] = "a cell, called step by step"
+    hooks: list[Any] = []
     try:
         for name, layer in layers.items():
-            layer._run = watched(name or type(layer).__name__, layer, layer._run)
-        yield
+            known = name or type(layer).__name__
+            layer._run, hook = _noticed(known, layer, watched(known, layer, layer._run), left)
+            hooks.append(hook)
+        yield left
     except _Refusal as refusal:
         raise refusal.error from None
     finally:
+        for hook in hooks:
+            hook.remove()
         for name, layer in layers.items():
-            del layer._run
+            vars(layer).pop("_run", None)
             if before[name] is not None:
                 layer._run = before[name]
         for name in replaced:
             restore(modules.get(name, model))
+
+
+def _noticed(name: str, layer: nn.Module, run: Run, left: dict[str, str]) -> tuple[Run, Any]:
+    """The same run, and a hook that says so in `left` when the layer went without it."""
+    ran = [False]
+
+    def noticed(*arguments: Any) -> Result:
+        ran[0] = True
+        return run(*arguments)
+
+    def after(*_: Any) -> None:
+        if not ran[0]:
+            left[name] = "computed by torch: its dtype or device is not for the core"
+        ran[0] = False
+
+    return noticed, layer.register_forward_hook(after)
+
+
+def as_lines(left: dict[str, str]) -> str:
+    """What is left out, for the end of a message."""
+    return "".join(f"\n{name} is not looked into: {why}" for name, why in left.items())
 
 
 class _Refusal(Exception):  # noqa: N818 - never seen outside
@@ -268,7 +350,8 @@ def refusing() -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and each module in its own again."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -285,19 +368,24 @@ def _watched(
 
     def watched(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
         result: Result = run(x, hx, lengths, True)
+        # A model may write to what it gets, which may be the memory of the hidden state.
+        result = result._replace(output=result.output.clone())
         T, B, _ = x.shape
         real = np.full(B, T) if lengths is None else torch.as_tensor(lengths).numpy()
-        weights = [_arrays(of_way) for of_layer in module._weights() for of_way in of_layer]
+        tensors = [of_way for of_layer in module._weights() for of_way in of_layer]
+        weights = [_arrays(of_way) for of_way in tensors]
         ran = [{gate: value.numpy() for gate, value in of.items()} for of in result.gates or ()]
         before = _initial(module, hx, B, weights[0].weight_hh)
         ways = 2 if module.bidirectional else 1
         inputs: Array = x.detach().to(result.output.dtype).numpy()
+        if any(selection.wants(selection.seen + way) for way in range(ways)):
+            inputs = inputs.copy()  # as the model may write to this, too
         for place, values in enumerate(ran):
             layer, way = divmod(place, ways)
             if layer > 0 and way == 0:
                 inputs = np.concatenate([of["hidden"] for of in ran[place - ways : place]], -1)
             selection.seen += 1
-            if selection.layers is not None and selection.seen - 1 not in selection.layers:
+            if not selection.wants(selection.seen - 1):
                 continue
             names = dict.fromkeys((*layout_of(kind).gates, *layout_of(kind).states))
             with refusing():
@@ -321,12 +409,23 @@ def _watched(
                         values.get("reset_gate"),
                         weights[place],
                         selection,
+                        values["cell"] if module.proj_size and module.layer_norm else None,
+                        tuple((w, _version(w)) for w in tensors[place] if w is not None),
                     ),
                 )
             )
         return result if return_gates else result._replace(gates=None)
 
     return watched
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor has been written to; of one made in inference mode torch does not say."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _chosen(size: int, places: Sequence[int] | slice | None) -> NDArray[np.int64]:
+    return np.arange(size)[slice(None) if places is None else places]
 
 
 def _arrays(weights: Weights[Tensor]) -> Weights[Array]:
@@ -338,7 +437,7 @@ def _initial(module: Any, hx: Any, sequences: int, like: Array) -> tuple[Array, 
     """The states before the first step, (L·D, B, ·) each."""
     if hx is not None:
         given = (hx,) if isinstance(hx, Tensor) else hx
-        return tuple(state.detach().numpy() for state in given)
+        return tuple(state.detach().numpy().copy() for state in given)
     rows = module.num_layers * (2 if module.bidirectional else 1)
     widths = (module.proj_size or module.hidden_size, module.hidden_size)
     states = len(layout_of(module._cell).states)
