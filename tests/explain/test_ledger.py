@@ -97,3 +97,37 @@ def test_what_has_no_ledger_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         ledger(layer, torch.randn(T, B, I), **({"unit": 0, "step": 3} | options))
+
+
+def test_what_a_projected_normalised_cell_shows_is_what_is_projected() -> None:
+    layer = gated.nn.LSTM(I, H, proj_size=2, layer_norm=True)
+    with torch.no_grad():
+        layer.gain_cell_l0.uniform_(0.5, 2)
+        layer.bias_cell_l0.uniform_(-1, 1)
+    x = torch.randn(T, B, I)
+    shown = [ledger(layer, x, unit=unit, step=17, sequence=1).hidden for unit in range(H)]
+    np.testing.assert_allclose(
+        layer.weight_hr_l0.detach().numpy() @ np.array(shown),
+        trace(layer, x).layers[0].hidden[17, 1],
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_a_trace_of_some_units_has_their_ledgers() -> None:
+    layer, x = nn.LSTM(I, H), torch.randn(T, B, I)
+    initial = torch.randn(1, B, H), torch.randn(1, B, H)
+    traced = trace(layer, x, initial=initial, units=[4, 2]).layers[0]
+    for unit in (2, 4, -2):
+        found = ledger_of(traced, unit=unit, step=9)
+        whole = ledger(layer, x, initial=initial, unit=unit, step=9)
+        np.testing.assert_array_equal(found.written, whole.written)
+        assert (found.initial, found.state) == (whole.initial, whole.state)
+    with pytest.raises(DataError, match=r"the trace has \[4, 2\], got 0"):
+        ledger_of(traced, unit=0, step=9)
+
+
+def test_a_trace_of_some_steps_has_no_ledger() -> None:
+    traced = trace(nn.LSTM(I, H), torch.randn(T, B, I), steps=slice(0, 30)).layers[0]
+    with pytest.raises(DataError, match="all steps"):
+        ledger_of(traced, unit=0, step=9)

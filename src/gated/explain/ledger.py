@@ -90,31 +90,30 @@ def ledger(
     (5, True)
     """
     traced = trace(model, x, lengths=lengths, initial=initial, layers=[layer], units=[unit])
-    return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence, column=0)
+    return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence)
 
 
-def ledger_of(
-    traced: LayerTrace, *, unit: int, step: int, sequence: int = 0, column: int | None = None
-) -> Ledger:
+def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) -> Ledger:
     """The same of a layer that has been traced, at all its steps.
 
     Args:
         traced: from `gated.explain.trace.trace`.
-        unit: of the H.
+        unit: of the H, one of those that the trace has.
         step: as for `ledger`.
         sequence: as for `ledger`.
-        column: where the unit stands in the trace; at its own place by default.
 
     Raises:
         ConfigurationError: as for `ledger`.
-        DataError: as for `ledger`.
+        DataError: as for `ledger`, or the trace has not all steps.
     """
-    column = unit if column is None else column
-    width = next(iter(traced.values.values())).shape[2]
+    columns = np.flatnonzero(traced.units == (unit + traced.size if unit < 0 else unit))
+    if len(columns) == 0:
+        raise DataError(f"unit: the trace has {traced.units.tolist()}, got {unit}")
+    column = int(columns[0])
+    if not np.array_equal(traced.steps, np.arange(traced.time)):
+        raise DataError("a ledger adds up all steps: trace without steps=")
     if not 0 <= sequence < len(traced.lengths):
         raise DataError(f"sequence: there are {len(traced.lengths)}, got {sequence}")
-    if not 0 <= column < width:
-        raise DataError(f"unit: the trace has {width}, got {unit}")
     length = int(traced.lengths[sequence])
     at = step + length if step < 0 else step
     if not 0 <= at < length:
@@ -133,7 +132,7 @@ def ledger_of(
         kept=kept,
         initial=float(kept[0] * keeps[0]) * first,
         state=float(states[at, sequence, column]),
-        hidden=_shown(traced, at, sequence, column),
+        hidden=_shown(traced, at, sequence, column, unit),
     )
 
 
@@ -153,8 +152,10 @@ def _sum(traced: LayerTrace) -> tuple[Any, Any, Any]:
     )
 
 
-def _shown(traced: LayerTrace, step: int, sequence: int, column: int) -> float:
+def _shown(traced: LayerTrace, step: int, sequence: int, column: int, unit: int) -> float:
     if not traced.projected:
         return float(traced.hidden[step, sequence, column])
     output = traced.values["output_gate"][step, sequence, column]
-    return float(output * np.tanh(traced.values["cell"][step, sequence, column]))
+    normalised = traced.shown_cell(step, sequence)
+    cell = traced.values["cell"][step, sequence, column] if normalised is None else normalised[unit]
+    return float(output * np.tanh(cell))
