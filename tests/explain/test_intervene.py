@@ -120,3 +120,58 @@ def test_what_cannot_be_meant_is_refused(options: Any, error: type, message: str
         tried(nn.LSTM(I, H), **{"gate": "forget_gate"} | options)
     with pytest.raises(ConfigurationError, match="cannot be held"):
         tried(gated.nn.GRU(I, H, reset_after=False), gate="candidate", value=0.0)
+
+
+@pytest.mark.parametrize("place", [1, -1])
+def test_a_layer_that_is_not_there_is_refused(place: int) -> None:
+    layer = nn.LSTM(I, H)
+    with pytest.raises(DataError, match=f"layer: {place} was to be held, the model has 1"):
+        effect(layer, torch.randn(T, B, I), Intervention("forget_gate", value=0.0, layer=place))
+    assert type(layer) is nn.LSTM
+    assert not layer._forward_hooks
+    assert not layer._forward_pre_hooks
+
+
+def test_a_layer_that_torch_computes_is_not_left_unheld() -> None:
+    layer = nn.LSTM(I, H).bfloat16().eval()
+    with (
+        pytest.raises(DataError, match="LSTM is not looked into: computed by torch"),
+        intervene(layer, Intervention("output_gate", value=0.0)),
+    ):
+        layer(torch.randn(T, B, I).bfloat16())
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(I, H)
+
+    def forward(self, x: torch.Tensor, parts: int = 1) -> torch.Tensor:
+        return self.layer(x[: len(x) // parts])[0]
+
+
+def test_every_call_of_the_model_is_held_and_no_part_runs_unheld() -> None:
+    model, x = Encoder().eval(), torch.randn(T, B, I)
+    with intervene(model, Intervention("output_gate", value=0.0)), torch.no_grad():
+        assert all(not model(x).any() for _ in range(3))
+        with pytest.raises(ConfigurationError, match="layer runs outside a call of the model"):
+            model.layer(x)
+        with pytest.raises(ZeroDivisionError):
+            model(x, parts=0)  # a call that fails is over, too
+        with pytest.raises(ConfigurationError, match="layer runs outside a call of the model"):
+            model.layer(x)
+    assert model.layer(x)[0].any()
+
+
+def test_one_intervention_within_another_is_refused() -> None:
+    model, x = Encoder().eval(), torch.randn(T, B, I)
+    with intervene(model, Intervention("output_gate", value=0.0)):
+        with (
+            pytest.raises(ConfigurationError, match="layer is held already: give all"),
+            intervene(model, Intervention("forget_gate", value=1.0)),
+        ):
+            pass
+        assert not model(x).any()
+    with intervene(model, Intervention("output_gate", value=0.0)):
+        assert not model(x).any()
+    assert type(model.layer) is nn.LSTM

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from gated.core.cells import CELLS, Taken
 from gated.core.layout import Array, Weights, gate_rows, layout_of
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import Trace, looking, refusing, trace
+from gated.explain.trace import Trace, as_lines, looking, refusing, trace
 from gated.nn.backends import Result
 
 Places = int | Sequence[int] | slice | None
+_HELD: WeakSet[nn.Module] = WeakSet()
+"""The layers within some `intervene`: a second one would not see what the first holds."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,10 @@ def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
         interventions: together; of two on the same gate, unit and step the last counts.
 
     Raises:
-        ConfigurationError: an intervention cannot be meant for its layer.
-        DataError: a unit, step or sequence is not there.
+        ConfigurationError: an intervention cannot be meant for its layer; the model is within
+            another `intervene`; or a layer runs outside a call of the model itself, so that its
+            place is not known.
+        DataError: a layer, unit, step or sequence is not there.
 
     >>> lstm = torch.nn.LSTM(3, 4).eval()
     >>> with intervene(lstm, Intervention("output_gate", value=0.0)):
@@ -129,10 +134,22 @@ def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
     >>> bool((output == 0).all())
     True
     """
-    seen = [0]
+    seen, running = [0], [False]
+    ours_now: list[nn.Module] = []
 
     def held(name: str, module: Any, run: Callable[..., Result]) -> Callable[..., Result]:
+        if module in _HELD:
+            raise ConfigurationError(
+                f"{name} is held already: give all interventions together, to one intervene"
+            )
+        ours_now.append(module)
+
         def changed(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+            if interventions and not running[0]:
+                raise ConfigurationError(
+                    f"{name} runs outside a call of the model, where its place among the layers is "
+                    "not known: call the model itself, or intervene on this module"
+                )
             count = module.num_layers * (2 if module.bidirectional else 1)
             first = seen[0]
             seen[0] += count
@@ -145,15 +162,34 @@ def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
 
         return changed
 
-    def again(*_: Any) -> None:
-        seen[0] = 0
+    def begins(*_: Any) -> None:
+        seen[0], running[0] = 0, True
 
-    hook = model.register_forward_pre_hook(again)
-    try:
-        with looking(model, held):
+    def ends(*_: Any) -> None:
+        running[0] = False
+
+    with looking(model, held) as left:
+
+        def check(*_: Any) -> None:
+            for one in interventions:
+                if not 0 <= one.layer < seen[0]:
+                    raise DataError(
+                        f"layer: {one.layer} was to be held, the model has {seen[0]}"
+                        + as_lines(left)
+                    )
+
+        _HELD.update(ours_now)
+        hooks = (
+            model.register_forward_pre_hook(begins),
+            model.register_forward_hook(ends, always_call=True),
+            model.register_forward_hook(check),
+        )
+        try:
             yield
-    finally:
-        hook.remove()
+        finally:
+            _HELD.difference_update(ours_now)
+            for hook in hooks:
+                hook.remove()
 
 
 def effect(model: nn.Module, x: Any, *interventions: Intervention, **options: Any) -> Effect:
