@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests.comparison import assert_agree
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
@@ -149,3 +150,81 @@ def test_no_data_is_said() -> None:
     layer: Any = nn.GRU(I, H)
     with pytest.raises(DataError, match="no step"):
         statistics(layer, [])
+
+
+def test_a_gate_that_is_always_one_keeps_for_ever_and_one_that_is_zero_not_at_all() -> None:
+    layer = nn.LSTM(I, 2)
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        layer.weight_hh_l0.zero_()
+        layer.bias_ih_l0[2:4] = torch.tensor([100.0, -200.0])
+    assert statistics(layer, [data()]).memory.tolist() == [np.inf, 0]  # type: ignore[union-attr]
+
+
+def test_packed_batches_are_no_pairs() -> None:
+    layer = gated.nn.LSTM(I, H)
+    lengths = torch.tensor([60, 12, 7, 30, 60, 1, 2, 3])
+    packed = pack_padded_sequence(data(), lengths, enforce_sorted=False)
+    found, padded = statistics(layer, [packed]), statistics(layer, [(data(), lengths)])
+    assert found.steps == padded.steps == int(lengths.sum())
+    assert_agree(found.deviation, padded.deviation, "deviation")
+    assert diagnose(layer, [packed]) == diagnose(layer, [(data(), lengths)])
+
+
+def test_a_property_goes_with_the_steps_that_were_traced() -> None:
+    layer = gated.nn.LSTM(I, H)
+    lengths = [60, 12, 7, 30, 60, 20, 25, 3]
+    steps = slice(20, 50)
+    property_ = np.arange(T * B).reshape(T, B) % 7
+    part = trace(layer, data(), lengths=lengths, steps=steps).layers[0]
+    whole = trace(layer, data(), lengths=lengths).layers[0]
+    real = np.arange(T)[steps, None] < np.array(lengths)
+    wanted = property_[steps][real]
+    expected = [np.corrcoef(whole.cell[steps][real][:, h], wanted)[0, 1] for h in range(H)]
+    assert_agree(tied_to(part, property_[steps]), expected, "tied", absolute=1e-6)
+
+
+class Upside(nn.Module):
+    """The layer that runs first is registered last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above, self.below = nn.GRU(H, H), nn.GRU(I, H)
+        self.norm = nn.BatchNorm1d(H)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output = self.above(1e-6 * self.below(x)[0])[0]
+        return self.norm(output.flatten(0, 1))
+
+
+def unreached(model: nn.Module) -> list[int]:
+    found = diagnose(model, [data()], lambda output: output.square().mean())
+    return [of.layer for of in found if of.rule == "gradient does not arrive"]
+
+
+def test_a_layer_that_is_not_reached_has_its_place_in_the_trace() -> None:
+    model = Upside()
+    assert [of.name for of in trace(model, data()).layers] == ["below", "above"]
+    assert unreached(model) == [0]
+    assert model.training
+    assert int(model.norm.num_batches_tracked) == 0
+
+
+def test_weights_that_are_not_trained_are_not_missed() -> None:
+    model = Upside()
+    model.below.requires_grad_(False)
+    assert unreached(model) == []
+    model.requires_grad_(False)
+    assert unreached(model) == []
+
+
+def test_a_parametrized_layer_is_reached_through_what_its_weight_is_made_from() -> None:
+    model = Upside()
+    for layer in (model.above, model.below):
+        torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
+    assert unreached(model) == [0]
+
+
+def test_no_batch_to_diagnose_is_said() -> None:
+    with pytest.raises(DataError, match="no batch"):
+        diagnose(nn.GRU(I, H), [])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from gated.explain.statistics import KEEPING, Statistics, statistics
-from gated.explain.trace import trace
+from gated.errors import DataError
+from gated.explain.statistics import KEEPING, Statistics, input_and_lengths, statistics
+from gated.explain.trace import LayerTrace, evaluating, trace
 
 
 class Finding(NamedTuple):
@@ -121,9 +123,9 @@ def diagnose(
 
     Args:
         model: as for `gated.explain.trace.trace`.
-        batches: inputs of the model, each alone or as a pair (input, lengths).
+        batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
         loss: from the model's output on the first batch; with it, layers that the gradient does
-            not reach are found too.
+            not reach are found too, among those whose recurrent weights are trained.
 
     Returns:
         Findings, layer by layer; none for a network in good health.
@@ -132,10 +134,12 @@ def diagnose(
         ConfigurationError: as for `trace`.
         DataError: as for `gated.explain.statistics.statistics`.
     """
-    first, lengths = batches[0] if isinstance(batches[0], tuple) else (batches[0], None)
-    count = len(trace(model, first, lengths=lengths, units=[0], steps=[0]).layers)
+    if not batches:
+        raise DataError("diagnose: the data set has no batch")
+    first, lengths = input_and_lengths(batches[0])
+    traced = trace(model, first, lengths=lengths, units=[0], steps=[0]).layers
     findings = []
-    for layer in range(count):
+    for layer in range(len(traced)):
         found = statistics(model, batches, layer=layer)
         for rule in RULES:
             measured = rule.measure(found)
@@ -146,21 +150,20 @@ def diagnose(
                 )
     if loss is not None:
         options = {} if lengths is None else {"lengths": lengths}
-        findings += _unreached(model, loss(model(first, **options)))
+        with evaluating(model), torch.enable_grad():
+            findings += _unreached(model, traced, loss(model(first, **options)))
     return findings
 
 
-def _unreached(model: nn.Module, loss: Tensor) -> list[Finding]:
-    named = [
-        parameter
-        for module in model.modules()
-        if isinstance(module, nn.RNNBase)
-        for name, parameter in module.named_parameters(recurse=False)
-        if name.startswith("weight_hh")
-    ]
-    grads = torch.autograd.grad(loss, named, allow_unused=True)
-    norms = [0.0 if grad is None else float(grad.norm()) for grad in grads]
-    largest = max(norms, default=0.0)
+def _unreached(model: nn.Module, traced: Sequence[LayerTrace], loss: Tensor) -> list[Finding]:
+    weights = {layer: _recurrent_weights(model, of) for layer, of in enumerate(traced)}
+    weights = {layer: of_layer for layer, of_layer in weights.items() if of_layer}
+    every = list(dict.fromkeys(weight for of_layer in weights.values() for weight in of_layer))
+    if not every:
+        return []
+    grads = dict(zip(every, torch.autograd.grad(loss, every, allow_unused=True), strict=True))
+    norms = {layer: _norm([grads[w] for w in of_layer]) for layer, of_layer in weights.items()}
+    largest = max(norms.values())
     return [
         Finding(
             "gradient does not arrive",
@@ -172,6 +175,19 @@ def _unreached(model: nn.Module, loss: Tensor) -> list[Finding]:
             "Check that its output is used; try fewer layers, or a connection around the layers "
             "above.",
         )
-        for layer, norm in enumerate(norms)
+        for layer, norm in norms.items()
         if norm <= UNREACHED * largest
     ]
+
+
+def _recurrent_weights(model: nn.Module, traced: LayerTrace) -> list[nn.Parameter]:
+    """Those of one layer that are trained; of a parametrized weight what it is made from."""
+    name = f"weight_hh_l{traced.layer}{'_reverse' if traced.reverse else ''}"
+    module = dict(model.named_modules()).get(traced.name, model)
+    return [
+        p for path, p in module.named_parameters() if name in path.split(".") and p.requires_grad
+    ]
+
+
+def _norm(grads: list[Tensor | None]) -> float:
+    return math.hypot(*(float(grad.norm()) for grad in grads if grad is not None))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 
 from gated.errors import ConfigurationError, DataError
 from gated.explain.trace import LayerTrace, trace
@@ -72,7 +73,7 @@ def statistics(model: nn.Module, batches: Iterable[Any], *, layer: int = 0) -> S
 
     Args:
         model: as for `gated.explain.trace.trace`.
-        batches: inputs of the model, each alone or as a pair (input, lengths).
+        batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
         layer: its place in `Trace.layers`.
 
     Raises:
@@ -81,13 +82,21 @@ def statistics(model: nn.Module, batches: Iterable[Any], *, layer: int = 0) -> S
     """
     sums = None
     for batch in batches:
-        x, lengths = batch if isinstance(batch, tuple) else (batch, None)
+        x, lengths = input_and_lengths(batch)
         traced = trace(model, x, lengths=lengths, layers=[layer]).layers[0]
         sums = sums or _Sums(traced)
         sums.add(traced)
     if sums is None or sums.count == 0:
         raise DataError("statistics: the data set has no step")
     return sums.statistics()
+
+
+def input_and_lengths(batch: Any) -> tuple[Any, Any]:
+    """A batch's input, and its lengths where it is a pair: a packed sequence, a tuple, is none."""
+    if isinstance(batch, tuple) and not isinstance(batch, PackedSequence):
+        x, lengths = batch
+        return x, lengths
+    return batch, None
 
 
 def tied_to(
@@ -98,8 +107,9 @@ def tied_to(
     The units with the largest values are the candidates; `gated.explain.intervene` confirms them.
 
     Args:
-        traced: from `gated.explain.trace.trace`, of all steps.
-        property_: (T, B), numbers or truths: the position in a line, whether a quote is open.
+        traced: from `gated.explain.trace.trace`.
+        property_: (T, B), for the steps of the trace, numbers or truths: the position in a line,
+            whether a quote is open.
         state: which of the trace's values to take; the cell state, or the hidden state of a cell
             that has none.
 
@@ -114,7 +124,7 @@ def tied_to(
     wanted = np.asarray(property_, np.float64)
     if wanted.shape != values.shape[:2]:
         raise DataError(f"the property must have the shape {values.shape[:2]}, got {wanted.shape}")
-    real = np.arange(len(values))[:, None] < traced.lengths
+    real = traced.steps[:, None] < traced.lengths
     units = values[real].astype(np.float64)
     units -= units.mean(axis=0)
     centred = wanted[real] - wanted[real].mean()
@@ -167,8 +177,9 @@ class _Sums:
         logarithms = self._mean("log")
         memory = None
         if logarithms:
+            # Not -1 / mean: a gate that is always 1 has the mean 0, and its memory is infinite.
             with np.errstate(divide="ignore"):
-                memory = -1 / next(iter(logarithms.values()))
+                memory = 1 / np.abs(next(iter(logarithms.values())))
         return Statistics(
             kind=self.kind,
             steps=self.count,
