@@ -237,3 +237,19 @@ def test_compare_prints_the_cells_beside_each_other(sales: Path, tmp_path: Path,
     document = json.loads((out / "comparison.json").read_text())
     assert [row["cell"] for row in document["rows"]] == ["rnn", "lstm"]
     assert (out / "report.html").exists()
+
+
+def test_a_run_of_an_unknown_task_says_what_is_known(trained: Path, tmp_path: Path, capsys) -> None:
+    asked = json.loads((trained / "run.json").read_text()) | {"task": "dreams"}
+    (tmp_path / "run.json").write_text(json.dumps(asked))
+    assert run(["predict", str(tmp_path), "sales.csv"]) == 2
+    assert "'dreams', which this version" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_command_that_a_task_lacks_is_an_error(trained: Path, tmp_path: Path, capsys) -> None:
+    asked = json.loads((trained / "run.json").read_text()) | {"task": "memory"}
+    (tmp_path / "run.json").write_text(json.dumps(asked))
+    assert run(["evaluate", str(tmp_path), "sales.csv"]) == 2
+    assert "no `gated evaluate` for a run of the task 'memory'" in " ".join(
+        capsys.readouterr().err.split()
+    )

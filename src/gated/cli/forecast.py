@@ -186,3 +186,56 @@ def compare(
     header, *rows = zip(table.header, *table.rows, strict=True)
     print_table(title, header, rows)
     stdout_console().print(f"Report: {report}", markup=False)
+
+
+def resume(run: Path, asked: Run, *, json: bool = False) -> None:
+    """Go on with the interrupted training that was `asked` for in `run`."""
+    forecaster = Forecaster(ForecastConfig.from_dict(asked.config), asked.training)
+    train_and_report(forecaster.prepare(asked.data), run, json=json, resume=True)
+
+
+def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+    """Forecast what follows `data`; covariates known ahead stand in rows of the future."""
+    forecast = Forecaster.load(run).predict(data)
+    if out is not None:
+        write_atomically(out, forecast.write_csv().encode())
+    elif json:
+        print_json(forecast.to_dicts())
+    else:
+        sys.stdout.write(forecast.write_csv())
+
+
+def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+    """Score forecasts of what came after the training data, beside the baselines."""
+    evaluation = Forecaster.load(run).score(data)
+    print_json(evaluation.to_dict()) if json else print_scores(evaluation)
+
+
+def backtest(
+    run: Path,
+    data: Path,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    stride: int | None = None,
+    json: bool = False,
+) -> None:
+    """Score forecasts of any windows; those that overlap the training data are counted.
+
+    Parameters
+    ----------
+    run
+        Directory of a trained forecaster.
+    data
+        Table to forecast in.
+    start
+        Time of the first step forecast; by default as early as the history allows.
+    end
+        Time that no forecast goes beyond; by default the end of the data.
+    stride
+        Steps from one forecast to the next; by default the run's own.
+    json
+        Print the scores as one JSON document.
+    """
+    evaluation = Forecaster.load(run).backtest(data, start=start, end=end, stride=stride)
+    print_json(evaluation.to_dict()) if json else print_scores(evaluation)

@@ -1,17 +1,18 @@
-"""Commands on a finished or interrupted run."""
+"""Commands on a finished or interrupted run, of whatever task.
+
+What each does for a task stands in `gated.cli.<task>`, in the function of the command's name.
+"""
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from gated.cli.forecast import print_scores, train_and_report
-from gated.cli.output import print_json
-from gated.cli.run_directory import read_run
-from gated.errors import ConfigurationError
-from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.forecaster import Forecaster
-from gated.training.model_files import write_atomically
+from gated.cli.run_directory import FILE_NAME, read_run
+from gated.errors import ConfigurationError, ModelFileError
+from gated.tasks import task_names
+from gated.training.model_files import load_description
 
 
 def resume(run: Path, *, json: bool = False) -> None:
@@ -25,77 +26,66 @@ def resume(run: Path, *, json: bool = False) -> None:
         Print the result as one JSON document.
     """
     asked = read_run(run)
-    forecaster = Forecaster(ForecastConfig.from_dict(asked.config), asked.training)
-    train_and_report(forecaster.prepare(asked.data), run, json=json, resume=True)
+    _of_task(asked.task, "resume")(run, asked, json=json)
 
 
 def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
-    """Forecast what follows the data.
+    """Predict with a trained network: forecasts of a table, labels of sequences or clips.
 
     Parameters
     ----------
     run
         Directory of a trained run.
     data
-        History to forecast from; covariates known ahead stand in rows of the future, with an empty
-        target.
+        What to predict for, in the form that the run was trained on. For a forecast, the history;
+        covariates known ahead stand in rows of the future, with an empty target.
     out
-        New CSV file for the forecast; by default it is printed.
+        New CSV file for the predictions; by default they are printed.
     json
-        Print the forecast as one JSON document.
+        Print the predictions as one JSON document.
     """
     if out is not None and out.exists():
         raise ConfigurationError(f"--out: {out} exists already; give a new file.")
-    forecast = Forecaster.load(run).predict(data)
-    if out is not None:
-        write_atomically(out, forecast.write_csv().encode())
-    elif json:
-        print_json(forecast.to_dicts())
-    else:
-        sys.stdout.write(forecast.write_csv())
+    _of_task(task_of(run), "predict")(run, data, out=out, json=json)
 
 
 def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
-    """Score forecasts of what came after the training data, beside the baselines.
+    """Score a trained network on data that it was not trained on, beside the baselines.
 
     Parameters
     ----------
     run
         Directory of a trained run.
     data
-        Table that reaches beyond the training data.
+        Data of the form that the run was trained on; for a forecaster, a table that reaches beyond
+        the training data.
     json
         Print the scores as one JSON document.
     """
-    evaluation = Forecaster.load(run).score(data)
-    print_json(evaluation.to_dict()) if json else print_scores(evaluation)
+    _of_task(task_of(run), "evaluate")(run, data, json=json)
 
 
-def backtest(
-    run: Path,
-    data: Path,
-    *,
-    start: str | None = None,
-    end: str | None = None,
-    stride: int | None = None,
-    json: bool = False,
-) -> None:
-    """Score forecasts of any windows; those that overlap the training data are counted.
+def task_of(run: Path) -> str:
+    """Return the task of a run, or of a model that was saved from Python.
 
-    Parameters
-    ----------
-    run
-        Directory of a trained run.
-    data
-        Table to forecast in.
-    start
-        Time of the first step forecast; by default as early as the history allows.
-    end
-        Time that no forecast goes beyond; by default the end of the data.
-    stride
-        Steps from one forecast to the next; by default the run's own.
-    json
-        Print the scores as one JSON document.
+    Raises:
+        ModelFileError: `run` holds neither, or a damaged one.
     """
-    evaluation = Forecaster.load(run).backtest(data, start=start, end=end, stride=stride)
-    print_json(evaluation.to_dict()) if json else print_scores(evaluation)
+    return (
+        read_run(run).task if (run / FILE_NAME).exists() else load_description(run).get("task", "")
+    )
+
+
+def _of_task(task: str, command: str) -> Any:
+    """Return what `command` does for `task`."""
+    if task not in task_names():
+        raise ModelFileError(
+            f"This run is of the task {task!r}, which this version of gated does not know; it "
+            f"knows {', '.join(task_names())}. Install a newer gated to use the run."
+        )
+    function = getattr(import_module(f"gated.cli.{task}"), command, None)
+    if function is None:
+        raise ConfigurationError(
+            f"There is no `gated {command}` for a run of the task {task!r}; see `gated --help`."
+        )
+    return function

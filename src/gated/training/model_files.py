@@ -54,17 +54,32 @@ def load_model(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelFileError: No model, a damaged or foreign one, or one of an unknown version.
     """
     path = directory / "model.json"
-    document = read_json(path)
-    check_format(path, document, MODEL_FORMAT, MODEL_VERSION)
+    document = _document(path)
     try:
-        name, digest, description = (document[key] for key in ("weights", "sha256", "description"))
+        name, digest = document["weights"], document["sha256"]
         weights_path = directory / Path(name).name
     except (KeyError, TypeError) as error:
         raise _damaged(path, f"{error} is missing") from error
     data = read_bytes(weights_path)
     if hashlib.sha256(data).hexdigest() != digest:
         raise _damaged(weights_path, f"{len(data)} bytes, not those that {path.name} was made for")
-    return from_safetensors(weights_path, data), description
+    return from_safetensors(weights_path, data), document["description"]
+
+
+def load_description(directory: Path) -> dict[str, Any]:
+    """Read the description that `save_model` wrote, without the weights; raises as `load_model`."""
+    description: dict[str, Any] = _document(directory / "model.json")["description"]
+    return description
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Read `model.json`, and see that it describes a model."""
+    document: dict[str, Any] = read_json(path)
+    check_format(path, document, MODEL_FORMAT, MODEL_VERSION)
+    description = document.get("description")
+    if not isinstance(description, dict):
+        raise _damaged(path, "description is missing")
+    return document
 
 
 def to_safetensors(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
