@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
+
+TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
+
+
+def lacking(what: str, remedy: str) -> None:
+    """Skip a test on a machine that lacks something; where all is to be tested, fail."""
+    told = f"needs {what}: {remedy}"
+    if os.environ.get("CI"):
+        pytest.fail(told)
+    pytest.skip(told)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        lacking("Chromium", "run `make browser`")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def page_tools() -> Path:
+    """The directory of what npm installed."""
+    if not shutil.which("npm"):
+        lacking("Node with npm", "install it")
+    if not (TOOLS / "axe-core").exists():
+        lacking("the page's tools", "run `npm ci` in web/explorer")
+    return TOOLS
 
 
 @contextlib.contextmanager

@@ -10,19 +10,16 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = Path("/usr/bin/chromium")
-AXE = Path(__file__).resolve().parents[2] / "web/explorer/node_modules/axe-core/axe.min.js"
 START = "#text=To+be,+or+not+to+be&network=lstm&step=5&unit=3&language=en&theme=light"
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium")
 expect = playwright.expect
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
+def browser(chromium: str) -> Iterator[playwright.Browser]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
         yield browser
         browser.close()
@@ -150,16 +147,19 @@ def test_the_link_carries_the_view(page: playwright.Page, address: str) -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_barrier_and_nothing_cut(
-    page: playwright.Page, address: str, width: int, language: str, theme: str
+    page: playwright.Page,
+    address: str,
+    page_tools: Path,
+    width: int,
+    language: str,
+    theme: str,
 ) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto("about:blank")
     page.goto(f"{address}{START}".replace("=en", f"={language}").replace("light", theme))
     expect(page.locator(".map").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    if not AXE.exists():
-        pytest.skip("needs `npm ci` in web/explorer")
-    page.evaluate(AXE.read_text())
+    page.evaluate((page_tools / "axe-core/axe.min.js").read_text())
     found = page.evaluate(
         "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes[0].html])"
     )
