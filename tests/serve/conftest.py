@@ -14,6 +14,8 @@ import pytest
 
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
+from gated.serve.reading import Exhibit
+from gated.serve.text_reader import texts
 
 TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
 
@@ -47,9 +49,9 @@ def page_tools() -> Path:
 
 
 @contextlib.contextmanager
-def serving(models: list[CharacterModel]) -> Iterator[str]:
+def serving(exhibit: Exhibit) -> Iterator[str]:
     """The address of a server that runs until the block ends."""
-    server = create_server(models)
+    server = create_server(exhibit)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # so that whoever asks before the server has started waits for it
@@ -69,5 +71,5 @@ def models() -> list[CharacterModel]:
 
 @pytest.fixture(scope="session")
 def address(models: list[CharacterModel]) -> Iterator[str]:
-    with serving(models) as place:
+    with serving(texts(models)) as place:
         yield place

@@ -95,8 +95,8 @@ export class LedgerPanel {
     this.bars = new Bars(parent, WRITERS);
   }
 
-  /** The steps that wrote most of what is remembered, in time's order. */
-  fill(ledger: Ledger | null, text: string[], symbol: string, theme: Theme, words: Words): void {
+  /** The steps that wrote most of what is remembered, in time's order; `writer` names a step. */
+  fill(ledger: Ledger | null, writer: (step: number) => string, symbol: string, theme: Theme, words: Words): void {
     if (!ledger) {
       this.sum.textContent = words.noLedger;
       this.bars.hideFrom(0);
@@ -111,9 +111,7 @@ export class LedgerPanel {
     const palette = signedPalette(theme);
     writers.forEach((k, rank) => {
       const value = ledger.written[k];
-      const context = text.slice(Math.max(0, k - 5), k).map((character) => visible(character, words)).join("");
-      const name = `${context}[${visible(text[k], words)}] ${k}`;
-      this.bars.fill(rank, name, sizes[k] / most, signed(value), palette(0.75 * Math.sign(value)), null, false);
+      this.bars.fill(rank, writer(k), sizes[k] / most, signed(value), palette(0.75 * Math.sign(value)), null, false);
     });
     this.bars.hideFrom(writers.length);
   }

@@ -21,11 +21,11 @@ export class TextStrip {
   }
 
   /** Lay out and draw the letters, once for a text, a width and a theme. */
-  lay(text: string): void {
+  lay(text: string[]): void {
     const columns = Math.max(8, Math.floor(this.canvas.parentElement!.clientWidth / CELL_WIDTH) - 1);
     this.ratio = window.devicePixelRatio || 1;
     let [column, row] = [0, 0];
-    this.places = [...text].map((character) => {
+    this.places = text.map((character) => {
       if (column === columns) [column, row] = [0, row + 1];
       const place: [number, number] = [column, row];
       [column, row] = character === "\n" ? [0, row + 1] : [column + 1, row];
@@ -44,15 +44,15 @@ export class TextStrip {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     const style = getComputedStyle(this.canvas);
-    [...text].forEach((character, step) => {
+    text.forEach((character, step) => {
       const [x, y] = this.places[step];
       pen.fillStyle = character === "\n" ? style.getPropertyValue("--faint") : style.color;
       pen.fillText(character === "\n" ? "↵" : character, (x + 0.5) * CELL_WIDTH, (y + 0.5) * CELL_HEIGHT);
     });
   }
 
-  /** Colour each character by its share of what is remembered, and mark the moment. */
-  mark(written: Float32Array | null, step: number, theme: Theme): void {
+  /** Colour each character by its share of what is remembered, mark the moment, underline where a gate is held. */
+  mark(written: Float32Array | null, step: number, held: [number, number] | null, theme: Theme): void {
     const pen = this.canvas.getContext("2d")!;
     const palette = signedPalette(theme);
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
@@ -66,8 +66,13 @@ export class TextStrip {
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.drawImage(this.letters, 0, 0);
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    const style = getComputedStyle(this.canvas);
+    if (held) {
+      pen.fillStyle = style.getPropertyValue("--lit");
+      for (const [x, y] of this.places.slice(held[0], held[1] + 1)) pen.fillRect(x * CELL_WIDTH, (y + 1) * CELL_HEIGHT - 3, CELL_WIDTH, 2);
+    }
     const [x, y] = this.places[step] ?? [0, 0];
-    pen.strokeStyle = getComputedStyle(this.canvas).color;
+    pen.strokeStyle = style.color;
     pen.lineWidth = 2;
     pen.strokeRect(x * CELL_WIDTH + 0.5, y * CELL_HEIGHT + 1, CELL_WIDTH - 1, CELL_HEIGHT - 2);
   }
