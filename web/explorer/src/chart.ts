@@ -36,7 +36,7 @@ export class SeriesChart {
   lay(reading: Reading, plain: Reading): void {
     const { observed, forecast } = reading.arrays;
     this.steps = observed.steps;
-    this.width = Math.max(240, this.canvas.parentElement!.clientWidth - 28);
+    this.width = Math.max(240, this.canvas.parentElement!.clientWidth);
     this.ratio = window.devicePixelRatio || 1;
     for (const canvas of [this.canvas, this.lines]) {
       canvas.width = this.width * this.ratio;

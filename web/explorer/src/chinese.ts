@@ -26,7 +26,7 @@ export const CHINESE: Words = {
   step: "时间步",
   network: "网络",
   unit: "单元",
-  moment: (step, steps, name) => `第 ${step} 步（共到 ${steps - 1}）：“${name}”`,
+  moment: (step, steps, name) => `第 ${step} 步（共到 ${steps - 1}）：${name}`,
   part: (label) => label,
   cell: "记忆单元",
   diagram: (name) => `${name} 单元，带有所选单元的数值`,
@@ -114,9 +114,8 @@ export const CHINESE: Words = {
 
 export const CHINESE_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
-    `一个有 ${network.units} 个单元的 ${called(network)}（${network.parameters?.toLocaleString("zh")} 个权重），逐步阅读 ${target} 的过去，并预测之后的值。这里显示的都是训练中没有用过的时间。选一个时刻，沿时间移动，看它记住了什么。`,
+    `一个有 ${network.units} 个 ${called(network)} 单元的网络（${network.parameters?.toLocaleString("zh")} 个权重），逐步阅读 ${target} 的过去，并预测之后的值。这里显示的都是训练中没有用过的时间。选一个时刻，沿时间移动，看它记住了什么。`,
   input: "序列",
-  moment: (step, steps, name) => `第 ${step} 步（共到 ${steps - 1}）：${name}`,
   part: (label, known) => `${label}，${known ? "历史" : "预测"}`,
   prediction: "历史与预测",
   legend: (share) => ({ observed: "实际值", median: "预测值", interval: `${share} % 区间`, without: "改变之前的预测值", remembered: "竖条：单元对每一步的记忆" }),

@@ -10,6 +10,7 @@ import type { Words } from "./words";
 /** A gradient below this share of its largest norm no longer counts as reaching. */
 const FELT = 0.01;
 const FLOOR = 1e-6;
+const LEGEND_WIDTH = 120;
 const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
 
 interface Column {
@@ -91,9 +92,9 @@ export class Comparison {
       const shares = relative(reading);
       const path = line<number>((_, d) => x(d), (share) => y(Math.max(FLOOR, share)));
       plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      const height = BOX.top + 80 + 19 * place;
-      plot.append("path").attr("class", "curve").attr("d", `M${BOX.right - 100} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      plot.append("text").attr("x", BOX.right - 62).attr("y", height + 4).text(cell.toUpperCase());
+      const [left, height] = [(BOX.left + BOX.right) / 2 + LEGEND_WIDTH * (place - cells.length / 2), BOX.bottom + 66];
+      plot.append("path").attr("class", "curve").attr("d", `M${left} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
+      plot.append("text").attr("x", left + 40).attr("y", height + 4).text(cell.toUpperCase());
     });
   }
 }

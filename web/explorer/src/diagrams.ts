@@ -54,7 +54,7 @@ const LSTM: Diagram = {
     { id: "c", symbol: "cₜ", path: "M362 60 H620 M540 60 V95", label: [620, 46], anchor: "end", value: of("cell") },
     { id: "o", symbol: "oₜ", path: "M455 205 V170 H528", label: [464, 196], value: of("output_gate") },
     { id: "tanh", symbol: "tanh cₜ", path: "M540 125 V158", label: [530, 150], anchor: "end", value: (...where) => Math.tanh(of("cell")(...where)) },
-    { id: "h", symbol: "hₜ", path: "M540 182 V285 H620", label: [620, 272], anchor: "end", value: of("hidden") },
+    { id: "h", symbol: "hₜ", path: "M540 182 V285 H620", label: [620, 308], anchor: "end", value: of("hidden") },
   ],
   operations: [
     { symbol: "σ", place: [150, 220], box: true },

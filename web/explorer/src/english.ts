@@ -27,7 +27,7 @@ export const ENGLISH = {
   step: "Step",
   network: "Network",
   unit: "Unit",
-  moment: (step: number, steps: number, name: string): string => `step ${step} of ${steps - 1}: “${name}”`,
+  moment: (step: number, steps: number, name: string): string => `step ${step} of ${steps - 1}: ${name}`,
   part: (label: string, _known: boolean): string => label,
   cell: "The cell",
   diagram: (name: string): string => `The ${name} cell with the values of the followed unit`,
@@ -118,9 +118,8 @@ export const ENGLISH = {
 
 export const ENGLISH_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
-    `A ${called(network)} with ${network.units} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. The times shown are those that it was not trained on. Choose a moment, move through time, and watch what it keeps.`,
+    `A network of ${network.units} ${called(network)} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. The times shown are those that it was not trained on. Choose a moment, move through time, and watch what it keeps.`,
   input: "The series",
-  moment: (step, steps, name) => `step ${step} of ${steps - 1}: ${name}`,
   part: (label, known) => `${label}, ${known ? "history" : "forecast"}`,
   prediction: "History and forecast",
   legend: (share) => ({ observed: "observed", median: "forecast", interval: `${share} % interval`, without: "forecast without a change", remembered: "columns: what the unit remembers of each step" }),

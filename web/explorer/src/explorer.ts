@@ -102,12 +102,12 @@ export class Explorer {
     };
   }
 
-  /** Go to a stop of the tour, or end it. */
-  visit(stop: number | null): void {
+  /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
+  visit(stop: number | null, turned = true): void {
     localStorage.setItem("toured", "yes");
     const change = stop === null ? {} : this.stops[stop].view;
     this.go({ ...change, tour: stop });
-    this.tour.show(stop, this.words, true);
+    this.tour.show(stop, this.words, turned);
     if (stop === null) find<HTMLElement>("guide").focus();
   }
 
@@ -216,7 +216,7 @@ export class Explorer {
     const clamp = this.changed && clampOf(this.view);
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
-    this.diagram.fill(reading, step, unit, this.exhibit.kind === "text" ? name : "", theme);
+    this.diagram.fill(reading, step, unit, scene.input(step, words), theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);

@@ -30,4 +30,4 @@ const explorer = new Explorer(readView(location.hash, firstView(exhibit)), exhib
 explorer.paint();
 await explorer.ask();
 // Whoever comes for the first time, and not by a link, is shown around.
-if (!location.hash && !localStorage.getItem("toured")) explorer.visit(0);
+if (!location.hash && !localStorage.getItem("toured")) explorer.visit(0, false);

@@ -34,6 +34,8 @@ export interface Scene {
   paint(shown: Shown): void;
   /** What depends on it: all that a scrub redraws. */
   draw(moment: Moment): void;
+  /** What the network reads at a step, as short as the diagram wants it. */
+  input(step: number, words: Words): string;
   /** A step in words. */
   name(step: number, words: Words): string;
   /** A step as the ledger names it. */

@@ -67,6 +67,10 @@ export class SeriesScene implements Scene {
     this.forecast.fill(reading, plain, step, words);
   }
 
+  input(): string {
+    return "";
+  }
+
   name(step: number, words: Words): string {
     return words.part(this.labels[step] ?? "", step < this.exhibit.history);
   }

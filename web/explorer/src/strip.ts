@@ -8,6 +8,8 @@ export class TextStrip {
   private letters = document.createElement("canvas");
   private places: [number, number][] = [];
   private ratio = 1;
+  /** The line of the moment, which is kept in sight. */
+  private row = 0;
 
   constructor(private readonly canvas: HTMLCanvasElement, choose: (step: number) => void) {
     const pick = (event: PointerEvent) => {
@@ -22,7 +24,7 @@ export class TextStrip {
 
   /** Lay out and draw the letters, once for a text, a width and a theme. */
   lay(text: string[]): void {
-    const columns = Math.max(8, Math.floor(this.canvas.parentElement!.clientWidth / CELL_WIDTH) - 1);
+    const columns = Math.max(8, Math.floor(this.canvas.parentElement!.clientWidth / CELL_WIDTH) - 2);
     this.ratio = window.devicePixelRatio || 1;
     let [column, row] = [0, 0];
     this.places = text.map((character) => {
@@ -72,6 +74,8 @@ export class TextStrip {
       for (const [x, y] of this.places.slice(held[0], held[1] + 1)) pen.fillRect(x * CELL_WIDTH, (y + 1) * CELL_HEIGHT - 3, CELL_WIDTH, 2);
     }
     const [x, y] = this.places[step] ?? [0, 0];
+    if (y !== this.row) this.canvas.parentElement!.scrollTop = (y - 2) * CELL_HEIGHT;
+    this.row = y;
     pen.strokeStyle = style.color;
     pen.lineWidth = 2;
     pen.strokeRect(x * CELL_WIDTH + 0.5, y * CELL_HEIGHT + 1, CELL_WIDTH - 1, CELL_HEIGHT - 2);

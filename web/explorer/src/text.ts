@@ -6,6 +6,7 @@ import { TextStrip } from "./strip";
 import type { View } from "./view";
 import type { Words } from "./words";
 
+/** Characters that are shown before the one of the moment. */
 const CONTEXT = 5;
 
 export class TextScene implements Scene {
@@ -44,7 +45,9 @@ export class TextScene implements Scene {
   }
 
   say({ text }: View, words: Words): void {
-    if (document.activeElement !== this.field) this.field.value = text;
+    // Whoever empties the field is about to type.
+    const emptied = !this.field.value && document.activeElement === this.field;
+    if (this.field.value !== text && !emptied) this.field.value = text;
     this.passages.options[0].textContent = words.own;
     this.passages.value = [...this.passages.options].some((option) => option.value === text) ? text : "";
   }
@@ -58,13 +61,17 @@ export class TextScene implements Scene {
     this.prediction.fill(reading, plain, [...network.vocabulary!], step, this.characters[step + 1], words);
   }
 
-  name(step: number, words: Words): string {
+  input(step: number, words: Words): string {
     return visible(this.characters[step] ?? "", words);
   }
 
+  name(step: number, words: Words): string {
+    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).join("").replaceAll("\n", "↵");
+    return `${before}[${this.input(step, words)}]`;
+  }
+
   writer(step: number, words: Words): string {
-    const shown = this.characters.slice(Math.max(0, step - CONTEXT), step + 1).map((character) => visible(character, words));
-    return `${shown.slice(0, -1).join("")}[${shown.at(-1)}] ${step}`;
+    return `${this.name(step, words)} ${step}`;
   }
 
   glance(reading: Reading, network: Network, step: number, words: Words): string {
