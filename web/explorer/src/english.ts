@@ -31,7 +31,7 @@ export const ENGLISH = {
   part: (label: string, _known: boolean): string => label,
   cell: "The cell",
   diagram: (name: string): string => `The ${name} cell with the values of the followed unit`,
-  cellHint: "Wide wires carry large values; blue is positive, orange negative. Point at an equation and its wires light up, or at a wire.",
+  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation and its wires light up, or at a wire.",
   prediction: "What comes next",
   observed: "observed",
   median: "forecast",
@@ -85,7 +85,7 @@ export const ENGLISH = {
     ],
     adds: [
       "Who wrote the memory",
-      "So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and the text is coloured by them. All of this line is still there, as its gates stayed open; of what came before the last ↵ next to nothing is left.",
+      "So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and the text further up is coloured by them. All of this line is still there, as its gates stayed open; of what came before the last ↵ next to nothing is left.",
     ],
     held: [
       "What if it had not forgotten?",
@@ -93,7 +93,7 @@ export const ENGLISH = {
     ],
     shut: [
       "Always forget",
-      "Now the gate that keeps is held shut, at 0, in every unit and at every step. The ledger shows it: nothing but the last step is left, and the network guesses much worse, as the figure above the marks says. Move the slider to 1, to never forget: that is worse still.",
+      "Now the gate that keeps is held shut, at 0, in every unit and at every step. The ledger shows it: nothing but the last step is left, and the network guesses much worse: see the bits a character under the slider. (A bit is one question that yes or no answers. Who knows nothing of the text needs about six a character.) Move the slider to 1, to never forget: that is worse still.",
     ],
     reach: [
       "Three networks",
