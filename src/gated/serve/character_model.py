@@ -129,9 +129,9 @@ def load_model(directory: Path) -> CharacterModel:
     if description.get("task") != TASK or description.get("cell") not in NAMES:
         raise ModelFileError(
             f"{path} describes the task {description.get('task')!r} with the cell "
-            f"{description.get('cell')!r}; the explorer reads the task {TASK!r} with one of "
-            f"{', '.join(NAMES)}, and forecasts. Run `gated explore` without a directory for the "
-            "networks that come with gated."
+            f"{description.get('cell')!r}; the explorer shows the task {TASK!r} with one "
+            f"of {', '.join(NAMES)}, and the task 'forecast'. Run `gated explore` without a "
+            "directory for the networks that come with gated."
         )
     weights = directory / Path(document["weights"]).name
     try:

@@ -101,7 +101,7 @@ export const ENGLISH = {
     ],
     yours: [
       "Your turn",
-      "Type a text of your own, follow other units with ↑ ↓, hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “The LSTM, from the beginning”.",
+      "Type a text of your own, follow other units with ↑ ↓, hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures” (docs/en/lstm.md).",
     ],
   } as Record<StopName, [string, string]>,
   arrays: {
@@ -150,7 +150,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     reach: ["How far it looks back", "How strongly the forecast of a step depends on what was read so many steps before. Where the curve has a second hill, the network looks back by a whole day or week."],
     yours: [
       "Your turn",
-      "Choose another series and another moment, follow other units with ↑ ↓, hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “The LSTM, from the beginning”.",
+      "Choose another series and another moment, follow other units with ↑ ↓, hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures” (docs/en/lstm.md).",
     ],
   },
 };
