@@ -141,14 +141,19 @@ def opened(browser: Any) -> Iterator[Callable[[str], Any]]:
 
 
 @pytest.fixture
-def barriers(page_tools: Path) -> Callable[[Any], list[Any]]:
-    """What axe finds in a page."""
+def looks_right(opened: Callable[[str], Any], page_tools: Path) -> Callable[[str, int], None]:
+    """Whether all that a link shows fits into so many pixels, and axe finds no barrier in it."""
     axe = (page_tools / "axe-core/axe.min.js").read_text()
 
-    def look(page: Any) -> list[Any]:
+    def check(link: str, width: int) -> None:
+        page = opened(link)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.locator(".map").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
         page.evaluate(axe)
-        return page.evaluate(
+        found = page.evaluate(
             "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes[0].html])"
         )
+        assert found == []
 
-    return look
+    return check

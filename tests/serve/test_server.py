@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gated.core.layout import gate_rows
 from gated.errors import ModelFileError
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Clamp, clampable
-from gated.serve.text_reader import clamped
+from gated.serve.text_reader import clamped, texts
 
 TEXT = "To be, or not to be,--\nthat is the question ☃"
 
@@ -235,3 +236,12 @@ def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path
     (tmp_path / "w").touch()
     with pytest.raises(ModelFileError, match="task 'forecast'"):
         load_models(tmp_path)
+
+
+def test_the_tour_has_its_story_only_where_there_is_one(models: list[CharacterModel]) -> None:
+    assert texts(models).offered["guide"] == {"network": "lstm", "passage": "Hamlet", "unit": 15}
+    assert texts(models[:2]).offered["guide"] is None
+    lstm = models[-1]
+    for change in ({"passages": {"Hamlet": "one line"}}, {"passages": {}}, {"guide": None}):
+        other = replace(lstm, description=lstm.description | change)
+        assert texts([other]).offered["guide"] is None

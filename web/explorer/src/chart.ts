@@ -2,6 +2,7 @@
 import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
 import { signedPalette, type Theme } from "./colours";
+import { shares, type Ledger } from "./ledger";
 import { at, type Matrix, type Reading, type SeriesExhibit } from "./server";
 
 const HEIGHT = 230;
@@ -59,18 +60,16 @@ export class SeriesChart {
   }
 
   /** Colour each step by its share of what is remembered, and mark the moment and a held gate. */
-  mark(written: Float32Array | null, step: number, held: [number, number] | null, theme: Theme): void {
+  mark(ledger: Ledger | null, step: number, held: [number, number] | null, theme: Theme): void {
     const pen = this.canvas.getContext("2d")!;
     const { x } = this;
     const palette = signedPalette(theme);
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    const most = written?.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9) ?? 1;
-    written?.forEach((value, k) => {
-      if (Math.abs(value) < 0.02 * most) return;
-      pen.fillStyle = palette((0.6 * value) / most);
+    for (const [k, share] of ledger ? shares(ledger) : []) {
+      pen.fillStyle = palette(0.6 * share);
       pen.fillRect(x(k), EDGE.top, x(k + 1) - x(k), HEIGHT - EDGE.top - EDGE.bottom);
-    });
+    }
     const style = getComputedStyle(this.canvas);
     if (held) {
       pen.fillStyle = style.getPropertyValue("--lit");

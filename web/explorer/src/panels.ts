@@ -1,14 +1,12 @@
 /** Bars beside the diagram: what comes next, and who wrote the memory. */
 import { signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
-import type { Ledger } from "./ledger";
+import { FAINTEST, type Ledger } from "./ledger";
 import type { Reading } from "./server";
 import type { Words } from "./words";
 
 const SHOWN = 8;
 const WRITERS = 8;
-/** Shares below this part of the largest are left to the rest. */
-const FAINTEST = 0.02;
 
 export function visible(character: string, words: Words): string {
   return { " ": "␣", "\n": "↵", "\ufffd": words.other }[character] ?? character;

@@ -63,7 +63,7 @@ export class SeriesScene implements Scene {
   }
 
   draw({ reading, plain, words, theme, step, ledger, held }: Moment): void {
-    this.chart.mark(ledger?.written ?? null, step, held, theme);
+    this.chart.mark(ledger, step, held, theme);
     this.forecast.fill(reading, plain, step, words);
   }
 

@@ -1,5 +1,6 @@
 /** The text, character by character, each on what the followed unit remembers of it. */
 import { signedPalette, type Theme } from "./colours";
+import { shares, type Ledger } from "./ledger";
 
 const CELL_WIDTH = 9;
 const CELL_HEIGHT = 20;
@@ -54,17 +55,15 @@ export class TextStrip {
   }
 
   /** Colour each character by its share of what is remembered, mark the moment, underline where a gate is held. */
-  mark(written: Float32Array | null, step: number, held: [number, number] | null, theme: Theme): void {
+  mark(ledger: Ledger | null, step: number, held: [number, number] | null, theme: Theme): void {
     const pen = this.canvas.getContext("2d")!;
     const palette = signedPalette(theme);
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    const most = written?.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9) ?? 1;
-    written?.forEach((value, k) => {
-      if (Math.abs(value) < 0.02 * most) return;
-      pen.fillStyle = palette((0.6 * value) / most);
+    for (const [k, share] of ledger ? shares(ledger) : []) {
+      pen.fillStyle = palette(0.6 * share);
       pen.fillRect(this.places[k][0] * CELL_WIDTH, this.places[k][1] * CELL_HEIGHT, CELL_WIDTH, CELL_HEIGHT);
-    });
+    }
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.drawImage(this.letters, 0, 0);
     pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);

@@ -57,7 +57,7 @@ export class TextScene implements Scene {
   }
 
   draw({ reading, plain, network, words, theme, step, ledger, held }: Moment): void {
-    this.strip.mark(ledger?.written ?? null, step, held, theme);
+    this.strip.mark(ledger, step, held, theme);
     this.prediction.fill(reading, plain, [...network.vocabulary!], step, this.characters[step + 1], words);
   }
 
