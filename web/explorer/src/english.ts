@@ -73,7 +73,7 @@ export const ENGLISH = {
   stops: {
     reads: [
       "It reads, and guesses",
-      "The network reads this text one character at a time, as you would through a keyhole. Press ▶ Play (or use ← →): the frame moves on, and “What comes next” shows its guesses. All it knows of what came before is its memory: that is what this page opens up.",
+      "The network reads this text one character at a time, as you would through a keyhole. Press ▶ Play: the frame moves on, and “What comes next” shows its guesses. All it knows of what came before is its memory: that is what this page opens up.",
     ],
     counts: [
       "One unit of memory",
@@ -81,7 +81,7 @@ export const ENGLISH = {
     ],
     forgets: [
       "The forget gate",
-      "How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is near 1, so that all is kept. Here, at the end of the line ↵, it is almost 0: fₜ·cₜ₋₁ is wiped out, and the input gate iₜ writes a new start. Step back and forth (← →) and watch it shut.",
+      "How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is near 1, so that all is kept. Here, at the end of the line ↵, it is almost 0: fₜ·cₜ₋₁ is wiped out, and the input gate iₜ writes a new start. Step back and forth with ◀ and ▶, and watch it shut.",
     ],
     adds: [
       "Who wrote the memory",
