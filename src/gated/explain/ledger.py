@@ -119,7 +119,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     if not 0 <= at < length:
         raise DataError(f"step: sequence {sequence} has {length} steps, got {step}")
 
-    written_by, kept_by, states = _sum(traced)
+    written_by, kept_by, states = sums_of(traced)
     order = np.arange(length - 1, at - 1, -1) if traced.reverse else np.arange(at + 1)
     keeps = kept_by[order, sequence, column].astype(np.float64)
     wrote = written_by[order, sequence, column].astype(np.float64)
@@ -136,7 +136,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     )
 
 
-def _sum(traced: LayerTrace) -> tuple[Any, Any, Any]:
+def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
     """What each step writes, what it keeps, and the sum of both: (T, B, units) each."""
     of = traced.values
     if any(traced.zoneout):

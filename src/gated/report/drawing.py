@@ -153,6 +153,13 @@ def _for_page(svg: str, name: str) -> str:
     return svg
 
 
+def standalone(svg: str) -> str:
+    """Make the SVG of a page a file of its own, in the colours of a light page."""
+    for colour, variable in PAGE_VARIABLES.items():
+        svg = svg.replace(f"var({variable})", colour)
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+
+
 def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:
     """Write at most about so many times on the x axis, dates as briefly as they allow."""
     from matplotlib import dates

@@ -24,7 +24,9 @@ class Line(NamedTuple):
     """(T,), each as a share of the largest, oldest step first."""
 
 
-def gradient_picture(lines: Sequence[Line], *, xlabel: str, caption: str) -> Picture:
+def gradient_picture(
+    lines: Sequence[Line], *, xlabel: str, caption: str, name: str = "gradient_by_cell"
+) -> Picture:
     """Draw the norm of the gradient over the steps back from the end, on a logarithmic axis."""
     figure, axes = new_figure(3.2)
     told: set[str] = set()
@@ -47,7 +49,7 @@ def gradient_picture(lines: Sequence[Line], *, xlabel: str, caption: str) -> Pic
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return finish(
         figure,
-        "gradient_by_cell",
-        description="Norm of the loss's gradient over the steps, for each cell.",
+        name,
+        description="Norm of the loss's gradient over the steps back in time.",
         caption=caption,
     )

@@ -1,0 +1,190 @@
+"""The page of `gated explain`: in words first, then every gate, the memory, and what the units do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gated.errors import ConfigurationError, DataError
+from gated.explain.explanation import Explanation, Layer
+from gated.report.drawing import METHOD_COLOURS, Picture, style
+from gated.report.gate_pictures import gates_picture
+from gated.report.gradients import Line, gradient_picture
+from gated.report.ledger_pictures import ledger_pictures
+from gated.report.page import Block, Code, Drawing, Page, Section, Table, Text, write_page
+from gated.report.timeline import View
+from gated.report.unit_pictures import memory_picture, saturation_picture
+
+MOST_STEPS = 120
+"""Drawn where no stretch is chosen: the last ones."""
+
+
+def write_explanation(
+    out: Path,
+    explanation: Explanation,
+    *,
+    command: str,
+    sequence: int = 0,
+    steps: tuple[int, int] | None = None,
+) -> Path:
+    """Write the page of an explanation and its pictures as PNG and SVG; return the page's path.
+
+    Args:
+        out: as for `gated.report.page.write_page`.
+        explanation: of `gated.explain.explanation.explain`.
+        command: that led to it.
+        sequence: which of the probe's sequences to draw.
+        steps: the first and the last step to draw; by default the last ones of the sequence.
+
+    Raises:
+        DataError: there is no such sequence, or no such steps in any layer.
+    """
+    probe = explanation.probe
+    views = _views(explanation, probe.sequence(sequence), steps)
+    name = probe.sequences[probe.sequence(sequence)]
+    with style():
+        sections = [
+            Section("In words", _words(explanation)),
+            *(_layer_section(view, name) for view in views),
+            *_gradient_section(explanation),
+            Section("Units", _units(explanation.layers)),
+            Section("Again", [Code(command)]),
+        ]
+    page = Page(
+        title=probe.title,
+        verdict=explanation.verdict,
+        good=not explanation.findings,
+        sections=sections,
+        facts=[
+            f"{layer.title}: {layer.statistics.kind}, {layer.traced.size} units, statistics over "
+            f"{layer.statistics.steps:,} steps"
+            for layer in explanation.layers
+        ],
+    )
+    return write_page(out, page, svg=True)
+
+
+def _views(
+    explanation: Explanation, sequence: int, steps: tuple[int, int] | None
+) -> list[View]:
+    """The stretch to draw, in every layer that has it."""
+    views = []
+    for layer in explanation.layers:
+        length = int(layer.traced.lengths[sequence])
+        first, last = steps or (max(0, length - MOST_STEPS), length - 1)
+        if 0 <= first <= last < length:
+            timeline = explanation.probe.timeline(layer.traced.name, sequence, length)
+            views.append(View(layer, timeline, sequence, first, last))
+    if not views:
+        lengths = {int(layer.traced.lengths[sequence]) for layer in explanation.layers}
+        has = " or ".join(map(str, sorted(lengths)))
+        wanted = f", got {steps[0]} to {steps[1]}" if steps else ""
+        raise DataError(f"steps: this sequence has {has}, counted from 0{wanted}")
+    return views
+
+
+def _words(explanation: Explanation) -> list[Block]:
+    blocks: list[Block] = []
+    if explanation.findings:
+        rows = [
+            (f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings
+        ]
+        blocks.append(Table(("", "finding", "what was found", "what to do"), rows, prose=True))
+    blocks += [Text(_memory_in_words(layer, explanation.loss)) for layer in explanation.layers]
+    blocks += [
+        Text(f"{flow_name}: the gradient of the loss stays above a hundredth of its largest over "
+             f"{flow.reach()} of {len(flow.hidden)} steps.")
+        for flow_name, flow in explanation.probe.flows.items()
+    ]  # fmt: skip
+    if explanation.count > len(explanation.layers):
+        blocks.append(
+            Text(
+                f"Drawn are {len(explanation.layers)} of {explanation.count} layers and "
+                "directions; choose others with --layer."
+            )
+        )
+    blocks += [
+        Text(f"{name} is not looked into: {why}") for name, why in explanation.left.items()
+    ]
+    return blocks
+
+
+def _memory_in_words(layer: Layer, loss: float | None) -> str:
+    memory = layer.statistics.memory
+    if memory is None:
+        return f"{layer.title} computes its state anew at each step: no gate keeps a memory."
+    told = (
+        f"{layer.title}: half of the {layer.traced.size} units lose what they hold within "
+        f"{np.median(memory):.1f} steps (to 1/e), the one that remembers longest in "
+        f"{memory.max():,.1f}."
+    )
+    if loss is None or layer.forgetting is None:
+        return told
+    change = (layer.forgetting - loss) / loss if loss else 0.0
+    return (
+        f"{told} With the gate that keeps the memory held shut at every step the loss is "
+        f"{layer.forgetting:.4g} instead of {loss:.4g} ({change:+.1%})."
+    )
+
+
+def _layer_section(view: View, name: str) -> Section:
+    pictures = [gates_picture(view)]
+    try:
+        pictures += ledger_pictures(view)
+        why = ""
+    except ConfigurationError as error:
+        why = f" There is no ledger: {error}."
+    length = int(view.layer.traced.lengths[view.sequence])
+    drawn = (
+        f"all {length} steps" if view.count == length
+        else f"steps {view.first} to {view.last} of {length}"
+    )  # fmt: skip
+    return Section(
+        f"Layer {view.layer.place}: {view.layer.title}",
+        [Text(f"{name}, {drawn}.{why}"), *map(Drawing, pictures)],
+    )
+
+
+def _gradient_section(explanation: Explanation) -> list[Section]:
+    flows = explanation.probe.flows
+    if not flows:
+        return []
+    lines = [
+        Line(f"{name}, {path}", METHOD_COLOURS[place % len(METHOD_COLOURS)], norms / norms.max())
+        for place, (name, path, norms) in enumerate(
+            (name, path, norms)
+            for name, flow in flows.items()
+            for path, norms in (("hidden state", flow.hidden), ("cell state", flow.cell))
+            if norms is not None and norms.any()
+        )
+    ]
+    picture = gradient_picture(
+        lines,
+        name="gradient",
+        xlabel="steps back from the end",
+        caption="How far back the network learns from: the gradient of the loss with respect to "
+        "the states after each step. Below the dashed line, a hundredth, hardly anything is "
+        "learned.",
+    )
+    return [Section("Gradient flow", [Drawing(picture)])]
+
+
+def _units(layers: Sequence[Layer]) -> list[Block]:
+    pictures: list[Picture] = []
+    if any(layer.statistics.left for layer in layers):
+        pictures.append(saturation_picture(layers))
+    if any(layer.statistics.memory is not None for layer in layers):
+        pictures.append(memory_picture(layers))
+    rows = [
+        (
+            layer.title,
+            str(layer.traced.size),
+            str(len(layer.statistics.dead)),
+            str(len({unit for pair in layer.statistics.redundant for unit in pair})),
+        )
+        for layer in layers
+    ]
+    table = Table(("", "units", "that never change", "that say what another says"), rows)
+    return [*map(Drawing, pictures), table]
