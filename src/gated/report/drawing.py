@@ -120,6 +120,8 @@ def _lay_out(figure: Figure) -> None:
     """Place everything once, not again for each format."""
     engine = figure.get_layout_engine()
     if engine is not None:
+        # Letters are wider in one format than in the other: without more room some are cut.
+        engine.set(w_pad=0.08, h_pad=0.06)
         engine.execute(figure)
         figure.set_layout_engine("none")
 

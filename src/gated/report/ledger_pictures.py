@@ -52,7 +52,7 @@ def age_names(ages: Sequence[int]) -> list[str]:
     return ["now", *names[1:], "first state"]
 
 
-def age_colours(count: int) -> list[Any]:
+def age_colours(count: int) -> list[str]:
     """Bright for what is new and dark for what is old; grey for the first state."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
@@ -118,6 +118,12 @@ def _by_unit(view: View, now: Entries, ages: Sequence[int]) -> Picture:
     )
 
 
+def drawn_classes(held: Floats, ages: Sequence[int]) -> list[tuple[Any, str, str]]:
+    """The classes of `held` `(A + 1, …)` with their names and colours; no first state of zeros."""
+    classes = list(zip(held, age_names(ages), age_colours(len(ages)), strict=True))
+    return classes if np.any(held[-1]) else classes[:-1]
+
+
 def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
     """Draw horizontal bars, positive parts to the right and negative ones to the left.
 
@@ -128,7 +134,7 @@ def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
     """
     right, left = np.zeros(held.shape[1]), np.zeros(held.shape[1])
     rows = np.arange(held.shape[1])
-    for values, name, colour in zip(held, age_names(ages), age_colours(len(ages)), strict=True):
+    for values, name, colour in drawn_classes(held, ages):
         begin = np.where(values >= 0, right, left)
         axes.barh(rows, values, left=begin, height=0.8, color=colour, label=name)
         right += np.maximum(values, 0)
@@ -139,15 +145,9 @@ def _over_time(view: View, found: Sequence[Entries], ages: Sequence[int]) -> Pic
     """An area for each class of age."""
     shares = mean_shares(found, ages)
     figure, (axes,) = panels_over_time(view, [2.3])
+    values, names, colours = zip(*drawn_classes(100 * shares.T, ages), strict=True)
     steps = np.arange(view.first, view.last + 1)
-    axes.stackplot(
-        steps,
-        100 * shares.T,
-        colors=age_colours(len(ages)),
-        labels=age_names(ages),
-        edgecolor=LINE,
-        linewidth=0.3,
-    )
+    axes.stackplot(steps, values, colors=colours, labels=names, edgecolor=LINE, linewidth=0.3)
     axes.set_ylim(0, 100)
     axes.set_ylabel("% of what is held")
     _legend(figure, axes)

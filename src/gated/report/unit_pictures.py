@@ -39,7 +39,6 @@ def saturation_picture(layers: Sequence[Layer]) -> Picture:
                 label=layer.title,
             )
         panel.set_title(gate.replace("_", " "))
-        panel.set_aspect("equal")
         panel.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
         panel.set_xlabel(f"share of steps open (> {RIGHT:g})")
     axes[0, 0].set_ylabel(f"share of steps shut (< {LEFT:g})")
