@@ -44,7 +44,8 @@ class Layer:
     @property
     def by_memory(self) -> NDArray[np.int64]:
         """(H), the units from the longest memory to the shortest; of an RNN by how slowly they
-        change, which is what its memory comes to."""
+        change, which is what its memory comes to.
+        """
         memory = self.statistics.memory
         if memory is None:
             change = np.square(np.diff(self.traced.hidden.astype(np.float64), axis=0)).mean((0, 1))

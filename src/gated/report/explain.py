@@ -66,9 +66,7 @@ def write_explanation(
     return write_page(out, page, svg=True)
 
 
-def _views(
-    explanation: Explanation, sequence: int, steps: tuple[int, int] | None
-) -> list[View]:
+def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | None) -> list[View]:
     """The stretch to draw, in every layer that has it."""
     views = []
     for layer in explanation.layers:
@@ -88,9 +86,7 @@ def _views(
 def _words(explanation: Explanation) -> list[Block]:
     blocks: list[Block] = []
     if explanation.findings:
-        rows = [
-            (f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings
-        ]
+        rows = [(f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings]
         blocks.append(Table(("", "finding", "what was found", "what to do"), rows, prose=True))
     blocks += [Text(_memory_in_words(layer, explanation.loss)) for layer in explanation.layers]
     blocks += [
@@ -105,9 +101,7 @@ def _words(explanation: Explanation) -> list[Block]:
                 "directions; choose others with --layer."
             )
         )
-    blocks += [
-        Text(f"{name} is not looked into: {why}") for name, why in explanation.left.items()
-    ]
+    blocks += [Text(f"{name} is not looked into: {why}") for name, why in explanation.left.items()]
     return blocks
 
 

@@ -177,13 +177,15 @@ def colour_bar(
     figure: Figure, drawn: Any, panel: Axes, ticks: Sequence[float], extend: str = "neither"
 ) -> None:
     """Say beside `panel` what the colours of its heat map `drawn` mean, up to where they go."""
-    bar = figure.colorbar(drawn, ax=panel, ticks=ticks, format="%.2g", pad=0.01, aspect=12, extend=extend)
+    bar = figure.colorbar(
+        drawn, ax=panel, ticks=ticks, format="%.2g", pad=0.01, aspect=12, extend=extend
+    )
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=0)
 
 
 def diverging() -> Any:
-    """Blue below zero, vermilion above, and nothing at zero: the page shows through, dark or not."""
+    """Blue below zero, vermilion above, nothing at zero: a dark page shows through as a light one."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     low, high = to_rgb(BLUE), to_rgb(VERMILION)
