@@ -2,10 +2,10 @@
 
     python examples/weather_memory.py --picture noon.png
 
-The forecaster is trained as in `make demo`, once for each seed. At every noon (12:00 in New York) of
-the test part, and at every midnight beside it, the ledger of the encoder says how long ago each
-share of its memory was written; then gates are held, and the forecast made with that is set against
-the plain one. Nothing here is fitted to the test part.
+The forecaster is trained as in `make demo`, once for each seed. At every noon (12:00 in New York)
+of the test part, and at every midnight beside it, the ledger of the encoder says how long ago each
+share of its memory was written; then gates are held, and the forecast made with that is set
+against the plain one. Nothing here is fitted to the test part.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SEEDS = (0, 1, 2)
 MOMENTS = {"noon": 12, "midnight": 0}
 HOURS_TO_UTC = 5  # The test part is in December: Eastern standard time throughout.
 HOUR = 3_600_000_000  # microseconds
-# Hours before the forecast is made: at noon, the noon itself, the rest of today, yesterday, and older.
+# Hours before the forecast is made: at noon, noon itself, the rest of today, yesterday, older.
 HOURS = {"0": (0, 0), "1 to 12": (1, 12), "13 to 36": (13, 36), "37 to 71": (37, 71)}
 YESTERDAY = HOURS["13 to 36"]
 
@@ -130,17 +130,16 @@ def tell_shares(shares: dict[str, list[np.ndarray]]) -> None:
         windows, units, _ = of_seeds[0].shape
         print(f"\nWhat is remembered at {moment}, % ({windows} windows, {units} units, "
               f"{len(of_seeds)} seeds)")  # fmt: skip
-        print(
-            f"{'hours ago':>12}{'mean':>8}{'windows':>9}{'units':>7}{'seeds':>7}{'fullest unit':>14}"
-        )
+        columns = ("mean", "windows", "units", "seeds", "fullest unit")
+        print(f"{'hours ago':>12}" + "".join(f"{column:>13}" for column in columns))
         for name, (first, last) in HOURS.items():
             part = [100 * of[..., first : last + 1].sum(axis=-1) for of in of_seeds]  # (N, units)
             mean = np.array([of.mean() for of in part])
             over_windows = np.mean([of.mean(axis=1).std() for of in part])
             over_units = np.mean([of.mean(axis=0).std() for of in part])
             most = max(of.mean(axis=0).max() for of in part)
-            print(f"{name:>12}{mean.mean():8.2f}{over_windows:9.2f}{over_units:7.2f}"
-                  f"{mean.std(ddof=1):7.2f}{most:14.1f}")  # fmt: skip
+            figures = (mean.mean(), over_windows, over_units, mean.std(ddof=1), most)
+            print(f"{name:>12}" + "".join(f"{figure:13.2f}" for figure in figures))
     print("\nof single hours of yesterday, % at noon")
     at_noon = 100 * np.mean([of.mean(axis=(0, 1)) for of in shares["noon"]], axis=0)
     for age in (13, 16, 19, 22, 25, 28, 31, 34):

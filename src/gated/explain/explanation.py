@@ -43,8 +43,9 @@ class Layer:
 
     @property
     def by_memory(self) -> NDArray[np.int64]:
-        """(H), the units from the longest memory to the shortest; of an RNN by how slowly they
-        change, which is what its memory comes to.
+        """(H), the units from the longest memory to the shortest.
+
+        Of an RNN, which has no gate to tell, from the slowest to the quickest.
         """
         memory = self.statistics.memory
         if memory is None:

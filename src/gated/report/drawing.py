@@ -118,11 +118,12 @@ def finish(figure: Figure, name: str, *, description: str, caption: str) -> Pict
 
 def _lay_out(figure: Figure) -> None:
     """Place everything once, not again for each format."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if figure.get_layout_engine() is not None:
         # Letters are wider in one format than in the other: without more room some are cut.
-        engine.set(w_pad=0.08, h_pad=0.06)
-        engine.execute(figure)
+        roomy = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+        roomy.execute(figure)
         figure.set_layout_engine("none")
 
 

@@ -1,4 +1,4 @@
-"""The page of `gated explain`: in words first, then every gate, the memory, and what the units do."""
+"""The page of `gated explain`: words first, then every gate, the memory, and what the units do."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def heat_map(
 
 
 def strongest(values: NDArray[Any]) -> float:
-    """Where the colours of a heat map end: a few units that hold far more must not hide the rest."""
+    """Where the colours of a heat map end, so that a few units that hold far more hide none."""
     return max(float(np.percentile(np.abs(values), 98)), 1e-6)
 
 
@@ -180,12 +180,12 @@ def colour_bar(
     bar = figure.colorbar(
         drawn, ax=panel, ticks=ticks, format="%.2g", pad=0.01, aspect=12, extend=extend
     )
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
 
 
 def diverging() -> Any:
-    """Blue below zero, vermilion above, nothing at zero: a dark page shows through as a light one."""
+    """Blue below zero, vermilion above, nothing at zero, so that any page shows through."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     low, high = to_rgb(BLUE), to_rgb(VERMILION)
