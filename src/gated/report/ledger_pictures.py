@@ -28,9 +28,9 @@ def ledger_pictures(view: View) -> list[Picture]:
         ConfigurationError: the layer keeps no sum.
     """
     found = {of.step: of for of in entries(view.layer.traced, sequence=view.sequence)}
-    now = found[view.last]
-    ages = [age for age in AGES if age < len(now.steps)]
+    now = found[view.now]
     over_time = [found[step] for step in range(view.first, view.last + 1)]
+    ages = [age for age in AGES if age < len(now.steps)]
     return [
         _by_step(view, now),
         _by_unit(view, now, ages),

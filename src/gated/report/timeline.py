@@ -36,7 +36,7 @@ class View:
     sequence: int
     first: int
     last: int
-    """The stretch's last step: the moment whose memory is looked into."""
+    """The stretch's last step."""
 
     @property
     def steps(self) -> slice:
@@ -53,13 +53,18 @@ class View:
         return f"{name}_{self.layer.place}"
 
     @property
+    def now(self) -> int:
+        """The step after which the memory is looked into: where the layer comes out of it."""
+        return self.first if self.layer.traced.reverse else self.last
+
+    @property
     def moment(self) -> str:
-        """The last step, in words."""
-        label = self.timeline.labels[self.last]
+        """That step, in words."""
+        label = self.timeline.labels[self.now]
         if isinstance(label, np.datetime64):
             return str(np.datetime_as_string(label, unit="m")).replace("T", " ")
         shown = f" (“{VISIBLE.get(label, label)}”)" if isinstance(label, str) else ""
-        return f"step {self.last}{shown}"
+        return f"step {self.now}{shown}"
 
 
 def label_steps(axes: Axes, view: View) -> None:
@@ -89,6 +94,9 @@ def _times(axes: Axes, times: NDArray[Any], steps: NDArray[np.int64]) -> None:
         offset_formats=["", "%Y", "%Y", "%Y", "%Y-%m-%d", "%Y-%m-%d %H:%M"],
     )
     days = dates.date2num(times)  # type: ignore[no-untyped-call]
+    if len(times) == 1:
+        axes.set_xticks(steps, [str(times[0].astype("datetime64[m]")).replace("T", " ")])
+        return
     round_days = locator.tick_values(times[0].item(), times[-1].item())
     round_days = [day for day in round_days if days[0] <= day <= days[-1]]
     nearest = [int(np.abs(days - day).argmin()) for day in round_days]

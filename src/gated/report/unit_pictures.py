@@ -59,6 +59,8 @@ def memory_picture(layers: Sequence[Layer]) -> Picture:
     Args:
         layers: some with a memory.
     """
+    from matplotlib.ticker import LogLocator
+
     figure, axes = new_figure(3.0)
     for place, layer in enumerate(layers):
         if layer.statistics.memory is None:
@@ -74,6 +76,7 @@ def memory_picture(layers: Sequence[Layer]) -> Picture:
             label=layer.title,
         )
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("units, from the longest memory to the shortest")
