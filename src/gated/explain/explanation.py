@@ -27,6 +27,8 @@ class Layer:
 
     place: int
     """In `gated.explain.trace.Trace.layers`."""
+    title: str
+    """What to call it: the module's name, and which layer and direction of it."""
     traced: LayerTrace
     """Of the probe's first batch."""
     statistics: Statistics
@@ -34,12 +36,6 @@ class Layer:
     forgetting: float | None
     """The loss of the first batch when the gate that keeps the memory is held shut, so that nothing
     is kept from one step to the next; None without such a gate or without a loss."""
-
-    @property
-    def title(self) -> str:
-        """What to call it: the module's name, and which layer and direction of it."""
-        way = ", backwards" if self.traced.reverse else ""
-        return f"{self.traced.name}, layer {self.traced.layer}{way}"
 
     @property
     def by_memory(self) -> NDArray[np.int64]:
@@ -126,8 +122,9 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
     if not probe.batches or not probe.sequences:
         raise DataError("explain: the data hold no sequence to run through the network")
     x, lengths = probe.batches[0]
-    # One unit of one step of each, to count them.
-    count = len(trace(probe.model, x, lengths=lengths, units=[0], steps=[0]).layers)
+    # One unit of one step of each, to know which there are.
+    every = trace(probe.model, x, lengths=lengths, units=[0], steps=[0]).layers
+    count = len(every)
     for place in layers or ():
         if not 0 <= place < count:
             raise DataError(
@@ -140,6 +137,7 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
         layers=[
             Layer(
                 place,
+                _title(of, every),
                 of,
                 statistics(probe.model, probe.batches, layer=place),
                 _without_memory(probe, place, of),
@@ -151,6 +149,13 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
         loss=_loss(probe),
         left=traced.left,
     )
+
+
+def _title(traced: LayerTrace, every: Sequence[LayerTrace]) -> str:
+    parts = [traced.name]
+    if any(other.name == traced.name and other.layer != traced.layer for other in every):
+        parts.append(f"layer {traced.layer}")
+    return ", ".join(parts + ["backwards"] * traced.reverse)
 
 
 def _without_memory(probe: Probe, place: int, traced: LayerTrace) -> float | None:

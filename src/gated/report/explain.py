@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError, DataError
 from gated.explain.explanation import Explanation, Layer
@@ -146,7 +147,7 @@ def _gradient_section(explanation: Explanation) -> list[Section]:
     if not flows:
         return []
     lines = [
-        Line(f"{name}, {path}", METHOD_COLOURS[place % len(METHOD_COLOURS)], norms / norms.max())
+        Line(f"{name}, {path}", METHOD_COLOURS[place % len(METHOD_COLOURS)], _shares(norms))
         for place, (name, path, norms) in enumerate(
             (name, path, norms)
             for name, flow in flows.items()
@@ -163,6 +164,13 @@ def _gradient_section(explanation: Explanation) -> list[Section]:
         "learned.",
     )
     return [Section("Gradient flow", [Drawing(picture)])]
+
+
+def _shares(norms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the largest; not a number after the last step that the loss depends on."""
+    shares: NDArray[np.float64] = norms / norms.max()
+    shares[np.flatnonzero(norms)[-1] + 1 :] = np.nan
+    return shares
 
 
 def _units(layers: Sequence[Layer]) -> list[Block]:

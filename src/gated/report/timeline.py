@@ -75,11 +75,15 @@ def label_steps(axes: Axes, view: View) -> None:
     axes.set_xlabel(view.timeline.unit)
     if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
         _times(axes, labels, steps)
-    elif all(isinstance(label, str) for label in labels):
+    elif _are_texts(view):
         _texts(axes, [str(label) for label in labels], steps)
     else:
         chosen = steps[:: max(1, -(-len(steps) // 10))]
         axes.set_xticks(chosen, [f"{labels[step - view.first]}" for step in chosen])
+
+
+def _are_texts(view: View) -> bool:
+    return all(isinstance(label, str) for label in view.timeline.labels[view.steps])
 
 
 def _times(axes: Axes, times: NDArray[Any], steps: NDArray[np.int64]) -> None:
@@ -140,6 +144,9 @@ def panels_over_time(view: View, heights: Sequence[float]) -> tuple[Figure, list
         heat_map(panel, np.asarray(values)[view.steps].T, view, "viridis")
         panel.set_title(short(name))
     label_steps(axes[-1], view)
+    if _are_texts(view):
+        for panel in axes:
+            panel.grid(False, axis="x")
     return figure, list(axes[: len(heights)])
 
 

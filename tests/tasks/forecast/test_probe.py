@@ -65,7 +65,7 @@ def test_batches_share_no_window_and_the_loss_is_that_of_training(weather: Prepa
     again = encoder_flow(network, batches[0], weather.preprocessing.config.quantiles)
     np.testing.assert_array_equal(probe.flows["encoder"].hidden, again.hidden)
     found = explain(probe)
-    assert [layer.title for layer in found.layers] == ["encoder, layer 0", "decoder, layer 0"]
+    assert [layer.title for layer in found.layers] == ["encoder", "decoder"]
     assert found.loss == pytest.approx(loss, rel=1e-5)
 
 
