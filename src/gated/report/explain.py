@@ -23,7 +23,7 @@ MOST_STEPS = 120
 
 
 def write_explanation(
-    out: Path,
+    out: Path | str,
     explanation: Explanation,
     *,
     command: str,
@@ -64,7 +64,7 @@ def write_explanation(
             for layer in explanation.layers
         ],
     )
-    return write_page(out, page, svg=True)
+    return write_page(Path(out), page, svg=True)
 
 
 def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | None) -> list[View]:
