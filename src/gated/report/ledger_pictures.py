@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gated.explain.ages import Entries, Floats, by_age, entries, shares_by_age
 from gated.report.drawing import BLUE, INK, LINE, MUTED, Picture, finish, new_figure
@@ -27,15 +26,18 @@ def ledger_pictures(view: View) -> list[Picture]:
     Raises:
         ConfigurationError: the layer keeps no sum.
     """
-    found = {of.step: of for of in entries(view.layer.traced, sequence=view.sequence)}
-    now = found[view.now]
-    over_time = [found[step] for step in range(view.first, view.last + 1)]
-    ages = [age for age in AGES if age < len(now.steps)]
-    return [
-        _by_step(view, now),
-        _by_unit(view, now, ages),
-        _over_time(view, over_time, ages),
-    ]
+    traced = view.layer.traced
+    written = int(traced.lengths[view.sequence]) - view.now if traced.reverse else view.now + 1
+    ages = [age for age in AGES if age < written]
+    shares = {}
+    # One after the other: all at once they would fill the memory of a long sequence's layer.
+    for now in entries(traced, sequence=view.sequence):
+        if view.first <= now.step <= view.last:
+            shares[now.step] = mean_shares(now, ages)
+        if now.step == view.now:
+            break
+    over_time = np.array([shares[step] for step in range(view.first, view.last + 1)])
+    return [_by_step(view, now), _by_unit(view, now, ages), _over_time(view, over_time, ages)]
 
 
 def age_names(ages: Sequence[int]) -> list[str]:
@@ -141,9 +143,8 @@ def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
         left += np.minimum(values, 0)
 
 
-def _over_time(view: View, found: Sequence[Entries], ages: Sequence[int]) -> Picture:
-    """An area for each class of age."""
-    shares = mean_shares(found, ages)
+def _over_time(view: View, shares: Floats, ages: Sequence[int]) -> Picture:
+    """An area for each class of age, from their shares `(steps, A + 1)`."""
     figure, (axes,) = panels_over_time(view, [2.3])
     values, names, colours = zip(*drawn_classes(100 * shares.T, ages), strict=True)
     steps = np.arange(view.first, view.last + 1)
@@ -160,14 +161,12 @@ def _over_time(view: View, found: Sequence[Entries], ages: Sequence[int]) -> Pic
     )
 
 
-def mean_shares(found: Sequence[Entries], ages: Sequence[int]) -> NDArray[np.float64]:
-    """(steps, A + 1), the mean over units that hold something of the share of each age."""
-    means = []
-    for of in found:
-        shares = shares_by_age(of, ages)
-        holding = shares.sum(axis=0) > 0
-        means.append(shares[:, holding].mean(axis=1) if holding.any() else 0 * shares[:, 0])
-    return np.array(means)
+def mean_shares(found: Entries, ages: Sequence[int]) -> Floats:
+    """(A + 1), the mean over units that hold something of the share of each age."""
+    shares = shares_by_age(found, ages)
+    holding = shares.sum(axis=0) > 0
+    mean: Floats = shares[:, holding].mean(axis=1) if holding.any() else 0 * shares[:, 0]
+    return mean
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
