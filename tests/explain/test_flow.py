@@ -6,7 +6,7 @@ from torch import nn
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.flow import Flow, flow
+from gated.explain import Flow, flow
 
 T, B, INPUTS, H = 7, 3, 4, 5
 

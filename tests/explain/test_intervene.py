@@ -13,8 +13,7 @@ from torch import nn
 import gated.nn
 from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.explain.intervene import Intervention, effect, intervene
-from gated.explain.trace import trace
+from gated.explain import Intervention, effect, intervene, trace
 
 T, B, I, H = 6, 3, 4, 5  # noqa: E741
 
@@ -175,3 +174,15 @@ def test_one_intervention_within_another_is_refused() -> None:
     with intervene(model, Intervention("output_gate", value=0.0)):
         assert not model(x).any()
     assert type(model.layer) is nn.LSTM
+
+
+@pytest.mark.parametrize("module", [nn, gated.nn])
+def test_what_does_not_fit_is_refused_where_it_is_met(module: Any) -> None:
+    layer = module.LSTM(I, H).eval()
+    with intervene(layer, Intervention("output_gate", value=0.0, step=T)):
+        with pytest.raises(DataError, match="step: there are 6, got 6"):
+            layer(torch.randn(T, B, I))
+        with pytest.raises(DataError, match=str(I + 1)):
+            layer(torch.randn(T + 1, B, I + 1))
+        assert layer(torch.randn(T + 1, B, I))[0].any()
+    assert not {"_run", "forward"} & vars(layer).keys()

@@ -13,9 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.diagnosis import RULES, diagnose
-from gated.explain.statistics import statistics, tied_to
-from gated.explain.trace import trace
+from gated.explain import RULES, diagnose, statistics, tied_to, trace
 
 T, B, I, H = 60, 8, 3, 12  # noqa: E741
 

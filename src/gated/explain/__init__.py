@@ -1,1 +1,48 @@
-"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed."""
+"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed.
+
+The functions are here; the modules that hold them are private, so that `gated.explain.trace` is
+the function and nothing else.
+"""
+
+from gated.errors import require
+
+require("torch", extra="train")
+
+from gated.explain._diagnose import RULES, Finding, Rule, diagnose  # noqa: E402
+from gated.explain._flow import Flow, flow  # noqa: E402
+from gated.explain._intervene import Effect, Intervention, effect, intervene  # noqa: E402
+from gated.explain._ledger import Ledger, ledger, ledger_of  # noqa: E402
+from gated.explain._statistics import (  # noqa: E402
+    KEEPING,
+    LEFT,
+    RIGHT,
+    Statistics,
+    statistics,
+    tied_to,
+)
+from gated.explain._trace import LayerTrace, Trace, trace  # noqa: E402
+
+__all__ = [
+    "KEEPING",
+    "LEFT",
+    "RIGHT",
+    "RULES",
+    "Effect",
+    "Finding",
+    "Flow",
+    "Intervention",
+    "LayerTrace",
+    "Ledger",
+    "Rule",
+    "Statistics",
+    "Trace",
+    "diagnose",
+    "effect",
+    "flow",
+    "intervene",
+    "ledger",
+    "ledger_of",
+    "statistics",
+    "tied_to",
+    "trace",
+]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain.flow import flow
+from gated.explain import flow
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.network import Batch, pinball

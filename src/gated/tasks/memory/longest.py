@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain.flow import flow
+from gated.explain import flow
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import Problem, problem_of
 from gated.training.history import History

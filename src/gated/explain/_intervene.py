@@ -18,7 +18,8 @@ from gated.core.cells import CELLS, Taken
 from gated.core.layout import Array, Weights, gate_rows, layout_of
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import Trace, as_lines, looking, refusing, trace
+from gated.explain._looking import as_lines, looking, refusing
+from gated.explain._trace import Trace, trace
 from gated.nn.backends import Result
 
 Places = int | Sequence[int] | slice | None
@@ -38,7 +39,7 @@ class Intervention:
     value: float | None = None
     scale: float | None = None
     layer: int = 0
-    """Its place in `gated.explain.trace.Trace.layers`."""
+    """Its place in `gated.explain.Trace.layers`."""
     unit: Places = None
     """Of the H; all where None."""
     step: Places = None
@@ -199,7 +200,7 @@ def effect(model: nn.Module, x: Any, *interventions: Intervention, **options: An
         model: as for `intervene`; it runs in evaluation mode.
         x: its input.
         interventions: what is held.
-        options: as for `gated.explain.trace.trace`.
+        options: as for `gated.explain.trace`.
 
     Raises:
         ConfigurationError: as for `intervene`.

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gated.errors import DataError
-from gated.explain.statistics import KEEPING, Statistics, input_and_lengths, statistics
-from gated.explain.trace import LayerTrace, evaluating, trace
+from gated.explain._looking import evaluating
+from gated.explain._statistics import KEEPING, Statistics, input_and_lengths, statistics
+from gated.explain._trace import LayerTrace, trace
 
 
 class Finding(NamedTuple):
@@ -19,7 +20,7 @@ class Finding(NamedTuple):
 
     rule: str
     layer: int
-    """Its place in `gated.explain.trace.Trace.layers`."""
+    """Its place in `gated.explain.Trace.layers`."""
     measured: float
     threshold: float
     words: str
@@ -122,7 +123,7 @@ def diagnose(
     """Look at every recurrent layer of a model on some data.
 
     Args:
-        model: as for `gated.explain.trace.trace`.
+        model: as for `gated.explain.trace`.
         batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
         loss: from the model's output on the first batch; with it, layers that the gradient does
             not reach are found too, among those whose recurrent weights are trained.
@@ -132,7 +133,7 @@ def diagnose(
 
     Raises:
         ConfigurationError: as for `trace`.
-        DataError: as for `gated.explain.statistics.statistics`.
+        DataError: as for `statistics`.
     """
     if not batches:
         raise DataError("diagnose: the data set has no batch")

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain._trace import LayerTrace, trace
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +72,7 @@ def statistics(model: nn.Module, batches: Iterable[Any], *, layer: int = 0) -> S
     """Go over a data set once.
 
     Args:
-        model: as for `gated.explain.trace.trace`.
+        model: as for `gated.explain.trace`.
         batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
         layer: its place in `Trace.layers`.
 
@@ -107,7 +107,7 @@ def tied_to(
     The units with the largest values are the candidates; `gated.explain.intervene` confirms them.
 
     Args:
-        traced: from `gated.explain.trace.trace`.
+        traced: from `gated.explain.trace`.
         property_: (T, B), for the steps of the trace, numbers or truths: the position in a line,
             whether a quote is open.
         state: which of the trace's values to take; the cell state, or the hidden state of a cell

@@ -6,10 +6,9 @@ state (H where nothing is projected).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +19,8 @@ from gated.core import reference
 from gated.core.cells import norm
 from gated.core.layout import Array, Weights, gate_rows, layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.nn.accelerate import accelerate, restore
+from gated.explain._looking import Run, as_lines, evaluating, looking, refusing
 from gated.nn.backends import Result
-from gated.nn.sequences import Sequences
 
 
 @dataclass
@@ -265,100 +263,6 @@ def trace(
             f"layers: {absent[0]} was asked for, the model has {selection.seen}{as_lines(left)}"
         )
     return Trace(found, output, left)
-
-
-Run: TypeAlias = Callable[..., Result]
-"""What a module does with sequences (T, B, I), initial states, lengths and `return_gates`."""
-
-
-@contextmanager
-def looking(model: nn.Module, watched: Callable[[str, Any, Run], Run]) -> Iterator[dict[str, str]]:
-    """Put something around what every recurrent layer of the model does, and take it off again.
-
-    Args:
-        model: its layers of `torch.nn` run in the fused core meanwhile.
-        watched: from a layer's name, the layer and what it does, to what it is to do.
-
-    Yields:
-        The recurrent layers and cells that cannot be looked into, by name, and why; what torch
-        computes after all is added when it runs.
-    """
-    replaced, unseen = accelerate(model)
-    modules: dict[str, Any] = dict(model.named_modules())
-    layers: dict[str, Any] = {n: m for n, m in modules.items() if isinstance(m, Sequences)}
-    before: dict[str, Any] = {name: vars(layer).get("_run") for name, layer in layers.items()}
-    left = {name: why for name, why in unseen.items() if not why.startswith("accelerated")}
-    for name, module in modules.items():
-        if isinstance(module, nn.RNNCellBase):
-            left[name or type(module).__name__] = "a cell, called step by step"
-    hooks: list[Any] = []
-    try:
-        for name, layer in layers.items():
-            known = name or type(layer).__name__
-            layer._run, hook = _noticed(known, layer, watched(known, layer, layer._run), left)
-            hooks.append(hook)
-        yield left
-    except _Refusal as refusal:
-        raise refusal.error from None
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for name, layer in layers.items():
-            vars(layer).pop("_run", None)
-            if before[name] is not None:
-                layer._run = before[name]
-        for name in replaced:
-            restore(modules.get(name, model))
-
-
-def _noticed(name: str, layer: nn.Module, run: Run, left: dict[str, str]) -> tuple[Run, Any]:
-    """The same run, and a hook that says so in `left` when the layer went without it."""
-    ran = [False]
-
-    def noticed(*arguments: Any) -> Result:
-        ran[0] = True
-        return run(*arguments)
-
-    def after(*_: Any) -> None:
-        if not ran[0]:
-            left[name] = "computed by torch: its dtype or device is not for the core"
-        ran[0] = False
-
-    return noticed, layer.register_forward_hook(after)
-
-
-def as_lines(left: dict[str, str]) -> str:
-    """What is left out, for the end of a message."""
-    return "".join(f"\n{name} is not looked into: {why}" for name, why in left.items())
-
-
-class _Refusal(Exception):  # noqa: N818 - never seen outside
-    """Carries an error past accelerated layers, which leave DataError to be told by torch."""
-
-    def __init__(self, error: DataError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Within `looking`: errors of the looking itself, which a layer must not take for its own."""
-    try:
-        yield
-    except DataError as error:
-        raise _Refusal(error) from error
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and each module in its own again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _watched(
