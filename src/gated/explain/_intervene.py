@@ -1,23 +1,23 @@
-"""What if a gate had been open, or shut: a model runs with gates held at values of our choice."""
+"""What if a gate had been open, or a memory cleared: a model runs with gates and states held."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 from weakref import WeakSet
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.core import reference
-from gated.core.cells import CELLS, Taken
-from gated.core.layout import Array, Weights, gate_rows, layout_of
-from gated.core.variants import Regularisation, Zoneout
+from gated.core.layout import Array, Weights, layout_of
 from gated.errors import ConfigurationError, DataError
+from gated.explain._equations import Ran, Way, by_equations, regularisation_of
 from gated.explain._looking import as_lines, looking, refusing
 from gated.explain._trace import Trace, trace
 from gated.nn.backends import Result
@@ -29,19 +29,22 @@ _HELD: WeakSet[nn.Module] = WeakSet()
 
 @dataclass(frozen=True)
 class Intervention:
-    """Which gates are held, and at what.
+    """Which gate or state is held, and at what.
 
-    Of `value` and `scale` one is given: the gate's value, or what its own value is multiplied by.
+    Of `value` and `scale` one is given: what it is to be, or what it is multiplied by. What follows
+    from a gate or state in the same step and later follows from what is held. A state is held as a
+    step leaves it: `cell` scaled by 0 at step 50 is a memory cleared after 50 has been read, which
+    h_50 shows, too.
     """
 
     gate: str
-    """By its name in `gated.core.layout.LAYOUTS`."""
+    """A gate or state by the name that it has in a trace."""
     value: float | None = None
     scale: float | None = None
     layer: int = 0
     """Its place in `gated.explain.Trace.layers`."""
     unit: Places = None
-    """Of the H; all where None."""
+    """Of the H, or of a projected hidden state's P; all where None."""
     step: Places = None
     """Times; all where None."""
     sequence: Places = None
@@ -51,42 +54,59 @@ class Intervention:
         """Refuse what cannot be meant."""
         if (self.value is None) == (self.scale is None):
             raise ConfigurationError("give one of value and scale, and not both")
+        for name in ("value", "scale"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise ConfigurationError(f"{name} must be a finite number, got {number}")
 
-    def change(self, kind: str, shape: tuple[int, int, int]) -> reference.Change:
-        """The same for the cell `kind`, on (T, B, H)."""
-        rows = gate_rows(kind, self.gate, shape[2])
-        steps, sequences, units = (
-            _chosen(name, places, size)
-            for name, places, size in (
-                ("step", self.step, shape[0]),
-                ("sequence", self.sequence, shape[1]),
-                ("unit", self.unit, shape[2]),
-            )
-        )
-        if (kind, self.gate) == ("gru_reset_before", "candidate"):
-            raise ConfigurationError("the candidate of gru_reset_before cannot be held")
-        least, most, sum_of = _activation(kind, self.gate)
+    def hold(
+        self, kind: str, lengths: NDArray[np.int64], steps: int, width: int
+    ) -> reference.HoldAt:
+        """The same for the cell `kind`, sequences of these lengths and a gate of this width.
+
+        Raises:
+            ConfigurationError: the cell has no such gate or state, or it has no such value.
+            DataError: a unit, step or sequence is not there, or none is chosen that runs.
+        """
+        least, most = _range(kind, self.gate)
         if self.value is not None and not least <= self.value <= most:
             raise ConfigurationError(
                 f"value of {self.gate} of {kind} lies between {least:g} and {most:g}, "
                 f"got {self.value:g}"
             )
+        units = _chosen("unit", self.unit, width)
+        sequences = _chosen("sequence", self.sequence, len(lengths))
+        times = _chosen("step", self.step, steps)
+        running = np.flatnonzero(times)[:, None] < lengths[sequences]
+        if not (units.any() and running.any()):
+            raise DataError(
+                f"{self.gate} was to be held at step={self.step}, unit={self.unit}, "
+                f"sequence={self.sequence}: no sequence has such a step, or there is no such unit"
+            )
 
-        def change(time: int, running: NDArray[np.int64], taken: Taken) -> Taken:
-            if not steps[time]:
-                return taken
-            held = np.ix_(sequences[running], units)
-            value: Any = self.value
-            if self.scale is not None:
-                natural = CELLS[kind].forward(taken)[self.gate]
-                value = np.clip(natural[held] * self.scale, least, most)
-            from_input, from_hidden = taken.from_input.copy(), taken.from_hidden.copy()
-            # The sum that the activation makes this value of; what else goes into it is left out.
-            from_input[:, rows][held] = sum_of(value)
-            from_hidden[:, rows][held] = 0
-            return taken._replace(from_input=from_input, from_hidden=from_hidden)
+        def hold(time: int, running: NDArray[np.int64], name: str, natural: Array) -> Array:
+            if name != self.gate or not times[time]:
+                return natural
+            held, where = natural.copy(), np.ix_(sequences[running], units)
+            if self.scale is None:
+                held[where] = self.value
+            else:
+                held[where] = np.clip(natural[where] * self.scale, least, most)
+            return held
 
-        return change
+        return hold
+
+
+class _Held(TypedDict, total=False):
+    """One intervention, as keywords."""
+
+    gate: str
+    value: float | None
+    scale: float | None
+    layer: int
+    unit: Places
+    step: Places
+    sequence: Places
 
 
 class Effect(NamedTuple):
@@ -113,28 +133,33 @@ class Effect(NamedTuple):
 
 
 @contextmanager
-def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
-    """Within the context the model runs with gates held; afterwards it is as it was.
+def intervene(
+    model: nn.Module, *interventions: Intervention, **one: Unpack[_Held]
+) -> Iterator[None]:
+    """Within the context the model runs with gates or states held; afterwards it is as it was.
 
     The module whose gates are held runs step by step in NumPy, without gradients, everything else
     as always. The model should be in evaluation mode.
 
     Args:
         model: a recurrent layer, or a model with layers of `torch.nn` or `gated.nn`.
-        interventions: together; of two on the same gate, unit and step the last counts.
+        interventions: several together; of two on the same gate, unit and step the last counts.
+        one: the fields of a single `Intervention`, in place of it.
 
     Raises:
         ConfigurationError: an intervention cannot be meant for its layer; the model is within
             another `intervene`; or a layer runs outside a call of the model itself, so that its
             place is not known.
-        DataError: a layer, unit, step or sequence is not there.
+        DataError: a layer, unit, step or sequence is not there. The layer raises it when it runs,
+            and what no layer raised the model does.
 
     >>> lstm = torch.nn.LSTM(3, 4).eval()
-    >>> with intervene(lstm, Intervention("output_gate", value=0.0)):
+    >>> with intervene(lstm, gate="output_gate", value=0.0):
     ...     output, _ = lstm(torch.randn(5, 2, 3))
     >>> bool((output == 0).all())
     True
     """
+    interventions = _together(interventions, one)
     seen, running = [0], [False]
     ours_now: list[nn.Module] = []
 
@@ -158,7 +183,7 @@ def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
             if not ours:
                 return run(x, hx, lengths, return_gates)
             with refusing():
-                result = _by_reference(module, x, hx, lengths, ours, first)
+                result = _run_held(module, x, hx, lengths, ours, first)
             return result if return_gates else result._replace(gates=None)
 
         return changed
@@ -193,95 +218,104 @@ def intervene(model: nn.Module, *interventions: Intervention) -> Iterator[None]:
                 hook.remove()
 
 
-def effect(model: nn.Module, x: Any, *interventions: Intervention, **options: Any) -> Effect:
+def effect(
+    model: nn.Module,
+    x: Any,
+    *interventions: Intervention,
+    lengths: ArrayLike | Tensor | None = None,
+    initial: Any = None,
+    **one: Unpack[_Held],
+) -> Effect:
     """Run a model without and with interventions.
 
     Args:
         model: as for `intervene`; it runs in evaluation mode.
         x: its input.
-        interventions: what is held.
-        options: as for `gated.explain.trace`.
+        interventions: as for `intervene`.
+        lengths: as for `trace`.
+        initial: as for `trace`.
+        one: as for `intervene`.
 
     Raises:
         ConfigurationError: as for `intervene`.
         DataError: as for `intervene`.
     """
-    plain = trace(model, x, **options)
-    with intervene(model, *interventions):
-        return Effect(plain, trace(model, x, **options))
+    plain = trace(model, x, lengths=lengths, initial=initial)
+    with intervene(model, *interventions, **one):
+        return Effect(plain, trace(model, x, lengths=lengths, initial=initial))
 
 
-def _by_reference(
+def _together(interventions: tuple[Intervention, ...], one: _Held) -> tuple[Intervention, ...]:
+    if not one:
+        return interventions
+    if interventions or "gate" not in one:
+        raise ConfigurationError(
+            "give one intervention by keywords, gate= and value= or scale= among them, or several "
+            f"as Intervention(...); got {len(interventions)} of these, and the keywords "
+            f"{', '.join(one)}"
+        )
+    return (Intervention(**one),)
+
+
+def _run_held(
     module: Any, x: Tensor, hx: Any, lengths: Any, interventions: list[Intervention], first: int
 ) -> Result:
     """All layers of a module, step by step."""
-    kind, ways = module._cell, 2 if module.bidirectional else 1
+    kind = module._cell
     names = dict.fromkeys((*layout_of(kind).gates, *layout_of(kind).states))
-    states = None if hx is None else [hx] if isinstance(hx, Tensor) else list(hx)
-    gates: list[dict[str, Tensor]] = []
-    finals = []
-    below: Array = x.detach().numpy()
-    for layer, of_layer in enumerate(module._weights()):
-        outputs = []
-        for way, of_way in enumerate(of_layer):
-            weights: Weights[Any] = Weights(
-                *(None if w is None else w.detach().numpy() for w in of_way)
-            )
-            place = layer * ways + way
-            shape = (*below.shape[:2], len(weights.weight_hh) // len(layout_of(kind).gates))
-            changes = [i.change(kind, shape) for i in interventions if i.layer == first + place]
-            ran = reference.forward(
-                kind,
-                below,
-                weights,
-                lengths=None if lengths is None else torch.as_tensor(lengths).numpy(),
-                initial=None if states is None else [s[place].detach().numpy() for s in states],
-                reverse=way == 1,
-                keep=True,
-                regularisation=_mixed(module),
-                change=_one_after_the_other(changes),
-            )
-            assert ran.kept is not None  # noqa: S101 - keep=True
-            gates.append({name: torch.from_numpy(ran.kept.gate(name)) for name in names})
-            finals.append(ran.final)
-            outputs.append(ran.output)
-        below = np.concatenate(outputs, -1)
-    final = tuple(torch.from_numpy(np.stack(parts)) for parts in zip(*finals, strict=True))
-    return Result(torch.from_numpy(below), final, gates)
+
+    def run_way(way: Way, lengths: Tensor | None) -> Ran:
+        T, B, _ = way.x.shape
+        real = np.full(B, T) if lengths is None else lengths.numpy()
+        weights: Weights[Any] = Weights(
+            *(None if w is None else w.detach().numpy() for w in way.weights)
+        )
+        holds = []
+        for one in interventions:
+            if one.layer == first + way.place:
+                width = module.proj_size if one.gate == "hidden" else 0
+                holds.append(one.hold(kind, real, T, width or module.hidden_size))
+        ran = reference.forward(
+            kind,
+            way.x.detach().numpy(),
+            weights,
+            lengths=real,
+            initial=[state.detach().numpy() for state in way.initial],
+            reverse=way.reverse,
+            keep=True,
+            regularisation=regularisation_of(module),
+            hold=_one_after_the_other(holds),
+        )
+        assert ran.kept is not None  # noqa: S101 - keep=True
+        return Ran(
+            torch.from_numpy(ran.output),
+            [torch.from_numpy(state) for state in ran.final],
+            {name: torch.from_numpy(ran.kept.gate(name)) for name in names},
+        )
+
+    return by_equations(module, x, hx, lengths, run_way)
 
 
-def _one_after_the_other(changes: list[reference.Change]) -> reference.Change:
-    def change(time: int, running: NDArray[np.int64], taken: Taken) -> Taken:
-        for one in changes:
-            taken = one(time, running, taken)
-        return taken
+def _one_after_the_other(holds: list[reference.HoldAt]) -> reference.HoldAt:
+    def hold(time: int, running: NDArray[np.int64], name: str, value: Array) -> Array:
+        for one in holds:
+            value = one(time, running, name, value)
+        return value
 
-    return change
-
-
-def _mixed(module: Any) -> Regularisation:
-    """Zoneout as it is in evaluation mode."""
-    hidden, cell = module.variant.zoneout_hidden, module.variant.zoneout_cell
-    return Regularisation(zoneout=Zoneout(hidden, cell, None) if hidden or cell else None)
+    return hold
 
 
-def _activation(kind: str, gate: str) -> tuple[float, float, Callable[[Any], Any]]:
-    """The least and the most that a gate's activation gives, and its inverse."""
+def _range(kind: str, name: str) -> tuple[float, float]:
+    """The least and the most that the activation of a gate gives; a state may be anything."""
+    gates, states = layout_of(kind).gates, layout_of(kind).states
+    if name not in (*gates, *states):
+        known = ", ".join(dict.fromkeys((*gates, *states)))
+        raise ConfigurationError(f"gate of {kind} must be one of {known}, got {name!r}")
+    if name.endswith("_gate"):
+        return 0.0, 1.0
     if kind == "rnn_relu":
-        return 0.0, np.inf, lambda value: value
-    if gate.endswith("_gate"):
-        return 0.0, 1.0, _inverse_sigmoid
-    return -1.0, 1.0, _inverse_tanh
-
-
-def _inverse_sigmoid(value: Any) -> Any:
-    with np.errstate(divide="ignore"):
-        return np.log(value) - np.log1p(-np.asarray(value))
-
-
-def _inverse_tanh(value: Any) -> Any:
-    with np.errstate(divide="ignore"):
-        return np.arctanh(value)
+        return 0.0, np.inf
+    return (-1.0, 1.0) if name in gates else (-np.inf, np.inf)
 
 
 def _chosen(name: str, places: Places, size: int) -> NDArray[np.bool_]:
