@@ -9,7 +9,7 @@ from gated.errors import require
 require("torch", extra="train")
 
 from gated.explain._diagnose import RULES, Finding, Rule, diagnose  # noqa: E402
-from gated.explain._flow import Flow, flow  # noqa: E402
+from gated.explain._flow import Flow, LayerFlow, flow  # noqa: E402
 from gated.explain._intervene import Effect, Intervention, effect, intervene  # noqa: E402
 from gated.explain._ledger import Ledger, ledger, ledger_of  # noqa: E402
 from gated.explain._statistics import (  # noqa: E402
@@ -31,6 +31,7 @@ __all__ = [
     "Finding",
     "Flow",
     "Intervention",
+    "LayerFlow",
     "LayerTrace",
     "Ledger",
     "Rule",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gated.core.layout import Weights
+from gated.core.layout import Array, Weights
 from gated.core.variants import Regularisation, Zoneout
 from gated.nn.arguments import check_input, checked_lengths, initial_states
 from gated.nn.backends import Result
@@ -69,6 +69,12 @@ def by_equations(module: Any, x: Tensor, hx: Any, lengths: Any, run_way: RunWay)
         x = torch.cat(outputs, dim=-1)
     final = tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
     return Result(x, final, gates)
+
+
+def as_arrays(weights: Weights[Tensor]) -> Weights[Array]:
+    """The same weights, in the same memory."""
+    arrays: Any = (None if w is None else w.detach().numpy() for w in weights)
+    return Weights(*arrays)
 
 
 def regularisation_of(module: Any) -> Regularisation:

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.core import reference
-from gated.core.layout import Array, Weights, layout_of
+from gated.core.layout import Array, layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.explain._equations import Ran, Way, by_equations, regularisation_of
+from gated.explain._equations import Ran, Way, as_arrays, by_equations, regularisation_of
 from gated.explain._looking import as_lines, looking, refusing
 from gated.explain._trace import Trace, trace
 from gated.nn.backends import Result
@@ -267,9 +267,6 @@ def _run_held(
     def run_way(way: Way, lengths: Tensor | None) -> Ran:
         T, B, _ = way.x.shape
         real = np.full(B, T) if lengths is None else lengths.numpy()
-        weights: Weights[Any] = Weights(
-            *(None if w is None else w.detach().numpy() for w in way.weights)
-        )
         holds = []
         for one in interventions:
             if one.layer == first + way.place:
@@ -278,7 +275,7 @@ def _run_held(
         ran = reference.forward(
             kind,
             way.x.detach().numpy(),
-            weights,
+            as_arrays(way.weights),
             lengths=real,
             initial=[state.detach().numpy() for state in way.initial],
             reverse=way.reverse,

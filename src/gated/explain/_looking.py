@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError
 from gated.nn.accelerate import accelerate, restore
 from gated.nn.backends import Result
 from gated.nn.sequences import Sequences
@@ -79,6 +79,15 @@ def _put_around(layer: Any, name: str, run: Run, left: dict[str, str]) -> None:
 def as_lines(left: dict[str, str]) -> str:
     """What is left out, for the end of a message."""
     return "".join(f"\n{name} is not looked into: {why}" for name, why in left.items())
+
+
+def nothing_ran(left: dict[str, str]) -> ConfigurationError:
+    """What to raise where there was no layer to look into."""
+    return ConfigurationError(
+        "no recurrent layer of torch.nn or gated.nn ran in the fused core: nothing to look into. "
+        "Cells that are called step by step, layers with a forward of their own and models on "
+        "another device cannot be looked into." + as_lines(left)
+    )
 
 
 class _Refusal(Exception):  # noqa: N818 - seen by nobody: the layer's own forward takes it off

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from gated.core import reference
 from gated.core.cells import norm
 from gated.core.layout import Array, Weights, gate_rows, layout_of
-from gated.errors import ConfigurationError, DataError
-from gated.explain._looking import Run, as_lines, evaluating, looking, refusing
+from gated.errors import DataError
+from gated.explain._equations import as_arrays
+from gated.explain._looking import Run, as_lines, evaluating, looking, nothing_ran, refusing
 from gated.nn.backends import Result
 
 
@@ -252,11 +253,7 @@ def trace(
     with evaluating(model), looking(model, watched) as left, torch.no_grad():
         output = model(x, *before, **options)
     if selection.seen == 0:
-        raise ConfigurationError(
-            "no recurrent layer of torch.nn or gated.nn ran in the fused core: nothing to trace. "
-            "Cells that are called step by step, layers with a forward of their own and models on "
-            "another device cannot be looked into." + as_lines(left)
-        )
+        raise nothing_ran(left)
     absent = [place for place in layers or () if not 0 <= place < selection.seen]
     if absent:
         raise DataError(
@@ -277,7 +274,7 @@ def _watched(
         T, B, _ = x.shape
         real = np.full(B, T) if lengths is None else torch.as_tensor(lengths).numpy()
         tensors = [of_way for of_layer in module._weights() for of_way in of_layer]
-        weights = [_arrays(of_way) for of_way in tensors]
+        weights = [as_arrays(of_way) for of_way in tensors]
         ran = [{gate: value.numpy() for gate, value in of.items()} for of in result.gates or ()]
         before = _initial(module, hx, B, weights[0].weight_hh)
         ways = 2 if module.bidirectional else 1
@@ -330,11 +327,6 @@ def _version(tensor: Tensor) -> int:
 
 def _chosen(size: int, places: Sequence[int] | slice | None) -> NDArray[np.int64]:
     return np.arange(size)[slice(None) if places is None else places]
-
-
-def _arrays(weights: Weights[Tensor]) -> Weights[Array]:
-    arrays: Any = (None if w is None else w.detach().numpy() for w in weights)
-    return Weights(*arrays)
 
 
 def _initial(module: Any, hx: Any, sequences: int, like: Array) -> tuple[Array, ...]:

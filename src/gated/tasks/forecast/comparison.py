@@ -194,13 +194,14 @@ def _gradient(forecaster: Forecaster) -> tuple[Floats, int]:
     batch = Batch.of(gather(prepared, thinned(training_origins(prepared), MOST_WINDOWS)))
     quantiles = torch.tensor(forecaster.config.quantiles)
 
-    def loss(_: Any, state: Any) -> torch.Tensor:
+    def loss(encoded: tuple[torch.Tensor, Any]) -> torch.Tensor:
+        _, state = encoded
         errors = pinball(quantiles, network.decode(batch, state), batch.target)
         return (errors * batch.weight).sum() / batch.weight.sum()
 
     with torch.no_grad():
         inputs = network.encoder_inputs(batch)
-    measured = flow(network.encoder, inputs, loss)
+    measured = flow(network.encoder, inputs, loss, samples=0).layers[-1]
     return measured.strongest, measured.reach()
 
 

@@ -179,8 +179,9 @@ def _gradient(network: MemoryNetwork, problem: Problem) -> tuple[NDArray[np.floa
     """Follow the loss back through the encoder."""
     x, target = problem.draw("validation", FOLLOWED, 1)
 
-    def loss(outputs: torch.Tensor, _: Any) -> torch.Tensor:
+    def loss(encoded: tuple[torch.Tensor, Any]) -> torch.Tensor:
+        outputs, _ = encoded
         return problem.loss(network.head(outputs[-len(target) :]), target).mean()
 
-    measured = flow(network.encoder, x, loss)
+    measured = flow(network.encoder, x, loss, samples=0).layers[-1]
     return measured.strongest, measured.reach()
