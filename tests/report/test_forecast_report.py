@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from gated.report.forecast import write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
+from gated.training.findings import Finding
 from gated.training.history import Transfer
 from gated.training.options import TrainingOptions
 
@@ -148,7 +148,7 @@ def test_names_are_text_whatever_they_hold(write, evaluation, history):
     assert not {"script", "b", "i", "u", "s"} & set(page.tags)
     drawn = page.words("text")
     assert set(names) <= set(drawn)
-    assert "3 steps <b>" in page.words("td")
+    assert "3 steps <b>" in page.words("th")
     assert "encoder.<u>" in page.words("td")
     assert "gated '<s>'" in page.words("code")
     assert any("runs/<i>" in text for text in page.words("p"))
