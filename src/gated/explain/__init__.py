@@ -10,7 +10,9 @@ require("torch", extra="train")
 
 from gated.explain._diagnose import RULES, Finding, Rule, diagnose  # noqa: E402
 from gated.explain._flow import Flow, LayerFlow, flow  # noqa: E402
-from gated.explain._intervene import Effect, Intervention, effect, intervene  # noqa: E402
+from gated.explain._intervene import Effect, effect, intervene  # noqa: E402
+from gated.explain._intervention import Intervention  # noqa: E402
+from gated.explain._layer_trace import LayerTrace  # noqa: E402
 from gated.explain._ledger import Ledger, ledger, ledger_of  # noqa: E402
 from gated.explain._statistics import (  # noqa: E402
     KEEPING,
@@ -20,7 +22,7 @@ from gated.explain._statistics import (  # noqa: E402
     statistics,
     tied_to,
 )
-from gated.explain._trace import LayerTrace, Trace, trace  # noqa: E402
+from gated.explain._trace import Trace, trace  # noqa: E402
 
 __all__ = [
     "KEEPING",

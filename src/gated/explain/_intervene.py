@@ -2,111 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, Unpack
 from weakref import WeakSet
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from gated.core import reference
-from gated.core.layout import Array, layout_of
+from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, DataError
 from gated.explain._equations import Ran, Way, as_arrays, by_equations, regularisation_of
+from gated.explain._intervention import Held, Intervention, one_after_the_other, together
 from gated.explain._looking import as_lines, looking, refusing
 from gated.explain._trace import Trace, trace
 from gated.nn.backends import Result
 
-Places = int | Sequence[int] | slice | None
 _HELD: WeakSet[nn.Module] = WeakSet()
 """The layers within some `intervene`: a second one would not see what the first holds."""
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """Which gate or state is held, and at what.
-
-    Of `value` and `scale` one is given: what it is to be, or what it is multiplied by. What follows
-    from a gate or state in the same step and later follows from what is held. A state is held as a
-    step leaves it: `cell` scaled by 0 at step 50 is a memory cleared after 50 has been read, which
-    h_50 shows, too.
-    """
-
-    gate: str
-    """A gate or state by the name that it has in a trace."""
-    value: float | None = None
-    scale: float | None = None
-    layer: int = 0
-    """Its place in `gated.explain.Trace.layers`."""
-    unit: Places = None
-    """Of the H, or of a projected hidden state's P; all where None."""
-    step: Places = None
-    """Times; all where None."""
-    sequence: Places = None
-    """Of the B; all where None."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if (self.value is None) == (self.scale is None):
-            raise ConfigurationError("give one of value and scale, and not both")
-        for name in ("value", "scale"):
-            number = getattr(self, name)
-            if number is not None and not math.isfinite(number):
-                raise ConfigurationError(f"{name} must be a finite number, got {number}")
-
-    def hold(
-        self, kind: str, lengths: NDArray[np.int64], steps: int, width: int
-    ) -> reference.HoldAt:
-        """The same for the cell `kind`, sequences of these lengths and a gate of this width.
-
-        Raises:
-            ConfigurationError: the cell has no such gate or state, or it has no such value.
-            DataError: a unit, step or sequence is not there, or none is chosen that runs.
-        """
-        least, most = _range(kind, self.gate)
-        if self.value is not None and not least <= self.value <= most:
-            raise ConfigurationError(
-                f"value of {self.gate} of {kind} lies between {least:g} and {most:g}, "
-                f"got {self.value:g}"
-            )
-        units = _chosen("unit", self.unit, width)
-        sequences = _chosen("sequence", self.sequence, len(lengths))
-        times = _chosen("step", self.step, steps)
-        running = np.flatnonzero(times)[:, None] < lengths[sequences]
-        if not (units.any() and running.any()):
-            raise DataError(
-                f"{self.gate} was to be held at step={self.step}, unit={self.unit}, "
-                f"sequence={self.sequence}: no sequence has such a step, or there is no such unit"
-            )
-
-        def hold(time: int, running: NDArray[np.int64], name: str, natural: Array) -> Array:
-            if name != self.gate or not times[time]:
-                return natural
-            held, where = natural.copy(), np.ix_(sequences[running], units)
-            if self.scale is None:
-                held[where] = self.value
-            else:
-                held[where] = np.clip(natural[where] * self.scale, least, most)
-            return held
-
-        return hold
-
-
-class _Held(TypedDict, total=False):
-    """One intervention, as keywords."""
-
-    gate: str
-    value: float | None
-    scale: float | None
-    layer: int
-    unit: Places
-    step: Places
-    sequence: Places
 
 
 class Effect(NamedTuple):
@@ -134,7 +50,7 @@ class Effect(NamedTuple):
 
 @contextmanager
 def intervene(
-    model: nn.Module, *interventions: Intervention, **one: Unpack[_Held]
+    model: nn.Module, *interventions: Intervention, **one: Unpack[Held]
 ) -> Iterator[None]:
     """Within the context the model runs with gates or states held; afterwards it is as it was.
 
@@ -159,7 +75,7 @@ def intervene(
     >>> bool((output == 0).all())
     True
     """
-    interventions = _together(interventions, one)
+    interventions = together(interventions, one)
     seen, running = [0], [False]
     ours_now: list[nn.Module] = []
 
@@ -224,7 +140,7 @@ def effect(
     *interventions: Intervention,
     lengths: ArrayLike | Tensor | None = None,
     initial: Any = None,
-    **one: Unpack[_Held],
+    **one: Unpack[Held],
 ) -> Effect:
     """Run a model without and with interventions.
 
@@ -243,18 +159,6 @@ def effect(
     plain = trace(model, x, lengths=lengths, initial=initial)
     with intervene(model, *interventions, **one):
         return Effect(plain, trace(model, x, lengths=lengths, initial=initial))
-
-
-def _together(interventions: tuple[Intervention, ...], one: _Held) -> tuple[Intervention, ...]:
-    if not one:
-        return interventions
-    if interventions or "gate" not in one:
-        raise ConfigurationError(
-            "give one intervention by keywords, gate= and value= or scale= among them, or several "
-            f"as Intervention(...); got {len(interventions)} of these, and the keywords "
-            f"{', '.join(one)}"
-        )
-    return (Intervention(**one),)
 
 
 def _run_held(
@@ -281,7 +185,7 @@ def _run_held(
             reverse=way.reverse,
             keep=True,
             regularisation=regularisation_of(module),
-            hold=_one_after_the_other(holds),
+            hold=one_after_the_other(holds),
         )
         assert ran.kept is not None  # noqa: S101 - keep=True
         return Ran(
@@ -291,40 +195,3 @@ def _run_held(
         )
 
     return by_equations(module, x, hx, lengths, run_way)
-
-
-def _one_after_the_other(holds: list[reference.HoldAt]) -> reference.HoldAt:
-    def hold(time: int, running: NDArray[np.int64], name: str, value: Array) -> Array:
-        for one in holds:
-            value = one(time, running, name, value)
-        return value
-
-    return hold
-
-
-def _range(kind: str, name: str) -> tuple[float, float]:
-    """The least and the most that the activation of a gate gives; a state may be anything."""
-    gates, states = layout_of(kind).gates, layout_of(kind).states
-    if name not in (*gates, *states):
-        known = ", ".join(dict.fromkeys((*gates, *states)))
-        raise ConfigurationError(f"gate of {kind} must be one of {known}, got {name!r}")
-    if name.endswith("_gate"):
-        return 0.0, 1.0
-    if kind == "rnn_relu":
-        return 0.0, np.inf
-    return (-1.0, 1.0) if name in gates else (-np.inf, np.inf)
-
-
-def _chosen(name: str, places: Places, size: int) -> NDArray[np.bool_]:
-    """Which of so many are chosen."""
-    chosen = np.zeros(size, bool)
-    if places is None:
-        chosen[:] = True
-    elif isinstance(places, slice):
-        chosen[places] = True
-    else:
-        wanted = np.atleast_1d(np.asarray(places, np.int64))
-        if wanted.size and not -size <= wanted.min() <= wanted.max() < size:
-            raise DataError(f"{name}: there are {size}, got {places}")
-        chosen[wanted] = True
-    return chosen

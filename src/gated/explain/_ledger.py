@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain._trace import LayerTrace, trace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain._trace import LayerTrace, trace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 

@@ -1,13 +1,13 @@
 """Every gate and state of every recurrent layer, while a model runs.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
-state (H where nothing is projected).
+state (H where nothing is projected), L layers, D directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,184 +15,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gated.core import reference
-from gated.core.cells import norm
-from gated.core.layout import Array, Weights, gate_rows, layout_of
+from gated.core.layout import Array, layout_of
 from gated.errors import DataError
 from gated.explain._equations import as_arrays
+from gated.explain._layer_trace import LayerTrace, Taken, version_of
 from gated.explain._looking import Run, as_lines, evaluating, looking, nothing_ran, refusing
+from gated.nn.arguments import checked_lengths, initial_states
 from gated.nn.backends import Result
+from gated.nn.sequences import Sequences
 
-
-@dataclass
-class _Selection:
-    """Which part is wanted."""
-
-    layers: Sequence[int] | None
-    units: Sequence[int] | slice | None
-    steps: Sequence[int] | slice | None
-    seen: int = 0
-    """Layers and directions that ran."""
-
-    def wants(self, place: int) -> bool:
-        """Whether a layer is to be kept."""
-        return self.layers is None or place in self.layers
-
-    def of(self, array: Array, all_units: bool = False) -> Array:
-        """The wanted part of (T, B, H), in memory of its own where it is not all."""
-        units = None if all_units else self.units
-        if self.steps is None and units is None:
-            return array
-        array = self._along(array, 0, "steps", self.steps)
-        return np.array(self._along(array, 2, "units", units))
-
-    @staticmethod
-    def _along(array: Array, axis: int, what: str, chosen: Sequence[int] | slice | None) -> Array:
-        if chosen is None:
-            return array
-        if isinstance(chosen, slice):
-            return array[chosen] if axis == 0 else array[..., chosen]
-        size, places = array.shape[axis], np.asarray(chosen, np.int64)
-        if places.size and not -size <= places.min() <= places.max() < size:
-            raise DataError(f"{what}: there are {size}, got {places.tolist()}")
-        return array.take(places, axis)
-
-
-class _Run(NamedTuple):
-    """What a layer took."""
-
-    x: Array
-    """(T, B, I)"""
-    hidden: Array
-    """(T, B, P)"""
-    reset_gate: Array | None
-    """(T, B, H), of a GRU."""
-    weights: Weights[Array]
-    selection: _Selection
-    cell: Array | None
-    """(T, B, H), where a projection hides what is shown of a normalised cell state."""
-    versions: tuple[tuple[Tensor, int], ...]
-    """The weights, whose memory the arrays are, and how often each had been written to."""
-
-    def sums(self, kind: str, gate: str, rows: slice, before: Array) -> Array:
-        """(T, B, H), what a gate's activation is applied to; `before` is (T, B, P)."""
-        T, B, _ = self.x.shape
-        w, spans = self.weights, layout_of(kind).normalised_together
-
-        def product(weight: Array, vectors: Array, bias: Array | None, gain: Array | None) -> Array:
-            flat = vectors.reshape(T * B, vectors.shape[2])
-            return reference.sums(weight, flat, bias, gain, spans)[0].reshape(T, B, len(weight))
-
-        from_input = product(w.weight_ih, self.x, w.bias_ih, w.gain_ih)[..., rows]
-        if self.reset_gate is not None and gate == "candidate":
-            if kind == "gru":
-                reset = self.reset_gate
-                return (
-                    from_input
-                    + reset * product(w.weight_hh, before, w.bias_hh, w.gain_hh)[..., rows]
-                )
-            before = self.reset_gate * before
-        return from_input + product(w.weight_hh, before, w.bias_hh, w.gain_hh)[..., rows]
-
-
-@dataclass(frozen=True)
-class LayerTrace:
-    """One layer in one direction: its gates and states by name, as attributes.
-
-    An LSTM has `input_gate`, `forget_gate`, `candidate`, `output_gate`, `cell` and `hidden`, a GRU
-    `reset_gate`, `update_gate`, `candidate` and `hidden`, each (T, B, H); of a projected LSTM
-    `hidden` is (T, B, P). Padding is zeros.
-    """
-
-    name: str
-    """The module's name in the model; its class where the model is the layer itself."""
-    kind: str
-    """The cell's name in `gated.core.layout.LAYOUTS`."""
-    layer: int
-    """Among the layers of its module, from 0."""
-    reverse: bool
-    """Whether it runs from each sequence's end to its beginning."""
-    lengths: NDArray[np.int64]
-    """(B), the real steps of each sequence."""
-    values: dict[str, Array]
-    """The gates and states themselves, for the steps and units that were asked for."""
-    initial: tuple[Array, ...] = field(repr=False)
-    """The states before the first step, (B, P) and, of an LSTM, (B, H); all units."""
-    zoneout: tuple[float, float]
-    """The share of the hidden and of the cell state that each step keeps as it was."""
-    _run: _Run = field(repr=False)
-
-    def __getattr__(self, name: str) -> Array:
-        """A gate or state by its name."""
-        values = self.__dict__.get("values", {})
-        if name in values:
-            found: Array = values[name]
-            return found
-        there = ", ".join(values)
-        raise AttributeError(f"a trace of {self.__dict__.get('kind')} has {there}, no {name!r}")
-
-    def pre_activation(self, gate: str) -> Array:
-        """What the gate's activation was applied to, (T, B, H), for the steps and units chosen.
-
-        Raises:
-            ConfigurationError: the cell has no such gate.
-            DataError: the weights have been written to since, as by training.
-        """
-        if any(_version(weight) != version for weight, version in self._run.versions):
-            raise DataError(
-                f"the weights of {self.name} have changed since it was traced, and pre-activations "
-                "are computed from them when they are asked for: trace again"
-            )
-        of_gate = gate_rows(self.kind, gate, self.size)
-        found = self._run.sums(self.kind, gate, of_gate, self._before())
-        found[np.arange(len(found))[:, None] >= self.lengths] = 0
-        return self._run.selection.of(found)
-
-    @property
-    def size(self) -> int:
-        """H, the units that the layer has."""
-        return len(self._run.weights.weight_hh) // self._gates
-
-    @property
-    def time(self) -> int:
-        """T, the steps that the layer ran."""
-        return len(self._run.hidden)
-
-    @property
-    def units(self) -> NDArray[np.int64]:
-        """Which of the H units the values are of."""
-        return _chosen(self.size, self._run.selection.units)
-
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """Which of the T steps the values are of."""
-        return _chosen(self.time, self._run.selection.steps)
-
-    def shown_cell(self, step: int, sequence: int) -> Array | None:
-        """(H), the cell state as a projected LSTM with layer normalisation shows it; else None."""
-        cell, w = self._run.cell, self._run.weights
-        if cell is None or w.gain_cell is None or w.bias_cell is None:
-            return None
-        shown: Array = w.gain_cell * norm(cell[step, sequence]).values + w.bias_cell
-        return shown
-
-    @property
-    def projected(self) -> bool:
-        """Whether `hidden` is a projection: then it has all P units, whichever were chosen."""
-        return self._run.weights.weight_hr is not None
-
-    @property
-    def _gates(self) -> int:
-        return len(layout_of(self.kind).gates)
-
-    def _before(self) -> Array:
-        """(T, B, P), the hidden state that each step started from."""
-        hidden = self._run.hidden
-        before = np.roll(hidden, -1 if self.reverse else 1, axis=0)
-        first = self.lengths - 1 if self.reverse else np.zeros_like(self.lengths)
-        real = np.flatnonzero(self.lengths)
-        before[first[real], real] = self.initial[0][real]
-        return before
+CHUNK = 128
+"""Steps that run at a time where not all is kept."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +64,9 @@ def trace(
         initial: the states to start from, for a layer.
         layers: which to keep, by their place in `Trace.layers`; all by default.
         units: which to keep, indices or a slice; all by default.
-        steps: which to keep, indices or a slice of time; all by default.
+        steps: which to keep, indices or a slice of time; all by default. Where units or steps are
+            chosen, a module of one direction runs 128 steps at a time, so that the gates of no more
+            are ever there; one of two directions keeps all until it has run.
 
     Raises:
         ConfigurationError: the model has no recurrent layer, or one that cannot be looked into.
@@ -262,79 +97,203 @@ def trace(
     return Trace(found, output, left)
 
 
+@dataclass
+class _Selection:
+    """Which part is wanted."""
+
+    layers: Sequence[int] | None
+    units: Sequence[int] | slice | None
+    steps: Sequence[int] | slice | None
+    seen: int = 0
+    """Layers and directions that ran."""
+
+    def next(self, count: int) -> list[int]:
+        """Which of the next so many layers and directions are to be kept."""
+        first = self.seen
+        self.seen += count
+        return [p for p in range(count) if self.layers is None or first + p in self.layers]
+
+
+class _Part(NamedTuple):
+    """What is kept of one layer in one direction, of some steps."""
+
+    values: dict[str, Array]
+    taken: dict[str, Array]
+
+
+class _Chunk(NamedTuple):
+    """Some steps of a module, and what came of them."""
+
+    x: Tensor
+    """(K, B, I)"""
+    before: tuple[Array, ...]
+    """The states before the first of them, (L·D, B, ·) each."""
+    lengths: NDArray[np.int64]
+    """(B), how many of them each sequence has."""
+    steps: NDArray[np.int64]
+    """Which of the K are wanted, in order."""
+    result: Result
+
+
 def _watched(
     name: str, module: Any, run: Run, found: list[LayerTrace], selection: _Selection
 ) -> Run:
-    kind = module._cell
+    ways = 1 + module.bidirectional
+    # Whoever else takes part in the run counts its calls and steps.
+    in_chunks = ways == 1 and getattr(run, "__func__", None) is Sequences._run
+    in_chunks = in_chunks and not (selection.units is None and selection.steps is None)
 
     def watched(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
-        result: Result = run(x, hx, lengths, True)
-        # A model may write to what it gets, which may be the memory of the hidden state.
-        result = result._replace(output=result.output.clone())
+        places = selection.next(module.num_layers * ways)
+        if not places:
+            return run(x, hx, lengths, return_gates)
         T, B, _ = x.shape
-        real = np.full(B, T) if lengths is None else torch.as_tensor(lengths).numpy()
-        tensors = [of_way for of_layer in module._weights() for of_way in of_layer]
-        weights = [as_arrays(of_way) for of_way in tensors]
-        ran = [{gate: value.numpy() for gate, value in of.items()} for of in result.gates or ()]
-        before = _initial(module, hx, B, weights[0].weight_hh)
-        ways = 2 if module.bidirectional else 1
-        inputs: Array = x.detach().to(result.output.dtype).numpy()
-        if any(selection.wants(selection.seen + way) for way in range(ways)):
-            inputs = inputs.copy()  # as the model may write to this, too
-        for place, values in enumerate(ran):
-            layer, way = divmod(place, ways)
-            if layer > 0 and way == 0:
-                inputs = np.concatenate([of["hidden"] for of in ran[place - ways : place]], -1)
-            selection.seen += 1
-            if not selection.wants(selection.seen - 1):
-                continue
-            names = dict.fromkeys((*layout_of(kind).gates, *layout_of(kind).states))
-            with refusing():
-                chosen = {
-                    gate: selection.of(values[gate], bool(module.proj_size) and gate == "hidden")
-                    for gate in names
-                }
+        with refusing():
+            steps = _chosen("steps", selection.steps, T)
+            units = _chosen("units", selection.units, module.hidden_size)
+            real = np.full(B, T) if lengths is None else checked_lengths(lengths, T, B).numpy()
+        size = CHUNK if in_chunks and not return_gates else max(T, 1)
+        kept: dict[int, list[_Part]] = {place: [] for place in places}
+        chunks = []
+        for chunk in _chunks(run, module, x, hx, None if lengths is None else real, size, steps):
+            chunks.append(chunk._replace(result=chunk.result._replace(gates=None)))
+            for place, part in _parts(module, chunk, selection, units, places):
+                kept[place].append(part)
+            final = chunk.result
+        order = None if selection.steps is None else np.argsort(np.argsort(steps, kind="stable"))
+        for place, parts in kept.items():
+            weights = module._weights()[place // ways][place % ways]
             found.append(
                 LayerTrace(
                     name,
-                    kind,
-                    layer,
-                    way == 1,
+                    module._cell,
+                    place // ways,
+                    place % ways == 1,
                     real.astype(np.int64),
-                    chosen,
-                    tuple(state[place] for state in before),
+                    _joined([part.values for part in parts], order),
+                    tuple(state[place] for state in chunks[0].before),
                     (module.variant.zoneout_hidden, module.variant.zoneout_cell),
-                    _Run(
-                        inputs,
-                        values["hidden"],
-                        values.get("reset_gate"),
-                        weights[place],
-                        selection,
-                        values["cell"] if module.proj_size and module.layer_norm else None,
-                        tuple((w, _version(w)) for w in tensors[place] if w is not None),
+                    Taken(
+                        T,
+                        steps,
+                        units,
+                        _joined([part.taken for part in parts], order),
+                        as_arrays(weights),
+                        tuple((w, version_of(w)) for w in weights if w is not None),
                     ),
                 )
             )
-        return result if return_gates else result._replace(gates=None)
+        outputs = [chunk.result.output for chunk in chunks]
+        output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+        return Result(output, final.final, final.gates if return_gates else None)
 
     return watched
 
 
-def _version(tensor: Tensor) -> int:
-    """How often a tensor has been written to; of one made in inference mode torch does not say."""
-    return 0 if tensor.is_inference() else tensor._version
+def _chunks(
+    run: Run,
+    module: Any,
+    x: Tensor,
+    hx: Any,
+    lengths: NDArray[np.int64] | None,
+    size: int,
+    steps: NDArray[np.int64],
+) -> Iterator[_Chunk]:
+    """The run of a module, so many steps at a time; gates come with those that have some wanted."""
+    T, B, _ = x.shape
+    ordered, before = np.sort(steps), None
+    for start in range(0, max(T, 1), size):
+        of_chunk = x[start : start + size]
+        here = ordered[(ordered >= start) & (ordered < start + size)] - start
+        ran = np.clip(np.full(B, T) if lengths is None else lengths - start, 0, len(of_chunk))
+        given = None if lengths is None else torch.from_numpy(ran)
+        result = run(of_chunk, hx, given, start == 0 or len(here) > 0)
+        if before is None:
+            before = _initial(module, hx, B, x)
+        yield _Chunk(of_chunk, before, ran, here, result)
+        before = tuple(state.numpy() for state in result.final)
+        hx = result.final if len(result.final) > 1 else result.final[0]
 
 
-def _chosen(size: int, places: Sequence[int] | slice | None) -> NDArray[np.int64]:
-    return np.arange(size)[slice(None) if places is None else places]
+def _parts(
+    module: Any,
+    chunk: _Chunk,
+    selection: _Selection,
+    units: NDArray[np.int64],
+    places: list[int],
+) -> Iterator[tuple[int, _Part]]:
+    """What is wanted of each place, in memory that the model does not get."""
+    ways, layout = 1 + module.bidirectional, layout_of(module._cell)
+    ran = [{gate: v.numpy() for gate, v in of.items()} for of in chunk.result.gates or ()]
+    inputs = chunk.x.detach().to(chunk.result.output.dtype).numpy().copy()
+
+    def at_steps(array: Array) -> Array:
+        return array if selection.steps is None else array[chunk.steps]
+
+    for place, values in enumerate(ran):
+        layer, way = divmod(place, ways)
+        if layer > 0 and way == 0:
+            inputs = np.concatenate([of["hidden"] for of in ran[place - ways : place]], -1)
+        if place not in places:
+            continue
+        hidden, before = _with_before(
+            values["hidden"], chunk.before[0][place], chunk.lengths, way == 1
+        )
+        kept = {}
+        for name in dict.fromkeys((*layout.gates, *layout.states)):
+            kept[name] = at_steps(hidden if name == "hidden" else values[name])
+            if selection.units is not None and not (name == "hidden" and module.proj_size):
+                kept[name] = kept[name].take(units, axis=2)
+        taken = {"x": at_steps(inputs), "before": at_steps(before)}
+        if "reset_gate" in values:
+            taken["reset_gate"] = at_steps(values["reset_gate"])
+        if module.proj_size and module.layer_norm:
+            taken["cell"] = at_steps(values["cell"])
+        yield place, _Part(kept, taken)
 
 
-def _initial(module: Any, hx: Any, sequences: int, like: Array) -> tuple[Array, ...]:
+def _with_before(
+    hidden: Array, initial: Array, lengths: NDArray[np.int64], reverse: bool
+) -> tuple[Array, Array]:
+    """The hidden states after and before each step, (T, B, P), in one memory where that goes."""
+    if not reverse:
+        states = np.concatenate([initial[None], hidden])
+        return states[1:], states[:-1]
+    states = np.concatenate([hidden, initial[None]])
+    before = states[1:]
+    if (lengths < len(hidden)).any():
+        before, real = before.copy(), np.flatnonzero(lengths)
+        before[lengths[real] - 1, real] = initial[real]
+    return states[:-1], before
+
+
+def _joined(parts: list[dict[str, Array]], order: NDArray[np.int64] | None) -> dict[str, Array]:
+    """The parts one after the other, and then in this order."""
+    joined = parts[0]
+    if len(parts) > 1:
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in joined}
+    if order is None or np.array_equal(order, np.arange(len(order))):
+        return joined
+    return {name: array[order] for name, array in joined.items()}
+
+
+def _chosen(name: str, places: Sequence[int] | slice | None, size: int) -> NDArray[np.int64]:
+    """Which of so many are wanted."""
+    everything = np.arange(size)
+    if places is None or isinstance(places, slice):
+        return everything[slice(None) if places is None else places]
+    wanted = np.asarray(places, np.int64)
+    if wanted.size and not -size <= wanted.min() <= wanted.max() < size:
+        raise DataError(f"{name}: there are {size}, got {wanted.tolist()}")
+    return everything[wanted]
+
+
+def _initial(module: Any, hx: Any, sequences: int, x: Tensor) -> tuple[Array, ...]:
     """The states before the first step, (L·D, B, ·) each."""
     if hx is not None:
         given = (hx,) if isinstance(hx, Tensor) else hx
         return tuple(state.detach().numpy().copy() for state in given)
-    rows = module.num_layers * (2 if module.bidirectional else 1)
+    rows = module.num_layers * (1 + module.bidirectional)
     widths = (module.proj_size or module.hidden_size, module.hidden_size)
-    states = len(layout_of(module._cell).states)
-    return tuple(np.zeros((rows, sequences, width), like.dtype) for width in widths[:states])
+    shapes = tuple((rows, sequences, width) for width in widths)
+    return tuple(state.numpy() for state in initial_states(module._cell, x, None, shapes))
