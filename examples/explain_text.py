@@ -12,12 +12,10 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy
 from units_with_meaning import network_of
 
-from gated.explain.explanation import explain
-from gated.explain.flow import flow
-from gated.explain.probe import Probe, Timeline
+from gated.explain import Probe, Timeline, explain
 from gated.report.explain import write_explanation
 from gated.serve.character_model import load_models
 
@@ -36,10 +34,6 @@ def probe_of(text: str) -> Probe:
         """How much each next character surprises."""
         return cross_entropy(output[0][:-1, 0], x[1:, 0])
 
-    def last(hidden: torch.Tensor, _: object) -> torch.Tensor:
-        """How much the last one does."""
-        return cross_entropy(network.output(hidden[-2]), x[-1])
-
     return Probe(
         title="Character LSTM",
         model=network,
@@ -47,7 +41,6 @@ def probe_of(text: str) -> Probe:
         sequences=["the text"],
         timelines={"recurrent": [Timeline(labels=list(text), unit="character")]},
         loss=loss,
-        flows={"text": flow(network.recurrent, one_hot(x, len(model.vocabulary)).float(), last)},
     )
 
 

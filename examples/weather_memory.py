@@ -15,9 +15,7 @@ import numpy as np
 import torch
 from data import locate
 
-from gated.explain.ages import entries
-from gated.explain.intervene import Intervention, intervene
-from gated.explain.trace import trace
+from gated.explain import Intervention, entries, intervene, trace
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.forecast.network import Batch
 from gated.tasks.forecast.windows import gather, held_out_origins
@@ -89,12 +87,21 @@ def hours(first: int, last: int) -> slice:
     return slice(-1 - last, None if first == 0 else -first)
 
 
+def cleared(hours_ago: int) -> tuple[Intervention, Intervention]:
+    """Both states set to zero after the step so many hours before the end."""
+    step = hours(hours_ago, hours_ago)
+    return (
+        Intervention("cell", value=0.0, step=step),
+        Intervention("hidden", value=0.0, step=step),
+    )
+
+
 HELD = {
-    "nothing written yesterday": Intervention("input_gate", value=0.0, step=hours(13, 36)),
-    "memory cleared a day ago": Intervention("forget_gate", value=0.0, step=hours(24, 24)),
-    "memory cleared at midnight": Intervention("forget_gate", value=0.0, step=hours(12, 12)),
-    "nothing written today": Intervention("input_gate", value=0.0, step=hours(0, 12)),
-    "never forgets": Intervention("forget_gate", value=1.0),
+    "nothing written yesterday": (Intervention("input_gate", value=0.0, step=hours(13, 36)),),
+    "all forgotten a day ago": cleared(24),
+    "all forgotten at midnight": cleared(13),
+    "nothing written today": (Intervention("input_gate", value=0.0, step=hours(0, 12)),),
+    "never forgets": (Intervention("forget_gate", value=1.0),),
 }
 SEASONAL = "yesterday hidden from the decoder"
 
@@ -113,7 +120,7 @@ def main() -> None:
             if moment != "noon":
                 continue
             plain.append(forecasts.errors(forecasts.plain))
-            changed = {name: forecasts.median(held) for name, held in HELD.items()}
+            changed = {name: forecasts.median(*held) for name, held in HELD.items()}
             changed[SEASONAL] = forecasts.without_seasonal_input()
             for name, forecast in changed.items():
                 moved.setdefault(name, []).append(np.abs(forecast - forecasts.plain).mean(axis=1))

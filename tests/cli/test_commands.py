@@ -107,7 +107,7 @@ def test_explain_writes_a_page_with_its_pictures_beside_it_once(
     assert run([*arguments, "--sequence", "-1", "--out", str(page), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["report"] == str(page)
-    assert [layer["name"] for layer in document["layers"]] == ["decoder"]
+    assert [layer["name"] for layer in document["layers"]] == ["decoder, layer 0"]
     assert document["verdict"] in page.read_text("utf-8")
     assert "steps 2 to 5 of 7" in page.read_text("utf-8")
     assert (tmp_path / "memory_figures" / "gates_1.svg").exists()

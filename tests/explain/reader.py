@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 import gated.nn
-from gated.explain.flow import flow
-from gated.explain.probe import Probe, Timeline
+from gated.explain import Probe, Timeline
 
 TEXT = ("床前明月光，疑是地上霜。\n", "to be or not")
 I, H = 6, 10  # noqa: E741
@@ -40,10 +39,6 @@ def make_probe(cell: str = "LSTM", *, seed: int = 0, **options: Any) -> Probe:
     x = torch.tensor([codes(text, steps) for text in TEXT]).T
     lengths = torch.tensor([len(text) for text in TEXT])
     wanted = torch.randn(steps, len(TEXT), 3)
-    flows = {}
-    if not model.memory.bidirectional:
-        embedded = model.embedding(x).detach()
-        flows = {"memory": flow(model.memory, embedded, lambda out, _: out[-1].square().sum())}
     spectrum = np.abs(np.random.default_rng(seed).normal(size=(steps, 4)))
     return Probe(
         title="A reader",
@@ -61,5 +56,4 @@ def make_probe(cell: str = "LSTM", *, seed: int = 0, **options: Any) -> Probe:
             ]
         },
         loss=lambda output: (output - wanted).square().mean(),
-        flows=flows,
     )

@@ -9,9 +9,7 @@ from torch import nn
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.ages import by_age, entries, shares_by_age
-from gated.explain.ledger import ledger_of
-from gated.explain.trace import LayerTrace, trace
+from gated.explain import LayerTrace, by_age, entries, ledger_of, shares_by_age, trace
 
 T, B, I, H = 17, 3, 4, 5  # noqa: E741
 AGES = [0, 1, 3, 6]

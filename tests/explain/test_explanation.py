@@ -11,10 +11,7 @@ import torch
 from tests.explain.reader import H, make_probe
 
 from gated.errors import DataError
-from gated.explain.explanation import MOST_LAYERS, explain
-from gated.explain.intervene import Intervention, intervene
-from gated.explain.probe import Timeline
-from gated.explain.statistics import statistics
+from gated.explain import Intervention, Timeline, explain, intervene, statistics
 
 
 def test_statistics_and_the_cost_of_forgetting_are_those_of_the_parts() -> None:
@@ -27,7 +24,7 @@ def test_statistics_and_the_cost_of_forgetting_are_those_of_the_parts() -> None:
         plain = float(probe.loss(probe.model(x, lengths=lengths)))
     assert found.loss == pytest.approx(plain, rel=1e-6)
     for place, layer in enumerate(found.layers):
-        same = statistics(probe.model, probe.batches, layer=place)
+        (same,) = statistics(probe.model, probe.batches, layers=[place])
         np.testing.assert_array_equal(layer.statistics.left["input_gate"], same.left["input_gate"])
         held = Intervention("forget_gate", value=0.0, layer=place)
         with torch.no_grad(), intervene(probe.model, held):
@@ -56,24 +53,44 @@ def test_units_are_ordered_by_memory_and_those_of_an_rnn_by_slowness() -> None:
 
 def test_the_verdict_names_findings_and_reach() -> None:
     probe = make_probe()
-    reach = probe.flows["memory"].reach()
     healthy = explain(probe)
+    assert healthy.flow is not None
+    (first,) = healthy.flow.layers
     assert healthy.verdict == (
-        "No rule finds anything wrong with 1 recurrent layer. "
-        f"It learns from {reach} of 13 steps back through the memory."
+        f"No rule finds anything wrong with 1 recurrent layer. In memory, layer 0, {first.verdict}"
     )
+    assert healthy.flow.loss == pytest.approx(healthy.loss, rel=1e-5)
     with torch.no_grad():  # forget gates shut for good
         probe.model.memory.bias_ih_l0[H : 2 * H] = -20.0
     broken = explain(probe)
-    assert broken.verdict.startswith("1 finding: forgets at once (layer 0).")
+    assert broken.verdict.startswith("1 finding: forgets at once (layer 0). In memory, layer 0,")
     assert broken.findings[0].measured == 1.0
     # A gate that is shut already cannot be missed.
     assert broken.layers[0].forgetting == pytest.approx(broken.loss, rel=1e-5)
 
 
+def test_the_verdict_says_where_the_gradient_is_cut() -> None:
+    probe = make_probe(num_layers=2)
+    with torch.no_grad():  # the second layer hears next to nothing of the first
+        probe.model.memory.weight_ih_l1.mul_(1e-5)
+    assert ". The gradient is cut in memory, layer 0: " in explain(probe).verdict
+
+
+def test_products_of_jacobians_are_left_out_where_they_would_take_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flow_of = explain(make_probe()).flow
+    assert flow_of is not None
+    assert flow_of.layers[0].jacobian is not None
+    monkeypatch.setattr("gated.explain._explanation.MOST_PRODUCTS", 13 * H**3 - 1)
+    flow_of = explain(make_probe()).flow
+    assert flow_of is not None
+    assert flow_of.layers[0].jacobian is None
+
+
 def test_only_some_of_many_layers_are_looked_into_unless_chosen() -> None:
     probe = make_probe(num_layers=3, bidirectional=True)
-    assert [layer.place for layer in explain(probe).layers] == list(range(MOST_LAYERS))
+    assert [layer.place for layer in explain(probe).layers] == [0, 1, 2, 3]
     chosen = explain(probe, [5])
     assert [layer.title for layer in chosen.layers] == ["memory, layer 2, backwards"]
     assert chosen.count == 6
@@ -83,15 +100,16 @@ def test_what_is_found_goes_to_json() -> None:
     document = json.loads(json.dumps(explain(make_probe()).to_dict()))
     assert document["layers"][0]["units"] == H
     assert len(document["layers"][0]["memory"]) == H
-    assert document["reach"]["memory"]["of"] == 13
+    assert document["reach"][0]["of"] == 13
     assert document["layers"][0]["loss_without_memory"] > 0
 
 
 def test_a_probe_without_a_loss_or_a_timeline_will_do() -> None:
-    probe = replace(make_probe(), loss=None, timelines={}, flows={})
+    probe = replace(make_probe(), loss=None, timelines={})
     found = explain(probe)
     assert found.loss is None
     assert found.layers[0].forgetting is None
+    assert found.flow is None
     assert found.verdict.endswith("1 recurrent layer.")
     numbered = probe.timeline("memory", 1, 12)
     assert isinstance(numbered, Timeline)

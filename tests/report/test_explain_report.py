@@ -13,9 +13,7 @@ from matplotlib.image import AxesImage
 from tests.explain.reader import TEXT, make_probe
 
 from gated.errors import DataError
-from gated.explain.ages import by_age, entries
-from gated.explain.explanation import Explanation, explain
-from gated.explain.probe import Timeline
+from gated.explain import Explanation, Timeline, by_age, entries, explain
 from gated.report import gate_pictures, ledger_pictures, unit_pictures
 from gated.report.drawing import style
 from gated.report.explain import write_explanation
@@ -183,8 +181,8 @@ def test_the_page_is_one_file_with_words_first_and_its_pictures_beside(tmp_path)
     assert f"{layer.forgetting:.4g} instead of {explained.loss:.4g}" in page
     for address in ("http://", "https://", 'src="'):
         assert address not in page.replace("http://www.w3.org", "")
-    names = ["gates_0", "ledger_0", "ledger_units_0", "ledger_ages_0", "gradient", "saturation",
-             "memory_by_unit"]  # fmt: skip
+    drawn_over_time = ["gates_0", "ledger_0", "ledger_units_0", "ledger_ages_0"]
+    names = [*drawn_over_time, "gradient", "jacobian", "saturation", "memory_by_unit"]
     pictures = tmp_path / "new" / "report_figures"
     assert {file.name for file in pictures.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("png", "svg")
@@ -201,7 +199,9 @@ def test_an_rnn_has_no_ledger_and_the_page_says_so(tmp_path) -> None:
     page = path.read_text("utf-8")
     assert "Hamlet, all 12 steps. There is no ledger: rnn_tanh computes its state anew" in page
     names = {file.name for file in (tmp_path / "figures").iterdir()}
-    assert names == {"gates_0.png", "gates_0.svg", "gradient.png", "gradient.svg"}
+    assert names == {
+        f"{name}.{kind}" for name in ("gates_0", "gradient", "jacobian") for kind in ("png", "svg")
+    }
 
 
 def test_a_stretch_is_drawn_where_there_is_one(tmp_path) -> None:

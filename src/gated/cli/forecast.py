@@ -13,7 +13,7 @@ from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import require
-from gated.explain.probe import Probe
+from gated.explain import Probe
 from gated.report.comparison import comparison_table, write_comparison_report
 from gated.report.forecast import score_table, write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig

@@ -14,7 +14,7 @@ from typing import Any
 from gated.cli.output import print_json, stdout_console
 from gated.cli.run_directory import FILE_NAME, check_free, read_run
 from gated.errors import ConfigurationError, ModelFileError, require
-from gated.explain.explanation import explain as look_into
+from gated.explain import explain as look_into
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
 from gated.tasks import task_names

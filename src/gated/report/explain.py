@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain.explanation import Explanation, Layer
+from gated.explain import ExplainedLayer, Explanation, LayerFlow
 from gated.report.drawing import METHOD_COLOURS, Picture, style
 from gated.report.gate_pictures import gates_picture
 from gated.report.gradients import Line, gradient_picture
@@ -20,6 +20,8 @@ from gated.report.unit_pictures import memory_picture, saturation_picture
 
 MOST_STEPS = 120
 """Drawn where no stretch is chosen: the last ones."""
+LARGEST = 1e12
+"""Where the axis of products of Jacobians ends: what exploded is drawn there."""
 
 
 def write_explanation(
@@ -34,7 +36,7 @@ def write_explanation(
 
     Args:
         out: as for `gated.report.page.write_page`.
-        explanation: of `gated.explain.explanation.explain`.
+        explanation: of `gated.explain.explain`.
         command: that led to it.
         sequence: which of the probe's sequences to draw.
         steps: the first and the last step to draw; by default the last ones of the sequence.
@@ -90,11 +92,8 @@ def _words(explanation: Explanation) -> list[Block]:
         rows = [(f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings]
         blocks.append(Table(("", "finding", "what was found", "what to do"), rows, prose=True))
     blocks += [Text(_memory_in_words(layer, explanation.loss)) for layer in explanation.layers]
-    blocks += [
-        Text(f"{flow_name}: the gradient of the loss stays above a hundredth of its largest over "
-             f"{flow.reach()} of {len(flow.hidden)} steps.")
-        for flow_name, flow in explanation.probe.flows.items()
-    ]  # fmt: skip
+    if explanation.flow is not None:
+        blocks += [Text(line) for line in explanation.flow.verdict.splitlines()]
     if explanation.count > len(explanation.layers):
         blocks.append(
             Text(
@@ -106,7 +105,7 @@ def _words(explanation: Explanation) -> list[Block]:
     return blocks
 
 
-def _memory_in_words(layer: Layer, loss: float | None) -> str:
+def _memory_in_words(layer: ExplainedLayer, loss: float | None) -> str:
     memory = layer.statistics.memory
     if memory is None:
         return f"{layer.title} computes its state anew at each step: no gate keeps a memory."
@@ -143,27 +142,54 @@ def _layer_section(view: View, name: str) -> Section:
 
 
 def _gradient_section(explanation: Explanation) -> list[Section]:
-    flows = explanation.probe.flows
-    if not flows:
+    layers = [of for of in (explanation.flow.layers if explanation.flow else ()) if of.hidden.any()]
+    if not layers:
         return []
-    lines = [
-        Line(f"{name}, {path}", METHOD_COLOURS[place % len(METHOD_COLOURS)], _shares(norms))
-        for place, (name, path, norms) in enumerate(
-            (name, path, norms)
-            for name, flow in flows.items()
-            for path, norms in (("hidden state", flow.hidden), ("cell state", flow.cell))
-            if norms is not None and norms.any()
-        )
+    pictures = [_gradient(layers)]
+    if any(of.jacobian is not None for of in layers):
+        pictures.append(_jacobian(layers))
+    return [Section("Gradient flow", [*map(Drawing, pictures)])]
+
+
+def _gradient(layers: Sequence[LayerFlow]) -> Picture:
+    paths = [
+        (f"{of.title}, {path}", _shares(norms))
+        for of in layers
+        for path, norms in (("hidden state", of.hidden), ("cell state", of.cell))
+        if norms is not None and norms.any()
     ]
-    picture = gradient_picture(
-        lines,
+    return gradient_picture(
+        _lines(paths),
         name="gradient",
-        xlabel="steps back from the end",
+        xlabel="steps back from the layer's last",
         caption="How far back the network learns from: the gradient of the loss with respect to "
         "the states after each step. Below the dashed line, a hundredth, hardly anything is "
         "learned.",
     )
-    return [Section("Gradient flow", [Drawing(picture)])]
+
+
+def _jacobian(layers: Sequence[LayerFlow]) -> Picture:
+    products = [
+        (of.title, np.minimum(of.jacobian[::-1], LARGEST))
+        for of in layers
+        if of.jacobian is not None
+    ]
+    return gradient_picture(
+        _lines(products),
+        name="jacobian",
+        xlabel="steps between two states",
+        ylabel="change passed on",
+        caption="How much of a small change of the states is still there so many steps later, at "
+        "most: the norm of the product of the Jacobians from state to state. It falls where the "
+        "gradient vanishes and rises where it explodes, whatever the loss.",
+    )
+
+
+def _lines(paths: Sequence[tuple[str, NDArray[np.float64]]]) -> list[Line]:
+    return [
+        Line(label, METHOD_COLOURS[place % len(METHOD_COLOURS)], norms)
+        for place, (label, norms) in enumerate(paths)
+    ]
 
 
 def _shares(norms: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -173,7 +199,7 @@ def _shares(norms: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def _units(layers: Sequence[Layer]) -> list[Block]:
+def _units(layers: Sequence[ExplainedLayer]) -> list[Block]:
     pictures: list[Picture] = []
     if any(layer.statistics.left for layer in layers):
         pictures.append(saturation_picture(layers))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gated.explain.statistics import KEEPING
+from gated.explain import KEEPING
 from gated.report.drawing import Picture, finish
 from gated.report.timeline import View, colour_bar, diverging, heat_map, panels_over_time, strongest
 

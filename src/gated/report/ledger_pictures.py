@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gated.explain.ages import Entries, Floats, by_age, entries, shares_by_age
+from gated.explain import Entries, by_age, entries, shares_by_age
 from gated.report.drawing import BLUE, INK, LINE, MUTED, Picture, finish, new_figure
 from gated.report.timeline import View, colour_bar, diverging, heat_map, panels_over_time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
 
 AGES = (0, 1, 3, 6, 12, 24, 48, 96, 192, 384)
 """The least age of each class, in steps."""
@@ -131,7 +134,7 @@ def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
 
     Args:
         axes: where.
-        held: `(A + 1, U)`, as `gated.explain.ages.by_age` gives them.
+        held: `(A + 1, U)`, as `gated.explain.by_age` gives them.
         ages: `(A)`, the least age of each class.
     """
     right, left = np.zeros(held.shape[1]), np.zeros(held.shape[1])

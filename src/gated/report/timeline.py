@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.explain.explanation import Layer
-from gated.explain.probe import Timeline
+from gated.explain import ExplainedLayer, Timeline
 from gated.report.drawing import BLUE, INK, METHOD_COLOURS, VERMILION, WIDTH, short
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ POINTS = 0.85 * WIDTH * 72
 class View:
     """A stretch of one sequence, as one layer saw it."""
 
-    layer: Layer
+    layer: ExplainedLayer
     timeline: Timeline
     sequence: int
     first: int

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gated.explain.explanation import Layer
-from gated.explain.statistics import LEFT, RIGHT
+from gated.explain import LEFT, RIGHT, ExplainedLayer
 from gated.report.drawing import METHOD_COLOURS, MUTED, Picture, finish, new_figure, shared_legend
 
 MARKERS = "osD^vP*X"
@@ -15,7 +14,7 @@ LONGEST = 1e4
 """Steps: where the axis of memories ends; what never fades is drawn there."""
 
 
-def saturation_picture(layers: Sequence[Layer]) -> Picture:
+def saturation_picture(layers: Sequence[ExplainedLayer]) -> Picture:
     """Draw each gate's units by how often they are shut and how often open (Karpathy et al. 2015).
 
     Args:
@@ -53,7 +52,7 @@ def saturation_picture(layers: Sequence[Layer]) -> Picture:
     )
 
 
-def memory_picture(layers: Sequence[Layer]) -> Picture:
+def memory_picture(layers: Sequence[ExplainedLayer]) -> Picture:
     """Draw how long each unit remembers, from the longest to the shortest.
 
     Args:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
+from gated.explain import flow
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
-from gated.tasks.forecast.network import Batch
-from gated.tasks.forecast.probe import encoder_flow
+from gated.tasks.forecast.network import Batch, mean_pinball
 from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.task import ForecastTask, thinned
 from gated.tasks.forecast.windows import gather, training_origins
@@ -191,7 +192,14 @@ def _gradient(forecaster: Forecaster) -> tuple[Floats, int]:
     """Follow the training loss back through the trained encoder."""
     prepared = forecaster.prepared
     batch = Batch.of(gather(prepared, thinned(training_origins(prepared), MOST_WINDOWS)))
-    measured = encoder_flow(forecaster.network, batch, forecaster.config.quantiles)
+    quantiles = torch.tensor(forecaster.config.quantiles)
+    followed = flow(
+        forecaster.network,
+        batch,
+        lambda forecast: mean_pinball(quantiles, forecast, batch),
+        samples=0,
+    )
+    measured = [layer for layer in followed.layers if layer.name == "encoder"][-1]
     return measured.strongest, measured.reach()
 
 

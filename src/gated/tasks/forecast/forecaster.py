@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from gated.errors import DataError, ModelFileError
-from gated.explain.probe import Probe
+from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import Floats, spread, spread_factors
 from gated.tasks.forecast.config import ForecastConfig

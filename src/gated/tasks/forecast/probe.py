@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from gated.explain.flow import Flow, flow
-from gated.explain.probe import Probe, Timeline
+from gated.explain import Probe, Timeline
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork, pinball
+from gated.tasks.forecast.network import Batch, ForecastNetwork, mean_pinball
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.task import thinned
 from gated.tasks.forecast.windows import gather
@@ -35,9 +32,6 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
     batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
     quantiles = torch.tensor(config.quantiles)
 
-    def loss(forecast: Tensor) -> Tensor:
-        return mean_pinball(quantiles, forecast, batches[0])
-
     return Probe(
         title=f"{config.cell.upper()} that forecasts {config.target}, {config.horizon} steps ahead",
         model=network,
@@ -48,27 +42,8 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
             "encoder": _read(prepared, drawn),
             "decoder": _forecast(network, prepared, batches[0], drawn),
         },
-        loss=loss,
-        flows={"encoder": encoder_flow(network, batches[0], config.quantiles)},
+        loss=lambda forecast: mean_pinball(quantiles, forecast, batches[0]),
     )
-
-
-def encoder_flow(network: ForecastNetwork, batch: Batch, quantiles: Sequence[float]) -> Flow:
-    """Follow the training loss of a batch back through the encoder."""
-    levels = torch.tensor(quantiles)
-
-    def loss(_: Any, state: Any) -> Tensor:
-        return mean_pinball(levels, network.decode(batch, state), batch)
-
-    with torch.no_grad():
-        inputs = network.encoder_inputs(batch)
-    return flow(network.encoder, inputs, loss)
-
-
-def mean_pinball(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
-    """The training loss of scaled quantiles `(horizon, B, Q)`, over what was observed."""
-    errors = pinball(quantiles, forecast, batch.target) * batch.weight
-    return errors.sum() / batch.weight.sum()
 
 
 def _read(prepared: Prepared, origins: Integers) -> list[Timeline]:

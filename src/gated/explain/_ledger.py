@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def ledger(
     """Who wrote what a unit remembers.
 
     Args:
-        model: a recurrent layer, or a model with some, as for `gated.explain.trace.trace`.
+        model: a recurrent layer, or a model with some, as for `gated.explain.trace`.
         x: its input.
         layer: its place in `Trace.layers`.
         unit: of the H.
@@ -97,7 +98,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     """The same of a layer that has been traced, at all its steps.
 
     Args:
-        traced: from `gated.explain.trace.trace`.
+        traced: from `gated.explain.trace`.
         unit: of the H, one of those that the trace has.
         step: as for `ledger`.
         sequence: as for `ledger`.

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gated.errors import DataError
-from gated.explain.flow import Flow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +44,8 @@ class Probe:
     timelines: Mapping[str, Sequence[Timeline]] = field(default_factory=dict)
     """(B) for each recurrent module by its name in the model; steps without one are numbered."""
     loss: Callable[[Any], Tensor] | None = None
-    """From the model's output on the first batch, a scalar: what forgetting costs is measured by
-    it."""
-    flows: Mapping[str, Flow] = field(default_factory=dict)
-    """The gradient's way back in time, by the name of what it was measured on."""
+    """From the model's output on the first batch, a scalar: its gradient is followed back in time,
+    and what forgetting costs is measured by it."""
 
     def sequence(self, wanted: int) -> int:
         """Return the place of a sequence, which may be counted from the end.

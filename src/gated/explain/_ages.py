@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.explain.ledger import sums_of
-from gated.explain.trace import LayerTrace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._ledger import sums_of
 
 Floats = NDArray[np.float64]
 
@@ -39,11 +39,11 @@ def entries(traced: LayerTrace, *, sequence: int = 0) -> Iterator[Entries]:
     """The ledgers of all units after every step, in the order of the layer's time.
 
     Args:
-        traced: from `gated.explain.trace.trace`, of all steps.
+        traced: from `gated.explain.trace`, of all steps.
         sequence: of the B.
 
     Raises:
-        ConfigurationError: as for `gated.explain.ledger.ledger`.
+        ConfigurationError: as for `gated.explain.ledger`.
         DataError: there is no such sequence, or the trace has not all steps.
     """
     if not np.array_equal(traced.steps, np.arange(traced.time)):

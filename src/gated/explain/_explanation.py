@@ -11,24 +11,28 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.explain.diagnosis import Finding, diagnose
-from gated.explain.intervene import Intervention, intervene
-from gated.explain.probe import Probe
-from gated.explain.statistics import KEEPING, Statistics, statistics
-from gated.explain.trace import LayerTrace, evaluating, trace
+from gated.explain._diagnose import Finding, diagnose
+from gated.explain._flow import Flow, flow
+from gated.explain._intervene import intervene
+from gated.explain._intervention import Intervention
+from gated.explain._layer_trace import LayerTrace, layer_title
+from gated.explain._looking import evaluating
+from gated.explain._probe import Probe
+from gated.explain._statistics import KEEPING, Statistics, statistics
+from gated.explain._trace import trace
 
 MOST_LAYERS = 4
 """Layers and directions that are looked into where none is chosen."""
+MOST_PRODUCTS = 5e10
+"""T · H³ of all layers up to which the products of Jacobians are computed: some seconds."""
 
 
 @dataclass(frozen=True)
-class Layer:
+class ExplainedLayer:
     """One layer in one direction."""
 
     place: int
-    """In `gated.explain.trace.Trace.layers`."""
-    title: str
-    """What to call it: the module's name, and which layer and direction of it."""
+    """In `gated.explain.Trace.layers`."""
     traced: LayerTrace
     """Of the probe's first batch."""
     statistics: Statistics
@@ -36,6 +40,11 @@ class Layer:
     forgetting: float | None
     """The loss of the first batch when the gate that keeps the memory is held shut, so that nothing
     is kept from one step to the next; None without such a gate or without a loss."""
+
+    @property
+    def title(self) -> str:
+        """What to call it: the module's name, and which layer and direction of it."""
+        return layer_title(self.traced.name, self.traced.layer, self.traced.reverse)
 
     @property
     def by_memory(self) -> NDArray[np.int64]:
@@ -55,13 +64,15 @@ class Explanation:
     """What was found in a network on some data."""
 
     probe: Probe
-    layers: Sequence[Layer]
+    layers: Sequence[ExplainedLayer]
     """Those that were looked into."""
     count: int
     """The layers and directions that the model has."""
     findings: Sequence[Finding]
     loss: float | None
     """Of the first batch, as the network is."""
+    flow: Flow | None
+    """The gradient's way back from that loss, through all layers."""
     left: dict[str, str]
     """What could not be looked into, by name, and why."""
 
@@ -73,11 +84,17 @@ class Explanation:
             verdict = f"{len(named)} finding{'s' * (len(named) > 1)}: {', '.join(named)}."
         else:
             verdict = f"No rule finds anything wrong with {_counted(self.count)}."
-        reaches = [
-            f"{flow.reach()} of {len(flow.hidden)} steps back through the {name}"
-            for name, flow in self.probe.flows.items()
-        ]
-        return f"{verdict} It learns from {_and(reaches)}." if reaches else verdict
+        return f"{verdict} {self._reach}" if self.flow else verdict
+
+    @property
+    def _reach(self) -> str:
+        """How far the gradient comes, in the layer where it is lost or else in the first."""
+        assert self.flow is not None  # noqa: S101 - asked above
+        cut, first = self.flow.cut, self.flow.layers[0]
+        if cut is not None:
+            layer, why = cut
+            return f"The gradient is cut in {layer.title}: {why}."
+        return f"In {first.title}, {first.verdict}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what was found as JSON values."""
@@ -85,10 +102,10 @@ class Explanation:
             "verdict": self.verdict,
             "loss": self.loss,
             "findings": [finding._asdict() for finding in self.findings],
-            "reach": {
-                name: {"steps": flow.reach(), "of": len(flow.hidden)}
-                for name, flow in self.probe.flows.items()
-            },
+            "reach": [
+                {"name": of.title, "steps": of.reach(), "of": len(of.hidden), "factor": of.factor}
+                for of in (self.flow.layers if self.flow else ())
+            ],
             "layers": [
                 {
                     "layer": layer.place,
@@ -113,7 +130,7 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
 
     Args:
         probe: the network and its data.
-        layers: places in `gated.explain.trace.Trace.layers`; the first few by default.
+        layers: places in `gated.explain.Trace.layers`; the first few by default.
 
     Raises:
         ConfigurationError: the network has no recurrent layer that can be looked into.
@@ -130,32 +147,26 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
             raise DataError(
                 f"layer: the network has {_counted(count)}, from 0 to {count - 1}, got {place}"
             )
-    places = list(range(min(count, MOST_LAYERS))) if layers is None else list(layers)
+    places = sorted(set(layers)) if layers else list(range(min(count, MOST_LAYERS)))
     traced = trace(probe.model, x, lengths=lengths, layers=places)
+    counted = statistics(probe.model, probe.batches, layers=places)
+    followed = None
+    if probe.loss is not None:
+        work = sum(of.time * of.size**3 for of in every)
+        samples = int(work <= MOST_PRODUCTS)
+        followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=samples)
     return Explanation(
         probe=probe,
         layers=[
-            Layer(
-                place,
-                _title(of, every),
-                of,
-                statistics(probe.model, probe.batches, layer=place),
-                _without_memory(probe, place, of),
-            )
-            for place, of in zip(places, traced.layers, strict=True)
+            ExplainedLayer(place, of, figures, _without_memory(probe, place, of))
+            for place, of, figures in zip(places, traced.layers, counted, strict=True)
         ],
         count=count,
         findings=diagnose(probe.model, probe.batches, probe.loss),
         loss=_loss(probe),
+        flow=followed,
         left=traced.left,
     )
-
-
-def _title(traced: LayerTrace, every: Sequence[LayerTrace]) -> str:
-    parts = [traced.name]
-    if any(other.name == traced.name and other.layer != traced.layer for other in every):
-        parts.append(f"layer {traced.layer}")
-    return ", ".join(parts + ["backwards"] * traced.reverse)
 
 
 def _without_memory(probe: Probe, place: int, traced: LayerTrace) -> float | None:
@@ -178,12 +189,3 @@ def _listed(values: NDArray[np.float64] | None) -> list[float] | None:
 
 def _counted(count: int) -> str:
     return "1 recurrent layer" if count == 1 else f"{count} recurrent layers"
-
-
-def _and(parts: Sequence[str]) -> str:
-    """Join parts as a sentence does.
-
-    >>> _and(["one", "two", "three"])
-    'one, two and three'
-    """
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) if parts else ""
