@@ -9,7 +9,8 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel explorer clean
+.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel explorer \
+	browser clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,7 +32,15 @@ demo: $(INSTALLED) ## Forecast the weather of three airports: score table and re
 		--time time_hour --target temp --series origin --horizon 24 --test 28d \
 		--out $(DEMO_RUN) $(DEMO_OPTIONS)
 
-test: $(INSTALLED) ## Run the tests
+# What builds the explorer's page, and what looks for barriers in it.
+PAGE_TOOLS := web/explorer/node_modules/installed
+
+$(PAGE_TOOLS): web/explorer/package.json web/explorer/package-lock.json
+	@command -v npm > /dev/null || { echo "npm is not installed: the page is not built anew"; exit 0; }; \
+	(cd web/explorer && npm ci --no-audit --no-fund && touch node_modules/installed) \
+	|| echo "npm ci failed: the page is not built anew"
+
+test: $(INSTALLED) $(PAGE_TOOLS) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 bench: $(INSTALLED) ## Speed against every peer that is installed: a subset, in two minutes
@@ -100,8 +109,12 @@ format: $(INSTALLED) ## Put the code into its standard form
 wheel: $(INSTALLED) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
 
-explorer: ## Build the explorer's page from web/explorer (needs Node; the built page is committed)
-	cd web/explorer && npm ci --no-audit --no-fund && npm run build
+explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs Node)
+	cd web/explorer && npm run build
+
+browser: ## Install Chromium, in which the tests open the explorer (Debian and Ubuntu, as root)
+	@command -v chromium > /dev/null || { apt-get update -qq && \
+	apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk > /dev/null; }
 
 clean: ## Remove what was built (runs/ is kept)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

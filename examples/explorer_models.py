@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
+from gated.explain import trace
 from gated.training.model_files import save_model
 
 HELD_OUT = ("hamlet_gut.txt", "macbeth_gut.txt", "sonnets_gut.txt")
@@ -120,6 +121,17 @@ def passages(held_out: str) -> dict[str, str]:
     return found
 
 
+def counting_unit(network: CharacterNetwork, characters: Tensor, line_end: int) -> int:
+    """The unit of an LSTM whose forget gate shuts the most at line ends, and else stays open.
+
+    Such a unit starts anew with each line; the tour of the explorer is about it.
+    """
+    x = functional.one_hot(characters, network.output.out_features).float()[:, None]
+    forget = trace(network.recurrent, x).layers[0].forget_gate[:, 0]
+    ends = (characters == line_end).numpy()
+    return int((forget[~ends].mean(axis=0) - forget[ends].mean(axis=0)).argmax())
+
+
 def main() -> None:
     """Train the three networks, print their scores and save them."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,20 +148,25 @@ def main() -> None:
         network = train(cell, vocabulary, encode(trained_on, vocabulary), arguments.updates)
         bits = bits_per_character(network, encode(held_out, vocabulary))
         print(f"{cell}: {bits:.3f} bits per character of {len(held_out):,} never seen", flush=True)
-        save_model(
-            arguments.out / cell,
-            network,
-            {
-                "task": "characters",
-                "cell": "rnn_tanh" if cell == "rnn" else cell,
-                "units": UNITS,
-                "vocabulary": vocabulary,
-                "trained_on": f"{len(trained_on):,} characters of {len(texts) - 3} works of "
-                "Shakespeare (Project Gutenberg)",
-                "bits_per_character": round(bits, 3),
-                "passages": passages(held_out),
+        works = len(texts) - len(HELD_OUT)
+        description = {
+            "task": "characters",
+            "cell": "rnn_tanh" if cell == "rnn" else cell,
+            "units": UNITS,
+            "vocabulary": vocabulary,
+            "trained_on": {
+                "en": f"{len(trained_on):,} characters of {works} works of Shakespeare "
+                "(Project Gutenberg)",
+                "zh": f"莎士比亚 {works} 部作品的 {len(trained_on):,} 个字符（古登堡计划）",
             },
-        )
+            "bits_per_character": round(bits, 3),
+            "passages": passages(held_out),
+        }
+        if cell == "lstm":
+            read = encode(held_out[:20_000], vocabulary)
+            unit = counting_unit(network, read, vocabulary.index("\n"))
+            description["guide"] = {"network": cell, "passage": "Hamlet", "unit": unit}
+        save_model(arguments.out / cell, network, description)
 
 
 if __name__ == "__main__":

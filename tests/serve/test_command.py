@@ -36,3 +36,17 @@ def test_a_directory_that_holds_no_network_is_an_error_in_words(
 def test_a_port_that_cannot_be_is_an_error_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explore", "--port", "99999", "--no-browser"]) == 2
     assert "--port: 99999 cannot be used" in capsys.readouterr().err
+
+
+def test_texts_are_read_without_torch() -> None:
+    program = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "polars", "lightning_fabric"]))
+from gated.cli.explore import _exhibit
+from gated.serve.app import create_app
+from gated.serve.reading import Clamp, Passage
+exhibit = _exhibit(None, None)
+create_app(exhibit)
+exhibit.readers[-1].read(Passage("To be"), Clamp("forget_gate", 0.0, first=2))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

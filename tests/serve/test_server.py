@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from gated.core import reference
 from gated.core.layout import gate_rows
 from gated.errors import ModelFileError
 from gated.serve.character_model import CharacterModel, load_models
-from gated.serve.reading import clampable
+from gated.serve.reading import Clamp, clampable
+from gated.serve.text_reader import clamped, texts
 
 TEXT = "To be, or not to be,--\nthat is the question ☃"
 
@@ -31,8 +33,13 @@ def post(address: str, document: object) -> bytes:
         return answer.read()
 
 
-def read(address: str, **asked: object) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    data = post(address, asked)
+def read(
+    address: str, network: str, text: str, clamp: object = None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    return unpack(post(address, {"network": network, "passage": {"text": text}, "clamp": clamp}))
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     length = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + length])
     arrays, place = {}, 4 + length
@@ -64,7 +71,7 @@ def test_a_reading_is_what_the_equations_say(
     odds = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     assert_agree(arrays["probabilities"], odds, "probabilities")
     told = odds[np.arange(len(TEXT) - 1), model.encode(TEXT)[1:]]
-    assert header["bits"] == pytest.approx(-np.log2(told).mean(), rel=1e-4)
+    assert header["score"] == pytest.approx(-np.log2(told).mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
@@ -114,9 +121,53 @@ def test_a_clamped_gate_has_its_value_and_the_equations_go_on_from_it(
         assert_agree(changed["cell"][1:], value * changed["cell"][:-1] + written, "c_t")
 
 
-def test_a_clamp_touches_its_rows_alone(models: list[CharacterModel]) -> None:
-    from gated.serve.reading import Clamp, clamped
+@pytest.mark.parametrize(("first", "last"), [(0, 4), (5, 5), (3, None), (20, 900), (900, None)])
+def test_a_gate_is_held_for_a_while(address: str, first: int, last: int | None) -> None:
+    """The equations go on from where the hold begins, and from where it ends."""
+    clamp = {"gate": "forget_gate", "value": 0.0, "unit": 3, "first": first, "last": last}
+    _, changed = read(address, "lstm", TEXT, clamp)
+    _, plain = read(address, "lstm", TEXT)
+    held = slice(first, None if last is None else last + 1)
+    assert (changed["forget_gate"][held, 3] <= 1e-12).all()
+    assert_agree(changed["cell"][:first], plain["cell"][:first], "what comes before")
+    kept = changed["forget_gate"][1:] * changed["cell"][:-1]
+    written = changed["input_gate"] * changed["candidate"]
+    assert_agree(changed["cell"][1:], kept + written[1:], "c_t")
+    if last == 5:
+        assert plain["forget_gate"][5, 3] > 0.01
+        assert changed["forget_gate"][6:, 3].min() > 1e-6
 
+
+def test_the_gradient_goes_through_a_gate_that_is_held_for_a_while(
+    address: str, models: list[CharacterModel]
+) -> None:
+    """Held at the middle one of three steps, against finite differences of the loss."""
+    model = model_named(models, "lstm")
+    clamp = Clamp("forget_gate", 0.5, first=1, last=1)
+    _, arrays = read(address, "lstm", "Now", clamp.__dict__)
+    characters = model.encode("Now")
+
+    def loss(x: np.ndarray) -> float:
+        state = None
+        for step, weights in enumerate((model.weights, clamped(model, clamp))):
+            result = reference.forward(model.cell, x[step : step + 1], weights, initial=state)
+            state = result.final
+        scores = result.output[0, 0] @ model.output_weight.T + model.output_bias
+        return float(np.log(np.exp(scores.astype(float)).sum()) - scores[characters[2]])
+
+    x = model.one_hot(characters).astype(np.float32)
+    slope = np.zeros((2, x.shape[2]))
+    for step in range(2):
+        for place in range(x.shape[2]):
+            up, down = x.copy(), x.copy()
+            up[step, 0, place] += 0.05
+            down[step, 0, place] -= 0.05
+            slope[step, place] = (loss(up) - loss(down)) / 0.1
+    norms = np.linalg.norm(slope, axis=1)[::-1]
+    np.testing.assert_allclose(arrays["gradient"], norms, rtol=5e-3)
+
+
+def test_a_clamp_touches_its_rows_alone(models: list[CharacterModel]) -> None:
     model = model_named(models, "lstm")
     weights = clamped(model, Clamp("forget_gate", 0.5, unit=2))
     touched = gate_rows("lstm", "forget_gate", model.units).start + 2
@@ -127,43 +178,37 @@ def test_a_clamp_touches_its_rows_alone(models: list[CharacterModel]) -> None:
 
 def test_one_character_is_a_text(address: str) -> None:
     header, arrays = read(address, network="lstm", text="A")
-    assert header["bits"] == 0
+    assert header["score"] is None
     assert arrays["gradient"].shape == (0,)
     assert arrays["cell"].shape[0] == 1
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "said"),
+    ("network", "text", "clamp", "status", "said"),
     [
-        ({"network": "tree", "text": "a"}, 400, "network must be one of rnn, gru, lstm"),
-        ({"network": "lstm", "text": ""}, 422, "at least 1 character"),
-        ({"network": "lstm", "text": "a" * 5001}, 422, "at most 5000"),
+        ("tree", "a", None, 400, "network must be one of rnn, gru, lstm"),
+        ("lstm", "", None, 400, "text must have 1 to 5000 characters, got 0"),
+        ("lstm", "a" * 5001, None, 400, "text must have 1 to 5000 characters, got 5001"),
+        ("gru", "a", {"gate": "forget_gate", "value": 1}, 400, "one of reset_gate, update_gate"),
+        ("rnn", "a", {"gate": "forget_gate", "value": 1}, 400, "must be one of none"),
+        ("lstm", "a", {"value": 1}, 422, "Field required"),
+        ("lstm", "a", {"gate": "forget_gate", "value": 2}, 400, "from 0 to 1, got 2"),
+        ("lstm", "a", {"gate": "forget_gate", "value": 1, "unit": 80}, 400, "0 to 79, got 80"),
+        ("lstm", "a", {"gate": "forget_gate", "value": 1, "first": -1}, 400, "from 0 on, got -1"),
         (
-            {"network": "gru", "text": "a", "clamp": {"gate": "forget_gate", "value": 1}},
+            "lstm",
+            "a",
+            {"gate": "forget_gate", "value": 1, "first": 3, "last": 2},
             400,
-            "gate must be one of reset_gate, update_gate",
-        ),
-        (
-            {"network": "lstm", "text": "a", "clamp": {"gate": "forget_gate", "value": 2}},
-            400,
-            "value must be from 0 to 1, got 2",
-        ),
-        (
-            {
-                "network": "lstm",
-                "text": "a",
-                "clamp": {"gate": "forget_gate", "value": 1, "unit": 80},
-            },
-            400,
-            "unit must be from 0 to 79, got 80",
+            "last must be first (3) or a step after it, got 2",
         ),
     ],
 )
 def test_what_cannot_be_read_is_explained(
-    address: str, asked: object, status: int, said: str
+    address: str, network: str, text: str, clamp: object, status: int, said: str
 ) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        post(address, asked)
+        read(address, network, text, clamp)
     with caught.value as error:
         assert error.code == status
         assert said in error.read().decode()
@@ -191,3 +236,12 @@ def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path
     (tmp_path / "w").touch()
     with pytest.raises(ModelFileError, match="task 'forecast'"):
         load_models(tmp_path)
+
+
+def test_the_tour_has_its_story_only_where_there_is_one(models: list[CharacterModel]) -> None:
+    assert texts(models).offered["guide"] == {"network": "lstm", "passage": "Hamlet", "unit": 15}
+    assert texts(models[:2]).offered["guide"] is None
+    lstm = models[-1]
+    for change in ({"passages": {"Hamlet": "one line"}}, {"passages": {}}, {"guide": None}):
+        other = replace(lstm, description=lstm.description | change)
+        assert texts([other]).offered["guide"] is None

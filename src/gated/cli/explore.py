@@ -5,22 +5,35 @@ from __future__ import annotations
 import socket
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gated.cli.output import stdout_console
 from gated.errors import ConfigurationError, require
 
+if TYPE_CHECKING:
+    from gated.serve.reading import Exhibit
+
 HOST = "127.0.0.1"
 
 
-def explore(run: Path | None = None, *, port: int = 8765, no_browser: bool = False) -> None:
-    """Watch a network read, in the browser: gates, memory, gradients, and what a change does.
+def explore(
+    run: Path | None = None,
+    data: Path | None = None,
+    *,
+    port: int = 8765,
+    no_browser: bool = False,
+) -> None:
+    """Watch a network at work, in the browser: gates, memory, gradients, and what a change does.
 
     The page is served on this machine alone; it needs no network. Ctrl-C ends it.
 
     Parameters
     ----------
     run
-        Directory of a network over characters; by default the three that come with gated.
+        Directory of a trained forecaster or of a network over characters, or of several of one
+        kind; by default the three over characters that come with gated.
+    data
+        Table with the series that a forecaster is to forecast; by default the one of its run.
     port
         Port on 127.0.0.1; 0 for any that is free.
     no_browser
@@ -29,9 +42,8 @@ def explore(run: Path | None = None, *, port: int = 8765, no_browser: bool = Fal
     for module in ("fastapi", "uvicorn", "safetensors"):
         require(module, extra="explore")
     from gated.serve.app import create_server
-    from gated.serve.character_model import load_models
 
-    server = create_server(load_models(run))
+    server = create_server(_exhibit(run, data))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -46,3 +58,29 @@ def explore(run: Path | None = None, *, port: int = 8765, no_browser: bool = Fal
         if not no_browser:
             webbrowser.open(address)
         server.run(sockets=[listener])
+
+
+def _exhibit(run: Path | None, data: Path | None) -> Exhibit:
+    from gated.serve import character_model, text_reader
+
+    directories = character_model.model_directories(run or character_model.BUNDLED)
+    task = character_model.read_document(directories[0])["description"].get("task")
+    if task != "forecast":
+        if data is not None:
+            raise ConfigurationError(
+                f"data: only a forecaster takes a table; {run} is of the task {task!r}"
+            )
+        return text_reader.texts(character_model.load_models(run))
+    for module in ("torch", "polars", "narwhals"):
+        require(module, extra="train")
+    from gated.cli.run_directory import FILE_NAME, read_run
+    from gated.serve.series_reader import forecasts
+
+    if data is None:
+        if not (directories[0] / FILE_NAME).exists():
+            raise ConfigurationError(
+                f"{directories[0]} does not say which table it was trained on; give it: "
+                "gated explore RUN DATA"
+            )
+        data = read_run(directories[0]).data
+    return forecasts(directories, data)

@@ -1,8 +1,7 @@
-"""The server of the explorer: the page, the networks, and what they compute on a text."""
+"""The server of the explorer: the page, the networks, and what they compute on a passage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ from fastapi import FastAPI, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, GatedError
-from gated.serve.character_model import CharacterModel
+from gated.serve.character_model import NAMES
 from gated.serve.message import MEDIA_TYPE, pack
-from gated.serve.reading import Clamp, clampable, read_text
+from gated.serve.reading import Clamp, Exhibit, Passage, Reader, clampable
 
 PAGE = Path(__file__).parent / "explorer"
 """The built page; its source is in `web/explorer/`."""
-LONGEST = 5_000
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'",
@@ -30,25 +28,17 @@ HEADERS = {
 }
 
 
-class ClampAsked(BaseModel):
-    """A gate to hold at a value."""
-
-    gate: str
-    value: float
-    unit: int | None = None
-
-
 class ReadingAsked(BaseModel):
-    """A text for a network to read."""
+    """A passage for a network to read, perhaps with a gate held."""
 
     network: str
-    text: str = Field(min_length=1, max_length=LONGEST)
-    clamp: ClampAsked | None = None
+    passage: Passage
+    clamp: Clamp | None = None
 
 
-def create_app(models: Sequence[CharacterModel]) -> FastAPI:
-    """The server for `models`, which have different names."""
-    by_name = {model.name: model for model in models}
+def create_app(exhibit: Exhibit) -> FastAPI:
+    """The server for the readers of `exhibit`, which have different names."""
+    by_name = {reader.name: reader for reader in exhibit.readers}
     app = FastAPI(title="gated explore", docs_url=None, redoc_url=None, openapi_url=None)
     # Only pages of this machine may ask, whatever name another one's address is given.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
@@ -65,47 +55,39 @@ def create_app(models: Sequence[CharacterModel]) -> FastAPI:
 
     @app.get("/api/networks")
     def networks() -> dict[str, Any]:
-        return {"longest": LONGEST, "networks": [describe(model) for model in models]}
+        return {**exhibit.offered, "networks": [describe(reader) for reader in exhibit.readers]}
 
     @app.post("/api/readings")
     def readings(asked: ReadingAsked) -> Response:
-        model = by_name.get(asked.network)
-        if model is None:
+        reader = by_name.get(asked.network)
+        if reader is None:
             raise ConfigurationError(
                 f"network must be one of {', '.join(by_name)}, got {asked.network!r}"
             )
-        clamp = None if asked.clamp is None else Clamp(**asked.clamp.model_dump())
-        reading = read_text(model, asked.text, clamp)
-        arrays = {
-            **reading.values,
-            "probabilities": reading.probabilities,
-            "gradient": reading.gradient,
-        }
-        header = {"network": model.name, "bits": reading.bits}
+        reading = reader.read(asked.passage, asked.clamp)
+        arrays = {**reading.values, **reading.outputs, "gradient": reading.gradient}
+        header = {"network": reader.name, "score": reading.score, "labels": reading.labels}
         return Response(pack(header, arrays), media_type=MEDIA_TYPE)
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
 
-def create_server(models: Sequence[CharacterModel]) -> uvicorn.Server:
+def create_server(exhibit: Exhibit) -> uvicorn.Server:
     """What runs `create_app` on a socket that listens; browsers that hold on do not keep it."""
-    config = uvicorn.Config(create_app(models), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(create_app(exhibit), log_level="warning", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
 
 
-def describe(model: CharacterModel) -> dict[str, Any]:
-    """What the page says of a model."""
-    layout = layout_of(model.cell)
+def describe(reader: Reader) -> dict[str, Any]:
+    """What the page says of a network."""
+    layout = layout_of(reader.cell)
     return {
-        "name": model.name,
-        "cell": model.cell,
-        "units": model.units,
+        "name": reader.name,
+        "cell": NAMES[reader.cell],
+        "units": reader.units,
         "gates": layout.gates,
         "states": layout.states,
-        "clampable": clampable(model.cell),
-        "vocabulary": model.vocabulary,
-        "trained_on": model.description.get("trained_on", ""),
-        "bits_per_character": model.description.get("bits_per_character"),
-        "passages": model.description.get("passages", {}),
+        "clampable": clampable(reader.cell),
+        **reader.describe(),
     }

@@ -74,16 +74,9 @@ def load_models(directory: Path | None = None) -> list[CharacterModel]:
         ModelFileError: there is no model, it is damaged, or it does not read characters.
     """
     directory = BUNDLED if directory is None else directory
-    if (directory / "model.json").exists():
-        return [load_model(directory)]
-    found = [load_model(path.parent) for path in sorted(directory.glob("*/model.json"))]
-    if not found:
-        raise ModelFileError(
-            f"{directory} holds no model.json, nor does a directory in it. Give the directory of a "
-            "network over characters, or none to explore those that come with gated."
-        )
+    models = [load_model(found) for found in model_directories(directory)]
     order = list(dict.fromkeys(NAMES.values()))
-    models = sorted(found, key=lambda model: order.index(model.name))
+    models.sort(key=lambda model: order.index(model.name))
     if len({model.name for model in models}) < len(models):
         raise ModelFileError(
             f"{directory} holds two networks of one cell. Give the directory of one of them."
@@ -91,30 +84,63 @@ def load_models(directory: Path | None = None) -> list[CharacterModel]:
     return models
 
 
+def model_directories(directory: Path) -> list[Path]:
+    """`directory` where it holds a model, else those in it that hold one, by name.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    if (directory / "model.json").exists():
+        return [directory]
+    found = [path.parent for path in sorted(directory.glob("*/model.json"))]
+    if not found:
+        raise ModelFileError(
+            f"{directory} holds no model.json, nor does a directory in it. Give the directory of a "
+            "trained network, or none to explore those that come with gated."
+        )
+    return found
+
+
+def read_document(directory: Path) -> dict[str, Any]:
+    """Read `model.json`, as `gated.training.model_files` writes it.
+
+    Raises:
+        ModelFileError: it is missing or damaged.
+    """
+    path = directory / "model.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        document["weights"], document["sha256"], document["description"].get("task")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path} is missing or damaged ({error}). Give the directory of a trained model."
+        ) from error
+    return document
+
+
 def load_model(directory: Path) -> CharacterModel:
-    """Read `model.json` and the weights it names, as `gated.training.model_files` writes them.
+    """Read a model over characters and the weights it names.
 
     Raises:
         ModelFileError: they are missing or damaged, or the model does not read characters.
     """
-    path = directory / "model.json"
-    try:
-        document = json.loads(path.read_bytes())
-        description = document["description"]
-        data = (directory / Path(document["weights"]).name).read_bytes()
-        digest = document["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(
-            f"{path} is missing or damaged ({error}). Give the directory of a trained model."
-        ) from error
+    path, document = directory / "model.json", read_document(directory)
+    description = document["description"]
     if description.get("task") != TASK or description.get("cell") not in NAMES:
         raise ModelFileError(
             f"{path} describes the task {description.get('task')!r} with the cell "
-            f"{description.get('cell')!r}; the explorer reads the task {TASK!r} with one of "
-            f"{', '.join(NAMES)}. Run `gated explore` without a directory for the networks that "
-            "come with gated."
+            f"{description.get('cell')!r}; the explorer shows the task {TASK!r} with one "
+            f"of {', '.join(NAMES)}, and the task 'forecast'. Run `gated explore` without a "
+            "directory for the networks that come with gated."
         )
-    if hashlib.sha256(data).hexdigest() != digest:
+    weights = directory / Path(document["weights"]).name
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{weights} cannot be read ({error.strerror}). Give the directory of a trained model."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != document["sha256"]:
         raise ModelFileError(f"The weights beside {path} are not those it was made for.")
     return _from_state(path, data, description)
 

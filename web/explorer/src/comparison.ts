@@ -4,13 +4,13 @@ import { select } from "d3-selection";
 import { line } from "d3-shape";
 import { NETWORK_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
-import { topCharacters, visible } from "./panels";
 import type { Network, Reading } from "./server";
 import type { Words } from "./words";
 
 /** A gradient below this share of its largest norm no longer counts as reaching. */
 const FELT = 0.01;
 const FLOOR = 1e-6;
+const LEGEND_WIDTH = 120;
 const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
 
 interface Column {
@@ -29,6 +29,7 @@ export class Comparison {
     private readonly plot: SVGSVGElement,
     networks: Network[],
     choose: (network: string, step: number, unit: number) => void,
+    private readonly glance: (reading: Reading, network: Network, step: number, words: Words) => string,
   ) {
     this.columns = networks.map((network) => {
       const [element, title, facts, top] = ["article", "h3", "p", "p"].map((tag) => document.createElement(tag));
@@ -48,21 +49,19 @@ export class Comparison {
       if (!reading) continue;
       element.classList.toggle("chosen", network.name === chosen);
       const reach = reachOf(reading);
-      facts.textContent = words.facts(network.units, reading.bits.toFixed(2), reach, reach + 1 >= reading.arrays.gradient.steps);
+      facts.textContent = words.facts(network.units, reading.score, reach, reach + 1 >= reading.arrays.gradient.steps);
       map.paint(reading.arrays.hidden, words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
   }
 
-  /** At each moment: the cursor, and the three likeliest characters. */
+  /** At each moment: the cursor, and what is predicted. */
   point(readings: Map<string, Reading>, step: number, unit: number, words: Words): void {
     for (const { network, top, map } of this.columns) {
       const reading = readings.get(network.name);
       if (!reading) continue;
       map.point(step, Math.min(unit, network.units - 1));
-      const vocabulary = [...network.vocabulary];
-      const best = topCharacters(reading, step, 3);
-      top.textContent = best.map(({ place, share }) => `${visible(vocabulary[place], words)} ${Math.round(100 * share)} %`).join("   ");
+      top.textContent = this.glance(reading, network, step, words);
     }
   }
 
@@ -84,14 +83,18 @@ export class Comparison {
       grid.append("text").attr("x", x(tick)).attr("y", BOX.bottom + 19).attr("text-anchor", "middle").text(tick);
     }
     grid.append("text").attr("x", (BOX.left + BOX.right) / 2).attr("y", BOX.bottom + 42).attr("text-anchor", "middle").text(words.distance);
-    [...readings.values()].forEach((reading, place) => {
-      const style = NETWORK_STYLES[reading.network];
+    // The layers of one network share its gradient.
+    const cells = this.columns.filter(({ network: { cell } }, place) => this.columns.findIndex((other) => other.network.cell === cell) === place);
+    cells.forEach(({ network: { name, cell } }, place) => {
+      const reading = readings.get(name);
+      if (!reading) return;
+      const style = NETWORK_STYLES[cell];
       const shares = relative(reading);
       const path = line<number>((_, d) => x(d), (share) => y(Math.max(FLOOR, share)));
       plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      const height = BOX.top + 80 + 19 * place;
-      plot.append("path").attr("class", "curve").attr("d", `M${BOX.right - 100} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      plot.append("text").attr("x", BOX.right - 62).attr("y", height + 4).text(reading.network.toUpperCase());
+      const [left, height] = [(BOX.left + BOX.right) / 2 + LEGEND_WIDTH * (place - cells.length / 2), BOX.bottom + 66];
+      plot.append("path").attr("class", "curve").attr("d", `M${left} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
+      plot.append("text").attr("x", left + 40).attr("y", height + 4).text(cell.toUpperCase());
     });
   }
 }

@@ -12,6 +12,8 @@ export class CellDiagram {
   private diagram: Diagram = DIAGRAMS.lstm;
   private wires!: Group;
   private drawn = "";
+  /** Wires that stay lit while nothing is pointed at. */
+  private lasting: string[] = [];
 
   constructor(
     private readonly svg: SVGSVGElement,
@@ -34,13 +36,14 @@ export class CellDiagram {
     labels.attr("x", (wire) => wire.label[0]).attr("y", (wire) => wire.label[1]);
     labels.append("tspan").attr("class", "symbol").text((wire) => wire.symbol);
     labels.append("tspan").attr("class", "value").attr("dx", 6);
-    this.wires.on("pointerenter", (_, wire) => this.light([wire.id])).on("pointerleave", () => this.light([]));
+    this.wires.on("pointerenter", (_, wire) => this.light([wire.id])).on("pointerleave", () => this.light(this.lasting));
     const operations = svg.selectAll("g.operation").data(this.diagram.operations).join("g").attr("class", "operation");
     operations.attr("transform", (operation) => `translate(${operation.place})`);
     operations.filter((operation) => !!operation.box).append("rect").attr("x", -26).attr("y", -15).attr("width", 52).attr("height", 30).attr("rx", 4);
     operations.filter((operation) => !operation.box).append("ellipse").attr("rx", (operation) => (operation.symbol.length > 1 ? 24 : 12)).attr("ry", (operation) => (operation.symbol.length > 1 ? 15 : 12));
     operations.append("text").text((operation) => operation.symbol).attr("dy", 5);
     this.list();
+    this.light(this.lasting);
   }
 
   /** Show the values of a unit at a step: wide for large, blue for positive, orange for negative. */
@@ -57,6 +60,12 @@ export class CellDiagram {
     });
   }
 
+  /** Keep wires lit until others are. */
+  keepLit(wires: string[]): void {
+    this.lasting = wires;
+    if (this.drawn) this.light(wires);
+  }
+
   private list(): void {
     const { equations } = this.diagram;
     this.equations.replaceChildren(
@@ -66,7 +75,7 @@ export class CellDiagram {
         button.className = "equation";
         button.innerHTML = html;
         for (const on of ["pointerenter", "focus"]) button.addEventListener(on, () => this.light(wires));
-        for (const off of ["pointerleave", "blur"]) button.addEventListener(off, () => this.light([]));
+        for (const off of ["pointerleave", "blur"]) button.addEventListener(off, () => this.light(this.lasting));
         return button;
       }),
     );

@@ -54,7 +54,7 @@ const LSTM: Diagram = {
     { id: "c", symbol: "cₜ", path: "M362 60 H620 M540 60 V95", label: [620, 46], anchor: "end", value: of("cell") },
     { id: "o", symbol: "oₜ", path: "M455 205 V170 H528", label: [464, 196], value: of("output_gate") },
     { id: "tanh", symbol: "tanh cₜ", path: "M540 125 V158", label: [530, 150], anchor: "end", value: (...where) => Math.tanh(of("cell")(...where)) },
-    { id: "h", symbol: "hₜ", path: "M540 182 V285 H620", label: [620, 272], anchor: "end", value: of("hidden") },
+    { id: "h", symbol: "hₜ", path: "M540 182 V285 H620", label: [620, 308], anchor: "end", value: of("hidden") },
   ],
   operations: [
     { symbol: "σ", place: [150, 220], box: true },
@@ -83,11 +83,11 @@ const GRU: Diagram = {
     { id: "h0", symbol: "hₜ₋₁", path: "M20 60 H138 M50 60 V285 H350 V232 M150 285 V235 M250 285 V235", label: [20, 46], value: before("hidden") },
     { id: "x", symbol: "xₜ", path: "M90 325 V285", label: [98, 318] },
     { id: "z", symbol: "zₜ", path: "M150 205 V72", label: [142, 180], anchor: "end", value: z },
-    { id: "rest", symbol: "1 − zₜ", path: "M150 130 H458", label: [300, 118], anchor: "middle", value: rest(z) },
+    { id: "rest", symbol: "1 − zₜ", path: "M150 130 H458", label: [235, 118], anchor: "middle", value: rest(z) },
     { id: "r", symbol: "rₜ", path: "M275 220 H338", label: [290, 208], value: of("reset_gate") },
     { id: "n", symbol: "nₜ", path: "M362 220 H445 M470 205 V142", label: [482, 175], value: of("candidate") },
     { id: "kept", symbol: "zₜ·hₜ₋₁", path: "M162 60 H458", label: [300, 46], anchor: "middle", value: times(z, before("hidden")) },
-    { id: "written", symbol: "(1−zₜ)·nₜ", path: "M470 118 V72", label: [482, 100], value: times(rest(z), of("candidate")) },
+    { id: "written", symbol: "(1−zₜ)·nₜ", path: "M470 118 V72", label: [460, 98], anchor: "end", value: times(rest(z), of("candidate")) },
     { id: "h", symbol: "hₜ", path: "M482 60 H620", label: [620, 46], anchor: "end", value: of("hidden") },
   ],
   operations: [

@@ -26,21 +26,23 @@ export class HeatMap {
   /** Paint all steps (across) and units (down); `signed` values get their own scale. */
   paint(matrix: Matrix, label: string, signed: boolean, theme: Theme): void {
     this.matrix = matrix;
-    const { steps, width, numbers } = matrix;
-    const extent = signed ? numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6) : 1;
+    const extent = signed ? matrix.numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6) : 1;
     const [low, high] = signed ? [-extent, extent] : [0, 1];
     const table = signed ? bytes(signedPalette(theme), -1, 1) : bytes(gatePalette(theme), 0, 1);
-    const image = new ImageData(steps, width);
+    const ratio = window.devicePixelRatio || 1;
+    const pixels = (length: number, fallback: number) => Math.max(1, Math.round((length || fallback) * ratio));
+    const shown = averaged(matrix, pixels(this.field.clientWidth, 600), pixels(this.field.clientHeight, 130));
+    const image = new ImageData(shown.steps, shown.width);
     const scale = 255 / (high - low);
-    for (let t = 0; t < steps; t++) {
-      for (let u = 0; u < width; u++) {
-        const shade = 4 * Math.round((numbers[t * width + u] - low) * scale);
-        const pixel = 4 * (u * steps + t);
+    for (let t = 0; t < shown.steps; t++) {
+      for (let u = 0; u < shown.width; u++) {
+        const shade = 4 * Math.round((shown.numbers[t * shown.width + u] - low) * scale);
+        const pixel = 4 * (u * shown.steps + t);
         for (let channel = 0; channel < 4; channel++) image.data[pixel + channel] = table[shade + channel];
       }
     }
-    this.canvas.width = steps;
-    this.canvas.height = width;
+    this.canvas.width = shown.steps;
+    this.canvas.height = shown.width;
     this.canvas.getContext("2d")!.putImageData(image, 0, 0);
     this.canvas.setAttribute("aria-label", label);
     this.title.textContent = `${label}  ${signed ? `±${extent.toFixed(extent < 10 ? 2 : 0)}` : "0 … 1"}`;
@@ -62,4 +64,25 @@ export class HeatMap {
       share(event.clientY - box.top, box.height, this.matrix.width),
     );
   }
+}
+
+/**
+ * At most so many steps and units: where there are more, each is the mean of its neighbours, so
+ * that nothing which happens between two pixels is lost.
+ */
+function averaged(matrix: Matrix, most: number, mostUnits: number): Matrix {
+  const steps = Math.min(matrix.steps, most);
+  const width = Math.min(matrix.width, mostUnits);
+  if (steps === matrix.steps && width === matrix.width) return matrix;
+  const numbers = new Float32Array(steps * width);
+  const counts = new Float32Array(steps * width);
+  for (let t = 0; t < matrix.steps; t++) {
+    const row = Math.floor((t * steps) / matrix.steps) * width;
+    for (let u = 0; u < matrix.width; u++) {
+      const place = row + Math.floor((u * width) / matrix.width);
+      numbers[place] += matrix.numbers[t * matrix.width + u];
+      counts[place] += 1;
+    }
+  }
+  return { steps, width, numbers: numbers.map((sum, place) => sum / counts[place]) };
 }

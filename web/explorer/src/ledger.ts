@@ -1,6 +1,9 @@
 /** Who wrote what a unit remembers. */
 import { at, type Reading } from "./server";
 
+/** A part below this share of the largest is left to the rest. */
+export const FAINTEST = 0.02;
+
 export interface Ledger {
   /** What remains of what each step wrote, step 0 first; they add up to the state. */
   written: Float32Array;
@@ -26,4 +29,11 @@ export function ledgerOf(reading: Reading, step: number, unit: number): Ledger |
     kept *= at(keep, k, unit);
   }
   return { written, state };
+}
+
+/** The steps whose part stands out, each with its share of the largest, from −1 to 1. */
+export function shares({ written }: Ledger): [number, number][] {
+  const most = written.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+  const all = Array.from(written, (value, step): [number, number] => [step, value / most]);
+  return all.filter(([, share]) => Math.abs(share) >= FAINTEST);
 }

@@ -1,14 +1,12 @@
 /** Bars beside the diagram: what comes next, and who wrote the memory. */
 import { signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
-import type { Ledger } from "./ledger";
+import { FAINTEST, type Ledger } from "./ledger";
 import type { Reading } from "./server";
 import type { Words } from "./words";
 
 const SHOWN = 8;
 const WRITERS = 8;
-/** Shares below this part of the largest are left to the rest. */
-const FAINTEST = 0.02;
 
 export function visible(character: string, words: Words): string {
   return { " ": "␣", "\n": "↵", "\ufffd": words.other }[character] ?? character;
@@ -95,8 +93,8 @@ export class LedgerPanel {
     this.bars = new Bars(parent, WRITERS);
   }
 
-  /** The steps that wrote most of what is remembered, in time's order. */
-  fill(ledger: Ledger | null, text: string[], symbol: string, theme: Theme, words: Words): void {
+  /** The steps that wrote most of what is remembered, in time's order; `writer` names a step. */
+  fill(ledger: Ledger | null, writer: (step: number) => string, symbol: string, theme: Theme, words: Words): void {
     if (!ledger) {
       this.sum.textContent = words.noLedger;
       this.bars.hideFrom(0);
@@ -111,9 +109,7 @@ export class LedgerPanel {
     const palette = signedPalette(theme);
     writers.forEach((k, rank) => {
       const value = ledger.written[k];
-      const context = text.slice(Math.max(0, k - 5), k).map((character) => visible(character, words)).join("");
-      const name = `${context}[${visible(text[k], words)}] ${k}`;
-      this.bars.fill(rank, name, sizes[k] / most, signed(value), palette(0.75 * Math.sign(value)), null, false);
+      this.bars.fill(rank, writer(k), sizes[k] / most, signed(value), palette(0.75 * Math.sign(value)), null, false);
     });
     this.bars.hideFrom(writers.length);
   }

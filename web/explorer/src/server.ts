@@ -1,15 +1,53 @@
-/** Talks to the server: networks as JSON, readings as float32 (see gated.serve.message). */
+/** Talks to the server: what there is as JSON, readings as float32 (see gated.serve.message). */
 
 export interface Network {
   name: string;
+  cell: "rnn" | "gru" | "lstm";
   units: number;
   gates: string[];
   states: string[];
   clampable: string[];
-  vocabulary: string;
-  trained_on: string;
-  bits_per_character: number | null;
+  /** Of a network over characters. */
+  vocabulary?: string;
+  trained_on?: { en: string; zh: string };
+  /** Bits a character on works that it never saw. */
+  score?: number | null;
+  /** Of a forecaster. */
+  parameters?: number;
+}
+
+/** A unit of a network over characters that counts how long the line is, and a text to see it in. */
+export interface Guide {
+  network: string;
+  passage: string;
+  unit: number;
+}
+
+export interface TextExhibit {
+  kind: "text";
+  longest: number;
   passages: Record<string, string>;
+  guide: Guide | null;
+  networks: Network[];
+}
+
+export interface SeriesExhibit {
+  kind: "series";
+  target: string;
+  /** Steps that are read before the forecast begins. */
+  history: number;
+  quantiles: number[];
+  /** Moments are the last known times of windows. */
+  series: { name: string; moments: string[] }[];
+  networks: Network[];
+}
+
+export type Exhibit = TextExhibit | SeriesExhibit;
+
+export interface Passage {
+  text: string;
+  series: number;
+  moment: number;
 }
 
 /** Values of every unit at every step, (T, H), row by row. */
@@ -21,7 +59,10 @@ export interface Matrix {
 
 export interface Reading {
   network: string;
-  bits: number;
+  /** Bits a character, or the mean distance of the median from what came. */
+  score: number | null;
+  /** Times of a series. */
+  labels: string[];
   arrays: Record<string, Matrix>;
 }
 
@@ -29,14 +70,16 @@ export interface Clamp {
   gate: string;
   value: number;
   unit: number | null;
+  first: number;
+  last: number | null;
 }
 
-export async function fetchNetworks(): Promise<{ longest: number; networks: Network[] }> {
+export async function fetchExhibit(): Promise<Exhibit> {
   return (await checked(await fetch("api/networks"))).json();
 }
 
-export async function fetchReading(network: string, text: string, clamp: Clamp | null): Promise<Reading> {
-  const body = JSON.stringify({ network, text, clamp });
+export async function fetchReading(network: string, passage: Passage, clamp: Clamp | null): Promise<Reading> {
+  const body = JSON.stringify({ network, passage, clamp });
   const headers = { "Content-Type": "application/json" };
   const answer = await checked(await fetch("api/readings", { method: "POST", headers, body }));
   return unpack(await answer.arrayBuffer());

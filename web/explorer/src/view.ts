@@ -1,6 +1,14 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
+import type { Clamp } from "./server";
+
+/** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
+export const SPANS = ["all", "on", "range"] as const;
+export type Span = (typeof SPANS)[number];
+
 export interface View {
   text: string;
+  series: number;
+  moment: number;
   network: string;
   step: number;
   unit: number;
@@ -9,8 +17,20 @@ export interface View {
   value: number | null;
   /** Hold the gate of every unit, not of `unit` alone. */
   all: boolean;
+  span: Span;
+  first: number;
+  last: number;
+  /** The stop of the tour; null where nobody is on it. */
+  tour: number | null;
   language: "en" | "zh";
   theme: "light" | "dark";
+}
+
+/** The gate that is held, as the server is asked for it. */
+export function clampOf({ gate, value, unit, all, span, first, last }: View): Clamp | null {
+  if (value === null) return null;
+  const from = span === "all" ? 0 : first;
+  return { gate, value, unit: all ? null : unit, first: from, last: span === "range" ? Math.max(from, last) : null };
 }
 
 export function readView(hash: string, otherwise: View): View {
@@ -22,21 +42,32 @@ export function readView(hash: string, otherwise: View): View {
   const value = Number(given.get("value") ?? NaN);
   return {
     text: given.get("text") || otherwise.text,
+    series: whole("series", otherwise.series),
+    moment: whole("moment", otherwise.moment),
     network: given.get("network") ?? otherwise.network,
     step: whole("step", otherwise.step),
     unit: whole("unit", otherwise.unit),
     gate: given.get("gate") ?? otherwise.gate,
     value: given.get("value") && value >= 0 && value <= 1 ? value : null,
     all: given.get("all") === "1",
+    span: SPANS.find((span) => span === given.get("span")) ?? "all",
+    first: whole("first", 0),
+    last: whole("last", 0),
+    tour: given.has("tour") ? whole("tour", 0) : hash ? null : otherwise.tour,
     language: given.get("language") === "zh" ? "zh" : given.has("language") ? "en" : otherwise.language,
     theme: given.get("theme") === "dark" ? "dark" : given.has("theme") ? "light" : otherwise.theme,
   };
 }
 
-export function writeView(view: View): string {
-  const { value, all, step, unit, ...words } = view;
-  const kept = new URLSearchParams({ ...words, step: String(step), unit: String(unit) });
+export function writeView(view: View, kind: "text" | "series"): string {
+  const { text, series, moment, network, step, unit, gate, value, all, span, first, last, tour, language, theme } = view;
+  const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
+  const kept = new URLSearchParams({ ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (value !== null) kept.set("value", String(value));
   if (all) kept.set("all", "1");
+  if (span !== "all") kept.set("span", span);
+  if (span !== "all") kept.set("first", String(first));
+  if (span === "range") kept.set("last", String(last));
+  if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;
 }

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
@@ -236,6 +237,36 @@ class Forecaster:
             f"and {self.config.horizon} steps to forecast lies in the data."
         )
 
+    def windows_after_training(self, data: Source) -> tuple[Prepared, Integers]:
+        """Every window of `data` whose forecast lies after the training data.
+
+        Returns:
+            The prepared data, and the rows `(N,)` of the last known step of each window, in order.
+
+        Raises:
+            DataError: there is none.
+        """
+        prepared = prepare_new(data, self._fitted, future=False)
+        begin = self._tick(prepared, self._held_out_from, "start")
+        origins = walk_forward(prepared, begin, int(prepared.panel.ticks.max()) + 1, 1)
+        if not len(origins):
+            raise self._no_window()
+        return prepared, origins
+
+    def in_unit(self, scaled: Tensor, which: Integers) -> Floats:
+        """Return what the network gave, calibrated and in the unit of the target.
+
+        Args:
+            scaled: `(horizon, B, Q)`.
+            which: `(B,)`, of the fitted series, that each window is of.
+
+        Returns:
+            `(B, horizon, Q)`.
+        """
+        quantiles = scaled.transpose(0, 1).double().cpu().numpy()
+        forecast = self._fitted.target.invert(quantiles, which[:, None, None])
+        return spread(forecast, self._spread, self.config.quantiles)
+
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights, and the history."""
         save_model(
@@ -297,19 +328,12 @@ class Forecaster:
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
-            parts.append(scaled.transpose(0, 1).double().cpu().numpy())
-        scaled_all = np.concatenate(parts)
-        which = prepared.series_of[origins][:, None, None]
-        forecast = self._fitted.target.invert(scaled_all, which)
-        return spread(forecast, self._spread, self.config.quantiles)
+            parts.append(self.in_unit(scaled, prepared.series_of[some]))
+        return np.concatenate(parts)
 
     def _evaluate(self, prepared: Prepared, origins: Integers) -> Evaluation:
         if not len(origins):
-            raise DataError(
-                f"There is nothing to score: no window of {self.config.history} steps of history "
-                f"and {self.config.horizon} steps to forecast lies in the time asked for (the "
-                f"model was trained on what came before {self._label(self._held_out_from)})."
-            )
+            raise self._no_window()
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         forecasts = Forecasts(
             series=tuple(self._fitted.series[s] for s in prepared.series_of[origins]),
@@ -325,6 +349,13 @@ class Forecaster:
         )
         seen = panel.times[rows[:, 0]] < self._held_out_from
         return evaluate(forecasts, self.config.target, overlap=int(seen.sum()))
+
+    def _no_window(self) -> DataError:
+        return DataError(
+            f"There is nothing to forecast: no window of {self.config.history} steps of history "
+            f"and {self.config.horizon} steps to forecast lies in the time asked for (the model "
+            f"was trained on what came before {self._label(self._held_out_from)})."
+        )
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""

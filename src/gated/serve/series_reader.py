@@ -1,0 +1,255 @@
+"""A forecaster reads one window of a series: its history, and the steps that it forecasts.
+
+The encoder's steps and then the decoder's stand one behind the other, as the state goes on from one
+to the other. Shapes: T steps (history and horizon), Q quantiles, H hidden units, D distances.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gated.core.layout import Array
+from gated.errors import ConfigurationError, ModelFileError
+from gated.explain import Intervention, intervene, trace
+from gated.serve.character_model import NAMES
+from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
+from gated.tasks.forecast.forecaster import Forecaster
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.network import Batch
+from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.windows import gather
+
+MOST_WINDOWS = 2_000
+"""Windows of one series that the page offers: the last so many."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One moment to forecast from."""
+
+    row: int
+    """Of the panel, the last step that is known."""
+    batch: Batch
+    """Of one window."""
+
+
+@dataclass(frozen=True)
+class SeriesReader:
+    """A `gated.serve.reading.Reader` of series: one layer of a forecaster."""
+
+    forecaster: Forecaster
+    prepared: Prepared
+    origins: tuple[Integers, ...]
+    """For each series rows of the panel, each the last known step of a window."""
+    layer: int
+    running: threading.Lock
+    """Held while the network runs: whoever looks into it or holds its gates changes it."""
+
+    @property
+    def name(self) -> str:
+        """The cell, and which layer where there are several."""
+        cell = NAMES[self.cell]
+        return f"{cell} {self.layer + 1}" if self.forecaster.config.layers > 1 else cell
+
+    @property
+    def cell(self) -> str:
+        """The name of the cell in `gated.core.layout.LAYOUTS`."""
+        return self.forecaster.network.encoder._cell
+
+    @property
+    def units(self) -> int:
+        """H."""
+        return self.forecaster.config.hidden
+
+    def describe(self) -> dict[str, Any]:
+        """Windows, and what there is to compare."""
+        return {"parameters": self.forecaster.parameters}
+
+    def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
+        """Run over a window.
+
+        `outputs` are `observed` (T, 1), NaN where nothing was, and `forecast` (T, Q), NaN in the
+        history; `score` is the mean distance of the median from what came, and `gradient` is of
+        the median, scaled, whether or not a gate is held.
+
+        Raises:
+            ConfigurationError: there is no such window, or as for `Clamp.check`.
+        """
+        window = self._window(passage)
+        config = self.forecaster.config
+        with self.running:
+            with intervene(self.forecaster.network, *self._held(clamp)):
+                traced = trace(self.forecaster.network, window.batch)
+            gradient = gradient_by_distance(self.forecaster.network, window.batch)
+        encoder, decoder = (traced.layers[part + self.layer] for part in (0, config.layers))
+        values = {
+            name: np.concatenate([encoder.values[name][:, 0], decoder.values[name][:, 0]])
+            for name in encoder.values
+        }
+        series = self.prepared.series_of[[window.row]]
+        forecast = self.forecaster.in_unit(traced.output, series)[0]
+        history = config.history or 1
+        rows = window.row + 1 + np.arange(-history, config.horizon)
+        observed = self.prepared.panel.target[rows]
+        errors = np.abs(forecast[:, config.quantiles.index(0.5)] - observed[history:])
+        before = np.full((history, len(config.quantiles)), np.nan)
+        return Reading(
+            values,
+            gradient,
+            {"observed": observed[:, None], "forecast": np.concatenate([before, forecast])},
+            None if np.isnan(errors).all() else float(np.nanmean(errors)),
+            labels(self.prepared, rows),
+        )
+
+    def _window(self, passage: Passage) -> Window:
+        if not 0 <= passage.series < len(self.origins):
+            raise ConfigurationError(
+                f"series must be from 0 to {len(self.origins) - 1}, got {passage.series}"
+            )
+        origins = self.origins[passage.series]
+        if not 0 <= passage.moment < len(origins):
+            raise ConfigurationError(
+                f"moment must be from 0 to {len(origins) - 1}, got {passage.moment}"
+            )
+        origin = origins[passage.moment : passage.moment + 1]
+        return Window(int(origin[0]), Batch.of(gather(self.prepared, origin)))
+
+    def _held(self, clamp: Clamp | None) -> list[Intervention]:
+        """The same of the encoder's layer and of the decoder's, each at its own steps."""
+        if clamp is None:
+            return []
+        clamp.check(self.cell, self.units)
+        config = self.forecaster.config
+        history = config.history or 1
+        held = clamp.within(history + config.horizon)
+        steps = {
+            self.layer: range(held.start, min(held.stop, history)),
+            config.layers + self.layer: range(max(held.start - history, 0), held.stop - history),
+        }
+        return [
+            Intervention(clamp.gate, value=clamp.value, layer=layer, unit=clamp.unit, step=of_part)
+            for layer, of_part in steps.items()
+            if len(of_part)
+        ]
+
+
+def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
+    """The explorer of forecasters that forecast the same, each on what it was not trained on.
+
+    Raises:
+        DataError: no window of `data` lies after the training data.
+        FileNotFoundError: there is no `data`.
+        ModelFileError: a directory holds no forecaster, or they do not forecast the same.
+    """
+    readers: list[SeriesReader] = []
+    for directory in directories:
+        forecaster = Forecaster.load(directory)
+        prepared, origins = forecaster.windows_after_training(data)
+        series_of = prepared.panel.series_of[origins]
+        own = tuple(origins[series_of == s][-MOST_WINDOWS:] for s in np.unique(series_of))
+        lock = threading.Lock()
+        layers = range(forecaster.config.layers)
+        readers += [SeriesReader(forecaster, prepared, own, layer, lock) for layer in layers]
+    _check_alike(readers)
+    first = readers[0]
+    config, panel = first.forecaster.config, first.prepared.panel
+    series = [
+        {
+            "name": panel.series[panel.series_of[origins[0]]] or config.target,
+            "moments": labels(first.prepared, origins),
+        }
+        for origins in first.origins
+    ]
+    offered = {
+        "kind": "series",
+        "target": config.target,
+        "history": config.history,
+        "quantiles": config.quantiles,
+        "series": series,
+    }
+    return Exhibit(readers, offered)
+
+
+def _check_alike(readers: Sequence[SeriesReader]) -> None:
+    """Refuse networks that cannot stand side by side."""
+    first = readers[0]
+    for reader in readers[1:]:
+        differs = next(
+            (
+                part
+                for part in ("target", "history", "horizon", "quantiles")
+                if getattr(first.forecaster.config, part) != getattr(reader.forecaster.config, part)
+            ),
+            None,
+        )
+        if differs is None and not np.array_equal(
+            np.concatenate(first.origins), np.concatenate(reader.origins)
+        ):
+            differs = "the time that they were trained on"
+        if differs is None and reader.name in [one.name for one in readers if one is not reader]:
+            differs = "nothing that has a name of its own"
+        if differs is not None:
+            raise ModelFileError(
+                f"The forecasters {first.name} and {reader.name} cannot stand side by side: they "
+                f"differ in {differs}. Give the directory of one of them."
+            )
+
+
+def labels(prepared: Prepared, rows: Integers) -> tuple[str, ...]:
+    """The time of each of the `rows`, as text."""
+    panel = prepared.panel
+    return tuple(map(_label, panel.grid.to_series(panel.times[rows])))
+
+
+def _label(time: object) -> str:
+    """A time as short as can be: to the minute, where it is a whole one."""
+    if not isinstance(time, datetime):
+        return str(time)
+    return time.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+
+
+def gradient_by_distance(network: nn.Module, batch: Batch) -> Array:
+    """How strongly the median forecast of a step depends on what was read d steps before (D).
+
+    The mean of the norms of its gradient with respect to what the encoder and the decoder read,
+    over steps of the horizon.
+    """
+    horizon, history = len(batch.target), len(batch.inputs)
+    moments = np.unique(np.linspace(0, horizon - 1, MOMENTS).astype(np.int64))
+    wide = Batch(*(tensor.repeat_interleave(len(moments), _sequence(tensor)) for tensor in batch))
+    read: list[Tensor] = []
+
+    def follow(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        read.append(arguments[0].detach().requires_grad_())
+        return (read[-1], *arguments[1:])
+
+    layers: tuple[Any, ...] = (network.encoder, network.decoder)
+    hooks = [layer.register_forward_pre_hook(follow) for layer in layers]
+    try:
+        with torch.enable_grad():
+            median = network(wide)[..., network.below]
+            total = median[moments, np.arange(len(moments))].sum()
+            gradients = torch.autograd.grad(total, read)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    norms = np.concatenate([gradient.norm(dim=-1).numpy() for gradient in gradients])
+    distances = np.arange(history + 1)
+    places = (history + moments)[:, None] - distances
+    back: NDArray[np.float32] = norms[places, np.arange(len(moments))[:, None]].mean(axis=0)
+    return back
+
+
+def _sequence(tensor: Tensor) -> int:
+    """The axis of the sequences in a part of a batch: `(B,)`, or time first."""
+    return 0 if tensor.dim() == 1 else 1

@@ -1,0 +1,193 @@
+"""A network over characters reads a text once, in NumPy and the native core.
+
+Shapes: T steps, V characters in the vocabulary, H hidden units, D distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.core import ops
+from gated.core.layout import Array, Weights, gate_rows, layout_of
+from gated.errors import ConfigurationError
+from gated.serve.character_model import CharacterModel, Floats
+from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
+
+LONGEST = 5_000
+"""Characters of a text."""
+SURE = 30.0
+"""σ(±30) is 1 or 0 to the last bit but a few that float32 shows."""
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """A `gated.serve.reading.Reader` of texts."""
+
+    model: CharacterModel
+
+    @property
+    def name(self) -> str:
+        """`rnn`, `gru` or `lstm`."""
+        return self.model.name
+
+    @property
+    def cell(self) -> str:
+        """As `CharacterModel.cell`."""
+        return self.model.cell
+
+    @property
+    def units(self) -> int:
+        """H."""
+        return self.model.units
+
+    def describe(self) -> dict[str, Any]:
+        """Vocabulary and training."""
+        told = self.model.description.get("trained_on", "")
+        return {
+            "vocabulary": self.model.vocabulary,
+            "trained_on": told if isinstance(told, dict) else {"en": told, "zh": told},
+            "score": self.model.description.get("bits_per_character"),
+        }
+
+    def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
+        """Run over a text.
+
+        `outputs` are the probabilities (T, V) of the next character after each step, `score` is
+        the mean surprise at the text's own characters in bits, None for a text of one character,
+        and `gradient` is of the loss of predicting the next character.
+
+        Raises:
+            ConfigurationError: the text is empty or too long, or as for `Clamp.check`.
+        """
+        text = passage.text
+        if not 1 <= len(text) <= LONGEST:
+            raise ConfigurationError(f"text must have 1 to {LONGEST} characters, got {len(text)}")
+        model = self.model
+        characters = model.encode(text)
+        x = model.one_hot(characters)
+        pieces = planned(model, len(text), clamp)
+        kept = run(model.cell, x, pieces)
+        layout = layout_of(model.cell)
+        values = {
+            name: np.concatenate([part.gate(name)[:, 0] for part in kept])
+            for name in dict.fromkeys(layout.gates + layout.states)
+        }
+        probabilities = softmax(values["hidden"] @ model.output_weight.T + model.output_bias)
+        following = probabilities[np.arange(len(text) - 1), characters[1:]]
+        return Reading(
+            values,
+            gradient_by_distance(model, pieces, x, probabilities),
+            {"probabilities": probabilities},
+            float(-np.log2(following).mean()) if len(text) > 1 else None,
+        )
+
+
+def texts(models: Sequence[CharacterModel]) -> Exhibit:
+    """The explorer of `models`, which have different names."""
+    description = models[-1].description
+    passages, guide = description.get("passages", {}), description.get("guide")
+    # The tour goes from one end of a line to the next, in a network that is there.
+    if guide and (
+        passages.get(guide["passage"], "").count("\n") < 2
+        or guide["network"] not in [model.name for model in models]
+    ):
+        guide = None
+    offered = {"kind": "text", "longest": LONGEST, "passages": passages, "guide": guide}
+    return Exhibit([TextReader(model) for model in models], offered)
+
+
+Piece = tuple[slice, Weights[Floats]]
+"""Steps, and the weights that they run with."""
+
+
+def planned(model: CharacterModel, steps: int, clamp: Clamp | None) -> list[Piece]:
+    """The pieces in which so many steps are run: with a clamp up to three, none empty.
+
+    Raises:
+        ConfigurationError: as for `Clamp.check`.
+    """
+    if clamp is None:
+        return [(slice(0, steps), model.weights)]
+    held = clamp.within(steps)
+    parts = [
+        (slice(0, held.start), model.weights),
+        (slice(held.start, held.stop), clamped(model, clamp)),
+        (slice(held.stop, steps), model.weights),
+    ]
+    return [(part, weights) for part, weights in parts if part.stop > part.start]
+
+
+def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
+    """What each piece of `x` (T, B, V) leaves, each going on from the states of the last."""
+    kept = []
+    state = None
+    for part, weights in pieces:
+        result = ops.forward(cell, x[part], weights, initial=state, keep=True)
+        state = result.final
+        assert result.kept is not None  # noqa: S101 - keep=True
+        kept.append(result.kept)
+    return kept
+
+
+def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
+    """The weights with which a gate has one value whatever it reads: no products, bias logit(v).
+
+    Raises:
+        ConfigurationError: as for `Clamp.check`.
+    """
+    clamp.check(model.cell, model.units)
+    rows = gate_rows(model.cell, clamp.gate, model.units)
+    if clamp.unit is not None:
+        rows = slice(rows.start + clamp.unit, rows.start + clamp.unit + 1)
+    parts = [np.array(part) for part in model.weights[:4]]
+    for part in parts:
+        part[rows] = 0
+    changed: Weights[Floats] = Weights(*parts)
+    with np.errstate(divide="ignore"):
+        logit = np.log(clamp.value) - np.log1p(-clamp.value)
+    bias: Any = changed.bias_ih
+    bias[rows] = np.clip(logit, -SURE, SURE)
+    return changed
+
+
+def gradient_by_distance(
+    model: CharacterModel, pieces: Sequence[Piece], x: Floats, probabilities: Array
+) -> Array:
+    """How strongly the loss of a moment depends on what was read d steps before (D).
+
+    The back-propagated signal of Hochreiter (1991): the mean of the norms of ∂ℓ_t/∂x_{t-d} over
+    moments t in the last quarter of the text, for the loss ℓ_t of predicting the character after
+    t; empty for a text of one character.
+    """
+    T = len(x)
+    first = 3 * (T - 1) // 4
+    if T < 2:
+        return np.zeros(0, np.float32)
+    moments = np.unique(np.linspace(first, T - 2, MOMENTS).astype(np.int64))
+    B = len(moments)
+    kept = run(model.cell, np.repeat(x, B, axis=1), pieces)
+    surprise = (probabilities[moments] - x[moments + 1, 0]) @ model.output_weight
+    grad_output = np.zeros((T, B, model.units), np.float32)
+    grad_output[moments, np.arange(B)] = surprise
+    after = None
+    parts: list[Array] = []
+    for (part, _), left in reversed(list(zip(pieces, kept, strict=True))):
+        grads = ops.backward(left, grad_output[part], after)
+        after = grads.initial
+        parts.insert(0, np.linalg.norm(grads.x, axis=-1))
+    norms = np.concatenate(parts)
+    distances = np.arange(int(moments[0]) + 1)
+    back: Array = norms[moments[:, None] - distances, np.arange(B)[:, None]].mean(axis=0)
+    return back.astype(np.float32)
+
+
+def softmax(scores: Array) -> Array:
+    """Probabilities from scores (…, V)."""
+    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float32] = shifted / shifted.sum(axis=-1, keepdims=True)
+    return shares

@@ -1,0 +1,128 @@
+/** What can be pressed, moved and chosen, whatever is read, and the keyboard. */
+import type { Exhibit, Network } from "./server";
+import { SPANS, type Span, type View } from "./view";
+import type { Words } from "./words";
+
+/** Steps that a newly chosen range has. */
+const RANGE = 10;
+
+export const find = <E extends Element>(id: string) => document.getElementById(id) as unknown as E;
+
+export class Controls {
+  constructor(
+    private readonly exhibit: Exhibit,
+    private readonly now: () => View & { steps: number },
+    private readonly go: (change: Partial<View>) => void,
+    private readonly toggle: () => void,
+  ) {
+    document.querySelectorAll<HTMLElement>(exhibit.kind === "text" ? ".of-series" : ".of-text").forEach((element) => element.remove());
+    this.buttons();
+    this.inputs();
+    this.keyboard();
+    find("networks").toggleAttribute("hidden", exhibit.networks.length < 2);
+  }
+
+  /** Words and the state of the controls. */
+  say(view: View, network: Network, words: Words, playing: boolean): void {
+    document.querySelectorAll<HTMLElement>("[data-word]").forEach((element) => {
+      element.textContent = words[element.dataset.word as "title"];
+    });
+    document.querySelectorAll<HTMLElement>("[data-label]").forEach((element) => {
+      element.setAttribute("aria-label", words[element.dataset.label as "title"]);
+    });
+    const { exhibit } = this;
+    find("language").textContent = words.language;
+    find("language").setAttribute("lang", view.language === "en" ? "zh-Hans" : "en");
+    find("theme").textContent = view.theme === "dark" ? words.light : words.dark;
+    find("guide").setAttribute("aria-pressed", String(view.tour !== null));
+    find("play").textContent = playing ? words.pause : words.play;
+    find("about").textContent = words.about(network, exhibit.kind === "series" ? exhibit.target : "");
+    find("strip").setAttribute("aria-label", words.input);
+    find("comparison-title").textContent = words.comparison(exhibit.networks.length);
+    find("networks").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.value === network.name)));
+    this.sayGate(view, network, words);
+  }
+
+  private sayGate(view: View, network: Network, words: Words): void {
+    const gates = network.clampable.map((name) => new Option(words.arrays[name], name, false, name === view.gate));
+    find<HTMLSelectElement>("gate").replaceChildren(...gates);
+    find<HTMLInputElement>("all").checked = view.all;
+    find<HTMLInputElement>("value").value = String(view.value ?? 0.5);
+    find("held").textContent = view.value === null ? words.free : view.value.toFixed(2);
+    find<HTMLButtonElement>("release").disabled = view.value === null;
+    find<HTMLSelectElement>("span").replaceChildren(...SPANS.map((span) => new Option(words.spans[span], span, false, span === view.span)));
+    find<HTMLElement>("from-step").hidden = view.span === "all";
+    find<HTMLElement>("to-step").hidden = view.span !== "range";
+    for (const name of ["first", "last"] as const) {
+      const input = find<HTMLInputElement>(name);
+      if (document.activeElement !== input) input.value = String(view[name]);
+    }
+    for (const input of ["gate", "all", "value", "span", "first", "last"]) find<HTMLInputElement>(input).disabled = !network.clampable.length;
+  }
+
+  /** The moment and the unit. */
+  point(step: number, steps: number, unit: number, moment: string): void {
+    const slider = find<HTMLInputElement>("step");
+    slider.max = String(steps - 1);
+    slider.value = String(step);
+    find("moment").textContent = moment;
+    find<HTMLInputElement>("unit").value = String(unit);
+  }
+
+  private on(id: string, event: string, react: (element: HTMLInputElement) => void): void {
+    find(id).addEventListener(event, () => react(find<HTMLInputElement>(id)));
+  }
+
+  private buttons(): void {
+    const { go, now } = this;
+    this.on("back", "click", () => go({ step: now().step - 1 }));
+    this.on("forward", "click", () => go({ step: now().step + 1 }));
+    this.on("play", "click", this.toggle);
+    this.on("release", "click", () => go({ value: null }));
+    this.on("language", "click", () => go({ language: now().language === "en" ? "zh" : "en" }));
+    this.on("theme", "click", () => go({ theme: now().theme === "dark" ? "light" : "dark" }));
+    for (const { name } of this.exhibit.networks) {
+      const button = Object.assign(document.createElement("button"), { type: "button", value: name, textContent: name.toUpperCase() });
+      button.addEventListener("click", () => go({ network: name }));
+      find("networks").append(button);
+    }
+  }
+
+  private inputs(): void {
+    const { go, now } = this;
+    const whole = (value: string, change: (number: number) => Partial<View>) => {
+      if (value !== "") go(change(Math.max(0, Math.round(Number(value)))));
+    };
+    this.on("step", "input", ({ value }) => go({ step: Number(value) }));
+    this.on("unit", "input", ({ value }) => whole(value, (unit) => ({ unit })));
+    this.on("gate", "change", ({ value }) => go({ gate: value }));
+    this.on("all", "change", ({ checked }) => go({ all: checked }));
+    this.on("value", "input", ({ value }) => go({ value: Number(value) }));
+    this.on("span", "change", ({ value }) => {
+      const { step, steps } = now();
+      go({ span: value as Span, first: step, last: Math.min(steps, step + RANGE) - 1 });
+    });
+    this.on("first", "input", ({ value }) => whole(value, (first) => ({ first })));
+    this.on("last", "input", ({ value }) => whole(value, (last) => ({ last })));
+  }
+
+  private keyboard(): void {
+    addEventListener("keydown", (event) => {
+      const inside = event.target as HTMLElement;
+      if (inside.matches("textarea, select, input") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const { step, unit, steps } = this.now();
+      const moves: Record<string, Partial<View>> = {
+        ArrowLeft: { step: step - 1 },
+        ArrowRight: { step: step + 1 },
+        ArrowUp: { unit: unit - 1 },
+        ArrowDown: { unit: unit + 1 },
+        Home: { step: 0 },
+        End: { step: steps - 1 },
+      };
+      if (moves[event.key]) this.go(moves[event.key]);
+      else if (event.key === " " && !inside.matches("button")) this.toggle();
+      else return;
+      event.preventDefault();
+    });
+  }
+}

@@ -1,0 +1,239 @@
+/** Ties the page together: one view, one reading a network, and a redraw for each moment. */
+import { Comparison } from "./comparison";
+import { Controls, find } from "./controls";
+import { CellDiagram } from "./diagram";
+import { HeatMap } from "./heatmap";
+import { ledgerOf } from "./ledger";
+import { LedgerPanel } from "./panels";
+import type { Scene, Shown } from "./scene";
+import { SeriesScene } from "./series";
+import { fetchReading, type Exhibit, type Network, type Reading } from "./server";
+import { TextScene } from "./text";
+import { keeping, stopsOf, TourCard } from "./tour";
+import { clampOf, readView, writeView, type View } from "./view";
+import { wordsFor, type Words } from "./words";
+
+const STEPS_PER_SECOND = 8;
+const PATIENCE = 250;
+const ORDER = ["forget_gate", "reset_gate", "input_gate", "update_gate", "candidate", "output_gate", "cell", "hidden"];
+
+export class Explorer {
+  readonly stops;
+  private readonly scene: Scene;
+  private readonly controls: Controls;
+  private readonly tour: TourCard;
+  private readonly diagram = new CellDiagram(find("diagram"), find("equations"));
+  private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
+  private readonly comparison: Comparison;
+  private maps: { name: string; map: HeatMap }[] = [];
+  private readings = new Map<string, Reading>();
+  private changed: Reading | null = null;
+  /** What the readings are of, and how long it is; the view may be ahead of them. */
+  private read = "";
+  private steps = 0;
+  private asked = 0;
+  private waiting = 0;
+  private frame = 0;
+  private playing = 0;
+  private linking = 0;
+
+  constructor(private view: View, private readonly exhibit: Exhibit) {
+    const go = (change: Partial<View>) => this.go(change);
+    this.scene =
+      exhibit.kind === "text"
+        ? new TextScene(find("strip"), find("prediction"), find("text"), find("passage"), exhibit, go)
+        : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, go);
+    const glance = this.scene.glance.bind(this.scene);
+    this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance);
+    this.controls = new Controls(exhibit, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
+    this.stops = stopsOf(exhibit);
+    this.tour = new TourCard(this.stops, (stop) => this.visit(stop));
+    this.view = this.within(view);
+    find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
+    addEventListener("resize", () => this.paint());
+    addEventListener("hashchange", () => this.follow());
+  }
+
+  private get words(): Words {
+    return wordsFor(this.exhibit.kind, this.view.language);
+  }
+
+  private get network(): Network {
+    return this.named(this.view.network);
+  }
+
+  /** What the chosen network computed: with the change, where there is one. */
+  private get reading(): Reading | undefined {
+    return this.changed ?? this.readings.get(this.network.name);
+  }
+
+  private named(name: string): Network {
+    const { networks } = this.exhibit;
+    return networks.find((network) => network.name === name) ?? networks.at(-1)!;
+  }
+
+  /** Change the view. What only moves in time is drawn in the next frame; the rest anew. */
+  go(change: Partial<View>): void {
+    const old = this.view;
+    this.view = this.within({ ...old, ...change });
+    const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
+    if (differs("text", "series", "moment")) this.soon(() => this.ask());
+    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.rerun());
+    if (differs("network", "language", "theme", "gate", "value", "all", "span", "first", "last", "series", "moment", "tour")) this.paint();
+    this.frame ||= requestAnimationFrame(() => this.draw());
+    clearTimeout(this.linking);
+    this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
+  }
+
+  private within(view: View): View {
+    const network = this.named(view.network);
+    const gate = network.clampable.includes(view.gate) ? view.gate : keeping(network);
+    const inside = (step: number) => Math.max(0, Math.min((this.steps || Infinity) - 1, step));
+    // A passage that has not been read yet may be longer than the last one.
+    const known = this.read === JSON.stringify(this.scene.passage(view));
+    return {
+      ...this.scene.within(view),
+      network: network.name,
+      gate,
+      value: gate ? view.value : null,
+      step: known ? inside(view.step) : Math.max(0, view.step),
+      unit: Math.max(0, Math.min(network.units - 1, view.unit)),
+      tour: view.tour === null ? null : Math.min(view.tour, this.stops.length - 1),
+    };
+  }
+
+  /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
+  visit(stop: number | null, turned = true): void {
+    localStorage.setItem("toured", "yes");
+    const change = stop === null ? {} : this.stops[stop].view;
+    this.go({ ...change, tour: stop });
+    this.tour.show(stop, this.words, turned);
+    if (stop === null) find<HTMLElement>("guide").focus();
+  }
+
+  private follow(): void {
+    this.go(readView(location.hash, this.view));
+  }
+
+  private soon(run: () => Promise<void>): void {
+    clearTimeout(this.waiting);
+    this.waiting = window.setTimeout(run, 120);
+  }
+
+  /** Have every network read the passage. */
+  async ask(): Promise<void> {
+    const mine = ++this.asked;
+    const passage = this.scene.passage(this.view);
+    await this.answer(mine, async () => {
+      const readings = await Promise.all(this.exhibit.networks.map(({ name }) => fetchReading(name, passage, null)));
+      if (mine !== this.asked) return;
+      this.readings = new Map(readings.map((reading) => [reading.network, reading]));
+      this.steps = this.scene.take(passage, readings[0]);
+      this.read = JSON.stringify(passage);
+      this.changed = null;
+      this.view = this.within(this.view);
+      await this.rerun();
+    });
+  }
+
+  /** Have the chosen network read the passage once more, with the change. */
+  async rerun(): Promise<void> {
+    const passage = this.scene.passage(this.view);
+    if (this.read !== JSON.stringify(passage)) return this.ask();
+    const mine = ++this.asked;
+    await this.answer(mine, async () => {
+      const clamp = clampOf(this.view);
+      const changed = clamp && (await fetchReading(this.network.name, passage, clamp));
+      if (mine !== this.asked) return;
+      this.changed = changed;
+      this.paint();
+    });
+  }
+
+  private async answer(mine: number, run: () => Promise<void>): Promise<void> {
+    const problem = find<HTMLElement>("problem");
+    try {
+      await run();
+      if (mine === this.asked) problem.hidden = true;
+    } catch (error) {
+      if (mine !== this.asked) return;
+      problem.textContent = error instanceof Error ? error.message : String(error);
+      problem.hidden = false;
+    }
+  }
+
+  /** Everything that does not depend on the moment. */
+  paint(): void {
+    const { words, network, reading, view } = this;
+    const { theme, language } = view;
+    document.documentElement.dataset.theme = theme;
+    document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
+    this.controls.say(view, network, words, this.playing !== 0);
+    this.scene.say(view, words);
+    find("effect").textContent = this.effect(network, words);
+    this.tour.show(view.tour, words, false);
+    this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
+    if (!reading || reading.network !== network.name) return;
+    this.diagram.draw(network.cell, words.diagram(network.cell.toUpperCase()));
+    this.arrange(network);
+    this.scene.paint(this.shown(reading));
+    for (const { name, map } of this.maps) {
+      map.paint(reading.arrays[name], words.arrays[name], !name.endsWith("_gate"), theme);
+    }
+    this.comparison.paint(new Map(this.readings).set(network.name, reading), network.name, words, theme);
+    this.frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  private shown(reading: Reading): Shown {
+    const { network, words } = this;
+    return { reading, plain: this.readings.get(network.name)!, network, words, theme: this.view.theme };
+  }
+
+  private effect(network: Network, words: Words): string {
+    if (!network.clampable.length) return words.noGate;
+    const plain = this.readings.get(network.name);
+    return this.changed && plain ? words.effect(plain.score, this.changed.score) : words.unchanged;
+  }
+
+  private arrange(network: Network): void {
+    const names = ORDER.filter((name) => network.gates.includes(name) || network.states.includes(name));
+    if (this.maps.map(({ name }) => name).join() === names.join()) return;
+    this.maps = names.map((name) => ({ name, map: new HeatMap((step, unit) => this.go({ step, unit })) }));
+    find("maps").replaceChildren(...this.maps.map(({ map }) => map.element));
+  }
+
+  /** What depends on the moment and the unit: all that a scrub redraws. */
+  private draw(): void {
+    this.frame = 0;
+    const { reading, words, network, scene, steps } = this;
+    if (!reading || reading.network !== network.name) return;
+    const start = performance.now();
+    const { theme } = this.view;
+    const step = Math.min(steps - 1, this.view.step);
+    const unit = this.view.unit;
+    const ledger = ledgerOf(reading, step, unit);
+    const name = scene.name(step, words);
+    const clamp = this.changed && clampOf(this.view);
+    const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
+    scene.draw({ ...this.shown(reading), step, ledger, held });
+    this.diagram.fill(reading, step, unit, scene.input(step, words), theme);
+    this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
+    for (const { map } of this.maps) map.point(step, unit);
+    this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
+    this.controls.point(step, steps, unit, words.moment(step, steps, name));
+    performance.clearMeasures("redraw"); // whoever observes has seen the last one
+    performance.measure("redraw", { start });
+  }
+
+  private toggle(): void {
+    if (this.playing) clearInterval(this.playing);
+    if (!this.playing && this.view.step >= this.steps - 1) this.go({ step: 0 });
+    this.playing = this.playing ? 0 : window.setInterval(() => this.tick(), 1000 / STEPS_PER_SECOND);
+    this.controls.say(this.view, this.network, this.words, this.playing !== 0);
+  }
+
+  private tick(): void {
+    if (this.view.step >= this.steps - 1) this.toggle();
+    else this.go({ step: this.view.step + 1 });
+  }
+}

@@ -1,0 +1,45 @@
+/** What differs between a text and a series: the passage, its picture, and what is predicted. */
+import type { Theme } from "./colours";
+import type { Ledger } from "./ledger";
+import type { Network, Passage, Reading } from "./server";
+import type { View } from "./view";
+import type { Words } from "./words";
+
+export interface Shown {
+  /** What the network computed, with the change where there is one. */
+  reading: Reading;
+  /** The same without the change. */
+  plain: Reading;
+  network: Network;
+  words: Words;
+  theme: Theme;
+}
+
+export interface Moment extends Shown {
+  step: number;
+  ledger: Ledger | null;
+  /** The first and the last step at which a gate is held. */
+  held: [number, number] | null;
+}
+
+export interface Scene {
+  /** The view with a passage that there is. */
+  within(view: View): View;
+  passage(view: View): Passage;
+  /** Take over a passage that has been read, and say how many steps it has. */
+  take(passage: Passage, reading: Reading): number;
+  /** Words and the state of its controls. */
+  say(view: View, words: Words): void;
+  /** Everything that does not depend on the moment. */
+  paint(shown: Shown): void;
+  /** What depends on it: all that a scrub redraws. */
+  draw(moment: Moment): void;
+  /** What the network reads at a step, as short as the diagram wants it. */
+  input(step: number, words: Words): string;
+  /** A step in words. */
+  name(step: number, words: Words): string;
+  /** A step as the ledger names it. */
+  writer(step: number, words: Words): string;
+  /** The prediction of a step in a few words. */
+  glance(reading: Reading, network: Network, step: number, words: Words): string;
+}

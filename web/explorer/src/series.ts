@@ -1,0 +1,99 @@
+/** A series as a passage: a window of it, drawn as lines, its future forecast. */
+import { SeriesChart } from "./chart";
+import { ForecastPanel } from "./forecast";
+import type { Moment, Scene, Shown } from "./scene";
+import { at, type Network, type Passage, type Reading, type SeriesExhibit } from "./server";
+import type { View } from "./view";
+import type { Words } from "./words";
+
+export class SeriesScene implements Scene {
+  private readonly chart: SeriesChart;
+  private readonly forecast: ForecastPanel;
+  private labels: string[] = [];
+
+  constructor(
+    canvas: HTMLCanvasElement,
+    prediction: HTMLElement,
+    private readonly series: HTMLSelectElement,
+    private readonly moment: HTMLInputElement,
+    private readonly from: HTMLOutputElement,
+    private readonly legend: HTMLElement,
+    private readonly exhibit: SeriesExhibit,
+    go: (change: Partial<View>) => void,
+  ) {
+    this.chart = new SeriesChart(canvas, exhibit, (step) => go({ step }));
+    this.forecast = new ForecastPanel(prediction, exhibit);
+    series.append(...exhibit.series.map(({ name }, place) => new Option(name, String(place))));
+    series.addEventListener("change", () => go({ series: Number(series.value) }));
+    moment.addEventListener("input", () => go({ moment: Number(moment.value) }));
+  }
+
+  within(view: View): View {
+    const series = Math.min(this.exhibit.series.length - 1, view.series);
+    return { ...view, series, moment: Math.min(this.exhibit.series[series].moments.length - 1, view.moment) };
+  }
+
+  passage({ series, moment }: View): Passage {
+    return { text: "", series, moment };
+  }
+
+  take(_: Passage, reading: Reading): number {
+    this.labels = reading.labels;
+    return this.labels.length;
+  }
+
+  say({ series, moment }: View, words: Words): void {
+    const { moments } = this.exhibit.series[series];
+    this.series.value = String(series);
+    this.moment.max = String(moments.length - 1);
+    this.moment.value = String(moment);
+    this.from.textContent = moments[moment];
+    this.legend.replaceChildren(
+      ...Object.entries(words.legend(this.share())).map(([key, word]) => {
+        const entry = document.createElement("span");
+        entry.className = `key ${key}`;
+        entry.textContent = word;
+        return entry;
+      }),
+    );
+  }
+
+  paint({ reading, plain }: Shown): void {
+    this.chart.lay(reading, plain);
+  }
+
+  draw({ reading, plain, words, theme, step, ledger, held }: Moment): void {
+    this.chart.mark(ledger, step, held, theme);
+    this.forecast.fill(reading, plain, step, words);
+  }
+
+  input(): string {
+    return "";
+  }
+
+  name(step: number, words: Words): string {
+    return words.part(this.labels[step] ?? "", step < this.exhibit.history);
+  }
+
+  writer(step: number): string {
+    return this.labels[step] ?? "";
+  }
+
+  glance(reading: Reading, _: Network, step: number, words: Words): string {
+    const { observed, forecast } = reading.arrays;
+    if (step < this.exhibit.history) return `${words.observed} ${number(at(observed, step, 0))}`;
+    return `${words.median} ${number(at(forecast, step, this.exhibit.quantiles.indexOf(0.5)))}`;
+  }
+
+  /** Percent that lie between the lowest and the highest quantile. */
+  private share(): number {
+    const { quantiles } = this.exhibit;
+    return Math.round(100 * (quantiles.at(-1)! - quantiles[0]));
+  }
+}
+
+/** Four digits that count; a dash where there is none. */
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  return (Math.abs(value) >= 1e5 ? value.toExponential(2) : String(Number(value.toPrecision(4)))).replace("-", "−");
+}

@@ -1,0 +1,82 @@
+/** A text as a passage: typed or chosen, drawn as letters, its next character predicted. */
+import { PredictionPanel, topCharacters, visible } from "./panels";
+import type { Moment, Scene, Shown } from "./scene";
+import type { Network, Passage, Reading, TextExhibit } from "./server";
+import { TextStrip } from "./strip";
+import type { View } from "./view";
+import type { Words } from "./words";
+
+/** Characters that are shown before the one of the moment. */
+const CONTEXT = 5;
+
+export class TextScene implements Scene {
+  private readonly strip: TextStrip;
+  private readonly prediction: PredictionPanel;
+  /** Characters of the text that was read; the text field may be ahead of them. */
+  private characters: string[] = [];
+
+  constructor(
+    canvas: HTMLCanvasElement,
+    prediction: HTMLElement,
+    private readonly field: HTMLTextAreaElement,
+    private readonly passages: HTMLSelectElement,
+    exhibit: TextExhibit,
+    go: (change: Partial<View>) => void,
+  ) {
+    this.strip = new TextStrip(canvas, (step) => go({ step }));
+    this.prediction = new PredictionPanel(prediction);
+    passages.append(new Option("", ""), ...Object.entries(exhibit.passages).map(([name, text]) => new Option(name, text)));
+    passages.addEventListener("change", () => (passages.value ? go({ text: passages.value, step: 0 }) : field.focus()));
+    field.maxLength = exhibit.longest;
+    field.addEventListener("input", () => field.value && go({ text: field.value }));
+  }
+
+  within(view: View): View {
+    return view;
+  }
+
+  passage({ text }: View): Passage {
+    return { text, series: 0, moment: 0 };
+  }
+
+  take({ text }: Passage): number {
+    this.characters = [...text];
+    return this.characters.length;
+  }
+
+  say({ text }: View, words: Words): void {
+    // Whoever empties the field is about to type.
+    const emptied = !this.field.value && document.activeElement === this.field;
+    if (this.field.value !== text && !emptied) this.field.value = text;
+    this.passages.options[0].textContent = words.own;
+    this.passages.value = [...this.passages.options].some((option) => option.value === text) ? text : "";
+  }
+
+  paint(_: Shown): void {
+    this.strip.lay(this.characters);
+  }
+
+  draw({ reading, plain, network, words, theme, step, ledger, held }: Moment): void {
+    this.strip.mark(ledger, step, held, theme);
+    this.prediction.fill(reading, plain, [...network.vocabulary!], step, this.characters[step + 1], words);
+  }
+
+  input(step: number, words: Words): string {
+    return visible(this.characters[step] ?? "", words);
+  }
+
+  name(step: number, words: Words): string {
+    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).join("").replaceAll("\n", "↵");
+    return `${before}[${this.input(step, words)}]`;
+  }
+
+  writer(step: number, words: Words): string {
+    return `${this.name(step, words)} ${step}`;
+  }
+
+  glance(reading: Reading, network: Network, step: number, words: Words): string {
+    const vocabulary = [...network.vocabulary!];
+    const best = topCharacters(reading, step, 3);
+    return best.map(({ place, share }) => `${visible(vocabulary[place], words)} ${Math.round(100 * share)} %`).join("   ");
+  }
+}
