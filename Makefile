@@ -37,7 +37,8 @@ PAGE_TOOLS := web/explorer/node_modules/installed
 
 $(PAGE_TOOLS): web/explorer/package.json web/explorer/package-lock.json
 	@command -v npm > /dev/null || { echo "npm is not installed: the page is not built anew"; exit 0; }; \
-	cd web/explorer && npm ci --no-audit --no-fund && touch node_modules/installed
+	(cd web/explorer && npm ci --no-audit --no-fund && touch node_modules/installed) \
+	|| echo "npm ci failed: the page is not built anew"
 
 test: $(INSTALLED) $(PAGE_TOOLS) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -108,7 +109,7 @@ format: $(INSTALLED) ## Put the code into its standard form
 wheel: $(INSTALLED) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
 
-explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs Node; the built page is committed)
+explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs Node)
 	cd web/explorer && npm run build
 
 browser: ## Install Chromium, in which the tests open the explorer (Debian and Ubuntu, as root)

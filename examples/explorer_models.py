@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
-from gated.explain.trace import trace
+from gated.explain import trace
 from gated.training.model_files import save_model
 
 HELD_OUT = ("hamlet_gut.txt", "macbeth_gut.txt", "sonnets_gut.txt")

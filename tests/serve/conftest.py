@@ -29,7 +29,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules
 def lacking(what: str, remedy: str) -> None:
     """Skip a test on a machine that lacks something; where all is to be tested, fail."""
     told = f"needs {what}: {remedy}"
-    if os.environ.get("CI"):
+    if os.environ.get("GATED_TESTS") == "all":
         pytest.fail(told)
     pytest.skip(told)
 

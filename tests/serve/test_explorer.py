@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gated.explain.ledger import ledger
+from gated.explain import ledger
 from gated.serve.character_model import CharacterModel
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from gated.core.layout import Array
 from gated.errors import ConfigurationError, ModelFileError
-from gated.explain.intervene import Intervention, intervene
-from gated.explain.trace import trace
+from gated.explain import Intervention, intervene, trace
 from gated.serve.character_model import NAMES
 from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
 from gated.tasks.forecast.forecaster import Forecaster

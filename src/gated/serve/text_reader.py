@@ -92,8 +92,10 @@ def texts(models: Sequence[CharacterModel]) -> Exhibit:
     description = models[-1].description
     passages, guide = description.get("passages", {}), description.get("guide")
     # The tour goes from one end of a line to the next, in a network that is there.
-    told = guide and passages.get(guide["passage"], "").count("\n") > 1
-    if not told or guide["network"] not in [model.name for model in models]:
+    if guide and (
+        passages.get(guide["passage"], "").count("\n") < 2
+        or guide["network"] not in [model.name for model in models]
+    ):
         guide = None
     offered = {"kind": "text", "longest": LONGEST, "passages": passages, "guide": guide}
     return Exhibit([TextReader(model) for model in models], offered)
