@@ -352,7 +352,7 @@ class Forecaster:
 
     def _no_window(self) -> DataError:
         return DataError(
-            f"There is nothing to forecast: no window of {self.config.history} steps of history "
+            f"There is nothing to score: no window of {self.config.history} steps of history "
             f"and {self.config.horizon} steps to forecast lies in the time asked for (the model "
             f"was trained on what came before {self._label(self._held_out_from)})."
         )
