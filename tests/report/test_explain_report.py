@@ -13,7 +13,8 @@ from matplotlib.image import AxesImage
 from tests.explain.reader import TEXT, make_probe
 
 from gated.errors import DataError
-from gated.explain import Explanation, Timeline, by_age, entries, explain
+from gated.explain import Explanation, Flow, LayerFlow, Timeline, by_age, entries, explain
+from gated.report import explain as explain_report
 from gated.report import gate_pictures, ledger_pictures, unit_pictures
 from gated.report.drawing import style
 from gated.report.explain import write_explanation
@@ -202,6 +203,28 @@ def test_an_rnn_has_no_ledger_and_the_page_says_so(tmp_path) -> None:
     assert names == {
         f"{name}.{kind}" for name in ("gates_0", "gradient", "jacobian") for kind in ("png", "svg")
     }
+
+
+def test_gradients_are_drawn_to_the_last_step_that_counts(explained, monkeypatch) -> None:
+    drawn = {}
+
+    def keep(lines, *, name: str, **_: str):
+        drawn[name] = lines
+        return replace(gate_pictures.gates_picture(view(explained)), name=name)
+
+    monkeypatch.setattr(explain_report, "gradient_picture", keep)
+    hidden = np.array([1e-30, 2.0, 4.0, 0.0])
+    products = np.array([1.0, 2.0, 4.0, np.inf])
+    layer = LayerFlow("lstm", "lstm", 0, False, hidden, np.zeros(4), products, 2.0)
+    flow = Flow([layer], 1.0)
+    (section,) = explain_report._gradient_section(replace(explained, flow=flow))
+    assert [block.picture.name for block in section.blocks] == ["gradient", "jacobian"]
+    (line,) = drawn["gradient"]  # of the cell state there is nothing to see
+    assert line.label == "lstm, layer 0, hidden state"
+    np.testing.assert_array_equal(line.norms, [0.25e-30, 0.5, 1.0, np.nan])
+    (line,) = drawn["jacobian"]
+    largest = np.finfo(float).max
+    np.testing.assert_allclose(line.norms, [1.0, 4 / largest, 2 / largest, 1 / largest])
 
 
 def test_a_stretch_is_drawn_where_there_is_one(tmp_path) -> None:

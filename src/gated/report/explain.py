@@ -20,8 +20,6 @@ from gated.report.unit_pictures import memory_picture, saturation_picture
 
 MOST_STEPS = 120
 """Drawn where no stretch is chosen: the last ones."""
-LARGEST = 1e12
-"""Where the axis of products of Jacobians ends: what exploded is drawn there."""
 
 
 def write_explanation(
@@ -170,7 +168,8 @@ def _gradient(layers: Sequence[LayerFlow]) -> Picture:
 
 def _jacobian(layers: Sequence[LayerFlow]) -> Picture:
     products = [
-        (of.title, np.minimum(of.jacobian[::-1], LARGEST))
+        # What exploded beyond all numbers is their largest.
+        (of.title, _shares(np.minimum(of.jacobian[::-1], np.finfo(float).max)))
         for of in layers
         if of.jacobian is not None
     ]
@@ -178,7 +177,7 @@ def _jacobian(layers: Sequence[LayerFlow]) -> Picture:
         _lines(products),
         name="jacobian",
         xlabel="steps between two states",
-        ylabel="change passed on",
+        ylabel="change, share of its largest",
         caption="How much of a small change of the states is still there so many steps later, at "
         "most: the norm of the product of the Jacobians from state to state. It falls where the "
         "gradient vanishes and rises where it explodes, whatever the loss.",
