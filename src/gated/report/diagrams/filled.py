@@ -36,7 +36,7 @@ FAINTEST = 0.3
 """Opacity of a wire that carries nothing."""
 HEAD = 13.0
 VALUE_SIZE, GAP = 14.0, 6.0
-VALUE_WIDTH = notation.width("−0.00", VALUE_SIZE)
+VALUE_WIDTH = 3.2 * VALUE_SIZE
 STILL = 0.75
 """The share of a step for which a moving picture stands still."""
 STRIP = 132.0
@@ -165,10 +165,10 @@ def _add_frames(
             moving[place] = frames[wire.symbol]
             _add_values(svg, wire, [_signed(value) for value in frames[wire.symbol]])
         elif wire.symbol == "x_t":
-            _add_values(svg, wire, [SHOWN_AS.get(letter, letter) for letter in reads])
+            _add_values(svg, wire, [f"“{SHOWN_AS.get(letter, letter)}”" for letter in reads])
     legend = Words(
-        f"{_whose(unit, 'en')} · width: magnitude · blue: positive, orange: negative",
-        f"{_whose(unit, 'zh')} · 线宽：幅度 · 蓝色为正，橙色为负",
+        f"{_whose(unit, 'en')} · full width at 1 · blue: positive, orange: negative",
+        f"{_whose(unit, 'zh')} · 线宽表示幅度，到 1 为止 · 蓝色为正，橙色为负",
     )
     add_caption(svg, Caption(legend, (RIGHT, diagram.size[1] - 9), "end"), language)
     return moving
@@ -197,15 +197,16 @@ def _frame(frame: int, frames: Sequence[object]) -> str:
 def _add_strip(
     svg: Element, top: float, symbol: str, memory: Sequence[float], reads: Sequence[str]
 ) -> None:
-    """What is read, step by step, with the memory as bars under it, the step of the frame marked."""
-    pitch = (RIGHT - LEFT) / len(reads)
+    """What is read, step by step, the memory as bars under it, and the frame's step marked."""
+    begin = LEFT + 32
+    pitch = (RIGHT - begin) / len(reads)
     line = top + 94
     most = max(1e-6, *(abs(value) for value in memory))
-    add_formula(svg, symbol, (LEFT, top + 54), size=16)
-    rule = {"class": "rule", "d": f"M{number(LEFT)} {number(line)}H{number(RIGHT)}"}
+    add_formula(svg, symbol, (LEFT, line + 5), size=16)
+    rule = {"class": "rule", "d": f"M{number(begin)} {number(line)}H{number(RIGHT)}"}
     SubElement(svg, "path", rule)
     for frame, (letter, value) in enumerate(zip(reads, memory, strict=True)):
-        x, kind = LEFT + pitch * frame, _frame(frame, reads)
+        x, kind = begin + pitch * frame, _frame(frame, reads)
         mark = {"x": x, "y": top + 10, "width": pitch, "height": STRIP - 16, "rx": 4.0}
         SubElement(svg, "rect", {"class": f"mark {kind}"} | {k: number(v) for k, v in mark.items()})
         length = 32 * abs(value) / most
@@ -238,8 +239,9 @@ def _motion(frames: int, seconds: float) -> str:
         f".gated-diagram .f{frame}{{animation-delay:{frame * seconds:.2f}s}}\n"
         for frame in range(frames)
     )
+    end = f"{100 / frames:.3f}%"
     return (
-        f"\n@keyframes seen{{0%{{visibility:visible}}{100 / frames:.3f}%,to{{visibility:hidden}}}}\n"
+        f"\n@keyframes seen{{0%{{visibility:visible}}{end},to{{visibility:hidden}}}}\n"
         f".gated-diagram .frame{{visibility:hidden;animation:seen {whole} step-end infinite}}\n"
         f"{delays}.gated-diagram .way{{animation-duration:{whole};"
         "animation-iteration-count:infinite}\n"

@@ -106,11 +106,11 @@ def at_any_time(line: str) -> str:
 def width(line: str, size: float) -> float:
     """About how wide the line is, in units of the picture, set at a font size of `size`."""
     return size * sum(
-        (0.7 if run.lowered else 1.0) * sum(map(_advance, run.text)) for run in runs(line)
+        (0.7 if run.lowered else 1.0) * sum(map(advance, run.text)) for run in runs(line)
     )
 
 
-def _advance(letter: str) -> float:
+def advance(letter: str) -> float:
     """About how wide a letter is, as a share of the font size."""
     if letter == TILDE:
         return 0.0

@@ -50,12 +50,14 @@ def _variables(colours: dict[str, str]) -> str:
 
 _SELECTOR = ".gated-diagram"
 _RULES = {
+    # Inside the diagram, by selector; & is the diagram itself.
     "": "color-scheme:light dark;max-width:100%;height:auto;"
     'font-family:system-ui,"Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",'
     "sans-serif",
     ".paper": "fill:var(--paper)",
     "text": "fill:var(--ink)",
-    ".math": 'font-family:"STIX Two Text","Times New Roman","Liberation Serif",serif',
+    ".math": 'font-family:"STIX Two Text","Times New Roman","Liberation Serif",'
+    '"Cambria Math","DejaVu Serif",serif',
     ".variable": "font-style:italic",
     ".words": "fill:var(--muted)",
     ".strong": "font-weight:600",
@@ -66,6 +68,7 @@ _RULES = {
     ".dashed .line": "stroke-dasharray:6 5",
     ".value": "fill:var(--muted);font-variant-numeric:tabular-nums",
     ".letter": "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace",
+    "&.filled .wire": "--role:var(--muted)",
     ".rule": "stroke:var(--line)",
     ".mark": "fill:var(--sky);fill-opacity:.25",
     ".positive": "fill:var(--blue)",
@@ -88,7 +91,8 @@ def _sheet() -> str:
     ]
     lines += [f"{_SELECTOR} .{role}{{--role:var(--{colour})}}" for role, colour in ROLES.items()]
     for names, rule in _RULES.items():
-        selector = ",".join(f"{_SELECTOR} {name}".rstrip() for name in names.split(","))
+        whole = names if names.startswith("&") else f"& {names}".rstrip()
+        selector = whole.replace(",", ",& ").replace("&", _SELECTOR)
         lines.append(f"{selector}{{{rule}}}")
     return "\n" + "\n".join(lines) + "\n"
 

@@ -176,7 +176,10 @@ def _in_plane() -> Diagram:
         ),
         equations=("rnn_hidden", "rnn_output"),
         nodes=(
-            *(Node(name, (alone, y), "state", ROLES[name]) for name, y in LEVELS.items()),
+            *(
+                Node(name, (alone, y), "state", ROLES[name], "tanh, b" if name == "h" else "")
+                for name, y in LEVELS.items()
+            ),
             *(
                 node
                 for x, time in zip(columns, TIMES, strict=True)
