@@ -72,7 +72,7 @@ def time_axis(left: float, right: float, y: float) -> tuple[Wire, Caption]:
     )
 
 
-LOW, MIDDLE, HIGH = HEIGHTS = (306.0, 196.0, 86.0)
+LOW, MIDDLE, HIGH = HEIGHTS = (318.0, 210.0, 102.0)
 """Of inputs, hidden states and outputs."""
 LEVELS = dict(zip("xhy", HEIGHTS, strict=True))
 ROWS = {"x": (-1.0, 0.0, 1.0), "h": (-1.0, 0.0, 1.0), "y": (-0.5, 0.5)}
@@ -127,10 +127,10 @@ def _in_depth() -> Diagram:
         (x + 78, MIDDLE + 48),
         (x + 18, MIDDLE + 12),
     )
-    arrow, word = time_axis(330, 660, 408)
+    arrow, word = time_axis(330, 660, 418)
     return Diagram(
         name="1-rnn-in-depth",
-        size=(760, 430),
+        size=(760, 440),
         title=Words("The RNN, folded and unrolled in depth", "RNN：折叠与立体展开"),
         description=Words(
             "Left: input, hidden state and output, the hidden state with a loop back to itself. "
@@ -162,12 +162,12 @@ def _in_depth() -> Diagram:
 
 def _in_plane() -> Diagram:
     alone, columns = 112.0, (366.0, 506.0, 646.0)
-    arrow, word = time_axis(330, 660, 378)
+    arrow, word = time_axis(330, 660, 390)
     before = Wire("U", (((columns[0] - 76, MIDDLE), (columns[0] - STATE, MIDDLE)),), "hidden")
     after = Wire("U", (((columns[2] + STATE, MIDDLE), (columns[2] + 76, MIDDLE)),), "hidden")
     return Diagram(
         name="2-rnn-in-plane",
-        size=(760, 400),
+        size=(760, 412),
         title=Words("The RNN in the plane: a network, and time", "平面上的 RNN：前馈网络加上时间"),
         description=Words(
             "Left: a feed-forward network, from input through hidden layer to output. Right: the "
@@ -195,7 +195,7 @@ def _in_plane() -> Diagram:
             arrow,
         ),
         regions=(
-            Region(rectangle(columns[1] - 44, 50, columns[1] + 44, 342), "plain", dashed=True),
+            Region(rectangle(columns[1] - 44, 62, columns[1] + 44, 358), "plain", dashed=True),
         ),
         captions=(
             Caption(Words("feed-forward network", "前馈神经网络"), (alone, 34), strong=True),
