@@ -1,4 +1,4 @@
-"""What can be read in an SVG: where texts stand, whether they are free of each other and of wires."""
+"""What can be read in an SVG: where texts stand, free of each other and of wires or not."""
 
 from __future__ import annotations
 
