@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from units_with_meaning import network_of
 
-from gated.explain.trace import trace
+from gated.explain import trace
 from gated.report.diagrams import animated, filled
 from gated.serve.character_model import load_models
 

@@ -13,7 +13,7 @@ from tests.report.reading_svg import SVG, check_room, crossed
 
 from gated import nn as gated_nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain import LayerTrace, trace
 from gated.report.diagrams import animated, filled
 from gated.report.diagrams.filled import CELLS, THINNEST, WIDEST
 from gated.report.diagrams.lstm_cell import LSTM_CELL

@@ -45,6 +45,7 @@ app.command("gated.cli.memory:find_longest", name="memory-test")
 app.command("gated.cli.runs:resume", name="resume")
 app.command("gated.cli.runs:predict", name="predict")
 app.command("gated.cli.runs:evaluate", name="evaluate")
+app.command("gated.cli.runs:explain", name="explain")
 app.command("gated.cli.forecast:backtest", name="backtest")
 app.command("gated.cli.explore:explore", name="explore")
 

@@ -54,7 +54,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                     memory_table(test),
                 ],
             ),
-            Section("Pictures", [Drawing(_scores(test)), Drawing(_gradients(test))]),
+            Section("Pictures", [Drawing(_scores(test)), *map(Drawing, _gradients(test))]),
             Section("Again", [Code(command)]),
         ]
     page = Page(
@@ -115,19 +115,27 @@ def _scores(test: MemoryTest) -> Picture:
     )
 
 
-def _gradients(test: MemoryTest) -> Picture:
+def _gradients(test: MemoryTest) -> list[Picture]:
     shared = max(
         length for length in test.lengths if all(test.of(cell, length) for cell in test.cells)
     )
     colours = method_colours(test.cells)
-    return gradient_picture(
-        [
-            Line(cell, colours[cell], trial.gradient_norms)
-            for cell in test.cells
-            for trial in test.of(cell, shared)
-        ],
-        xlabel=f"steps back from the end, T = {shared}",
-        caption="How far back each network could learn from before its first step of training: the "
-        "gradient of the loss with respect to its states. What falls below the dashed line, a "
-        "hundredth, hardly teaches.",
-    )
+    trials = [trial for cell in test.cells for trial in test.of(cell, shared)]
+    xlabel = f"steps back from the end, T = {shared}"
+    return [
+        gradient_picture(
+            [Line(trial.cell, colours[trial.cell], trial.before.norms) for trial in trials],
+            xlabel=xlabel,
+            name="gradient_before",
+            caption="How far back each network could learn from before its first step of training: "
+            "the gradient of the loss with respect to its states. What falls below the dashed "
+            "line, a hundredth, hardly teaches.",
+        ),
+        gradient_picture(
+            [Line(trial.cell, colours[trial.cell], trial.after.norms) for trial in trials],
+            xlabel=xlabel,
+            name="gradient_after",
+            caption="The same after training: who solved the problem carries the gradient to its "
+            "beginning, whatever it started from.",
+        ),
+    ]

@@ -11,7 +11,7 @@ import torch
 
 from gated.cli.app import run
 from gated.errors import ConfigurationError
-from gated.tasks.memory.longest import MemoryTest, Trial, memory_test
+from gated.tasks.memory.longest import MemoryTest, Reach, Trial, memory_test
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import problem_of
 from gated.training.history import History
@@ -34,7 +34,9 @@ def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None
     # The goal was met on validation sequences, the score is that of the test's.
     assert solved.history.validations[-1].loss < 1 / 60
     assert solved.history.validations[-1].loss != solved.score
-    assert len(solved.gradient_norms) == 6
+    # The gates moved, and with them the gradient's way back.
+    assert len(solved.before.norms) == len(solved.after.norms) == 6
+    assert solved.after.norms[0] > solved.before.norms[0]
 
 
 def test_the_verdict_is_of_the_solved_lengths() -> None:
@@ -72,8 +74,8 @@ def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -
             seed=seed,
             score=score,
             solved=score < 5,
-            gradient_norms=np.ones(length),
-            gradient_reach=length,
+            before=Reach(np.ones(length), length),
+            after=Reach(np.ones(length), length),
             history=History(),
         )
         for length in (10, 20)
@@ -149,7 +151,8 @@ def test_the_command_leaves_figures_and_a_report(tmp_path: Path, capsys) -> None
     assert "gru solves none" in page
     assert "Hochreiter and Schmidhuber 1997" in page
     assert {p.name for p in (out / "figures").iterdir()} == {
-        "gradient_by_cell.png",
+        "gradient_after.png",
+        "gradient_before.png",
         "score_by_length.png",
     }
     assert run(arguments) == 2  # the directory is taken

@@ -25,7 +25,7 @@ from gated.report.diagrams.svg import (
 from gated.report.diagrams.values import wire_values
 
 if TYPE_CHECKING:
-    from gated.explain.trace import LayerTrace
+    from gated.explain import LayerTrace
 
 CELLS = {"lstm": LSTM_CELL, "gru": GRU_CELL, "rnn_tanh": RNN_CELL}
 """The diagram of each cell that has one, by the names of `gated.core.layout.LAYOUTS`."""

@@ -14,7 +14,7 @@ from gated.core.layout import Array
 from gated.errors import ConfigurationError, DataError
 
 if TYPE_CHECKING:
-    from gated.explain.trace import LayerTrace
+    from gated.explain import LayerTrace
 
 TOLERANCE = 1e-4
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain.flow import flow
+from gated.explain import flow
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import Problem, problem_of
 from gated.training.history import History
@@ -24,6 +24,15 @@ FOLLOWED = 32
 """Sequences that the gradient is followed through."""
 
 
+class Reach(NamedTuple):
+    """How far back the gradient of the loss comes."""
+
+    norms: NDArray[np.float64]
+    """(T,) with respect to the states, each as a share of the largest, oldest step first."""
+    steps: int
+    """That it spans, see `gated.explain.flow`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """One cell, trained on one length from one seed."""
@@ -34,11 +43,10 @@ class Trial:
     score: float
     """On test sequences, with the weights that were best on validation sequences."""
     solved: bool
-    gradient_norms: NDArray[np.float64]
-    """(T,) of the loss with respect to the states before training, each as a share of the largest,
-    oldest step first: from how far back the network could learn."""
-    gradient_reach: int
-    """Steps that the gradient spans before training, see `gated.explain.flow`."""
+    before: Reach
+    """How far back the gradient came before training: what the network could learn from."""
+    after: Reach
+    """The same after training."""
     history: History
 
     @property
@@ -110,8 +118,13 @@ class MemoryTest:
                     "solved": trial.solved,
                     "steps": trial.history.steps,
                     "seconds": trial.seconds,
-                    "gradient_reach": trial.gradient_reach,
-                    "gradient_norms": trial.gradient_norms.tolist(),
+                    "gradient": {
+                        "before": {
+                            "reach": trial.before.steps,
+                            "norms": trial.before.norms.tolist(),
+                        },
+                        "after": {"reach": trial.after.steps, "norms": trial.after.norms.tolist()},
+                    },
                 }
                 for trial in self.trials
             ],
@@ -185,7 +198,7 @@ def _trial(
 ) -> Trial:
     network = MemoryNetwork(cell, units, problem, training.seed)
     task = MemoryTask(network, problem, training.seed)
-    norms, reach = _gradient(network, problem)
+    before = _gradient(network, problem)
     history = train(task, replace(training, goal=problem.solved), progress=progress)
     with torch.no_grad():
         score = task.score(network, "test")
@@ -195,18 +208,19 @@ def _trial(
         seed=training.seed,
         score=score,
         solved=score < problem.solved,
-        gradient_norms=norms,
-        gradient_reach=reach,
+        before=before,
+        after=_gradient(network, problem),
         history=history,
     )
 
 
-def _gradient(network: MemoryNetwork, problem: Problem) -> tuple[NDArray[np.float64], int]:
+def _gradient(network: MemoryNetwork, problem: Problem) -> Reach:
     """Follow the loss back through the encoder."""
     x, target = problem.draw("validation", FOLLOWED, 1)
 
-    def loss(outputs: torch.Tensor, _: Any) -> torch.Tensor:
+    def loss(encoded: tuple[torch.Tensor, Any]) -> torch.Tensor:
+        outputs, _ = encoded
         return problem.loss(network.head(outputs[-len(target) :]), target).mean()
 
-    measured = flow(network.encoder, x, loss)
-    return measured.strongest, measured.reach()
+    measured = flow(network.encoder, x, loss, samples=0).layers[-1]
+    return Reach(measured.strongest, measured.reach())
