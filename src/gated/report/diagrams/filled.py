@@ -1,0 +1,263 @@
+"""A cell's diagram with the values of real steps in it, still or moving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement
+
+from gated.errors import DataError
+from gated.report.diagrams import notation
+from gated.report.diagrams.gru_and_rnn_cells import GRU_CELL, RNN_CELL
+from gated.report.diagrams.lstm_cell import LSTM_CELL
+from gated.report.diagrams.shapes import Caption, Diagram, Language, Point, Wire, Words
+from gated.report.diagrams.svg import (
+    SYMBOL_SIZE,
+    add_caption,
+    add_diagram,
+    add_formula,
+    add_text,
+    new_picture,
+    number,
+    write,
+)
+from gated.report.diagrams.values import wire_values
+
+if TYPE_CHECKING:
+    from gated.explain import LayerTrace
+
+CELLS = {"lstm": LSTM_CELL, "gru": GRU_CELL, "rnn_tanh": RNN_CELL}
+"""The diagram of each cell that has one, by the names of `gated.core.layout.LAYOUTS`."""
+MEMORIES = {"lstm": "c_t", "gru": "h_t", "rnn_tanh": "h_t"}
+"""What the strip under a moving picture shows."""
+THINNEST, WIDEST = 1.5, 8.0
+FAINTEST = 0.3
+"""Opacity of a wire that carries nothing."""
+HEAD = 13.0
+VALUE_SIZE, GAP = 14.0, 6.0
+VALUE_WIDTH = 3.2 * VALUE_SIZE
+STILL = 0.75
+"""The share of a step for which a moving picture stands still."""
+STRIP = 132.0
+"""Height of the strip."""
+LEFT, RIGHT = 24.0, 736.0
+SHOWN_AS = {" ": "␣", "\n": "↵", "\t": "⇥"}
+
+Frames = dict[str, list[float]]
+"""What each wire carries, by its symbol, in each frame."""
+
+
+def filled(
+    layer: LayerTrace,
+    step: int,
+    *,
+    unit: int | None = None,
+    sequence: int = 0,
+    reads: str = "",
+    language: Language = "en",
+) -> str:
+    """The diagram of a traced layer with the values of one step, as the text of an SVG file.
+
+    Wires are wide and strong where values are large, blue where positive, orange where negative.
+
+    Args:
+        layer: an LSTM, a GRU or a plain RNN.
+        step: of time.
+        unit: one of the layer's; None for the mean magnitude over all that were traced.
+        sequence: of the batch.
+        reads: what the step reads, such as a character.
+        language: of the words.
+
+    Raises:
+        ConfigurationError: the layer has no diagram, or computes something else than it says.
+        DataError: there is no such step, unit or sequence in the trace.
+    """
+    frames = wire_values(layer, [step], unit=unit, sequence=sequence)
+    named = Words(
+        f"{_title(layer, 'en')} at step {step}, {_whose(unit, 'en')}",
+        f"{_title(layer, 'zh')}，第 {step} 步，{_whose(unit, 'zh')}",
+    )
+    diagram = replace(CELLS[layer.kind], title=named)
+    svg = new_picture(diagram, language)
+    _add_frames(svg, diagram, frames, [reads] if reads else [], unit, language)
+    return write(svg)
+
+
+def animated(
+    layer: LayerTrace,
+    reads: Sequence[str],
+    *,
+    first: int = 0,
+    unit: int | None = None,
+    sequence: int = 0,
+    seconds: float = 1.2,
+    language: Language = "en",
+) -> str:
+    """The diagram moving through steps, with what each reads under it, as the text of an SVG file.
+
+    It moves by style alone, without scripts, and stands still where less motion is preferred.
+
+    Args:
+        layer: an LSTM, a GRU or a plain RNN.
+        reads: what each step reads, such as the characters of a text.
+        first: the step of the first of them.
+        unit: one of the layer's; None for the mean magnitude over all that were traced.
+        sequence: of the batch.
+        seconds: that a step takes.
+        language: of the words.
+
+    Raises:
+        ConfigurationError: the layer has no diagram, or computes something else than it says.
+        DataError: there are no steps, or not these in the trace, or no such unit or sequence.
+    """
+    if not reads:
+        raise DataError("reads must have something for each step to show, got nothing")
+    steps = range(first, first + len(reads))
+    frames = wire_values(layer, steps, unit=unit, sequence=sequence)
+    named = Words(
+        f"{_title(layer, 'en')} over {len(reads)} steps, {_whose(unit, 'en')}",
+        f"{_title(layer, 'zh')}，共 {len(reads)} 步，{_whose(unit, 'zh')}",
+    )
+    diagram = replace(CELLS[layer.kind], title=named)
+    width, height = diagram.size
+    svg = new_picture(diagram, language, (width, height + STRIP))
+    ways = _add_frames(svg, diagram, frames, reads, unit, language)
+    _add_strip(svg, height, MEMORIES[layer.kind], frames[MEMORIES[layer.kind]], reads)
+    moving = SubElement(svg, "style")
+    moving.text = _motion(len(reads), seconds) + "".join(
+        _keyframes(place, values) for place, values in ways.items()
+    )
+    return write(svg)
+
+
+def _title(layer: LayerTrace, language: Language) -> str:
+    title: str = getattr(CELLS[layer.kind].title, language)
+    return title
+
+
+def _whose(unit: int | None, language: Language) -> str:
+    if language == "zh":
+        return "各单元的平均幅度" if unit is None else f"单元 {unit}"
+    return "mean magnitude over units" if unit is None else f"unit {unit}"
+
+
+def _add_frames(
+    svg: Element,
+    diagram: Diagram,
+    frames: Frames,
+    reads: Sequence[str],
+    unit: int | None,
+    language: Language,
+) -> dict[int, list[float]]:
+    """Draw the diagram with its values; return those of each wire, by its place in the diagram."""
+    svg.set("class", "gated-diagram filled")
+    bare = tuple(
+        replace(wire, label=None) if wire.symbol in frames or wire.symbol == "x_t" else wire
+        for wire in diagram.wires
+    )
+    ways = add_diagram(svg, replace(diagram, wires=bare), language, HEAD)
+    moving = {}
+    for place, (wire, way) in enumerate(zip(diagram.wires, ways, strict=True)):
+        if wire.symbol in frames:
+            way.set("class", f"way w{place}")
+            way.set("style", _look(frames[wire.symbol][0]))
+            moving[place] = frames[wire.symbol]
+            _add_values(svg, wire, [_signed(value) for value in frames[wire.symbol]])
+        elif wire.symbol == "x_t":
+            _add_values(svg, wire, [f"“{SHOWN_AS.get(letter, letter)}”" for letter in reads])
+    legend = Words(
+        f"{_whose(unit, 'en')} · full width at 1 · blue: positive, orange: negative",
+        f"{_whose(unit, 'zh')} · 线宽表示幅度，到 1 为止 · 蓝色为正，橙色为负",
+    )
+    add_caption(svg, Caption(legend, (RIGHT, diagram.size[1] - 9), "end"), language)
+    return moving
+
+
+def _add_values(svg: Element, wire: Wire, values: Sequence[str]) -> None:
+    """The wire's symbol, and behind it its value in each frame."""
+    if wire.label is None:
+        return
+    x, y = wire.label
+    symbol = notation.width(wire.symbol, SYMBOL_SIZE)
+    whole = symbol + GAP + VALUE_WIDTH
+    left = x - {"start": 0.0, "middle": whole / 2, "end": whole}[wire.anchor]
+    group = SubElement(svg, "g", {"class": "label", "data-symbol": wire.symbol})
+    add_formula(group, wire.symbol, (left, y))
+    for frame, value in enumerate(values):
+        place: Point = (left + symbol + GAP, y)
+        add_text(group, place, "start", VALUE_SIZE, f"value {_frame(frame, values)}").text = value
+
+
+def _frame(frame: int, frames: Sequence[object]) -> str:
+    """The class of what is seen in one frame only; none where there is but one."""
+    return f"frame f{frame}" if len(frames) > 1 else ""
+
+
+def _add_strip(
+    svg: Element, top: float, symbol: str, memory: Sequence[float], reads: Sequence[str]
+) -> None:
+    """What is read, step by step, the memory as bars under it, and the frame's step marked."""
+    begin = LEFT + 32
+    pitch = (RIGHT - begin) / len(reads)
+    line = top + 94
+    most = max(1e-6, *(abs(value) for value in memory))
+    add_formula(svg, symbol, (LEFT, line + 5), size=16)
+    rule = {"class": "rule", "d": f"M{number(begin)} {number(line)}H{number(RIGHT)}"}
+    SubElement(svg, "path", rule)
+    for frame, (letter, value) in enumerate(zip(reads, memory, strict=True)):
+        x, kind = begin + pitch * frame, _frame(frame, reads)
+        mark = {"x": x, "y": top + 10, "width": pitch, "height": STRIP - 16, "rx": 4.0}
+        SubElement(svg, "rect", {"class": f"mark {kind}"} | {k: number(v) for k, v in mark.items()})
+        length = 32 * abs(value) / most
+        bar = {"x": x + pitch / 4, "y": line - max(0.0, 32 * value / most)}
+        bar |= {"width": pitch / 2, "height": length}
+        sign = "negative" if value < 0 else "positive"
+        SubElement(svg, "rect", {"class": sign} | {k: number(v) for k, v in bar.items()})
+        place = (x + pitch / 2, top + 30)
+        size = min(17.0, 1.2 * pitch)
+        add_text(svg, place, "middle", size, "letter").text = SHOWN_AS.get(letter, letter)
+
+
+def _look(value: float) -> str:
+    """How a wire that carries this value looks."""
+    strength = min(1.0, abs(value))
+    width = THINNEST + (WIDEST - THINNEST) * strength
+    opacity = FAINTEST + (1 - FAINTEST) * strength
+    colour = "orange" if value < 0 else "blue"
+    return f"color:var(--{colour});stroke-width:{width:.1f};opacity:{opacity:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+
+
+def _motion(frames: int, seconds: float) -> str:
+    """Each frame is seen in its turn; the first one where nothing is to move."""
+    whole = f"{frames * seconds:g}s"
+    delays = "".join(
+        f".gated-diagram .f{frame}{{animation-delay:{frame * seconds:.2f}s}}\n"
+        for frame in range(frames)
+    )
+    end = f"{100 / frames:.3f}%"
+    return (
+        f"\n@keyframes seen{{0%{{visibility:visible}}{end},to{{visibility:hidden}}}}\n"
+        f".gated-diagram .frame{{visibility:hidden;animation:seen {whole} step-end infinite}}\n"
+        f"{delays}.gated-diagram .way{{animation-duration:{whole};"
+        "animation-iteration-count:infinite}\n"
+        "@media (prefers-reduced-motion:reduce){.gated-diagram *{animation:none!important}"
+        ".gated-diagram .f0{visibility:visible}}\n"
+    )
+
+
+def _keyframes(place: int, values: Sequence[float]) -> str:
+    """A wire's way through the frames: it stands, then goes over to the next."""
+    share = 100 / len(values)
+    stands = "".join(
+        f"{share * frame:.2f}%,{share * (frame + STILL):.2f}%{{{_look(value)}}}"
+        for frame, value in enumerate(values)
+    )
+    return (
+        f"@keyframes w{place}{{{stands}to{{{_look(values[0])}}}}}\n"
+        f".gated-diagram .w{place}{{animation-name:w{place}}}\n"
+    )

@@ -1,0 +1,121 @@
+"""Mathematics as one line of text, and what it becomes: letters in a picture, TeX in a page.
+
+The line is what one would type: `f_t = σ(W_f · [h_{t-1}, x_t] + b_f)`, with an underscore before a
+subscript and a combining tilde for a candidate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+TILDE = "\u0303"
+"""Combines with the letter before it."""
+_LETTER = rf"[A-Za-z]{TILDE}?′?"
+_SUBSCRIPT = r"_(?:\{[^}]*\}|\w)"
+_SYMBOL = re.compile(rf"tanh|σ|1 −|⊙|\+|[()\[\]]|{_LETTER}(?:{_SUBSCRIPT})?")
+_RUN = re.compile(rf"(?P<sub>{_SUBSCRIPT})|(?P<name>tanh)|(?P<letter>{_LETTER})|(?P<other>.)")
+_TEX = (
+    (re.compile(rf"([A-Za-z]){TILDE}"), r"\\tilde{\1}"),
+    (re.compile(r"tanh"), r"\\tanh"),
+    (re.compile(r"σ"), r"\\sigma"),
+    (re.compile(r"⊙"), r"\\odot"),
+    (re.compile(r"·"), r"\\cdot"),
+    (re.compile(r"←"), r"\\leftarrow"),
+    (re.compile(r"−"), r"-"),
+    (re.compile(r"′"), r"'"),
+)
+_ANY_TIME = re.compile(r"_(?:t|\{t[-+]1\})")
+
+
+class Run(NamedTuple):
+    """Letters set alike."""
+
+    text: str
+    italic: bool
+    lowered: bool
+    """A subscript."""
+
+
+def runs(line: str) -> list[Run]:
+    """The line cut where its setting changes; variables are italic, all else is upright.
+
+    >>> [run.text for run in runs("h_{t-1}")]
+    ['h', 't', '−1']
+    """
+    joined: list[Run] = []
+    for run in _pieces(line):
+        last = joined[-1] if joined else None
+        if last is not None and last[1:] == run[1:] and TILDE not in last.text + run.text:
+            joined[-1] = run._replace(text=last.text + run.text)
+        else:
+            joined.append(run)
+    return joined
+
+
+def _pieces(line: str) -> Iterator[Run]:
+    for found in _RUN.finditer(line):
+        text = found.group()
+        if found["sub"]:
+            for letter in text.strip("_{}").replace("-", "−"):
+                yield Run(letter, letter.isalpha(), lowered=True)
+        else:
+            yield Run(text, found["letter"] is not None, lowered=False)
+
+
+def tex(line: str) -> str:
+    r"""The line as TeX.
+
+    >>> tex("c̃_t = tanh(W_c · [h_{t-1}, x_t] + b_c)")
+    '\\tilde{c}_t = \\tanh(W_c \\cdot [h_{t-1}, x_t] + b_c)'
+    """
+    for pattern, replacement in _TEX:
+        line = pattern.sub(replacement, line)
+    return line
+
+
+def symbols(equation: str) -> set[str]:
+    """The variables, functions and operations of an equation that a diagram has to show.
+
+    Sums inside brackets are left out: a layer adds its products and its bias by itself.
+
+    >>> sorted(symbols("c_t = f_t ⊙ c_{t-1} + tanh(W x_t + b)"))
+    ['+', 'W', 'b', 'c_t', 'c_{t-1}', 'f_t', 'tanh', 'x_t', '⊙']
+    """
+    found, depth = set(), 0
+    for symbol in _SYMBOL.findall(equation):
+        if symbol in "([":
+            depth += 1
+        elif symbol in ")]":
+            depth -= 1
+        elif symbol != "+" or depth == 0:
+            found.add(symbol)
+    return found
+
+
+def at_any_time(line: str) -> str:
+    """The line with its time left open, for an equation holds at every step.
+
+    >>> at_any_time("h_{t-1}") == at_any_time("h_t")
+    True
+    """
+    return _ANY_TIME.sub("_*", line)
+
+
+def width(line: str, size: float) -> float:
+    """About how wide the line is, in units of the picture, set at a font size of `size`."""
+    return size * sum(
+        (0.7 if run.lowered else 1.0) * sum(map(advance, run.text)) for run in runs(line)
+    )
+
+
+def advance(letter: str) -> float:
+    """About how wide a letter is, as a share of the font size."""
+    if letter == TILDE:
+        return 0.0
+    if ord(letter) > 0x2E80:  # Chinese
+        return 1.0
+    if letter in "ijltfr.,;:′'()[] ":
+        return 0.34
+    return 0.72 if letter.isupper() or letter in "mw+−⊙=←" else 0.53
