@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from gated.report.forecast import write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
+from gated.training.findings import Finding
 from gated.training.history import Transfer
 from gated.training.options import TrainingOptions
 

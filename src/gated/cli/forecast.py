@@ -5,20 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import Run, check_free, remove_unbegun, write_run
-from gated.cli.training_bar import TrainingBar, training_bars
+from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import GatedError, require
 from gated.report.comparison import comparison_table, write_comparison_report
 from gated.report.forecast import score_table, write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import TASK, Forecaster
 from gated.tasks.forecast.score import Evaluation
-from gated.training.history import History
 from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
@@ -106,31 +105,6 @@ def print_scores(evaluation: Evaluation) -> None:
     stdout_console().print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
     table = score_table(evaluation)
     print_table(f"Scores of {evaluation.target}", table.header, table.rows, best=0)
-
-
-def training_summary(history: History) -> dict[str, Any]:
-    """Return what a training came to, for JSON."""
-    return {
-        "steps": history.steps,
-        "seconds": sum(history.seconds),
-        "stopped": history.stopped,
-        "best_step": history.best.step if history.best else history.steps,
-        "clipped_by_norm": sum(history.clipped_by_norm),
-        "clipped_by_value": sum(history.clipped_by_value),
-    }
-
-
-def told(history: History) -> str:
-    """Return what a training came to, in words."""
-    clipped = sum(
-        by_norm or by_value
-        for by_norm, by_value in zip(history.clipped_by_norm, history.clipped_by_value, strict=True)
-    )
-    best = f", best at step {history.best.step}" if history.best else ""
-    return (
-        f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
-        f"{clipped} of them"
-    )
 
 
 def compare(

@@ -1,9 +1,10 @@
-"""The bar that a training draws on a terminal."""
+"""What a training tells: the bar while it runs, and what it came to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -14,6 +15,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from gated.training.history import History
 
 
 class TrainingBar:
@@ -67,3 +70,28 @@ def training_bars() -> Iterator[Progress]:
         disable=not console.is_terminal,
     ) as bars:
         yield bars
+
+
+def training_summary(history: History) -> dict[str, Any]:
+    """Return what a training came to, for JSON."""
+    return {
+        "steps": history.steps,
+        "seconds": sum(history.seconds),
+        "stopped": history.stopped,
+        "best_step": history.best.step if history.best else history.steps,
+        "clipped_by_norm": sum(history.clipped_by_norm),
+        "clipped_by_value": sum(history.clipped_by_value),
+    }
+
+
+def told(history: History) -> str:
+    """Return what a training came to, in words."""
+    clipped = sum(
+        by_norm or by_value
+        for by_norm, by_value in zip(history.clipped_by_norm, history.clipped_by_value, strict=True)
+    )
+    best = f", best at step {history.best.step}" if history.best else ""
+    return (
+        f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
+        f"{clipped} of them"
+    )

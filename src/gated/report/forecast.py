@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gated.report.drawing import style
+from gated.report.findings import cleaning_section
 from gated.report.forecast_pictures import (
     calibration,
     chosen_windows,
@@ -18,8 +19,8 @@ from gated.report.forecast_pictures import (
 from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.score import Evaluation
+from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 
@@ -54,7 +55,10 @@ def write_forecast_report(
             *_picture_sections(evaluation),
             training_section(history, training, _dropout(config)),
         ]
-    sections += [_cleaning_section(findings), reproduction_section(command, config, training)]
+    sections += [
+        cleaning_section(findings, "Values are filled from the past alone."),
+        reproduction_section(command, config, training),
+    ]
     page = Page(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",
         verdict=evaluation.verdict,
@@ -148,25 +152,3 @@ def _error_section(evaluation: Evaluation) -> Section:
     if len(evaluation.forecasts.quantiles) > 1:
         blocks.append(Drawing(calibration(evaluation)))
     return Section("Where the error lies", blocks)
-
-
-def _cleaning_section(findings: Sequence[Finding]) -> Section:
-    if not findings:
-        return Section("What was cleaned", [Text("Nothing: the data were complete and in order.")])
-    rows = [
-        (
-            finding.column or "",
-            # What concerns a whole column has no first example, and no count worth telling.
-            f"{finding.count:,} {finding.what}" if finding.example else finding.what,
-            finding.action,
-            finding.example,
-        )
-        for finding in findings
-    ]
-    return Section(
-        "What was cleaned",
-        [
-            Text("In the order of finding. Values are filled from the past alone."),
-            Table(("column", "found", "done", "first"), rows, prose=True),
-        ],
-    )

@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from gated.tasks.translate.attention import Attention
 from gated.tasks.translate.batches import Batch
 from gated.tasks.translate.config import TranslateConfig
-from gated.tasks.translate.network import State, TranslateNetwork
+from gated.tasks.translate.network import TranslateNetwork
 
 
 def small(**options: object) -> TranslateConfig:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import repeats_the_time
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Panel
+from gated.training.findings import Finding
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

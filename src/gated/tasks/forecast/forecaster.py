@@ -14,7 +14,6 @@ from gated.errors import DataError, ModelFileError
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import Floats, spread, spread_factors
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
@@ -29,6 +28,7 @@ from gated.tasks.forecast.windows import (
     validation_origins,
     walk_forward,
 )
+from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model

@@ -11,13 +11,13 @@ from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_features
 from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
 from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
+from gated.training.findings import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from narwhals.stable.v2.typing import IntoDataFrame
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.tasks.forecast.findings import Finding
+from gated.training.findings import Finding
 
 Source: TypeAlias = str | Path | IntoDataFrame
 """A path to CSV (perhaps gzipped) or Parquet, or a polars or pandas frame."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.findings import Finding
 from gated.tasks.forecast.source import RawTable, Source, open_table
 from gated.tasks.forecast.timestamps import Clock, UnreadableTimeError, read_times
+from gated.training.findings import Finding
 
 Kind: TypeAlias = Literal["number", "text"]
 

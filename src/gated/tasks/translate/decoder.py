@@ -120,9 +120,7 @@ class _Loop(torch.autograd.Function):
             else:
                 asked[t] = additive.step(hiddens[t], of_scores)
                 h.addmm_(asked[t], weights.query)
-            carried_cell = _cell_backward(
-                h, carried_cell, gates[t], squashed[t], cells[t], sums[t]
-            )
+            carried_cell = _cell_backward(h, carried_cell, gates[t], squashed[t], cells[t], sums[t])
             carried = sums[t] @ weights.recurrent
         flat = sums.flatten(0, 1)
         of_loop = [
@@ -149,8 +147,8 @@ def _scores(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
 
 
 def _energies(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
-    assert weights.query is not None and weights.query_bias is not None  # noqa: S101
-    query = torch.addmm(weights.query_bias, hidden, weights.query.t())
+    """tanh of query and key, `(B, S, H)`."""
+    query = torch.nn.functional.linear(hidden, weights.query, weights.query_bias)
     return (query.unsqueeze(1) + keys).tanh_()
 
 
