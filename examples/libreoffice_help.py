@@ -69,7 +69,6 @@ def main(folder: Path, language: str) -> None:
             pair = " ".join(source.split()), " ".join(target.split())
             if all(pair) and pair[0] != pair[1]:
                 pairs[pair] = None
-    print("en", language, sep="\t")
     for source, target in pairs:
         print(source, target, sep="\t")
     print(f"{aligned} pages aligned, {others} not; {len(pairs)} pairs", file=sys.stderr)
