@@ -140,9 +140,7 @@ def test_scores_are_told_with_the_best_marked(write, evaluation):
 
 def test_names_are_text_whatever_they_hold(write, evaluation, history):
     names = ("<script>alert(1)</script>", "北京 & 上海", "$\\frac$", "emoji 🎈")
-    finding = Finding(
-        kind="gap", column="t", count=3, what="steps <b>", action="inserted", example="'北京'"
-    )
+    finding = Finding(kind="gap", count=3, what="steps <b>", action="inserted", example="'北京'")
     past = history()
     past.transfer = Transfer("runs/<i>", ("encoder.<u>",), (), (), ())
     text = write(evaluation(names), past, findings=[finding], command="gated '<s>'")
@@ -150,7 +148,7 @@ def test_names_are_text_whatever_they_hold(write, evaluation, history):
     assert not {"script", "b", "i", "u", "s"} & set(page.tags)
     drawn = page.words("text")
     assert set(names) <= set(drawn)
-    assert "3 steps <b>" in page.words("td")
+    assert "3 steps <b>" in page.words("th")
     assert "encoder.<u>" in page.words("td")
     assert "gated '<s>'" in page.words("code")
     assert any("runs/<i>" in text for text in page.words("p"))

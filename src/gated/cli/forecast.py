@@ -10,9 +10,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gated.cli.output import print_json, print_table, stdout_console, to_json
-from gated.cli.run_directory import Run, check_free, remove_unbegun, write_run
+from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
-from gated.errors import GatedError, require
+from gated.errors import require
 from gated.report.comparison import comparison_table, write_comparison_report
 from gated.report.forecast import score_table, write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
@@ -50,14 +50,8 @@ def fit(
     if is_main_process():
         check_free(out)
     forecaster = Forecaster(config, training).prepare(data)
-    if is_main_process():
-        write_run(out, Run(TASK, data, config.to_dict(), training))
-    try:
+    with begun(out, Run(TASK, data, config.to_dict(), training)):
         train_and_report(forecaster, out, json=json, resume=False)
-    except GatedError:
-        if is_main_process():
-            remove_unbegun(out)
-        raise
 
 
 def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: bool) -> None:

@@ -25,6 +25,7 @@ def find_longest(
     out: Path,
     cells: tuple[str, ...] = ("rnn", "gru", "lstm", "lstm-chrono"),
     lengths: tuple[int, ...] = (50, 100, 200, 400, 600),
+    seeds: tuple[int, ...] = (0, 1, 2),
     units: int = 128,
     training: Annotated[TrainingOptions, Parameter(name="*", group="Training")] = BUDGET,
     json: bool = False,
@@ -41,6 +42,9 @@ def find_longest(
         Which networks: rnn, rnn-orthogonal, gru, gru-chrono, lstm, lstm-chrono, lstm-layer-norm.
     lengths
         Lengths to try, growing; for digits the number of pixels, a square.
+    seeds
+        Each cell is trained once with each at every length, and solves one that it solves from more
+        than half of them.
     units
         Hidden units of the one layer.
     json
@@ -53,9 +57,12 @@ def find_longest(
             problem,
             cells=cells,
             lengths=lengths,
+            seeds=seeds,
             units=units,
             training=training,
-            progress=lambda cell, length: TrainingBar(bars, f"{cell}, T = {length}"),
+            progress=lambda cell, length, seed: TrainingBar(
+                bars, f"{cell}, T = {length}, seed {seed}"
+            ),
         )
     report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
     write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
@@ -64,5 +71,5 @@ def find_longest(
         return
     stdout_console().print(f"\n{tested.verdict}\n", style="bold", markup=False)
     table = memory_table(tested)
-    print_table(f"{problem}, scores on test sequences", table.header, table.rows)
+    print_table(f"{problem}, median score on test sequences", table.header, table.rows)
     stdout_console().print(f"Report: {report}", markup=False)

@@ -7,14 +7,17 @@ model, history and report are written by the rooms that know them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gated
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, GatedError
 from gated.training.model_files import check_format, read_json, write_atomically
 from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
 
 RUN_FORMAT = "gated-run"
 RUN_VERSION = 1
@@ -65,11 +68,18 @@ def write_run(out: Path, run: Run) -> None:
     write_atomically(out / FILE_NAME, text.encode())
 
 
-def remove_unbegun(out: Path) -> None:
-    """Remove what `write_run` wrote where nothing came of it, not even a checkpoint."""
-    if [path.name for path in out.iterdir()] == [FILE_NAME]:
-        (out / FILE_NAME).unlink()
-        out.rmdir()
+@contextmanager
+def begun(out: Path, run: Run) -> Iterator[None]:
+    """Say in `out` what is asked; where nothing comes of it, not even a checkpoint, unsay it."""
+    if is_main_process():
+        write_run(out, run)
+    try:
+        yield
+    except GatedError:
+        if is_main_process() and [path.name for path in out.iterdir()] == [FILE_NAME]:
+            (out / FILE_NAME).unlink()
+            out.rmdir()
+        raise
 
 
 def read_run(directory: Path) -> Run:

@@ -12,18 +12,23 @@ from gated.tasks.memory.problems import PROBLEMS
 
 
 def memory_table(test: MemoryTest) -> Table:
-    """A row for each cell: the score at each length, and the longest solved."""
-    rows = []
-    for cell in test.cells:
-        told = []
-        for length in test.lengths:
-            trial = test.of(cell, length)
-            told.append("–" if trial is None else f"{trial.score:.3g}{' ✓' * trial.solved}")
-        rows.append((cell, *told, str(test.longest(cell))))
+    """A row for each cell: the median score and how many seeds solve each length, the longest."""
+    rows = [
+        (cell, *(_told(test, cell, length) for length in test.lengths), str(test.longest(cell)))
+        for cell in test.cells
+    ]
     header = ("", *(f"T = {length}" for length in test.lengths), "longest solved")
     longest = [test.longest(cell) for cell in test.cells]
     best = longest.index(max(longest)) if max(longest) else None
     return Table(header, rows, [*(None for _ in test.lengths), best])
+
+
+def _told(test: MemoryTest, cell: str, length: int) -> str:
+    trials = test.of(cell, length)
+    if not trials:
+        return "–"
+    solved = sum(trial.solved for trial in trials)
+    return f"{test.score(cell, length):.3g} ({solved} of {len(trials)})"
 
 
 def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> Path:
@@ -38,11 +43,13 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                     Text(told),
                     Text(
                         f"One layer of {test.units} units, at most {test.training.steps} steps of "
-                        f"{test.training.batch_size} sequences a trial, one trial for each cell "
-                        f"and length. The score is the {problem.unit} on test sequences; who "
+                        f"{test.training.batch_size} sequences a trial, {len(test.seeds)} trials "
+                        "for each cell and length, each from a seed of its own. The score is the "
+                        f"{problem.unit} on test sequences, its median over the trials; who "
                         f"remembers nothing has {problem.chance:.3g}, and below "
-                        f"{problem.solved:.3g} it counts as solved (✓). A cell is tried up to the "
-                        "first length that it does not solve."
+                        f"{problem.solved:.3g} it counts as solved. In parentheses, how many "
+                        "trials solve it. A cell is tried up to the first length that it solves "
+                        "in half of the trials or fewer."
                     ),
                     memory_table(test),
                 ],
@@ -64,13 +71,22 @@ def _scores(test: MemoryTest) -> Picture:
     colours = method_colours(test.cells)
     figure, axes = new_figure(3.2)
     for place, cell in enumerate(test.cells):
-        trials = [trial for trial in test.trials if trial.cell == cell]
+        tried = [length for length in test.lengths if test.of(cell, length)]
         axes.plot(
-            [trial.length for trial in trials],
-            [trial.score for trial in trials],
+            tried,
+            [test.score(cell, length) for length in tried],
             marker="osD^vP*"[place % 7],
             color=colours[cell],
             label=cell,
+        )
+        trials = [trial for length in tried for trial in test.of(cell, length)]
+        axes.plot(
+            [trial.length for trial in trials],
+            [trial.score for trial in trials],
+            marker=".",
+            linestyle="none",
+            alpha=0.5,
+            color=colours[cell],
         )
     for value, name in ((problem.chance, "without memory"), (problem.solved, "solved below")):
         axes.axhline(value, color=MUTED, linewidth=1, linestyle="--")
@@ -94,7 +110,8 @@ def _scores(test: MemoryTest) -> Picture:
         figure,
         "score_by_length",
         description=f"{problem.unit} of each cell at each length.",
-        caption="The score of each cell as the length grows, to the first that it does not solve.",
+        caption="The median score of each cell as the length grows, to the first that it does not "
+        "solve; the small points are its trials.",
     )
 
 
@@ -103,12 +120,11 @@ def _gradients(test: MemoryTest) -> Picture:
         length for length in test.lengths if all(test.of(cell, length) for cell in test.cells)
     )
     colours = method_colours(test.cells)
-    trials = [(cell, test.of(cell, shared)) for cell in test.cells]
     return gradient_picture(
         [
             Line(cell, colours[cell], trial.gradient_norms)
-            for cell, trial in trials
-            if trial is not None
+            for cell in test.cells
+            for trial in test.of(cell, shared)
         ],
         xlabel=f"steps back from the end, T = {shared}",
         caption="How far back each network could learn from before its first step of training: the "

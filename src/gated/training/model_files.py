@@ -47,14 +47,22 @@ def save_model(directory: Path, network: nn.Module, description: Mapping[str, An
             other.unlink()
 
 
-def load_model(directory: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the state dict and the description that `save_model` wrote.
+def load_model(
+    directory: Path, task: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the state dict and the description that `save_model` wrote, of `task` if one is named.
 
     Raises:
-        ModelFileError: No model, a damaged or foreign one, or one of an unknown version.
+        ModelFileError: No model, a damaged or foreign one, one of an unknown version or of another
+            task.
     """
     path = directory / "model.json"
     document = _document(path)
+    if task not in (None, document["description"].get("task")):
+        raise ModelFileError(
+            f"{directory} holds a model of the task {document['description'].get('task')!r}, "
+            f"not of {task!r}."
+        )
     try:
         name, digest = document["weights"], document["sha256"]
         weights_path = directory / Path(name).name

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gated.cli.app import run
 from gated.errors import ConfigurationError
-from gated.tasks.memory.longest import memory_test
+from gated.tasks.memory.longest import MemoryTest, Trial, memory_test
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import problem_of
+from gated.training.history import History
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 
@@ -20,9 +22,11 @@ QUICK = TrainingOptions(steps=400, batch_size=32, learning_rate=1e-2, validate_e
 
 
 def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None:
-    tested = memory_test("adding", cells=("gru",), lengths=(6, 2000), units=16, training=QUICK)
-    solved, failed = tested.trials[0], tested.of("gru", 6)
-    assert solved is failed
+    tested = memory_test(
+        "adding", cells=("gru",), lengths=(6, 2000), seeds=(0,), units=16, training=QUICK
+    )
+    solved = tested.trials[0]
+    assert tested.of("gru", 6) == [solved]
     assert solved.solved
     assert solved.score < 1 / 60
     assert solved.history.stopped == "goal"
@@ -36,15 +40,56 @@ def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None
 def test_the_verdict_is_of_the_solved_lengths() -> None:
     hopeless = TrainingOptions(steps=1, batch_size=4, validate_every=1, threads=1)
     tested = memory_test(
-        "copy", cells=("rnn", "lstm-chrono"), lengths=(5, 10), units=4, training=hopeless
+        "copy",
+        cells=("rnn", "lstm-chrono"),
+        lengths=(5, 10),
+        seeds=(4, 7),
+        units=4,
+        training=hopeless,
     )
-    assert [(t.cell, t.length, t.solved) for t in tested.trials] == [
-        ("rnn", 5, False),
-        ("lstm-chrono", 5, False),
+    assert [(t.cell, t.length, t.seed, t.solved) for t in tested.trials] == [
+        ("rnn", 5, 4, False),
+        ("rnn", 5, 7, False),
+        ("lstm-chrono", 5, 4, False),
+        ("lstm-chrono", 5, 7, False),
     ]
     assert tested.longest("rnn") == 0
-    assert tested.of("rnn", 10) is None
+    assert tested.of("rnn", 10) == []
+    assert np.isnan(tested.score("rnn", 10))
+    assert tested.score("rnn", 5) == np.mean([t.score for t in tested.of("rnn", 5)])
+    assert tested.of("rnn", 5)[0].score != tested.of("rnn", 5)[1].score
     assert tested.verdict == "copy, 1 steps of training: rnn solves none, lstm-chrono solves none."
+
+
+@pytest.mark.parametrize(
+    ("scores", "solved"), [((1, 1, 9), True), ((1, 9), False), ((1, 9, 9), False)]
+)
+def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -> None:
+    trials = tuple(
+        Trial(
+            cell="gru",
+            length=length,
+            seed=seed,
+            score=score,
+            solved=score < 5,
+            gradient_norms=np.ones(length),
+            gradient_reach=length,
+            history=History(),
+        )
+        for length in (10, 20)
+        for seed, score in enumerate(scores if length == 20 else (1,) * len(scores))
+    )
+    tested = MemoryTest(
+        problem="adding",
+        units=1,
+        lengths=(10, 20),
+        seeds=tuple(range(len(scores))),
+        training=QUICK,
+        trials=trials,
+    )
+    assert tested.solves("gru", 20) is solved
+    assert tested.longest("gru") == (20 if solved else 10)
+    assert tested.score("gru", 20) == np.median(scores)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -70,6 +115,7 @@ def test_every_cell_trains_and_is_its_seed(cell: str) -> None:
     [
         ({"cells": ("mlp",)}, "'mlp' is not one of rnn, gru"),
         ({"cells": ()}, "at least one of each"),
+        ({"seeds": ()}, "at least one of each"),
         ({"lengths": (20, 10)}, "lengths must grow, got 20, 10"),
         ({"lengths": (10, 10)}, "lengths must grow"),
     ],

@@ -235,11 +235,7 @@ class Forecaster:
         Raises:
             ModelFileError: there is no model of this kind, or it is damaged.
         """
-        weights, description = load_model(Path(directory))
-        if description.get("task") != TASK:
-            raise ModelFileError(
-                f"{directory} holds a model of the task {description.get('task')}."
-            )
+        weights, description = load_model(Path(directory), TASK)
         try:
             fitted = Preprocessing.from_dict(description["preprocessing"])
             forecaster = cls(fitted.config, TrainingOptions.from_dict(description["training"]))

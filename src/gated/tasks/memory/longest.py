@@ -26,10 +26,11 @@ FOLLOWED = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One cell, trained on one length."""
+    """One cell, trained on one length from one seed."""
 
     cell: str
     length: int
+    seed: int
     score: float
     """On test sequences, with the weights that were best on validation sequences."""
     solved: bool
@@ -54,6 +55,7 @@ class MemoryTest:
     units: int
     """H"""
     lengths: tuple[int, ...]
+    seeds: tuple[int, ...]
     training: TrainingOptions
     trials: tuple[Trial, ...]
 
@@ -62,16 +64,23 @@ class MemoryTest:
         """In the order in which they were tried."""
         return list(dict.fromkeys(trial.cell for trial in self.trials))
 
-    def of(self, cell: str, length: int) -> Trial | None:
-        """The trial of a cell at a length, if it came so far."""
-        for trial in self.trials:
-            if (trial.cell, trial.length) == (cell, length):
-                return trial
-        return None
+    def of(self, cell: str, length: int) -> list[Trial]:
+        """The trials of a cell at a length, one for each seed; none if it did not come so far."""
+        return [t for t in self.trials if (t.cell, t.length) == (cell, length)]
+
+    def score(self, cell: str, length: int) -> float:
+        """The median score of a cell at a length; NaN where it did not come so far."""
+        scores = [trial.score for trial in self.of(cell, length)]
+        return float(np.median(scores)) if scores else np.nan
+
+    def solves(self, cell: str, length: int) -> bool:
+        """Whether a cell solves a length from more than half of the seeds."""
+        trials = self.of(cell, length)
+        return 2 * sum(trial.solved for trial in trials) > len(trials)
 
     def longest(self, cell: str) -> int:
         """The longest length solved with all shorter ones; 0 where none is."""
-        return max((t.length for t in self.trials if t.cell == cell and t.solved), default=0)
+        return max((length for length in self.lengths if self.solves(cell, length)), default=0)
 
     @property
     def verdict(self) -> str:
@@ -88,6 +97,7 @@ class MemoryTest:
             "problem": self.problem,
             "units": self.units,
             "lengths": list(self.lengths),
+            "seeds": list(self.seeds),
             "training": self.training.to_dict(),
             "verdict": self.verdict,
             "longest": {cell: self.longest(cell) for cell in self.cells},
@@ -95,6 +105,7 @@ class MemoryTest:
                 {
                     "cell": trial.cell,
                     "length": trial.length,
+                    "seed": trial.seed,
                     "score": trial.score,
                     "solved": trial.solved,
                     "steps": trial.history.steps,
@@ -112,47 +123,61 @@ def memory_test(
     *,
     cells: Sequence[str] = ("rnn", "gru", "lstm", "lstm-chrono"),
     lengths: Sequence[int] = (50, 100, 200, 400, 600),
+    seeds: Sequence[int] = (0, 1, 2),
     units: int = 128,
     training: TrainingOptions | None = None,
-    progress: Callable[[str, int], Progress] | None = None,
+    progress: Callable[[str, int, int], Progress] | None = None,
 ) -> MemoryTest:
     """Train each cell at growing length, up to the first that it does not solve.
+
+    A cell solves a length that it solves from more than half of the seeds.
 
     Args:
         problem: one of `gated.tasks.memory.problems.PROBLEMS`.
         cells: of `gated.tasks.memory.network.CELLS`.
         lengths: to try, in this order.
+        seeds: of weights and sequences; each gives a trial of its own.
         units: H, of each cell.
-        training: the budget of one trial and how it is spent; a trial ends when it is solved.
-        progress: from cell and length, what is told of each step.
+        training: the budget of one trial and how it is spent (its `seed` gives way to `seeds`); a
+            trial ends when it is solved.
+        progress: from cell, length and seed, what is told of each step.
 
     Raises:
         ConfigurationError: there is no such problem, cell or length.
         MissingExtraError: the digits need scikit-learn.
     """
-    if not cells or not lengths:
-        raise ConfigurationError("cells, lengths: give at least one of each.")
+    if not cells or not lengths or not seeds:
+        raise ConfigurationError("cells, lengths, seeds: give at least one of each.")
     if list(lengths) != sorted(set(lengths)):
         raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
     for cell in cells:
         if cell not in CELLS:
             raise ConfigurationError(f"cells: {cell!r} is not one of {', '.join(CELLS)}.")
     posed = [problem_of(problem, length) for length in lengths]
-    training = training or BUDGET
-    trials = []
-    for cell in cells:
-        for of_length in posed:
-            told = progress(cell, of_length.length) if progress else None
-            trials.append(_trial(cell, of_length, units, training, told))
-            if not trials[-1].solved:
-                break
-    return MemoryTest(
+    test = MemoryTest(
         problem=problem,
         units=units,
         lengths=tuple(lengths),
-        training=training,
-        trials=tuple(trials),
+        seeds=tuple(seeds),
+        training=training or BUDGET,
+        trials=(),
     )
+    for cell in cells:
+        for of_length in posed:
+            trials = [
+                _trial(
+                    cell,
+                    of_length,
+                    units,
+                    replace(test.training, seed=seed),
+                    progress(cell, of_length.length, seed) if progress else None,
+                )
+                for seed in seeds
+            ]
+            test = replace(test, trials=(*test.trials, *trials))
+            if not test.solves(cell, of_length.length):
+                break
+    return test
 
 
 def _trial(
@@ -167,6 +192,7 @@ def _trial(
     return Trial(
         cell=cell,
         length=problem.length,
+        seed=training.seed,
         score=score,
         solved=score < problem.solved,
         gradient_norms=norms,
