@@ -17,9 +17,9 @@ CHARACTERS = 12
 
 
 def tidy(text: str) -> str:
-    """Put `text` into Unicode's composed form (NFC), without control characters, spaces single.
+    r"""Put `text` into Unicode's composed form (NFC), without control characters, spaces single.
 
-    >>> tidy(" Ane\\u0301mone\\x07\\u00a0 de mer ")
+    >>> tidy(" Ane\u0301mone\x07\u00a0 de mer ")
     'Anémone de mer'
     """
     composed = unicodedata.normalize("NFC", text)

@@ -147,7 +147,7 @@ def _scores(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
 
 
 def _energies(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
-    """tanh of query and key, `(B, S, H)`."""
+    """Tanh of query and key, `(B, S, H)`."""
     query = torch.nn.functional.linear(hidden, weights.query, weights.query_bias)
     return (query.unsqueeze(1) + keys).tanh_()
 

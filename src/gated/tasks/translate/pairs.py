@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gated.errors import DataError, require
 
@@ -53,24 +53,29 @@ def lines_of(path: Path) -> Iterator[str]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    number = 0
     with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if b"\0" in raw:
-                raise DataError(
-                    f"{path}, line {number}: there is a zero byte, so this is no text. Give a file "
-                    "of text in UTF-8."
-                )
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is "
-                    "not UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8"
-                ) from error
-            yield line.rstrip("\r\n")
+        yield from text_lines(file, str(path))
+
+
+def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the lines of an open file that messages call `name`; raises as `lines_of` does."""
+    number = 0
+    for number, raw in enumerate(file, 1):
+        if b"\0" in raw:
+            raise DataError(
+                f"{name}, line {number}: there is a zero byte, so this is no text. Give a file of "
+                "text in UTF-8."
+            )
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is not "
+                "UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8"
+            ) from error
+        yield line.rstrip("\r\n")
     if number == 0:
-        raise DataError(f"{path} is empty.")
+        raise DataError(f"{name} is empty.")
 
 
 def _read_columns(path: Path) -> list[Pair]:
@@ -97,9 +102,7 @@ def _read_aligned(source: Path, target: Path) -> list[Pair]:
             f"aligned: line {min(len(sources), len(targets)) + 1:,} has no partner in {short}. "
             "Line N of one must be the translation of line N of the other."
         )
-    return [
-        Pair(*both, line) for line, both in enumerate(zip(sources, targets, strict=True), 1)
-    ]
+    return [Pair(*both, line) for line, both in enumerate(zip(sources, targets, strict=True), 1)]
 
 
 def _read_po(path: Path) -> list[Pair]:

@@ -75,9 +75,7 @@ def search(
 class _Beams:
     """The search between two steps, for the sentences that still have to be finished."""
 
-    def __init__(
-        self, network: TranslateNetwork, sources: Sequence[Codes], wanted: Wanted
-    ) -> None:
+    def __init__(self, network: TranslateNetwork, sources: Sequence[Codes], wanted: Wanted) -> None:
         self.network, self.wanted = network, wanted
         self.finished: list[list[Hypothesis]] = [[] for _ in sources]
         device = next(network.parameters()).device
@@ -119,7 +117,7 @@ class _Beams:
         self._drop_done()
 
     def _likely(self, state: State) -> Tensor:
-        """log P `(B, K, V)` of each subword; where a translation must end, of the end alone."""
+        """Log P `(B, K, V)` of each subword; where a translation must end, of the end alone."""
         logits = self.network.decoder.logits(state.fed)
         logits[:, [PADDING, BEGIN]] = -torch.inf
         likely = logits.log_softmax(-1).view(*self.totals.shape, -1)
@@ -139,11 +137,11 @@ class _Beams:
             )
 
     def _length_penalty(self) -> float:
-        """lp of what is written, and its end."""
+        """Lp of what is written, and its end."""
         return float(((5 + self.written.shape[2]) / 6) ** self.wanted.length_penalty)
 
     def _coverage(self, attention: Tensor) -> float:
-        """cp of `attention` `(T, S)`."""
+        """Cp of `attention` `(T, S)`."""
         read = attention.sum(0).clamp(min=1e-9, max=1)
         return self.wanted.coverage_penalty * float(read.log().sum())
 

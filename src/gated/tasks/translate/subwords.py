@@ -12,11 +12,16 @@ ALPHABET = 4000
 """Characters at most, so that rare ones, of Chinese say, become unknown and are copied."""
 
 
+APART = r"▁?\p{Han}+|▁?\p{N}|▁?[^\p{L}\p{M}\p{N}▁]"
+"""What is cut off from the letters beside it: runs of Chinese characters, single digits, single
+signs of punctuation; ▁ is the space before."""
+
+
 class Subwords:
     """Cuts sentences of one language into subwords and puts them together again.
 
-    Words are cut where scripts, digits and punctuation meet, and spaces are kept as part of the
-    word after them, so that any sentence comes back as it was, if it has no unknown character.
+    A space is part of the word after it, so any sentence comes back as it was, if it has no unknown
+    character.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -53,12 +58,11 @@ class Subwords:
             tokenizer = tokenizers.Tokenizer(models.Unigram())
             trainer = trainers.UnigramTrainer(unk_token=SPECIAL[UNKNOWN], **options)
         pre = tokenizers.pre_tokenizers
+        pre = tokenizers.pre_tokenizers
         tokenizer.pre_tokenizer = pre.Sequence(
             [
                 pre.Metaspace(prepend_scheme="always"),
-                pre.UnicodeScripts(),
-                pre.Punctuation("isolated"),
-                pre.Digits(individual_digits=True),
+                pre.Split(tokenizers.Regex(APART), "isolated"),
             ]
         )
         tokenizer.decoder = tokenizers.decoders.Metaspace(prepend_scheme="always")
@@ -74,10 +78,23 @@ class Subwords:
         encodings = self._tokenizer.encode_batch(list(sentences), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def surfaces(self, sentence: str) -> list[str]:
-        """Return the stretch of `sentence` behind each of its subwords."""
+    def words(self, sentence: str) -> list[str]:
+        """Return for each subword of `sentence` what to copy where it stands for the unknown.
+
+        That is the whole word, where the script has words that spaces part and two cases, and
+        otherwise the subword's own stretch of text.
+        """
         encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
-        return [sentence[begin:end] for begin, end in encoding.offsets]
+        spans: dict[int, tuple[int, int]] = {}
+        for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+            first, last = spans.get(word, (begin, end))
+            spans[word] = min(first, begin), max(last, end)
+        copied = []
+        for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
+            whole = sentence[slice(*spans[word])]
+            part = sentence[begin:end] if whole.lower() == whole.upper() else whole
+            copied.append(part.strip())
+        return copied
 
     def decode(self, names: Sequence[str]) -> str:
         """Put subwords, by name, together."""
