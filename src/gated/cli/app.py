@@ -40,6 +40,7 @@ app.command(compare)
 # Imported when called, so that `gated --help` does not wait for torch.
 fit.command("gated.cli.forecast:fit", name="forecast")
 fit.command("gated.cli.translate:fit", name="translate")
+fit.command("gated.cli.video:fit", name="video")
 compare.command("gated.cli.forecast:compare", name="forecast")
 app.command("gated.cli.memory:find_longest", name="memory-test")
 app.command("gated.cli.runs:resume", name="resume")

@@ -20,7 +20,8 @@ from gated.report.translate import attention_picture, score_table, write_transla
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.pairs import Source, lines_of, text_lines
 from gated.tasks.translate.score import Evaluation
-from gated.tasks.translate.translator import TASK, Translation, Translator
+from gated.tasks.translate.translation import Translation
+from gated.tasks.translate.translator import TASK, Translator
 from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process

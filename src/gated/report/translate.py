@@ -21,7 +21,7 @@ from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.score import Evaluation
-from gated.tasks.translate.translator import Example, Translation
+from gated.tasks.translate.translation import Example, Translation
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.options import TrainingOptions

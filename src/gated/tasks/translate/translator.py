@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.translate.baselines import COPY, NEAREST, nearest
-from gated.tasks.translate.batches import SPECIAL, UNKNOWN
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.network import TranslateNetwork
 from gated.tasks.translate.pairs import Pair, Source, read_pairs
 from gated.tasks.translate.score import Evaluation, evaluate, quick_scores
-from gated.tasks.translate.search import Hypothesis, Wanted, search
+from gated.tasks.translate.search import Wanted, search
 from gated.tasks.translate.split import Split, split
 from gated.tasks.translate.subwords import Subwords
 from gated.tasks.translate.task import Encoded, TranslateTask
+from gated.tasks.translate.translation import NOTHING, Example, Translation, in_words
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
@@ -39,28 +38,6 @@ MOST_SCORED = 200
 
 EXAMPLES = 10
 """Sentences shown in a report."""
-
-
-class Translation(NamedTuple):
-    """What the network wrote for a sentence."""
-
-    text: str
-    score: float
-    source: list[str]
-    """The sentence's subwords and its end."""
-    subwords: list[str]
-    """The translation's, with unknown ones replaced by what was copied, and the end."""
-    attention: NDArray[np.float32]
-    """`(T, S)`: how much each of `subwords` looked at each of `source`; rows add up to 1."""
-
-
-class Example(NamedTuple):
-    """A sentence of the test part, what it should be, what it became, and how good that is."""
-
-    source: str
-    reference: str
-    translation: Translation
-    chrf: float
 
 
 class Translator:
@@ -209,11 +186,14 @@ class Translator:
         translations = []
         for sentence in tidied:
             if not sentence:
-                translations.append([Translation("", 0.0, [], [], np.zeros((0, 0), np.float32))])
+                translations.append([NOTHING])
                 continue
             read, hypotheses = next(found)
             translations.append(
-                [self._translation(sentence, read, hypothesis) for hypothesis in hypotheses]
+                [
+                    in_words(sentence, read, hypothesis, self.source, self.target)
+                    for hypothesis in hypotheses
+                ]
             )
         return translations
 
@@ -332,23 +312,3 @@ class Translator:
         if not kept:
             raise DataError(f"All {len(pairs):,} {what}: raise longest.")
         return kept, [left_out("long", what, long)] if long else []
-
-    def _translation(
-        self, sentence: str, read: Sequence[int], hypothesis: Hypothesis
-    ) -> Translation:
-        """Put a hypothesis into words; what is unknown becomes what it looked at most."""
-        attention = hypothesis.attention
-        names = [self.target.names[code] for code in hypothesis.codes]
-        if UNKNOWN in hypothesis.codes:
-            words = self.source.words(sentence)
-            for place, code in enumerate(hypothesis.codes):
-                if code == UNKNOWN and words:
-                    names[place] = words[int(attention[place, : len(words)].argmax())]
-        end = SPECIAL[-1]
-        return Translation(
-            self.target.decode(names),
-            hypothesis.score,
-            [*(self.source.names[code] for code in read), end],
-            [*names, end],
-            attention,
-        )

@@ -1,0 +1,115 @@
+"""`gated fit video`, and what commands on a run do for video."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.run_directory import Run, begun, check_free
+from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.errors import require
+from gated.report.video import score_table, write_video_report
+from gated.tasks.video.classifier import TASK, VideoClassifier
+from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.score import Evaluation
+from gated.training.model_files import write_atomically
+from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
+
+BUDGET = TrainingOptions(batch_size=16, learning_rate=2e-3)
+
+
+def fit(
+    manifest: Path,
+    *,
+    out: Path,
+    config: Annotated[VideoConfig | None, Parameter(name="*", group="Video")] = None,
+    training: Annotated[TrainingOptions, Parameter(name="*", group="Training")] = BUDGET,
+    json: bool = False,
+) -> None:
+    """Train a network to tell what clips show, and score it on segments that are held back.
+
+    Parameters
+    ----------
+    manifest
+        CSV file with the columns clip (from the manifest's directory), label and, where wanted,
+        start and end in seconds and speed (2 is double, -1 backwards).
+    out
+        New directory for the run: model, scores, report.
+    json
+        Print the result as one JSON document.
+    """
+    require("matplotlib", extra="explain")  # before the training, not after it
+    if is_main_process():
+        check_free(out)
+    config = config or VideoConfig()
+    classifier = VideoClassifier(config, training).prepare(manifest)
+    with begun(out, Run(TASK, manifest, config.to_dict(), training)):
+        train_and_report(classifier, out, json=json, resume=False)
+
+
+def resume(run: Path, asked: Run, *, json: bool = False) -> None:
+    """Go on with the interrupted training that was `asked` for in `run`."""
+    classifier = VideoClassifier(VideoConfig.from_dict(asked.config), asked.training)
+    train_and_report(classifier.prepare(asked.data), run, json=json, resume=True)
+
+
+def train_and_report(classifier: VideoClassifier, out: Path, *, json: bool, resume: bool) -> None:
+    """Train a prepared classifier in `out`, save it, score it, and say how it went."""
+    label = f"{classifier.config.cell.upper()} on {len(classifier.labels)} labels"
+    with training_bars() as bars:
+        classifier.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
+    if not is_main_process():
+        return
+    classifier.save(out)
+    write_atomically(out / "history.json", classifier.history.to_json().encode())
+    evaluation = classifier.score()
+    command = shlex.join(["gated", *sys.argv[1:]])
+    report = write_video_report(out, classifier, evaluation, command=command)
+    if json:
+        print_json(
+            evaluation.to_dict()
+            | {
+                "run": str(out),
+                "report": str(report),
+                "parameters": classifier.parameters,
+                "training": training_summary(classifier.history),
+                "findings": [finding.to_dict() for finding in classifier.findings],
+            }
+        )
+        return
+    console = stdout_console()
+    for finding in classifier.findings:
+        console.print(f"· {finding}", style="dim", markup=False)
+    print_scores(evaluation)
+    console.print(f"Trained {classifier.parameters:,} values: {told(classifier.history)}.")
+    console.print(f"Report: {report}", markup=False)
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print the verdict and the table of scores."""
+    stdout_console().print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
+    table = score_table(evaluation)
+    print_table(f"Scores over {evaluation.unit}", table.header, table.rows, best=0)
+
+
+def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+    """Tell the labels of a clip, or of the segments of a manifest (.csv)."""
+    table = VideoClassifier.load(run).predict(data)
+    if out is not None:
+        write_atomically(out, table.write_csv().encode())
+    elif json:
+        print_json(table.to_dicts())
+    else:
+        sys.stdout.write(table.write_csv(float_precision=4))
+
+
+def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+    """Score on the segments of another manifest."""
+    evaluation = VideoClassifier.load(run).evaluate(data)
+    print_json(evaluation.to_dict()) if json else print_scores(evaluation)

@@ -1,0 +1,138 @@
+"""The report of a video classifier: how often it is right, and what it saw when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, style
+from gated.report.findings import cleaning_section
+from gated.report.page import Drawing, Page, Section, Table, Text, write_page
+from gated.report.training import reproduction_section, training_section
+from gated.tasks.video.classifier import VideoClassifier
+from gated.tasks.video.score import Evaluation
+from gated.tasks.video.spans import Span
+from gated.tasks.video.windows import cropped
+
+STRIPS = 4
+"""Segments that are shown, as many as there are labels at most."""
+SHOWN = 8
+"""Frames of a strip."""
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """A row for each method."""
+    rows = []
+    for name, score in evaluation.scores.items():
+        low, high = score.interval
+        rows.append(
+            (
+                name,
+                f"{score.accuracy:.1%}",
+                f"{low:.1%} – {high:.1%}",
+                f"{score.balanced:.1%}",
+                f"{score.loss:.3f}",
+            )
+        )
+    header = ("", "accuracy", "95 % interval", "balanced", "cross-entropy")
+    scores = list(evaluation.scores.values())
+    best = [
+        max(range(len(scores)), key=lambda k: scores[k].accuracy),
+        None,
+        max(range(len(scores)), key=lambda k: scores[k].balanced),
+        min(range(len(scores)), key=lambda k: scores[k].loss),
+    ]
+    return Table(header, rows, best)
+
+
+def write_video_report(
+    directory: Path, classifier: VideoClassifier, evaluation: Evaluation, *, command: str
+) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    config = classifier.config
+    with style():
+        sections = [
+            Section(
+                "Scores",
+                [
+                    Text(
+                        "The methods without memory have the same encoder and the same budget of "
+                        "training; what the network has over them is what its memory of the frames "
+                        "before adds. The interval takes the segments for independent."
+                    ),
+                    score_table(evaluation),
+                    Text("How often each label was told (columns) where another is true (rows):"),
+                    _confusion(evaluation),
+                ],
+            ),
+            Section("What it saw", [Drawing(strips(classifier))]),
+            training_section(
+                classifier.history, classifier.training, {"dropout": f"{config.dropout:g}"}
+            ),
+        ]
+    sections += [
+        cleaning_section(classifier.findings),
+        reproduction_section(command, config, classifier.training),
+    ]
+    page = Page(
+        title=f"Video: {', '.join(evaluation.labels)}",
+        verdict=evaluation.verdict,
+        good=" beats " in evaluation.verdict,
+        sections=sections,
+        facts=[
+            f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
+            f"{config.frames} frames of {config.width} × {config.height} pixels, "
+            f"{classifier.parameters:,} values"
+        ],
+    )
+    return write_page(directory, page)
+
+
+def _confusion(evaluation: Evaluation) -> Table:
+    rows = [
+        (label, *(str(count) for count in counts))
+        for label, counts in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True)
+    ]
+    return Table(("true", *evaluation.labels), rows)
+
+
+def strips(classifier: VideoClassifier) -> Picture:
+    """Draw frames of a test segment of each label, and under them the label's probability."""
+    chosen: dict[str, Span] = {}
+    for span in classifier.test_spans():
+        known = span.labels[span.labels >= 0]
+        if len(known):
+            chosen.setdefault(classifier.labels[int(known[0])], span)
+    shown = list(chosen.items())[:STRIPS]
+    figure, axes = new_figure(
+        1.9 * len(shown), nrows=2 * len(shown), height_ratios=[3, 2] * len(shown), squeeze=False
+    )
+    for place, (label, span) in enumerate(shown):
+        strip, curve = axes[2 * place, 0], axes[2 * place + 1, 0]
+        moments = np.unique(np.linspace(0, len(span) - 1, SHOWN).round().astype(int))
+        frames = cropped(span.pixels[span.chosen[moments]], classifier.config)
+        width = frames.shape[2]
+        strip.imshow(np.concatenate(list(frames), axis=1), interpolation="nearest", aspect="auto")
+        strip.set_title(f"{label}: {span.segment.clip.name} at {span.seconds.min():.1f} s")
+        strip.set_xticks((np.arange(len(moments)) + 0.5) * width, [str(k + 1) for k in moments])
+        strip.set_yticks([])
+        strip.tick_params(length=0)
+        curve.plot(
+            np.arange(1, len(span) + 1),
+            classifier.moments(span)[:, classifier.labels.index(label)],
+            color=BLUE,
+            marker=".",
+        )
+        curve.axhline(1 / len(classifier.labels), color=MUTED, linewidth=1, linestyle="--")
+        curve.set_ylim(-0.03, 1.03)
+        curve.set_ylabel(f"p({label})")
+        curve.set_xlim(0.5, len(span) + 0.5)
+    axes[-1, 0].set_xlabel("frame of the segment")
+    return finish(
+        figure,
+        "strips",
+        description="Frames of a test segment of each label, and the label's probability in time.",
+        caption="A test segment of each label, the first of the test part: some of its frames and, "
+        "under them, the probability of the true label after each frame. Dashed: chance.",
+    )

@@ -1,0 +1,333 @@
+"""The face of video: fit, predict, score, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import torch
+from torch import nn
+
+from gated.errors import DataError, ModelFileError
+from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.frames import FrameStore
+from gated.tasks.video.manifest import Bad, Segment, read_manifest
+from gated.tasks.video.network import VideoNetwork
+from gated.tasks.video.probabilities import after_each_frame, of_segment
+from gated.tasks.video.score import Evaluation, Floats, confusion_of, score_of
+from gated.tasks.video.spans import NOTHING, Span, spans_of
+from gated.tasks.video.split import apart, check_apart
+from gated.tasks.video.task import VideoTask
+from gated.tasks.video.windows import shown
+from gated.training.findings import Finding
+from gated.training.history import History
+from gated.training.loop import train
+from gated.training.model_files import load_model, save_model
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+
+TASK = "video"
+ONE_FRAME = "one frame"
+NO_ORDER = "frames without order"
+
+
+class VideoClassifier:
+    """Learns to tell what segments of clips show, or each of their frames.
+
+    Args:
+        config: the frames and the network.
+        training: how to train.
+        encoder: of a frame, (N, 3, height, width) from -1 to 1 to (N, I), in place of the small one
+            that is trained along; what in it shall not train, freeze.
+    """
+
+    network: VideoNetwork
+    history: History
+    """What happened in training."""
+
+    def __init__(
+        self,
+        config: VideoConfig | None = None,
+        training: TrainingOptions | None = None,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        self.config = config or VideoConfig()
+        self.training = training or TrainingOptions()
+        self.encoder = encoder
+        self.labels: tuple[str, ...] = ()
+        self._frequencies = np.zeros(0)
+        self._spans: dict[str, list[Span]] = {}
+        self.findings: tuple[Finding, ...] = ()
+        self._baselines: dict[str, VideoNetwork] = {}
+        self._store = FrameStore(self.config.width, self.config.height, self.config.fps)
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in the network."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def prepare(self, manifest: Path | str) -> Self:
+        """Read manifests, decode their clips, divide them, and make a network.
+
+        Args:
+            manifest: segments with their labels.
+
+        Raises:
+            DataError: a row cannot be used; or there is one label only.
+            FileNotFoundError: there is no such file.
+        """
+        bad, self.findings = self._bad_rows(), ()
+        segments = read_manifest(Path(manifest), labelled=True, bad=bad)
+        self.labels = tuple(sorted({str(segment.label) for segment in segments}))
+        if len(self.labels) < 2:
+            raise DataError(
+                f"{manifest} has one label only, {self.labels[0]!r}; to tell apart takes two."
+            )
+        if self.config.test_manifest is None:
+            stay, held = apart(segments, self.config.test, self.training.seed)
+            tested = [segments[index] for index in held]
+            segments = [segments[index] for index in stay]
+        else:
+            tested = read_manifest(self.config.test_manifest, labelled=True, bad=bad)
+            check_apart(segments, tested)
+        stay, held = apart(segments, self.config.validation, self.training.seed + 1)
+        joined = self.config.per == "frame"
+        self._spans = {
+            part: spans_of(chosen, self._store, self.labels, joined=joined, bad=bad)
+            for part, chosen in {
+                "training": [segments[index] for index in stay],
+                "validation": [segments[index] for index in held],
+                "test": tested,
+            }.items()
+        }
+        if not self._spans["training"]:
+            raise DataError(f"{manifest} holds no segment to train on.")
+        counts = np.concatenate([span.labels for span in self._spans["training"]])
+        known = np.bincount(counts[counts != NOTHING], minlength=len(self.labels))
+        self._frequencies = known / known.sum()
+        self.network = self._new_network(memory=True)
+        return self
+
+    def fit(
+        self,
+        manifest: Path | str,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on the segments of a manifest.
+
+        Args:
+            manifest: segments with their labels.
+            directory: where checkpoints are written; none by default.
+            resume: go on from the checkpoint in `directory`.
+            progress: told of each step.
+
+        Raises:
+            DataError: a row cannot be used; or there is one label only.
+            FileNotFoundError: there is no such file.
+            TrainingDivergedError: the loss became NaN or infinite.
+        """
+        self.prepare(manifest)
+        return self.train(directory=directory, resume=resume, progress=progress)
+
+    def train(
+        self,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on what `prepare` read; then the networks without memory, with the same budget."""
+        parts = self._spans["training"], self._spans["validation"]
+        seed = self.training.seed
+        task = VideoTask(self.network, self.config, *parts, seed)
+        self.history = train(
+            task, self.training, directory=directory, resume=resume, progress=progress
+        )
+        alone = replace(self.training, init_from=None, freeze=(), thaw_every=0)
+        for name, most in self._without_memory().items():
+            network = self._new_network(memory=False)
+            train(VideoTask(network, self.config, *parts, seed, most=most), alone)
+            self._baselines[name] = network
+        return self
+
+    def _without_memory(self) -> dict[str, int]:
+        """Networks to compare with, and how many frames each sees at once."""
+        if self.config.per == "frame":
+            return {ONE_FRAME: self.config.frames}
+        return {ONE_FRAME: 1, NO_ORDER: self.config.frames}
+
+    def score(self) -> Evaluation:
+        """Score on the test part of `prepare`.
+
+        Raises:
+            DataError: there is none, as after `load`.
+        """
+        spans = self.test_spans()
+        if not spans:
+            raise DataError(
+                "There is no test part: the manifest has too few segments to hold some back. Give "
+                "a manifest to score on."
+            )
+        return self._evaluate(spans)
+
+    def evaluate(self, manifest: Path | str) -> Evaluation:
+        """Score on the segments of another manifest.
+
+        Raises:
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        bad = self._bad_rows()
+        segments = read_manifest(Path(manifest), labelled=True, bad=bad)
+        joined = self.config.per == "frame"
+        return self._evaluate(spans_of(segments, self._store, self.labels, joined=joined, bad=bad))
+
+    def predict(self, data: Path | str) -> pl.DataFrame:
+        """Tell the labels of a clip, or of the segments of a manifest.
+
+        Args:
+            data: a clip, or a manifest (.csv), of which the labels are not read.
+
+        Returns:
+            A row for each segment: clip, start, end, label and the probability of each label; where
+            frames are labelled, a row for each frame: clip, time, label and the probabilities.
+
+        Raises:
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        path, bad = Path(data), self._bad_rows()
+        if path.suffix.lower() == ".csv":
+            read = read_manifest(path, labelled=False, bad=bad)
+            segments = [replace(segment, label=None) for segment in read]
+        else:
+            segments = [Segment(clip=path)]
+        spans = spans_of(segments, self._store, self.labels, joined=False, bad=bad)
+        return pl.DataFrame([row for span in spans for row in self._told(span)])
+
+    def moments(self, span: Span) -> Floats:
+        """Return (n, C) the probability of each label after each frame of `span`.
+
+        Every window of `frames` begins anew, as in training.
+        """
+        return after_each_frame(self.network, span, self.config, self.config.frames)
+
+    def test_spans(self) -> list[Span]:
+        """The test part of `prepare`; empty after `load`."""
+        return self._spans.get("test", [])
+
+    def save(self, directory: Path | str) -> None:
+        """Write the model, atomically: `model.json` and its weights."""
+        description = {
+            "task": TASK,
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            "labels": list(self.labels),
+            "frequencies": self._frequencies.tolist(),
+        }
+        save_model(Path(directory), self.network, description)
+
+    @classmethod
+    def load(cls, directory: Path | str, encoder: nn.Module | None = None) -> Self:
+        """Read what `save` wrote; an encoder that was given then is to be given again.
+
+        Raises:
+            ModelFileError: there is no model of this kind, or it is damaged.
+        """
+        weights, description = load_model(Path(directory), TASK)
+        try:
+            config = VideoConfig.from_dict(description["config"])
+            training = TrainingOptions.from_dict(description["training"])
+            classifier = cls(config, training, encoder)
+            classifier.labels = tuple(description["labels"])
+            classifier._frequencies = np.array(description["frequencies"], float)
+            classifier.network = classifier._new_network(memory=True)
+            classifier.network.load_state_dict(weights)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        classifier.network.eval()
+        return classifier
+
+    def _told(self, span: Span) -> list[dict[str, Any]]:
+        """Return the rows of a prediction."""
+        clip = {"clip": str(span.segment.clip)}
+        if self.config.per == "frame":
+            return [
+                clip | {"time": time} | self._choice(probabilities)
+                for time, probabilities in zip(span.seconds, self.moments(span), strict=True)
+            ]
+        start, end = float(span.seconds.min()), float(span.seconds.max()) + 1 / span.fps
+        answer = of_segment(self.network, span, self.config, self.config.frames)
+        return [clip | {"start": start, "end": end} | self._choice(answer)]
+
+    def _choice(self, probabilities: Floats) -> dict[str, Any]:
+        best = self.labels[int(probabilities.argmax())]
+        return {"label": best} | dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+    def _evaluate(self, spans: Sequence[Span]) -> Evaluation:
+        per_frame = self.config.per == "frame"
+        networks = {
+            self.config.cell.upper(): (self.network, self.config.frames),
+            **{
+                name: (self._baselines[name], most)
+                for name, most in self._without_memory().items()
+                if name in self._baselines
+            },
+        }
+        if per_frame:
+            truth = np.concatenate([span.labels for span in spans])
+        else:
+            truth = np.array([span.labels[0] for span in spans])
+        known = truth != NOTHING
+        if not known.any():
+            raise DataError("There is no label to score against.")
+        tell = after_each_frame if per_frame else of_segment
+        told = {
+            name: np.concatenate(
+                [
+                    tell(network, span, self.config, most).reshape(-1, len(self.labels))
+                    for span in spans
+                ]
+            )[known]
+            for name, (network, most) in networks.items()
+        }
+        truth = truth[known]
+        told["most frequent label"] = np.tile(self._frequencies, (len(truth), 1))
+        return Evaluation(
+            labels=self.labels,
+            scores={name: score_of(probabilities, truth) for name, probabilities in told.items()},
+            confusion=confusion_of(told[self.config.cell.upper()], truth, self.labels),
+            unit="frames" if per_frame else "segments",
+        )
+
+    def _new_network(self, *, memory: bool) -> VideoNetwork:
+        # The same seed makes the same network, whatever was drawn before.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.training.seed)
+            return VideoNetwork(
+                self.config,
+                len(self.labels),
+                *shown(self.config),
+                memory=memory,
+                encoder=self.encoder if memory else None,
+            )
+
+    def _bad_rows(self) -> Bad:
+        """What is done about a row that cannot be used: told as a finding, or an error."""
+
+        def bad(error: DataError) -> None:
+            if not self.config.skip_bad:
+                raise DataError(f"{error} (--skip-bad leaves such rows out.)") from error
+            finding = Finding(
+                kind="row", count=1, what="unusable row", action="left out", example=str(error)
+            )
+            self.findings += (finding,)
+
+        return bad

@@ -1,0 +1,146 @@
+"""The network: an encoder that sees one frame, and a recurrent memory of what it saw."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import gated.nn
+from gated.tasks.video.config import VideoConfig
+
+LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
+
+
+class Batch(NamedTuple):
+    """Windows of frames."""
+
+    frames: Tensor
+    """(T, B, 3, height, width), 0 to 255; what lies beyond a window's length is no part of it."""
+    lengths: Tensor
+    """(B,)"""
+    labels: Tensor
+    """(T, B), -1 where there is none."""
+
+
+class FrameEncoder(nn.Module):
+    """A small convolutional network, from a frame to I numbers.
+
+    Args:
+        seen: channels of a frame.
+        channels: of each convolution.
+        features: I.
+        height: of a frame.
+        width: of a frame.
+    """
+
+    def __init__(
+        self, seen: int, channels: tuple[int, ...], features: int, height: int, width: int
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for of_layer, size in zip(channels, [5, *[3] * len(channels)], strict=False):
+            layers += [
+                nn.Conv2d(seen, of_layer, size, stride=2, padding=size // 2),
+                nn.GroupNorm(1, of_layer),
+                nn.ReLU(),
+            ]
+            seen, height, width = of_layer, (height + 1) // 2, (width + 1) // 2
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(seen * height * width, features), nn.ReLU()
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, channels, height, width) to (N, I)."""
+        features: Tensor = self.layers(frames)
+        return features
+
+
+class VideoNetwork(nn.Module):
+    """Encoder, recurrent layers, and a linear map to the classes.
+
+    Args:
+        config: what it is made of.
+        classes: C, how many labels there are.
+        height: of the frames that it is shown.
+        width: of the frames that it is shown.
+        memory: False leaves out the recurrent layers and the change from frame to frame: what can
+            be told from frames without their order.
+        encoder: from (N, 3, height, width), -1 to 1, to (N, I); by default a `FrameEncoder`.
+    """
+
+    def __init__(
+        self,
+        config: VideoConfig,
+        classes: int,
+        height: int,
+        width: int,
+        *,
+        memory: bool = True,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.per_frame = config.per == "frame"
+        self.change = config.change and memory and encoder is None
+        self.encoder = encoder or FrameEncoder(
+            6 if self.change else 3, config.channels, config.features, height, width
+        )
+        with torch.no_grad():
+            features = self.encoder(torch.zeros(1, 6 if self.change else 3, height, width)).shape[1]
+        self.recurrent = (
+            LAYERS[config.cell](
+                features,
+                config.hidden,
+                config.layers,
+                bidirectional=config.bidirectional,
+                dropout=config.dropout if config.layers > 1 else 0.0,
+            )
+            if memory
+            else None
+        )
+        told = config.hidden * (2 if config.bidirectional else 1) if memory else features
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(told, classes)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return (T, B, C) log-odds after each frame; the last of a window's are its answer.
+
+        Where a label is told of a whole clip, those after step t are of the mean memory up to t.
+        """
+        T, B = batch.frames.shape[:2]
+        frames = batch.frames.float() / 127.5 - 1
+        if self.change:
+            change = torch.zeros_like(frames)
+            change[1:] = frames[1:] - frames[:-1]
+            frames = torch.cat((frames, 3 * change), dim=2)
+        told = self.dropout(self.encoder(frames.flatten(0, 1)).unflatten(0, (T, B)))
+        if self.recurrent is not None:
+            packed = nn.utils.rnn.pack_padded_sequence(
+                told, batch.lengths.cpu(), enforce_sorted=False
+            )
+            told, _ = nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], total_length=T)
+            told = self.dropout(told)
+        if not self.per_frame:
+            steps = torch.arange(1, T + 1, device=told.device)[:, None, None]
+            told = told.cumsum(0) / steps
+        odds: Tensor = self.head(told)
+        return odds
+
+
+def answers(odds: Tensor, lengths: Tensor) -> Tensor:
+    """(T, B, C) and (B,) to (B, C): what is told after the last frame of each window."""
+    return odds[lengths - 1, torch.arange(odds.shape[1], device=odds.device)]
+
+
+def cross_entropy(odds: Tensor, batch: Batch, *, per_frame: bool) -> tuple[Tensor, Tensor]:
+    """Sum of the cross-entropies, and of how many answers."""
+    if per_frame:
+        target = batch.labels.flatten()
+        total = functional.cross_entropy(
+            odds.flatten(0, 1), target, ignore_index=-1, reduction="sum"
+        )
+        return total, (target >= 0).sum()
+    total = functional.cross_entropy(answers(odds, batch.lengths), batch.labels[0], reduction="sum")
+    return total, torch.tensor(float(len(batch.lengths)))

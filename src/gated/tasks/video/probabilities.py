@@ -1,0 +1,33 @@
+"""What a network tells of a span, as probabilities of the labels."""
+
+from __future__ import annotations
+
+import torch
+
+from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.network import VideoNetwork, answers
+from gated.tasks.video.score import Floats
+from gated.tasks.video.spans import Span
+from gated.tasks.video.windows import batches
+
+
+@torch.no_grad()
+def after_each_frame(network: VideoNetwork, span: Span, config: VideoConfig, most: int) -> Floats:
+    """Return (n, C) probabilities after each frame, in windows of up to `most`."""
+    rows = [
+        torch.softmax(odds[:length], -1)
+        for batch in batches([span], config, most)
+        for odds, length in zip(network(batch).unbind(1), batch.lengths.tolist(), strict=True)
+    ]
+    return torch.cat(rows).double().numpy()
+
+
+@torch.no_grad()
+def of_segment(network: VideoNetwork, span: Span, config: VideoConfig, most: int) -> Floats:
+    """Return (C,) the probabilities of a segment: the mean over its windows, by their length."""
+    total = torch.zeros(network.head.out_features, dtype=torch.float64)
+    for batch in batches([span], config, most):
+        told = torch.softmax(answers(network(batch), batch.lengths), -1).double()
+        total += (told * batch.lengths[:, None]).sum(0)
+    mean: Floats = (total / len(span)).numpy()
+    return mean

@@ -1,0 +1,103 @@
+"""What a network reads: spans of frames at their speed, and windows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.tasks.video.frames import FrameStore, Pixels
+from gated.tasks.video.manifest import Bad, Segment
+
+Integers = NDArray[np.int64]
+NOTHING = -1
+"""The label of a frame that nothing is known of."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames that follow one another, and what they show."""
+
+    pixels: Pixels
+    """(N, height, width, 3), of the whole clip."""
+    chosen: Integers
+    """(n,) which frames, in the order in which they are shown."""
+    labels: Integers
+    """(n,) what each shows, `NOTHING` where that is not known."""
+    segment: Segment
+    """Where it comes from; of a clip labelled frame by frame, its first segment."""
+    fps: float
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def window(self, first: int, most: int) -> tuple[Pixels, Integers]:
+        """Return up to `most` frames from the `first` on, and their labels."""
+        part = slice(first, first + most)
+        return self.pixels[self.chosen[part]], self.labels[part]
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """(n,) the time of each frame in its clip."""
+        return self.chosen / self.fps
+
+
+def spans_of(
+    segments: Sequence[Segment], store: FrameStore, names: Sequence[str], *, joined: bool, bad: Bad
+) -> list[Span]:
+    """Return a span for each segment or, `joined`, one for each clip with a label for each frame.
+
+    Segments that cannot be used go to `bad`.
+    """
+    spans = []
+    for segment in segments:
+        try:
+            spans.append(_span(segment, store, names))
+        except (DataError, FileNotFoundError) as error:
+            bad(DataError(f"{segment}: {error}"))
+    return _join(spans) if joined else spans
+
+
+def _span(segment: Segment, store: FrameStore, names: Sequence[str]) -> Span:
+    if segment.label is not None and segment.label not in names:
+        raise DataError(
+            f"the label {segment.label!r} was not trained on; known are {', '.join(names)}."
+        )
+    frames = store[segment.clip]
+    end = frames.seconds if segment.end is None else segment.end
+    first, last = round(segment.start * frames.fps), round(end * frames.fps)
+    if last > len(frames.pixels) + 1:
+        raise DataError(f"it ends at {end:g} s, and the clip at {frames.seconds:.2f} s.")
+    last = min(last, len(frames.pixels))
+    count = int((last - first - 1) / abs(segment.speed) + 1e-9) + 1 if last > first else 0
+    if not count:
+        raise DataError(
+            f"from {segment.start:g} to {end:g} s there is no frame; the clip has "
+            f"{frames.fps:g} a second and ends at {frames.seconds:.2f} s."
+        )
+    chosen = first + np.floor(np.arange(count) * abs(segment.speed) + 1e-9).astype(np.int64)
+    chosen = chosen[::-1] if segment.speed < 0 else chosen
+    label = NOTHING if segment.label is None else names.index(segment.label)
+    return Span(frames.pixels, chosen, np.full(count, label), segment, frames.fps)
+
+
+def _join(spans: Sequence[Span]) -> list[Span]:
+    """Join the spans of each clip: frames between them belong to it, without a label."""
+    joined = []
+    ordered = sorted(spans, key=lambda span: (str(span.segment.clip), span.segment.start))
+    for _, group in groupby(ordered, key=lambda span: span.segment.clip):
+        parts = list(group)
+        first, last = (
+            min(part.chosen.min() for part in parts),
+            max(part.chosen.max() for part in parts),
+        )
+        chosen = np.arange(first, last + 1)
+        labels = np.full(len(chosen), NOTHING)
+        for part in parts:
+            labels[part.chosen - first] = part.labels
+        joined.append(Span(parts[0].pixels, chosen, labels, parts[0].segment, parts[0].fps))
+    return joined
