@@ -18,12 +18,24 @@ Shapes: T steps, B sentences, S steps of the source, H units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gated.tasks.translate.attention import Memory
+
+
+class AdditiveWeights(NamedTuple):
+    """What additive attention adds to the loop."""
+
+    query: Tensor
+    """`(H, H)`"""
+    query_bias: Tensor
+    """`(H,)`"""
+    energy: Tensor
+    """`(H,)`"""
 
 
 class LoopWeights(NamedTuple):
@@ -34,12 +46,8 @@ class LoopWeights(NamedTuple):
     state."""
     combine: Tensor
     """C, `(H, H)`."""
-    query: Tensor | None = None
-    """`(H, H)`, of additive attention."""
-    query_bias: Tensor | None = None
-    """`(H,)`"""
-    energy: Tensor | None = None
-    """`(H,)`"""
+    additive: AdditiveWeights | None = None
+    """None where attention is multiplicative."""
 
 
 def unroll(
@@ -57,12 +65,11 @@ def unroll(
     Returns:
         The attentional states ĥ, `(T, B, H)`.
     """
+    recurrent, combine, additive = weights
+    tensors = (sums, hidden, cell, recurrent, combine, *memory, *(additive or ()))
     with torch.autocast(sums.device.type, enabled=False):
-        dtype = weights.recurrent.dtype
-        tensors = (sums, hidden, cell, *weights, *memory)
-        states: Tensor = _Loop.apply(  # type: ignore[no-untyped-call]
-            *(None if tensor is None else tensor.to(dtype) for tensor in tensors)
-        )
+        same = (tensor.to(recurrent.dtype) for tensor in tensors)
+        states: Tensor = _Loop.apply(*same)  # type: ignore[no-untyped-call]
     return states
 
 
@@ -70,7 +77,7 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *tensors: Any) -> Tensor:
         sums, hidden, cell = tensors[:3]
-        weights, memory = LoopWeights(*tensors[3:8]), Memory(*tensors[8:])
+        weights, memory = _named(tensors[3:])
         T, B, H = sums.shape[0], sums.shape[1], hidden.shape[1]
         states = sums.new_empty(T + 1, B, 2 * H)
         fed, hiddens = states[..., :H], states[..., H:]
@@ -81,7 +88,7 @@ class _Loop(torch.autograd.Function):
         for t in range(T):
             now = gates[t]
             torch.addmm(sums[t], states[t], recurrent, out=now)
-            i, f, g, o = now.split(H, dim=1)
+            i, f, g, o = now.chunk(4, dim=1)
             now[:, : 2 * H].sigmoid_()
             g.tanh_()
             o.sigmoid_()
@@ -93,18 +100,19 @@ class _Loop(torch.autograd.Function):
             context = torch.bmm(attention[t].unsqueeze(1), memory.values).squeeze(1)
             fed[t + 1] = context.addmm_(h, combine).tanh_()
         ctx.save_for_backward(*tensors[3:], states, cells, gates, squashed, attention)
-        return fed[1:].contiguous()
+        attentional: Tensor = fed[1:].contiguous()
+        return attentional
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        weights, memory = LoopWeights(*ctx.saved_tensors[:5]), Memory(*ctx.saved_tensors[5:8])
-        states, cells, gates, squashed, attention = ctx.saved_tensors[8:]
+        states, cells, gates, squashed, attention = ctx.saved_tensors[-5:]
+        weights, memory = _named(ctx.saved_tensors[:-5])
         T, B, H = grad.shape
         fed, hiddens = states[1:, :, :H], states[1:, :, H:]
         mixed, scored = torch.empty_like(grad), torch.empty_like(attention)
-        asked = torch.empty_like(grad) if weights.energy is not None else hiddens
-        additive = _AdditiveGradients(weights, memory) if weights.energy is not None else None
+        additive = _AdditiveGradients(weights.additive, memory.keys) if weights.additive else None
+        asked = torch.empty_like(grad) if additive else hiddens
         sums = torch.empty_like(gates)
         carried, carried_cell = grad.new_zeros(B, 2 * H), grad.new_zeros(B, H)
         for t in reversed(range(T)):
@@ -119,34 +127,38 @@ class _Loop(torch.autograd.Function):
                 h += torch.bmm(of_scores.unsqueeze(1), memory.keys).squeeze(1)
             else:
                 asked[t] = additive.step(hiddens[t], of_scores)
-                h.addmm_(asked[t], weights.query)
+                h.addmm_(asked[t], additive.weights.query)
             carried_cell = _cell_backward(h, carried_cell, gates[t], squashed[t], cells[t], sums[t])
             carried = sums[t] @ weights.recurrent
         flat = sums.flatten(0, 1)
-        of_loop = [
+        of_loop = (
             flat.t() @ states[:-1].flatten(0, 1),
             mixed.flatten(0, 1).t() @ hiddens.flatten(0, 1),
-            None, None, None,
-        ]  # fmt: skip
+        )
+        values = torch.bmm(attention.permute(1, 2, 0), mixed.transpose(0, 1))
+        start = (sums, carried[:, H:], carried_cell)
         if additive is None:
             keys = torch.bmm(scored.permute(1, 2, 0), asked.transpose(0, 1))
-        else:
-            flat_asked = asked.flatten(0, 1)
-            of_loop[2:] = (flat_asked.t() @ hiddens.flatten(0, 1), flat_asked.sum(0))
-            of_loop.append(additive.energy)
-            keys = additive.keys
-        values = torch.bmm(attention.permute(1, 2, 0), mixed.transpose(0, 1))
-        return sums, carried[:, H:], carried_cell, *of_loop, keys, values, None
+            return *start, *of_loop, keys, values, None
+        of_query = asked.flatten(0, 1).t() @ hiddens.flatten(0, 1), asked.sum((0, 1))
+        return *start, *of_loop, additive.keys, values, None, *of_query, additive.energy
+
+
+def _named(tensors: Sequence[Tensor]) -> tuple[LoopWeights, Memory]:
+    """Weights and memory from the row in which autograd takes them."""
+    recurrent, combine, *memory = tensors[:5]
+    additive = AdditiveWeights(*tensors[5:]) if len(tensors) > 5 else None
+    return LoopWeights(recurrent, combine, additive), Memory(*memory)
 
 
 def _scores(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
     """Scores `(B, S)` of the keys for the hidden state `(B, H)`."""
-    if weights.energy is None:
+    if weights.additive is None:
         return torch.bmm(keys, hidden.unsqueeze(2)).squeeze(2)
-    return _energies(hidden, weights, keys) @ weights.energy
+    return _energies(hidden, weights.additive, keys) @ weights.additive.energy
 
 
-def _energies(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
+def _energies(hidden: Tensor, weights: AdditiveWeights, keys: Tensor) -> Tensor:
     """Tanh of query and key, `(B, S, H)`."""
     query = torch.nn.functional.linear(hidden, weights.query, weights.query_bias)
     return (query.unsqueeze(1) + keys).tanh_()
@@ -155,14 +167,14 @@ def _energies(hidden: Tensor, weights: LoopWeights, keys: Tensor) -> Tensor:
 class _AdditiveGradients:
     """Gradients of additive attention, added up over the steps."""
 
-    def __init__(self, weights: LoopWeights, memory: Memory) -> None:
-        self.weights, self.memory = weights, memory
-        self.keys = torch.zeros_like(memory.keys)
+    def __init__(self, weights: AdditiveWeights, keys: Tensor) -> None:
+        self.weights, self.read = weights, keys
+        self.keys = torch.zeros_like(keys)
         self.energy = torch.zeros_like(weights.energy)
 
     def step(self, hidden: Tensor, of_scores: Tensor) -> Tensor:
         """Take the gradients of a step's scores, `(B, S)`; return those of its query, `(B, H)`."""
-        energies = _energies(hidden, self.weights, self.memory.keys)
+        energies = _energies(hidden, self.weights, self.read)
         self.energy += of_scores.flatten() @ energies.flatten(0, 1)
         inner = energies.square_().neg_().add_(1).mul_(self.weights.energy)
         inner *= of_scores.unsqueeze(2)
@@ -175,8 +187,8 @@ def _cell_backward(
 ) -> Tensor:
     """Fill the gradients of the gates' `sums`; return that of the cell state `before`."""
     H = hidden.shape[1]
-    i, f, g, o = gates.split(H, dim=1)
-    of_i, of_f, of_g, of_o = sums.split(H, dim=1)
+    i, f, g, o = gates.chunk(4, dim=1)
+    of_i, of_f, of_g, of_o = sums.chunk(4, dim=1)
     cell = torch.addcmul(cell, hidden * o, 1 - squashed.square())
     torch.mul(cell, g, out=of_i)
     torch.mul(cell, before, out=of_f)

@@ -11,7 +11,7 @@ search keeps, E features of an embedding, H units of the decoder, V subwords of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from gated.nn import GRU, LSTM, LSTMCell
 from gated.tasks.translate.attention import Attention, Memory
 from gated.tasks.translate.batches import Batch
 from gated.tasks.translate.config import TranslateConfig
-from gated.tasks.translate.decoder import LoopWeights, unroll
+from gated.tasks.translate.decoder import AdditiveWeights, LoopWeights, unroll
 
 ENCODERS: dict[str, type[GRU | LSTM]] = {"lstm": LSTM, "gru": GRU}
 
@@ -95,12 +95,13 @@ class Decoder(nn.Module):
             hidden, _ = self.lstm(embedded, initial)
             return self.attend(hidden.transpose(0, 1), memory)[0].transpose(0, 1)
         E, cell, attention = embedded.shape[-1], self.cell, self.attention
-        of_words, of_fed = cell.weight_ih.split([E, cell.hidden_size], dim=1)
+        of_words, of_fed = cell.weight_ih[:, :E], cell.weight_ih[:, E:]
         sums = functional.linear(embedded, of_words, cell.bias_ih + cell.bias_hh)
         weights = LoopWeights(torch.cat([of_fed, cell.weight_hh], dim=1), self.combine.weight)
         if attention.kind == "additive":
             query = attention.query
-            weights = LoopWeights(*weights[:2], query.weight, query.bias, attention.energy)
+            additive = AdditiveWeights(query.weight, query.bias, attention.energy)
+            weights = weights._replace(additive=additive)
         return unroll(sums, state.hidden, state.cell, weights, memory)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[State, Tensor]:
@@ -161,6 +162,6 @@ class TranslateNetwork(nn.Module):
         ]
 
 
-def smoothed_loss(logits: Tensor, wanted: Tensor, smoothing: float) -> Any:
+def smoothed_loss(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
     """Summed cross-entropy of scores `(N, V)` with smoothed labels `(N,)`."""
     return functional.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from gated.errors import DataError, require
 
@@ -33,12 +33,13 @@ def read_pairs(data: Source) -> list[Pair]:
         path = Path(data)
         pairs = _read_po(path) if path.suffix in (".po", ".pot") else _read_columns(path)
         name = str(path)
-    elif isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], str | Path):
-        source, target = (Path(path) for path in data)  # type: ignore[arg-type]
+    elif len(data) == 2 and all(isinstance(one, str | Path) for one in data):
+        source, target = (Path(str(path)) for path in data)
         pairs, name = _read_aligned(source, target), f"{source} and {target}"
     else:
-        pairs = [Pair(*pair, line) for line, pair in enumerate(data, 1)]  # type: ignore[misc]
         name = "the list of pairs"
+        both = cast(Sequence[tuple[str, str]], data)
+        pairs = [Pair(*pair, line) for line, pair in enumerate(both, 1)]
     if not pairs:
         raise DataError(f"{name}: there is no pair of sentences in it.")
     return pairs

@@ -34,8 +34,6 @@ MEMORY = "training-pairs.tsv"
 """File of the run with what was trained on, for the baseline and to know what is new."""
 MOST_SCORED = 200
 """Validation sentences translated greedily at each validation."""
-
-
 EXAMPLES = 10
 """Sentences shown in a report."""
 
@@ -89,10 +87,11 @@ class Translator:
         self._split = split(pairs, config.test, config.validation, self.training.seed)
         self._known = self._split.training
         self.source, self.target = (
-            Subwords.learn(
-                (pair[side] for pair in self._split.training), config.vocabulary, config.subwords
+            Subwords.learn(sentences, config.vocabulary, config.subwords)
+            for sentences in (
+                [pair.source for pair in self._split.training],
+                [pair.target for pair in self._split.training],
             )
-            for side in (0, 1)
         )
         self._training, long = self._short_enough(self._split.training)
         self.findings = (*cleaned, *self._split.findings, *long)
