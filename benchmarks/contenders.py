@@ -43,7 +43,7 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
     lengths = None if case.lengths is None else torch.from_numpy(case.lengths)
     x_torch = torch.from_numpy(x).requires_grad_(case.work == "train")
     if case.work == "trace":
-        from gated.explain.trace import trace
+        from gated.explain import trace
 
         return (lambda: trace(model, x_torch)), (lambda: trace(model, x_torch).layers[0].hidden)
     return _torch_work(

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from explorer_models import CharacterNetwork, read_texts
 
-from gated.explain.intervene import Intervention, intervene
-from gated.explain.statistics import tied_to
-from gated.explain.trace import trace
+from gated.explain import Intervention, intervene, tied_to, trace
 from gated.serve.character_model import CharacterModel, load_models
 
 FOUND_IN, CONFIRMED_IN = "macbeth_gut.txt", "hamlet_gut.txt"

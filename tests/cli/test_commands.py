@@ -99,6 +99,42 @@ def test_evaluate_scores_what_fit_scored(sales: Path, trained: Path, capsys) -> 
     assert evaluated["overlap"] == 0
 
 
+def test_explain_writes_a_page_with_its_pictures_beside_it_once(
+    sales: Path, trained: Path, tmp_path: Path, capsys
+) -> None:
+    page = tmp_path / "memory.html"
+    arguments = ["explain", str(trained), str(sales), "--layer", "1", "--steps", "2", "5"]
+    assert run([*arguments, "--sequence", "-1", "--out", str(page), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["report"] == str(page)
+    assert [layer["name"] for layer in document["layers"]] == ["decoder, layer 0"]
+    assert document["verdict"] in page.read_text("utf-8")
+    assert "steps 2 to 5 of 7" in page.read_text("utf-8")
+    assert (tmp_path / "memory_figures" / "gates_1.svg").exists()
+    assert run([*arguments, "--out", str(page)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    page.unlink()
+    assert run([*arguments, "--out", str(page)]) == 2  # the pictures would be written over
+    assert "memory_figures is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--layer", "2"], "2 recurrent layers, from 0 to 1, got 2"),
+        (["--steps", "5", "99"], "got 5 to 99"),
+        (["--sequence", "40"], "sequence: there are"),
+    ],
+)
+def test_explain_refuses_what_is_not_there_and_writes_nothing(
+    sales: Path, trained: Path, tmp_path: Path, capsys, option: list[str], message: str
+) -> None:
+    out = tmp_path / "report"
+    assert run(["explain", str(trained), str(sales), "--out", str(out), *option]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_backtest_counts_windows_that_were_trained_on(sales: Path, trained: Path, capsys) -> None:
     arguments = ["backtest", str(trained), str(sales), "--start", "2024-03-01"]
     assert run([*arguments, "--end", "2024-03-14", "--stride", "7", "--json"]) == 0

@@ -13,8 +13,7 @@ from torch import nn
 import gated.nn
 from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.explain.intervene import Intervention, effect, intervene
-from gated.explain.trace import trace
+from gated.explain import Intervention, effect, intervene, trace
 
 T, B, I, H = 6, 3, 4, 5  # noqa: E741
 
@@ -48,7 +47,8 @@ def test_a_scale_of_one_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("lengths", [None, [2, 6, 5]])
 @pytest.mark.parametrize("kind", ["GRU", "LSTM"])
 def test_every_gate_is_held_where_it_was_asked_and_nowhere_else(kind: str, lengths: Any) -> None:
-    layer = getattr(gated.nn, kind)(I, H, bidirectional=True)
+    options: dict = {"reset_after": lengths is None} if kind == "GRU" else {}
+    layer = getattr(gated.nn, kind)(I, H, bidirectional=True, **options)
     x = torch.randn(T, B, I)
     cell = trace(layer, x).layers[0].kind
     for gate in layout_of(cell).gates:
@@ -85,6 +85,92 @@ def test_a_scale_multiplies_the_gate_as_it_would_have_been() -> None:
     np.testing.assert_allclose(after.cell[0], before.cell[0], rtol=1e-5)
 
 
+STATES = {
+    "rnn": lambda: nn.RNN(I, H),
+    "relu": lambda: nn.RNN(I, H, nonlinearity="relu"),
+    "gru": lambda: nn.GRU(I, H),
+    "gru before": lambda: gated.nn.GRU(I, H, reset_after=False),
+    "gru zoneout": lambda: gated.nn.GRU(I, H, zoneout=0.3),
+    "lstm": lambda: nn.LSTM(I, H),
+    "lstm zoneout": lambda: gated.nn.LSTM(I, H, zoneout=0.3),
+    "lstm normed": lambda: gated.nn.LSTM(I, H, layer_norm=True),
+    "lstm projected": lambda: gated.nn.LSTM(I, H, proj_size=2),
+}
+
+
+@pytest.mark.parametrize("state", ["hidden", "cell"])
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_that_is_held_is_where_the_next_step_starts(name: str, state: str) -> None:
+    """Beside a run that is stopped after the step, changed by hand, and goes on from there."""
+    if state == "cell" and "lstm" not in name:
+        return
+    layer, at = STATES[name]().eval(), 2
+    if name == "lstm normed":
+        nn.init.normal_(layer.gain_cell_l0)
+        nn.init.normal_(layer.bias_cell_l0)
+    x = torch.randn(T, B, I)
+    found = effect(layer, x, gate=state, scale=0.5, step=at, unit=1, sequence=[0, 2])
+    with torch.no_grad():
+        before = layer(x[: at + 1])[1]
+        states = [s.clone() for s in (before if layer.mode == "LSTM" else (before,))]
+        states[state == "cell"][0, [0, 2], 1] *= 0.5
+        if state == "cell" and name != "lstm zoneout":  # there h_t is read before zoneout
+            shown = states[1][0]
+            if name == "lstm normed":
+                shown = nn.functional.layer_norm(
+                    shown, (H,), layer.gain_cell_l0, layer.bias_cell_l0
+                )
+            output_gate = torch.from_numpy(found.plain.layers[0].output_gate[at])
+            states[0] = (output_gate * torch.tanh(shown))[None]
+            if name == "lstm projected":
+                states[0] = states[0] @ layer.weight_hr_l0.T
+        after = layer(x[at + 1 :], tuple(states) if layer.mode == "LSTM" else states[0])[0]
+    plain, changed = found.plain.layers[0], found.changed.layers[0]
+    for kept in plain.values:  # the past, and the other sequence, are as they were
+        assert_agree(changed.values[kept][:at], plain.values[kept][:at], kept, relative=2e-5)
+        assert_agree(changed.values[kept][:, 1], plain.values[kept][:, 1], kept, relative=2e-5)
+    held = changed.values[state][at]
+    assert_agree(held[[0, 2], 1], plain.values[state][at][[0, 2], 1] / 2, state, relative=1e-5)
+    assert_agree(changed.hidden[at], states[0][0].numpy(), "hidden", absolute=1e-6)
+    assert_agree(changed.hidden[at + 1 :], after.numpy(), "what follows", absolute=1e-6)
+    assert_agree(found.changed.output[0][at + 1 :], after, "output", absolute=1e-6)
+
+
+def test_a_memory_is_cleared_whatever_it_held() -> None:
+    layer, x = gated.nn.LSTM(I, H, zoneout=0.2).eval(), torch.randn(T, B, I)
+    cleared = (
+        Intervention("cell", scale=0.0, step=3),
+        Intervention("hidden", value=0.0, step=3),
+    )
+    with intervene(layer, *cleared), torch.no_grad():
+        output, _ = layer(x)
+    with torch.no_grad():
+        assert_agree(output[4:], layer(x[4:])[0], "afresh", absolute=1e-6)
+    assert not output[3].any()
+
+
+def test_keywords_are_one_intervention() -> None:
+    layer, x = nn.LSTM(I, H), torch.randn(T, B, I)
+    held = {"gate": "forget_gate", "value": 0.0, "unit": 2, "step": slice(1, 4)}
+    one, other = effect(layer, x, **held), effect(layer, x, Intervention(**held))
+    assert torch.equal(one.changed.output[0], other.changed.output[0])
+    assert one.difference.abs().max() > 1e-4
+    with pytest.raises(ConfigurationError, match=r"gate= and value= .*got 0 of these.*step$"):
+        effect(layer, x, value=0.0, step=1)
+    with (
+        pytest.raises(ConfigurationError, match="got 1 of these"),
+        intervene(layer, Intervention("forget_gate", value=0.0), gate="cell", scale=0.0),
+    ):
+        pass
+
+
+def test_a_step_that_only_a_longer_sequence_has_is_refused() -> None:
+    layer, x = gated.nn.GRU(I, H), torch.randn(T, B, I)
+    effect(layer, x, gate="hidden", scale=0.0, step=3, lengths=[2, 6, 1])
+    with pytest.raises(DataError, match=r"sequence=\[0, 2\]: no sequence has such a step"):
+        effect(layer, x, gate="hidden", scale=0.0, step=3, sequence=[0, 2], lengths=[2, 6, 1])
+
+
 def test_of_a_model_only_the_layer_asked_for_is_held() -> None:
     model = nn.Sequential()
     below, above = nn.GRU(I, H, num_layers=2), gated.nn.LSTM(H, 2)
@@ -107,9 +193,13 @@ def test_of_a_model_only_the_layer_asked_for_is_held() -> None:
         ({"value": 0.5, "scale": 1.0}, ConfigurationError, "one of value and scale"),
         ({"value": 1.5}, ConfigurationError, "lies between 0 and 1, got 1.5"),
         ({"value": 0.5, "gate": "reset_gate"}, ConfigurationError, "must be one of input_gate"),
+        ({"value": np.nan}, ConfigurationError, "value must be a finite number, got nan"),
+        ({"scale": np.inf, "gate": "cell"}, ConfigurationError, "scale must be a finite number"),
         ({"value": 0.5, "unit": 5}, DataError, "unit: there are 5, got 5"),
         ({"value": 0.5, "step": [1, -7]}, DataError, "step: there are 6"),
         ({"value": 0.5, "sequence": 3}, DataError, "sequence: there are 3"),
+        ({"value": 0.5, "step": slice(6, None)}, DataError, "no sequence has such a step"),
+        ({"value": 0.5, "unit": []}, DataError, "there is no such unit"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(options: Any, error: type, message: str) -> None:
@@ -118,8 +208,6 @@ def test_what_cannot_be_meant_is_refused(options: Any, error: type, message: str
 
     with pytest.raises(error, match=message):
         tried(nn.LSTM(I, H), **{"gate": "forget_gate"} | options)
-    with pytest.raises(ConfigurationError, match="cannot be held"):
-        tried(gated.nn.GRU(I, H, reset_after=False), gate="candidate", value=0.0)
 
 
 @pytest.mark.parametrize("place", [1, -1])
@@ -175,3 +263,15 @@ def test_one_intervention_within_another_is_refused() -> None:
     with intervene(model, Intervention("output_gate", value=0.0)):
         assert not model(x).any()
     assert type(model.layer) is nn.LSTM
+
+
+@pytest.mark.parametrize("module", [nn, gated.nn])
+def test_what_does_not_fit_is_refused_where_it_is_met(module: Any) -> None:
+    layer = module.LSTM(I, H).eval()
+    with intervene(layer, Intervention("output_gate", value=0.0, step=T)):
+        with pytest.raises(DataError, match="step: there are 6, got 6"):
+            layer(torch.randn(T, B, I))
+        with pytest.raises(DataError, match="input must have 4 features"):
+            layer(torch.randn(T, B, I + 1))
+        assert layer(torch.randn(T + 1, B, I))[0].any()
+    assert not {"_run", "forward"} & vars(layer).keys()

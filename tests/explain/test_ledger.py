@@ -11,8 +11,7 @@ from torch import nn
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.ledger import ledger, ledger_of
-from gated.explain.trace import trace
+from gated.explain import ledger, ledger_of, trace
 
 T, B, I, H = 40, 3, 4, 6  # noqa: E741
 

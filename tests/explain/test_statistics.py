@@ -13,9 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain.diagnosis import RULES, diagnose
-from gated.explain.statistics import statistics, tied_to
-from gated.explain.trace import trace
+from gated.explain import RULES, diagnose, statistics, tied_to, trace
 
 T, B, I, H = 60, 8, 3, 12  # noqa: E741
 
@@ -28,7 +26,7 @@ def test_statistics_are_those_of_all_real_steps_together() -> None:
     layer = gated.nn.LSTM(I, H, num_layers=2)
     lengths = [60, 1, 30, 60, 12, 59, 7, 2]
     batches = [(data(0), lengths), data(1)]
-    found = statistics(layer, batches, layer=1)
+    found = statistics(layer, batches)[1]
     traces = [
         trace(layer, x, lengths=n).layers[1] for x, n in ((data(0), lengths), (data(1), None))
     ]
@@ -50,7 +48,7 @@ def test_statistics_are_those_of_all_real_steps_together() -> None:
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU"])
 def test_other_cells_have_what_they_have(kind: str) -> None:
-    found = statistics(getattr(nn, kind)(I, H), [data()])
+    found = statistics(getattr(nn, kind)(I, H), [data()])[0]
     assert (found.memory is None) == (kind == "RNN")
     assert set(found.mean) == ({"reset_gate", "update_gate"} if kind == "GRU" else set())
 
@@ -62,7 +60,7 @@ def test_a_memory_of_constant_gates_is_known() -> None:
         layer.weight_hh_l0.zero_()
         layer.bias_ih_l0[H : 2 * H] = float(np.log(0.9 / 0.1))
         layer.bias_hh_l0.zero_()
-    memory = statistics(layer, [data()]).memory
+    memory = statistics(layer, [data()])[0].memory
     assert memory is not None
     np.testing.assert_allclose(memory, -1 / np.log(0.9), rtol=1e-5)
 
@@ -146,6 +144,46 @@ def test_a_layer_that_the_gradient_does_not_reach_is_found() -> None:
     ]
 
 
+class Chain(nn.Module):
+    """Layers one after the other, and how often they were called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.LSTM(I, H, bidirectional=True)
+        self.above = gated.nn.GRU(2 * H, H, num_layers=2)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        hidden = self.below(x)[0]
+        return hidden.sum() if len(x) == 1 else self.above(hidden)[0]
+
+
+def test_all_layers_are_gone_over_in_one_pass() -> None:
+    model, batches = Chain(), [data(0), data(1), data(2)]
+    found = statistics(model, batches)
+    assert model.calls == 3
+    assert [(of.name, of.layer, of.reverse) for of in found] == [
+        ("below", 0, False),
+        ("below", 0, True),
+        ("above", 0, False),
+        ("above", 1, False),
+    ]
+    chosen = statistics(model, batches, layers=[3, 1])
+    for one, other in zip(chosen, (found[1], found[3]), strict=True):
+        assert (one.name, one.kind, one.steps) == (other.name, other.kind, 3 * T * B)
+        assert_agree(one.mean, other.mean, "mean")
+        assert_agree(one.correlation, other.correlation, "correlation")
+    model.calls = 0
+    diagnose(model, batches, lambda output: output.square().mean())
+    assert model.calls == 4  # and the first batch once more for the gradient
+
+
+def test_batches_that_run_other_layers_are_refused() -> None:
+    with pytest.raises(DataError, match="one ran below, below, the first below, below, above"):
+        statistics(Chain(), [data(), data()[:1]])
+
+
 def test_no_data_is_said() -> None:
     layer: Any = nn.GRU(I, H)
     with pytest.raises(DataError, match="no step"):
@@ -158,14 +196,14 @@ def test_a_gate_that_is_always_one_keeps_for_ever_and_one_that_is_zero_not_at_al
         layer.weight_ih_l0.zero_()
         layer.weight_hh_l0.zero_()
         layer.bias_ih_l0[2:4] = torch.tensor([100.0, -200.0])
-    assert statistics(layer, [data()]).memory.tolist() == [np.inf, 0]  # type: ignore[union-attr]
+    assert statistics(layer, [data()])[0].memory.tolist() == [np.inf, 0]  # type: ignore[union-attr]
 
 
 def test_packed_batches_are_no_pairs() -> None:
     layer = gated.nn.LSTM(I, H)
     lengths = torch.tensor([60, 12, 7, 30, 60, 1, 2, 3])
     packed = pack_padded_sequence(data(), lengths, enforce_sorted=False)
-    found, padded = statistics(layer, [packed]), statistics(layer, [(data(), lengths)])
+    (found,), (padded,) = statistics(layer, [packed]), statistics(layer, [(data(), lengths)])
     assert found.steps == padded.steps == int(lengths.sum())
     assert_agree(found.deviation, padded.deviation, "deviation")
     assert diagnose(layer, [packed]) == diagnose(layer, [(data(), lengths)])

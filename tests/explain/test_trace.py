@@ -15,7 +15,9 @@ import gated.nn
 from gated.core import reference
 from gated.core.layout import Weights, layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain import LayerTrace, intervene, trace
+from gated.explain._trace import CHUNK
+from gated.nn import recurrence
 
 T, B, I, H = 7, 3, 4, 5  # noqa: E741
 
@@ -25,7 +27,7 @@ def by_reference(traced: LayerTrace, **options: Any) -> reference.Kept:
     run = traced._run
     kept = reference.forward(
         traced.kind,
-        run.x.astype(np.float64),
+        run.taken["x"].astype(np.float64),
         Weights(*(None if w is None else w.astype(np.float64) for w in run.weights)),
         lengths=traced.lengths,
         initial=[state.astype(np.float64) for state in traced.initial],
@@ -116,7 +118,7 @@ def test_a_model_is_looked_into_and_left_as_it_was() -> None:
     assert model.training
     assert model.below.training
     assert {name: type(module) for name, module in model.named_modules()} == classes
-    assert all("_run" not in vars(module) for module in model.modules())
+    assert not any({"_run", "forward"} & vars(module).keys() for module in model.modules())
     assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
     assert [(of.name, of.kind, of.layer) for of in found.layers] == [
         ("below", "gru", 0),
@@ -127,7 +129,7 @@ def test_a_model_is_looked_into_and_left_as_it_was() -> None:
     with torch.no_grad():
         torch.testing.assert_close(found.output, model(words))
     assert found.layers[2].cell.shape == (T, B, 3)
-    np.testing.assert_array_equal(found.layers[2]._run.x, found.layers[1].hidden)
+    np.testing.assert_array_equal(found.layers[2]._run.taken["x"], found.layers[1].hidden)
 
 
 def test_what_was_accelerated_before_stays_so() -> None:
@@ -161,10 +163,76 @@ def test_only_what_is_chosen_is_kept() -> None:
     np.testing.assert_array_equal(part[0].pre_activation("forget_gate"), sums[2:5][..., [4, 0]])
 
 
+CHUNKED: dict[str, Any] = {
+    "rnn": lambda: nn.RNN(I, H),
+    "gru": lambda: gated.nn.GRU(I, H, num_layers=2),
+    "lstm": lambda: nn.LSTM(I, H, num_layers=2, batch_first=True),
+    "lstm projected": lambda: gated.nn.LSTM(I, H, proj_size=2, layer_norm=True, zoneout=0.1),
+}
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("name", CHUNKED)
+def test_what_is_chosen_is_run_in_chunks(
+    name: str, ragged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same values, output and states as in one run; the gates of 128 steps at the most."""
+    layer, steps = CHUNKED[name](), 2 * CHUNK + 50
+    x = torch.randn((2, steps, I) if layer.batch_first else (steps, 2, I))
+    lengths = [140, steps] if ragged else None
+    states = [torch.randn(layer.num_layers, 2, n) for n in (layer.proj_size or H, H)]
+    initial: Any = tuple(states) if layer.mode == "LSTM" else states[0]
+    whole = trace(layer, x, lengths=lengths, initial=initial)
+    ran = []
+
+    def recorded(cell: str, x: torch.Tensor, *arguments: Any, **options: Any) -> Any:
+        ran.append((len(x), options["return_gates"]))
+        return recurrence(cell, x, *arguments, **options)
+
+    monkeypatch.setattr("gated.nn.sequences.recurrence", recorded)
+    for chosen, expected in (
+        ({"steps": [300, 3, -8, 139]}, [(128, True), (128, True), (50, True)]),
+        ({"steps": slice(260, None)}, [(128, True), (128, False), (50, True)]),
+        ({"units": [4, 0]}, [(128, True), (128, True), (50, True)]),
+        ({"units": slice(1, 3), "steps": [0]}, [(128, True), (128, False), (50, False)]),
+        ({"steps": []}, [(128, True), (128, False), (50, False)]),
+        ({"steps": [0], "layers": [layer.num_layers - 1]}, None),
+        ({"layers": []}, [(steps, False)]),
+    ):
+        ran.clear()
+        part = trace(layer, x, lengths=lengths, initial=initial, **chosen)
+        if expected is not None:
+            assert ran == expected
+        assert_agree(part.output, whole.output, "output", relative=1e-5, absolute=1e-6)
+        layers = [whole.layers[place] for place in chosen.get("layers", range(layer.num_layers))]
+        at = np.arange(steps)[chosen.get("steps", slice(None))]
+        units = np.arange(H)[chosen.get("units", slice(None))]
+        for one, other in zip(part.layers, layers, strict=True):
+            assert (one.steps.tolist(), one.units.tolist()) == (at.tolist(), units.tolist())
+            assert_agree(one.initial, other.initial, "initial")
+            for gate, value in other.values.items():
+                wanted = value[at]
+                if not (gate == "hidden" and layer.proj_size):
+                    wanted = wanted[..., units]
+                assert_agree(one.values[gate], wanted, gate, relative=1e-5, absolute=1e-6)
+            gate = layout_of(one.kind).gates[-1]
+            wanted = other.pre_activation(gate)[at][..., units]
+            assert_agree(one.pre_activation(gate), wanted, gate, relative=1e-5, absolute=1e-5)
+
+
+def test_within_an_intervention_nothing_is_run_in_chunks() -> None:
+    layer, x = nn.LSTM(I, H).eval(), torch.randn(CHUNK + 50, 1, I)
+    with intervene(layer, gate="cell", value=0.5, step=CHUNK + 20):
+        found = trace(layer, x, steps=[CHUNK + 20]).layers[0]
+    assert (found.cell == 0.5).all()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"units": [5]}, DataError, r"units: there are 5, got \[5\]"),
+        ({"lengths": [7, 8, 1]}, DataError, "lengths"),
+        ({"lengths": [7, 8, 1], "steps": [0]}, DataError, "lengths"),
         ({"steps": [-8]}, DataError, r"steps: there are 7, got \[-8\]"),
         ({"layers": [1]}, DataError, "layers: 1 was asked for, the model has 1"),
         ({"layers": [-1]}, DataError, "layers: -1 was asked for, the model has 1"),

@@ -13,6 +13,7 @@ from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import require
+from gated.explain import Probe
 from gated.report.comparison import comparison_table, write_comparison_report
 from gated.report.forecast import score_table, write_forecast_report
 from gated.tasks.forecast.config import ForecastConfig
@@ -177,6 +178,11 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score forecasts of what came after the training data, beside the baselines."""
     evaluation = Forecaster.load(run).score(data)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer a run's network to be looked into."""
+    return Forecaster.load(run).probe(data)
 
 
 def backtest(

@@ -5,12 +5,18 @@ What each does for a task stands in `gated.cli.<task>`, in the function of the c
 
 from __future__ import annotations
 
+import shlex
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gated.cli.run_directory import FILE_NAME, read_run
-from gated.errors import ConfigurationError, ModelFileError
+from gated.cli.output import print_json, stdout_console
+from gated.cli.run_directory import FILE_NAME, check_free, read_run
+from gated.errors import ConfigurationError, ModelFileError, require
+from gated.explain import explain as look_into
+from gated.report.explain import write_explanation
+from gated.report.page import figures_of, is_file_name
 from gated.tasks import task_names
 from gated.training.model_files import load_description
 
@@ -63,6 +69,60 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
         Print the scores as one JSON document.
     """
     _of_task(task_of(run), "evaluate")(run, data, json=json)
+
+
+def explain(
+    run: Path,
+    data: Path,
+    *,
+    out: Path,
+    layer: tuple[int, ...] = (),
+    sequence: int = 0,
+    steps: tuple[int, int] | None = None,
+    json: bool = False,
+) -> None:
+    """Draw what a trained network's gates and memory do on some data, and say what ails it.
+
+    Parameters
+    ----------
+    run
+        Directory of a trained run.
+    data
+        Data of the form that the run was trained on.
+    out
+        New file that ends in .html, with its pictures in a directory beside it; or a new directory.
+    layer
+        Layers to look into, counted from 0, directions apart; by default the first four.
+    sequence
+        Which sequence to draw, of those chosen from the data; negative counts from the last.
+    steps
+        First and last step to draw; by default the last 120.
+    json
+        Print what was found as one JSON document.
+    """
+    require("matplotlib", extra="explain")
+    if is_file_name(out):
+        if out.exists():
+            raise ConfigurationError(f"--out: {out} exists already; give a new file.")
+        check_free(figures_of(out))
+    else:
+        check_free(out)
+    probe = _of_task(task_of(run), "explain")(run, data)
+    explanation = look_into(probe, layer or None)
+    page = write_explanation(
+        out,
+        explanation,
+        command=shlex.join(["gated", *sys.argv[1:]]),
+        sequence=sequence,
+        steps=steps,
+    )
+    if json:
+        print_json(explanation.to_dict() | {"report": str(page)})
+        return
+    stdout_console().print(f"\n{explanation.verdict}\n", style="bold", markup=False)
+    for finding in explanation.findings:
+        stdout_console().print(f"· {finding}", markup=False)
+    stdout_console().print(f"Report: {page}", markup=False)
 
 
 def task_of(run: Path) -> str:

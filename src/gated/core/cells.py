@@ -28,6 +28,15 @@ Values: TypeAlias = dict[str, Array]
 """Gates and states of one step by name, each (B, H)."""
 
 
+Hold: TypeAlias = Callable[[str, Array], Array]
+"""From the name of a gate or state and what the equations make it, what it is to be."""
+
+
+def as_it_is(name: str, value: Array) -> Array:
+    """Hold nothing."""
+    return value
+
+
 class Taken(NamedTuple):
     """What a step starts from."""
 
@@ -40,6 +49,9 @@ class Taken(NamedTuple):
     read: Array
     """(B, P), the hidden state before as products read it: under a mask, if there is one."""
     weights: Weights[Array]
+    hold: Hold = as_it_is
+    """What becomes of each gate, and of the cell state before it is shown; see `forward` of
+    `gated.core.reference`."""
 
 
 class Gradients(NamedTuple):
@@ -126,18 +138,18 @@ def _rnn(activation: Callable[[Array], Array], slope: Callable[[Array], Array]) 
 
 
 def _lstm(taken: Taken) -> Values:
-    weights, cell_before = taken.weights, taken.before[1]
+    weights, cell_before, hold = taken.weights, taken.before[1], taken.hold
     a_i, a_f, a_c, a_o = np.split(taken.from_input + taken.from_hidden, 4, axis=-1)
     if weights.peepholes is not None:
         a_i = a_i + weights.peepholes[0] * cell_before
         a_f = a_f + weights.peepholes[1] * cell_before
-    input_gate = sigmoid(a_i)
-    forget_gate = sigmoid(a_f)
-    candidate = np.tanh(a_c)
-    cell = forget_gate * cell_before + input_gate * candidate
+    input_gate = hold("input_gate", sigmoid(a_i))
+    forget_gate = hold("forget_gate", sigmoid(a_f))
+    candidate = hold("candidate", np.tanh(a_c))
+    cell = hold("cell", forget_gate * cell_before + input_gate * candidate)
     if weights.peepholes is not None:
         a_o = a_o + weights.peepholes[2] * cell
-    output_gate = sigmoid(a_o)
+    output_gate = hold("output_gate", sigmoid(a_o))
     return {
         "input_gate": input_gate,
         "forget_gate": forget_gate,
@@ -207,11 +219,12 @@ def _lstm_backward(step: Values, taken: Taken, grad: States, grad_gates: Values)
 
 
 def _lstm_coupled(taken: Taken) -> Values:
+    hold = taken.hold
     a_f, a_c, a_o = np.split(taken.from_input + taken.from_hidden, 3, axis=-1)
-    forget_gate = sigmoid(a_f)
-    candidate = np.tanh(a_c)
-    cell = forget_gate * taken.before[1] + (1 - forget_gate) * candidate
-    output_gate = sigmoid(a_o)
+    forget_gate = hold("forget_gate", sigmoid(a_f))
+    candidate = hold("candidate", np.tanh(a_c))
+    cell = hold("cell", forget_gate * taken.before[1] + (1 - forget_gate) * candidate)
+    output_gate = hold("output_gate", sigmoid(a_o))
     return {
         "forget_gate": forget_gate,
         "candidate": candidate,
@@ -254,9 +267,9 @@ def _gru_values(taken: Taken, reset: Callable[[Array], Array]) -> Values:
     """Either form, by what the reset gate leaves of the hidden state in the candidate's sum."""
     u_r, u_z, u_n = np.split(taken.from_input, 3, axis=-1)
     v_r, v_z, _ = np.split(taken.from_hidden, 3, axis=-1)
-    reset_gate = sigmoid(u_r + v_r)
-    update_gate = sigmoid(u_z + v_z)
-    candidate = np.tanh(u_n + reset(reset_gate))
+    reset_gate = taken.hold("reset_gate", sigmoid(u_r + v_r))
+    update_gate = taken.hold("update_gate", sigmoid(u_z + v_z))
+    candidate = taken.hold("candidate", np.tanh(u_n + reset(reset_gate)))
     return {
         "reset_gate": reset_gate,
         "update_gate": update_gate,

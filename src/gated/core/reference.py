@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.core.arguments import check_gate_names, check_layer, check_lengths, check_shape
-from gated.core.cells import CELLS, Norm, States, Taken, Values, norm, product
+from gated.core.cells import CELLS, Hold, Norm, States, Taken, Values, as_it_is, norm, product
 from gated.core.layout import Array, Weights, layout_of
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
 
-Change: TypeAlias = Callable[[int, NDArray[np.int64], Taken], Taken]
-"""From the time, the sequences that run and what a step starts from: what it is to start from."""
+HoldAt: TypeAlias = Callable[[int, NDArray[np.int64], str, Array], Array]
+"""From the time, the sequences that run, the name of a gate or state and what the equations make
+it, (B, H): what it is to be."""
 
 
 class Step(NamedTuple):
@@ -100,7 +102,7 @@ def forward(
     reverse: bool = False,
     keep: bool = False,
     regularisation: Regularisation | None = None,
-    change: Change | None = None,
+    hold: HoldAt | None = None,
 ) -> Forward:
     """One recurrent layer over whole sequences, in one direction.
 
@@ -114,8 +116,10 @@ def forward(
         reverse: from each sequence's last real step to its first.
         keep: also return what `backward` needs, every gate at every step.
         regularisation: masks and zoneout, none where not given.
-        change: what to change of a step before it is computed; its gradients are then not those of
-            the equations.
+        hold: what becomes of each gate and state where it is computed, so that all that follows
+            from it follows. A state is held as its step leaves it: the hidden state after the
+            projection, both after zoneout, and h_t shows the cell state that is held, but for
+            zoneout, which h_t does not see. Gradients are then not those of the equations.
 
     Raises:
         ConfigurationError: `cell` is none of these.
@@ -145,7 +149,7 @@ def forward(
         read = before[0]
         if regularisation.hidden_mask is not None:
             read = read * regularisation.hidden_mask[running]
-        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation, change)
+        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation, hold)
         for state, name in zip(states, state_names, strict=True):
             state[running] = step.values[name]
         output[t, running] = step.values["hidden"]
@@ -212,7 +216,7 @@ def _step(
     read: Array,
     weights: Weights[Array],
     regularisation: Regularisation,
-    change: Change | None,
+    hold: HoldAt | None,
 ) -> Step:
     """One step of the running sequences, from x (B, I) and the states before."""
     spans = layout_of(cell).normalised_together
@@ -220,18 +224,26 @@ def _step(
     from_hidden, hidden_norms = sums(
         weights.weight_hh, read, weights.bias_hh, weights.gain_hh, spans
     )
-    taken = Taken(from_input, from_hidden, before, read, weights)
-    if change is not None:
-        taken = change(time, running, taken)
+    held: Hold = as_it_is if hold is None else partial(hold, time, running)
+    zoneout = regularisation.zoneout
+    within: Hold = held if zoneout is None else _but_the_cell(held)
+    taken = Taken(from_input, from_hidden, before, read, weights, within)
     computed = CELLS[cell].forward(taken)
     if weights.weight_hr is not None:
         computed["unprojected"] = computed["hidden"]
         computed["hidden"] = product(weights.weight_hr, computed["hidden"])
     values = dict(computed)
-    if regularisation.zoneout is not None:
-        for name, old, kept in _kept_states(cell, time, running, before, regularisation.zoneout):
+    if zoneout is not None:
+        for name, old, kept in _kept_states(cell, time, running, before, zoneout):
             values[name] = kept * old + (1 - kept) * computed[name]
+        if "cell" in values:
+            values["cell"] = held("cell", values["cell"])
+    values["hidden"] = held("hidden", values["hidden"])
     return Step(time, running, taken, (input_norms, hidden_norms), computed, values)
+
+
+def _but_the_cell(hold: Hold) -> Hold:
+    return lambda name, value: value if name == "cell" else hold(name, value)
 
 
 def sums(

@@ -1,1 +1,63 @@
-"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed."""
+"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed.
+
+The functions are here; the modules that hold them are private, so that `gated.explain.trace` is
+the function and nothing else.
+"""
+
+from gated.errors import require
+
+require("torch", extra="train")
+
+from gated.explain._ages import Entries, by_age, entries, shares_by_age  # noqa: E402
+from gated.explain._diagnose import RULES, Finding, Rule, diagnose  # noqa: E402
+from gated.explain._explanation import ExplainedLayer, Explanation, explain  # noqa: E402
+from gated.explain._flow import Flow, LayerFlow, flow  # noqa: E402
+from gated.explain._intervene import Effect, effect, intervene  # noqa: E402
+from gated.explain._intervention import Intervention  # noqa: E402
+from gated.explain._layer_trace import LayerTrace  # noqa: E402
+from gated.explain._ledger import Ledger, ledger, ledger_of  # noqa: E402
+from gated.explain._probe import Probe, Timeline  # noqa: E402
+from gated.explain._statistics import (  # noqa: E402
+    KEEPING,
+    LEFT,
+    RIGHT,
+    Statistics,
+    statistics,
+    tied_to,
+)
+from gated.explain._trace import Trace, trace  # noqa: E402
+
+__all__ = [
+    "KEEPING",
+    "LEFT",
+    "RIGHT",
+    "RULES",
+    "Effect",
+    "Entries",
+    "ExplainedLayer",
+    "Explanation",
+    "Finding",
+    "Flow",
+    "Intervention",
+    "LayerFlow",
+    "LayerTrace",
+    "Ledger",
+    "Probe",
+    "Rule",
+    "Statistics",
+    "Timeline",
+    "Trace",
+    "by_age",
+    "diagnose",
+    "effect",
+    "entries",
+    "explain",
+    "flow",
+    "intervene",
+    "ledger",
+    "ledger_of",
+    "shares_by_age",
+    "statistics",
+    "tied_to",
+    "trace",
+]

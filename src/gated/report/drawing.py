@@ -118,9 +118,12 @@ def finish(figure: Figure, name: str, *, description: str, caption: str) -> Pict
 
 def _lay_out(figure: Figure) -> None:
     """Place everything once, not again for each format."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if figure.get_layout_engine() is not None:
+        # Letters are wider in one format than in the other: without more room some are cut.
+        roomy = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+        roomy.execute(figure)
         figure.set_layout_engine("none")
 
 
@@ -151,6 +154,13 @@ def _for_page(svg: str, name: str) -> str:
     for colour, variable in PAGE_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return svg
+
+
+def standalone(svg: str) -> str:
+    """Make the SVG of a page a file of its own, in the colours of a light page."""
+    for colour, variable in PAGE_VARIABLES.items():
+        svg = svg.replace(f"var({variable})", colour)
+    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:

@@ -24,7 +24,14 @@ class Line(NamedTuple):
     """(T,), each as a share of the largest, oldest step first."""
 
 
-def gradient_picture(lines: Sequence[Line], *, xlabel: str, caption: str) -> Picture:
+def gradient_picture(
+    lines: Sequence[Line],
+    *,
+    xlabel: str,
+    caption: str,
+    ylabel: str = "gradient, share of its largest",
+    name: str = "gradient_by_cell",
+) -> Picture:
     """Draw the norm of the gradient over the steps back from the end, on a logarithmic axis."""
     figure, axes = new_figure(3.2)
     told: set[str] = set()
@@ -43,11 +50,13 @@ def gradient_picture(lines: Sequence[Line], *, xlabel: str, caption: str) -> Pic
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(xlabel)
-    axes.set_ylabel("gradient, share of its largest")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+    axes.set_ylabel(ylabel)
+    longest = max(map(len, told), default=0)
+    columns = 4 if longest <= 18 else 3 if longest <= 28 else 2
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=columns)
     return finish(
         figure,
-        "gradient_by_cell",
-        description="Norm of the loss's gradient over the steps, for each cell.",
+        name,
+        description="Norm of the loss's gradient over the steps back in time.",
         caption=caption,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import gated
 from gated.errors import require
-from gated.report.drawing import Picture
+from gated.report.drawing import Picture, standalone
 from gated.training.model_files import write_atomically
 
 
@@ -77,21 +77,45 @@ class Page:
     """What stands at the foot, besides the machine and the time."""
 
 
-def write_page(directory: Path, page: Page) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+def write_page(out: Path, page: Page, *, svg: bool = False) -> Path:
+    """Write a page and its pictures, and return the page's path.
+
+    Args:
+        out: a directory, for `report.html` and `figures/`; or a file that ends in `.html`, with its
+            pictures in the directory that `figures_of` names.
+        page: what to write.
+        svg: whether pictures are written as SVG, too, and not as PNG alone.
+    """
     jinja2 = require("jinja2", extra="explain")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = resources.files(__package__).joinpath("page.html").read_text("utf-8")
     html = environment.from_string(template).render(page=page, facts=[*page.facts, *_machine()])
-    figures = directory / "figures"
+    figures = figures_of(out)
     figures.mkdir(parents=True, exist_ok=True)
     for section in page.sections:
         for block in section.blocks:
             if isinstance(block, Drawing):
                 write_atomically(figures / f"{block.picture.name}.png", block.picture.png)
-    path = directory / "report.html"
+                if svg:
+                    drawn = standalone(block.picture.svg).encode()
+                    write_atomically(figures / f"{block.picture.name}.svg", drawn)
+    path = out if is_file_name(out) else out / "report.html"
     write_atomically(path, html.encode())
     return path
+
+
+def is_file_name(out: Path) -> bool:
+    """Whether `out` names a page, and not a directory for one."""
+    return out.suffix.lower() in (".html", ".htm")
+
+
+def figures_of(out: Path) -> Path:
+    """Return the directory of the pictures of a page that is written to `out`.
+
+    >>> figures_of(Path("runs/report.html")).as_posix(), figures_of(Path("runs")).as_posix()
+    ('runs/report_figures', 'runs/figures')
+    """
+    return out.with_name(f"{out.stem}_figures") if is_file_name(out) else out / "figures"
 
 
 def _machine() -> list[str]:

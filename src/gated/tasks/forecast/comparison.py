@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain.flow import flow
+from gated.explain import flow
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
-from gated.tasks.forecast.network import Batch, pinball
+from gated.tasks.forecast.network import Batch, mean_pinball
 from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.task import ForecastTask, thinned
 from gated.tasks.forecast.windows import gather, training_origins
@@ -190,17 +190,16 @@ def _row(forecaster: Forecaster, scores: dict[str, float]) -> Row:
 
 def _gradient(forecaster: Forecaster) -> tuple[Floats, int]:
     """Follow the training loss back through the trained encoder."""
-    network, prepared = forecaster.network, forecaster.prepared
+    prepared = forecaster.prepared
     batch = Batch.of(gather(prepared, thinned(training_origins(prepared), MOST_WINDOWS)))
     quantiles = torch.tensor(forecaster.config.quantiles)
-
-    def loss(_: Any, state: Any) -> torch.Tensor:
-        errors = pinball(quantiles, network.decode(batch, state), batch.target)
-        return (errors * batch.weight).sum() / batch.weight.sum()
-
-    with torch.no_grad():
-        inputs = network.encoder_inputs(batch)
-    measured = flow(network.encoder, inputs, loss)
+    followed = flow(
+        forecaster.network,
+        batch,
+        lambda forecast: mean_pinball(quantiles, forecast, batch),
+        samples=0,
+    )
+    measured = [layer for layer in followed.layers if layer.name == "encoder"][-1]
     return measured.strongest, measured.reach()
 
 

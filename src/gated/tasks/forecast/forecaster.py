@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import polars as pl
 import torch
 
 from gated.errors import DataError, ModelFileError
+from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import Floats, spread, spread_factors
 from gated.tasks.forecast.config import ForecastConfig
@@ -18,6 +19,7 @@ from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
 from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.task import ForecastTask, chunks, thinned
@@ -213,6 +215,27 @@ class Forecaster:
             prepared, walk_forward(prepared, begin, stop, stride or self.config.stride)
         )
 
+    def probe(self, data: Source | None = None) -> Probe:
+        """Offer the network to `gated.explain`, on windows that it was not trained on.
+
+        Args:
+            data: where windows are taken from, after the end of the training data; all are, where
+                nothing comes after it. By default the data of `fit`.
+
+        Raises:
+            DataError: no whole window lies in the data.
+        """
+        prepared = prepare_new(self._or_fitted(data), self._fitted, future=False)
+        ticks = prepared.panel.ticks
+        for begin in (self._tick(prepared, self._held_out_from, "held_out_from"), int(ticks.min())):
+            origins = walk_forward(prepared, begin, int(ticks.max()) + 1, 1)
+            if len(origins):
+                return forecast_probe(self.network, prepared, origins)
+        raise DataError(
+            f"There is nothing to look into: no window of {self.config.history} steps of history "
+            f"and {self.config.horizon} steps to forecast lies in the data."
+        )
+
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights, and the history."""
         save_model(
@@ -290,7 +313,7 @@ class Forecaster:
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         forecasts = Forecasts(
             series=tuple(self._fitted.series[s] for s in prepared.series_of[origins]),
-            times=self._stamps(panel.times[rows]),
+            times=self._fitted.grid.stamps(panel.times[rows]),
             truth=_truth(prepared, origins, self.config.horizon),
             quantiles=self.config.quantiles,
             methods={
@@ -317,15 +340,11 @@ class Forecaster:
             observed.append(
                 Observed(
                     series=panel.series[s],
-                    times=self._stamps(panel.times[around]),
+                    times=self._fitted.grid.stamps(panel.times[around]),
                     values=panel.target[around],
                 )
             )
         return tuple(observed)
-
-    def _stamps(self, times: Integers) -> Any:
-        counted = self._fitted.grid.clock.unit == "count"
-        return times if counted else times.astype("datetime64[us]")
 
     def _label(self, time: int) -> str:
         return self._fitted.grid.label(time)

@@ -138,6 +138,10 @@ class Grid:
         utc = np.array([round(stamp.timestamp() * SECOND)], np.int64)
         return int(self.to_wall(utc)[0])
 
+    def stamps(self, times: Integers) -> NDArray[np.int64] | NDArray[np.datetime64]:
+        """Return `times` of this grid as an axis has them: counts, or `datetime64`."""
+        return times if self.clock.unit == "count" else times.astype("datetime64[us]")
+
     def label(self, time: int) -> str:
         """Return one time of this grid as text."""
         return str(self.to_series(np.array([time], np.int64))[0])

@@ -143,6 +143,12 @@ def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
     return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1)
 
 
+def mean_pinball(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
+    """The training loss of scaled quantiles `(horizon, B, Q)`, over what was observed."""
+    errors = pinball(quantiles, forecast, batch.target) * batch.weight
+    return errors.sum() / batch.weight.sum()
+
+
 def _season_in_history(config: ForecastConfig) -> int:
     """The season, where a whole number of them covers the horizon and fits into the history."""
     season, history = config.season or 1, config.history or 1

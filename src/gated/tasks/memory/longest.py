@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain.flow import flow
+from gated.explain import flow
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import Problem, problem_of
 from gated.training.history import History
@@ -205,8 +205,9 @@ def _gradient(network: MemoryNetwork, problem: Problem) -> tuple[NDArray[np.floa
     """Follow the loss back through the encoder."""
     x, target = problem.draw("validation", FOLLOWED, 1)
 
-    def loss(outputs: torch.Tensor, _: Any) -> torch.Tensor:
+    def loss(encoded: tuple[torch.Tensor, Any]) -> torch.Tensor:
+        outputs, _ = encoded
         return problem.loss(network.head(outputs[-len(target) :]), target).mean()
 
-    measured = flow(network.encoder, x, loss)
+    measured = flow(network.encoder, x, loss, samples=0).layers[-1]
     return measured.strongest, measured.reach()

@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +71,7 @@ def ledger(
     """Who wrote what a unit remembers.
 
     Args:
-        model: a recurrent layer, or a model with some, as for `gated.explain.trace.trace`.
+        model: a recurrent layer, or a model with some, as for `gated.explain.trace`.
         x: its input.
         layer: its place in `Trace.layers`.
         unit: of the H.
@@ -97,7 +98,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     """The same of a layer that has been traced, at all its steps.
 
     Args:
-        traced: from `gated.explain.trace.trace`.
+        traced: from `gated.explain.trace`.
         unit: of the H, one of those that the trace has.
         step: as for `ledger`.
         sequence: as for `ledger`.
@@ -119,7 +120,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     if not 0 <= at < length:
         raise DataError(f"step: sequence {sequence} has {length} steps, got {step}")
 
-    written_by, kept_by, states = _sum(traced)
+    written_by, kept_by, states = sums_of(traced)
     order = np.arange(length - 1, at - 1, -1) if traced.reverse else np.arange(at + 1)
     keeps = kept_by[order, sequence, column].astype(np.float64)
     wrote = written_by[order, sequence, column].astype(np.float64)
@@ -136,7 +137,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     )
 
 
-def _sum(traced: LayerTrace) -> tuple[Any, Any, Any]:
+def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
     """What each step writes, what it keeps, and the sum of both: (T, B, units) each."""
     of = traced.values
     if any(traced.zoneout):

@@ -6,7 +6,7 @@ is projected), N the real steps of all sequences together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain.trace import LayerTrace, trace
+from gated.explain._layer_trace import LayerTrace
+from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +37,12 @@ ALIKE = 0.99
 class Statistics:
     """Of one layer in one direction, over N steps."""
 
+    name: str
+    """The module's name in the model; its class where the model is the layer itself."""
+    layer: int
+    """Among the layers of its module, from 0."""
+    reverse: bool
+    """Whether it runs from each sequence's end to its beginning."""
     kind: str
     """The cell's name in `gated.core.layout.LAYOUTS`."""
     steps: int
@@ -68,27 +75,39 @@ class Statistics:
         return [(int(a), int(b)) for a, b in pairs]
 
 
-def statistics(model: nn.Module, batches: Iterable[Any], *, layer: int = 0) -> Statistics:
-    """Go over a data set once.
+def statistics(
+    model: nn.Module, batches: Iterable[Any], *, layers: Sequence[int] | None = None
+) -> list[Statistics]:
+    """Go over a data set once, whatever the number of layers.
 
     Args:
-        model: as for `gated.explain.trace.trace`.
+        model: as for `gated.explain.trace`.
         batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
-        layer: its place in `Trace.layers`.
+        layers: which, by their place in `Trace.layers`; all by default.
+
+    Returns:
+        Of each layer and direction, in the order of `Trace.layers`.
 
     Raises:
         ConfigurationError: as for `trace`.
-        DataError: there is no batch, or no such layer.
+        DataError: there is no batch, no such layer, or one batch runs more layers than another.
     """
-    sums = None
+    sums: list[_Sums] = []
     for batch in batches:
         x, lengths = input_and_lengths(batch)
-        traced = trace(model, x, lengths=lengths, layers=[layer]).layers[0]
-        sums = sums or _Sums(traced)
-        sums.add(traced)
-    if sums is None or sums.count == 0:
+        traced = trace(model, x, lengths=lengths, layers=layers).layers
+        sums = sums or [_Sums(of) for of in traced]
+        if [_place(of) for of in traced] != [of.place for of in sums]:
+            raise DataError(
+                "statistics: every batch must run the same layers; one ran "
+                f"{', '.join(of.name for of in traced)}, the first "
+                f"{', '.join(of.place[0] for of in sums)}"
+            )
+        for of_layer, one in zip(sums, traced, strict=True):
+            of_layer.add(one)
+    if not sums or sums[0].count == 0:
         raise DataError("statistics: the data set has no step")
-    return sums.statistics()
+    return [of_layer.statistics() for of_layer in sums]
 
 
 def input_and_lengths(batch: Any) -> tuple[Any, Any]:
@@ -107,7 +126,7 @@ def tied_to(
     The units with the largest values are the candidates; `gated.explain.intervene` confirms them.
 
     Args:
-        traced: from `gated.explain.trace.trace`.
+        traced: from `gated.explain.trace`.
         property_: (T, B), for the steps of the trace, numbers or truths: the position in a line,
             whether a quote is open.
         state: which of the trace's values to take; the cell state, or the hidden state of a cell
@@ -133,10 +152,15 @@ def tied_to(
     return found
 
 
+def _place(of: LayerTrace) -> tuple[str, int, bool]:
+    return of.name, of.layer, of.reverse
+
+
 class _Sums:
     """What is added up, batch after batch."""
 
     def __init__(self, like: LayerTrace) -> None:
+        self.place = _place(like)
         self.kind = like.kind
         self.count = 0
         self.names = [name for name in like.values if name.endswith("_gate")]
@@ -180,7 +204,11 @@ class _Sums:
             # Not -1 / mean: a gate that is always 1 has the mean 0, and its memory is infinite.
             with np.errstate(divide="ignore"):
                 memory = 1 / np.abs(next(iter(logarithms.values())))
+        name, layer, reverse = self.place
         return Statistics(
+            name=name,
+            layer=layer,
+            reverse=reverse,
             kind=self.kind,
             steps=self.count,
             mean=self._mean("mean"),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from gated.errors import DataError
-from gated.explain.statistics import KEEPING, Statistics, input_and_lengths, statistics
-from gated.explain.trace import LayerTrace, evaluating, trace
+from gated.explain._looking import evaluating
+from gated.explain._statistics import KEEPING, Statistics, input_and_lengths, statistics
 
 
 class Finding(NamedTuple):
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
     rule: str
     layer: int
-    """Its place in `gated.explain.trace.Trace.layers`."""
+    """Its place in `gated.explain.Trace.layers`."""
     measured: float
     threshold: float
     words: str
@@ -119,44 +119,44 @@ def diagnose(
     batches: Sequence[Any],
     loss: Callable[[Any], Tensor] | None = None,
 ) -> list[Finding]:
-    """Look at every recurrent layer of a model on some data.
+    """Look at every recurrent layer of a model on some data, in one pass over it.
 
     Args:
-        model: as for `gated.explain.trace.trace`.
+        model: as for `gated.explain.trace`.
         batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
-        loss: from the model's output on the first batch; with it, layers that the gradient does
-            not reach are found too, among those whose recurrent weights are trained.
+        loss: from the model's output on the first batch, which runs once more for it; with it,
+            layers that the gradient does not reach are found too, among those whose recurrent
+            weights are trained.
 
     Returns:
         Findings, layer by layer; none for a network in good health.
 
     Raises:
         ConfigurationError: as for `trace`.
-        DataError: as for `gated.explain.statistics.statistics`.
+        DataError: as for `statistics`.
     """
     if not batches:
         raise DataError("diagnose: the data set has no batch")
-    first, lengths = input_and_lengths(batches[0])
-    traced = trace(model, first, lengths=lengths, units=[0], steps=[0]).layers
     findings = []
-    for layer in range(len(traced)):
-        found = statistics(model, batches, layer=layer)
+    found = statistics(model, batches)
+    for layer, of_layer in enumerate(found):
         for rule in RULES:
-            measured = rule.measure(found)
+            measured = rule.measure(of_layer)
             if measured is not None and measured > rule.threshold:
                 words = rule.words.format(share=measured)
                 findings.append(
                     Finding(rule.name, layer, measured, rule.threshold, words, rule.advice)
                 )
     if loss is not None:
+        first, lengths = input_and_lengths(batches[0])
         options = {} if lengths is None else {"lengths": lengths}
         with evaluating(model), torch.enable_grad():
-            findings += _unreached(model, traced, loss(model(first, **options)))
+            findings += _unreached(model, found, loss(model(first, **options)))
     return findings
 
 
-def _unreached(model: nn.Module, traced: Sequence[LayerTrace], loss: Tensor) -> list[Finding]:
-    weights = {layer: _recurrent_weights(model, of) for layer, of in enumerate(traced)}
+def _unreached(model: nn.Module, found: Sequence[Statistics], loss: Tensor) -> list[Finding]:
+    weights = {layer: _recurrent_weights(model, of) for layer, of in enumerate(found)}
     weights = {layer: of_layer for layer, of_layer in weights.items() if of_layer}
     every = list(dict.fromkeys(weight for of_layer in weights.values() for weight in of_layer))
     if not every:
@@ -180,10 +180,10 @@ def _unreached(model: nn.Module, traced: Sequence[LayerTrace], loss: Tensor) -> 
     ]
 
 
-def _recurrent_weights(model: nn.Module, traced: LayerTrace) -> list[nn.Parameter]:
+def _recurrent_weights(model: nn.Module, of: Statistics) -> list[nn.Parameter]:
     """Those of one layer that are trained; of a parametrized weight what it is made from."""
-    name = f"weight_hh_l{traced.layer}{'_reverse' if traced.reverse else ''}"
-    module = dict(model.named_modules()).get(traced.name, model)
+    name = f"weight_hh_l{of.layer}{'_reverse' if of.reverse else ''}"
+    module = dict(model.named_modules()).get(of.name, model)
     return [
         p for path, p in module.named_parameters() if name in path.split(".") and p.requires_grad
     ]

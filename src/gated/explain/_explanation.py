@@ -1,0 +1,191 @@
+"""Everything that `gated explain` says of a network, found once and drawn later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.explain._diagnose import Finding, diagnose
+from gated.explain._flow import Flow, flow
+from gated.explain._intervene import intervene
+from gated.explain._intervention import Intervention
+from gated.explain._layer_trace import LayerTrace, layer_title
+from gated.explain._looking import evaluating
+from gated.explain._probe import Probe
+from gated.explain._statistics import KEEPING, Statistics, statistics
+from gated.explain._trace import trace
+
+MOST_LAYERS = 4
+"""Layers and directions that are looked into where none is chosen."""
+MOST_PRODUCTS = 5e10
+"""T · H³ of all layers up to which the products of Jacobians are computed: some seconds."""
+
+
+@dataclass(frozen=True)
+class ExplainedLayer:
+    """One layer in one direction."""
+
+    place: int
+    """In `gated.explain.Trace.layers`."""
+    traced: LayerTrace
+    """Of the probe's first batch."""
+    statistics: Statistics
+    """Of all its batches."""
+    forgetting: float | None
+    """The loss of the first batch when the gate that keeps the memory is held shut, so that nothing
+    is kept from one step to the next; None without such a gate or without a loss."""
+
+    @property
+    def title(self) -> str:
+        """What to call it: the module's name, and which layer and direction of it."""
+        return layer_title(self.traced.name, self.traced.layer, self.traced.reverse)
+
+    @property
+    def by_memory(self) -> NDArray[np.int64]:
+        """(H), the units from the longest memory to the shortest.
+
+        Of an RNN, which has no gate to tell, from the slowest to the quickest.
+        """
+        memory = self.statistics.memory
+        if memory is None:
+            change = np.square(np.diff(self.traced.hidden.astype(np.float64), axis=0)).mean((0, 1))
+            memory = self.statistics.deviation**2 / np.maximum(change, 1e-12)
+        return np.argsort(-memory, kind="stable")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What was found in a network on some data."""
+
+    probe: Probe
+    layers: Sequence[ExplainedLayer]
+    """Those that were looked into."""
+    count: int
+    """The layers and directions that the model has."""
+    findings: Sequence[Finding]
+    loss: float | None
+    """Of the first batch, as the network is."""
+    flow: Flow | None
+    """The gradient's way back from that loss, through all layers."""
+    left: dict[str, str]
+    """What could not be looked into, by name, and why."""
+
+    @property
+    def verdict(self) -> str:
+        """What ails the network, and how far it learns from."""
+        if self.findings:
+            named = [f"{finding.rule} (layer {finding.layer})" for finding in self.findings]
+            verdict = f"{len(named)} finding{'s' * (len(named) > 1)}: {', '.join(named)}."
+        else:
+            verdict = f"No rule finds anything wrong with {_counted(self.count)}."
+        return f"{verdict} {self._reach}" if self.flow else verdict
+
+    @property
+    def _reach(self) -> str:
+        """How far the gradient comes, in the layer where it is lost or else in the first."""
+        assert self.flow is not None  # noqa: S101 - asked above
+        cut, first = self.flow.cut, self.flow.layers[0]
+        if cut is not None:
+            layer, why = cut
+            return f"The gradient is cut in {layer.title}: {why}."
+        return f"In {first.title}, {first.verdict}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was found as JSON values."""
+        return {
+            "verdict": self.verdict,
+            "loss": self.loss,
+            "findings": [finding._asdict() for finding in self.findings],
+            "reach": [
+                {"name": of.title, "steps": of.reach(), "of": len(of.hidden), "factor": of.factor}
+                for of in (self.flow.layers if self.flow else ())
+            ],
+            "layers": [
+                {
+                    "layer": layer.place,
+                    "name": layer.title,
+                    "cell": layer.statistics.kind,
+                    "units": layer.traced.size,
+                    "memory": _listed(layer.statistics.memory),
+                    "left": {gate: of.tolist() for gate, of in layer.statistics.left.items()},
+                    "right": {gate: of.tolist() for gate, of in layer.statistics.right.items()},
+                    "dead": layer.statistics.dead.tolist(),
+                    "redundant": layer.statistics.redundant,
+                    "loss_without_memory": layer.forgetting,
+                }
+                for layer in self.layers
+            ],
+            "left_out": self.left,
+        }
+
+
+def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
+    """Look into a network: gates and states, statistics, diagnosis, and what forgetting costs.
+
+    Args:
+        probe: the network and its data.
+        layers: places in `gated.explain.Trace.layers`; the first few by default.
+
+    Raises:
+        ConfigurationError: the network has no recurrent layer that can be looked into.
+        DataError: there is no data, or no such layer.
+    """
+    if not probe.batches or not probe.sequences:
+        raise DataError("explain: the data hold no sequence to run through the network")
+    x, lengths = probe.batches[0]
+    # One unit of one step of each, to know which there are.
+    every = trace(probe.model, x, lengths=lengths, units=[0], steps=[0]).layers
+    count = len(every)
+    for place in layers or ():
+        if not 0 <= place < count:
+            raise DataError(
+                f"layer: the network has {_counted(count)}, from 0 to {count - 1}, got {place}"
+            )
+    places = sorted(set(layers)) if layers else list(range(min(count, MOST_LAYERS)))
+    traced = trace(probe.model, x, lengths=lengths, layers=places)
+    counted = statistics(probe.model, probe.batches, layers=places)
+    followed = None
+    if probe.loss is not None:
+        work = sum(of.time * of.size**3 for of in every)
+        samples = int(work <= MOST_PRODUCTS)
+        followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=samples)
+    return Explanation(
+        probe=probe,
+        layers=[
+            ExplainedLayer(place, of, figures, _without_memory(probe, place, of))
+            for place, of, figures in zip(places, traced.layers, counted, strict=True)
+        ],
+        count=count,
+        findings=diagnose(probe.model, probe.batches, probe.loss),
+        loss=_loss(probe),
+        flow=followed,
+        left=traced.left,
+    )
+
+
+def _without_memory(probe: Probe, place: int, traced: LayerTrace) -> float | None:
+    gate = KEEPING.get(traced.kind)
+    return None if gate is None else _loss(probe, Intervention(gate, value=0.0, layer=place))
+
+
+def _loss(probe: Probe, *held: Intervention) -> float | None:
+    if probe.loss is None:
+        return None
+    x, lengths = probe.batches[0]
+    options = {} if lengths is None else {"lengths": lengths}
+    with evaluating(probe.model), torch.no_grad(), intervene(probe.model, *held):
+        return float(probe.loss(probe.model(x, **options)))
+
+
+def _listed(values: NDArray[np.float64] | None) -> list[float] | None:
+    return None if values is None else values.tolist()
+
+
+def _counted(count: int) -> str:
+    return "1 recurrent layer" if count == 1 else f"{count} recurrent layers"

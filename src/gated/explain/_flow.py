@@ -1,0 +1,285 @@
+"""The gradient's way back in time: how far a network learns from, and which layer cuts it.
+
+With s_t the states after step t (h_t; of an LSTM h_t and c_t), the gradient of a loss comes back as
+
+    ∂L/∂s_t = (∂s_{t+1}/∂s_t)ᵀ ∂L/∂s_{t+1} + what the loss itself reads of s_t,
+
+so that over a distance it passes through the product of the Jacobians of all steps between,
+
+    ∂s_T/∂s_t = Π_{t<k≤T} ∂s_k/∂s_{k-1},
+
+which vanishes or explodes with the distance (Hochreiter 1991; Bengio, Simard and Frasconi 1994;
+Pascanu, Mikolov and Bengio 2013). The LSTM's cell state is the path on which it need not.
+
+Shapes: T steps, B sequences, I input features, H hidden units.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from gated.errors import ConfigurationError, DataError
+from gated.explain._equations import Ran, Way, by_equations, regularisation_of
+from gated.explain._layer_trace import layer_title
+from gated.explain._looking import Run, evaluating, looking, nothing_ran, refusing
+from gated.explain._way_back import Followed, followed, jacobian_norms
+from gated.nn.backends import Result
+
+Floats = NDArray[np.float64]
+
+SHARE = 0.01
+"""What has fallen below this share of its largest no longer counts as reaching."""
+CUT = 0.5
+"""A layer whose reach is a smaller share of that of the layer after it cuts the gradient."""
+
+
+@dataclass(frozen=True)
+class LayerFlow:
+    """What comes back through one layer in one direction, oldest step first.
+
+    In the order in which the layer runs: of one that runs backwards, the first step is the end of
+    the sequence. Sequences of unequal length are laid together at the step that ran last.
+    """
+
+    name: str
+    """The module's name in the model; its class where the model is the layer itself."""
+    kind: str
+    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    layer: int
+    """Among the layers of its module, from 0."""
+    reverse: bool
+    """Whether it runs from each sequence's end to its beginning."""
+    hidden: Floats
+    """(T), the norm of ∂L/∂h_t over sequences and units, with all that comes through later steps
+    and the layers above."""
+    cell: Floats | None = None
+    """(T), of an LSTM: the norm of ∂L/∂c_t, of what goes on from c_t past the output gate of its
+    own step."""
+    jacobian: Floats | None = None
+    """(T), ‖∂s_T/∂s_t‖₂ by the distance T - t, from 0 (where it is 1) on: the geometric mean of
+    the sequences sampled. Beyond what a number holds it is inf or 0."""
+    factor: float | None = None
+    """By what `jacobian` is multiplied with each step of distance: of the line through its
+    logarithms. None where it is not known, 0 where the product is 0 after a step."""
+
+    @property
+    def title(self) -> str:
+        """What to call it: the module's name, and which layer and direction of it."""
+        return layer_title(self.name, self.layer, self.reverse)
+
+    @property
+    def strongest(self) -> Floats:
+        """(T), the share of its largest norm that the gradient has at each step, on either path."""
+        paths = [self.hidden] if self.cell is None else [self.hidden, self.cell]
+        shares = [path / path.max() if path.max() > 0 else path for path in paths]
+        strongest: Floats = np.maximum.reduce(shares)
+        return strongest
+
+    def reach(self, share: float = SHARE) -> int:
+        """How many steps the gradient spans: from the oldest with at least `share` to the last.
+
+        Of a loss that reads all steps these are all steps; how far one of them counts says `span`.
+
+        >>> LayerFlow("lstm", "rnn_tanh", 0, False, np.array([0.001, 0.02, 0.5, 1.0])).reach()
+        3
+        """
+        strong = np.flatnonzero(self.strongest >= share)
+        return len(self.hidden) - int(strong[0]) if len(strong) and self.hidden.any() else 0
+
+    def span(self, share: float = SHARE) -> int | None:
+        """How many steps a state counts for: to where `jacobian` is last at least `share`.
+
+        Of its largest; None where it was not measured.
+        """
+        if self.jacobian is None:
+            return None
+        with np.errstate(invalid="ignore"):
+            strong = np.flatnonzero(self.jacobian >= share * self.jacobian.max())
+        return int(strong[-1]) + 1
+
+    @property
+    def verdict(self) -> str:
+        """How far the gradient reaches, and whether it vanishes or explodes from state to state."""
+        steps = len(self.hidden)
+        told = f"the gradient spans {self.reach()} of {steps} steps"
+        span = self.span()
+        if self.jacobian is None or span is None or self.factor is None:
+            return told + "."
+        told += "; from state to state it "
+        if span < steps:
+            return told + (
+                f"vanishes, × {self.factor:.3g} a step: after {span} less than {SHARE:.0%} is left."
+            )
+        if self.jacobian[-1] > 1 / SHARE:
+            return told + (
+                f"explodes, × {self.factor:.3g} a step: {self.jacobian[-1]:.2g} times as large "
+                f"after {steps - 1} steps."
+            )
+        return told + f"is carried, × {self.factor:.3g} a step."
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How a loss's gradient comes back through a model's recurrent layers."""
+
+    layers: list[LayerFlow]
+    """In the order in which they ran, as `gated.explain.Trace.layers`."""
+    loss: float
+    left: dict[str, str] = field(default_factory=dict)
+    """The recurrent layers and cells that were not looked into, by name, and why."""
+
+    @property
+    def cut(self) -> tuple[LayerFlow, str] | None:
+        """The layer that cuts the gradient, and how; None where none does.
+
+        One that gets less than a hundredth of the gradient of the layer that runs after it, or
+        reaches less than half as far; of several the one that does so most.
+        """
+        groups = [
+            list(of) for _, of in itertools.groupby(self.layers, lambda of: (of.name, of.layer))
+        ]
+        found = []
+        for below, above in itertools.pairwise(groups):
+            size, wanted = (np.sqrt(sum((o.hidden**2).sum() for o in of)) for of in (below, above))
+            if wanted > 0 and size < SHARE * wanted:
+                share = size / wanted
+                found.append((share, below[0], f"{share:.1e} of the gradient arrives there"))
+            reach, further = (max(o.span() or o.reach() for o in of) for of in (below, above))
+            if reach < CUT * further:
+                words = f"it reaches {reach} steps there, {further} in the layer after it"
+                found.append((reach / further, below[0], words))
+        return min(found, key=lambda one: one[0])[1:] if found else None
+
+    @property
+    def verdict(self) -> str:
+        """A line for each layer, and which one cuts the gradient."""
+        lines = [f"{of.title}: {of.verdict}" for of in self.layers if len(of.hidden) > 1]
+        if not lines:
+            return "No layer ran over more than one step: there is no way back in time."
+        if self.cut is not None:
+            layer, why = self.cut
+            lines.append(f"The gradient is cut in {layer.title}: {why}.")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def flow(
+    model: nn.Module,
+    x: Any,
+    loss: Callable[[Any], Tensor],
+    *,
+    lengths: ArrayLike | Tensor | None = None,
+    initial: Any = None,
+    samples: int = 1,
+) -> Flow:
+    """Follow the gradient of a loss back through every recurrent layer of a model.
+
+    Layers of `torch.nn` and `gated.nn` anywhere in the model run by the equations in NumPy and
+    float64, step by step. The model runs in evaluation mode and is left as it was: parameters get
+    no gradient.
+
+    Args:
+        model: a recurrent layer, or any module that contains some.
+        x: its input, as it takes it; of a layer (T, B, I), (B, T, I) with `batch_first`, or packed.
+        loss: from what the model gives (of a layer, the pair of outputs and states), one number.
+        lengths: (B), the real steps of each sequence, for a model that takes them.
+        initial: the states to start from, for a layer.
+        samples: of how many sequences, the longest first, the products of Jacobians are computed.
+            They are exact, and each costs as much as the way back of so many sequences as the layer
+            has states (units; of an LSTM twice that). 0 leaves them out.
+
+    Raises:
+        ConfigurationError: the model has no recurrent layer that can be looked into, or `samples`
+            is negative.
+        DataError: the loss is not one number that depends on what the model gives, or a layer gets
+            no step.
+        MissingNativeError: the core is not built.
+
+    >>> lstm = torch.nn.RNN(1, 1, nonlinearity="relu", bias=False)
+    >>> _ = torch.nn.init.constant_(lstm.weight_ih_l0, 1.0)
+    >>> _ = torch.nn.init.constant_(lstm.weight_hh_l0, 0.5)
+    >>> print(flow(lstm, torch.ones(20, 1, 1), lambda output: output[0][-1].sum()))
+    RNN, layer 0: the gradient spans 7 of 20 steps; from state to state it vanishes, × 0.5 a step: \
+after 7 less than 1% is left.
+    """
+    if samples < 0:
+        raise ConfigurationError(f"samples must be 0 or more, got {samples}")
+    found: list[Followed] = []
+    anchor = torch.zeros((), requires_grad=True)
+    options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
+    before = (initial,) if initial is not None else ()
+
+    def watched(name: str, module: Any, _: Run) -> Run:
+        def run(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+            with refusing():
+                result = by_equations(module, x, hx, lengths, run_way)
+            return result if return_gates else result._replace(gates=None)
+
+        def run_way(way: Way, lengths: Tensor | None) -> Ran:
+            if len(way.x) == 0 or (lengths is not None and not lengths.any()):
+                raise DataError(f"{name} got no step: there is no gradient to follow")
+            ways, mixed = 1 + module.bidirectional, regularisation_of(module)
+            ran, of = followed(name, module._cell, way, ways, lengths, mixed, anchor)
+            found.append(of)
+            return ran
+
+        return run
+
+    with evaluating(model), looking(model, watched) as left, torch.enable_grad():
+        value = loss(model(x, *before, **options))
+        if not found:
+            raise nothing_ran(left)
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise DataError(
+                "loss must give a tensor of one number that depends on what the model gives, got "
+                + (f"{what}, which does not" if what in ((), (1,)) else str(what))
+            )
+        torch.autograd.grad(value.sum(), anchor, allow_unused=True)
+    return Flow([_layer_flow(of, samples) for of in found], float(value.detach()), left)
+
+
+def _layer_flow(of: Followed, samples: int) -> LayerFlow:
+    hidden, *cell = (_laid_together(squares, of) for squares in of.squares)
+    longest = np.argsort(-of.lengths, kind="stable")[:samples]
+    logs = [jacobian_norms(of, int(b)) for b in longest if of.lengths[b]]
+    jacobian = factor = None
+    if logs:
+        rows = np.full((len(logs), len(logs[0])), np.nan)
+        for row, log in zip(rows, logs, strict=True):
+            row[: len(log)] = log
+        mean = np.nanmean(rows, axis=0)
+        with np.errstate(over="ignore"):
+            jacobian, factor = np.exp(mean), _factor(mean)
+    return LayerFlow(
+        of.name, of.kind, of.layer, of.reverse, hidden, cell[0] if cell else None, jacobian, factor
+    )
+
+
+def _laid_together(squares: Floats, of: Followed) -> Floats:
+    """(T), the norm over the sequences, each laid with its last step at the end."""
+    total = np.zeros(of.lengths.max())
+    for length, column in zip(of.lengths, squares.T, strict=True):
+        ran = column[:length]
+        total[len(total) - length :] += ran[::-1] if of.reverse else ran
+    norms: Floats = np.sqrt(total)
+    return norms
+
+
+def _factor(logs: Floats) -> float | None:
+    """Of the line through the logarithms of the norms at growing distance."""
+    known = logs[np.isfinite(logs)]
+    if len(known) < 2:
+        return 0.0 if len(logs) > 1 else None
+    distances = np.arange(len(known)) - (len(known) - 1) / 2
+    return float(np.exp(distances @ (known - known.mean()) / (distances @ distances)))

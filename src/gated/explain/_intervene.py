@@ -1,0 +1,197 @@
+"""What if a gate had been open, or a memory cleared: a model runs with gates and states held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Unpack
+from weakref import WeakSet
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from gated.core import reference
+from gated.core.layout import layout_of
+from gated.errors import ConfigurationError, DataError
+from gated.explain._equations import Ran, Way, as_arrays, by_equations, regularisation_of
+from gated.explain._intervention import Held, Intervention, one_after_the_other, together
+from gated.explain._looking import as_lines, looking, refusing
+from gated.explain._trace import Trace, trace
+from gated.nn.backends import Result
+
+_HELD: WeakSet[nn.Module] = WeakSet()
+"""The layers within some `intervene`: a second one would not see what the first holds."""
+
+
+class Effect(NamedTuple):
+    """A run with an intervention beside one without."""
+
+    plain: Trace
+    changed: Trace
+
+    @property
+    def difference(self) -> Tensor:
+        """What the intervention adds to the model's output, the first one where it gives several.
+
+        Raises:
+            DataError: the model's output is no tensor.
+        """
+        outputs = [
+            of.output if isinstance(of.output, Tensor) else of.output[0]
+            for of in (self.changed, self.plain)
+        ]
+        if not all(isinstance(output, Tensor) for output in outputs):
+            raise DataError("the model's output is no tensor: compare plain and changed by hand")
+        difference: Tensor = outputs[0] - outputs[1]
+        return difference
+
+
+@contextmanager
+def intervene(
+    model: nn.Module, *interventions: Intervention, **one: Unpack[Held]
+) -> Iterator[None]:
+    """Within the context the model runs with gates or states held; afterwards it is as it was.
+
+    The module whose gates are held runs step by step in NumPy, without gradients, everything else
+    as always. The model should be in evaluation mode.
+
+    Args:
+        model: a recurrent layer, or a model with layers of `torch.nn` or `gated.nn`.
+        interventions: several together; of two on the same gate, unit and step the last counts.
+        one: the fields of a single `Intervention`, in place of it.
+
+    Raises:
+        ConfigurationError: an intervention cannot be meant for its layer; the model is within
+            another `intervene`; or a layer runs outside a call of the model itself, so that its
+            place is not known.
+        DataError: a layer, unit, step or sequence is not there. The layer raises it when it runs,
+            and what no layer raised the model does.
+
+    >>> lstm = torch.nn.LSTM(3, 4).eval()
+    >>> with intervene(lstm, gate="output_gate", value=0.0):
+    ...     output, _ = lstm(torch.randn(5, 2, 3))
+    >>> bool((output == 0).all())
+    True
+    """
+    interventions = together(interventions, one)
+    seen, running = [0], [False]
+    ours_now: list[nn.Module] = []
+
+    def held(name: str, module: Any, run: Callable[..., Result]) -> Callable[..., Result]:
+        if module in _HELD:
+            raise ConfigurationError(
+                f"{name} is held already: give all interventions together, to one intervene"
+            )
+        ours_now.append(module)
+
+        def changed(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+            if interventions and not running[0]:
+                raise ConfigurationError(
+                    f"{name} runs outside a call of the model, where its place among the layers is "
+                    "not known: call the model itself, or intervene on this module"
+                )
+            count = module.num_layers * (2 if module.bidirectional else 1)
+            first = seen[0]
+            seen[0] += count
+            ours = [i for i in interventions if first <= i.layer < first + count]
+            if not ours:
+                return run(x, hx, lengths, return_gates)
+            with refusing():
+                result = _run_held(module, x, hx, lengths, ours, first)
+            return result if return_gates else result._replace(gates=None)
+
+        return changed
+
+    def begins(*_: Any) -> None:
+        seen[0], running[0] = 0, True
+
+    def ends(*_: Any) -> None:
+        running[0] = False
+
+    with looking(model, held) as left:
+
+        def check(*_: Any) -> None:
+            for one in interventions:
+                if not 0 <= one.layer < seen[0]:
+                    raise DataError(
+                        f"layer: {one.layer} was to be held, the model has {seen[0]}"
+                        + as_lines(left)
+                    )
+
+        _HELD.update(ours_now)
+        hooks = (
+            model.register_forward_pre_hook(begins),
+            model.register_forward_hook(ends, always_call=True),
+            model.register_forward_hook(check),
+        )
+        try:
+            yield
+        finally:
+            _HELD.difference_update(ours_now)
+            for hook in hooks:
+                hook.remove()
+
+
+def effect(
+    model: nn.Module,
+    x: Any,
+    *interventions: Intervention,
+    lengths: ArrayLike | Tensor | None = None,
+    initial: Any = None,
+    **one: Unpack[Held],
+) -> Effect:
+    """Run a model without and with interventions.
+
+    Args:
+        model: as for `intervene`; it runs in evaluation mode.
+        x: its input.
+        interventions: as for `intervene`.
+        lengths: as for `trace`.
+        initial: as for `trace`.
+        one: as for `intervene`.
+
+    Raises:
+        ConfigurationError: as for `intervene`.
+        DataError: as for `intervene`.
+    """
+    plain = trace(model, x, lengths=lengths, initial=initial)
+    with intervene(model, *interventions, **one):
+        return Effect(plain, trace(model, x, lengths=lengths, initial=initial))
+
+
+def _run_held(
+    module: Any, x: Tensor, hx: Any, lengths: Any, interventions: list[Intervention], first: int
+) -> Result:
+    """All layers of a module, step by step."""
+    kind = module._cell
+    names = dict.fromkeys((*layout_of(kind).gates, *layout_of(kind).states))
+
+    def run_way(way: Way, lengths: Tensor | None) -> Ran:
+        T, B, _ = way.x.shape
+        real = np.full(B, T) if lengths is None else lengths.numpy()
+        holds = []
+        for one in interventions:
+            if one.layer == first + way.place:
+                width = module.proj_size if one.gate == "hidden" else 0
+                holds.append(one.hold(kind, real, T, width or module.hidden_size))
+        ran = reference.forward(
+            kind,
+            way.x.detach().numpy(),
+            as_arrays(way.weights),
+            lengths=real,
+            initial=[state.detach().numpy() for state in way.initial],
+            reverse=way.reverse,
+            keep=True,
+            regularisation=regularisation_of(module),
+            hold=one_after_the_other(holds),
+        )
+        assert ran.kept is not None  # noqa: S101 - keep=True
+        return Ran(
+            torch.from_numpy(ran.output),
+            [torch.from_numpy(state) for state in ran.final],
+            {name: torch.from_numpy(ran.kept.gate(name)) for name in names},
+        )
+
+    return by_equations(module, x, hx, lengths, run_way)

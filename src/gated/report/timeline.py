@@ -1,0 +1,207 @@
+"""The time axis of a sequence: its characters, words or times under a picture, and what is read."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.explain import ExplainedLayer, Timeline
+from gated.report.drawing import BLUE, INK, METHOD_COLOURS, VERMILION, WIDTH, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIGNAL_HEIGHT = 0.95
+"""Inches of a panel that shows what is read."""
+MOST_WORDS = 60
+"""Words side by side; of more, only some are written."""
+VISIBLE = {"\n": "↵", "\t": "⇥", " ": "␣", "\r": "↵"}
+POINTS = 0.85 * WIDTH * 72
+"""Width of a panel, about, in the points that letters are measured in."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A stretch of one sequence, as one layer saw it."""
+
+    layer: ExplainedLayer
+    timeline: Timeline
+    sequence: int
+    first: int
+    last: int
+    """The stretch's last step."""
+
+    @property
+    def steps(self) -> slice:
+        """The stretch."""
+        return slice(self.first, self.last + 1)
+
+    @property
+    def count(self) -> int:
+        """Its steps."""
+        return self.last + 1 - self.first
+
+    def place(self, name: str) -> str:
+        """A name for a picture of this layer, its own in the page."""
+        return f"{name}_{self.layer.place}"
+
+    @property
+    def now(self) -> int:
+        """The step after which the memory is looked into: where the layer comes out of it."""
+        return self.first if self.layer.traced.reverse else self.last
+
+    @property
+    def moment(self) -> str:
+        """That step, in words."""
+        label = self.timeline.labels[self.now]
+        if isinstance(label, np.datetime64):
+            return str(np.datetime_as_string(label, unit="m")).replace("T", " ")
+        shown = f" (“{VISIBLE.get(label, label)}”)" if isinstance(label, str) else ""
+        return f"step {self.now}{shown}"
+
+
+def label_steps(axes: Axes, view: View) -> None:
+    """Write the stretch's characters, words, times or numbers under `axes`."""
+    labels = view.timeline.labels[view.steps]
+    steps = np.arange(view.first, view.last + 1)
+    axes.set_xlim(view.first - 0.5, view.last + 0.5)
+    axes.set_xlabel(view.timeline.unit)
+    if isinstance(labels, np.ndarray) and labels.dtype.kind == "M":
+        _times(axes, labels, steps)
+    elif _are_texts(view):
+        _texts(axes, [str(label) for label in labels], steps)
+    else:
+        chosen = steps[:: max(1, -(-len(steps) // 10))]
+        axes.set_xticks(chosen, [f"{labels[step - view.first]}" for step in chosen])
+
+
+def _are_texts(view: View) -> bool:
+    return all(isinstance(label, str) for label in view.timeline.labels[view.steps])
+
+
+def _times(axes: Axes, times: NDArray[Any], steps: NDArray[np.int64]) -> None:
+    """At the steps nearest to round times."""
+    from matplotlib import dates
+
+    locator: Any = dates.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+    formatter: Any = dates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator,
+        formats=["%Y", "%b %Y", "%b %d", "%H:%M", "%H:%M", "%S.%f"],
+        zero_formats=["", "%Y", "%b %d", "%b %d", "%H:%M", "%H:%M"],
+        offset_formats=["", "%Y", "%Y", "%Y", "%Y-%m-%d", "%Y-%m-%d %H:%M"],
+    )
+    days = dates.date2num(times)  # type: ignore[no-untyped-call]
+    if len(times) == 1:
+        axes.set_xticks(steps, [str(times[0].astype("datetime64[m]")).replace("T", " ")])
+        return
+    round_days = locator.tick_values(times[0].item(), times[-1].item())
+    round_days = [day for day in round_days if days[0] <= day <= days[-1]]
+    nearest = [int(np.abs(days - day).argmin()) for day in round_days]
+    axes.set_xticks(steps[nearest], formatter.format_ticks(round_days))
+    axes.set_xlabel(f"{axes.get_xlabel()} {formatter.get_offset()}".rstrip())
+
+
+def _texts(axes: Axes, texts: Sequence[str], steps: NDArray[np.int64]) -> None:
+    """Every character; words upright, and only some of many."""
+    shown = ["".join(VISIBLE.get(letter, letter) for letter in text) for text in texts]
+    if max(map(len, shown)) <= 2:
+        wide = any(unicodedata.east_asian_width(letter) in "WF" for t in shown for letter in t)
+        size = min(9.5, POINTS / len(steps) * (0.95 if wide else 1.4))
+        axes.set_xticks(steps, shown, fontsize=size)
+    else:
+        every = -(-len(steps) // MOST_WORDS)
+        axes.set_xticks(
+            steps[::every], [short(text, 16) for text in shown[::every]], rotation=90, fontsize=8.5
+        )
+    axes.tick_params(axis="x", length=0, labelcolor=INK)
+
+
+def panels_over_time(view: View, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with panels over the steps, and its free panels; what is read is drawn below.
+
+    Args:
+        view: the stretch.
+        heights: of the free panels, in inches.
+    """
+    from matplotlib.figure import Figure
+
+    lines = {name: of for name, of in view.timeline.signals.items() if np.ndim(of) == 1}
+    images = {name: of for name, of in view.timeline.signals.items() if np.ndim(of) == 2}
+    every = [*heights, *[SIGNAL_HEIGHT] * (bool(lines) + len(images))]
+    figure = Figure(figsize=(WIDTH, sum(every) + 0.28 * len(every) + 0.5), layout="constrained")
+    axes = figure.subplots(len(every), 1, sharex=True, squeeze=False, height_ratios=every)[:, 0]
+    below = iter(axes[len(heights) :])
+    if lines:
+        _lines(next(below), lines, view)
+    for (name, values), panel in zip(images.items(), below, strict=True):
+        heat_map(panel, np.asarray(values)[view.steps].T, view, "viridis")
+        panel.set_title(short(name))
+    label_steps(axes[-1], view)
+    if _are_texts(view):
+        for panel in axes:
+            panel.grid(False, axis="x")
+    return figure, list(axes[: len(heights)])
+
+
+def _lines(panel: Axes, lines: Mapping[str, NDArray[Any]], view: View) -> None:
+    steps = np.arange(view.first, view.last + 1)
+    colours = (INK, *METHOD_COLOURS)
+    for place, (name, values) in enumerate(lines.items()):
+        colour = colours[place % len(colours)]
+        panel.plot(steps, values[view.steps], color=colour, linewidth=1.2, label=short(name))
+    panel.set_title(", ".join(map(short, lines)))
+    if len(lines) > 1:
+        panel.legend(loc="best", fontsize=8)
+
+
+def heat_map(
+    axes: Axes,
+    values: NDArray[Any],
+    view: View,
+    colours: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """Draw `(rows, steps)` of the stretch, the first row on top, each value a sharp tile."""
+    axes.grid(False)
+    return axes.imshow(
+        values,
+        cmap=colours,
+        vmin=least,
+        vmax=most,
+        aspect="auto",
+        interpolation="none",
+        extent=(view.first - 0.5, view.last + 0.5, len(values) - 0.5, -0.5),
+    )
+
+
+def strongest(values: NDArray[Any]) -> float:
+    """Where the colours of a heat map end, so that a few units that hold far more hide none."""
+    return max(float(np.percentile(np.abs(values), 98)), 1e-6)
+
+
+def colour_bar(
+    figure: Figure, drawn: Any, panel: Axes, ticks: Sequence[float], extend: str = "neither"
+) -> None:
+    """Say beside `panel` what the colours of its heat map `drawn` mean, up to where they go."""
+    bar = figure.colorbar(
+        drawn, ax=panel, ticks=ticks, format="%.2g", pad=0.01, aspect=12, extend=extend
+    )
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+
+
+def diverging() -> Any:
+    """Blue below zero, vermilion above, nothing at zero, so that any page shows through."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    low, high = to_rgb(BLUE), to_rgb(VERMILION)
+    stops = [(0, (*low, 1)), (0.5, (*low, 0)), (0.5, (*high, 0)), (1, (*high, 1))]
+    return LinearSegmentedColormap.from_list("signs", stops)

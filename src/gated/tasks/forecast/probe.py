@@ -1,0 +1,76 @@
+"""What forecasting offers to be looked into: its network, windows of the data, and their times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from gated.explain import Probe, Timeline
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.network import Batch, ForecastNetwork, mean_pinball
+from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.task import thinned
+from gated.tasks.forecast.windows import gather
+
+MOST_DRAWN, MOST_COUNTED = 16, 256
+"""Windows that can be drawn, and windows that statistics go over; evenly chosen."""
+
+
+def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Integers) -> Probe:
+    """Offer the network on windows of a prepared panel.
+
+    Args:
+        network: trained on data like these.
+        prepared: the data.
+        origins: `(N,)` rows of the last known steps, of which some are chosen.
+    """
+    config, panel = prepared.preprocessing.config, prepared.panel
+    drawn = thinned(origins, MOST_DRAWN)
+    others = np.setdiff1d(thinned(origins, MOST_COUNTED), drawn)
+    batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
+    quantiles = torch.tensor(config.quantiles)
+
+    return Probe(
+        title=f"{config.cell.upper()} that forecasts {config.target}, {config.horizon} steps ahead",
+        model=network,
+        # A pair with None, as a batch of several tensors is a tuple itself.
+        batches=[(batch, None) for batch in batches],
+        sequences=[panel.label(int(row)) for row in drawn],
+        timelines={
+            "encoder": _read(prepared, drawn),
+            "decoder": _forecast(network, prepared, batches[0], drawn),
+        },
+        loss=lambda forecast: mean_pinball(quantiles, forecast, batches[0]),
+    )
+
+
+def _read(prepared: Prepared, origins: Integers) -> list[Timeline]:
+    history = prepared.preprocessing.config.history or 1
+    windows = origins[:, None] + np.arange(1 - history, 1)
+    return [_timeline(prepared, rows, {}) for rows in windows]
+
+
+@torch.no_grad()
+def _forecast(
+    network: ForecastNetwork, prepared: Prepared, batch: Batch, origins: Integers
+) -> list[Timeline]:
+    fitted = prepared.preprocessing
+    network.eval()
+    median = network(batch)[..., network.below].T.double().numpy()
+    forecast = fitted.target.invert(median, prepared.series_of[origins][:, None])
+    windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
+    return [
+        _timeline(prepared, rows, {f"{fitted.config.target} forecast": of})
+        for rows, of in zip(windows, forecast, strict=True)
+    ]
+
+
+def _timeline(prepared: Prepared, rows: Integers, beside: dict[str, Any]) -> Timeline:
+    fitted, panel = prepared.preprocessing, prepared.panel
+    return Timeline(
+        labels=fitted.grid.stamps(panel.times[rows]),
+        unit=f"steps of {fitted.grid.every}" if fitted.grid.every != "row" else "rows",
+        signals={fitted.config.target: prepared.filled[rows], **beside},
+    )
