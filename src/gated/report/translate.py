@@ -176,7 +176,7 @@ def _techniques(config: TranslateConfig) -> dict[str, str]:
         "dropout": dropout,
         "label smoothing": f"{config.label_smoothing:g}" if config.label_smoothing else "off",
         "attention": config.attention,
-        "input feeding": "on" if config.input_feeding else "off",
+        "input feeding": "off" if config.no_input_feeding else "on",
         "search": f"beam of {config.beam}, length penalty {config.length_penalty:g}, coverage "
         f"penalty {config.coverage_penalty:g}",
     }

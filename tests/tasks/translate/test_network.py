@@ -29,10 +29,10 @@ def step_by_step(network: TranslateNetwork, batch: Batch) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("attention", ["multiplicative", "additive"])
-@pytest.mark.parametrize("input_feeding", [True, False])
+@pytest.mark.parametrize("no_input_feeding", [True, False])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_the_loop_over_known_words_is_the_steps_one_by_one(attention, input_feeding, cell):
-    network = network_of(small(attention=attention, input_feeding=input_feeding, cell=cell))
+def test_the_loop_over_known_words_is_the_steps_one_by_one(attention, no_input_feeding, cell):
+    network = network_of(small(attention=attention, no_input_feeding=no_input_feeding, cell=cell))
     weight = torch.randn(10, 11, dtype=torch.float64)
     found = {}
     for scores in (network, step_by_step):

@@ -137,7 +137,7 @@ def test_two_files_and_the_other_network(tmp_path) -> None:
         (tmp_path / name).write_text("\n".join(pair[side] for pair in pairs), "utf-8")
     options = {"cell": "gru", "attention": "additive", "subwords": "unigram", "layers": "2"}
     asked = ["fit", "translate", str(tmp_path / "source"), str(tmp_path / "target")]
-    asked += ["--out", str(tmp_path / "run"), "--input-feeding"]
+    asked += ["--out", str(tmp_path / "run"), "--no-input-feeding"]
     few = {"steps": "3", "validate-every": "3", "test": "10", "validation": "5"}
     assert run(asked + arguments(NETWORK | QUICK | options | few)) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["target"].endswith(

@@ -36,8 +36,8 @@ class TranslateConfig:
     """Layers of the encoder."""
     attention: Literal["multiplicative", "additive"] = "multiplicative"
     """Scores of Luong et al. (2015) or of Bahdanau et al. (2015)."""
-    input_feeding: bool = True
-    """Let each step read what the step before attended to; without it, training is faster."""
+    no_input_feeding: bool = False
+    """Do not let each step read what the step before attended to; training is a little faster."""
     dropout: float = 0.3
     """Dropout on embeddings, between layers, and before the output."""
     label_smoothing: float = 0.1

@@ -68,13 +68,13 @@ class Decoder(nn.Module):
     def __init__(self, config: TranslateConfig, vocabulary: int) -> None:
         super().__init__()
         E, H = config.embedding, config.hidden
-        self.input_feeding = config.input_feeding
+        self.input_feeding = not config.no_input_feeding
         self.embedding = nn.Embedding(vocabulary, E)
         nn.init.normal_(self.embedding.weight, std=E**-0.5)
         self.start = nn.Linear(H, 2 * H)
         self.attention = Attention(config.attention, memory=H, units=H)
         self.combine = nn.Linear(H, H, bias=False)
-        if config.input_feeding:
+        if self.input_feeding:
             self.cell = LSTMCell(E + H, H)
         else:
             self.lstm = LSTM(E, H)
