@@ -110,7 +110,7 @@ def _scored(
 def bleu_tokenizer(references: Sequence[str]) -> str:
     """Return sacrebleu's tokenizer for the language that `references` are in, by its script.
 
-    `zh` where a third of the letters are Chinese, `char` for Japanese, Thai, Lao, Khmer and
+    `zh` where a tenth of the letters are Chinese, `char` for Japanese, Thai, Lao, Khmer and
     Burmese, which write no spaces either, and otherwise the usual `13a`.
 
     >>> bleu_tokenizer(["点击 LibreOffice 按钮"]), bleu_tokenizer(["Bonjour"])
@@ -124,7 +124,7 @@ def bleu_tokenizer(references: Sequence[str]) -> str:
     letters = sum(scripts.values())
     if 10 * (scripts.get("HIRAGANA", 0) + scripts.get("KATAKANA", 0)) > letters:
         return "char"
-    if 3 * scripts.get("CJK", 0) > letters:
+    if 10 * scripts.get("CJK", 0) > letters:
         return "zh"
     others = sum(scripts.get(name, 0) for name in ("THAI", "LAO", "KHMER", "MYANMAR"))
-    return "char" if 3 * others > letters else "13a"
+    return "char" if 10 * others > letters else "13a"
