@@ -1,0 +1,230 @@
+"""`gated fit translate`, `gated translate`, and what other commands do for a translator."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.run_directory import Run, begun, check_free
+from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.errors import ConfigurationError, require
+from gated.report.drawing import style
+from gated.report.translate import attention_picture, score_table, write_translate_report
+from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.pairs import Source, lines_of, text_lines
+from gated.tasks.translate.score import Evaluation
+from gated.tasks.translate.translation import Translation
+from gated.tasks.translate.translator import TASK, Translator
+from gated.training.model_files import write_atomically
+from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
+
+TARGET = "target"
+"""Key of a run's second file, where the pairs are in two."""
+AT_ONCE = 256
+"""Lines read before they are translated, where nobody waits at a terminal."""
+
+TranslateFields = Annotated[TranslateConfig | None, Parameter(name="*", group="Translation")]
+TrainingFields = Annotated[TrainingOptions | None, Parameter(name="*", group="Training")]
+
+
+def fit(
+    data: Path,
+    target: Path | None = None,
+    *,
+    out: Path,
+    config: TranslateFields = None,
+    training: TrainingFields = None,
+    json: bool = False,
+) -> None:
+    """Train a translator on pairs of sentences and score it on pairs that are held back.
+
+    Parameters
+    ----------
+    data
+        Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or, with
+        a second file, the sentences alone.
+    target
+        The translations of `data`, line by line.
+    out
+        New directory for the run: model, scores, report.
+    json
+        Print the result as one JSON document.
+    """
+    require("matplotlib", extra="explain")  # before the training, not after it
+    config, training = config or TranslateConfig(), training or TrainingOptions()
+    if is_main_process():
+        check_free(out)
+    translator = Translator(config, training).prepare(_source(data, target))
+    second = {TARGET: str(target.resolve())} if target else {}
+    with begun(out, Run(TASK, data, config.to_dict() | second, training)):
+        _train_and_report(translator, out, json=json, resume=False)
+
+
+def _source(data: Path, target: Path | None) -> Source:
+    return data if target is None else (data, target)
+
+
+def _train_and_report(translator: Translator, out: Path, *, json: bool, resume: bool) -> None:
+    """Train a prepared translator in `out`, save it, score it, and say how it went."""
+    with training_bars() as bars:
+        translator.train(directory=out, resume=resume, progress=TrainingBar(bars, translator.name))
+    if not is_main_process():
+        return
+    translator.save(out)
+    write_atomically(out / "history.json", translator.history.to_json().encode())
+    evaluation = translator.score()
+    report = write_translate_report(
+        out,
+        evaluation=evaluation,
+        examples=translator.examples(evaluation),
+        history=translator.history,
+        findings=translator.findings,
+        config=translator.config,
+        training=translator.training,
+        command=shlex.join(["gated", *sys.argv[1:]]),
+        facts=translator.facts,
+    )
+    if json:
+        print_json(
+            evaluation.to_dict()
+            | {
+                "run": str(out),
+                "report": str(report),
+                "parameters": translator.parameters,
+                "training": training_summary(translator.history),
+                "findings": [finding.to_dict() for finding in translator.findings],
+            }
+        )
+        return
+    console = stdout_console()
+    for finding in translator.findings:
+        console.print(f"· {finding}", style="dim", markup=False)
+    _print_scores(evaluation)
+    console.print(f"Trained {translator.parameters:,} parameters: {told(translator.history)}.")
+    console.print(f"Report: {report}", markup=False)
+
+
+def _print_scores(evaluation: Evaluation) -> None:
+    console = stdout_console()
+    console.print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
+    table = score_table(evaluation)
+    count = len(evaluation.sources)
+    print_table(f"Scores of {count:,} sentences", table.header, table.rows, best=0)
+    for name, signature in zip(("BLEU", "chrF"), evaluation.signatures, strict=True):
+        console.print(f"{name} {signature}", style="dim", markup=False)
+
+
+def translate(
+    run: Path,
+    text: Path | None = None,
+    *,
+    beam: int | None = None,
+    n_best: int = 1,
+    attention: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Translate lines of a file or of standard input, at a terminal one after the other.
+
+    Parameters
+    ----------
+    run
+        Directory of a trained translator.
+    text
+        File of sentences, one a line, in UTF-8; by default standard input.
+    beam
+        Translations kept at each step of the search, 1 for a greedy one; by default the run's.
+    n_best
+        Translations of each line; above 1, each is printed with the number of its line and its
+        score.
+    attention
+        New directory for pictures of where each translation looked, as PNG.
+    json
+        Print a JSON document with every translation, score, and the subwords of both sides.
+    """
+    if attention is not None:
+        require("matplotlib", extra="explain")
+        if attention.exists() and (attention.is_file() or any(attention.iterdir())):
+            raise ConfigurationError(f"--attention: {attention} exists; give a new directory.")
+    translator = Translator.load(run)
+    documents: list[Any] = []
+    number = 0
+    for lines in _portions(text):
+        for best in translator.translate(lines, beam=beam, n_best=n_best):
+            number += 1
+            if attention is not None:
+                _draw(attention, number, best[0])
+            if json:
+                documents.append([_document(translation) for translation in best])
+            else:
+                _print_translations(number, best, n_best)
+        sys.stdout.flush()
+    if json:
+        print_json(documents)
+
+
+def _portions(text: Path | None) -> Iterator[list[str]]:
+    """Yield lines of a file, of a pipe or, one by one, of a terminal."""
+    if text is not None:
+        lines: Iterable[str] = lines_of(text)
+    elif sys.stdin.isatty():
+        while True:
+            try:
+                yield [input("> ")]
+            except EOFError:
+                print()
+                return
+    else:
+        lines = text_lines(sys.stdin.buffer, "standard input")
+    remaining = iter(lines)
+    while portion := list(islice(remaining, AT_ONCE)):
+        yield portion
+
+
+def _print_translations(number: int, best: list[Translation], n_best: int) -> None:
+    for translation in best:
+        if n_best == 1:
+            print(translation.text)
+        else:
+            print(number, f"{translation.score:.4f}", translation.text, sep="\t")
+
+
+def _document(translation: Translation) -> dict[str, Any]:
+    return {
+        "text": translation.text,
+        "score": translation.score,
+        "source": translation.source,
+        "subwords": translation.subwords,
+        "attention": translation.attention.round(4).tolist(),
+    }
+
+
+def _draw(directory: Path, number: int, translation: Translation) -> None:
+    if not translation.attention.size:
+        return
+    with style():
+        picture = attention_picture(translation)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / f"{number:04d}.png", picture.png)
+
+
+def resume(run: Path, asked: Run, *, json: bool = False) -> None:
+    """Go on with the interrupted training that was `asked` for in `run`."""
+    saved = dict(asked.config)
+    target = saved.pop(TARGET, None)
+    translator = Translator(TranslateConfig.from_dict(saved), asked.training)
+    translator.prepare(_source(asked.data, target and Path(target)))
+    _train_and_report(translator, run, json=json, resume=True)
+
+
+def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+    """Score translations of `data`, pairs in a file, beside the baselines."""
+    evaluation = Translator.load(run).score(data)
+    print_json(evaluation.to_dict()) if json else _print_scores(evaluation)

@@ -1,0 +1,182 @@
+"""The report of a translator: how good it is, what it writes, and where it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from gated.report.drawing import (
+    BLUE,
+    MUTED,
+    ORANGE,
+    Picture,
+    finish,
+    new_figure,
+    shared_legend,
+    style,
+)
+from gated.report.findings import cleaning_section
+from gated.report.page import Drawing, Page, Section, Table, Text, write_page
+from gated.report.training import reproduction_section, training_section
+from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.score import Evaluation
+from gated.tasks.translate.translation import Example, Translation
+from gated.training.findings import Finding
+from gated.training.history import History
+from gated.training.options import TrainingOptions
+
+MOST_DRAWN = 4
+"""Attention pictures in a report."""
+WIDEST_DRAWN = 40
+"""Subwords of a side that can still be read in a picture."""
+
+
+def write_translate_report(
+    directory: Path,
+    *,
+    evaluation: Evaluation,
+    examples: Sequence[Example],
+    history: History,
+    findings: Sequence[Finding],
+    config: TranslateConfig,
+    training: TrainingOptions,
+    command: str,
+    facts: Sequence[str],
+) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    with style():
+        sections = [
+            _score_section(evaluation, history),
+            _example_section(examples),
+            _attention_section(examples),
+            training_section(history, training, _techniques(config)),
+        ]
+    sections += [
+        cleaning_section(findings, "Space, control characters and Unicode forms were tidied."),
+        reproduction_section(command, config, training),
+    ]
+    page = Page(
+        title="Translation",
+        verdict=evaluation.verdict,
+        good=" beats " in evaluation.verdict,
+        sections=sections,
+        facts=facts,
+    )
+    return write_page(directory, page)
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """Return the scores of all methods, the best of each metric marked."""
+    names = list(evaluation.scores)
+    rows = [
+        (method, f"{scores.bleu:.1f} ± {scores.bleu_error:.1f}", f"{scores.chrf:.1f}")
+        for method, scores in evaluation.scores.items()
+    ]
+    best = [
+        max(range(len(names)), key=lambda place: getattr(evaluation.scores[names[place]], metric))
+        for metric in ("bleu", "chrf")
+    ]
+    return Table(("", "BLEU", "chrF"), rows, best)
+
+
+def attention_picture(translation: Translation, name: str = "attention") -> Picture:
+    """Draw where each subword of a translation looked in the source."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    # From clear to blue, so that the page's own colour, light or dark, shows through.
+    clear = LinearSegmentedColormap.from_list("clear", [(*to_rgb(BLUE), 0), (*to_rgb(BLUE), 1)])
+    rows, columns = translation.attention.shape
+    figure, axes = new_figure(max(2.2, 1.4 + 0.21 * rows))
+    axes.pcolormesh(translation.attention, cmap=clear, vmin=0, vmax=1, linewidth=0)
+    axes.set_xticks([place + 0.5 for place in range(columns)], translation.source, rotation=90)
+    axes.set_yticks([place + 0.5 for place in range(rows)], translation.subwords)
+    axes.invert_yaxis()
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(True)
+    return finish(
+        figure,
+        name,
+        description="Attention of each subword of the translation to each of the source.",
+        caption=f"{translation.text} Each row adds up to 1; ▁ marks the beginning of a word.",
+    )
+
+
+def _score_section(evaluation: Evaluation, history: History) -> Section:
+    blocks: list[Text | Table | Drawing] = [
+        Text(
+            f"{len(evaluation.sources):,} sentences of the test part, none of which is in the "
+            "training part, nor nearly: see what was cleaned. BLEU with half of its 95 % interval "
+            "(resampled sentences); the nearest training sentence is a translation memory."
+        ),
+        score_table(evaluation),
+        Text(f"BLEU {evaluation.signatures[0]}; chrF {evaluation.signatures[1]}"),
+    ]
+    if any("bleu" in validation.scores for validation in history.validations):
+        blocks.append(Drawing(_score_curves(history)))
+    return Section("Score", blocks)
+
+
+def _score_curves(history: History) -> Picture:
+    figure, axes = new_figure(2.8)
+    steps = [validation.step for validation in history.validations]
+    seconds = [sum(history.seconds[:step]) for step in steps]
+    for name, label, colour in (("bleu", "BLEU", BLUE), ("chrf", "chrF", ORANGE)):
+        values = [validation.scores.get(name, math.nan) for validation in history.validations]
+        axes.plot([s / 60 for s in seconds], values, "o-", color=colour, markersize=4, label=label)
+    if history.best:
+        best = sum(history.seconds[: history.best.step]) / 60
+        axes.axvline(best, color=MUTED, linewidth=1, linestyle=":", label="weights chosen")
+    axes.set_xlabel("minutes of training")
+    axes.set_ylim(bottom=0)
+    shared_legend(figure, axes)
+    return finish(
+        figure,
+        "score_over_time",
+        description="BLEU and chrF of validation sentences over the time of training.",
+        caption="Greedy translations of validation sentences while training.",
+    )
+
+
+def _example_section(examples: Sequence[Example]) -> Section:
+    rows = [
+        (f"{example.chrf:.0f}", example.source, example.reference, example.translation.text)
+        for example in sorted(examples, key=lambda example: -example.chrf)
+    ]
+    return Section(
+        "Translations",
+        [
+            Text("Test sentences drawn by the seed, the best first, by chrF of the sentence."),
+            Table(("chrF", "source", "reference", "translation"), rows, prose=True),
+        ],
+    )
+
+
+def _attention_section(examples: Sequence[Example]) -> Section:
+    drawn = [
+        example.translation
+        for example in examples
+        if 0 < max(example.translation.attention.shape) <= WIDEST_DRAWN
+    ]
+    drawn.sort(key=lambda translation: -translation.attention.size)
+    pictures = [
+        Drawing(attention_picture(translation, f"attention_{place}"))
+        for place, translation in enumerate(drawn[:MOST_DRAWN], 1)
+    ]
+    none = Text(f"None of the sentences drawn has at most {WIDEST_DRAWN} subwords.")
+    return Section("Where it looks", pictures or [none])
+
+
+def _techniques(config: TranslateConfig) -> dict[str, str]:
+    dropout = f"{config.dropout:g} of embeddings and before the output" if config.dropout else "off"
+    return {
+        "dropout": dropout,
+        "label smoothing": f"{config.label_smoothing:g}" if config.label_smoothing else "off",
+        "attention": config.attention,
+        "input feeding": "off" if config.no_input_feeding else "on",
+        "search": f"beam of {config.beam}, length penalty {config.length_penalty:g}, coverage "
+        f"penalty {config.coverage_penalty:g}",
+    }

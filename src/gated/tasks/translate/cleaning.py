@@ -1,0 +1,106 @@
+"""What is left out of the pairs before they are learnt from, and why, counted."""
+
+from __future__ import annotations
+
+import statistics
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+
+from gated.errors import DataError
+from gated.tasks.translate.pairs import Pair
+from gated.training.findings import Finding
+
+ROOM = 10
+"""Characters added to both sides before their lengths are compared: short labels vary more."""
+CHARACTERS = 12
+"""Characters of a subword at most, as a bound before there are subwords."""
+
+
+def tidy(text: str) -> str:
+    r"""Put `text` into Unicode's composed form (NFC), without control characters, spaces single.
+
+    >>> tidy(" Ane\u0301mone\x07\u00a0 de mer ")
+    'Anémone de mer'
+    """
+    composed = unicodedata.normalize("NFC", text)
+    shown = "".join(
+        letter if unicodedata.category(letter) != "Cc" or letter.isspace() else " "
+        for letter in composed
+    )
+    return " ".join(shown.split())
+
+
+def clean(
+    pairs: Sequence[Pair], longest: int, most_ratio: float
+) -> tuple[list[Pair], tuple[Finding, ...]]:
+    """Return the pairs to use, tidied, and what was found in the others.
+
+    Args:
+        pairs: as they were read.
+        longest: subwords of the longest sentence wanted.
+        most_ratio: how many times the usual ratio of the sides' lengths, or its inverse, is
+            believed of a translation.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    kept = [Pair(tidy(pair.source), tidy(pair.target), pair.line) for pair in pairs]
+    findings: list[Finding] = []
+
+    def drop(kind: str, what: str, unwanted: Callable[[Pair], bool]) -> None:
+        nonlocal kept
+        dropped = [pair for pair in kept if unwanted(pair)]
+        kept = [pair for pair in kept if not unwanted(pair)] if dropped else kept
+        if dropped:
+            findings.append(left_out(kind, what, dropped))
+
+    drop("empty", "pairs with nothing on one side", lambda pair: not (pair.source and pair.target))
+    again = _repetitions(kept)
+    drop("duplicate", "pairs that had come before", lambda pair: pair.line in again)
+    bound = longest * CHARACTERS
+    drop(
+        "long",
+        f"pairs with more than {bound:,} characters on one side",
+        lambda pair: max(len(pair.source), len(pair.target)) > bound,
+    )
+    if kept:
+        usual = statistics.median(map(_ratio, kept))
+        drop(
+            "ratio",
+            f"pairs whose lengths differ {most_ratio:g} times more than usual",
+            lambda pair: not 1 / most_ratio <= _ratio(pair) / usual <= most_ratio,
+        )
+    if not kept:
+        raise DataError(
+            "No pair of sentences is left to learn from: "
+            + " ".join(str(finding) for finding in findings)
+        )
+    return kept, tuple(findings)
+
+
+def left_out(kind: str, what: str, pairs: Sequence[Pair]) -> Finding:
+    """Tell of `pairs` that were left out."""
+    first = pairs[0]
+    shown = first.source if len(first.source) <= 60 else f"{first.source[:60]}…"
+    return Finding(
+        kind=kind,
+        count=len(pairs),
+        what=what,
+        action="left out",
+        example=f"line {first.line:,}: {shown}",
+    )
+
+
+def _ratio(pair: Pair) -> float:
+    return (len(pair.target) + ROOM) / (len(pair.source) + ROOM)
+
+
+def _repetitions(pairs: Iterable[Pair]) -> set[int]:
+    """Lines of the pairs that stand there a second time."""
+    seen: set[tuple[str, str]] = set()
+    lines = set()
+    for pair in pairs:
+        if pair[:2] in seen:
+            lines.add(pair.line)
+        seen.add(pair[:2])
+    return lines

@@ -1,0 +1,94 @@
+"""What to translate, and with which network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from gated.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslateConfig:
+    """Which subwords, which sentences and which network."""
+
+    vocabulary: int = 6000
+    """Subwords of each language at most; fewer where the text does not give so many."""
+    subwords: Literal["bpe", "unigram"] = "bpe"
+    """How words are cut: byte-pair encoding (Sennrich et al. 2016) or unigram (Kudo 2018)."""
+    longest: int = 120
+    """Subwords of the longest sentence to train on; longer ones are left out, and counted."""
+    most_ratio: float = 9.0
+    """Pairs of which one side has more than this times the other's share of characters are left
+    out: they are no translations of each other."""
+    test: int | float = 0.05
+    """Pairs held back for the score: their share, or from 1 on their number."""
+    validation: int | float = 0.03
+    """Pairs held back to choose the weights: their share, or from 1 on their number."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    """Recurrent cell of the encoder; the decoder is an LSTM."""
+    embedding: int = 256
+    """Features of a subword."""
+    hidden: int = 384
+    """Units of the decoder; half as many for each direction of the encoder."""
+    layers: int = 1
+    """Layers of the encoder."""
+    attention: Literal["multiplicative", "additive"] = "multiplicative"
+    """Scores of Luong et al. (2015) or of Bahdanau et al. (2015)."""
+    no_input_feeding: bool = False
+    """Do not let each step read what the step before attended to; training is a little faster."""
+    dropout: float = 0.3
+    """Dropout on embeddings, between layers, and before the output."""
+    label_smoothing: float = 0.1
+    """Share of probability that training wants on all other subwords (Szegedy et al. 2016)."""
+    beam: int = 5
+    """Translations that the search for the best one keeps at each step; 1 is greedy."""
+    length_penalty: float = 1.0
+    """α of Wu et al. (2016), equation 14: 0 favours short translations, 1 the mean per subword."""
+    coverage_penalty: float = 0.0
+    """β of Wu et al. (2016), equation 14: above 0 favours translations that read all the source."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant."""
+        for name, least in {"vocabulary": 8, "longest": 1, "hidden": 2, "embedding": 1,
+                            "layers": 1, "beam": 1}.items():  # fmt: skip
+            if getattr(self, name) < least:
+                raise ConfigurationError(
+                    f"{name} must be at least {least}, not {getattr(self, name)}."
+                )
+        if self.hidden % 2:
+            raise ConfigurationError(
+                f"hidden is {self.hidden}; the encoder's two directions have half of the units "
+                "each, so give an even number."
+            )
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}; it is a share, 0 or more and below 1."
+                )
+        for name in ("length_penalty", "coverage_penalty"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name} must be at least 0, not {getattr(self, name)}.")
+        if self.most_ratio < 1:
+            raise ConfigurationError(f"most_ratio must be at least 1, not {self.most_ratio}.")
+        for name in ("test", "validation"):
+            value = getattr(self, name)
+            if value < 0 or (value > 1 and value != int(value)):
+                raise ConfigurationError(
+                    f"{name} is {value}; it is a share of the pairs below 1, or a whole number."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved.
+
+        >>> config = TranslateConfig(hidden=64)
+        >>> TranslateConfig.from_dict(config.to_dict()) == config
+        True
+        """
+        return cls(**saved)

@@ -1,0 +1,128 @@
+"""Sentence pairs from files: tab-separated lines, two aligned files, or gettext's .po."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from gated.errors import DataError, require
+
+
+class Pair(NamedTuple):
+    """A sentence and its translation."""
+
+    source: str
+    target: str
+    line: int
+    """Where it stands in its file, counted from 1; in aligned files, in both."""
+
+
+Source = Path | str | tuple[Path | str, Path | str] | Sequence[tuple[str, str]]
+"""A file of pairs, two aligned files, or pairs themselves."""
+
+
+def read_pairs(data: Source) -> list[Pair]:
+    """Read `data`, whatever its form.
+
+    Raises:
+        DataError: a file is empty, binary, not in UTF-8 or not in form; the message names the line.
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(data, str | Path):
+        path = Path(data)
+        pairs = _read_po(path) if path.suffix in (".po", ".pot") else _read_columns(path)
+        name = str(path)
+    elif len(data) == 2 and all(isinstance(one, str | Path) for one in data):
+        source, target = (Path(str(path)) for path in data)
+        pairs, name = _read_aligned(source, target), f"{source} and {target}"
+    else:
+        name = "the list of pairs"
+        both = cast(Sequence[tuple[str, str]], data)
+        pairs = [Pair(*pair, line) for line, pair in enumerate(both, 1)]
+    if not pairs:
+        raise DataError(f"{name}: there is no pair of sentences in it.")
+    return pairs
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file, without their ends.
+
+    Raises:
+        DataError: it is empty, binary or not in UTF-8; the message names the place.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        yield from text_lines(file, str(path))
+
+
+def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the lines of an open file that messages call `name`; raises as `lines_of` does."""
+    number = 0
+    for number, raw in enumerate(file, 1):
+        if b"\0" in raw:
+            raise DataError(
+                f"{name}, line {number}: there is a zero byte, so this is no text. Give a file of "
+                "text in UTF-8."
+            )
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is not "
+                "UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8"
+            ) from error
+        yield line.rstrip("\r\n")
+    if number == 0:
+        raise DataError(f"{name} is empty.")
+
+
+def _read_columns(path: Path) -> list[Pair]:
+    pairs = []
+    for number, line in enumerate(lines_of(path), 1):
+        columns = line.split("\t")
+        if len(columns) != 2 and line.strip():
+            raise DataError(
+                f"{path}, line {number}: {len(columns)} column{'s'[: len(columns) > 1]} and not "
+                f"2. Each line is a sentence, a tab, and its translation; this one begins "
+                f"{line[:40]!r}."
+            )
+        source, target = columns if len(columns) == 2 else ("", "")
+        pairs.append(Pair(source, target, number))
+    return pairs
+
+
+def _read_aligned(source: Path, target: Path) -> list[Pair]:
+    sources, targets = list(lines_of(source)), list(lines_of(target))
+    if len(sources) != len(targets):
+        short = source if len(sources) < len(targets) else target
+        raise DataError(
+            f"{source} has {len(sources):,} lines and {target} {len(targets):,}, so they are not "
+            f"aligned: line {min(len(sources), len(targets)) + 1:,} has no partner in {short}. "
+            "Line N of one must be the translation of line N of the other."
+        )
+    return [Pair(*both, line) for line, both in enumerate(zip(sources, targets, strict=True), 1)]
+
+
+def _read_po(path: Path) -> list[Pair]:
+    """Read the finished translations: not the fuzzy ones, nor the obsolete."""
+    polib = require("polib", extra="text")
+    text = "\n".join(lines_of(path)) + "\n"
+    try:
+        entries = polib.pofile(text)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not gettext's .po: {error}.") from error
+    pairs = []
+    for entry in entries:
+        if entry.obsolete or entry.fuzzy or entry.msgid == "":
+            continue
+        plurals = entry.msgstr_plural
+        targets = [plurals[0], plurals[max(plurals)]] if plurals else [entry.msgstr]
+        sources = [entry.msgid, entry.msgid_plural] if plurals else [entry.msgid]
+        pairs += [
+            Pair(source, target, entry.linenum)
+            for source, target in dict(zip(sources, targets, strict=True)).items()
+        ]
+    return pairs

@@ -1,0 +1,83 @@
+"""Translation as the training loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from gated.tasks.translate.batches import Batch, Codes
+from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.network import TranslateNetwork, smoothed_loss
+from gated.training.bucketing import LengthBuckets
+from gated.training.task import Loss, Shard, Task
+
+Encoded = tuple[Codes, Codes]
+"""A sentence and its translation in subwords."""
+VALIDATED_AT_ONCE = 64
+
+
+class TranslateTask(Task[Batch]):
+    """Pairs of sentences, cross-entropy with smoothed labels."""
+
+    network: TranslateNetwork
+
+    def __init__(
+        self,
+        network: TranslateNetwork,
+        training: Sequence[Encoded],
+        validation: Sequence[Encoded],
+        config: TranslateConfig,
+        seed: int,
+        score: Callable[[], dict[str, float]] = dict,
+    ) -> None:
+        """Take encoded pairs, and a `score` of the network's translations for the validations."""
+        self.network, self.config, self.score = network, config, score
+        self.training = training
+        self.validation = sorted(validation, key=lambda pair: -len(pair[1]))
+        # The decoder's steps cost the most: so by length of the target, then of the source.
+        sources, targets = (np.array([len(pair[side]) for pair in training]) for side in (0, 1))
+        self.buckets = LengthBuckets(targets * (sources.max() + 1) + sources, seed)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Steps in which each pair is seen once."""
+        return self.buckets.steps_per_epoch(batch_size)
+
+    def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
+        """Return pairs of like length; each shard every `count`-th of them."""
+        chosen = self.buckets.batch(step, batch_size)[shard.index :: shard.count]
+        return batch_of([self.training[place] for place in chosen])
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Cross-entropy of the target's subwords."""
+        total = smoothed_loss(network(batch), batch.wanted, self.config.label_smoothing)
+        return Loss(total, torch.tensor(len(batch.wanted), device=total.device))
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cross-entropy per subword, in nats, without smoothing; and the translations' score."""
+        if not self.validation:
+            return {}
+        device = next(network.parameters()).device
+        total, count = 0.0, 0
+        for start in range(0, len(self.validation), VALIDATED_AT_ONCE):
+            batch = batch_of(self.validation[start : start + VALIDATED_AT_ONCE])
+            batch = Batch(*(tensor.to(device) for tensor in batch))
+            total += float(smoothed_loss(network(batch), batch.wanted, 0.0))
+            count += len(batch.wanted)
+        return {"loss": total / count, **self.score()}
+
+    def fingerprint(self) -> str:
+        """Also of the configuration, which shows in no weight."""
+        return f"{super().fingerprint()} {self.config}"
+
+    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+        """Encoder, decoder."""
+        return self.network.depth_groups()
+
+
+def batch_of(pairs: Sequence[Encoded]) -> Batch:
+    """Make a batch of pairs."""
+    sources, targets = zip(*pairs, strict=True)
+    return Batch.of(sources, targets)

@@ -1,0 +1,93 @@
+"""What is left out of the pairs, and parts that have nothing in common."""
+
+import random
+
+import pytest
+
+from gated.errors import DataError
+from gated.tasks.translate.cleaning import clean
+from gated.tasks.translate.pairs import Pair
+from gated.tasks.translate.split import NEAR, bare, shingles, split
+
+
+def numbered(*pairs: tuple[str, str]) -> list[Pair]:
+    return [Pair(*pair, line) for line, pair in enumerate(pairs, 1)]
+
+
+def test_what_is_left_out_is_counted_and_named() -> None:
+    usual = [(f"sentence {n}", f"phrase {n}") for n in range(20)]
+    pairs = numbered(
+        *usual,
+        ("", "vide"),
+        ("  sentence\u00a03 ", "phrase 3"),
+        ("word " * 100_000, "mot"),
+        ("a", "much longer than anything that could be meant by it " * 4),
+    )
+    kept, findings = clean(pairs, longest=100, most_ratio=9.0)
+    assert [pair[:2] for pair in kept] == usual
+    assert [(finding.kind, finding.count) for finding in findings] == [
+        ("empty", 1), ("duplicate", 1), ("long", 1), ("ratio", 1),
+    ]  # fmt: skip
+    assert findings[1].example == "line 22: sentence 3"
+    with pytest.raises(DataError, match="No pair of sentences is left"):
+        clean(numbered(("", "a")), longest=100, most_ratio=9.0)
+
+
+def near(one: str, other: str) -> bool:
+    a, b = shingles(one), shingles(other)
+    return len(a & b) >= NEAR * len(a | b)
+
+
+def help_texts(count: int) -> list[Pair]:
+    """Sentences that repeat themselves, with other numbers, names and endings."""
+    draw = random.Random(1)
+    verbs, things = (
+        ["Open", "Close", "Insert", "Delete", "Format", "Print"],
+        ["table", "page", "cell"],
+    )
+    sources = [
+        f"{draw.choice(verbs)} the {draw.choice(things)} number {draw.randrange(9)} "
+        f"{draw.choice(['', 'now', 'in the menu of ' + draw.choice(things) + 's'])}"
+        for _ in range(count)
+    ]
+    return numbered(*((source, source.upper()[::-1]) for source in dict.fromkeys(sources)))
+
+
+def test_parts_have_no_sentence_in_common_not_even_nearly() -> None:
+    pairs = help_texts(400)
+    parts = split(pairs, test=0.1, validation=0.1, seed=0)
+    assert len(parts.test) >= 0.1 * len(pairs)
+    assert parts.validation
+    assert len(parts.training) > len(pairs) / 3
+    for ours, others in (
+        (parts.training, [*parts.validation, *parts.test]),
+        (parts.validation, parts.test),
+    ):
+        for pair in ours:
+            for other in others:
+                assert bare(pair.source) != bare(other.source)
+                assert not near(pair.source, other.source)
+                assert not near(pair.target, other.target)
+    kept = len(parts.training) + len(parts.validation) + len(parts.test)
+    assert kept + sum(finding.count for finding in parts.findings) == len(pairs)
+
+
+def test_a_target_in_common_keeps_pairs_together() -> None:
+    pairs = numbered(*((f"source {chr(97 + n)}", f"{'xy'[n % 2]} target") for n in range(20)))
+    parts = split(pairs, test=1, validation=0, seed=0)
+    assert {pair.target for pair in parts.test} in ({"x target"}, {"y target"})
+    assert {pair.target for pair in parts.training} in ({"x target"}, {"y target"})
+
+
+def test_the_split_does_not_depend_on_the_order_but_on_the_seed() -> None:
+    pairs = help_texts(400)
+    shuffled = random.Random(0).sample(pairs, len(pairs))
+    assert split(shuffled, 0.1, 0.1, seed=0) == split(pairs, 0.1, 0.1, seed=0)
+    assert split(pairs, 0.1, 0.1, seed=1).test != split(pairs, 0.1, 0.1, seed=0).test
+
+
+def test_too_few_pairs_to_hold_any_back() -> None:
+    with pytest.raises(DataError, match=r"Nothing is left to train on of 2 pairs"):
+        split(numbered(("one", "eins"), ("two", "zwei")), 1, 1, seed=0)
+    with pytest.raises(DataError, match="too few"):
+        split(numbered(("one", "eins")), 1, 1, seed=0)

@@ -1,0 +1,89 @@
+"""Reading pairs: each form, and what is wrong named with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from gated.errors import DataError
+from gated.tasks.translate.pairs import Pair, read_pairs
+
+PO = r"""
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\n"
+
+msgid "Open"
+msgstr "打开"
+
+#, fuzzy
+msgid "Save"
+msgstr "不知道"
+
+msgid "%d \"file\""
+msgid_plural "%d files"
+msgstr[0] "%d fichier"
+msgstr[1] "%d "
+"fichiers"
+
+#~ msgid "Old"
+#~ msgstr "旧"
+"""
+
+
+def test_lines_with_a_tab(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes("\ufeffOpen\t打开\r\n\r\nSave\t保存".encode())
+    assert read_pairs(path) == [Pair("Open", "打开", 1), Pair("", "", 2), Pair("Save", "保存", 3)]
+
+
+def test_two_files(tmp_path: Path) -> None:
+    (tmp_path / "en").write_text("Open\nSave\n", "utf-8")
+    (tmp_path / "zh").write_text("打开\n保存\n", "utf-8")
+    pairs = read_pairs((tmp_path / "en", tmp_path / "zh"))
+    assert pairs == [Pair("Open", "打开", 1), Pair("Save", "保存", 2)]
+
+
+def test_gettext_gives_finished_translations_with_their_plurals(tmp_path: Path) -> None:
+    path = tmp_path / "fr.po"
+    path.write_text(PO, "utf-8")
+    assert [pair[:2] for pair in read_pairs(path)] == [
+        ("Open", "打开"),
+        ('%d "file"', "%d fichier"),
+        ("%d files", "%d fichiers"),
+    ]
+
+
+def test_pairs_from_python() -> None:
+    assert read_pairs([("a", "b")]) == [Pair("a", "b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\tb\nc\n", "line 2: 1 column and not 2"),
+        (b"a\tb\nc\td\te\n", "line 2: 3 columns and not 2"),
+        (b"a\tb\nc\tab\xff\n", "line 2, byte 5: 0xff is not UTF-8"),
+        (b"\x7fELF\0\0\t\n", "line 1: there is a zero byte"),
+        (b"", "is empty"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, content, message) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_pairs(path)
+
+
+def test_files_that_are_not_aligned_are_refused_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "en").write_text("a\nb\nc\n")
+    (tmp_path / "zh").write_text("a\n")
+    with pytest.raises(DataError, match=r"line 2 has no partner in .*zh"):
+        read_pairs((tmp_path / "en", tmp_path / "zh"))
+
+
+def test_a_po_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.po"
+    path.write_text('msgid "a"\nnonsense\n')
+    with pytest.raises(DataError, match=r"a\.po is not gettext's \.po"):
+        read_pairs(path)
+    with pytest.raises(FileNotFoundError, match=r"no file .*b\.tsv"):
+        read_pairs(tmp_path / "b.tsv")

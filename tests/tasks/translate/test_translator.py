@@ -1,0 +1,186 @@
+"""The whole job, from Python and as a user types it, on a language learnt in seconds."""
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.tasks.translate.toy import toy_pairs, write_pairs
+
+from gated.cli.app import run
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.tasks.translate import TranslateConfig, Translator
+from gated.training.options import TrainingOptions
+
+NETWORK = {
+    "hidden": "48",
+    "embedding": "24",
+    "vocabulary": "30",
+    "dropout": "0.0",
+    "test": "60",
+    "validation": "40",
+}
+QUICK = {
+    "steps": "200",
+    "batch-size": "24",
+    "learning-rate": "0.02",
+    "validate-every": "100",
+    "checkpoint-every": "50",
+    "threads": "1",
+}
+
+
+def arguments(options: dict[str, str]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("data") / "pairs.tsv", toy_pairs(900))
+
+
+@pytest.fixture(scope="module")
+def trained(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "toy"
+    asked = ["fit", "translate", str(pairs), "--out", str(out), *arguments(NETWORK | QUICK)]
+    assert run(asked) == 0
+    return out
+
+
+def scores(capsys: pytest.CaptureFixture[str], run_: Path, data: Path) -> dict:
+    assert run(["evaluate", str(run_), str(data), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_language_is_learnt_and_the_baselines_are_beaten(trained, tmp_path, capsys) -> None:
+    fresh = write_pairs(tmp_path / "fresh.tsv", toy_pairs(150, seed=9))
+    found = scores(capsys, trained, fresh)
+    assert "beats the best baseline" in found["verdict"]
+    assert found["scores"]["LSTM with attention"]["bleu"] > 70
+    assert found["scores"]["source copied"]["bleu"] < 1
+    assert found["scores"]["nearest training sentence"]["bleu"] < 70
+    assert "tok:zh" in found["bleu_signature"]
+    seen = {source for source, _ in map(tuple, _lines(trained / "training-pairs.tsv"))}
+    assert found["overlap"] == sum(source in seen for source, _ in _lines(fresh))
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    return (line.split("\t") for line in path.read_text("utf-8").splitlines())
+
+
+def test_the_run_holds_a_report_with_everything_in_it(trained) -> None:
+    page = (trained / "report.html").read_text("utf-8")
+    for title in ("Score", "Translations", "Where it looks", "Training", "To do it again"):
+        assert f"{title}</h2>" in page
+    drawn = {path.name for path in (trained / "figures").iterdir()}
+    assert {"training.png", "score_over_time.png", "attention_1.png"} <= drawn
+    assert json.loads((trained / "run.json").read_text())["config"]["hidden"] == 48
+
+
+def test_lines_are_translated_and_drawn(trained, tmp_path, capsys, monkeypatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"ba ko ti\n\nmu re sa\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(["translate", str(trained), "--attention", str(tmp_path / "seen")]) == 0
+    assert capsys.readouterr().out == "三二一\n\n六五四\n"
+    pictures = sorted(path.name for path in (tmp_path / "seen").iterdir())
+    assert pictures == ["0001.png", "0003.png"]
+
+
+def test_n_best_of_a_file_with_numbers_and_scores(trained, tmp_path, capsys) -> None:
+    (tmp_path / "text").write_text("ba ko ti\nmu re sa\n")
+    assert run(["translate", str(trained), str(tmp_path / "text"), "--n-best", "3"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [number for number, _, _ in lines] == ["1"] * 3 + ["2"] * 3
+    assert lines[0][2] == "三二一"
+    assert float(lines[0][1]) > float(lines[1][1])
+
+
+def test_attention_looks_at_the_word_that_is_translated(trained) -> None:
+    ((best,),) = Translator.load(trained).translate(["ba ko ti mu"])
+    assert best.source == ["▁ba", "▁ko", "▁ti", "▁mu", "</s>"]
+    assert best.attention.shape == (len(best.subwords), 5)
+    looked = {name: int(best.attention[row].argmax()) for row, name in enumerate(best.subwords)}
+    assert sorted(set(looked.values()))[:1] == [0]  # the first word, which is written last
+    assert best.attention.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(pairs, trained, tmp_path) -> None:
+    class Stop(Exception):
+        pass
+
+    class StopAt:
+        def step(self, *, step: int, **_: object) -> None:
+            if step == 130:
+                raise Stop
+
+        def validation(self, **_: object) -> None: ...
+
+    out = tmp_path / "run"
+    asked = json.loads((trained / "run.json").read_text())
+    config = TranslateConfig.from_dict(asked["config"])
+    translator = Translator(config, TrainingOptions.from_dict(asked["training"]))
+    with pytest.raises(Stop):
+        translator.fit(pairs, directory=out, progress=StopAt())
+    (out / "run.json").write_text(json.dumps(asked))
+    assert run(["resume", str(out)]) == 0
+    same = Translator.load(out).network.state_dict()
+    for name, tensor in Translator.load(trained).network.state_dict().items():
+        assert np.array_equal(tensor.numpy(), same[name].numpy()), name
+
+
+def test_two_files_and_the_other_network(tmp_path) -> None:
+    pairs = toy_pairs(60)
+    for side, name in enumerate(("source", "target")):
+        (tmp_path / name).write_text("\n".join(pair[side] for pair in pairs), "utf-8")
+    options = {"cell": "gru", "attention": "additive", "subwords": "unigram", "layers": "2"}
+    asked = ["fit", "translate", str(tmp_path / "source"), str(tmp_path / "target")]
+    asked += ["--out", str(tmp_path / "run"), "--no-input-feeding"]
+    few = {"steps": "3", "validate-every": "3", "test": "10", "validation": "5"}
+    assert run(asked + arguments(NETWORK | QUICK | options | few)) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["target"].endswith(
+        "target"
+    )
+
+
+def test_bad_input_is_told_and_leaves_nothing_behind(tmp_path, trained, capsys) -> None:
+    (tmp_path / "a").write_text("one\ntwo\n")
+    (tmp_path / "b").write_text("eins\n")
+    out = tmp_path / "run"
+    asked = ["fit", "translate", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(out)]
+    assert run(asked) == 2
+    assert "line 2 has no partner" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(["translate", str(trained), str(tmp_path / "none")]) == 2
+    assert "There is no file" in capsys.readouterr().err
+    (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+    assert run(["translate", str(trained), str(tmp_path / "latin")]) == 2
+    assert "line 1, byte 4: 0xe9 is not UTF-8" in capsys.readouterr().err
+
+
+def test_what_was_never_seen_and_what_is_far_too_long_is_translated(trained) -> None:
+    translator = Translator.load(trained)
+    ((unknown,), (long,)) = translator.translate(["ψψψ ☃", "ba " * 1000], beam=2)
+    assert "<unk>" not in unknown.text
+    assert len(long.subwords) <= 2 * 1001 + 11
+
+
+def test_options_that_cannot_be_meant(trained) -> None:
+    translator = Translator.load(trained)
+    with pytest.raises(ConfigurationError, match="n_best is 3 and beam 2"):
+        translator.translate(["ba"], beam=2, n_best=3)
+    with pytest.raises(DataError, match="holds no data"):
+        translator.parts  # noqa: B018
+    for options in ({"hidden": 7}, {"dropout": 1.0}, {"test": 1.5}, {"beam": 0}):
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            TranslateConfig(**options)
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path, trained) -> None:
+    document = json.loads((trained / "model.json").read_text())
+    document["description"]["task"] = "forecast"
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    with pytest.raises(ModelFileError, match="forecast"):
+        Translator.load(tmp_path)
