@@ -15,6 +15,7 @@ from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import ConfigurationError, require
+from gated.explain import Probe
 from gated.report.drawing import style
 from gated.report.translate import attention_picture, score_table, write_translate_report
 from gated.tasks.translate.config import TranslateConfig
@@ -228,3 +229,8 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score translations of `data`, pairs in a file, beside the baselines."""
     evaluation = Translator.load(run).score(data)
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer the network on pairs of sentences in a file."""
+    return Translator.load(run).probe(data)

@@ -13,6 +13,7 @@ from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import require
+from gated.explain import Probe
 from gated.report.video import score_table, write_video_report
 from gated.tasks.video.classifier import TASK, VideoClassifier
 from gated.tasks.video.config import VideoConfig
@@ -113,3 +114,8 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score on the segments of another manifest."""
     evaluation = VideoClassifier.load(run).evaluate(data)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer the network on a clip, or on the segments of a manifest (.csv)."""
+    return VideoClassifier.load(run).probe(data)

@@ -184,3 +184,19 @@ def test_a_model_of_another_kind_is_refused(tmp_path, trained) -> None:
     (tmp_path / "model.json").write_text(json.dumps(document))
     with pytest.raises(ModelFileError, match="forecast"):
         Translator.load(tmp_path)
+
+
+def test_the_encoder_is_explained_subword_by_subword(trained, pairs, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    assert run(["explain", str(trained), str(pairs), "--out", str(page)]) == 0
+    assert "encoder.layers" in page.read_text()
+    translator = Translator.load(trained)
+    probe = translator.probe(pairs)
+    assert [batch.source.shape[1] for batch, _ in probe.batches] == [16, 97]
+    sources = [line.split("\t")[0] for line in pairs.read_text().splitlines()]
+    assert probe.sequences[0] in sources
+    labels = probe.timelines["encoder.layers"][0].labels
+    assert "".join(labels[:-1]).replace("▁", " ").strip() == probe.sequences[0]
+    assert labels[-1] == "</s>"
+    assert probe.loss is not None
+    assert 0 < probe.loss(translator.network(probe.batches[0][0])).item() < 1

@@ -326,3 +326,21 @@ def test_there_is_no_such_file(tmp_path: Path) -> None:
 def test_options_that_cannot_be_meant_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         VideoConfig(**options)
+
+
+def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    assert run(["explain", str(trained), str(moving), "--out", str(page), "--json"]) == 0
+    assert "seconds of the clip" in page.read_text()
+    classifier = VideoClassifier.load(trained)
+    probe = classifier.probe(moving)
+    assert sum(batch.frames.shape[1] for batch, _ in probe.batches) == 24
+    assert len(probe.sequences) == probe.batches[0][0].frames.shape[1] == 12
+    assert probe.loss is not None
+    told = probe.timelines["recurrent"][1]
+    assert told.labels.tolist() == [k / 10 for k in range(6)]
+    span = classifier._read(moving, keep_labels=True)[2]
+    assert_agree(told.signals["told: left"], classifier.moments(span)[:6, 0], "probabilities")
+    with pytest.raises(DataError, match="no file"):
+        classifier.probe(tmp_path / "none.mkv")
+    assert classifier.probe(moving.parent / "1.mkv").loss is None

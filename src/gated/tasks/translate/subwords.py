@@ -58,7 +58,6 @@ class Subwords:
             tokenizer = tokenizers.Tokenizer(models.Unigram())
             trainer = trainers.UnigramTrainer(unk_token=SPECIAL[UNKNOWN], **options)
         pre = tokenizers.pre_tokenizers
-        pre = tokenizers.pre_tokenizers
         tokenizer.pre_tokenizer = pre.Sequence(
             [
                 pre.Metaspace(prepend_scheme="always"),

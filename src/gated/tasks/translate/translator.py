@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.explain import Probe
 from gated.tasks.translate.baselines import COPY, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.network import TranslateNetwork
 from gated.tasks.translate.pairs import Pair, Source, read_pairs
+from gated.tasks.translate.probe import translate_probe
 from gated.tasks.translate.score import Evaluation, evaluate, quick_scores
 from gated.tasks.translate.search import Wanted, search
 from gated.tasks.translate.split import Split, split
@@ -219,6 +221,19 @@ class Translator:
         seen = {pair.source for pair in known}
         overlap = sum(source in seen for source in sources)
         return evaluate(sources, [pair.target for pair in pairs], methods, overlap)
+
+    def probe(self, data: Source) -> Probe:
+        """Offer the network to `gated.explain`, on pairs of sentences.
+
+        Raises:
+            DataError: the data cannot be used; the message names the line.
+            FileNotFoundError: there is no such file.
+        """
+        pairs, _ = clean(read_pairs(data), self.config.longest, most_ratio=float("inf"))
+        if not pairs:
+            raise DataError("No pair is left to look into.")
+        title = f"{self.name} that translates"
+        return translate_probe(self.network, title, self._encoded(pairs), self.source.names)
 
     def examples(self, evaluation: Evaluation) -> list[Example]:
         """Draw sentences of an evaluation by the seed, and translate them."""

@@ -13,11 +13,13 @@ import torch
 from torch import nn
 
 from gated.errors import DataError, ModelFileError
+from gated.explain import Probe
 from gated.tasks.video.config import VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Bad, Segment, read_manifest
 from gated.tasks.video.network import VideoNetwork
 from gated.tasks.video.probabilities import after_each_frame, of_segment
+from gated.tasks.video.probe import video_probe
 from gated.tasks.video.score import Evaluation, Floats, confusion_of, score_of
 from gated.tasks.video.spans import NOTHING, Span, spans_of
 from gated.tasks.video.split import apart, check_apart
@@ -203,14 +205,24 @@ class VideoClassifier:
             DataError: a row cannot be used.
             FileNotFoundError: there is no such file.
         """
-        path, bad = Path(data), self._bad_rows()
-        if path.suffix.lower() == ".csv":
-            read = read_manifest(path, labelled=False, bad=bad)
-            segments = [replace(segment, label=None) for segment in read]
-        else:
-            segments = [Segment(clip=path)]
-        spans = spans_of(segments, self._store, self.labels, joined=False, bad=bad)
+        spans = self._read(data, keep_labels=False)
         return pl.DataFrame([row for span in spans for row in self._told(span)])
+
+    def probe(self, data: Path | str) -> Probe:
+        """Offer the network to `gated.explain`.
+
+        Args:
+            data: a clip; or a manifest (.csv), whose labels, where each segment has one, give the
+                loss that is followed back in time.
+
+        Raises:
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        spans = self._read(data, keep_labels=True)
+        if not spans:
+            raise DataError(f"{data} holds no segment to look into.")
+        return video_probe(self.network, spans, self.config, self.labels)
 
     def moments(self, span: Span) -> Floats:
         """Return (n, C) the probability of each label after each frame of `span`.
@@ -254,6 +266,16 @@ class VideoClassifier:
             raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
         classifier.network.eval()
         return classifier
+
+    def _read(self, data: Path | str, *, keep_labels: bool) -> list[Span]:
+        """Return a clip, or the segments of a manifest, which need no labels."""
+        path, bad = Path(data), self._bad_rows()
+        segments = [Segment(clip=path)]
+        if path.suffix.lower() == ".csv":
+            segments = read_manifest(path, labelled=False, bad=bad)
+        if not keep_labels:
+            segments = [replace(segment, label=None) for segment in segments]
+        return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
 
     def _told(self, span: Span) -> list[dict[str, Any]]:
         """Return the rows of a prediction."""

@@ -1,0 +1,85 @@
+"""What video offers to be looked into: its memory, over the frames of some segments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from gated.explain import Probe, Timeline
+from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.network import VideoNetwork, cross_entropy
+from gated.tasks.video.score import Floats
+from gated.tasks.video.spans import NOTHING, Span
+from gated.tasks.video.windows import as_tensors, collate, cropped
+
+MOST_DRAWN, MOST_COUNTED = 16, 64
+"""Segments that can be drawn, and segments that statistics go over; evenly chosen."""
+
+
+def video_probe(
+    network: VideoNetwork, spans: Sequence[Span], config: VideoConfig, labels: Sequence[str]
+) -> Probe:
+    """Offer the network on the first window of some spans.
+
+    Args:
+        network: trained with `config` to tell `labels`.
+        spans: one or more; where all of them are labelled, there is a loss to follow back.
+        config: how frames are shown.
+        labels: C names.
+    """
+    counted = _thinned(spans, MOST_COUNTED)
+    drawn = _thinned(counted, MOST_DRAWN)
+    others = [span for span in counted if all(span is not other for other in drawn)]
+    windows = [_windows(part, config) for part in (drawn, others) if part]
+    batches = [collate(part) for part in windows]
+    first = batches[0]
+    labelled = all(bool((labels != NOTHING).any()) for _, labels in windows[0])
+
+    def loss(odds: Tensor) -> Tensor:
+        total, count = cross_entropy(odds, first, per_frame=network.per_frame)
+        return total / count
+
+    network.eval()
+    with torch.no_grad():
+        told = torch.softmax(network(first), -1).double().numpy()
+    return Probe(
+        title=f"{config.cell.upper()} that tells {', '.join(labels)}",
+        model=network,
+        # A pair with None, as a batch of several tensors is a tuple itself.
+        batches=[(batch, None) for batch in batches],
+        sequences=[str(span.segment) for span in drawn],
+        timelines={
+            "recurrent": [
+                _timeline(span, frames, told[: len(frames), b], labels)
+                for b, (span, (frames, _)) in enumerate(zip(drawn, windows[0], strict=True))
+            ]
+        },
+        loss=loss if labelled else None,
+    )
+
+
+def _thinned(spans: Sequence[Span], most: int) -> Sequence[Span]:
+    return spans[:: max(1, -(-len(spans) // most))]
+
+
+def _windows(spans: Sequence[Span], config: VideoConfig) -> list[tuple[Tensor, Tensor]]:
+    cut = [span.window(0, config.frames) for span in spans]
+    return [as_tensors(cropped(pixels, config), labels) for pixels, labels in cut]
+
+
+def _timeline(span: Span, frames: Tensor, told: Floats, labels: Sequence[str]) -> Timeline:
+    """What the network reads in two numbers a frame, and what it tells after it, all 0 to 1."""
+    shades = frames.float() / 255
+    change = torch.zeros(len(frames))
+    change[1:] = (shades[1:] - shades[:-1]).abs().mean((1, 2, 3))
+    return Timeline(
+        labels=span.seconds[: len(frames)],
+        unit="seconds of the clip",
+        signals={
+            "brightness": shades.mean((1, 2, 3)).numpy(),
+            "change from the frame before": change.numpy(),
+            **{f"told: {name}": told[:, k] for k, name in enumerate(labels)},
+        },
+    )
