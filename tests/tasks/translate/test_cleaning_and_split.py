@@ -7,7 +7,8 @@ import pytest
 from gated.errors import DataError
 from gated.tasks.translate.cleaning import clean
 from gated.tasks.translate.pairs import Pair
-from gated.tasks.translate.split import NEAR, bare, shingles, split
+from gated.tasks.translate.split import split
+from gated.training.split_by_text import NEAR, bare, shingles
 
 
 def numbered(*pairs: tuple[str, str]) -> list[Pair]:

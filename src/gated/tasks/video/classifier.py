@@ -16,7 +16,7 @@ from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.video.config import VideoConfig
 from gated.tasks.video.frames import FrameStore
-from gated.tasks.video.manifest import Bad, Segment, read_manifest
+from gated.tasks.video.manifest import Segment, read_manifest
 from gated.tasks.video.network import VideoNetwork
 from gated.tasks.video.probabilities import after_each_frame, of_segment
 from gated.tasks.video.probe import video_probe
@@ -28,6 +28,7 @@ from gated.tasks.video.windows import shown
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
+from gated.training.manifest import BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
@@ -82,7 +83,7 @@ class VideoClassifier:
             DataError: a row cannot be used; or there is one label only.
             FileNotFoundError: there is no such file.
         """
-        bad, self.findings = self._bad_rows(), ()
+        bad = BadRows(skip=self.config.skip_bad)
         segments = read_manifest(Path(manifest), labelled=True, bad=bad)
         self.labels = tuple(sorted({str(segment.label) for segment in segments}))
         if len(self.labels) < 2:
@@ -106,6 +107,7 @@ class VideoClassifier:
                 "test": tested,
             }.items()
         }
+        self.findings = tuple(bad.findings)
         if not self._spans["training"]:
             raise DataError(f"{manifest} holds no segment to train on.")
         counts = np.concatenate([span.labels for span in self._spans["training"]])
@@ -186,7 +188,7 @@ class VideoClassifier:
             DataError: a row cannot be used.
             FileNotFoundError: there is no such file.
         """
-        bad = self._bad_rows()
+        bad = BadRows(skip=self.config.skip_bad)
         segments = read_manifest(Path(manifest), labelled=True, bad=bad)
         joined = self.config.per == "frame"
         return self._evaluate(spans_of(segments, self._store, self.labels, joined=joined, bad=bad))
@@ -269,7 +271,7 @@ class VideoClassifier:
 
     def _read(self, data: Path | str, *, keep_labels: bool) -> list[Span]:
         """Return a clip, or the segments of a manifest, which need no labels."""
-        path, bad = Path(data), self._bad_rows()
+        path, bad = Path(data), BadRows(skip=self.config.skip_bad)
         segments = [Segment(clip=path)]
         if path.suffix.lower() == ".csv":
             segments = read_manifest(path, labelled=False, bad=bad)
@@ -340,16 +342,3 @@ class VideoClassifier:
                 memory=memory,
                 encoder=self.encoder if memory else None,
             )
-
-    def _bad_rows(self) -> Bad:
-        """What is done about a row that cannot be used: told as a finding, or an error."""
-
-        def bad(error: DataError) -> None:
-            if not self.config.skip_bad:
-                raise DataError(f"{error} (--skip-bad leaves such rows out.)") from error
-            finding = Finding(
-                kind="row", count=1, what="unusable row", action="left out", example=str(error)
-            )
-            self.findings += (finding,)
-
-        return bad

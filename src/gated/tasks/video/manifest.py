@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from gated.errors import DataError
+from gated.training.manifest import Bad, read_rows
 
 COLUMNS = ("clip", "label", "start", "end", "speed")
+HOLDS = (
+    "A manifest has the columns clip and label and, where wanted, start, end (seconds) and speed."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,6 @@ class Segment:
         return f"row {self.row} ({self.clip})" if self.row else str(self.clip)
 
 
-Bad = Callable[[DataError], None]
-"""What is done about a row that cannot be used."""
-
-
 def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
     """Read `clip, label` and, where they are there, `start, end, speed`.
 
@@ -52,36 +49,16 @@ def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
         DataError: the file is no such table, or holds no row.
         FileNotFoundError: there is no such file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
     needed = ("clip", "label") if labelled else ("clip",)
-    for column in needed:
-        if column not in table.columns:
-            raise DataError(
-                f"{path} has no column '{column}' (it has {', '.join(table.columns)}). A manifest "
-                "has the columns clip and label and, where wanted, start, end (seconds) and speed."
-            )
-    if unknown := [name for name in table.columns if name not in COLUMNS]:
-        raise DataError(
-            f"{path} has the column '{unknown[0]}', which means nothing here; a manifest has "
-            f"{', '.join(COLUMNS)}. Rename or remove it."
-        )
-    segments = list(_segments(table, path.parent, labelled, bad))
+    segments = []
+    for row, values in read_rows(path, needed, COLUMNS, HOLDS):
+        try:
+            segments.append(_segment(values, row, path.parent, labelled))
+        except DataError as error:
+            bad(error)
     if not segments:
         raise DataError(f"{path} holds no usable row. Give at least one clip with its label.")
     return segments
-
-
-def _segments(table: pl.DataFrame, directory: Path, labelled: bool, bad: Bad) -> Iterator[Segment]:
-    for row, values in enumerate(table.iter_rows(named=True), start=2):
-        try:
-            yield _segment(values, row, directory, labelled)
-        except DataError as error:
-            bad(error)
 
 
 def _segment(values: dict[str, Any], row: int, directory: Path, labelled: bool) -> Segment:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.video.frames import FrameStore, Pixels
-from gated.tasks.video.manifest import Bad, Segment
+from gated.tasks.video.manifest import Segment
+from gated.training.manifest import Bad
 
 Integers = NDArray[np.int64]
 NOTHING = -1
