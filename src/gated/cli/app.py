@@ -39,6 +39,8 @@ app.command(compare)
 
 # Imported when called, so that `gated --help` does not wait for torch.
 fit.command("gated.cli.forecast:fit", name="forecast")
+fit.command("gated.cli.classify:fit_classes", name="classify")
+fit.command("gated.cli.classify:fit_numbers", name="regress")
 fit.command("gated.cli.translate:fit", name="translate")
 fit.command("gated.cli.video:fit", name="video")
 compare.command("gated.cli.forecast:compare", name="forecast")

@@ -14,10 +14,11 @@ from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import require
 from gated.explain import Probe
-from gated.report.video import score_table, write_video_report
+from gated.report.labels import score_table
+from gated.report.video import write_video_report
 from gated.tasks.video.classifier import TASK, VideoClassifier
 from gated.tasks.video.config import VideoConfig
-from gated.tasks.video.score import Evaluation
+from gated.training.label_scores import Evaluation
 from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process

@@ -155,7 +155,7 @@ class SequenceLearner(BaseEstimator):
     def probe(self, X: Any, y: Any = None, names: list[str] | None = None) -> Probe:
         """Offer the network to `gated.explain`, on sequences and, for a loss, what they are."""
         arrays = self._known(X)
-        targets = None if y is None else self._targets(self._values(y, len(arrays)))
+        targets = None if y is None else self.targets_of(self._values(y, len(arrays)))
         title = f"{self.cell.upper()} that tells {self._told}"
         return sequence_probe(
             self.network_, self.preprocessing_, title, arrays, targets, names or []
@@ -249,7 +249,12 @@ class SequenceLearner(BaseEstimator):
     def _learn_targets(self, values: Values) -> tuple[Values, Floats]:
         raise NotImplementedError
 
-    def _targets(self, values: Values) -> Values:
+    def targets_of(self, values: Values) -> Values:
+        """Return (N,) labels as what the network learns.
+
+        Raises:
+            DataError: one was not trained on, or is no number.
+        """
         raise NotImplementedError
 
     def _describe_targets(self) -> dict[str, Any]:
@@ -266,6 +271,8 @@ class SequenceClassifier(ClassifierMixin, SequenceLearner):
 
     classes_: Values
     """(C,) the labels, sorted."""
+    frequencies_: Floats
+    """(C,) the share of each in training."""
     _told_apart = True
 
     def predict_proba(self, X: Any) -> Floats:
@@ -293,20 +300,27 @@ class SequenceClassifier(ClassifierMixin, SequenceLearner):
                 f"All sequences are of one class, {self.classes_[0]!r}; to tell apart takes two "
                 "classes or more."
             )
+        self.frequencies_ = counts / len(values)
         each = len(values) / (len(counts) * counts)
         return codes.astype(np.int64), each[codes] if self.balance else np.ones(len(codes))
 
-    def _targets(self, values: Values) -> Values:
+    def targets_of(self, values: Values) -> Values:
+        """Return (N,), the place of each label among the classes.
+
+        Raises:
+            DataError: one was not trained on.
+        """
         unknown = np.setdiff1d(values, self.classes_)
         if len(unknown):
             raise DataError(f"The label {unknown[0]!r} was not trained on; known are {self._told}.")
         return np.searchsorted(self.classes_, values).astype(np.int64)
 
     def _describe_targets(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist()}
+        return {"classes": self.classes_.tolist(), "frequencies": self.frequencies_.tolist()}
 
     def _restore_targets(self, saved: dict[str, Any]) -> None:
         self.classes_ = np.array(saved["classes"])
+        self.frequencies_ = np.array(saved["frequencies"])
 
 
 class SequenceRegressor(RegressorMixin, SequenceLearner):
@@ -334,12 +348,17 @@ class SequenceRegressor(RegressorMixin, SequenceLearner):
         return self.target_mean_ + self.target_deviation_ * answers
 
     def _learn_targets(self, values: Values) -> tuple[Values, Floats]:
-        numbers = self._numbers(values)
+        numbers = self.numbers_of(values)
         self.target_mean_ = float(numbers.mean())
         self.target_deviation_ = float(numbers.std()) or 1.0
-        return self._targets(numbers), np.ones(len(numbers))
+        return self.targets_of(numbers), np.ones(len(numbers))
 
-    def _numbers(self, values: Values) -> Floats:
+    def numbers_of(self, values: Values) -> Floats:
+        """Return (N,) values as numbers.
+
+        Raises:
+            DataError: one is none, or not finite.
+        """
         try:
             numbers = np.asarray(values, np.float64)
         except ValueError as error:
@@ -351,8 +370,13 @@ class SequenceRegressor(RegressorMixin, SequenceLearner):
             )
         return numbers
 
-    def _targets(self, values: Values) -> Values:
-        standard = (self._numbers(values) - self.target_mean_) / self.target_deviation_
+    def targets_of(self, values: Values) -> Values:
+        """Return (N,) numbers in standard deviations.
+
+        Raises:
+            DataError: one is no number, or not finite.
+        """
+        standard = (self.numbers_of(values) - self.target_mean_) / self.target_deviation_
         return standard.astype(np.float32)
 
     def _describe_targets(self) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from gated.tasks.video.manifest import Bad, Segment, read_manifest
 from gated.tasks.video.network import VideoNetwork
 from gated.tasks.video.probabilities import after_each_frame, of_segment
 from gated.tasks.video.probe import video_probe
-from gated.tasks.video.score import Evaluation, Floats, confusion_of, score_of
 from gated.tasks.video.spans import NOTHING, Span, spans_of
 from gated.tasks.video.split import apart, check_apart
 from gated.tasks.video.task import VideoTask
 from gated.tasks.video.windows import shown
 from gated.training.findings import Finding
 from gated.training.history import History
+from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
