@@ -16,7 +16,12 @@ from gated.cli.training_bar import TrainingBar, told, training_bars, training_su
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.classify import score_table_of, write_classify_report
-from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
+from gated.tasks.classify import (
+    ClassifyConfig,
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTraining,
+)
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import Result, evaluate_learner
 from gated.tasks.classify.learner import TASK, SequenceLearner
@@ -27,13 +32,12 @@ from gated.training.model_files import load_description, write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
 
-BUDGET = TrainingOptions(batch_size=16, learning_rate=5e-3, steps=400)
 KINDS: dict[str, type[SequenceLearner]] = {
     kind.__name__: kind for kind in (SequenceClassifier, SequenceRegressor)
 }
 Network = Annotated[ClassifyConfig | None, Parameter(name="*", group="Network")]
 Data = Annotated[SourceOptions | None, Parameter(name="*", group="Data")]
-Training = Annotated[TrainingOptions, Parameter(name="*", group="Training")]
+Training = Annotated[SequenceTraining | None, Parameter(name="*", group="Training")]
 
 
 def fit_classes(
@@ -42,7 +46,7 @@ def fit_classes(
     out: Path,
     source: Data = None,
     config: Network = None,
-    training: Training = BUDGET,
+    training: Training = None,
     json: bool = False,
 ) -> None:
     """Train a network to tell the class of a sequence, and score it on sequences held back.
@@ -67,7 +71,7 @@ def fit_numbers(
     out: Path,
     source: Data = None,
     config: Network = None,
-    training: Training = BUDGET,
+    training: Training = None,
     json: bool = False,
 ) -> None:
     """Train a network to tell a number of a sequence, and score it on sequences held back.
@@ -92,7 +96,7 @@ def _fit(
     out: Path,
     source: SourceOptions | None,
     config: ClassifyConfig | None,
-    training: TrainingOptions,
+    training: TrainingOptions | None,
     *,
     json: bool,
 ) -> None:
@@ -100,6 +104,7 @@ def _fit(
     if is_main_process():
         check_free(out)
     source, config = source or SourceOptions(), config or ClassifyConfig()
+    training = training or SequenceTraining()
     parts = read_parts(data, source, training.seed, stratified=kind == "SequenceClassifier")
     asked = {"kind": kind, "source": source.to_dict(), "network": config.to_dict()}
     with begun(out, Run(TASK, data, asked, training)):

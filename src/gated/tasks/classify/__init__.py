@@ -4,7 +4,7 @@ from gated.errors import require
 
 require("sklearn", extra="classify")
 
-from gated.tasks.classify.config import ClassifyConfig  # noqa: E402
+from gated.tasks.classify.config import ClassifyConfig, SequenceTraining  # noqa: E402
 from gated.tasks.classify.learner import SequenceClassifier, SequenceRegressor  # noqa: E402
 
-__all__ = ["ClassifyConfig", "SequenceClassifier", "SequenceRegressor"]
+__all__ = ["ClassifyConfig", "SequenceClassifier", "SequenceRegressor", "SequenceTraining"]

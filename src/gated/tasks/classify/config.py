@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,18 @@ class ClassifyConfig:
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Return what `to_dict` saved."""
         return cls(**saved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceTraining(TrainingOptions):
+    """How to train: as for every task, with a budget for some hundred sequences."""
+
+    steps: int = 400
+    """Optimiser steps in all."""
+    batch_size: int = 16
+    """Sequences per step, over all processes and accumulated parts."""
+    learning_rate: float = 5e-3
+    """Peak learning rate of AdamW."""
 
 
 @dataclass(frozen=True, kw_only=True)

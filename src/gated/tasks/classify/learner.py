@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.classify.config import ClassifyConfig
+from gated.tasks.classify.config import ClassifyConfig, SequenceTraining
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.probe import sequence_probe
@@ -100,7 +100,7 @@ class SequenceLearner(BaseEstimator):
     @property
     def options(self) -> TrainingOptions:
         """How to train."""
-        return self.training or TrainingOptions()
+        return self.training or SequenceTraining()
 
     @property
     def parameters_(self) -> int:
@@ -312,7 +312,9 @@ class SequenceClassifier(ClassifierMixin, SequenceLearner):
         """
         unknown = np.setdiff1d(values, self.classes_)
         if len(unknown):
-            raise DataError(f"The label {unknown[0]!r} was not trained on; known are {self._told}.")
+            raise DataError(
+                f"The label {str(unknown[0])!r} was not trained on; known are {self._told}."
+            )
         return np.searchsorted(self.classes_, values).astype(np.int64)
 
     def _describe_targets(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Bad, Segment, read_manifest
 from gated.tasks.video.network import VideoNetwork
@@ -58,7 +58,7 @@ class VideoClassifier:
         encoder: nn.Module | None = None,
     ) -> None:
         self.config = config or VideoConfig()
-        self.training = training or TrainingOptions()
+        self.training = training or VideoTraining()
         self.encoder = encoder
         self.labels: tuple[str, ...] = ()
         self._frequencies = np.zeros(0)
