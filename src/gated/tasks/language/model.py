@@ -227,6 +227,12 @@ class LanguageModel:
         letters = [letter for letter, code in zip(prompt, codes, strict=True) if code == UNKNOWN]
         return list(dict.fromkeys(letters))
 
+    def known_start(self) -> str:
+        """Return a text of one character that can begin a prompt: a line's end, if it is known."""
+        if not self.unknown_in("\n"):
+            return "\n"
+        return chr(int(self.vocabulary.points[0]))
+
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights."""
         description = {

@@ -111,8 +111,10 @@ def nats(network: nn.Module, codes: Tensor, context: int, streams: int, window: 
     starts = torch.arange(0, count, length)
     found = torch.zeros(len(starts), length)
     states: dict[str, Tensor] = {}
-    for at in range(-context, length, window):
-        steps = torch.arange(at, min(at + window, length))
+    for at in (*range(-context, 0, window), *range(0, length, window)):
+        if at == 0:  # before the first stream there is nothing to read
+            states = {name: state * (starts > 0)[:, None] for name, state in states.items()}
+        steps = torch.arange(at, min(at + window, 0 if at < 0 else length))
         places = (starts + steps[:, None]).clamp(0, count - 1)
         written = network(codes[places], states)
         states = written.states
