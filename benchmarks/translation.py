@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from benchmarks.machine import described
+from benchmarks.side_by_side import Step, side_by_side
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -75,7 +76,7 @@ def on_torch(network: TranslateNetwork, config: TranslateConfig) -> TranslateNet
     return other
 
 
-def training_step(network: TranslateNetwork, task: TranslateTask) -> Callable[[int], Tensor]:
+def training_step(network: TranslateNetwork, task: TranslateTask) -> Step:
     """Return a function that trains on the batch of a step and gives its loss."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
 
@@ -97,25 +98,16 @@ def training(config: TranslateConfig, steps: int) -> dict[str, object]:
     network = TranslateNetwork(config, VOCABULARY, VOCABULARY)
     task = TranslateTask(network, pairs, [], config, seed=0)
     plain = on_torch(network, config)
-    run = {"gated": training_step(network, task), "torch.nn": training_step(plain, task)}
-    losses = [float(step(0)) for step in run.values()]
-    if abs(losses[0] - losses[1]) > 1e-4 * losses[0]:
-        raise RuntimeError(f"the two networks are not the same: losses {losses}")
-    speeds: dict[str, list[float]] = {name: [] for name in run}
-    for number in range(1, steps + 1):
-        words = len(task.training_batch(number, 64, Shard(0, 1)).wanted)
-        for name, step in run.items():
-            started = time.perf_counter()
-            step(number)
-            speeds[name].append(words / (time.perf_counter() - started))
-    ratios = [ours / theirs for ours, theirs in zip(*speeds.values(), strict=True)]
-    medians = {name: round(statistics.median(values)) for name, values in speeds.items()}
+
+    def words(number: int) -> int:
+        return len(task.training_batch(number, 64, Shard(0, 1)).wanted)
+
+    found = side_by_side(training_step(network, task), training_step(plain, task), words, steps)
     return {
         "work": "training, target subwords a second",
         "input_feeding": not config.no_input_feeding,
         "attention": config.attention,
-        **medians,
-        "ratio": round(statistics.median(ratios), 2),
+        **found,
     }
 
 

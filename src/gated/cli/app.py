@@ -39,6 +39,9 @@ app.command(compare)
 
 # Imported when called, so that `gated --help` does not wait for torch.
 fit.command("gated.cli.forecast:fit", name="forecast")
+fit.command("gated.cli.classify:fit_classes", name="classify")
+fit.command("gated.cli.classify:fit_numbers", name="regress")
+fit.command("gated.cli.language:fit", name="language")
 fit.command("gated.cli.translate:fit", name="translate")
 fit.command("gated.cli.video:fit", name="video")
 compare.command("gated.cli.forecast:compare", name="forecast")
@@ -49,6 +52,7 @@ app.command("gated.cli.runs:evaluate", name="evaluate")
 app.command("gated.cli.runs:explain", name="explain")
 app.command("gated.cli.forecast:backtest", name="backtest")
 app.command("gated.cli.translate:translate", name="translate")
+app.command("gated.cli.language:generate", name="generate")
 app.command("gated.cli.explore:explore", name="explore")
 
 app.meta.group_parameters = Group("Everywhere")

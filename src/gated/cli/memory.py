@@ -14,9 +14,8 @@ from gated.cli.run_directory import check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.report.memory import memory_table, write_memory_report
-from gated.tasks.memory.longest import BUDGET, memory_test
+from gated.tasks.memory.longest import MemoryTraining, memory_test
 from gated.training.model_files import write_atomically
-from gated.training.options import TrainingOptions
 
 
 def find_longest(
@@ -27,7 +26,7 @@ def find_longest(
     lengths: tuple[int, ...] = (50, 100, 200, 400, 600),
     seeds: tuple[int, ...] = (0, 1, 2),
     units: int = 128,
-    training: Annotated[TrainingOptions, Parameter(name="*", group="Training")] = BUDGET,
+    training: Annotated[MemoryTraining | None, Parameter(name="*", group="Training")] = None,
     json: bool = False,
 ) -> None:
     """Find the longest sequences that RNN, GRU and LSTM learn to remember.

@@ -14,15 +14,13 @@ from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
 from gated.errors import require
 from gated.explain import Probe
-from gated.report.video import score_table, write_video_report
+from gated.report.labels import score_table
+from gated.report.video import write_video_report
 from gated.tasks.video.classifier import TASK, VideoClassifier
-from gated.tasks.video.config import VideoConfig
-from gated.tasks.video.score import Evaluation
+from gated.tasks.video.config import VideoConfig, VideoTraining
+from gated.training.label_scores import Evaluation
 from gated.training.model_files import write_atomically
-from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
-
-BUDGET = TrainingOptions(batch_size=16, learning_rate=2e-3)
 
 
 def fit(
@@ -30,7 +28,7 @@ def fit(
     *,
     out: Path,
     config: Annotated[VideoConfig | None, Parameter(name="*", group="Video")] = None,
-    training: Annotated[TrainingOptions, Parameter(name="*", group="Training")] = BUDGET,
+    training: Annotated[VideoTraining | None, Parameter(name="*", group="Training")] = None,
     json: bool = False,
 ) -> None:
     """Train a network to tell what clips show, and score it on segments that are held back.
@@ -48,7 +46,7 @@ def fit(
     require("matplotlib", extra="explain")  # before the training, not after it
     if is_main_process():
         check_free(out)
-    config = config or VideoConfig()
+    config, training = config or VideoConfig(), training or VideoTraining()
     classifier = VideoClassifier(config, training).prepare(manifest)
     with begun(out, Run(TASK, manifest, config.to_dict(), training)):
         train_and_report(classifier, out, json=json, resume=False)

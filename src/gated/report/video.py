@@ -8,42 +8,18 @@ import numpy as np
 
 from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, style
 from gated.report.findings import cleaning_section
-from gated.report.page import Drawing, Page, Section, Table, Text, write_page
+from gated.report.labels import confusion_table, score_table
+from gated.report.page import Drawing, Page, Section, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.video.classifier import VideoClassifier
-from gated.tasks.video.score import Evaluation
 from gated.tasks.video.spans import Span
 from gated.tasks.video.windows import cropped
+from gated.training.label_scores import Evaluation
 
 STRIPS = 4
 """Segments that are shown, as many as there are labels at most."""
 SHOWN = 8
 """Frames of a strip."""
-
-
-def score_table(evaluation: Evaluation) -> Table:
-    """A row for each method."""
-    rows = []
-    for name, score in evaluation.scores.items():
-        low, high = score.interval
-        rows.append(
-            (
-                name,
-                f"{score.accuracy:.1%}",
-                f"{low:.1%} – {high:.1%}",
-                f"{score.balanced:.1%}",
-                f"{score.loss:.3f}",
-            )
-        )
-    header = ("", "accuracy", "95 % interval", "balanced", "cross-entropy")
-    scores = list(evaluation.scores.values())
-    best = [
-        max(range(len(scores)), key=lambda k: scores[k].accuracy),
-        None,
-        max(range(len(scores)), key=lambda k: scores[k].balanced),
-        min(range(len(scores)), key=lambda k: scores[k].loss),
-    ]
-    return Table(header, rows, best)
 
 
 def write_video_report(
@@ -63,7 +39,7 @@ def write_video_report(
                     ),
                     score_table(evaluation),
                     Text("How often each label was told (columns) where another is true (rows):"),
-                    _confusion(evaluation),
+                    confusion_table(evaluation),
                 ],
             ),
             Section("What it saw", [Drawing(strips(classifier))]),
@@ -87,14 +63,6 @@ def write_video_report(
         ],
     )
     return write_page(directory, page)
-
-
-def _confusion(evaluation: Evaluation) -> Table:
-    rows = [
-        (label, *(str(count) for count in counts))
-        for label, counts in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True)
-    ]
-    return Table(("true", *evaluation.labels), rows)
 
 
 def strips(classifier: VideoClassifier) -> Picture:

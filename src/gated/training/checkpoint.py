@@ -45,6 +45,8 @@ class Checkpoint:
     """Of each parameter, under `STATE/PARAMETER`."""
     best: Tensors
     """The best state dict so far; empty before the first validation."""
+    carried: Tensors
+    """States that pass from step to step, `(processes, …)` each, under `PART/NAME`."""
     history: History
     scaler: dict[str, Any]
     """State of half precision's loss scaler; empty without one."""
@@ -57,6 +59,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "network": checkpoint.network,
         "optimizer": checkpoint.optimizer,
         "best": checkpoint.best,
+        "carried": checkpoint.carried,
         "history": {
             name: torch.tensor(getattr(history, name), dtype=torch.float64) for name in COLUMNS
         },
@@ -92,7 +95,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise ModelFileError(f"{path} is damaged ({error}). Train again.") from error
     check_format(path, document, CHECKPOINT_FORMAT, CHECKPOINT_VERSION)
 
-    sections: dict[str, Tensors] = {"network": {}, "optimizer": {}, "best": {}, "history": {}}
+    names = ("network", "optimizer", "best", "carried", "history")
+    sections: dict[str, Tensors] = {name: {} for name in names}
     for key, tensor in tensors.items():
         section, _, name = key.partition("/")
         sections[section][name] = tensor

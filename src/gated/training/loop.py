@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Generic
+from typing import Generic, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError
 from gated.training.checkpoint import (
@@ -34,7 +34,7 @@ from gated.training.optimizer import (
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process, launch
 from gated.training.progress import Progress
-from gated.training.task import Batch, Shard, Task
+from gated.training.task import Batch, Carried, Shard, Task
 from gated.training.transfer import load_matching, trained_groups
 
 
@@ -103,6 +103,7 @@ class _Training(Generic[Batch]):
         self.identity = identity(task, options)
         self.history = History()
         self.best: Tensors = {}
+        self.carried: list[Carried] = [{} for _ in range(options.accumulate)]
         self.groups = trained_groups(task, options)
         if options.init_from and not checkpoint:
             self.history.transfer = load_matching(task.network, options.init_from)
@@ -131,6 +132,7 @@ class _Training(Generic[Batch]):
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self.backward(step=0)
         self.optimizer.zero_grad()
+        self.carried = [{} for _ in self.carried]
         network.load_state_dict(before)
 
     def step(self) -> None:
@@ -216,8 +218,11 @@ class _Training(Generic[Batch]):
             batch = self.task.training_batch(step, self.options.batch_size, shard)
             batch = fabric.to_device(batch)
             with fabric.no_backward_sync(self.network, enabled=part < parts - 1):
-                total, weight = self.task.loss(self.network, batch)
+                (total, weight), states = self.task.loss_from(
+                    self.network, batch, self.carried[part]
+                )
                 fabric.backward(total / self.options.batch_size)  # half precision has little room
+            self.carried[part] = {name: state.detach() for name, state in states.items()}
             sums.append(torch.stack((total.detach(), weight.to(total))))
         loss_sum, weight = torch.stack(sums).sum(0)
         loss_sum, weight = fabric.all_reduce((loss_sum, weight), reduce_op="sum")
@@ -255,9 +260,11 @@ class _Training(Generic[Batch]):
     def keep(self) -> None:
         """Write a checkpoint where one is due."""
         due = self.history.stopped or self.history.steps % self.options.checkpoint_every == 0
-        if not (due and self.path and self.fabric.is_global_zero):
+        if not (due and self.path):
             return
         state = self.state()
+        if not self.fabric.is_global_zero:
+            return
         for tensor in (*self.task.network.parameters(), *state.optimizer.values()):
             if not tensor.isfinite().all():
                 raise self.diverged("a weight is NaN or infinite", self.history.steps)
@@ -279,9 +286,21 @@ class _Training(Generic[Batch]):
             network=network.state_dict(),
             optimizer=optimizer_tensors(self.optimizer, network),
             best=self.best,
+            carried=self.gathered(),
             history=self.history,
             scaler=self.scaler.state_dict() if self.scaler else {},
         )
+
+    def gathered(self) -> Tensors:
+        """Return the carried states of all processes, `(processes, …)`, as `PART/NAME`."""
+        states = {
+            f"{part}/{name}": state
+            for part, carried in enumerate(self.carried)
+            for name, state in carried.items()
+        }
+        if self.fabric.world_size == 1:
+            return {name: state[None] for name, state in states.items()}
+        return {name: cast(Tensor, self.fabric.all_gather(state)) for name, state in states.items()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over the state of `checkpoint`."""
@@ -291,6 +310,10 @@ class _Training(Generic[Batch]):
         self.best = {
             name: tensor.to(self.fabric.device) for name, tensor in checkpoint.best.items()
         }
+        for key, state in checkpoint.carried.items():
+            part, _, name = key.partition("/")
+            own = state[self.fabric.global_rank].to(self.fabric.device)
+            self.carried[int(part)] = {**self.carried[int(part)], name: own}
         self.history = checkpoint.history
         if self.scaler:
             self.scaler.load_state_dict(checkpoint.scaler)

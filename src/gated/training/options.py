@@ -1,6 +1,8 @@
-"""The options of the one training loop."""
+"""The options of the one training loop.
 
-from __future__ import annotations
+Annotations are evaluated here (no `from __future__ import annotations`): a task that gives defaults
+of its own in a subclass need not import the names in them.
+"""
 
 import math
 from collections.abc import Mapping

@@ -34,6 +34,10 @@ class Loss(NamedTuple):
     """Scalar, how much counted (targets, tokens, sequences)."""
 
 
+Carried = Mapping[str, Tensor]
+"""States that pass from a step to the next, by name."""
+
+
 class Task(ABC, Generic[Batch]):
     """A network, its batches, its loss and its validation score."""
 
@@ -61,6 +65,17 @@ class Task(ABC, Generic[Batch]):
         Call `network(...)` itself, not its methods, and let each trained parameter take part:
         that is how several processes agree. Randomness comes from torch, which the loop seeds.
         """
+
+    def loss_from(self, network: nn.Module, batch: Batch, carried: Carried) -> tuple[Loss, Carried]:
+        """Compute the loss of a batch that goes on where the step before left off.
+
+        Truncated backpropagation through time (Williams and Peng 1990): a task whose sequences are
+        longer than its batches overrides this in place of `loss`, begins with the states in
+        `carried`, empty at the first step, and returns those to go on with. The loop cuts them from
+        the graph, keeps them apart for each shard, and writes them into checkpoints; which rows
+        begin anew is the batch's to say.
+        """
+        return self.loss(network, batch), carried
 
     @abstractmethod
     def validate(self, network: nn.Module) -> dict[str, float]:

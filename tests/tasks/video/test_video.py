@@ -19,10 +19,10 @@ from gated.tasks.video import VideoClassifier, VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
 from gated.tasks.video.network import Batch, VideoNetwork
-from gated.tasks.video.score import Evaluation, confusion_of, score_of
 from gated.tasks.video.spans import NOTHING, spans_of
 from gated.tasks.video.split import apart
 from gated.tasks.video.task import VideoTask
+from gated.training.label_scores import Evaluation, confusion_of, score_of
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 

@@ -1,5 +1,4 @@
 /** The forecast of one step in figures: its interval, what came, and what it was without a change. */
-import { number } from "./series";
 import { at, type Reading, type SeriesExhibit } from "./server";
 import type { Words } from "./words";
 
@@ -31,4 +30,10 @@ export class ForecastPanel {
       }),
     );
   }
+}
+
+/** Four digits that count; a dash where there is none. */
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  return (Math.abs(value) >= 1e5 ? value.toExponential(2) : String(Number(value.toPrecision(4)))).replace("-", "−");
 }

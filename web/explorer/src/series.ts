@@ -1,6 +1,6 @@
 /** A series as a passage: a window of it, drawn as lines, its future forecast. */
 import { SeriesChart } from "./chart";
-import { ForecastPanel } from "./forecast";
+import { ForecastPanel, number } from "./forecast";
 import type { Moment, Scene, Shown } from "./scene";
 import { at, type Network, type Passage, type Reading, type SeriesExhibit } from "./server";
 import type { View } from "./view";
@@ -90,10 +90,4 @@ export class SeriesScene implements Scene {
     const { quantiles } = this.exhibit;
     return Math.round(100 * (quantiles.at(-1)! - quantiles[0]));
   }
-}
-
-/** Four digits that count; a dash where there is none. */
-export function number(value: number): string {
-  if (!Number.isFinite(value)) return "–";
-  return (Math.abs(value) >= 1e5 ? value.toExponential(2) : String(Number(value.toPrecision(4)))).replace("-", "−");
 }

@@ -15,12 +15,12 @@ from gated.explain import flow
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.network import Batch, mean_pinball
-from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.task import ForecastTask, thinned
 from gated.tasks.forecast.windows import gather, training_origins
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+from gated.training.raw_table import Source
 
 Floats = NDArray[np.float64]
 

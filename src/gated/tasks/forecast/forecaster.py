@@ -22,7 +22,6 @@ from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
-from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.task import ForecastTask, chunks, thinned
 from gated.tasks.forecast.windows import (
     forecast_origins,
@@ -37,6 +36,7 @@ from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+from gated.training.raw_table import Source
 
 TASK = "forecast"
 NO_DATA = "This forecaster holds no data: fit it, or give the data to use."

@@ -14,10 +14,10 @@ from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
-from gated.tasks.forecast.source import Source
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
 from gated.training.findings import Finding
+from gated.training.raw_table import Source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,17 @@ from gated.training.loop import train
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
 
-BUDGET = TrainingOptions(steps=2000, validate_every=100)
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTraining(TrainingOptions):
+    """How to train: as for every task, with a budget in which long memories can be learnt."""
+
+    steps: int = 2000
+    """Optimiser steps in all."""
+    validate_every: int = 100
+    """Steps between validations."""
+
+
 FOLLOWED = 32
 """Sequences that the gradient is followed through."""
 
@@ -172,7 +182,7 @@ def memory_test(
         units=units,
         lengths=tuple(lengths),
         seeds=tuple(seeds),
-        training=training or BUDGET,
+        training=training or MemoryTraining(),
         trials=(),
     )
     for cell in cells:

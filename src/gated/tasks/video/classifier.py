@@ -14,19 +14,19 @@ from torch import nn
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.video.config import VideoConfig
+from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
 from gated.tasks.video.network import VideoNetwork
 from gated.tasks.video.probabilities import after_each_frame, of_segment
 from gated.tasks.video.probe import video_probe
-from gated.tasks.video.score import Evaluation, Floats, confusion_of, score_of
 from gated.tasks.video.spans import NOTHING, Span, spans_of
 from gated.tasks.video.split import apart, check_apart
 from gated.tasks.video.task import VideoTask
 from gated.tasks.video.windows import shown
 from gated.training.findings import Finding
 from gated.training.history import History
+from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
 from gated.training.manifest import BadRows
 from gated.training.model_files import load_model, save_model
@@ -59,7 +59,7 @@ class VideoClassifier:
         encoder: nn.Module | None = None,
     ) -> None:
         self.config = config or VideoConfig()
-        self.training = training or TrainingOptions()
+        self.training = training or VideoTraining()
         self.encoder = encoder
         self.labels: tuple[str, ...] = ()
         self._frequencies = np.zeros(0)

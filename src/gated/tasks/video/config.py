@@ -8,6 +8,17 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTraining(TrainingOptions):
+    """How to train: as for every task, with batches for frames, which are large."""
+
+    batch_size: int = 16
+    """Windows of frames per step, over all processes and accumulated parts."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How often the network is right, beside who sees one frame only."""
+"""How often a network tells the right label, beside other methods."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Score:
-    """Of one method, over `n` segments, or frames."""
+    """Of one method, over `n` things to label."""
 
     right: int
     n: int
     balanced: float
     """Mean over the labels of the share that was told right."""
-    loss: float
-    """Cross-entropy in nats: of the true label's probability."""
+    loss: float | None
+    """Cross-entropy in nats: of the true label's probability. None of a method that tells none."""
 
     @property
     def accuracy(self) -> float:
@@ -32,7 +32,7 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """In which the true accuracy lies with 95 %, were the segments independent (Wilson 1927).
+        """In which the true accuracy lies with 95 %, were they independent (Wilson 1927).
 
         >>> low, high = Score(right=8, n=10, balanced=0.8, loss=0.5).interval
         >>> round(low, 3), round(high, 3)
@@ -42,7 +42,7 @@ class Score:
         middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """All figures, for JSON."""
         low, high = self.interval
         return {
@@ -64,11 +64,11 @@ class Evaluation:
     confusion: Integers
     """(C, C): how often the network told the label of the column where that of the row is true."""
     unit: str
-    """What was told of: segments, or frames."""
+    """What was told of: segments, frames, sequences."""
 
     @property
     def verdict(self) -> str:
-        """What the recurrent memory adds."""
+        """Whether the network, which comes first, beats the best of the others."""
         (name, ours), *others = self.scores.items()
         best, theirs = max(others, key=lambda item: item[1].accuracy)
         n = ours.n
@@ -98,16 +98,19 @@ class Evaluation:
         }
 
 
-def score_of(probabilities: Floats, truth: Integers) -> Score:
-    """Score `(n, C)` probabilities against `(n,)` true labels."""
-    told = probabilities.argmax(1)
-    right = told == truth
-    of_truth = probabilities[np.arange(len(truth)), truth]
+def score_of(told: Floats | Integers, truth: Integers) -> Score:
+    """Score what was told, (N, C) probabilities or (N,) labels, against (N,) true labels."""
+    labels = told.argmax(1) if told.ndim == 2 else told
+    right = labels == truth
+    loss = None
+    if told.ndim == 2:
+        of_truth = told[np.arange(len(truth)), truth]
+        loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
     return Score(
         right=int(right.sum()),
         n=len(truth),
         balanced=float(np.mean([right[truth == label].mean() for label in np.unique(truth)])),
-        loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        loss=loss,
     )
 
 

@@ -1,0 +1,215 @@
+"""`gated fit classify` and `gated fit regress`, and what commands on a run do for them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+from cyclopts import Parameter
+
+from gated.cli.output import print_json, print_table, stdout_console
+from gated.cli.run_directory import FILE_NAME, Run, begun, check_free, read_run
+from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.errors import require
+from gated.explain import Probe
+from gated.report.classify import score_table_of, write_classify_report
+from gated.tasks.classify import (
+    ClassifyConfig,
+    SequenceClassifier,
+    SequenceRegressor,
+    SequenceTraining,
+)
+from gated.tasks.classify.config import SourceOptions
+from gated.tasks.classify.evaluation import Result, evaluate_learner
+from gated.tasks.classify.learner import TASK, SequenceLearner
+from gated.tasks.classify.parts import Parts, read_parts
+from gated.tasks.classify.sequences import refuse
+from gated.tasks.classify.table import read_sequences
+from gated.training.model_files import load_description, write_atomically
+from gated.training.options import TrainingOptions
+from gated.training.processes import is_main_process
+
+KINDS: dict[str, type[SequenceLearner]] = {
+    kind.__name__: kind for kind in (SequenceClassifier, SequenceRegressor)
+}
+Network = Annotated[ClassifyConfig | None, Parameter(name="*", group="Network")]
+Data = Annotated[SourceOptions | None, Parameter(name="*", group="Data")]
+Training = Annotated[SequenceTraining | None, Parameter(name="*", group="Training")]
+
+
+def fit_classes(
+    data: Path,
+    *,
+    out: Path,
+    source: Data = None,
+    config: Network = None,
+    training: Training = None,
+    json: bool = False,
+) -> None:
+    """Train a network to tell the class of a sequence, and score it on sequences held back.
+
+    Parameters
+    ----------
+    data
+        A .ts file of the time-series archives; or a CSV or Parquet table with a row for each step:
+        --series names the column of the sequence, --label that of its class, all others but --time
+        are channels.
+    out
+        New directory for the run: model, scores, report.
+    json
+        Print the result as one JSON document.
+    """
+    _fit("SequenceClassifier", data, out, source, config, training, json=json)
+
+
+def fit_numbers(
+    data: Path,
+    *,
+    out: Path,
+    source: Data = None,
+    config: Network = None,
+    training: Training = None,
+    json: bool = False,
+) -> None:
+    """Train a network to tell a number of a sequence, and score it on sequences held back.
+
+    Parameters
+    ----------
+    data
+        A .ts file of the time-series archives; or a CSV or Parquet table with a row for each step:
+        --series names the column of the sequence, --label that of its number, all others but --time
+        are channels.
+    out
+        New directory for the run: model, scores, report.
+    json
+        Print the result as one JSON document.
+    """
+    _fit("SequenceRegressor", data, out, source, config, training, json=json)
+
+
+def _fit(
+    kind: str,
+    data: Path,
+    out: Path,
+    source: SourceOptions | None,
+    config: ClassifyConfig | None,
+    training: TrainingOptions | None,
+    *,
+    json: bool,
+) -> None:
+    require("matplotlib", extra="explain")  # before the training, not after it
+    if is_main_process():
+        check_free(out)
+    source, config = source or SourceOptions(), config or ClassifyConfig()
+    training = training or SequenceTraining()
+    parts = read_parts(data, source, training.seed, stratified=kind == "SequenceClassifier")
+    asked = {"kind": kind, "source": source.to_dict(), "network": config.to_dict()}
+    with begun(out, Run(TASK, data, asked, training)):
+        _train_and_report(KINDS[kind].of(config, training), parts, source, out, json=json)
+
+
+def resume(run: Path, asked: Run, *, json: bool = False) -> None:
+    """Go on with the interrupted training that was `asked` for in `run`."""
+    source = SourceOptions.from_dict(asked.config["source"])
+    kind = asked.config["kind"]
+    learner = KINDS[kind].of(ClassifyConfig.from_dict(asked.config["network"]), asked.training)
+    stratified = kind == "SequenceClassifier"
+    parts = read_parts(asked.data, source, asked.training.seed, stratified=stratified)
+    _train_and_report(learner, parts, source, run, json=json, resume=True)
+
+
+def _train_and_report(
+    learner: SequenceLearner,
+    parts: Parts,
+    source: SourceOptions,
+    out: Path,
+    *,
+    json: bool,
+    resume: bool = False,
+) -> None:
+    """Train in `out`, save, score, and say how it went."""
+    label = f"{learner.cell.upper()} on {len(parts.training)} sequences"
+    with training_bars() as bars:
+        bar = TrainingBar(bars, label)
+        known = parts.training
+        learner.fit(known.arrays, known.values, directory=out, resume=resume, progress=bar)
+    if not is_main_process():
+        return
+    learner.save(out)
+    write_atomically(out / "history.json", learner.history_.to_json().encode())
+    result = evaluate_learner(learner, parts.training, parts.test)
+    command = shlex.join(["gated", *sys.argv[1:]])
+    report = write_classify_report(out, learner, parts, source, result, command=command)
+    if json:
+        print_json(
+            result.to_dict()
+            | {
+                "run": str(out),
+                "report": str(report),
+                "parameters": learner.parameters_,
+                "training": training_summary(learner.history_),
+                "findings": [finding.to_dict() for finding in parts.findings],
+            }
+        )
+        return
+    console = stdout_console()
+    for finding in parts.findings:
+        console.print(f"· {finding}", style="dim", markup=False)
+    _print_scores(result)
+    console.print(f"Trained {learner.parameters_:,} values: {told(learner.history_)}.")
+    console.print(f"Report: {report}", markup=False)
+
+
+def _print_scores(result: Result) -> None:
+    stdout_console().print(f"\n{result.verdict}\n", style="bold", markup=False)
+    table = score_table_of(result)
+    print_table("Scores over sequences", table.header, table.rows, best=0)
+
+
+def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+    """Tell the class, or the number, of each sequence of a file."""
+    learner, source = _loaded(run)
+    read = read_sequences(data, source, refuse, labelled=False)
+    columns: dict[str, Any] = {"sequence": read.names}
+    if isinstance(learner, SequenceClassifier):
+        probabilities = learner.predict_proba(read.arrays)
+        columns["label"] = learner.classes_[probabilities.argmax(1)]
+        columns |= {
+            str(name): of for name, of in zip(learner.classes_, probabilities.T, strict=True)
+        }
+    else:
+        columns["value"] = learner.predict(read.arrays)
+    table = pl.DataFrame(columns)
+    if out is not None:
+        write_atomically(out, table.write_csv().encode())
+    elif json:
+        print_json(table.to_dicts())
+    else:
+        sys.stdout.write(table.write_csv(float_precision=4))
+
+
+def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+    """Score on the sequences of another file."""
+    learner, source = _loaded(run)
+    result = evaluate_learner(learner, None, read_sequences(data, source, refuse, labelled=True))
+    print_json(result.to_dict()) if json else _print_scores(result)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer the network on the sequences of a file; where they are labelled, with its loss."""
+    learner, source = _loaded(run)
+    read = read_sequences(data, source, refuse, labelled=False)
+    known = read.values if len(read.values) else None
+    return learner.probe(read.arrays, known, read.names)
+
+
+def _loaded(run: Path) -> tuple[SequenceLearner, SourceOptions]:
+    """Return the learner of a run, and how its files are read."""
+    kind = KINDS[load_description(run).get("kind", "SequenceClassifier")]
+    # A model that was saved from Python has no run beside it: `.ts` files need no options.
+    asked = (run / FILE_NAME).exists()
+    source = SourceOptions.from_dict(read_run(run).config["source"]) if asked else SourceOptions()
+    return kind.load(run), source

@@ -1,0 +1,87 @@
+"""What a recurrent network has to beat: the nearest neighbour, and a line through simple features.
+
+Both see what the network sees: channels scaled by the training part, missing values filled.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from gated.errors import require
+from gated.tasks.classify.preprocessing import Preprocessing, Singles
+from gated.tasks.classify.sequences import Floats, Values
+
+NEAREST = "1-NN, time warping"
+LINEAR = "linear"
+MOST_CELLS = 4e9
+"""Products of lengths, over all pairs, up to which warping is computed: about a minute."""
+PARTS = 4
+"""Stretches of a sequence whose means are features of their own."""
+
+
+def nearest(
+    read: Preprocessing, known: Sequence[Floats], told: Values, asked: Sequence[Floats]
+) -> Values | None:
+    """Return what the nearest training sequence is, by dynamic time warping of all channels.
+
+    The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
+    too many or too long for it.
+    """
+    cells = float(sum(map(len, known))) * float(sum(map(len, asked)))
+    if cells > MOST_CELLS:
+        return None
+    distances = require("aeon.distances", extra="classify")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler that the library brings
+        apart = distances.dtw_pairwise_distance(_columns(read, asked), _columns(read, known))
+    nearest_of: Values = told[np.asarray(apart).argmin(1)]
+    return nearest_of
+
+
+def linear(
+    read: Preprocessing,
+    known: Sequence[Floats],
+    told: Values,
+    asked: Sequence[Floats],
+    *,
+    classes: bool,
+) -> Values:
+    """Return what ridge regression, its penalty cross-validated, tells from simple features."""
+    features, others = (
+        np.stack([_features(read.scaled(array)) for array in part]) for part in (known, asked)
+    )
+    penalties = np.logspace(-3, 3, 13)
+    model = make_pipeline(
+        StandardScaler(), RidgeClassifierCV(penalties) if classes else RidgeCV(penalties)
+    )
+    answers: Values = model.fit(features, told).predict(others)
+    return answers
+
+
+def _columns(read: Preprocessing, arrays: Sequence[Floats]) -> list[Floats]:
+    """(channels, T) each, as the library has them."""
+    return [np.ascontiguousarray(read.scaled(array).T.astype(np.float64)) for array in arrays]
+
+
+def _features(steps: Singles) -> Floats:
+    """Mean, deviation, extremes, ends, mean change, and means of stretches, of each channel."""
+    change = np.diff(steps, axis=0) if len(steps) > 1 else np.zeros_like(steps)
+    parts = np.array_split(steps, PARTS) if len(steps) >= PARTS else [steps] * PARTS
+    features = [
+        np.array([np.log(len(steps))]),
+        *(part.mean(0) for part in parts),
+        steps.std(0),
+        steps.min(0),
+        steps.max(0),
+        steps[0],
+        steps[-1],
+        np.abs(change).mean(0),
+    ]
+    joined: Floats = np.concatenate(features).astype(np.float64)
+    return joined

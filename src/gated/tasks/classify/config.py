@@ -1,0 +1,107 @@
+"""Which network tells what a sequence is, and how the data are parted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyConfig:
+    """The network, and what is held back."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell."""
+    hidden: int = 64
+    """H, units per layer and direction."""
+    layers: int = 1
+    """Recurrent layers."""
+    one_way: bool = False
+    """Read sequences forwards only; by default both ways."""
+    pooling: Literal["last", "mean", "max", "attention"] = "mean"
+    """How the states of all steps become one: the last of each direction, their mean, their
+    largest, or a mean with learned weights."""
+    patch: int = 1
+    """Steps that are read at once: long and smooth sequences become shorter by this factor."""
+    dropout: float = 0.2
+    """Dropout before and after the recurrent layers, and between them."""
+    noise: float = 0.0
+    """In training, Gaussian noise on what is read, in standard deviations of its channel."""
+    warp: float = 0.0
+    """In training, sequences are stretched in time, and scaled, by up to this share."""
+    balance: bool = False
+    """Weigh classes so that each counts the same, however few its sequences."""
+    validation: float = 0.0
+    """Share of the training sequences that chooses the best weights; with 0 the last are kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "patch"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        for name in ("dropout", "validation", "warp"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
+                )
+        if not 0 <= self.noise < float("inf"):
+            raise ConfigurationError(f"noise is {self.noise}; it is 0 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved."""
+        return cls(**saved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceTraining(TrainingOptions):
+    """How to train: as for every task, with a budget for some hundred sequences."""
+
+    steps: int = 400
+    """Optimiser steps in all."""
+    batch_size: int = 16
+    """Sequences per step, over all processes and accumulated parts."""
+    learning_rate: float = 5e-3
+    """Peak learning rate of AdamW."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where sequences stand in a file, and which are for the test."""
+
+    series: str | None = None
+    """Column of a table that names the sequence a row belongs to. `.ts` files need none."""
+    label: str | None = None
+    """Column of a table with the label, or the number, of its sequence."""
+    time: str | None = None
+    """Column of a table to sort the rows of a sequence by; by default their order."""
+    test_data: Path | None = None
+    """Sequences to score on. By default a share of those that are given is held back."""
+    test: float = 0.25
+    """The share held back, where no test data are given."""
+    skip_bad: bool = False
+    """Leave out sequences that cannot be used, and list them, where otherwise the first is an
+    error."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test < 1:
+            raise ConfigurationError(f"test is {self.test}; it is a share, from 0 to below 1.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        data = str(self.test_data.resolve()) if self.test_data else None
+        return asdict(self) | {"test_data": data}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON."""
+        data = saved["test_data"]
+        return cls(**{**saved, "test_data": Path(data) if data else None})

@@ -1,0 +1,93 @@
+"""The network: recurrent layers, their states pooled over time, and a linear map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import gated.nn
+from gated.tasks.classify.config import ClassifyConfig
+
+LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
+
+
+class Batch(NamedTuple):
+    """Sequences of several lengths, and what they are."""
+
+    steps: Tensor
+    """(T, B, I), whatever stands beyond a sequence's length."""
+    lengths: Tensor
+    """(B,)"""
+    targets: Tensor
+    """(B,), classes, or numbers in standard deviations."""
+    weights: Tensor
+    """(B,), how much each counts in the loss."""
+
+
+class SequenceNetwork(nn.Module):
+    """From sequences to a few numbers each.
+
+    Args:
+        config: what it is made of.
+        inputs: I, numbers read at each step.
+        outputs: classes, or 1 of a regression.
+    """
+
+    def __init__(self, config: ClassifyConfig, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.pooling = config.pooling
+        self.recurrent = LAYERS[config.cell](
+            inputs,
+            config.hidden,
+            config.layers,
+            bidirectional=not config.one_way,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+        )
+        states = config.hidden * (1 if config.one_way else 2)
+        self.energy = nn.Linear(states, 1) if config.pooling == "attention" else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(states, outputs)
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """(T, B, I) and (B,) to (B, outputs)."""
+        states, last = self.recurrent(steps, lengths=lengths)
+        answers: Tensor = self.head(self.dropout(self._pooled(states, last, lengths)))
+        return answers
+
+    def _pooled(
+        self, states: Tensor, last: Tensor | tuple[Tensor, Tensor], lengths: Tensor
+    ) -> Tensor:
+        """(T, B, S) to (B, S): steps beyond a sequence's length take no part."""
+        if self.pooling == "last":
+            hidden = last if isinstance(last, Tensor) else last[0]
+            ends = 2 if self.recurrent.bidirectional else 1
+            return torch.cat(tuple(hidden[-ends:]), dim=-1)
+        steps = torch.arange(len(states), device=states.device)
+        beyond = (steps[:, None] >= lengths.to(states.device))[..., None]
+        if self.pooling == "max":
+            return states.masked_fill(beyond, -torch.inf).amax(0)
+        if self.energy is not None:
+            weights = torch.softmax(self.energy(states).masked_fill(beyond, -torch.inf), 0)
+            return (weights * states).sum(0)
+        return states.masked_fill(beyond, 0.0).sum(0) / lengths.to(states)[:, None]
+
+    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        pooling = [] if self.energy is None else list(self.energy.parameters())
+        return [
+            ("recurrent", list(self.recurrent.parameters())),
+            ("head", [*pooling, *self.head.parameters()]),
+        ]
+
+
+def summed_loss(answers: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of classes, or squared error of numbers, weighted and summed."""
+    if batch.targets.dtype.is_floating_point:
+        each = functional.mse_loss(answers[:, 0], batch.targets, reduction="none")
+    else:
+        each = functional.cross_entropy(answers, batch.targets, reduction="none")
+    return (each * batch.weights).sum()

@@ -1,0 +1,79 @@
+"""From sequences as they came to what the network reads; all statistics of the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.tasks.classify.sequences import Floats
+
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Scales channels, fills what is missing, and joins steps into patches."""
+
+    mean: Floats
+    """(channels,)"""
+    deviation: Floats
+    """(channels,)"""
+    masked: bool
+    """Whether the network is told which values are missing: where some were in training."""
+    patch: int
+
+    @classmethod
+    def fit(cls, arrays: Sequence[Floats], patch: int) -> Self:
+        """Take mean and deviation of each channel over all steps of the training sequences."""
+        steps = np.concatenate(arrays)
+        known = ~np.isnan(steps)
+        count = np.maximum(known.sum(0), 1)
+        mean = np.where(known, steps, 0.0).sum(0) / count
+        deviation = np.sqrt((np.where(known, steps - mean, 0.0) ** 2).sum(0) / count)
+        # A channel that never changes says nothing, and is not to be blown up.
+        still = deviation <= 1e-12 * np.maximum(np.abs(mean), 1e-300)
+        return cls(mean, np.where(still, 1.0, deviation), not bool(known.all()), patch)
+
+    @property
+    def inputs(self) -> int:
+        """I, numbers that the network reads at a step."""
+        return len(self.mean) * (2 if self.masked else 1) * self.patch
+
+    def scaled(self, array: Floats) -> Singles:
+        """(T, channels), missing values at their last known one, or at the mean before it."""
+        scaled = ((array - self.mean) / self.deviation).astype(np.float32)
+        missing = np.isnan(scaled)
+        if not missing.any():
+            return scaled
+        steps = np.arange(len(scaled))[:, None]
+        last = np.maximum.accumulate(np.where(missing, -1, steps), axis=0)
+        filled = np.take_along_axis(scaled, np.maximum(last, 0), axis=0)
+        return np.where(last < 0, np.float32(0), filled)
+
+    def read(self, array: Floats, scaled: Singles | None = None) -> Singles:
+        """(T, channels) to (T / patch, I): the last patch is filled with the last step."""
+        steps = self.scaled(array) if scaled is None else scaled
+        if self.masked:
+            steps = np.concatenate([steps, np.isnan(array).astype(np.float32)], axis=1)
+        short = -len(steps) % self.patch
+        steps = np.concatenate([steps, np.repeat(steps[-1:], short, axis=0)])
+        return steps.reshape(len(steps) // self.patch, -1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "mean": self.mean.tolist(),
+            "deviation": self.deviation.tolist(),
+            "masked": self.masked,
+            "patch": self.patch,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved."""
+        mean, deviation = np.array(saved["mean"], float), np.array(saved["deviation"], float)
+        return cls(mean, deviation, bool(saved["masked"]), int(saved["patch"]))

@@ -1,0 +1,122 @@
+"""Sequences as arrays, whatever they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+
+Floats = NDArray[np.float64]
+Values = NDArray[Any]
+"""(N,) labels, or numbers."""
+Bad = Callable[[DataError], None]
+"""What is done about a sequence that cannot be used."""
+
+
+def refuse(error: DataError) -> None:
+    """The default: a sequence that cannot be used is an error."""
+    raise error
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N sequences, and what each is."""
+
+    arrays: list[Floats]
+    """Each `(T, channels)`, NaN where a value is missing."""
+    values: Values
+    """(N,), or (0,) where they are not known."""
+    names: list[str]
+    """Where each stands, for messages."""
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def channels(self) -> int:
+        """Numbers at each step."""
+        return int(self.arrays[0].shape[1])
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
+        """Return some of the sequences."""
+        values = self.values[rows] if len(self.values) else self.values
+        return Sequences([self.arrays[k] for k in rows], values, [self.names[k] for k in rows])
+
+
+def usable(array: Any, name: str, channels: int | None) -> Floats:
+    """Return a sequence as `(T, channels)`.
+
+    Raises:
+        DataError: it has no steps, no numbers, infinite ones, or other channels than the rest.
+        TypeError: it holds objects that are no numbers at all.
+    """
+    try:
+        numbers = np.asarray(array, np.float64)
+    except ValueError as error:
+        raise DataError(f"{name} holds what is not a number: {error}.") from error
+    if numbers.ndim == 1:
+        numbers = numbers[:, None]
+    if numbers.ndim != 2 or not numbers.size:
+        raise DataError(
+            f"{name} has the shape {numbers.shape}; a sequence is (steps, channels) or (steps,), "
+            "with one step or more."
+        )
+    if np.isinf(numbers).any():
+        step, channel = np.argwhere(np.isinf(numbers))[0]
+        raise DataError(f"{name} is infinite at step {step}, channel {channel}.")
+    if np.isnan(numbers).all():
+        raise DataError(f"{name} holds no value: all of it is missing.")
+    if channels is not None and numbers.shape[1] != channels:
+        raise DataError(
+            f"{name} has {numbers.shape[1]} channels; the others, {channels}. Each sequence needs "
+            "the same, in the same order."
+        )
+    return numbers
+
+
+def sequences_of(data: Any, channels: int | None = None) -> list[Floats]:
+    """Return what a user of Python gives as sequences of `(T, channels)`.
+
+    Args:
+        data: (N, T), one channel; (N, T, channels); or N arrays of (T,) or (T, channels), of any
+            lengths.
+        channels: how many there must be.
+
+    Raises:
+        DataError: there is no sequence, or one that cannot be used.
+    """
+    if hasattr(data, "toarray"):
+        raise DataError("Sparse data are no sequences; give X.toarray().")
+    if not isinstance(data, (list, tuple)):
+        data = _dense(data)
+    if not len(data):
+        raise DataError(
+            "There is no sequence: 0 sample(s) were given, and a minimum of 1 is needed."
+        )
+    arrays: list[Floats] = []
+    for place, array in enumerate(data):
+        arrays.append(usable(array, f"Sequence {place}", channels))
+        channels = arrays[0].shape[1]
+    return arrays
+
+
+def _dense(data: Any) -> NDArray[Any]:
+    array = np.asarray(data)
+    if array.dtype.kind == "c":
+        raise DataError("Complex data not supported: give real numbers.")
+    if array.ndim == 2 and not array.shape[1]:
+        raise DataError(
+            f"X has sequences without steps: 0 feature(s) (shape={array.shape}) while a minimum of "
+            "1 is required."
+        )
+    if array.ndim not in (2, 3) and array.dtype != object:
+        raise DataError(
+            f"X has the shape {array.shape}: give (sequences, steps), (sequences, steps, channels) "
+            "or a list of arrays. Reshape your data, with X.reshape(1, -1) if it is one sequence."
+        )
+    return array

@@ -1,0 +1,119 @@
+"""Classification and regression as the training loop sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gated.tasks.classify.config import ClassifyConfig
+from gated.tasks.classify.network import Batch, SequenceNetwork, summed_loss
+from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.sequences import Floats, Values
+from gated.training.bucketing import LengthBuckets
+from gated.training.task import Loss, Shard, Task
+
+AT_ONCE = 256
+"""Sequences that pass through the network at once where no gradient is needed."""
+
+
+class SequenceTask(Task[Batch]):
+    """Whole sequences, changed a little where that is asked for."""
+
+    network: SequenceNetwork
+
+    def __init__(
+        self,
+        network: SequenceNetwork,
+        config: ClassifyConfig,
+        preprocessing: Preprocessing,
+        arrays: Sequence[Floats],
+        targets: Values,
+        weights: Floats,
+        held_out: tuple[Sequence[Floats], Values],
+        seed: int,
+    ) -> None:
+        """Take training sequences, their targets and weights, and those that are held out."""
+        self.network, self.config, self.preprocessing = network, config, preprocessing
+        self.arrays, self.targets, self.weights = arrays, targets, weights
+        self.held_out, self.seed = held_out, seed
+        self.buckets = LengthBuckets(np.array([len(array) for array in arrays]), seed)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Steps in which each sequence is seen once."""
+        return self.buckets.steps_per_epoch(batch_size)
+
+    def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
+        """Return the sequences of the step, each warped and with noise of its own."""
+        rows = self.buckets.batch(step, batch_size)[shard.index :: shard.count]
+        read = [
+            self._changed(self.arrays[row], np.random.default_rng((self.seed, step, int(row))))
+            for row in rows
+        ]
+        return batch_of(read, self.targets[rows], self.weights[rows])
+
+    def _changed(self, array: Floats, random: np.random.Generator) -> np.ndarray:
+        config, read = self.config, self.preprocessing
+        if config.warp:
+            size, factor = 1 + config.warp * random.uniform(-1, 1, 2)
+            steps = max(1, round(len(array) * size))
+            places = np.linspace(0, len(array) - 1, steps).round().astype(int)
+            array = read.mean + (array[places] - read.mean) * factor
+        scaled = read.scaled(array)
+        if config.noise:
+            scaled = scaled + config.noise * random.standard_normal(scaled.shape, np.float32)
+        return read.read(array, scaled)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Cross-entropy, or squared error."""
+        return Loss(summed_loss(network(batch.steps, batch.lengths), batch), batch.weights.sum())
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Loss over the sequences that are held out, and of classes the share told right."""
+        arrays, targets = self.held_out
+        if not len(arrays):
+            return {}
+        answers = answers_of(network, self.preprocessing, arrays)
+        truth = torch.from_numpy(targets)
+        ones = torch.ones(len(truth))
+        batch = Batch(answers, ones, truth, ones)
+        scores = {"loss": float(summed_loss(answers, batch) / len(truth))}
+        if not truth.dtype.is_floating_point:
+            scores["accuracy"] = float((answers.argmax(-1) == truth).double().mean())
+        return scores
+
+    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        return self.network.depth_groups()
+
+
+def batch_of(read: Sequence[np.ndarray], targets: Values, weights: Floats) -> Batch:
+    """Pad sequences to the length of the longest."""
+    return Batch(
+        nn.utils.rnn.pad_sequence([torch.from_numpy(np.ascontiguousarray(of)) for of in read]),
+        torch.tensor([len(of) for of in read]),
+        torch.from_numpy(targets),
+        torch.from_numpy(weights.astype(np.float32)),
+    )
+
+
+@torch.no_grad()
+def answers_of(
+    network: nn.Module, preprocessing: Preprocessing, arrays: Sequence[Floats]
+) -> Tensor:
+    """Return (N, outputs) for sequences, those of like length computed together."""
+    device = next(network.parameters()).device
+    order = np.argsort([len(array) for array in arrays], kind="stable")
+    parts: list[Tensor] = []
+    for rows in _portions(order):
+        read = [preprocessing.read(arrays[row]) for row in rows]
+        batch = batch_of(read, np.zeros(len(rows)), np.ones(len(rows)))
+        parts.append(network(batch.steps.to(device), batch.lengths.to(device)).cpu())
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+
+
+def _portions(rows: Values) -> Iterator[Values]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]

@@ -1,0 +1,89 @@
+"""The `.ts` files of the time-series archives (sktime and aeon): a sequence a line.
+
+A line holds channels parted by `:`, each of values parted by `,` with `?` where one is missing, and
+last the label, or the number, of the sequence. Lines before `@data` describe the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gated.errors import DataError
+from gated.tasks.classify.sequences import Bad, Floats, Sequences, usable
+
+MISSING = {"?", "", "nan"}
+
+
+def read_ts(path: Path, bad: Bad) -> Sequences:
+    """Read a file; what is wrong with a sequence goes to `bad`, with its line.
+
+    Raises:
+        DataError: the file is none of this kind.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: {error}.") from error
+    header, rows = _parted(path, lines)
+    labelled = header.get("classlabel", header.get("targetlabel", "false")).lower() != "false"
+    if header.get("timestamps", "false").lower() == "true":
+        raise DataError(
+            f"{path} holds time stamps, which are not read: only the order of the steps counts. "
+            "Write it without them, as (time,value) pairs cannot be used."
+        )
+    arrays: list[Floats] = []
+    values: list[str] = []
+    names: list[str] = []
+    for number, line in rows:
+        name = f"{path.name}, line {number}"
+        try:
+            channels, value = _cut(line, name, labelled=labelled)
+            arrays.append(usable(channels, name, arrays[0].shape[1] if arrays else None))
+        except DataError as error:
+            bad(error)
+            continue
+        values += [value] if labelled else []
+        names.append(name)
+    return Sequences(arrays, np.array(values, dtype=str), names)
+
+
+def _parted(path: Path, lines: list[str]) -> tuple[dict[str, str], Iterator[tuple[int, str]]]:
+    """Return what the header says, and the lines of data with their numbers."""
+    header: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.strip().lower()
+        if words == "@data":
+            rest = enumerate(lines[number:], number + 1)
+            return header, ((at, row.strip()) for at, row in rest if row.strip())
+        if words.startswith("@"):
+            key, _, value = words[1:].partition(" ")
+            header[key] = value.strip()
+    raise DataError(f"{path} has no line `@data`, after which the sequences of a .ts file stand.")
+
+
+def _cut(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
+    parts = line.split(":")
+    value = parts.pop().strip() if labelled else ""
+    if labelled and (value.lower() in MISSING or not parts):
+        raise DataError(f"{name} has no label after its last ':'.")
+    channels = [_numbers(part, name) for part in parts]
+    longest = max(len(channel) for channel in channels)
+    # Channels of unlike length: the rest of the shorter ones is missing.
+    whole = np.full((longest, len(channels)), np.nan)
+    for place, channel in enumerate(channels):
+        whole[: len(channel), place] = channel
+    return whole, value
+
+
+def _numbers(part: str, name: str) -> list[float]:
+    numbers = []
+    for text in part.split(","):
+        text = text.strip()
+        try:
+            numbers.append(np.nan if text.lower() in MISSING else float(text))
+        except ValueError as error:
+            raise DataError(f"{name} holds {text!r}, which is not a number.") from error
+    return numbers

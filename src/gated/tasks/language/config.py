@@ -1,0 +1,87 @@
+"""What a language model reads, and its network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageTraining(TrainingOptions):
+    """How to train: as for every task, with a budget for some million characters."""
+
+    steps: int = 1000
+    """Optimiser steps in all."""
+    batch_size: int = 32
+    """Streams that are read side by side, over all processes and accumulated parts."""
+    learning_rate: float = 4e-3
+    """Peak learning rate of AdamW."""
+    validate_every: int = 200
+    """Steps between validations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageConfig:
+    """The text, the network and its regularisation (Merity, Keskar and Socher 2018)."""
+
+    unit: Literal["character", "byte"] = "character"
+    """What is read and written at a step."""
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell."""
+    embedding: int = 64
+    """E, numbers that stand for a character."""
+    hidden: int = 256
+    """H, units per layer."""
+    layers: int = 1
+    """Recurrent layers."""
+    tied: bool = False
+    """Write with the embedding that reads (Press and Wolf 2017): the last layer has E units."""
+    window: int = 128
+    """T, steps of a stretch that gradients go back through; states go on to the next one."""
+    fixed_window: bool = False
+    """All stretches have `window` steps; by default some more or fewer, now and then half."""
+    dropout: float = 0.1
+    """Variational dropout of what is read, of what passes between layers, and of the output."""
+    embedding_dropout: float = 0.0
+    """Share of the characters whose embedding is dropped from a stretch."""
+    weight_drop: float = 0.0
+    """Share of the recurrent weights that is dropped from a stretch."""
+    activation: float = 0.0
+    """Weight of the penalty on large outputs (AR, alpha in the paper)."""
+    change: float = 0.0
+    """Weight of the penalty on outputs that change from step to step (TAR, beta in the paper)."""
+    validation: float = 0.05
+    """Share of the text, before the test part, that chooses the best weights."""
+    test: float = 0.05
+    """Share of the text, at its end, that is held back for the score."""
+
+    def __post_init__(self) -> None:
+        for name in ("embedding", "hidden", "layers", "window"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        shares = ("dropout", "embedding_dropout", "weight_drop", "validation", "test")
+        for name in shares:
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
+                )
+        if self.validation + self.test >= 1:
+            raise ConfigurationError(
+                f"validation ({self.validation}) and test ({self.test}) leave no text to train on."
+            )
+        for name in ("activation", "change"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; it is 0 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved."""
+        return cls(**saved)

@@ -1,0 +1,106 @@
+"""Writing: what comes next is drawn from what the network says, step by step."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gated.errors import ConfigurationError
+from gated.tasks.language.network import LanguageNetwork
+from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next character is drawn."""
+
+    temperature: float = 0.8
+    """Below 1 the likely become likelier; 0 takes the likeliest."""
+    top_k: int | None = None
+    """Draw among so many of the likeliest."""
+    top_p: float = 1.0
+    """Draw among the likeliest that have this share together (Holtzman et al. 2020)."""
+    repetition: float = 1.0
+    """Scores of what was written of late are divided by this (Keskar et al. 2019)."""
+    recent: int = 64
+    """How many of the last characters count as of late."""
+    seed: int = 0
+    """Of what is drawn."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigurationError(f"temperature is {self.temperature}; it is 0 or more.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigurationError(f"top_k is {self.top_k}; it must be 1 or more.")
+        if not 0 < self.top_p <= 1:
+            raise ConfigurationError(f"top_p is {self.top_p}; it is a share, above 0 and up to 1.")
+        if self.repetition < 1 or self.recent < 1:
+            raise ConfigurationError("repetition and recent must be 1 or more.")
+
+
+@torch.no_grad()
+def written_codes(
+    network: LanguageNetwork, prompts: Sequence[Tensor], sampling: Sampling
+) -> Iterator[Tensor]:
+    """Yield (B,) codes, one after each of B prompts (T,), without end.
+
+    The memory it takes is that of the states: it does not grow.
+    """
+    network.eval()
+    random = torch.Generator().manual_seed(sampling.seed)
+    states, logits = _read(network, prompts)
+    recent = torch.full((len(prompts), sampling.recent), UNKNOWN)
+    while True:
+        codes = drawn(logits, recent, sampling, random)
+        yield codes
+        recent = torch.cat([recent[:, 1:], codes[:, None]], dim=1)
+        said = network(codes[None], states)
+        states, logits = said.states, said.logits[-1]
+
+
+def _read(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """Read each prompt; return the states after them, side by side, and the scores (B, V)."""
+    said = [network(prompt[:, None], {}) for prompt in prompts]
+    states = {name: torch.cat([of.states[name] for of in said], 1) for name in said[0].states}
+    return states, torch.cat([of.logits[-1] for of in said])
+
+
+def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:
+    """Draw (B,) codes from scores (B, V), `recent` (B, R) having been written of late.
+
+    The unknown is never written.
+    """
+    logits = logits.clone()
+    if sampling.repetition > 1:
+        of_late, by = logits.gather(1, recent), sampling.repetition
+        lower = torch.where(of_late > 0, of_late / by, of_late * by)
+        logits.scatter_(1, recent, lower)
+    logits[:, UNKNOWN] = -torch.inf
+    if sampling.temperature == 0:
+        return logits.argmax(-1)
+    if sampling.top_k is not None and sampling.top_k < logits.shape[1]:
+        least = logits.topk(sampling.top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    share = torch.softmax(logits / sampling.temperature, -1)
+    if sampling.top_p < 1:
+        ordered, places = share.sort(-1, descending=True)
+        # The one that reaches the share stays in.
+        beyond = ordered.cumsum(-1) - ordered >= sampling.top_p
+        share = share.scatter(1, places, ordered.masked_fill(beyond, 0.0))
+    return torch.multinomial(share, 1, generator=random)[:, 0]
+
+
+class Typewriter:
+    """Puts codes together to text; bytes wait until they make a character."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._pieces = vocabulary.pieces()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def text(self, code: int) -> str:
+        """Return the text that is whole with `code`; perhaps none."""
+        return self._decoder.decode(self._pieces[code])

@@ -1,0 +1,301 @@
+"""The face of language models: fit, score, write, save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.tasks.language.config import LanguageConfig, LanguageTraining
+from gated.tasks.language.generation import Sampling, Typewriter, written_codes
+from gated.tasks.language.network import LanguageNetwork, nats
+from gated.tasks.language.ngrams import best_ngrams, compressed_bits
+from gated.tasks.language.score import Evaluation
+from gated.tasks.language.task import CONTEXT, LanguageTask
+from gated.tasks.language.text import BLOCK, Codes, Text, points_of
+from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
+from gated.training.findings import Finding
+from gated.training.history import History
+from gated.training.loop import train
+from gated.training.model_files import load_model, save_model
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+
+TASK = "language"
+FEWEST = 2
+"""Characters of each stream that a text must have."""
+SCORED_STREAMS = 8
+"""Streams that a text is cut into when it is scored."""
+
+
+class LanguageModel:
+    """Learns what comes next in a text.
+
+    Args:
+        config: what it reads, and the network.
+        training: how to train.
+    """
+
+    network: LanguageNetwork
+    vocabulary: Vocabulary
+    history: History
+    """What happened in training."""
+
+    def __init__(
+        self, config: LanguageConfig | None = None, training: TrainingOptions | None = None
+    ) -> None:
+        self.config = config or LanguageConfig()
+        self.training = training or LanguageTraining()
+        self.findings: tuple[Finding, ...] = ()
+        self._parts: dict[str, Codes] = {}
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in the network."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.config.cell.upper()
+
+    def prepare(self, files: Sequence[Path | str]) -> Self:
+        """Read files, part their text by position, and make a network; the first half of `fit`.
+
+        Raises:
+            DataError: a file cannot be used, or the text is too short.
+            FileNotFoundError: there is no such file.
+        """
+        config = self.config
+        text = Text([Path(path) for path in files], config.unit)
+        held, tested = int(len(text) * config.validation), int(len(text) * config.test)
+        first, last = len(text) - held - tested, len(text) - tested
+        needed = FEWEST * self.training.batch_size
+        if first <= needed:
+            raise DataError(
+                f"The training part has {first} {config.unit}s; {self.training.batch_size} streams "
+                f"need more than {needed}. Give a longer text or a smaller batch size."
+            )
+        blocks = (text.points[at : min(at + BLOCK, first)] for at in range(0, first, BLOCK))
+        self.vocabulary = Vocabulary.of(blocks, config.unit)
+        codes = text.coded(self.vocabulary)
+        self._parts = {
+            "training": codes[:first],
+            "validation": codes[first:last],
+            "test": codes[last:],
+        }
+        self._text = text  # its files live as long as it does
+        unknown = np.flatnonzero(codes[first:] == UNKNOWN)
+        self.findings = ()
+        if len(unknown):
+            letter = chr(int(text.points[first + unknown[0]]))
+            self.findings = (
+                Finding(
+                    kind="unknown",
+                    count=len(unknown),
+                    what="characters held back that the training part does not hold",
+                    action="read as one unknown character",
+                    example=f"{letter!r} at character {first + int(unknown[0]):,}",
+                ),
+            )
+        self.network = self._new_network()
+        return self
+
+    def fit(
+        self,
+        files: Sequence[Path | str],
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on all of a text but what is held back for validation and test.
+
+        Args:
+            files: texts in UTF-8, read one after the other.
+            directory: where checkpoints are written; none by default.
+            resume: go on from the checkpoint in `directory`.
+            progress: told of each step.
+
+        Raises:
+            DataError: a file cannot be used, or the text is too short.
+            FileNotFoundError: there is no such file.
+            TrainingDivergedError: the loss became NaN or infinite.
+        """
+        self.prepare(files)
+        return self.train(directory=directory, resume=resume, progress=progress)
+
+    def train(
+        self,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on the text of `prepare`; the second half of `fit`, with the same arguments."""
+        parts = self._parts["training"], self._parts["validation"]
+        task = LanguageTask(self.network, self.config, *parts, self.training.seed)
+        self.history = train(
+            task, self.training, directory=directory, resume=resume, progress=progress
+        )
+        return self
+
+    def score(self) -> Evaluation:
+        """Score on the test part of `prepare`, beside counted contexts and compressors.
+
+        Raises:
+            DataError: there is none, as after `load`.
+        """
+        test = self._parts.get("test", np.zeros(0, np.uint16))
+        if len(test) < 2:
+            raise DataError("There is no test part; give a text to score on.")
+        evaluation = self._evaluation(test)
+        training = self._parts["training"]
+        ngrams, order = best_ngrams(training, self._parts["validation"], len(self.vocabulary))
+        said = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
+        others = compressed_bits(training, test, self.vocabulary)
+        bits = {**evaluation.bits, f"{order + 1}-grams": said, **others}
+        return Evaluation(
+            bits=bits, count=evaluation.count, unknown=evaluation.unknown, unit=evaluation.unit
+        )
+
+    def evaluate(self, files: Sequence[Path | str]) -> Evaluation:
+        """Score on other texts.
+
+        Raises:
+            DataError: a file cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        text = Text([Path(path) for path in files], self.config.unit)
+        return self._evaluation(text.coded(self.vocabulary))
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        length: int,
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        """Return what the model writes after each prompt.
+
+        Args:
+            prompts: texts to go on with.
+            length: characters, or bytes, to write.
+            sampling: how they are drawn.
+            stop: texts, before the first of which a continuation ends.
+
+        Raises:
+            ConfigurationError: `length` is below 1.
+            DataError: there is no prompt, or one that is empty or wholly unknown.
+        """
+        if length < 1:
+            raise ConfigurationError(f"length is {length}; it must be 1 or more.")
+        told = [""] * len(prompts)
+        for pieces in islice(self.writing(prompts, sampling), length):
+            told = [text + piece for text, piece in zip(told, pieces, strict=True)]
+        return [cut(text, stop) for text in told]
+
+    def writing(
+        self, prompts: Sequence[str], sampling: Sampling | None = None
+    ) -> Iterator[list[str]]:
+        """Yield, without end, what comes next after each prompt, a step at a time.
+
+        Raises:
+            DataError: there is no prompt, or one that is empty or wholly unknown.
+        """
+        read = [self._prompt(prompt) for prompt in prompts]
+        if not read:
+            raise DataError("There is no prompt to go on with.")
+        typewriters = [Typewriter(self.vocabulary) for _ in prompts]
+        for codes in written_codes(self.network, read, sampling or Sampling()):
+            yield [
+                typewriter.text(code)
+                for typewriter, code in zip(typewriters, codes.tolist(), strict=True)
+            ]
+
+    def unknown_in(self, prompt: str) -> list[str]:
+        """Return the characters of a prompt that the model has never seen."""
+        codes = self.vocabulary.encode(points_of(prompt, self.config.unit))
+        if self.config.unit == "byte":
+            return []
+        letters = [letter for letter, code in zip(prompt, codes, strict=True) if code == UNKNOWN]
+        return list(dict.fromkeys(letters))
+
+    def known_start(self) -> str:
+        """Return a text of one character that can begin a prompt: a line's end, if it is known."""
+        if not self.unknown_in("\n"):
+            return "\n"
+        return chr(int(self.vocabulary.points[0]))
+
+    def save(self, directory: Path | str) -> None:
+        """Write the model, atomically: `model.json` and its weights."""
+        description = {
+            "task": TASK,
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            "points": self.vocabulary.points.tolist(),
+        }
+        save_model(Path(directory), self.network, description)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFileError: there is no model of this kind, or it is damaged.
+        """
+        weights, description = load_model(Path(directory), TASK)
+        try:
+            config = LanguageConfig.from_dict(description["config"])
+            model = cls(config, TrainingOptions.from_dict(description["training"]))
+            model.vocabulary = Vocabulary(description["points"], config.unit)
+            model.network = model._new_network()
+            model.network.load_state_dict(weights)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        model.network.eval()
+        return model
+
+    def _evaluation(self, codes: Codes) -> Evaluation:
+        if len(codes) < 2:
+            raise DataError(f"A text of {len(codes)} {self.config.unit}s cannot be scored.")
+        self.network.eval()
+        read = torch.from_numpy(np.asarray(codes).astype(np.int64))
+        each = nats(self.network, read, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        return Evaluation(
+            bits={self.name: float(each.double().mean() / np.log(2))},
+            count=len(codes) - 1,
+            unknown=int((codes == UNKNOWN).sum()),
+            unit=self.config.unit,
+        )
+
+    def _prompt(self, prompt: str) -> torch.Tensor:
+        codes = self.vocabulary.encode(points_of(prompt, self.config.unit))
+        if not (codes != UNKNOWN).any():
+            raise DataError(
+                f"The prompt {prompt!r} holds no character that the model has seen; it begins with "
+                "at least one."
+            )
+        return torch.from_numpy(codes.astype(np.int64))
+
+    def _new_network(self) -> LanguageNetwork:
+        # The same seed makes the same network, whatever was drawn before.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.training.seed)
+            return LanguageNetwork(self.config, len(self.vocabulary))
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """Return `text` up to the first of the `stop` texts.
+
+    >>> cut("one. two; three", [";", "."])
+    'one'
+    """
+    ends = [text.find(of) for of in stop if of in text]
+    return text[: min(ends)] if ends else text

@@ -1,0 +1,109 @@
+"""Who has to be beaten: characters counted in context, and compressors.
+
+All say what they say in bits for each character of the same text.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.tasks.language.text import Codes
+from gated.tasks.language.vocabulary import Vocabulary
+
+MOST_ORDER = 7
+"""Characters before the next one that are counted at most."""
+MOST_COUNTED = 20_000_000
+"""Characters that are counted or compressed at most, the last ones of the training part."""
+Floats = NDArray[np.float64]
+
+
+class NGrams:
+    """Characters counted after the `order` characters before them, and after fewer.
+
+    Interpolated as Witten and Bell (1991) do: the weight of the longer context is c / (c + d), with
+    c how often it came, and d how many different characters came after it.
+    """
+
+    def __init__(self, codes: Codes, size: int, order: int) -> None:
+        """Count in `codes`, of a vocabulary of `size`; a key of 64 bits bounds the order."""
+        self.size, self.bits = size, max(1, (size - 1).bit_length())
+        self.order = min(order, 64 // self.bits - 1)
+        self._grams, self._counts = [], []
+        self._contexts, self._seen, self._kinds = [], [], []
+        for length in range(self.order + 1):
+            grams, counts = np.unique(self._keys(codes, length + 1), return_counts=True)
+            contexts, place = np.unique(grams >> np.uint64(self.bits), return_inverse=True)
+            self._grams.append(grams)
+            self._counts.append(counts)
+            self._contexts.append(contexts)
+            self._seen.append(np.bincount(place, counts))
+            self._kinds.append(np.bincount(place))
+
+    def bits_of(self, codes: Codes, order: int | None = None) -> Floats:
+        """Return (N,), the bits of each code of a text, with up to `order` codes before it."""
+        probability = np.full(len(codes), 1 / self.size)
+        for length in range((self.order if order is None else order) + 1):
+            keys = self._keys(codes, length + 1)
+            together = _found(self._grams[length], self._counts[length], keys)
+            before = keys >> np.uint64(self.bits)
+            seen = _found(self._contexts[length], self._seen[length], before)
+            kinds = _found(self._contexts[length], self._kinds[length], before)
+            later = probability[length:]
+            known = seen > 0
+            mixed = (together + kinds * later) / np.maximum(seen + kinds, 1)
+            probability[length:] = np.where(known, mixed, later)
+        bits: Floats = -np.log2(probability)
+        return bits
+
+    def _keys(self, codes: Codes, length: int) -> NDArray[np.uint64]:
+        """Return (N - length + 1,), each code with those before it in one number."""
+        keys = np.zeros(max(0, len(codes) - length + 1), np.uint64)
+        for place in range(length):
+            keys = (keys << np.uint64(self.bits)) | codes[place : place + len(keys)].astype(
+                np.uint64
+            )
+        return keys
+
+
+def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, int]:
+    """Count, and choose the order that says most of the validation part.
+
+    Without a validation part it is the longest.
+    """
+    counted = NGrams(np.asarray(training[-MOST_COUNTED:]), size, MOST_ORDER)
+    if len(validation) < 2:
+        return counted, counted.order
+    said = np.asarray(validation)
+    orders = range(counted.order + 1)
+    return counted, min(orders, key=lambda order: float(counted.bits_of(said, order).mean()))
+
+
+def compressed_bits(training: Codes, test: Codes, vocabulary: Vocabulary) -> dict[str, float]:
+    """Return bits a character of each compressor: what the test adds to the training text."""
+    pieces = vocabulary.pieces()
+    before, after = (
+        b"".join(pieces[code] for code in of.tolist()) for of in (training[-MOST_COUNTED:], test)
+    )
+    compressors: dict[str, Callable[[bytes], bytes]] = {
+        "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+        "bzip2": lambda data: bz2.compress(data, 9),
+    }
+    return {
+        name: 8 * (len(compress(before + after)) - len(compress(before))) / len(test)
+        for name, compress in compressors.items()
+    }
+
+
+def _found(
+    keys: NDArray[np.uint64], values: NDArray[np.float64 | np.int64], wanted: NDArray[np.uint64]
+) -> Floats:
+    """Return the values of the keys that are wanted, 0 where there is none."""
+    if not len(keys):
+        return np.zeros(len(wanted))
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[places] == wanted, values[places], 0).astype(float)

@@ -1,0 +1,88 @@
+"""Texts as numbers, a block at a time: files may be larger than memory."""
+
+from __future__ import annotations
+
+import codecs
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.tasks.language.vocabulary import Points, Vocabulary
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+Codes = NDArray[np.uint16]
+
+
+class Text:
+    """The characters, or bytes, of some files, one after the other, on disk.
+
+    Args:
+        files: in UTF-8, unless bytes are wanted.
+        unit: character or byte.
+
+    Raises:
+        DataError: a file is empty, binary, or not in UTF-8; the message names the place.
+        FileNotFoundError: there is no such file.
+    """
+
+    def __init__(self, files: Sequence[Path], unit: str) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="gated-text-"))
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        with (self.directory / "points").open("wb") as kept:
+            for path in files:
+                for points in _points_of(path, unit):
+                    kept.write(points.tobytes())
+        self.points: Points = np.memmap(self.directory / "points", np.uint32, "r")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def coded(self, vocabulary: Vocabulary) -> Codes:
+        """Return the text as codes of a vocabulary, on disk too."""
+        with (self.directory / "codes").open("wb") as kept:
+            for start in range(0, len(self), BLOCK):
+                kept.write(vocabulary.encode(self.points[start : start + BLOCK]).tobytes())
+        return np.memmap(self.directory / "codes", np.uint16, "r")
+
+
+def points_of(text: str, unit: str) -> Points:
+    """Return the code points, or the bytes of the UTF-8 form, of a text."""
+    if unit == "byte":
+        return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def _points_of(path: Path, unit: str) -> Iterator[Points]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty; give a text.")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    place, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            if unit == "byte":
+                yield np.frombuffer(block, np.uint8).astype(np.uint32)
+                continue
+            if b"\0" in block:
+                raise DataError(
+                    f"{path} holds a zero byte at {place + block.index(0)}: it is no text. "
+                    "With --unit byte anything is read."
+                )
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=file.tell() == size)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path} is not UTF-8 at byte {place - pending + error.start}: {error.reason}. "
+                    "Save it as UTF-8, or read bytes (--unit byte)."
+                ) from error
+            place += len(block)
+            yield points_of(text, unit)

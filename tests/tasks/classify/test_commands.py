@@ -1,0 +1,82 @@
+"""`gated fit classify` and `regress`, and the commands on their runs."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.tasks.classify.conftest import bumps, ts_text
+
+from gated.cli.app import run
+
+QUICK = ["--hidden", "16", "--steps", "80", "--learning-rate", "0.01", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def trained(ts_files, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "bumps"
+    train, test = map(str, ts_files)
+    assert run(["fit", "classify", train, "--test-data", test, "--out", str(out), *QUICK]) == 0
+    return out
+
+
+def test_an_option_given_leaves_the_task_its_other_defaults(trained) -> None:
+    asked = json.loads((trained / "run.json").read_text())["training"]
+    assert (asked["steps"], asked["batch_size"], asked["validate_every"]) == (80, 16, 25)
+
+
+def test_a_run_scores_beside_its_baselines_and_explains_itself(trained, ts_files, capsys) -> None:
+    page = (trained / "report.html").read_text()
+    for told in ("1-NN, time warping", "linear", "most frequent class", "early"):
+        assert told in page
+    assert run(["evaluate", str(trained), str(ts_files[1]), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["scores"]["LSTM"]["accuracy"] == 1
+    assert scores["confusion"] == [[15, 0], [0, 15]]
+    assert run(["predict", str(trained), str(ts_files[1])]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["label"] for row in rows] == ["early", "late"] * 15
+    assert rows[0]["sequence"] == "test.ts, line 6"
+    looked = trained.parent / "looked.html"
+    assert run(["explain", str(trained), str(ts_files[1]), "--out", str(looked)]) == 0
+    assert "channel 1" in looked.read_text()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(trained, ts_files, tmp_path) -> None:
+    for name in ("run.json", "checkpoint.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    assert run(["resume", str(tmp_path)]) == 0
+    (ours,), (theirs,) = (sorted(of.glob("weights-*")) for of in (tmp_path, trained))
+    assert ours.name == theirs.name
+
+
+def test_a_number_of_a_sequence(tmp_path: Path, capsys) -> None:
+    arrays, _ = bumps(30, seed=0)
+    lengths = np.array([len(array) for array in arrays])
+    path = tmp_path / "lengths.ts"
+    path.write_text(ts_text(arrays, lengths, "@targetLabel true"))
+    out = str(tmp_path / "run")
+    assert run(["fit", "regress", str(path), "--out", out, *QUICK, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["scores"]) == {"LSTM", "1-NN, time warping", "linear", "mean"}
+    assert told["n"] == 8
+    assert run(["predict", out, str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "sequence,value"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (ts_text(bumps(8, 0)[0], np.array(["one"] * 8)), "one class"),
+        ("not sequences", "@data"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(tmp_path: Path, capsys, text: str, message: str) -> None:
+    path = tmp_path / "bad.ts"
+    path.write_text(text)
+    out = tmp_path / "run"
+    assert run(["fit", "classify", str(path), "--out", str(out), *QUICK]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()

@@ -1,0 +1,191 @@
+"""Classifier and regressor from Python, and as scikit-learn has them."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import check_estimator
+from tests.comparison import assert_agree
+from tests.tasks.classify.conftest import bumps
+
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
+from gated.tasks.classify.baselines import linear, nearest
+from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.split import held_out_rows
+from gated.tasks.classify.task import SequenceTask, answers_of
+from gated.training.options import TrainingOptions
+from gated.training.task import Shard
+
+QUICK = TrainingOptions(steps=80, batch_size=16, learning_rate=0.01, threads=1)
+ANY_LENGTH = "sequences of other lengths than those of training are welcome"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "steps", "rate"), [(SequenceClassifier, 60, 0.03), (SequenceRegressor, 200, 0.02)]
+)
+def test_scikit_learn_finds_what_it_expects(kind, steps: int, rate: float) -> None:
+    training = TrainingOptions(steps=steps, learning_rate=rate, threads=1)
+    learner = kind(hidden=16, dropout=0.0, training=training)
+    known = dict.fromkeys(["check_n_features_in", "check_n_features_in_after_fitting"], ANY_LENGTH)
+    if kind is SequenceClassifier:
+        known["check_classifiers_train"] = ANY_LENGTH
+    known["check_methods_subset_invariance"] = "float32 rounds with the size of a batch"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(learner, expected_failed_checks=known, on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) > 45
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+def test_what_stands_beyond_a_length_does_not_count(pooling) -> None:
+    torch.manual_seed(0)
+    network = SequenceNetwork(ClassifyConfig(hidden=8, pooling=pooling), 3, 2).eval()
+    steps, lengths = torch.randn(9, 4, 3), torch.tensor([9, 2, 5, 1])
+    with torch.no_grad():
+        together = network(steps, lengths)
+        for b, length in enumerate(lengths.tolist()):
+            alone = network(steps[:length, b : b + 1], lengths[b : b + 1])
+            assert_agree(alone[0].numpy(), together[b].numpy(), f"sequence {b}")
+
+
+def test_missing_values_are_the_last_known_ones_and_told() -> None:
+    arrays = [np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, 5.0], [4.0, 3.0]])]
+    read = Preprocessing.fit(arrays, patch=1)
+    assert read.mean.tolist() == [3.0, 3.0]
+    assert read.masked
+    first, second = (1, np.sqrt(8 / 3))
+    expected = np.array([[0, -2 / second], [-first, -2 / second], [-first, 2 / second], [first, 0]])
+    found = read.read(arrays[0])
+    np.testing.assert_allclose(found[:, :2], expected, rtol=1e-6)
+    assert found[:, 2:].tolist() == [[1, 0], [0, 1], [1, 0], [0, 0]]
+
+
+def test_patches_join_steps_and_the_last_is_filled() -> None:
+    array = np.arange(5.0)[:, None]
+    read = Preprocessing(np.zeros(1), np.ones(1), masked=False, patch=2)
+    assert read.read(array).tolist() == [[0, 1], [2, 3], [4, 4]]
+    assert read.inputs == 2
+
+
+def test_a_constant_channel_is_not_blown_up() -> None:
+    read = Preprocessing.fit([np.full((4, 1), 1e9) + np.array([[0, 1e-4, 0, 0]]).T], patch=1)
+    assert np.abs(read.scaled(np.full((3, 1), 1e9))).max() <= 1
+
+
+def test_the_same_share_of_each_class_is_held_back() -> None:
+    values = np.array(["a"] * 20 + ["b"] * 8 + ["c"])
+    held = values[held_out_rows(values, 0.25, 3, stratified=True)]
+    assert {label: int((held == label).sum()) for label in "abc"} == {"a": 5, "b": 2, "c": 0}
+    assert len(held_out_rows(values, 0.25, 3, stratified=False)) == 7
+
+
+def test_a_batch_is_its_step_and_cut_by_processes() -> None:
+    arrays, labels = bumps(12, seed=0)
+    read, codes = Preprocessing.fit(arrays, 1), (labels == "late").astype(np.int64)
+    config = ClassifyConfig(noise=0.1, warp=0.2)
+    task = SequenceTask(
+        SequenceNetwork(config, 2, 2), config, read, arrays, codes, np.ones(12), ([], codes[:0]), 4
+    )
+    whole, again = (task.training_batch(1, 8, Shard(0, 1)) for _ in range(2))
+    assert torch.equal(whole.steps, again.steps)
+    part = task.training_batch(1, 8, Shard(1, 2))
+    assert torch.equal(whole.targets[1::2], part.targets)
+    assert torch.equal(whole.steps[: len(part.steps), 1], part.steps[:, 0])
+
+
+def test_answers_come_in_the_order_of_the_sequences() -> None:
+    arrays, _ = bumps(7, seed=2)
+    read = Preprocessing.fit(arrays, 1)
+    torch.manual_seed(0)
+    network = SequenceNetwork(ClassifyConfig(hidden=4), 2, 2).eval()
+    whole = answers_of(network, read, arrays).numpy()
+    for k, array in enumerate(arrays):
+        assert_agree(answers_of(network, read, [array]).numpy()[0], whole[k], f"sequence {k}")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SequenceClassifier:
+    arrays, labels = bumps(40, seed=0)
+    return SequenceClassifier(hidden=16, training=QUICK).fit(arrays, labels)
+
+
+def test_early_and_late_are_told_apart(fitted) -> None:
+    arrays, labels = bumps(30, seed=1)
+    assert fitted.score(arrays, labels) == 1
+    assert fitted.predict_proba(arrays).shape == (30, 2)
+    assert fitted.classes_.tolist() == ["early", "late"]
+
+
+def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
+    arrays, _ = bumps(5, seed=3)
+    fitted.save(tmp_path / "model")
+    again = SequenceClassifier.load(tmp_path / "model")
+    assert np.array_equal(again.predict_proba(arrays), fitted.predict_proba(arrays))
+    assert again.get_params() == fitted.get_params()
+    with pytest.raises(ModelFileError, match="holds a SequenceClassifier, not a SequenceRegressor"):
+        SequenceRegressor.load(tmp_path / "model")
+    with pytest.raises(NotFittedError):
+        SequenceClassifier().save(tmp_path / "none")
+
+
+def test_a_number_is_told() -> None:
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=(int(random.integers(5, 12)), 1)) for _ in range(80)]
+    means = np.array([100 + 30 * array.mean() for array in arrays])
+    training = TrainingOptions(steps=150, batch_size=16, learning_rate=0.01, threads=1)
+    learner = SequenceRegressor(hidden=16, dropout=0.0, training=training)
+    assert learner.fit(arrays[:60], means[:60]).score(arrays[60:], means[60:]) > 0.9
+
+
+def test_options_can_be_searched() -> None:
+    arrays, labels = bumps(16, seed=5)
+    cube = np.stack([array[:12] for array in arrays])
+    learner = SequenceClassifier(training=TrainingOptions(steps=2, threads=1))
+    search = GridSearchCV(learner, {"hidden": [4, 8], "pooling": ["last", "max"]}, cv=2)
+    assert len(search.fit(cube, labels).cv_results_["params"]) == 4
+
+
+def test_rare_classes_can_weigh_more() -> None:
+    learner = SequenceClassifier(balance=True)
+    codes, weights = learner._learn_targets(np.array(["a", "a", "a", "b"]))
+    assert codes.tolist() == [0, 0, 0, 1]
+    np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_the_baselines_tell_what_they_should() -> None:
+    arrays, labels = bumps(24, seed=0)
+    read, others = Preprocessing.fit(arrays, 1), bumps(10, seed=1)
+    assert nearest(read, arrays, labels, arrays).tolist() == labels.tolist()
+    assert nearest(read, arrays * 10_000, labels, others[0] * 10_000) is None
+    told = linear(read, arrays, labels, others[0], classes=True)
+    assert (told == others[1]).mean() >= 0.8
+    numbers = np.array([array.mean() for array in arrays])
+    found = linear(read, arrays, numbers, arrays, classes=False)
+    np.testing.assert_allclose(found, numbers, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(["a", "a"], "one class, .*'a'"), (["a"], "2 sequences, and 1 labels"), (None, "y is None")],
+)
+def test_labels_that_teach_nothing_are_refused(labels, message) -> None:
+    with pytest.raises(DataError, match=message):
+        SequenceClassifier().fit([np.zeros(3), np.ones(3)], labels)
+
+
+def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
+    with pytest.raises(ConfigurationError, match="hidden is 0"):
+        SequenceClassifier(hidden=0).fit([[1.0], [2.0]], ["a", "b"])
+    with pytest.raises(DataError, match="Sequence 0 has 1 channels; the others, 2"):
+        fitted.predict([[1.0, 2.0]])
+    with pytest.raises(DataError, match="'never' was not trained on; known are early, late"):
+        fitted.targets_of(np.array(["never"]))
+    with pytest.raises(DataError, match="not a number"):
+        SequenceRegressor().fit([[1.0], [2.0]], ["a", "b"])

@@ -1,0 +1,116 @@
+"""`.ts` files and tables as sequences."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.tasks.classify.conftest import bumps, ts_text
+
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.classify.config import SourceOptions
+from gated.tasks.classify.parts import read_parts
+from gated.tasks.classify.sequences import refuse, sequences_of
+from gated.tasks.classify.table import read_sequences
+
+COLUMNS = SourceOptions(series="run", label="what", time="t")
+
+
+def read(path: Path, options: SourceOptions = COLUMNS):
+    return read_sequences(path, options, refuse, labelled=True)
+
+
+def test_a_ts_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    arrays, labels = bumps(5, seed=0)
+    arrays[2][3, 1] = np.nan
+    path = tmp_path / "a.ts"
+    path.write_text(ts_text(arrays, labels))
+    found = read(path)
+    assert found.values.tolist() == labels.tolist()
+    assert found.names[2] == "a.ts, line 8"
+    for ours, theirs in zip(found.arrays, arrays, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=5e-5)
+
+
+def test_a_table_gives_the_same_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+    arrays, labels = bumps(4, seed=1)
+    frame = pl.concat(
+        pl.DataFrame(
+            {"run": f"r{k}", "t": range(len(of)), "a": of[:, 0], "b": of[:, 1]}
+        ).with_columns(what=pl.lit(str(labels[k])))
+        for k, of in enumerate(arrays)
+    )
+    path = tmp_path / "long.csv"
+    frame.sample(fraction=1, shuffle=True, seed=3).write_csv(path)
+    found = read(path)
+    assert found.names == ["r0", "r1", "r2", "r3"]
+    assert found.values.tolist() == labels.tolist()
+    for ours, theirs in zip(found.arrays, arrays, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    with pytest.raises(ConfigurationError, match="--series and --label"):
+        read(path, SourceOptions())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,2,x:3,4,5:early", "bad.ts, line 4 holds 'x'"),
+        ("1,2,3:early", "line 4 has 1 channels; the others, 2"),
+        ("?,?:?,?:early", "line 4 holds no value"),
+        ("1,inf:1,2:early", "line 4 is infinite at step 1, channel 0"),
+        ("1,2:3,4:", "line 4 has no label"),
+    ],
+)
+def test_a_bad_line_is_named_or_skipped(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "bad.ts"
+    good = "1,2:3,4:early\n1,2:3,5:late\n" * 4
+    path.write_text(f"@classLabel true\n@data\n1,2:3,4:early\n{line}\n{good}")
+    with pytest.raises(DataError, match=message):
+        read_parts(path, SourceOptions(), 0, stratified=True)
+    parts = read_parts(path, SourceOptions(skip_bad=True), 0, stratified=True)
+    assert len(parts.training) + len(parts.test) == 9
+    (finding,) = parts.findings
+    assert message in finding.example
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2,3\n", "no line `@data`"),
+        ("@classLabel true\n@data\n", "no usable sequence"),
+        ("@classLabel false\n@data\n1,2\n", "holds no labels"),
+        ("@timeStamps true\n@data\n(0,1),(1,2):a\n", "holds time stamps"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "none.ts"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,0,1,up\na,1,2,down\n", "has the labels down, up"),
+        ("a,0,1,\n", "has no label"),
+        ("a,0,one,up\n", "column 'x', value 'one' is not a number"),
+        (",0,1,up\n", "the name of the series is missing"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"run,t,x,what\n{rows}")
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+def test_arrays_of_python_come_in_several_shapes() -> None:
+    cube = np.arange(24.0).reshape(2, 4, 3)
+    assert [of.shape for of in sequences_of(cube)] == [(4, 3), (4, 3)]
+    assert [of.shape for of in sequences_of(cube[..., 0])] == [(4, 1), (4, 1)]
+    assert [of.shape for of in sequences_of([cube[0], cube[1, :2]])] == [(4, 3), (2, 3)]
+    with pytest.raises(DataError, match="Sequence 1 has 2 channels; the others, 3"):
+        sequences_of([cube[0], cube[1, :, :2]])
+    with pytest.raises(DataError, match="Reshape your data"):
+        sequences_of(np.zeros(3))

@@ -1,0 +1,195 @@
+"""Language models from the text to what they write."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.tasks.language.conftest import sums
+
+from gated.cli.app import run
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
+from gated.tasks.language import text as reading
+from gated.tasks.language.generation import Sampling, Typewriter, drawn
+from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
+from gated.tasks.language.text import Text, points_of
+from gated.tasks.language.vocabulary import Vocabulary
+
+QUICK = [
+    "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "450",
+    "--batch-size", "16", "--learning-rate", "0.01", "--validate-every", "100", "--threads", "1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "sums"
+    assert run(["fit", "language", str(text), "--out", str(out), *QUICK]) == 0
+    return out
+
+
+def test_sums_are_learnt_and_written(trained: Path, tmp_path: Path, capsys) -> None:
+    fresh = tmp_path / "fresh.txt"
+    fresh.write_text(sums(300, seed=9))
+    assert run(["evaluate", str(trained), str(fresh), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    # Two of five digits for each six characters are free: 2 · log2(5) / 6 = 0.774 bits.
+    assert 0.76 < told["bits"]["LSTM"] < 1.0
+    assert told["perplexity"]["LSTM"] == pytest.approx(2 ** told["bits"]["LSTM"])
+    asked = ["generate", str(trained), "--prompt", "\n2+3=", "\n4+4=", "--length", "2", "--json"]
+    assert run([*asked, "--temperature", "0"]) == 0
+    texts = [of["text"] for of in json.loads(capsys.readouterr().out)]
+    assert texts == ["5\n", "8\n"]
+
+
+def test_the_report_holds_everything(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    for told in ("-grams", "xz", "bzip2", "Temperature 0.8", "truncated backpropagation"):
+        assert told in page
+    assert (trained / "figures" / "bits.png").stat().st_size > 5000
+
+
+def test_a_text_is_written_while_it_comes_and_stops(trained: Path, capsys) -> None:
+    line = ["generate", str(trained), "--prompt", "\n1+1=", "--temperature", "0"]
+    assert run([*line, "--length", "50", "--stop", "\n"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "\n1+1=2\n"
+    assert "characters a second" in told.err
+    assert run([*line, "--length", "1", "--prompt", "\nä1+1="]) == 0
+    assert "Never seen in training, and read as unknown: 'ä'" in capsys.readouterr().err
+
+
+def test_generation_is_its_seed_and_the_same_side_by_side(trained: Path) -> None:
+    model = LanguageModel.load(trained)
+    sampling = Sampling(seed=4, temperature=1.5)
+    first, again = (model.generate(["\n1"], length=40, sampling=sampling) for _ in range(2))
+    other = model.generate(["\n1"], length=40, sampling=replace(sampling, seed=5))
+    assert first == again != other
+    greedy = Sampling(temperature=0)
+    both = model.generate(["\n1+2", "\n3+"], length=12, sampling=greedy)
+    assert both == [
+        model.generate([prompt], length=12, sampling=greedy)[0] for prompt in ("\n1+2", "\n3+")
+    ]
+
+
+def test_an_interrupted_run_goes_on(trained: Path, tmp_path: Path) -> None:
+    for name in ("run.json", "checkpoint.safetensors"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    assert run(["resume", str(tmp_path)]) == 0
+    (ours,), (theirs,) = (sorted(of.glob("weights-*")) for of in (tmp_path, trained))
+    assert ours.name == theirs.name
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (Sampling(temperature=0), {2}),
+        (Sampling(temperature=1, top_k=2), {2, 3}),
+        (Sampling(temperature=1, top_p=0.5), {2}),
+        (Sampling(temperature=1, top_p=0.9), {2, 3}),
+        (Sampling(temperature=1), {1, 2, 3}),
+        (Sampling(temperature=0, repetition=5.0, recent=1), {3}),
+    ],
+)
+def test_what_is_drawn_is_what_was_asked_for(options: Sampling, expected: set[int]) -> None:
+    logits = torch.tensor([[9.0, 0.0, 2.0, 1.5]]).expand(400, -1)  # of these the first is unknown
+    recent = torch.full((400, 1), 2)
+    codes = drawn(logits, recent, options, torch.Generator().manual_seed(0))
+    assert set(codes.tolist()) == expected
+
+
+def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:
+    written = "gate 门 öffnet 🚪\n" * 9
+    path = tmp_path / "t.txt"
+    path.write_text(written)
+    monkeypatch.setattr(reading, "BLOCK", 7)
+    for unit in ("character", "byte"):
+        text = Text([path, path], unit)
+        vocabulary = Vocabulary.of([text.points], unit)
+        codes = text.coded(vocabulary)
+        assert np.array_equal(codes, vocabulary.encode(points_of(written * 2, unit)))
+        typewriter = Typewriter(vocabulary)
+        assert "".join(typewriter.text(code) for code in codes.tolist()) == written * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"abc\0def", "holds a zero byte at 3"),
+        ("wörter".encode("latin-1"), "not UTF-8 at byte 1"),
+        (b"fine until \xe9\x97", "not UTF-8 at byte 11"),
+        (b"short", "streams need more than"),
+    ],
+)
+def test_bad_texts_are_refused(tmp_path: Path, capsys, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    out = tmp_path / "run"
+    assert run(["fit", "language", str(path), "--out", str(out)]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+    with pytest.raises(FileNotFoundError):
+        Text([tmp_path / "none.txt"], "byte")
+
+
+def test_what_is_not_known_is_told(tmp_path: Path, trained: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("ab" * 400 + "é")
+    model = LanguageModel(LanguageConfig(hidden=4), LanguageTraining(batch_size=4)).prepare([path])
+    (finding,) = model.findings
+    assert (finding.count, finding.example) == (1, "'é' at character 800")
+    with pytest.raises(DataError, match="holds no character that the model has seen"):
+        LanguageModel.load(trained).generate(["é"], length=3)
+    with pytest.raises(ConfigurationError, match="length is 0"):
+        LanguageModel.load(trained).generate(["1"], length=0)
+    with pytest.raises(DataError, match="no test part"):
+        LanguageModel.load(trained).score()
+    with pytest.raises(ModelFileError):
+        LanguageModel.load(tmp_path)
+
+
+def test_counted_contexts_are_witten_and_bells() -> None:
+    vocabulary = Vocabulary([97, 98], "character")  # a is 1, b is 2
+    codes = vocabulary.encode(points_of("abab", "character"))
+    counted = NGrams(codes, len(vocabulary), 1)
+    # Alone: a and b came twice each, of two kinds; below that, a third each.
+    alone = (2 + 2 / 3) / (4 + 2)
+    after_a = (2 + 1 * alone) / (2 + 1)  # b came twice after a, and nothing else
+    found = counted.bits_of(vocabulary.encode(points_of("ab", "character")))
+    np.testing.assert_allclose(found, -np.log2([alone, after_a]), rtol=1e-12)
+
+
+def test_the_order_is_chosen_and_periods_are_found() -> None:
+    codes = np.tile(np.array([1, 1, 2, 1, 2, 2, 3], np.uint16), 300)
+    counted, order = best_ngrams(codes, codes[:200], 4)
+    assert counted.bits_of(codes[:140], order)[7:].max() < 0.05
+    assert compressed_bits(codes, codes[:700], Vocabulary([1, 2, 3], "byte"))["xz"] < 1
+
+
+def test_all_of_the_recipe_trains(text: Path) -> None:
+    config = LanguageConfig(
+        layers=2, hidden=24, embedding=16, tied=True, dropout=0.1, embedding_dropout=0.05,
+        weight_drop=0.2, activation=1.0, change=0.5, window=32,
+    )  # fmt: skip
+    training = LanguageTraining(steps=60, batch_size=16, learning_rate=0.01, threads=1)
+    model = LanguageModel(config, training).fit([text])
+    assert model.network.readout.weight is model.network.embedding.weight
+    assert model.history.loss[-1] < 0.8 * model.history.loss[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden": 0}, "hidden is 0"),
+        ({"dropout": 1.0}, "a share"),
+        ({"validation": 0.5, "test": 0.5}, "leave no text"),
+        ({"activation": -1.0}, "0 or more"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        LanguageConfig(**options)
