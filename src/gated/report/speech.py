@@ -1,0 +1,89 @@
+"""The report of a speech recogniser: how much it writes wrongly, and what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gated.report.drawing import style
+from gated.report.findings import cleaning_section
+from gated.report.page import Page, Section, Table, Text, write_page
+from gated.report.training import reproduction_section, training_section
+from gated.tasks.speech.recogniser import SpeechRecogniser
+from gated.tasks.speech.score import Evaluation
+
+SHOWN = 20
+"""Recordings whose text is shown beside what was written, evenly chosen."""
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """A row for each method."""
+    rows = [
+        (name, f"{rates.wer:.1%}", f"{rates.cer:.1%}") for name, rates in evaluation.scores.items()
+    ]
+    scores = list(evaluation.scores.values())
+    best = [
+        min(range(len(scores)), key=lambda k: scores[k].wer),
+        min(range(len(scores)), key=lambda k: scores[k].cer),
+    ]
+    return Table(("", "word error rate", "character error rate"), rows, best)
+
+
+def write_speech_report(
+    directory: Path, recogniser: SpeechRecogniser, evaluation: Evaluation, *, command: str
+) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    config = recogniser.config
+    written = evaluation.methods[recogniser.name]
+    pairs = list(zip(evaluation.references, written, strict=True))
+    with style():
+        sections = [
+            Section(
+                "Scores",
+                [
+                    Text(
+                        "Errors are words, or letters, substituted, left out or added, as a share "
+                        "of those that were said. No text of the test part, and nothing nearly "
+                        "the same, was trained on. Each second of sound took "
+                        f"{evaluation.real_time_factor:.3f} s."
+                    ),
+                    score_table(evaluation),
+                ],
+            ),
+            Section(
+                "What it wrote",
+                [Table(("said", "written"), pairs[:: -(-len(pairs) // SHOWN)], prose=True)],
+            ),
+            Section("Words taken for others", [_substitutions(evaluation)]),
+            training_section(
+                recogniser.history,
+                recogniser.training,
+                {
+                    "dropout": f"{config.dropout:g}",
+                    "speeds": ", ".join(f"{speed:g}" for speed in config.speeds),
+                    "masks": f"two of {config.mask_bands} bands and two of "
+                    f"{config.mask_steps:.0%} of the time, at most",
+                },
+            ),
+        ]
+    sections += [
+        cleaning_section(recogniser.findings),
+        reproduction_section(command, config, recogniser.training),
+    ]
+    page = Page(
+        title="Speech",
+        verdict=evaluation.verdict,
+        good=" beats " in evaluation.verdict,
+        sections=sections,
+        facts=[
+            f"{recogniser.name}: {config.layers} layer(s) of {config.hidden} units, "
+            f"{len(recogniser.alphabet) - 1} letters, {recogniser.parameters:,} values"
+        ],
+    )
+    return write_page(directory, page)
+
+
+def _substitutions(evaluation: Evaluation) -> Table | Text:
+    if not evaluation.substitutions:
+        return Text("None.")
+    rows = [(right, wrong, f"{count}") for right, wrong, count in evaluation.substitutions]
+    return Table(("said", "written", "times"), rows, prose=True)

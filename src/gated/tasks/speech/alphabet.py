@@ -1,0 +1,67 @@
+"""Letters as numbers, and texts in the form in which they are written down."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from gated.errors import DataError
+
+BLANK = 0
+"""The output that writes nothing (Graves et al. 2006)."""
+APOSTROPHES = {"\u2019": "'", "\u02bc": "'"}
+
+
+def normalised(text: str, *, keep_case: bool, keep_punctuation: bool) -> str:
+    """Return `text` composed (NFC), with single spaces and, unless kept, bare of what is not heard.
+
+    >>> normalised("Don’t  wait - GO, now!", keep_case=False, keep_punctuation=False)
+    "don't wait go now"
+    """
+    text = unicodedata.normalize("NFC", text)
+    for given, plain in APOSTROPHES.items():
+        text = text.replace(given, plain)
+    if not keep_case:
+        text = text.lower()
+    if not keep_punctuation:
+        text = "".join(_heard(text, place) for place in range(len(text)))
+    return " ".join(text.split())
+
+
+def _heard(text: str, place: int) -> str:
+    letter = text[place]
+    if letter.isalnum() or unicodedata.category(letter).startswith("M"):
+        return letter
+    inside = 0 < place < len(text) - 1 and text[place - 1].isalpha() and text[place + 1].isalpha()
+    return letter if letter == "'" and inside else " "
+
+
+class Alphabet:
+    """The letters that can be written; the first has the number 1, after the blank."""
+
+    def __init__(self, letters: Iterable[str]) -> None:
+        """Take the letters, each once."""
+        self.letters = "".join(sorted(set(letters)))
+        self._codes = {letter: code for code, letter in enumerate(self.letters, 1)}
+
+    def __len__(self) -> int:
+        """Count the outputs of a network: letters and blank."""
+        return len(self.letters) + 1
+
+    def encode(self, text: str) -> list[int]:
+        """Return the numbers of the letters of `text`.
+
+        Raises:
+            DataError: a letter is not in the alphabet.
+        """
+        for letter in text:
+            if letter not in self._codes:
+                raise DataError(
+                    f"its text has the character {letter!r}, which is not in the alphabet "
+                    f"{self.letters!r}. Correct the text, or give another --alphabet."
+                )
+        return [self._codes[letter] for letter in text]
+
+    def decode(self, codes: Sequence[int]) -> str:
+        """Return the text of letters."""
+        return "".join(self.letters[code - 1] for code in codes)

@@ -1,0 +1,108 @@
+"""What to hear, with which network, and how to write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from gated.errors import ConfigurationError
+from gated.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechTraining(TrainingOptions):
+    """How to train on recordings: fewer at a time, and longer."""
+
+    steps: int = 3000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    validate_every: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechConfig:
+    """Which features, which letters, which network."""
+
+    sample_rate: int = 16000
+    """Samples a second; recordings at other rates are resampled."""
+    mels: int = 40
+    """Bands of the mel filterbank."""
+    speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
+    """Speeds at which recordings are trained on (Ko et al. 2015)."""
+    keep_case: bool = False
+    """Tell large letters from small ones."""
+    keep_punctuation: bool = False
+    """Write punctuation; apostrophes within words are always kept."""
+    alphabet: str = ""
+    """Letters that can be written; by default all of the training texts."""
+    streaming: bool = False
+    """Read forwards only, so that words can be written while they are spoken."""
+    look_ahead: int = 8
+    """Steps of the future that a streaming network waits for before it writes."""
+    subsampling: int = 2
+    """Convolutions that halve the steps, 10 ms apart, before the recurrent layers read them."""
+    channels: int = 16
+    """Channels of these convolutions."""
+    hidden: int = 192
+    """H, units per layer and direction."""
+    layers: int = 2
+    """Recurrent layers."""
+    dropout: float = 0.3
+    """Dropout around the recurrent layers."""
+    weight_drop: float = 0.0
+    """Share of the recurrent weights left out while training (Merity et al. 2018)."""
+    mask_bands: int = 8
+    """Widest mask over mel bands, two of them in each example (SpecAugment, Park et al. 2019)."""
+    mask_steps: float = 0.05
+    """Longest mask in time, as a share of the recording, two of them in each example."""
+    test: float = 0.15
+    """Share of the recordings held back for the score, or from 1 on their number."""
+    validation: float = 0.08
+    """Share of the recordings that chooses the weights, or from 1 on their number."""
+    cache: Path | None = None
+    """Directory for features that were computed; by default ~/.cache/gated/speech."""
+    skip_bad: bool = False
+    """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
+
+    def __post_init__(self) -> None:
+        for name, least in {
+            "sample_rate": 4000, "mels": 4, "look_ahead": 0, "subsampling": 0, "channels": 1,
+            "hidden": 1, "layers": 1, "mask_bands": 0,
+        }.items():  # fmt: skip
+            if getattr(self, name) < least:
+                raise ConfigurationError(
+                    f"{name} must be at least {least}, not {getattr(self, name)}."
+                )
+        for name in ("dropout", "weight_drop", "mask_steps"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
+                )
+        for name in ("test", "validation"):
+            value = getattr(self, name)
+            if value < 0 or (value > 1 and value != int(value)):
+                raise ConfigurationError(
+                    f"{name} is {value}; it is a share below 1, or a whole number."
+                )
+        if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
+            raise ConfigurationError(
+                f"speeds are {self.speeds}; give one or more from 0.5 to 2, 1 being unchanged."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        cache = str(self.cache.resolve()) if self.cache else None
+        return asdict(self) | {"speeds": list(self.speeds), "cache": cache}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON.
+
+        >>> config = SpeechConfig(speeds=(1.0,))
+        >>> SpeechConfig.from_dict(config.to_dict()) == config
+        True
+        """
+        cache = Path(saved["cache"]) if saved["cache"] else None
+        return cls(**{**saved, "speeds": tuple(saved["speeds"]), "cache": cache})

@@ -1,0 +1,100 @@
+"""Log-mel features of recordings, computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError, require
+from gated.tasks.speech.audio import Samples, decode, resampled
+from gated.training.model_files import write_atomically
+
+Frames = NDArray[np.float32]
+"""(T, F): T frames, 10 ms apart, of 25 ms each; F mel bands."""
+VERSION = 1
+"""Of the features; a change of how they are computed counts it up."""
+SHORTEST = 0.05
+"""Seconds below which a recording is too short to hold speech."""
+
+
+def filterbank(rate: int, mels: int) -> Any:
+    """Return a filterbank that takes samples as they come.
+
+    Frames at the edge are left out where they would reach beyond the samples, so that a frame
+    depends on its own samples alone, whether or not more are to come.
+    """
+    fbank = require("kaldi_native_fbank", extra="speech")
+    options = fbank.FbankOptions()
+    options.frame_opts.samp_freq = rate
+    options.frame_opts.dither = 0.0
+    options.frame_opts.snip_edges = True
+    options.mel_opts.num_bins = mels
+    return fbank.OnlineFbank(options)
+
+
+def log_mel(samples: Samples, rate: int, mels: int) -> Frames:
+    """Return the log-mel features of `samples`."""
+    bank = filterbank(rate, mels)
+    bank.accept_waveform(rate, samples.tolist())
+    bank.input_finished()
+    frames = [bank.get_frame(k) for k in range(bank.num_frames_ready)]
+    return np.array(frames, np.float32).reshape(-1, mels)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording's features, and what was found in it."""
+
+    frames: Frames
+    seconds: float
+    rate: int
+    """Samples a second of the file."""
+    channels: int
+
+
+class FeatureStore:
+    """Computes features, and keeps them under a digest of the recording and the settings."""
+
+    def __init__(self, rate: int, mels: int, directory: Path | None) -> None:
+        """Keep features in `directory`, by default in the user's cache."""
+        self.rate, self.mels = rate, mels
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self.directory = directory or home / "gated" / "speech"
+
+    def heard(self, path: Path, speed: float = 1.0) -> Heard:
+        """Return the features of a recording, played at `speed`.
+
+        Raises:
+            DataError: it cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file {path}.")
+        data = path.read_bytes()
+        settings = json.dumps([VERSION, self.rate, self.mels, speed])
+        digest = hashlib.blake2b(data + settings.encode(), digest_size=20).hexdigest()
+        kept = self.directory / digest[:2] / f"{digest}.npz"
+        if kept.exists():
+            with np.load(kept) as saved:
+                numbers = saved["numbers"].tolist()
+                return Heard(saved["frames"], numbers[0], int(numbers[1]), int(numbers[2]))
+        audio = decode(path, data)
+        seconds = len(audio.samples) / audio.rate
+        if seconds < SHORTEST:
+            raise DataError(f"it lasts {seconds:.3f} s, too short to hold speech.")
+        samples = resampled(audio.samples, audio.rate * speed, self.rate)
+        frames = log_mel(samples, self.rate, self.mels)
+        buffer = io.BytesIO()
+        numbers = np.array([seconds, audio.rate, audio.channels])
+        np.savez(buffer, frames=frames, numbers=numbers)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(kept, buffer.getvalue())
+        return Heard(frames, seconds, audio.rate, audio.channels)

@@ -1,0 +1,50 @@
+"""The list of recordings: a CSV file with a row for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gated.errors import DataError
+from gated.training.manifest import Bad, read_rows
+
+COLUMNS = ("path", "text")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, and what is said in it."""
+
+    path: Path
+    text: str
+    row: int | None = None
+    """Line of the manifest."""
+
+    def __str__(self) -> str:
+        """Say where it stands.
+
+        >>> print(Recording(Path("one.wav"), "one", row=3))
+        row 3 (one.wav)
+        """
+        return f"row {self.row} ({self.path})" if self.row else str(self.path)
+
+
+def read_manifest(path: Path, bad: Bad) -> list[Recording]:
+    """Read `path, text`; recordings are found from the directory of the manifest.
+
+    Raises:
+        DataError: the file is no such table, or holds no row.
+        FileNotFoundError: there is no such file.
+    """
+    recordings = []
+    holds = "A manifest has the columns path and text."
+    for row, values in read_rows(path, COLUMNS, COLUMNS, holds):
+        if not values["path"]:
+            bad(DataError(f"row {row}: the path is empty; give that of a recording."))
+        elif not (values["text"] or "").strip():
+            bad(DataError(f"row {row} ({values['path']}): the text is empty; write what is said."))
+        else:
+            recordings.append(Recording(path.parent / values["path"], values["text"], row))
+    if not recordings:
+        raise DataError(f"{path} holds no usable row. Give recordings with their text.")
+    return recordings

@@ -1,0 +1,98 @@
+"""The network: convolutions that shorten the recording, recurrent layers, letters.
+
+Shapes: T frames of F bands, B recordings, S steps after the convolutions, C letters and the blank.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import gated.nn
+from gated.tasks.speech.alphabet import BLANK
+from gated.tasks.speech.config import SpeechConfig
+
+
+class Batch(NamedTuple):
+    """Recordings with their texts."""
+
+    frames: Tensor
+    """(T, B, F), normalised; what lies beyond a recording's length is no part of it."""
+    lengths: Tensor
+    """(B,)"""
+    codes: Tensor
+    """(N,), the letters of all texts, one text after the other."""
+    code_lengths: Tensor
+    """(B,)"""
+
+
+def steps_after(lengths: Tensor, halvings: int) -> Tensor:
+    """Return how many steps are left of so many frames.
+
+    >>> steps_after(torch.tensor([1, 2, 5]), 2).tolist()
+    [1, 1, 2]
+    """
+    for _ in range(halvings):
+        lengths = (lengths + 1) // 2
+    return lengths
+
+
+class SpeechNetwork(nn.Module):
+    """Convolutions over time and bands, LSTM layers, and a linear map to the letters.
+
+    A streaming network reads forwards, and sees a little of the future by a convolution over the
+    next `look_ahead` steps (Wang et al. 2016).
+    """
+
+    def __init__(self, config: SpeechConfig, classes: int) -> None:
+        """Make a network that tells `classes` letters, the blank among them."""
+        super().__init__()
+        self.streaming = config.streaming
+        seen, bands = 1, config.mels
+        self.convolutions = nn.ModuleList()
+        for _ in range(config.subsampling):
+            self.convolutions.append(nn.Conv2d(seen, config.channels, 3, stride=2, padding=1))
+            seen, bands = config.channels, (bands + 1) // 2
+        self.norm = nn.LayerNorm(seen * bands)
+        self.recurrent = gated.nn.LSTM(
+            seen * bands,
+            config.hidden,
+            config.layers,
+            bidirectional=not config.streaming,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+            weight_drop=config.weight_drop,
+        )
+        told = config.hidden * (1 if config.streaming else 2)
+        self.look_ahead = config.look_ahead if config.streaming else 0
+        self.future = (
+            nn.Conv1d(told, told, self.look_ahead + 1, groups=told) if self.look_ahead else None
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(told, classes)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """(T, B, F) and (B,) to (S, B, C) log-probabilities, and (B,) how many of S are real."""
+        maps = frames.permute(1, 2, 0).unsqueeze(1)  # (B, 1, F, T)
+        for convolution in self.convolutions:
+            lengths = steps_after(lengths, 1)
+            maps = functional.relu(convolution(maps))
+            # Else a recording's last step would depend on the padding behind it.
+            real = torch.arange(maps.shape[-1], device=maps.device) < lengths[:, None]
+            maps = maps * real[:, None, None]
+        told = self.dropout(self.norm(maps.flatten(1, 2).permute(2, 0, 1)))
+        told, _ = self.recurrent(told, lengths=lengths)
+        if self.future is not None:
+            ahead = functional.pad(told.permute(1, 2, 0), (0, self.look_ahead))
+            told = told + self.future(ahead).permute(2, 0, 1)
+        return self.head(self.dropout(told)).log_softmax(-1), lengths
+
+
+def ctc_loss(likely: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
+    """-Σ log P(text | recording), summed over the batch (Graves et al. 2006)."""
+    return functional.ctc_loss(
+        likely.float(), batch.codes, lengths, batch.code_lengths, blank=BLANK, reduction="sum",
+        zero_infinity=True,
+    )  # fmt: skip

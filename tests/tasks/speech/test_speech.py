@@ -1,0 +1,182 @@
+"""Speech from the manifest to the score, on recordings in which each letter is a tone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.comparison import assert_agree
+
+from gated.cli.app import run
+from gated.errors import DataError
+from gated.tasks.speech import SpeechConfig
+from gated.tasks.speech.alphabet import Alphabet
+from gated.tasks.speech.features import FeatureStore
+from gated.tasks.speech.network import SpeechNetwork
+from gated.tasks.speech.score import error_rates, substitutions
+
+soundfile = pytest.importorskip("soundfile")
+for needed in ("soxr", "kaldi_native_fbank", "jiwer"):
+    pytest.importorskip(needed)
+
+RATE = 8000
+TONES = {"a": 400, "e": 900, "n": 1500, "t": 2300}
+
+
+def sound(text: str) -> np.ndarray:
+    """A tone for each letter, silence for a space."""
+    random = np.random.default_rng(len(text))
+    time = np.arange(int(0.12 * RATE)) / RATE
+    gap = np.zeros(int(0.05 * RATE))
+    parts = [gap]
+    for letter in text:
+        tone = 0.4 * np.sin(2 * np.pi * TONES[letter] * time) if letter != " " else 0 * time
+        parts += [tone, gap]
+    samples = np.concatenate(parts)
+    return samples + 1e-3 * random.standard_normal(len(samples))
+
+
+@pytest.fixture(scope="module")
+def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of 60 recordings, of a text of its own each."""
+    directory = tmp_path_factory.mktemp("tones")
+    random, rows, seen = np.random.default_rng(0), ["path,text"], set()
+    while len(seen) < 60:
+        letters = random.choice(list("aent"), random.integers(3, 9)).tolist()
+        letters[len(letters) // 2] = " "
+        seen.add("".join(letters))
+    for number, text in enumerate(sorted(seen)):
+        soundfile.write(directory / f"{number}.wav", sound(text), RATE)
+        rows.append(f"{number}.wav,{text.upper()}!")
+    path = directory / "tones.csv"
+    path.write_text("\n".join(rows))
+    return path
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming: bool) -> None:
+    out = tmp_path / "run"
+    options = [
+        "--sample-rate", str(RATE), "--hidden", "32", "--layers", "1", "--steps", "150",
+        "--learning-rate", "0.01", "--goal", "0.02", "--validate-every", "25", "--threads", "1",
+        "--mask-bands", "2", "--dropout", "0.1", "--cache", str(tmp_path / "cache"),
+        "--look-ahead", "3", *["--streaming"] * streaming,
+    ]  # fmt: skip
+    assert run(["fit", "speech", str(toned), "--out", str(out), *options, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    network, baseline = told["scores"].values()
+    assert network["cer"] < 0.2 < baseline["cer"]
+    assert (out / "report.html").exists()
+
+    assert run(["transcribe", str(out), str(toned.parent / "7.wav"), "--json"]) == 0
+    (heard,) = json.loads(capsys.readouterr().out)
+    said = toned.read_text().splitlines()[8].partition(",")[2].strip("!").lower()
+    assert error_rates([said], [heard["text"]]).cer <= 0.25
+    assert [word["text"] for word in heard["words"]] == heard["text"].split()
+    times = [time for word in heard["words"] for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    assert times[-1] <= heard["seconds"] + 0.04
+    assert run(["evaluate", str(out), str(toned), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recordings"] == 60
+
+
+def test_padding_changes_nothing() -> None:
+    for streaming in (False, True):
+        torch.manual_seed(0)
+        network = SpeechNetwork(SpeechConfig(streaming=streaming, hidden=8, channels=4), 5).eval()
+        frames = torch.randn(23, 2, 40)
+        likely, lengths = network(frames, torch.tensor([23, 14]))
+        assert lengths.tolist() == [6, 4]
+        alone, _ = network(frames[:14, 1:], torch.tensor([14]))
+        assert_agree(likely[:4, 1].detach().numpy(), alone[:, 0].detach().numpy(), "padded")
+
+
+def test_features_are_kept_and_do_not_change(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound("tea"[:1]), RATE)
+    store = FeatureStore(RATE, 40, tmp_path / "cache")
+    first, again = store.heard(path), store.heard(path)
+    assert np.array_equal(first.frames, again.frames)
+    assert len(list((tmp_path / "cache").rglob("*.npz"))) == 1
+    slow = store.heard(path, 0.5)
+    assert abs(len(slow.frames) - 2 * len(first.frames)) <= 4
+    assert (again.seconds, again.rate, again.channels) == (0.22, RATE, 1)
+
+
+def test_stereo_at_an_odd_rate_is_mixed_and_resampled(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    time = np.arange(11025) / 11025
+    left = 0.5 * np.sin(2 * np.pi * 900 * time)
+    soundfile.write(path, np.stack([left, 0 * left], 1), 11025)
+    heard = FeatureStore(RATE, 40, tmp_path / "cache").heard(path)
+    assert (heard.channels, heard.rate, heard.seconds) == (2, 11025, 1.0)
+    assert len(heard.frames) == 98
+
+
+def bad_recording(directory: Path, kind: str) -> str:
+    path = directory / f"{kind}.wav"
+    if kind == "silent":
+        soundfile.write(path, np.zeros(RATE), RATE)
+    elif kind == "short":
+        soundfile.write(path, sound("a")[:200], RATE)
+    elif kind == "hurried":
+        soundfile.write(path, sound("a"), RATE)
+        return f"{path},{'tea' * 20}"
+    elif kind == "truncated":
+        soundfile.write(path, sound("tea".replace(" ", "")), RATE)
+        path.write_bytes(path.read_bytes()[:2000])
+    elif kind == "text file":
+        path.write_text("no sound at all " * 50)
+    return f"{path},tea"
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "There is no file"),
+        ("silent", "silence only"),
+        ("short", "too short to hold speech"),
+        ("hurried", "too short for the 60 characters"),
+        ("truncated", "truncated"),
+        ("text file", "cannot be decoded"),
+    ],
+)
+def test_a_bad_row_is_named_or_skipped(
+    toned: Path, tmp_path: Path, capsys, kind: str, message: str
+) -> None:
+    manifest = tmp_path / "bad.csv"
+    rows = toned.read_text().splitlines()
+    rows[1:] = [f"{toned.parent / row}" for row in rows[1:]]
+    rows.insert(4, bad_recording(tmp_path, kind))
+    manifest.write_text("\n".join(rows))
+    command = [
+        "fit", "speech", str(manifest), "--sample-rate", str(RATE), "--hidden", "4", "--steps",
+        "1", "--threads", "1", "--test", "5", "--validation", "0", "--speeds", "1",
+        "--cache", str(tmp_path / "cache"),
+    ]  # fmt: skip
+    assert run([*command, "--out", str(tmp_path / "run")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "row 5" in error
+    assert message in error
+    assert not (tmp_path / "run").exists()
+    assert run([*command, "--out", str(tmp_path / "run"), "--skip-bad", "--json"]) == 0
+    (finding,) = (
+        one for one in json.loads(capsys.readouterr().out)["findings"] if one["kind"] == "row"
+    )
+    assert "row 5" in finding["example"]
+
+
+def test_a_letter_outside_the_alphabet_is_named() -> None:
+    with pytest.raises(DataError, match="'é'"):
+        Alphabet("abc").encode("abé")
+    assert Alphabet("cab").decode(Alphabet("abc").encode("cab")) == "cab"
+
+
+def test_errors_are_counted_over_all_texts() -> None:
+    rates = error_rates(["one two", "three four"], ["one too", "three four"])
+    assert rates.wer == 1 / 4
+    assert rates.cer == 1 / 17
+    assert substitutions(["one two", "two"], ["one too", "too"]) == [("two", "too", 2)]
