@@ -38,7 +38,7 @@ def main(folder: Path, language: str) -> None:
         sys.exit(f"{folder} lacks the text or sounds of {language!r}: unpack both packages there.")
     rows = csv.writer(sys.stdout)
     rows.writerow(("path", "text"))
-    for line in gzip.open(texts, "rt", encoding="utf-8-sig"):
+    for line in gzip.decompress(texts.read_bytes()).decode("utf-8-sig").splitlines():
         name, colon, text = line.partition(":")
         path = voices[0] / f"{name.strip()}.wav"
         said = spoken(text, language)

@@ -132,8 +132,7 @@ class _Near:
     def found(self, texts: Texts) -> bool:
         """Whether a side of an example is nearly that of one held back."""
         return any(
-            self._side(side, shingles(text))
-            for side, text in enumerate(texts[: len(self.sizes)])
+            self._side(side, shingles(text)) for side, text in enumerate(texts[: len(self.sizes)])
         )
 
     def _side(self, side: int, grams: frozenset[str]) -> bool:

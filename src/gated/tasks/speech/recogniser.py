@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -283,7 +284,7 @@ class SpeechRecogniser:
                     heard.frames if speed == 1 else self._store.heard(one.path, speed).frames
                     for speed in speeds
                 )
-                doubled = sum(a == b for a, b in zip(codes, codes[1:], strict=False))
+                doubled = sum(a == b for a, b in pairwise(codes))
                 shortest = torch.tensor(min(map(len, versions)))
                 steps = int(steps_after(shortest, self.config.subsampling))
                 if steps < len(codes) + doubled:
@@ -361,6 +362,6 @@ def _nearest(
 def _sketch(frames: Frames) -> Frames:
     """Mean features of eight stretches, and the logarithm of the length."""
     edges = np.linspace(0, len(frames), MEANS + 1).astype(int)
-    means = [frames[a : max(b, a + 1)].mean(0) for a, b in zip(edges, edges[1:], strict=False)]
+    means = [frames[a : max(b, a + 1)].mean(0) for a, b in pairwise(edges)]
     length = np.log(len(frames)) * np.sqrt(frames.shape[1] * MEANS)
     return np.append(np.concatenate(means), length).astype(np.float32)

@@ -28,7 +28,7 @@ class Evaluation:
     """What each method wrote; the network first."""
     scores: Mapping[str, Rates]
     substitutions: Sequence[tuple[str, str, int]]
-    """Words of the reference, what the network wrote for them, how often; the most frequent first."""
+    """Words of the reference, what was written for them, how often; most frequent first."""
     real_time_factor: float
     """Seconds of computation for a second of sound."""
 

@@ -57,8 +57,6 @@ def words_of(text: str, steps: Sequence[tuple[int, int]], seconds_a_step: float)
         if place == len(text) or text[place] == " ":
             if place > first:
                 start, end = steps[first][0], steps[place - 1][1] + 1
-                words.append(
-                    Word(text[first:place], start * seconds_a_step, end * seconds_a_step)
-                )
+                words.append(Word(text[first:place], start * seconds_a_step, end * seconds_a_step))
             first = place + 1
     return words
