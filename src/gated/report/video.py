@@ -85,6 +85,7 @@ def strips(classifier: VideoClassifier) -> Picture:
         strip.set_title(f"{label}: {span.segment.clip.name} at {span.seconds.min():.1f} s")
         strip.set_xticks((np.arange(len(moments)) + 0.5) * width, [str(k + 1) for k in moments])
         strip.set_yticks([])
+        strip.grid(visible=False)
         strip.tick_params(length=0)
         curve.plot(
             np.arange(1, len(span) + 1),

@@ -47,11 +47,13 @@ class LanguageNetwork(nn.Module):
         super().__init__()
         E, H = config.embedding, config.hidden
         sizes = [E, *[H] * (config.layers - 1), E if config.tied else H]
+        # A forget gate that begins open (Jozefowicz, Zaremba and Sutskever 2015).
+        begin = {"forget_bias": 1.0} if config.cell == "lstm" else {}
         self.embedding_dropout = config.embedding_dropout
         self.embedding = nn.Embedding(codes, E)
         nn.init.normal_(self.embedding.weight, std=E**-0.5)
         self.layers = nn.ModuleList(
-            LAYERS[config.cell](read, units, weight_drop=config.weight_drop)
+            LAYERS[config.cell](read, units, weight_drop=config.weight_drop, **begin)
             for read, units in pairwise(sizes)
         )
         self.dropout = VariationalDropout(config.dropout)
