@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import polars as pl
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import FILE_NAME, Run, begun, check_free, read_run
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.classify import score_table_of, write_classify_report
@@ -143,24 +144,14 @@ def _train_and_report(
     result = evaluate_learner(learner, parts.training, parts.test)
     command = shlex.join(["gated", *sys.argv[1:]])
     report = write_classify_report(out, learner, parts, source, result, command=command)
-    if json:
-        print_json(
-            result.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": learner.parameters_,
-                "training": training_summary(learner.history_),
-                "findings": [finding.to_dict() for finding in parts.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in parts.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    _print_scores(result)
-    console.print(f"Trained {learner.parameters_:,} values: {told(learner.history_)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=learner.parameters_,
+        history=learner.history_,
+        findings=parts.findings,
+    )
+    tell(outcome, result, _print_scores, json=json)
 
 
 def _print_scores(result: Result) -> None:

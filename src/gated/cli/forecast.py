@@ -9,9 +9,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.comparison import comparison_table, write_comparison_report
@@ -75,24 +76,14 @@ def train_and_report(forecaster: Forecaster, out: Path, *, json: bool, resume: b
         command=shlex.join(["gated", *sys.argv[1:]]),
         parameters=forecaster.parameters,
     )
-    if json:
-        print_json(
-            evaluation.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": forecaster.parameters,
-                "training": training_summary(forecaster.history),
-                "findings": [finding.to_dict() for finding in forecaster.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in forecaster.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    print_scores(evaluation)
-    console.print(f"Trained {forecaster.parameters:,} parameters: {told(forecaster.history)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=forecaster.parameters,
+        history=forecaster.history,
+        findings=forecaster.findings,
+    )
+    tell(outcome, evaluation, print_scores, json=json)
 
 
 def print_scores(evaluation: Evaluation) -> None:

@@ -11,9 +11,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
 from gated.report.language import score_table, write_language_report
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
@@ -76,24 +77,14 @@ def _train_and_report(model: LanguageModel, out: Path, *, json: bool, resume: bo
     evaluation = model.score()
     command = shlex.join(["gated", *sys.argv[1:]])
     report = write_language_report(out, model, evaluation, command=command)
-    if json:
-        print_json(
-            evaluation.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": model.parameters,
-                "training": training_summary(model.history),
-                "findings": [finding.to_dict() for finding in model.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in model.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    _print_scores(evaluation)
-    console.print(f"Trained {model.parameters:,} values: {told(model.history)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=model.parameters,
+        history=model.history,
+        findings=model.findings,
+    )
+    tell(outcome, evaluation, _print_scores, json=json)
 
 
 def _print_scores(evaluation: Evaluation) -> None:

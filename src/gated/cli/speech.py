@@ -10,9 +10,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.report.speech import score_table, write_speech_report
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
@@ -67,24 +68,14 @@ def _train_and_report(recogniser: SpeechRecogniser, out: Path, *, json: bool, re
     evaluation = recogniser.score()
     command = shlex.join(["gated", *sys.argv[1:]])
     report = write_speech_report(out, recogniser, evaluation, command=command)
-    if json:
-        print_json(
-            evaluation.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": recogniser.parameters,
-                "training": training_summary(recogniser.history),
-                "findings": [finding.to_dict() for finding in recogniser.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in recogniser.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    _print_scores(evaluation)
-    console.print(f"Trained {recogniser.parameters:,} values: {told(recogniser.history)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=recogniser.parameters,
+        history=recogniser.history,
+        findings=recogniser.findings,
+    )
+    tell(outcome, evaluation, _print_scores, json=json)
 
 
 def _print_scores(evaluation: Evaluation) -> None:

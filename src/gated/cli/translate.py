@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
 from gated.explain import Probe
 from gated.report.drawing import style
@@ -93,24 +94,14 @@ def _train_and_report(translator: Translator, out: Path, *, json: bool, resume: 
         command=shlex.join(["gated", *sys.argv[1:]]),
         facts=translator.facts,
     )
-    if json:
-        print_json(
-            evaluation.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": translator.parameters,
-                "training": training_summary(translator.history),
-                "findings": [finding.to_dict() for finding in translator.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in translator.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    _print_scores(evaluation)
-    console.print(f"Trained {translator.parameters:,} parameters: {told(translator.history)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=translator.parameters,
+        history=translator.history,
+        findings=translator.findings,
+    )
+    tell(outcome, evaluation, _print_scores, json=json)
 
 
 def _print_scores(evaluation: Evaluation) -> None:

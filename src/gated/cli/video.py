@@ -9,9 +9,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, told, training_bars, training_summary
+from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.labels import score_table
@@ -70,24 +71,14 @@ def train_and_report(classifier: VideoClassifier, out: Path, *, json: bool, resu
     evaluation = classifier.score()
     command = shlex.join(["gated", *sys.argv[1:]])
     report = write_video_report(out, classifier, evaluation, command=command)
-    if json:
-        print_json(
-            evaluation.to_dict()
-            | {
-                "run": str(out),
-                "report": str(report),
-                "parameters": classifier.parameters,
-                "training": training_summary(classifier.history),
-                "findings": [finding.to_dict() for finding in classifier.findings],
-            }
-        )
-        return
-    console = stdout_console()
-    for finding in classifier.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    print_scores(evaluation)
-    console.print(f"Trained {classifier.parameters:,} values: {told(classifier.history)}.")
-    console.print(f"Report: {report}", markup=False)
+    outcome = Outcome(
+        run=out,
+        report=report,
+        parameters=classifier.parameters,
+        history=classifier.history,
+        findings=classifier.findings,
+    )
+    tell(outcome, evaluation, print_scores, json=json)
 
 
 def print_scores(evaluation: Evaluation) -> None:
