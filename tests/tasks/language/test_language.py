@@ -19,8 +19,8 @@ from gated.tasks.language.text import Text, points_of
 from gated.tasks.language.vocabulary import Vocabulary
 
 QUICK = [
-    "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "450",
-    "--batch-size", "16", "--learning-rate", "0.01", "--validate-every", "100", "--threads", "1",
+    "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",
+    "--batch-size", "16", "--learning-rate", "0.02", "--validate-every", "100", "--threads", "1",
 ]  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_all_of_the_recipe_trains(text: Path) -> None:
         layers=2, hidden=24, embedding=16, tied=True, dropout=0.1, embedding_dropout=0.05,
         weight_drop=0.2, activation=1.0, change=0.5, window=32,
     )  # fmt: skip
-    training = LanguageTraining(steps=60, batch_size=16, learning_rate=0.01, threads=1)
+    training = LanguageTraining(steps=100, batch_size=16, learning_rate=0.01, threads=1)
     model = LanguageModel(config, training).fit([text])
     assert model.network.readout.weight is model.network.embedding.weight
     assert model.history.loss[-1] < 0.8 * model.history.loss[0]
