@@ -16,6 +16,7 @@ from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
+from gated.explain import Probe
 from gated.report.language import score_table, write_language_report
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling
@@ -97,6 +98,11 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score on another text."""
     evaluation = LanguageModel.load(run).evaluate([data])
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer the network on stretches of a text."""
+    return LanguageModel.load(run).probe([data])
 
 
 def generate(

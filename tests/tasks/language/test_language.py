@@ -52,6 +52,24 @@ def test_the_report_holds_everything(trained: Path) -> None:
     assert (trained / "figures" / "bits.png").stat().st_size > 5000
 
 
+def test_the_memory_is_explained_character_by_character(trained, text, tmp_path) -> None:
+    page = tmp_path / "page.html"
+    assert run(["explain", str(trained), str(text), "--out", str(page)]) == 0
+    assert "layers.0" in page.read_text()
+    model = LanguageModel.load(trained)
+    probe = model.probe([text])
+    assert [of.shape for of, _ in probe.batches] == [(240, 8), (240, 56)]
+    assert probe.sequences[0] == text.read_text()[:40]
+    labels = probe.timelines["layers.0"][0].labels
+    assert "".join(labels[:12]) == text.read_text()[:12].replace("\n", "↵")
+    assert probe.loss is not None
+    with torch.no_grad():
+        assert 0.4 < float(probe.loss(model.network(probe.batches[0][0]))) < 1.0
+    (tmp_path / "short.txt").write_text("1")
+    with pytest.raises(DataError, match="cannot be looked into"):
+        model.probe([tmp_path / "short.txt"])
+
+
 def test_a_text_is_written_while_it_comes_and_stops(trained: Path, capsys) -> None:
     line = ["generate", str(trained), "--prompt", "\n1+1=", "--temperature", "0"]
     assert run([*line, "--length", "50", "--stop", "\n"]) == 0

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.explain import Probe
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.network import LanguageNetwork, nats
 from gated.tasks.language.ngrams import best_ngrams, compressed_bits
+from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
 from gated.tasks.language.text import BLOCK, Codes, Text, points_of
@@ -173,6 +175,19 @@ class LanguageModel:
         """
         text = Text([Path(path) for path in files], self.config.unit)
         return self._evaluation(text.coded(self.vocabulary))
+
+    def probe(self, files: Sequence[Path | str]) -> Probe:
+        """Offer the network to `gated.explain`, on stretches of texts.
+
+        Raises:
+            DataError: a file cannot be used, or is too short.
+            FileNotFoundError: there is no such file.
+        """
+        text = Text([Path(path) for path in files], self.config.unit)
+        if len(text) < 2:
+            raise DataError(f"A text of {len(text)} {self.config.unit}s cannot be looked into.")
+        title = f"{self.name} that reads {self.config.unit}s"
+        return language_probe(self.network, title, text.coded(self.vocabulary), self.vocabulary)
 
     def generate(
         self,

@@ -61,8 +61,9 @@ class LanguageNetwork(nn.Module):
         if config.tied:
             self.readout.weight = self.embedding.weight
 
-    def forward(self, codes: Tensor, states: Mapping[str, Tensor]) -> Written:
-        """Read `codes` (T, B) on from `states`, which are empty at the start."""
+    def forward(self, codes: Tensor, states: Mapping[str, Tensor] | None = None) -> Written:
+        """Read `codes` (T, B) on from `states`; there are none at the start."""
+        states = states or {}
         weight = self.embedding.weight
         if self.training and self.embedding_dropout:
             weight = weight * functional.dropout(
