@@ -15,6 +15,7 @@ from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
+from gated.explain import Probe
 from gated.report.speech import score_table, write_speech_report
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.recogniser import TASK, SpeechRecogniser
@@ -116,3 +117,8 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score on the recordings of another manifest."""
     evaluation = SpeechRecogniser.load(run).score(data)
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
+
+
+def explain(run: Path, data: Path) -> Probe:
+    """Offer the network on the recordings of a manifest."""
+    return SpeechRecogniser.load(run).probe(data)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gated.report.drawing import style
+from gated.report.drawing import INK, Picture, finish, new_figure, short, style
 from gated.report.findings import cleaning_section
-from gated.report.page import Page, Section, Table, Text, write_page
+from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.speech.recogniser import SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
 
+DRAWN = 3
+"""Recordings that are drawn."""
 SHOWN = 20
 """Recordings whose text is shown beside what was written, evenly chosen."""
 
@@ -51,7 +53,10 @@ def write_speech_report(
             ),
             Section(
                 "What it wrote",
-                [Table(("said", "written"), pairs[:: -(-len(pairs) // SHOWN)], prose=True)],
+                [
+                    Table(("said", "written"), pairs[:: -(-len(pairs) // SHOWN)], prose=True),
+                    Drawing(spectrograms(recogniser)),
+                ],
             ),
             Section("Words taken for others", [_substitutions(evaluation)]),
             training_section(
@@ -87,3 +92,35 @@ def _substitutions(evaluation: Evaluation) -> Table | Text:
         return Text("None.")
     rows = [(right, wrong, f"{count}") for right, wrong, count in evaluation.substitutions]
     return Table(("said", "written", "times"), rows, prose=True)
+
+
+def spectrograms(recogniser: SpeechRecogniser) -> Picture:
+    """Draw test recordings, and under each what was written, where it was heard."""
+    shown = recogniser.written_in_time(DRAWN)
+    figure, axes = new_figure(1.9 * len(shown), nrows=len(shown), squeeze=False)
+    for axis, (one, words) in zip(axes[:, 0], shown, strict=True):
+        frames = one.versions[0]
+        axis.imshow(
+            frames.T,
+            origin="lower",
+            aspect="auto",
+            cmap="viridis",
+            extent=(0, one.seconds, 0, frames.shape[1]),
+        )
+        axis.grid(visible=False)
+        axis.set_title(short(one.text, 90))
+        axis.set_yticks([])
+        for word in words:
+            middle = (word.start + word.end) / 2
+            axis.axvline(word.start, color="white", linewidth=0.6, alpha=0.7)
+            axis.text(middle, -0.06 * frames.shape[1], word.text, ha="center", va="top", color=INK)
+        axis.set_xticks([])
+        axis.set_xlabel(f"{one.seconds:.1f} s", loc="right")
+    return finish(
+        figure,
+        "spectrograms",
+        description="Spectrograms of test recordings with the words that were written under them.",
+        caption="Test recordings as log-mel features, low bands at the bottom: above each what "
+        "was said, below it each word that was written, in the middle of where it was heard, with "
+        "a line where it begins.",
+    )

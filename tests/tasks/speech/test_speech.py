@@ -79,6 +79,11 @@ def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming
     times = [time for word in heard["words"] for time in (word["start"], word["end"])]
     assert times == sorted(times)
     assert times[-1] <= heard["seconds"] + 0.04
+    looked = tmp_path / "looked.html"
+    assert run(["explain", str(out), str(toned), "--out", str(looked)]) == 0
+    assert "log-mel bands" in looked.read_text()
+    assert (out / "figures" / "spectrograms.png").stat().st_size > 5000
+    capsys.readouterr()
     assert run(["evaluate", str(out), str(toned), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recordings"] == 60
 

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from gated.errors import DataError, ModelFileError
+from gated.explain import Probe
 from gated.tasks.speech.alphabet import Alphabet, normalised
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.features import FeatureStore, Frames, Heard
 from gated.tasks.speech.manifest import Recording, read_manifest
 from gated.tasks.speech.network import SpeechNetwork, steps_after
+from gated.tasks.speech.probe import speech_probe
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import Word, greedy, words_of
 from gated.tasks.speech.task import SpeechTask, Utterance
@@ -194,12 +196,7 @@ class SpeechRecogniser:
             DataError: there is nothing to score on; a row cannot be used.
             FileNotFoundError: there is no such file.
         """
-        if manifest is None:
-            utterances = self._parts.get("test", [])
-        else:
-            bad = BadRows(skip=self.config.skip_bad)
-            read = self._heard(read_manifest(Path(manifest), bad), bad)
-            utterances = self._utterances(read, bad, (1.0,))
+        utterances = self._parts.get("test", []) if manifest is None else self._read(manifest)
         if not utterances:
             raise DataError("There is no recording to score on; hold some back, or give others.")
         began = time.perf_counter()
@@ -215,6 +212,34 @@ class SpeechRecogniser:
             substitutions=substitutions(references, methods[self.name]),
             real_time_factor=spent / sum(one.seconds for one in utterances),
         )
+
+    def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
+        """Return some recordings of the test part of `prepare`, with what was heard in them."""
+        tested = self._parts.get("test", [])
+        chosen = tested[:: max(1, -(-len(tested) // count))]
+        return [(one, self._written(one.versions[0])[1]) for one in chosen]
+
+    def probe(self, manifest: Path | str) -> Probe:
+        """Offer the network to `gated.explain`, on recordings with their texts.
+
+        Raises:
+            DataError: a row cannot be used, or there is none.
+            FileNotFoundError: there is no such file.
+        """
+        utterances = self._read(manifest)
+        if not utterances:
+            raise DataError(f"{manifest} holds no recording to look into.")
+        return speech_probe(self.network, f"{self.name} that hears", utterances, self.step_seconds)
+
+    @property
+    def step_seconds(self) -> float:
+        """How long a step of the recurrent layers lasts."""
+        return float(SECONDS_A_FRAME * 2**self.config.subsampling)
+
+    def _read(self, manifest: Path | str) -> list[Utterance]:
+        bad = BadRows(skip=self.config.skip_bad)
+        read = self._heard(read_manifest(Path(manifest), bad), bad)
+        return self._utterances(read, bad, (1.0,))
 
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights."""
@@ -310,7 +335,7 @@ class SpeechRecogniser:
         likely, _ = self.network(torch.from_numpy(frames)[:, None], torch.tensor([len(frames)]))
         codes, steps = greedy(likely[:, 0].numpy())
         text = self.alphabet.decode(codes)
-        words = words_of(text, steps, SECONDS_A_FRAME * 2**self.config.subsampling)
+        words = words_of(text, steps, self.step_seconds)
         return " ".join(word.text for word in words), words
 
     def _new_network(self) -> SpeechNetwork:
