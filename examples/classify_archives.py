@@ -15,7 +15,7 @@ from statistics import mean, stdev
 from gated.tasks.classify import SequenceClassifier, SequenceTraining
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Sequences, refuse
+from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.table import read_sequences
 
 PROBLEMS = {
@@ -37,7 +37,7 @@ PROBLEMS = {
 def part(directory: Path, name: str, which: str) -> Sequences:
     """Read the training or the test part."""
     path = directory / name / f"{name}_{which}.ts"
-    return read_sequences(path, SourceOptions(), refuse, labelled=True)
+    return read_sequences(path, SourceOptions(), labelled=True)
 
 
 def main(directory: Path, seeds: int) -> None:

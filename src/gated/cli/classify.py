@@ -27,7 +27,6 @@ from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import Result, evaluate_learner
 from gated.tasks.classify.learner import TASK, SequenceLearner
 from gated.tasks.classify.parts import Parts, read_parts
-from gated.tasks.classify.sequences import refuse
 from gated.tasks.classify.table import read_sequences
 from gated.training.model_files import load_description, write_atomically
 from gated.training.options import TrainingOptions
@@ -163,7 +162,7 @@ def _print_scores(result: Result) -> None:
 def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
     """Tell the class, or the number, of each sequence of a file."""
     learner, source = _loaded(run)
-    read = read_sequences(data, source, refuse, labelled=False)
+    read = read_sequences(data, source, labelled=False)
     columns: dict[str, Any] = {"sequence": read.names}
     if isinstance(learner, SequenceClassifier):
         probabilities = learner.predict_proba(read.arrays)
@@ -185,14 +184,14 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
 def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score on the sequences of another file."""
     learner, source = _loaded(run)
-    result = evaluate_learner(learner, None, read_sequences(data, source, refuse, labelled=True))
+    result = evaluate_learner(learner, None, read_sequences(data, source, labelled=True))
     print_json(result.to_dict()) if json else _print_scores(result)
 
 
 def explain(run: Path, data: Path) -> Probe:
     """Offer the network on the sequences of a file; where they are labelled, with its loss."""
     learner, source = _loaded(run)
-    read = read_sequences(data, source, refuse, labelled=False)
+    read = read_sequences(data, source, labelled=False)
     known = read.values if len(read.values) else None
     return learner.probe(read.arrays, known, read.names)
 

@@ -10,14 +10,14 @@ from tests.tasks.classify.conftest import bumps, ts_text
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.parts import read_parts
-from gated.tasks.classify.sequences import refuse, sequences_of
+from gated.tasks.classify.sequences import sequences_of
 from gated.tasks.classify.table import read_sequences
 
 COLUMNS = SourceOptions(series="run", label="what", time="t")
 
 
 def read(path: Path, options: SourceOptions = COLUMNS):
-    return read_sequences(path, options, refuse, labelled=True)
+    return read_sequences(path, options, labelled=True)
 
 
 def test_a_ts_file_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 
 from gated.errors import DataError
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Bad, Sequences
+from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
 from gated.training.findings import Finding
+from gated.training.manifest import BadRows
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,11 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         DataError: a sequence cannot be used, or none is left for the test.
         FileNotFoundError: there is no such file.
     """
-    findings: list[Finding] = []
-    bad = _bad(findings, skip=options.skip_bad)
-    read = read_sequences(data, options, bad, labelled=True)
+    bad = BadRows(skip=options.skip_bad)
+    read = read_sequences(data, options, labelled=True, bad=bad)
     if options.test_data is not None:
-        test = read_sequences(options.test_data, options, bad, labelled=True)
-        return Parts(read, test, tuple(findings))
+        test = read_sequences(options.test_data, options, labelled=True, bad=bad)
+        return Parts(read, test, tuple(bad.findings))
     # Numbers of a regression are all different: they are not stratified.
     held = held_out_rows(read.values, options.test, seed, stratified=stratified)
     if not len(held):
@@ -52,23 +52,4 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
             f"{options.test:g} of them for the test; give test data, or a larger share."
         )
     stay = np.setdiff1d(np.arange(len(read)), held)
-    return Parts(read.take(stay), read.take(held), tuple(findings))
-
-
-def _bad(findings: list[Finding], *, skip: bool) -> Bad:
-    """What is done about a sequence that cannot be used: told as a finding, or an error."""
-
-    def bad(error: DataError) -> None:
-        if not skip:
-            raise DataError(f"{error} (--skip-bad leaves such sequences out.)") from error
-        findings.append(
-            Finding(
-                kind="sequence",
-                count=1,
-                what="unusable sequence",
-                action="left out",
-                example=str(error),
-            )
-        )
-
-    return bad
+    return Parts(read.take(stay), read.take(held), tuple(bad.findings))

@@ -61,8 +61,8 @@ class NumberEvaluation:
 def number_score(told: Floats, truth: Floats) -> NumberScore:
     """Score `(N,)` numbers against the true ones.
 
-    >>> number_score(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
-    NumberScore(mae=1.0, rmse=1.4142135623730951, r2=0.1111111111111111)
+    >>> number_score(np.array([1.0, 3.0]), np.array([1.0, 5.0]))
+    NumberScore(mae=1.0, rmse=1.4142135623730951, r2=0.5)
     """
     errors, spread = told - truth, float(((truth - truth.mean()) ** 2).sum())
     squares = float((errors**2).sum())

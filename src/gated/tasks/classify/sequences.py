@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,6 @@ from gated.errors import DataError
 Floats = NDArray[np.float64]
 Values = NDArray[Any]
 """(N,) labels, or numbers."""
-Bad = Callable[[DataError], None]
-"""What is done about a sequence that cannot be used."""
-
-
-def refuse(error: DataError) -> None:
-    """The default: a sequence that cannot be used is an error."""
-    raise error
 
 
 @dataclass(frozen=True)

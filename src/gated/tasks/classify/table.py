@@ -9,20 +9,23 @@ import polars as pl
 
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Bad, Sequences, Values, usable
+from gated.tasks.classify.sequences import Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
 from gated.training.columns import demand_columns, parse_numbers, read_names, read_numbers
+from gated.training.manifest import Bad, BadRows
 from gated.training.raw_table import RawTable, open_table
 
 
-def read_sequences(path: Path, options: SourceOptions, bad: Bad, *, labelled: bool) -> Sequences:
+def read_sequences(
+    path: Path, options: SourceOptions, *, labelled: bool, bad: Bad | None = None
+) -> Sequences:
     """Read a `.ts` file, or a CSV or Parquet table with a row for each step.
 
     Args:
         path: of the file.
         options: the columns of a table.
-        bad: told of each sequence that cannot be used.
         labelled: whether each sequence must have its label.
+        bad: told of each sequence that cannot be used; by default as `options` say.
 
     Raises:
         ConfigurationError: it is a table, and its columns are not named.
@@ -31,6 +34,7 @@ def read_sequences(path: Path, options: SourceOptions, bad: Bad, *, labelled: bo
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    bad = bad or BadRows(skip=options.skip_bad)
     read = read_ts(path, bad) if path.suffix.lower() == ".ts" else _read_long(path, options, bad)
     if not len(read):
         raise DataError(f"{path} holds no usable sequence.")

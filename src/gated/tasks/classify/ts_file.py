@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from gated.errors import DataError
-from gated.tasks.classify.sequences import Bad, Floats, Sequences, usable
+from gated.tasks.classify.sequences import Floats, Sequences, usable
+from gated.training.manifest import Bad
 
 MISSING = {"?", "", "nan"}
 
