@@ -127,10 +127,27 @@ def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:
     for unit in ("character", "byte"):
         text = Text([path, path], unit)
         vocabulary = Vocabulary.of([text.points], unit)
-        codes = text.coded(vocabulary)
+        codes, ends = text.coded(vocabulary, "line")
+        assert ends.tolist() == [at for at, code in enumerate(codes) if code == codes[-1]]
+        files = text.coded(vocabulary, "file").ends.tolist()
+        assert files == [len(codes) // 2 - 1, len(codes) - 1]
         assert np.array_equal(codes, vocabulary.encode(points_of(written * 2, unit)))
         typewriter = Typewriter(vocabulary)
         assert "".join(typewriter.text(code) for code in codes.tolist()) == written * 2
+
+
+def test_lines_that_are_documents_begin_without_memory(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    # What a line says depends on its beginning alone: after any line comes any other.
+    random = np.random.default_rng(0)
+    path.write_text("".join(random.choice(["abcab\n", "cc\n"], 3000)))
+    config = LanguageConfig(hidden=16, embedding=8, window=8, documents="line", dropout=0.0)
+    options = LanguageTraining(steps=200, batch_size=16, learning_rate=0.02, threads=1)
+    model = LanguageModel(config, options).fit([path])
+    assert model.score().bits["LSTM"] < 0.3  # a bit a line of 4.5 characters, in the mean
+    sampling = Sampling(temperature=0)
+    assert model.generate(["a"], length=5, sampling=sampling) == ["bcab\n"]
+    assert model.generate(["c"], length=2, sampling=sampling) == ["c\n"]
 
 
 @pytest.mark.parametrize(

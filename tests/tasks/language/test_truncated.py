@@ -1,5 +1,7 @@
 """Truncated backpropagation: states go on from stretch to stretch, and through a restart."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +11,39 @@ import torch
 
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.network import LanguageNetwork, nats
+from gated.tasks.language.streams import Streams
 from gated.tasks.language.task import LanguageTask
+from gated.tasks.language.text import Coded
 from gated.training.loop import train
 from gated.training.task import Shard
 
 CONFIG = LanguageConfig(hidden=12, embedding=6, window=16, layers=2, dropout=0.0)
 
 
-def task_of(config: LanguageConfig = CONFIG, length: int = 701) -> LanguageTask:
+def task_of(
+    config: LanguageConfig = CONFIG, length: int = 701, ends: Sequence[int] = ()
+) -> LanguageTask:
     codes = np.random.default_rng(0).integers(0, 9, length).astype(np.uint16)
     torch.manual_seed(3)
-    return LanguageTask(LanguageNetwork(config, 9), config, codes, codes[:90], seed=5)
+    coded = Coded(codes, np.array(ends, np.int64))
+    return LanguageTask(LanguageNetwork(config, 9), config, coded, coded.part(0, 90), seed=5)
 
 
 def test_the_stretches_of_an_epoch_are_the_streams_in_order() -> None:
     task, step, read = task_of(), 0, []
-    while not (read and task.training_batch(step, 7, Shard(0, 1)).anew):
+    while not (read and task.training_batch(step, 7, Shard(0, 1)).anew.any()):
         batch = task.training_batch(step, 7, Shard(0, 1))
         assert 1 <= len(batch.codes) <= 60
         read.append(batch)
         step += 1
     codes = torch.cat([batch.codes for batch in read])
     following = torch.cat([batch.following for batch in read])
-    assert torch.equal(codes.T.flatten(), torch.from_numpy(task.training[:700].astype(np.int64)))
+    assert torch.equal(
+        codes.T.flatten(), torch.from_numpy(task.training.codes[:700].astype(np.int64))
+    )
     assert torch.equal(following[:-1], codes[1:])
     assert step > 4
-    assert task.training_batch(step, 7, Shard(0, 1)).anew
+    assert task.training_batch(step, 7, Shard(0, 1)).anew.all()
 
 
 def test_a_stretch_is_its_step_whatever_was_asked_before() -> None:
@@ -47,23 +56,71 @@ def test_a_stretch_is_its_step_whatever_was_asked_before() -> None:
     assert torch.equal(whole.codes[:, 1::3], ours.codes)
 
 
-def test_the_loss_of_all_stretches_is_that_of_the_whole_text() -> None:
-    task = task_of()
+ENDS = (0, 3, 60, 61, 200, 650)
+"""Last places of documents: of one code, of a few, of many stretches, across streams."""
+
+
+@pytest.mark.parametrize("ends", [(), ENDS])
+def test_the_loss_of_all_stretches_is_that_of_the_whole_text(ends: Sequence[int]) -> None:
+    task = task_of(ends=ends)
     total, carried, step = 0.0, {}, 0
     batch = task.training_batch(0, 1, Shard(0, 1))
-    while step == 0 or not batch.anew:
+    read = 0
+    while read < 700:
         loss, carried = task.loss_from(task.network, batch, carried)
-        total, step = total + loss.total.item(), step + 1
+        total, step, read = total + loss.total.item(), step + 1, read + int(loss.weight)
         batch = task.training_batch(step, 1, Shard(0, 1))
-    whole = nats(task.network, torch.from_numpy(task.training.astype(np.int64)), 0, 1, 1000)
+    assert batch.anew.all()
+    whole = nats(task.network, task.training, 0, 1, 1000)
     np.testing.assert_allclose(total, whole.double().sum(), rtol=1e-5)
+
+
+def test_a_document_is_read_as_if_it_were_alone() -> None:
+    task = task_of(ends=ENDS)
+    together = nats(task.network, task.training, 700, 3, 32)
+    for begin, end in pairwise((*ENDS, 700)):
+        alone = Coded(task.training.codes[begin : end + 1], np.array([], np.int64))
+        said = nats(task.network, alone, 0, 1, 1000)
+        np.testing.assert_allclose(together[begin:end], said, rtol=1e-4, atol=1e-5)
+
+
+def test_ragged_stretches_penalise_what_is_there_alone() -> None:
+    config = LanguageConfig(**{**CONFIG.to_dict(), "activation": 2.0, "change": 1.0})
+    task = task_of(config, ends=ENDS)
+    batch = task.training_batch(0, 3, Shard(0, 1))
+    assert batch.lengths is not None
+    together = task.loss(task.network, batch).total
+    written = task.network(batch.codes, {}, batch.lengths)
+    columns = [written.output[:steps, b] for b, steps in enumerate(batch.lengths)]
+    squares = torch.cat([of.square().flatten() for of in columns]).mean()
+    changes = torch.cat([of.diff(dim=0).square().flatten() for of in columns]).mean()
+    plain = task_of(CONFIG, ends=ENDS)
+    without = plain.loss(task.network, batch)
+    expected = without.total + without.weight * (2 * squares + changes)
+    torch.testing.assert_close(together, expected)
+
+
+def test_streams_read_every_place_once_in_a_round() -> None:
+    random = np.random.default_rng(2)
+    starts = np.array([0, 100, 230])
+    stops = np.array([100, 230, 300])
+    streams = Streams(starts, stops, np.unique(random.integers(0, 300, 20)))
+    read: list[list[int]] = [[], [], []]
+    while not streams.rounds.all():
+        fresh = streams.rounds == 0
+        at, steps, anew = streams.advance(11)
+        for stream in np.flatnonzero(fresh):
+            first = int(at[stream])
+            inside = range(first, first + int(steps[stream]))
+            assert anew[stream] == (first in starts or first in streams.ends)
+            assert not set(inside[1:]) & set(streams.ends.tolist())
+            read[stream] += inside
+    assert [list(range(*of)) for of in zip(starts, stops, strict=True)] == read
 
 
 def test_streams_with_a_context_say_nearly_the_same_as_one() -> None:
     task = task_of()
-    codes = torch.from_numpy(task.training.astype(np.int64))
-    with torch.no_grad():
-        one, several = nats(task.network, codes, 0, 1, 64), nats(task.network, codes, 80, 5, 64)
+    one, several = (nats(task.network, task.training, *of, 64) for of in ((0, 1), (80, 5)))
     assert len(one) == len(several) == 700
     np.testing.assert_allclose(one, several, atol=1e-3)
 

@@ -30,6 +30,8 @@ class LanguageConfig:
 
     unit: Literal["character", "byte"] = "character"
     """What is read and written at a step."""
+    documents: Literal["none", "file", "line"] = "none"
+    """Where a document ends, of which the next one knows nothing: never, with a file, a line."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell."""
     embedding: int = 64

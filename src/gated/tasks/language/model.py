@@ -19,7 +19,7 @@ from gated.tasks.language.ngrams import best_ngrams, compressed_bits
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import BLOCK, Codes, Text, points_of
+from gated.tasks.language.text import BLOCK, Coded, Codes, Text, points_of
 from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
 from gated.training.findings import Finding
 from gated.training.history import History
@@ -54,7 +54,7 @@ class LanguageModel:
         self.config = config or LanguageConfig()
         self.training = training or LanguageTraining()
         self.findings: tuple[Finding, ...] = ()
-        self._parts: dict[str, Codes] = {}
+        self._parts: dict[str, Coded] = {}
 
     @property
     def parameters(self) -> int:
@@ -85,14 +85,14 @@ class LanguageModel:
             )
         blocks = (text.points[at : min(at + BLOCK, first)] for at in range(0, first, BLOCK))
         self.vocabulary = Vocabulary.of(blocks, config.unit)
-        codes = text.coded(self.vocabulary)
+        coded = text.coded(self.vocabulary, config.documents)
         self._parts = {
-            "training": codes[:first],
-            "validation": codes[first:last],
-            "test": codes[last:],
+            "training": coded.part(0, first),
+            "validation": coded.part(first, last),
+            "test": coded.part(last, len(text)),
         }
         self._text = text  # its files live as long as it does
-        unknown = np.flatnonzero(codes[first:] == UNKNOWN)
+        unknown = np.flatnonzero(coded.codes[first:] == UNKNOWN)
         self.findings = ()
         if len(unknown):
             letter = chr(int(text.points[first + unknown[0]]))
@@ -153,12 +153,11 @@ class LanguageModel:
         Raises:
             DataError: there is none, as after `load`.
         """
-        test = self._parts.get("test", np.zeros(0, np.uint16))
-        if len(test) < 2:
+        if "test" not in self._parts or len(self._parts["test"].codes) < 2:
             raise DataError("There is no test part; give a text to score on.")
-        evaluation = self._evaluation(test)
-        training = self._parts["training"]
-        ngrams, order = best_ngrams(training, self._parts["validation"], len(self.vocabulary))
+        evaluation = self._evaluation(self._parts["test"])
+        training, validation, test = (of.codes for of in self._parts.values())
+        ngrams, order = best_ngrams(training, validation, len(self.vocabulary))
         said = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
         others = compressed_bits(training, test, self.vocabulary)
         bits = {**evaluation.bits, f"{order + 1}-grams": said, **others}
@@ -174,7 +173,7 @@ class LanguageModel:
             FileNotFoundError: there is no such file.
         """
         text = Text([Path(path) for path in files], self.config.unit)
-        return self._evaluation(text.coded(self.vocabulary))
+        return self._evaluation(text.coded(self.vocabulary, self.config.documents))
 
     def probe(self, files: Sequence[Path | str]) -> Probe:
         """Offer the network to `gated.explain`, on stretches of texts.
@@ -187,7 +186,9 @@ class LanguageModel:
         if len(text) < 2:
             raise DataError(f"A text of {len(text)} {self.config.unit}s cannot be looked into.")
         title = f"{self.name} that reads {self.config.unit}s"
-        return language_probe(self.network, title, text.coded(self.vocabulary), self.vocabulary)
+        return language_probe(
+            self.network, title, text.coded(self.vocabulary).codes, self.vocabulary
+        )
 
     def generate(
         self,
@@ -236,7 +237,7 @@ class LanguageModel:
 
     def unknown_in(self, prompt: str) -> list[str]:
         """Return the characters of a prompt that the model has never seen."""
-        codes = self.vocabulary.encode(points_of(prompt, self.config.unit))
+        codes = self._coded(prompt)
         if self.config.unit == "byte":
             return []
         letters = [letter for letter, code in zip(prompt, codes, strict=True) if code == UNKNOWN]
@@ -277,27 +278,31 @@ class LanguageModel:
         model.network.eval()
         return model
 
-    def _evaluation(self, codes: Codes) -> Evaluation:
-        if len(codes) < 2:
-            raise DataError(f"A text of {len(codes)} {self.config.unit}s cannot be scored.")
+    def _evaluation(self, text: Coded) -> Evaluation:
+        if len(text.codes) < 2:
+            raise DataError(f"A text of {len(text.codes)} {self.config.unit}s cannot be scored.")
         self.network.eval()
-        read = torch.from_numpy(np.asarray(codes).astype(np.int64))
-        each = nats(self.network, read, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        each = nats(self.network, text, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
         return Evaluation(
             bits={self.name: float(each.double().mean() / np.log(2))},
-            count=len(codes) - 1,
-            unknown=int((codes == UNKNOWN).sum()),
+            count=len(text.codes) - 1,
+            unknown=int((text.codes == UNKNOWN).sum()),
             unit=self.config.unit,
         )
 
     def _prompt(self, prompt: str) -> torch.Tensor:
-        codes = self.vocabulary.encode(points_of(prompt, self.config.unit))
-        if not (codes != UNKNOWN).any():
+        if not (self._coded(prompt) != UNKNOWN).any():
             raise DataError(
                 f"The prompt {prompt!r} holds no character that the model has seen; it begins with "
                 "at least one."
             )
+        # A line begins by reading the end of the one before it.
+        begun = self.config.documents == "line" and not prompt.startswith("\n")
+        codes = self._coded("\n" + prompt if begun else prompt)
         return torch.from_numpy(codes.astype(np.int64))
+
+    def _coded(self, text: str) -> Codes:
+        return self.vocabulary.encode(points_of(text, self.config.unit))
 
     def _new_network(self) -> LanguageNetwork:
         # The same seed makes the same network, whatever was drawn before.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,8 +19,50 @@ from torch.nn import functional
 import gated.nn
 from gated.nn import VariationalDropout
 from gated.tasks.language.config import LanguageConfig
+from gated.tasks.language.streams import Streams, Stretches
+from gated.tasks.language.text import Coded, Codes
 
+PADDING = -100
+"""What comes after nothing; cross-entropy does not count it."""
 LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
+
+
+class Stretch(NamedTuple):
+    """Codes of some streams, and those that come after each."""
+
+    codes: Tensor
+    """(T, B)"""
+    following: Tensor
+    """(T, B); `PADDING` after the end of a stream's stretch."""
+    lengths: Tensor | None
+    """(B,), where some streams have fewer steps than others."""
+    anew: Tensor
+    """(B,), which streams begin here."""
+
+    @classmethod
+    def read(cls, codes: Codes, stretches: Stretches) -> Stretch:
+        """Look up the codes of the next stretches."""
+        at, steps, anew = stretches
+        longest = int(steps.max())
+        place = np.arange(longest + 1)[:, None]
+        found = torch.from_numpy(codes[at + np.minimum(place, steps)].astype(np.int64))
+        following = found[1:]
+        if steps.min() == longest:
+            return cls(found[:-1], following, None, torch.from_numpy(anew))
+        following = following.masked_fill(torch.from_numpy(place[:-1] >= steps), PADDING)
+        return cls(found[:-1], following, torch.from_numpy(steps), torch.from_numpy(anew))
+
+    @property
+    def there(self) -> Tensor:
+        """(T, B), which steps are no padding."""
+        return self.following != PADDING
+
+    def before(self, states: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the states to begin with, given those after the stretches before these."""
+        if self.anew.all():
+            return {}
+        kept = ~self.anew[:, None]
+        return {name: state * kept for name, state in states.items()}
 
 
 class Written(NamedTuple):
@@ -51,7 +94,8 @@ class LanguageNetwork(nn.Module):
         begin = {"forget_bias": 1.0} if config.cell == "lstm" else {}
         self.embedding_dropout = config.embedding_dropout
         self.embedding = nn.Embedding(codes, E)
-        nn.init.normal_(self.embedding.weight, std=E**-0.5)
+        if config.tied:  # the scores begin small; what is read alone learns sooner from 1 each
+            nn.init.normal_(self.embedding.weight, std=E**-0.5)
         self.layers = nn.ModuleList(
             LAYERS[config.cell](read, units, weight_drop=config.weight_drop, **begin)
             for read, units in pairwise(sizes)
@@ -61,8 +105,16 @@ class LanguageNetwork(nn.Module):
         if config.tied:
             self.readout.weight = self.embedding.weight
 
-    def forward(self, codes: Tensor, states: Mapping[str, Tensor] | None = None) -> Written:
-        """Read `codes` (T, B) on from `states`; there are none at the start."""
+    def forward(
+        self,
+        codes: Tensor,
+        states: Mapping[str, Tensor] | None = None,
+        lengths: Tensor | None = None,
+    ) -> Written:
+        """Read `codes` (T, B) on from `states`; there are none at the start.
+
+        With `lengths` (B,), the steps of each stream; the others are padding.
+        """
         states = states or {}
         weight = self.embedding.weight
         if self.training and self.embedding_dropout:
@@ -72,7 +124,7 @@ class LanguageNetwork(nn.Module):
         output = dropped = self.dropout(functional.embedding(codes, weight))
         after: dict[str, Tensor] = {}
         for place, layer in enumerate(self.layers):
-            output, last = layer(dropped, _before(states, place))
+            output, last = layer(dropped, _before(states, place), lengths=lengths)
             dropped = self.dropout(output)
             kept = last if isinstance(last, tuple) else (last,)
             after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
@@ -94,36 +146,43 @@ def _before(states: Mapping[str, Tensor], place: int) -> Tensor | tuple[Tensor, 
     return hidden, cell
 
 
-def penalty(written: Written, activation: float, change: float) -> Tensor:
-    """Activation regularisation and its temporal form (Merity et al. 2018, section 4.6)."""
-    total = activation * written.dropped.square().mean()
-    if change and len(written.output) > 1:
-        total = total + change * (written.output[1:] - written.output[:-1]).square().mean()
+def penalty(written: Written, there: Tensor, activation: float, change: float) -> Tensor:
+    """Activation regularisation and its temporal form (Merity et al. 2018, section 4.6).
+
+    The mean over the steps that are no padding, `there` (T, B).
+    """
+    features, kept = written.output.shape[-1], there[..., None]
+    total = activation * (written.dropped * kept).square().sum() / (there.sum() * features)
+    pairs = kept[1:] & kept[:-1]
+    if change and pairs.any():
+        changes = (written.output[1:] - written.output[:-1]) * pairs
+        total = total + change * changes.square().sum() / (pairs.sum() * features)
     return total
 
 
 @torch.no_grad()
-def nats(network: nn.Module, codes: Tensor, context: int, streams: int, window: int) -> Tensor:
+def nats(network: nn.Module, text: Coded, context: int, streams: int, window: int) -> Tensor:
     """Return (N - 1,), how unlikely each code after the first was, in nats, states carried over.
 
     The text is cut into `streams` that are read side by side; each begins `context` codes early, to
     have its state, and what it says there is not counted.
     """
-    count = len(codes) - 1
+    count = len(text.codes) - 1
     length = -(-count // streams)
-    starts = torch.arange(0, count, length)
-    found = torch.zeros(len(starts), length)
-    states: dict[str, Tensor] = {}
-    for at in (*range(-context, 0, window), *range(0, length, window)):
-        if at == 0:  # before the first stream there is nothing to read
-            states = {name: state * (starts > 0)[:, None] for name, state in states.items()}
-        steps = torch.arange(at, min(at + window, 0 if at < 0 else length))
-        places = (starts + steps[:, None]).clamp(0, count - 1)
-        written = network(codes[places], states)
+    first = np.arange(0, count, length)
+    reading = Streams(np.maximum(first - context, 0), np.minimum(first + length, count), text.ends)
+    found = torch.zeros(count)
+    states: Mapping[str, Tensor] = {}
+    while not reading.rounds.all():
+        counted = torch.from_numpy(reading.rounds == 0)
+        stretches = reading.advance(window)
+        batch = Stretch.read(text.codes, stretches)
+        written = network(batch.codes, batch.before(states), batch.lengths)
         states = written.states
         each = functional.cross_entropy(
-            written.logits.flatten(0, 1), codes[places + 1].flatten(), reduction="none"
+            written.logits.flatten(0, 1), batch.following.flatten(), reduction="none"
         )
-        counted = steps >= 0
-        found[:, steps[counted]] = each.view(places.shape)[counted].T
-    return found.flatten()[:count]
+        places = torch.from_numpy(stretches.at) + torch.arange(len(batch.codes))[:, None]
+        counted = counted & batch.there & (places >= torch.from_numpy(first))
+        found[places[counted]] = each.view(batch.codes.shape)[counted]
+    return found

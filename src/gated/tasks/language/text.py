@@ -8,16 +8,32 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError
+from gated.tasks.language.streams import Places
 from gated.tasks.language.vocabulary import Points, Vocabulary
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
 Codes = NDArray[np.uint16]
+
+
+class Coded(NamedTuple):
+    """A text in codes."""
+
+    codes: Codes
+    """(N,)"""
+    ends: Places
+    """Places of the last codes of its documents, sorted; none where it is one."""
+
+    def part(self, first: int, last: int) -> Coded:
+        """Return the text from `first` to before `last`."""
+        begin, end = np.searchsorted(self.ends, (first, last))
+        return Coded(self.codes[first:last], self.ends[begin:end] - first)
 
 
 class Text:
@@ -35,21 +51,35 @@ class Text:
     def __init__(self, files: Sequence[Path], unit: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="gated-text-"))
         weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        file_ends = []
         with (self.directory / "points").open("wb") as kept:
             for path in files:
                 for points in _points_of(path, unit):
                     kept.write(points.tobytes())
+                file_ends.append(kept.tell() // 4 - 1)
+        self.file_ends = np.array(file_ends, np.int64)
+        """Places of the last points of the files."""
         self.points: Points = np.memmap(self.directory / "points", np.uint32, "r")
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def coded(self, vocabulary: Vocabulary) -> Codes:
-        """Return the text as codes of a vocabulary, on disk too."""
+    def coded(self, vocabulary: Vocabulary, documents: str = "none") -> Coded:
+        """Return the text as codes of a vocabulary, on disk too.
+
+        Args:
+            vocabulary: of the codes.
+            documents: what ends one: file, line, or none.
+        """
+        lines = [np.zeros(0, np.int64)]
         with (self.directory / "codes").open("wb") as kept:
             for start in range(0, len(self), BLOCK):
-                kept.write(vocabulary.encode(self.points[start : start + BLOCK]).tobytes())
-        return np.memmap(self.directory / "codes", np.uint16, "r")
+                block = self.points[start : start + BLOCK]
+                kept.write(vocabulary.encode(block).tobytes())
+                if documents == "line":
+                    lines.append(start + np.flatnonzero(block == ord("\n")))
+        ends = self.file_ends if documents == "file" else np.concatenate(lines)
+        return Coded(np.memmap(self.directory / "codes", np.uint16, "r"), ends)
 
 
 def points_of(text: str, unit: str) -> Points:
