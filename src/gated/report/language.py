@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, style
+from gated.report.drawing import BLUE, Picture, finish, new_figure, style
 from gated.report.findings import cleaning_section
 from gated.report.page import Block, Code, Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
@@ -101,7 +101,6 @@ def bits_over_time(model: LanguageModel) -> Picture:
         color=BLUE,
         marker=".",
     )
-    axis.axhline(2.0, color=MUTED, linewidth=1, linestyle="--")
     axis.set_xlabel("minutes of training")
     axis.set_ylabel(f"bits a {model.config.unit}")
     return finish(
@@ -109,5 +108,5 @@ def bits_over_time(model: LanguageModel) -> Picture:
         "bits",
         description="Bits of the validation part against minutes of training.",
         caption="Bits of the validation part while training; the time is that of the training "
-        "steps alone. Dashed: 2 bits.",
+        "steps alone.",
     )

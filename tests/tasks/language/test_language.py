@@ -16,7 +16,7 @@ from gated.tasks.language import text as reading
 from gated.tasks.language.generation import Sampling, Typewriter, drawn
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
 from gated.tasks.language.text import Text, points_of
-from gated.tasks.language.vocabulary import Vocabulary
+from gated.tasks.language.vocabulary import Letters, Subwords, vocabulary_from
 
 QUICK = [
     "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",
@@ -126,7 +126,7 @@ def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(reading, "BLOCK", 7)
     for unit in ("character", "byte"):
         text = Text([path, path], unit)
-        vocabulary = Vocabulary.of([text.points], unit)
+        vocabulary = Letters.of([text.points], unit)
         codes, ends = text.coded(vocabulary, "line")
         assert ends.tolist() == [at for at, code in enumerate(codes) if code == codes[-1]]
         files = text.coded(vocabulary, "file").ends.tolist()
@@ -148,6 +148,47 @@ def test_lines_that_are_documents_begin_without_memory(tmp_path: Path) -> None:
     sampling = Sampling(temperature=0)
     assert model.generate(["a"], length=5, sampling=sampling) == ["bcab\n"]
     assert model.generate(["c"], length=2, sampling=sampling) == ["c\n"]
+
+
+def test_subwords_put_together_are_the_text(tmp_path: Path, monkeypatch) -> None:
+    written = "The gate opens, 门开了 in 1997;\n  the gate  shuts: öffnet é 🚪\n\n" * 5
+    paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for path in paths:
+        path.write_text(written)
+    monkeypatch.setattr(reading, "BLOCK", 50)
+    text = Text(paths, "subword")
+    vocabulary = Subwords.learn(text.blocks(0, len(text)), 400)
+    codes, ends = text.coded(vocabulary, "line")
+    typewriter = Typewriter(vocabulary)
+    assert "".join(typewriter.text(code) for code in codes.tolist()) == written * 2
+    assert len(codes) < len(written)
+    assert vocabulary.letters()[codes].sum() == len(written * 2)
+    assert len(ends) == (written * 2).count("\n")
+    again = vocabulary_from(vocabulary.to_dict(), "subword")
+    assert again.pieces() == vocabulary.pieces()
+    files = text.coded(vocabulary, "file").ends
+    assert files.tolist() == [len(codes) // 2 - 1, len(codes) - 1]
+
+
+def test_a_model_of_subwords_is_scored_by_the_character(text: Path, tmp_path: Path) -> None:
+    config = LanguageConfig(
+        unit="subword", vocabulary=300, hidden=48, embedding=24, window=16, dropout=0.0
+    )
+    options = LanguageTraining(steps=800, batch_size=16, learning_rate=0.02, threads=1)
+    model = LanguageModel(config, options).fit([text])
+    (found,) = model.findings
+    assert found.kind == "vocabulary"  # sums of one digit have no 300 subwords
+    score = model.score()
+    letters = len(text.read_text())
+    assert letters * 0.049 < score.count < letters * 0.051
+    assert score.unit == "character"
+    # Two digits are drawn at random, of five, and all else follows: 0.77 bits a character.
+    assert 0.7 < score.bits["LSTM"] < 0.95
+    model.save(tmp_path / "run")
+    again = LanguageModel.load(tmp_path / "run")
+    (line,) = again.generate(["\n3+1="], length=2, sampling=Sampling(temperature=0))
+    assert line == "4\n"
+    assert again.evaluate([text]).bits["LSTM"] == model.evaluate([text]).bits["LSTM"]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +229,7 @@ def test_what_is_not_known_is_told(tmp_path: Path, trained: Path) -> None:
 
 
 def test_counted_contexts_are_witten_and_bells() -> None:
-    vocabulary = Vocabulary([97, 98], "character")  # a is 1, b is 2
+    vocabulary = Letters([97, 98], "character")  # a is 1, b is 2
     codes = vocabulary.encode(points_of("abab", "character"))
     counted = NGrams(codes, len(vocabulary), 1)
     # Alone: a and b came twice each, of two kinds; below that, a third each.
@@ -202,7 +243,7 @@ def test_the_order_is_chosen_and_periods_are_found() -> None:
     codes = np.tile(np.array([1, 1, 2, 1, 2, 2, 3], np.uint16), 300)
     counted, order = best_ngrams(codes, codes[:200], 4)
     assert counted.bits_of(codes[:140], order)[7:].max() < 0.05
-    assert compressed_bits(codes, codes[:700], Vocabulary([1, 2, 3], "byte"))["xz"] < 1
+    assert compressed_bits(codes, codes[:700], Letters([1, 2, 3], "byte"))["xz"] < 1
 
 
 def test_all_of_the_recipe_trains(text: Path) -> None:

@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
+from gated.tasks.language.vocabulary import MOST
 from gated.training.options import TrainingOptions
+
+FEWEST_SUBWORDS = 257
+"""All bytes, and the unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +32,10 @@ class LanguageTraining(TrainingOptions):
 class LanguageConfig:
     """The text, the network and its regularisation (Merity, Keskar and Socher 2018)."""
 
-    unit: Literal["character", "byte"] = "character"
+    unit: Literal["character", "byte", "subword"] = "character"
     """What is read and written at a step."""
+    vocabulary: int = 4000
+    """Subwords that are learnt at most, from the training part, by byte pairs."""
     documents: Literal["none", "file", "line"] = "none"
     """Where a document ends, of which the next one knows nothing: never, with a file, a line."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -71,6 +77,11 @@ class LanguageConfig:
                 raise ConfigurationError(
                     f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
                 )
+        if not FEWEST_SUBWORDS <= self.vocabulary <= MOST:
+            raise ConfigurationError(
+                f"vocabulary is {self.vocabulary}; {FEWEST_SUBWORDS} to {MOST:,} subwords can be "
+                "learnt: all bytes are among them."
+            )
         if self.validation + self.test >= 1:
             raise ConfigurationError(
                 f"validation ({self.validation}) and test ({self.test}) leave no text to train on."

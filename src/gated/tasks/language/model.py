@@ -19,8 +19,14 @@ from gated.tasks.language.ngrams import best_ngrams, compressed_bits
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import BLOCK, Coded, Codes, Text, points_of
-from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
+from gated.tasks.language.text import Coded, Codes, Text, points_of
+from gated.tasks.language.vocabulary import (
+    UNKNOWN,
+    Letters,
+    Subwords,
+    Vocabulary,
+    vocabulary_from,
+)
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
@@ -77,26 +83,26 @@ class LanguageModel:
         text = Text([Path(path) for path in files], config.unit)
         held, tested = int(len(text) * config.validation), int(len(text) * config.test)
         first, last = len(text) - held - tested, len(text) - tested
-        needed = FEWEST * self.training.batch_size
-        if first <= needed:
+        self.findings = ()
+        self.vocabulary = self._learnt(text, first)
+        bounds = {"training": (0, first), "validation": (first, last), "test": (last, len(text))}
+        self._parts = {
+            name: text.coded(self.vocabulary, config.documents, *of) for name, of in bounds.items()
+        }
+        self._bounds = bounds
+        needed, there = FEWEST * self.training.batch_size, len(self._parts["training"].codes)
+        if there <= needed:
             raise DataError(
-                f"The training part has {first} {config.unit}s; {self.training.batch_size} streams "
+                f"The training part has {there} {config.unit}s; {self.training.batch_size} streams "
                 f"need more than {needed}. Give a longer text or a smaller batch size."
             )
-        blocks = (text.points[at : min(at + BLOCK, first)] for at in range(0, first, BLOCK))
-        self.vocabulary = Vocabulary.of(blocks, config.unit)
-        coded = text.coded(self.vocabulary, config.documents)
-        self._parts = {
-            "training": coded.part(0, first),
-            "validation": coded.part(first, last),
-            "test": coded.part(last, len(text)),
-        }
         self._text = text  # its files live as long as it does
-        unknown = np.flatnonzero(coded.codes[first:] == UNKNOWN)
-        self.findings = ()
+        held_back = np.concatenate([self._parts[of].codes for of in ("validation", "test")])
+        unknown = np.flatnonzero(held_back == UNKNOWN)
         if len(unknown):
             letter = chr(int(text.points[first + unknown[0]]))
             self.findings = (
+                *self.findings,
                 Finding(
                     kind="unknown",
                     count=len(unknown),
@@ -107,6 +113,24 @@ class LanguageModel:
             )
         self.network = self._new_network()
         return self
+
+    def _learnt(self, text: Text, first: int) -> Vocabulary:
+        """Return the vocabulary of the training part, which ends before `first`."""
+        config, blocks = self.config, text.blocks(0, first)
+        if config.unit != "subword":
+            return Letters.of(blocks, config.unit)
+        vocabulary = Subwords.learn(blocks, config.vocabulary)
+        if len(vocabulary) < config.vocabulary:
+            self.findings = (
+                Finding(
+                    kind="vocabulary",
+                    count=config.vocabulary - len(vocabulary),
+                    what="subwords asked for that the training part does not hold twice",
+                    action="not learnt",
+                    example=f"{len(vocabulary):,} in place of {config.vocabulary:,}",
+                ),
+            )
+        return vocabulary
 
     def fit(
         self,
@@ -156,10 +180,17 @@ class LanguageModel:
         if "test" not in self._parts or len(self._parts["test"].codes) < 2:
             raise DataError("There is no test part; give a text to score on.")
         evaluation = self._evaluation(self._parts["test"])
-        training, validation, test = (of.codes for of in self._parts.values())
-        ngrams, order = best_ngrams(training, validation, len(self.vocabulary))
+        # Subwords are compared with what counts and compresses characters.
+        letters, parts = self.vocabulary, self._parts
+        if self.config.unit == "subword":
+            letters = Letters.of(self._text.blocks(*self._bounds["training"]), "character")
+            parts = {
+                name: self._text.coded(letters, "none", *of) for name, of in self._bounds.items()
+            }
+        training, validation, test = (of.codes for of in parts.values())
+        ngrams, order = best_ngrams(training, validation, len(letters))
         said = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
-        others = compressed_bits(training, test, self.vocabulary)
+        others = compressed_bits(training, test, letters)
         bits = {**evaluation.bits, f"{order + 1}-grams": said, **others}
         return Evaluation(
             bits=bits, count=evaluation.count, unknown=evaluation.unknown, unit=evaluation.unit
@@ -237,9 +268,9 @@ class LanguageModel:
 
     def unknown_in(self, prompt: str) -> list[str]:
         """Return the characters of a prompt that the model has never seen."""
-        codes = self._coded(prompt)
-        if self.config.unit == "byte":
+        if self.config.unit != "character":
             return []
+        codes = self._coded(prompt)
         letters = [letter for letter, code in zip(prompt, codes, strict=True) if code == UNKNOWN]
         return list(dict.fromkeys(letters))
 
@@ -247,7 +278,7 @@ class LanguageModel:
         """Return a text of one character that can begin a prompt: a line's end, if it is known."""
         if not self.unknown_in("\n"):
             return "\n"
-        return chr(int(self.vocabulary.points[0]))
+        return self.vocabulary.pieces()[1].decode()
 
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights."""
@@ -255,7 +286,7 @@ class LanguageModel:
             "task": TASK,
             "config": self.config.to_dict(),
             "training": self.training.to_dict(),
-            "points": self.vocabulary.points.tolist(),
+            "vocabulary": self.vocabulary.to_dict(),
         }
         save_model(Path(directory), self.network, description)
 
@@ -270,7 +301,7 @@ class LanguageModel:
         try:
             config = LanguageConfig.from_dict(description["config"])
             model = cls(config, TrainingOptions.from_dict(description["training"]))
-            model.vocabulary = Vocabulary(description["points"], config.unit)
+            model.vocabulary = vocabulary_from(description["vocabulary"], config.unit)
             model.network = model._new_network()
             model.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -283,11 +314,13 @@ class LanguageModel:
             raise DataError(f"A text of {len(text.codes)} {self.config.unit}s cannot be scored.")
         self.network.eval()
         each = nats(self.network, text, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        # In the same measure whatever is read at a step.
+        count = int(self.vocabulary.letters()[text.codes[1:]].sum())
         return Evaluation(
-            bits={self.name: float(each.double().mean() / np.log(2))},
-            count=len(text.codes) - 1,
+            bits={self.name: float(each.double().sum() / np.log(2)) / count},
+            count=count,
             unknown=int((text.codes == UNKNOWN).sum()),
-            unit=self.config.unit,
+            unit="byte" if self.config.unit == "byte" else "character",
         )
 
     def _prompt(self, prompt: str) -> torch.Tensor:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from gated.tasks.language.vocabulary import Points, Vocabulary
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
+BETWEEN_WORDS = (ord("\n"), ord(" "))
 Codes = NDArray[np.uint16]
 
 
@@ -41,7 +43,7 @@ class Text:
 
     Args:
         files: in UTF-8, unless bytes are wanted.
-        unit: character or byte.
+        unit: byte; otherwise the points are those of characters.
 
     Raises:
         DataError: a file is empty, binary, or not in UTF-8; the message names the place.
@@ -51,6 +53,7 @@ class Text:
     def __init__(self, files: Sequence[Path], unit: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="gated-text-"))
         weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        self._numbers = count()
         file_ends = []
         with (self.directory / "points").open("wb") as kept:
             for path in files:
@@ -64,22 +67,51 @@ class Text:
     def __len__(self) -> int:
         return len(self.points)
 
-    def coded(self, vocabulary: Vocabulary, documents: str = "none") -> Coded:
-        """Return the text as codes of a vocabulary, on disk too.
+    def coded(
+        self,
+        vocabulary: Vocabulary,
+        documents: str = "none",
+        first: int = 0,
+        last: int | None = None,
+    ) -> Coded:
+        """Return a part of the text as codes of a vocabulary, on disk too.
 
         Args:
             vocabulary: of the codes.
             documents: what ends one: file, line, or none.
+            first: where the part begins.
+            last: before which place it ends.
         """
-        lines = [np.zeros(0, np.int64)]
-        with (self.directory / "codes").open("wb") as kept:
-            for start in range(0, len(self), BLOCK):
-                block = self.points[start : start + BLOCK]
-                kept.write(vocabulary.encode(block).tobytes())
+        line_ends, made = vocabulary.line_ends(), 0
+        ends = [np.zeros(0, np.int64)]
+        path = self.directory / f"codes-{next(self._numbers)}"
+        with path.open("wb") as kept:
+            for start, stop in self._blocks(first, len(self) if last is None else last):
+                codes = vocabulary.encode(self.points[start:stop])
+                kept.write(codes.tobytes())
                 if documents == "line":
-                    lines.append(start + np.flatnonzero(block == ord("\n")))
-        ends = self.file_ends if documents == "file" else np.concatenate(lines)
-        return Coded(np.memmap(self.directory / "codes", np.uint16, "r"), ends)
+                    ends.append(made + np.flatnonzero(line_ends[codes]))
+                made += len(codes)
+                if documents == "file" and stop - 1 in self.file_ends:
+                    ends.append(np.array([made - 1]))
+        codes = np.memmap(path, np.uint16, "r") if made else np.zeros(0, np.uint16)
+        return Coded(codes, np.concatenate(ends))
+
+    def blocks(self, first: int, last: int) -> Iterator[Points]:
+        """Yield the points of a part, some at a time; no word is cut that is not very long."""
+        for start, stop in self._blocks(first, last):
+            yield self.points[start:stop]
+
+    def _blocks(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        while first < last:
+            stop = min(first + BLOCK, last)
+            if stop < last:
+                space = np.flatnonzero(np.isin(self.points[first:stop], BETWEEN_WORDS))
+                stop = first + int(space[-1]) + 1 if len(space) else stop
+            inside = self.file_ends[np.searchsorted(self.file_ends, first) :]
+            stop = min(stop, int(inside[0]) + 1) if len(inside) else stop
+            yield first, stop
+            first = stop
 
 
 def points_of(text: str, unit: str) -> Points:
