@@ -17,17 +17,24 @@ from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.speech import score_table, write_speech_report
+from gated.tasks.language import LanguageModel
+from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.recogniser import TASK, SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
+from gated.tasks.speech.search import Search
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
+
+LANGUAGE_MODEL = "language_model"
+"""Key of the run of a language model that the search asks."""
 
 
 def fit(
     manifest: Path,
     *,
     out: Path,
+    language_model: Path | None = None,
     config: Annotated[SpeechConfig | None, Parameter(name="*", group="Speech")] = None,
     training: Annotated[SpeechTraining | None, Parameter(name="*", group="Training")] = None,
     json: bool = False,
@@ -40,6 +47,9 @@ def fit(
         CSV file with the columns path (from the manifest's directory) and text.
     out
         New directory for the run: model, scores, report.
+    language_model
+        Run of `gated fit language` whose expectations the search for transcripts takes into
+        account; how much is chosen on the validation part.
     json
         Print the result as one JSON document.
     """
@@ -48,25 +58,47 @@ def fit(
         check_free(out)
     config, training = config or SpeechConfig(), training or SpeechTraining()
     recogniser = SpeechRecogniser(config, training).prepare(manifest)
-    with begun(out, Run(TASK, manifest, config.to_dict(), training)):
-        _train_and_report(recogniser, out, json=json, resume=False)
+    language = _language(recogniser, language_model)
+    asked = config.to_dict() | {LANGUAGE_MODEL: language_model and str(language_model.resolve())}
+    with begun(out, Run(TASK, manifest, asked, training)):
+        _train_and_report(recogniser, language, out, json=json, resume=False)
 
 
 def resume(run: Path, asked: Run, *, json: bool = False) -> None:
     """Go on with the interrupted training that was `asked` for in `run`."""
-    recogniser = SpeechRecogniser(SpeechConfig.from_dict(asked.config), asked.training)
-    _train_and_report(recogniser.prepare(asked.data), run, json=json, resume=True)
+    saved = dict(asked.config)
+    path = saved.pop(LANGUAGE_MODEL)
+    recogniser = SpeechRecogniser(SpeechConfig.from_dict(saved), asked.training)
+    recogniser.prepare(asked.data)
+    language = _language(recogniser, Path(path) if path else None)
+    _train_and_report(recogniser, language, run, json=json, resume=True)
 
 
-def _train_and_report(recogniser: SpeechRecogniser, out: Path, *, json: bool, resume: bool) -> None:
+def _language(recogniser: SpeechRecogniser, run: Path | None) -> NextLetter | None:
+    """Ask the language model of a run for the letters that the recogniser writes."""
+    if run is None:
+        return None
+    return NextLetter(LanguageModel.load(run), recogniser.alphabet.letters)
+
+
+def _train_and_report(
+    recogniser: SpeechRecogniser,
+    language: NextLetter | None,
+    out: Path,
+    *,
+    json: bool,
+    resume: bool,
+) -> None:
     """Train a prepared recogniser in `out`, save it, score it, and say how it went."""
     with training_bars() as bars:
         recogniser.train(directory=out, resume=resume, progress=TrainingBar(bars, recogniser.name))
     if not is_main_process():
         return
+    if language:
+        recogniser.choose_search(language)
     recogniser.save(out)
     write_atomically(out / "history.json", recogniser.history.to_json().encode())
-    evaluation = recogniser.score()
+    evaluation = recogniser.score(language=language)
     command = shlex.join(["gated", *sys.argv[1:]])
     report = write_speech_report(out, recogniser, evaluation, command=command)
     outcome = Outcome(
@@ -84,10 +116,15 @@ def _print_scores(evaluation: Evaluation) -> None:
     table = score_table(evaluation)
     count = len(evaluation.references)
     print_table(f"Errors over {count:,} recordings", table.header, table.rows, best=0)
-    stdout_console().print(f"Real-time factor: {evaluation.real_time_factor:.3f}", markup=False)
 
 
-def transcribe(run: Path, *files: Path, json: bool = False) -> None:
+def transcribe(
+    run: Path,
+    *files: Path,
+    language_model: Path | None = None,
+    search: Annotated[Search | None, Parameter(name="*", group="Search")] = None,
+    json: bool = False,
+) -> None:
     """Write down what is said in recordings.
 
     Parameters
@@ -96,13 +133,17 @@ def transcribe(run: Path, *files: Path, json: bool = False) -> None:
         Directory of a trained recogniser.
     files
         Recordings, in any format that libsndfile or FFmpeg decodes.
+    language_model
+        Run of `gated fit language` whose expectations the search takes into account.
     json
         Print a JSON document with the words of each recording and their times, in seconds.
     """
     recogniser = SpeechRecogniser.load(run)
+    recogniser.search = search or recogniser.search
+    language = _language(recogniser, language_model)
     documents = []
     for path in files:
-        transcript = recogniser.transcribe(path)
+        transcript = recogniser.transcribe(path, language)
         if json:
             documents.append({"path": str(path)} | asdict(transcript))
         elif len(files) == 1:

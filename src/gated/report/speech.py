@@ -19,15 +19,24 @@ SHOWN = 20
 
 def score_table(evaluation: Evaluation) -> Table:
     """A row for each method."""
+    factors = evaluation.real_time_factors
     rows = [
-        (name, f"{rates.wer:.1%}", f"{rates.cer:.1%}") for name, rates in evaluation.scores.items()
+        (
+            name,
+            f"{rates.wer:.1%}",
+            f"{rates.cer:.1%}",
+            f"{factors[name]:.3f}" if name in factors else "",
+        )
+        for name, rates in evaluation.scores.items()
     ]
     scores = list(evaluation.scores.values())
     best = [
         min(range(len(scores)), key=lambda k: scores[k].wer),
         min(range(len(scores)), key=lambda k: scores[k].cer),
+        None,
     ]
-    return Table(("", "word error rate", "character error rate"), rows, best)
+    header = ("", "word error rate", "character error rate", "real-time factor")
+    return Table(header, rows, best)
 
 
 def write_speech_report(
@@ -35,7 +44,7 @@ def write_speech_report(
 ) -> Path:
     """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
     config = recogniser.config
-    written = evaluation.methods[recogniser.name]
+    written = evaluation.methods[evaluation.chosen]
     pairs = list(zip(evaluation.references, written, strict=True))
     with style():
         sections = [
@@ -45,8 +54,8 @@ def write_speech_report(
                     Text(
                         "Errors are words, or letters, substituted, left out or added, as a share "
                         "of those that were said. No text of the test part, and nothing nearly "
-                        "the same, was trained on. Each second of sound took "
-                        f"{evaluation.real_time_factor:.3f} s."
+                        "the same, was trained on. Real-time factor: the time that it took, as a "
+                        "share of that of the sound. What follows was written by the last search."
                     ),
                     score_table(evaluation),
                 ],

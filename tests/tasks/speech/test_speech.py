@@ -11,8 +11,10 @@ import torch
 from tests.comparison import assert_agree
 
 from gated.cli.app import run
-from gated.errors import DataError
-from gated.tasks.speech import SpeechConfig
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.language import LanguageModel
+from gated.tasks.language.letters import NextLetter
+from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
 from gated.tasks.speech.features import FeatureStore
 from gated.tasks.speech.network import SpeechNetwork
@@ -67,8 +69,9 @@ def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming
     ]  # fmt: skip
     assert run(["fit", "speech", str(toned), "--out", str(out), *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    network, baseline = told["scores"].values()
-    assert network["cer"] < 0.2 < baseline["cer"]
+    network, beam, baseline = told["scores"].values()
+    assert max(network["cer"], beam["cer"]) < 0.2 < baseline["cer"]
+    assert set(told["real_time_factors"]) < set(told["scores"])
     assert (out / "report.html").exists()
 
     assert run(["transcribe", str(out), str(toned.parent / "7.wav"), "--json"]) == 0
@@ -86,6 +89,33 @@ def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming
     capsys.readouterr()
     assert run(["evaluate", str(out), str(toned), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recordings"] == 60
+
+
+def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
+    texts = [row.partition(",")[2] for row in toned.read_text().splitlines()[1:]]
+    (tmp_path / "texts").write_text("".join(f"{text.strip('!').lower()}\n" for text in texts * 20))
+    few = ["--steps", "60", "--hidden", "16", "--threads", "1"]
+    text, spoken, model = (str(tmp_path / name) for name in ("texts", "run", "language"))
+    assert run(["fit", "language", text, "--out", model, *few]) == 0
+    options = [
+        "--sample-rate", str(RATE), "--layers", "1", *few, "--cache", str(tmp_path / "cache"),
+        "--language-model", model, "--json",
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert run(["fit", "speech", str(toned), "--out", spoken, *options]) == 0
+    greedy, beam, asked, _ = json.loads(capsys.readouterr().out)["scores"]
+    assert asked == f"{beam} and language model"
+    assert beam.startswith(greedy)
+
+    loaded = SpeechRecogniser.load(spoken)
+    assert loaded.search.weight in (0.2, 0.4, 0.6, 0.9)
+    letters = NextLetter(LanguageModel.load(model), loaded.alphabet.letters)
+    wav = toned.parent / "7.wav"
+    expected = loaded.transcribe(wav, letters).text
+    assert run(["transcribe", spoken, str(wav), "--language-model", model]) == 0
+    assert capsys.readouterr().out.strip() == expected
+    with pytest.raises(ConfigurationError, match="never seen 'é'"):
+        NextLetter(LanguageModel.load(model), "aé")
 
 
 def test_padding_changes_nothing() -> None:

@@ -274,6 +274,10 @@ class LanguageModel:
         letters = [letter for letter, code in zip(prompt, codes, strict=True) if code == UNKNOWN]
         return list(dict.fromkeys(letters))
 
+    def codes_of(self, text: str) -> torch.Tensor:
+        """Return (T,), the codes of a text."""
+        return torch.from_numpy(self._coded(text).astype(np.int64))
+
     def known_start(self) -> str:
         """Return a text of one character that can begin a prompt: a line's end, if it is known."""
         if not self.unknown_in("\n"):
@@ -331,8 +335,7 @@ class LanguageModel:
             )
         # A line begins by reading the end of the one before it.
         begun = self.config.documents == "line" and not prompt.startswith("\n")
-        codes = self._coded("\n" + prompt if begun else prompt)
-        return torch.from_numpy(codes.astype(np.int64))
+        return self.codes_of("\n" + prompt if begun else prompt)
 
     def _coded(self, text: str) -> Codes:
         return self.vocabulary.encode(points_of(text, self.config.unit))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,15 @@ from gated.tasks.speech.manifest import Recording, read_manifest
 from gated.tasks.speech.network import SpeechNetwork, steps_after
 from gated.tasks.speech.probe import speech_probe
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
-from gated.tasks.speech.search import Word, greedy, words_of
+from gated.tasks.speech.search import (
+    Letters,
+    Search,
+    Word,
+    aligned,
+    greedy,
+    prefix_beam,
+    words_of,
+)
 from gated.tasks.speech.task import SpeechTask, Utterance
 from gated.training.findings import Finding
 from gated.training.history import History
@@ -35,6 +43,9 @@ from gated.training.split_by_text import split_by_text
 TASK = "speech"
 NEAREST = "nearest training recording"
 SECONDS_A_FRAME = 0.01
+WEIGHTS = (0.2, 0.4, 0.6, 0.9)
+BONUSES = (0.0, 0.5, 1.0)
+"""Of a language model, and for each letter: what is tried on the validation part."""
 MEANS = 8
 """Stretches of a recording whose mean features are compared to find the nearest."""
 
@@ -65,6 +76,8 @@ class SpeechRecogniser:
     ) -> None:
         self.config = config or SpeechConfig()
         self.training = training or SpeechTraining()
+        self.search = Search()
+        """How transcripts are searched for."""
         self.findings: tuple[Finding, ...] = ()
         self.alphabet = Alphabet("")
         self._mean = self._deviation = np.zeros(0, np.float32)
@@ -175,8 +188,12 @@ class SpeechRecogniser:
         )
         return self
 
-    def transcribe(self, path: Path | str) -> Transcript:
+    def transcribe(self, path: Path | str, language: Letters | None = None) -> Transcript:
         """Write down what is said in a recording.
+
+        Args:
+            path: of the recording.
+            language: what is expected of the letters of the alphabet.
 
         Raises:
             DataError: it cannot be decoded, is silent, or too short.
@@ -186,11 +203,43 @@ class SpeechRecogniser:
             heard = self._store.heard(Path(path))
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        text, words = self._written(self._normal(heard.frames))
+        text, words = self._written(self._normal(heard.frames), self.search, language)
         return Transcript(text, words, heard.seconds)
 
-    def score(self, manifest: Path | str | None = None) -> Evaluation:
+    def choose_search(self, language: Letters) -> Search:
+        """Choose the weight of a language model, and the bonus, on the validation part.
+
+        Raises:
+            DataError: there is none, as after `load`.
+        """
+        held = self._parts.get("validation", [])
+        if not held:
+            raise DataError("There is no validation part to choose the search on.")
+        tried = [
+            replace(self.search, weight=weight, bonus=bonus)
+            for weight in WEIGHTS
+            for bonus in BONUSES
+        ]
+        references, likely = (
+            [one.text for one in held],
+            [self._likely(of.versions[0]) for of in held],
+        )
+
+        def errors(search: Search) -> float:
+            texts = [self._searched(of, search, language)[0] for of in likely]
+            return error_rates(references, texts).wer
+
+        self.search = min(tried, key=errors)
+        return self.search
+
+    def score(
+        self, manifest: Path | str | None = None, *, language: Letters | None = None
+    ) -> Evaluation:
         """Score on the test part of `prepare`, or on the recordings of another manifest.
+
+        Args:
+            manifest: by default the test part.
+            language: what is expected of the letters of the alphabet.
 
         Raises:
             DataError: there is nothing to score on; a row cannot be used.
@@ -199,9 +248,19 @@ class SpeechRecogniser:
         utterances = self._parts.get("test", []) if manifest is None else self._read(manifest)
         if not utterances:
             raise DataError("There is no recording to score on; hold some back, or give others.")
-        began = time.perf_counter()
-        methods = {self.name: [self._written(one.versions[0])[0] for one in utterances]}
-        spent = time.perf_counter() - began
+        searches: dict[str, tuple[Search, Letters | None]] = {}
+        searches[self.name] = replace(self.search, beam=1), None
+        if self.search.beam > 1:
+            beam = f"{self.name}, beam of {self.search.beam}"
+            searches[beam] = replace(self.search, bonus=0.0), None
+            if language is not None:
+                searches[f"{beam} and language model"] = self.search, language
+        methods, factors = {}, {}
+        for name, way in searches.items():
+            began = time.perf_counter()
+            methods[name] = [self._written(one.versions[0], *way)[0] for one in utterances]
+            spent = time.perf_counter() - began
+            factors[name] = spent / sum(one.seconds for one in utterances)
         if known := self._parts.get("training"):
             methods[NEAREST] = _nearest(known, utterances, self.config.speeds)
         references = [one.text for one in utterances]
@@ -209,15 +268,15 @@ class SpeechRecogniser:
             references=references,
             methods=methods,
             scores={name: error_rates(references, texts) for name, texts in methods.items()},
-            substitutions=substitutions(references, methods[self.name]),
-            real_time_factor=spent / sum(one.seconds for one in utterances),
+            substitutions=substitutions(references, methods[list(searches)[-1]]),
+            real_time_factors=factors,
         )
 
     def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
         """Return some recordings of the test part of `prepare`, with what was heard in them."""
         tested = self._parts.get("test", [])
         chosen = tested[:: max(1, -(-len(tested) // count))]
-        return [(one, self._written(one.versions[0])[1]) for one in chosen]
+        return [(one, self._written(one.versions[0], self.search)[1]) for one in chosen]
 
     def probe(self, manifest: Path | str) -> Probe:
         """Offer the network to `gated.explain`, on recordings with their texts.
@@ -248,6 +307,7 @@ class SpeechRecogniser:
             "config": self.config.to_dict(),
             "training": self.training.to_dict(),
             "letters": self.alphabet.letters,
+            "search": asdict(self.search),
             "mean": self._mean.tolist(),
             "deviation": self._deviation.tolist(),
         }
@@ -267,6 +327,7 @@ class SpeechRecogniser:
                 SpeechTraining.from_dict(description["training"]),
             )
             recogniser.alphabet = Alphabet(description["letters"])
+            recogniser.search = Search(**description["search"])
             recogniser._mean, recogniser._deviation = (
                 np.array(description[name], np.float32) for name in ("mean", "deviation")
             )
@@ -329,13 +390,28 @@ class SpeechRecogniser:
         return normal
 
     @torch.no_grad()
-    def _written(self, frames: Frames) -> tuple[str, list[Word]]:
-        """Return the text of normalised features, and its words in time."""
+    def _likely(self, frames: Frames) -> Frames:
+        """Return (S, C), the log-probabilities of normalised features."""
         self.network.eval()
         likely, _ = self.network(torch.from_numpy(frames)[:, None], torch.tensor([len(frames)]))
-        codes, steps = greedy(likely[:, 0].numpy())
-        text = self.alphabet.decode(codes)
-        words = words_of(text, steps, self.step_seconds)
+        found: Frames = likely[:, 0].numpy()
+        return found
+
+    def _written(
+        self, frames: Frames, search: Search, language: Letters | None = None
+    ) -> tuple[str, list[Word]]:
+        """Return the text of normalised features, and its words in time."""
+        return self._searched(self._likely(frames), search, language)
+
+    def _searched(
+        self, likely: Frames, search: Search, language: Letters | None
+    ) -> tuple[str, list[Word]]:
+        if search.beam == 1:
+            codes, steps = greedy(likely)
+        else:
+            codes = prefix_beam(likely, search, language)
+            steps = aligned(likely, codes)
+        words = words_of(self.alphabet.decode(codes), steps, self.step_seconds)
         return " ".join(word.text for word in words), words
 
     def _new_network(self) -> SpeechNetwork:

@@ -1,0 +1,60 @@
+"""What a language model says of the next letter, for those who write letters and ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gated.errors import ConfigurationError
+from gated.tasks.language.model import LanguageModel
+
+State = Mapping[str, Tensor]
+Floats = NDArray[np.float32]
+
+
+class NextLetter:
+    """A language model of characters, asked for some of them by number.
+
+    Args:
+        model: it reads characters.
+        letters: those that are asked for, N in all.
+
+    Raises:
+        ConfigurationError: the model reads something else, or has never seen one of the letters.
+    """
+
+    def __init__(self, model: LanguageModel, letters: str) -> None:
+        if model.config.unit != "character":
+            raise ConfigurationError(
+                f"The language model reads {model.config.unit}s; it must read characters."
+            )
+        if unknown := model.unknown_in(letters):
+            raise ConfigurationError(
+                f"The language model has never seen {', '.join(map(repr, unknown))}: train it on "
+                "text that is written like the transcripts."
+            )
+        self._network = model.network.eval()
+        self._codes = model.codes_of(letters)
+        self._begin = model.codes_of(model.known_start())
+
+    def begin(self) -> tuple[State, Floats]:
+        """Return the state after a line's end, and (N,), the log-probability of each letter."""
+        return self._read([{}], self._begin)[0]
+
+    def after(self, states: Sequence[State], letters: Sequence[int]) -> list[tuple[State, Floats]]:
+        """Return the same after one more letter, counted from 0, for each of several states."""
+        return self._read(states, self._codes[list(letters)])
+
+    @torch.no_grad()
+    def _read(self, states: Sequence[State], codes: Tensor) -> list[tuple[State, Floats]]:
+        together = {name: torch.cat([of[name] for of in states], 1) for name in states[0]}
+        said = self._network(codes[None], together)
+        likely = torch.log_softmax(said.logits[-1], -1)[:, self._codes].numpy()
+        return [
+            ({name: of[:, row : row + 1] for name, of in said.states.items()}, likely[row])
+            for row in range(len(states))
+        ]
