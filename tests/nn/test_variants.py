@@ -187,3 +187,23 @@ def test_a_variant_that_torch_has_not_is_refused_by_name() -> None:
     model = gated.nn.LSTM(3, 5, layer_norm=True, backend="torch")
     with pytest.raises(ConfigurationError, match=r"backend torch has no layer norm.*'native'"):
         model(torch.randn(4, 2, 3))
+
+
+@pytest.mark.parametrize(("kind", "options"), VARIANTS)
+def test_a_stream_goes_through_a_sequence_as_the_layers_do(
+    kind: str, options: dict[str, Any]
+) -> None:
+    layers = getattr(gated.nn, kind)(3, 5, **options).eval()
+    if layers.bidirectional:
+        with pytest.raises(ConfigurationError, match="bidirectional"):
+            layers.stream()
+        return
+    for parameter in layers.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x = torch.randn(7, 3)
+    with torch.no_grad():
+        expected, _ = layers(x)
+    stream = layers.stream()
+    assert_agree(stream.steps(x.numpy()), expected.numpy(), "hidden states")
+    stream.reset()
+    assert_agree(stream.step(x[0].numpy()), expected[0].numpy(), "hidden state after a reset")

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gated.core.layout import Weights, parameter_names
-from gated.errors import DataError
+from gated.core.stream import Stream
+from gated.core.variants import Zoneout
+from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Result, Variant, recurrence
 
@@ -79,6 +81,35 @@ class Sequences:
         x = input.transpose(0, 1) if self.batch_first else input
         result = self._run(x, hx, lengths, return_gates)
         return self._given(result, (lambda x: x.transpose(0, 1)) if self.batch_first else None)
+
+    def stream(self) -> Stream:
+        """Return the layers as they are now, ready to take one step at a time.
+
+        The weights are packed once: a step costs reading them. Dropout takes no part, zoneout as in
+        evaluation.
+
+        Raises:
+            ConfigurationError: the layers read both ways, or their cell cannot be streamed.
+            DataError: the weights are not float32.
+            MissingNativeError: the native core is not built.
+
+        >>> import torch, gated
+        >>> layer = gated.nn.GRU(2, 3)
+        >>> hidden = layer.stream().step(torch.ones(2).numpy())
+        >>> torch.allclose(torch.from_numpy(hidden), layer(torch.ones(1, 2))[1][0])
+        True
+        """
+        if self.bidirectional:
+            raise ConfigurationError(
+                "bidirectional layers cannot be streamed: they read from the end too"
+            )
+        variant = self.variant
+        layers = [
+            Weights(*(None if of is None else of.detach().cpu().numpy() for of in weights))
+            for (weights,) in self._weights()
+        ]
+        zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell)
+        return Stream(self._cell, layers, zoneout=zoneout)
 
     def _forward_packed(self, packed: PackedSequence, hx: Hidden | None, return_gates: bool) -> Any:
         x, lengths = pad_packed_sequence(packed)

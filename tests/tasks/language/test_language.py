@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language import text as reading
-from gated.tasks.language.generation import Sampling, Typewriter, drawn
+from gated.tasks.language.generation import (
+    STREAMED,
+    Sampling,
+    Typewriter,
+    drawn,
+    written_codes,
+)
+from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
 from gated.tasks.language.text import Text, points_of
 from gated.tasks.language.vocabulary import Letters, Subwords, vocabulary_from
@@ -117,6 +125,25 @@ def test_what_is_drawn_is_what_was_asked_for(options: Sampling, expected: set[in
     recent = torch.full((400, 1), 2)
     codes = drawn(logits, recent, options, torch.Generator().manual_seed(0))
     assert set(codes.tolist()) == expected
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_one_text_is_written_as_among_many(cell: str) -> None:
+    torch.manual_seed(0)
+    config = LanguageConfig(cell=cell, hidden=24, embedding=12, layers=2)  # type: ignore[arg-type]
+    network = LanguageNetwork(config, 30)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    prompts = [torch.randint(1, 30, (9,)) for _ in range(STREAMED + 2)]
+    sampling = Sampling(temperature=0)
+
+    def written(prompts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(list(islice(written_codes(network, prompts, sampling), 40)))
+
+    together = written(prompts)
+    assert len(together.unique()) > 3
+    assert torch.equal(together[:, :STREAMED], written(prompts[:STREAMED]))
+    assert torch.equal(together[:, 1:2], written(prompts[1:2]))
 
 
 def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:

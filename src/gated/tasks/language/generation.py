@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gated.core.stream import Stream
 from gated.errors import ConfigurationError
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
+
+STREAMED = 3
+"""So many texts, or fewer, have a stream each; more are worth packing weights at each step."""
+Reader = Callable[[Tensor], Tensor]
+"""Reads the codes (B,) that were written, and gives the scores (B, V) of what comes next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +58,55 @@ def written_codes(
     """
     network.eval()
     random = torch.Generator().manual_seed(sampling.seed)
-    states, logits = _read(network, prompts)
+    read, logits = _reader(network, prompts)
     recent = torch.full((len(prompts), sampling.recent), UNKNOWN)
     while True:
         codes = drawn(logits, recent, sampling, random)
         yield codes
         recent = torch.cat([recent[:, 1:], codes[:, None]], dim=1)
-        said = network(codes[None], states)
-        states, logits = said.states, said.logits[-1]
+        logits = read(codes)
 
 
-def _read(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Read each prompt; return the states after them, side by side, and the scores (B, V)."""
+def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader, Tensor]:
+    """Read each prompt; return what reads on, and the scores (B, V) of what comes next."""
     said = [network(prompt[:, None], {}) for prompt in prompts]
+    logits = torch.cat([of.logits[-1] for of in said])
+    if len(prompts) <= STREAMED:
+        return _streamed(network, [of.states for of in said]), logits
     states = {name: torch.cat([of.states[name] for of in said], 1) for name in said[0].states}
-    return states, torch.cat([of.logits[-1] for of in said])
+
+    def read(codes: Tensor) -> Tensor:
+        nonlocal states
+        written = network(codes[None], states)
+        states = written.states
+        scores: Tensor = written.logits[-1]
+        return scores
+
+    return read, logits
+
+
+def _streamed(network: LanguageNetwork, states: Sequence[Mapping[str, Tensor]]) -> Reader:
+    """Read on from some states, each text by streams of its own whose weights are packed once."""
+    texts: list[list[Stream]] = []
+    for text in states:
+        streams: list[Stream] = [layer.stream() for layer in network.layers]  # type: ignore[operator]
+        for place, stream in enumerate(streams):
+            names = (f"{place}.{name}" for name in "hc")
+            stream.states = [tuple(text[name][0, 0].numpy() for name in names if name in text)]
+        texts.append(streams)
+    embedding = network.embedding.weight.numpy()
+
+    def read(codes: Tensor) -> Tensor:
+        said = []
+        for streams, code in zip(texts, codes.tolist(), strict=True):
+            x = embedding[code]
+            for stream in streams:
+                x = stream.step(x)
+            said.append(torch.from_numpy(x))
+        scores: Tensor = network.readout(torch.stack(said))
+        return scores
+
+    return read
 
 
 def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:
