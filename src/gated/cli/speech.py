@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -14,11 +16,12 @@ from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import require
+from gated.errors import ConfigurationError, require
 from gated.explain import Probe
 from gated.report.speech import score_table, write_speech_report
 from gated.tasks.language import LanguageModel
 from gated.tasks.language.letters import NextLetter
+from gated.tasks.speech.audio import blocks_of, raw_blocks
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.recogniser import TASK, SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
@@ -26,6 +29,8 @@ from gated.tasks.speech.search import Search
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 
+BLOCK = 0.04
+"""Seconds of sound that are taken at once from a recording that is streamed."""
 LANGUAGE_MODEL = "language_model"
 """Key of the run of a language model that the search asks."""
 
@@ -121,6 +126,8 @@ def _print_scores(evaluation: Evaluation) -> None:
 def transcribe(
     run: Path,
     *files: Path,
+    stream: bool = False,
+    rate: int = 16000,
     language_model: Path | None = None,
     search: Annotated[Search | None, Parameter(name="*", group="Search")] = None,
     json: bool = False,
@@ -133,11 +140,27 @@ def transcribe(
         Directory of a trained recogniser.
     files
         Recordings, in any format that libsndfile or FFmpeg decodes.
+    stream
+        Read one recording piece by piece, and print each word as soon as it is heard, by greedy
+        search; with a network that was trained with --streaming. Without a recording standard input
+        is read: 16-bit samples of one channel, the lower byte first.
+    rate
+        Samples a second of standard input.
     language_model
         Run of `gated fit language` whose expectations the search takes into account.
     json
         Print a JSON document with the words of each recording and their times, in seconds.
     """
+    if stream:
+        if len(files) > 1 or language_model or search or json:
+            raise ConfigurationError(
+                "--stream takes one recording, or none for standard input, and neither a search, a "
+                "language model nor --json."
+            )
+        _stream(SpeechRecogniser.load(run), files[0] if files else None, rate)
+        return
+    if not files:
+        raise ConfigurationError("Give a recording, or --stream to read standard input.")
     recogniser = SpeechRecogniser.load(run)
     recogniser.search = search or recogniser.search
     language = _language(recogniser, language_model)
@@ -152,6 +175,30 @@ def transcribe(
             print(path, transcript.text, sep="\t")
     if json:
         print_json(documents)
+
+
+def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
+    """Print the words of a recording as they come, and how long they took to."""
+    if path is None:
+        blocks = raw_blocks(sys.stdin.buffer, rate, BLOCK)
+    else:
+        rate, blocks = blocks_of(path, BLOCK)
+    listener = recogniser.listener(rate)
+    samples, spent, delays = 0, 0.0, []
+    for block in blocks:
+        began = time.perf_counter()
+        words = listener.hear(block)
+        took = time.perf_counter() - began
+        samples, spent = samples + len(block), spent + took
+        for word in words:
+            delays.append(samples / rate + took - word.end)
+            print(word.text, end=" ", flush=True)
+    print(" ".join(word.text for word in listener.finish()), flush=True)
+    heard = samples / rate
+    told = f"{spent / heard:.3f} s of computation for a second of sound"
+    if delays:
+        told += f"; a word was told {median(delays):.2f} s after its end (median)"
+    print(f"{told}.", file=sys.stderr)
 
 
 def evaluate(run: Path, data: Path, *, json: bool = False) -> None:

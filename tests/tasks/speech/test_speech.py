@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from gated.tasks.language import LanguageModel
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
-from gated.tasks.speech.features import FeatureStore
+from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
 from gated.tasks.speech.score import error_rates, substitutions
+from gated.tasks.speech.search import Search, greedy, words_of
 
 soundfile = pytest.importorskip("soundfile")
 for needed in ("soxr", "kaldi_native_fbank", "jiwer"):
@@ -59,7 +61,9 @@ def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming: bool) -> None:
+def test_the_command_learns_tones(
+    toned: Path, tmp_path: Path, capsys, monkeypatch, streaming: bool
+) -> None:
     out = tmp_path / "run"
     options = [
         "--sample-rate", str(RATE), "--hidden", "32", "--layers", "1", "--steps", "150",
@@ -81,6 +85,21 @@ def test_the_command_learns_tones(toned: Path, tmp_path: Path, capsys, streaming
     assert [word["text"] for word in heard["words"]] == heard["text"].split()
     times = [time for word in heard["words"] for time in (word["start"], word["end"])]
     assert times == sorted(times)
+
+    asked = ["transcribe", str(out), str(toned.parent / "7.wav"), "--stream"]
+    assert run(asked) == (0 if streaming else 2)
+    spoken = capsys.readouterr()
+    if not streaming:
+        assert "--streaming" in spoken.err
+        return
+    wav, rate = soundfile.read(toned.parent / "7.wav", dtype="float32")
+    whole = SpeechRecogniser.load(out)
+    whole.search = Search(beam=1)
+    assert spoken.out.split() == whole.transcribe(toned.parent / "7.wav").text.split()
+    raw = io.BytesIO((wav * 2**15).astype("<i2").tobytes())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(raw))
+    assert run(["transcribe", str(out), "--stream", "--rate", str(rate)]) == 0
+    assert capsys.readouterr().out == spoken.out
     assert times[-1] <= heard["seconds"] + 0.04
     looked = tmp_path / "looked.html"
     assert run(["explain", str(out), str(toned), "--out", str(looked)]) == 0
@@ -116,6 +135,41 @@ def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
     assert capsys.readouterr().out.strip() == expected
     with pytest.raises(ConfigurationError, match="never seen 'é'"):
         NextLetter(LanguageModel.load(model), "aé")
+
+
+@pytest.mark.parametrize("block", [13, 400, 100_000])
+@pytest.mark.parametrize(("subsampling", "look_ahead"), [(2, 3), (1, 0), (0, 2), (3, 1)])
+def test_a_recording_as_it_comes_is_heard_as_the_whole(
+    block: int, subsampling: int, look_ahead: int
+) -> None:
+    config = SpeechConfig(
+        sample_rate=RATE, streaming=True, look_ahead=look_ahead, subsampling=subsampling,
+        hidden=24, dropout=0.0,
+    )  # fmt: skip
+    recogniser = SpeechRecogniser(config)
+    recogniser.alphabet = Alphabet("abn ")
+    torch.manual_seed(1)
+    recogniser.network = SpeechNetwork(config, len(recogniser.alphabet)).eval()
+    for parameter in recogniser.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.7 if parameter.ndim > 1 else 0.1)
+    samples = np.concatenate([sound(text) for text in ("anet", "teen", "nat")])[:20_007]
+    frames = log_mel(samples, RATE, config.mels)
+    recogniser._mean, recogniser._deviation = frames.mean(0), frames.std(0)
+    normal = torch.from_numpy((frames - frames.mean(0)) / frames.std(0))
+    with torch.no_grad():
+        whole = normal[:, None], torch.tensor([len(frames)])
+        # Each letter at times: a network that has learnt nothing prefers one.
+        recogniser.network.head.bias -= recogniser.network(*whole)[0].mean((0, 1))
+        likely, _ = recogniser.network(*whole)
+    codes, steps = greedy(likely[:, 0].numpy())
+    expected = words_of(recogniser.alphabet.decode(codes), steps, recogniser.step_seconds)
+    assert len(expected) > 1 or subsampling == 3
+
+    listener = recogniser.listener(RATE)
+    told = [listener.hear(samples[at : at + block]) for at in range(0, len(samples), block)]
+    assert [word for words in told for word in words] + listener.finish() == expected
+    if block < 1000 and len(expected) > 1:
+        assert any(told[:-1])  # not all at the end
 
 
 def test_padding_changes_nothing() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from gated.errors import DataError, require
 Samples = NDArray[np.float32]
 QUIET = 1e-3
 """Peak, of 1 at most, below which a recording counts as silence: -60 dB."""
+FULL_SCALE = np.float32(2**-15)
+"""What one of 16 bits' steps is worth."""
 UNKNOWN_LENGTH = 0x7FFF0000
 """Bytes that a WAV header claims when it was written before the samples were counted."""
 
@@ -59,6 +62,32 @@ def decode(path: Path, data: bytes) -> Audio:
     if np.abs(samples).max() < QUIET:
         raise DataError(f"{path.name} holds silence only, below -60 dB throughout.")
     return Audio(samples.mean(1), rate, samples.shape[1])
+
+
+def blocks_of(path: Path, seconds: float) -> tuple[int, Iterator[Samples]]:
+    """Return the rate of a recording that soundfile knows, and its samples, some at a time.
+
+    Raises:
+        DataError: it cannot be decoded.
+        FileNotFoundError: there is no such file.
+    """
+    soundfile = require("soundfile", extra="speech")
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        rate = soundfile.info(path).samplerate
+    except soundfile.LibsndfileError as error:
+        raise DataError(f"{path} cannot be decoded piece by piece: {error}.") from error
+    size = max(1, round(seconds * rate))
+    blocks = soundfile.blocks(path, size, dtype="float32", always_2d=True)
+    return rate, (np.ascontiguousarray(block.mean(1)) for block in blocks)
+
+
+def raw_blocks(file: BinaryIO, rate: int, seconds: float) -> Iterator[Samples]:
+    """Yield 16-bit samples of one channel, the lower byte first, some at a time."""
+    size = 2 * max(1, round(seconds * rate))
+    for data in iter(lambda: file.read(size), b""):
+        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) * FULL_SCALE
 
 
 def _by_av(data: bytes) -> tuple[Samples, int]:

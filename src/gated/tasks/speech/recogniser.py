@@ -17,6 +17,7 @@ from gated.explain import Probe
 from gated.tasks.speech.alphabet import Alphabet, normalised
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.features import FeatureStore, Frames, Heard
+from gated.tasks.speech.listening import Listener
 from gated.tasks.speech.manifest import Recording, read_manifest
 from gated.tasks.speech.network import SpeechNetwork, steps_after
 from gated.tasks.speech.probe import speech_probe
@@ -205,6 +206,21 @@ class SpeechRecogniser:
             raise DataError(f"{path}: {error}") from error
         text, words = self._written(self._normal(heard.frames), self.search, language)
         return Transcript(text, words, heard.seconds)
+
+    def listener(self, rate: int) -> Listener:
+        """Return what transcribes a recording of so many samples a second as it comes.
+
+        Raises:
+            ConfigurationError: the network reads both ways.
+        """
+        return Listener(
+            self.network.eval(),
+            self.alphabet,
+            self._mean,
+            self._deviation,
+            sample_rate=self.config.sample_rate,
+            rate=rate,
+        )
 
     def choose_search(self, language: Letters) -> Search:
         """Choose the weight of a language model, and the bonus, on the validation part.
