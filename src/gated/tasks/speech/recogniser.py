@@ -15,6 +15,7 @@ import torch
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.speech.alphabet import Alphabet, normalised
+from gated.tasks.speech.baseline import NEAREST, nearest
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.features import FeatureStore, Frames, Heard
 from gated.tasks.speech.listening import Listener
@@ -42,13 +43,10 @@ from gated.training.progress import Progress
 from gated.training.split_by_text import split_by_text
 
 TASK = "speech"
-NEAREST = "nearest training recording"
 SECONDS_A_FRAME = 0.01
 WEIGHTS = (0.2, 0.4, 0.6, 0.9)
 BONUSES = (0.0, 0.5, 1.0)
 """Of a language model, and for each letter: what is tried on the validation part."""
-MEANS = 8
-"""Stretches of a recording whose mean features are compared to find the nearest."""
 
 
 @dataclass(frozen=True)
@@ -236,10 +234,8 @@ class SpeechRecogniser:
             for weight in WEIGHTS
             for bonus in BONUSES
         ]
-        references, likely = (
-            [one.text for one in held],
-            [self._likely(of.versions[0]) for of in held],
-        )
+        references = [one.text for one in held]
+        likely = [self._likely(one.versions[0]) for one in held]
 
         def errors(search: Search) -> float:
             texts = [self._searched(of, search, language)[0] for of in likely]
@@ -268,7 +264,7 @@ class SpeechRecogniser:
         searches[self.name] = replace(self.search, beam=1), None
         if self.search.beam > 1:
             beam = f"{self.name}, beam of {self.search.beam}"
-            searches[beam] = replace(self.search, bonus=0.0), None
+            searches[beam] = self.search, None
             if language is not None:
                 searches[f"{beam} and language model"] = self.search, language
         methods, factors = {}, {}
@@ -278,7 +274,7 @@ class SpeechRecogniser:
             spent = time.perf_counter() - began
             factors[name] = spent / sum(one.seconds for one in utterances)
         if known := self._parts.get("training"):
-            methods[NEAREST] = _nearest(known, utterances, self.config.speeds)
+            methods[NEAREST] = nearest(known, utterances, self.config.speeds)
         references = [one.text for one in utterances]
         return Evaluation(
             references=references,
@@ -463,22 +459,3 @@ def _changed(heard: Sequence[Heard], rate: int) -> list[Finding]:
             )
         )
     return findings
-
-
-def _nearest(
-    known: Sequence[Utterance], asked: Sequence[Utterance], speeds: Sequence[float]
-) -> list[str]:
-    """Give the text of the training recording most like each: in mean features and length."""
-    plain = int(np.argmin([abs(speed - 1) for speed in speeds]))
-    sketches = np.array([_sketch(one.versions[plain]) for one in known])
-    wanted = np.array([_sketch(one.versions[0]) for one in asked])
-    nearest = ((wanted[:, None] - sketches) ** 2).sum(-1).argmin(1)
-    return [known[place].text for place in nearest.tolist()]
-
-
-def _sketch(frames: Frames) -> Frames:
-    """Mean features of eight stretches, and the logarithm of the length."""
-    edges = np.linspace(0, len(frames), MEANS + 1).astype(int)
-    means = [frames[a : max(b, a + 1)].mean(0) for a, b in pairwise(edges)]
-    length = np.log(len(frames)) * np.sqrt(frames.shape[1] * MEANS)
-    return np.append(np.concatenate(means), length).astype(np.float32)

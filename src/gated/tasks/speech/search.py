@@ -37,7 +37,7 @@ class Search:
     weight: float = 0.5
     """Of the language model's log-probabilities, where there is one (shallow fusion)."""
     bonus: float = 0.0
-    """Added for each letter: language models prefer fewer."""
+    """Added for each letter, where there is a language model: it prefers fewer."""
     least: float = 1e-4
     """Letters less probable than this at a step are not tried there."""
 
@@ -117,8 +117,10 @@ def prefix_beam(likely: Floats, search: Search, language: Letters | None = None)
             for code in tried:
                 longer = (*text, code)
                 if longer not in worth:
-                    expected = search.weight * float(said[text][1][code - 1]) if said else 0.0
-                    worth[longer] = worth[text] + search.bonus + expected
+                    worth[longer] = worth[text]
+                    if language is not None:
+                        expected = float(said[text][1][code - 1])
+                        worth[longer] += search.bonus + search.weight * expected
                 begun = in_blank if code == last else whole
                 _add(found, longer, NEVER, begun + heard[code])
         value = {text: _either(*parts) + worth[text] for text, parts in found.items()}
