@@ -141,6 +141,27 @@ def opened(browser: Any) -> Iterator[Callable[[str], Any]]:
     assert said == []
 
 
+def settle(page: Any) -> None:
+    """Wait until the page shows what it was asked for last."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect(page.locator("body[aria-busy=false]")).to_be_attached()
+    page.evaluate(  # what an answer changes is drawn in the next frame
+        "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
+    )
+
+
+def wire(page: Any, name: str) -> float:
+    """The value that the diagram shows on a wire."""
+    settle(page)
+    return number(page.locator(f'[data-wire="{name}"] .value').text_content())
+
+
+def number(text: str | None) -> float:
+    """What the page writes, with its minus sign."""
+    assert text is not None
+    return float(text.replace("−", "-").removesuffix("%"))
+
+
 @pytest.fixture
 def looks_right(opened: Callable[[str], Any], page_tools: Path) -> Callable[[str, int], None]:
     """Whether all that a link shows fits into so many pixels, and axe finds no barrier in it."""
@@ -150,6 +171,7 @@ def looks_right(opened: Callable[[str], Any], page_tools: Path) -> Callable[[str
         page = opened(link)
         page.set_viewport_size({"width": width, "height": 900})
         page.locator(".map").first.wait_for()
+        settle(page)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.evaluate(axe)
         found = page.evaluate(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.serve.conftest import number, settle, wire
 
 from gated.explain import ledger
 from gated.serve.character_model import CharacterModel
@@ -25,12 +26,6 @@ def page(opened: Callable[[str], playwright.Page], address: str) -> playwright.P
     page = opened(address + START)
     expect(page.locator("#moment")).to_have_text("step 5 of 18: To be[,]")
     return page
-
-
-def wire(page: playwright.Page, name: str) -> float:
-    """The value that the diagram shows on a wire."""
-    text = page.locator(f'[data-wire="{name}"] .value').text_content()
-    return float(text.replace("−", "-"))
 
 
 def test_the_diagram_shows_a_step_that_obeys_the_equation(page: playwright.Page) -> None:
@@ -70,10 +65,11 @@ def test_a_click_on_a_map_chooses_unit_and_moment_and_its_ledger(page: playwrigh
     expect(page.locator("#sum")).to_contain_text("the sum of what 19 characters wrote")
     state = re.search(r"= (−?[\d.]+),", page.locator("#sum").text_content())
     assert state is not None
-    assert abs(float(state[1].replace("−", "-")) - wire(page, "c")) < 0.011
+    assert abs(number(state[1]) - wire(page, "c")) < 0.011
 
 
 def test_equations_light_wires_and_wires_light_equations(page: playwright.Page) -> None:
+    settle(page)
     page.locator(".equation").first.hover()
     lit = page.locator(".wire.lit").evaluate_all("all => all.map(w => w.dataset.wire).sort()")
     assert lit == ["f", "h0", "x"]
@@ -83,6 +79,7 @@ def test_equations_light_wires_and_wires_light_equations(page: playwright.Page) 
 
 
 def test_a_held_gate_changes_the_output_and_is_set_free(page: playwright.Page) -> None:
+    settle(page)
     before = page.locator("#prediction").inner_text()
     page.locator("#all").check()
     page.locator("#value").fill("0")
@@ -128,13 +125,14 @@ def test_the_ledger_is_that_of_the_library(
     written = ledger(lstm, x, unit=3, step=18).written
     page.keyboard.press("End")
     expect(page.locator("#moment")).to_contain_text("step 18 of 18")
+    settle(page)
     rows = page.locator("#ledger .bars-row:visible").all_inner_texts()
     assert len(rows) > 2
     for row in rows:
         name, part = row.rsplit("\n", 1)
         step = int(name.split()[-1])
-        assert abs(float(part.replace("−", "-")) - written[step]) < 0.0051, row
-    largest = max(rows, key=lambda row: abs(float(row.rsplit("\n", 1)[1].replace("−", "-"))))
+        assert abs(number(part) - written[step]) < 0.0051, row
+    largest = max(rows, key=lambda row: abs(number(row.rsplit("\n", 1)[1])))
     assert int(largest.rsplit("\n", 1)[0].split()[-1]) == np.abs(written).argmax()
 
 
@@ -144,6 +142,7 @@ def test_a_long_text_is_averaged_not_sampled(
     """A picture has no more columns than pixels."""
     page = opened(f"{address}#text={'a+bc' * 500}&network=gru&language=en&theme=light")
     expect(page.locator("#moment")).to_contain_text("of 1999")
+    settle(page)
     columns, pixels = page.locator(".field").first.evaluate(
         "field => [field.firstChild.width, field.clientWidth]"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.serve.conftest import serving
+from tests.serve.conftest import number, serving, settle, wire
 
 from gated.cli.explore import _exhibit
 
@@ -31,13 +31,8 @@ def page(opened: Callable[[str], Page], series_address: str) -> Page:
 
 
 def figure(page: Page, name: str) -> float:
-    told = page.locator(f'#prediction dt:text-is("{name}") + dd').inner_text()
-    return float(told.replace("−", "-"))
-
-
-def wire(page: Page, name: str) -> float:
-    text = page.locator(f'[data-wire="{name}"] .value').text_content()
-    return float(text.replace("−", "-"))
+    settle(page)
+    return number(page.locator(f'#prediction dt:text-is("{name}") + dd').inner_text())
 
 
 def test_a_forecast_with_its_interval_beside_what_came(page: Page) -> None:
@@ -82,6 +77,7 @@ def test_a_click_on_the_chart_chooses_the_moment(page: Page) -> None:
 
 
 def test_the_ledger_names_times(page: Page) -> None:
+    settle(page)
     rows = page.locator("#ledger .bars-row:visible .bars-name").all_inner_texts()
     assert rows
     assert all(re.fullmatch(r"2013-12-2\d \d\d:00", row) for row in rows)

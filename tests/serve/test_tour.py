@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from tests.serve.conftest import number, settle, wire
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -14,18 +15,10 @@ LINE_END = 45
 """Of the first line of the passage, "…that is the question:--"."""
 
 
-def number(text: str | None) -> float:
-    assert text is not None
-    return float(text.replace("−", "-").removesuffix("%"))
-
-
-def wire(page: Page, name: str) -> float:
-    return number(page.locator(f'[data-wire="{name}"] .value').text_content())
-
-
 def bits(page: Page) -> tuple[float, float]:
     """Plain and changed."""
     expect(page.locator("#effect")).to_contain_text("with the change")
+    settle(page)
     found = re.findall(r"\d+\.\d+", page.locator("#effect").inner_text())
     return float(found[0]), float(found[1])
 
@@ -35,10 +28,12 @@ def onward(page: Page, title: str) -> None:
     expect(page.locator("#tour h2")).to_have_text(title)
     expect(page.locator("#tour h2")).to_be_focused()
     expect(page.locator("#tour")).to_be_in_viewport(ratio=1)
+    settle(page)
 
 
 def at_step(page: Page, step: int) -> None:
     expect(page.locator("#moment")).to_contain_text(f"step {step} of")
+    settle(page)
 
 
 def test_a_student_walks_from_the_first_character_to_the_forget_gate(

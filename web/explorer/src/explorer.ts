@@ -32,6 +32,7 @@ export class Explorer {
   private read = "";
   private steps = 0;
   private asked = 0;
+  private answering = 0;
   private waiting = 0;
   private frame = 0;
   private playing = 0;
@@ -117,7 +118,11 @@ export class Explorer {
 
   private soon(run: () => Promise<void>): void {
     clearTimeout(this.waiting);
-    this.waiting = window.setTimeout(run, 120);
+    this.waiting = window.setTimeout(() => {
+      this.waiting = 0;
+      void run();
+    }, 120);
+    this.tellBusy();
   }
 
   /** Have every network read the passage. */
@@ -152,6 +157,8 @@ export class Explorer {
 
   private async answer(mine: number, run: () => Promise<void>): Promise<void> {
     const problem = find<HTMLElement>("problem");
+    this.answering += 1;
+    this.tellBusy();
     try {
       await run();
       if (mine === this.asked) problem.hidden = true;
@@ -159,7 +166,15 @@ export class Explorer {
       if (mine !== this.asked) return;
       problem.textContent = error instanceof Error ? error.message : String(error);
       problem.hidden = false;
+    } finally {
+      this.answering -= 1;
+      this.tellBusy();
     }
+  }
+
+  /** Whether what is shown is still that of an older view, for who cannot see it change. */
+  private tellBusy(): void {
+    document.body.ariaBusy = String(this.waiting > 0 || this.answering > 0);
   }
 
   /** Everything that does not depend on the moment. */
