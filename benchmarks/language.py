@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from benchmarks.machine import described
 from benchmarks.side_by_side import Step, side_by_side
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
@@ -39,6 +40,22 @@ CODES, STREAMS, TRIED = 97, 32, 40
 PLAIN: Mapping[str, type[nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
+class StepByStep:
+    """A stream of a layer of torch.nn: one call for each step."""
+
+    def __init__(self, layer: nn.RNNBase) -> None:
+        self.layer, self.states = layer, [()]
+
+    def step(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Read (E,), and return (H,)."""
+        begin = tuple(torch.as_tensor(of).view(1, -1) for of in self.states[0])
+        output, after = self.layer(
+            torch.from_numpy(x)[None], begin if len(begin) > 1 else begin[0], None
+        )
+        self.states = [after if isinstance(after, tuple) else (after,)]
+        return output[0].numpy()
+
+
 def on_torch(network: LanguageNetwork, cell: str) -> LanguageNetwork:
     """Return a copy of `network` whose layers are those of torch.nn."""
     other = copy.deepcopy(network)
@@ -46,6 +63,9 @@ def on_torch(network: LanguageNetwork, cell: str) -> LanguageNetwork:
     class Plain(PLAIN[cell]):  # type: ignore[misc]
         def forward(self, x: Tensor, states: Any, lengths: None) -> Any:
             return super().forward(x, states)
+
+        def stream(self) -> StepByStep:
+            return StepByStep(self)
 
     for place, layer in enumerate(network.layers):
         plain = Plain(layer.input_size, layer.hidden_size)

@@ -1,4 +1,7 @@
-"""The jobs that gated does, one folder each; none imports another."""
+"""The jobs that gated does, one folder each.
+
+None imports another; but `text_classify` reads as `language` does, and begins with its weights.
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from gated.training.transfer import DepthGroup
 
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1e-4
+SLANTED_END = 1 / 32
+"""The paper's ratio."""
 
 
 def adamw(groups: Sequence[DepthGroup], options: TrainingOptions) -> torch.optim.AdamW:
@@ -48,7 +50,8 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
     """Return the rate of `step`, counted from 0: a function of the step alone, without state.
 
     One-cycle (Smith and Topin 2018) rises and falls along half cosines, cosine (Loshchilov and
-    Hutter 2017) rises linearly and falls along a half cosine, constant rises linearly and stays.
+    Hutter 2017) rises linearly and falls along a half cosine, constant rises linearly and stays;
+    slanted-triangular (Howard and Ruder 2018, equation 3) rises and falls linearly.
 
     >>> options = TrainingOptions(steps=101, warmup=0.5, learning_rate=1.0)
     >>> [round(learning_rate(step, options), 4) for step in (0, 25, 50, 75, 100)]
@@ -62,6 +65,9 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
             return _half_cosine(peak * ONE_CYCLE_START, peak, step / rise)
         case "one-cycle":
             return _half_cosine(peak, peak * ONE_CYCLE_END, fallen)
+        case "slanted-triangular":
+            height = step / rise if step < rise else 1 - fallen
+            return peak * (SLANTED_END + (1 - SLANTED_END) * height)
         case _ if step < rise:
             return peak * (step + 1) / (rise + 1)
         case "cosine":

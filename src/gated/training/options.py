@@ -23,7 +23,7 @@ class TrainingOptions:
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 3e-3
     """Peak learning rate of AdamW."""
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    schedule: Literal["one-cycle", "cosine", "constant", "slanted-triangular"] = "one-cycle"
     """Shape of the learning rate over the steps."""
     warmup: float = 0.2
     """Share of the steps in which the rate rises to its peak."""

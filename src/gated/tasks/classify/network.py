@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
+from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
 
 LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
@@ -66,14 +67,11 @@ class SequenceNetwork(nn.Module):
             hidden = last if isinstance(last, Tensor) else last[0]
             ends = 2 if self.recurrent.bidirectional else 1
             return torch.cat(tuple(hidden[-ends:]), dim=-1)
-        steps = torch.arange(len(states), device=states.device)
-        beyond = (steps[:, None] >= lengths.to(states.device))[..., None]
         if self.pooling == "max":
-            return states.masked_fill(beyond, -torch.inf).amax(0)
+            return max_over_time(states, lengths)
         if self.energy is not None:
-            weights = torch.softmax(self.energy(states).masked_fill(beyond, -torch.inf), 0)
-            return (weights * states).sum(0)
-        return states.masked_fill(beyond, 0.0).sum(0) / lengths.to(states)[:, None]
+            return attention_over_time(states, self.energy(states), lengths)
+        return mean_over_time(states, lengths)
 
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

@@ -12,6 +12,7 @@ import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
+from gated.tasks.language.adoption import adopted
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.network import LanguageNetwork, nats
@@ -19,7 +20,7 @@ from gated.tasks.language.ngrams import best_ngrams, compressed_bits
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import Coded, Codes, Text, points_of
+from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_places
 from gated.tasks.language.vocabulary import (
     UNKNOWN,
     Letters,
@@ -79,12 +80,15 @@ class LanguageModel:
             DataError: a file cannot be used, or the text is too short.
             FileNotFoundError: there is no such file.
         """
+        self.findings = ()
+        if self.training.init_from:
+            self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
         text = Text([Path(path) for path in files], config.unit)
         held, tested = int(len(text) * config.validation), int(len(text) * config.test)
         first, last = len(text) - held - tested, len(text) - tested
-        self.findings = ()
-        self.vocabulary = self._learnt(text, first)
+        if not self.training.init_from:
+            self.vocabulary = self._learnt(text, first)
         bounds = {"training": (0, first), "validation": (first, last), "test": (last, len(text))}
         self._parts = {
             name: text.coded(self.vocabulary, config.documents, *of) for name, of in bounds.items()
@@ -97,22 +101,32 @@ class LanguageModel:
                 f"need more than {needed}. Give a longer text or a smaller batch size."
             )
         self._text = text  # its files live as long as it does
-        held_back = np.concatenate([self._parts[of].codes for of in ("validation", "test")])
-        unknown = np.flatnonzero(held_back == UNKNOWN)
-        if len(unknown):
-            letter = chr(int(text.points[first + unknown[0]]))
-            self.findings = (
-                *self.findings,
-                Finding(
-                    kind="unknown",
-                    count=len(unknown),
-                    what="characters held back that the training part does not hold",
-                    action="read as one unknown character",
-                    example=f"{letter!r} at character {first + int(unknown[0]):,}",
-                ),
-            )
+        self._tell_unknown()
         self.network = self._new_network()
         return self
+
+    def _tell_unknown(self) -> None:
+        """Find what the vocabulary does not hold; of the training part only what another learnt."""
+        places = [
+            begin + place
+            for name, (begin, _) in self._bounds.items()
+            if name != "training" or self.training.init_from
+            for place in unknown_places(self._parts[name].codes)
+        ]
+        if not places or self.config.unit == "subword":
+            return
+        source = self.training.init_from
+        where = "the training part" if source is None else f"the vocabulary of {source}"
+        self.findings = (
+            *self.findings,
+            Finding(
+                kind="unknown",
+                count=len(places),
+                what=f"characters that {where} does not hold",
+                action="read as one unknown character",
+                example=f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
+            ),
+        )
 
     def _learnt(self, text: Text, first: int) -> Vocabulary:
         """Return the vocabulary of the training part, which ends before `first`."""

@@ -7,7 +7,7 @@ Shapes: T steps, B streams, V codes, E features of an embedding, H units.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import gated.nn
 from gated.nn import VariationalDropout
-from gated.tasks.language.config import LanguageConfig
+from gated.tasks.language.config import ReaderConfig
 from gated.tasks.language.streams import Streams, Stretches
 from gated.tasks.language.text import Coded, Codes
 
@@ -78,15 +78,26 @@ class Written(NamedTuple):
     """The same, as dropout leaves it."""
 
 
-class LanguageNetwork(nn.Module):
-    """Reads codes, and says after each what comes next.
+class Read(NamedTuple):
+    """What was made of a stretch."""
+
+    output: Tensor
+    """(T, B, S), of the last layer."""
+    dropped: Tensor
+    """The same, as dropout leaves it."""
+    states: dict[str, Tensor]
+    """After the last step."""
+
+
+class Reader(nn.Module):
+    """Reads codes: an embedding and recurrent layers.
 
     Args:
         config: what it is made of.
         codes: V.
     """
 
-    def __init__(self, config: LanguageConfig, codes: int) -> None:
+    def __init__(self, config: ReaderConfig, codes: int) -> None:
         super().__init__()
         E, H = config.embedding, config.hidden
         sizes = [E, *[H] * (config.layers - 1), E if config.tied else H]
@@ -101,16 +112,15 @@ class LanguageNetwork(nn.Module):
             for read, units in pairwise(sizes)
         )
         self.dropout = VariationalDropout(config.dropout)
-        self.readout = nn.Linear(sizes[-1], codes)
-        if config.tied:
-            self.readout.weight = self.embedding.weight
+        self.output_size = sizes[-1]
+        """S, units of the last layer."""
 
-    def forward(
+    def read(
         self,
         codes: Tensor,
         states: Mapping[str, Tensor] | None = None,
         lengths: Tensor | None = None,
-    ) -> Written:
+    ) -> Read:
         """Read `codes` (T, B) on from `states`; there are none at the start.
 
         With `lengths` (B,), the steps of each stream; the others are padding.
@@ -128,14 +138,43 @@ class LanguageNetwork(nn.Module):
             dropped = self.dropout(output)
             kept = last if isinstance(last, tuple) else (last,)
             after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
+        return Read(output, dropped, after)
+
+    def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first; above all, those of a subclass."""
+        layers = [(f"layer{k}", list(of.parameters())) for k, of in enumerate(self.layers)]
+        return [("embedding", list(self.embedding.parameters())), *layers]
+
+
+class LanguageNetwork(Reader):
+    """Reads codes, and says after each what comes next.
+
+    Args:
+        config: what it is made of.
+        codes: V.
+    """
+
+    def __init__(self, config: ReaderConfig, codes: int) -> None:
+        super().__init__(config, codes)
+        self.readout = nn.Linear(self.output_size, codes)
+        if config.tied:
+            self.readout.weight = self.embedding.weight
+
+    def forward(
+        self,
+        codes: Tensor,
+        states: Mapping[str, Tensor] | None = None,
+        lengths: Tensor | None = None,
+    ) -> Written:
+        """Read as `read` does, and score what comes next."""
+        output, dropped, after = self.read(codes, states, lengths)
         return Written(self.readout(dropped), after, output, dropped)
 
-    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+    def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""
-        layers = [(f"layer{k}", list(of.parameters())) for k, of in enumerate(self.layers)]
         known = set(self.embedding.parameters())
         head = [of for of in self.readout.parameters() if of not in known]
-        return [("embedding", list(self.embedding.parameters())), *layers, ("readout", head)]
+        return [*super().depth_groups(), ("readout", head)]
 
 
 def _before(states: Mapping[str, Tensor], place: int) -> Tensor | tuple[Tensor, Tensor] | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.language.streams import Places
-from gated.tasks.language.vocabulary import Points, Vocabulary
+from gated.tasks.language.vocabulary import UNKNOWN, Points, Vocabulary
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
@@ -112,6 +112,12 @@ class Text:
             stop = min(stop, int(inside[0]) + 1) if len(inside) else stop
             yield first, stop
             first = stop
+
+
+def unknown_places(codes: Codes) -> Iterator[int]:
+    """Yield where a text holds what its vocabulary does not."""
+    for start in range(0, len(codes), BLOCK):
+        yield from (start + np.flatnonzero(codes[start : start + BLOCK] == UNKNOWN)).tolist()
 
 
 def points_of(text: str, unit: str) -> Points:

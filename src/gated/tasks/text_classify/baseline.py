@@ -1,0 +1,45 @@
+"""What a recurrent network has to beat: which words and letters occur, and a linear map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gated.errors import require
+from gated.training.label_scores import Floats, Integers
+
+WORDS = "words and letters, linear"
+STRENGTHS = (1.0, 10.0, 100.0)
+
+
+def bag_of_words(
+    training: tuple[Sequence[str], Integers],
+    validation: tuple[Sequence[str], Integers],
+    asked: Sequence[str],
+    labels: int,
+) -> Floats:
+    """Return (N, C) what logistic regression tells from TF-IDF of words and letters.
+
+    Single words and pairs, and 1 to 4 letters, which find words where no space parts them. How much
+    the weights are held small is chosen on the validation texts.
+    """
+    text = require("sklearn.feature_extraction.text", extra="text")
+    linear = require("sklearn.linear_model", extra="text")
+    pipeline = require("sklearn.pipeline", extra="text")
+    features = pipeline.make_union(
+        text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"),
+        text.TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True),
+    )
+    known = features.fit_transform(training[0])
+    models = [
+        linear.LogisticRegression(C=strength, max_iter=500).fit(known, training[1])
+        for strength in STRENGTHS
+    ]
+    best = models[1]
+    if len(validation[0]):
+        held = features.transform(validation[0])
+        best = max(models, key=lambda model: model.score(held, validation[1]))
+    told: Floats = np.zeros((len(asked), labels))
+    told[:, best.classes_] = best.predict_proba(features.transform(asked))
+    return told

@@ -1,0 +1,64 @@
+"""Which network tells what a text is, and how the texts are parted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from gated.errors import ConfigurationError
+from gated.tasks.language.config import ReaderConfig
+from gated.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassifyTraining(TrainingOptions):
+    """How to train: as for every task, with a budget for some thousand sentences."""
+
+    steps: int = 400
+    """Optimiser steps in all."""
+    batch_size: int = 32
+    """Texts per step, over all processes and accumulated parts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassifyConfig(ReaderConfig):
+    """The network, and what is held back."""
+
+    dropout: float = 0.3
+    """Variational dropout of what is read and of what passes between layers, and dropout before
+    the label."""
+    longest: int = 1000
+    """Characters, bytes or subwords of a text that are read; what follows is not."""
+    balance: bool = False
+    """Weigh labels so that each counts the same, however few its texts."""
+    validation: float = 0.1
+    """Share of the texts that chooses the best weights."""
+    test: float = 0.2
+    """Share of the texts that is held back for the score, unless test data are given."""
+    test_data: Path | None = None
+    """Texts to score on, in a file of their own."""
+    skip_bad: bool = False
+    """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.longest < 1:
+            raise ConfigurationError(f"longest is {self.longest}; it must be 1 or more.")
+        self._demand_shares("validation", "test")
+        if self.validation + self.test >= 1:
+            raise ConfigurationError(
+                f"validation ({self.validation}) and test ({self.test}) leave no text to train on."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        data = str(self.test_data.resolve()) if self.test_data else None
+        return super().to_dict() | {"test_data": data}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON."""
+        data = saved["test_data"]
+        return cls(**{**saved, "test_data": Path(data) if data else None})

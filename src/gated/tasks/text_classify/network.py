@@ -1,0 +1,63 @@
+"""The network: what a language model reads with, its states pooled over time, and a label.
+
+As in ULMFiT (Howard and Ruder 2018, section 3.3), the last state, the mean and the largest of all
+are joined, and two linear maps tell the label; without batch normalisation, so that a text is told
+the same whatever stands beside it in a batch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gated.nn.pooling import max_over_time, mean_over_time
+from gated.tasks.language.network import Reader
+from gated.tasks.text_classify.config import TextClassifyConfig
+
+BETWEEN = 50
+"""Units between the pooled states and the labels."""
+
+
+class Batch(NamedTuple):
+    """Texts of several lengths, and what they are."""
+
+    codes: Tensor
+    """(T, B), whatever stands beyond a text's length."""
+    lengths: Tensor
+    """(B,)"""
+    targets: Tensor
+    """(B,)"""
+
+
+class TextNetwork(Reader):
+    """From texts to the odds of labels.
+
+    Args:
+        config: what it is made of.
+        codes: V.
+        labels: C.
+    """
+
+    def __init__(self, config: TextClassifyConfig, codes: int, labels: int) -> None:
+        super().__init__(config, codes)
+        self.head = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(3 * self.output_size, BETWEEN),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(BETWEEN, labels),
+        )
+
+    def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
+        """(T, B) and (B,) to (B, C)."""
+        _, states, after = self.read(codes, lengths=lengths)
+        last = after[f"{len(self.layers) - 1}.h"][0]
+        pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))
+        odds: Tensor = self.head(torch.cat(pooled, -1))
+        return odds
+
+    def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        return [*super().depth_groups(), ("head", list(self.head.parameters()))]

@@ -1,0 +1,63 @@
+"""What a classifier of texts offers to be looked into: its memory, over the letters of some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from gated.explain import Probe, Timeline
+from gated.tasks.language.probe import MARKS
+from gated.tasks.language.text import Codes
+from gated.tasks.language.vocabulary import Vocabulary
+from gated.tasks.text_classify.network import TextNetwork
+from gated.tasks.text_classify.task import batch_of
+from gated.training.label_scores import Integers
+
+MOST_DRAWN, MOST_COUNTED = 16, 64
+"""Texts that can be drawn, and texts that statistics go over; evenly chosen."""
+
+
+def text_probe(
+    network: TextNetwork,
+    name: str,
+    labels: Sequence[str],
+    vocabulary: Vocabulary,
+    texts: Sequence[Codes],
+    truth: Integers | None,
+) -> Probe:
+    """Offer the network on some texts; where it is known what they are, with its loss."""
+    counted = list(range(len(texts)))[:: max(1, -(-len(texts) // MOST_COUNTED))]
+    drawn = counted[:: max(1, -(-len(counted) // MOST_DRAWN))]
+    others = [place for place in counted if place not in drawn]
+    nothing = np.zeros(len(texts), np.int64)
+    targets = nothing if truth is None else truth
+    batches = [
+        batch_of([texts[place] for place in part], targets[part])
+        for part in (drawn, others)
+        if part
+    ]
+    first = batches[0]
+    pieces = [MARKS.get(text, text) for text in map(_shown, vocabulary.pieces())]
+    letters = [[pieces[code] for code in texts[place]] for place in drawn]
+
+    def loss(odds: Tensor) -> Tensor:
+        return functional.cross_entropy(odds, first.targets)
+
+    return Probe(
+        title=f"{name} that tells {', '.join(labels)}",
+        model=network,
+        batches=[(batch.codes, batch.lengths) for batch in batches],
+        sequences=["".join(of[:40]) for of in letters],
+        timelines={
+            f"layers.{k}": [Timeline(labels=of, unit=vocabulary.unit) for of in letters]
+            for k in range(len(network.layers))
+        },
+        loss=None if truth is None else loss,
+    )
+
+
+def _shown(piece: bytes) -> str:
+    return piece.decode("utf-8", "replace")

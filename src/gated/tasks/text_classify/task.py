@@ -1,0 +1,92 @@
+"""Labelling texts as the training loop sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gated.tasks.language.text import Codes
+from gated.tasks.text_classify.network import Batch, TextNetwork
+from gated.training.bucketing import LengthBuckets
+from gated.training.label_scores import Floats, Integers
+from gated.training.task import Loss, Shard, Task
+
+AT_ONCE = 128
+"""Texts that pass through the network at once where no gradient is needed."""
+
+
+class TextTask(Task[Batch]):
+    """Whole texts, those of like length together."""
+
+    network: TextNetwork
+
+    def __init__(
+        self,
+        network: TextNetwork,
+        texts: Sequence[Codes],
+        targets: Integers,
+        weights: Floats,
+        held_out: tuple[Sequence[Codes], Integers],
+        seed: int,
+    ) -> None:
+        """Take training texts, their labels, (C,) what each label weighs, and those held out."""
+        self.network, self.texts, self.targets = network, texts, targets
+        self.weights = torch.from_numpy(weights.astype(np.float32))
+        self.held_out = held_out
+        self.buckets = LengthBuckets(np.array([len(text) for text in texts]), seed)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Steps in which each text is seen once."""
+        return self.buckets.steps_per_epoch(batch_size)
+
+    def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
+        """Return the texts of the step."""
+        rows = self.buckets.batch(step, batch_size)[shard.index :: shard.count]
+        return batch_of([self.texts[row] for row in rows], self.targets[rows])
+
+    def loss(self, network: nn.Module, batch: Batch) -> Loss:
+        """Cross-entropy."""
+        weights = self.weights.to(batch.targets.device)
+        odds = network(batch.codes, batch.lengths)
+        total = functional.cross_entropy(odds, batch.targets, weights, reduction="sum")
+        return Loss(total, weights[batch.targets].sum())
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Cross-entropy over the texts that are held out, and the share told right."""
+        texts, targets = self.held_out
+        if not len(texts):
+            return {}
+        odds, truth = odds_of(network, texts), torch.from_numpy(targets)
+        weights = self.weights.to(odds)
+        return {
+            "loss": float(functional.cross_entropy(odds, truth, weights)),
+            "accuracy": float((odds.argmax(-1) == truth).double().mean()),
+        }
+
+    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        return self.network.depth_groups()
+
+
+def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
+    """Pad texts to the length of the longest."""
+    codes = [torch.from_numpy(text.astype(np.int64)) for text in texts]
+    lengths = torch.tensor([len(text) for text in texts])
+    return Batch(nn.utils.rnn.pad_sequence(codes), lengths, torch.from_numpy(targets))
+
+
+@torch.no_grad()
+def odds_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
+    """Return (N, C) for texts, those of like length computed together."""
+    device = next(network.parameters()).device
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    parts: list[Tensor] = []
+    for start in range(0, len(order), AT_ONCE):
+        rows = order[start : start + AT_ONCE]
+        batch = batch_of([texts[row] for row in rows], np.zeros(len(rows), np.int64))
+        parts.append(network(batch.codes.to(device), batch.lengths.to(device)).cpu())
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

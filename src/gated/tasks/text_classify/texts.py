@@ -1,0 +1,54 @@
+"""The list of texts: a CSV file with a row for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gated.errors import DataError
+from gated.training.manifest import Bad, read_rows
+
+COLUMNS = ("text", "label")
+HOLDS = "A table of texts has the columns text and label."
+
+
+class LabelledText(NamedTuple):
+    """A text, and what it is; None where nobody said."""
+
+    text: str
+    label: str | None
+
+
+def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
+    """Read `text, label`; without labels, from a file that is no CSV, a text a line.
+
+    Raises:
+        DataError: the file is no such table, or holds no usable row.
+        FileNotFoundError: there is no such file.
+    """
+    if not labelled and path.suffix.lower() != ".csv":
+        return _lines(path)
+    found = []
+    needed = COLUMNS if labelled else COLUMNS[:1]
+    for row, values in read_rows(path, needed, COLUMNS, HOLDS):
+        text, label = (values["text"] or "").strip(), (values.get("label") or "").strip()
+        if not text:
+            bad(DataError(f"{path}, row {row}: the text is empty; give one."))
+        elif labelled and not label:
+            bad(DataError(f"{path}, row {row}: the label is empty; say what the text is."))
+        else:
+            found.append(LabelledText(text, label or None))
+    if not found:
+        raise DataError(f"{path} holds no usable row. {HOLDS}")
+    return found
+
+
+def _lines(path: Path) -> list[LabelledText]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+    texts = [LabelledText(line.strip(), None) for line in lines if line.strip()]
+    if not texts:
+        raise DataError(f"{path} holds no text; give a text a line.")
+    return texts
