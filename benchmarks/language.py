@@ -168,7 +168,7 @@ def main() -> None:
         LanguageConfig(hidden=512, window=64, fixed_window=True, dropout=0.0, cell="gru"),
         LanguageConfig(
             hidden=512, embedding=512, layers=3, tied=True, window=64, fixed_window=True,
-            dropout=0.3, embedding_dropout=0.1, activation=2.0, change=1.0,
+            dropout=0.0, activation=2.0, change=1.0,
         ),
     ):  # fmt: skip
         for line in throughput(config, arguments.steps):

@@ -23,7 +23,7 @@ from gated.training.options import TrainingOptions
         ({"warmup": 1.5}, "warmup is a share of the steps"),
         (
             {"schedule": "linear"},
-            "schedule must be one of one-cycle, cosine, constant, not 'linear'",
+            "schedule must be one of one-cycle, cosine, constant, slanted-triangular, not",
         ),
         ({"precision": "8"}, "precision must be one of 32-true"),
         ({"batch_size": 7, "devices": 2, "accumulate": 4}, "cannot be cut into 8 parts"),
