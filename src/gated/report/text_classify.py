@@ -16,7 +16,7 @@ from gated.training.label_scores import Evaluation
 
 SHOWN = 8
 """Texts that are shown."""
-LETTERS = 120
+LETTERS = 160
 """Of each."""
 
 
@@ -83,14 +83,14 @@ def told_texts(classifier: TextClassifier) -> Table:
     surest = wrong[np.argsort(-surely[wrong], kind="stable")][:SHOWN]
     rows = [
         (
-            _short(part.texts[place]),
             classifier.labels[part.labels[place]],
             classifier.labels[best[place]],
             f"{surely[place]:.0%}",
+            _short(part.texts[place]),
         )
         for place in dict.fromkeys([*drawn.tolist(), *surest.tolist()])
     ]
-    return Table(("text", "is", "told", "surely"), rows)
+    return Table(("is", "told", "surely", "text"), rows, prose=True)
 
 
 def _short(text: str) -> str:
