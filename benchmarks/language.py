@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from benchmarks.machine import described
-from benchmarks.side_by_side import Step, side_by_side
+from benchmarks.side_by_side import side_by_side, training_step
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -74,26 +74,6 @@ def on_torch(network: LanguageNetwork, cell: str) -> LanguageNetwork:
     return other
 
 
-def training_step(network: LanguageNetwork, task: LanguageTask) -> Step:
-    """Return a function that trains on the stretches of a step and gives its loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    carried: Mapping[str, Tensor] = {}
-
-    def step(number: int) -> Tensor:
-        nonlocal carried
-        (total, weight), states = task.loss_from(
-            network, task.training_batch(number, STREAMS, Shard(0, 1)), carried
-        )
-        carried = {name: state.detach() for name, state in states.items()}
-        loss = total / weight
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.detach()
-
-    return step
-
-
 def throughput(config: LanguageConfig, steps: int) -> list[dict[str, Any]]:
     """Measure training, and writing by one and by many at once."""
     codes = np.random.default_rng(0).integers(1, CODES, 500_000).astype(np.uint16)
@@ -106,7 +86,8 @@ def throughput(config: LanguageConfig, steps: int) -> list[dict[str, Any]]:
     def amount(number: int) -> int:
         return task.training_batch(number, STREAMS, Shard(0, 1)).codes.numel()
 
-    found = side_by_side(training_step(network, task), training_step(plain, task), amount, steps)
+    both = (training_step(of, task, STREAMS) for of in (network, plain))
+    found = side_by_side(*both, amount, steps)
     about = {"cell": config.cell, "hidden": config.hidden, "layers": config.layers}
     lines = [{"work": "training, characters a second", **about, "streams": STREAMS, **found}]
     for batch in (1, 64):

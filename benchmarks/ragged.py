@@ -1,4 +1,4 @@
-"""Training on sequences of many lengths, beside the same network on torch.nn.
+"""Training on sequences and recordings of many lengths, beside the same network on torch.nn.
 
     python -m benchmarks.ragged
 
@@ -12,33 +12,42 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from benchmarks.machine import described
-from benchmarks.side_by_side import Step, side_by_side
+from benchmarks.side_by_side import side_by_side, training_step
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gated.tasks.classify.config import ClassifyConfig
-from gated.tasks.classify.network import Batch, SequenceNetwork
+from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.task import SequenceTask
-from gated.training.task import Shard
+from gated.tasks.speech.alphabet import Alphabet
+from gated.tasks.speech.config import SpeechConfig
+from gated.tasks.speech.network import Batch as SpeechBatch
+from gated.tasks.speech.network import SpeechNetwork
+from gated.tasks.speech.task import SpeechTask, Utterance
+from gated.training.task import Shard, Task
 
+Network = TypeVar("Network", SequenceNetwork, SpeechNetwork)
+Line = dict[str, object]
 PLAIN = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
-def on_torch(network: SequenceNetwork, config: ClassifyConfig) -> SequenceNetwork:
-    """Return a copy of `network` that computes with torch.nn alone."""
+def on_torch(network: Network, cell: str) -> Network:
+    """Return a copy of `network` whose recurrent layers are torch.nn's."""
     other, ours = copy.deepcopy(network), network.recurrent
-    layers = PLAIN[config.cell](
-        ours.input_size, config.hidden, config.layers, bidirectional=not config.one_way
+    layers = PLAIN[cell](
+        ours.input_size, ours.hidden_size, ours.num_layers, bidirectional=ours.bidirectional
     )
     layers.load_state_dict(ours.state_dict())
 
     class Packed(nn.Module):
-        bidirectional = not config.one_way
+        bidirectional = ours.bidirectional
 
         def __init__(self) -> None:
             super().__init__()
@@ -53,24 +62,9 @@ def on_torch(network: SequenceNetwork, config: ClassifyConfig) -> SequenceNetwor
     return other
 
 
-def training_step(network: SequenceNetwork, task: SequenceTask, size: int) -> Step:
-    """Return a function that trains on the batch of a step and gives its loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-
-    def step(number: int) -> Tensor:
-        total, weight = task.loss(network, task.training_batch(number, size, Shard(0, 1)))
-        loss = total / weight
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.detach()
-
-    return step
-
-
 def measured(
     config: ClassifyConfig, lengths: tuple[int, int], channels: int, size: int, steps: int
-) -> dict[str, object]:
+) -> Line:
     """Train on sequences of random lengths, some short and some long, in batches as they come."""
     random = np.random.default_rng(0)
     arrays = [
@@ -86,22 +80,56 @@ def measured(
     # As a shuffled loader gives them: without buckets of like length.
     task.buckets = type(task.buckets)(task.buckets.lengths, 0, pool=1)
 
-    def amount(number: int) -> int:
-        batch: Batch = task.training_batch(number, size, Shard(0, 1))
-        return int(batch.lengths.sum())
-
-    plain = on_torch(network, config)
-    found = side_by_side(
-        training_step(network, task, size), training_step(plain, task, size), amount, steps
-    )
     return {
-        "work": "training, time steps a second",
+        "work": "classification, time steps a second",
         "cell": config.cell,
         "hidden": config.hidden,
         "both ways": not config.one_way,
         "lengths": list(lengths),
         "batch": size,
-        **found,
+        **beside(task, config.cell, size, steps, lambda batch: int(batch.lengths.sum())),
+    }
+
+
+def beside(
+    task: Task[Any], cell: str, size: int, steps: int, amount: Callable[[Any], int]
+) -> dict[str, Any]:
+    """Train the network of `task` beside one on torch.nn; `amount` is what a batch holds."""
+    networks = task.network, on_torch(task.network, cell)  # type: ignore[type-var]
+    both = (training_step(network, task, size) for network in networks)
+
+    def done(number: int) -> int:
+        return amount(task.training_batch(number, size, Shard(0, 1)))
+
+    return side_by_side(*both, done, steps)
+
+
+def recognised(config: SpeechConfig, seconds: tuple[float, float], size: int, steps: int) -> Line:
+    """Train a recogniser on noise of random lengths and texts, a letter for each tenth second."""
+    random = np.random.default_rng(0)
+    letters = Alphabet("abcdefghijklmnopqrstuvwxyz '")
+    heard = []
+    for number in range(256):
+        long = float(random.uniform(*seconds))
+        frames = random.standard_normal((round(100 * long), config.mels), np.float32)
+        codes = random.integers(1, len(letters), round(10 * long)).tolist()
+        text = letters.decode(codes)
+        heard.append(Utterance(str(number), text, codes, long, (frames,)))
+    torch.manual_seed(0)
+    network = SpeechNetwork(config, len(letters))
+    task = SpeechTask(network, config, letters, heard, [], 0)
+
+    def spoken(batch: SpeechBatch) -> int:
+        return round(int(batch.lengths.sum()) / 100)
+
+    return {
+        "work": "speech, seconds of recordings a second",
+        "hidden": config.hidden,
+        "layers": config.layers,
+        "both ways": not config.streaming,
+        "seconds": list(seconds),
+        "batch": size,
+        **beside(task, "lstm", size, steps, spoken),
     }
 
 
@@ -117,6 +145,9 @@ def main() -> None:
     for one_way in (False, True):
         config = ClassifyConfig(cell="lstm", hidden=128, dropout=0.0, one_way=one_way)
         print(json.dumps(measured(config, (10, 200), 40, 32, arguments.steps)), flush=True)
+    for streaming in (False, True):
+        speech = SpeechConfig(mels=40, hidden=192, layers=2, dropout=0.0, streaming=streaming)
+        print(json.dumps(recognised(speech, (0.5, 8.0), 16, arguments.steps)), flush=True)
 
 
 if __name__ == "__main__":

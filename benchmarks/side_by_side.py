@@ -7,10 +7,32 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from gated.training.task import Carried, Shard, Task
 
 Step = Callable[[int], Tensor]
 """Trains on the batch of a step and gives its loss."""
+
+
+def training_step(network: torch.nn.Module, task: Task[Any], size: int) -> Step:
+    """Return a function that trains `network` on a batch of `task` and gives its loss."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    carried: Carried = {}
+
+    def step(number: int) -> Tensor:
+        nonlocal carried
+        batch = task.training_batch(number, size, Shard(0, 1))
+        (total, weight), states = task.loss_from(network, batch, carried)
+        carried = {name: state.detach() for name, state in states.items()}
+        loss = total / weight
+        torch.autograd.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    return step
 
 
 def side_by_side(

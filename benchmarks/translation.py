@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from benchmarks.machine import described
-from benchmarks.side_by_side import Step, side_by_side
+from benchmarks.side_by_side import side_by_side, training_step
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gated.tasks.translate.attention import Memory
-from gated.tasks.translate.batches import SPECIAL, Batch
+from gated.tasks.translate.batches import SPECIAL
 from gated.tasks.translate.config import TranslateConfig
-from gated.tasks.translate.network import State, TranslateNetwork, smoothed_loss
+from gated.tasks.translate.network import State, TranslateNetwork
 from gated.tasks.translate.search import Wanted, search
 from gated.tasks.translate.task import TranslateTask
 from gated.training.task import Shard
@@ -76,21 +76,6 @@ def on_torch(network: TranslateNetwork, config: TranslateConfig) -> TranslateNet
     return other
 
 
-def training_step(network: TranslateNetwork, task: TranslateTask) -> Step:
-    """Return a function that trains on the batch of a step and gives its loss."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-
-    def step(number: int) -> Tensor:
-        batch: Batch = task.training_batch(number, 64, Shard(0, 1))
-        loss = smoothed_loss(network(batch), batch.wanted, 0.1) / len(batch.wanted)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.detach()
-
-    return step
-
-
 def training(config: TranslateConfig, steps: int) -> dict[str, object]:
     """Time steps of both networks, turn by turn."""
     pairs = sentences(4000)
@@ -102,7 +87,8 @@ def training(config: TranslateConfig, steps: int) -> dict[str, object]:
     def words(number: int) -> int:
         return len(task.training_batch(number, 64, Shard(0, 1)).wanted)
 
-    found = side_by_side(training_step(network, task), training_step(plain, task), words, steps)
+    both = (training_step(of, task, 64) for of in (network, plain))
+    found = side_by_side(*both, words, steps)
     return {
         "work": "training, target subwords a second",
         "input_feeding": not config.no_input_feeding,
