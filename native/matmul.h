@@ -225,18 +225,38 @@ struct Panels {
     static void pack(const T* matrix, const T* mask, Index all_units, Index depth,
                      const int* order, Index first, Index last, T* packed) {
         constexpr Index L = lanes<T>;
+        // A vector's length of the depth at a time: what is written stays in the nearest cache.
         for (Index p = first; p < last; ++p)
-            for (int v = 0; v < V; ++v) {
-                const Index unit = p * units<T> + v / gates * L;
-                const Index real = unit >= all_units ? 0 : unit + L > all_units ? all_units - unit : L;
-                const Index start = (order[v % gates] * all_units + unit) * depth;
-                T* to = packed + (p * depth * V + v) * L;
-                for (Index k = 0; k < depth; ++k, to += V * L) {
-                    for (Index lane = 0; lane < real; ++lane)
-                        to[lane] = masked(matrix, mask, start + lane * depth + k);
-                    for (Index lane = real; lane < L; ++lane) to[lane] = 0;
+            for (Index k = 0; k < depth; k += L) {
+                const Index here = depth - k < L ? depth - k : L;
+                for (int v = 0; v < V; ++v) {
+                    const Index unit = p * units<T> + v / gates * L;
+                    const Index left = all_units - unit, real = left < L ? left : L;
+                    const Index start = (order[v % gates] * all_units + unit) * depth + k;
+                    T* to = packed + ((p * depth + k) * V + v) * L;
+                    if (real == L && here == L)
+                        pack_square(matrix, mask, start, depth, to);
+                    else
+                        for (Index i = 0; i < here; ++i)
+                            for (Index lane = 0; lane < L; ++lane)
+                                to[i * V * L + lane] =
+                                    lane < real ? masked(matrix, mask, start + lane * depth + i) : 0;
                 }
             }
+    }
+
+private:
+    template <class T>
+    GATED_INLINE static void pack_square(const T* matrix, const T* mask, Index start, Index depth,
+                                         T* to) {
+        constexpr Index L = lanes<T>;
+        Vector<T> rows[L];
+        for (Index lane = 0; lane < L; ++lane) {
+            rows[lane] = load(matrix + start + lane * depth);
+            if (mask) rows[lane] *= load(mask + start + lane * depth);
+        }
+        transpose<T>(rows);
+        for (Index i = 0; i < L; ++i) store(to + i * V * L, rows[i]);
     }
 };
 

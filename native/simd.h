@@ -49,6 +49,34 @@ GATED_INLINE Vector<T> broadcast(T x) {
     }(std::make_index_sequence<lanes<T>>());
 }
 
+// The lanes of `a` and `b` in turn: of their first halves, or of their second.
+template <class T, bool second>
+GATED_INLINE Vector<T> interleave(Vector<T> a, Vector<T> b) {
+    constexpr Index L = lanes<T>, from = second ? L / 2 : 0;
+    return [&]<std::size_t... lane>(std::index_sequence<lane...>) __attribute__((always_inline)) {
+#if defined(__clang__)
+        return __builtin_shufflevector(a, b, (from + lane / 2 + lane % 2 * L)...);
+#else
+        typedef Bits<T> Places __attribute__((vector_size(GATED_VECTOR_BYTES)));
+        return __builtin_shuffle(a, b, Places{static_cast<Bits<T>>(from + lane / 2 + lane % 2 * L)...});
+#endif
+    }(std::make_index_sequence<L>());
+}
+
+// Turns as many vectors as a vector has lanes around: lane k of vector i goes to lane i of vector k.
+template <class T>
+GATED_INLINE void transpose(Vector<T> (&rows)[lanes<T>]) {
+    constexpr Index L = lanes<T>;
+    for (Index stage = 1; stage < L; stage *= 2) {
+        Vector<T> mixed[L];
+        for (Index i = 0; i < L / 2; ++i) {
+            mixed[2 * i] = interleave<T, false>(rows[i], rows[i + L / 2]);
+            mixed[2 * i + 1] = interleave<T, true>(rows[i], rows[i + L / 2]);
+        }
+        for (Index i = 0; i < L; ++i) rows[i] = mixed[i];
+    }
+}
+
 // Reads and writes a whole vector.
 struct Whole {
     template <class T>
