@@ -180,7 +180,7 @@ def test_from_the_command_line(
     options = ("--steps", "40", "--init-from", str(reader), "--thaw-every", "5")
     assert run(["fit", "text-classify", str(asked), "--out", str(out), *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["scores"]["n"] > 50
+    assert told["n"] > 50
     assert (out / "report.html").exists()
     lines = tmp_path / "lines.txt"
     lines.write_text("what is abc plus def\n\nwhat is abc times def\n")
