@@ -66,6 +66,16 @@ def test_fit_as_json_is_one_document(sales: Path, tmp_path: Path, capsys) -> Non
     assert printed.err == ""  # no bar where nobody looks at a terminal
 
 
+def test_a_long_training_writes_a_line_now_and_then_into_a_log(
+    sales: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gated.cli.training_bar.SECONDS_BETWEEN_LINES", 0.0)
+    assert run(fit_arguments(sales, tmp_path / "run", *QUICK, "--json")) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert ": step 6 of 12, loss " in first
+    assert ": step 12 of 12, loss " in second
+
+
 def test_predict_prints_the_next_week_of_each_shop(sales: Path, trained: Path, capsys) -> None:
     future = sales.read_text().splitlines()
     for shop in ("north", "south"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,13 +19,20 @@ from rich.progress import (
 
 from gated.training.history import History
 
+SECONDS_BETWEEN_LINES = 60.0
+"""At least, in the log of a training that no terminal shows."""
+
 
 class TrainingBar:
-    """Draws steps, loss, gradient norm and validation score; a `gated.training.Progress`."""
+    """Draws steps, loss, gradient norm and validation score; a `gated.training.Progress`.
+
+    Where standard error is no terminal, it writes a line now and then in place of the bar.
+    """
 
     def __init__(self, bars: Progress, label: str) -> None:
-        self._bars = bars
+        self._bars, self._label = bars, label
         self._task: TaskID = bars.add_task(label, total=None, loss="", norm="", held_out="")
+        self._began = self._told = time.monotonic()
 
     def step(
         self,
@@ -50,11 +58,22 @@ class TrainingBar:
         if "loss" in scores:
             held_out = f"valid {scores['loss']:.4f}{'★' if best else ' '}"
             self._bars.update(self._task, held_out=held_out)
+            now = time.monotonic()
+            if self._bars.disable and now - self._told >= SECONDS_BETWEEN_LINES:
+                self._told = now
+                task = next(task for task in self._bars.tasks if task.id == self._task)
+                self._bars.console.print(
+                    f"{self._label}: step {step} of {task.total}, {task.fields['loss']}, "
+                    f"{held_out.strip()}, {(now - self._began) / 60:.0f} min",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
 
 
 @contextmanager
 def training_bars() -> Iterator[Progress]:
-    """Room for training bars on standard error; nothing is drawn where that is no terminal."""
+    """Room for training bars on standard error."""
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
