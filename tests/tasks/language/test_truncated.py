@@ -11,10 +11,10 @@ import torch
 
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.streams import Streams
 from gated.tasks.language.task import LanguageTask
 from gated.tasks.language.text import Coded
 from gated.training.loop import train
+from gated.training.streams import Streams
 from gated.training.task import Shard
 
 CONFIG = LanguageConfig(hidden=12, embedding=6, window=16, layers=2, dropout=0.0)
@@ -60,9 +60,15 @@ ENDS = (0, 3, 60, 61, 200, 650)
 """Last places of documents: of one code, of a few, of many stretches, across streams."""
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("overlap", [0, 1, 9, 15])
 @pytest.mark.parametrize("ends", [(), ENDS])
-def test_the_loss_of_all_stretches_is_that_of_the_whole_text(ends: Sequence[int]) -> None:
-    task = task_of(ends=ends)
+def test_the_loss_of_all_stretches_is_that_of_the_whole_text(
+    ends: Sequence[int], overlap: int, cell: str
+) -> None:
+    task = task_of(
+        LanguageConfig(**CONFIG.to_dict() | {"overlap": overlap, "cell": cell}), ends=ends
+    )
     total, carried, step = 0.0, {}, 0
     batch = task.training_batch(0, 1, Shard(0, 1))
     read = 0
@@ -73,6 +79,32 @@ def test_the_loss_of_all_stretches_is_that_of_the_whole_text(ends: Sequence[int]
     assert batch.anew.all()
     whole = nats(task.network, task.training, 0, 1, 1000)
     np.testing.assert_allclose(total, whole.double().sum(), rtol=1e-5)
+
+
+def test_an_overlap_takes_gradients_back_so_many_steps_at_least() -> None:
+    config = LanguageConfig(
+        hidden=12, embedding=9, window=8, overlap=3, fixed_window=True, dropout=0.0
+    )
+    task = task_of(config, length=22)
+    # Every code its own row of the embedding: whose gradient is that of the place.
+    codes = torch.arange(22)
+    task.network.embedding = torch.nn.Embedding(22, 9)
+    carried: dict[str, torch.Tensor] = {}
+    reached = []
+    for step in range(3):
+        batch = task.training_batch(step, 1, Shard(0, 1))
+        at = int(task.plan.at(step, 1).at[0])
+        batch = batch._replace(codes=codes[at : at + len(batch.codes), None])
+        loss, carried = task.loss_from(task.network, batch, carried)
+        carried = {name: state.detach() for name, state in carried.items()}
+        (found,) = torch.autograd.grad(loss.total, task.network.embedding.weight)
+        counted = at + torch.nonzero(batch.there[:, 0]).flatten()
+        reached.append((found.any(1).nonzero().flatten().tolist(), counted.tolist()))
+    assert reached == [
+        ([*range(8)], [*range(8)]),
+        ([*range(5, 13)], [*range(8, 13)]),
+        ([*range(10, 21)], [*range(13, 21)]),  # what is left is read at once
+    ]
 
 
 def test_a_document_is_read_as_if_it_were_alone() -> None:
@@ -100,7 +132,8 @@ def test_ragged_stretches_penalise_what_is_there_alone() -> None:
     torch.testing.assert_close(together, expected)
 
 
-def test_streams_read_every_place_once_in_a_round() -> None:
+@pytest.mark.parametrize("overlap", [0, 4, 10])
+def test_streams_count_every_place_once_in_a_round(overlap: int) -> None:
     random = np.random.default_rng(2)
     starts = np.array([0, 100, 230])
     stops = np.array([100, 230, 300])
@@ -108,13 +141,15 @@ def test_streams_read_every_place_once_in_a_round() -> None:
     read: list[list[int]] = [[], [], []]
     while not streams.rounds.all():
         fresh = streams.rounds == 0
-        at, steps, anew = streams.advance(11)
+        at, steps, anew, known, again = streams.advance(11, overlap)
+        assert (known < steps).all()
+        assert (again < steps).all()
         for stream in np.flatnonzero(fresh):
             first = int(at[stream])
             inside = range(first, first + int(steps[stream]))
             assert anew[stream] == (first in starts or first in streams.ends)
             assert not set(inside[1:]) & set(streams.ends.tolist())
-            read[stream] += inside
+            read[stream] += inside[int(known[stream]) :]
     assert [list(range(*of)) for of in zip(starts, stops, strict=True)] == read
 
 
@@ -149,7 +184,9 @@ def test_a_killed_training_goes_on_with_its_states(tmp_path: Path, accumulate: i
         steps=12, batch_size=4, checkpoint_every=4, validate_every=6, threads=1,
         accumulate=accumulate,
     )  # fmt: skip
-    config = LanguageConfig(**{**CONFIG.to_dict(), "dropout": 0.2, "weight_drop": 0.3})
+    config = LanguageConfig(
+        **{**CONFIG.to_dict(), "dropout": 0.2, "weight_drop": 0.3, "overlap": 4 * accumulate - 4}
+    )
     whole = task_of(config)
     train(whole, options)
     with pytest.raises(Interrupted):

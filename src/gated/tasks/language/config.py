@@ -93,6 +93,9 @@ class LanguageConfig(ReaderConfig):
     """Where a document ends, of which the next one knows nothing: never, with a file, a line."""
     window: int = 128
     """T, steps of a stretch that gradients go back through; states go on to the next one."""
+    overlap: int = 0
+    """Steps at the end of a stretch that the next one reads again: gradients go back through so
+    many at least."""
     fixed_window: bool = False
     """All stretches have `window` steps; by default some more or fewer, now and then half."""
     activation: float = 0.0
@@ -108,6 +111,10 @@ class LanguageConfig(ReaderConfig):
         super().__post_init__()
         if self.window < 1:
             raise ConfigurationError(f"window is {self.window}; it must be 1 or more.")
+        if not 0 <= self.overlap < self.window:
+            raise ConfigurationError(
+                f"overlap is {self.overlap}; it is from 0 to below window ({self.window})."
+            )
         self._demand_shares("validation", "test")
         if self.validation + self.test >= 1:
             raise ConfigurationError(

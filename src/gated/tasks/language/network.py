@@ -19,11 +19,12 @@ from torch.nn import functional
 import gated.nn
 from gated.nn import VariationalDropout
 from gated.tasks.language.config import ReaderConfig
-from gated.tasks.language.streams import Streams, Stretches
 from gated.tasks.language.text import Coded, Codes
+from gated.training.streams import Streams, Stretches
 
 PADDING = -100
 """What comes after nothing; cross-entropy does not count it."""
+STATES = ("hidden", "cell")
 LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
@@ -33,28 +34,36 @@ class Stretch(NamedTuple):
     codes: Tensor
     """(T, B)"""
     following: Tensor
-    """(T, B); `PADDING` after the end of a stream's stretch."""
+    """(T, B); `PADDING` after the end of a stream's stretch, and where it was counted before."""
     lengths: Tensor | None
     """(B,), where some streams have fewer steps than others."""
     anew: Tensor
     """(B,), which streams begin here."""
+    carried: Tensor | None
+    """(B,), the steps whose states the next stretches begin with, where these are not the last."""
 
     @classmethod
     def read(cls, codes: Codes, stretches: Stretches) -> Stretch:
         """Look up the codes of the next stretches."""
-        at, steps, anew = stretches
+        at, steps, anew, known, again = stretches
         longest = int(steps.max())
         place = np.arange(longest + 1)[:, None]
         found = torch.from_numpy(codes[at + np.minimum(place, steps)].astype(np.int64))
-        following = found[1:]
-        if steps.min() == longest:
-            return cls(found[:-1], following, None, torch.from_numpy(anew))
-        following = following.masked_fill(torch.from_numpy(place[:-1] >= steps), PADDING)
-        return cls(found[:-1], following, torch.from_numpy(steps), torch.from_numpy(anew))
+        following, ragged = found[1:], steps.min() < longest
+        if ragged or known.any():
+            left_out = (place[:-1] >= steps) | (place[:-1] < known)
+            following = following.masked_fill(torch.from_numpy(left_out), PADDING)
+        return cls(
+            found[:-1],
+            following,
+            torch.from_numpy(steps) if ragged else None,
+            torch.from_numpy(anew),
+            torch.from_numpy(steps - again - 1) if again.any() else None,
+        )
 
     @property
     def there(self) -> Tensor:
-        """(T, B), which steps are no padding."""
+        """(T, B), which steps count."""
         return self.following != PADDING
 
     def before(self, states: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -71,7 +80,7 @@ class Written(NamedTuple):
     logits: Tensor
     """(T, B, V), scores of what comes after each step."""
     states: dict[str, Tensor]
-    """After the last step."""
+    """After the last step, or the one asked for."""
     output: Tensor
     """(T, B, ·), of the last layer."""
     dropped: Tensor
@@ -86,7 +95,7 @@ class Read(NamedTuple):
     dropped: Tensor
     """The same, as dropout leaves it."""
     states: dict[str, Tensor]
-    """After the last step."""
+    """After the last step, or the one asked for."""
 
 
 class Reader(nn.Module):
@@ -120,10 +129,12 @@ class Reader(nn.Module):
         codes: Tensor,
         states: Mapping[str, Tensor] | None = None,
         lengths: Tensor | None = None,
+        carried: Tensor | None = None,
     ) -> Read:
         """Read `codes` (T, B) on from `states`; there are none at the start.
 
-        With `lengths` (B,), the steps of each stream; the others are padding.
+        With `lengths` (B,), the steps of each stream; the others are padding. The states that are
+        returned are those after the steps `carried` (B,), by default the last.
         """
         states = states or {}
         weight = self.embedding.weight
@@ -134,9 +145,16 @@ class Reader(nn.Module):
         output = dropped = self.dropout(functional.embedding(codes, weight))
         after: dict[str, Tensor] = {}
         for place, layer in enumerate(self.layers):
-            output, last = layer(dropped, _before(states, place), lengths=lengths)
+            if carried is None:
+                output, last = layer(dropped, _before(states, place), lengths=lengths)
+                kept = last if isinstance(last, tuple) else (last,)
+            else:
+                output, _, (every,) = layer(
+                    dropped, _before(states, place), lengths=lengths, return_gates=True
+                )
+                at = carried, torch.arange(len(carried), device=carried.device)
+                kept = tuple(every[name][at][None] for name in STATES if name in every)
             dropped = self.dropout(output)
-            kept = last if isinstance(last, tuple) else (last,)
             after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
         return Read(output, dropped, after)
 
@@ -165,9 +183,10 @@ class LanguageNetwork(Reader):
         codes: Tensor,
         states: Mapping[str, Tensor] | None = None,
         lengths: Tensor | None = None,
+        carried: Tensor | None = None,
     ) -> Written:
         """Read as `read` does, and score what comes next."""
-        output, dropped, after = self.read(codes, states, lengths)
+        output, dropped, after = self.read(codes, states, lengths, carried)
         return Written(self.readout(dropped), after, output, dropped)
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:

@@ -10,18 +10,14 @@ from torch.nn import functional
 
 from gated.tasks.language.config import LanguageConfig
 from gated.tasks.language.network import PADDING, LanguageNetwork, Stretch, nats, penalty
-from gated.tasks.language.streams import Streams, Stretches
 from gated.tasks.language.text import Coded
+from gated.training.streams import StretchPlan
 from gated.training.task import Carried, Loss, Shard, Task
 
 CONTEXT = 128
 """Codes that a stream reads before what it says counts."""
 STREAMS = 32
 """Streams in a validation."""
-SPREAD = 5.0
-"""Standard deviation of the length of a stretch (Merity et al. 2018)."""
-HALF = 0.05
-"""How often a stretch is half as long."""
 
 
 class LanguageTask(Task[Stretch]):
@@ -37,20 +33,24 @@ class LanguageTask(Task[Stretch]):
         validation: Coded,
         seed: int,
     ) -> None:
-        self.network, self.config, self.seed = network, config, seed
+        self.network, self.config = network, config
         self.training, self.validation = training, validation
-        self._plans: dict[int, tuple[Streams, list[Stretches]]] = {}
+        self.plan = StretchPlan(
+            len(training.codes) - 1,
+            training.ends,
+            config.window,
+            config.overlap,
+            fixed=config.fixed_window,
+            seed=seed,
+        )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Stretches of the usual length in a stream."""
-        inner = self.training.ends
-        places = np.concatenate([[0], inner, [len(self.training.codes) - 1]])
-        stretches = np.ceil(np.diff(places) / self.config.window).sum()
-        return max(1, int(stretches) // batch_size)
+        return self.plan.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Stretch:
         """Return the next stretch of each stream."""
-        own = self._stretches(step, batch_size).rows(slice(shard.index, None, shard.count))
+        own = self.plan.at(step, batch_size).rows(slice(shard.index, None, shard.count))
         return Stretch.read(self.training.codes, own)
 
     def loss(self, network: nn.Module, batch: Stretch) -> Loss:
@@ -61,7 +61,7 @@ class LanguageTask(Task[Stretch]):
         self, network: nn.Module, batch: Stretch, carried: Carried
     ) -> tuple[Loss, Carried]:
         """Cross-entropy of a stretch after the one before it, and the penalties."""
-        written = network(batch.codes, batch.before(carried), batch.lengths)
+        written = network(batch.codes, batch.before(carried), batch.lengths, batch.carried)
         total = functional.cross_entropy(
             written.logits.flatten(0, 1),
             batch.following.flatten(),
@@ -84,26 +84,3 @@ class LanguageTask(Task[Stretch]):
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""
         return self.network.depth_groups()
-
-    def _stretches(self, step: int, batch_size: int) -> Stretches:
-        """Return where in the streams a step begins, and how long it is.
-
-        Made in order from the seed, and kept, so that it is a function of the step.
-        """
-        if batch_size not in self._plans:
-            length = (len(self.training.codes) - 1) // batch_size
-            starts = np.arange(batch_size) * length
-            self._plans[batch_size] = Streams(starts, starts + length, self.training.ends), []
-        streams, made = self._plans[batch_size]
-        while len(made) <= step:
-            made.append(streams.advance(self._window(len(made))))
-        return made[step]
-
-    def _window(self, step: int) -> int:
-        """Return how many steps the stretches of a step have."""
-        window = self.config.window
-        if self.config.fixed_window:
-            return window
-        random = np.random.default_rng((self.seed, step))
-        usual = window // 2 if random.random() < HALF else window
-        return max(1, round(random.normal(usual, min(SPREAD, window / 8))))

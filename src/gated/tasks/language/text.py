@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.tasks.language.streams import Places
 from gated.tasks.language.vocabulary import UNKNOWN, Points, Vocabulary
+from gated.training.streams import Places
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
