@@ -37,6 +37,8 @@ FAINTEST = 0.3
 HEAD = 13.0
 VALUE_SIZE, GAP = 14.0, 6.0
 VALUE_WIDTH = 3.2 * VALUE_SIZE
+ROOM = 1.15
+"""For a symbol before its value: the reader's font may be wider than the one reckoned with."""
 STILL = 0.75
 """The share of a step for which a moving picture stands still."""
 STRIP = 132.0
@@ -179,7 +181,7 @@ def _add_values(svg: Element, wire: Wire, values: Sequence[str]) -> None:
     if wire.label is None:
         return
     x, y = wire.label
-    symbol = notation.width(wire.symbol, SYMBOL_SIZE)
+    symbol = ROOM * notation.width(wire.symbol, SYMBOL_SIZE)
     whole = symbol + GAP + VALUE_WIDTH
     left = x - {"start": 0.0, "middle": whole / 2, "end": whole}[wire.anchor]
     group = SubElement(svg, "g", {"class": "label", "data-symbol": wire.symbol})
