@@ -55,7 +55,8 @@ export class CellDiagram {
       const value = wire.value?.(reading, step, unit);
       const strength = value === undefined ? 0 : Math.min(1, Math.abs(value));
       line.setAttribute("stroke-width", (THINNEST + (WIDEST - THINNEST) * strength).toFixed(2));
-      line.style.stroke = value === undefined ? "" : palette(0.25 * Math.sign(value) + 0.75 * Math.max(-1, Math.min(1, value)));
+      // Zero has the colour of the paper: the wire stays to be seen, faintly.
+      line.style.stroke = !value ? "" : palette(0.25 * Math.sign(value) + 0.75 * Math.max(-1, Math.min(1, value)));
       group.querySelector(".value")!.textContent = value === undefined ? character : signed(value);
     });
   }
