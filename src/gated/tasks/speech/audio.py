@@ -33,7 +33,7 @@ class Audio(NamedTuple):
     """That it had before they were mixed down."""
 
 
-def decode(path: Path, data: bytes) -> Audio:
+def decode(data: bytes) -> Audio:
     """Decode the bytes of a recording, by soundfile or, what that does not know, by PyAV.
 
     Raises:
@@ -46,7 +46,7 @@ def decode(path: Path, data: bytes) -> Audio:
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         if data[:4] in (b"RIFF", b"fLaC", b"OggS"):
-            raise DataError(f"it cannot be decoded ({error}); is it whole?") from error
+            raise DataError(f"it cannot be decoded ({error.error_string}); is it whole?") from error
         samples, rate = _by_av(data)
         announced, log = len(samples), ""
     claimed = re.search(r"^data : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
@@ -60,7 +60,7 @@ def decode(path: Path, data: bytes) -> Audio:
     if not np.isfinite(samples).all():
         raise DataError("it holds samples that are no numbers.")
     if np.abs(samples).max() < QUIET:
-        raise DataError(f"{path.name} holds silence only, below -60 dB throughout.")
+        raise DataError("it holds silence only, below -60 dB throughout.")
     return Audio(samples.mean(1), rate, samples.shape[1])
 
 

@@ -86,7 +86,7 @@ class FeatureStore:
             with np.load(kept) as saved:
                 numbers = saved["numbers"].tolist()
                 return Heard(saved["frames"], numbers[0], int(numbers[1]), int(numbers[2]))
-        audio = decode(path, data)
+        audio = decode(data)
         seconds = len(audio.samples) / audio.rate
         if seconds < SHORTEST:
             raise DataError(f"it lasts {seconds:.3f} s, too short to hold speech.")
