@@ -277,14 +277,35 @@ class Stack(nn.Module):
         return self.above(self.between * self.below(x)[0])[0]
 
 
+def test_without_a_loss_the_jacobians_alone_are_measured() -> None:
+    layer, x = gated.nn.GRU(INPUTS, H).double(), torch.randn(T, B, INPUTS, dtype=torch.float64)
+    found, wanted = flow(layer, x), flow(layer, x, last_output)
+    assert_agree(found.layers[0].jacobian, wanted.layers[0].jacobian, "jacobian")
+    assert found.loss is None
+    assert not found.layers[0].hidden.any()
+    assert "from state to state the gradient " in found.verdict
+    with pytest.raises(ConfigurationError, match="measures nothing"):
+        flow(layer, x, samples=0)
+
+
+def test_what_is_left_of_a_product_is_told() -> None:
+    told = [
+        flow(linear(factor), torch.rand(20, B, 2), lambda output: output[0][-1].sum()).verdict
+        for factor in (0.85, 0.99, 1.4)
+    ]
+    assert told[0].endswith("it fades, × 0.85 a step: 5% is left after 19 steps.")
+    assert told[1].endswith("it is carried, × 0.99 a step.")
+    assert told[2].endswith("explodes, × 1.4 a step: 6e+02 times as large after 19 steps.")
+
+
 def test_the_layer_that_cuts_the_gradient_is_named() -> None:
     x = torch.rand(50, B, 2)
     short = flow(Stack(linear(0.3), linear(0.99)), x, lambda output: output[-1].sum())
     assert short.cut is not None
     assert short.cut[0] is short.layers[0]
     assert str(short).splitlines() == [
-        "below, layer 0: the gradient spans 50 of 50 steps; from state to state it vanishes, "
-        "× 0.3 a step: after 4 less than 1% is left.",
+        "below, layer 0: from state to state the gradient vanishes, × 0.3 a step: after 4 less "
+        "than 1% is left.",
         "above, layer 0: the gradient spans 50 of 50 steps; from state to state it is carried, "
         "× 0.99 a step.",
         "The gradient is cut in below, layer 0: it reaches 4 steps there, 50 in the layer after "

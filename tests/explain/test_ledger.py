@@ -130,3 +130,62 @@ def test_a_trace_of_some_steps_has_no_ledger() -> None:
     traced = trace(nn.LSTM(I, H), torch.randn(T, B, I), steps=slice(0, 30)).layers[0]
     with pytest.raises(DataError, match="all steps"):
         ledger_of(traced, unit=0, step=9)
+
+
+class Reader(nn.Module):
+    """A layer, and a linear map of its states at every step."""
+
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.layer, self.head = layer, nn.Linear(width, 3)
+
+    def forward(self, x: torch.Tensor, lengths: Any = None) -> torch.Tensor:
+        states = self.layer(x)[0] if lengths is None else self.layer(x, lengths=lengths)[0]
+        return self.head(states)
+
+
+WIDTHS = {"lstm": 2 * H, "gru": 2 * H, "gru before": H, "lstm normed": H, "lstm projected": 2}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_memory_carries_of_an_output_adds_up_to_it(name: str) -> None:
+    model = Reader(LAYERS[name](), WIDTHS[name]).double()
+    x = torch.randn(T, B, I, dtype=torch.float64)
+    last = len(trace(model, x).layers) - (2 if model.layer.bidirectional else 1)
+    total, step, sequence = 0.0, 17, -2
+    for layer in range(last, last + 1 + model.layer.bidirectional):
+        found = ledger(
+            model, x, layer=layer, output=lambda o: o[17, 1, 2], step=step, sequence=sequence
+        )
+        assert found.parts.shape == (len(found.steps), H)
+        assert found.output == pytest.approx(model(x)[17, 1, 2].item())
+        assert found.written.sum() + found.initial + found.rest == pytest.approx(found.output)
+        total += found.written.sum() + found.initial
+        one = ledger(model, x, layer=layer, unit=4, step=step, sequence=sequence)
+        if not model.layer.proj_size:
+            way = H * (layer - last)
+            weight = model.head.weight[2, way + 4].item()
+            np.testing.assert_allclose(found.parts[:, 4], weight * one.shown)
+    # The head is linear: but for its bias all that it says is memory.
+    assert total + model.head.bias[2].item() == pytest.approx(found.output)
+
+
+def test_an_output_of_the_final_state_is_read_where_each_sequence_ends() -> None:
+    layer, x = gated.nn.GRU(I, H), torch.randn(T, B, I)
+    lengths = [5, T, 9]
+    found = ledger(layer, x, output=lambda o: o[1][0, 2, 3], step=-1, sequence=2, lengths=lengths)
+    one = ledger(layer, x, unit=3, step=8, sequence=2, lengths=lengths)
+    np.testing.assert_allclose(found.written, one.shown, atol=1e-6)
+    assert found.rest == pytest.approx(0, abs=1e-6)
+
+
+def test_what_cannot_be_asked_of_an_output_is_refused() -> None:
+    stacked, x = nn.LSTM(I, H, num_layers=2), torch.randn(T, B, I)
+    with pytest.raises(DataError, match="take one from 1 to 1"):
+        ledger(stacked, x, output=lambda o: o[0].sum(), step=3)
+    with pytest.raises(DataError, match="one number that depends on layer 1"):
+        ledger(stacked, x, layer=1, output=lambda o: o[0], step=3)
+    with pytest.raises(ConfigurationError, match="one of the two"):
+        ledger(stacked, x, unit=1, output=lambda o: o[0].sum(), step=3)
+    with pytest.raises(ConfigurationError, match="one of the two"):
+        ledger(stacked, x, step=3)

@@ -15,7 +15,7 @@ from gated.explain._flow import Flow, LayerFlow, flow  # noqa: E402
 from gated.explain._intervene import Effect, effect, intervene  # noqa: E402
 from gated.explain._intervention import Intervention  # noqa: E402
 from gated.explain._layer_trace import LayerTrace  # noqa: E402
-from gated.explain._ledger import Ledger, ledger, ledger_of  # noqa: E402
+from gated.explain._ledger import Ledger, OutputLedger, ledger, ledger_of  # noqa: E402
 from gated.explain._probe import Probe, Timeline  # noqa: E402
 from gated.explain._statistics import (  # noqa: E402
     KEEPING,
@@ -42,6 +42,7 @@ __all__ = [
     "LayerFlow",
     "LayerTrace",
     "Ledger",
+    "OutputLedger",
     "Probe",
     "Rule",
     "Statistics",

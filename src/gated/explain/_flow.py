@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 
 SHARE = 0.01
 """What has fallen below this share of its largest no longer counts as reaching."""
+HALF = 0.5
+"""What has fallen below this over the whole sequence is no longer carried."""
 CUT = 0.5
 """A layer whose reach is a smaller share of that of the layer after it cuts the gradient."""
 
@@ -108,22 +110,21 @@ class LayerFlow:
     @property
     def verdict(self) -> str:
         """How far the gradient reaches, and whether it vanishes or explodes from state to state."""
-        steps = len(self.hidden)
-        told = f"the gradient spans {self.reach()} of {steps} steps"
-        span = self.span()
+        steps, reach, span = len(self.hidden), self.reach(), self.span()
+        told = f"the gradient spans {reach} of {steps} steps"
         if self.jacobian is None or span is None or self.factor is None:
             return told + "."
-        told += "; from state to state it "
+        # Of a loss that reads every step, or of none, the span says nothing of distance.
+        says = reach > 0 and not (reach == steps and span < steps)
+        told = f"{told}; from state to state it " if says else "from state to state the gradient "
+        pace, left = f"× {self.factor:.3g} a step", float(self.jacobian[-1])
         if span < steps:
-            return told + (
-                f"vanishes, × {self.factor:.3g} a step: after {span} less than {SHARE:.0%} is left."
-            )
-        if self.jacobian[-1] > 1 / SHARE:
-            return told + (
-                f"explodes, × {self.factor:.3g} a step: {self.jacobian[-1]:.2g} times as large "
-                f"after {steps - 1} steps."
-            )
-        return told + f"is carried, × {self.factor:.3g} a step."
+            return f"{told}vanishes, {pace}: after {span} less than {SHARE:.0%} is left."
+        if left > 1 / SHARE:
+            return f"{told}explodes, {pace}: {left:.2g} times as large after {steps - 1} steps."
+        if left < HALF:
+            return f"{told}fades, {pace}: {left:.0%} is left after {steps - 1} steps."
+        return f"{told}is carried, {pace}."
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Flow:
 
     layers: list[LayerFlow]
     """In the order in which they ran, as `gated.explain.Trace.layers`."""
-    loss: float
+    loss: float | None
+    """None where no loss was followed."""
     left: dict[str, str] = field(default_factory=dict)
     """The recurrent layers and cells that were not looked into, by name, and why."""
 
@@ -176,13 +178,15 @@ class Flow:
 def flow(
     model: nn.Module,
     x: Any,
-    loss: Callable[[Any], Tensor],
+    loss: Callable[[Any], Tensor] | None = None,
     *,
     lengths: ArrayLike | Tensor | None = None,
     initial: Any = None,
     samples: int = 1,
 ) -> Flow:
     """Follow the gradient of a loss back through every recurrent layer of a model.
+
+    Without a loss the products of Jacobians alone are measured, which depend on none.
 
     Layers of `torch.nn` and `gated.nn` anywhere in the model run by the equations in NumPy and
     float64, step by step. The model runs in evaluation mode and is left as it was: parameters get
@@ -192,6 +196,7 @@ def flow(
         model: a recurrent layer, or any module that contains some.
         x: its input, as it takes it; of a layer (T, B, I), (B, T, I) with `batch_first`, or packed.
         loss: from what the model gives (of a layer, the pair of outputs and states), one number.
+            None leaves out what depends on it: `hidden` and `cell` are zeros then.
         lengths: (B), the real steps of each sequence, for a model that takes them.
         initial: the states to start from, for a layer.
         samples: of how many sequences, the longest first, the products of Jacobians are computed.
@@ -200,7 +205,7 @@ def flow(
 
     Raises:
         ConfigurationError: the model has no recurrent layer that can be looked into, or `samples`
-            is negative.
+            is negative, or 0 without a loss.
         DataError: the loss is not one number that depends on what the model gives, or a layer gets
             no step.
         MissingNativeError: the core is not built.
@@ -214,6 +219,8 @@ after 7 less than 1% is left.
     """
     if samples < 0:
         raise ConfigurationError(f"samples must be 0 or more, got {samples}")
+    if loss is None and samples == 0:
+        raise ConfigurationError("flow without a loss and without samples measures nothing")
     found: list[Followed] = []
     anchor = torch.zeros((), requires_grad=True)
     options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
@@ -236,9 +243,12 @@ after 7 less than 1% is left.
         return run
 
     with evaluating(model), looking(model, watched) as left, torch.enable_grad():
-        value = loss(model(x, *before, **options))
+        output = model(x, *before, **options)
         if not found:
             raise nothing_ran(left)
+        if loss is None:
+            return Flow([_layer_flow(of, samples) for of in found], None, left)
+        value = loss(output)
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
             what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise DataError(

@@ -84,7 +84,7 @@ class LayerTrace:
     """Whether it runs from each sequence's end to its beginning."""
     lengths: NDArray[np.int64]
     """(B), the real steps of each sequence."""
-    values: dict[str, Array]
+    values: dict[str, Array] = field(repr=False)
     """The gates and states themselves, for the steps and units that were asked for."""
     initial: tuple[Array, ...] = field(repr=False)
     """The states before the first step, (B, P) and, of an LSTM, (B, H); all units."""
@@ -144,6 +144,14 @@ class LayerTrace:
             return None
         shown: Array = w.gain_cell * norm(cell[step, sequence]).values + w.bias_cell
         return shown
+
+    @property
+    def projection(self) -> Array:
+        """(P, H), the weights that project what the units show."""
+        weight = self._run.weights.weight_hr
+        if weight is None:
+            raise DataError(f"{self.name} projects nothing")
+        return weight
 
     @property
     def projected(self) -> bool:

@@ -10,16 +10,20 @@ and a GRU's hidden state one with its update gate z in place of f and 1 - z in p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
 from gated.explain._layer_trace import LayerTrace
+from gated.explain._looking import Run, evaluating, looking, refusing
 from gated.explain._trace import trace
+from gated.nn.backends import Result
 
 Floats = NDArray[np.float64]
 
@@ -57,41 +61,194 @@ class Ledger:
         return self.written * factor
 
 
+@dataclass(frozen=True)
+class OutputLedger:
+    """What the memory of a layer's units carries of an output, by the steps that wrote it.
+
+    An output reads the hidden states, and these show what the units hold; so each entry of their
+    ledgers carries a part of the output, by its gradient. Of an output that is linear in the hidden
+    states, `rest` is what it has besides them (a bias); else also what is not linear.
+    """
+
+    steps: NDArray[np.int64]
+    """(K), when each entry was written, as in `Ledger`."""
+    parts: Floats
+    """(K, H), what each step's entry in each unit carries of the output."""
+    initial: float
+    """What is left of the first states carries."""
+    rest: float
+    """What the output has from elsewhere: other steps, inputs and layers, and its bias."""
+    output: float
+    """The output itself: the sum of `parts`, `initial` and `rest`."""
+
+    @property
+    def written(self) -> Floats:
+        """(K), what each step carries of the output, over all units."""
+        total: Floats = self.parts.sum(axis=1)
+        return total
+
+
+@overload
 def ledger(
     model: nn.Module,
     x: Any,
     *,
     layer: int = 0,
     unit: int,
+    output: None = None,
     step: int,
     sequence: int = 0,
     lengths: ArrayLike | Tensor | None = None,
     initial: Any = None,
-) -> Ledger:
-    """Who wrote what a unit remembers.
+) -> Ledger: ...
+
+
+@overload
+def ledger(
+    model: nn.Module,
+    x: Any,
+    *,
+    layer: int = 0,
+    unit: None = None,
+    output: Callable[[Any], Tensor],
+    step: int,
+    sequence: int = 0,
+    lengths: ArrayLike | Tensor | None = None,
+    initial: Any = None,
+) -> OutputLedger: ...
+
+
+def ledger(
+    model: nn.Module,
+    x: Any,
+    *,
+    layer: int = 0,
+    unit: int | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+    step: int,
+    sequence: int = 0,
+    lengths: ArrayLike | Tensor | None = None,
+    initial: Any = None,
+) -> Ledger | OutputLedger:
+    """Who wrote what a unit remembers, or what an output of the model owes to memory.
 
     Args:
         model: a recurrent layer, or a model with some, as for `gated.explain.trace`.
         x: its input.
         layer: its place in `Trace.layers`.
-        unit: of the H.
+        unit: of the H; or give `output`.
+        output: from what the model gives, one number, such as a logit. The layer must be the last
+            of its module, whose states the model reads.
         step: the time after which to look, from 0; negative counts from the sequence's end.
-        sequence: of the B.
+        sequence: of the B; negative counts from the last.
         lengths: as for `trace`.
         initial: as for `trace`.
 
     Raises:
-        ConfigurationError: the layer keeps no sum (an RNN), or mixes it (zoneout).
-        DataError: there is no such layer, unit, step or sequence.
+        ConfigurationError: the layer keeps no sum (an RNN), or mixes it (zoneout); neither or both
+            of `unit` and `output` are given.
+        DataError: there is no such layer, unit, step or sequence; the output is not one number
+            that depends on what the layer gives, or the layer is below another of its module.
 
-    >>> import torch
     >>> lstm = torch.nn.LSTM(3, 4)
     >>> found = ledger(lstm, torch.randn(6, 1, 3), unit=2, step=4)
     >>> len(found.written), bool(abs(found.written.sum() + found.initial - found.state) < 1e-6)
     (5, True)
+    >>> found = ledger(lstm, torch.randn(6, 1, 3), output=lambda o: o[0][4].sum(), step=4)
+    >>> found.parts.shape, bool(abs(found.rest) < 1e-6)  # a sum of hidden states has no bias
+    ((5, 4), True)
     """
-    traced = trace(model, x, lengths=lengths, initial=initial, layers=[layer], units=[unit])
-    return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence)
+    if output is None and unit is not None:
+        traced = trace(model, x, lengths=lengths, initial=initial, layers=[layer], units=[unit])
+        return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence)
+    if output is None or unit is not None:
+        raise ConfigurationError("ledger: give a unit, or an output; one of the two")
+    of = trace(model, x, lengths=lengths, initial=initial, layers=[layer]).layers[0]
+    found = _books(of, step, sequence)
+    value, gradients = _gradient(model, x, output, layer, lengths, initial)
+    by_hidden = gradients[found.at, found.sequence].double().numpy()
+    if of.projected:
+        by_hidden = by_hidden @ of.projection
+    shown = np.array(
+        [_shown(of, found.at, found.sequence, u, u) for u in range(of.size)], np.float64
+    )
+    # An entry passes through the same factor as the state that it is a part of.
+    factors = np.divide(shown, found.state, out=np.zeros_like(shown), where=found.state != 0)
+    parts = found.written * (factors * by_hidden)
+    first = float(found.initial @ (factors * by_hidden))
+    return OutputLedger(
+        steps=found.steps,
+        parts=parts,
+        initial=first,
+        rest=value - float(parts.sum()) - first,
+        output=value,
+    )
+
+
+def _gradient(
+    model: nn.Module,
+    x: Any,
+    output: Callable[[Any], Tensor],
+    layer: int,
+    lengths: ArrayLike | Tensor | None,
+    initial: Any,
+) -> tuple[float, Tensor]:
+    """The output, and (T, B, P) its gradient with respect to what a layer gives at each step.
+
+    What it gives is cut from how it came about, so that no step is counted for those after it.
+    """
+    leaves: list[Tensor] = []
+    finals: list[Tensor] = []
+    ways: list[tuple[int, int]] = []
+    seen = 0
+
+    def watched(name: str, module: Any, run: Run) -> Run:
+        def cut(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+            nonlocal seen
+            directions = 1 + module.bidirectional
+            place, count = layer - seen, module.num_layers * directions
+            seen += count
+            result = run(x, hx, lengths, return_gates)
+            if not 0 <= place < count:
+                return result
+            if place < count - directions:
+                with refusing():
+                    raise DataError(
+                        f"output: layer {layer} is read by the layer above it in {name}, not by "
+                        f"the model; take one from {seen - directions} to {seen - 1}"
+                    )
+            leaf = result.output.detach().requires_grad_()
+            last = result.final[0].detach().requires_grad_()
+            leaves.append(leaf)
+            finals.append(last)
+            ways.append((place % directions, directions))
+            return result._replace(output=leaf, final=(last, *result.final[1:]))
+
+        return cut
+
+    options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
+    before = (initial,) if initial is not None else ()
+    with evaluating(model), looking(model, watched), torch.enable_grad():
+        value = output(model(x, *before, **options))
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise DataError(
+                f"output must give a tensor of one number that depends on layer {layer}, got {what}"
+            )
+        of_leaf, of_final = torch.autograd.grad(
+            value.sum(), [leaves[0], finals[0]], allow_unused=True
+        )
+    way, directions = ways[0]
+    size = leaves[0].shape[-1] // directions
+    gradients = torch.zeros_like(leaves[0]) if of_leaf is None else of_leaf
+    gradients = gradients[..., way * size : (way + 1) * size].clone()
+    if of_final is not None:
+        own = of_final[of_final.shape[0] - directions + way]
+        T, B = gradients.shape[:2]
+        ends = np.full(B, T) if lengths is None else np.asarray(torch.as_tensor(lengths))
+        for b, end in enumerate(ends):
+            gradients[0 if way else int(end) - 1, b] += own[b]
+    return float(value.detach()), gradients
 
 
 def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) -> Ledger:
@@ -111,10 +268,42 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     if len(columns) == 0:
         raise DataError(f"unit: the trace has {traced.units.tolist()}, got {unit}")
     column = int(columns[0])
+    found = _books(traced, step, sequence)
+    return Ledger(
+        steps=found.steps,
+        written=found.written[:, column],
+        kept=found.kept[:, column],
+        initial=float(found.initial[column]),
+        state=float(found.state[column]),
+        hidden=_shown(traced, found.at, found.sequence, column, unit),
+    )
+
+
+class _Books(NamedTuple):
+    """The ledgers of all units that were traced."""
+
+    at: int
+    """The step."""
+    sequence: int
+    steps: NDArray[np.int64]
+    """(K)"""
+    written: Floats
+    """(K, U)"""
+    kept: Floats
+    """(K, U)"""
+    initial: Floats
+    """(U)"""
+    state: Floats
+    """(U)"""
+
+
+def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
     if not np.array_equal(traced.steps, np.arange(traced.time)):
         raise DataError("a ledger adds up all steps: trace without steps=")
-    if not 0 <= sequence < len(traced.lengths):
-        raise DataError(f"sequence: there are {len(traced.lengths)}, got {sequence}")
+    count = len(traced.lengths)
+    if not -count <= sequence < count:
+        raise DataError(f"sequence: there are {count}, got {sequence}")
+    sequence %= count
     length = int(traced.lengths[sequence])
     at = step + length if step < 0 else step
     if not 0 <= at < length:
@@ -122,18 +311,18 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
 
     written_by, kept_by, states = sums_of(traced)
     order = np.arange(length - 1, at - 1, -1) if traced.reverse else np.arange(at + 1)
-    keeps = kept_by[order, sequence, column].astype(np.float64)
-    wrote = written_by[order, sequence, column].astype(np.float64)
+    keeps = kept_by[order, sequence].astype(np.float64)
     # What was written at one step has gone through the gates of all later ones.
-    kept = np.append(np.cumprod(keeps[:0:-1])[::-1], 1.0)
-    first = float(traced.initial[-1][sequence, unit])
-    return Ledger(
+    kept = np.ones_like(keeps)
+    kept[:-1] = np.cumprod(keeps[:0:-1], axis=0)[::-1]
+    return _Books(
+        at=at,
+        sequence=sequence,
         steps=order,
-        written=kept * wrote,
+        written=kept * written_by[order, sequence].astype(np.float64),
         kept=kept,
-        initial=float(kept[0] * keeps[0]) * first,
-        state=float(states[at, sequence, column]),
-        hidden=_shown(traced, at, sequence, column, unit),
+        initial=kept[0] * keeps[0] * traced.initial[-1][sequence, traced.units].astype(np.float64),
+        state=states[at, sequence].astype(np.float64),
     )
 
 

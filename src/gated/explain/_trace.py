@@ -7,7 +7,7 @@ state (H where nothing is projected), L layers, D directions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class Trace:
     layers: list[LayerTrace]
     """In the order in which they ran; of one module layer k, direction d at k·D + d, PyTorch's
     order."""
-    output: Any
+    output: Any = field(repr=False)
     """What the model gave."""
     left: dict[str, str]
     """The recurrent layers and cells that were not looked into, by name, and why."""

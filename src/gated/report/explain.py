@@ -114,10 +114,10 @@ def _memory_in_words(layer: ExplainedLayer, loss: float | None) -> str:
     )
     if loss is None or layer.forgetting is None:
         return told
-    change = (layer.forgetting - loss) / loss if loss else 0.0
+    change = f"{(layer.forgetting - loss) / loss if loss else 0.0:+.1%}".replace("-", "−")
     return (
         f"{told} With the gate that keeps the memory held shut at every step the loss is "
-        f"{layer.forgetting:.4g} instead of {loss:.4g} ({change:+.1%})."
+        f"{layer.forgetting:.4g} instead of {loss:.4g} ({change})."
     )
 
 
@@ -162,7 +162,8 @@ def _gradient(layers: Sequence[LayerFlow]) -> Picture:
         xlabel="steps back from the layer's last",
         caption="How far back the network learns from: the gradient of the loss with respect to "
         "the states after each step. Below the dashed line, a hundredth, hardly anything is "
-        "learned.",
+        "learned. A loss that reads every step has a gradient at every step; how far one of them "
+        "counts is in the next picture.",
     )
 
 

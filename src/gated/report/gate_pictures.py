@@ -41,7 +41,7 @@ def gates_picture(view: View) -> Picture:
         description=f"Heat maps of the gates and the memory of {view.layer.title}, over time.",
         caption=f"{view.layer.title}: a row for each of {view.layer.traced.size} units, in all "
         f"panels in the same order, by {ordered}, longest on top. Gates are bright where they are "
-        "open; states and candidates are blue below zero and orange above.",
+        "open; states and candidates are blue above zero and orange below.",
     )
 
 

@@ -91,7 +91,7 @@ def _by_step(view: View, now: Entries) -> Picture:
         description=f"What each past step wrote of what {view.layer.title} remembers.",
         caption=f"{view.layer.title}: what its units hold after {view.moment} is a sum over the "
         "steps that wrote it. On top the share of each step, over all units, signs aside; below "
-        "each unit's entries, the longest memory on top, blue below zero and orange above.",
+        "each unit's entries, the longest memory on top, blue above zero and orange below.",
     )
 
 

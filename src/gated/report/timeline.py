@@ -199,9 +199,9 @@ def colour_bar(
 
 
 def diverging() -> Any:
-    """Blue below zero, vermilion above, nothing at zero, so that any page shows through."""
+    """Blue above zero, vermilion below, as in diagrams; nothing at zero: the page shows through."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
-    low, high = to_rgb(BLUE), to_rgb(VERMILION)
+    low, high = to_rgb(VERMILION), to_rgb(BLUE)
     stops = [(0, (*low, 1)), (0.5, (*low, 0)), (0.5, (*high, 0)), (1, (*high, 1))]
     return LinearSegmentedColormap.from_list("signs", stops)
