@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gated.errors import ConfigurationError
-from gated.tasks.memory.problems import PROBLEMS, Digits, Problem, problem_of
+from gated.tasks.memory.problems import PROBLEMS, Digits, Problem, problem_of, problems_of
 
 LENGTHS = {"adding": 30, "copy": 30, "digits": 144, "permuted-digits": 144}
 
@@ -101,3 +101,10 @@ def test_digits_keep_their_pixels_and_parts_share_no_image() -> None:
 def test_what_cannot_be_posed_is_refused(name: str, length: int, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         problem_of(name, length)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_each_problem_has_lengths_of_its_own(name: str) -> None:
+    lengths = [problem.length for problem in problems_of(name)]
+    assert len(lengths) > 3
+    assert lengths == sorted(set(lengths))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gated.errors import ConfigurationError
 from gated.explain import flow
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
-from gated.tasks.memory.problems import Problem, problem_of
+from gated.tasks.memory.problems import Problem, problems_of
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.options import TrainingOptions
@@ -145,7 +145,7 @@ def memory_test(
     problem: str = "adding",
     *,
     cells: Sequence[str] = ("rnn", "gru", "lstm", "lstm-chrono"),
-    lengths: Sequence[int] = (50, 100, 200, 400, 600),
+    lengths: Sequence[int] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     units: int = 128,
     training: TrainingOptions | None = None,
@@ -158,7 +158,7 @@ def memory_test(
     Args:
         problem: one of `gated.tasks.memory.problems.PROBLEMS`.
         cells: of `gated.tasks.memory.network.CELLS`.
-        lengths: to try, in this order.
+        lengths: to try, growing; by default those of the problem.
         seeds: of weights and sequences; each gives a trial of its own.
         units: H, of each cell.
         training: the budget of one trial and how it is spent (its `seed` gives way to `seeds`); a
@@ -169,18 +169,18 @@ def memory_test(
         ConfigurationError: there is no such problem, cell or length.
         MissingExtraError: the digits need scikit-learn.
     """
-    if not cells or not lengths or not seeds:
+    if not cells or not seeds or (lengths is not None and not lengths):
         raise ConfigurationError("cells, lengths, seeds: give at least one of each.")
-    if list(lengths) != sorted(set(lengths)):
+    if lengths is not None and list(lengths) != sorted(set(lengths)):
         raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
     for cell in cells:
         if cell not in CELLS:
             raise ConfigurationError(f"cells: {cell!r} is not one of {', '.join(CELLS)}.")
-    posed = [problem_of(problem, length) for length in lengths]
+    posed = problems_of(problem, lengths)
     test = MemoryTest(
         problem=problem,
         units=units,
-        lengths=tuple(lengths),
+        lengths=tuple(of_length.length for of_length in posed),
         seeds=tuple(seeds),
         training=training or MemoryTraining(),
         trials=(),

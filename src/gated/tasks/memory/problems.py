@@ -7,6 +7,7 @@ solved. Shapes: T steps, B sequences, I input features, O outputs, R steps that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cache
 from math import isqrt, log
 from typing import Literal, NamedTuple, TypeAlias
@@ -45,6 +46,8 @@ class Problem(ABC):
     """The score of who remembers nothing."""
     solved: float
     """A score below this counts as solved."""
+    lengths: tuple[int, ...]
+    """Those that are tried unless others are asked for."""
     shortest = 4
 
     def __init__(self, length: int) -> None:
@@ -83,6 +86,7 @@ class Adding(Problem):
     unit = "mean squared error"
     chance = 1 / 6
     solved = chance / 10
+    lengths = (50, 100, 200, 400, 600)
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
         """Numbers with their marks, and the sums of what is marked."""
@@ -123,6 +127,7 @@ class Copying(_Choosing):
     unit = "cross-entropy of a symbol"
     chance = log(8)
     solved = chance / 10
+    lengths = (100, 200, 500, 1000, 2000)
     symbols = 10
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
@@ -148,6 +153,7 @@ class Digits(_Choosing):
     unit = "share of wrong digits"
     chance = 0.9
     solved = 0.1
+    lengths = (64, 144, 256, 400, 784)
     shortest = 64
 
     def __init__(self, length: int) -> None:
@@ -211,6 +217,16 @@ def problem_of(name: str, length: int) -> Problem:
     Raises:
         ConfigurationError: there is no such problem, or it has no such length.
     """
+    return problems_of(name, [length])[0]
+
+
+def problems_of(name: str, lengths: Sequence[int] | None = None) -> list[Problem]:
+    """The problems of this name and these lengths, by default its own.
+
+    Raises:
+        ConfigurationError: there is no such problem, or it has no such length.
+    """
     if name not in PROBLEMS:
         raise ConfigurationError(f"problem: {name!r} is not one of {', '.join(PROBLEMS)}.")
-    return PROBLEMS[name](length)
+    problem = PROBLEMS[name]
+    return [problem(length) for length in (problem.lengths if lengths is None else lengths)]
