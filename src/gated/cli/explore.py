@@ -30,8 +30,8 @@ def explore(
     Parameters
     ----------
     run
-        Directory of a trained forecaster or of a network over characters, or of several of one
-        kind; by default the three over characters that come with gated.
+        Directory of a trained forecaster or of a language model of one layer over characters, or of
+        several of one kind; by default the three over characters that come with gated.
     data
         Table with the series that a forecaster is to forecast; by default the one of its run.
     port

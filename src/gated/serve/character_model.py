@@ -21,6 +21,8 @@ from gated.errors import ModelFileError
 
 Floats = NDArray[np.float32]
 TASK = "characters"
+LANGUAGE = "language"
+"""The task of `gated fit language`; its runs of one layer over characters can be read too."""
 NAMES = {"rnn_tanh": "rnn", "rnn_relu": "rnn", "gru": "gru", "lstm": "lstm"}
 """Cells that the explorer draws, and what it calls them."""
 BUNDLED = Path(__file__).parent / "models"
@@ -126,12 +128,14 @@ def load_model(directory: Path) -> CharacterModel:
     """
     path, document = directory / "model.json", read_document(directory)
     description = document["description"]
-    if description.get("task") != TASK or description.get("cell") not in NAMES:
+    if description["task"] == LANGUAGE:
+        _check_characters(path, description)
+    elif description["task"] != TASK or description.get("cell") not in NAMES:
         raise ModelFileError(
             f"{path} describes the task {description.get('task')!r} with the cell "
             f"{description.get('cell')!r}; the explorer shows the task {TASK!r} with one "
-            f"of {', '.join(NAMES)}, and the task 'forecast'. Run `gated explore` without a "
-            "directory for the networks that come with gated."
+            f"of {', '.join(NAMES)}, and the tasks {LANGUAGE!r} and 'forecast'. Run `gated "
+            "explore` without a directory for the networks that come with gated."
         )
     weights = directory / Path(document["weights"]).name
     try:
@@ -148,6 +152,8 @@ def load_model(directory: Path) -> CharacterModel:
 def _from_state(path: Path, data: bytes, description: dict[str, Any]) -> CharacterModel:
     try:
         state = safetensors.numpy.load(data)
+        if description["task"] == LANGUAGE:
+            description, state = _over_characters(description, state)
         parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         layer = Weights(*(state[f"recurrent.{part}_l0"] for part in parts))
         model = CharacterModel(
@@ -171,3 +177,39 @@ def _from_state(path: Path, data: bytes, description: dict[str, Any]) -> Charact
             f"{wanted[1]}."
         )
     return model
+
+
+def _check_characters(path: Path, description: dict[str, Any]) -> None:
+    config = description.get("config", {})
+    if config.get("unit") != "character" or config.get("layers") != 1:
+        raise ModelFileError(
+            f"{path} is a language model of {config.get('layers')} layers that reads "
+            f"{config.get('unit')}s; the explorer shows those of one layer that read characters."
+        )
+
+
+def _over_characters(
+    description: dict[str, Any], state: dict[str, Floats]
+) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """The same language model as one layer over one-hot characters.
+
+    What a layer reads of a character's embedding is a column of W_ih · embeddingᵀ.
+    """
+    config = description["config"]
+    embedding = state["embedding.weight"]
+    recurrent = {
+        f"recurrent.{part}_l0": state[f"layers.0.{part}_l0"]
+        for part in ("weight_hh", "bias_ih", "bias_hh")
+    }
+    known = {
+        "task": TASK,
+        "cell": "rnn_tanh" if config["cell"] == "rnn" else config["cell"],
+        "vocabulary": "\N{REPLACEMENT CHARACTER}"
+        + "".join(map(chr, description["vocabulary"]["points"])),
+    }
+    return known, {
+        **recurrent,
+        "recurrent.weight_ih_l0": state["layers.0.weight_ih_l0"] @ embedding.T,
+        "output.weight": state.get("readout.weight", embedding),
+        "output.bias": state["readout.bias"],
+    }
