@@ -1,4 +1,4 @@
-"""How fast, and how late, a recogniser writes what is said: `python -m benchmarks.listening RUN CSV`.
+"""How fast, and how late, words are written: `python -m benchmarks.listening RUN CSV`.
 
 Each recording of the manifest is heard in pieces of 50 ms by a network trained with `--streaming`,
 on one thread. A word is late by the sound that came after its end before it was told, and by the
