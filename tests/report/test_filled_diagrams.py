@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from tests.report.reading_svg import SVG, check_room, crossed
+from tests.report.reading_svg import SVG, Box, check_room, crossed, text_boxes
 
 from gated import nn as gated_nn
 from gated.errors import ConfigurationError, DataError
@@ -17,6 +17,7 @@ from gated.explain import LayerTrace, trace
 from gated.report.diagrams import animated, filled
 from gated.report.diagrams.filled import CELLS, THINNEST, WIDEST
 from gated.report.diagrams.lstm_cell import LSTM_CELL
+from gated.report.diagrams.shapes import LAYER_HEIGHT, OPERATION
 
 LANGUAGES: Any = ("en", "zh")
 
@@ -124,6 +125,46 @@ def test_pictures_with_values_can_be_read(kind, language):
     moving = animated(layer, "a\nword", unit=0, language=language)
     for frame in range(6):
         check_room(moving, frame)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_what_goes_into_layers_has_not_the_look_of_one_unit(kind):
+    """Layers read the states of all units."""
+    layer = small(kind)
+    root = ElementTree.fromstring(filled(layer, 3, unit=2))
+    ways = [g for g in root.iter(f"{SVG}g") if g.get("class", "").split()[0] == "way"]
+    wires = CELLS[layer.kind].wires
+    of_a_unit = {w.symbol for w, way in zip(wires, ways, strict=True) if way.get("style")}
+    assert {"h_{t-1}", "h_t"} <= of_a_unit
+    boxes = [node for node in CELLS[layer.kind].nodes if node.shape == "layer"]
+    for wire, way in zip(wires, ways, strict=True):
+        ends = [path[-1] for path in wire.paths]
+        enters = any(
+            abs(x - box.place[0]) < 40 and y == box.place[1] + LAYER_HEIGHT / 2
+            for x, y in ends
+            for box in boxes
+        )
+        assert not (enters and way.get("style"))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_the_values_stand_clear_of_operations(kind):
+    layer = small(kind)
+    for unit in range(4):
+        svg = filled(layer, 2, unit=unit, reads="m")
+        for node in CELLS[layer.kind].nodes:
+            if node.shape == "operation":
+                (x, y), r = node.place, OPERATION
+                circle = Box(node.symbol, x - r, y - r, x + r, y + r)
+                texts = [box for box in text_boxes(svg) if box.text != node.symbol]
+                assert not [box.text for box in texts if box.overlaps(circle)]
+
+
+def test_the_legend_speaks_of_signs_where_there_are_any():
+    layer = small()
+    assert "blue: positive" in filled(layer, 0, unit=1)
+    assert "blue: positive" not in filled(layer, 0)
+    assert "蓝色为正" not in filled(layer, 0, language="zh")
 
 
 def test_a_moving_picture_shows_each_step_in_its_turn():

@@ -44,6 +44,7 @@ STILL = 0.75
 STRIP = 132.0
 """Height of the strip."""
 LEFT, RIGHT = 24.0, 736.0
+SIGNS = Words(" · blue: positive, orange: negative", " · 蓝色为正，橙色为负")
 SHOWN_AS = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 Frames = dict[str, list[float]]
@@ -161,16 +162,19 @@ def _add_frames(
     ways = add_diagram(svg, replace(diagram, wires=bare), language, HEAD)
     moving = {}
     for place, (wire, way) in enumerate(zip(diagram.wires, ways, strict=True)):
-        if wire.symbol in frames:
+        # Without a label it is a branch into layers, which read all units and not the followed one.
+        if wire.symbol in frames and wire.label is not None:
             way.set("class", f"way w{place}")
             way.set("style", _look(frames[wire.symbol][0]))
             moving[place] = frames[wire.symbol]
             _add_values(svg, wire, [_signed(value) for value in frames[wire.symbol]])
         elif wire.symbol == "x_t":
             _add_values(svg, wire, [f"“{SHOWN_AS.get(letter, letter)}”" for letter in reads])
+    # Magnitudes have no sign.
+    signs = Words("", "") if unit is None else SIGNS
     legend = Words(
-        f"{_whose(unit, 'en')} · full width at 1 · blue: positive, orange: negative",
-        f"{_whose(unit, 'zh')} · 线宽表示幅度，到 1 为止 · 蓝色为正，橙色为负",
+        f"{_whose(unit, 'en')} · full width at 1{signs.en}",
+        f"{_whose(unit, 'zh')} · 线宽表示幅度，到 1 为止{signs.zh}",
     )
     add_caption(svg, Caption(legend, (RIGHT, diagram.size[1] - 9), "end"), language)
     return moving

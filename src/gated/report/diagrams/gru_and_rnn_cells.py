@@ -25,12 +25,12 @@ from gated.report.diagrams.shapes import (
 
 
 def _gru_cell() -> Diagram:
-    z, r, u, n, add = 190.0, 302.0, 410.0, 566.0, 664.0
+    z, r, u, n, add = 190.0, 298.0, 402.0, 556.0, 648.0
     """The gates, the product with the hidden state, the candidate, the sum."""
     rest, reset, h_bus, x_bus = 152.0, 208.0, 354.0, 400.0
     flip = z + 78
-    from_hidden = (
-        ((LEFT, CHAIN), (z - OPERATION, CHAIN)),
+    kept = tuple(((x, CHAIN), (z - OPERATION, CHAIN)) for x in (LEFT, JOIN))
+    into_layers = (
         ((JOIN, CHAIN), (JOIN, h_bus), (u, h_bus), (u, FOOT_OF_LAYER)),
         *(((gate - 15, h_bus), (gate - 15, FOOT_OF_LAYER)) for gate in (z, r)),
     )
@@ -44,7 +44,7 @@ def _gru_cell() -> Diagram:
     )
     new = ((n + 42, LAYER), (add, LAYER), (add, rest + OPERATION))
     seen = ((u + OPERATION, reset), (n, reset), (n, TOP_OF_LAYER))
-    share = (430.0, rest - 12)
+    chain_label, rest_label = (414.0, CHAIN - 14), (362.0, rest - 12)
     return Diagram(
         name="gru-cell",
         size=(760, 450),
@@ -67,21 +67,22 @@ def _gru_cell() -> Diagram:
             Node("+", (add, CHAIN), "operation", "hidden"),
         ),
         wires=(
-            Wire("h_{t-1}", from_hidden, "hidden", (LEFT, CHAIN - 14)),
+            Wire("h_{t-1}", into_layers, "hidden"),
+            Wire("h_{t-1}", kept, "hidden", (LEFT, CHAIN - 14)),
             Wire("x_t", from_input, "input", (LEFT, x_bus - 12), over=True),
             Wire("z_t", update, "keep", (z + 10, reset - 8)),
             Wire(
                 "1 − z_t",
                 (((flip + OPERATION, rest), (add - OPERATION, rest)),),
                 "write",
-                share,
+                rest_label,
                 "middle",
             ),
             Wire(
                 "z_t ⊙ h_{t-1}",
                 (((z + OPERATION, CHAIN), (add - OPERATION, CHAIN)),),
                 "keep",
-                (share[0], CHAIN - 14),
+                chain_label,
                 "middle",
             ),
             Wire(
@@ -139,7 +140,8 @@ def _rnn_cell() -> Diagram:
         nodes=(Node("tanh", (middle, layer), "layer", "candidate", "W, U, b"),),
         wires=(
             Wire("h_t", (out,), "hidden", (RIGHT, chain - 14), "end"),
-            Wire("h_{t-1}", (((LEFT, bus), *into[1:]),), "hidden", (LEFT, bus - 14)),
+            Wire("h_{t-1}", (into,), "hidden"),
+            Wire("h_{t-1}", (((LEFT, bus), (JOIN, bus)),), "hidden", (LEFT, bus - 14), heads=False),
             Wire("x_t", (((JOIN, bus + 66), (JOIN, bus)),), "input", (JOIN + 12, bus + 62)),
         ),
         regions=(Region(rectangle(112, 40, 706, 290)),),
