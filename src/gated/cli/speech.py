@@ -105,7 +105,7 @@ def _train_and_report(
     write_atomically(out / "history.json", recogniser.history.to_json().encode())
     evaluation = recogniser.score(language=language)
     command = shlex.join(["gated", *sys.argv[1:]])
-    report = write_speech_report(out, recogniser, evaluation, command=command)
+    report = write_speech_report(out, recogniser, evaluation, command=command, language=language)
     outcome = Outcome(
         run=out,
         report=report,

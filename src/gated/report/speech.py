@@ -10,6 +10,7 @@ from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.speech.recogniser import SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
+from gated.tasks.speech.search import Letters
 
 DRAWN = 3
 """Recordings that are drawn."""
@@ -40,7 +41,12 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def write_speech_report(
-    directory: Path, recogniser: SpeechRecogniser, evaluation: Evaluation, *, command: str
+    directory: Path,
+    recogniser: SpeechRecogniser,
+    evaluation: Evaluation,
+    *,
+    command: str,
+    language: Letters | None = None,
 ) -> Path:
     """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
     config = recogniser.config
@@ -64,7 +70,7 @@ def write_speech_report(
                 "What it wrote",
                 [
                     Table(("said", "written"), pairs[:: -(-len(pairs) // SHOWN)], prose=True),
-                    Drawing(spectrograms(recogniser)),
+                    Drawing(spectrograms(recogniser, language)),
                 ],
             ),
             Section("Words taken for others", [_substitutions(evaluation)]),
@@ -103,9 +109,9 @@ def _substitutions(evaluation: Evaluation) -> Table | Text:
     return Table(("said", "written", "times"), rows, prose=True)
 
 
-def spectrograms(recogniser: SpeechRecogniser) -> Picture:
+def spectrograms(recogniser: SpeechRecogniser, language: Letters | None = None) -> Picture:
     """Draw test recordings, and under each what was written, where it was heard."""
-    shown = recogniser.written_in_time(DRAWN)
+    shown = recogniser.written_in_time(DRAWN, language)
     figure, axes = new_figure(1.9 * len(shown), nrows=len(shown), squeeze=False)
     for axis, (one, words) in zip(axes[:, 0], shown, strict=True):
         frames = one.versions[0]

@@ -284,11 +284,13 @@ class SpeechRecogniser:
             real_time_factors=factors,
         )
 
-    def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
+    def written_in_time(
+        self, count: int, language: Letters | None = None
+    ) -> list[tuple[Utterance, list[Word]]]:
         """Return some recordings of the test part of `prepare`, with what was heard in them."""
         tested = self._parts.get("test", [])
         chosen = tested[:: max(1, -(-len(tested) // count))]
-        return [(one, self._written(one.versions[0], self.search)[1]) for one in chosen]
+        return [(one, self._written(one.versions[0], self.search, language)[1]) for one in chosen]
 
     def probe(self, manifest: Path | str) -> Probe:
         """Offer the network to `gated.explain`, on recordings with their texts.
