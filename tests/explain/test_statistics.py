@@ -81,6 +81,7 @@ def test_the_unit_that_counts_is_found() -> None:
     assert np.abs(tied).argmax() == 5
     assert tied[5] == pytest.approx(1.0, abs=1e-6)
     assert np.abs(np.delete(tied, 5)).max() < 0.6
+    assert_agree(tied_to(traced, np.arange(T)), tied, "the same of all sequences")
     with pytest.raises(DataError, match=r"must have the shape \(60, 8\)"):
         tied_to(traced, position[:-1])
     with pytest.raises(ConfigurationError, match="state must be one of"):

@@ -127,8 +127,8 @@ def tied_to(
 
     Args:
         traced: from `gated.explain.trace`.
-        property_: (T, B), for the steps of the trace, numbers or truths: the position in a line,
-            whether a quote is open.
+        property_: (T, B), for the steps of the trace, or (T) where it is the same of all sequences:
+            numbers or truths, the position in a line, whether a quote is open.
         state: which of the trace's values to take; the cell state, or the hidden state of a cell
             that has none.
 
@@ -141,6 +141,8 @@ def tied_to(
         raise ConfigurationError(f"state must be one of {', '.join(traced.values)}, got {name!r}")
     values = traced.values[name]
     wanted = np.asarray(property_, np.float64)
+    if wanted.ndim == 1 and len(wanted) == len(values):
+        wanted = np.broadcast_to(wanted[:, None], values.shape[:2])
     if wanted.shape != values.shape[:2]:
         raise DataError(f"the property must have the shape {values.shape[:2]}, got {wanted.shape}")
     real = traced.steps[:, None] < traced.lengths
