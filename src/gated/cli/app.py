@@ -31,6 +31,7 @@ app = App(
     version=gated.__version__,
     default_parameter=options,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `run` tells what to do then
 )
 fit = App(name="fit", help="Train a network for a task and measure it.")
 compare = App(name="compare", help="Train RNN, GRU and LSTM with one budget and compare them.")
@@ -58,6 +59,7 @@ app.command("gated.cli.speech:transcribe", name="transcribe")
 app.command("gated.cli.language:generate", name="generate")
 app.command("gated.cli.explore:explore", name="explore")
 
+app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Everywhere")
 
 
@@ -92,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted.")
+        Console(stderr=True).print("Interrupted. A training goes on with: gated resume RUN")
         return INTERRUPTED
     return 0
 

@@ -53,6 +53,7 @@ def fit(
         check_free(out)
     config, training = config or LanguageConfig(), training or LanguageTraining()
     model = LanguageModel(config, training).prepare(texts)
+    model.check_test_part()
     asked = {**config.to_dict(), TEXTS: [str(path.resolve()) for path in texts]}
     with begun(out, Run(TASK, texts[0], asked, training)):
         _train_and_report(model, out, json=json)
@@ -97,7 +98,15 @@ def _print_scores(evaluation: Evaluation) -> None:
 def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     """Score on another text."""
     evaluation = LanguageModel.load(run).evaluate([data])
-    print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
+    if json:
+        print_json(evaluation.to_dict())
+        return
+    _print_scores(evaluation)
+    if evaluation.unknown:
+        stdout_console().print(
+            f"{evaluation.unknown:,} characters were never seen in training, and read as one "
+            "unknown: what stands in their place was not told apart."
+        )
 
 
 def explain(run: Path, data: Path) -> Probe:
@@ -163,9 +172,12 @@ def _stream(
 ) -> int:
     """Print what is written while it is written; return how many steps it took."""
     longest = max((len(of) for of in stop), default=0)
-    print(prompt, end="", flush=True)
+    if "" in stop:
+        raise ConfigurationError("--stop: an empty text stops nothing; leave it out.")
     waiting, count = "", 0
     for (piece,) in islice(model.writing([prompt], sampling), length):
+        if count == 0:  # a prompt that cannot be read is not printed
+            print(prompt, end="", flush=True)
         count, waiting = count + 1, waiting + piece
         if cut(waiting, stop) != waiting:
             break

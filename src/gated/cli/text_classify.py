@@ -50,6 +50,7 @@ def fit(
         check_free(out)
     config, training = config or TextClassifyConfig(), training or TextClassifyTraining()
     classifier = TextClassifier(config, training).prepare(data)
+    classifier.check_test_part()
     with begun(out, Run(TASK, data, config.to_dict(), training)):
         _train_and_report(classifier, out, json=json)
 

@@ -109,15 +109,15 @@ class TrainingOptions:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        source = str(self.init_from) if self.init_from else None
+        """Return the fields as JSON values, from wherever they are read again."""
+        source = str(self.init_from.resolve()) if self.init_from else None
         return asdict(self) | {"freeze": list(self.freeze), "init_from": source}
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
         """Return what `to_dict` saved, also after a way through JSON.
 
-        >>> options = TrainingOptions(freeze=("encoder",), init_from=Path("runs/first"))
+        >>> options = TrainingOptions(freeze=("encoder",), init_from=Path("/runs/first"))
         >>> TrainingOptions.from_dict(options.to_dict()) == options
         True
         """

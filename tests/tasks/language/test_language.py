@@ -24,7 +24,7 @@ from gated.tasks.language.generation import (
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
 from gated.tasks.language.text import Text, points_of
-from gated.tasks.language.vocabulary import Letters, Subwords, vocabulary_from
+from gated.tasks.language.vocabulary import UNKNOWN, Letters, Subwords, vocabulary_from
 
 QUICK = [
     "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",
@@ -282,6 +282,95 @@ def test_all_of_the_recipe_trains(text: Path) -> None:
     model = LanguageModel(config, training).fit([text])
     assert model.network.readout.weight is model.network.embedding.weight
     assert model.history.loss[-1] < 0.8 * model.history.loss[0]
+
+
+@pytest.mark.parametrize("name", ["dropout", "embedding_dropout", "weight_drop"])
+def test_each_dropout_drops_while_training_alone(name: str) -> None:
+    quiet = {"dropout": 0.0, "embedding_dropout": 0.0, "weight_drop": 0.0}
+    torch.manual_seed(1)
+    network = LanguageNetwork(LanguageConfig(hidden=16, embedding=8, **quiet | {name: 0.5}), 9)
+    codes = torch.randint(9, (20, 4))
+
+    def said() -> torch.Tensor:
+        with torch.no_grad():
+            return network(codes).logits
+
+    assert not torch.equal(said(), said())
+    network.eval()
+    assert torch.equal(said(), said())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"repetition": float("nan")}, "repetition and recent"),
+        ({"seed": 2**64}, "seed is"),
+    ],
+)
+def test_sampling_that_cannot_be_meant_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Sampling(**options)
+
+
+def test_very_cold_is_the_likeliest(trained: Path) -> None:
+    model = LanguageModel.load(trained)
+    cold, likeliest = (
+        model.generate(["1"], length=20, sampling=Sampling(temperature=of)) for of in (1e-40, 0)
+    )
+    assert cold == likeliest
+
+
+def test_writing_ends_where_every_text_has_stopped(trained: Path) -> None:
+    model = LanguageModel.load(trained)
+    steps = []
+    writing = model.writing
+    model.writing = lambda *given: (steps.append(1) or of for of in writing(*given))  # type: ignore[method-assign]
+    texts = model.generate(["1", "2"], length=500, stop=["\n"])
+    assert all("\n" not in text for text in texts)
+    assert len(steps) < 100
+    with pytest.raises(ConfigurationError, match="an empty text stops nothing"):
+        model.generate(["1"], length=3, stop=[""])
+
+
+def test_a_long_prompt_is_read_in_stretches(trained: Path, monkeypatch) -> None:
+    model = LanguageModel.load(trained)
+    whole = model.generate(["1+2=3\n" * 9], length=30)
+    monkeypatch.setattr("gated.tasks.language.generation.STRETCH", 7)
+    assert model.generate(["1+2=3\n" * 9], length=30) == whole
+
+
+def test_what_looks_like_a_special_token_is_text() -> None:
+    points = points_of("say <unknown> or <unknown>\n" * 40, "character")
+    vocabulary = Subwords.learn([points], 300)
+    codes = vocabulary.encode(points)
+    assert UNKNOWN not in codes.tolist()
+    again = vocabulary_from(vocabulary.to_dict(), "subword").encode(points)
+    assert again.tolist() == codes.tolist()
+
+
+def test_a_training_without_a_test_part_is_refused_before_it(text: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert run(["fit", "language", str(text), "--out", str(out), "--test", "0"]) == 2
+    assert "no test part to score on" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+
+
+def test_a_vocabulary_of_another_script_is_refused(trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.txt"
+    path.write_text("天地玄黄宇宙洪荒" * 99)
+    training = LanguageTraining(init_from=trained, batch_size=4)
+    with pytest.raises(DataError, match="does not hold 100% of the characters"):
+        LanguageModel(None, training).prepare([path])
+
+
+def test_half_a_character_and_a_byte_order_mark(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not UTF-8 at character 1"):
+        LanguageModel.load(trained).generate(["1\udcff"], length=3)
+    path = tmp_path / "marked.txt"
+    path.write_bytes(b"\xef\xbb\xbfabc")
+    assert bytes(Text([path], "character").points.astype(np.uint8)) == b"abc"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,22 @@ def test_it_begins_as_the_language_model_reads(asked: Path, reader: Path) -> Non
     assert all(name.startswith("readout.") for name in transfer.unused)
 
 
-def test_thawing_begins_with_the_head(asked: Path, reader: Path) -> None:
+class Interrupted:
+    """Stops a training after a step."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def step(self, *, step: int, **_: object) -> None:
+        if step == self.last:
+            raise KeyboardInterrupt
+
+    def validation(self, **_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("last", [8, 9])
+def test_thawing_begins_with_the_head(asked: Path, reader: Path, last: int) -> None:
     options = TextClassifyTraining(
         steps=12,
         init_from=reader,
@@ -97,10 +112,12 @@ def test_thawing_begins_with_the_head(asked: Path, reader: Path) -> None:
         warmup=0.1,
     )
     model = TextClassifier(TextClassifyConfig(), options).prepare(asked)
-    before = model.network.embedding.weight.detach().clone()
+    before = LanguageModel.load(reader).network.embedding.weight.detach()
     assert [name for name, _ in model.network.depth_groups()] == ["embedding", "layer0", "head"]
-    model.train()
-    assert not torch.equal(model.network.embedding.weight, before), "thawed at step 8"
+    with pytest.raises(KeyboardInterrupt):
+        model.train(progress=Interrupted(last))
+    moved = not torch.equal(model.network.embedding.weight, before)
+    assert moved == (last == 9), "thawed after 8 steps"
 
 
 def test_a_language_model_goes_on_with_the_vocabulary_of_another(
@@ -123,7 +140,14 @@ def test_labels_can_weigh_the_same(tmp_path: Path) -> None:
     model = TextClassifier(
         TextClassifyConfig(balance=True, **SMALL), TextClassifyTraining(steps=2)
     ).fit(data)
-    assert model.history.steps == 2
+    counts = np.bincount(model.parts["training"].labels, minlength=3)
+    plain = TextClassifier(TextClassifyConfig(**SMALL), TextClassifyTraining(steps=2)).fit(data)
+    assert counts.min() * 10 < counts.max()
+    assert model.history.loss[0] != plain.history.loss[0]
+    texts = [text for text, label in rare if label == "product"]
+    place = model.labels.index("product")
+    ours, theirs = (of.predict_proba(texts)[:, place].mean() for of in (model, plain))
+    assert ours > theirs, "what is rare counts for more"
 
 
 def _written(directory: Path, rows: list[tuple[str, str]]) -> Path:
@@ -177,7 +201,7 @@ def test_from_the_command_line(
     asked: Path, reader: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    options = ("--steps", "40", "--init-from", str(reader), "--thaw-every", "5")
+    options = ("--steps", "40", "--init-from", str(reader), "--thaw-every", "5", "--balance")
     assert run(["fit", "text-classify", str(asked), "--out", str(out), *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["n"] > 50
@@ -193,21 +217,31 @@ def test_from_the_command_line(
     assert (tmp_path / "why.html").exists()
 
 
+def test_options_of_the_network_and_the_texts_on_the_command_line(
+    asked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked_for = ("--hidden", "24", "--unit", "byte", "--balance", "--longest", "30", "--steps", "2")
+    out = tmp_path / "run"
+    assert run(["fit", "text-classify", str(asked), "--out", str(out), *asked_for]) == 0
+    loaded = TextClassifier.load(out)
+    assert (loaded.config.hidden, loaded.config.unit, loaded.config.balance) == (24, "byte", True)
+    few = _written(tmp_path, questions(60))
+    options = ("--out", str(tmp_path / "none"), "--test", "0")
+    assert run(["fit", "text-classify", str(few), *options]) == 2
+    assert "no test part to score on" in " ".join(capsys.readouterr().err.split())
+    lines = tmp_path / "lines.txt"
+    lines.write_bytes(b"\0\1\2")
+    assert run(["predict", str(out), str(lines)]) == 2
+    assert "holds a zero byte at 0" in " ".join(capsys.readouterr().err.split())
+
+
 def test_an_interrupted_training_goes_on(asked: Path, tmp_path: Path) -> None:
     config = TextClassifyConfig(**SMALL)
     options = TextClassifyTraining(steps=6, checkpoint_every=2, validate_every=2)
     whole = TextClassifier(config, options).fit(asked)
 
-    class Interrupted:
-        def step(self, *, step: int, **_: object) -> None:
-            if step == 4:
-                raise KeyboardInterrupt
-
-        def validation(self, **_: object) -> None:
-            pass
-
     with pytest.raises(KeyboardInterrupt):
-        TextClassifier(config, options).fit(asked, directory=tmp_path, progress=Interrupted())
+        TextClassifier(config, options).fit(asked, directory=tmp_path, progress=Interrupted(4))
     resumed = TextClassifier(config, options).fit(asked, directory=tmp_path, resume=True)
     for ours, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)

@@ -1,6 +1,8 @@
-"""What a language model reads, and its network."""
+"""What a language model reads, and its network.
 
-from __future__ import annotations
+Annotations are evaluated here (no `from __future__ import annotations`): other tasks' options
+extend these, and need not import the names in them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

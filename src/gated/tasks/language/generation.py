@@ -11,11 +11,13 @@ from torch import Tensor
 
 from gated.core.stream import Stream
 from gated.errors import ConfigurationError
-from gated.tasks.language.network import LanguageNetwork
+from gated.tasks.language.network import LanguageNetwork, Written
 from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
 
 STREAMED = 3
 """So many texts, or fewer, have a stream each; more are worth packing weights at each step."""
+STRETCH = 1024
+"""Steps of a prompt that are read at once."""
 Reader = Callable[[Tensor], Tensor]
 """Reads the codes (B,) that were written, and gives the scores (B, V) of what comes next."""
 
@@ -38,13 +40,15 @@ class Sampling:
     """Of what is drawn."""
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
+        if not 0 <= self.temperature < float("inf"):
             raise ConfigurationError(f"temperature is {self.temperature}; it is 0 or more.")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigurationError(f"seed is {self.seed}; it is 0 or more, and below 2^63.")
         if self.top_k is not None and self.top_k < 1:
             raise ConfigurationError(f"top_k is {self.top_k}; it must be 1 or more.")
         if not 0 < self.top_p <= 1:
             raise ConfigurationError(f"top_p is {self.top_p}; it is a share, above 0 and up to 1.")
-        if self.repetition < 1 or self.recent < 1:
+        if not 1 <= self.repetition < float("inf") or self.recent < 1:
             raise ConfigurationError("repetition and recent must be 1 or more.")
 
 
@@ -69,7 +73,7 @@ def written_codes(
 
 def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader, Tensor]:
     """Read each prompt; return what reads on, and the scores (B, V) of what comes next."""
-    said = [network(prompt[:, None], {}) for prompt in prompts]
+    said = [_said(network, prompt) for prompt in prompts]
     logits = torch.cat([of.logits[-1] for of in said])
     if len(prompts) <= STREAMED:
         return _streamed(network, [of.states for of in said]), logits
@@ -83,6 +87,14 @@ def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader
         return scores
 
     return read, logits
+
+
+def _said(network: LanguageNetwork, prompt: Tensor) -> Written:
+    """Read a prompt (T,), a stretch at a time: its scores need no more room than those of one."""
+    written: Written = network(prompt[:STRETCH, None], {})
+    for start in range(STRETCH, len(prompt), STRETCH):
+        written = network(prompt[start : start + STRETCH, None], written.states)
+    return written
 
 
 def _streamed(network: LanguageNetwork, states: Sequence[Mapping[str, Tensor]]) -> Reader:
@@ -125,7 +137,9 @@ def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Gene
     if sampling.top_k is not None and sampling.top_k < logits.shape[1]:
         least = logits.topk(sampling.top_k).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
-    share = torch.softmax(logits / sampling.temperature, -1)
+    # From the largest down, which stays 0 however cold it is.
+    below = logits - logits.max(-1, keepdim=True).values
+    share = torch.softmax((below / sampling.temperature).nan_to_num(0.0, neginf=-torch.inf), -1)
     if sampling.top_p < 1:
         ordered, places = share.sort(-1, descending=True)
         # The one that reaches the share stays in.

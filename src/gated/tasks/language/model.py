@@ -20,7 +20,7 @@ from gated.tasks.language.ngrams import best_ngrams, compressed_bits
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_places
+from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_in
 from gated.tasks.language.vocabulary import (
     UNKNOWN,
     Letters,
@@ -38,6 +38,12 @@ from gated.training.progress import Progress
 TASK = "language"
 FEWEST = 2
 """Characters of each stream that a text must have."""
+MOST_HELD = 2_000_000
+"""Characters held back at most for the validations, and for the test: more say nothing new."""
+MOST_LEARNT = 5_000_000
+"""Characters that subwords are learnt from at most, evenly over the training part."""
+MOST_UNKNOWN = 0.5
+"""Share of a text that the vocabulary of another run may lack."""
 SCORED_STREAMS = 8
 """Streams that a text is cut into when it is scored."""
 
@@ -85,7 +91,9 @@ class LanguageModel:
             self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
         text = Text([Path(path) for path in files], config.unit)
-        held, tested = int(len(text) * config.validation), int(len(text) * config.test)
+        held, tested = (
+            min(int(len(text) * share), MOST_HELD) for share in (config.validation, config.test)
+        )
         first, last = len(text) - held - tested, len(text) - tested
         if not self.training.init_from:
             self.vocabulary = self._learnt(text, first)
@@ -107,21 +115,30 @@ class LanguageModel:
 
     def _tell_unknown(self) -> None:
         """Find what the vocabulary does not hold; of the training part only what another learnt."""
-        places = [
-            begin + place
-            for name, (begin, _) in self._bounds.items()
-            if name != "training" or self.training.init_from
-            for place in unknown_places(self._parts[name].codes)
-        ]
-        if not places or self.config.unit == "subword":
+        if self.config.unit == "subword":
             return
         source = self.training.init_from
         where = "the training part" if source is None else f"the vocabulary of {source}"
+        count, places = 0, []
+        for name, (begin, _) in self._bounds.items():
+            if name == "training" and not source:
+                continue
+            codes = self._parts[name].codes
+            found, first = unknown_in(codes)
+            if name == "training" and found > MOST_UNKNOWN * len(codes):
+                raise DataError(
+                    f"{where} does not hold {found / len(codes):.0%} of the characters of this "
+                    "text; train on it without init_from."
+                )
+            count += found
+            places += [begin + first] if found else []
+        if not count:
+            return
         self.findings = (
             *self.findings,
             Finding(
                 kind="unknown",
-                count=len(places),
+                count=count,
                 what=f"characters that {where} does not hold",
                 action="read as one unknown character",
                 example=f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
@@ -133,7 +150,8 @@ class LanguageModel:
         config, blocks = self.config, text.blocks(0, first)
         if config.unit != "subword":
             return Letters.of(blocks, config.unit)
-        vocabulary = Subwords.learn(blocks, config.vocabulary)
+        some = islice(blocks, 0, None, max(1, -(-first // MOST_LEARNT)))
+        vocabulary = Subwords.learn(some, config.vocabulary)
         if len(vocabulary) < config.vocabulary:
             self.findings = (
                 Finding(
@@ -185,14 +203,24 @@ class LanguageModel:
         )
         return self
 
+    def check_test_part(self) -> None:
+        """Make sure that there is something to score on, before a training and not after it.
+
+        Raises:
+            DataError: no text was held back.
+        """
+        if "test" not in self._parts or len(self._parts["test"].codes) < 2:
+            raise DataError(
+                "There is no test part to score on: hold back more (--test), or give a longer text."
+            )
+
     def score(self) -> Evaluation:
         """Score on the test part of `prepare`, beside counted contexts and compressors.
 
         Raises:
             DataError: there is none, as after `load`.
         """
-        if "test" not in self._parts or len(self._parts["test"].codes) < 2:
-            raise DataError("There is no test part; give a text to score on.")
+        self.check_test_part()
         evaluation = self._evaluation(self._parts["test"])
         # Subwords are compared with what counts and compresses characters.
         letters, parts = self.vocabulary, self._parts
@@ -252,15 +280,24 @@ class LanguageModel:
             stop: texts, before the first of which a continuation ends.
 
         Raises:
-            ConfigurationError: `length` is below 1.
+            ConfigurationError: `length` is below 1, or a stop text is empty.
             DataError: there is no prompt, or one that is empty or wholly unknown.
         """
         if length < 1:
             raise ConfigurationError(f"length is {length}; it must be 1 or more.")
-        told = [""] * len(prompts)
+        if "" in stop:
+            raise ConfigurationError("stop: an empty text stops nothing; leave it out.")
+        told: list[list[str]] = [[] for _ in prompts]
+        going = set(range(len(prompts))) if stop else set()
+        tail = max(map(len, stop), default=0)
         for pieces in islice(self.writing(prompts, sampling), length):
-            told = [text + piece for text, piece in zip(told, pieces, strict=True)]
-        return [cut(text, stop) for text in told]
+            for text, piece in zip(told, pieces, strict=True):
+                text.append(piece)
+            # A stop text ends in the last piece; a piece may be one of four bytes.
+            going -= {k for k in going if any(of in "".join(told[k][-4 * tail :]) for of in stop)}
+            if stop and not going:
+                break
+        return [cut("".join(text), stop) for text in told]
 
     def writing(
         self, prompts: Sequence[str], sampling: Sampling | None = None

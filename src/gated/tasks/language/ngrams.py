@@ -17,7 +17,7 @@ from gated.tasks.language.vocabulary import Vocabulary
 
 MOST_ORDER = 7
 """Characters before the next one that are counted at most."""
-MOST_COUNTED = 20_000_000
+MOST_COUNTED = 5_000_000
 """Characters that are counted or compressed at most, the last ones of the training part."""
 Floats = NDArray[np.float64]
 

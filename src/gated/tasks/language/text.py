@@ -114,17 +114,31 @@ class Text:
             first = stop
 
 
-def unknown_places(codes: Codes) -> Iterator[int]:
-    """Yield where a text holds what its vocabulary does not."""
+def unknown_in(codes: Codes) -> tuple[int, int]:
+    """Return how many codes stand for what the vocabulary does not hold, and where the first is."""
+    count, first = 0, -1
     for start in range(0, len(codes), BLOCK):
-        yield from (start + np.flatnonzero(codes[start : start + BLOCK] == UNKNOWN)).tolist()
+        places = np.flatnonzero(codes[start : start + BLOCK] == UNKNOWN)
+        if len(places) and first < 0:
+            first = start + int(places[0])
+        count += len(places)
+    return count, first
 
 
 def points_of(text: str, unit: str) -> Points:
-    """Return the code points, or the bytes of the UTF-8 form, of a text."""
-    if unit == "byte":
-        return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
-    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    """Return the code points, or the bytes of the UTF-8 form, of a text.
+
+    Raises:
+        DataError: it holds half of a character, as what a terminal gives that is not in UTF-8.
+    """
+    try:
+        if unit == "byte":
+            return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"The text is not UTF-8 at character {error.start}: {text[error.start]!r}."
+        ) from error
 
 
 def _points_of(path: Path, unit: str) -> Iterator[Points]:
@@ -132,7 +146,7 @@ def _points_of(path: Path, unit: str) -> Iterator[Points]:
         raise FileNotFoundError(f"There is no file {path}.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty; give a text.")
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # a byte order mark is no text
     place, size = 0, path.stat().st_size
     with path.open("rb") as file:
         for block in iter(lambda: file.read(BLOCK), b""):

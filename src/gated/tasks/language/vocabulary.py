@@ -109,13 +109,18 @@ class Subwords(Vocabulary):
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        # Not kept in its document: "<unknown>" in a text is text.
+        tokenizer.encode_special_tokens = True
         byte = {letter: value for value, letter in _shown().items()}
         names = [tokenizer.id_to_token(code) for code in range(1, tokenizer.get_vocab_size())]
         self._pieces = [REPLACEMENT, *(bytes(byte[of] for of in name) for name in names)]
 
     @classmethod
     def learn(cls, blocks: Iterable[Points], most: int) -> Subwords:
-        """Learn at most so many subwords, of which each came twice or more."""
+        """Learn at most so many subwords, of which each came twice or more.
+
+        The words of the text, each once, are in memory meanwhile.
+        """
         tokenizers = require("tokenizers", extra="text")
         pre = tokenizers.pre_tokenizers
         tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())

@@ -189,17 +189,25 @@ class TextClassifier:
         )
         return self
 
+    def check_test_part(self) -> None:
+        """Make sure that there is something to score on, before a training and not after it.
+
+        Raises:
+            DataError: no text was held back.
+        """
+        if not len(self.parts.get("test", ())):
+            raise DataError(
+                "There is no test part to score on: hold back more (--test), give more texts, or "
+                "test texts of their own (--test-data)."
+            )
+
     def score(self) -> Evaluation:
         """Score on the test part of `prepare`, beside a linear model of words and letters.
 
         Raises:
             DataError: there is none, as after `load`.
         """
-        if not len(self.parts.get("test", ())):
-            raise DataError(
-                "There is no test part: the table has too few texts to hold some back. Give a "
-                "table to score on."
-            )
+        self.check_test_part()
         known, held, asked = (self.parts[name] for name in ("training", "validation", "test"))
         words = bag_of_words(
             (known.texts, known.labels), (held.texts, held.labels), asked.texts, len(self.labels)

@@ -28,6 +28,7 @@ def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
     """
     if not labelled and path.suffix.lower() != ".csv":
         return _lines(path)
+    _text(path)
     found = []
     needed = COLUMNS if labelled else COLUMNS[:1]
     for row, values in read_rows(path, needed, COLUMNS, HOLDS):
@@ -44,11 +45,21 @@ def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
 
 
 def _lines(path: Path) -> list[LabelledText]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+    lines = _text(path).splitlines()
     texts = [LabelledText(line.strip(), None) for line in lines if line.strip()]
     if not texts:
         raise DataError(f"{path} holds no text; give a text a line.")
     return texts
+
+
+def _text(path: Path) -> str:
+    """The whole file, if it is a text."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    data = path.read_bytes()
+    if b"\0" in data:
+        raise DataError(f"{path} holds a zero byte at {data.index(0)}: it is no text.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
