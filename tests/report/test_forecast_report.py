@@ -159,7 +159,7 @@ def test_names_are_text_whatever_they_hold(write, evaluation, history):
     [
         (TrainingOptions(), CONFIG),
         (
-            TrainingOptions(clip_norm=None, freeze=("encoder",), init_from=Path("runs/ü"), seed=3),
+            TrainingOptions(clip_norm=None, freeze=("encoder",), init_from=Path("/runs/ü"), seed=3),
             replace(CONFIG, past=(), known=('holiday "x"',), target="气\x7f温", test="28d"),
         ),
     ],
