@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from gated.errors import DataError
 from gated.training.findings import Finding
+from gated.training.raw_table import decoded, read_header, records
 
 Bad = Callable[[DataError], None]
 """What is done about a row that cannot be used."""
@@ -23,6 +23,13 @@ class BadRows:
         self.skip = skip
         self.findings: list[Finding] = []
 
+    @property
+    def told(self) -> str:
+        """How many were left out and why the first, to be added to an error; empty if none was."""
+        if not self.findings:
+            return ""
+        return f" {len(self.findings)} left out, the first: {self.findings[0].example}"
+
     def __call__(self, error: DataError) -> None:
         """Leave out the row that `error` tells of, or raise it."""
         if not self.skip:
@@ -33,15 +40,16 @@ class BadRows:
 
 
 def read_rows(
-    path: Path, needed: Sequence[str], known: Sequence[str], holds: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a manifest with their numbers, from 2 on: the first is the header.
+    path: Path, needed: Sequence[str], known: Sequence[str], holds: str, bad: Bad
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a manifest, stripped, with the lines that they begin on.
 
     Args:
         path: of the CSV file.
         needed: columns that must be there.
         known: columns that can be there.
         holds: what such a manifest holds, for the person who brought another.
+        bad: told of rows with more values than the header has columns.
 
     Raises:
         DataError: the file is no such table.
@@ -49,18 +57,43 @@ def read_rows(
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    text = decoded(path)
+    if "\0" in text:
+        raise DataError(f"{path} holds bytes that are no text; is it a CSV file? {holds}")
+    header_lines, separator, names = read_header(str(path), text)
+    _check_header(path, names, needed, known, holds)
+    body = "".join(text.split("\n", header_lines)[header_lines:])
+    # The longest field that the reader takes is the same for the whole process.
+    csv.field_size_limit(max(csv.field_size_limit(), len(body) + 1))
+    row = header_lines
     try:
-        table = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        for begin, values in records(body, separator, strict=True):
+            row = begin + header_lines
+            if len(values) > len(names):
+                bad(
+                    DataError(
+                        f"row {row}: {len(values)} values where the header has {len(names)} "
+                        f"columns; a text with {separator!r} in it stands in double quotes."
+                    )
+                )
+            elif values:
+                stripped = [value.strip() for value in values]
+                yield row, dict(zip_longest(names, stripped, fillvalue=""))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: the row after row {row} cannot be read as CSV ({error}); is a double quote "
+            "missing, or one too many?"
+        ) from error
+
+
+def _check_header(
+    path: Path, names: Sequence[str], needed: Sequence[str], known: Sequence[str], holds: str
+) -> None:
     for column in needed:
-        if column not in table.columns:
-            raise DataError(
-                f"{path} has no column '{column}' (it has {', '.join(table.columns)}). {holds}"
-            )
-    if unknown := [name for name in table.columns if name not in known]:
+        if column not in names:
+            raise DataError(f"{path} has no column '{column}' (it has {', '.join(names)}). {holds}")
+    if unknown := [name for name in names if name not in known]:
         raise DataError(
             f"{path} has the column '{unknown[0]}', which means nothing here; a manifest has "
             f"{', '.join(known)}. Rename or remove it."
         )
-    yield from enumerate(table.iter_rows(named=True), start=2)

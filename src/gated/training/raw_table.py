@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -128,8 +128,8 @@ def _to_polars(column: nw.Series[Any]) -> pl.Series:
 
 
 def _open_csv(path: Path) -> RawTable:
-    text = _decode(path)
-    header_lines, separator, names = _read_header(path.name, text)
+    text = decoded(path)
+    header_lines, separator, names = read_header(path.name, text)
     body = "".join(text.split("\n", header_lines)[header_lines:])
     if not body or body.isspace():
         raise DataError(f"{path.name} has a header and no rows.")
@@ -155,7 +155,12 @@ def _open_csv(path: Path) -> RawTable:
     return RawTable(path.name, frame.drop(unnamed), lines, "line", tuple(findings))
 
 
-def _decode(path: Path) -> str:
+def decoded(path: Path) -> str:
+    """Return the text of a file, perhaps gzipped, with its lines ended by one character.
+
+    Raises:
+        DataError: it is damaged, or not UTF-8.
+    """
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
@@ -172,8 +177,12 @@ def _decode(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_header(name: str, text: str) -> tuple[int, str, list[str]]:
-    """Return the number of lines up to and with the header, the separator and the names."""
+def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
+    """Return the number of lines up to and with the header, the separator and the names.
+
+    Raises:
+        DataError: there is no header, or one with a name twice.
+    """
     start = len(text) - len(text.lstrip("\n"))
     if not text or text.isspace():
         raise DataError(f"{name} is empty.")
@@ -191,9 +200,13 @@ def _read_header(name: str, text: str) -> tuple[int, str, list[str]]:
     return start + reader.line_num, separator, names
 
 
-def _records(body: str, separator: str) -> Iterable[tuple[int, list[str]]]:
-    """The rows of `body` with the line they begin on, by the standard library's reader."""
-    reader = csv.reader(io.StringIO(body), delimiter=separator)
+def records(body: str, separator: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The rows of `body` with the line they begin on, by the standard library's reader.
+
+    Raises:
+        csv.Error: a row cannot be read; `strict`, also where a quotation is not closed.
+    """
+    reader = csv.reader(io.StringIO(body), delimiter=separator, strict=strict)
     begin = 1
     for record in reader:
         yield begin, record
@@ -203,7 +216,7 @@ def _records(body: str, separator: str) -> Iterable[tuple[int, list[str]]]:
 def _line_numbers(body: str, separator: str, height: int) -> NDArray[np.int64]:
     """`(N,)`, counted from 1 at the beginning of `body`."""
     if '"' in body and body.count("\n") + (not body.endswith("\n")) != height:
-        begins = [begin for begin, _ in _records(body, separator)]
+        begins = [begin for begin, _ in records(body, separator)]
         if len(begins) == height:
             return np.array(begins)
     return np.arange(1, height + 1)
@@ -214,7 +227,7 @@ def _csv_error(
 ) -> DataError:
     """Say on which line a file stops being CSV."""
     try:
-        for begin, record in _records(body, separator):
+        for begin, record in records(body, separator):
             if len(record) > width:
                 return DataError(
                     f"{name}, line {header_lines + begin}: {len(record)} values where the header "

@@ -38,10 +38,10 @@ def read_manifest(path: Path, bad: Bad) -> list[Recording]:
     """
     recordings = []
     holds = "A manifest has the columns path and text."
-    for row, values in read_rows(path, COLUMNS, COLUMNS, holds):
+    for row, values in read_rows(path, COLUMNS, COLUMNS, holds, bad):
         if not values["path"]:
             bad(DataError(f"row {row}: the path is empty; give that of a recording."))
-        elif not (values["text"] or "").strip():
+        elif not values["text"]:
             bad(DataError(f"row {row} ({values['path']}): the text is empty; write what is said."))
         else:
             recordings.append(Recording(path.parent / values["path"], values["text"], row))

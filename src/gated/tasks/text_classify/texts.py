@@ -31,8 +31,8 @@ def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
     _text(path)
     found = []
     needed = COLUMNS if labelled else COLUMNS[:1]
-    for row, values in read_rows(path, needed, COLUMNS, HOLDS):
-        text, label = (values["text"] or "").strip(), (values.get("label") or "").strip()
+    for row, values in read_rows(path, needed, COLUMNS, HOLDS, bad):
+        text, label = values["text"], values.get("label", "")
         if not text:
             bad(DataError(f"{path}, row {row}: the text is empty; give one."))
         elif labelled and not label:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gated.errors import DataError
 from gated.training.manifest import Bad, read_rows
@@ -51,7 +50,7 @@ def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
     """
     needed = ("clip", "label") if labelled else ("clip",)
     segments = []
-    for row, values in read_rows(path, needed, COLUMNS, HOLDS):
+    for row, values in read_rows(path, needed, COLUMNS, HOLDS, bad):
         try:
             segments.append(_segment(values, row, path.parent, labelled))
         except DataError as error:
@@ -61,7 +60,7 @@ def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
     return segments
 
 
-def _segment(values: dict[str, Any], row: int, directory: Path, labelled: bool) -> Segment:
+def _segment(values: dict[str, str], row: int, directory: Path, labelled: bool) -> Segment:
     if not values["clip"]:
         raise DataError(f"row {row}: the clip is empty; give the path of a recording.")
     if labelled and not values["label"]:
@@ -79,7 +78,7 @@ def _segment(values: dict[str, Any], row: int, directory: Path, labelled: bool) 
         raise DataError(f"row {row}: a speed of 0 shows one frame; 1 is normal, -1 backwards.")
     return Segment(
         clip=directory / values["clip"],
-        label=values.get("label"),
+        label=values.get("label") or None,
         start=start,
         end=end,
         speed=1.0 if speed is None else speed,
@@ -87,9 +86,9 @@ def _segment(values: dict[str, Any], row: int, directory: Path, labelled: bool) 
     )
 
 
-def _number(values: dict[str, Any], name: str, row: int) -> float | None:
+def _number(values: dict[str, str], name: str, row: int) -> float | None:
     text = values.get(name)
-    if text is None or not text.strip():
+    if not text:
         return None
     try:
         number = float(text)
