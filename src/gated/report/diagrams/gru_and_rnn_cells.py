@@ -28,7 +28,7 @@ def _gru_cell() -> Diagram:
     z, r, u, n, add = 190.0, 298.0, 402.0, 556.0, 648.0
     """The gates, the product with the hidden state, the candidate, the sum."""
     rest, reset, h_bus, x_bus = 152.0, 208.0, 354.0, 400.0
-    flip = z + 78
+    flip, wide = z + 82, 30.0  # wide enough for what stands in it
     kept = tuple(((x, CHAIN), (z - OPERATION, CHAIN)) for x in (LEFT, JOIN))
     into_layers = (
         ((JOIN, CHAIN), (JOIN, h_bus), (u, h_bus), (u, FOOT_OF_LAYER)),
@@ -40,11 +40,11 @@ def _gru_cell() -> Diagram:
     )
     update = (
         ((z, TOP_OF_LAYER), (z, CHAIN + OPERATION)),
-        ((z, rest), (flip - OPERATION, rest)),
+        ((z, rest), (flip - wide, rest)),
     )
     new = ((n + 42, LAYER), (add, LAYER), (add, rest + OPERATION))
     seen = ((u + OPERATION, reset), (n, reset), (n, TOP_OF_LAYER))
-    chain_label, rest_label = (414.0, CHAIN - 14), (362.0, rest - 12)
+    chain_label, rest_label = (414.0, CHAIN - 14), (374.0, rest - 12)
     return Diagram(
         name="gru-cell",
         size=(760, 450),
@@ -61,7 +61,7 @@ def _gru_cell() -> Diagram:
             Node("", (u, LAYER), "layer", "hidden", "U_n, b′_n"),
             Node("tanh", (n, LAYER), "layer", "candidate", "W_n, b_n"),
             Node("⊙", (z, CHAIN), "operation", "keep"),
-            Node("1 −", (flip, rest), "operation", "write"),
+            Node("1 −", (flip, rest), "function", "write"),
             Node("⊙", (u, reset), "operation", "read"),
             Node("⊙", (add, rest), "operation", "write"),
             Node("+", (add, CHAIN), "operation", "hidden"),
@@ -73,7 +73,7 @@ def _gru_cell() -> Diagram:
             Wire("z_t", update, "keep", (z + 10, reset - 8)),
             Wire(
                 "1 − z_t",
-                (((flip + OPERATION, rest), (add - OPERATION, rest)),),
+                (((flip + wide, rest), (add - OPERATION, rest)),),
                 "write",
                 rest_label,
                 "middle",
