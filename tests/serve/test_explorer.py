@@ -46,6 +46,21 @@ def test_keys_step_follow_and_play(page: playwright.Page) -> None:
     expect(page.locator("#play")).to_contain_text("Play")
 
 
+def test_keys_mean_the_same_on_the_slider_of_time(page: playwright.Page) -> None:
+    slider = page.locator("#step")
+    slider.click(position={"x": 2, "y": 5})
+    expect(page.locator("#moment")).to_contain_text("step 0 of 18")
+    expect(slider).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#moment")).to_contain_text("step 1 of 18")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#unit")).to_have_value("4")
+    expect(page.locator("#moment")).to_contain_text("step 1 of 18")
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_contain_text("Pause")
+    expect(page.locator("#moment")).to_contain_text("step 18 of 18")
+
+
 def test_a_scrub_asks_the_server_nothing(page: playwright.Page) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -68,14 +83,45 @@ def test_a_click_on_a_map_chooses_unit_and_moment_and_its_ledger(page: playwrigh
     assert abs(number(state[1]) - wire(page, "c")) < 0.011
 
 
-def test_equations_light_wires_and_wires_light_equations(page: playwright.Page) -> None:
-    settle(page)
-    page.locator(".equation").first.hover()
-    lit = page.locator(".wire.lit").evaluate_all("all => all.map(w => w.dataset.wire).sort()")
-    assert lit == ["f", "h0", "x"]
-    page.locator('[data-wire="h"] text').hover()
-    expect(page.locator(".equation.lit")).to_have_count(1)
-    expect(page.locator(".equation.lit")).to_contain_text("tanh(c")
+READ = {"h0", "hx", "x"}
+READ_BY_GRU = {"h0", "units", "x"}
+WIRES = {
+    "LSTM": [
+        {"f"} | READ,
+        {"i"} | READ,
+        {"g"} | READ,
+        {"c", "f", "c0", "i", "g", "kept", "written"},
+        {"o"} | READ,
+        {"h", "o", "c", "tanh"},
+    ],
+    "GRU": [
+        {"r"} | READ_BY_GRU,
+        {"z"} | READ_BY_GRU,
+        {"n", "r", "u", "seen"} | READ_BY_GRU,
+        {"h", "z", "h0", "kept", "rest", "n", "written"},
+    ],
+    "RNN": [{"h"} | READ],
+}
+"""What stands in each equation of a cell."""
+
+
+@pytest.mark.parametrize("cell", WIRES)
+def test_equations_light_wires_and_wires_light_equations(page: playwright.Page, cell: str) -> None:
+    page.get_by_role("button", name=cell, exact=True).click()
+    equations = WIRES[cell]
+    expect(page.locator(".equation")).to_have_count(len(equations))
+    for place, wires in enumerate(equations):
+        page.locator(".equation").nth(place).hover()
+        lit = page.locator(".wire.lit").evaluate_all("all => all.map(w => w.dataset.wire)")
+        assert set(lit) == wires
+    drawn = page.locator(".wire").evaluate_all("all => all.map(w => w.dataset.wire)")
+    assert set(drawn) == set().union(*equations)
+    for name in drawn:
+        page.locator(f'[data-wire="{name}"] .symbol').hover()
+        lit = page.locator(".equation").evaluate_all(
+            "all => all.map((e) => e.classList.contains('lit'))"
+        )
+        assert lit == [name in wires for wires in equations], name
 
 
 def test_a_held_gate_changes_the_output_and_is_set_free(page: playwright.Page) -> None:
@@ -161,12 +207,42 @@ def test_three_networks_side_by_side(page: playwright.Page) -> None:
     expect(page.locator("#effect")).to_contain_text("no gate")
 
 
+def test_a_gradient_that_has_vanished_is_not_drawn(
+    opened: Callable[[str], playwright.Page], address: str
+) -> None:
+    page = opened(f"{address}#language=en&theme=light")
+    settle(page)
+    ends = page.locator("#reach path.curve").evaluate_all(
+        "all => all.map((curve) => curve.getBBox()).map((box) => [box.x + box.width, box.height])"
+    )
+    (rnn, deep), (lstm, _) = ends[0], ends[4]  # each curve, and the line of its legend
+    assert rnn < lstm / 2
+    assert deep > 150, "it falls almost to the foot of the picture"
+
+
+def test_what_is_nothing_has_no_sign(
+    opened: Callable[[str], playwright.Page], address: str
+) -> None:
+    page = opened(f"{address}#network=lstm&step=80&unit=15&language=en&theme=light")
+    assert wire(page, "c0") == 0
+    expect(page.locator('[data-wire="c0"] .value')).to_have_text("0.00")
+
+
 def test_typing_and_passages_are_read(page: playwright.Page) -> None:
     page.locator("#text").fill("Hi!")
     expect(page.locator("#moment")).to_have_text("step 2 of 2: Hi[!]")
     page.locator("#passage").select_option("Sonnet 18")
     expect(page.locator("#moment")).to_contain_text("step 0 of 5")
     assert page.locator("#text").input_value().startswith("Shall I compare thee")
+
+
+def test_a_single_character_is_told_of_as_one(page: playwright.Page) -> None:
+    page.locator("#text").fill("a")
+    expect(page.locator("#moment")).to_have_text("step 0 of 0: [a]")
+    expect(page.locator("#sum")).to_contain_text("what the first character wrote")
+    page.locator("#value").fill("0")
+    expect(page.locator("#effect")).to_have_text("A mark shows each prediction without the change.")
+    expect(page.locator("#comparison")).not_to_contain_text("–")
 
 
 def test_the_link_carries_the_view(page: playwright.Page, address: str) -> None:
@@ -178,7 +254,7 @@ def test_the_link_carries_the_view(page: playwright.Page, address: str) -> None:
     link = page.url
     page.goto("about:blank")
     page.goto(link)
-    expect(page.locator("#moment")).to_contain_text("第 5 步")
+    expect(page.locator("#moment")).to_contain_text("第 5 / 18 步")
     expect(page.locator("#held")).to_have_text("0.25")
     expect(page.locator("#unit")).to_have_value("3")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"

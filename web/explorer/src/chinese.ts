@@ -3,6 +3,10 @@ import type { Network } from "./server";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
+const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
+  count === 1
+    ? `${symbol} = ${state}，由第一${what}写入：在它之前什么也没有。`
+    : `${symbol} = ${state}，是 ${count} ${what}写入的总和，每一份都被之后的门缩小。最大的几份如下，其余合计 ${rest}。`;
 const called = (network: Network) => network.name.toUpperCase();
 
 export const CHINESE: Words = {
@@ -11,7 +15,7 @@ export const CHINESE: Words = {
   light: "浅色",
   dark: "深色",
   about: (network) =>
-    `一个有 ${network.units} 个单元的小网络，逐字符阅读文本，并猜下一个字符。训练数据：${network.trained_on?.zh || "你自己的文本"}；在从未见过的作品上，每个字符需要 ${two(network.score)} 比特。输入一段文本，沿时间移动，看它记住了什么。`,
+    `一个有 ${network.units} 个单元的小网络，逐字符阅读文本，并猜下一个字符。训练数据：${network.trained_on?.zh || "你自己的文本"}${network.score === null ? "" : `；在从未见过的作品上，每个字符需要 ${two(network.score)} 比特`}。输入一段文本，沿时间移动，看它记住了什么。`,
   input: "文本",
   passage: "选一段",
   own: "自己输入",
@@ -26,7 +30,7 @@ export const CHINESE: Words = {
   step: "时间步",
   network: "网络",
   unit: "单元",
-  moment: (step, steps, name) => `第 ${step} 步（共到 ${steps - 1}）：${name}`,
+  moment: (step, steps, name) => `第 ${step} / ${steps - 1} 步：${name}`,
   part: (label) => label,
   cell: "记忆单元",
   diagram: (name) => `${name} 单元，带有所选单元的数值`,
@@ -49,16 +53,16 @@ export const CHINESE: Words = {
   free: "不固定",
   noGate: "普通 RNN 没有可以改变的门。",
   unchanged: "把一个门固定在某个值，网络就重新阅读这段文本。",
-  effect: (plain, changed) => `对这段文本的意外程度：每字符 ${two(plain)} 比特，改变之后 ${two(changed)} 比特。竖线标出改变之前的预测。`,
+  effect: (plain, changed) => `${plain === null ? "" : `对这段文本的意外程度：每字符 ${two(plain)} 比特，改变之后 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
   ledger: "这个单元记住了什么，是谁写入的",
   noLedger: "普通 RNN 每一步都覆盖自己的状态，没有可以拆开的和。",
-  sum: (symbol, state, count, rest) => `${symbol} = ${state}，是 ${count} 个字符写入的总和，每一份都被之后的门缩小。最大的几份如下，其余合计 ${rest}。`,
+  sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
   maps: "门与状态随时间的变化",
-  mapsHint: "横向是时间，纵向是单元。点击可选择时刻和单元。",
+  mapsHint: "横向是时间，纵向是单元。点击可选择时刻和单元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余蓝色为正，橙色为负。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
-  facts: (units, score, reach, whole) => `${units} 个单元，这里每字符 ${two(score)} 比特；梯度${whole ? "至少" : ""}向前传到 ${reach} 步。`,
+  facts: (units, score, reach, whole) => `${units} 个单元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}；梯度${whole ? "至少" : ""}向前传到 ${reach} 步。`,
   reach: "梯度能传多远",
-  reachHint: "某一时刻的猜测对若干步之前的字符依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用。",
+  reachHint: "某一时刻的猜测对若干步之前的字符依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
   distance: "相隔的步数",
   other: "其他",
   tour: "导览",
@@ -81,7 +85,7 @@ export const CHINESE: Words = {
     ],
     adds: [
       "记忆是谁写的",
-      "所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表是其中最大的几份，上面的文本也按此上色。这一行的内容都还在，因为门一直开着；上一个 ↵ 之前的内容几乎什么也没有剩下。",
+      "所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表是其中最大的几份，页面顶部“文本”一栏中的文字也按此上色。这一行的内容都还在，因为门一直开着；上一个 ↵ 之前的内容几乎什么也没有剩下。",
     ],
     held: [
       "如果没有遗忘呢？",
@@ -97,17 +101,18 @@ export const CHINESE: Words = {
     ],
     yours: [
       "轮到你了",
-      "输入自己的文本，用 ↑ ↓ 跟随别的单元，固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档（docs/zh/lstm.md）用图逐个公式地讲述。",
+      "输入自己的文本，用 ↑ ↓ 跟随别的单元，固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
     ],
   },
   arrays: {
     input_gate: "输入门 i",
     forget_gate: "遗忘门 f",
     candidate: "候选记忆 c̃",
+    candidate_state: "候选状态 n",
     output_gate: "输出门 o",
     reset_gate: "重置门 r",
     update_gate: "更新门 z",
-    cell: "记忆单元 c",
+    cell: "记忆状态 c",
     hidden: "隐藏状态 h",
   },
 };
@@ -121,10 +126,10 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   legend: (share) => ({ observed: "实际值", median: "预测值", interval: `${share} % 区间`, without: "改变之前的预测值", remembered: "竖条：单元对每一步的记忆" }),
   unchanged: "把一个门固定在某个值，网络就重新阅读这个窗口。",
   effect: (plain, changed) => `预测平均偏差 ${two(plain)}，改变之后 ${two(changed)}。虚线是改变之前的预测。`,
-  sum: (symbol, state, count, rest) => `${symbol} = ${state}，是 ${count} 步写入的总和，每一份都被之后的门缩小。最大的几份如下，其余合计 ${rest}。`,
+  sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一个窗口`),
   facts: (units, score, reach, whole) => `${units} 个单元，这里平均偏差 ${two(score)}；预测${whole ? "至少" : ""}依赖 ${reach} 步之前。`,
-  reachHint: "某一步的预测对若干步之前读到的内容依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用。",
+  reachHint: "某一步的预测对若干步之前读到的内容依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
   stops: {
     ...CHINESE.stops,
     reads: ["阅读过去，并作预测", "竖线左边是历史：网络逐步阅读它。右边是它的预测和区间，以及后来的实际值。用“预测起点”选另一个时刻，再按 ▶ 播放：红线沿时间移动。"],
@@ -132,6 +137,6 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
     adds: ["对昨天记住了什么", "在预测的中途，有门的单元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表是其中最大的几份，曲线后面的竖条也按此上色。"],
     shut: ["忘掉历史", "现在，所有单元负责保留的门都只在预测开始的那一步关闭（曲线上方的标记）。从历史带来的内容被抹去，预测随之改变：虚线是改变之前的预测。移动滑块，或按“放开”。"],
     reach: ["能回看多远", "某一步的预测对若干步之前读到的内容依赖多强。如果曲线有第二个峰，说明网络回看整整一天或一周。"],
-    yours: ["轮到你了", "选别的序列和时刻，用 ↑ ↓ 跟随别的单元，在别的时间固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档（docs/zh/lstm.md）用图逐个公式地讲述。"],
+    yours: ["轮到你了", "选别的序列和时刻，用 ↑ ↓ 跟随别的单元，在别的时间固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。"],
   },
 };

@@ -30,6 +30,11 @@ export function bytes(palette: Palette, low: number, high: number): Uint8Clamped
   return table;
 }
 
+/** A palette over [low, high] as the colours of a gradient. */
+export function stops(palette: Palette, low: number, high: number): string {
+  return Array.from({ length: 9 }, (_, place) => palette(low + ((high - low) * place) / 8)).join(", ");
+}
+
 export const NETWORK_STYLES: Record<string, { light: string; dark: string; dash: string }> = {
   rnn: { light: "#a34700", dark: "#ffa35c", dash: "2 4" },
   gru: { light: "#00664a", dark: "#4fd1a5", dash: "8 4" },

@@ -9,6 +9,7 @@ import type { Words } from "./words";
 
 /** A gradient below this share of its largest norm no longer counts as reaching. */
 const FELT = 0.01;
+/** Below it nothing is drawn: a line ends, or is broken. */
 const FLOOR = 1e-6;
 const LEGEND_WIDTH = 120;
 const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
@@ -69,9 +70,9 @@ export class Comparison {
     this.plot.setAttribute("aria-label", words.reach);
     this.plot.replaceChildren();
     const plot = select<SVGSVGElement, unknown>(this.plot);
-    const farthest = Math.max(2, ...[...readings.values()].map((reading) => reading.arrays.gradient.steps));
-    const x = scaleLinear([0, farthest - 1], [BOX.left, BOX.right]);
-    const y = scaleLog([FLOOR, 1], [BOX.bottom, BOX.top]).clamp(true);
+    const farthest = Math.max(1, ...[...readings.values()].map((reading) => relative(reading).findLastIndex((share) => share >= FLOOR)));
+    const x = scaleLinear([0, farthest], [BOX.left, BOX.right]);
+    const y = scaleLog([FLOOR, 1], [BOX.bottom, BOX.top]);
     const grid = plot.append("g").attr("class", "grid");
     for (const power of [0, -2, -4, -6]) {
       const height = y(10 ** power);
@@ -90,7 +91,7 @@ export class Comparison {
       if (!reading) return;
       const style = NETWORK_STYLES[cell];
       const shares = relative(reading);
-      const path = line<number>((_, d) => x(d), (share) => y(Math.max(FLOOR, share)));
+      const path = line<number>((_, d) => x(d), (share) => y(share)).defined((share) => share >= FLOOR);
       plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
       const [left, height] = [(BOX.left + BOX.right) / 2 + LEGEND_WIDTH * (place - cells.length / 2), BOX.bottom + 66];
       plot.append("path").attr("class", "curve").attr("d", `M${left} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);

@@ -57,7 +57,7 @@ export class Controls {
       const input = find<HTMLInputElement>(name);
       if (document.activeElement !== input) input.value = String(view[name]);
     }
-    for (const input of ["gate", "all", "value", "span", "first", "last"]) find<HTMLInputElement>(input).disabled = !network.clampable.length;
+    find("change").querySelectorAll<HTMLElement>(".row").forEach((row) => (row.hidden = !network.clampable.length));
   }
 
   /** The moment and the unit. */
@@ -109,7 +109,8 @@ export class Controls {
   private keyboard(): void {
     addEventListener("keydown", (event) => {
       const inside = event.target as HTMLElement;
-      if (inside.matches("textarea, select, input") || event.ctrlKey || event.metaKey || event.altKey) return;
+      // The slider of time moves as the page does, so keys mean the same on it.
+      if (inside.matches("textarea, select, input:not(#step)") || event.ctrlKey || event.metaKey || event.altKey) return;
       const { step, unit, steps } = this.now();
       const moves: Record<string, Partial<View>> = {
         ArrowLeft: { step: step - 1 },

@@ -31,6 +31,7 @@ export class CellDiagram {
     this.wires = svg.selectAll<SVGGElement, Wire>("g.wire").data(this.diagram.wires).join("g").attr("class", "wire");
     this.wires.attr("data-wire", (wire) => wire.id);
     this.wires.append("path").attr("class", "halo").attr("d", (wire) => wire.path);
+    this.wires.filter((wire) => !!wire.over).append("path").attr("class", "gap").attr("d", (wire) => wire.path);
     this.wires.append("path").attr("class", "line").attr("d", (wire) => wire.path);
     const labels = this.wires.append("text").attr("text-anchor", (wire) => wire.anchor ?? "start");
     labels.attr("x", (wire) => wire.label[0]).attr("y", (wire) => wire.label[1]);
@@ -51,13 +52,13 @@ export class CellDiagram {
     const palette = signedPalette(theme);
     this.wires.each(function (wire) {
       const group = this as SVGGElement;
-      const line = group.children[1] as SVGPathElement;
+      const line = group.querySelector<SVGPathElement>(".line")!;
       const value = wire.value?.(reading, step, unit);
       const strength = value === undefined ? 0 : Math.min(1, Math.abs(value));
       line.setAttribute("stroke-width", (THINNEST + (WIDEST - THINNEST) * strength).toFixed(2));
       // Zero has the colour of the paper: the wire stays to be seen, faintly.
       line.style.stroke = !value ? "" : palette(0.25 * Math.sign(value) + 0.75 * Math.max(-1, Math.min(1, value)));
-      group.querySelector(".value")!.textContent = value === undefined ? character : signed(value);
+      group.querySelector(".value")!.textContent = wire.input ? character : value === undefined ? "" : signed(value);
     });
   }
 
@@ -95,5 +96,6 @@ export class CellDiagram {
 }
 
 export function signed(value: number): string {
-  return `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(2)}`;
+  const size = Math.abs(value).toFixed(2);
+  return value < 0 && Number(size) ? `−${size}` : size;
 }

@@ -4,6 +4,11 @@ import type { StopName } from "./tour";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
+const some = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
+const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
+  count === 1
+    ? `${symbol} = ${state}, what the first ${what} wrote: there was nothing before it.`
+    : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each shrunk by the gates since. The largest, and the rest: ${rest}.`;
 const called = (network: Network) => network.name.toUpperCase();
 
 export const ENGLISH = {
@@ -12,7 +17,7 @@ export const ENGLISH = {
   light: "Light",
   dark: "Dark",
   about: (network: Network, _target: string): string =>
-    `A small network of ${network.units} units that reads a text character by character and guesses the next one. Trained on ${network.trained_on?.en || "a text of yours"}; on works it never saw it needs ${two(network.score)} bits a character. Type a text, move through time, and watch what it keeps.`,
+    `A small network of ${network.units} units that reads a text character by character and guesses the next one. Trained on ${network.trained_on?.en || "a text of yours"}${network.score === null ? "" : `; on works it never saw it needs ${two(network.score)} bits a character`}. Type a text, move through time, and watch what it keeps.`,
   input: "Text",
   passage: "A passage",
   own: "your own",
@@ -51,18 +56,17 @@ export const ENGLISH = {
   noGate: "A plain RNN has no gate to change.",
   unchanged: "Hold a gate at a value, and the network reads the text anew.",
   effect: (plain: number | null, changed: number | null): string =>
-    `Surprise at this text: ${two(plain)} bits a character, ${two(changed)} with the change. A mark shows each prediction without it.`,
+    `${plain === null ? "" : `Surprise at this text: ${two(plain)} bits a character, ${two(changed)} with the change. `}A mark shows each prediction without the change.`,
   ledger: "What the unit remembers, and who wrote it",
   noLedger: "A plain RNN overwrites its state at every step: there is no sum to take apart.",
-  sum: (symbol: string, state: string, count: number, rest: string): string =>
-    `${symbol} = ${state}, the sum of what ${count} characters wrote, each shrunk by the gates since. The largest, and the rest: ${rest}.`,
+  sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
   maps: "Gates and states over time",
-  mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit.",
+  mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit. The strip of colours beside a name is its key: a gate goes from 0, shut, to 1, open; of the others blue is positive, orange negative.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
   facts: (units: number, score: number | null, reach: number, whole: boolean): string =>
-    `${units} units, ${two(score)} bits a character here; its gradient reaches back ${whole ? "at least " : ""}${reach} steps.`,
+    `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}; its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}.`,
   reach: "How far the gradient reaches",
-  reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly teaches.",
+  reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly teaches; below a millionth nothing is drawn.",
   distance: "distance in steps",
   other: "other",
   tour: "Guided tour",
@@ -85,7 +89,7 @@ export const ENGLISH = {
     ],
     adds: [
       "Who wrote the memory",
-      "So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and the text further up is coloured by them. All of this line is still there, as its gates stayed open; of what came before the last ↵ next to nothing is left.",
+      "So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and in the strip of text at the top of the page, under “Text”, each character is coloured by its own. All of this line is still there, as its gates stayed open; of what came before the last ↵ next to nothing is left.",
     ],
     held: [
       "What if it had not forgotten?",
@@ -101,13 +105,14 @@ export const ENGLISH = {
     ],
     yours: [
       "Your turn",
-      "Type a text of your own, follow other units with ↑ ↓, hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures” (docs/en/lstm.md).",
+      "Type a text of your own, follow other units with ↑ ↓, hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   } as Record<StopName, [string, string]>,
   arrays: {
     input_gate: "Input gate i",
     forget_gate: "Forget gate f",
     candidate: "Candidate c̃",
+    candidate_state: "Candidate n",
     output_gate: "Output gate o",
     reset_gate: "Reset gate r",
     update_gate: "Update gate z",
@@ -125,10 +130,10 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   legend: (share) => ({ observed: "observed", median: "forecast", interval: `${share} % interval`, without: "forecast without a change", remembered: "columns: what the unit remembers of each step" }),
   unchanged: "Hold a gate at a value, and the network reads the window anew.",
   effect: (plain, changed) => `The forecast is off by ${two(plain)} on average, by ${two(changed)} with the change. The broken line is the forecast without it.`,
-  sum: (symbol, state, count, rest) => `${symbol} = ${state}, the sum of what ${count} steps wrote, each shrunk by the gates since. The largest, and the rest: ${rest}.`,
+  sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
-  facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${reach} steps before.`,
-  reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly counts.",
+  facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach, "step")} before.`,
+  reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly counts; below a millionth nothing is drawn.",
   stops: {
     ...ENGLISH.stops,
     reads: [
@@ -150,7 +155,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     reach: ["How far it looks back", "How strongly the forecast of a step depends on what was read so many steps before. Where the curve has a second hill, the network looks back by a whole day or week."],
     yours: [
       "Your turn",
-      "Choose another series and another moment, follow other units with ↑ ↓, hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures” (docs/en/lstm.md).",
+      "Choose another series and another moment, follow other units with ↑ ↓, hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   },
 };

@@ -193,7 +193,8 @@ export class Explorer {
     this.arrange(network);
     this.scene.paint(this.shown(reading));
     for (const { name, map } of this.maps) {
-      map.paint(reading.arrays[name], words.arrays[name], !name.endsWith("_gate"), theme);
+      const key = name === "candidate" && network.cell === "gru" ? "candidate_state" : name;
+      map.paint(reading.arrays[name], words.arrays[key], !name.endsWith("_gate"), theme);
     }
     this.comparison.paint(new Map(this.readings).set(network.name, reading), network.name, words, theme);
     this.frame ||= requestAnimationFrame(() => this.draw());

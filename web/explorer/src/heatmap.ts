@@ -1,11 +1,14 @@
 /** A gate or state over time: painted once for a reading; a scrub only moves two lines over it. */
-import { bytes, gatePalette, signedPalette, type Theme } from "./colours";
+import { bytes, gatePalette, signedPalette, stops, type Theme } from "./colours";
 import type { Matrix } from "./server";
 
 export class HeatMap {
   readonly element = document.createElement("figure");
   private readonly canvas = document.createElement("canvas");
-  private readonly title = document.createElement("figcaption");
+  private readonly title = document.createElement("span");
+  private readonly low = document.createElement("span");
+  private readonly swatch = document.createElement("span");
+  private readonly high = document.createElement("span");
   private readonly field = document.createElement("div");
   private readonly time = document.createElement("div");
   private readonly unit = document.createElement("div");
@@ -18,7 +21,10 @@ export class HeatMap {
     this.unit.className = "unit-line";
     this.canvas.setAttribute("role", "img");
     this.field.append(this.canvas, this.time, this.unit);
-    this.element.append(this.title, this.field);
+    this.swatch.className = "swatch";
+    const caption = document.createElement("figcaption");
+    caption.append(this.title, this.low, this.swatch, this.high);
+    this.element.append(caption, this.field);
     this.field.addEventListener("pointerdown", (event) => this.pick(event, choose));
     this.field.addEventListener("pointermove", (event) => event.buttons && this.pick(event, choose));
   }
@@ -28,7 +34,8 @@ export class HeatMap {
     this.matrix = matrix;
     const extent = signed ? matrix.numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6) : 1;
     const [low, high] = signed ? [-extent, extent] : [0, 1];
-    const table = signed ? bytes(signedPalette(theme), -1, 1) : bytes(gatePalette(theme), 0, 1);
+    const [palette, least] = signed ? [signedPalette(theme), -1] : [gatePalette(theme), 0];
+    const table = bytes(palette, least, 1);
     const ratio = window.devicePixelRatio || 1;
     const pixels = (length: number, fallback: number) => Math.max(1, Math.round((length || fallback) * ratio));
     const shown = averaged(matrix, pixels(this.field.clientWidth, 600), pixels(this.field.clientHeight, 130));
@@ -45,7 +52,11 @@ export class HeatMap {
     this.canvas.height = shown.width;
     this.canvas.getContext("2d")!.putImageData(image, 0, 0);
     this.canvas.setAttribute("aria-label", label);
-    this.title.textContent = `${label}  ${signed ? `±${extent.toFixed(extent < 10 ? 2 : 0)}` : "0 … 1"}`;
+    const most = extent.toFixed(signed && extent < 10 ? 2 : 0);
+    this.title.textContent = label;
+    this.low.textContent = signed ? `−${most}` : "0";
+    this.high.textContent = signed ? `+${most}` : "1";
+    this.swatch.style.background = `linear-gradient(90deg, ${stops(palette, least, 1)})`;
   }
 
   point(step: number, unit: number): void {

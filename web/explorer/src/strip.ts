@@ -4,6 +4,11 @@ import { shares, type Ledger } from "./ledger";
 
 const CELL_WIDTH = 9;
 const CELL_HEIGHT = 20;
+/** For the frame of the moment, which stands around its cell, in the first column and the last. */
+const MARGIN = 2;
+/** How strongly a cell is filled, at most; less where the frame is, so that its character is read. */
+const STRONGEST = 0.5;
+const FRAMED = 0.2;
 
 export class TextStrip {
   private letters = document.createElement("canvas");
@@ -15,7 +20,7 @@ export class TextStrip {
   constructor(private readonly canvas: HTMLCanvasElement, choose: (step: number) => void) {
     const pick = (event: PointerEvent) => {
       const box = canvas.getBoundingClientRect();
-      const [column, row] = [(event.clientX - box.left) / CELL_WIDTH, (event.clientY - box.top) / CELL_HEIGHT];
+      const [column, row] = [(event.clientX - box.left - MARGIN) / CELL_WIDTH, (event.clientY - box.top) / CELL_HEIGHT];
       const step = this.places.findIndex(([x, y]) => x === Math.floor(column) && y === Math.floor(row));
       if (step >= 0) choose(step);
     };
@@ -36,13 +41,13 @@ export class TextStrip {
     });
     const height = ((this.places.at(-1)?.[1] ?? 0) + 1) * CELL_HEIGHT;
     for (const canvas of [this.canvas, this.letters]) {
-      canvas.width = columns * CELL_WIDTH * this.ratio;
+      canvas.width = (columns * CELL_WIDTH + 2 * MARGIN) * this.ratio;
       canvas.height = height * this.ratio;
     }
-    this.canvas.style.width = `${columns * CELL_WIDTH}px`;
+    this.canvas.style.width = `${columns * CELL_WIDTH + 2 * MARGIN}px`;
     this.canvas.style.height = `${height}px`;
     const pen = this.letters.getContext("2d")!;
-    pen.scale(this.ratio, this.ratio);
+    pen.setTransform(this.ratio, 0, 0, this.ratio, MARGIN * this.ratio, 0);
     pen.font = "14px ui-monospace, 'DejaVu Sans Mono', monospace";
     pen.textAlign = "center";
     pen.textBaseline = "middle";
@@ -58,15 +63,16 @@ export class TextStrip {
   mark(ledger: Ledger | null, step: number, held: [number, number] | null, theme: Theme): void {
     const pen = this.canvas.getContext("2d")!;
     const palette = signedPalette(theme);
-    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    pen.setTransform(this.ratio, 0, 0, this.ratio, MARGIN * this.ratio, 0);
     for (const [k, share] of ledger ? shares(ledger) : []) {
-      pen.fillStyle = palette(0.6 * share);
+      pen.fillStyle = palette((k === step ? FRAMED : STRONGEST) * share);
       pen.fillRect(this.places[k][0] * CELL_WIDTH, this.places[k][1] * CELL_HEIGHT, CELL_WIDTH, CELL_HEIGHT);
     }
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.drawImage(this.letters, 0, 0);
-    pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    pen.setTransform(this.ratio, 0, 0, this.ratio, MARGIN * this.ratio, 0);
     const style = getComputedStyle(this.canvas);
     if (held) {
       pen.fillStyle = style.getPropertyValue("--lit");
@@ -76,7 +82,7 @@ export class TextStrip {
     if (y !== this.row) this.canvas.parentElement!.scrollTop = (y - 2) * CELL_HEIGHT;
     this.row = y;
     pen.strokeStyle = style.color;
-    pen.lineWidth = 2;
-    pen.strokeRect(x * CELL_WIDTH + 0.5, y * CELL_HEIGHT + 1, CELL_WIDTH - 1, CELL_HEIGHT - 2);
+    pen.lineWidth = 1.5;
+    pen.strokeRect(x * CELL_WIDTH - 1, y * CELL_HEIGHT + 1, CELL_WIDTH + 2, CELL_HEIGHT - 2);
   }
 }
