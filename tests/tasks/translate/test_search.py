@@ -5,6 +5,8 @@ from typing import Literal
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from gated.tasks.translate.batches import BEGIN, END, PADDING, Batch, padded
 from gated.tasks.translate.config import TranslateConfig
@@ -102,3 +104,46 @@ def test_coverage_favours_translations_that_read_everything() -> None:
             math.log(min(1.0, share)) for (one,) in best for share in one.attention.sum(0).tolist()
         )
     assert read[5.0] > read[0.0] + 0.1
+
+
+class Computed(TorchDispatchMode):
+    """Counts the numbers that operations give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        given = function(*arguments, **(options or {}))
+        self.numbers += sum(of.numel() for of in tree_leaves(given) if isinstance(of, torch.Tensor))
+        return given
+
+
+def test_work_grows_with_both_lengths_and_no_more() -> None:
+    network = network_of("multiplicative")
+    with torch.no_grad():
+        network.decoder.bias[END] = -1000.0  # so that it writes on until it must end
+    numbers = []
+    for length in (100, 200):
+        with Computed() as computed:
+            ((best,),) = search(network, [[5] * length], Wanted(beam=2))
+        assert len(best.codes) == 2 * (length + 1) + 10
+        numbers.append(computed.numbers)
+    assert numbers[1] < 4.5 * numbers[0]
+
+
+def test_many_long_sentences_are_searched_for_in_bounded_memory(monkeypatch) -> None:
+    network, wanted = network_of("multiplicative"), Wanted(beam=3, n_best=2)
+    expected = search(network, SOURCES * 3, wanted)
+    together = []
+    read = network.read
+    monkeypatch.setattr(
+        network, "read", lambda source, of: together.append(source.shape[1]) or read(source, of)
+    )
+    monkeypatch.setattr("gated.tasks.translate.search.MOST_LOOKED", 1000)
+    found = search(network, SOURCES * 3, wanted)
+    assert max(together) < len(SOURCES * 3)
+    assert min(together) >= 1
+    assert [[one.codes for one in best] for best in found] == [
+        [one.codes for one in best] for best in expected
+    ]
