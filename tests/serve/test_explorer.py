@@ -114,6 +114,7 @@ def test_equations_light_wires_and_wires_light_equations(page: playwright.Page, 
         page.locator(".equation").nth(place).hover()
         lit = page.locator(".wire.lit").evaluate_all("all => all.map(w => w.dataset.wire)")
         assert set(lit) == wires
+        expect(page.locator(".equation.lit")).to_have_count(1)
     drawn = page.locator(".wire").evaluate_all("all => all.map(w => w.dataset.wire)")
     assert set(drawn) == set().union(*equations)
     for name in drawn:
@@ -234,6 +235,16 @@ def test_typing_and_passages_are_read(page: playwright.Page) -> None:
     page.locator("#passage").select_option("Sonnet 18")
     expect(page.locator("#moment")).to_contain_text("step 0 of 5")
     assert page.locator("#text").input_value().startswith("Shall I compare thee")
+
+
+def test_chinese_characters_have_room(page: playwright.Page) -> None:
+    page.locator("#text").fill("你好 ok")
+    expect(page.locator("#moment")).to_contain_text("of 4")
+    settle(page)
+    strip = page.locator("#strip")
+    for x, named in ((30, "step 1 of 4: 你[好]"), (16, "step 0 of 4: [你]"), (50, "[o]")):
+        strip.click(position={"x": x, "y": 10})
+        expect(page.locator("#moment")).to_contain_text(named)
 
 
 def test_a_single_character_is_told_of_as_one(page: playwright.Page) -> None:

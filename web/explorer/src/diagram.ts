@@ -30,8 +30,8 @@ export class CellDiagram {
     const svg = select<SVGSVGElement, unknown>(this.svg);
     this.wires = svg.selectAll<SVGGElement, Wire>("g.wire").data(this.diagram.wires).join("g").attr("class", "wire");
     this.wires.attr("data-wire", (wire) => wire.id);
-    this.wires.append("path").attr("class", "halo").attr("d", (wire) => wire.path);
     this.wires.filter((wire) => !!wire.over).append("path").attr("class", "gap").attr("d", (wire) => wire.path);
+    this.wires.append("path").attr("class", "halo").attr("d", (wire) => wire.path);
     this.wires.append("path").attr("class", "line").attr("d", (wire) => wire.path);
     const labels = this.wires.append("text").attr("text-anchor", (wire) => wire.anchor ?? "start");
     labels.attr("x", (wire) => wire.label[0]).attr("y", (wire) => wire.label[1]);
@@ -76,21 +76,21 @@ export class CellDiagram {
         button.type = "button";
         button.className = "equation";
         button.innerHTML = html;
-        for (const on of ["pointerenter", "focus"]) button.addEventListener(on, () => this.light(wires));
+        for (const on of ["pointerenter", "focus"]) button.addEventListener(on, () => this.light(wires, button));
         for (const off of ["pointerleave", "blur"]) button.addEventListener(off, () => this.light(this.lasting));
         return button;
       }),
     );
   }
 
-  /** Light wires, and the equations that speak of them. */
-  private light(wires: string[]): void {
+  /** Light wires, and the equations that speak of them, or the `only` one that is pointed at. */
+  private light(wires: string[], only?: Element): void {
     this.wires.classed("lit", (wire) => wires.includes(wire.id));
     this.svg.classList.toggle("some-lit", wires.length > 0);
     const { equations } = this.diagram;
     [...this.equations.children].forEach((button, place) => {
       const own = equations[place].wires;
-      button.classList.toggle("lit", wires.length > 0 && wires.some((wire) => own.includes(wire)));
+      button.classList.toggle("lit", only ? button === only : wires.some((wire) => own.includes(wire)));
     });
   }
 }

@@ -93,7 +93,7 @@ export const ENGLISH = {
     ],
     held: [
       "What if it had not forgotten?",
-      "Here the forget gate of this unit is held open, at 1, at the one step of the line's end (underlined in the text). The count goes on, as if no line had begun, and the network expects the next line's end far too early: the mark on the bar of ↵ is its guess without the change. Move the slider towards 0, or press “Set free”.",
+      "Here the forget gate of this unit is held open, at 1, at the one step of the line's end (underlined in the text at the top of the page). The count goes on, as if no line had begun, and the network expects the next line's end far too early: the mark on the bar of ↵ is its guess without the change. Move the slider towards 0, or press “Set free”.",
     ],
     shut: [
       "Always forget",
@@ -105,7 +105,7 @@ export const ENGLISH = {
     ],
     yours: [
       "Your turn",
-      "Type a text of your own, follow other units with ↑ ↓, hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
+      "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   } as Record<StopName, [string, string]>,
   arrays: {
@@ -155,7 +155,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     reach: ["How far it looks back", "How strongly the forecast of a step depends on what was read so many steps before. Where the curve has a second hill, the network looks back by a whole day or week."],
     yours: [
       "Your turn",
-      "Choose another series and another moment, follow other units with ↑ ↓, hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
+      "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   },
 };
