@@ -24,7 +24,7 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
     if case.work == "step":
         from gated.core.stream import Stream
 
-        stream, row = Stream(case.cell, weights), x[0, 0]
+        stream, row = Stream(case.cell, weights, threads=threads), x[0, 0]
 
         def first() -> np.ndarray:
             stream.reset()

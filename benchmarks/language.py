@@ -47,8 +47,8 @@ class StepByStep:
         self.layer, self.states = layer, [()]
 
     def step(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Read (E,), and return (H,)."""
-        begin = tuple(torch.as_tensor(of).view(1, -1) for of in self.states[0])
+        """Read (B, E), and return (B, H)."""
+        begin = tuple(torch.as_tensor(of).view(1, len(x), -1) for of in self.states[0])
         output, after = self.layer(
             torch.from_numpy(x)[None], begin if len(begin) > 1 else begin[0], None
         )
@@ -64,7 +64,7 @@ def on_torch(network: LanguageNetwork, cell: str) -> LanguageNetwork:
         def forward(self, x: Tensor, states: Any, lengths: None) -> Any:
             return super().forward(x, states)
 
-        def stream(self) -> StepByStep:
+        def stream(self, sequences: int, threads: int) -> StepByStep:
             return StepByStep(self)
 
     for place, layer in enumerate(network.layers):

@@ -6,6 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -171,7 +172,8 @@ private:
     }
 };
 
-// Layers one upon the other, one step at a time. All arrays that it shows are its own.
+// Layers one upon the other, one step at a time, of one sequence or of some side by side. All arrays
+// that it shows are its own.
 class Stream {
 public:
     struct LayerOfStream {
@@ -180,41 +182,48 @@ public:
         gated::Zoneout zoneout;
     };
 
-    explicit Stream(const std::vector<LayerOfStream>& layers) {
+    Stream(const std::vector<LayerOfStream>& layers, std::optional<std::ptrdiff_t> sequences,
+           int threads)
+        : sequences_(sequences) {
+        const std::ptrdiff_t count = sequences.value_or(1);
         for (const LayerOfStream& given : layers) {
             gated::Forward<float> call;
             call.cell = given.cell;
-            call.steps = call.sequences = 1;
+            call.steps = 1;
+            call.sequences = count;
             call.inputs = given.weights.input->shape(1);
             call.outputs = given.weights.hidden->shape(1);
             call.units =
                 given.weights.projection ? given.weights.projection->shape(1) : call.outputs;
             call.weights = given.weights.pointers();
             call.zoneout = given.zoneout;
-            if (steps_.empty()) input_.resize(call.inputs);
-            call.input = {steps_.empty() ? input_.data() : states_[states_.size() - 2].data(), 0, 0};
-            call.output = {outputs_.emplace_back(call.outputs).data(), 0, 0};
-            call.initial_hidden = call.final_hidden = take(call.outputs);
-            call.initial_cell = call.final_cell = take(call.units);
-            steps_.push_back(gated::prepare_step(call));
+            if (steps_.empty()) input_.resize(count * call.inputs);
+            const float* below =
+                steps_.empty() ? input_.data() : states_[states_.size() - 2].data();
+            call.input = {below, 0, call.inputs};
+            call.output = {outputs_.emplace_back(count * call.outputs).data(), 0, call.outputs};
+            call.initial_hidden = call.final_hidden = take(count * call.outputs);
+            call.initial_cell = call.final_cell = take(count * call.units);
+            threads_ = std::max(threads_, gated::threads_worth(call, threads));
+            steps_.push_back(gated::prepare_step(call, threads));
         }
     }
 
     Stream(const Stream&) = delete;
 
-    void run() noexcept {
-        for (const auto& step : steps_) step->run();
-    }
+    void run() const { gated::run(steps_, threads_); }
 
-    // Takes a step from any buffer of as many floats as the input has, in one piece; returns false,
-    // and takes none, for anything else. By the buffer itself: an ndarray costs half a microsecond.
+    // Takes a step from any buffer of the shape of the input, in one piece; returns false, and takes
+    // none, for anything else. By the buffer itself: an ndarray costs half a microsecond.
     bool step(nb::handle x) {
         Py_buffer given;
         if (PyObject_GetBuffer(x.ptr(), &given, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS) != 0) {
             PyErr_Clear();
             return false;
         }
-        const bool fits = given.ndim == 1 && std::strcmp(given.format, "f") == 0 &&
+        const bool as_many = sequences_ ? given.ndim == 2 && given.shape[0] == *sequences_
+                                        : given.ndim == 1;
+        const bool fits = as_many && std::strcmp(given.format, "f") == 0 &&
                           std::size_t(given.len) == input_.size() * sizeof(float);
         if (fits) std::memcpy(input_.data(), given.buf, given.len);
         PyBuffer_Release(&given);
@@ -227,6 +236,8 @@ public:
     std::deque<std::vector<float>>& states() { return states_; }
 
 private:
+    const std::optional<std::ptrdiff_t> sequences_;  // none where arrays lack that dimension
+    int threads_ = 1;
     std::vector<float> input_;
     std::deque<std::vector<float>> states_, outputs_;  // deques, so that growing moves none
     std::vector<std::unique_ptr<gated::Step>> steps_;
@@ -290,15 +301,16 @@ NB_MODULE(_native, module) {
     using View = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
     nb::class_<Stream>(module, "Stream")
         .def("__init__",
-             [](Stream* stream, const std::vector<nb::tuple>& layers) {
+             [](Stream* stream, const std::vector<nb::tuple>& layers,
+                std::optional<std::ptrdiff_t> sequences, int threads) {
                  std::vector<Stream::LayerOfStream> given;
                  for (const nb::tuple& layer : layers)
                      given.push_back({nb::cast<gated::Cell>(layer[0]),
                                       nb::cast<Weights<const float>>(layer[1]),
                                       nb::cast<gated::Zoneout>(layer[2])});
-                 new (stream) Stream(given);
+                 new (stream) Stream(given, sequences, threads);
              },
-             nb::arg("layers"))
+             nb::arg("layers"), nb::arg("sequences").none(), nb::arg("threads"))
         .def("run", &Stream::run)
         .def("repeat",
              [](Stream& stream, std::ptrdiff_t times) {

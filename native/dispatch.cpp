@@ -55,16 +55,20 @@ const Kernels& kernels() { return *chosen().load(std::memory_order_acquire); }
 
 namespace {
 
-// Runs a kernel with the threads that are worth waking: for the whole call, or, where fewer
-// sequences than threads share each step and meet after it, for a step.
+// The threads that are worth waking: for the whole call of so many rows, or, where fewer sequences
+// than threads share each step and meet after it, for a step.
+template <class Value>
+int worth(const Layer<Value>& call, std::ptrdiff_t rows, int threads) {
+    const double weights =
+        double(kept_gates(call.cell)) * call.units * (call.inputs + call.outputs);
+    const double multiplications = weights * (call.sequences < threads ? call.sequences : rows);
+    return multiplications < worth_a_thread ? 1 : threads;
+}
+
 template <class Call>
 void run(void (*kernel)(const Call&, const Schedule&, Team&), const Call& call, int threads) {
     const Schedule schedule(call.steps, call.sequences, call.lengths);
-    const double weights =
-        double(kept_gates(call.cell)) * call.units * (call.inputs + call.outputs);
-    const double multiplications =
-        weights * (call.sequences < threads ? call.sequences : schedule.offsets.back());
-    Team team(multiplications < worth_a_thread ? 1 : threads);
+    Team team(worth(call, schedule.offsets.back(), threads));
     kernel(call, schedule, team);
 }
 
@@ -87,8 +91,37 @@ void backward(const Backward<double>& call, int threads) {
     run(kernels().backward64, call, threads);
 }
 
-std::unique_ptr<Step> prepare_step(const Forward<float>& call) {
-    return kernels().prepare_step(call);
+std::unique_ptr<Step> prepare_step(const Forward<float>& call, int threads) {
+    return kernels().prepare_step(call, threads);
+}
+
+int threads_worth(const Forward<float>& call, int threads) {
+    return worth(call, call.steps * call.sequences, threads);
+}
+
+void run(const std::vector<std::unique_ptr<Step>>& steps, int threads) {
+    struct Work {
+        const std::vector<std::unique_ptr<Step>>& steps;
+        Team& team;
+
+        void take(int part) const {
+            for (const auto& step : steps) {
+                if (&step != &steps.front()) team.barrier();  // one part's units are another's input
+                step->run(team, part);
+            }
+        }
+    };
+    const auto take = [](Team& team, const auto& steps) {
+        Work work{steps, team};
+        team.run([](void* work, int part) { static_cast<Work*>(work)->take(part); }, &work);
+    };
+    if (threads > 1) {
+        Team team(threads);
+        take(team, steps);
+    } else {
+        Team alone;
+        take(alone, steps);
+    }
 }
 
 float read_through(const float* data, std::ptrdiff_t count, std::ptrdiff_t rounds) {

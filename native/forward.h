@@ -42,6 +42,10 @@ class ForwardRun {
 
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
+        : ForwardRun(call, schedule, team, team.size()) {}
+
+    // With room for as many parts as a team may have that repeats the call.
+    ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team, int parts)
         : call_(call), schedule_(schedule), team_(team), units_(call.units),
           outputs_(call.outputs), panels_(InputPanel::template count<T>(units_)),
           // One line more than needed: rows a power of two apart would share a cache set.
@@ -73,7 +77,7 @@ public:
         const Index widest = units_ > outputs_ ? units_ : outputs_;
         zeros_ = take<T>(widest);
         for (Index u = 0; u < widest; ++u) zeros_[u] = 0;
-        const Index shares = team.size();
+        const Index shares = parts;
         sums_ = take<T>(shares * rows_at_once_ * width_);
         if (normalises_) raw_ = take<T>(shares * rows_at_once_ * width_);
         inputs_ = take<const T*>(shares * rows_at_once_);
@@ -107,9 +111,10 @@ public:
         }
     }
 
-    // Takes the whole of a call that was prepared once, again and again, on one thread.
-    void repeat() {
-        Own own = share_of(0);
+    // A part of the whole of a call that was prepared once, again and again, for any team.
+    void repeat(Team& team, int part) {
+        Own own = share_of(team, part);
+        if (own.ranks() == 0) return;
         run_steps(own, 0, call_.steps);
         finish(own);
     }
@@ -117,7 +122,7 @@ public:
     // Computes a part's steps `first` to `last` - 1 once more, from the states that the pass left
     // in call.output and call.kept.cells. `kept` has the rows of these steps alone, in their order.
     void replay(int part, Index first, Index last, const Kept<T>& kept) {
-        Own own = share_of(part);
+        Own own = share_of(team_, part);
         own.replays = &kept;
         own.first_row = schedule_.offsets[first];
         if (own.ranks() > 0) run_steps(own, first, last);
@@ -182,9 +187,9 @@ private:
                 at + 2 * widest + 4 * units_};
     }
 
-    Own share_of(int part) const {
+    Own share_of(Team& team, int part) const {
         const Index sequences = call_.sequences, rows = part * rows_at_once_;
-        return {{schedule_, team_, part, panels_, needs_whole_rows<Cell>(call_)},
+        return {{schedule_, team, part, panels_, needs_whole_rows<Cell>(call_)},
                 sums_ + rows * width_,
                 raw_ ? raw_ + rows * width_ : nullptr,
                 inputs_ + rows,
@@ -198,7 +203,7 @@ private:
     void run_part(int part) {
         prepare(part);
         team_.barrier();
-        Own own = share_of(part);
+        Own own = share_of(team_, part);
         if (own.ranks() == 0) return;
         run_steps(own, 0, schedule_.lengths[own.rank(0)]);
         finish(own);
@@ -254,7 +259,7 @@ private:
                 locate(own, step, running);
                 take_step(own, running, sums);
                 sums += running * width_;
-                if (own.splits_units) team_.barrier();
+                if (own.splits_units) own.team.barrier();
             }
             first = last;
         }
@@ -522,17 +527,18 @@ class PreparedStep final : public Step {
 public:
     using Value = typename Cell::Value;
 
-    explicit PreparedStep(const Forward<Value>& call)
-        : call_(call), schedule_(call.steps, call.sequences, nullptr), run_(call_, schedule_, team_) {
+    PreparedStep(const Forward<Value>& call, int parts)
+        : call_(call), schedule_(call.steps, call.sequences, nullptr),
+          run_(call_, schedule_, memory_, parts) {
         run_.prepare(0);
     }
 
-    void run() noexcept override { run_.repeat(); }
+    void run(Team& team, int part) noexcept override { run_.repeat(team, part); }
 
 private:
     const Forward<Value> call_;
     const Schedule schedule_;
-    Team team_;
+    Team memory_;
     ForwardRun<Cell> run_;
 };
 

@@ -13,7 +13,7 @@ struct Kernels {
     void (*forward64)(const Forward<double>&, const Schedule&, Team&);
     void (*backward32)(const Backward<float>&, const Schedule&, Team&);
     void (*backward64)(const Backward<double>&, const Schedule&, Team&);
-    std::unique_ptr<Step> (*prepare_step)(const Forward<float>&);
+    std::unique_ptr<Step> (*prepare_step)(const Forward<float>&, int threads);
     float (*read_through)(const float*, std::ptrdiff_t count, std::ptrdiff_t rounds);
     double (*probe)(std::ptrdiff_t rounds, Team&);
 };

@@ -13,6 +13,8 @@
 
 namespace gated {
 
+class Team;  // of threads.h
+
 enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, lstm_coupled };
 
 // An array (T, B, features): features lie side by side, steps and sequences anywhere.
@@ -113,17 +115,25 @@ void forward(const Forward<Value>& call, int threads);
 template <class Value>
 void backward(const Backward<Value>& call, int threads);
 
-// One step of one sequence, again and again: for streams, where nothing may be allocated, waited for
-// or packed anew. `run` reads what the call's pointers point to and writes the output and the final
-// states; to go on from there, the final states are the initial ones.
+// One step of some sequences, again and again: for streams, where nothing may be allocated or packed
+// anew. `run` reads what the call's pointers point to and writes the output and the final states; to
+// go on from there, the final states are the initial ones.
 class Step {
 public:
     virtual ~Step() = default;
-    virtual void run() noexcept = 0;
+    virtual void run(Team& team, int part) noexcept = 0;
 };
 
-// Packs the weights and takes all memory. The call has one step, one sequence and nothing to keep.
-std::unique_ptr<Step> prepare_step(const Forward<float>& call);
+// Packs the weights and takes all memory, for up to `threads` threads. The call has one step and
+// nothing to keep.
+std::unique_ptr<Step> prepare_step(const Forward<float>& call, int threads);
+
+// Takes steps one after the other, each on what the one before has left, on up to `threads` threads.
+// On one, nothing is waited for.
+void run(const std::vector<std::unique_ptr<Step>>& steps, int threads);
+
+// How many of `threads` threads are worth waking for a call.
+int threads_worth(const Forward<float>& call, int threads);
 
 // Multiplies and adds in registers alone, `rounds` times on each thread; returns the operations
 // done. What a benchmark divides by the time it took is the processor's bound in float32.

@@ -14,13 +14,14 @@ namespace gated::GATED_TARGET {
 
 struct Share {
     const Schedule& schedule;
+    Team& team;
     const bool splits_units;
     const bool leads;                     // no other part has the same sequences and speaks for them
     const Index first, every;             // every so-manieth rank: so all have work at each step
     const Index first_panel, last_panel;  // of the units
 
-    Share(const Schedule& schedule, const Team& team, int part, Index panels, bool whole_rows)
-        : schedule(schedule),
+    Share(const Schedule& schedule, Team& team, int part, Index panels, bool whole_rows)
+        : schedule(schedule), team(team),
           splits_units(!whole_rows && Index(schedule.order.size()) < team.size()),
           leads(!splits_units || part == 0), first(splits_units ? 0 : part),
           every(splits_units ? 1 : team.size()),

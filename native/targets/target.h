@@ -50,9 +50,9 @@ void run(const Call& call, const Schedule& schedule, Team& team) {
     });
 }
 
-std::unique_ptr<Step> prepare(const Forward<float>& call) {
+std::unique_ptr<Step> prepare(const Forward<float>& call, int threads) {
     return with_cell<float>(call.cell, [&](auto of) -> std::unique_ptr<Step> {
-        return std::make_unique<PreparedStep<typename decltype(of)::type>>(call);
+        return std::make_unique<PreparedStep<typename decltype(of)::type>>(call, threads);
     });
 }
 

@@ -66,6 +66,33 @@ def test_steps_are_the_sequence(
     np.testing.assert_array_equal(stream.steps(xs[20:]), rest)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("sequences", [1, 2, 3, 40])
+@pytest.mark.parametrize(("cell", "options"), CASES)
+def test_sequences_side_by_side(
+    cell: str, options: dict[str, bool], sequences: int, threads: int
+) -> None:
+    """Two layers, large enough for threads; the same whatever their number."""
+    first = RandomLayer(cell, (6, sequences, 130, 200), dtype="float32", **options)
+    outputs = first.weights.weight_hh.shape[1]
+    second = RandomLayer(cell, (6, sequences, outputs, 200), dtype="float32", **options)
+    below = reference.forward(cell, first.x, first.weights)
+    above = reference.forward(cell, below.output, second.weights)
+
+    layers = [first.weights, second.weights]
+    stream = Stream(cell, layers, sequences=sequences, threads=threads)
+    xs = np.ascontiguousarray(first.x)
+    close = {"relative": 5e-5, "absolute": 5e-5}
+    hidden = stream.steps(xs)
+    assert_agree(hidden, above.output, "hidden states", **close)
+    finals = [tuple(result.final) for result in (below, above)]
+    assert_agree(stream.states, finals, "states", **close)
+    alone = Stream(cell, layers, sequences=sequences)
+    np.testing.assert_array_equal(alone.steps(xs), hidden)
+    stream.states = alone.states
+    np.testing.assert_array_equal(stream.step(xs[0]), alone.step(xs[0]))
+
+
 def test_what_a_step_gives_is_overwritten_and_what_it_took_may_change() -> None:
     layer = RandomLayer("lstm", (2, 1, 3, 5), dtype="float32")
     weights = Weights(*(None if w is None else w.copy() for w in layer.weights))
@@ -126,7 +153,7 @@ LAYER = RandomLayer("lstm", (1, 1, 3, 4), dtype="float32")
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros(4, np.float32), r"of 3 float32 numbers, got float32 of the shape \(4,\)"),
+        (np.zeros(4, np.float32), r"of the shape \(3,\), got float32 of the shape \(4,\)"),
         (np.zeros(3), r"got float64 of the shape \(3,\)"),
         (np.zeros((1, 3), np.float32), r"got float32 of the shape \(1, 3\)"),
         (np.zeros(6, np.float32)[::2], "not contiguous"),
@@ -138,6 +165,9 @@ def test_an_input_that_does_not_fit_is_told(x: Any, message: str) -> None:
     stream = Stream("lstm", LAYER.weights)
     with pytest.raises(DataError, match=message):
         stream.step(x)
+    several = Stream("lstm", LAYER.weights, sequences=2)
+    with pytest.raises(DataError, match=r"of the shape \(2, 3\), got"):
+        several.step(x)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +185,10 @@ def test_layers_and_states_that_do_not_fit_are_told() -> None:
         Stream("lstm", [])
     with pytest.raises(DataError, match=r"layer 1 must take the 4 outputs .* got the shape"):
         Stream("lstm", [LAYER.weights, LAYER.weights])
+    with pytest.raises(ConfigurationError, match="a stream takes 1 sequence at least, got 0"):
+        Stream("lstm", LAYER.weights, sequences=0)
+    with pytest.raises(ConfigurationError, match="threads must be at least 1, got 0"):
+        Stream("lstm", LAYER.weights, threads=0)
     with pytest.raises(ConfigurationError, match="a stream does not draw"):
         Stream("lstm", LAYER.weights, zoneout=Zoneout(0.1, 0.1, 3))
     with pytest.raises(DataError, match="weight_ih must have the dtype of x, float32"):

@@ -107,10 +107,11 @@ int steps_of(gated::Cell cell, const Variant& variant, const char* disturbance) 
     call.output = {output, 0, 0};
     call.initial_hidden = call.final_hidden = hidden;
     call.initial_cell = call.final_cell = memory;
-    const auto step = gated::prepare_step(call);
+    std::vector<std::unique_ptr<gated::Step>> steps;
+    steps.push_back(gated::prepare_step(call, 1));
     counted = 0;
     watching = true;
-    for (int i = 0; i < 3; ++i) step->run();
+    for (int i = 0; i < 3; ++i) gated::run(steps, 1);
     if (std::strcmp(disturbance, "allocate") == 0) {
         void* volatile kept = std::malloc(1);
         std::free(kept);

@@ -1,7 +1,7 @@
 """One step at a time: a trained network on data as they come, with NumPy alone.
 
 Shapes: I input features, H hidden units, P units of the projected hidden state (H where nothing is
-projected).
+projected), B sequences side by side: a dimension that a stream of one alone does not have.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ Vector = NDArray[np.float32]
 class Stream:
     """Recurrent layers, one upon the other, that take a step each time they are called.
 
-    The weights are packed once. A step allocates nothing, takes no lock and starts no thread: what
-    it costs is reading the weights. The results are those of `gated.core.ops.forward` on the whole
+    The weights are packed once. On one thread, a step allocates nothing and takes no lock: what it
+    costs is reading the weights. The results are those of `gated.core.ops.forward` on the whole
     sequence, to rounding.
 
     Args:
         cell: one of `gated.core.layout.LAYOUTS`.
         layers: the weights of each layer, float32, or those of the only one.
+        sequences: how many sequences take each step side by side; None for one alone.
+        threads: of each step, as far as they are worth waking. More than one pays where a step
+            follows the other at once: a thread that sleeps takes milliseconds to wake.
         zoneout: what a network that was trained with zoneout needs; `seed` must be None.
 
     Raises:
@@ -48,6 +51,8 @@ class Stream:
         cell: str,
         layers: Weights[Any] | Sequence[Weights[Any]],
         *,
+        sequences: int | None = None,
+        threads: int = 1,
         zoneout: Zoneout | None = None,
     ) -> None:
         core = native.extension()
@@ -56,15 +61,20 @@ class Stream:
             raise ConfigurationError("a stream needs the weights of one layer at least, got none")
         if zoneout is not None and zoneout.seed is not None:
             raise ConfigurationError("a stream does not draw: zoneout's seed must be None")
+        if sequences is not None and sequences < 1:
+            raise ConfigurationError(f"a stream takes 1 sequence at least, got {sequences}")
+        if threads < 1:
+            raise ConfigurationError(f"threads must be at least 1, got {threads}")
         self._weights = stack
         given = []
         for depth, weights in enumerate(stack):
             self._check(cell, weights, depth)
             arrays = core.WeightsRead32(*ops.native_order(weights))
             given.append((getattr(core.Cell, cell), arrays, core.Zoneout(*(zoneout or Zoneout()))))
-        self._native = core.Stream(given)
+        self._native = core.Stream(given, sequences, threads)
+        self._side_by_side = () if sequences is None else (sequences,)
         self._step = self._native.step
-        views = self._native.states
+        views = [view.reshape(*self._side_by_side, -1) for view in self._native.states]
         self._names = layout_of(cell).states
         self._states = [tuple(views[2 * i : 2 * i + len(self._names)]) for i in range(len(stack))]
         self._hidden: Vector = self._states[-1][0]
@@ -84,11 +94,11 @@ class Stream:
         """Take one step.
 
         Args:
-            x: (I), float32, contiguous.
-            out: (P), float32, where the hidden state is copied to.
+            x: (I) or (B, I), float32, contiguous.
+            out: (P) or (B, P), float32, where the hidden state is copied to.
 
         Returns:
-            The hidden state of the last layer, (P): `out`, or else a view of the stream's own
+            The hidden state of the last layer, (P) or (B, P): `out`, or else a view of the stream's own
             memory, which the next step overwrites.
 
         Raises:
@@ -108,15 +118,15 @@ class Stream:
         return out
 
     def steps(self, xs: Vector) -> Vector:
-        """Take a step for each row of xs (T, I); returns the hidden states (T, P)."""
-        hidden = np.empty((len(xs), len(self._hidden)), np.float32)
+        """Take a step for each x of xs (T, I) or (T, B, I); returns the hidden states (T, …, P)."""
+        hidden = np.empty((len(xs), *self._hidden.shape), np.float32)
         for x, row in zip(xs, hidden, strict=True):
-            row[:] = self.step(x)
+            row[...] = self.step(x)
         return hidden
 
     @property
     def states(self) -> list[tuple[Vector, ...]]:
-        """The states of each layer, copied: (P) and, of an LSTM, (H)."""
+        """The states of each layer, copied: (P) or (B, P) and, of an LSTM, (H) or (B, H)."""
         return [tuple(state.copy() for state in layer) for layer in self._states]
 
     @states.setter
@@ -141,8 +151,8 @@ class Stream:
                 state[:] = 0
 
     def _what_is_wrong_with(self, x: Any) -> str:
-        features = len(self._native.input)
-        wanted = f"x must be a contiguous NumPy array of {features} float32 numbers"
+        shape = *self._side_by_side, self._weights[0].weight_ih.shape[1]
+        wanted = f"x must be a contiguous NumPy array of float32 numbers, of the shape {shape}"
         if not isinstance(x, np.ndarray):
             return f"{wanted}, got {type(x).__name__}"
         contiguous = "" if x.flags.c_contiguous else ", not contiguous"

@@ -82,11 +82,15 @@ class Sequences:
         result = self._run(x, hx, lengths, return_gates)
         return self._given(result, (lambda x: x.transpose(0, 1)) if self.batch_first else None)
 
-    def stream(self) -> Stream:
+    def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
         """Return the layers as they are now, ready to take one step at a time.
 
         The weights are packed once: a step costs reading them. Dropout takes no part, zoneout as in
         evaluation.
+
+        Args:
+            sequences: how many sequences take each step side by side; None for one alone.
+            threads: of each step, see `gated.core.stream.Stream`.
 
         Raises:
             ConfigurationError: the layers read both ways, or their cell cannot be streamed.
@@ -109,7 +113,7 @@ class Sequences:
             for (weights,) in self._weights()
         ]
         zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell)
-        return Stream(self._cell, layers, zoneout=zoneout)
+        return Stream(self._cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
 
     def _forward_packed(self, packed: PackedSequence, hx: Hidden | None, return_gates: bool) -> Any:
         x, lengths = pad_packed_sequence(packed)

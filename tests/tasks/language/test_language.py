@@ -14,13 +14,7 @@ from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language import text as reading
-from gated.tasks.language.generation import (
-    STREAMED,
-    Sampling,
-    Typewriter,
-    drawn,
-    written_codes,
-)
+from gated.tasks.language.generation import Sampling, Typewriter, drawn, written_codes
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
 from gated.tasks.language.text import Text, points_of
@@ -128,13 +122,13 @@ def test_what_is_drawn_is_what_was_asked_for(options: Sampling, expected: set[in
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_one_text_is_written_as_among_many(cell: str) -> None:
+def test_texts_are_written_alone_as_among_many_and_as_the_network_reads_them(cell: str) -> None:
     torch.manual_seed(0)
     config = LanguageConfig(cell=cell, hidden=24, embedding=12, layers=2)  # type: ignore[arg-type]
     network = LanguageNetwork(config, 30)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter)
-    prompts = [torch.randint(1, 30, (9,)) for _ in range(STREAMED + 2)]
+    prompts = [torch.randint(1, 30, (9,)) for _ in range(5)]
     sampling = Sampling(temperature=0)
 
     def written(prompts: list[torch.Tensor]) -> torch.Tensor:
@@ -142,8 +136,13 @@ def test_one_text_is_written_as_among_many(cell: str) -> None:
 
     together = written(prompts)
     assert len(together.unique()) > 3
-    assert torch.equal(together[:, :STREAMED], written(prompts[:STREAMED]))
+    assert torch.equal(together[:, :2], written(prompts[:2]))
     assert torch.equal(together[:, 1:2], written(prompts[1:2]))
+    whole = torch.cat([torch.stack(prompts, 1), together])
+    with torch.no_grad():
+        scores = network(whole, {}).logits[8:-1]
+    scores[..., UNKNOWN] = -torch.inf
+    assert torch.equal(scores.argmax(-1), together)
 
 
 def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from gated.core.native import threads
 from gated.core.stream import Stream
 from gated.errors import ConfigurationError
 from gated.tasks.language.network import LanguageNetwork, Written
 from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
 
-STREAMED = 3
-"""So many texts, or fewer, have a stream each; more are worth packing weights at each step."""
 STRETCH = 1024
 """Steps of a prompt that are read at once."""
 Reader = Callable[[Tensor], Tensor]
@@ -72,21 +73,32 @@ def written_codes(
 
 
 def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader, Tensor]:
-    """Read each prompt; return what reads on, and the scores (B, V) of what comes next."""
+    """Read each prompt; return what reads on, and the scores (B, V) of what comes next.
+
+    Read on by streams, whose weights are packed once.
+    """
     said = [_said(network, prompt) for prompt in prompts]
-    logits = torch.cat([of.logits[-1] for of in said])
-    if len(prompts) <= STREAMED:
-        return _streamed(network, [of.states for of in said]), logits
-    states = {name: torch.cat([of.states[name] for of in said], 1) for name in said[0].states}
+    streams: list[Stream] = []
+    for place, layer in enumerate(network.layers):
+        stream = layer.stream(len(prompts), threads())  # type: ignore[operator]
+        names = [name for name in (f"{place}.h", f"{place}.c") if name in said[0].states]
+        stream.states = [tuple(_side_by_side(of.states[name] for of in said) for name in names)]
+        streams.append(stream)
+    embedding = network.embedding.weight.numpy()
 
     def read(codes: Tensor) -> Tensor:
-        nonlocal states
-        written = network(codes[None], states)
-        states = written.states
-        scores: Tensor = written.logits[-1]
+        x = embedding[codes.numpy()]
+        for stream in streams:
+            x = stream.step(x)
+        scores: Tensor = network.readout(torch.from_numpy(x))
         return scores
 
-    return read, logits
+    return read, torch.cat([of.logits[-1] for of in said])
+
+
+def _side_by_side(states: Iterable[Tensor]) -> NDArray[np.float32]:
+    """States (1, 1, H) of some texts as (B, H)."""
+    return torch.cat(list(states), 1)[0].numpy()
 
 
 def _said(network: LanguageNetwork, prompt: Tensor) -> Written:
@@ -95,30 +107,6 @@ def _said(network: LanguageNetwork, prompt: Tensor) -> Written:
     for start in range(STRETCH, len(prompt), STRETCH):
         written = network(prompt[start : start + STRETCH, None], written.states)
     return written
-
-
-def _streamed(network: LanguageNetwork, states: Sequence[Mapping[str, Tensor]]) -> Reader:
-    """Read on from some states, each text by streams of its own whose weights are packed once."""
-    texts: list[list[Stream]] = []
-    for text in states:
-        streams: list[Stream] = [layer.stream() for layer in network.layers]  # type: ignore[operator]
-        for place, stream in enumerate(streams):
-            names = (f"{place}.{name}" for name in "hc")
-            stream.states = [tuple(text[name][0, 0].numpy() for name in names if name in text)]
-        texts.append(streams)
-    embedding = network.embedding.weight.numpy()
-
-    def read(codes: Tensor) -> Tensor:
-        said = []
-        for streams, code in zip(texts, codes.tolist(), strict=True):
-            x = embedding[code]
-            for stream in streams:
-                x = stream.step(x)
-            said.append(torch.from_numpy(x))
-        scores: Tensor = network.readout(torch.stack(said))
-        return scores
-
-    return read
 
 
 def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:
