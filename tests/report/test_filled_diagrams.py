@@ -177,13 +177,30 @@ def test_a_moving_picture_shows_each_step_in_its_turn():
             layer.forget_gate[2 + frame, 0, 3], abs=0.0051
         )
         assert f".f{frame}{{animation-delay:{2 * frame}.00s}}" in svg
-    assert "animation:seen 8s step-end infinite" in svg
+    assert "-seen 8s step-end infinite" in svg
     widths = [THINNEST + (WIDEST - THINNEST) * value for value in layer.forget_gate[2:, 0, 3]]
     place = [wire.symbol for wire in LSTM_CELL.wires].index("f_t")
-    keyframes = svg.split(f"@keyframes w{place}{{")[1]
+    keyframes = svg.split(f"-w{place}{{")[1]
     assert re.findall(r"stroke-width:([\d.]+)", keyframes)[:4] == [f"{w:.1f}" for w in widths]
     assert "prefers-reduced-motion" in svg
     assert "<script" not in svg
+
+
+def test_a_moving_picture_moves_no_other_of_its_page():
+    layer = small()
+    pictures = [animated(layer, "abc", unit=unit) for unit in (0, 1)]
+    styles = ["".join(re.findall(r"<style>([^<]*@keyframes[^<]*)</style>", p)) for p in pictures]
+    own = [re.findall(r"moving-\w+", picture)[0] for picture in pictures]
+    assert own[0] != own[1]
+    for name, style in zip(own, styles, strict=True):
+        lines = style.strip().splitlines()
+        assert len(lines) > 10
+        starts = (
+            f"@keyframes {name}-",
+            f".{name} ",
+            f"@media (prefers-reduced-motion:reduce){{.{name} ",
+        )
+        assert all(line.startswith(starts) for line in lines)
 
 
 def test_what_the_diagram_does_not_show_is_refused():

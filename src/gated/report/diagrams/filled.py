@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement
+from zlib import crc32
 
 from gated.errors import DataError
 from gated.report.diagrams import notation
@@ -127,9 +128,12 @@ def animated(
     svg = new_picture(diagram, language, (width, height + STRIP))
     ways = _add_frames(svg, diagram, frames, reads, unit, language)
     _add_strip(svg, height, MEMORIES[layer.kind], frames[MEMORIES[layer.kind]], reads)
+    # A page such as a notebook may hold several pictures, each to be moved by its own style only.
+    own = f"moving-{crc32(write(svg).encode()):08x}"
+    svg.set("class", f"{svg.get('class')} {own}")
     moving = SubElement(svg, "style")
-    moving.text = _motion(len(reads), seconds) + "".join(
-        _keyframes(place, values) for place, values in ways.items()
+    moving.text = _motion(own, len(reads), seconds) + "".join(
+        _keyframes(own, place, values) for place, values in ways.items()
     )
     return write(svg)
 
@@ -238,25 +242,24 @@ def _signed(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
-def _motion(frames: int, seconds: float) -> str:
+def _motion(own: str, frames: int, seconds: float) -> str:
     """Each frame is seen in its turn; the first one where nothing is to move."""
     whole = f"{frames * seconds:g}s"
     delays = "".join(
-        f".gated-diagram .f{frame}{{animation-delay:{frame * seconds:.2f}s}}\n"
-        for frame in range(frames)
+        f".{own} .f{frame}{{animation-delay:{frame * seconds:.2f}s}}\n" for frame in range(frames)
     )
     end = f"{100 / frames:.3f}%"
     return (
-        f"\n@keyframes seen{{0%{{visibility:visible}}{end},to{{visibility:hidden}}}}\n"
-        f".gated-diagram .frame{{visibility:hidden;animation:seen {whole} step-end infinite}}\n"
-        f"{delays}.gated-diagram .way{{animation-duration:{whole};"
+        f"\n@keyframes {own}-seen{{0%{{visibility:visible}}{end},to{{visibility:hidden}}}}\n"
+        f".{own} .frame{{visibility:hidden;animation:{own}-seen {whole} step-end infinite}}\n"
+        f"{delays}.{own} .way{{animation-duration:{whole};"
         "animation-iteration-count:infinite}\n"
-        "@media (prefers-reduced-motion:reduce){.gated-diagram *{animation:none!important}"
-        ".gated-diagram .f0{visibility:visible}}\n"
+        f"@media (prefers-reduced-motion:reduce){{.{own} *{{animation:none!important}}"
+        f".{own} .f0{{visibility:visible}}}}\n"
     )
 
 
-def _keyframes(place: int, values: Sequence[float]) -> str:
+def _keyframes(own: str, place: int, values: Sequence[float]) -> str:
     """A wire's way through the frames: it stands, then goes over to the next."""
     share = 100 / len(values)
     stands = "".join(
@@ -264,6 +267,6 @@ def _keyframes(place: int, values: Sequence[float]) -> str:
         for frame, value in enumerate(values)
     )
     return (
-        f"@keyframes w{place}{{{stands}to{{{_look(values[0])}}}}}\n"
-        f".gated-diagram .w{place}{{animation-name:w{place}}}\n"
+        f"@keyframes {own}-w{place}{{{stands}to{{{_look(values[0])}}}}}\n"
+        f".{own} .w{place}{{animation-name:{own}-w{place}}}\n"
     )
