@@ -34,6 +34,13 @@ def test_what_is_left_out_is_counted_and_named() -> None:
         clean(numbered(("", "a")), longest=100, most_ratio=9.0)
 
 
+def test_a_plural_stays_where_its_singular_had_come_before() -> None:
+    pairs = [Pair("a row", "ein", 1), Pair("a row", "ein", 7), Pair("rows", "mehr", 7)]
+    kept, (finding,) = clean(pairs, longest=100, most_ratio=9.0)
+    assert [pair.source for pair in kept] == ["a row", "rows"]
+    assert finding.count == 1
+
+
 def near(one: str, other: str) -> bool:
     a, b = shingles(one), shingles(other)
     return len(a & b) >= NEAR * len(a | b)

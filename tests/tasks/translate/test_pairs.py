@@ -52,8 +52,50 @@ def test_gettext_gives_finished_translations_with_their_plurals(tmp_path: Path) 
     ]
 
 
+FORMS = r"""
+msgid ""
+msgstr "Content-Type: text/plain; charset=UTF-8\n"
+
+msgid "%d sheep"
+msgid_plural "%d sheep"
+msgstr[1] "%d moutons"
+msgstr[0] "%d mouton"
+
+msgid "%d row"
+msgid_plural "%d rows"
+msgstr[0] "%d 行"
+
+msgid "%d day"
+msgid_plural "%d days"
+msgstr[0] "%d день"
+msgstr[1] "%d дня"
+msgstr[2] "%d дней"
+
+msgid "%d hour"
+msgid_plural "%d hours"
+msgstr ""
+"""
+
+
+def test_plural_forms_are_paired_by_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "forms.po"
+    path.write_text(FORMS, "utf-8")
+    assert [pair[:2] for pair in read_pairs(path)] == [
+        ("%d sheep", "%d mouton"),
+        ("%d sheep", "%d moutons"),
+        ("%d row", "%d 行"),
+        ("%d rows", "%d 行"),
+        ("%d day", "%d день"),
+        ("%d days", "%d дней"),
+        ("%d hour", ""),
+        ("%d hours", ""),
+    ]
+
+
 def test_pairs_from_python() -> None:
     assert read_pairs([("a", "b")]) == [Pair("a", "b", 1)]
+    with pytest.raises(DataError, match=r"Pair 2 is not UTF-8 at character 4: '\\udcff'"):
+        read_pairs([("a", "b"), ("caf\udcff", "b")])
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from gated.errors import DataError
 from gated.tasks.translate.pairs import Pair
@@ -49,14 +49,21 @@ def clean(
 
     def drop(kind: str, what: str, unwanted: Callable[[Pair], bool]) -> None:
         nonlocal kept
-        dropped = [pair for pair in kept if unwanted(pair)]
-        kept = [pair for pair in kept if not unwanted(pair)] if dropped else kept
+        judged = [(pair, unwanted(pair)) for pair in kept]
+        dropped = [pair for pair, bad in judged if bad]
+        kept = [pair for pair, bad in judged if not bad]
         if dropped:
             findings.append(left_out(kind, what, dropped))
 
     drop("empty", "pairs with nothing on one side", lambda pair: not (pair.source and pair.target))
-    again = _repetitions(kept)
-    drop("duplicate", "pairs that had come before", lambda pair: pair.line in again)
+    seen: set[tuple[str, str]] = set()
+
+    def again(pair: Pair) -> bool:
+        known = pair[:2] in seen
+        seen.add(pair[:2])
+        return known
+
+    drop("duplicate", "pairs that had come before", again)
     bound = longest * CHARACTERS
     drop(
         "long",
@@ -93,14 +100,3 @@ def left_out(kind: str, what: str, pairs: Sequence[Pair]) -> Finding:
 
 def _ratio(pair: Pair) -> float:
     return (len(pair.target) + ROOM) / (len(pair.source) + ROOM)
-
-
-def _repetitions(pairs: Iterable[Pair]) -> set[int]:
-    """Lines of the pairs that stand there a second time."""
-    seen: set[tuple[str, str]] = set()
-    lines = set()
-    for pair in pairs:
-        if pair[:2] in seen:
-            lines.add(pair.line)
-        seen.add(pair[:2])
-    return lines

@@ -40,9 +40,25 @@ def read_pairs(data: Source) -> list[Pair]:
         name = "the list of pairs"
         both = cast(Sequence[tuple[str, str]], data)
         pairs = [Pair(*pair, line) for line, pair in enumerate(both, 1)]
+        for pair in pairs:
+            check_utf8(pair.source + pair.target, f"Pair {pair.line:,}")
     if not pairs:
         raise DataError(f"{name}: there is no pair of sentences in it.")
     return pairs
+
+
+def check_utf8(text: str, name: str) -> None:
+    """Refuse a text that holds half of a character, as what comes of bytes that are not UTF-8.
+
+    Raises:
+        DataError: it does; the message calls it `name`.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name} is not UTF-8 at character {error.start + 1:,}: {text[error.start]!r}."
+        ) from error
 
 
 def lines_of(path: Path) -> Iterator[str]:
@@ -118,11 +134,11 @@ def _read_po(path: Path) -> list[Pair]:
     for entry in entries:
         if entry.obsolete or entry.fuzzy or entry.msgid == "":
             continue
-        plurals = entry.msgstr_plural
-        targets = [plurals[0], plurals[max(plurals)]] if plurals else [entry.msgstr]
-        sources = [entry.msgid, entry.msgid_plural] if plurals else [entry.msgid]
-        pairs += [
-            Pair(source, target, entry.linenum)
-            for source, target in dict(zip(sources, targets, strict=True)).items()
-        ]
+        if not entry.msgid_plural:
+            pairs.append(Pair(entry.msgid, entry.msgstr, entry.linenum))
+            continue
+        # By their numbers: the first form says one, the last one many.
+        forms = [form for _, form in sorted(entry.msgstr_plural.items())] or [""]
+        pairs.append(Pair(entry.msgid, forms[0], entry.linenum))
+        pairs.append(Pair(entry.msgid_plural, forms[-1], entry.linenum))
     return pairs
