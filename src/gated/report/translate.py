@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from gated.errors import DataError
 from gated.report.drawing import (
     BLUE,
     MUTED,
@@ -26,10 +28,18 @@ from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MOST_DRAWN = 4
 """Attention pictures in a report."""
 WIDEST_DRAWN = 40
-"""Subwords of a side that can still be read in a picture."""
+"""Subwords of a side that can still be read in a picture of the report."""
+MOST_LABELS = 160
+"""Subwords of a side that are drawn at all: a picture of 5,000 dots."""
+LABEL = 0.2
+"""Inches from one label to the next."""
 
 
 def write_translate_report(
@@ -81,13 +91,22 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def attention_picture(translation: Translation, name: str = "attention") -> Picture:
-    """Draw where each subword of a translation looked in the source."""
+    """Draw where each subword of a translation looked in the source, as large as it takes.
+
+    Raises:
+        DataError: a side has too many subwords for a picture.
+    """
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     # From clear to blue, so that the page's own colour, light or dark, shows through.
     clear = LinearSegmentedColormap.from_list("clear", [(*to_rgb(BLUE), 0), (*to_rgb(BLUE), 1)])
     rows, columns = translation.attention.shape
-    figure, axes = new_figure(max(2.2, 1.4 + 0.21 * rows))
+    if max(rows, columns) > MOST_LABELS:
+        raise DataError(
+            f"A translation of {columns:,} to {rows:,} subwords is too large for a picture, which "
+            f"shows {MOST_LABELS} of each side."
+        )
+    figure, axes = new_figure(max(2.2, 1.4 + LABEL * rows))
     axes.pcolormesh(translation.attention, cmap=clear, vmin=0, vmax=1, linewidth=0)
     axes.set_xticks([place + 0.5 for place in range(columns)], translation.source, rotation=90)
     axes.set_yticks([place + 0.5 for place in range(rows)], translation.subwords)
@@ -97,12 +116,26 @@ def attention_picture(translation: Translation, name: str = "attention") -> Pict
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(True)
+    _make_room(figure, axes, LABEL * columns, LABEL * rows)
     return finish(
         figure,
         name,
         description="Attention of each subword of the translation to each of the source.",
         caption=f"{translation.text} Each row adds up to 1; ▁ marks the beginning of a word.",
     )
+
+
+def _make_room(figure: Figure, axes: Axes, width: float, height: float) -> None:
+    """Enlarge a figure until its axes, beside their labels, measure so many inches or more."""
+    for _ in range(2):  # the margins of a larger figure are a little larger, too
+        figure.draw_without_rendering()
+        drawn = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        if drawn.width >= width and drawn.height >= height:
+            return
+        figure.set_size_inches(
+            figure.get_figwidth() + max(0, width - drawn.width),
+            figure.get_figheight() + max(0, height - drawn.height),
+        )
 
 
 def _score_section(evaluation: Evaluation, history: History) -> Section:
@@ -174,6 +207,7 @@ def _techniques(config: TranslateConfig) -> dict[str, str]:
     dropout = f"{config.dropout:g} of embeddings and before the output" if config.dropout else "off"
     return {
         "dropout": dropout,
+        "copying": f"{config.copying:g}" if config.copying else "off",
         "label smoothing": f"{config.label_smoothing:g}" if config.label_smoothing else "off",
         "attention": config.attention,
         "input feeding": "off" if config.no_input_feeding else "on",
