@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
     _of_task(task_of(run), "predict")(run, data, out=out, json=json)
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+def evaluate(run: Path, data: Path, target: Path | None = None, *, json: bool = False) -> None:
     """Score a trained network on data that it was not trained on, beside the baselines.
 
     Parameters
@@ -65,10 +66,13 @@ def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
     data
         Data of the form that the run was trained on; for a forecaster, a table that reaches beyond
         the training data.
+    target
+        For a translator, where pairs are in two files: the translations of `data`, line by line.
     json
         Print the scores as one JSON document.
     """
-    _of_task(task_of(run), "evaluate")(run, data, json=json)
+    command = _of_task(task_of(run), "evaluate")
+    command(run, data, json=json, **_second_file(command, target))
 
 
 def explain(
@@ -134,6 +138,15 @@ def task_of(run: Path) -> str:
     return (
         read_run(run).task if (run / FILE_NAME).exists() else load_description(run).get("task", "")
     )
+
+
+def _second_file(command: Any, target: Path | None) -> dict[str, Path]:
+    """Return what tells a task's `command` of a second file, if there is one."""
+    if target is not None and "target" not in signature(command).parameters:
+        raise ConfigurationError(
+            "--target is for translations in two files; what this run reads is in one."
+        )
+    return {"target": target} if target else {}
 
 
 def _of_task(task: str, command: str) -> Any:

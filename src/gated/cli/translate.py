@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from gated.cli.app import complain
 from gated.cli.outcome import Outcome, tell
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import ConfigurationError, require
+from gated.errors import ConfigurationError, DataError, require
 from gated.explain import Probe
 from gated.report.drawing import style
 from gated.report.translate import attention_picture, score_table, write_translate_report
@@ -76,6 +78,7 @@ def _source(data: Path, target: Path | None) -> Source:
 
 def _train_and_report(translator: Translator, out: Path, *, json: bool, resume: bool) -> None:
     """Train a prepared translator in `out`, save it, score it, and say how it went."""
+    translator.check_test_part()
     with training_bars() as bars:
         translator.train(directory=out, resume=resume, progress=TrainingBar(bars, translator.name))
     if not is_main_process():
@@ -106,6 +109,8 @@ def _train_and_report(translator: Translator, out: Path, *, json: bool, resume: 
 
 def _print_scores(evaluation: Evaluation) -> None:
     console = stdout_console()
+    for finding in evaluation.findings:
+        console.print(f"· {finding}", style="dim", markup=False)
     console.print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
     table = score_table(evaluation)
     count = len(evaluation.sources)
@@ -120,6 +125,8 @@ def translate(
     *,
     beam: int | None = None,
     n_best: int = 1,
+    length_penalty: float | None = None,
+    coverage_penalty: float | None = None,
     attention: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -134,8 +141,12 @@ def translate(
     beam
         Translations kept at each step of the search, 1 for a greedy one; by default the run's.
     n_best
-        Translations of each line; above 1, each is printed with the number of its line and its
-        score.
+        Different translations of each line; above 1, each is printed with the number of its line
+        and its score.
+    length_penalty
+        0 favours short translations, 1 the mean per subword; by default the run's.
+    coverage_penalty
+        Above 0 favours translations that read all the source; by default the run's.
     attention
         New directory for pictures of where each translation looked, as PNG.
     json
@@ -146,10 +157,18 @@ def translate(
         if attention.exists() and (attention.is_file() or any(attention.iterdir())):
             raise ConfigurationError(f"--attention: {attention} exists; give a new directory.")
     translator = Translator.load(run)
+    ask = partial(
+        translator.translate,
+        beam=beam,
+        n_best=n_best,
+        length_penalty=length_penalty,
+        coverage_penalty=coverage_penalty,
+    )
+    ask([])  # refuses what cannot be meant before anything is read
     documents: list[Any] = []
     number = 0
-    for lines in _portions(text):
-        for best in translator.translate(lines, beam=beam, n_best=n_best):
+    for translations in _typed(ask) if text is None and sys.stdin.isatty() else _read(ask, text):
+        for best in translations:
             number += 1
             if attention is not None:
                 _draw(attention, number, best[0])
@@ -162,22 +181,30 @@ def translate(
         print_json(documents)
 
 
-def _portions(text: Path | None) -> Iterator[list[str]]:
-    """Yield lines of a file, of a pipe or, one by one, of a terminal."""
-    if text is not None:
-        lines: Iterable[str] = lines_of(text)
-    elif sys.stdin.isatty():
-        while True:
-            try:
-                yield [input("> ")]
-            except EOFError:
-                print()
-                return
-    else:
-        lines = text_lines(sys.stdin.buffer, "standard input")
-    remaining = iter(lines)
-    while portion := list(islice(remaining, AT_ONCE)):
-        yield portion
+Translations = list[list[Translation]]
+
+
+def _typed(ask: Callable[..., Translations]) -> Iterator[Translations]:
+    """Translate what is typed line by line; what cannot be is told, and the next one asked for."""
+    for number in count(1):
+        try:
+            yield ask([input("> ")], first=number)
+        except EOFError:
+            print()
+            return
+        except UnicodeDecodeError as error:
+            complain(DataError(f"What was typed is not UTF-8: {error}."), as_json=False)
+        except DataError as error:
+            complain(error, as_json=False)
+
+
+def _read(ask: Callable[..., Translations], text: Path | None) -> Iterator[Translations]:
+    """Translate the lines of a file, or of a pipe, some at a time."""
+    lines = text_lines(sys.stdin.buffer, "standard input") if text is None else lines_of(text)
+    first = 1
+    while portion := list(islice(lines, AT_ONCE)):
+        yield ask(portion, first=first)
+        first += len(portion)
 
 
 def _print_translations(number: int, best: list[Translation], n_best: int) -> None:
@@ -201,8 +228,12 @@ def _document(translation: Translation) -> dict[str, Any]:
 def _draw(directory: Path, number: int, translation: Translation) -> None:
     if not translation.attention.size:
         return
-    with style():
-        picture = attention_picture(translation)
+    try:
+        with style():
+            picture = attention_picture(translation)
+    except DataError as error:
+        complain(DataError(f"Line {number:,} is not drawn. {error}"), as_json=False)
+        return
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / f"{number:04d}.png", picture.png)
 
@@ -216,9 +247,9 @@ def resume(run: Path, asked: Run, *, json: bool = False) -> None:
     _train_and_report(translator, run, json=json, resume=True)
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
-    """Score translations of `data`, pairs in a file, beside the baselines."""
-    evaluation = Translator.load(run).score(data)
+def evaluate(run: Path, data: Path, target: Path | None = None, *, json: bool = False) -> None:
+    """Score translations of pairs in a file, or in two, beside the baselines."""
+    evaluation = Translator.load(run).score(_source(data, target))
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
 
 

@@ -1,9 +1,11 @@
+from math import log
+
 import pytest
 import torch
 
 from gated.tasks.translate.batches import Batch
 from gated.tasks.translate.config import TranslateConfig
-from gated.tasks.translate.network import TranslateNetwork
+from gated.tasks.translate.network import TranslateNetwork, smoothed_loss
 
 
 def small(**options: object) -> TranslateConfig:
@@ -45,3 +47,14 @@ def test_the_loop_over_known_words_is_the_steps_one_by_one(attention, no_input_f
     for name, ours, theirs in zip(names, *found.values(), strict=True):
         assert theirs.abs().max() > 0, name
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11, msg=lambda m, n=name: n + m)
+
+
+def test_smoothed_labels_give_the_value_computed_by_hand() -> None:
+    """Probabilities of 1, 2 and 5 eighths; 0.3 of the label is spread over all three subwords."""
+    logits = torch.tensor([[1.0, 2.0, 5.0], [1.0, 2.0, 5.0]]).log()
+    found = smoothed_loss(logits, torch.tensor([2, 0]), 0.3)
+    each = 0.1 * (log(8) + log(8 / 2) + log(8 / 5))
+    assert float(found) == pytest.approx(0.7 * log(8 / 5) + 0.7 * log(8) + 2 * each, rel=1e-6)
+    assert float(smoothed_loss(logits, torch.tensor([2, 0]), 0.0)) == pytest.approx(
+        log(8 / 5) + log(8), rel=1e-6
+    )

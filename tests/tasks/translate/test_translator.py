@@ -98,6 +98,35 @@ def test_n_best_of_a_file_with_numbers_and_scores(trained, tmp_path, capsys) -> 
     assert float(lines[0][1]) > float(lines[1][1])
 
 
+def test_no_two_of_the_best_say_the_same(trained) -> None:
+    translator = Translator.load(trained)
+    sentences = ["ba ko ti", "mu re sa ba ko ti", "ψ ba"]
+    for best in translator.translate(sentences, n_best=20):
+        texts = [translation.text for translation in best]
+        assert len(set(texts)) == len(texts) > 10
+        scores = [translation.score for translation in best]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_penalties_are_given_at_translating(trained, tmp_path, capsys) -> None:
+    (tmp_path / "text").write_text("ba ko ti mu\n")
+    asked = ["translate", str(trained), str(tmp_path / "text"), "--beam", "20", "--n-best", "20"]
+    lengths = {}
+    for penalty in ("0", "3"):
+        assert run([*asked, "--length-penalty", penalty, "--coverage-penalty", "0.2"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        lengths[penalty] = [len(line.split("\t")[2]) for line in lines]
+    assert sum(lengths["3"][:10]) > sum(lengths["0"][:10])
+    translator = Translator.load(trained)
+    ((plain,),) = translator.translate(["ba ko ti mu"], beam=1)
+    ((read,),) = translator.translate(["ba ko ti mu"], beam=1, coverage_penalty=2.0)
+    covered = np.log(read.attention.sum(0).clip(1e-9, 1)).sum()
+    assert read.text == plain.text
+    assert read.score == pytest.approx(plain.score + 2 * covered, abs=1e-4)
+    assert run([*asked, "--length-penalty", "-1"]) == 2
+    assert "length_penalty must be a number of at least 0" in capsys.readouterr().err
+
+
 def test_attention_looks_at_the_word_that_is_translated(trained) -> None:
     ((best,),) = Translator.load(trained).translate(["ba ko ti mu"])
     assert best.source == ["▁ba", "▁ko", "▁ti", "▁mu", "</s>"]
@@ -145,7 +174,9 @@ def test_two_files_and_the_other_network(tmp_path) -> None:
     )
 
 
-def test_bad_input_is_told_and_leaves_nothing_behind(tmp_path, trained, capsys) -> None:
+def test_bad_input_is_told_and_leaves_nothing_behind(
+    tmp_path, trained, capsys, monkeypatch
+) -> None:
     (tmp_path / "a").write_text("one\ntwo\n")
     (tmp_path / "b").write_text("eins\n")
     out = tmp_path / "run"
@@ -158,24 +189,125 @@ def test_bad_input_is_told_and_leaves_nothing_behind(tmp_path, trained, capsys) 
     (tmp_path / "latin").write_bytes(b"caf\xe9\n")
     assert run(["translate", str(trained), str(tmp_path / "latin")]) == 2
     assert "line 1, byte 4: 0xe9 is not UTF-8" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ba\ncaf\xe9\n")))
+    assert run(["translate", str(trained)]) == 2
+    assert "standard input, line 2, byte 4" in capsys.readouterr().err
+
+
+def test_what_is_typed_wrongly_is_told_and_the_next_line_asked_for(
+    trained, capsys, monkeypatch
+) -> None:
+    typed: list[str | Exception] = [
+        UnicodeDecodeError("utf-8", b"caf\xe9", 3, 4, "unexpected end of data"),
+        "caf\udce9",  # the same where the terminal's encoding keeps bytes that it does not know
+        "ba " * 2000,
+        "ba ko ti",
+        EOFError(),
+    ]
+
+    def typing(prompt: str) -> str:
+        line = typed.pop(0)
+        if isinstance(line, Exception):
+            raise line
+        return line
+
+    monkeypatch.setattr("builtins.input", typing)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    assert run(["translate", str(trained)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "三二一\n\n"
+    errors = " ".join(told.err.split())
+    assert "What was typed is not UTF-8" in errors
+    assert "Sentence 2 is not UTF-8 at character 4" in errors
+    assert "Sentence 3, which begins" in errors
+
+
+@pytest.mark.parametrize("words", [1_000, 100_000])
+def test_a_line_far_too_long_is_refused_by_its_number(trained, tmp_path, capsys, words) -> None:
+    (tmp_path / "text").write_text("ba\n" * 300 + "ba " * words + "\n")
+    assert run(["translate", str(trained), str(tmp_path / "text")]) == 2
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 256  # what came before, but for the lines read with it
+    error = " ".join(told.err.split())
+    length = "1,000 subwords" if words == 1_000 else "300,000 characters"
+    assert f"Sentence 301, which begins '{'ba ' * 13}b', has {length}; " in error
+    assert "reads up to 960 subwords, 8 times the longest that it was trained on" in error
+
+
+def test_too_little_to_score_on_is_told_before_training(tmp_path, capsys, monkeypatch) -> None:
+    def train(*_: object, **__: object) -> None:
+        raise AssertionError("trained first")
+
+    monkeypatch.setattr(Translator, "train", train)
+    path = write_pairs(tmp_path / "pairs.tsv", toy_pairs(60))
+    for test, message in (
+        ("0", "There is no test part to score on. Hold back more (--test), or give more pairs."),
+        ("3", "The test part holds 3 pairs; a score is told of 10 or more."),
+    ):
+        out = tmp_path / "run"
+        few = {"test": test, "validation": "5"}
+        asked = ["fit", "translate", str(path), "--out", str(out), *arguments(NETWORK | few)]
+        assert run(asked) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
+
+
+def test_what_evaluate_leaves_out_is_told(trained, tmp_path, capsys) -> None:
+    fresh = toy_pairs(30, seed=9)
+    path = write_pairs(tmp_path / "fresh.tsv", [*fresh, ("ba", ""), fresh[0], ("ba " * 600, "一")])
+    left_out = scores(capsys, trained, path)["left_out"]
+    assert [(finding["kind"], finding["count"]) for finding in left_out] == [
+        ("empty", 1), ("duplicate", 1), ("long", 1),
+    ]  # fmt: skip
+    assert left_out[1]["example"] == f"line 32: {fresh[0][0]}"
+    assert run(["evaluate", str(trained), str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "· pairs with nothing on one side (1, first: line 31: ba); left out." in told
+
+
+def test_two_aligned_files_are_scored_as_one_file_is(trained, tmp_path, capsys) -> None:
+    fresh = toy_pairs(30, seed=9)
+    one = scores(capsys, trained, write_pairs(tmp_path / "fresh.tsv", fresh))
+    for side, name in enumerate(("source", "target")):
+        (tmp_path / name).write_text("\n".join(pair[side] for pair in fresh), "utf-8")
+    asked = ["evaluate", str(trained), str(tmp_path / "source"), "--target"]
+    assert run([*asked, str(tmp_path / "target"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == one
+    (tmp_path / "short").write_text("一\n二\n", "utf-8")
+    assert run([*asked, str(tmp_path / "short")]) == 2
+    assert "line 3 has no partner" in capsys.readouterr().err
 
 
 def test_what_was_never_seen_and_what_is_far_too_long_is_translated(trained) -> None:
     translator = Translator.load(trained)
-    ((unknown,), (long,)) = translator.translate(["ψψψ ☃", "ba " * 1000], beam=2)
+    ((unknown,), (long,)) = translator.translate(["ψψψ ☃", "ba " * 900], beam=2)
     assert "<unk>" not in unknown.text
-    assert len(long.subwords) <= 2 * 1001 + 11
+    assert len(long.subwords) <= 2 * 901 + 11
 
 
 def test_options_that_cannot_be_meant(trained) -> None:
     translator = Translator.load(trained)
     with pytest.raises(ConfigurationError, match="n_best is 3 and beam 2"):
         translator.translate(["ba"], beam=2, n_best=3)
+    with pytest.raises(ConfigurationError, match="coverage_penalty must be"):
+        translator.translate(["ba"], coverage_penalty=float("nan"))
     with pytest.raises(DataError, match="holds no data"):
         translator.parts  # noqa: B018
-    for options in ({"hidden": 7}, {"dropout": 1.0}, {"test": 1.5}, {"beam": 0}):
+    for options in ({"hidden": 7}, {"dropout": 1.0}, {"copying": 1.0}, {"test": 1.5}, {"beam": 0}):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             TranslateConfig(**options)
+
+
+def test_a_model_saved_before_words_were_copied_still_loads(trained, tmp_path) -> None:
+    for path in trained.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    document = json.loads((tmp_path / "model.json").read_text())
+    del document["description"]["config"]["copying"]
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    ((best,),) = Translator.load(tmp_path).translate(["ba ko ti"])
+    assert best.text == "三二一"
 
 
 def test_a_model_of_another_kind_is_refused(tmp_path, trained) -> None:

@@ -41,7 +41,11 @@ class TranslateConfig:
     dropout: float = 0.3
     """Dropout on embeddings, between layers, and before the output."""
     label_smoothing: float = 0.1
-    """Share of probability that training wants on all other subwords (Szegedy et al. 2016)."""
+    """Share of probability that training wants spread evenly over all subwords (Szegedy et al.
+    2016)."""
+    copying: float = 0.1
+    """Share of the pairs with a word in common that are learnt from a second time with the word
+    made unknown, so that unknown words are copied."""
     beam: int = 5
     """Translations that the search for the best one keeps at each step; 1 is greedy."""
     length_penalty: float = 1.0
@@ -62,7 +66,7 @@ class TranslateConfig:
                 f"hidden is {self.hidden}; the encoder's two directions have half of the units "
                 "each, so give an even number."
             )
-        for name in ("dropout", "label_smoothing"):
+        for name in ("dropout", "label_smoothing", "copying"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigurationError(
                     f"{name} is {getattr(self, name)}; it is a share, 0 or more and below 1."

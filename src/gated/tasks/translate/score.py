@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gated.errors import require
+from gated.training.findings import Finding
 
 RESAMPLED = 1000
 """Resamplings of the test part behind an interval."""
@@ -39,6 +40,8 @@ class Evaluation:
     """Of BLEU and of chrF: what must be the same for scores to be compared."""
     overlap: int
     """Sentences that the network was trained on."""
+    findings: Sequence[Finding] = ()
+    """What was left out of the pairs to score on."""
 
     @property
     def verdict(self) -> str:
@@ -67,6 +70,7 @@ class Evaluation:
             "verdict": self.verdict,
             "sentences": len(self.sources),
             "overlap": self.overlap,
+            "left_out": [finding.to_dict() for finding in self.findings],
             "scores": {method: scores._asdict() for method, scores in self.scores.items()},
             "bleu_signature": self.signatures[0],
             "chrf_signature": self.signatures[1],
@@ -78,13 +82,14 @@ def evaluate(
     references: Sequence[str],
     methods: Mapping[str, Sequence[str]],
     overlap: int = 0,
+    findings: Sequence[Finding] = (),
 ) -> Evaluation:
     """Score what each method wrote against the references."""
     scores = {}
     signatures = ("", "")
     for method, written in methods.items():
         scores[method], signatures = _scored(written, references, RESAMPLED)
-    return Evaluation(sources, references, methods, scores, signatures, overlap)
+    return Evaluation(sources, references, methods, scores, signatures, overlap, findings)
 
 
 def quick_scores(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:

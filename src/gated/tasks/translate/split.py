@@ -37,7 +37,7 @@ def split(pairs: Sequence[Pair], test: float, validation: float, seed: int) -> S
         if asked and not held:
             raise DataError(
                 f"{len(pairs)} pairs are too few to hold back test and validation parts. Give more "
-                "pairs, or test=0 and validation=0."
+                "pairs."
             )
     if not parts.training:
         raise DataError(f"Nothing is left to train on of {len(pairs)} pairs: hold back fewer.")

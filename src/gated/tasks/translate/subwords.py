@@ -2,37 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, Self
 
 from gated.errors import DataError, ModelFileError, require
 from gated.tasks.translate.batches import SPECIAL, UNKNOWN
 
 ALPHABET = 4000
 """Characters at most, so that rare ones, of Chinese say, become unknown and are copied."""
-
+SPACE = "▁"
+"""Stands for a space."""
+NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+"""Scripts that put no spaces between words, as Unicode's names of their letters begin."""
 
 APART = r"▁?\p{Han}+|▁?\p{N}|▁?[^\p{L}\p{M}\p{N}▁]"
 """What is cut off from the letters beside it: runs of Chinese characters, single digits, single
 signs of punctuation; ▁ is the space before."""
 
 
+class Piece(NamedTuple):
+    """A subword in its sentence."""
+
+    code: int
+    copied: str
+    """What to copy where it stands for the unknown: the whole word, where the script parts words
+    by spaces, and otherwise the subword's own stretch of text."""
+
+
 class Subwords:
     """Cuts sentences of one language into subwords and puts them together again.
 
     A space is part of the word after it, so any sentence comes back as it was, if it has no unknown
-    character.
+    character. A word that has one is unknown as a whole, so that it can be copied as a whole.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        # Not kept in its document: "<pad>" in a sentence is text.
+        tokenizer.encode_special_tokens = True
         self.names: list[str] = [
             tokenizer.id_to_token(code) for code in range(tokenizer.get_vocab_size())
         ]
+        self._space = tokenizer.token_to_id(SPACE)
 
     @classmethod
-    def learn(cls, sentences: Iterable[str], vocabulary: int, kind: str) -> Self:
+    def learn(
+        cls, sentences: Iterable[str], vocabulary: int, kind: str, unknown: Collection[str] = ()
+    ) -> Self:
         """Learn at most `vocabulary` subwords, by byte-pair encoding or `unigram`.
+
+        Args:
+            sentences: of the training part.
+            vocabulary: subwords at most.
+            kind: bpe or unigram.
+            unknown: characters to be known by no subword.
 
         Raises:
             DataError: there are more characters than subwords asked for.
@@ -40,12 +66,18 @@ class Subwords:
         tokenizers = require("tokenizers", extra="text")
         models, trainers = tokenizers.models, tokenizers.trainers
         sentences = list(sentences)
-        letters = len({letter for sentence in sentences for letter in sentence})
-        if vocabulary < min(letters, ALPHABET) + len(SPECIAL):
+        counts = Counter(letter for sentence in sentences for letter in sentence)
+        frequent = [letter for letter, _ in counts.most_common() if letter not in unknown]
+        known = {SPACE, " ", *frequent[:ALPHABET]}
+        # The space, and with unigrams one that the library reckons with for the unknown.
+        least = len(known) - 1 + len(SPECIAL) + (kind == "unigram")
+        if vocabulary < least:
             raise DataError(
-                f"The sentences hold {letters:,} different characters, more than a vocabulary of "
-                f"{vocabulary:,} has room for: raise vocabulary."
+                f"The sentences hold {len(counts):,} different characters, more than a vocabulary "
+                f"of {vocabulary:,} has room for: raise vocabulary to {least:,} or more."
             )
+        # Neither method leaves a character out that it reads, unless it is one of very many.
+        left_out = str.maketrans(dict.fromkeys(counts.keys() - known, " "))
         options: dict[str, Any] = {
             "vocab_size": vocabulary,
             "special_tokens": list(SPECIAL),
@@ -53,7 +85,7 @@ class Subwords:
         }
         if kind == "bpe":
             tokenizer = tokenizers.Tokenizer(models.BPE(unk_token=SPECIAL[UNKNOWN], fuse_unk=True))
-            trainer = trainers.BpeTrainer(min_frequency=2, limit_alphabet=ALPHABET, **options)
+            trainer = trainers.BpeTrainer(min_frequency=2, **options)
         else:
             tokenizer = tokenizers.Tokenizer(models.Unigram())
             trainer = trainers.UnigramTrainer(unk_token=SPECIAL[UNKNOWN], **options)
@@ -65,7 +97,8 @@ class Subwords:
             ]
         )
         tokenizer.decoder = tokenizers.decoders.Metaspace(prepend_scheme="always")
-        tokenizer.train_from_iterator(sentences, trainer)
+        read = (sentence.translate(left_out) for sentence in sentences)
+        tokenizer.train_from_iterator(read, trainer)
         return cls(tokenizer)
 
     def __len__(self) -> int:
@@ -75,25 +108,36 @@ class Subwords:
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Cut sentences into subwords."""
         encodings = self._tokenizer.encode_batch(list(sentences), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return [
+            [piece.code for piece in self._pieces(sentence, encoding)]
+            if UNKNOWN in encoding.ids
+            else encoding.ids
+            for sentence, encoding in zip(sentences, encodings, strict=True)
+        ]
 
-    def words(self, sentence: str) -> list[str]:
-        """Return for each subword of `sentence` what to copy where it stands for the unknown.
-
-        That is the whole word, where the script has words that spaces part and two cases, and
-        otherwise the subword's own stretch of text.
-        """
+    def pieces(self, sentence: str, hidden: str | None = None) -> list[Piece]:
+        """Cut a sentence into subwords, as if the word `hidden` were unknown."""
         encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
-        spans: dict[int, tuple[int, int]] = {}
-        for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
-            first, last = spans.get(word, (begin, end))
-            spans[word] = min(first, begin), max(last, end)
-        copied = []
-        for word, (begin, end) in zip(encoding.word_ids, encoding.offsets, strict=True):
-            whole = sentence[slice(*spans[word])]
-            part = sentence[begin:end] if whole.lower() == whole.upper() else whole
-            copied.append(part.strip())
-        return copied
+        return self._pieces(sentence, encoding, hidden)
+
+    def _pieces(self, sentence: str, encoding: Any, hidden: str | None = None) -> list[Piece]:
+        pieces: list[Piece] = []
+        every = zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True)
+        for _, of_word in groupby(every, key=lambda subword: subword[2]):
+            subwords = [(code, offsets) for code, offsets, _ in of_word]
+            codes = [code for code, _ in subwords]
+            word = sentence[subwords[0][1][0] : subwords[-1][1][1]].strip()
+            whole = _has_spaces_around(word)
+            if word == hidden or (whole and UNKNOWN in codes):
+                if self.names[codes[0]].startswith(SPACE):
+                    pieces.append(Piece(self._space, word))
+                pieces.append(Piece(UNKNOWN, word))
+            else:
+                pieces += [
+                    Piece(code, word if whole else sentence[slice(*offsets)].strip())
+                    for code, offsets in subwords
+                ]
+        return _joined(pieces)
 
     def decode(self, names: Sequence[str]) -> str:
         """Put subwords, by name, together."""
@@ -115,3 +159,25 @@ class Subwords:
             return cls(tokenizers.Tokenizer.from_str(text))
         except Exception as error:  # the library raises no class of its own
             raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
+
+
+def _has_spaces_around(word: str) -> bool:
+    """Whether a word is of letters, in a script that parts words by spaces.
+
+    >>> [_has_spaces_around(word) for word in ("Москва", "东京", "😀")]
+    [True, False, False]
+    """
+    letters = [letter for letter in word if letter.isalpha()]
+    return bool(letters) and not any(
+        unicodedata.name(letter, "").startswith(NO_SPACES) for letter in letters
+    )
+
+
+def _joined(pieces: Sequence[Piece]) -> list[Piece]:
+    """Make one of unknown pieces beside each other, as of an emoji of several characters."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and piece.code == joined[-1].code == UNKNOWN:
+            piece = Piece(UNKNOWN, joined.pop().copied + piece.copied)
+        joined.append(piece)
+    return joined

@@ -15,21 +15,29 @@ from gated.explain import Probe
 from gated.tasks.translate.baselines import COPY, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.copying import taught, unknown_characters
 from gated.tasks.translate.network import TranslateNetwork
-from gated.tasks.translate.pairs import Pair, Source, read_pairs
+from gated.tasks.translate.pairs import Pair, Source, check_utf8, read_pairs
 from gated.tasks.translate.probe import translate_probe
 from gated.tasks.translate.score import Evaluation, evaluate, quick_scores
 from gated.tasks.translate.search import Wanted, search
 from gated.tasks.translate.split import Split, split
 from gated.tasks.translate.subwords import Subwords
 from gated.tasks.translate.task import Encoded, TranslateTask
-from gated.tasks.translate.translation import NOTHING, Example, Translation, in_words
+from gated.tasks.translate.translation import (
+    NOTHING,
+    Example,
+    Translation,
+    different,
+    in_words,
+)
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model, write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+from gated.training.test_part import require_test_part
 
 TASK = "translate"
 MEMORY = "training-pairs.tsv"
@@ -37,7 +45,9 @@ MEMORY = "training-pairs.tsv"
 MOST_SCORED = 200
 """Validation sentences translated greedily at each validation."""
 EXAMPLES = 10
-"""Sentences shown in a report."""
+"""Sentences shown in a report, and the fewest that a test part is scored on."""
+READ_AT_MOST = 8
+"""How many times as many subwords a sentence may have as the longest one to train on."""
 
 
 class Translator:
@@ -88,14 +98,15 @@ class Translator:
         pairs, cleaned = clean(read_pairs(data), config.longest, config.most_ratio)
         self._split = split(pairs, config.test, config.validation, self.training.seed)
         self._known = self._split.training
+        known = self._split.training
+        sides = [pair.source for pair in known], [pair.target for pair in known]
         self.source, self.target = (
-            Subwords.learn(sentences, config.vocabulary, config.subwords)
-            for sentences in (
-                [pair.source for pair in self._split.training],
-                [pair.target for pair in self._split.training],
-            )
+            Subwords.learn(sentences, config.vocabulary, config.subwords, unknown)
+            for sentences, unknown in zip(sides, unknown_characters(known), strict=True)
         )
-        self._training, long = self._short_enough(self._split.training)
+        self._training, long = self._short_enough(known)
+        copying = taught(known, self.source, self.target, config.copying, self.training.seed)
+        self._training += filter(self._fits, copying)
         self.findings = (*cleaned, *self._split.findings, *long)
         # The same seed makes the same network, whatever was drawn before.
         with torch.random.fork_rng(devices=[]):
@@ -140,7 +151,7 @@ class Translator:
         some = held_out[:: max(1, -(-len(held_out) // MOST_SCORED))]
 
         def scores() -> dict[str, float]:
-            written = self.translate([pair.source for pair in some], beam=1)
+            written = self._translated([pair.source for pair in some], self._wanted(beam=1))
             return quick_scores([best.text for best, *_ in written], [pair.target for pair in some])
 
         task = TranslateTask(
@@ -157,9 +168,16 @@ class Translator:
         return self
 
     def translate(
-        self, sentences: Sequence[str], *, beam: int | None = None, n_best: int = 1
+        self,
+        sentences: Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: int = 1,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        first: int = 1,
     ) -> list[list[Translation]]:
-        """Return the `n_best` translations of each sentence, the best first.
+        """Return the `n_best` translations of each sentence, the best first, no two the same.
 
         Spaces, control characters and Unicode forms are tidied as those of the training were; an
         empty sentence has an empty translation.
@@ -169,34 +187,90 @@ class Translator:
             beam: translations kept at each step, 1 for a greedy search; by default the
                 configuration's, and at least `n_best`.
             n_best: how many translations of each; there can be fewer.
+            length_penalty: α of the search; by default the configuration's.
+            coverage_penalty: β of the search; by default the configuration's.
+            first: what messages call the first sentence.
 
         Raises:
-            ConfigurationError: `beam` or `n_best` is below 1, or the beam is below `n_best`.
+            ConfigurationError: `beam` or `n_best` is below 1, the beam is below `n_best`, or a
+                penalty below 0.
+            DataError: a sentence has more than 8 times as many subwords as the longest one to
+                train on (`longest`), or is not Unicode.
         """
-        beam = max(self.config.beam, n_best) if beam is None else beam
-        if n_best < 1 or beam < n_best:
-            raise ConfigurationError(
-                f"n_best is {n_best} and beam {beam}: the beam must hold the translations asked "
-                "for, one or more."
-            )
-        self.network.eval()
+        wanted = self._wanted(beam, n_best, length_penalty, coverage_penalty)
+        most = READ_AT_MOST * self.config.longest
+        characters = most * max(map(len, self.source.names))
+        for number, sentence in enumerate(sentences, first):
+            check_utf8(sentence, f"Sentence {number:,}")
+            # So long that cutting it into subwords would take its time, too.
+            if len(sentence) > characters:
+                raise self._too_long(number, sentence, f"{len(sentence):,} characters")
         tidied = [tidy(sentence) for sentence in sentences]
-        wanted = Wanted(beam, self.config.length_penalty, self.config.coverage_penalty, n_best)
-        codes = self.source.encode([sentence for sentence in tidied if sentence])
-        found = iter(zip(codes, search(self.network, codes, wanted), strict=True))
-        translations = []
-        for sentence in tidied:
-            if not sentence:
-                translations.append([NOTHING])
-                continue
-            read, hypotheses = next(found)
-            translations.append(
-                [
-                    in_words(sentence, read, hypothesis, self.source, self.target)
-                    for hypothesis in hypotheses
-                ]
+        for number, codes in enumerate(self.source.encode(tidied), first):
+            if len(codes) > most:
+                sentence = tidied[number - first]
+                raise self._too_long(number, sentence, f"{len(codes):,} subwords")
+        return self._translated(tidied, wanted)
+
+    def _too_long(self, number: int, sentence: str, length: str) -> DataError:
+        return DataError(
+            f"Sentence {number:,}, which begins {sentence[:40]!r}, has {length}; this translator "
+            f"reads up to {READ_AT_MOST * self.config.longest:,} subwords, {READ_AT_MOST} times "
+            f"the longest that it was trained on (longest={self.config.longest}). Give one "
+            "sentence a line."
+        )
+
+    def _wanted(
+        self,
+        beam: int | None = None,
+        n_best: int = 1,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+    ) -> Wanted:
+        """Return what to search for; what is None is the configuration's."""
+        config = self.config
+        wanted = Wanted(
+            max(config.beam, n_best) if beam is None else beam,
+            config.length_penalty if length_penalty is None else length_penalty,
+            config.coverage_penalty if coverage_penalty is None else coverage_penalty,
+            n_best,
+        )
+        if n_best < 1 or wanted.beam < n_best:
+            raise ConfigurationError(
+                f"n_best is {n_best} and beam {wanted.beam}: the beam must hold the translations "
+                "asked for, one or more."
             )
-        return translations
+        for name in ("length_penalty", "coverage_penalty"):
+            if not 0 <= getattr(wanted, name) < float("inf"):
+                raise ConfigurationError(
+                    f"{name} must be a number of at least 0, not {getattr(wanted, name)}."
+                )
+        return wanted
+
+    def _translated(self, tidied: Sequence[str], wanted: Wanted) -> list[list[Translation]]:
+        """Translate sentences of any length."""
+        self.network.eval()
+        codes = self.source.encode([sentence for sentence in tidied if sentence])
+        # All that the beam holds, where some can turn out the same in words.
+        kept = wanted if wanted.n_best == 1 else wanted._replace(n_best=2 * wanted.beam)
+        found = iter(search(self.network, codes, kept))
+        return [
+            different(
+                [in_words(sentence, one, self.source, self.target) for one in next(found)],
+                wanted.n_best,
+            )
+            if sentence
+            else [NOTHING]
+            for sentence in tidied
+        ]
+
+    def check_test_part(self) -> None:
+        """Make sure that there is enough to score on, before a training and not after it.
+
+        Raises:
+            DataError: fewer than 10 pairs were held back.
+        """
+        require_test_part(len(self.parts.test), what="pairs", least=EXAMPLES)
 
     def score(self, data: Source | None = None) -> Evaluation:
         """Score translations beside the baselines: of the test part, or of other `data`.
@@ -205,22 +279,23 @@ class Translator:
             DataError: there is nothing to score.
         """
         if data is None:
-            pairs = self.parts.test
-        else:
-            pairs, _ = clean(read_pairs(data), self.config.longest, most_ratio=float("inf"))
-        if not pairs:
-            raise DataError("No pairs are held back for the test (test=0), so there is no score.")
+            self.check_test_part()
+        pairs, findings = (self.parts.test, ()) if data is None else self._cleaned(data)
         known = self._known or []
         sources = [pair.source for pair in pairs]
         methods = {
-            self.name: [best.text for best, *_ in self.translate(sources)],
+            self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
             COPY: sources,
         }
         if known:
             methods[NEAREST] = nearest(known, sources)
         seen = {pair.source for pair in known}
         overlap = sum(source in seen for source in sources)
-        return evaluate(sources, [pair.target for pair in pairs], methods, overlap)
+        return evaluate(sources, [pair.target for pair in pairs], methods, overlap, findings)
+
+    def _cleaned(self, data: Source) -> tuple[list[Pair], tuple[Finding, ...]]:
+        """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
+        return clean(read_pairs(data), self.config.longest, most_ratio=float("inf"))
 
     def probe(self, data: Source) -> Probe:
         """Offer the network to `gated.explain`, on pairs of sentences.
@@ -229,9 +304,7 @@ class Translator:
             DataError: the data cannot be used; the message names the line.
             FileNotFoundError: there is no such file.
         """
-        pairs, _ = clean(read_pairs(data), self.config.longest, most_ratio=float("inf"))
-        if not pairs:
-            raise DataError("No pair is left to look into.")
+        pairs, _ = self._cleaned(data)
         title = f"{self.name} that translates"
         return translate_probe(self.network, title, self._encoded(pairs), self.source.names)
 
@@ -245,7 +318,7 @@ class Translator:
         return [
             Example(source, reference, best, quick_scores([best.text], [reference])["chrf"])
             for source, reference, (best, *_) in zip(
-                sources, references, self.translate(sources), strict=True
+                sources, references, self._translated(sources, self._wanted()), strict=True
             )
         ]
 
@@ -317,12 +390,14 @@ class Translator:
 
     def _short_enough(self, pairs: Sequence[Pair]) -> tuple[list[Encoded], list[Finding]]:
         """Encode the pairs whose sides both have few enough subwords, and tell of the others."""
-        longest = self.config.longest
         encoded = self._encoded(pairs)
-        fits = [max(len(source), len(target)) <= longest for source, target in encoded]
-        long = [pair for pair, fit in zip(pairs, fits, strict=True) if not fit]
-        what = f"training pairs with more than {longest} subwords on one side"
-        kept = [codes for codes, fit in zip(encoded, fits, strict=True) if fit]
-        if not kept:
+        long = [pair for pair, codes in zip(pairs, encoded, strict=True) if not self._fits(codes)]
+        what = f"training pairs with more than {self.config.longest} subwords on one side"
+        if len(long) == len(pairs):
             raise DataError(f"All {len(pairs):,} {what}: raise longest.")
+        kept = list(filter(self._fits, encoded))
         return kept, [left_out("long", what, long)] if long else []
+
+    def _fits(self, pair: Encoded) -> bool:
+        """Whether both sides have few enough subwords to train on."""
+        return max(map(len, pair)) <= self.config.longest

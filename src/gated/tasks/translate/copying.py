@@ -1,0 +1,58 @@
+"""Words to be copied: which are unknown, and pairs that teach to write them as they are.
+
+A character that comes once cannot be learnt; a name that holds it is unknown as a whole, and the
+network learns to write the unknown where it reads it, for which the word is put in (Luong et al.
+2015, "Addressing the rare word problem"). Few training pairs hold such names, and many hold words
+that are the same on both sides, so some of those are learnt from a second time with the word made
+unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from gated.tasks.translate.batches import UNKNOWN, Codes
+from gated.tasks.translate.pairs import Pair
+from gated.tasks.translate.subwords import Subwords
+
+LEAST = 2
+"""Sentences that hold a character, so that it can be learnt."""
+WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def unknown_characters(pairs: Sequence[Pair]) -> tuple[set[str], set[str]]:
+    """Return what no subword of the sources, and none of the targets, should know.
+
+    A rare character of the targets must be written, and is unknown only where it can be copied.
+    """
+    sources = Counter(each for pair in pairs for each in set(pair.source))
+    targets = Counter(each for pair in pairs for each in set(pair.target))
+    copied = Counter(each for pair in pairs for each in set(pair.source) & set(pair.target))
+    return (
+        {letter for letter, count in sources.items() if count < LEAST},
+        {letter for letter, count in targets.items() if count < LEAST and copied[letter] == count},
+    )
+
+
+def taught(
+    pairs: Sequence[Pair], source: Subwords, target: Subwords, share: float, seed: int
+) -> list[tuple[Codes, Codes]]:
+    """Encode a share of the pairs that have a word in common with that word unknown."""
+    random = np.random.default_rng(seed)
+    encoded: list[tuple[Codes, Codes]] = []
+    for pair in pairs:
+        common = sorted(set(WORD.findall(pair.source)) & set(WORD.findall(pair.target)))
+        if not common or random.random() >= share:
+            continue
+        hidden = str(random.choice(common))
+        both = [
+            [piece.code for piece in side.pieces(sentence, hidden)]
+            for side, sentence in ((source, pair.source), (target, pair.target))
+        ]
+        if all(UNKNOWN in codes for codes in both):
+            encoded.append((both[0], both[1]))
+    return encoded
