@@ -128,9 +128,13 @@ def draw(path: Path, seen, characters: np.ndarray, found: dict[str, np.ndarray])
     for place, (name, tied) in zip(places, found.items(), strict=True):
         unit = int(np.abs(tied).argmax())
         value = seen.cell[first:last, sequence, unit]
-        place.fill_between(range(last - first), value, color="#0072b2", alpha=0.35, step="mid")
+        steps = range(last - first)
+        for part, colour in ((np.maximum(value, 0), "#0072b2"), (np.minimum(value, 0), "#d55e00")):
+            place.fill_between(steps, part, color=colour, alpha=0.45, step="mid", linewidth=0)
         place.set_title(f"unit {unit}: {name} ({tied[unit]:+.2f})", loc="left", fontsize=10)
         place.axhline(0, color="#888888", linewidth=0.5)
+        place.spines[["top", "right"]].set_visible(False)
+        place.tick_params(length=0)
         place.set(ylabel="cell state", xlim=(-0.5, last - first - 0.5))
     text = ["↵" if c == "\n" else c for c in characters[first:last, sequence]]
     places[-1].set_xticks(range(last - first), text, family="monospace", fontsize=8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gated.report.drawing import MUTED, Picture, finish, new_figure
 
 SMALLEST = 1e-12
-"""Where the axis ends: a gradient that vanished is drawn there."""
+"""Where the axis ends: of a gradient that vanished, nothing is drawn."""
 
 
 class Line(NamedTuple):
@@ -39,7 +39,7 @@ def gradient_picture(
         back = np.arange(len(norms))[::-1]
         axes.plot(
             back,
-            np.maximum(norms, SMALLEST),
+            np.where(norms < SMALLEST, np.nan, norms),
             color=colour,
             alpha=0.85,
             label=None if label in told else label,

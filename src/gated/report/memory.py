@@ -35,6 +35,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
     """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
     problem = PROBLEMS[test.problem]
     told = " ".join((problem.__doc__ or "").split())
+    trials = f"{len(test.seeds)} trial{'s' * (len(test.seeds) > 1)}"
     with style():
         sections = [
             Section(
@@ -43,7 +44,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                     Text(told),
                     Text(
                         f"One layer of {test.units} units, at most {test.training.steps} steps of "
-                        f"{test.training.batch_size} sequences a trial, {len(test.seeds)} trials "
+                        f"{test.training.batch_size} sequences a trial, {trials} "
                         "for each cell and length, each from a seed of its own. The score is the "
                         f"{problem.unit} on test sequences, its median over the trials; who "
                         f"remembers nothing has {problem.chance:.3g}, and below "
@@ -76,6 +77,7 @@ def _scores(test: MemoryTest) -> Picture:
             tried,
             [test.score(cell, length) for length in tried],
             marker="osD^vP*"[place % 7],
+            markersize=9 - 5 * place / len(test.cells),  # where two meet, both are seen
             color=colours[cell],
             label=cell,
         )
@@ -135,7 +137,12 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             [Line(trial.cell, colours[trial.cell], trial.after.norms) for trial in trials],
             xlabel=xlabel,
             name="gradient_after",
-            caption="The same after training: who solved the problem carries the gradient to its "
-            "beginning, whatever it started from.",
+            caption="The same after training: "
+            + (
+                "who solved the problem carries the gradient to its beginning, whatever it started "
+                "from."
+                if any(trial.solved for trial in trials)
+                else "none solved the problem at this length."
+            ),
         ),
     ]
