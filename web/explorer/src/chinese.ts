@@ -60,7 +60,7 @@ export const CHINESE: Words = {
   maps: "门与状态随时间的变化",
   mapsHint: "横向是时间，纵向是单元。点击可选择时刻和单元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余蓝色为正，橙色为负。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
-  facts: (units, score, reach, whole) => `${units} 个单元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}；梯度${whole ? "至少" : ""}向前传到 ${reach} 步。`,
+  facts: (units, score, reach, whole) => `${units} 个单元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}；${whole && !reach ? "文本太短，看不出梯度能传多远" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
   reach: "梯度能传多远",
   reachHint: "某一时刻的猜测对若干步之前的字符依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
   distance: "相隔的步数",

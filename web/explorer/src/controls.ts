@@ -109,8 +109,8 @@ export class Controls {
   private keyboard(): void {
     addEventListener("keydown", (event) => {
       const inside = event.target as HTMLElement;
-      // The slider of time moves as the page does, so keys mean the same on it.
-      if (inside.matches("textarea, select, input:not(#step)") || event.ctrlKey || event.metaKey || event.altKey) return;
+      // The slider of time moves as the page does, so keys mean the same on it; a box to tick has no use for arrows.
+      if (inside.matches("textarea, select, input:not(#step, [type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey) return;
       const { step, unit, steps } = this.now();
       const moves: Record<string, Partial<View>> = {
         ArrowLeft: { step: step - 1 },
@@ -121,9 +121,13 @@ export class Controls {
         End: { step: steps - 1 },
       };
       if (moves[event.key]) this.go(moves[event.key]);
-      else if (event.key === " " && !inside.matches("button")) this.toggle();
+      else if (event.key === " " && !inside.matches("button, [type=checkbox]")) this.toggle();
       else return;
       event.preventDefault();
+    });
+    // Who clicked a button with the mouse goes on with the keys: space plays, and does not click again.
+    addEventListener("click", ({ target, pointerType }) => {
+      if (pointerType === "mouse" && (target as HTMLElement).matches(".transport button, #networks button")) (target as HTMLElement).blur();
     });
   }
 }

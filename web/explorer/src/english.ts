@@ -64,7 +64,7 @@ export const ENGLISH = {
   mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit. The strip of colours beside a name is its key: a gate goes from 0, shut, to 1, open; of the others blue is positive, orange negative.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
   facts: (units: number, score: number | null, reach: number, whole: boolean): string =>
-    `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}; its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}.`,
+    `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}; ${whole && !reach ? "the text is too short to tell how far its gradient reaches back" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
   reach: "How far the gradient reaches",
   reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly teaches; below a millionth nothing is drawn.",
   distance: "distance in steps",
