@@ -11,7 +11,7 @@ from torch import nn
 
 import gated.nn
 from gated.errors import ConfigurationError, DataError
-from gated.explain import ledger, ledger_of, trace
+from gated.explain import entries, ledger, ledger_of, trace
 
 T, B, I, H = 40, 3, 4, 6  # noqa: E741
 
@@ -21,6 +21,7 @@ LAYERS = {
     "gru before": lambda: gated.nn.GRU(I, H, reset_after=False),
     "lstm normed": lambda: gated.nn.LSTM(I, H, layer_norm=True),
     "lstm projected": lambda: nn.LSTM(I, H, proj_size=2),
+    "gru zoneout": lambda: gated.nn.GRU(I, H, zoneout=0.3, bidirectional=True),
 }
 
 
@@ -84,7 +85,7 @@ def test_padding_is_no_entry() -> None:
     ("layer", "options", "error", "message"),
     [
         (nn.RNN(I, H), {}, ConfigurationError, "rnn_tanh computes its state anew"),
-        (gated.nn.GRU(I, H, zoneout=0.1), {}, ConfigurationError, "zoneout"),
+        (gated.nn.LSTM(I, H, zoneout=0.1), {}, ConfigurationError, "before zoneout"),
         (nn.LSTM(I, H), {"unit": H}, DataError, "units: there are 6"),
         (nn.LSTM(I, H), {"step": T}, DataError, "sequence 0 has 40 steps, got 40"),
         (nn.LSTM(I, H), {"sequence": B}, DataError, "sequence: there are 3, got 3"),
@@ -144,12 +145,12 @@ class Reader(nn.Module):
         return self.head(states)
 
 
-WIDTHS = {"lstm": 2 * H, "gru": 2 * H, "gru before": H, "lstm normed": H, "lstm projected": 2}
+WIDTHS = {"lstm": 2 * H, "gru": 2 * H, "gru zoneout": 2 * H, "lstm projected": 2}
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_what_memory_carries_of_an_output_adds_up_to_it(name: str) -> None:
-    model = Reader(LAYERS[name](), WIDTHS[name]).double()
+    model = Reader(LAYERS[name](), WIDTHS.get(name, H)).double().eval()
     x = torch.randn(T, B, I, dtype=torch.float64)
     last = len(trace(model, x).layers) - (2 if model.layer.bidirectional else 1)
     total, step, sequence = 0.0, 17, -2
@@ -168,6 +169,14 @@ def test_what_memory_carries_of_an_output_adds_up_to_it(name: str) -> None:
             np.testing.assert_allclose(found.parts[:, 4], weight * one.shown)
     # The head is linear: but for its bias all that it says is memory.
     assert total + model.head.bias[2].item() == pytest.approx(found.output)
+
+
+def test_what_an_lstm_with_zoneout_remembers_adds_up() -> None:
+    layer = gated.nn.LSTM(I, H, zoneout=(0.2, 0.3)).eval()
+    initial = torch.randn(1, B, H), torch.randn(1, B, H)
+    for found in entries(trace(layer, torch.randn(T, B, I), initial=initial).layers[0]):
+        total = found.written.sum(axis=0) + found.initial
+        np.testing.assert_allclose(total, found.state, atol=1e-5)
 
 
 def test_an_output_of_the_final_state_is_read_where_each_sequence_ends() -> None:

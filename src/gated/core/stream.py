@@ -98,8 +98,8 @@ class Stream:
             out: (P) or (B, P), float32, where the hidden state is copied to.
 
         Returns:
-            The hidden state of the last layer, (P) or (B, P): `out`, or else a view of the stream's own
-            memory, which the next step overwrites.
+            The hidden state of the last layer, (P) or (B, P): `out`, or else a view of the stream's
+            own memory, which the next step overwrites.
 
         Raises:
             DataError: `x` or `out` has another shape or dtype, or `x` does not lie in one piece;

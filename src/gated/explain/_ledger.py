@@ -145,8 +145,8 @@ def ledger(
         initial: as for `trace`.
 
     Raises:
-        ConfigurationError: the layer keeps no sum (an RNN), or mixes it (zoneout); neither or both
-            of `unit` and `output` are given.
+        ConfigurationError: the layer keeps no sum (an RNN), or shows another than it keeps (an LSTM
+            with zoneout); neither or both of `unit` and `output` are given.
         DataError: there is no such layer, unit, step or sequence; the output is not one number
             that depends on what the layer gives, or the layer is below another of its module.
 
@@ -327,22 +327,37 @@ def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
 
 
 def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
-    """What each step writes, what it keeps, and the sum of both: (T, B, units) each."""
+    """What each step writes, what it keeps, and the sum of both: (T, B, units) each.
+
+    Zoneout, in evaluation, keeps a share z of the state besides, a sum of the same kind:
+    c_t = z c_{t-1} + (1 - z)(f c_{t-1} + i c̃).
+    """
     of = traced.values
-    if any(traced.zoneout):
-        raise ConfigurationError("a ledger of a layer with zoneout is not known")
+    of_hidden, of_cell = traced.zoneout
     if traced.kind == "lstm":
-        return of["input_gate"] * of["candidate"], of["forget_gate"], of["cell"]
-    if traced.kind == "lstm_coupled":
-        return (1 - of["forget_gate"]) * of["candidate"], of["forget_gate"], of["cell"]
-    if traced.kind.startswith("gru"):
-        return (1 - of["update_gate"]) * of["candidate"], of["update_gate"], of["hidden"]
-    raise ConfigurationError(
-        f"{traced.kind} computes its state anew at each step: only a gated state is a sum"
-    )
+        state, share = "cell", of_cell
+        writes, keeps = of["input_gate"] * of["candidate"], of["forget_gate"]
+    elif traced.kind == "lstm_coupled":
+        state, share = "cell", of_cell
+        writes, keeps = (1 - of["forget_gate"]) * of["candidate"], of["forget_gate"]
+    elif traced.kind.startswith("gru"):
+        state, share = "hidden", of_hidden
+        writes, keeps = (1 - of["update_gate"]) * of["candidate"], of["update_gate"]
+    else:
+        raise ConfigurationError(
+            f"{traced.kind} computes its state anew at each step: only a gated state is a sum"
+        )
+    if share:
+        writes, keeps = (1 - share) * writes, share + (1 - share) * keeps
+    return writes, keeps, of[state]
 
 
 def _shown(traced: LayerTrace, step: int, sequence: int, column: int, unit: int) -> float:
+    if traced.kind.startswith("lstm") and any(traced.zoneout):
+        raise ConfigurationError(
+            "an LSTM with zoneout shows its memory as it was before zoneout, so that its ledger "
+            "does not say what it shows; gated.explain.entries gives what it remembers"
+        )
     if not traced.projected:
         return float(traced.hidden[step, sequence, column])
     output = traced.values["output_gate"][step, sequence, column]
