@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import polars as pl
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell
+from gated.cli.outcome import Outcome, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import FILE_NAME, Run, begun, check_free, read_run
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -26,8 +27,10 @@ from gated.tasks.classify import (
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import Result, evaluate_learner
 from gated.tasks.classify.learner import TASK, SequenceLearner
-from gated.tasks.classify.parts import Parts, read_parts
+from gated.tasks.classify.parts import Parts, read_parts, those_that_fit
+from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.table import read_sequences
+from gated.training.manifest import BadRows
 from gated.training.model_files import load_description, write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
@@ -106,7 +109,12 @@ def _fit(
     source, config = source or SourceOptions(), config or ClassifyConfig()
     training = training or SequenceTraining()
     parts = read_parts(data, source, training.seed, stratified=kind == "SequenceClassifier")
-    asked = {"kind": kind, "source": source.to_dict(), "network": config.to_dict()}
+    asked = {
+        "kind": kind,
+        "source": source.to_dict(),
+        "columns": list(parts.training.columns),
+        "network": config.to_dict(),
+    }
     with begun(out, Run(TASK, data, asked, training)):
         _train_and_report(KINDS[kind].of(config, training), parts, source, out, json=json)
 
@@ -159,10 +167,16 @@ def _print_scores(result: Result) -> None:
     print_table("Scores over sequences", table.header, table.rows, best=0)
 
 
-def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+def predict(
+    run: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
     """Tell the class, or the number, of each sequence of a file."""
-    learner, source = _loaded(run)
-    read = read_sequences(data, source, labelled=False)
+    learner, read = _read(run, data, skip_bad, values="ignored")
     columns: dict[str, Any] = {"sequence": read.names}
     if isinstance(learner, SequenceClassifier):
         probabilities = learner.predict_proba(read.arrays)
@@ -181,25 +195,42 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
         sys.stdout.write(table.write_csv(float_precision=4))
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the sequences of another file."""
-    learner, source = _loaded(run)
-    result = evaluate_learner(learner, None, read_sequences(data, source, labelled=True))
+    learner, read = _read(run, data, skip_bad, values="needed")
+    result = evaluate_learner(learner, None, read)
     print_json(result.to_dict()) if json else _print_scores(result)
 
 
-def explain(run: Path, data: Path) -> Probe:
+def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on the sequences of a file; where they are labelled, with its loss."""
-    learner, source = _loaded(run)
-    read = read_sequences(data, source, labelled=False)
+    learner, read = _read(run, data, skip_bad, values="taken")
     known = read.values if len(read.values) else None
     return learner.probe(read.arrays, known, read.names)
 
 
-def _loaded(run: Path) -> tuple[SequenceLearner, SourceOptions]:
-    """Return the learner of a run, and how its files are read."""
+def _read(
+    run: Path, data: Path, skip_bad: bool, *, values: Literal["needed", "taken", "ignored"]
+) -> tuple[SequenceLearner, Sequences]:
+    """Return the learner of a run, and the sequences of a file that it can be asked about."""
+    learner, source, columns = _loaded(run)
+    bad = BadRows(skip=skip_bad or source.skip_bad)
+    channels, labelled = learner.n_features_in_, values == "needed"
+    read = read_sequences(
+        data, source, labelled=labelled, columns=columns, channels=channels, bad=bad
+    )
+    if values == "ignored":
+        read = replace(read, values=read.values[:0])
+    labels = {str(label) for label in getattr(learner, "classes_", ())} or None
+    read = those_that_fit(read, bad, channels=channels, labels=labels)
+    tell_left_out(bad.findings)
+    return learner, read
+
+
+def _loaded(run: Path) -> tuple[SequenceLearner, SourceOptions, list[str]]:
+    """Return the learner of a run, how its files are read, and its channels in a table."""
     kind = KINDS[load_description(run).get("kind", "SequenceClassifier")]
     # A model that was saved from Python has no run beside it: `.ts` files need no options.
-    asked = (run / FILE_NAME).exists()
-    source = SourceOptions.from_dict(read_run(run).config["source"]) if asked else SourceOptions()
-    return kind.load(run), source
+    asked = read_run(run).config if (run / FILE_NAME).exists() else {}
+    source = SourceOptions.from_dict(asked["source"]) if asked else SourceOptions()
+    return kind.load(run), source, asked.get("columns", [])

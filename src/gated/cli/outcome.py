@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from rich.console import Console
+
 from gated.cli.output import print_json, stdout_console
 from gated.cli.training_bar import told, training_summary
 from gated.training.findings import Finding
 from gated.training.history import History
+from gated.training.manifest import LEFT_OUT
 
 
 class Scored(Protocol):
@@ -32,6 +35,14 @@ class Outcome:
     parameters: int
     history: History
     findings: Sequence[Finding]
+
+
+def tell_left_out(findings: Sequence[Finding]) -> None:
+    """List, on standard error, the rows that were left out."""
+    console = Console(stderr=True, soft_wrap=True)
+    for finding in findings:
+        if finding.kind == LEFT_OUT:
+            console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
 def tell(

@@ -36,7 +36,14 @@ def resume(run: Path, *, json: bool = False) -> None:
     _of_task(asked.task, "resume")(run, asked, json=json)
 
 
-def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+def predict(
+    run: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
     """Predict with a trained network: forecasts of a table, labels of sequences or clips.
 
     Parameters
@@ -48,16 +55,26 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
         covariates known ahead stand in rows of the future, with an empty target.
     out
         New CSV file for the predictions; by default they are printed.
+    skip_bad
+        Leave out rows that cannot be used, and list them, where otherwise the first is an error.
     json
         Print the predictions as one JSON document.
     """
     if out is not None and out.exists():
         raise ConfigurationError(f"--out: {out} exists already; give a new file.")
-    _of_task(task_of(run), "predict")(run, data, out=out, json=json)
+    command = _of_task(task_of(run), "predict")
+    command(run, data, out=out, json=json, **_skipping(command, skip_bad))
 
 
-def evaluate(run: Path, data: Path, target: Path | None = None, *, json: bool = False) -> None:
-    """Score a trained network on data that it was not trained on, beside the baselines.
+def evaluate(
+    run: Path,
+    data: Path,
+    target: Path | None = None,
+    *,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
+    """Score a trained network on data that it was not trained on.
 
     Parameters
     ----------
@@ -68,11 +85,14 @@ def evaluate(run: Path, data: Path, target: Path | None = None, *, json: bool = 
         the training data.
     target
         For a translator, where pairs are in two files: the translations of `data`, line by line.
+    skip_bad
+        Leave out rows that cannot be used, and list them, where otherwise the first is an error.
     json
         Print the scores as one JSON document.
     """
     command = _of_task(task_of(run), "evaluate")
-    command(run, data, json=json, **_second_file(command, target))
+    second = _second_file(command, target)
+    command(run, data, json=json, **second, **_skipping(command, skip_bad))
 
 
 def explain(
@@ -83,6 +103,7 @@ def explain(
     layer: tuple[int, ...] = (),
     sequence: int = 0,
     steps: tuple[int, int] | None = None,
+    skip_bad: bool = False,
     json: bool = False,
 ) -> None:
     """Draw what a trained network's gates and memory do on some data, and say what ails it.
@@ -101,6 +122,8 @@ def explain(
         Which sequence to draw, of those chosen from the data; negative counts from the last.
     steps
         First and last step to draw; by default the last 120.
+    skip_bad
+        Leave out rows that cannot be used, and list them, where otherwise the first is an error.
     json
         Print what was found as one JSON document.
     """
@@ -111,7 +134,8 @@ def explain(
         check_free(figures_of(out))
     else:
         check_free(out)
-    probe = _of_task(task_of(run), "explain")(run, data)
+    command = _of_task(task_of(run), "explain")
+    probe = command(run, data, **_skipping(command, skip_bad))
     explanation = look_into(probe, layer or None)
     page = write_explanation(
         out,
@@ -138,6 +162,16 @@ def task_of(run: Path) -> str:
     return (
         read_run(run).task if (run / FILE_NAME).exists() else load_description(run).get("task", "")
     )
+
+
+def _skipping(command: Any, skip_bad: bool) -> dict[str, bool]:
+    """Return what tells a task's `command` to leave bad rows out, if that is asked for."""
+    if skip_bad and "skip_bad" not in signature(command).parameters:
+        raise ConfigurationError(
+            "--skip-bad is for lists of recordings, clips, sequences and texts; what this run "
+            "reads has no rows that could be left out."
+        )
+    return {"skip_bad": True} if skip_bad else {}
 
 
 def _second_file(command: Any, target: Path | None) -> dict[str, Path]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell
+from gated.cli.outcome import Outcome, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import ConfigurationError, require
+from gated.errors import ConfigurationError, DataError, require
 from gated.explain import Probe
 from gated.report.speech import score_table, write_speech_report
 from gated.tasks.language import LanguageModel
@@ -26,6 +26,7 @@ from gated.tasks.speech.config import SpeechConfig, SpeechTraining
 from gated.tasks.speech.recogniser import TASK, SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
 from gated.tasks.speech.search import Search
+from gated.training.manifest import BadRows
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 
@@ -130,6 +131,7 @@ def transcribe(
     rate: int = 16000,
     language_model: Path | None = None,
     search: Annotated[Search | None, Parameter(name="*", group="Search")] = None,
+    skip_bad: bool = False,
     json: bool = False,
 ) -> None:
     """Write down what is said in recordings.
@@ -148,6 +150,8 @@ def transcribe(
         Samples a second of standard input.
     language_model
         Run of `gated fit language` whose expectations the search takes into account.
+    skip_bad
+        Go on after recordings that cannot be used, and list them in the end.
     json
         Print a JSON document with the words of each recording and their times, in seconds.
     """
@@ -164,9 +168,13 @@ def transcribe(
     recogniser = SpeechRecogniser.load(run)
     recogniser.search = search or recogniser.search
     language = _language(recogniser, language_model)
-    documents = []
+    documents, bad = [], BadRows(skip=skip_bad, what="recording")
     for path in files:
-        transcript = recogniser.transcribe(path, language)
+        try:
+            transcript = recogniser.transcribe(path, language)
+        except (DataError, FileNotFoundError) as error:
+            bad(DataError(str(error)))
+            continue
         if json:
             documents.append({"path": str(path)} | asdict(transcript))
         elif len(files) == 1:
@@ -175,10 +183,13 @@ def transcribe(
             print(path, transcript.text, sep="\t")
     if json:
         print_json(documents)
+    tell_left_out(bad.findings)
 
 
 def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
     """Print the words of a recording as they come, and how long they took to."""
+    if rate < 1:
+        raise ConfigurationError(f"--rate is {rate}; it is samples a second, 1 or more.")
     if path is None:
         blocks = raw_blocks(sys.stdin.buffer, rate, BLOCK)
     else:
@@ -201,12 +212,24 @@ def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
     print(f"{told}.", file=sys.stderr)
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the recordings of another manifest."""
-    evaluation = SpeechRecogniser.load(run).score(data)
+    recogniser = _loaded(run, skip_bad)
+    evaluation = recogniser.score(data)
+    tell_left_out(recogniser.findings)
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
 
 
-def explain(run: Path, data: Path) -> Probe:
+def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on the recordings of a manifest."""
-    return SpeechRecogniser.load(run).probe(data)
+    recogniser = _loaded(run, skip_bad)
+    probe = recogniser.probe(data)
+    tell_left_out(recogniser.findings)
+    return probe
+
+
+def _loaded(run: Path, skip_bad: bool) -> SpeechRecogniser:
+    recogniser = SpeechRecogniser.load(run)
+    if skip_bad:
+        recogniser.config = replace(recogniser.config, skip_bad=True)
+    return recogniser

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell
+from gated.cli.outcome import Outcome, tell, tell_left_out
 from gated.cli.output import print_json
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -85,10 +86,19 @@ def _train_and_report(
     tell(outcome, evaluation, print_scores, json=json)
 
 
-def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+def predict(
+    run: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
     """Tell the label of each text of a table (.csv), or of each line of another file."""
     classifier = TextClassifier.load(run)
-    texts = [of.text for of in read_texts(data, BadRows(skip=False), labelled=False)]
+    bad = BadRows(skip=skip_bad)
+    texts = [of.text for of in read_texts(data, bad, labelled=False)]
+    tell_left_out(bad.findings)
     told = classifier.predict_proba(texts)
     columns = {"text": texts, "label": [classifier.labels[k] for k in told.argmax(1)]}
     table = pl.DataFrame(columns | dict(zip(classifier.labels, told.T, strict=True)))
@@ -100,12 +110,24 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
         sys.stdout.write(table.write_csv(float_precision=4))
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the texts of another table."""
-    evaluation = TextClassifier.load(run).evaluate(data)
+    classifier = _loaded(run, skip_bad)
+    evaluation = classifier.evaluate(data)
+    tell_left_out(classifier.findings)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
 
 
-def explain(run: Path, data: Path) -> Probe:
+def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on the texts of a table (.csv), or on the lines of another file."""
-    return TextClassifier.load(run).probe(data)
+    classifier = _loaded(run, skip_bad)
+    probe = classifier.probe(data)
+    tell_left_out(classifier.findings)
+    return probe
+
+
+def _loaded(run: Path, skip_bad: bool) -> TextClassifier:
+    classifier = TextClassifier.load(run)
+    if skip_bad:
+        classifier.config = replace(classifier.config, skip_bad=True)
+    return classifier

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell
+from gated.cli.outcome import Outcome, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -88,9 +89,18 @@ def print_scores(evaluation: Evaluation) -> None:
     print_table(f"Scores over {evaluation.unit}", table.header, table.rows, best=0)
 
 
-def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = False) -> None:
+def predict(
+    run: Path,
+    data: Path,
+    *,
+    out: Path | None = None,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
     """Tell the labels of a clip, or of the segments of a manifest (.csv)."""
-    table = VideoClassifier.load(run).predict(data)
+    classifier = _loaded(run, skip_bad)
+    table = classifier.predict(data)
+    tell_left_out(classifier.findings)
     if out is not None:
         write_atomically(out, table.write_csv().encode())
     elif json:
@@ -99,12 +109,24 @@ def predict(run: Path, data: Path, *, out: Path | None = None, json: bool = Fals
         sys.stdout.write(table.write_csv(float_precision=4))
 
 
-def evaluate(run: Path, data: Path, *, json: bool = False) -> None:
+def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the segments of another manifest."""
-    evaluation = VideoClassifier.load(run).evaluate(data)
+    classifier = _loaded(run, skip_bad)
+    evaluation = classifier.evaluate(data)
+    tell_left_out(classifier.findings)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
 
 
-def explain(run: Path, data: Path) -> Probe:
+def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on a clip, or on the segments of a manifest (.csv)."""
-    return VideoClassifier.load(run).probe(data)
+    classifier = _loaded(run, skip_bad)
+    probe = classifier.probe(data)
+    tell_left_out(classifier.findings)
+    return probe
+
+
+def _loaded(run: Path, skip_bad: bool) -> VideoClassifier:
+    classifier = VideoClassifier.load(run)
+    if skip_bad:
+        classifier.config = replace(classifier.config, skip_bad=True)
+    return classifier

@@ -13,14 +13,16 @@ from gated.training.raw_table import decoded, read_header, records
 
 Bad = Callable[[DataError], None]
 """What is done about a row that cannot be used."""
+LEFT_OUT = "row"
+"""Kind of the findings that tell of such rows."""
 
 
 class BadRows:
     """Rows that cannot be used: told as findings or, where they shall not be skipped, an error."""
 
-    def __init__(self, *, skip: bool) -> None:
-        """Take whether such rows are left out."""
-        self.skip = skip
+    def __init__(self, *, skip: bool, what: str = "row") -> None:
+        """Take whether such rows are left out, and what to call them."""
+        self.skip, self.what = skip, what
         self.findings: list[Finding] = []
 
     @property
@@ -33,9 +35,10 @@ class BadRows:
     def __call__(self, error: DataError) -> None:
         """Leave out the row that `error` tells of, or raise it."""
         if not self.skip:
-            raise DataError(f"{error} (--skip-bad leaves such rows out.)") from error
+            raise DataError(f"{error} (--skip-bad leaves such {self.what}s out.)") from error
+        what = f"unusable {self.what}"
         self.findings.append(
-            Finding(kind="row", count=1, what="unusable row", action="left out", example=str(error))
+            Finding(kind=LEFT_OUT, count=1, what=what, action="left out", example=str(error))
         )
 
 

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -51,12 +51,16 @@ class RawTable:
         return f"{self.name}, {self.place} {self.lines[row]}: column '{column}', value '{value}'"
 
 
-def open_table(source: Source, index: str) -> RawTable:
+def open_table(
+    source: Source, index: str, bad: Callable[[DataError], None] | None = None
+) -> RawTable:
     """Return the rows of a file or a frame, with nothing understood yet.
 
     Args:
         source: path of a CSV or Parquet file, or a polars or pandas frame.
         index: name of the index of a pandas frame that is taken for a column.
+        bad: told of each row of a CSV file with more values than the header has columns, which is
+            then left out; by default such a row is an error.
 
     Raises:
         DataError: the file is empty, damaged, or not a table.
@@ -73,7 +77,7 @@ def open_table(source: Source, index: str) -> RawTable:
         except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
             raise DataError(f"{path.name} is not a Parquet file ({_first_line(error)}).") from error
         return _from_frame(path.name, frame)
-    return _open_csv(path)
+    return _open_csv(path, bad)
 
 
 def _open_frame(source: IntoDataFrame, index: str) -> RawTable:
@@ -127,12 +131,15 @@ def _to_polars(column: nw.Series[Any]) -> pl.Series:
     return pl.Series(name, values, dtype=pl.String)
 
 
-def _open_csv(path: Path) -> RawTable:
+def _open_csv(path: Path, bad: Callable[[DataError], None] | None) -> RawTable:
     text = decoded(path)
     header_lines, separator, names = read_header(path.name, text)
     body = "".join(text.split("\n", header_lines)[header_lines:])
     if not body or body.isspace():
         raise DataError(f"{path.name} has a header and no rows.")
+    places: NDArray[np.int64] | None = None
+    if bad is not None:
+        body, places = _without_wide_rows(path.name, body, separator, header_lines, len(names), bad)
     try:
         frame = pl.read_csv(
             body.encode(),
@@ -144,7 +151,8 @@ def _open_csv(path: Path) -> RawTable:
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _csv_error(path.name, body, separator, header_lines, len(names), error) from error
-    lines = _line_numbers(body, separator, frame.height) + header_lines
+    lines = _line_numbers(body, separator, frame.height) if places is None else places
+    lines = lines + header_lines
     unnamed = [name for name in names if name.startswith(UNNAMED)]
     findings = [
         Finding(
@@ -153,6 +161,39 @@ def _open_csv(path: Path) -> RawTable:
         for name in unnamed
     ]
     return RawTable(path.name, frame.drop(unnamed), lines, "line", tuple(findings))
+
+
+def _without_wide_rows(
+    name: str,
+    body: str,
+    separator: str,
+    header_lines: int,
+    width: int,
+    bad: Callable[[DataError], None],
+) -> tuple[str, NDArray[np.int64] | None]:
+    """Return `body` without rows of too many values, and where the others stand in it.
+
+    Where there is none, or no telling, `body` is returned as it is, and None.
+    """
+    if max(line.count(separator) for line in body.split("\n")) < width:
+        return body, None
+    rows, begins, wide = io.StringIO(), [], False
+    writer = csv.writer(rows, delimiter=separator, lineterminator="\n")
+    try:
+        for begin, record in records(body, separator):
+            if len(record) > width:
+                wide = True
+                bad(_too_wide(name, header_lines + begin, len(record), width))
+            elif record:
+                begins.append(begin)
+                writer.writerow(record)
+    except csv.Error:
+        return body, None  # said better where the table is read
+    return (rows.getvalue(), np.array(begins)) if wide else (body, None)
+
+
+def _too_wide(name: str, line: int, count: int, width: int) -> DataError:
+    return DataError(f"{name}, line {line}: {count} values where the header has {width} columns.")
 
 
 def decoded(path: Path) -> str:
@@ -229,10 +270,7 @@ def _csv_error(
     try:
         for begin, record in records(body, separator):
             if len(record) > width:
-                return DataError(
-                    f"{name}, line {header_lines + begin}: {len(record)} values where the header "
-                    f"has {width} columns."
-                )
+                return _too_wide(name, header_lines + begin, len(record), width)
     except csv.Error as reason:
         return DataError(f"{name} is not CSV: {reason}.")
     return DataError(f"{name} is not CSV: {_first_line(error)}")

@@ -10,6 +10,8 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
+from gated.cli.classify import explain
+from gated.tasks.classify import SequenceTraining
 
 QUICK = ["--hidden", "16", "--steps", "80", "--learning-rate", "0.01", "--threads", "1"]
 
@@ -41,6 +43,7 @@ def test_a_run_scores_beside_its_baselines_and_explains_itself(trained, ts_files
     assert rows[0]["sequence"] == "test.ts, line 6"
     looked = trained.parent / "looked.html"
     assert run(["explain", str(trained), str(ts_files[1]), "--out", str(looked)]) == 0
+    assert explain(trained, ts_files[1]).loss is not None
     assert "channel 1" in looked.read_text()
 
 
@@ -64,6 +67,51 @@ def test_a_number_of_a_sequence(tmp_path: Path, capsys) -> None:
     assert told["n"] == 8
     assert run(["predict", out, str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "sequence,value"
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "explain"])
+def test_what_a_run_is_asked_about_can_be_bad(trained, tmp_path, capsys, command: str) -> None:
+    path = tmp_path / "asked.ts"
+    path.write_text(ts_text(*bumps(6, 0)) + "1,x:2,3:late\n1,2:early\n")
+    out = ["--out", str(tmp_path / "page.html")] if command == "explain" else []
+    assert run([command, str(trained), str(path), *out]) == 2
+    assert "asked.ts, line 12 holds 'x'" in capsys.readouterr().err
+    assert run([command, str(trained), str(path), *out, "--skip-bad"]) == 0
+    told = capsys.readouterr()
+    assert "line 12 holds 'x', which is not a number.); left out" in told.err
+    assert "line 13 has 1 channels" in told.err
+    if command == "predict":
+        assert len(told.out.splitlines()) == 7
+
+
+def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys) -> None:
+    rows = [
+        (f"r{k}", *step, label)
+        for k, (array, label) in enumerate(zip(*bumps(16, 0), strict=True))
+        for step in array
+    ]
+    ours = "".join(f"{name},{a:.4f},{b:.4f},{label}\n" for name, a, b, label in rows)
+    theirs = "".join(f"{b:.4f},{a:.4f},{name}\n" for name, a, b, _ in rows)
+    (tmp_path / "ours.csv").write_text("run,a,b,what\n" + ours)
+    (tmp_path / "theirs.csv").write_text("b,a,run\n" + theirs)
+    out, columns = str(tmp_path / "run"), ["--series", "run", "--label", "what"]
+    command = ["fit", "classify", str(tmp_path / "ours.csv"), "--out", out, *columns]
+    assert run([*command, *QUICK]) == 0
+    capsys.readouterr()
+    told = []
+    for name in ("ours.csv", "theirs.csv"):
+        assert run(["predict", out, str(tmp_path / name)]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+
+
+def test_a_run_without_rows_has_none_to_skip(tmp_path, capsys) -> None:
+    (tmp_path / "run.json").write_text(
+        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": "x.csv",
+                    "config": {}, "training": SequenceTraining().to_dict()})
+    )  # fmt: skip
+    assert run(["evaluate", str(tmp_path), "x.csv", "--skip-bad"]) == 2
+    assert "no rows that could be left out" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

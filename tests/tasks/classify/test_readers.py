@@ -12,6 +12,7 @@ from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.parts import read_parts
 from gated.tasks.classify.sequences import sequences_of
 from gated.tasks.classify.table import read_sequences
+from gated.training.manifest import BadRows
 
 COLUMNS = SourceOptions(series="run", label="what", time="t")
 
@@ -95,14 +96,75 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str)
         ("a,0,1,up\na,1,2,down\n", "has the labels down, up"),
         ("a,0,1,\n", "has no label"),
         ("a,0,one,up\n", "column 'x', value 'one' is not a number"),
-        (",0,1,up\n", "the name of the series is missing"),
+        ("a,0,inf,up\n", "column 'x', value 'inf' is infinite"),
+        (",0,1,up\n", "line 2 has nothing in the column 'run'"),
+        ("a,,1,up\n", "line 2 has nothing in the column 't'"),
+        ("a,0,1,up,3\n", "line 2: 5 values where the header has 4 columns"),
     ],
 )
-def test_a_bad_table_is_named(tmp_path: Path, rows: str, message: str) -> None:
+def test_a_bad_table_is_named_or_skipped(tmp_path: Path, rows: str, message: str) -> None:
     path = tmp_path / "t.csv"
-    path.write_text(f"run,t,x,what\n{rows}")
-    with pytest.raises(DataError, match=message):
+    path.write_text(f"run,t,x,what\n{rows}b,0,1,up\nc,0,2,down\n")
+    with pytest.raises(DataError, match=message) as told:
         read(path)
+    assert "--skip-bad" in str(told.value)
+    bad = BadRows(skip=True)
+    assert read_sequences(path, COLUMNS, labelled=True, bad=bad).names == ["b", "c"]
+    assert message.replace("\\", "") in str(bad.findings[0])
+
+
+def test_a_quoted_line_break_does_not_move_the_lines_behind_a_wide_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('run,t,x,what\n"a\na",0,1,up\nb,0,1,up,3\nc,0,one,up\nd,0,1,up\n')
+    bad = BadRows(skip=True)
+    assert read_sequences(path, COLUMNS, labelled=True, bad=bad).names == ["a\na", "d"]
+    first, second = map(str, bad.findings)
+    assert "line 4: 5 values" in first
+    assert "line 5: column 'x'" in second
+
+
+def test_channels_of_a_table_are_found_by_name(tmp_path: Path) -> None:
+    options = SourceOptions(series="run", label="what", test_data=tmp_path / "test.csv")
+    (tmp_path / "train.csv").write_text("run,a,b,what\nr,1,2,up\ns,3,4,down\n")
+    (tmp_path / "test.csv").write_text("b,run,note,what,a\n6,t,?,up,5\n")
+    parts = read_parts(tmp_path / "train.csv", options, 0, stratified=True)
+    assert parts.training.columns == ("a", "b")
+    assert parts.test.arrays[0].tolist() == [[5, 6]]
+    (tmp_path / "test.csv").write_text("run,a,what\nt,5,up\n")
+    with pytest.raises(DataError, match="no column 'b'"):
+        read_parts(tmp_path / "train.csv", options, 0, stratified=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,2:3,4:never", "test.ts, line 3: the label 'never' was not trained on; known are"),
+        ("1,2:early", "test.ts, line 3 has 1 channels; the others, 2"),
+    ],
+)
+def test_a_test_sequence_that_cannot_be_scored_is_named_before_training(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    train, test = tmp_path / "train.ts", tmp_path / "test.ts"
+    train.write_text("@classLabel true\n@data\n1,2:3,4:early\n1,2:3,5:late\n")
+    test.write_text(f"@classLabel true\n@data\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        read_parts(train, SourceOptions(test_data=test), 0, stratified=True)
+    with test.open("a") as file:
+        file.write("1,2,3:3,4,5:late\n")
+    options = SourceOptions(test_data=test, skip_bad=True)
+    assert len(read_parts(train, options, 0, stratified=True).test) == 1
+
+
+@pytest.mark.parametrize("value", ["ten", "inf"])
+def test_what_is_no_number_to_learn_is_named_or_skipped(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "a.ts"
+    good = "".join(f"1,2,{k}:{k}\n" for k in range(8))
+    path.write_text(f"@targetLabel true\n@data\n{good}1,2,3:{value}\n")
+    with pytest.raises(DataError, match=f"a.ts, line 11: '{value}' is not a number"):
+        read_parts(path, SourceOptions(), 0, stratified=False)
+    parts = read_parts(path, SourceOptions(skip_bad=True), 0, stratified=False)
+    assert len(parts.training) + len(parts.test) == 8
 
 
 def test_arrays_of_python_come_in_several_shapes() -> None:

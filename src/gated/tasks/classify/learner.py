@@ -297,8 +297,8 @@ class SequenceClassifier(ClassifierMixin, SequenceLearner):
         self.classes_, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
         if len(self.classes_) < 2:
             raise DataError(
-                f"All sequences are of one class, {self.classes_[0]!r}; to tell apart takes two "
-                "classes or more."
+                f"All sequences are of one class, {str(self.classes_[0])!r}; to tell apart takes "
+                "two classes or more."
             )
         self.frequencies_ = counts / len(values)
         each = len(values) / (len(counts) * counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import numpy as np
 
 from gated.errors import DataError
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Sequences
+from gated.tasks.classify.sequences import Floats, Sequences
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
 from gated.training.findings import Finding
-from gated.training.manifest import BadRows
+from gated.training.manifest import Bad, BadRows
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,57 @@ class Parts:
     training: Sequences
     test: Sequences
     findings: tuple[Finding, ...]
+
+
+def those_that_fit(
+    read: Sequences, bad: Bad, *, channels: int, labels: Collection[str] | None = None
+) -> Sequences:
+    """Return the sequences that a learner can be asked about; the others go to `bad`.
+
+    Args:
+        read: what stands in a file.
+        bad: told of each that has other channels, or a value that is not known.
+        channels: that the learner reads.
+        labels: the classes that it knows; None where it tells numbers.
+
+    Raises:
+        DataError: none is left.
+    """
+    stay = []
+    for place, name in enumerate(read.names):
+        try:
+            _check_channels(read.arrays[place], name, channels)
+            if len(read.values):
+                _check_value(str(read.values[place]), name, labels)
+            stay.append(place)
+        except DataError as error:
+            bad(error)
+    if not stay:
+        raise DataError("No sequence can be used: each has other channels, or a value unknown.")
+    return read.take(np.array(stay)) if len(stay) < len(read) else read
+
+
+def _check_channels(array: Floats, name: str, channels: int) -> None:
+    if array.shape[1] != channels:
+        raise DataError(
+            f"{name}: it has {array.shape[1]} channels, where those of training have {channels}."
+        )
+
+
+def _check_value(value: str, name: str, labels: Collection[str] | None) -> None:
+    if labels is not None:
+        if value not in labels:
+            raise DataError(
+                f"{name}: the label {value!r} was not trained on; known are "
+                f"{', '.join(sorted(labels))}."
+            )
+        return
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < float("inf"):
+        raise DataError(f"{name}: {value!r} is not a number that could be learnt.")
 
 
 def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: bool) -> Parts:
@@ -41,8 +93,19 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
     """
     bad = BadRows(skip=options.skip_bad)
     read = read_sequences(data, options, labelled=True, bad=bad)
+    if not stratified:
+        read = those_that_fit(read, bad, channels=read.channels)
     if options.test_data is not None:
-        test = read_sequences(options.test_data, options, labelled=True, bad=bad)
+        test = read_sequences(
+            options.test_data,
+            options,
+            labelled=True,
+            columns=read.columns,
+            channels=read.channels,
+            bad=bad,
+        )
+        labels = set(read.values.tolist()) if stratified else None
+        test = those_that_fit(test, bad, channels=read.channels, labels=labels)
         return Parts(read, test, tuple(bad.findings))
     # Numbers of a regression are all different: they are not stratified.
     held = held_out_rows(read.values, options.test, seed, stratified=stratified)

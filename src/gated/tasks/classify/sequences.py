@@ -26,6 +26,8 @@ class Sequences:
     """(N,), or (0,) where they are not known."""
     names: list[str]
     """Where each stands, for messages."""
+    columns: tuple[str, ...] = ()
+    """Of a table, those of the channels; `.ts` files do not name theirs."""
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -38,7 +40,9 @@ class Sequences:
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
         """Return some of the sequences."""
         values = self.values[rows] if len(self.values) else self.values
-        return Sequences([self.arrays[k] for k in rows], values, [self.names[k] for k in rows])
+        return Sequences(
+            [self.arrays[k] for k in rows], values, [self.names[k] for k in rows], self.columns
+        )
 
 
 def usable(array: Any, name: str, channels: int | None) -> Floats:

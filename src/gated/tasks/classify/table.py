@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,7 @@ import polars as pl
 
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Sequences, Values, usable
+from gated.tasks.classify.sequences import Floats, Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
 from gated.training.columns import demand_columns, parse_numbers, read_names, read_numbers
 from gated.training.manifest import Bad, BadRows
@@ -17,7 +20,13 @@ from gated.training.raw_table import RawTable, open_table
 
 
 def read_sequences(
-    path: Path, options: SourceOptions, *, labelled: bool, bad: Bad | None = None
+    path: Path,
+    options: SourceOptions,
+    *,
+    labelled: bool,
+    columns: Sequence[str] = (),
+    channels: int | None = None,
+    bad: Bad | None = None,
 ) -> Sequences:
     """Read a `.ts` file, or a CSV or Parquet table with a row for each step.
 
@@ -25,6 +34,8 @@ def read_sequences(
         path: of the file.
         options: the columns of a table.
         labelled: whether each sequence must have its label.
+        columns: of a table, those of the channels, in the order of training; by default all others.
+        channels: that each sequence of a `.ts` file must have; by default as many as the first.
         bad: told of each sequence that cannot be used; by default as `options` say.
 
     Raises:
@@ -35,7 +46,10 @@ def read_sequences(
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     bad = bad or BadRows(skip=options.skip_bad)
-    read = read_ts(path, bad) if path.suffix.lower() == ".ts" else _read_long(path, options, bad)
+    if path.suffix.lower() == ".ts":
+        read = read_ts(path, bad, channels)
+    else:
+        read = _read_long(path, options, columns, bad)
     if not len(read):
         raise DataError(f"{path} holds no usable sequence.")
     if labelled and not len(read.values):
@@ -43,33 +57,35 @@ def read_sequences(
     return read
 
 
-def _read_long(path: Path, options: SourceOptions, bad: Bad) -> Sequences:
+def _read_long(path: Path, options: SourceOptions, columns: Sequence[str], bad: Bad) -> Sequences:
     if options.series is None or options.label is None:
         raise ConfigurationError(
             f"{path.name} is a table: say with --series and --label in which columns stand the "
             "sequence that a row belongs to, and the label of that sequence."
         )
-    raw = open_table(path, index=options.time or "")
+    raw = open_table(path, index=options.time or "", bad=bad)
     labelled = options.label in raw.frame.columns
-    demand_columns(raw, [options.series, *([options.time] if options.time else [])])
+    needed = [options.series, *([options.time] if options.time else [])]
+    demand_columns(raw, needed)
+    raw = _placed(raw, needed, bad)
     if options.time is not None:
         order = _sorted_by(raw, options.time)
-        raw = RawTable(
-            raw.name, raw.frame[order.tolist()], raw.lines[order], raw.place, raw.findings
-        )
+        raw = _rows(raw, order)
     taken = {options.series, options.time, options.label}
-    channels = [name for name in raw.frame.columns if name not in taken]
+    demand_columns(raw, columns)
+    channels = list(columns) or [name for name in raw.frame.columns if name not in taken]
     if not channels:
         raise DataError(f"{raw.name} has no column beside {', '.join(raw.frame.columns)}.")
-    numbers = np.stack(
-        [read_numbers(raw, name, parse_numbers(raw.frame[name])) for name in channels], axis=1
-    )
+    numbers: Floats | None = None
+    with suppress(DataError):  # a series is at fault: which one is told below
+        numbers = _numbers(raw, channels)
     names = read_names(raw, options.series)
     arrays, values, kept = [], [], []
     for code, series in enumerate(names.values):
         rows = np.flatnonzero(names.codes == code)
         try:
-            array = usable(numbers[rows], f"Series '{series}'", None)
+            own = _numbers(_rows(raw, rows), channels) if numbers is None else numbers[rows]
+            array = usable(own, f"Series '{series}'", None)
             value = _label(raw, options.label, series, rows) if labelled else None
         except DataError as error:
             bad(error)
@@ -77,15 +93,40 @@ def _read_long(path: Path, options: SourceOptions, bad: Bad) -> Sequences:
         arrays.append(array)
         kept.append(series)
         values += [] if value is None else [value]
-    return Sequences(arrays, np.array(values, dtype=str), kept)
+    return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels))
+
+
+def _placed(raw: RawTable, columns: list[str], bad: Bad) -> RawTable:
+    """Return the rows that say which series they are of, and when; the others go to `bad`."""
+    stay = pl.Series([True]).new_from_index(0, raw.frame.height)
+    for name in columns:
+        texts = raw.frame[name].cast(pl.String).str.strip_chars()
+        blank = texts.is_null() | (texts == "")
+        for row in blank.arg_true():
+            bad(DataError(f"{raw.place} {raw.lines[row]} has nothing in the column '{name}'."))
+        stay &= ~blank
+    return raw if stay.all() else raw.take(stay)
+
+
+def _rows(raw: RawTable, rows: Values) -> RawTable:
+    return replace(raw, frame=raw.frame[rows.tolist()], lines=raw.lines[rows])
+
+
+def _numbers(raw: RawTable, channels: list[str]) -> Floats:
+    """Return `(N, channels)`, NaN where a value is missing.
+
+    Raises:
+        DataError: a value is no number.
+    """
+    return np.stack(
+        [read_numbers(raw, name, parse_numbers(raw.frame[name])) for name in channels], axis=1
+    )
 
 
 def _sorted_by(raw: RawTable, time: str) -> Values:
     """Return the order of the rows in time: of numbers by size, of texts as they read."""
     column = raw.frame[time]
     parsed = parse_numbers(column)
-    if column.null_count():
-        raise DataError(f"{raw.cell(time, int(column.is_null().arg_true()[0]))}: no time.")
     keys = parsed.values if not len(parsed.wrong) else column.cast(pl.String)
     return keys.arg_sort(nulls_last=True).to_numpy()
 

@@ -18,8 +18,13 @@ from gated.training.manifest import Bad
 MISSING = {"?", "", "nan"}
 
 
-def read_ts(path: Path, bad: Bad) -> Sequences:
+def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     """Read a file; what is wrong with a sequence goes to `bad`, with its line.
+
+    Args:
+        path: of the file.
+        bad: told of each sequence that cannot be used.
+        channels: that each must have; by default as many as the first one.
 
     Raises:
         DataError: the file is none of this kind.
@@ -41,8 +46,9 @@ def read_ts(path: Path, bad: Bad) -> Sequences:
     for number, line in rows:
         name = f"{path.name}, line {number}"
         try:
-            channels, value = _cut(line, name, labelled=labelled)
-            arrays.append(usable(channels, name, arrays[0].shape[1] if arrays else None))
+            steps, value = _cut(line, name, labelled=labelled)
+            arrays.append(usable(steps, name, channels))
+            channels = arrays[0].shape[1]
         except DataError as error:
             bad(error)
             continue

@@ -78,6 +78,7 @@ class SpeechRecogniser:
         self.search = Search()
         """How transcripts are searched for."""
         self.findings: tuple[Finding, ...] = ()
+        """What was found in the data that were read last."""
         self.alphabet = Alphabet("")
         self._mean = self._deviation = np.zeros(0, np.float32)
         self._parts: dict[str, list[Utterance]] = {}
@@ -109,6 +110,7 @@ class SpeechRecogniser:
         if not parts.training:
             raise DataError(
                 f"Of {len(read)} recordings none is left to train on: hold back fewer, give more."
+                f"{bad.told}"
             )
         trained = [read[place][2].frames for place in parts.training]
         every = np.concatenate(trained)
@@ -125,7 +127,7 @@ class SpeechRecogniser:
             )
         }
         if not self._parts["training"]:
-            raise DataError(f"{manifest} holds no recording to train on.")
+            raise DataError(f"{manifest} holds no recording to train on.{bad.told}")
         near = len(parts.near_training) + len(parts.near_validation)
         self.findings = (*_changed([one for *_, one in read], config.sample_rate), *bad.findings)
         if near:
@@ -312,7 +314,9 @@ class SpeechRecogniser:
     def _read(self, manifest: Path | str) -> list[Utterance]:
         bad = BadRows(skip=self.config.skip_bad)
         read = self._heard(read_manifest(Path(manifest), bad), bad)
-        return self._utterances(read, bad, (1.0,))
+        utterances = self._utterances(read, bad, (1.0,))
+        self.findings = tuple(bad.findings)
+        return utterances
 
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights."""

@@ -80,6 +80,7 @@ class TextClassifier:
         self.training = training or TextClassifyTraining()
         self.labels: tuple[str, ...] = ()
         self.findings: tuple[Finding, ...] = ()
+        """What was found in the data that were read last."""
         self.parts: dict[str, Part] = {}
         """Training, validation and test, after `prepare`."""
         self._frequencies = np.zeros(0)
@@ -222,7 +223,9 @@ class TextClassifier:
             FileNotFoundError: there is no such file.
         """
         bad = BadRows(skip=self.config.skip_bad)
-        return self._evaluation(self._labelled(read_texts(Path(data), bad, labelled=True)), {})
+        texts = read_texts(Path(data), bad, labelled=True)
+        self.findings = tuple(bad.findings)
+        return self._evaluation(self._labelled(texts), {})
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.
@@ -245,7 +248,9 @@ class TextClassifier:
             DataError: a row cannot be used.
             FileNotFoundError: there is no such file.
         """
-        read = read_texts(Path(data), BadRows(skip=self.config.skip_bad), labelled=False)
+        bad = BadRows(skip=self.config.skip_bad)
+        read = read_texts(Path(data), bad, labelled=False)
+        self.findings = tuple(bad.findings)
         known = all(of.label for of in read)
         labels = self._labelled(read).labels if known else None
         coded = self._coded([of.text for of in read])
