@@ -17,10 +17,14 @@ from gated.tasks.language import LanguageModel
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
+from gated.tasks.speech.audio import blocks_of, decode, raw_blocks
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
 from gated.tasks.speech.score import error_rates, substitutions
 from gated.tasks.speech.search import Search, greedy, words_of
+from gated.tasks.speech.task import SpeechTask
+from gated.training.bucketing import LengthBuckets
+from gated.training.task import Shard
 
 soundfile = pytest.importorskip("soundfile")
 for needed in ("soxr", "kaldi_native_fbank", "jiwer"):
@@ -109,6 +113,25 @@ def test_the_command_learns_tones(
     assert run(["evaluate", str(out), str(toned), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recordings"] == 60
 
+    good = str(toned.parent / "7.wav")
+    assert run(["transcribe", str(out), good, "none.wav", good]) == 2
+    assert "no file none.wav" in capsys.readouterr().err
+    assert run(["transcribe", str(out), good, "none.wav", good, "--skip-bad"]) == 0
+    skipped = capsys.readouterr()
+    assert len(skipped.out.splitlines()) == 2
+    assert "unusable recording (1, first: There is no file none.wav.); left out." in skipped.err
+    asked = tmp_path / "asked.csv"
+    asked.write_text(f"path,text\n{good},tea\n{good},café\nnone.wav,tea\n")
+    assert run(["evaluate", str(out), str(asked)]) == 2
+    assert "none.wav" in capsys.readouterr().err
+    assert run(["evaluate", str(out), str(asked), "--skip-bad", "--json"]) == 0
+    skipped = capsys.readouterr()
+    assert json.loads(skipped.out)["recordings"] == 1
+    assert "row 3" in skipped.err
+    assert "row 4" in skipped.err
+    assert run(["transcribe", str(out), "--stream", "--rate", "0"]) == 2
+    assert "--rate is 0" in capsys.readouterr().err
+
 
 def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
     texts = [row.partition(",")[2] for row in toned.read_text().splitlines()[1:]]
@@ -195,6 +218,59 @@ def test_features_are_kept_and_do_not_change(tmp_path: Path) -> None:
     assert (again.seconds, again.rate, again.channels) == (0.22, RATE, 1)
 
 
+def test_features_are_computed_anew_for_other_samples_or_settings(tmp_path: Path) -> None:
+    path, cache = tmp_path / "a.wav", tmp_path / "cache"
+    soundfile.write(path, sound("tea"), RATE)
+    before = FeatureStore(RATE, 40, cache).heard(path)
+    assert FeatureStore(RATE, 20, cache).heard(path).frames.shape == (len(before.frames), 20)
+    soundfile.write(path, sound("tan"), RATE)
+    after = FeatureStore(RATE, 40, cache).heard(path)
+    assert not np.array_equal(before.frames, after.frames)
+    assert len(list(cache.rglob("*.npz"))) == 3
+
+
+def test_a_damaged_cache_is_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound("tea"), RATE)
+    store = FeatureStore(RATE, 40, tmp_path / "cache")
+    expected = store.heard(path).frames
+    (kept,) = (tmp_path / "cache").rglob("*.npz")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:100])
+    assert np.array_equal(store.heard(path).frames, expected)
+    assert kept.read_bytes() == whole
+    nowhere = FeatureStore(RATE, 40, path / "no directory")
+    assert np.array_equal(nowhere.heard(path).frames, expected)
+
+
+def test_training_hears_other_speeds_and_masks_each_time(toned: Path, tmp_path: Path) -> None:
+    config = SpeechConfig(
+        sample_rate=RATE, speeds=(0.8, 1.0, 1.2), mask_bands=6, mask_steps=0.2,
+        cache=tmp_path / "cache", hidden=4, layers=1,
+    )  # fmt: skip
+    recogniser = SpeechRecogniser(config).prepare(toned)
+    parts = recogniser._parts
+    for one in parts["training"]:
+        slow, plain, fast = map(len, one.versions)
+        assert slow / plain == pytest.approx(1.25, abs=0.05)
+        assert fast / plain == pytest.approx(1 / 1.2, abs=0.05)
+    assert all(len(one.versions) == 1 for one in (*parts["validation"], *parts["test"]))
+    task = SpeechTask(
+        recogniser.network, config, recogniser.alphabet, parts["training"], [], seed=0
+    )
+    one = parts["training"][0]
+    task.training, task.buckets = [one], LengthBuckets(np.array([len(one.versions[0])]), 0)
+    batches = [task.training_batch(step, 1, Shard(0, 1)) for step in range(40)]
+    assert {int(batch.lengths[0]) for batch in batches} == set(map(len, one.versions))
+    masks = {
+        tuple((batch.frames[:, 0] == 0).all(dim).tolist()) for batch in batches for dim in (0, 1)
+    }
+    assert len(masks) > 40
+    share = np.mean([float((batch.frames == 0).float().mean()) for batch in batches])
+    assert 0.1 < share < 0.5
+    assert not any((version == 0).all(0).any() for version in one.versions)  # they stay whole
+
+
 def test_stereo_at_an_odd_rate_is_mixed_and_resampled(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     time = np.arange(11025) / 11025
@@ -256,6 +332,55 @@ def test_a_bad_row_is_named_or_skipped(
         one for one in json.loads(capsys.readouterr().out)["findings"] if one["kind"] == "row"
     )
     assert "row 5" in finding["example"]
+
+
+def encoded(path: Path, samples: np.ndarray) -> Path:
+    """Write what libsndfile does not know: AAC in a container."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE)
+        stream.layout = "mono"
+        frame = av.AudioFrame.from_ndarray(
+            samples[None].astype(np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = RATE
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
+def test_a_truncated_recording_of_any_container_is_refused(tmp_path: Path) -> None:
+    whole = encoded(tmp_path / "a.mkv", np.tile(sound("tea ant"), 5))
+    assert decode(whole.read_bytes()).samples.size / RATE == pytest.approx(6.2, abs=0.2)
+    with pytest.raises(DataError, match=r"truncated: .* its header says 6"):
+        decode(whole.read_bytes()[: whole.stat().st_size // 2])
+
+
+def test_channels_that_cancel_out_are_silence(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([sound("tea"), -sound("tea")], 1), RATE)
+    with pytest.raises(DataError, match="2 channels cancel out"):
+        decode(path.read_bytes())
+
+
+def test_what_libsndfile_does_not_know_comes_in_blocks_too(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "a.m4a", sound("tea ant"))
+    rate, blocks = blocks_of(path, 0.04)
+    parts = list(blocks)
+    assert (rate, len(parts) > 3) == (RATE, True)
+    np.testing.assert_array_equal(np.concatenate(parts), decode(path.read_bytes()).samples)
+    path.write_text("no sound")
+    with pytest.raises(DataError, match=r"a\.m4a: it cannot be decoded"):
+        blocks_of(path, 0.04)
+
+
+def test_standard_input_holds_bare_samples(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", sound("tea"), RATE)
+    with (tmp_path / "a.wav").open("rb") as file, pytest.raises(DataError, match="arecord -t raw"):
+        next(raw_blocks(file, RATE, 0.04))
+    blocks = list(raw_blocks(io.BytesIO(bytes(range(7))), 100, 0.02))
+    assert [len(block) for block in blocks] == [2, 1]
+    with pytest.raises(ConfigurationError, match="rate is 0"):
+        next(raw_blocks(io.BytesIO(b""), 0, 0.04))
 
 
 def test_a_letter_outside_the_alphabet_is_named() -> None:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.errors import DataError, require
+from gated.errors import ConfigurationError, DataError, require
+from gated.training.recordings import check_whole
 
 Samples = NDArray[np.float32]
 QUIET = 1e-3
 """Peak, of 1 at most, below which a recording counts as silence: -60 dB."""
 FULL_SCALE = np.float32(2**-15)
 """What one of 16 bits' steps is worth."""
+HEADERS = (b"RIFF", b"fLaC", b"OggS")
+"""With which files begin that libsndfile knows for certain."""
 UNKNOWN_LENGTH = 0x7FFF0000
 """Bytes that a WAV header claims when it was written before the samples were counted."""
 
@@ -45,7 +49,7 @@ def decode(data: bytes) -> Audio:
             announced, rate, log = file.frames, file.samplerate, file.extra_info
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        if data[:4] in (b"RIFF", b"fLaC", b"OggS"):
+        if data[:4] in HEADERS:
             raise DataError(f"it cannot be decoded ({error.error_string}); is it whole?") from error
         samples, rate = _by_av(data)
         announced, log = len(samples), ""
@@ -59,16 +63,25 @@ def decode(data: bytes) -> Audio:
         raise DataError("it holds no sample; is it whole?")
     if not np.isfinite(samples).all():
         raise DataError("it holds samples that are no numbers.")
+    mixed = samples.mean(1)
     if np.abs(samples).max() < QUIET:
         raise DataError("it holds silence only, below -60 dB throughout.")
-    return Audio(samples.mean(1), rate, samples.shape[1])
+    if np.abs(mixed).max() < QUIET:
+        raise DataError(
+            f"its {samples.shape[1]} channels cancel out, which leaves silence; give one of them."
+        )
+    return Audio(mixed, rate, samples.shape[1])
 
 
 def blocks_of(path: Path, seconds: float) -> tuple[int, Iterator[Samples]]:
-    """Return the rate of a recording that soundfile knows, and its samples, some at a time.
+    """Return the rate of a recording, and its samples, some at a time.
+
+    Args:
+        path: of the recording.
+        seconds: in a block; what soundfile does not know comes in the blocks of its codec.
 
     Raises:
-        DataError: it cannot be decoded.
+        DataError: it cannot be decoded, or holds no sound.
         FileNotFoundError: there is no such file.
     """
     soundfile = require("soundfile", extra="speech")
@@ -76,40 +89,73 @@ def blocks_of(path: Path, seconds: float) -> tuple[int, Iterator[Samples]]:
         raise FileNotFoundError(f"There is no file {path}.")
     try:
         rate = soundfile.info(path).samplerate
-    except soundfile.LibsndfileError as error:
-        raise DataError(f"{path} cannot be decoded piece by piece: {error}.") from error
+    except soundfile.LibsndfileError:
+        try:
+            rate, parts = _parts_by_av(str(path))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return rate, (np.ascontiguousarray(part.mean(1)) for part in parts)
     size = max(1, round(seconds * rate))
     blocks = soundfile.blocks(path, size, dtype="float32", always_2d=True)
     return rate, (np.ascontiguousarray(block.mean(1)) for block in blocks)
 
 
 def raw_blocks(file: BinaryIO, rate: int, seconds: float) -> Iterator[Samples]:
-    """Yield 16-bit samples of one channel, the lower byte first, some at a time."""
+    """Yield 16-bit samples of one channel, the lower byte first, some at a time.
+
+    Raises:
+        ConfigurationError: there is no such rate.
+        DataError: what comes begins as a file does.
+    """
+    if rate < 1:
+        raise ConfigurationError(f"rate is {rate}; it is samples a second, 1 or more.")
     size = 2 * max(1, round(seconds * rate))
-    for data in iter(lambda: file.read(size), b""):
+    data = file.read(size)
+    if data[:4] in HEADERS:
+        raise DataError(
+            f"What comes begins as a file does ({data[:4].decode()}): give the file by its name, "
+            "or bare samples, as `arecord -t raw` or `sox -t raw` write them."
+        )
+    while data:
         yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) * FULL_SCALE
+        data = file.read(size)
 
 
 def _by_av(data: bytes) -> tuple[Samples, int]:
     """Decode by FFmpeg: (n, channels) and the rate."""
+    rate, parts = _parts_by_av(io.BytesIO(data))
+    decoded = list(parts)
+    return np.concatenate(decoded) if decoded else np.zeros((0, 1), np.float32), rate
+
+
+def _parts_by_av(source: BinaryIO | str) -> tuple[int, Iterator[Samples]]:
+    """Return the rate, and (n, channels) at a time, decoded by FFmpeg."""
     av: Any = require("av", extra="speech")
     try:
-        with av.open(io.BytesIO(data)) as container:
-            if not container.streams.audio:
-                raise DataError("it holds no sound.")
-            stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp")
-            parts = [
-                part.to_ndarray().T
-                for frame in (*container.decode(stream), None)
-                for part in resampler.resample(frame)
-            ]
-            rate = int(stream.rate)
+        container = av.open(source)
     except av.error.FFmpegError as error:
-        raise DataError(f"it cannot be decoded ({error}); is it a recording?") from error
-    if not parts:
-        return np.zeros((0, 1), np.float32), rate
-    return np.concatenate(parts).astype(np.float32), rate
+        raise DataError(f"it cannot be decoded ({error.strerror}); is it a recording?") from error
+    if not container.streams.audio:
+        container.close()
+        raise DataError("it holds no sound.")
+    rate = int(container.streams.audio[0].rate)
+    return rate, _decoded(container, rate, av)
+
+
+def _decoded(container: Any, rate: int, av: Any) -> Iterator[Samples]:
+    """Yield (n, channels) at a time; at the end tell whether that was all."""
+    stream, count = container.streams.audio[0], 0
+    resampler = av.AudioResampler(format="fltp")
+    with container:
+        try:
+            for frame in chain(container.decode(stream), (None,)):
+                for part in resampler.resample(frame):
+                    samples = part.to_ndarray().T.astype(np.float32)
+                    count += len(samples)
+                    yield samples
+        except av.error.FFmpegError as error:
+            raise DataError(f"it cannot be decoded ({error.strerror}); is it whole?") from error
+        check_whole(container, stream, count / rate)
 
 
 def resampled(samples: Samples, rate: float, wanted: float) -> Samples:

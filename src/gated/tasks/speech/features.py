@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +84,8 @@ class FeatureStore:
         settings = json.dumps([VERSION, self.rate, self.mels, speed])
         digest = hashlib.blake2b(data + settings.encode(), digest_size=20).hexdigest()
         kept = self.directory / digest[:2] / f"{digest}.npz"
-        if kept.exists():
-            with np.load(kept) as saved:
-                numbers = saved["numbers"].tolist()
-                return Heard(saved["frames"], numbers[0], int(numbers[1]), int(numbers[2]))
+        if (found := _kept(kept)) is not None:
+            return found
         audio = decode(data)
         seconds = len(audio.samples) / audio.rate
         if seconds < SHORTEST:
@@ -95,6 +95,18 @@ class FeatureStore:
         buffer = io.BytesIO()
         numbers = np.array([seconds, audio.rate, audio.channels])
         np.savez(buffer, frames=frames, numbers=numbers)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(kept, buffer.getvalue())
+        # Where nothing can be kept, features are computed each time.
+        with suppress(OSError):
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(kept, buffer.getvalue())
         return Heard(frames, seconds, audio.rate, audio.channels)
+
+
+def _kept(path: Path) -> Heard | None:
+    """Return what was kept; None where there is nothing, or something damaged."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as saved:
+            seconds, rate, channels = saved["numbers"].tolist()
+            return Heard(saved["frames"], seconds, int(rate), int(channels))
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
+        return None
