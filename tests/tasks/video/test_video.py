@@ -98,6 +98,12 @@ def test_what_overlaps_is_held_back_together() -> None:
     assert not set(places) & {(segments[k].clip, segments[k].start) for k in stay}
     assert apart(segments, 0.3, seed=1) == (stay, held) != apart(segments, 0.3, seed=2)
     assert apart(segments[:2], 0.9, seed=0) == ([0, 1], [])  # no label loses its last
+    spelled = [
+        replace(segment, clip=Path("here/..") / segment.clip) if k % 2 else segment
+        for k, segment in enumerate(segments)
+    ]
+    _, held = apart(spelled, 0.3, seed=1)
+    assert {k // 2 for k in held if k % 2} == {k // 2 for k in held if not k % 2}
 
 
 def test_with_clips_enough_whole_clips_are_held_back() -> None:
@@ -232,6 +238,26 @@ def test_the_score_is_what_it_says() -> None:
     assert counts.tolist() == [[2, 0], [1, 1]]
 
 
+def test_a_frozen_encoder_stays_and_the_networks_to_compare_with_begin_with_it(
+    moving: Path,
+) -> None:
+    encoder = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.BatchNorm2d(4), torch.nn.Flatten()
+    )
+    given = {name: value.clone() for name, value in encoder.state_dict().items()}
+    for frozen in (True, False):
+        encoder.requires_grad_(not frozen)
+        classifier = VideoClassifier(SMALL, replace(QUICK, steps=3), encoder=encoder).fit(moving)
+        networks = [classifier.network, *classifier._baselines.values()]
+        assert len(networks) == 3
+        for network in networks:
+            assert network.change is False
+            for name, value in network.encoder.state_dict().items():
+                assert torch.equal(value, given[name]) == frozen, name
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, given[name]), name
+
+
 @pytest.mark.parametrize(
     ("right", "verdict"),
     [(90, "GRU beats one frame: 90.0% right against 50.0%"), (52, "does not clearly beat")],
@@ -287,6 +313,41 @@ def test_a_row_that_cannot_be_used_is_named(moving: Path, table: str, message: s
     manifest.write_text(table)
     with pytest.raises(DataError, match=message):
         VideoClassifier(SMALL, QUICK).prepare(manifest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("mkv", r"^it is truncated: .* header says 4\.00 s"), ("avi", "^it (is|cannot)")],
+)
+def test_a_clip_that_is_cut_off_is_refused(write, tmp_path: Path, kind: str, message: str) -> None:
+    whole, cut = tmp_path / f"whole.{kind}", tmp_path / f"cut.{kind}"
+    random = np.random.default_rng(0)
+    write(whole, random.integers(0, 256, (40, 48, 64, 3), np.uint8))
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    store = FrameStore(8, 4, None)
+    assert len(store[whole].pixels) == 40
+    for _ in range(2):  # also when it is met again
+        with pytest.raises(DataError, match=message):
+            store[cut]
+
+
+def test_a_label_is_one_that_a_clip_is_left_for(moving: Path) -> None:
+    manifest = moving.parent / "one_left.csv"
+    manifest.write_text("clip,label\n0.mkv,left\n1.mkv, left\n2.mkv,left \nnone.mkv,right\n")
+    with pytest.raises(DataError, match=r"one label only, 'left'.* 1 left out, the first: row 5"):
+        VideoClassifier(replace(SMALL, skip_bad=True), QUICK).prepare(manifest)
+
+
+def test_what_a_run_is_asked_about_can_be_bad(trained: Path, moving: Path, capsys) -> None:
+    asked = moving.parent / "asked.csv"
+    asked.write_text("clip,label\n0.mkv,right\nnone.mkv,left\n1.mkv,up\n")
+    for command, message in (("predict", "none.mkv"), ("evaluate", "none.mkv")):
+        assert run([command, str(trained), str(asked)]) == 2
+        assert message in capsys.readouterr().err
+        assert run([command, str(trained), str(asked), "--skip-bad", "--json"]) == 0
+        told = capsys.readouterr()
+        assert "row 3" in told.err
+        assert ("row 4" in told.err) == (command == "evaluate")  # a label is not asked for
 
 
 def test_bad_rows_can_be_skipped(moving: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +29,7 @@ from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
-from gated.training.manifest import BadRows
+from gated.training.manifest import Bad, BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
@@ -45,7 +46,9 @@ class VideoClassifier:
         config: the frames and the network.
         training: how to train.
         encoder: of a frame, (N, 3, height, width) from -1 to 1 to (N, I), in place of the small one
-            that is trained along; what in it shall not train, freeze.
+            that is trained along; what in it shall not train, freeze. The networks to compare with
+            begin with the same one, and the one that is given stays as it is: what became of it is
+            `network.encoder`.
     """
 
     network: VideoNetwork
@@ -65,6 +68,7 @@ class VideoClassifier:
         self._frequencies = np.zeros(0)
         self._spans: dict[str, list[Span]] = {}
         self.findings: tuple[Finding, ...] = ()
+        """What was found in the data that were read last."""
         self._baselines: dict[str, VideoNetwork] = {}
         self._store = FrameStore(self.config.width, self.config.height, self.config.fps)
 
@@ -84,12 +88,13 @@ class VideoClassifier:
             FileNotFoundError: there is no such file.
         """
         bad = BadRows(skip=self.config.skip_bad)
-        segments = read_manifest(Path(manifest), labelled=True, bad=bad)
+        segments = self._that_can_be_shown(
+            read_manifest(Path(manifest), labelled=True, bad=bad), bad
+        )
         self.labels = tuple(sorted({str(segment.label) for segment in segments}))
         if len(self.labels) < 2:
-            raise DataError(
-                f"{manifest} has one label only, {self.labels[0]!r}; to tell apart takes two."
-            )
+            had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
+            raise DataError(f"{manifest} has {had}; to tell apart takes two labels.{bad.told}")
         if self.config.test_manifest is None:
             stay, held = apart(segments, self.config.test, self.training.seed)
             tested = [segments[index] for index in held]
@@ -109,7 +114,7 @@ class VideoClassifier:
         }
         self.findings = tuple(bad.findings)
         if not self._spans["training"]:
-            raise DataError(f"{manifest} holds no segment to train on.")
+            raise DataError(f"{manifest} holds no segment to train on.{bad.told}")
         counts = np.concatenate([span.labels for span in self._spans["training"]])
         known = np.bincount(counts[counts != NOTHING], minlength=len(self.labels))
         self._frequencies = known / known.sum()
@@ -191,7 +196,11 @@ class VideoClassifier:
         bad = BadRows(skip=self.config.skip_bad)
         segments = read_manifest(Path(manifest), labelled=True, bad=bad)
         joined = self.config.per == "frame"
-        return self._evaluate(spans_of(segments, self._store, self.labels, joined=joined, bad=bad))
+        spans = spans_of(segments, self._store, self.labels, joined=joined, bad=bad)
+        self.findings = tuple(bad.findings)
+        if not spans:
+            raise DataError(f"{manifest} holds no segment to score on.{bad.told}")
+        return self._evaluate(spans)
 
     def predict(self, data: Path | str) -> pl.DataFrame:
         """Tell the labels of a clip, or of the segments of a manifest.
@@ -269,6 +278,16 @@ class VideoClassifier:
         classifier.network.eval()
         return classifier
 
+    def _that_can_be_shown(self, segments: Sequence[Segment], bad: Bad) -> list[Segment]:
+        """Decode the clips of segments; those that cannot be shown go to `bad`.
+
+        So the parts, and the labels, are those of what is there.
+        """
+        unlabelled = [replace(segment, label=None) for segment in segments]
+        shown = spans_of(unlabelled, self._store, (), joined=False, bad=bad)
+        rows = {span.segment.row for span in shown}
+        return [segment for segment in segments if segment.row in rows]
+
     def _read(self, data: Path | str, *, keep_labels: bool) -> list[Span]:
         """Return a clip, or the segments of a manifest, which need no labels."""
         path, bad = Path(data), BadRows(skip=self.config.skip_bad)
@@ -277,7 +296,9 @@ class VideoClassifier:
             segments = read_manifest(path, labelled=False, bad=bad)
         if not keep_labels:
             segments = [replace(segment, label=None) for segment in segments]
-        return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
+        spans = spans_of(segments, self._store, self.labels, joined=False, bad=bad)
+        self.findings = tuple(bad.findings)
+        return spans
 
     def _told(self, span: Span) -> list[dict[str, Any]]:
         """Return the rows of a prediction."""
@@ -340,5 +361,6 @@ class VideoClassifier:
                 len(self.labels),
                 *shown(self.config),
                 memory=memory,
-                encoder=self.encoder if memory else None,
+                # Each begins with what was given, and none changes it.
+                encoder=deepcopy(self.encoder),
             )

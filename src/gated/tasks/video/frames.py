@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError, require
+from gated.training.recordings import check_whole
 
 Pixels = NDArray[np.uint8]
 
@@ -46,7 +47,8 @@ class FrameStore:
         self.size, self.fps = (width, height), fps
         self.directory = Path(tempfile.mkdtemp(prefix="gated-frames-"))
         weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
-        self._clips: dict[Path, Frames] = {}
+        self._clips: dict[Path, Frames | DataError] = {}
+        """Frames, or why there are none: a clip of many segments is decoded once."""
 
     def __getitem__(self, clip: Path) -> Frames:
         """Return the frames of `clip`, decoded at the first call.
@@ -56,8 +58,14 @@ class FrameStore:
             FileNotFoundError: there is no such file.
         """
         if clip not in self._clips:
-            self._clips[clip] = self._decode(clip)
-        return self._clips[clip]
+            try:
+                self._clips[clip] = self._decode(clip)
+            except DataError as error:
+                self._clips[clip] = error
+        found = self._clips[clip]
+        if isinstance(found, DataError):
+            raise found
+        return found
 
     def _decode(self, clip: Path) -> Frames:
         av = require("av", extra="video")
@@ -68,19 +76,18 @@ class FrameStore:
         try:
             with av.open(str(clip)) as container, path.open("wb") as file:
                 if not container.streams.video:
-                    raise DataError(
-                        f"{clip} holds no video stream. Give a recording with pictures."
-                    )
+                    raise DataError("it holds no video stream. Give a recording with pictures.")
                 stream = container.streams.video[0]
                 fps = self.fps or float(stream.average_rate or stream.guessed_rate or 0)
                 if not fps > 0:
-                    raise DataError(f"{clip} does not say its frames a second; give --fps.")
+                    raise DataError("it does not say its frames a second; give --fps.")
                 small = (_small(frame, width, height) for frame in _timed(stream, container, fps))
                 kept = sum(file.write(pixels) for pixels in small) // (width * height * 3)
+                if not kept:
+                    raise DataError("it holds no frame; is it whole?")
+                check_whole(container, stream, kept / fps)
         except av.error.FFmpegError as error:
-            raise DataError(f"{clip} cannot be decoded ({error}); is it whole?") from error
-        if not kept:
-            raise DataError(f"{clip} holds no frame; is it whole?")
+            raise DataError(f"it cannot be decoded ({error.strerror}); is it whole?") from error
         return Frames(np.memmap(path, np.uint8, "r", shape=(kept, height, width, 3)), fps)
 
 

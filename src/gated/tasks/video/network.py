@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,7 @@ class VideoNetwork(nn.Module):
         self.encoder = encoder or FrameEncoder(
             6 if self.change else 3, config.channels, config.features, height, width
         )
+        self.encoder.eval()  # a look at its output changes no statistics
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 6 if self.change else 3, height, width)).shape[1]
         self.recurrent = (
@@ -103,6 +104,14 @@ class VideoNetwork(nn.Module):
         told = config.hidden * (2 if config.bidirectional else 1) if memory else features
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(told, classes)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; an encoder all of whose parameters are frozen keeps its statistics too."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
 
     def forward(self, batch: Batch) -> Tensor:
         """Return (T, B, C) log-odds after each frame; the last of a window's are its answer.

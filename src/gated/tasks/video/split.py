@@ -44,16 +44,15 @@ def _groups(segments: Sequence[Segment]) -> list[list[int]]:
     """Indices of segments that must stay together."""
     clips: dict[str | None, set[Path]] = {}
     for segment in segments:
-        clips.setdefault(segment.label, set()).add(segment.clip)
+        clips.setdefault(segment.label, set()).add(segment.clip.resolve())
     whole = min(len(of_label) for of_label in clips.values()) >= 5
     groups: list[list[int]] = []
     end = -np.inf
-    order = sorted(
-        range(len(segments)), key=lambda index: (str(segments[index].clip), segments[index].start)
-    )
+    files = [str(segment.clip.resolve()) for segment in segments]
+    order = sorted(range(len(segments)), key=lambda index: (files[index], segments[index].start))
     for before, index in zip([None, *order], order, strict=False):
         segment = segments[index]
-        same = before is not None and segments[before].clip == segment.clip
+        same = before is not None and files[before] == files[index]
         end = end if same else -np.inf
         if same and (whole or segment.start < end):
             groups[-1].append(index)
