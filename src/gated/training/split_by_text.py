@@ -16,8 +16,9 @@ An example may have several texts, sides: a sentence and its translation, say.
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -120,25 +121,29 @@ class _Near:
 
     def __init__(self, held_back: Sequence[Texts]) -> None:
         sides = max(map(len, held_back), default=0)
-        self.sizes: list[list[int]] = [[] for _ in range(sides)]
+        self.grams: list[list[frozenset[str]]] = [[] for _ in range(sides)]
         self.places: list[dict[str, list[int]]] = [defaultdict(list) for _ in range(sides)]
         for texts in held_back:
             for side, text in enumerate(texts):
                 grams = shingles(text)
                 for gram in grams:
-                    self.places[side][gram].append(len(self.sizes[side]))
-                self.sizes[side].append(len(grams))
+                    self.places[side][gram].append(len(self.grams[side]))
+                self.grams[side].append(grams)
 
     def found(self, texts: Texts) -> bool:
         """Whether a side of an example is nearly that of one held back."""
         return any(
-            self._side(side, shingles(text)) for side, text in enumerate(texts[: len(self.sizes)])
+            self._side(side, shingles(text)) for side, text in enumerate(texts[: len(self.grams)])
         )
 
     def _side(self, side: int, grams: frozenset[str]) -> bool:
-        places, sizes = self.places[side], self.sizes[side]
-        common = Counter(place for gram in grams for place in places.get(gram, ()))
+        places = self.places[side]
+        # What is near holds all of `grams` but a fifth at most, so one at least of any fifth and
+        # one more (and one, for rounding): of the rarest, to have few to compare with.
+        lacking = len(grams) - math.ceil(NEAR * len(grams))
+        rarest = sorted(grams, key=lambda gram: len(places.get(gram, ())))[: lacking + 2]
+        candidates = {place for gram in rarest for place in places.get(gram, ())}
         return any(
-            shared >= NEAR * (len(grams) + sizes[place] - shared)
-            for place, shared in common.items()
+            len(grams & other) >= NEAR * len(grams | other)
+            for other in (self.grams[side][place] for place in candidates)
         )

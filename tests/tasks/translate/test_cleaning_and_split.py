@@ -8,7 +8,9 @@ from gated.errors import DataError
 from gated.tasks.translate.cleaning import clean
 from gated.tasks.translate.pairs import Pair
 from gated.tasks.translate.split import split
-from gated.training.split_by_text import NEAR, bare, shingles
+from gated.training.split_by_text import NEAR, bare, shingles, split_by_text
+
+LONG = "The toolbar of the chart window contains the commands that you need most"
 
 
 def numbered(*pairs: tuple[str, str]) -> list[Pair]:
@@ -78,6 +80,48 @@ def test_parts_have_no_sentence_in_common_not_even_nearly() -> None:
                 assert not near(pair.target, other.target)
     kept = len(parts.training) + len(parts.validation) + len(parts.test)
     assert kept + sum(finding.count for finding in parts.findings) == len(pairs)
+
+
+def test_what_is_left_out_is_nearly_the_same_and_nothing_else_is() -> None:
+    examples = [pair[:2] for pair in help_texts(400)]
+    parts = split_by_text(examples, 0.1, 0.1, seed=0)
+
+    def near_one_of(place: int, others: list[int]) -> bool:
+        return any(
+            near(one, other)
+            for held in others
+            for one, other in zip(examples[place], examples[held], strict=True)
+        )
+
+    chosen = [*parts.validation, *parts.near_validation]
+    assert len(parts.near_training) > 10
+    for place in range(len(examples)):
+        if place in parts.near_training or place in parts.training:
+            is_near = near_one_of(place, [*parts.test, *chosen])
+            assert is_near == (place in parts.near_training), examples[place]
+        elif place in chosen:
+            assert near_one_of(place, parts.test) == (place in parts.near_validation)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("Set the margin to 12 pt.", "Set the margin to 3.5 pt", True),
+        (
+            "To open the dialog, choose File - Send.",
+            "To open the dialog, choose File - Cut.",
+            False,
+        ),
+        (f"{LONG}, in View.", f"{LONG}, in Help.", True),
+        ("Opens the Sort dialog.", "Opens the Print dialog.", False),
+    ],
+)
+def test_numbers_never_make_a_sentence_new_a_name_does_in_a_short_one(one, other, together) -> None:
+    assert (bare(one) == bare(other) or near(one, other)) is together
+    examples = [(one, "eins"), (other, "zwei"), *((f"other {chr(97 + n)}", "x") for n in range(4))]
+    for seed in range(20):
+        parts = split_by_text(examples, test=1, validation=0, seed=seed)
+        assert not (together and {0, 1} & {*parts.test} and {0, 1} & {*parts.training})
 
 
 def test_a_target_in_common_keeps_pairs_together() -> None:
