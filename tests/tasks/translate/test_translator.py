@@ -89,6 +89,18 @@ def test_lines_are_translated_and_drawn(trained, tmp_path, capsys, monkeypatch) 
     assert pictures == ["0001.png", "0003.png"]
 
 
+def test_a_translation_too_long_to_be_drawn_is_told_and_the_others_are(
+    trained, tmp_path, capsys
+) -> None:
+    (tmp_path / "text").write_text("ba ko\n" + "ba " * 161 + "\nko ba\n")
+    asked = ["translate", str(trained), str(tmp_path / "text"), "--beam", "1"]
+    assert run([*asked, "--attention", str(tmp_path / "seen")]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\n") == 3
+    assert "Line 2 is not drawn. A translation of 162 to" in " ".join(told.err.split())
+    assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["0001.png", "0003.png"]
+
+
 def test_n_best_of_a_file_with_numbers_and_scores(trained, tmp_path, capsys) -> None:
     (tmp_path / "text").write_text("ba ko ti\nmu re sa\n")
     assert run(["translate", str(trained), str(tmp_path / "text"), "--n-best", "3"]) == 0
@@ -294,7 +306,9 @@ def test_options_that_cannot_be_meant(trained) -> None:
         translator.translate(["ba"], coverage_penalty=float("nan"))
     with pytest.raises(DataError, match="holds no data"):
         translator.parts  # noqa: B018
-    for options in ({"hidden": 7}, {"dropout": 1.0}, {"copying": 1.0}, {"test": 1.5}, {"beam": 0}):
+    wrong: list[dict[str, float]] = [{"hidden": 7}, {"dropout": 1.0}, {"copying": 1.0}]
+    wrong += [{"test": 1.5}, {"beam": 0}, {"vocabulary": 7}, {"vocabulary": 10**12}]
+    for options in wrong:
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             TranslateConfig(**options)
 

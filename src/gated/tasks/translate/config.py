@@ -8,6 +8,9 @@ from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
 
+MOST_SUBWORDS = 1_000_000
+"""Of a language; room for them is made before they are learnt."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateConfig:
@@ -61,6 +64,10 @@ class TranslateConfig:
                 raise ConfigurationError(
                     f"{name} must be at least {least}, not {getattr(self, name)}."
                 )
+        if self.vocabulary > MOST_SUBWORDS:
+            raise ConfigurationError(
+                f"vocabulary must be at most {MOST_SUBWORDS:,}, not {self.vocabulary:,}."
+            )
         if self.hidden % 2:
             raise ConfigurationError(
                 f"hidden is {self.hidden}; the encoder's two directions have half of the units "
