@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, style
+from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, style, whole_ticks
 from gated.report.findings import cleaning_section
 from gated.report.labels import confusion_table, score_table
 from gated.report.page import Block, Drawing, Page, Section, Table, Text, write_page
@@ -108,6 +108,7 @@ def examples(learner: SequenceLearner, parts: Parts) -> Picture:
         steps, channels = np.arange(len(array)), array.shape[1]
         for channel in range(min(channels, MOST_CHANNELS)):
             axis.plot(steps, array[:, channel], linewidth=1, alpha=1 if channels == 1 else 0.7)
+        whole_ticks(axis.xaxis)
         true, share = parts.test.values[place], probabilities[place].max()
         right = "right" if told[place] == true else f"WRONG, is {true}"
         axis.set_title(short(f"told {told[place]} ({share:.0%}): {right}"))

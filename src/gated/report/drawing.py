@@ -107,6 +107,13 @@ def new_figure(height: float, **options: Any) -> tuple[Figure, Any]:
     return figure, figure.subplots(**options)
 
 
+def whole_ticks(axis: Any) -> None:
+    """Let the ticks of an axis that counts be whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
 def finish(figure: Figure, name: str, *, description: str, caption: str) -> Picture:
     """Render `figure` as SVG and PNG."""
     # A letter that no font here has becomes a box; that is no reason to warn.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, style
+from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, style, whole_ticks
 from gated.report.findings import cleaning_section
 from gated.report.labels import confusion_table, score_table
 from gated.report.page import Drawing, Page, Section, Text, write_page
@@ -80,10 +80,18 @@ def strips(classifier: VideoClassifier) -> Picture:
         strip, curve = axes[2 * place, 0], axes[2 * place + 1, 0]
         moments = np.unique(np.linspace(0, len(span) - 1, SHOWN).round().astype(int))
         frames = cropped(span.pixels[span.chosen[moments]], classifier.config)
-        width = frames.shape[2]
-        strip.imshow(np.concatenate(list(frames), axis=1), interpolation="nearest", aspect="auto")
-        strip.set_title(f"{label}: {span.segment.clip.name} at {span.seconds.min():.1f} s")
-        strip.set_xticks((np.arange(len(moments)) + 0.5) * width, [str(k + 1) for k in moments])
+        # Each picture stands above its point of the curve.
+        width = (len(span) - 1) / max(1, len(moments) - 1) or 1.0
+        for moment, pixels in zip(moments + 1, frames, strict=True):
+            extent = (moment - width / 2, moment + width / 2, 0, 1)
+            strip.imshow(pixels, interpolation="nearest", aspect="auto", extent=extent)
+        ends = 1 - width / 2, len(span) + width / 2
+        strip.set_title(
+            short(f"{label}: {span.segment.clip.name} at {span.seconds.min():.1f} s", 90)
+        )
+        strip.set_xlim(ends)
+        strip.set_ylim(0, 1)
+        strip.set_xticks([])
         strip.set_yticks([])
         strip.grid(visible=False)
         strip.tick_params(length=0)
@@ -95,13 +103,15 @@ def strips(classifier: VideoClassifier) -> Picture:
         )
         curve.axhline(1 / len(classifier.labels), color=MUTED, linewidth=1, linestyle="--")
         curve.set_ylim(-0.03, 1.03)
-        curve.set_ylabel(f"p({label})")
-        curve.set_xlim(0.5, len(span) + 0.5)
+        curve.set_ylabel("probability")
+        curve.set_xlim(ends)
+        whole_ticks(curve.xaxis)
     axes[-1, 0].set_xlabel("frame of the segment")
     return finish(
         figure,
         "strips",
         description="Frames of a test segment of each label, and the label's probability in time.",
         caption="A test segment of each label, the first of the test part: some of its frames and, "
-        "under them, the probability of the true label after each frame. Dashed: chance.",
+        "under each, where it comes, the probability of the true label after each frame. Dashed: "
+        "chance.",
     )
