@@ -8,9 +8,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from gated.errors import ConfigurationError
+
+
+def check_choices(options: object) -> None:
+    """Refuse options, fields of a dataclass, that are none of the choices their type names.
+
+    Raises:
+        ConfigurationError: names the first, and its choices.
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        if choices and getattr(options, name) not in choices:
+            raise ConfigurationError(
+                f"{name} must be one of {', '.join(choices)}, not {getattr(options, name)!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +105,7 @@ class TrainingOptions:
                 raise ConfigurationError(f"{name} must be above 0 and finite, not {value}.")
         if not 0 <= self.warmup <= 1:
             raise ConfigurationError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}.")
-        for name in ("schedule", "precision"):
-            choices = get_args(get_type_hints(TrainingOptions)[name])
-            if getattr(self, name) not in choices:
-                raise ConfigurationError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
-                )
+        check_choices(self)
         parts = self.devices * self.nodes * self.accumulate
         if self.batch_size < parts:
             raise ConfigurationError(

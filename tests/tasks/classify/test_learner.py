@@ -183,6 +183,10 @@ def test_labels_that_teach_nothing_are_refused(labels, message) -> None:
 def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
     with pytest.raises(ConfigurationError, match="hidden is 0"):
         SequenceClassifier(hidden=0).fit([[1.0], [2.0]], ["a", "b"])
+    with pytest.raises(ConfigurationError, match=r"pooling must be one of last, mean, .*'sum'"):
+        SequenceClassifier(pooling="sum").fit([[1.0], [2.0]], ["a", "b"])
+    with pytest.raises(ConfigurationError, match="cell must be one of lstm, gru, rnn, not 'elman'"):
+        SequenceClassifier(cell="elman").fit([[1.0], [2.0]], ["a", "b"])
     with pytest.raises(DataError, match="Sequence 0 has 1 channels; the others, 2"):
         fitted.predict([[1.0, 2.0]])
     with pytest.raises(DataError, match="'never' was not trained on; known are early, late"):

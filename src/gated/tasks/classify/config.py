@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions
+from gated.training.options import TrainingOptions, check_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class ClassifyConfig:
     """Share of the training sequences that chooses the best weights; with 0 the last are kept."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("hidden", "layers", "patch"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions
+from gated.training.options import TrainingOptions, check_choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,7 @@ class VideoConfig:
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("frames", "width", "height", "features", "hidden", "layers"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
