@@ -80,7 +80,7 @@ def score_table(evaluation: Evaluation) -> Table:
     """Return the scores of all methods, the best of each metric marked."""
     names = list(evaluation.scores)
     rows = [
-        (method, f"{scores.bleu:.1f} ± {scores.bleu_error:.1f}", f"{scores.chrf:.1f}")
+        (method, scores.bleu_with_error, f"{scores.chrf:.1f}")
         for method, scores in evaluation.scores.items()
     ]
     best = [

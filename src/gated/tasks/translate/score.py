@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from gated.training.findings import Finding
 
 RESAMPLED = 1000
 """Resamplings of the test part behind an interval."""
+LEAST = 10
+"""Fewest sentences that are resampled: an interval of fewer says nothing."""
 SEED = 12345
 """Of the resampling, sacrebleu's own."""
 
@@ -22,9 +25,16 @@ class Scores(NamedTuple):
     bleu: float
     """BLEU (Papineni et al. 2002)."""
     bleu_error: float
-    """Half of its 95 % interval, by resampling the sentences (Koehn 2004); NaN if not asked for."""
+    """Half of its 95 % interval, by resampling the sentences (Koehn 2004); NaN if not asked for,
+    or of fewer than 10."""
     chrf: float
     """chrF (Popović 2015)."""
+
+    @property
+    def bleu_with_error(self) -> str:
+        """BLEU, and its error if there is one."""
+        error = "" if math.isnan(self.bleu_error) else f" ± {self.bleu_error:.1f}"
+        return f"{self.bleu:.1f}{error}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,9 @@ class Evaluation:
         ours, theirs = self.scores[network], self.scores[best]
         over = f"over {len(self.sources):,} sentence{'s'[: len(self.sources) > 1]}"
         figures = f"BLEU {ours.bleu:.1f} against {theirs.bleu:.1f}, {over}"
-        if ours.bleu - ours.bleu_error > theirs.bleu + theirs.bleu_error:
+        if math.isnan(ours.bleu_error):
+            told = f"Too few sentences to say whether {network} beats {best}: {figures}."
+        elif ours.bleu - ours.bleu_error > theirs.bleu + theirs.bleu_error:
             told = f"{network} beats the best baseline ({best}): {figures}."
         elif ours.bleu + ours.bleu_error < theirs.bleu - theirs.bleu_error:
             told = f"{network} does NOT beat the best baseline ({best}): {figures}. Train longer."
@@ -71,7 +83,13 @@ class Evaluation:
             "sentences": len(self.sources),
             "overlap": self.overlap,
             "left_out": [finding.to_dict() for finding in self.findings],
-            "scores": {method: scores._asdict() for method, scores in self.scores.items()},
+            "scores": {
+                method: {
+                    name: None if math.isnan(value) else value
+                    for name, value in scores._asdict().items()
+                }
+                for method, scores in self.scores.items()
+            },
             "bleu_signature": self.signatures[0],
             "chrf_signature": self.signatures[1],
         }
@@ -87,8 +105,9 @@ def evaluate(
     """Score what each method wrote against the references."""
     scores = {}
     signatures = ("", "")
+    resampled = RESAMPLED if len(references) >= LEAST else 0
     for method, written in methods.items():
-        scores[method], signatures = _scored(written, references, RESAMPLED)
+        scores[method], signatures = _scored(written, references, resampled)
     return Evaluation(sources, references, methods, scores, signatures, overlap, findings)
 
 

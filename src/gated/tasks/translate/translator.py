@@ -19,7 +19,7 @@ from gated.tasks.translate.copying import taught, unknown_characters
 from gated.tasks.translate.network import TranslateNetwork
 from gated.tasks.translate.pairs import Pair, Source, check_utf8, read_pairs
 from gated.tasks.translate.probe import translate_probe
-from gated.tasks.translate.score import Evaluation, evaluate, quick_scores
+from gated.tasks.translate.score import LEAST, Evaluation, evaluate, quick_scores
 from gated.tasks.translate.search import Wanted, search
 from gated.tasks.translate.split import Split, split
 from gated.tasks.translate.subwords import Subwords
@@ -45,7 +45,7 @@ MEMORY = "training-pairs.tsv"
 MOST_SCORED = 200
 """Validation sentences translated greedily at each validation."""
 EXAMPLES = 10
-"""Sentences shown in a report, and the fewest that a test part is scored on."""
+"""Sentences shown in a report."""
 READ_AT_MOST = 8
 """How many times as many subwords a sentence may have as the longest one to train on."""
 
@@ -270,7 +270,7 @@ class Translator:
         Raises:
             DataError: fewer than 10 pairs were held back.
         """
-        require_test_part(len(self.parts.test), what="pairs", least=EXAMPLES)
+        require_test_part(len(self.parts.test), what="pairs", least=LEAST)
 
     def score(self, data: Source | None = None) -> Evaluation:
         """Score translations beside the baselines: of the test part, or of other `data`.
