@@ -155,9 +155,12 @@ def _lines(panel: Axes, lines: Mapping[str, NDArray[Any]], view: View) -> None:
     for place, (name, values) in enumerate(lines.items()):
         colour = colours[place % len(colours)]
         panel.plot(steps, values[view.steps], color=colour, linewidth=1.2, label=short(name))
-    panel.set_title(", ".join(map(short, lines)))
-    if len(lines) > 1:
-        panel.legend(loc="best", fontsize=8)
+    if len(lines) == 1:
+        panel.set_title(", ".join(map(short, lines)))
+    else:  # in place of a title: within the panel it would hide what it explains
+        panel.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, borderaxespad=0.2
+        )
 
 
 def heat_map(

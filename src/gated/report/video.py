@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from gated.report.labels import confusion_table, score_table
 from gated.report.page import Drawing, Page, Section, Text, write_page
 from gated.report.training import reproduction_section, training_section
 from gated.tasks.video.classifier import VideoClassifier
-from gated.tasks.video.spans import Span
+from gated.tasks.video.spans import NOTHING, Span
 from gated.tasks.video.windows import cropped
 from gated.training.label_scores import Evaluation
 
@@ -72,39 +73,24 @@ def strips(classifier: VideoClassifier) -> Picture:
         known = span.labels[span.labels >= 0]
         if len(known):
             chosen.setdefault(classifier.labels[int(known[0])], span)
-    shown = list(chosen.items())[:STRIPS]
+    shown = list(chosen.values())[:STRIPS]
     figure, axes = new_figure(
         1.9 * len(shown), nrows=2 * len(shown), height_ratios=[3, 2] * len(shown), squeeze=False
     )
-    for place, (label, span) in enumerate(shown):
+    for place, span in enumerate(shown):
         strip, curve = axes[2 * place, 0], axes[2 * place + 1, 0]
-        moments = np.unique(np.linspace(0, len(span) - 1, SHOWN).round().astype(int))
-        frames = cropped(span.pixels[span.chosen[moments]], classifier.config)
-        # Each picture stands above its point of the curve.
-        width = (len(span) - 1) / max(1, len(moments) - 1) or 1.0
-        for moment, pixels in zip(moments + 1, frames, strict=True):
-            extent = (moment - width / 2, moment + width / 2, 0, 1)
-            strip.imshow(pixels, interpolation="nearest", aspect="auto", extent=extent)
-        ends = 1 - width / 2, len(span) + width / 2
-        strip.set_title(
-            short(f"{label}: {span.segment.clip.name} at {span.seconds.min():.1f} s", 90)
-        )
-        strip.set_xlim(ends)
-        strip.set_ylim(0, 1)
-        strip.set_xticks([])
-        strip.set_yticks([])
-        strip.grid(visible=False)
-        strip.tick_params(length=0)
-        curve.plot(
-            np.arange(1, len(span) + 1),
-            classifier.moments(span)[:, classifier.labels.index(label)],
-            color=BLUE,
-            marker=".",
-        )
+        _draw_frames(strip, span, classifier)
+        known = np.flatnonzero(span.labels != NOTHING)
+        labels = list(dict.fromkeys(classifier.labels[k] for k in span.labels[known]))
+        where = f"{span.segment.clip.name} at {span.seconds.min():.1f} s"
+        strip.set_title(short(f"{', '.join(labels)}: {where}", 90))
+        told = np.full(len(span), np.nan)
+        told[known] = classifier.moments(span)[known, span.labels[known]]
+        curve.plot(np.arange(1, len(span) + 1), told, color=BLUE, marker=".")
         curve.axhline(1 / len(classifier.labels), color=MUTED, linewidth=1, linestyle="--")
         curve.set_ylim(-0.03, 1.03)
         curve.set_ylabel("probability")
-        curve.set_xlim(ends)
+        curve.set_xlim(0.5, len(span) + 0.5)
         whole_ticks(curve.xaxis)
     axes[-1, 0].set_xlabel("frame of the segment")
     return finish(
@@ -112,6 +98,20 @@ def strips(classifier: VideoClassifier) -> Picture:
         "strips",
         description="Frames of a test segment of each label, and the label's probability in time.",
         caption="A test segment of each label, the first of the test part: some of its frames and, "
-        "under each, where it comes, the probability of the true label after each frame. Dashed: "
-        "chance.",
+        "under them, the probability of the true label after each frame. Dashed: chance.",
     )
+
+
+def _draw_frames(axis: Any, span: Span, classifier: VideoClassifier) -> None:
+    """Draw frames of `span` beside each other, each where it comes in the curve below."""
+    ends = np.linspace(0, len(span), min(SHOWN, len(span)) + 1)
+    moments = ((ends[:-1] + ends[1:]) / 2).astype(int)
+    frames = cropped(span.pixels[span.chosen[moments]], classifier.config)
+    for left, right, pixels in zip(ends[:-1], ends[1:], frames, strict=True):
+        extent = (left + 0.5, right + 0.5, 0, 1)
+        axis.imshow(pixels, interpolation="nearest", aspect="auto", extent=extent)
+    axis.set_xlim(0.5, len(span) + 0.5)
+    axis.set_ylim(0, 1)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(visible=False)
