@@ -5,7 +5,8 @@
 Transfer as in ULMFiT (Howard and Ruder 2018): a language model of one text (`RUN`, made by `gated
 fit language`) is tuned on the texts of `TOPICS.csv` without their labels, and a classifier begins
 as the tuned model reads; with discriminative rates, the slanted triangular schedule and gradual
-thawing. Beside it the same networks that begin with random weights, with the same steps. Test texts
+thawing. Beside it the same from a language model of the unlabelled texts alone, with a vocabulary
+of their own; and the same networks that begin with random weights, with the same steps. Test texts
 take part in no training, labelled or not.
 """
 
@@ -113,11 +114,16 @@ def main() -> None:
         some = write_lines(arguments.out / "some.txt", pool, amount)
         for name, source in (("pre-trained", arguments.pretrained), ("from scratch", None)):
             tell(task=LETTERS, start=name, amount=amount, score=bits(tuned(some, source, *how)))
-    how = (like, 2 * arguments.steps)
-    whole = tuned(write_lines(arguments.out / "all.txt", pool), arguments.pretrained, *how)
-    whole.save(arguments.out / "tuned")
-    tell(task="bits a character of the tuned model", score=bits(whole))
-    starts = {"pre-trained and tuned": arguments.out / "tuned", "pre-trained": arguments.pretrained}
+    every = write_lines(arguments.out / "all.txt", pool)
+    starts = {"pre-trained": arguments.pretrained}
+    for name, directory, source, times in (
+        ("pre-trained and tuned", "tuned", arguments.pretrained, 2),
+        ("unlabelled texts alone", "own", None, 4),
+    ):
+        model = tuned(every, source, like, times * arguments.steps)
+        model.save(arguments.out / directory)
+        starts[name] = arguments.out / directory
+        tell(task="bits a character, all unlabelled texts", start=name, score=bits(model))
     for amount in arguments.labelled:
         for seed in arguments.seeds:
             some = np.random.default_rng((seed, amount)).permutation(len(pool))[:amount]
@@ -134,7 +140,13 @@ def main() -> None:
 
 def draw(found: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the scores against the amount of target text."""
-    colours = {"pre-trained and tuned": BLUE, "pre-trained": "#7fb3e0", "from scratch": "#c4572b"}
+    colours = {
+        "pre-trained": "#7fb3e0",
+        "pre-trained and tuned": BLUE,
+        "unlabelled texts alone": "#009e73",
+        "from scratch": "#c4572b",
+    }
+    marks = {"words and letters, linear": "D", "most frequent label": "v"}
     with style():
         figure, axes = new_figure(3.6, ncols=2)
         for task, place, title, label in (
@@ -146,7 +158,8 @@ def draw(found: Sequence[dict[str, Any]], path: Path) -> None:
                 own = [of for of in lines if of["start"] == name]
                 amounts = sorted({of["amount"] for of in own})
                 means = [np.mean([of["score"] for of in own if of["amount"] == n]) for n in amounts]
-                place.plot(amounts, means, marker="o", label=name, color=colours.get(name, MUTED))
+                colour, mark = colours.get(name, MUTED), marks.get(name, "o")
+                place.plot(amounts, means, marker=mark, label=name, color=colour)
             place.set_xscale("log")
             place.set_xticks(amounts, [f"{n:,}" for n in amounts], minor=False)
             place.minorticks_off()
