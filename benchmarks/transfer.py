@@ -166,7 +166,8 @@ def draw(found: Sequence[dict[str, Any]], path: Path) -> None:
             place.set_title(title)
             place.set_xlabel(label)
             place.set_ylabel("accuracy" if task == "accuracy" else "bits a character")
-        axes[0].legend(fontsize="small")
+        handles = axes[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper left", ncols=3)
         figure.savefig(path, dpi=150)
 
 
