@@ -32,6 +32,8 @@ from gated.training.processes import is_main_process
 
 BLOCK = 0.04
 """Seconds of sound that are taken at once from a recording that is streamed."""
+SUBSTITUTIONS = 8
+"""How many of the most frequent are printed; the report has more."""
 LANGUAGE_MODEL = "language_model"
 """Key of the run of a language model that the search asks."""
 
@@ -122,6 +124,12 @@ def _print_scores(evaluation: Evaluation) -> None:
     table = score_table(evaluation)
     count = len(evaluation.references)
     print_table(f"Errors over {count:,} recordings", table.header, table.rows, best=0)
+    if evaluation.substitutions:
+        taken = ", ".join(
+            f"{right} → {wrong} ({times})"
+            for right, wrong, times in evaluation.substitutions[:SUBSTITUTIONS]
+        )
+        stdout_console().print(f"Words taken for others: {taken}", markup=False)
 
 
 def transcribe(

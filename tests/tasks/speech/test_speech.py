@@ -127,6 +127,8 @@ def test_the_command_learns_tones(
     assert run(["evaluate", str(out), str(asked), "--skip-bad", "--json"]) == 0
     skipped = capsys.readouterr()
     assert json.loads(skipped.out)["recordings"] == 1
+    assert run(["evaluate", str(out), str(asked), "--skip-bad"]) == 0
+    assert "Words taken for others: tea → " in capsys.readouterr().out
     assert "row 3" in skipped.err
     assert "row 4" in skipped.err
     assert run(["transcribe", str(out), "--stream", "--rate", "0"]) == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +52,25 @@ def test_frames_are_kept_at_the_rate_asked_for(numbered, fps, expected) -> None:
     assert frames.pixels.shape == (len(expected), 4, 8, 3)
     assert levels(frames.pixels) == expected
     assert frames.fps == (fps or 10)
+
+
+def test_a_long_clip_is_never_in_memory_as_a_whole(write, tmp_path: Path) -> None:
+    size = (150, 240, 320, 3)  # 33 MiB, and as a small clip 0.1
+    path = write(tmp_path / "long.mkv", np.zeros(size, np.uint8))
+    code = (
+        "import resource, sys\nfrom pathlib import Path\n"
+        "from gated.tasks.video.frames import FrameStore\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "short, long = map(Path, sys.argv[1:])\n"
+        "store = FrameStore(16, 12, None)\nstore[short]\nbefore = peak()\n"
+        "assert len(store[long].pixels) == 150\nprint(peak() - before)"
+    )
+    short = write(tmp_path / "short.mkv", np.zeros((8, *size[1:]), np.uint8))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(short), str(path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) < 10 * 1024  # KiB
 
 
 @pytest.mark.parametrize(
