@@ -34,6 +34,7 @@ from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+from gated.training.test_part import require_test_part
 
 TASK = "language"
 FEWEST = 2
@@ -209,10 +210,8 @@ class LanguageModel:
         Raises:
             DataError: no text was held back.
         """
-        if "test" not in self._parts or len(self._parts["test"].codes) < 2:
-            raise DataError(
-                "There is no test part to score on: hold back more (--test), or give a longer text."
-            )
+        held = len(self._parts["test"].codes) if "test" in self._parts else 0
+        require_test_part(held, what=f"{self.config.unit}s", least=2)
 
     def score(self) -> Evaluation:
         """Score on the test part of `prepare`, beside counted contexts and compressors.

@@ -43,6 +43,7 @@ from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
 from gated.training.split_by_text import split_by_text
+from gated.training.test_part import require_test_part
 
 TASK = "text_classify"
 FREQUENT = "most frequent label"
@@ -196,11 +197,7 @@ class TextClassifier:
         Raises:
             DataError: no text was held back.
         """
-        if not len(self.parts.get("test", ())):
-            raise DataError(
-                "There is no test part to score on: hold back more (--test), give more texts, or "
-                "test texts of their own (--test-data)."
-            )
+        require_test_part(len(self.parts.get("test", ())), what="texts")
 
     def score(self) -> Evaluation:
         """Score on the test part of `prepare`, beside a linear model of words and letters.
