@@ -13,6 +13,7 @@ import numpy as np
 
 from gated.core import ops
 from gated.core.layout import LAYOUTS, Weights, weight_shapes
+from gated.core.stream import Stream
 from gated.core.variants import Regularisation, Zoneout
 
 T, I, H = 7, 20, 70  # noqa: E741
@@ -48,6 +49,20 @@ def results(given: dict[str, Any], threads: int, recompute: bool) -> list[np.nda
     return [forward.output, grads.x, *(w for w in grads.weights if w is not None)]
 
 
+def stream_results(cell: str, sequences: int, threads: int) -> np.ndarray:
+    """Two layers, large enough that threads are worth waking."""
+    random = np.random.default_rng(sequences)
+    units = 600
+    shapes = weight_shapes(cell, units, units, units)._asdict()
+    names = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+    layers = [
+        Weights(**{n: random.normal(0, 0.05, shapes[n]).astype("f") for n in names})
+        for _ in range(2)
+    ]
+    stream = Stream(cell, layers, sequences=sequences, threads=threads)
+    return stream.steps(random.standard_normal((4, sequences, units)).astype("f"))
+
+
 def main() -> int:
     checked = 0
     for cell in LAYOUTS:
@@ -62,6 +77,12 @@ def main() -> int:
                     for one, other in zip(alone, others, strict=True):
                         np.testing.assert_array_equal(one, other)
                         checked += 1
+            given = cell, sequences
+            alone = stream_results(*given, 1)
+            with ThreadPoolExecutor(2) as callers:
+                for other in callers.map(lambda n, given=given: stream_results(*given, n), (2, 3)):
+                    np.testing.assert_array_equal(alone, other)
+                    checked += 1
     print(f"{checked} arrays are the same, whoever computed them")
     return 0
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell, tell_left_out
+from gated.cli.outcome import Outcome, give_table, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import FILE_NAME, Run, begun, check_free, read_run
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -187,12 +187,7 @@ def predict(
     else:
         columns["value"] = learner.predict(read.arrays)
     table = pl.DataFrame(columns)
-    if out is not None:
-        write_atomically(out, table.write_csv().encode())
-    elif json:
-        print_json(table.to_dicts())
-    else:
-        sys.stdout.write(table.write_csv(float_precision=4))
+    give_table(table, out, json=json)
 
 
 def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import polars as pl
 from rich.console import Console
 
 from gated.cli.output import print_json, stdout_console
@@ -14,6 +16,7 @@ from gated.cli.training_bar import told, training_summary
 from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.manifest import LEFT_OUT
+from gated.training.model_files import write_atomically
 
 
 class Scored(Protocol):
@@ -23,7 +26,14 @@ class Scored(Protocol):
         """All figures, for JSON."""
 
 
+class Configured(Protocol):
+    """A trained model, whose configuration says whether bad rows are left out."""
+
+    config: Any
+
+
 Scores = TypeVar("Scores", bound=Scored)
+Reader = TypeVar("Reader", bound=Configured)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,23 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.kind == LEFT_OUT:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
+
+
+def lenient(model: Reader, skip_bad: bool) -> Reader:
+    """Let a trained model leave out rows that cannot be used, if that is asked for."""
+    if skip_bad:
+        model.config = replace(model.config, skip_bad=True)
+    return model
+
+
+def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
+    """Write what was predicted into a new file, or print it."""
+    if out is not None:
+        write_atomically(out, table.write_csv().encode())
+    elif json:
+        print_json(table.to_dicts())
+    else:
+        sys.stdout.write(table.write_csv(float_precision=4))
 
 
 def tell(

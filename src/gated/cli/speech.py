@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell, tell_left_out
+from gated.cli.outcome import Outcome, lenient, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -222,7 +222,7 @@ def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
 
 def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the recordings of another manifest."""
-    recogniser = _loaded(run, skip_bad)
+    recogniser = lenient(SpeechRecogniser.load(run), skip_bad)
     evaluation = recogniser.score(data)
     tell_left_out(recogniser.findings)
     print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
@@ -230,14 +230,7 @@ def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = Fals
 
 def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on the recordings of a manifest."""
-    recogniser = _loaded(run, skip_bad)
+    recogniser = lenient(SpeechRecogniser.load(run), skip_bad)
     probe = recogniser.probe(data)
     tell_left_out(recogniser.findings)
     return probe
-
-
-def _loaded(run: Path, skip_bad: bool) -> SpeechRecogniser:
-    recogniser = SpeechRecogniser.load(run)
-    if skip_bad:
-        recogniser.config = replace(recogniser.config, skip_bad=True)
-    return recogniser

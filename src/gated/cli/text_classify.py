@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell, tell_left_out
+from gated.cli.outcome import Outcome, give_table, lenient, tell, tell_left_out
 from gated.cli.output import print_json
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -102,17 +101,12 @@ def predict(
     told = classifier.predict_proba(texts)
     columns = {"text": texts, "label": [classifier.labels[k] for k in told.argmax(1)]}
     table = pl.DataFrame(columns | dict(zip(classifier.labels, told.T, strict=True)))
-    if out is not None:
-        write_atomically(out, table.write_csv().encode())
-    elif json:
-        print_json(table.to_dicts())
-    else:
-        sys.stdout.write(table.write_csv(float_precision=4))
+    give_table(table, out, json=json)
 
 
 def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the texts of another table."""
-    classifier = _loaded(run, skip_bad)
+    classifier = lenient(TextClassifier.load(run), skip_bad)
     evaluation = classifier.evaluate(data)
     tell_left_out(classifier.findings)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
@@ -120,14 +114,7 @@ def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = Fals
 
 def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on the texts of a table (.csv), or on the lines of another file."""
-    classifier = _loaded(run, skip_bad)
+    classifier = lenient(TextClassifier.load(run), skip_bad)
     probe = classifier.probe(data)
     tell_left_out(classifier.findings)
     return probe
-
-
-def _loaded(run: Path, skip_bad: bool) -> TextClassifier:
-    classifier = TextClassifier.load(run)
-    if skip_bad:
-        classifier.config = replace(classifier.config, skip_bad=True)
-    return classifier

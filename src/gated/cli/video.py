@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.outcome import Outcome, tell, tell_left_out
+from gated.cli.outcome import Outcome, give_table, lenient, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
@@ -98,20 +97,15 @@ def predict(
     json: bool = False,
 ) -> None:
     """Tell the labels of a clip, or of the segments of a manifest (.csv)."""
-    classifier = _loaded(run, skip_bad)
+    classifier = lenient(VideoClassifier.load(run), skip_bad)
     table = classifier.predict(data)
     tell_left_out(classifier.findings)
-    if out is not None:
-        write_atomically(out, table.write_csv().encode())
-    elif json:
-        print_json(table.to_dicts())
-    else:
-        sys.stdout.write(table.write_csv(float_precision=4))
+    give_table(table, out, json=json)
 
 
 def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = False) -> None:
     """Score on the segments of another manifest."""
-    classifier = _loaded(run, skip_bad)
+    classifier = lenient(VideoClassifier.load(run), skip_bad)
     evaluation = classifier.evaluate(data)
     tell_left_out(classifier.findings)
     print_json(evaluation.to_dict()) if json else print_scores(evaluation)
@@ -119,14 +113,7 @@ def evaluate(run: Path, data: Path, *, skip_bad: bool = False, json: bool = Fals
 
 def explain(run: Path, data: Path, *, skip_bad: bool = False) -> Probe:
     """Offer the network on a clip, or on the segments of a manifest (.csv)."""
-    classifier = _loaded(run, skip_bad)
+    classifier = lenient(VideoClassifier.load(run), skip_bad)
     probe = classifier.probe(data)
     tell_left_out(classifier.findings)
     return probe
-
-
-def _loaded(run: Path, skip_bad: bool) -> VideoClassifier:
-    classifier = VideoClassifier.load(run)
-    if skip_bad:
-        classifier.config = replace(classifier.config, skip_bad=True)
-    return classifier
