@@ -96,4 +96,141 @@ GATED_INLINE Vector<T> relu(Vector<T> x) {
     return x < zero ? zero : x;
 }
 
+template <class T>
+GATED_INLINE Vector<T> exp(Vector<T> x) {
+    using C = ExpConstants<T>;
+    typedef Bits<T> Integers __attribute__((vector_size(GATED_VECTOR_BYTES)));
+    const Vector<T> most = broadcast<T>(C::overflows), least = broadcast<T>(C::vanishes);
+    Vector<T> y = x > most ? most : x;
+    y = y < least ? least : y;
+    const ScaledExp<T> e = scaled_exp<T>(y);
+    // In two factors, since 2^k alone may be more than there is: 2^128 in float.
+    const Vector<T> half = (Vector<T>)((Integers)e.scale - (Integers{} + (Bits<T>(1) << C::mantissa_bits)));
+    const Vector<T> result = half * (e.rest + T(1)) * T(2);
+    return x < least ? Vector<T>{} : result;
+}
+
+template <class T>
+struct LogConstants;
+
+template <>
+struct LogConstants<float> {
+    static constexpr std::int32_t one = 0x3f800000, root_half = 0x3f3504f3;
+    static constexpr float smallest = 1.17549435e-38f, raises = 8388608.0f;
+    static constexpr float infinity = __builtin_inff();
+};
+
+template <>
+struct LogConstants<double> {
+    static constexpr std::int64_t one = 0x3ff0000000000000, root_half = 0x3fe6a09e667f3bcd;
+    static constexpr double smallest = 2.2250738585072014e-308, raises = 4503599627370496.0;
+    static constexpr double infinity = __builtin_inf();
+};
+
+// log(x) with x = 2^k m, √½ ≤ m < √2, and log(m) = 2 artanh(s), s = (m - 1) / (m + 1), as a series.
+template <class T>
+GATED_INLINE Vector<T> log(Vector<T> x) {
+    using C = LogConstants<T>;
+    using E = ExpConstants<T>;
+    typedef Bits<T> Integers __attribute__((vector_size(GATED_VECTOR_BYTES)));
+    constexpr T raised_by = T(E::mantissa_bits);
+    const Vector<T> zero{};
+    const Vector<T> raised = x < C::smallest ? x * C::raises : x;  // subnormal numbers
+    const Integers bits = (Integers)raised - (Integers{} + C::root_half);
+    const Integers exponent = bits >> E::mantissa_bits;
+    const Vector<T> m = (Vector<T>)((bits & (Integers{} + ((Bits<T>(1) << E::mantissa_bits) - 1))) +
+                                    (Integers{} + C::root_half));
+    const Vector<T> k = __builtin_convertvector(exponent, Vector<T>) -
+                        (x < C::smallest ? zero + raised_by : zero);
+    const Vector<T> f = m - T(1);
+    const Vector<T> s = f / (f + T(2)), z = s * s;
+    constexpr int terms = sizeof(T) == 4 ? 5 : 12;
+    Vector<T> series{};
+#pragma GCC unroll 16
+    for (int i = terms; i >= 1; --i) series = series * z + T(2) / T(2 * i + 1);
+    Vector<T> result = k * E::ln2_high + (s * T(2) + (s * z * series + k * E::ln2_low));
+    result = x == zero ? zero - C::infinity : result;
+    result = x < zero ? zero / zero : result;
+    return x == C::infinity || x != x ? x : result;
+}
+
+// log(1 + e) without loss for small e (Kahan 1987).
+template <class T>
+GATED_INLINE Vector<T> log1p_small(Vector<T> e) {
+    const Vector<T> u = e + T(1), zero{};
+    const Vector<T> lost = u - T(1);
+    return lost == zero ? e : log<T>(u) * (e / lost);
+}
+
+template <class T>
+GATED_INLINE Vector<T> abs(Vector<T> x) {
+    typedef Bits<T> Integers __attribute__((vector_size(GATED_VECTOR_BYTES)));
+    return (Vector<T>)((Integers)x & ~(Integers)broadcast<T>(T(-0.0)));
+}
+
+template <class T>
+GATED_INLINE Vector<T> softplus(Vector<T> x) {
+    return relu<T>(x) + log1p_small<T>(exp<T>(-abs<T>(x)));
+}
+
+template <class T>
+GATED_INLINE Vector<T> sqrt(Vector<T> x) {
+    Vector<T> root;
+    for (Index lane = 0; lane < lanes<T>; ++lane) root[lane] = __builtin_sqrt(x[lane]);
+    return root;
+}
+
+// The operations of a plan, by the names of `Operation`.
+#define GATED_DEFINE_1(name, expression)                                          \
+    template <class T>                                                            \
+    GATED_INLINE Vector<T> name##_of(Vector<T> a) {                               \
+        return expression;                                                        \
+    }
+#define GATED_DEFINE_2(name, expression)                                          \
+    template <class T>                                                            \
+    GATED_INLINE Vector<T> name##_of(Vector<T> a, Vector<T> b) {                  \
+        return expression;                                                        \
+    }
+#define GATED_DEFINE_3(name, expression)                                          \
+    template <class T>                                                            \
+    GATED_INLINE Vector<T> name##_of(Vector<T> a, Vector<T> b, Vector<T> c) {     \
+        return expression;                                                        \
+    }
+template <class T>
+GATED_INLINE Vector<T> choose(decltype(Vector<T>{} < Vector<T>{}) condition) {
+    const Vector<T> one = broadcast<T>(1), zero{};
+    return condition ? one : zero;
+}
+GATED_DEFINE_1(copy, a)
+GATED_DEFINE_2(add, a + b)
+GATED_DEFINE_2(sub, a - b)
+GATED_DEFINE_2(mul, a * b)
+GATED_DEFINE_2(div, a / b)
+GATED_DEFINE_1(neg, -a)
+GATED_DEFINE_1(sigmoid, sigmoid<T>(a))
+GATED_DEFINE_1(tanh, tanh<T>(a))
+GATED_DEFINE_1(relu, relu<T>(a))
+GATED_DEFINE_1(softplus, softplus<T>(a))
+GATED_DEFINE_1(exp, exp<T>(a))
+GATED_DEFINE_1(log, log<T>(a))
+GATED_DEFINE_1(sqrt, sqrt<T>(a))
+GATED_DEFINE_1(abs, abs<T>(a))
+GATED_DEFINE_2(maximum, (a < b || b != b) ? b : a)
+GATED_DEFINE_2(minimum, (b < a || b != b) ? b : a)
+GATED_DEFINE_2(less, choose<T>(a < b))
+GATED_DEFINE_2(less_equal, choose<T>(a <= b))
+GATED_DEFINE_2(equal, choose<T>(a == b))
+GATED_DEFINE_3(where, a != Vector<T>{} ? b : c)
+GATED_DEFINE_2(sigmoid_back, a * (b * (T(1) - b)))
+GATED_DEFINE_2(tanh_back, a * (T(1) - b * b))
+GATED_DEFINE_3(normalise, (a - b) * c)
+GATED_DEFINE_3(multiply_add, a * b + c)
+GATED_DEFINE_3(multiply_subtract, a * b - c)
+GATED_DEFINE_3(subtract_product, c - a * b)
+GATED_DEFINE_3(sigmoid_back_of_product, a * b * (c * (T(1) - c)))
+GATED_DEFINE_3(tanh_back_of_product, a * b * (T(1) - c * c))
+#undef GATED_DEFINE_1
+#undef GATED_DEFINE_2
+#undef GATED_DEFINE_3
+
 }  // namespace gated::GATED_TARGET

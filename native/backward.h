@@ -1,6 +1,6 @@
 // The way back through time, for any cell.
 //
-// A run of steps at a time: first step by step the gradients of the gates' sums, since each step
+// A run of steps at a time: first step by step the gradients of the cell's sums, since each step
 // needs the one after it; then, at one go and shared out anew, what follows from the run's sums:
 // the gradients of the input and of the weights. Weights sum over the rows of a run in the order of
 // the rows, whoever does it, so that results do not depend on the number of threads.
@@ -8,77 +8,47 @@
 
 #include <optional>
 
-#include "cells/cell.h"
 #include "forward.h"
-#include "matmul.h"
-#include "normalise.h"
-#include "profile.h"
-#include "sequence.h"
-#include "zoneout.h"
 
 namespace gated::GATED_TARGET {
 
-// `part` of a step's gradients, for the units `first` to `last` - 1 of some sequences.
-template <class T, class Part>
-[[gnu::noinline]] void step_back(const GradRow<T>* rows, Index count, Index first, Index last,
-                                 Index units, Part part) {
-    constexpr Index L = lanes<T>;
-    for (Index r = 0; r < count; ++r) {
-        Index unit = first;
-        for (; unit + L <= last; unit += L) part(rows[r], unit, units, Whole{});
-        if (unit < last) part(rows[r], unit, units, Partial{last - unit});
-    }
-}
-
-template <class Cell>
+template <class T>
 class BackwardRun {
-    using T = typename Cell::Value;
     static constexpr Index L = lanes<T>;
     static constexpr int V = plain_vectors;
     static constexpr Index W = plain_width<T>;
-    static constexpr bool two_products = Cell::second_gate >= 0;
 
 public:
     BackwardRun(const Backward<T>& call, const Schedule& schedule, Team& team)
-        : call_(call), schedule_(schedule), team_(team), units_(call.units),
-          outputs_(call.outputs), depth_(Cell::gates * units_),
-          hidden_depth_(Cell::hidden_gates * units_), state_panels_(plain_panels<T>(outputs_)),
-          unit_panels_(plain_panels<T>(units_)), input_panels_(plain_panels<T>(call.inputs)),
-          // One line more than needed: rows a power of two apart would share a cache set.
-          width_(line_more(Cell::slots * units_)), rows_at_once_(rows_at_once()),
-          projects_(call.weights.projection), normalises_(call.weights.hidden_gain),
-          zones_out_(call.zoneout.hidden > 0 || call.zoneout.cell > 0),
-          sums_up_first_(projects_ || zones_out_ || call.grad_kept.cells) {
+        : call_(call), schedule_(schedule), team_(team), cell_(*call.cell),
+          plan_(reads_kept(call) ? cell_.backward_of_gates : cell_.backward), places_(plan_, call),
+          cut_(call.units), constants_(constants_of<T>(plan_, call)),
+          scalars_(scalars_of<T>(call)), rows_at_once_(rows_at_once()) {
         const Index sequences = call.sequences;
-        hidden_weights_ = take<T>(state_panels_ * W * hidden_depth_);
-        const Index widest = units_ > outputs_ ? units_ : outputs_;
-        zeros_ = take<T>(widest);
-        clear(zeros_, widest);
-        grad_sums_ = take<T>(rows_at_once_ * width_);
-        grad_hidden_ = take<T>(sequences * state_panels_ * W);
-        if (Cell::has_cell) grad_cell_ = take<T>(sequences * units_);
-        grad_rows_ = take<GradRow<T>>(team.size() * sequences);
-        rows_ = take<RowOfRun>(rows_at_once_);
+        zeros_ = take<T>(widest<T>(call));
+        clear(zeros_, widest<T>(call));
+        for (const Width state : cell_.states) {
+            grad_offsets_.push_back(grad_width_);
+            grad_width_ += Cut<T>(call.of(state)).padded();
+        }
+        grad_width_ += line<T>;
+        slots_ = take<T>(rows_at_once_ * places_.width());
+        grad_states_ = take<T>(2 * sequences * grad_width_);
+        rows_ = take<Row<T>>(team.size() * sequences);
+        operands_ = take<T*>(team.size() * sequences * places_.operands());
+        registers_ = take<T>(team.size() * registers_of<T>(plan_));
+        stages_.resize(plan_.stages.size());
+        for (std::size_t i = 0; i < plan_.stages.size(); ++i)
+            pack_products(plan_.stages[i].products, stages_[i]);
         if (call.grad_input.data) {
-            input_weights_ = take<T>(input_panels_ * W * depth_);
+            pack_products(plan_.with_input, with_input_);
             grad_inputs_ = take<T>(team.size() * rows_at_once_ * W);
+            to_inputs_ = take<T*>(rows_at_once_);
         }
-        if (two_products || projects_) {
-            second_weights_ = take<T>(unit_panels_ * W * outputs_);
-            middle_ = take<T>(rows_at_once_ * units_);
-            grad_middle_ = take<T>(sequences * unit_panels_ * W);
-        }
-        if (projects_) grad_projected_ = take<T>(rows_at_once_ * (outputs_ + line<T>));
-        if (call.hidden_mask) {
-            grad_read_ = take<T>(sequences * state_panels_ * W);
-            hidden_read_ = take<T>(sequences * outputs_);
-        }
-        if (zones_out_) around_ = take<T>(sequences * (outputs_ + units_ + widest));
-        if (normalises_) take_normalisation();
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
-        name_products();
-        bias_ = take<T>(Cell::slots * units_);
-        if (!call.kept.gates) take_replay();
+        vector_sums_ = take<T>(places_.width());
+        name_sums();
+        if (!call.kept.values) take_replay();
     }
 
     void run() {
@@ -87,71 +57,56 @@ public:
     }
 
 private:
-    // A row of the run in hand: one sequence at one step.
-    struct RowOfRun {
-        const T* normalised;     // (2, G, H), or null
-        T* grad_input;           // (I)
-    };
-
-    enum class Right { input, hidden, middle };  // what a product takes there
-
-    // The gradient of a weight matrix, summed over the runs in panels of columns: of the product
-    // of some gates' gradients with what those gates saw.
+    // The gradient of blocks of a weight matrix, summed over the runs in panels of columns.
     struct WeightSums {
-        T* result;         // (blocks·block_rows, columns)
-        T* sums;           // the same, or with the columns of the last panel filled up
-        Index columns, stride, panels;
-        int blocks;        // gates, or one
-        Index block_rows;
-        const T* left;     // (rows of the run, left_stride), the gradient of the first block's sums
-        Index left_stride;
-        const int* order;  // of the blocks in the result
-        Right right;
+        const Summed* of;
+        T* sums;           // of the matrix, (blocks·height, stride)
+        Index height, columns, stride, panels;
         int cuts;          // of a block, so that a part of it stays in the second cache
-        T* packed;         // (panels, rows of the run, W), the right
+        int round;         // after others that add to the same blocks
+        T* packed;         // (panels, rows of the run, W), what the blocks multiplied
 
-        Index jobs() const { return blocks * cuts * panels; }
+        Index jobs() const { return Index(of->blocks.size()) * cuts * panels; }
+    };
+    // A matrix whose gradient is wanted; its last panel of columns is filled up in `sums`.
+    struct MatrixSums {
+        T *result, *sums;
+        Index rows, columns, stride;
     };
     static constexpr Index tallest = 128;
-
-    static Index line_more(Index width) { return (width + L - 1) / L * L + line<T>; }
 
     const Backward<T>& call_;
     const Schedule& schedule_;
     Team& team_;
-    const Index units_, outputs_, depth_, hidden_depth_, state_panels_, unit_panels_, input_panels_;
-    const Index width_;  // of a row of grad_sums_
+    const Cell& cell_;
+    const Plan& plan_;
+    const Places<T> places_;
+    const Cut<T> cut_;  // of the hidden units
+    const std::vector<T> constants_, scalars_;
     const Index rows_at_once_;
-    const bool projects_, normalises_, zones_out_;
-    const bool sums_up_first_;  // the gradient of a step's states, before the cell sees it
-    T *hidden_weights_, *input_weights_ = nullptr, *second_weights_ = nullptr, *zeros_;
-    T* grad_sums_;       // (rows_at_once_, width_)
-    T* grad_hidden_;     // (ranks, state_panels_·W)
-    T* grad_cell_ = nullptr;       // (ranks, H)
-    T* grad_inputs_ = nullptr;     // (team, rows_at_once_, W)
-    T* middle_ = nullptr;          // (rows_at_once_, H)
-    T* grad_middle_ = nullptr;     // (ranks, unit_panels_·W)
-    T* grad_projected_ = nullptr;  // (rows_at_once_, P + line)
-    T *grad_read_ = nullptr, *hidden_read_ = nullptr;  // (ranks, state_panels_·W), (ranks, P)
-    T* around_ = nullptr;          // (ranks, P + H + max(H, P)): what flows past zoneout
-    T* left_;            // (team, rows_at_once_, tallest)
-    T* bias_;            // (slots, H)
-    GradRow<T>* grad_rows_;
-    RowOfRun* rows_;
-    WeightSums products_[4];
-    int product_count_ = 0;
-
-    // Of layer normalisation: gradients of the sums before they were normalised, and of the gains.
-    T *grad_raw_input_ = nullptr, *grad_raw_hidden_ = nullptr;  // (rows_at_once_, raw_width_)
-    T *cell_rows_ = nullptr;             // (rows_at_once_, 3, H): shown, normalised, grad_shown
-    T *input_gain_ = nullptr, *hidden_gain_ = nullptr;  // (G, H) in the order of the slots
-    T *input_gain_sums_ = nullptr, *hidden_gain_sums_ = nullptr, *cell_gain_sums_ = nullptr;
-    Index raw_width_ = 0;
+    std::vector<Index> grad_offsets_;  // of each state
+    Index grad_width_ = 0;
+    std::vector<std::vector<PackedTransposed<T>>> stages_;
+    std::vector<PackedTransposed<T>> with_input_;
+    T *zeros_, *slots_;            // slots_ (rows_at_once_, width)
+    T* grad_states_;               // (2, ranks, grad_width_): after even steps and after odd ones
+    T *grad_inputs_ = nullptr, *registers_, *left_, *vector_sums_;
+    T **operands_, **to_inputs_ = nullptr;
+    Row<T>* rows_;
+    std::vector<WeightSums> sums_;
+    std::vector<MatrixSums> matrices_;
+    int rounds_ = 0;
 
     // Of recomputation: the forward pass again, and what it keeps of the run in hand.
     Forward<T> again_{};
-    std::optional<ForwardRun<Cell>> replay_;
-    Kept<T> replayed_{};
+    std::optional<ForwardRun<T>> replay_;
+    T* replayed_ = nullptr;
+
+    static bool reads_kept(const Backward<T>& call) {
+        bool reads = call.grad_kept.values;
+        for (const T* history : call.grad_kept.history) reads |= history != nullptr;
+        return reads;
+    }
 
     template <class Item>
     Item* take(Index count) {
@@ -160,9 +115,17 @@ private:
 
     static void clear(T* data, Index count) { __builtin_memset(data, 0, count * sizeof(T)); }
 
+    void pack_products(const std::vector<Product>& products,
+                       std::vector<PackedTransposed<T>>& packed) {
+        for (const Product& product : products) {
+            packed.emplace_back(call_, product);
+            packed.back().lies_at(take<T>(packed.back().size()));
+        }
+    }
+
     // Whole steps, and enough rows for the products with the weights to be worth their sums.
     Index rows_at_once() const {
-        Index rows = depth_ * Index(sizeof(T)) < 8192 ? 256 : 512;
+        Index rows = places_.width() * Index(sizeof(T)) < 8192 ? 256 : 512;
         if (rows < call_.sequences) rows = call_.sequences;
         const Index all = schedule_.offsets.back();
         return rows < all ? rows : all;
@@ -170,89 +133,55 @@ private:
 
     Index longest() const { return schedule_.order.empty() ? 0 : schedule_.lengths[0]; }
 
-    void take_normalisation() {
-        raw_width_ = line_more(depth_);
-        grad_raw_input_ = take<T>(rows_at_once_ * raw_width_);
-        grad_raw_hidden_ = take<T>(rows_at_once_ * raw_width_);
-        input_gain_ = take<T>(depth_);
-        hidden_gain_ = take<T>(depth_);
-        input_gain_sums_ = take<T>(depth_);
-        hidden_gain_sums_ = take<T>(depth_);
-        if (!Cell::has_cell) return;
-        cell_rows_ = take<T>(rows_at_once_ * 3 * units_);
-        cell_gain_sums_ = take<T>(2 * units_);
-    }
-
     void take_replay() {
         static_cast<Layer<T>&>(again_) = call_;
         // Replaying reads these alone.
         again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence};
-        again_.kept.cells = const_cast<T*>(call_.kept.cells);
-        replayed_.gates = take<T>(rows_at_once_ * Cell::kept * units_);
-        if (normalises_) {
-            replayed_.normalised = take<T>(rows_at_once_ * 2 * depth_);
-            replayed_.scales = take<T>(rows_at_once_ * kept_scales);
-        }
-        replay_.emplace(again_, schedule_, team_);
+        for (const T* history : call_.kept.history)
+            again_.kept.history.push_back(const_cast<T*>(history));
+        replayed_ = take<T>(rows_at_once_ * places_.kept_width());
+        replay_.emplace(again_, schedule_, team_, team_.size(), cell_.training);
     }
 
     // The place of a rank's step in what was kept.
-    Index packed_row(Index rank, Index step) const {
-        return schedule_.offsets[time_of(call_, schedule_, rank, step)] + rank;
+    Index packed_row(Index rank, Index time) const { return schedule_.offsets[time] + rank; }
+
+    void name_sums() {
+        for (std::size_t m = 0; m < cell_.matrices.size(); ++m) {
+            const MatrixShape& shape = cell_.matrices[m];
+            T* result = call_.grad_matrices[m].weight;
+            const Index rows = shape.blocks * call_.of(shape.rows), columns = call_.of(shape.columns);
+            const Index stride = columns % W ? plain_panels<T>(columns) * W : columns;
+            matrices_.push_back({result, result, rows, columns, stride});
+            if (result && stride != columns) matrices_.back().sums = take<T>(rows * stride);
+        }
+        for (const Summed& of : plan_.summed) {
+            const MatrixSums& matrix = matrices_[of.matrix];
+            if (!matrix.result) continue;
+            const Index height = call_.of(cell_.matrices[of.matrix].rows);
+            int round = 0;
+            for (const WeightSums& earlier : sums_)
+                if (earlier.of->matrix == of.matrix && share_a_block(*earlier.of, of) &&
+                    earlier.round >= round)
+                    round = earlier.round + 1;
+            if (round >= rounds_) rounds_ = round + 1;
+            const Index panels = plain_panels<T>(matrix.columns);
+            sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
+                             int((height + tallest - 1) / tallest), round,
+                             take<T>(panels * rows_at_once_ * W)});
+        }
     }
 
-    // What the forward pass left of a rank's step.
-    Kept<const T> kept_at(Index rank, Index step, Index row_of_run) const {
-        Kept<const T> kept = call_.kept;
-        Index at = packed_row(rank, step);
-        if (replay_) {
-            kept = {replayed_.gates, nullptr, replayed_.normalised, replayed_.scales};
-            at = row_of_run;
-        }
-        kept.gates += at * Cell::kept * units_;
-        if (kept.scales) {
-            kept.normalised += at * 2 * depth_;
-            kept.scales += at * kept_scales;
-        }
-        return kept;
-    }
-
-    void name_products() {
-        static constexpr int first_order[] = {0};
-        const Weights<T>& grads = call_.grad_weights;
-        const T *of_input = grad_sums_ + Cell::input_slot * units_, *of_hidden =
-            grad_sums_ + Cell::hidden_slot * units_;
-        add_product(grads.input, call_.inputs, Cell::gates, units_,
-                    normalises_ ? grad_raw_input_ : of_input, normalises_ ? raw_width_ : width_,
-                    Cell::input_order, Right::input);
-        add_product(grads.hidden, outputs_, Cell::hidden_gates, units_,
-                    normalises_ ? grad_raw_hidden_ : of_hidden, normalises_ ? raw_width_ : width_,
-                    Cell::hidden_order, Right::hidden);
-        if constexpr (two_products)
-            add_product(grads.hidden ? grads.hidden + Cell::second_gate * units_ * outputs_ : nullptr,
-                        units_, 1, units_, grad_sums_ + Cell::second_gate * units_, width_,
-                        first_order, Right::middle);
-        add_product(grads.projection, units_, 1, outputs_, grad_projected_, outputs_ + line<T>,
-                    first_order, Right::middle);
-    }
-
-    void add_product(T* result, Index columns, int blocks, Index block_rows, const T* left,
-                     Index left_stride, const int* order, Right right) {
-        if (!result) return;
-        WeightSums& of = products_[product_count_++];
-        of = {result, result,     columns, columns,     plain_panels<T>(columns), blocks,
-              block_rows, left, left_stride, order, right,
-              int((block_rows + tallest - 1) / tallest),
-              take<T>(plain_panels<T>(columns) * rows_at_once_ * W)};
-        if (columns % W) {
-            of.stride = of.panels * W;
-            of.sums = take<T>(blocks * block_rows * of.stride);
-        }
+    static bool share_a_block(const Summed& a, const Summed& b) {
+        for (const int one : a.blocks)
+            for (const int other : b.blocks)
+                if (one == other) return true;
+        return false;
     }
 
     void run_part(int part) {
         const int parts = team_.size();
-        const Share share(schedule_, team_, part, state_panels_, needs_whole_rows<Cell>(call_));
+        const Share share(schedule_, team_, part, cut_.count, !plan_.can_split);
         start(share, part, parts);
         if (replay_) replay_->prepare(part);
         team_.barrier();
@@ -262,9 +191,9 @@ private:
                 rows += schedule_.running(--first);
             if (replay_) {
                 replay_->replay(part, first, last, replayed_);
-                if (share.splits_units) team_.barrier();
+                team_.barrier();
             }
-            steps_back(share, grad_rows_ + part * call_.sequences, first, last, rows);
+            steps_back(share, part, first, last, rows);
             team_.barrier();
             if (call_.grad_input.data) multiply_inputs(rows, part, parts);
             sum_weights(rows, part, parts);
@@ -277,64 +206,39 @@ private:
     // Packs the weights, clears the sums and takes the gradients of the final states.
     void start(const Share& share, int part, int parts) {
         GATED_TIMED(packing);
-        const Weights<const T>& weights = call_.weights;
-        const auto pack = [&](const T* matrix, const T* mask, Index columns, const int* order,
-                              Index block, Index depth, T* packed) {
-            pack_transposed(matrix, mask, columns, order, block, depth, packed, part, parts);
-        };
-        pack(weights.hidden, call_.weight_mask, outputs_, Cell::hidden_order, units_, hidden_depth_,
-             hidden_weights_);
-        if (call_.grad_input.data)
-            pack(weights.input, nullptr, call_.inputs, Cell::input_order, units_, depth_,
-                 input_weights_);
-        static constexpr int second_order[] = {two_products ? Cell::second_gate : 0};
-        if (projects_)
-            pack(weights.projection, nullptr, units_, second_order, outputs_, outputs_,
-                 second_weights_);
-        else if (two_products)
-            pack(weights.hidden, call_.weight_mask, units_, second_order, units_, units_,
-                 second_weights_);
-        for (int i = 0; i < product_count_; ++i) {
-            const WeightSums& of = products_[i];
-            const Index rows = of.blocks * of.block_rows, first = rows * part / parts;
-            clear(of.sums + first * of.stride, (rows * (part + 1) / parts - first) * of.stride);
+        for (const auto& stage : stages_)
+            for (const auto& product : stage) product.pack(part, parts);
+        for (const auto& product : with_input_) product.pack(part, parts);
+        for (const MatrixSums& of : matrices_) {
+            if (!of.result) continue;
+            const Index first = of.rows * part / parts;
+            clear(of.sums + first * of.stride,
+                  (of.rows * (part + 1) / parts - first) * of.stride);
         }
-        const Index sums = Cell::slots * units_;
-        clear(bias_ + sums * part / parts, sums * (part + 1) / parts - sums * part / parts);
-        if (normalises_ && part == 0) {
-            in_slots(weights.input_gain, Cell::input_order, input_gain_);
-            in_slots(weights.hidden_gain, Cell::hidden_order, hidden_gain_);
-            clear(input_gain_sums_, depth_);
-            clear(hidden_gain_sums_, depth_);
-            if (Cell::has_cell) clear(cell_gain_sums_, 2 * units_);
-        }
+        const Index width = places_.width(), all = rows_at_once_ * width;
+        clear(vector_sums_ + width * part / parts,
+              width * (part + 1) / parts - width * part / parts);
+        clear(slots_ + all * part / parts, all * (part + 1) / parts - all * part / parts);
         for (Index r = 0; r < share.ranks(); ++r) {
             const Index rank = share.rank(r), b = schedule_.order[rank];
-            T* grad_hidden = grad_hidden_ + rank * state_panels_ * W;
-            clear(grad_hidden + share.first_panel * W, (share.last_panel - share.first_panel) * W);
-            take_units(span_of(share, outputs_), call_.grad_final_hidden, b * outputs_, grad_hidden);
-            if constexpr (Cell::has_cell)
-                take_units(span_of(share, units_), call_.grad_final_cell, b * units_,
-                           grad_cell_ + rank * units_);
+            for (std::size_t k = 0; k < cell_.states.size(); ++k) {
+                const Index units = call_.of(cell_.states[k]);
+                const auto [first, last] = span_of(share, units);
+                const T* from = call_.grad_final[k];
+                T* to = grad_of(int(k), rank, schedule_.lengths[rank]);
+                T* other = grad_of(int(k), rank, schedule_.lengths[rank] + 1);
+                for (Index u = first; u < last; ++u) to[u] = from ? from[b * units + u] : 0;
+                for (Index u = first; u < last; ++u) other[u] = 0;
+                if (last == units)
+                    for (Index u = units; u < Cut<T>(units).padded(); ++u) to[u] = other[u] = 0;
+            }
         }
     }
 
-    void in_slots(const T* gates, const int* order, T* slots) const {
-        for (int gate = 0; gate < Cell::gates; ++gate)
-            __builtin_memcpy(slots + gate * units_, gates + order[gate] * units_,
-                             units_ * sizeof(T));
-    }
-
-    // Packs W transposed: its rows are those of the blocks of the matrix, in the given order.
-    static void pack_transposed(const T* matrix, const T* mask, Index columns, const int* order,
-                                Index block, Index depth, T* packed, int part, int parts) {
-        const Index panels = plain_panels<T>(columns);
-        for (Index p = panels * part / parts; p < panels * (part + 1) / parts; ++p)
-            for (Index k = 0; k < depth; ++k) {
-                const Index row = (order[k / block] * block + k % block) * columns;
-                pack_row(matrix + row, mask ? mask + row : nullptr, p * W, columns,
-                         packed + (p * depth + k) * W);
-            }
+    // The gradient of a state before step `step`, which is after the one before.
+    T* grad_of(int state, Index rank, Index step) const {
+        return grad_states_ + ((step & 1) * call_.sequences + rank) * grad_width_ +
+               grad_offsets_[state];
     }
 
     // The share's units of a state of `width` units: all of them, where it has whole rows.
@@ -343,352 +247,235 @@ private:
     };
     Span span_of(const Share& share, Index width) const {
         if (!share.splits_units) return {0, width};
-        const Index first = share.first_panel * W, last = share.last_panel * W;
-        return {first < width ? first : width, last < width ? last : width};
+        if (share.last_panel == share.first_panel) return {0, 0};
+        return {cut_.first(share.first_panel), cut_.end(share.last_panel - 1)};
     }
 
-    void take_units(Span span, const T* from, Index at, T* to) const {
-        for (Index u = span.first; u < span.last; ++u) to[u] = from ? from[at + u] : 0;
-    }
-
-    void steps_back(const Share& share, GradRow<T>* grads, Index first, Index last, Index rows) {
-        GATED_TIMED(pointwise);
+    void steps_back(const Share& share, int part, Index first, Index last, Index rows) {
+        Row<T>* rows_of = rows_ + part * call_.sequences;
+        T* registers = registers_ + part * registers_of<T>(plan_);
         for (Index step = last - 1; step >= first; --step) {
             const Index before = schedule_.offsets[step] - schedule_.offsets[first];
             const Index running = share.running(step);
-            for (Index r = 0; r < running; ++r)
-                grads[r] = row_of(share, share.rank(r), step, before + share.rank(r));
-            if (sums_up_first_)
-                for (Index r = 0; r < running; ++r)
-                    sum_up(share, grads[r], share.rank(r), step, before + share.rank(r));
-            if (projects_) multiply_second(share, grad_projected_, outputs_ + line<T>, before, running);
-            if (Cell::has_cell && normalises_)
-                for (Index r = 0; r < running; ++r)
-                    show_cell_back(grads[r], share.rank(r), step, before + share.rank(r));
-            const auto [first_unit, last_unit] = span_of(share, units_);
-            if constexpr (two_products) {
-                step_back<T>(grads, running, first_unit, last_unit, units_,
-                             [](const auto&... arguments) __attribute__((always_inline)) {
-                                 Cell::begin_back(arguments...);
-                             });
-                for (Index r = 0; r < running; ++r)
-                    clear(grads[r].grad_middle, unit_panels_ * W);
-                multiply_second(share, grad_sums_ + Cell::second_gate * units_, width_, before,
-                                running);
+            for (Index r = 0; r < running; ++r) {
+                rows_of[r].at = operands_ + (part * call_.sequences + r) * places_.operands();
+                locate(rows_of[r], share.rank(r), step, before + share.rank(r));
             }
-            step_back<T>(grads, running, first_unit, last_unit, units_,
-                         [](const auto&... arguments) __attribute__((always_inline)) {
-                             Cell::backward(arguments...);
-                         });
-            if (normalises_)
-                for (Index r = 0; r < running; ++r)
-                    normalise_sums_back(share.rank(r), step, before + share.rank(r));
-            if (share.leads)
-                for (Index r = 0; r < running; ++r)
-                    pack_rights(grads[r], share.rank(r), step, before + share.rank(r), rows);
-            if (share.splits_units) team_.barrier();
-            multiply_hidden(share, before, running);
-            if (zones_out_)
-                for (Index r = 0; r < running; ++r) flow_around(share, share.rank(r));
+            for (std::size_t i = 0; i < stages_.size(); ++i) {
+                for (const auto& product : stages_[i])
+                    multiply(share, product, before, running, step);
+                for (const Segment& segment : plan_.stages[i].segments) {
+                    GATED_TIMED(pointwise);
+                    const auto [begin, end] = span_of(share, call_.of(segment.width));
+                    run_segment(segment, places_, rows_of, running, begin, end, call_.zoneout,
+                                registers);
+                }
+                if (share.splits_units && i + 1 < stages_.size()) team_.barrier();
+            }
+            for (Index r = 0; r < running; ++r) {
+                if (share.leads) pack_rights(rows_of[r], before + share.rank(r), rows);
+                give_per_step(rows_of[r], before + share.rank(r));
+            }
         }
     }
 
-    // Where a sequence's gradients at a step come from and go to; also says what the products of
-    // the run need of it.
-    GradRow<T> row_of(const Share& share, Index rank, Index step, Index row_of_run) {
+    // Says where the operands of a sequence at a step are.
+    void locate(Row<T>& row, Index rank, Index step, Index row_of_run) {
         const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
-        const States<T> before = states_before(call_, schedule_, call_.output, call_.kept.cells,
-                                               zeros_, rank, step);
-        GradRow<T> row{};
-        row.gates = kept_at(rank, step, row_of_run).gates;
-        row.hidden_before = row.hidden_read = before.hidden;
-        row.grad_output = call_.grad_output.at(t, b);
-        row.grad_hidden = row.grad_read = grad_hidden_ + rank * state_panels_ * W;
-        row.grad_sums = grad_sums_ + row_of_run * width_;
-        if constexpr (Cell::has_cell) {
-            row.cell_before = before.cell;
-            row.grad_cell = grad_cell_ + rank * units_;
+        const Index packed = packed_row(rank, t);
+        row.time = t;
+        row.sequence = b;
+        T* slots = slots_ + row_of_run * places_.width();
+        put_fixed(places_, call_, constants_, scalars_, b, row.at);
+        places_.put(row.at, Base::slot, slots);
+        const T* kept = replay_ ? replayed_ + row_of_run * places_.kept_width()
+                                : call_.kept.values + packed * places_.kept_width();
+        places_.put(row.at, Base::kept, kept);
+        places_.put(row.at, Base::grad_kept,
+                    call_.grad_kept.values + packed * places_.kept_width());
+        places_.put_each(row.at, Base::input, [&](int) { return call_.input.at(t, b); });
+        places_.put_each(row.at, Base::before, [&](int k) {
+            return state_before(call_, schedule_, call_.output, call_.kept.history, zeros_, k, rank,
+                                step);
+        });
+        places_.put_each(row.at, Base::after, [&](int k) {
+            return state_before(call_, schedule_, call_.output, call_.kept.history, zeros_, k, rank,
+                                step + 1);
+        });
+        places_.put_each(row.at, Base::grad_output, [&](int) { return call_.grad_output.at(t, b); });
+        places_.put_each(row.at, Base::grad_after, [&](int k) { return grad_of(k, rank, step + 1); });
+        places_.put_each(row.at, Base::grad_before, [&](int k) { return grad_of(k, rank, step); });
+        places_.put_each(row.at, Base::grad_history, [&](int k) {
+            return call_.grad_kept.history[k] + packed * call_.of(cell_.states[k]);
+        });
+        for (const auto& of : plan_.per_step)
+            store(slots + places_.slot(of[0]),
+                  broadcast<T>(call_.per_step[of[1]][t * call_.sequences + b]));
+        if (to_inputs_) to_inputs_[row_of_run] = call_.grad_input.at(t, b);
+    }
+
+    // Adds what gradients of blocks give back, for the first `running` ranks of the share.
+    void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
+                  Index running, Index step) {
+        GATED_TIMED(hidden_product);
+        const Index width = places_.width();
+        T* rows = slots_ + (first_row + share.first) * width;
+        const EvenRows<T> grads{rows + places_.offsets()[product.source()], share.every * width};
+        const Operand& target = plan_.operands[product.target()];
+        const bool to_state = target.base == Base::grad_before;
+        T* results = to_state ? grad_of(target.index, share.first, step)
+                              : rows + places_.offsets()[product.target()];
+        const Index stride = share.every * (to_state ? grad_width_ : width);
+        const Index begin = share.splits_units ? share.first_panel : 0;
+        const Index end = share.splits_units ? share.last_panel : product.cut().count;
+        for (Index p = begin; p < end; ++p) {
+            T* of_panel = results + product.cut().first(p);
+            if (!to_state)
+                for (Index r = 0; r < running; ++r)
+                    clear(of_panel + r * stride, product.cut().vectors_of(p) * L);
+            product.add(p, running, grads, of_panel, stride);
         }
-        if (call_.grad_kept.gates)
-            row.grad_gates = call_.grad_kept.gates + packed_row(rank, step) * Cell::kept * units_;
-        if (middle_) {
-            row.middle = middle_ + row_of_run * units_;
-            row.grad_middle = grad_middle_ + rank * unit_panels_ * W;
-        }
-        const T* mask = call_.hidden_mask ? call_.hidden_mask + b * outputs_ : nullptr;
-        if (mask) {
-            row.grad_read = grad_read_ + rank * state_panels_ * W;
-            clear(row.grad_read + share.first_panel * W, (share.last_panel - share.first_panel) * W);
-            if constexpr (two_products) row.hidden_read = read_under(mask, row, rank);
-        }
-        if (share.leads)
-            rows_[row_of_run] = {kept_at(rank, step, row_of_run).normalised,
-                                 call_.grad_input.data ? call_.grad_input.at(t, b) : nullptr};
-        return row;
     }
 
     // Packs what the products that sum the weights' gradients take on their right.
-    void pack_rights(const GradRow<T>& row, Index rank, Index step, Index row_of_run, Index rows) {
+    void pack_rights(const Row<T>& row, Index row_of_run, Index rows) {
         GATED_TIMED(copying);
-        const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
-        const T* mask = call_.hidden_mask ? call_.hidden_mask + b * outputs_ : nullptr;
-        for (int i = 0; i < product_count_; ++i) {
-            const WeightSums& of = products_[i];
-            const T* right = of.right == Right::input    ? call_.input.at(t, b)
-                             : of.right == Right::hidden ? row.hidden_before
-                                                         : row.middle;
+        for (const WeightSums& of : sums_)
             for (Index p = 0; p < of.panels; ++p)
-                pack_row(right, of.right == Right::hidden ? mask : nullptr, p * W, of.columns,
+                pack_row(row.at[of.of->source], p * W, of.columns, W,
                          of.packed + (p * rows + row_of_run) * W);
-        }
     }
 
-    // The hidden state before, as products read it under the mask.
-    const T* read_under(const T* mask, const GradRow<T>& row, Index rank) {
-        T* read = hidden_read_ + rank * units_;
-        for (Index u = 0; u < units_; ++u) read[u] = mask[u] * row.hidden_before[u];
-        return read;
-    }
-
-    // Puts the gradients of a step's states together; of those, what zoneout kept flows around the
-    // step, and what is projected comes to the cell through the projection.
-    void sum_up(const Share& share, GradRow<T>& row, Index rank, Index step, Index row_of_run) {
-        const auto [first, last] = span_of(share, outputs_);
-        const auto [first_unit, last_unit] = span_of(share, units_);
-        for (Index u = first; u < last; ++u) row.grad_hidden[u] += row.grad_output[u];
-        row.grad_output = zeros_;
-        if (Cell::has_cell && call_.grad_kept.cells) {
-            const T* grads = call_.grad_kept.cells + packed_row(rank, step) * units_;
-            for (Index u = first_unit; u < last_unit; ++u) row.grad_cell[u] += grads[u];
-        }
-        if (zones_out_) {
-            const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
-            T* around = around_of(rank);
-            T* kept = around + outputs_ + units_;
-            kept_by_zoneout(call_.zoneout, 0, t, b, first, last, kept);
-            zone_out_back(kept, first, last, row.grad_hidden, around);
-            if constexpr (Cell::has_cell) {
-                kept_by_zoneout(call_.zoneout, 1, t, b, first_unit, last_unit, kept);
-                zone_out_back(kept, first_unit, last_unit, row.grad_cell, around + outputs_);
-            }
-        }
-        if (projects_) {
-            T* projected = grad_projected_ + row_of_run * (outputs_ + line<T>);
-            __builtin_memcpy(projected, row.grad_hidden, outputs_ * sizeof(T));
-            clear(row.grad_hidden, outputs_);
-            clear(row.grad_middle, unit_panels_ * W);
-            row.grad_hidden = row.grad_middle;  // where multiply_second leaves the cell's
-        }
-    }
-
-    T* around_of(Index rank) const {
-        const Index widest = units_ > outputs_ ? units_ : outputs_;
-        return around_ + rank * (outputs_ + units_ + widest);
-    }
-
-    void flow_around(const Share& share, Index rank) const {
-        const T* around = around_of(rank);
-        const auto [first, last] = span_of(share, outputs_);
-        const auto [first_unit, last_unit] = span_of(share, units_);
-        T* grad_hidden = grad_hidden_ + rank * state_panels_ * W;
-        for (Index u = first; u < last; ++u) grad_hidden[u] += around[u];
-        if constexpr (Cell::has_cell) {
-            T* grad_cell = grad_cell_ + rank * units_;
-            for (Index u = first_unit; u < last_unit; ++u) grad_cell[u] += around[outputs_ + u];
-        }
-    }
-
-    void show_cell_back(GradRow<T>& row, Index rank, Index step, Index row_of_run) {
-        T* shown = cell_rows_ + row_of_run * 3 * units_;
-        if constexpr (Cell::has_cell)
-            GATED_TARGET::show_cell_back<Cell>(row, call_.weights.cell_gain, call_.weights.cell_bias,
-                                               kept_at(rank, step, row_of_run).scales + 4, units_,
-                                               shown, shown + units_, shown + 2 * units_);
-        row.shown_cell = shown;
-    }
-
-    void normalise_sums_back(Index rank, Index step, Index row_of_run) {
-        const Kept<const T> kept = kept_at(rank, step, row_of_run);
-        const T* grad = grad_sums_ + row_of_run * width_;
-        normalise_back<T>(grad + Cell::input_slot * units_, input_gain_, kept.normalised,
-                          kept.scales, Cell::input_spans, units_,
-                          grad_raw_input_ + row_of_run * raw_width_);
-        normalise_back<T>(grad + Cell::hidden_slot * units_, hidden_gain_,
-                          kept.normalised + depth_, kept.scales + 2, Cell::hidden_spans, units_,
-                          grad_raw_hidden_ + row_of_run * raw_width_);
-    }
-
-    // What a second product gives back to what it took, of the first `running` ranks of the share.
-    void multiply_second(const Share& share, const T* grads, Index stride, Index first_row,
-                         Index running) {
-        GATED_TIMED(hidden_product);
-        const EvenRows<T> left{grads + (first_row + share.first) * stride, share.every * stride};
-        T* results = grad_middle_ + share.first * unit_panels_ * W;
-        for (Index p = 0; p < unit_panels_; ++p)
-            multiply<T, V>(running, outputs_, left, second_weights_ + p * W * outputs_,
-                           results + p * W, share.every * unit_panels_ * W);
-    }
-
-    // The gradient of the hidden states before, of the first `running` ranks of the share.
-    void multiply_hidden(const Share& share, Index first_row, Index running) {
-        GATED_TIMED(hidden_product);
-        const T* grads = normalises_ ? grad_raw_hidden_ : grad_sums_ + Cell::hidden_slot * units_;
-        const Index stride = normalises_ ? raw_width_ : width_;
-        const EvenRows<T> left{grads + (first_row + share.first) * stride, share.every * stride};
-        const Index every = share.every * state_panels_ * W;
-        T* results = (grad_read_ ? grad_read_ : grad_hidden_) + share.first * state_panels_ * W;
-        for (Index p = share.first_panel; p < share.last_panel; ++p)
-            multiply<T, V>(running, hidden_depth_, left, hidden_weights_ + p * W * hidden_depth_,
-                           results + p * W, every,
-                           come_from_memory<T>(state_panels_ * W * hidden_depth_));
-        if (!grad_read_) return;
-        const auto [first, last] = span_of(share, outputs_);
-        for (Index r = 0; r < running; ++r) {
-            const Index rank = share.rank(r);
-            const T* mask = call_.hidden_mask + schedule_.order[rank] * outputs_;
-            const T* read = grad_read_ + rank * state_panels_ * W;
-            T* grad_hidden = grad_hidden_ + rank * state_panels_ * W;
-            for (Index u = first; u < last; ++u) grad_hidden[u] += mask[u] * read[u];
-        }
+    void give_per_step(const Row<T>& row, Index row_of_run) const {
+        for (const auto& of : plan_.grad_per_step)
+            if (T* to = call_.grad_per_step[of[1]])
+                to[row.time * call_.sequences + row.sequence] =
+                    slots_[row_of_run * places_.width() + places_.slot(of[0])];
     }
 
     void multiply_inputs(Index rows, int part, int parts) {
         GATED_TIMED(input_product);
         const Index first = rows * part / parts, count = rows * (part + 1) / parts - first;
-        const Index stride = normalises_ ? raw_width_ : width_;
-        const EvenRows<T> left{(normalises_ ? grad_raw_input_
-                                            : grad_sums_ + Cell::input_slot * units_) +
-                                   first * stride,
-                               stride};
+        const Index width = places_.width(), inputs = call_.inputs;
+        const T* run = slots_ + first * width;
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
-        for (Index p = 0; p < input_panels_; ++p) {
+        const Cut<T> cut(inputs);
+        for (Index p = 0; p < cut.count; ++p) {
+            const Index unit = cut.first(p), real = cut.end(p) - unit;
             clear(grads, count * W);
-            multiply<T, V>(count, depth_, left, input_weights_ + p * W * depth_, grads, W,
-                           come_from_memory<T>(input_panels_ * W * depth_));
-            const Index real = call_.inputs - p * W < W ? call_.inputs - p * W : W;
-            for (Index r = 0; r < count; ++r)
-                __builtin_memcpy(rows_[first + r].grad_input + p * W, grads + r * W,
-                                 real * sizeof(T));
+            for (const auto& product : with_input_)
+                product.add(p, count, {run + places_.offsets()[product.source()], width}, grads, W);
+            for (Index r = 0; r < count; ++r) {
+                T* to = to_inputs_[first + r] + unit;
+                __builtin_memcpy(to, grads + r * W, real * sizeof(T));
+                if (plan_.grad_input < 0) continue;
+                const T* direct = run + r * width + places_.slot(plan_.grad_input) + unit;
+                for (Index u = 0; u < real; ++u) to[u] += direct[u];
+            }
         }
     }
 
-    // Each part takes as many panels of tall blocks of the matrices, and some of the biases.
+    // Each part takes as many panels of tall blocks of the matrices, and some of the vectors.
     void sum_weights(Index rows, int part, int parts) {
         GATED_TIMED(weight_gradient);
-        Index jobs = 0;
-        for (int i = 0; i < product_count_; ++i) jobs += products_[i].jobs();
-        const Index begin = jobs * part / parts, end = jobs * (part + 1) / parts;
-        Index job = 0;  // the first of the block at hand
-        for (int i = 0; i < product_count_; ++i) {
-            const WeightSums& of = products_[i];
-            for (Index block = 0; block < of.blocks * of.cuts; ++block, job += of.panels) {
-                const Index first = begin > job ? begin - job : 0;
-                const Index last = end - job < of.panels ? end - job : of.panels;
-                if (first < last)
-                    sum_block(of, block, first, last, rows, left_ + part * rows_at_once_ * tallest);
+        for (int round = 0; round < rounds_; ++round) {
+            if (round > 0) team_.barrier();
+            Index jobs = 0;
+            for (const WeightSums& of : sums_) jobs += of.round == round ? of.jobs() : 0;
+            const Index begin = jobs * part / parts, end = jobs * (part + 1) / parts;
+            Index job = 0;  // the first of the block at hand
+            for (const WeightSums& of : sums_) {
+                if (of.round != round) continue;
+                const Index blocks = Index(of.of->blocks.size()) * of.cuts;
+                for (Index block = 0; block < blocks; ++block, job += of.panels) {
+                    const Index first = begin > job ? begin - job : 0;
+                    const Index last = end - job < of.panels ? end - job : of.panels;
+                    if (first < last)
+                        sum_block(of, block, first, last, rows,
+                                  left_ + part * rows_at_once_ * tallest);
+                }
             }
         }
-        const Index sums = Cell::slots * units_;
-        add_rows(grad_sums_, width_, nullptr, 0, rows, sums, part, parts, bias_);
-        if (normalises_) sum_gains(rows, part, parts);
+        const Index width = places_.width() - line<T>;
+        const Index first = width * part / parts, last = width * (part + 1) / parts;
+        for (Index r = 0; r < rows; ++r) {
+            const T* row = slots_ + r * places_.width();
+            for (Index u = first; u < last; ++u) vector_sums_[u] += row[u];
+        }
     }
 
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
     void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
         GATED_TIMED(copying);
-        const Index gate = block / of.cuts, cut = block % of.cuts;
-        const Index unit = of.block_rows * cut / of.cuts;
-        const Index height = of.block_rows * (cut + 1) / of.cuts - unit;
-        const T* from = of.left + gate * of.block_rows + unit;
+        const Index which = block / of.cuts, cut = block % of.cuts;
+        const Index unit = of.height * cut / of.cuts;
+        const Index height = of.height * (cut + 1) / of.cuts - unit;
+        const T* from = slots_ + places_.offsets()[of.of->slots[which]] + unit;
         for (Index r = 0; r < rows; ++r)
-            __builtin_memcpy(left + r * height, from + r * of.left_stride, height * sizeof(T));
+            __builtin_memcpy(left + r * height, from + r * places_.width(), height * sizeof(T));
         GATED_TIMED(weight_gradient);
-        T* sums = of.sums + (of.order[gate] * of.block_rows + unit) * of.stride;
+        T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         for (Index p = first; p < last; ++p)
-            multiply<T, V>(height, rows, DownColumns<T>{left, height}, of.packed + p * rows * W,
-                           sums + p * W, of.stride);
-    }
-
-    // sums[u] += Σ_r rows[r][u] (· factors[r][u]), for a part of `count` units.
-    static void add_rows(const T* rows, Index stride, const T* factors, Index factor_stride,
-                         Index row_count, Index count, int part, int parts, T* sums) {
-        const Index first = count * part / parts, last = count * (part + 1) / parts;
-        for (Index r = 0; r < row_count; ++r)
-            if (factors)
-                for (Index u = first; u < last; ++u)
-                    sums[u] += rows[r * stride + u] * factors[r * factor_stride + u];
-            else
-                for (Index u = first; u < last; ++u) sums[u] += rows[r * stride + u];
-    }
-
-    void sum_gains(Index rows, int part, int parts) {
-        for (Index r = 0; r < rows; ++r) {
-            const T *grad = grad_sums_ + r * width_, *normalised = rows_[r].normalised;
-            add_rows(grad + Cell::input_slot * units_, 0, normalised, 0, 1, depth_, part, parts,
-                     input_gain_sums_);
-            add_rows(grad + Cell::hidden_slot * units_, 0, normalised + depth_, 0, 1, depth_, part,
-                     parts, hidden_gain_sums_);
-        }
-        if (!Cell::has_cell) return;
-        const T *normalised = cell_rows_ + units_, *grad = cell_rows_ + 2 * units_;
-        add_rows(grad, 3 * units_, normalised, 3 * units_, rows, units_, part, parts,
-                 cell_gain_sums_);
-        add_rows(grad, 3 * units_, nullptr, 0, rows, units_, part, parts, cell_gain_sums_ + units_);
+            GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
+                                         of.packed + p * rows * W, sums + p * W, of.stride);
     }
 
     void finish(const Share& share, int part, int parts) {
         GATED_TIMED(copying);
-        for (int i = 0; i < product_count_; ++i) {
-            const WeightSums& of = products_[i];
-            const Index rows = of.blocks * of.block_rows;
+        for (const MatrixSums& of : matrices_)
             if (of.result != of.sums)
-                for (Index row = rows * part / parts; row < rows * (part + 1) / parts; ++row)
+                for (Index row = of.rows * part / parts; row < of.rows * (part + 1) / parts; ++row)
                     __builtin_memcpy(of.result + row * of.columns, of.sums + row * of.stride,
                                      of.columns * sizeof(T));
-        }
-        if (call_.weight_mask && call_.grad_weights.hidden) {
-            team_.barrier();
-            const Index count = depth_ * outputs_;
-            for (Index i = count * part / parts; i < count * (part + 1) / parts; ++i)
-                call_.grad_weights.hidden[i] *= call_.weight_mask[i];
-        }
         if (part == 0) give_vectors();
         for (Index r = 0; r < share.ranks(); ++r) {
             const Index rank = share.rank(r), b = schedule_.order[rank];
-            give_units(span_of(share, outputs_), grad_hidden_ + rank * state_panels_ * W,
-                       call_.grad_initial_hidden, b * outputs_);
-            if constexpr (Cell::has_cell)
-                give_units(span_of(share, units_), grad_cell_ + rank * units_,
-                           call_.grad_initial_cell, b * units_);
-            if (call_.grad_input.data && share.leads)
-                for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t)
-                    clear(call_.grad_input.at(t, b), call_.inputs);
+            for (std::size_t k = 0; k < cell_.states.size(); ++k) {
+                const Index units = call_.of(cell_.states[k]);
+                const auto [first, last] = span_of(share, units);
+                T* to = call_.grad_initial[k];
+                if (to && first < last)
+                    __builtin_memcpy(to + b * units + first, grad_of(int(k), rank, 0) + first,
+                                     (last - first) * sizeof(T));
+            }
+            if (!share.leads) continue;
+            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t) {
+                if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
+                for (T* of : call_.grad_per_step)
+                    if (of) of[t * call_.sequences + b] = 0;
+            }
         }
     }
 
+    // Gradients of biases and parameters; of those that no slot adds to there is none.
     void give_vectors() const {
-        const Weights<T>& grads = call_.grad_weights;
-        give_gates(bias_ + Cell::input_slot * units_, Cell::input_order, grads.input_bias);
-        give_gates(bias_ + Cell::hidden_slot * units_, Cell::hidden_order, grads.hidden_bias);
-        if (!normalises_) return;
-        give_gates(input_gain_sums_, Cell::input_order, grads.input_gain);
-        give_gates(hidden_gain_sums_, Cell::hidden_order, grads.hidden_gain);
-        if (!Cell::has_cell) return;
-        give_units({0, units_}, cell_gain_sums_, grads.cell_gain, 0);
-        give_units({0, units_}, cell_gain_sums_ + units_, grads.cell_bias, 0);
-    }
-
-    void give_gates(const T* slots, const int* order, T* result) const {
-        if (!result) return;
-        for (int gate = 0; gate < Cell::gates; ++gate)
-            __builtin_memcpy(result + order[gate] * units_, slots + gate * units_,
-                             units_ * sizeof(T));
-    }
-
-    static void give_units(Span span, const T* from, T* to, Index at) {
-        if (!to) return;
-        for (Index u = span.first; u < span.last; ++u) to[at + u] = from[u];
+        const Index biases = Index(cell_.matrices.size());
+        const auto vector_of = [&](const SlotVector& of) {
+            struct Vector {
+                T* to;
+                Index count;
+            };
+            if (of.array < biases) {
+                T* bias = call_.grad_matrices[of.array].bias;
+                const Index height = call_.of(cell_.matrices[of.array].rows);
+                return Vector{bias ? bias + of.block * height : nullptr, height};
+            }
+            T* parameter = call_.grad_parameters[of.array - biases];
+            const bool is_one = cell_.parameters[of.array - biases] == 0;
+            return Vector{parameter ? parameter + of.block * call_.units : nullptr,
+                          is_one ? 1 : call_.units};
+        };
+        for (const SlotVector& of : plan_.vectors) {
+            const auto [to, count] = vector_of(of);
+            if (to) clear(to, count);
+        }
+        for (const SlotVector& of : plan_.vectors) {
+            const auto [to, count] = vector_of(of);
+            const T* from = vector_sums_ + places_.slot(of.slot);
+            if (to)
+                for (Index u = 0; u < count; ++u) to[u] += from[u];
+        }
     }
 };
 

@@ -40,136 +40,187 @@ auto data(const Array& array) -> decltype(array->data()) {
     return array ? array->data() : nullptr;
 }
 
-// The weights of a layer, in the order of gated.core.layout.Weights.
+// Arrays of any shape, in one piece.
 template <class Value>
-struct Weights {
-    Matrix<Value> input, hidden;
-    Vector<Value> input_bias, hidden_bias;
-    Matrix<Value> projection;
-    Vector<Value> input_gain, hidden_gain, cell_gain, cell_bias;
-
-    gated::Weights<Value> pointers() const {
-        return {data(input),      data(hidden),     data(input_bias),
-                data(hidden_bias), data(projection), data(input_gain),
-                data(hidden_gain), data(cell_gain),  data(cell_bias)};
-    }
-};
-
-// What a forward pass keeps.
+using Array = std::optional<nb::ndarray<Value, nb::c_contig, nb::device::cpu>>;
 template <class Value>
-struct Kept {
-    Dense<Value, 3> gates;
-    Matrix<Value> cells;
-    Dense<Value, 4> normalised;
-    Matrix<Value> scales;
+using Arrays = std::vector<Array<Value>>;
 
-    gated::Kept<Value> pointers() const {
-        return {data(gates), data(cells), data(normalised), data(scales)};
+template <class Value>
+std::vector<Value*> pointers(const Arrays<Value>& arrays) {
+    std::vector<Value*> found;
+    for (const auto& array : arrays) found.push_back(data(array));
+    return found;
+}
+
+using Numbers = std::vector<std::vector<int>>;
+
+// Reads a plan as gated.core.plans lists it, and refuses what would reach beyond its operands.
+gated::Plan plan_of(const Numbers& operands, const std::vector<int>& slots,
+                    const std::vector<int>& kept, const std::vector<double>& constants,
+                    const std::vector<int>& constant_widths, int stages, const Numbers& products,
+                    const Numbers& segments, const std::vector<std::string>& digests,
+                    const Numbers& vectors, const Numbers& per_step, const Numbers& grad_per_step,
+                    const Numbers& summed, int grad_input) {
+    gated::Plan plan;
+    const auto check = [](bool holds) {
+        if (!holds) throw std::invalid_argument("a plan refers to what it does not have");
+    };
+    const int count = int(operands.size());
+    const auto operand = [&](int of) { check(of >= 0 && of < count); return of; };
+    for (const auto& of : operands)
+        plan.operands.push_back({gated::Base(of.at(0)), of.at(1), gated::Width(of.at(2))});
+    for (const int of : slots) plan.slots.push_back(gated::Width(of));
+    for (const int of : kept) plan.kept.push_back(gated::Width(of));
+    plan.constants = constants;
+    plan.constant_widths = constant_widths;
+    plan.stages.resize(stages);
+    for (const auto& of : products) {  // stage, matrix, source, blocks, how many, and their targets
+        gated::Product product{of.at(1), {}, operand(of.at(2)), {}};
+        const int blocks = of.at(3);
+        for (int i = 0; i < blocks; ++i) product.blocks.push_back(of.at(4 + i));
+        for (std::size_t i = 4 + blocks; i < of.size(); ++i)
+            product.targets.push_back(of[i] < 0 ? -1 : operand(of[i]));
+        if (of.at(0) < 0)
+            plan.with_input.push_back(std::move(product));
+        else
+            plan.stages.at(of[0]).products.push_back(std::move(product));
     }
-};
+    for (std::size_t i = 0; i < segments.size(); ++i) {
+        const auto& of = segments[i];  // stage, width, registers, and six for each instruction
+        gated::Segment segment;
+        segment.width = gated::Width(of.at(1));
+        segment.registers = of.at(2);
+        segment.compiled = digests.at(i).empty() ? -1 : gated::compiled_segment(digests[i]);
+        const auto place = [&](int at) {
+            check(at < count && at >= -segment.registers);
+            return at;
+        };
+        for (std::size_t j = 3; j + 5 < of.size(); j += 6) {
+            check(of[j] >= 0 && of[j] < int(gated::Operation::count));
+            const auto operation = gated::Operation(of[j]);
+            segment.instructions.push_back({operation, place(of[j + 1]),
+                                            {place(of[j + 2]), place(of[j + 3]), place(of[j + 4])},
+                                            of[j + 5]});
+            segment.reduces |= operation == gated::Operation::sum;
+        }
+        plan.stages.at(of.at(0)).segments.push_back(std::move(segment));
+    }
+    for (const auto& of : vectors) plan.vectors.push_back({of.at(0), of.at(1), of.at(2)});
+    plan.per_step = per_step;
+    plan.grad_per_step = grad_per_step;
+    for (const auto& of : summed) {  // matrix, source, then blocks and their slots in turn
+        gated::Summed sum{of.at(0), operand(of.at(1)), {}, {}};
+        for (std::size_t i = 2; i + 1 < of.size(); i += 2) {
+            sum.blocks.push_back(of[i]);
+            sum.slots.push_back(operand(of[i + 1]));
+        }
+        plan.summed.push_back(std::move(sum));
+    }
+    plan.grad_input = grad_input;
+    plan.find_out();
+    return plan;
+}
+
+gated::Zoneout zoneout_of(const std::vector<double>& probabilities,
+                          std::optional<std::uint64_t> seed) {
+    return {probabilities, seed.has_value(), seed.value_or(0)};
+}
+
+// Weights and biases of the matrices of a cell.
+template <class Value>
+std::vector<gated::Matrix<Value>> matrices_of(const Arrays<Value>& weights,
+                                              const Arrays<Value>& biases) {
+    std::vector<gated::Matrix<Value>> found;
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        found.push_back({data(weights[i]), data(biases[i])});
+    return found;
+}
 
 // A layer together with the arrays that it points to.
 template <class Value>
 class Layer {
 public:
-    Layer(gated::Cell cell, Sequences<const Value> input, Vector<const std::int64_t> lengths,
-          bool reverse, Weights<const Value> weights, Matrix<const Value> initial_hidden,
-          Matrix<const Value> initial_cell, Matrix<const Value> hidden_mask,
-          Matrix<const Value> weight_mask, gated::Zoneout zoneout)
-        : input_(input), lengths_(lengths), weights_(weights),
-          matrices_{initial_hidden, initial_cell, hidden_mask, weight_mask} {
-        layer_.cell = cell;
+    using Read = Arrays<const Value>;
+
+    Layer(const gated::Cell& cell, Sequences<const Value> input, std::ptrdiff_t units,
+          std::ptrdiff_t outputs, Vector<const std::int64_t> lengths, bool reverse, Read weights,
+          Read biases, Read parameters, Read sequence, Read per_step, Read initial,
+          const std::vector<double>& zoneout, std::optional<std::uint64_t> seed)
+        : cell_(cell), input_(input), lengths_(lengths),
+          arrays_{weights, biases, parameters, sequence, per_step, initial} {
+        layer_.cell = &cell_;
         layer_.steps = input.shape(0);
         layer_.sequences = input.shape(1);
         layer_.inputs = input.shape(2);
-        layer_.outputs = weights.hidden->shape(1);
-        layer_.units = weights.projection ? weights.projection->shape(1) : layer_.outputs;
+        layer_.units = units;
+        layer_.outputs = outputs;
         layer_.lengths = data(lengths);
         layer_.reverse = reverse;
         layer_.input = rows(input);
-        layer_.weights = weights_.pointers();
-        layer_.initial_hidden = data(initial_hidden);
-        layer_.initial_cell = data(initial_cell);
-        layer_.hidden_mask = data(hidden_mask);
-        layer_.weight_mask = data(weight_mask);
-        layer_.zoneout = zoneout;
+        layer_.matrices = matrices_of(weights, biases);
+        layer_.parameters = pointers(parameters);
+        layer_.sequence = pointers(sequence);
+        layer_.per_step = pointers(per_step);
+        layer_.initial = pointers(initial);
+        layer_.zoneout = zoneout_of(zoneout, seed);
     }
 
-    void forward(const Sequences<Value>& output, const Matrix<Value>& final_hidden,
-                 const Matrix<Value>& final_cell, const Kept<Value>& kept, int threads) const {
+    void forward(const Sequences<Value>& output, const Arrays<Value>& final_states,
+                 const Array<Value>& kept, const Arrays<Value>& history, int threads) const {
         gated::Forward<Value> call{layer_};
         call.output = rows(output);
-        call.final_hidden = data(final_hidden);
-        call.final_cell = data(final_cell);
-        call.kept = kept.pointers();
+        call.final_states = pointers(final_states);
+        call.kept = {data(kept), pointers(history)};
         nb::gil_scoped_release release;
         gated::forward(call, threads);
     }
 
-    void backward(const Sequences<const Value>& output, const Kept<const Value>& kept,
-                  const Sequences<const Value>& grad_output,
-                  const Matrix<const Value>& grad_final_hidden,
-                  const Matrix<const Value>& grad_final_cell,
-                  const Kept<const Value>& grad_kept,
-                  const std::optional<Sequences<Value>>& grad_input,
-                  const Weights<Value>& grad_weights, const Matrix<Value>& grad_initial_hidden,
-                  const Matrix<Value>& grad_initial_cell, int threads) const {
+    void backward(const Sequences<const Value>& output, const Array<const Value>& kept,
+                  const Read& history, const Sequences<const Value>& grad_output,
+                  const Read& grad_final, const Array<const Value>& grad_kept,
+                  const Read& grad_history, const std::optional<Sequences<Value>>& grad_input,
+                  const Arrays<Value>& grad_weights, const Arrays<Value>& grad_biases,
+                  const Arrays<Value>& grad_parameters, const Arrays<Value>& grad_per_step,
+                  const Arrays<Value>& grad_initial, int threads) const {
         gated::Backward<Value> call{layer_};
         call.output = rows(output);
-        call.kept = kept.pointers();
+        call.kept = {data(kept), pointers(history)};
         call.grad_output = rows(grad_output);
-        call.grad_final_hidden = data(grad_final_hidden);
-        call.grad_final_cell = data(grad_final_cell);
-        call.grad_kept = grad_kept.pointers();
+        call.grad_final = pointers(grad_final);
+        call.grad_kept = {data(grad_kept), pointers(grad_history)};
         if (grad_input) call.grad_input = rows(*grad_input);
-        call.grad_weights = grad_weights.pointers();
-        call.grad_initial_hidden = data(grad_initial_hidden);
-        call.grad_initial_cell = data(grad_initial_cell);
+        call.grad_matrices = matrices_of(grad_weights, grad_biases);
+        call.grad_parameters = pointers(grad_parameters);
+        call.grad_per_step = pointers(grad_per_step);
+        call.grad_initial = pointers(grad_initial);
         nb::gil_scoped_release release;
         gated::backward(call, threads);
     }
 
     static void define(nb::module_& module, const char* name) {
         using namespace nb::literals;
-        const std::string suffix(name + 5);
-        define_arrays<Value>(module, suffix);
-        define_arrays<const Value>(module, "Read" + suffix);
         nb::class_<Layer>(module, name)
-            .def(nb::init<gated::Cell, Sequences<const Value>, Vector<const std::int64_t>, bool,
-                          Weights<const Value>, Matrix<const Value>, Matrix<const Value>,
-                          Matrix<const Value>, Matrix<const Value>, gated::Zoneout>(),
-                 "cell"_a, "input"_a, "lengths"_a.none(), "reverse"_a, "weights"_a,
-                 "initial_hidden"_a.none(), "initial_cell"_a.none(), "hidden_mask"_a.none(),
-                 "weight_mask"_a.none(), "zoneout"_a)
-            .def("forward", &Layer::forward, "output"_a, "final_hidden"_a, "final_cell"_a.none(),
-                 "kept"_a, "threads"_a)
-            .def("backward", &Layer::backward, "output"_a, "kept"_a, "grad_output"_a,
-                 "grad_final_hidden"_a.none(), "grad_final_cell"_a.none(), "grad_kept"_a,
-                 "grad_input"_a.none(), "grad_weights"_a,
-                 "grad_initial_hidden"_a.none(), "grad_initial_cell"_a.none(), "threads"_a);
+            .def(nb::init<const gated::Cell&, Sequences<const Value>, std::ptrdiff_t,
+                          std::ptrdiff_t, Vector<const std::int64_t>, bool, Read, Read, Read, Read,
+                          Read, Read, const std::vector<double>&, std::optional<std::uint64_t>>(),
+                 "cell"_a, "input"_a, "units"_a, "outputs"_a, "lengths"_a.none(), "reverse"_a,
+                 "weights"_a, "biases"_a, "parameters"_a, "sequence"_a, "per_step"_a, "initial"_a,
+                 "zoneout"_a, "seed"_a.none(), nb::keep_alive<1, 2>())
+            .def("forward", &Layer::forward, "output"_a, "final_states"_a, "kept"_a.none(),
+                 "history"_a, "threads"_a)
+            .def("backward", &Layer::backward, "output"_a, "kept"_a.none(), "history"_a,
+                 "grad_output"_a, "grad_final"_a, "grad_kept"_a.none(), "grad_history"_a,
+                 "grad_input"_a.none(), "grad_weights"_a, "grad_biases"_a, "grad_parameters"_a,
+                 "grad_per_step"_a, "grad_initial"_a, "threads"_a);
     }
 
 private:
+    const gated::Cell& cell_;
     gated::Layer<Value> layer_;
     Sequences<const Value> input_;
     Vector<const std::int64_t> lengths_;
-    Weights<const Value> weights_;
-    Matrix<const Value> matrices_[4];
-
-    template <class Stored>
-    static void define_arrays(nb::module_& module, const std::string& suffix) {
-        using namespace nb::literals;
-        nb::class_<Weights<Stored>>(module, ("Weights" + suffix).c_str())
-            .def(nb::init<Matrix<Stored>, Matrix<Stored>, Vector<Stored>, Vector<Stored>,
-                          Matrix<Stored>, Vector<Stored>, Vector<Stored>, Vector<Stored>,
-                          Vector<Stored>>(),
-                 "weight_ih"_a.none(), "weight_hh"_a.none(), "bias_ih"_a.none(),
-                 "bias_hh"_a.none(), "weight_hr"_a.none(), "gain_ih"_a.none(), "gain_hh"_a.none(),
-                 "gain_cell"_a.none(), "bias_cell"_a.none());
-        nb::class_<Kept<Stored>>(module, ("Kept" + suffix).c_str())
-            .def(nb::init<Dense<Stored, 3>, Matrix<Stored>, Dense<Stored, 4>, Matrix<Stored>>(),
-                 "gates"_a.none(), "cells"_a.none(), "normalised"_a.none(), "scales"_a.none());
-    }
+    Read arrays_[6];
 };
 
 // Layers one upon the other, one step at a time, of one sequence or of some side by side. All arrays
@@ -177,9 +228,10 @@ private:
 class Stream {
 public:
     struct LayerOfStream {
-        gated::Cell cell;
-        Weights<const float> weights;
-        gated::Zoneout zoneout;
+        const gated::Cell* cell;
+        std::ptrdiff_t inputs, units, outputs;
+        Arrays<const float> weights, biases, parameters;
+        std::vector<double> zoneout;
     };
 
     Stream(const std::vector<LayerOfStream>& layers, std::optional<std::ptrdiff_t> sequences,
@@ -191,19 +243,22 @@ public:
             call.cell = given.cell;
             call.steps = 1;
             call.sequences = count;
-            call.inputs = given.weights.input->shape(1);
-            call.outputs = given.weights.hidden->shape(1);
-            call.units =
-                given.weights.projection ? given.weights.projection->shape(1) : call.outputs;
-            call.weights = given.weights.pointers();
-            call.zoneout = given.zoneout;
+            call.inputs = given.inputs;
+            call.outputs = given.outputs;
+            call.units = given.units;
+            call.matrices = matrices_of(given.weights, given.biases);
+            call.parameters = pointers(given.parameters);
+            call.zoneout = zoneout_of(given.zoneout, std::nullopt);
             if (steps_.empty()) input_.resize(count * call.inputs);
-            const float* below =
-                steps_.empty() ? input_.data() : states_[states_.size() - 2].data();
+            const float* below = steps_.empty() ? input_.data() : outputs_.back().data();
+            const std::ptrdiff_t width = call.of(given.cell->states[0]);
             call.input = {below, 0, call.inputs};
-            call.output = {outputs_.emplace_back(count * call.outputs).data(), 0, call.outputs};
-            call.initial_hidden = call.final_hidden = take(count * call.outputs);
-            call.initial_cell = call.final_cell = take(count * call.units);
+            call.output = {outputs_.emplace_back(count * width).data(), 0, width};
+            for (const gated::Width state : given.cell->states) {
+                float* values = states_.emplace_back(count * call.of(state)).data();
+                call.initial.push_back(values);
+                call.final_states.push_back(values);
+            }
             threads_ = std::max(threads_, gated::threads_worth(call, threads));
             steps_.push_back(gated::prepare_step(call, threads));
         }
@@ -232,8 +287,9 @@ public:
     }
 
     std::vector<float>& input() { return input_; }
-    // The hidden and the cell state of each layer in turn.
+    // The states of each layer in turn.
     std::deque<std::vector<float>>& states() { return states_; }
+    std::deque<std::vector<float>>& outputs() { return outputs_; }
 
 private:
     const std::optional<std::ptrdiff_t> sequences_;  // none where arrays lack that dimension
@@ -241,11 +297,6 @@ private:
     std::vector<float> input_;
     std::deque<std::vector<float>> states_, outputs_;  // deques, so that growing moves none
     std::vector<std::unique_ptr<gated::Step>> steps_;
-
-    float* take(std::ptrdiff_t count) {
-        states_.emplace_back(count);
-        return states_.back().data();
-    }
 };
 
 }  // namespace
@@ -253,23 +304,46 @@ private:
 NB_MODULE(_native, module) {
     module.doc() = "The native core; gated.core.ops is its door.";
 
-    nb::enum_<gated::Cell>(module, "Cell")
-        .value("rnn_tanh", gated::Cell::rnn_tanh)
-        .value("rnn_relu", gated::Cell::rnn_relu)
-        .value("gru", gated::Cell::gru)
-        .value("gru_reset_before", gated::Cell::gru_reset_before)
-        .value("lstm", gated::Cell::lstm)
-        .value("lstm_coupled", gated::Cell::lstm_coupled);
-
-    nb::class_<gated::Zoneout>(module, "Zoneout")
-        .def("__init__",
-             [](gated::Zoneout* zoneout, double hidden, double cell,
-                std::optional<std::uint64_t> seed) {
-                 new (zoneout) gated::Zoneout{hidden, cell, seed.has_value(), seed.value_or(0)};
-             },
-             nb::arg("hidden") = 0.0, nb::arg("cell") = 0.0, nb::arg("seed") = nb::none());
-    module.attr("kept_scales") = gated::kept_scales;
-    module.def("kept_gates", &gated::kept_gates, nb::arg("cell"));
+    nb::class_<gated::Plan>(module, "Plan")
+        .def("__init__", [](gated::Plan* plan, const Numbers& operands,
+                            const std::vector<int>& slots, const std::vector<int>& kept,
+                            const std::vector<double>& constants,
+                            const std::vector<int>& constant_widths, int stages,
+                            const Numbers& products, const Numbers& segments,
+                            const std::vector<std::string>& digests, const Numbers& vectors,
+                            const Numbers& per_step, const Numbers& grad_per_step,
+                            const Numbers& summed, int grad_input) {
+            new (plan) gated::Plan(plan_of(operands, slots, kept, constants, constant_widths,
+                                           stages, products, segments, digests, vectors, per_step,
+                                           grad_per_step, summed, grad_input));
+        })
+        .def_prop_ro("compiled", [](const gated::Plan& plan) {
+            int count = 0;
+            for (const gated::Stage& stage : plan.stages)
+                for (const gated::Segment& segment : stage.segments) count += segment.compiled >= 0;
+            return count;
+        }, "How many of its segments were compiled.");
+    nb::class_<gated::Cell>(module, "Cell")
+        .def("__init__", [](gated::Cell* cell, const Numbers& matrices,
+                            const std::vector<int>& parameters, const std::vector<int>& sequence,
+                            const std::vector<int>& states, int per_step, bool output_is_hidden,
+                            const gated::Plan& inference, const gated::Plan& training,
+                            const gated::Plan& backward, const gated::Plan& backward_of_gates) {
+            gated::Cell made;
+            for (const auto& of : matrices)
+                made.matrices.push_back({gated::Width(of.at(0)), gated::Width(of.at(1)), of.at(2)});
+            made.parameters = parameters;
+            for (const int of : sequence) made.sequence.push_back(gated::Width(of));
+            for (const int of : states) made.states.push_back(gated::Width(of));
+            made.per_step = per_step;
+            made.output_is_hidden = output_is_hidden;
+            made.inference = inference;
+            made.training = training;
+            made.backward = backward;
+            made.backward_of_gates = backward_of_gates;
+            new (cell) gated::Cell(std::move(made));
+        });
+    module.attr("kept_one") = gated::kept_one;
     module.def("probe", &gated::probe, nb::arg("rounds"), nb::arg("threads"),
                nb::call_guard<nb::gil_scoped_release>());
     module.def(
@@ -304,13 +378,19 @@ NB_MODULE(_native, module) {
              [](Stream* stream, const std::vector<nb::tuple>& layers,
                 std::optional<std::ptrdiff_t> sequences, int threads) {
                  std::vector<Stream::LayerOfStream> given;
-                 for (const nb::tuple& layer : layers)
-                     given.push_back({nb::cast<gated::Cell>(layer[0]),
-                                      nb::cast<Weights<const float>>(layer[1]),
-                                      nb::cast<gated::Zoneout>(layer[2])});
+                 for (const nb::tuple& of : layers)
+                     given.push_back({&nb::cast<const gated::Cell&>(of[0]),
+                                      nb::cast<std::ptrdiff_t>(of[1]),
+                                      nb::cast<std::ptrdiff_t>(of[2]),
+                                      nb::cast<std::ptrdiff_t>(of[3]),
+                                      nb::cast<Arrays<const float>>(of[4]),
+                                      nb::cast<Arrays<const float>>(of[5]),
+                                      nb::cast<Arrays<const float>>(of[6]),
+                                      nb::cast<std::vector<double>>(of[7])});
                  new (stream) Stream(given, sequences, threads);
              },
-             nb::arg("layers"), nb::arg("sequences").none(), nb::arg("threads"))
+             nb::arg("layers"), nb::arg("sequences").none(), nb::arg("threads"),
+             nb::keep_alive<1, 2>())
         .def("run", &Stream::run)
         .def("repeat",
              [](Stream& stream, std::ptrdiff_t times) {
@@ -322,6 +402,10 @@ NB_MODULE(_native, module) {
         .def_prop_ro("input", [](Stream& stream) {
             return View(stream.input().data(), {stream.input().size()}, nb::find(stream)).cast();
         })
+        .def_prop_ro("output", [](Stream& stream) {
+            std::vector<float>& output = stream.outputs().back();
+            return View(output.data(), {output.size()}, nb::find(stream)).cast();
+        }, "The last layer's output.")
         .def_prop_ro("states", [](Stream& stream) {
             nb::list views;
             for (std::vector<float>& state : stream.states())

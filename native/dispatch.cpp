@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "compiled_digests.h"
 #include "kernels.h"
 #include "rnn.h"
 
@@ -59,8 +60,9 @@ namespace {
 // than threads share each step and meet after it, for a step.
 template <class Value>
 int worth(const Layer<Value>& call, std::ptrdiff_t rows, int threads) {
-    const double weights =
-        double(kept_gates(call.cell)) * call.units * (call.inputs + call.outputs);
+    double weights = 0;
+    for (const MatrixShape& of : call.cell->matrices)
+        weights += double(of.blocks) * call.of(of.rows) * call.of(of.columns);
     const double multiplications = weights * (call.sequences < threads ? call.sequences : rows);
     return multiplications < worth_a_thread ? 1 : threads;
 }
@@ -133,19 +135,10 @@ double probe(std::ptrdiff_t rounds, int threads) {
     return kernels().probe(rounds, team);
 }
 
-int kept_gates(Cell cell) {
-    switch (cell) {
-        case Cell::rnn_tanh:
-        case Cell::rnn_relu:
-            return 1;
-        case Cell::gru_reset_before:
-        case Cell::lstm_coupled:
-            return 3;
-        case Cell::gru:
-        case Cell::lstm:
-            return 4;
-    }
-    return 0;
+int compiled_segment(const std::string& digest) {
+    for (std::size_t i = 0; i < std::size(compiled_digests); ++i)
+        if (digest == compiled_digests[i]) return int(i);
+    return -1;
 }
 
 std::vector<std::string> instruction_sets() {

@@ -200,66 +200,6 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
     }
 }
 
-template <class T>
-GATED_INLINE T masked(const T* values, const T* mask, Index i) {
-    return mask ? values[i] * mask[i] : values[i];
-}
-
-// Where a packed weight comes from: the gate and the unit of each lane of a panel.
-template <int V, int gates>
-struct Panels {
-    static constexpr int groups = V / gates;  // vectors of units side by side in a panel
-
-    template <class T>
-    static constexpr Index units = groups * lanes<T>;  // in a panel
-
-    template <class T>
-    static Index count(Index all_units) {
-        return (all_units + units<T> - 1) / units<T>;
-    }
-
-    // Packs panels `first` to `last` - 1 of the matrix (gates·all_units, depth), times the mask of
-    // the same shape if there is one; the gate in place g of the panel is gate order[g] of the
-    // matrix. Missing units are zeros.
-    template <class T>
-    static void pack(const T* matrix, const T* mask, Index all_units, Index depth,
-                     const int* order, Index first, Index last, T* packed) {
-        constexpr Index L = lanes<T>;
-        // A vector's length of the depth at a time: what is written stays in the nearest cache.
-        for (Index p = first; p < last; ++p)
-            for (Index k = 0; k < depth; k += L) {
-                const Index here = depth - k < L ? depth - k : L;
-                for (int v = 0; v < V; ++v) {
-                    const Index unit = p * units<T> + v / gates * L;
-                    const Index left = all_units - unit, real = left < L ? left : L;
-                    const Index start = (order[v % gates] * all_units + unit) * depth + k;
-                    T* to = packed + ((p * depth + k) * V + v) * L;
-                    if (real == L && here == L)
-                        pack_square(matrix, mask, start, depth, to);
-                    else
-                        for (Index i = 0; i < here; ++i)
-                            for (Index lane = 0; lane < L; ++lane)
-                                to[i * V * L + lane] =
-                                    lane < real ? masked(matrix, mask, start + lane * depth + i) : 0;
-                }
-            }
-    }
-
-private:
-    template <class T>
-    GATED_INLINE static void pack_square(const T* matrix, const T* mask, Index start, Index depth,
-                                         T* to) {
-        constexpr Index L = lanes<T>;
-        Vector<T> rows[L];
-        for (Index lane = 0; lane < L; ++lane) {
-            rows[lane] = load(matrix + start + lane * depth);
-            if (mask) rows[lane] *= load(mask + start + lane * depth);
-        }
-        transpose<T>(rows);
-        for (Index i = 0; i < L; ++i) store(to + i * V * L, rows[i]);
-    }
-};
-
 // Columns side by side in a panel that serves a product with no gates in it.
 constexpr int plain_vectors = 4;
 template <class T>
@@ -270,16 +210,79 @@ Index plain_panels(Index columns) {
     return (columns + plain_width<T> - 1) / plain_width<T>;
 }
 
-// Copies a panel's columns of one row, from column `first` on, times the mask of the row if there is
-// one; missing columns are zeros.
+// Copies a panel's columns of one row, from column `first` on; missing columns are zeros.
 template <class T>
-GATED_INLINE void pack_row(const T* row, const T* mask, Index first, Index columns, T* packed) {
-    const Index real = columns - first < plain_width<T> ? columns - first : plain_width<T>;
-    if (mask)
-        for (Index i = 0; i < real; ++i) packed[i] = row[first + i] * mask[first + i];
-    else
-        for (Index i = 0; i < real; ++i) packed[i] = row[first + i];
-    for (Index i = real; i < plain_width<T>; ++i) packed[i] = 0;
+GATED_INLINE void pack_row(const T* row, Index first, Index columns, Index width, T* packed) {
+    const Index left = columns - first, real = left < width ? left : width;
+    for (Index i = 0; i < real; ++i) packed[i] = row[first + i];
+    for (Index i = real; i < width; ++i) packed[i] = 0;
+}
+
+// How a width of some units is cut into panels of up to four vectors, as equal as they can be.
+template <class T>
+struct Cut {
+    Index units, vectors, count;
+
+    explicit Cut(Index units)
+        : units(units), vectors((units + lanes<T> - 1) / lanes<T>),
+          count((vectors + plain_vectors - 1) / plain_vectors) {}
+
+    Index padded() const { return vectors * lanes<T>; }
+    Index first(Index panel) const { return vectors * panel / count * lanes<T>; }  // unit
+    int vectors_of(Index panel) const { return int((first(panel + 1) - first(panel)) / lanes<T>); }
+    // The units up to the panel's end, of those that there are.
+    Index end(Index panel) const {
+        const Index end = first(panel + 1);
+        return end < units ? end : units;
+    }
+};
+
+// multiply, and multiply_one, for a panel of `vectors` vectors.
+template <class T, class Left>
+GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Left& left,
+                                 const T* weights, T* sums, Index stride, bool from_memory) {
+    switch (vectors) {
+        case 1: return multiply<T, 1>(rows, depth, left, weights, sums, stride, from_memory);
+        case 2: return multiply<T, 2>(rows, depth, left, weights, sums, stride, from_memory);
+        case 3: return multiply<T, 3>(rows, depth, left, weights, sums, stride, from_memory);
+        default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_memory);
+    }
+}
+template <class T>
+GATED_INLINE void multiply_one_panel(int vectors, Index depth, const T* left, const T* weights,
+                                     T* sums) {
+    switch (vectors) {
+        case 1: return multiply_one<T, 1>(depth, left, weights, sums);
+        case 2: return multiply_one<T, 2>(depth, left, weights, sums);
+        case 3: return multiply_one<T, 3>(depth, left, weights, sums);
+        default: return multiply_one<T, 4>(depth, left, weights, sums);
+    }
+}
+
+// Packs rows `unit` on of a matrix (·, depth) as a panel of `vectors` vectors: [k][vector][lane].
+// Rows from `real` on are zeros.
+template <class T>
+void pack_panel(const T* rows, Index real, int vectors, Index depth, T* packed) {
+    constexpr Index L = lanes<T>;
+    // A vector's length of the depth at a time: what is written stays in the nearest cache.
+    for (Index k = 0; k < depth; k += L) {
+        const Index here = depth - k < L ? depth - k : L;
+        for (int v = 0; v < vectors; ++v) {
+            const Index left = real - v * L, there = left < 0 ? 0 : left < L ? left : L;
+            const T* from = rows + v * L * depth + k;
+            T* to = packed + (k * vectors + v) * L;
+            if (there == L && here == L) {
+                Vector<T> square[L];
+                for (Index lane = 0; lane < L; ++lane) square[lane] = load(from + lane * depth);
+                transpose<T>(square);
+                for (Index i = 0; i < L; ++i) store(to + i * vectors * L, square[i]);
+            } else {
+                for (Index i = 0; i < here; ++i)
+                    for (Index lane = 0; lane < L; ++lane)
+                        to[i * vectors * L + lane] = lane < there ? from[lane * depth + i] : T(0);
+            }
+        }
+    }
 }
 
 }  // namespace gated::GATED_TARGET

@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "plan.h"
+
 namespace gated {
 
 class Team;  // of threads.h
-
-enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, lstm_coupled };
 
 // An array (T, B, features): features lie side by side, steps and sequences anywhere.
 template <class Value>
@@ -27,87 +27,82 @@ struct Rows {
     Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const { return data + t * step + b * sequence; }
 };
 
-// The weights of one layer and direction, as PyTorch names, orders and shapes them.
+// A weight matrix of a cell, as PyTorch shapes it: (blocks·rows, columns).
 template <class Value>
-struct Weights {
-    Value* input = nullptr;        // weight_ih (G·H, I)
-    Value* hidden = nullptr;       // weight_hh (G·H, P)
-    Value* input_bias = nullptr;   // bias_ih (G·H), or null
-    Value* hidden_bias = nullptr;  // bias_hh (G·H), or null
-    Value* projection = nullptr;   // weight_hr (P, H) of an LSTM, or null
-    // Of layer normalisation (Ba, Kiros and Hinton 2016); null without it.
-    Value* input_gain = nullptr;   // (G·H)
-    Value* hidden_gain = nullptr;  // (G·H)
-    Value* cell_gain = nullptr;    // (H), LSTM only
-    Value* cell_bias = nullptr;    // (H), LSTM only
+struct Matrix {
+    Value* weight = nullptr;
+    Value* bias = nullptr;  // (blocks·rows), or null
 };
 
 // Units that keep their old value (Krueger et al. 2017).
 struct Zoneout {
-    double hidden = 0, cell = 0;  // the probability
-    bool samples = false;         // draws for each unit and step, or mixes by the probability
+    std::vector<double> probabilities;  // of each state
+    bool samples = false;               // draws for each unit and step, or mixes by the probability
     std::uint64_t seed = 0;
 };
 
 // One layer in one direction, over whole sequences.
 template <class Value>
 struct Layer {
-    Cell cell = Cell::lstm;
+    const Cell* cell = nullptr;
     std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0, outputs = 0;  // T, B, I, H, P
     const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
     bool reverse = false;  // from each sequence's last real step to its first
     Rows<const Value> input{};
-    Weights<const Value> weights{};
-    const Value* initial_hidden = nullptr;  // (B, P), or null for zeros
-    const Value* initial_cell = nullptr;    // (B, H), or null for zeros
-
-    const Value* hidden_mask = nullptr;  // (B, P), multiplies the hidden state that products read
-    const Value* weight_mask = nullptr;  // (G·H, P), multiplies weights.hidden
+    std::vector<Matrix<const Value>> matrices;
+    std::vector<const Value*> parameters;  // (blocks, H), or one number
+    std::vector<const Value*> sequence;    // (B, width), the same at all steps
+    std::vector<const Value*> per_step;    // (T, B)
+    std::vector<const Value*> initial;     // (B, width) of each state, or null for zeros
     Zoneout zoneout{};
+
+    std::ptrdiff_t of(Width width) const {
+        switch (width) {
+            case Width::units: return units;
+            case Width::inputs: return inputs;
+            case Width::outputs: return outputs;
+            case Width::one: break;
+        }
+        return 1;
+    }
 };
 
 // What the backward pass and whoever looks inside need of a forward pass. Rows of real steps only,
 // by time and then by falling length, as in a PackedSequence.
 template <class Value>
 struct Kept {
-    Value* gates = nullptr;       // (N, kept_gates(cell), H), activated
-    Value* cells = nullptr;       // (N, H), LSTM only
-    Value* normalised = nullptr;  // (N, 2, G, H), of layer normalisation only
-    Value* scales = nullptr;      // (N, kept_scales), likewise
+    Value* values = nullptr;      // (N, …) of the plan `training`; one number takes kept_one
+    std::vector<Value*> history;  // (N, width) of each state, null where it is the output
 };
+
+// Numbers that a single one takes among what is kept: as many as the widest vector has.
+constexpr int kept_one = 16;
 
 template <class Value>
 struct Forward : Layer<Value> {
-    Rows<Value> output{};           // (T, B, P); zeros behind a sequence's end
-    Value* final_hidden = nullptr;  // (B, P)
-    Value* final_cell = nullptr;    // (B, H), LSTM only
-    Kept<Value> kept{};             // null where it is not wanted: all of it, or all but the cells
+    Rows<Value> output{};              // (T, B, P); zeros behind a sequence's end
+    std::vector<Value*> final_states;  // (B, width)
+    Kept<Value> kept{};                // null where it is not wanted: all of it, or the values
 };
 
 template <class Value>
 struct Backward : Layer<Value> {
-    // What the forward pass left. What is null but for the cells is computed anew.
+    // What the forward pass left. Values that are null are computed anew.
     Rows<const Value> output{};
     Kept<const Value> kept{};
 
     // The gradients of its results.
-    Rows<const Value> grad_output{};           // (T, B, P); padding is not read
-    const Value* grad_final_hidden = nullptr;  // (B, P)
-    const Value* grad_final_cell = nullptr;    // (B, H), LSTM only
-    Kept<const Value> grad_kept{};  // of gates and of cell states; null where nobody read them
+    Rows<const Value> grad_output{};            // (T, B, P); padding is not read
+    std::vector<const Value*> grad_final;       // (B, width), or null
+    Kept<const Value> grad_kept{};  // of what was kept; null where nobody read it, or all given
 
     // The gradients to compute; null where nobody wants them.
     Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end
-    Weights<Value> grad_weights{};
-    Value* grad_initial_hidden = nullptr;  // (B, P)
-    Value* grad_initial_cell = nullptr;    // (B, H), LSTM only
+    std::vector<Matrix<Value>> grad_matrices;
+    std::vector<Value*> grad_parameters;
+    std::vector<Value*> grad_per_step;  // (T, B)
+    std::vector<Value*> grad_initial;
 };
-
-// Numbers per unit and step in Kept::gates.
-int kept_gates(Cell cell);
-
-// Numbers per step in Kept::scales.
-constexpr int kept_scales = 6;
 
 // Both run on up to `threads` threads. Results do not depend on how many.
 template <class Value>

@@ -35,35 +35,32 @@ struct Share {
     Index running(Index step) const { return of(schedule.running(step)); }
 };
 
-// Whether a step needs whole rows between its products.
-template <class Cell, class T>
-bool needs_whole_rows(const Layer<T>& layer) {
-    return Cell::second_gate >= 0 || layer.weights.projection || layer.weights.hidden_gain;
-}
-
 // The time that a rank is at in a step: a reversed sequence begins at its own end.
 template <class T>
 Index time_of(const Layer<T>& layer, const Schedule& schedule, Index rank, Index step) {
     return layer.reverse ? schedule.lengths[rank] - 1 - step : step;
 }
 
-template <class T>
-struct States {
-    const T *hidden, *cell;
-};
-
-// The states before a rank's step, as the layer was given them or as a forward pass has left them
-// in `output` and `cells`. `zeros` (max(H, P)) are the states that were not given.
-template <class T, class U>
-States<T> states_before(const Layer<T>& layer, const Schedule& schedule, const Rows<U>& output,
-                        const T* cells, const T* zeros, Index rank, Index step) {
-    const Index b = schedule.order[rank];
-    if (step == 0)
-        return {layer.initial_hidden ? layer.initial_hidden + b * layer.outputs : zeros,
-                layer.initial_cell ? layer.initial_cell + b * layer.units : zeros};
+// A state before a rank's step, as the layer was given it or as a forward pass has left it in
+// `output` and `history`. `zeros` is a state that was not given.
+template <class T, class U, class V>
+const T* state_before(const Layer<T>& layer, const Schedule& schedule, const Rows<U>& output,
+                      const std::vector<V*>& history, const T* zeros, int state, Index rank,
+                      Index step) {
+    const Index b = schedule.order[rank], width = layer.of(layer.cell->states[state]);
+    if (step == 0) return layer.initial[state] ? layer.initial[state] + b * width : zeros;
     const Index earlier = time_of(layer, schedule, rank, step - 1);
-    const Index packed = schedule.offsets[earlier] + rank;
-    return {output.at(earlier, b), cells ? cells + packed * layer.units : nullptr};
+    if (state == 0 && layer.cell->output_is_hidden) return output.at(earlier, b);
+    if (history.empty() || !history[state]) return nullptr;
+    return history[state] + (schedule.offsets[earlier] + rank) * width;
+}
+
+// The widest of what a layer computes with.
+template <class T>
+Index widest(const Layer<T>& layer) {
+    Index most = layer.units;
+    if (layer.outputs > most) most = layer.outputs;
+    return layer.inputs > most ? layer.inputs : most;
 }
 
 }  // namespace gated::GATED_TARGET

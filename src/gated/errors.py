@@ -22,6 +22,10 @@ class ConfigurationError(GatedError, ValueError):
     """An option has a value that cannot be meant."""
 
 
+class CellError(GatedError, ValueError):
+    """A definition cannot be a cell."""
+
+
 class ModelFileError(GatedError, ValueError):
     """A model, checkpoint or run directory is missing, damaged or of another format."""
 

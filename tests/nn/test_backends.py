@@ -85,8 +85,6 @@ def test_what_a_backend_cannot_do_is_said() -> None:
     half = [[Weights(square.half(), square.half())]]
     with pytest.raises(ConfigurationError, match=r"float32 or float64, the weights are torch.fl"):
         recurrence("gru", x.half(), states, half, backend="reference")
-    with pytest.raises(ConfigurationError, match="native has no lstm with peepholes: choose"):
-        recurrence("lstm", x, states * 2, seeing, backend="native")
     with pytest.raises(ConfigurationError, match="torch has no recurrent dropout, weight drop or"):
         recurrence("gru", x, states, weights, backend="torch", variant=Variant(0.5))
     with pytest.raises(ConfigurationError, match="torch keeps its gates to itself"):
@@ -97,7 +95,7 @@ def test_the_first_that_can_computes() -> None:
     ones = torch.ones(3, 1)
     plain, seeing = Weights(ones, ones), Weights(ones, ones, peepholes=ones)
     assert chosen_backend(None, "gru", ones, plain, Variant()) == "native"
-    assert chosen_backend(None, "lstm", ones, seeing, Variant()) == "reference"
+    assert chosen_backend(None, "lstm", ones, seeing, Variant()) == "native"
     half = Weights(ones.half(), ones.half())
     assert chosen_backend(None, "gru", ones.half(), half, Variant()) == "torch"
     with pytest.raises(ConfigurationError, match=r"backend native computes in float32"):

@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 import gated.nn
 from gated.core.layout import Weights, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.operators import Arguments, fields_of, layer
+from gated.nn.operators import Arguments, layer
 
 KINDS = ["RNN", "GRU", "LSTM"]
 
@@ -27,8 +27,9 @@ def arguments(cell: str, *, keep: bool = True, **options: Any) -> Arguments:
         cell,
         torch.randn(4, 2, 3, requires_grad=True),
         [weight for weight in weights if weight is not None],
-        fields_of(weights),
+        "weight_ih,weight_hh,bias_ih,bias_hh",
         [torch.randn(2, 5, requires_grad=True) for _ in range(states)],
+        [],
         torch.tensor([4, 2]),
         keep=keep,
         **options,

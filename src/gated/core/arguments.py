@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gated.cells.cell import Cell
 from gated.core.layout import Array, Weights, layout_of, weight_shapes
 from gated.errors import ConfigurationError, DataError
 
@@ -71,18 +72,22 @@ def check_variant(cell: str, weights: Weights[Any]) -> None:
         )
 
 
-def check_gate_names(cell: str, argument: str, names: Iterable[str]) -> None:
+def check_gate_names(cell: str | Cell, argument: str, names: Iterable[str]) -> None:
     """Refuse names that no gate or state of the cell has.
 
     Raises:
         ConfigurationError: with the names that there are.
     """
-    layout = layout_of(cell)
-    known = tuple(dict.fromkeys(layout.gates + layout.states))
+    if isinstance(cell, Cell):
+        known = tuple(dict.fromkeys((*cell.gates, *cell.state_names)))
+    else:
+        layout = layout_of(cell)
+        known = tuple(dict.fromkeys(layout.gates + layout.states))
     for name in names:
         if name not in known:
             raise ConfigurationError(
-                f"{argument} must be one of {', '.join(known)} for the cell {cell}, got {name!r}"
+                f"{argument} must be one of {', '.join(known)} for the cell "
+                f"{cell.name if isinstance(cell, Cell) else cell}, got {name!r}"
             )
 
 

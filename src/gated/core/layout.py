@@ -34,38 +34,32 @@ class CellLayout(NamedTuple):
     normalised_together: tuple[int, ...]
     """How many gates, from the first on, layer normalisation takes together each time (Ba, Kiros
     and Hinton 2016); none where it is not defined."""
-    kept: int
-    """Numbers per unit that a step of the native core keeps for the backward pass: the gates and,
-    of a GRU, the hidden state's part of the candidate."""
 
 
-_RNN = CellLayout(("hidden",), ("hidden",), ("hidden",), (1,), kept=1)
+_RNN = CellLayout(("hidden",), ("hidden",), ("hidden",), (1,))
 _GRU = CellLayout(
     gates=("reset_gate", "update_gate", "candidate"),
     onnx_gates=("update_gate", "reset_gate", "candidate"),
     states=("hidden",),
     normalised_together=(2, 1),
-    kept=4,
 )
 _LSTM = CellLayout(
     gates=("input_gate", "forget_gate", "candidate", "output_gate"),
     onnx_gates=("input_gate", "output_gate", "forget_gate", "candidate"),
     states=("hidden", "cell"),
     normalised_together=(4,),
-    kept=4,
 )
 LAYOUTS: dict[str, CellLayout] = {
     "rnn_tanh": _RNN,
     "rnn_relu": _RNN,
     "gru": _GRU,
-    "gru_reset_before": _GRU._replace(normalised_together=(), kept=3),
+    "gru_reset_before": _GRU._replace(normalised_together=()),
     "lstm": _LSTM,
     "lstm_coupled": CellLayout(
         gates=("forget_gate", "candidate", "output_gate"),
         onnx_gates=("output_gate", "forget_gate", "candidate"),
         states=("hidden", "cell"),
         normalised_together=(3,),
-        kept=3,
     ),
 }
 """Every cell. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:

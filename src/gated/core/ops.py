@@ -1,4 +1,4 @@
-"""The door to the native core: NumPy arrays in, NumPy arrays out.
+"""The door to the native core: NumPy arrays in, NumPy arrays out, for any cell.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
 state (H where nothing is projected), G gates of the cell, N the real steps of all sequences
@@ -7,48 +7,73 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gated.cells.cell import Cell
 from gated.core import native
 from gated.core.arguments import check_gate_names, check_lengths, check_shape, check_variant
-from gated.core.layout import Array, Weights, layout_of, weight_shapes
+from gated.core.layout import Array, Weights, layout_of
+from gated.core.plans import (
+    kept_columns,
+    kept_shapes,
+    named_cell,
+    native_cell,
+    parameter_shapes,
+    sizes_of,
+    varied,
+)
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
-from gated.errors import ConfigurationError, DataError
+from gated.errors import DataError
 
-KEPT_SCALES = 6
-"""Numbers per step that layer normalisation keeps beside what it normalised."""
+Arrays = Weights[Array] | Mapping[str, Array]
+"""The weights of a layer and direction: PyTorch's, or those of any cell by name."""
 
 
 @dataclass(frozen=True)
 class Call:
     """One layer in one direction on its sequences: what forward and backward both take."""
 
-    cell: str
+    cell: Cell
+    """With all that is done beside its equations."""
     x: Array
     """(T, B, I)"""
-    weights: Weights[Array]
-    initial: tuple[Array | None, Array | None]
-    """(B, P) and, of an LSTM, (B, H); zeros where None."""
+    weights: Arrays
+    initial: tuple[Array | None, ...]
+    """(B, P) and whatever other states there are, (B, H); zeros where None."""
     lengths: NDArray[np.int64] | None
     """(B), or None where all sequences have T steps."""
     reverse: bool
     regularisation: Regularisation
+    per_step: tuple[Array, ...] = ()
+    """(T, B) each."""
+    compiled: bool = True
+    """Whether to use what the core was built with, or to interpret all of it."""
+
+    @cached_property
+    def arrays(self) -> dict[str, Array]:
+        """The weights there are, by name."""
+        return named_arrays(self.weights)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """How many units each width has."""
+        return sizes_of(self.cell, self.arrays, self.x.shape[2])
 
     @property
     def units(self) -> int:
         """H."""
-        return len(self.weights.weight_hh) // len(layout_of(self.cell).gates)
+        return self.sizes["H"]
 
     @property
     def outputs(self) -> int:
         """P."""
-        return int(self.weights.weight_hh.shape[1])
+        return self.sizes["P"]
 
     @property
     def rows(self) -> int:
@@ -56,45 +81,73 @@ class Call:
         T, B, _ = self.x.shape
         return T * B if self.lengths is None else int(self.lengths.sum())
 
+    @property
+    def state_widths(self) -> tuple[int, ...]:
+        """The units of each state."""
+        return tuple(self.sizes[state.width] for state in self.cell.states)
+
     def native(self) -> Any:
         """The same for the native core."""
         core = native.extension()
         single = self.x.dtype == np.float32
         regularisation = self.regularisation
-        zoneout = regularisation.zoneout or Zoneout(0.0, 0.0, None)
+        arrays = self.arrays
+        if regularisation.weight_mask is not None:
+            dropped = arrays["weight_hh"] * regularisation.weight_mask
+            arrays = arrays | {"weight_hh": dropped}
+        zoneout = regularisation.zoneout or Zoneout()
+        probabilities = (zoneout.hidden, zoneout.cell)
         return (core.Layer32 if single else core.Layer64)(
-            getattr(core.Cell, self.cell),
+            native_cell(self.cell, self.compiled),
             self.x,
+            self.units,
+            self.outputs,
             self.lengths,
             self.reverse,
-            (core.WeightsRead32 if single else core.WeightsRead64)(*native_order(self.weights)),
-            *self.initial,
-            regularisation.hidden_mask,
-            regularisation.weight_mask,
-            core.Zoneout(*zoneout),
+            *native_arrays(self.cell, arrays, self.units, self.x.dtype),
+            [regularisation.hidden_mask] * len(self.cell.per_sequence),
+            list(self.per_step),
+            list(self.initial),
+            [*probabilities, *([0.0] * len(self.cell.states))][: len(self.cell.states)],
+            zoneout.seed,
         )
+
+
+def named_arrays(weights: Arrays) -> dict[str, Array]:
+    """The weights there are, by name."""
+    given = weights._asdict() if isinstance(weights, Weights) else weights
+    return {name: array for name, array in given.items() if array is not None}
+
+
+def native_arrays(
+    cell: Cell, arrays: Mapping[str, Array], units: int, dtype: Any
+) -> tuple[list[Array | None], list[Array | None], list[Array]]:
+    """Weights, biases and parameters of a cell, as the core takes them."""
+    return (
+        [arrays[matrix.name] for matrix in cell.matrices],
+        [arrays.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
+        [
+            arrays[of.name] if of.name in arrays else np.zeros((len(of.gates), units), dtype)
+            for of in cell.parameters  # layers without bias have none that is normalised
+        ],
+    )
 
 
 @dataclass(frozen=True)
 class Kept:
     """What a forward pass leaves for the backward pass, and for whoever looks inside.
 
-    Gates and cell states are those of real steps alone, by time and then by falling length, as in a
+    Rows are those of real steps alone, by time and then by falling length, as in a
     `PackedSequence`: padding takes no memory.
     """
 
     call: Call
     output: Array
     """(T, B, P)"""
-    gates: Array | None
-    """(N, K, H), after their activation, in the order of the weights; for the GRU with the reset
-    gate after the product then the hidden state's part of the candidate."""
-    cells: Array | None
-    """(N, H), of an LSTM."""
-    normalised: Array | None = None
-    """(N, 2, G, H), the sums of input and of hidden state, normalised."""
-    scales: Array | None = None
-    """(N, …), what normalised them."""
+    values: Array | None
+    """(N, …): gates, after their activation, and what else is not computed anew."""
+    history: dict[str, Array]
+    """(N, H) of each state that is not the output, by name."""
 
     def gate(self, name: str) -> Array:
         """A gate or state of every sequence at every step, (T, B, H); zeros in the padding.
@@ -104,14 +157,20 @@ class Kept:
         Raises:
             ConfigurationError: the cell has no gate or state of this name, or it was not kept.
         """
-        check_gate_names(self.call.cell, "gate", [name])
-        if name == "hidden":
+        cell = self.call.cell
+        check_gate_names(cell, "gate", [name])
+        names = cell.state_names
+        after = [state.after for state in cell.states]
+        if name in cell.gates and cell.gates[name] in after:
+            name = names[after.index(cell.gates[name])]
+        if name == names[0] and cell.output_is_hidden:
             return self.output
-        if name == "cell" and self.cells is not None:
-            return self._padded(self.cells)
-        if self.gates is None:
-            raise ConfigurationError(f"{name} was not kept: leave out recompute=True")
-        return self._padded(self.gates[:, layout_of(self.call.cell).gates.index(name)])
+        if name in names:
+            return self._padded(self.history[name])
+        if self.values is None:
+            raise DataError(f"{name} was not kept: leave out recompute=True")
+        columns = kept_columns(cell, cell.gates[name], self.call.sizes)
+        return self._padded(self.values[:, columns])
 
     def _padded(self, rows: Array) -> Array:
         T, B, _ = self.call.x.shape
@@ -124,30 +183,6 @@ class Kept:
         padded = np.empty_like(by_rank)
         padded[:, np.argsort(-lengths, kind="stable")] = by_rank
         return padded
-
-
-def kept_shapes(
-    cell: str, rows: int, units: int, layer_norm: bool, recompute: bool
-) -> dict[str, tuple[int, ...]]:
-    """The arrays that a forward pass keeps for the backward pass, by the names of `Kept`.
-
-    Args:
-        cell: one of `gated.core.layout.LAYOUTS`.
-        rows: N, or more: those behind are never touched, and so cost no memory.
-        units: H.
-        layer_norm: whether the weights have gains.
-        recompute: keep the states alone, and compute the rest anew on the way back.
-    """
-    layout = layout_of(cell)
-    shapes: dict[str, tuple[int, ...]] = {}
-    if not recompute:
-        shapes["gates"] = (rows, layout.kept, units)
-    if "cell" in layout.states:
-        shapes["cells"] = (rows, units)
-    if layer_norm and not recompute:
-        shapes["normalised"] = (rows, 2, len(layout.gates), units)
-        shapes["scales"] = (rows, KEPT_SCALES)
-    return shapes
 
 
 class Forward(NamedTuple):
@@ -166,14 +201,16 @@ class Backward(NamedTuple):
 
     x: Array
     """(T, B, I); zeros in the padding."""
-    weights: Weights[Array]
+    weights: Any
+    """In the form in which they were given."""
     initial: tuple[Array, ...]
+    per_step: tuple[Array, ...] = ()
 
 
 def forward(
-    cell: str,
+    cell: str | Cell,
     x: Array,
-    weights: Weights[Array],
+    weights: Arrays,
     *,
     lengths: ArrayLike | None = None,
     initial: Sequence[Array] | None = None,
@@ -181,6 +218,8 @@ def forward(
     keep: bool = False,
     recompute: bool = False,
     regularisation: Regularisation | None = None,
+    per_step: Mapping[str, Array] | None = None,
+    compiled: bool = True,
     threads: int | None = None,
 ) -> Forward:
     """One recurrent layer over whole sequences, in one direction.
@@ -188,10 +227,10 @@ def forward(
     The equations, and their papers, are those of `gated.core.reference`.
 
     Args:
-        cell: one of `gated.core.layout.LAYOUTS`.
+        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
         x: (T, B, I), float32 or float64; its features lie side by side, its steps and sequences
             anywhere, so that a transposed (B, T, I) array is read as it is.
-        weights: in PyTorch's order, of the dtype of `x`.
+        weights: in PyTorch's order, or those of any cell by name, of the dtype of `x`.
         lengths: (B), the real steps of each sequence, in any order; T where not given. Padding
             costs nothing, and is never read.
         initial: the states to start from, (B, P) and, of an LSTM, (B, H); zeros where not given.
@@ -200,6 +239,8 @@ def forward(
         recompute: with `keep`, keep the states alone: `backward` computes the gates once more,
             which takes a third more time and about a third of the memory.
         regularisation: masks and zoneout, as in `gated.core.variants`.
+        per_step: (T, B) of each of the cell's inputs for a step, by name.
+        compiled: whether to use what the core was built with, or to interpret all of it.
         threads: at most so many; as `gated.core.native.threads` says where not given. Results do
             not depend on it.
 
@@ -213,40 +254,32 @@ def forward(
     >>> result.output.ravel()
     array([1., 2., 3.], dtype=float32)
     """
-    call = checked_call(cell, x, weights, lengths, initial, reverse, regularisation)
+    call = checked_call(
+        cell, x, weights, lengths, initial, reverse, regularisation, per_step, compiled
+    )
     T, B, _ = x.shape
-    output = np.empty((T, B, call.outputs), x.dtype)
-    final = tuple(np.empty((B, width), x.dtype) for width in _state_widths(call))
+    output = np.empty((T, B, call.state_widths[0]), x.dtype)
+    final = tuple(np.empty((B, width), x.dtype) for width in call.state_widths)
     kept: dict[str, Array] = {}
     if keep:
-        layer_norm = weights.gain_hh is not None
-        shapes = kept_shapes(cell, call.rows, call.units, layer_norm, recompute)
+        shapes = kept_shapes(call.cell, call.rows, call.sizes, recompute)
         kept = {name: np.empty(shape, x.dtype) for name, shape in shapes.items()}
     forward_into(call, output, final, kept, threads)
     if not keep:
         return Forward(output, final, None)
-    return Forward(
-        output,
-        final,
-        Kept(
-            call,
-            output,
-            kept.get("gates"),
-            kept.get("cells"),
-            kept.get("normalised"),
-            kept.get("scales"),
-        ),
-    )
+    return Forward(output, final, Kept(call, output, kept.pop("values", None), kept))
 
 
 def checked_call(
-    cell: str,
+    cell: str | Cell,
     x: Array,
-    weights: Weights[Array],
+    weights: Arrays,
     lengths: ArrayLike | None,
     initial: Sequence[Array] | None,
     reverse: bool,
     regularisation: Regularisation | None,
+    per_step: Mapping[str, Array] | None = None,
+    compiled: bool = True,
 ) -> Call:
     """The arguments of `forward`, checked.
 
@@ -256,18 +289,34 @@ def checked_call(
     """
     native.extension()
     _check_input(x)
-    T, B, _ = x.shape
-    units, outputs = _check_weights(cell, weights, x)
+    T, B, inputs = x.shape
     regularisation = regularisation or Regularisation()
-    check_regularisation(regularisation, (B, outputs), weights.weight_hh.shape, x.dtype)
+    arrays = named_arrays(weights)
+    if isinstance(cell, str) and isinstance(weights, Weights):
+        _check_named(cell, weights)
+    plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
+    sizes = _check_arrays(plain, arrays, inputs, x.dtype)
+    check_regularisation(
+        regularisation, (B, sizes["P"]), np.shape(arrays.get("weight_hh", np.zeros(0))), x.dtype
+    )
     for name in ("hidden_mask", "weight_mask"):
         mask = getattr(regularisation, name)
         if mask is not None:
             _check_block(name, mask, mask.shape, x.dtype)
-    widths = (outputs, units)
-    start = _checked_states("initial", initial, layout_of(cell).states, B, widths, x.dtype)
+    widths = tuple(sizes[state.width] for state in plain.states)
+    start = _checked_states("initial", initial, plain.state_names, B, widths, x.dtype)
     spans = None if lengths is None else check_lengths(lengths, T, B)
-    return Call(cell, x, weights, start, spans, reverse, regularisation)
+    return Call(
+        varied(plain, regularisation),
+        x,
+        weights,
+        start,
+        spans,
+        reverse,
+        regularisation,
+        _checked_per_step(plain, per_step, (T, B), x.dtype),
+        compiled,
+    )
 
 
 def forward_into(
@@ -282,14 +331,14 @@ def forward_into(
     Args:
         call: the layer and its sequences.
         output: (T, B, P).
-        final: a state each, (B, P) and, of an LSTM, (B, H).
-        kept: by the names of `kept_shapes`; what is missing is not kept.
+        final: a state each, (B, P) and whatever others there are, (B, H).
+        kept: by the names of `gated.core.plans.kept_shapes`; what is missing is not kept.
         threads: as for `forward`.
     """
-    core = native.extension()
-    kind = core.Kept32 if call.x.dtype == np.float32 else core.Kept64
-    places = (kept.get(name) for name in ("gates", "cells", "normalised", "scales"))
-    call.native().forward(output, *_pair(final), kind(*places), threads or native.threads())
+    history = [kept.get(name) for name in call.cell.state_names]
+    call.native().forward(
+        output, list(final), kept.get("values"), history, threads or native.threads()
+    )
 
 
 def backward(
@@ -316,93 +365,99 @@ def backward(
     """
     call = kept.call
     dtype = call.x.dtype
-    states = layout_of(call.cell).states
+    cell = call.cell
     _check_gradient("grad_output", grad_output, kept.output.shape, "(T, B, P)", dtype)
-    shape = (kept.output.shape[1], (call.outputs, call.units))
-    last = _checked_states("grad_final", grad_final, states, *shape, dtype)
+    last = _checked_states(
+        "grad_final", grad_final, cell.state_names, kept.output.shape[1], call.state_widths, dtype
+    )
     grads = dict(grad_gates or {})
-    check_gate_names(call.cell, "grad_gates", grads)
+    check_gate_names(cell, "grad_gates", grads)
     for name, grad in grads.items():
         width = call.outputs if name == "hidden" else call.units
         of_state = (*kept.output.shape[:2], width)
         _check_gradient(f"grad_gates[{name!r}]", grad, of_state, "(T, B, H)", dtype)
-    if "hidden" in grads:  # the output under another name
-        grad_output = grad_output + grads.pop("hidden")
+    hidden = cell.state_names[0]
+    if cell.output_is_hidden and hidden in grads:  # the output under another name
+        grad_output = grad_output + grads.pop(hidden)
     return backward_packed(kept, grad_output, last, *_packed(kept, grads), threads=threads)
 
 
 def backward_packed(
     kept: Kept,
     grad_output: Array,
-    grad_final: tuple[Array | None, Array | None],
-    grad_gates: Array | None,
-    grad_cells: Array | None,
+    grad_final: Sequence[Array | None],
+    grad_values: Array | None,
+    grad_history: Mapping[str, Array | None],
     *,
     threads: int | None = None,
 ) -> Backward:
-    """The same as `backward`, with the gradients of gates and cell states laid out like `kept`.
+    """The same as `backward`, with the gradients of gates and states laid out like `kept`.
 
     Args:
         kept: as for `backward`.
         grad_output: (T, B, P).
-        grad_final: (B, P) and, of an LSTM, (B, H).
-        grad_gates: laid out like `kept.gates`, or None.
-        grad_cells: laid out like `kept.cells`, or None.
+        grad_final: of each state, or None.
+        grad_values: laid out like `kept.values`, or None.
+        grad_history: laid out like `kept.history`.
         threads: as for `backward`.
     """
     call = kept.call
-    dtype = call.x.dtype
+    dtype, cell, B = call.x.dtype, call.cell, call.x.shape[1]
+    if grad_values is not None or any(grad is not None for grad in grad_history.values()):
+        # Whoever reads one of them reads all: the others have gradients of zero.
+        if grad_values is None:
+            shape = kept_shapes(cell, call.rows, call.sizes, recompute=False)["values"]
+            grad_values = np.zeros(shape, dtype)
+        missing = {
+            n: np.zeros_like(of) for n, of in kept.history.items() if grad_history.get(n) is None
+        }
+        grad_history = {**grad_history, **missing}
     grad_x = np.empty(call.x.shape, dtype)
-    weights: Weights[Any] = Weights(
-        *(None if w is None else np.empty_like(w) for w in call.weights)
-    )
-    initial = tuple(np.empty((call.x.shape[1], width), dtype) for width in _state_widths(call))
-    core = native.extension()
-    single = dtype == np.float32
-    kind = core.KeptRead32 if single else core.KeptRead64
+    grads = {name: np.empty_like(array) for name, array in call.arrays.items()}
+    initial = tuple(np.empty((B, width), dtype) for width in call.state_widths)
+    per_step = tuple(np.zeros(array.shape, dtype) for array in call.per_step)
     call.native().backward(
         kept.output,
-        kind(kept.gates, kept.cells, kept.normalised, kept.scales),
+        kept.values,
+        [kept.history.get(name) for name in cell.state_names],
         grad_output,
-        *grad_final,
-        kind(grad_gates, grad_cells, None, None),
+        list(grad_final),
+        grad_values,
+        [grad_history.get(name) for name in cell.state_names],
         grad_x,
-        (core.Weights32 if single else core.Weights64)(*native_order(weights)),
-        *_pair(initial),
+        [grads[matrix.name] for matrix in cell.matrices],
+        [grads.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
+        [grads.get(of.name) for of in cell.parameters],
+        list(per_step),
+        list(initial),
         threads or native.threads(),
     )
-    return Backward(grad_x, weights, initial)
+    if call.regularisation.weight_mask is not None:
+        grads["weight_hh"] *= call.regularisation.weight_mask
+    as_given = Weights(**grads) if isinstance(call.weights, Weights) else grads
+    return Backward(grad_x, as_given, initial, per_step)
 
 
-def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, Array | None]:
-    """Padded gradients of gates and of cell states (T, B, H), laid out as they are kept."""
+def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, dict[str, Array | None]]:
+    """Padded gradients of gates and of states (T, B, H), laid out as they are kept."""
     call = kept.call
     T, B, _ = call.x.shape
     lengths = np.full(B, T) if call.lengths is None else call.lengths
     order = np.argsort(-lengths, kind="stable")
     running = np.arange(T)[:, None] < lengths[order]
-    cells = grads.pop("cell", None)
-    names = layout_of(call.cell).gates
-    gates = None
+    history: dict[str, Array | None] = {
+        name: np.ascontiguousarray(grads.pop(name)[:, order][running])
+        for name in kept.history
+        if name in grads
+    }
+    values = None
     if grads:
-        gates = np.zeros((call.rows, layout_of(call.cell).kept, call.units), call.x.dtype)
+        shape = kept_shapes(call.cell, call.rows, call.sizes, recompute=False)["values"]
+        values = np.zeros(shape, call.x.dtype)
         for name, grad in grads.items():
-            gates[:, names.index(name)] = grad[:, order][running]
-    return gates, None if cells is None else np.ascontiguousarray(cells[:, order][running])
-
-
-_NATIVE_ORDER: Callable[[Weights[Any]], tuple[Any, ...]] = itemgetter(
-    *(place for place, name in enumerate(Weights._fields) if name != "peepholes")
-)
-
-
-def native_order(weights: Weights[Any]) -> tuple[Any, ...]:
-    """The weights as the native core takes them: it has no peepholes."""
-    return _NATIVE_ORDER(weights)
-
-
-def _state_widths(call: Call) -> tuple[int, ...]:
-    return (call.outputs, call.units)[: len(layout_of(call.cell).states)]
+            columns = kept_columns(call.cell, call.cell.gates[name], call.sizes)
+            values[:, columns] = grad[:, order][running]
+    return values, history
 
 
 def _check_gradient(
@@ -411,11 +466,6 @@ def _check_gradient(
     check_shape(name, array, shape, meaning)
     _check_dtype(name, array, dtype)
     _check_side_by_side(name, array)
-
-
-def _pair(states: Sequence[Array]) -> tuple[Array, Array | None]:
-    """The hidden state and, if there is one, the cell state."""
-    return states[0], states[1] if len(states) == 2 else None
 
 
 def _check_input(x: Array) -> None:
@@ -438,14 +488,10 @@ def _check_side_by_side(name: str, array: Array) -> None:
         )
 
 
-def _check_weights(cell: str, weights: Weights[Array], x: Array) -> tuple[int, int]:
-    """H and P, by weights that fit together and to `x`."""
-    gates = len(layout_of(cell).gates)
-    if weights.peepholes is not None:
-        raise ConfigurationError(
-            "the native core does not know peepholes yet; gated.core.reference does"
-        )
+def _check_named(cell: str, weights: Weights[Array]) -> None:
+    """Refuse weights that cannot be those of the cell of this name."""
     check_variant(cell, weights)
+    gates = len(layout_of(cell).gates)
     recurrent = weights.weight_hh
     rows = np.shape(recurrent)[0] if np.ndim(recurrent) == 2 else 0
     if rows == 0 or recurrent.shape[1] < 1 or rows % gates:
@@ -453,14 +499,36 @@ def _check_weights(cell: str, weights: Weights[Array], x: Array) -> tuple[int, i
             f"weight_hh must have the shape ({gates}·H, H) with H of at least 1, "
             f"got {np.shape(recurrent)}"
         )
-    outputs = int(recurrent.shape[1])
-    units = outputs if weights.weight_hr is None else rows // gates
-    shapes = weight_shapes(cell, x.shape[2], units, outputs)
-    for name, shape in shapes._asdict().items():
-        weight = getattr(weights, name)
-        if weight is not None or name in ("weight_ih", "weight_hh"):
-            _check_block(name, weight, shape, x.dtype)
-    return units, outputs
+
+
+def _check_arrays(
+    cell: Cell, arrays: Mapping[str, Array], inputs: int, dtype: np.dtype[Any]
+) -> dict[str, int]:
+    """Refuse weights that do not fit together and to x; how many units each width has."""
+    biases = {matrix.bias for matrix in cell.matrices if matrix.has_bias}
+    optional = biases | {of.name for of in cell.parameters if of.name.startswith("bias_")}
+    names = [*(of.name for of in cell.matrices), *(of.name for of in cell.parameters)]
+    required = [name for name in names if name not in optional]
+    for name in required:
+        if name not in arrays:
+            raise DataError(f"the cell {cell.name} needs {name}, got {', '.join(arrays)}")
+        if not isinstance(arrays[name], np.ndarray):
+            _check_block(name, arrays[name], (), dtype)
+    for matrix in cell.matrices:
+        shape = arrays[matrix.name].shape
+        rows = shape[0] if len(shape) == 2 else 0
+        if rows == 0 or rows % len(matrix.gates):
+            raise DataError(
+                f"{matrix.name} must have the shape ({len(matrix.gates)}·{matrix.rows}, "
+                f"{matrix.columns}), got {shape}"
+            )
+    sizes = sizes_of(cell, arrays, inputs)
+    shapes = parameter_shapes(cell, sizes)
+    for name, array in arrays.items():
+        if name not in shapes:
+            raise DataError(f"the cell {cell.name} has no {name}: it has {', '.join(shapes)}")
+        _check_block(name, array, shapes[name], dtype)
+    return sizes
 
 
 def _checked_states(
@@ -468,19 +536,33 @@ def _checked_states(
     given: Sequence[Array] | None,
     states: tuple[str, ...],
     sequences: int,
-    widths: tuple[int, int],
+    widths: tuple[int, ...],
     dtype: np.dtype[Any],
-) -> tuple[Array | None, Array | None]:
+) -> tuple[Array | None, ...]:
     if given is None:
-        return None, None
+        return (None,) * len(states)
     if not isinstance(given, (tuple, list)) or len(given) != len(states):
         raise DataError(
             f"{name} must be the states ({', '.join(states)}), got {type(given).__name__}"
             + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
         )
-    for state, array, width in zip(states, given, widths, strict=False):
+    for state, array, width in zip(states, given, widths, strict=True):
         _check_block(f"{name} {state}", array, (sequences, width), dtype)
-    return _pair(tuple(given))
+    return tuple(given)
+
+
+def _checked_per_step(
+    cell: Cell, given: Mapping[str, Array] | None, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> tuple[Array, ...]:
+    found = dict(given or {})
+    if sorted(found) != sorted(cell.per_step):
+        raise DataError(
+            f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}; "
+            f"got {', '.join(found) or 'nothing'}"
+        )
+    for name, array in found.items():
+        _check_block(name, array, shape, dtype)
+    return tuple(found[name] for name in cell.per_step)
 
 
 def _check_block(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -6,14 +6,16 @@ projected), B sequences side by side: a dimension that a stream of one alone doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.cells.cell import Cell
 from gated.core import native, ops
-from gated.core.layout import Weights, layout_of
+from gated.core.layout import Weights
+from gated.core.plans import native_cell
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
 
@@ -28,7 +30,7 @@ class Stream:
     sequence, to rounding.
 
     Args:
-        cell: one of `gated.core.layout.LAYOUTS`.
+        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
         layers: the weights of each layer, float32, or those of the only one.
         sequences: how many sequences take each step side by side; None for one alone.
         threads: of each step, as far as they are worth waking. More than one pays where a step
@@ -48,15 +50,16 @@ class Stream:
 
     def __init__(
         self,
-        cell: str,
-        layers: Weights[Any] | Sequence[Weights[Any]],
+        cell: str | Cell,
+        layers: ops.Arrays | Sequence[ops.Arrays],
         *,
         sequences: int | None = None,
         threads: int = 1,
         zoneout: Zoneout | None = None,
     ) -> None:
         core = native.extension()
-        stack = [layers] if isinstance(layers, Weights) else list(layers)
+        alone = isinstance(layers, (Weights, Mapping))
+        stack: list[ops.Arrays] = [layers] if alone else list(layers)  # type: ignore[list-item, arg-type]
         if not stack:
             raise ConfigurationError("a stream needs the weights of one layer at least, got none")
         if zoneout is not None and zoneout.seed is not None:
@@ -65,30 +68,55 @@ class Stream:
             raise ConfigurationError(f"a stream takes 1 sequence at least, got {sequences}")
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
-        self._weights = stack
+        self._weights = [ops.named_arrays(weights) for weights in stack]
+        zoneout = zoneout or Zoneout()
         given = []
+        calls = []
         for depth, weights in enumerate(stack):
-            self._check(cell, weights, depth)
-            arrays = core.WeightsRead32(*ops.native_order(weights))
-            given.append((getattr(core.Cell, cell), arrays, core.Zoneout(*(zoneout or Zoneout()))))
+            call = self._checked(cell, weights, depth, zoneout)
+            sizes = call.x.shape[2], call.units, call.outputs
+            arrays = ops.native_arrays(call.cell, call.arrays, call.units, np.float32)
+            probabilities = [zoneout.hidden, zoneout.cell, *(0.0 for _ in call.cell.states)]
+            probabilities = probabilities[: len(call.cell.states)]
+            given.append((native_cell(call.cell), *sizes, *arrays, probabilities))
+            calls.append(call)
         self._native = core.Stream(given, sequences, threads)
         self._side_by_side = () if sequences is None else (sequences,)
         self._step = self._native.step
-        views = [view.reshape(*self._side_by_side, -1) for view in self._native.states]
-        self._names = layout_of(cell).states
-        self._states = [tuple(views[2 * i : 2 * i + len(self._names)]) for i in range(len(stack))]
-        self._hidden: Vector = self._states[-1][0]
+        views = iter([view.reshape(*self._side_by_side, -1) for view in self._native.states])
+        self._names = calls[0].cell.state_names
+        self._states = [tuple(next(views) for _ in call.cell.states) for call in calls]
+        self._features = calls[0].x.shape[2]
+        self._hidden: Vector = (
+            self._states[-1][0]
+            if calls[-1].cell.output_is_hidden
+            else self._native.output.reshape(*self._side_by_side, -1)
+        )
 
-    def _check(self, cell: str, weights: Weights[Any], depth: int) -> None:
-        wanted = self._weights[depth - 1].weight_hh.shape[1] if depth else None
-        features = np.shape(weights.weight_ih)[-1] if np.ndim(weights.weight_ih) == 2 else 0
-        if wanted is not None and features != wanted:
-            raise DataError(
-                f"weight_ih of layer {depth} must take the {wanted} outputs of the layer before, "
-                f"got the shape {np.shape(weights.weight_ih)}"
+    def _checked(
+        self, cell: str | Cell, weights: ops.Arrays, depth: int, zoneout: Zoneout
+    ) -> ops.Call:
+        """A layer's call of one step, of which the core takes its cell and its weights."""
+        arrays = self._weights[depth]
+        weight: Any = arrays.get("weight_ih")
+        features = np.shape(weight)[-1] if np.ndim(weight) == 2 else 0
+        if depth:
+            below = self._weights[depth - 1]
+            wanted = (
+                len(below["weight_hr"]) if "weight_hr" in below else below["weight_hh"].shape[1]
             )
+            if features != wanted:
+                raise DataError(
+                    f"weight_ih of layer {depth} must take the {wanted} outputs of the layer "
+                    f"before, got the shape {np.shape(weight)}"
+                )
         one = np.zeros((1, 1, features), np.float32)
-        ops.checked_call(cell, one, weights, None, None, False, Regularisation())
+        call = ops.checked_call(
+            cell, one, weights, None, None, False, Regularisation(zoneout=zoneout)
+        )
+        if call.cell.per_step:
+            raise ConfigurationError(f"a stream has no inputs {', '.join(call.cell.per_step)}")
+        return call
 
     def step(self, x: Vector, out: Vector | None = None) -> Vector:
         """Take one step.
@@ -151,7 +179,7 @@ class Stream:
                 state[:] = 0
 
     def _what_is_wrong_with(self, x: Any) -> str:
-        shape = *self._side_by_side, self._weights[0].weight_ih.shape[1]
+        shape = *self._side_by_side, self._features
         wanted = f"x must be a contiguous NumPy array of float32 numbers, of the shape {shape}"
         if not isinstance(x, np.ndarray):
             return f"{wanted}, got {type(x).__name__}"

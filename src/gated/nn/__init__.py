@@ -8,6 +8,7 @@ from gated.nn.backends import Variant, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
 from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
+from gated.nn.recurrent import Recurrent  # noqa: E402
 
 __all__ = [
     "GRU",
@@ -16,6 +17,7 @@ __all__ = [
     "GRUCell",
     "LSTMCell",
     "RNNCell",
+    "Recurrent",
     "Variant",
     "VariationalDropout",
     "recurrence",

@@ -6,9 +6,10 @@ the projected hidden state (H where nothing is projected).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from torch import _VF, Tensor
 from torch.autograd import forward_ad
@@ -18,14 +19,16 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
 from gated.core.layout import Weights, layout_of
+from gated.core.plans import named_cell, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn.operators import Arguments, Results, fields_of, layer
+from gated.nn.operators import Arguments, Results, gate_columns, layer, output_name
+from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["torch", "reference", "native"]
 States: TypeAlias = tuple[Tensor, ...]
-Layer: TypeAlias = Sequence[Weights[Tensor]]
-"""The weights of each direction."""
+Layer: TypeAlias = Sequence[Weights[Tensor] | Mapping[str, Tensor]]
+"""The weights of each direction: those of `torch.nn`'s cells, or of any cell by name."""
 Gates: TypeAlias = dict[str, Tensor]
 """Every gate and state of one layer and direction at every step, by name: (T, B, H), the hidden
 state (T, B, P); zeros in the padding."""
@@ -85,24 +88,31 @@ def checked_backend(name: str | None) -> Backend | None:
 
 
 def chosen_backend(
-    backend: str | None, cell: str, x: Tensor, weights: Weights[Tensor], variant: Variant
+    backend: str | None,
+    cell: str,
+    x: Tensor,
+    weights: Weights[Tensor] | Mapping[str, Tensor],
+    variant: Variant,
 ) -> Backend:
     """Who computes: the backend named, or else the first of native, torch and reference that can.
 
-    native computes on the CPU, in float32 and float64, all but peepholes; torch wherever it runs,
+    native computes on the CPU, in float32 and float64; torch wherever it runs,
     in every dtype, the cells of `torch.nn` without variants; reference what native does, in NumPy.
     Transforms of `torch.func` and forward-mode derivatives are torch's alone.
 
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
     """
+    dtype = next(iter(_named(weights).values())).dtype
 
     def hindrance(name: Backend) -> str | None:
         if name == "native":
-            return _hindrance_of_native(cell, x, weights)
+            return _hindrance_of_native(x, dtype)
         if name == "torch":
             return _hindrance_of_torch(cell, weights, variant)
-        return _hindrance_of_arrays(x, weights)
+        if not isinstance(weights, Weights):
+            return f"has no {cell}"
+        return _hindrance_of_arrays(x, dtype)
 
     everyone: tuple[Backend, ...] = ("native", "torch", "reference")
     named = checked_backend(backend)
@@ -115,16 +125,14 @@ def chosen_backend(
     raise ConfigurationError(f"backend {first} {hindrance(first)}{instead}")
 
 
-def _hindrance_of_native(cell: str, x: Tensor, weights: Weights[Tensor]) -> str | None:
-    if weights.peepholes is not None:
-        return f"has no {cell} with peepholes"
+def _hindrance_of_native(x: Tensor, dtype: torch.dtype) -> str | None:
     if not _native_is_there():
         return "is not built: see gated.core.native"
-    return _hindrance_of_arrays(x, weights)
+    return _hindrance_of_arrays(x, dtype)
 
 
-def _hindrance_of_arrays(x: Tensor, weights: Weights[Tensor]) -> str | None:
-    dtype, device = weights.weight_ih.dtype, x.device.type
+def _hindrance_of_arrays(x: Tensor, dtype: torch.dtype) -> str | None:
+    device = x.device.type
     if dtype not in (torch.float32, torch.float64):
         return f"computes in float32 or float64, the weights are {dtype}"
     if device not in ("cpu", "meta"):
@@ -136,7 +144,11 @@ def _hindrance_of_arrays(x: Tensor, weights: Weights[Tensor]) -> str | None:
     return None
 
 
-def _hindrance_of_torch(cell: str, weights: Weights[Tensor], variant: Variant) -> str | None:
+def _hindrance_of_torch(
+    cell: str, weights: Weights[Tensor] | Mapping[str, Tensor], variant: Variant
+) -> str | None:
+    if not isinstance(weights, Weights):
+        return None  # step by step, from the tape
     if cell not in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
         return f"has no {cell}"
     if weights.peepholes is not None:
@@ -170,6 +182,7 @@ def recurrence(
     backend: Backend | None = None,
     variant: Variant | None = None,
     return_gates: bool = False,
+    per_step: Mapping[str, Tensor] | None = None,
 ) -> Result:
     """Layers of recurrent cells over whole sequences, with gradients.
 
@@ -186,18 +199,26 @@ def recurrence(
             `reference` with the NumPy equations; see `chosen_backend` for the default.
         variant: what the layers do beyond their equations.
         return_gates: also give every gate and state at every step, with gradients.
+        per_step: (T, B) of each of the cell's inputs for a step, by name.
 
     Raises:
         ConfigurationError: the backend cannot compute this.
     """
     variant = variant or Variant()
     backend = chosen_backend(backend, cell, x, weights[0][0], variant)
-    if backend == "torch":
+    known = isinstance(weights[0][0], Weights)
+    if backend == "torch" and known:
         if return_gates:
             raise ConfigurationError("backend torch keeps its gates to itself: choose native")
         return Result(*_torch_layers(cell, x, initial, weights, lengths, dropout, training))
-    one_way = _native_layer if backend == "native" else _reference_layer
-    dtype = weights[0][0].weight_ih.dtype
+    layers: dict[str, Callable[..., _OneWay]] = {
+        "native": _native_layer,
+        "reference": _reference_layer,
+        "torch": _unrolled_layer,
+    }
+    one_way = layers[backend]
+    dtype = next(iter(_named(weights[0][0]).values())).dtype
+    per_step = per_step or {}
     x, *states = (tensor.to(dtype) for tensor in (x, *initial))  # autocast may have changed them
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
@@ -207,9 +228,18 @@ def recurrence(
         for direction, of_direction in enumerate(of_layer):
             row = depth * len(of_layer) + direction
             start = [state[row] for state in states]
-            drawn = _drawn(variant, start[0], of_direction.weight_hh, training)
+            drawn = _drawn(variant, start[0], _named(of_direction).get("weight_hh"), training)
             one = one_way(
-                cell, x, of_direction, start, lengths, direction == 1, drawn, variant, return_gates
+                cell,
+                x,
+                of_direction,
+                start,
+                lengths,
+                direction == 1,
+                drawn,
+                variant,
+                return_gates,
+                _of_direction(per_step, direction == 1),
             )
             outputs.append(one.output)
             finals.append(one.final)
@@ -230,9 +260,24 @@ class _Drawn(NamedTuple):
     seed: Tensor | None
 
 
-def _drawn(variant: Variant, hidden: Tensor, weight: Tensor, training: bool) -> _Drawn:
-    def mask(like: Tensor, probability: float) -> Tensor | None:
-        if not (training and probability):
+def _named(weights: Weights[Tensor] | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights there are, by name."""
+    given = weights._asdict() if isinstance(weights, Weights) else weights
+    return {name: weight for name, weight in given.items() if weight is not None}
+
+
+def _of_direction(per_step: Mapping[str, Tensor], reverse: bool) -> dict[str, Tensor]:
+    """The inputs for each step; a sequence that begins at a step ends, read backwards, there."""
+    found = dict(per_step)
+    if reverse and "resets" in found:
+        begins = found["resets"]
+        found["resets"] = torch.cat([begins[1:], torch.zeros_like(begins[:1])])
+    return found
+
+
+def _drawn(variant: Variant, hidden: Tensor, weight: Tensor | None, training: bool) -> _Drawn:
+    def mask(like: Tensor | None, probability: float) -> Tensor | None:
+        if like is None or not (training and probability):
             return None
         kept = torch.full_like(like, 1 - probability, requires_grad=False).bernoulli()
         return kept / (1 - probability) if probability < 1 else kept
@@ -240,7 +285,7 @@ def _drawn(variant: Variant, hidden: Tensor, weight: Tensor, training: bool) -> 
     zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
     return _Drawn(
         mask(hidden.detach(), variant.recurrent_dropout),
-        mask(weight.detach(), variant.weight_drop),
+        mask(None if weight is None else weight.detach(), variant.weight_drop),
         torch.randint(2**63 - 1, (1,)) if zones_out else None,
     )
 
@@ -252,20 +297,23 @@ def _needs_gradients(*tensors: Tensor | None) -> bool:
 def _native_layer(
     cell: str,
     x: Tensor,
-    weights: Weights[Tensor],
+    weights: Weights[Tensor] | Mapping[str, Tensor],
     initial: list[Tensor],
     lengths: Tensor | None,
     reverse: bool,
     drawn: _Drawn,
     variant: Variant,
     return_gates: bool,
+    per_step: Mapping[str, Tensor],
 ) -> _OneWay:
+    named = _named(weights)
     arguments = Arguments(
         cell,
         x,
-        [weight for weight in weights if weight is not None],
-        fields_of(weights),
+        list(named.values()),
+        ",".join(named),
         initial,
+        list(per_step.values()),
         lengths,
         reverse,
         drawn.hidden_mask,
@@ -273,27 +321,35 @@ def _native_layer(
         variant.zoneout_hidden,
         variant.zoneout_cell,
         drawn.seed,
-        keep=return_gates or _needs_gradients(x, *weights, *initial),
+        keep=return_gates or _needs_gradients(x, *named.values(), *initial, *per_step.values()),
         recompute=variant.recompute and not return_gates,
     )
-    named = layer(arguments)
+    results = layer(arguments)
     return _OneWay(
-        named.output,
-        named.final,
-        _named_gates(cell, named, lengths) if return_gates else None,
+        results.output,
+        results.final,
+        _named_gates(arguments, results, lengths) if return_gates else None,
     )
 
 
-def _named_gates(cell: str, results: Results, lengths: Tensor | None) -> Gates:
+def _sizes(arguments: Arguments) -> tuple[int, int]:
+    """H and P."""
+    widths = [state.shape[-1] for state in arguments.initial]
+    projection = arguments.named_weights.get("weight_hr")
+    return (widths[0] if projection is None else projection.shape[1]), widths[0]
+
+
+def _named_gates(arguments: Arguments, results: Results, lengths: Tensor | None) -> Gates:
     """What was kept, by name and time: views, where there is no padding."""
     T, B, _ = results.output.shape
-    layout = layout_of(cell)
+    sizes = arguments.x.shape[2], *_sizes(arguments)
     gates: Gates = {}
-    kept = results.kept["gates"]
-    rows = {name: kept[:, place] for place, name in enumerate(layout.gates)}
-    if "cells" in results.kept:
-        rows["cell"] = results.kept["cells"]
-    rows.pop("hidden", None)
+    values = results.kept["values"]
+    rows = {
+        name: values[:, start:stop]
+        for name, start, stop in gate_columns(arguments.cell, arguments.names, *sizes)
+    }
+    rows |= {name: of for name, of in results.kept.items() if name != "values"}
     if lengths is None:
         gates = {name: of.view(T, B, of.shape[-1]) for name, of in rows.items()}
     else:
@@ -305,7 +361,41 @@ def _named_gates(cell: str, results: Results, lengths: Tensor | None) -> Gates:
         for name, of in rows.items():
             padded = of[places.clamp(min=0)]
             gates[name] = torch.where(there, padded, padded.new_zeros(()))
-    return gates | {"hidden": results.output}
+    return gates | {output_name(arguments.cell, arguments.names): results.output}
+
+
+def _unrolled_layer(
+    cell: str,
+    x: Tensor,
+    weights: Mapping[str, Tensor],
+    initial: list[Tensor],
+    lengths: Tensor | None,
+    reverse: bool,
+    drawn: _Drawn,
+    variant: Variant,
+    return_gates: bool,
+    per_step: Mapping[str, Tensor],
+) -> _OneWay:
+    seed = None if drawn.seed is None else int(drawn.seed)
+    zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell, seed)
+    named, masks = _named(weights), {}
+    if drawn.weight_mask is not None:
+        named["weight_hh"] = named["weight_hh"] * drawn.weight_mask
+    if drawn.hidden_mask is not None:
+        masks["hidden_mask"] = drawn.hidden_mask
+    plain = named_cell(cell, named)
+    regularisation = Regularisation(drawn.hidden_mask, None, zoneout)  # type: ignore[arg-type]
+    sequences = np.arange(x.shape[1])
+
+    def draw(state: int, time: int) -> Tensor:
+        kept = zoneout.kept(state, time, sequences, initial[state].shape[-1], np.dtype(np.float64))
+        return torch.from_numpy(kept).to(x)
+
+    result = unrolled(
+        varied(plain, regularisation), x, named, initial, lengths, reverse,
+        per_step=per_step, per_sequence=masks, draw=draw,
+    )  # fmt: skip
+    return _OneWay(result.output, result.final, result.values if return_gates else None)
 
 
 def _reference_layer(
@@ -318,7 +408,9 @@ def _reference_layer(
     drawn: _Drawn,
     variant: Variant,
     return_gates: bool,
+    per_step: Mapping[str, Tensor],
 ) -> _OneWay:
+    del per_step  # these cells have none
     layout = layout_of(cell)
     names = tuple(dict.fromkeys(layout.gates + layout.states)) if return_gates else ()
     zoneout = None
@@ -404,8 +496,8 @@ def _torch_layers(
     dropout: float,
     training: bool,
 ) -> tuple[Tensor, States]:
-    flat = [w for layer in weights for direction in layer for w in direction if w is not None]
-    has_biases = weights[0][0].bias_ih is not None
+    flat = [w for layer in weights for direction in layer for w in _named(direction).values()]
+    has_biases = "bias_ih" in _named(weights[0][0])
     options = (has_biases, len(weights), dropout, training, len(weights[0]) == 2)
     kernel = getattr(_VF, cell)
     batch_first = False

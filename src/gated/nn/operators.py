@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gated.cells.cell import Cell
 from gated.core import ops
-from gated.core.layout import Weights, layout_of
+from gated.core.plans import kept_columns, kept_shapes, named_cell, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError
 
 _LAYER = (
-    "str cell, Tensor x, Tensor[] weights, int fields, Tensor[] initial, Tensor? lengths, "
-    "bool reverse, Tensor? hidden_mask, Tensor? weight_mask, float zoneout_hidden, "
-    "float zoneout_cell, Tensor? seed, bool keep, bool recompute"
+    "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
+    "Tensor? lengths, bool reverse, Tensor? hidden_mask, Tensor? weight_mask, "
+    "float zoneout_hidden, float zoneout_cell, Tensor? seed, bool keep, bool recompute"
 )
 _library = torch.library.Library("gated", "DEF")  # type: ignore[no-untyped-call]
 _library.define(  # type: ignore[no-untyped-call]
@@ -44,7 +45,7 @@ class Results(NamedTuple):
     final: tuple[Tensor, ...]
     """(B, P) and, of an LSTM, (B, H)."""
     kept: dict[str, Tensor]
-    """With `keep`, by the names of `gated.core.ops.kept_shapes`, T·B rows: those of real steps by
+    """With `keep`, by the names of `gated.core.plans.kept_shapes`, T·B rows: those of real steps by
     time and then by falling length, and behind them rows that nobody touches."""
 
 
@@ -52,13 +53,16 @@ class Arguments(NamedTuple):
     """What the operators take, by name."""
 
     cell: str
+    """A name that `gated.core.plans.named_cell` knows."""
     x: Tensor
     """(T, B, I)"""
     weights: list[Tensor]
-    fields: int
-    """Which of `Weights` these are, by its bits."""
+    names: str
+    """Of the weights, with commas between."""
     initial: list[Tensor]
-    """(B, P) and, of an LSTM, (B, H)."""
+    """(B, P) and whatever other states there are, (B, H)."""
+    per_step: list[Tensor]
+    """(T, B) each, in the order of the cell."""
     lengths: Tensor | None
     """(B), int64."""
     reverse: bool = False
@@ -72,19 +76,28 @@ class Arguments(NamedTuple):
     recompute: bool = False
 
     @property
-    def named_weights(self) -> Weights[Any]:
-        """The weights by name; None where there is none."""
-        given = iter(self.weights)
-        return Weights(*(next(given) if self.fields >> i & 1 else None for i in _PLACES))
+    def named_weights(self) -> dict[str, Tensor]:
+        """The weights by name."""
+        return dict(zip(self.names.split(","), self.weights, strict=True))
+
+    @property
+    def plain_cell(self) -> Cell:
+        """The cell, without what is done beside its equations."""
+        return named_cell(self.cell, self.named_weights)
+
+    def _kept_names(self) -> tuple[str, ...]:
+        names: tuple[str, ...] = _kept_names(self.cell, self.names, self.recompute)
+        return names
 
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
         """What is kept: as many rows as there could be, so that no shape depends on data."""
         if not self.keep:
             return {}
-        T, B, _ = self.x.shape
-        units = self.weights[1].shape[0] // len(layout_of(self.cell).gates)
-        layer_norm = bool(self.fields & _GAINS)
-        return ops.kept_shapes(self.cell, T * B, units, layer_norm, self.recompute)
+        T, B, inputs = self.x.shape
+        cell, weights = self.plain_cell, self.named_weights
+        zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell)
+        cell = varied(cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
+        return kept_shapes(cell, T * B, sizes_of(cell, weights, inputs), self.recompute)
 
     def fresh(self) -> list[Tensor]:
         """Tensors for all results, not filled."""
@@ -96,33 +109,63 @@ class Arguments(NamedTuple):
     def named(self, results: Sequence[Tensor]) -> Results:
         """The operator's results, named."""
         last = 1 + len(self.initial)
-        kept = dict(zip(self.kept_shapes(), results[last:], strict=True))
+        names = self._kept_names() if self.keep else ()
+        kept = dict(zip(names, results[last:], strict=True))
         return Results(results[0], tuple(results[1:last]), kept)
 
     def call(self) -> ops.Call:
         """The same in arrays that share the tensors' memory, checked."""
         zoneout = None
+        cell = self.plain_cell
         if self.zoneout_hidden or self.zoneout_cell:
             seed = None if self.seed is None else int(self.seed.item()) % 2**64
             zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell, seed)
         return ops.checked_call(
-            self.cell,
+            cell,
             _array(self.x),
-            Weights(*map(_array, self.named_weights)),
+            {name: _array(weight) for name, weight in self.named_weights.items()},
             _array(self.lengths),
             [_array(state) for state in self.initial],
             self.reverse,
             Regularisation(_array(self.hidden_mask), _array(self.weight_mask), zoneout),
+            {name: _array(of) for name, of in zip(cell.per_step, self.per_step, strict=True)},
         )
 
 
-_PLACES = range(len(Weights._fields))
-_GAINS = 1 << Weights._fields.index("gain_hh")
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _kept_names(cell: str, names: str, recompute: bool) -> tuple[str, ...]:
+    of = named_cell(cell, dict.fromkeys(names.split(",")))
+    sizes = {"I": 1, "H": 1, "P": 1}
+    return tuple(kept_shapes(of, 0, sizes, recompute))
 
 
-def fields_of(weights: Weights[Tensor]) -> int:
-    """Which weights there are, as the operators want to be told."""
-    return sum(1 << place for place, weight in enumerate(weights) if weight is not None)
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def gate_columns(
+    cell: str, names: str, inputs: int, units: int, outputs: int
+) -> tuple[tuple[str, int, int], ...]:
+    """Each gate that is not a state by name, and where its columns of what is kept begin and end.
+
+    Args:
+        cell: a name that `gated.core.plans.named_cell` knows.
+        names: of the weights, with commas between.
+        inputs: I.
+        units: H.
+        outputs: P.
+    """
+    of = named_cell(cell, dict.fromkeys(names.split(",")))
+    after = [state.after for state in of.states]
+    columns = {
+        name: kept_columns(of, place, {"I": inputs, "H": units, "P": outputs})
+        for name, place in of.gates.items()
+        if place not in after
+    }
+    return tuple((name, of.start, of.stop) for name, of in columns.items())
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def output_name(cell: str, names: str) -> str:
+    """What the state that is the output is called."""
+    return named_cell(cell, dict.fromkeys(names.split(","))).state_names[0]
 
 
 def _array(tensor: Tensor | None) -> Any:
@@ -161,23 +204,24 @@ def _run_back(results: Results, call: ops.Call, grads: Sequence[Tensor | None]) 
     grad_output, *others = map(_array, grads)
     grad_of = dict(zip(kept, others[len(final) :], strict=True))
     arrays = {name: tensor.numpy() for name, tensor in kept.items()}
+    values = arrays.pop("values", None)
     found = ops.backward_packed(
-        ops.Kept(
-            call, output.numpy(), arrays.pop("gates", None), arrays.pop("cells", None), **arrays
-        ),
+        ops.Kept(call, output.numpy(), values, arrays),
         np.zeros(output.shape, call.x.dtype) if grad_output is None else grad_output,
-        (others[0], others[1] if len(final) > 1 else None),
-        grad_of.get("gates"),
-        grad_of.get("cells"),
+        others[: len(final)],
+        grad_of.pop("values", None),
+        grad_of,
         threads=torch.get_num_threads(),
     )
-    grad_weights = [grad for grad in found.weights if grad is not None]
-    return [torch.from_numpy(array) for array in (found.x, *grad_weights, *found.initial)]
+    of_weights = [found.weights[name] for name in call.arrays]
+    return [
+        torch.from_numpy(array) for array in (found.x, *of_weights, *found.initial, *found.per_step)
+    ]
 
 
 def _fake_layer_backward(*given: Any) -> list[Tensor]:
     arguments = Arguments(*given[:-2])
-    of = (arguments.x, *arguments.weights, *arguments.initial)
+    of = (arguments.x, *arguments.weights, *arguments.initial, *arguments.per_step)
     return [tensor.new_empty(tensor.shape) for tensor in of]
 
 
@@ -188,6 +232,7 @@ class _Saved(NamedTuple):
     optional: tuple[bool, ...]
     weights: int
     initial: int
+    per_step: int
 
 
 _TENSORS = ("lengths", "hidden_mask", "weight_mask", "seed")
@@ -196,22 +241,23 @@ _TENSORS = ("lengths", "hidden_mask", "weight_mask", "seed")
 def _taken_apart(arguments: Arguments) -> tuple[_Saved, list[Tensor]]:
     there = tuple(getattr(arguments, name) is not None for name in _TENSORS)
     weights, initial = len(arguments.weights), len(arguments.initial)
-    tensors = [arguments.x, *arguments.weights, *arguments.initial]
+    tensors = [arguments.x, *arguments.weights, *arguments.initial, *arguments.per_step]
     tensors += [t for t in (getattr(arguments, name) for name in _TENSORS) if t is not None]
     rest = tuple(v for v in arguments if not isinstance(v, (Tensor, list)) and v is not None)
-    return _Saved(rest, there, weights, initial), tensors
+    return _Saved(rest, there, weights, initial, len(arguments.per_step)), tensors
 
 
 def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> Arguments:
     x, *more = tensors
     weights, more = list(more[: saved.weights]), more[saved.weights :]
     initial, more = list(more[: saved.initial]), more[saved.initial :]
+    per_step, more = list(more[: saved.per_step]), more[saved.per_step :]
     optional = iter(more)
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
-    cell, fields, reverse, zoneout_hidden, zoneout_cell, keep, recompute = saved.rest
+    cell, names, reverse, zoneout_hidden, zoneout_cell, keep, recompute = saved.rest
     return Arguments(
-        cell, x, weights, fields, initial, lengths, reverse, hidden_mask, weight_mask,
+        cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
         zoneout_hidden, zoneout_cell, seed, keep, recompute,
     )  # fmt: skip
 
@@ -243,8 +289,9 @@ def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     arguments, results = _saved_by(ctx)
     found = torch.ops.gated.layer_backward(*arguments, results, list(grads))
     last = 1 + len(arguments.weights)
-    rest = (None,) * (len(arguments) - 5)
-    return (None, found[0], found[1:last], None, found[last:], *rest)
+    states = last + len(arguments.initial)
+    rest = (None,) * (len(arguments) - 6)
+    return (None, found[0], found[1:last], None, found[last:states], found[states:], *rest)
 
 
 class _Eager(torch.autograd.Function):

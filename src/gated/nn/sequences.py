@@ -108,7 +108,7 @@ class Sequences:
                 "bidirectional layers cannot be streamed: they read from the end too"
             )
         variant = self.variant
-        layers = [
+        layers: list[Any] = [
             Weights(*(None if of is None else of.detach().cpu().numpy() for of in weights))
             for (weights,) in self._weights()
         ]

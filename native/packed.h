@@ -1,0 +1,108 @@
+// The weights of a product of a plan, packed in panels, and the product itself.
+#pragma once
+
+#include "matmul.h"
+#include "rnn.h"
+
+namespace gated::GATED_TARGET {
+
+// Blocks of a matrix by vectors: the sums of a panel of units lie in the slots of the blocks, and
+// are there, for all blocks, before the next panel begins.
+template <class T>
+class PackedProduct {
+public:
+    PackedProduct(const Layer<T>& layer, const Product& product)
+        : product_(&product), matrix_(layer.matrices[product.matrix].weight),
+          blocks_(Index(product.blocks.size())),
+          cut_(layer.of(layer.cell->matrices[product.matrix].rows)),
+          depth_(layer.of(layer.cell->matrices[product.matrix].columns)) {}
+
+    Index size() const { return blocks_ * cut_.padded() * depth_; }
+    void lies_at(T* memory) { weights_ = memory; }
+    const Cut<T>& cut() const { return cut_; }
+    int source() const { return product_->source; }
+
+    void pack(int part, int parts) const {
+        for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
+            for (Index b = 0; b < blocks_; ++b)
+                pack_panel<T>(matrix_ + (product_->blocks[b] * cut_.units + cut_.first(p)) * depth_,
+                              cut_.units - cut_.first(p), cut_.vectors_of(p), depth_,
+                              panel(p, b));
+    }
+
+    // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
+    // of `stride`. `alone` is for one row where there is never another.
+    void add(Index p, Index rows, const T* const* vectors, bool alone, const Index* offsets,
+             T* sums, Index stride) const {
+        const int width = cut_.vectors_of(p);
+        const bool from_memory = come_from_memory<T>(size());
+        for (Index b = 0; b < blocks_; ++b) {
+            T* to = sums + offsets[product_->targets[b]] + cut_.first(p);
+            if (alone)
+                multiply_one_panel<T>(width, depth_, vectors[0], panel(p, b), to);
+            else
+                multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel(p, b), to,
+                                  stride, from_memory);
+        }
+    }
+
+private:
+    const Product* product_;
+    const T* matrix_;
+    const Index blocks_;
+    const Cut<T> cut_;
+    const Index depth_;
+    T* weights_ = nullptr;
+
+    T* panel(Index p, Index b) const {
+        return weights_ + (cut_.first(p) * blocks_ + b * cut_.vectors_of(p) * lanes<T>) * depth_;
+    }
+};
+
+// The same transposed: what gradients of blocks, which lie in slots one behind the other, give back
+// to the vector that the blocks took.
+template <class T>
+class PackedTransposed {
+public:
+    PackedTransposed(const Layer<T>& layer, const Product& product)
+        : product_(&product), matrix_(layer.matrices[product.matrix].weight),
+          rows_(layer.of(layer.cell->matrices[product.matrix].rows)),
+          padded_(Cut<T>(rows_).padded()), depth_(Index(product.blocks.size()) * padded_),
+          cut_(layer.of(layer.cell->matrices[product.matrix].columns)) {}
+
+    Index size() const { return depth_ * cut_.padded(); }
+    void lies_at(T* memory) { weights_ = memory; }
+    const Cut<T>& cut() const { return cut_; }
+    int source() const { return product_->source; }
+    int target() const { return product_->targets[0]; }
+
+    void pack(int part, int parts) const {
+        for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
+            for (Index k = 0; k < depth_; ++k) {
+                const Index width = cut_.vectors_of(p) * lanes<T>, row = k % padded_;
+                T* to = panel(p) + k * width;
+                if (row < rows_)
+                    pack_row(matrix_ + (product_->blocks[k / padded_] * rows_ + row) * cut_.units,
+                             cut_.first(p), cut_.units, width, to);
+                else
+                    __builtin_memset(to, 0, width * sizeof(T));
+            }
+    }
+
+    // Adds panel p of the products with rows of gradients.
+    void add(Index p, Index rows, const EvenRows<T>& grads, T* sums, Index stride) const {
+        multiply_panel<T>(cut_.vectors_of(p), rows, depth_, grads, panel(p), sums, stride,
+                          come_from_memory<T>(size()));
+    }
+
+private:
+    const Product* product_;
+    const T* matrix_;
+    const Index rows_, padded_, depth_;
+    const Cut<T> cut_;
+    T* weights_ = nullptr;
+
+    T* panel(Index p) const { return weights_ + cut_.first(p) * depth_; }
+};
+
+}  // namespace gated::GATED_TARGET

@@ -1,0 +1,132 @@
+// A plan at work on some rows: where the operands of a row are, and how its segments run.
+#pragma once
+
+#include <vector>
+
+#include "compiled.h"
+#include "program.h"
+#include "rnn.h"
+
+namespace gated::GATED_TARGET {
+
+// Where the operands of a plan lie in their arrays, for the sizes of a call.
+template <class T>
+class Places {
+public:
+    Places(const Plan& plan, const Layer<T>& layer)
+        : plan_(plan), offsets_(plan.operands.size()), advances_(new bool[plan.operands.size()]) {
+        std::vector<Index> slots, kept;
+        for (const Width slot : plan.slots) {
+            slots.push_back(width_);
+            width_ += padded(layer, slot);
+        }
+        // One line more than needed: rows a power of two apart would share a cache set.
+        width_ += 64 / Index(sizeof(T));
+        for (const Width of : plan.kept) {
+            kept.push_back(kept_width_);
+            kept_width_ += of == Width::one ? kept_one : layer.of(of);
+        }
+        int base = 0;
+        for (std::size_t i = 0; i < plan.operands.size(); ++i) {
+            const Operand& of = plan.operands[i];
+            while (base <= int(of.base)) first_[base++] = int(i);
+            advances_[i] = of.width != Width::one;
+            if (of.base == Base::slot) offsets_[i] = slots[of.index];
+            if (of.base == Base::kept || of.base == Base::grad_kept) offsets_[i] = kept[of.index];
+        }
+        while (base <= int(Base::count)) first_[base++] = int(plan.operands.size());
+        slots_ = std::move(slots);
+    }
+
+    Index width() const { return width_; }            // of a row of slots
+    Index kept_width() const { return kept_width_; }  // of a row of what is kept
+    Index slot(int slot) const { return slots_[slot]; }
+    const Index* offsets() const { return offsets_.data(); }
+    const bool* advances() const { return advances_.get(); }
+    Index operands() const { return Index(offsets_.size()); }
+
+    // Operands that lie side by side in a row of memory.
+    GATED_INLINE void put(T** at, Base base, const T* memory) const {
+        for (int i = first_[int(base)]; i < first_[int(base) + 1]; ++i)
+            at[i] = const_cast<T*>(memory) + offsets_[i];
+    }
+    // Operands of which `of` says where each is.
+    template <class Of>
+    GATED_INLINE void put_each(T** at, Base base, const Of& of) const {
+        for (int i = first_[int(base)]; i < first_[int(base) + 1]; ++i)
+            at[i] = const_cast<T*>(of(plan_.operands[i].index));
+    }
+
+    static Index padded(const Layer<T>& layer, Width width) {
+        return width == Width::one ? lanes<T> : Cut<T>(layer.of(width)).padded();
+    }
+
+private:
+    const Plan& plan_;
+    std::vector<Index> offsets_, slots_;
+    std::unique_ptr<bool[]> advances_;
+    int first_[int(Base::count) + 1];
+    Index width_ = 0, kept_width_ = 0;
+};
+
+// Numbers of a plan, each in every lane of a vector.
+template <class T>
+std::vector<T> constants_of(const Plan& plan, const Layer<T>& layer) {
+    std::vector<T> lanes_of;
+    for (std::size_t i = 0; i < plan.constants.size(); ++i) {
+        const int width = plan.constant_widths[i];
+        const T value = width < 0 ? T(plan.constants[i]) : T(layer.of(Width(width)));
+        lanes_of.insert(lanes_of.end(), lanes<T>, value);
+    }
+    return lanes_of;
+}
+
+// Puts what stays where it is: constants, parameters, and what belongs to the sequence.
+template <class T>
+void put_fixed(const Places<T>& places, const Layer<T>& layer, const std::vector<T>& constants,
+               const std::vector<T>& scalars, Index sequence, T** at) {
+    places.put_each(at, Base::constant, [&](int i) { return constants.data() + i * lanes<T>; });
+    places.put_each(at, Base::parameter, [&](int i) {
+        const int array = i / 64, block = i % 64;
+        return layer.cell->parameters[array] == 0 ? scalars.data() + array * lanes<T>
+                                                  : layer.parameters[array] + block * layer.units;
+    });
+    places.put_each(at, Base::sequence, [&](int i) {
+        return layer.sequence[i] + sequence * layer.of(layer.cell->sequence[i]);
+    });
+}
+
+// Parameters of one number, in every lane.
+template <class T>
+std::vector<T> scalars_of(const Layer<T>& layer) {
+    std::vector<T> lanes_of(layer.parameters.size() * lanes<T>);
+    for (std::size_t i = 0; i < layer.parameters.size(); ++i)
+        if (layer.cell->parameters[i] == 0)
+            for (Index lane = 0; lane < lanes<T>; ++lane)
+                lanes_of[i * lanes<T> + lane] = layer.parameters[i][0];
+    return lanes_of;
+}
+
+// The units `first` to `last` - 1 of a segment, for some rows.
+template <class T>
+void run_segment(const Segment& segment, const Places<T>& places, const Row<T>* rows, Index count,
+                 Index first, Index last, const Zoneout& zoneout, T* registers) {
+    if (count == 0 || first >= last) return;
+    if (segment.width == Width::one) last = first + lanes<T>;  // all of them the same
+    if (segment.compiled >= 0)
+        compiled_segments<T>[segment.compiled](rows, count, first, last);
+    else
+        interpret<T>(segment, places.advances(), rows, count, first, last, zoneout, registers);
+}
+
+// Registers for any segment of a plan.
+template <class T>
+Index registers_of(const Plan& plan) {
+    int most = 0;
+    for (const Stage& stage : plan.stages)
+        for (const Segment& segment : stage.segments)
+            if (segment.registers > most) most = segment.registers;
+    return most * registers_size<T>;
+}
+
+}  // namespace gated::GATED_TARGET

@@ -1,0 +1,151 @@
+"""What a definition is once it has been traced: a cell, and the names of all that belongs to it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
+from gated.errors import CellError
+
+
+class Matrix(NamedTuple):
+    """A weight matrix of a cell; its bias is as long as it is high."""
+
+    name: str
+    """`weight_ih`, without the layer's suffix."""
+    gates: tuple[str, ...]
+    """Its blocks of rows, from the top."""
+    rows: Width
+    """The height of a block."""
+    columns: Width
+    has_bias: bool = True
+
+    @property
+    def bias(self) -> str:
+        """The name of its bias, (blocks · rows)."""
+        return self.name.replace("weight", "bias", 1)
+
+
+class State(NamedTuple):
+    """What a step hands to the next."""
+
+    name: str
+    """In the definition."""
+    width: Width
+    after: Place
+    """The node that computes it."""
+
+
+class Parameter(NamedTuple):
+    """Numbers that are learned and belong to no matrix: (gates, H); (H) where it has no gates."""
+
+    name: str
+    gates: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One step of a recurrent network, written once; see `gated.cells`.
+
+    A cell is made by the decorator `gated.cells.cell`, and changed by `gated.cells.options`.
+    """
+
+    name: str
+    tape: Tape
+    states: tuple[State, ...]
+    """The first is the hidden state, which products read as `h`."""
+    output: Place
+    matrices: tuple[Matrix, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    per_step: tuple[str, ...] = ()
+    """Inputs of one number for each step and sequence, by name."""
+    per_sequence: tuple[str, ...] = ()
+    """Inputs that stay the same over all steps of a sequence."""
+    gate_names: Mapping[str, str] = field(default_factory=dict)
+    """What a gate of the definition is called by whoever looks at it."""
+    paper: str = ""
+    """The definition's own words: its docstring."""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    """What may be given another value, by name."""
+    defined: Callable[[Mapping[str, float]], Cell] | None = None
+    """Makes the cell anew, with other values of its constants."""
+
+    def with_constants(self, **constants: float) -> Cell:
+        """The same definition with other values of its constants.
+
+        Raises:
+            CellError: there is no such constant.
+        """
+        for name in constants:
+            if name not in self.constants or self.defined is None:
+                known = ", ".join(self.constants) or "none"
+                raise CellError(f"the cell {self.name} has no constant {name}: it has {known}")
+        assert self.defined is not None or not constants  # noqa: S101 - refused above
+        return self if self.defined is None else self.defined({**self.constants, **constants})
+
+    @property
+    def output_is_hidden(self) -> bool:
+        """Whether the output is the first state."""
+        return self.output == self.states[0].after
+
+    @cached_property
+    def gates(self) -> dict[str, Place]:
+        """Each gate's name, and the node of its value: the first function of its sum."""
+        return {
+            self.gate_names.get(gate, gate): _gate_node(self.tape, gate)
+            for gate in dict.fromkeys(gate for matrix in self.matrices for gate in matrix.gates)
+            if not gate.startswith("_")
+        }
+
+    @property
+    def watched(self) -> tuple[Place, ...]:
+        """What a loss may read beside the output: gates, and states that are not the output."""
+        after = [state.after for state in self.states]
+        gates = [gate for gate in self.gates.values() if gate not in after]
+        return *gates, *(state for state in after if state != self.output)
+
+    @cached_property
+    def state_names(self) -> tuple[str, ...]:
+        """What the states are called by whoever looks at them."""
+        return tuple(_FIELD_NAMES.get(state.name, state.name) for state in self.states)
+
+    @cached_property
+    def digest(self) -> str:
+        """What the cell is known by: a hash of all that it computes."""
+        said = repr((self.tape.nodes, self.states, self.output, self.matrices, self.parameters))
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    def matrix(self, name: str) -> Matrix:
+        """The matrix of this name."""
+        return next(matrix for matrix in self.matrices if matrix.name == name)
+
+    def __repr__(self) -> str:
+        states = ", ".join(state.name for state in self.states)
+        return f"<cell {self.name}: states {states}; gates {', '.join(self.gates)}>"
+
+
+_FIELD_NAMES = {"h": "hidden", "c": "cell"}
+
+
+def _gate_node(tape: Tape, gate: str) -> Place:
+    """Follows a gate's products through what is linear, up to the first function of their sum."""
+    products = {
+        place
+        for place, node in enumerate(tape.nodes)
+        if node.operation == "product" and node.about.gate == gate
+    }
+    linear, last = set(products), min(products)
+    for place, node in enumerate(tape.nodes):
+        if linear.isdisjoint(node.arguments) or node.operation == "product":
+            continue
+        if node.operation in ACTIVATIONS:
+            return place
+        if node.operation in ("add", "sub", "neg", "mul", "normalise"):
+            linear.add(place)
+            if node.operation in ("add", "sub") and last in node.arguments:
+                last = place
+    return last

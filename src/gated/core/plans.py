@@ -1,0 +1,222 @@
+"""Cells as the native core takes them, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from gated.cells import library, options
+from gated.cells.cell import Cell
+from gated.cells.emit_cpp import digest
+from gated.cells.plan import BASES, OPERATIONS, Plan, plans
+from gated.cells.tape import Place
+from gated.core import native
+from gated.core.layout import layout_of
+from gated.core.variants import Regularisation, Zoneout
+
+_WIDTHS = ("H", "I", "P", "1")
+
+
+@cache
+def _named(name: str, layer_norm: bool, projects: bool, peepholes: bool) -> Cell:
+    cell: Cell = getattr(library, "lstm_peephole" if peepholes else name)
+    if layer_norm:
+        cell = options.layer_norm(cell)
+    return options.projected(cell) if projects else cell
+
+
+_registered: dict[str, Cell] = {}
+
+
+def register(cell: Cell) -> str:
+    """A name by which `named_cell` finds the cell again: for operators that take names alone."""
+    key = f"{cell.name}:{cell.digest}"
+    _registered[key] = cell
+    return key
+
+
+def named_cell(name: str, weights: Mapping[str, Any]) -> Cell:
+    """The cell of this name, with what its weights ask for.
+
+    Raises:
+        ConfigurationError: there is no such cell, or it cannot be changed so.
+    """
+    if name in _registered:
+        return _registered[name]
+    layout_of(name)
+    return _named(name, "gain_hh" in weights, "weight_hr" in weights, "peepholes" in weights)
+
+
+def varied(cell: Cell, regularisation: Regularisation) -> Cell:
+    """A cell with what is done beside its equations, as far as its tape says it."""
+    zoneout = regularisation.zoneout or Zoneout()
+    zones = (zoneout.hidden > 0, zoneout.cell > 0, *(False for _ in cell.states))
+    return _varied(cell, regularisation.hidden_mask is not None, zones[: len(cell.states)])
+
+
+@cache
+def _varied(cell: Cell, dropout: bool, zones: tuple[bool, ...]) -> Cell:
+    if dropout:
+        cell = options.recurrent_dropout(cell)
+    return options.zoneout(cell, zones) if any(zones) else cell
+
+
+def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight, bias and parameter, in the order of a state dict.
+
+    Args:
+        cell: any.
+        sizes: how many units each width has.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for of in cell.matrices:
+        shapes[of.name] = (len(of.gates) * sizes[of.rows], sizes[of.columns])
+    for of in cell.matrices:
+        if of.has_bias:
+            shapes[of.bias] = (len(of.gates) * sizes[of.rows],)
+    for parameter in cell.parameters:
+        gates = len(parameter.gates)
+        alone = parameter.gates == ("1",)
+        flat = parameter.name.startswith(("gain_", "bias_"))  # as they are of PyTorch's layers
+        shape = (gates * sizes["H"],) if gates and flat else (gates, sizes["H"])
+        shapes[parameter.name] = () if alone else shape if gates else (sizes["H"],)
+    return shapes
+
+
+@cache
+def kept_places(cell: Cell) -> tuple[Place, ...]:
+    """The nodes that a step of a cell keeps for the way back, gates first."""
+    return plans(cell).kept
+
+
+def kept_numbers(cell: Cell, sizes: Mapping[str, int]) -> int:
+    """Numbers that a step keeps for each sequence, of so many units in each width."""
+    return sum(_kept_widths(cell, sizes))
+
+
+def kept_columns(cell: Cell, place: Place, sizes: Mapping[str, int]) -> slice:
+    """Where a node's value is among them."""
+    widths = _kept_widths(cell, sizes)
+    index = kept_places(cell).index(place)
+    return slice(sum(widths[:index]), sum(widths[: index + 1]))
+
+
+def kept_shapes(
+    cell: Cell, rows: int, sizes: Mapping[str, int], recompute: bool
+) -> dict[str, tuple[int, ...]]:
+    """The arrays that a forward pass keeps, by name: `values` and states by theirs.
+
+    Args:
+        cell: any.
+        rows: N, or more: those behind are never touched, and so cost no memory.
+        sizes: how many units each width has.
+        recompute: keep the states alone, and compute the rest anew on the way back.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    if not recompute:
+        shapes["values"] = (rows, kept_numbers(cell, sizes))
+    for place, (name, state) in enumerate(zip(cell.state_names, cell.states, strict=True)):
+        if place or not cell.output_is_hidden:
+            shapes[name] = (rows, sizes[state.width])
+    return shapes
+
+
+def sizes_of(cell: Cell, weights: Mapping[str, Any], inputs: int) -> dict[str, int]:
+    """How many units each width has, by arrays or tensors of weights that fit the cell."""
+    tall = [matrix for matrix in cell.matrices if matrix.rows == "H"]
+    of = next((matrix for matrix in tall if matrix.name == "weight_hh"), tall[0])
+    units = weights[of.name].shape[0] // len(of.gates)
+    outputs = weights["weight_hr"].shape[0] if "weight_hr" in weights else units
+    return {"H": units, "I": inputs, "P": outputs, "1": 1}
+
+
+def _kept_widths(cell: Cell, sizes: Mapping[str, int]) -> list[int]:
+    widths = [cell.tape[place].width for place in kept_places(cell)]
+    one = int(native.extension().kept_one)
+    return [one if width == "1" else sizes[width] for width in widths]
+
+
+@cache
+def native_cell(cell: Cell, compiled: bool = True) -> Any:
+    """A cell for the native core.
+
+    Args:
+        cell: any.
+        compiled: whether to use what the core was built with, or to interpret all of it.
+
+    Raises:
+        MissingNativeError: the extension is not built.
+    """
+    core = native.extension()
+    of = plans(cell)
+    return core.Cell(
+        [[_width(m.rows), _width(m.columns), len(m.gates)] for m in cell.matrices],
+        [_blocks(parameter.gates) for parameter in cell.parameters],
+        [_width(cell.states[0].width) for _ in cell.per_sequence],
+        [_width(state.width) for state in cell.states],
+        len(cell.per_step),
+        cell.output_is_hidden,
+        *(_native_plan(core, plan, compiled) for plan in of[:4]),
+    )
+
+
+def _blocks(gates: tuple[str, ...]) -> int:
+    """Of a parameter, as the core counts them: none of a single number."""
+    return 0 if gates == ("1",) else max(1, len(gates))
+
+
+def _width(width: str) -> int:
+    return _WIDTHS.index(width)
+
+
+def _native_plan(core: Any, plan: Plan, compiled: bool) -> Any:
+    sizes = [str(of).startswith("size") for of in plan.constants]
+    products = [
+        (stage, product)
+        for stage, of in ((-1, plan.before), *((i, s.products) for i, s in enumerate(plan.stages)))
+        for product in of
+    ]
+    segments = [(i, segment) for i, of in enumerate(plan.stages) for segment in of.segments]
+    return core.Plan(
+        [[BASES.index(of.base), of.number, _width(of.width)] for of in plan.operands],
+        [_width(of) for of in plan.slots],
+        [_width(of) for of in plan.kept],
+        [0.0 if size else float(of) for of, size in zip(plan.constants, sizes, strict=True)],
+        [
+            _width(str(of).removeprefix("size ")) if size else -1
+            for of, size in zip(plan.constants, sizes, strict=True)
+        ],
+        len(plan.stages),
+        [
+            [stage, of.matrix, of.source, len(of.blocks), *of.blocks, *of.targets]
+            for stage, of in products
+        ],
+        [
+            [
+                stage,
+                _width(of.width),
+                of.registers,
+                *(
+                    number
+                    for i in of.instructions
+                    for number in (
+                        OPERATIONS.index(i.operation),
+                        i.result,
+                        *(*i.arguments, *((i.result,) * 3))[:3],
+                        i.about,
+                    )
+                ),
+            ]
+            for stage, of in segments
+        ],
+        [digest(plan, of) if compiled else "" for _, of in segments],
+        [list(of) for of in plan.vectors],
+        [list(of) for of in plan.per_step],
+        [list(of) for of in plan.grad_per_step],
+        [
+            [of.matrix, of.source, *(number for pair in of.blocks for number in pair)]
+            for of in plan.summed
+        ],
+        plan.grad_input,
+    )

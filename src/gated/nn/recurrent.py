@@ -1,0 +1,343 @@
+"""Layers of any cell: one that `gated.cells` defines, or one's own."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import init
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from gated.cells import options
+from gated.cells.cell import Cell
+from gated.core.plans import parameter_shapes, register
+from gated.core.stream import Stream
+from gated.core.variants import Zoneout
+from gated.errors import ConfigurationError, DataError
+from gated.nn.arguments import Hidden, check_input, checked_lengths, of_each
+from gated.nn.backends import Backend, Result, Variant, checked_backend, recurrence
+
+RESETS = "resets"
+
+
+class Recurrent(nn.Module):
+    """Layers of a cell over whole sequences, with the signature and the results of `nn.LSTM`.
+
+    Parameters are called as in `torch.nn`: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
+    `bias_hh_l0`, the gates' rows in the order in which the definition first names them, and those
+    of the cell, `p_l0` (gates, H); `_reverse` behind those of the second direction.
+
+    Args:
+        cell: made by `gated.cells.cell`.
+        input_size: I.
+        hidden_size: H.
+        num_layers: L; each reads the outputs of the one before.
+        bias: whether products have biases.
+        batch_first: sequences are (B, T, I), not (T, B, I).
+        dropout: probability, between layers, while training.
+        bidirectional: each layer reads the sequence both ways, its outputs side by side.
+        proj_size: P, the width to which the hidden state is projected; 0 does not project.
+        heads: the hidden state's products stay within so many groups of units: weights
+            (G·H, H / heads).
+        layer_norm: normalise the gates' sums (Ba, Kiros and Hinton 2016).
+        recurrent_dropout: as for `gated.nn.RNN`; so are the three below.
+        weight_drop: probability, while training, that a recurrent weight is left out.
+        zoneout: probability that a unit keeps its value for a step; or one for each of two states.
+        recompute: keep the states alone for the backward pass.
+        backend: `native` or `torch`; the first of these that can, by default.
+        device: of the parameters.
+        dtype: of the parameters.
+        constants: other values of the cell's constants, by name.
+
+    Raises:
+        ConfigurationError: an option has a value that cannot be meant, or the cell lacks what it
+            needs.
+
+    >>> import torch
+    >>> from gated.cells import cell, tanh
+    >>> @cell
+    ... def leaky(x, h, *, rate=0.1):
+    ...     return (1 - rate) * h + rate * tanh(x.n + h.n)
+    >>> layer = Recurrent(leaky, 3, 4, batch_first=True, rate=0.5)
+    >>> output, h = layer(torch.zeros(2, 5, 3), lengths=[5, 2])
+    >>> output.shape, h.shape
+    (torch.Size([2, 5, 4]), torch.Size([1, 2, 4]))
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        heads: int = 1,
+        layer_norm: bool = False,
+        recurrent_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
+        recompute: bool = False,
+        backend: Backend | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        **constants: float,
+    ) -> None:
+        super().__init__()
+        if not isinstance(cell, Cell):
+            raise ConfigurationError(
+                f"cell must be made by the decorator gated.cells.cell, got {type(cell).__name__}"
+            )
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ConfigurationError(f"{name} must be at least 1, got {size}")
+        if num_layers < 1:
+            raise ConfigurationError(f"num_layers must be at least 1, got {num_layers}")
+        if hidden_size % heads:
+            raise ConfigurationError(f"heads must divide hidden_size {hidden_size}, got {heads}")
+        both = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
+        self.variant = Variant(recurrent_dropout, weight_drop, *both, recompute)
+        names = ("recurrent_dropout", "weight_drop", "zoneout", "zoneout", "dropout")
+        for name, probability in zip(names, (*self.variant[:4], dropout), strict=True):
+            if not 0 <= probability <= 1:
+                raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
+        if constants:
+            cell = cell.with_constants(**constants)
+        if layer_norm:
+            cell = options.layer_norm(cell)
+        if proj_size:
+            cell = options.projected(cell)
+        self.cell = cell
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        self.heads = heads
+        self.backend = checked_backend(backend)
+        biases = {matrix.bias for matrix in cell.matrices}
+        for layer in range(num_layers):
+            inputs = input_size if layer == 0 else self.output_size
+            sizes = {"H": hidden_size, "I": inputs, "P": proj_size or hidden_size, "1": 1}
+            for name, shape in parameter_shapes(cell, sizes).items():
+                if name in biases and not bias:
+                    continue
+                if name == "weight_hh" and heads > 1:
+                    shape = (shape[0], shape[1] // heads)
+                for suffix in self._suffixes(layer):
+                    value = torch.empty(shape, device=device, dtype=dtype)
+                    self.register_parameter(name + suffix, nn.Parameter(value))
+        self.reset_parameters()
+
+    @property
+    def output_size(self) -> int:
+        """The features of the output: of both directions together."""
+        return (self.proj_size or self.hidden_size) * (1 + self.bidirectional)
+
+    def reset_parameters(self) -> None:
+        """Draw initial values as `torch.nn` does: uniform within ±1/√H; gains are 1."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name.startswith("gain_"):
+                init.ones_(parameter)
+            else:
+                init.uniform_(parameter, -bound, bound)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: Hidden | None = None,
+        *,
+        lengths: ArrayLike | Tensor | None = None,
+        resets: Tensor | None = None,
+        return_gates: bool = False,
+        **per_step: Tensor,
+    ) -> Any:
+        """Run over whole sequences.
+
+        Args:
+            input: (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed.
+            hx: the states to start from, (L·D, B, H) each; zeros where not given.
+            lengths: (B), the real steps of each sequence, in any order. Padding is never read.
+            resets: where a sequence begins anew in the middle, from states of zeros: bool or
+                number, laid out as the input, without features.
+            return_gates: also give every gate and state at every step.
+            per_step: the cell's inputs for a step, by name, laid out as `resets`.
+
+        Returns:
+            As `gated.nn.LSTM`; a single state comes bare, as from a GRU.
+
+        Raises:
+            ConfigurationError: the backend cannot compute this.
+            DataError: an argument does not fit the layer, or another argument.
+        """
+        if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise DataError("lengths came with a PackedSequence, which has its own: leave out")
+            return self._forward_packed(input, hx, return_gates)
+        if not isinstance(input, Tensor) or input.dim() not in (2, 3):
+            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            order = "(B, T, I)" if self.batch_first else "(T, B, I)"
+            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
+        alone = input.dim() == 2
+        turned = self.batch_first and not alone
+        x = input.unsqueeze(1) if alone else input.transpose(0, 1) if turned else input
+        given = per_step if resets is None else {RESETS: resets, **per_step}
+        steps = {
+            name: of.unsqueeze(1) if alone else of.transpose(0, 1) if turned else of
+            for name, of in given.items()
+        }
+        if alone and hx is not None:
+            hx = of_each(hx, lambda state: state.unsqueeze(1))
+        result = self._run(x, hx, lengths, return_gates, steps)
+
+        def laid_out(value: Tensor) -> Tensor:
+            return value.squeeze(1) if alone else value.transpose(0, 1) if turned else value
+
+        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
+        if alone:
+            final = of_each(final, lambda state: state.squeeze(1))
+        if result.gates is None:
+            return laid_out(result.output), final
+        gates = [{name: laid_out(of) for name, of in one.items()} for one in result.gates]
+        return laid_out(result.output), final, gates
+
+    def _forward_packed(self, packed: PackedSequence, hx: Hidden | None, return_gates: bool) -> Any:
+        x, lengths = pad_packed_sequence(packed)
+        result = self._run(x, hx, lengths, return_gates, {})
+
+        def pack(value: Tensor) -> PackedSequence:
+            ordered, of = value, lengths
+            if packed.sorted_indices is not None:
+                ordered = value[:, packed.sorted_indices]
+                of = lengths[packed.sorted_indices.to(lengths.device)]
+            return packed._replace(data=pack_padded_sequence(ordered, of).data)
+
+        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
+        if result.gates is None:
+            return pack(result.output), final
+        return pack(result.output), final, [
+            {name: pack(of) for name, of in one.items()} for one in result.gates
+        ]  # fmt: skip
+
+    def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
+        """Return the layers as they are now, ready to take one step at a time.
+
+        Args:
+            sequences: how many sequences take each step side by side; None for one alone.
+            threads: of each step, see `gated.core.stream.Stream`.
+
+        Raises:
+            ConfigurationError: the layers read both ways, or the cell has inputs for each step.
+            DataError: the weights are not float32.
+        """
+        if self.bidirectional:
+            raise ConfigurationError(
+                "bidirectional layers cannot be streamed: they read from the end too"
+            )
+        layers = [
+            {name: of.detach().cpu().contiguous().numpy() for name, of in weights.items()}
+            for (weights,) in self._weights()
+        ]
+        zoneout = Zoneout(self.variant.zoneout_hidden, self.variant.zoneout_cell)
+        return Stream(self.cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
+
+    def _run(
+        self,
+        x: Tensor,
+        hx: Hidden | None,
+        lengths: ArrayLike | Tensor | None,
+        return_gates: bool,
+        per_step: dict[str, Tensor],
+    ) -> Result:
+        weights = self._weights()
+        first = weights[0][0]
+        if "weight_ih" in first:
+            check_input(x, first["weight_ih"])
+        dtype = next(iter(first.values())).dtype
+        cell = options.resets(self.cell) if RESETS in per_step else self.cell
+        if sorted(per_step) != sorted(cell.per_step):
+            raise DataError(
+                f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}"
+                f"; got {', '.join(per_step) or 'nothing'}"
+            )
+        for name, of in per_step.items():
+            if of.shape != x.shape[:2]:
+                raise DataError(
+                    f"{name} must have the steps and sequences of the input, "
+                    f"{tuple(x.shape[:2])}, got {tuple(of.shape)}"
+                )
+        return recurrence(
+            register(cell),
+            x,
+            self._initial(x, hx, len(weights) * len(weights[0])),
+            weights,
+            None if lengths is None else checked_lengths(lengths, *x.shape[:2]),
+            dropout=self.dropout,
+            training=self.training,
+            backend=self.backend,
+            variant=self.variant,
+            return_gates=return_gates,
+            per_step={name: per_step[name].to(dtype) for name in cell.per_step},
+        )
+
+    def _initial(self, x: Tensor, hx: Hidden | None, rows: int) -> tuple[Tensor, ...]:
+        sizes = {"H": self.hidden_size, "P": self.proj_size or self.hidden_size}
+        shapes = [(rows, x.shape[1], sizes[state.width]) for state in self.cell.states]
+        if hx is None:
+            return tuple(x.new_zeros(shape) for shape in shapes)
+        states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        names = ", ".join(self.cell.state_names)
+        if len(states) != len(shapes) or not all(isinstance(state, Tensor) for state in states):
+            raise DataError(f"hx must be the states ({names}), got {len(states)} of them")
+        for name, state, shape in zip(self.cell.state_names, states, shapes, strict=True):
+            if tuple(state.shape) != shape:
+                raise DataError(
+                    f"hx ({name}) must have the shape {shape}, got {tuple(state.shape)}"
+                )
+        return states
+
+    def _weights(self) -> list[list[dict[str, Tensor]]]:
+        """The weights of each direction of each layer by name, as they are now."""
+        return [
+            [self._named(suffix) for suffix in self._suffixes(layer)]
+            for layer in range(self.num_layers)
+        ]
+
+    def _named(self, suffix: str) -> dict[str, Tensor]:
+        sizes = {"H": 1, "I": 1, "P": 1, "1": 1}
+        found = {}
+        for name in parameter_shapes(self.cell, sizes):
+            weight = getattr(self, name + suffix, None)
+            if weight is not None:
+                found[name] = weight
+        if self.heads > 1:
+            found["weight_hh"] = _block_diagonal(found["weight_hh"], self.heads, self.hidden_size)
+        return found
+
+    def _suffixes(self, layer: int) -> tuple[str, ...]:
+        return (f"_l{layer}", f"_l{layer}_reverse")[: 1 + self.bidirectional]
+
+    def extra_repr(self) -> str:
+        """Return what the constructor was given."""
+        said = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
+        return f"{said}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+
+
+def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:
+    """Each gate's rows (H, H / heads) as a matrix (H, H) whose groups of units do not meet."""
+    gates = weight.shape[0] // units
+    each = units // heads
+    blocks = weight.view(gates, heads, each, each)
+    eye = torch.eye(heads, device=weight.device, dtype=weight.dtype)
+    return torch.einsum("ghij,hk->ghikj", blocks, eye).reshape(gates * units, units)
