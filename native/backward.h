@@ -113,7 +113,9 @@ private:
         return static_cast<Item*>(team_.scratch(count * sizeof(Item)));
     }
 
-    static void clear(T* data, Index count) { __builtin_memset(data, 0, count * sizeof(T)); }
+    static void clear(T* data, Index count) {
+        if (count > 0) __builtin_memset(data, 0, count * sizeof(T));
+    }
 
     void pack_products(const std::vector<Product>& products,
                        std::vector<PackedTransposed<T>>& packed) {

@@ -168,7 +168,8 @@ public:
 
     void forward(const Sequences<Value>& output, const Arrays<Value>& final_states,
                  const Array<Value>& kept, const Arrays<Value>& history, int threads) const {
-        gated::Forward<Value> call{layer_};
+        gated::Forward<Value> call;
+        static_cast<gated::Layer<Value>&>(call) = layer_;
         call.output = rows(output);
         call.final_states = pointers(final_states);
         call.kept = {data(kept), pointers(history)};
@@ -183,7 +184,8 @@ public:
                   const Arrays<Value>& grad_weights, const Arrays<Value>& grad_biases,
                   const Arrays<Value>& grad_parameters, const Arrays<Value>& grad_per_step,
                   const Arrays<Value>& grad_initial, int threads) const {
-        gated::Backward<Value> call{layer_};
+        gated::Backward<Value> call;
+        static_cast<gated::Layer<Value>&>(call) = layer_;
         call.output = rows(output);
         call.kept = {data(kept), pointers(history)};
         call.grad_output = rows(grad_output);

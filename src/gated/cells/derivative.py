@@ -105,6 +105,11 @@ class _Reverse:
         self.into_states: list[tuple[int, Place]] = []
         for place in reversed(range(len(self.forward))):
             self._visit(place)
+        self.sources = {  # the gradient of their weights takes them
+            source: self.value(source)
+            for _, source in self.sums
+            if self.forward[source].operation not in ("input", "state")
+        }
 
     def result(self, kept: tuple[Place, ...]) -> Derivative:
         forward = self.forward
@@ -112,11 +117,6 @@ class _Reverse:
             (node.operation, node.about): self._gradient(place)
             for place, node in enumerate(forward.nodes)
             if not node.arguments
-        }
-        sources = {
-            source: self.value(source)
-            for _, source in self.sums
-            if forward[source].operation not in ("input", "state")
         }
         states = tuple(
             leaves.get(("state", k), self.tape.constant(0)) for k in range(len(self.cell.states))
@@ -129,7 +129,7 @@ class _Reverse:
             self.tape,
             kept,
             self.sums,
-            sources,
+            self.sources,
             states,
             tuple(self.into_states),
             leaves.get(("input", None), self.tape.constant(0)),

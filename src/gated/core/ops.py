@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,13 +23,15 @@ from gated.core.plans import (
     kept_shapes,
     named_cell,
     native_cell,
-    parameter_shapes,
+    required_arrays,
+    shapes_for,
     sizes_of,
     varied,
 )
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import DataError
 
+_NONE, _NO_ZONEOUT = Regularisation(), Zoneout()
 Arrays = Weights[Array] | Mapping[str, Array]
 """The weights of a layer and direction: PyTorch's, or those of any cell by name."""
 
@@ -50,20 +51,14 @@ class Call:
     """(B), or None where all sequences have T steps."""
     reverse: bool
     regularisation: Regularisation
+    arrays: dict[str, Array]
+    """The weights there are, by name."""
+    sizes: dict[str, int]
+    """How many units each width has."""
     per_step: tuple[Array, ...] = ()
     """(T, B) each."""
     compiled: bool = True
     """Whether to use what the core was built with, or to interpret all of it."""
-
-    @cached_property
-    def arrays(self) -> dict[str, Array]:
-        """The weights there are, by name."""
-        return named_arrays(self.weights)
-
-    @cached_property
-    def sizes(self) -> dict[str, int]:
-        """How many units each width has."""
-        return sizes_of(self.cell, self.arrays, self.x.shape[2])
 
     @property
     def units(self) -> int:
@@ -95,8 +90,7 @@ class Call:
         if regularisation.weight_mask is not None:
             dropped = arrays["weight_hh"] * regularisation.weight_mask
             arrays = arrays | {"weight_hh": dropped}
-        zoneout = regularisation.zoneout or Zoneout()
-        probabilities = (zoneout.hidden, zoneout.cell)
+        zoneout = regularisation.zoneout or _NO_ZONEOUT
         return (core.Layer32 if single else core.Layer64)(
             native_cell(self.cell, self.compiled),
             self.x,
@@ -108,9 +102,14 @@ class Call:
             [regularisation.hidden_mask] * len(self.cell.per_sequence),
             list(self.per_step),
             list(self.initial),
-            [*probabilities, *([0.0] * len(self.cell.states))][: len(self.cell.states)],
+            probabilities_of(zoneout, len(self.initial)),
             zoneout.seed,
         )
+
+
+def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
+    """Of zoneout, one for each state: the first two can keep their old value."""
+    return [zoneout.hidden, zoneout.cell, *(0.0 for _ in range(2, states))][:states]
 
 
 def named_arrays(weights: Arrays) -> dict[str, Array]:
@@ -290,30 +289,34 @@ def checked_call(
     native.extension()
     _check_input(x)
     T, B, inputs = x.shape
-    regularisation = regularisation or Regularisation()
     arrays = named_arrays(weights)
     if isinstance(cell, str) and isinstance(weights, Weights):
         _check_named(cell, weights)
     plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
     sizes = _check_arrays(plain, arrays, inputs, x.dtype)
-    check_regularisation(
-        regularisation, (B, sizes["P"]), np.shape(arrays.get("weight_hh", np.zeros(0))), x.dtype
-    )
-    for name in ("hidden_mask", "weight_mask"):
-        mask = getattr(regularisation, name)
-        if mask is not None:
-            _check_block(name, mask, mask.shape, x.dtype)
+    if regularisation is None or all(of is None for of in regularisation):
+        regularisation, changed = _NONE, plain
+    else:
+        recurrent = arrays["weight_hh"].shape if "weight_hh" in arrays else ()
+        check_regularisation(regularisation, (B, sizes["P"]), recurrent, x.dtype)
+        for name in ("hidden_mask", "weight_mask"):
+            mask = getattr(regularisation, name)
+            if mask is not None:
+                _check_block(name, mask, mask.shape, x.dtype)
+        changed = varied(plain, regularisation)
     widths = tuple(sizes[state.width] for state in plain.states)
     start = _checked_states("initial", initial, plain.state_names, B, widths, x.dtype)
     spans = None if lengths is None else check_lengths(lengths, T, B)
     return Call(
-        varied(plain, regularisation),
+        changed,
         x,
         weights,
         start,
         spans,
         reverse,
         regularisation,
+        arrays,
+        sizes,
         _checked_per_step(plain, per_step, (T, B), x.dtype),
         compiled,
     )
@@ -413,7 +416,11 @@ def backward_packed(
         }
         grad_history = {**grad_history, **missing}
     grad_x = np.empty(call.x.shape, dtype)
-    grads = {name: np.empty_like(array) for name, array in call.arrays.items()}
+    matrices = {matrix.name for matrix in cell.matrices}
+    grads = {  # of a bias, the core gives the blocks that anything depends on
+        name: (np.empty_like if name in matrices else np.zeros_like)(array)
+        for name, array in call.arrays.items()
+    }
     initial = tuple(np.empty((B, width), dtype) for width in call.state_widths)
     per_step = tuple(np.zeros(array.shape, dtype) for array in call.per_step)
     call.native().backward(
@@ -505,25 +512,17 @@ def _check_arrays(
     cell: Cell, arrays: Mapping[str, Array], inputs: int, dtype: np.dtype[Any]
 ) -> dict[str, int]:
     """Refuse weights that do not fit together and to x; how many units each width has."""
-    biases = {matrix.bias for matrix in cell.matrices if matrix.has_bias}
-    optional = biases | {of.name for of in cell.parameters if of.name.startswith("bias_")}
-    names = [*(of.name for of in cell.matrices), *(of.name for of in cell.parameters)]
-    required = [name for name in names if name not in optional]
-    for name in required:
-        if name not in arrays:
+    for name, gates in required_arrays(cell):
+        array = arrays.get(name)
+        if array is None:
             raise DataError(f"the cell {cell.name} needs {name}, got {', '.join(arrays)}")
-        if not isinstance(arrays[name], np.ndarray):
-            _check_block(name, arrays[name], (), dtype)
-    for matrix in cell.matrices:
-        shape = arrays[matrix.name].shape
-        rows = shape[0] if len(shape) == 2 else 0
-        if rows == 0 or rows % len(matrix.gates):
+        if gates and (np.ndim(array) != 2 or not len(array) or len(array) % gates):
             raise DataError(
-                f"{matrix.name} must have the shape ({len(matrix.gates)}·{matrix.rows}, "
-                f"{matrix.columns}), got {shape}"
+                f"{name} must have the rows of {gates} gates, one or more each, and two "
+                f"dimensions, got the shape {np.shape(array)}"
             )
     sizes = sizes_of(cell, arrays, inputs)
-    shapes = parameter_shapes(cell, sizes)
+    shapes = shapes_for(cell, inputs, sizes["H"], sizes["P"])
     for name, array in arrays.items():
         if name not in shapes:
             raise DataError(f"the cell {cell.name} has no {name}: it has {', '.join(shapes)}")
@@ -554,6 +553,8 @@ def _checked_states(
 def _checked_per_step(
     cell: Cell, given: Mapping[str, Array] | None, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> tuple[Array, ...]:
+    if not given and not cell.per_step:
+        return ()
     found = dict(given or {})
     if sorted(found) != sorted(cell.per_step):
         raise DataError(

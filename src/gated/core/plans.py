@@ -124,11 +124,34 @@ def kept_shapes(
 
 def sizes_of(cell: Cell, weights: Mapping[str, Any], inputs: int) -> dict[str, int]:
     """How many units each width has, by arrays or tensors of weights that fit the cell."""
-    tall = [matrix for matrix in cell.matrices if matrix.rows == "H"]
-    of = next((matrix for matrix in tall if matrix.name == "weight_hh"), tall[0])
-    units = weights[of.name].shape[0] // len(of.gates)
+    name, gates = _tall(cell)
+    units = weights[name].shape[0] // gates
     outputs = weights["weight_hr"].shape[0] if "weight_hr" in weights else units
     return {"H": units, "I": inputs, "P": outputs, "1": 1}
+
+
+@cache
+def _tall(cell: Cell) -> tuple[str, int]:
+    """A matrix that has the rows of so many gates."""
+    tall = [matrix for matrix in cell.matrices if matrix.rows == "H"]
+    of = next((matrix for matrix in tall if matrix.name == "weight_hh"), tall[0])
+    return of.name, len(of.gates)
+
+
+@cache
+def required_arrays(cell: Cell) -> tuple[tuple[str, int], ...]:
+    """What a layer of the cell cannot be without: the gates of each matrix, 0 of other arrays."""
+    parameters = [of.name for of in cell.parameters if not of.name.startswith("bias_")]
+    return (
+        *((matrix.name, len(matrix.gates)) for matrix in cell.matrices),
+        *((name, 0) for name in parameters),
+    )
+
+
+@cache
+def shapes_for(cell: Cell, inputs: int, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
+    """`parameter_shapes`, remembered; not to be written to."""
+    return parameter_shapes(cell, {"I": inputs, "H": units, "P": outputs, "1": 1})
 
 
 def _kept_widths(cell: Cell, sizes: Mapping[str, int]) -> list[int]:

@@ -76,8 +76,7 @@ class Stream:
             call = self._checked(cell, weights, depth, zoneout)
             sizes = call.x.shape[2], call.units, call.outputs
             arrays = ops.native_arrays(call.cell, call.arrays, call.units, np.float32)
-            probabilities = [zoneout.hidden, zoneout.cell, *(0.0 for _ in call.cell.states)]
-            probabilities = probabilities[: len(call.cell.states)]
+            probabilities = ops.probabilities_of(zoneout, len(call.cell.states))
             given.append((native_cell(call.cell), *sizes, *arrays, probabilities))
             calls.append(call)
         self._native = core.Stream(given, sequences, threads)

@@ -95,7 +95,15 @@ def style() -> Iterator[None]:
         # Names of series are names, also those with dollars in them.
         "text.parse_math": False,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), _any_letter():
+        yield
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    """A letter that no font here has becomes a box in the PNG, and stays a letter in the SVG."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
 
 
@@ -116,9 +124,7 @@ def whole_ticks(axis: Any) -> None:
 
 def finish(figure: Figure, name: str, *, description: str, caption: str) -> Picture:
     """Render `figure` as SVG and PNG."""
-    # A letter that no font here has becomes a box; that is no reason to warn.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+    with _any_letter():
         _lay_out(figure)
         return Picture(name, *_rendered(figure, name), description, caption)
 
