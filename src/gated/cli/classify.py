@@ -15,9 +15,9 @@ from gated.cli.outcome import Outcome, give_table, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import FILE_NAME, Run, begun, check_free, read_run
 from gated.cli.training_bar import TrainingBar, training_bars
+from gated.data.manifest import BadRows
 from gated.errors import require
 from gated.explain import Probe
-from gated.report.classify import score_table_of, write_classify_report
 from gated.tasks.classify import (
     ClassifyConfig,
     SequenceClassifier,
@@ -27,10 +27,10 @@ from gated.tasks.classify import (
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import Result, evaluate_learner
 from gated.tasks.classify.learner import TASK, SequenceLearner
+from gated.tasks.classify.page import score_table_of, write_classify_report
 from gated.tasks.classify.parts import Parts, read_parts, those_that_fit
 from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.table import read_sequences
-from gated.training.manifest import BadRows
 from gated.training.model_files import load_description, write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process

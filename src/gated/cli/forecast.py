@@ -15,10 +15,10 @@ from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
-from gated.report.comparison import comparison_table, write_comparison_report
-from gated.report.forecast import score_table, write_forecast_report
+from gated.tasks.forecast.comparison_page import comparison_table, write_comparison_report
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import TASK, Forecaster
+from gated.tasks.forecast.page import score_table, write_forecast_report
 from gated.tasks.forecast.score import Evaluation
 from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions

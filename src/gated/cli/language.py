@@ -17,10 +17,10 @@ from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
 from gated.explain import Probe
-from gated.report.language import score_table, write_language_report
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling
 from gated.tasks.language.model import TASK, cut
+from gated.tasks.language.page import score_table, write_language_report
 from gated.tasks.language.score import Evaluation
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process

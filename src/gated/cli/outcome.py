@@ -13,9 +13,9 @@ from rich.console import Console
 
 from gated.cli.output import print_json, stdout_console
 from gated.cli.training_bar import told, training_summary
-from gated.training.findings import Finding
+from gated.data.findings import Finding
+from gated.data.manifest import LEFT_OUT
 from gated.training.history import History
-from gated.training.manifest import LEFT_OUT
 from gated.training.model_files import write_atomically
 
 

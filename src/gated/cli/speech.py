@@ -16,17 +16,17 @@ from gated.cli.outcome import Outcome, lenient, tell, tell_left_out
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
+from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, require
 from gated.explain import Probe
-from gated.report.speech import score_table, write_speech_report
 from gated.tasks.language import LanguageModel
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech.audio import blocks_of, raw_blocks
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
+from gated.tasks.speech.page import score_table, write_speech_report
 from gated.tasks.speech.recogniser import TASK, SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
 from gated.tasks.speech.search import Search
-from gated.training.manifest import BadRows
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 

@@ -15,13 +15,13 @@ from gated.cli.output import print_json
 from gated.cli.run_directory import Run, begun, check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.cli.video import print_scores
+from gated.data.manifest import BadRows
 from gated.errors import require
 from gated.explain import Probe
-from gated.report.text_classify import write_text_report
 from gated.tasks.text_classify import TextClassifier, TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.classifier import TASK
+from gated.tasks.text_classify.page import write_text_report
 from gated.tasks.text_classify.texts import read_texts
-from gated.training.manifest import BadRows
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 

@@ -20,8 +20,8 @@ from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, DataError, require
 from gated.explain import Probe
 from gated.report.drawing import style
-from gated.report.translate import attention_picture, score_table, write_translate_report
 from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.page import attention_picture, score_table, write_translate_report
 from gated.tasks.translate.pairs import Source, lines_of, text_lines
 from gated.tasks.translate.score import Evaluation
 from gated.tasks.translate.translation import Translation

@@ -1,7 +1,4 @@
-"""The jobs that gated does, one folder each.
-
-None imports another; but `text_classify` reads as `language` does, and begins with its weights.
-"""
+"""The jobs that gated does, one folder each; none imports another."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from tests.tasks.language.conftest import sums
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
-from gated.tasks.language import text as reading
 from gated.tasks.language.generation import Sampling, Typewriter, drawn, written_codes
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
-from gated.tasks.language.text import Text, points_of
-from gated.tasks.language.vocabulary import UNKNOWN, Letters, Subwords, vocabulary_from
+from gated.texts import text as reading
+from gated.texts.text import Text, points_of
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, vocabulary_from
 
 QUICK = [
     "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.findings import Finding
+from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.sequences import Floats, Sequences
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
-from gated.training.findings import Finding
-from gated.training.manifest import Bad, BadRows
 
 
 @dataclass(frozen=True)

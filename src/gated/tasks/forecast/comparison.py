@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gated.data.raw_table import Source
 from gated.errors import ConfigurationError
 from gated.explain import flow
 from gated.tasks.forecast.config import ForecastConfig
@@ -20,7 +21,6 @@ from gated.tasks.forecast.windows import gather, training_origins
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.raw_table import Source
 
 Floats = NDArray[np.float64]
 

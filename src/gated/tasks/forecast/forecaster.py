@@ -11,6 +11,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from gated.data.findings import Finding
+from gated.data.raw_table import Source
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
@@ -30,13 +32,11 @@ from gated.tasks.forecast.windows import (
     validation_origins,
     walk_forward,
 )
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.raw_table import Source
 
 TASK = "forecast"
 NO_DATA = "This forecaster holds no data: fit it, or give the data to use."

@@ -10,9 +10,10 @@ from typing import Self
 import numpy as np
 import torch
 
+from gated.data.findings import Finding
+from gated.data.held_back import require_test_part
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.language.adoption import adopted
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.network import LanguageNetwork, nats
@@ -20,21 +21,20 @@ from gated.tasks.language.ngrams import best_ngrams, compressed_bits
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_in
-from gated.tasks.language.vocabulary import (
+from gated.texts.adoption import adopted
+from gated.texts.text import Coded, Codes, Text, points_of, unknown_in
+from gated.texts.vocabulary import (
     UNKNOWN,
     Letters,
     Subwords,
     Vocabulary,
     vocabulary_from,
 )
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.test_part import require_test_part
 
 TASK = "language"
 FEWEST = 2

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.tasks.language.text import Codes
-from gated.tasks.language.vocabulary import Vocabulary
+from gated.texts.text import Codes
+from gated.texts.vocabulary import Vocabulary
 
 MOST_ORDER = 7
 """Characters before the next one that are counted at most."""

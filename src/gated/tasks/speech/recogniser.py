@@ -12,6 +12,9 @@ from typing import Self
 import numpy as np
 import torch
 
+from gated.data.findings import Finding
+from gated.data.manifest import Bad, BadRows
+from gated.data.split_by_text import split_by_text
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.speech.alphabet import Alphabet, normalised
@@ -33,14 +36,11 @@ from gated.tasks.speech.search import (
     words_of,
 )
 from gated.tasks.speech.task import SpeechTask, Utterance
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
-from gated.training.manifest import Bad, BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.split_by_text import split_by_text
 
 TASK = "speech"
 SECONDS_A_FRAME = 0.01

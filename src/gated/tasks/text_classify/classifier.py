@@ -11,24 +11,27 @@ from typing import Self
 import numpy as np
 import torch
 
+from gated.data.findings import Finding
+from gated.data.held_back import require_test_part
+from gated.data.manifest import BadRows
+from gated.data.split_by_text import split_by_text
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.language.adoption import adopted
-from gated.tasks.language.text import Codes, points_of
-from gated.tasks.language.vocabulary import (
-    UNKNOWN,
-    Letters,
-    Subwords,
-    Vocabulary,
-    vocabulary_from,
-)
 from gated.tasks.text_classify.baseline import WORDS, bag_of_words
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
 from gated.tasks.text_classify.task import TextTask, odds_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.training.findings import Finding
+from gated.texts.adoption import adopted
+from gated.texts.text import Codes, points_of
+from gated.texts.vocabulary import (
+    UNKNOWN,
+    Letters,
+    Subwords,
+    Vocabulary,
+    vocabulary_from,
+)
 from gated.training.history import History
 from gated.training.label_scores import (
     Evaluation,
@@ -38,12 +41,9 @@ from gated.training.label_scores import (
     score_of,
 )
 from gated.training.loop import train
-from gated.training.manifest import BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.split_by_text import split_by_text
-from gated.training.test_part import require_test_part
 
 TASK = "text_classify"
 FREQUENT = "most frequent label"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from gated.errors import ConfigurationError
-from gated.tasks.language.config import ReaderConfig
+from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from gated.data.findings import Finding
 from gated.errors import require
-from gated.training.findings import Finding
 
 RESAMPLED = 1000
 """Resamplings of the test part behind an interval."""

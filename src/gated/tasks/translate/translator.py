@@ -10,6 +10,8 @@ from typing import Self
 import numpy as np
 import torch
 
+from gated.data.findings import Finding
+from gated.data.held_back import require_test_part
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.translate.baselines import COPY, NEAREST, nearest
@@ -31,13 +33,11 @@ from gated.tasks.translate.translation import (
     different,
     in_words,
 )
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model, write_atomically
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.test_part import require_test_part
 
 TASK = "translate"
 MEMORY = "training-pairs.tsv"

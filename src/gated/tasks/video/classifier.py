@@ -13,6 +13,8 @@ import polars as pl
 import torch
 from torch import nn
 
+from gated.data.findings import Finding
+from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.video.config import VideoConfig, VideoTraining
@@ -25,11 +27,9 @@ from gated.tasks.video.spans import NOTHING, Span, spans_of
 from gated.tasks.video.split import apart, check_apart
 from gated.tasks.video.task import VideoTask
 from gated.tasks.video.windows import shown
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
-from gated.training.manifest import Bad, BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress

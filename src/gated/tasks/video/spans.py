@@ -9,10 +9,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.tasks.video.frames import FrameStore, Pixels
 from gated.tasks.video.manifest import Segment
-from gated.training.manifest import Bad
 
 Integers = NDArray[np.int64]
 NOTHING = -1

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gated.data.raw_table import RawTable
 from gated.errors import DataError
-from gated.training.raw_table import RawTable
 
 MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "nat", "?", "-")
 """Markers of a missing value, whatever their case."""

@@ -12,9 +12,9 @@ from cyclopts import App, Parameter
 from cyclopts.config import Toml
 from matplotlib.image import imread
 
-from gated.report.forecast import write_forecast_report
+from gated.data.findings import Finding
 from gated.tasks.forecast.config import ForecastConfig
-from gated.training.findings import Finding
+from gated.tasks.forecast.page import write_forecast_report
 from gated.training.history import Transfer
 from gated.training.options import TrainingOptions
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gated.data.manifest import BadRows, read_rows
 from gated.errors import DataError
-from gated.training.manifest import BadRows, read_rows
 
 KNOWN = ("path", "text", "speed")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gated.data.findings import Finding
 from gated.errors import DataError
 from gated.report.drawing import (
     BLUE,
@@ -24,7 +25,6 @@ from gated.report.training import reproduction_section, training_section
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.score import Evaluation
 from gated.tasks.translate.translation import Example, Translation
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 

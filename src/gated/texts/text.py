@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.tasks.language.vocabulary import UNKNOWN, Points, Vocabulary
+from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary
 from gated.training.streams import Places
 
 BLOCK = 1 << 20

@@ -3,9 +3,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from gated.report.comparison import comparison_table, write_comparison_report
 from gated.tasks.forecast import ForecastConfig
 from gated.tasks.forecast.comparison import Comparison, Row
+from gated.tasks.forecast.comparison_page import comparison_table, write_comparison_report
 from gated.training.history import History, Validation
 from gated.training.options import TrainingOptions
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from gated.errors import ModelFileError
-from gated.tasks.language.config import ReaderConfig
-from gated.tasks.language.vocabulary import Vocabulary, vocabulary_from
+from gated.texts.config import ReaderConfig
+from gated.texts.vocabulary import Vocabulary, vocabulary_from
 from gated.training.model_files import load_description
 
 Config = TypeVar("Config", bound=ReaderConfig)

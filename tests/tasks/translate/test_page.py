@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gated.errors import DataError
-from gated.report import translate
 from gated.report.drawing import finish, style
+from gated.tasks.translate import page as translate
 from gated.tasks.translate.translation import Translation
 
 

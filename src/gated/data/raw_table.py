@@ -17,8 +17,8 @@ import polars as pl
 from narwhals.stable.v2.typing import IntoDataFrame
 from numpy.typing import NDArray
 
+from gated.data.findings import Finding
 from gated.errors import DataError
-from gated.training.findings import Finding
 
 Source: TypeAlias = str | Path | IntoDataFrame
 """A path to CSV (perhaps gzipped) or Parquet, or a polars or pandas frame."""

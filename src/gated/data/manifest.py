@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from gated.data.findings import Finding
+from gated.data.raw_table import decoded, read_header, records
 from gated.errors import DataError
-from gated.training.findings import Finding
-from gated.training.raw_table import decoded, read_header, records
 
 Bad = Callable[[DataError], None]
 """What is done about a row that cannot be used."""

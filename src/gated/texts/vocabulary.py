@@ -16,6 +16,8 @@ Points = NDArray[np.uint32]
 UNKNOWN = 0
 """The code of whatever the training part does not hold."""
 MOST = 2**16 - 1
+MARKS = {"\n": "↵", " ": "␣", "\t": "⇥"}
+"""How characters that cannot be seen are shown."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 WORDS = r"\n| ?\p{L}\p{M}*(?:\p{L}|\p{M})*| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+|\p{M}+"
 """What no subword reaches beyond: a word with the space before it, a digit, a line's end."""

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.findings import Finding
 from gated.report.drawing import style
 from gated.report.findings import cleaning_section
-from gated.report.forecast_pictures import (
+from gated.report.page import Drawing, Page, Section, Table, Text, write_page
+from gated.report.training import reproduction_section, training_section
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.pictures import (
     calibration,
     chosen_windows,
     error_by_series,
     error_by_step,
     walk_forward,
 )
-from gated.report.page import Drawing, Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
-from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.score import Evaluation
-from gated.training.findings import Finding
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 
