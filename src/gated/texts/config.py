@@ -4,10 +4,10 @@ Annotations are evaluated here (no `from __future__ import annotations`): tasks'
 these, and need not import the names in them.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 from gated.texts.vocabulary import MOST
 
@@ -16,7 +16,7 @@ FEWEST_SUBWORDS = 257
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReaderConfig:
+class ReaderConfig(Configuration):
     """What a network that reads text is made of, whatever it then says.
 
     With `init_from` in training, all but the dropouts are those of the run that it names.
@@ -45,28 +45,11 @@ class ReaderConfig:
     """Share of the recurrent weights that is dropped from a stretch."""
 
     def __post_init__(self) -> None:
-        for name in ("embedding", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        super().__post_init__()
+        self._demand(embedding=1, hidden=1, layers=1)
         self._demand_shares("dropout", "embedding_dropout", "weight_drop")
         if not FEWEST_SUBWORDS <= self.vocabulary <= MOST:
             raise ConfigurationError(
                 f"vocabulary is {self.vocabulary}; {FEWEST_SUBWORDS} to {MOST:,} subwords can be "
                 "learnt: all bytes are among them."
             )
-
-    def _demand_shares(self, *names: str) -> None:
-        for name in names:
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
-                )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        return cls(**saved)

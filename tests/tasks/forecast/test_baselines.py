@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gated.configuration import from_json_values, json_values
 from gated.errors import DataError
 from gated.tasks.forecast import baselines
 from gated.tasks.forecast.baselines import Baselines, naive, seasonal_naive, seasonal_scale
@@ -90,7 +91,7 @@ def test_nothing_is_learned_from_the_test_part(noise):
     panel = noise.panel
     test = panel.ticks >= noise.split.test
     other = replace(noise, panel=replace(panel, target=np.where(test, 1e6, panel.target)))
-    assert Baselines.fit(other).to_dict() == Baselines.fit(noise).to_dict()
+    assert json_values(Baselines.fit(other)) == json_values(Baselines.fit(noise))
 
 
 def test_quantiles_are_those_of_the_training_errors(gaps):
@@ -141,7 +142,9 @@ def test_without_a_season_only_the_naive_forecast_is_made():
 
 def test_saved_and_read_again(gaps):
     learned = replace(Baselines.fit(gaps), scales=np.array([NAN, 2.5]))
-    again = Baselines.from_dict(json.loads(json.dumps(learned.to_dict(), allow_nan=False)))
+    again = from_json_values(
+        Baselines, json.loads(json.dumps(json_values(learned), allow_nan=False))
+    )
     np.testing.assert_array_equal(again.scales, learned.scales)
     origins = np.array([30, 70])
     for method, forecast in learned.forecast(gaps, origins).items():

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from gated.configuration import from_json_values, json_values
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.classify.config import ClassifyConfig, SequenceTraining
@@ -169,7 +170,7 @@ class SequenceLearner(BaseEstimator):
             "kind": type(self).__name__,
             "config": self.config.to_dict(),
             "training": self.options.to_dict(),
-            "preprocessing": self.preprocessing_.to_dict(),
+            "preprocessing": json_values(self.preprocessing_),
             "targets": self._describe_targets(),
         }
         save_model(Path(directory), self.network_, description)
@@ -191,7 +192,7 @@ class SequenceLearner(BaseEstimator):
                 ClassifyConfig.from_dict(description["config"]),
                 TrainingOptions.from_dict(description["training"]),
             )
-            learner.preprocessing_ = Preprocessing.from_dict(description["preprocessing"])
+            learner.preprocessing_ = from_json_values(Preprocessing, description["preprocessing"])
             learner.n_features_in_ = len(learner.preprocessing_.mean)
             learner._restore_targets(description["targets"])
             learner.network_ = learner._new_network()

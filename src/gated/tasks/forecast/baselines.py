@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,21 +103,6 @@ class Baselines:
             method: forecast[..., None] + self.offsets[method] * deviation
             for method, forecast in _points(prepared, origins).items()
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, for JSON; a scale that is NaN becomes None."""
-        return {
-            "offsets": {method: values.tolist() for method, values in self.offsets.items()},
-            "scales": [None if np.isnan(scale) else scale for scale in self.scales.tolist()],
-        }
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        return cls(
-            offsets={method: np.array(v, float) for method, v in saved["offsets"].items()},
-            scales=np.array(saved["scales"], float),
-        )
 
 
 def _points(prepared: Prepared, origins: Integers) -> dict[str, Floats]:

@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from gated.configuration import from_json_values, json_values
 from gated.data.findings import Finding
 from gated.data.raw_table import Source
 from gated.errors import DataError, ModelFileError
@@ -274,11 +275,11 @@ class Forecaster:
             self.network,
             {
                 "task": TASK,
-                "preprocessing": self._fitted.to_dict(),
+                "preprocessing": json_values(self._fitted),
                 "training": self.training.to_dict(),
                 "spread": self._spread.tolist(),
                 "held_out_from": self._held_out_from,
-                "baselines": self._baselines.to_dict(),
+                "baselines": json_values(self._baselines),
             },
         )
 
@@ -291,12 +292,12 @@ class Forecaster:
         """
         weights, description = load_model(Path(directory), TASK)
         try:
-            fitted = Preprocessing.from_dict(description["preprocessing"])
+            fitted = from_json_values(Preprocessing, description["preprocessing"])
             forecaster = cls(fitted.config, TrainingOptions.from_dict(description["training"]))
             forecaster._fitted = fitted
             forecaster._spread = np.array(description["spread"], float)
             forecaster._held_out_from = int(description["held_out_from"])
-            forecaster._baselines = Baselines.from_dict(description["baselines"])
+            forecaster._baselines = from_json_values(Baselines, description["baselines"])
             forecaster.network = ForecastNetwork(fitted)
             forecaster.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

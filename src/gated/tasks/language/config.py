@@ -46,8 +46,7 @@ class LanguageConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.window < 1:
-            raise ConfigurationError(f"window is {self.window}; it must be 1 or more.")
+        self._demand(window=1)
         if not 0 <= self.overlap < self.window:
             raise ConfigurationError(
                 f"overlap is {self.overlap}; it is from 0 to below window ({self.window})."
