@@ -17,9 +17,9 @@ from gated.errors import require
 from gated.explain import Probe
 from gated.report.labels import score_table
 from gated.report.video import write_video_report
+from gated.scoring.label_scores import Evaluation
 from gated.tasks.video.classifier import TASK, VideoClassifier
 from gated.tasks.video.config import VideoConfig, VideoTraining
-from gated.training.label_scores import Evaluation
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 

@@ -13,6 +13,13 @@ import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.label_scores import (
+    Evaluation,
+    Floats,
+    Integers,
+    confusion_of,
+    score_of,
+)
 from gated.tasks.language.adoption import adopted
 from gated.tasks.language.text import Codes, points_of
 from gated.tasks.language.vocabulary import (
@@ -30,13 +37,6 @@ from gated.tasks.text_classify.task import TextTask, odds_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
 from gated.training.findings import Finding
 from gated.training.history import History
-from gated.training.label_scores import (
-    Evaluation,
-    Floats,
-    Integers,
-    confusion_of,
-    score_of,
-)
 from gated.training.loop import train
 from gated.training.manifest import BadRows
 from gated.training.model_files import load_model, save_model

@@ -15,6 +15,7 @@ from torch import nn
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -27,7 +28,6 @@ from gated.tasks.video.task import VideoTask
 from gated.tasks.video.windows import shown
 from gated.training.findings import Finding
 from gated.training.history import History
-from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
 from gated.training.manifest import Bad, BadRows
 from gated.training.model_files import load_model, save_model
