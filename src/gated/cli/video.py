@@ -16,10 +16,10 @@ from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.explain import Probe
 from gated.report.labels import score_table
+from gated.scoring.label_scores import Evaluation
 from gated.tasks.video.classifier import TASK, VideoClassifier
 from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.page import write_video_report
-from gated.training.label_scores import Evaluation
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 

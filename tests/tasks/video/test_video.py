@@ -17,6 +17,7 @@ from tests.comparison import assert_agree
 
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.tasks.video import VideoClassifier, VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -24,7 +25,6 @@ from gated.tasks.video.network import Batch, VideoNetwork
 from gated.tasks.video.spans import NOTHING, spans_of
 from gated.tasks.video.split import apart
 from gated.tasks.video.task import VideoTask
-from gated.training.label_scores import Evaluation, confusion_of, score_of
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 

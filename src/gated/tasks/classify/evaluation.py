@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.tasks.classify.baselines import LINEAR, NEAREST, linear, nearest
 from gated.tasks.classify.learner import SequenceClassifier, SequenceLearner, SequenceRegressor
 from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.sequences import Floats, Sequences
-from gated.training.label_scores import Evaluation, confusion_of, score_of
 
 Result = Evaluation | NumberEvaluation
 

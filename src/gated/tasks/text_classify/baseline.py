@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gated.errors import require
-from gated.training.label_scores import Floats, Integers
+from gated.scoring.label_scores import Floats, Integers
 
 WORDS = "words and letters, linear"
 STRENGTHS = (1.0, 10.0, 100.0)

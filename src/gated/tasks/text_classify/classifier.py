@@ -17,6 +17,13 @@ from gated.data.manifest import BadRows
 from gated.data.split_by_text import split_by_text
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.label_scores import (
+    Evaluation,
+    Floats,
+    Integers,
+    confusion_of,
+    score_of,
+)
 from gated.tasks.text_classify.baseline import WORDS, bag_of_words
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
@@ -33,13 +40,6 @@ from gated.texts.vocabulary import (
     vocabulary_from,
 )
 from gated.training.history import History
-from gated.training.label_scores import (
-    Evaluation,
-    Floats,
-    Integers,
-    confusion_of,
-    score_of,
-)
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions

@@ -11,8 +11,8 @@ from gated.report.findings import cleaning_section
 from gated.report.labels import confusion_table, score_table
 from gated.report.page import Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section, training_section
+from gated.scoring.label_scores import Evaluation
 from gated.tasks.text_classify.classifier import TextClassifier
-from gated.training.label_scores import Evaluation
 
 SHOWN = 8
 """Texts that are shown."""

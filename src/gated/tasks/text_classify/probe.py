@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from gated.explain import Probe, Timeline
+from gated.scoring.label_scores import Integers
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.task import batch_of
 from gated.texts.text import Codes
 from gated.texts.vocabulary import MARKS, Vocabulary
-from gated.training.label_scores import Integers
 
 MOST_DRAWN, MOST_COUNTED = 16, 64
 """Texts that can be drawn, and texts that statistics go over; evenly chosen."""

@@ -17,6 +17,7 @@ from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -28,7 +29,6 @@ from gated.tasks.video.split import apart, check_apart
 from gated.tasks.video.task import VideoTask
 from gated.tasks.video.windows import shown
 from gated.training.history import History
-from gated.training.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions

@@ -12,10 +12,10 @@ from gated.report.findings import cleaning_section
 from gated.report.labels import confusion_table, score_table
 from gated.report.page import Drawing, Page, Section, Text, write_page
 from gated.report.training import reproduction_section, training_section
+from gated.scoring.label_scores import Evaluation
 from gated.tasks.video.classifier import VideoClassifier
 from gated.tasks.video.spans import NOTHING, Span
 from gated.tasks.video.windows import cropped
-from gated.training.label_scores import Evaluation
 
 STRIPS = 4
 """Segments that are shown, as many as there are labels at most."""
