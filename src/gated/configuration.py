@@ -93,7 +93,7 @@ def from_json_values(kind: type[Kind], saved: Any) -> Kind:
         )
     try:
         return msgspec.convert(saved, kind, dec_hook=_decoded)
-    except (msgspec.ValidationError, TypeError, ValueError) as error:
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"The saved {name} is damaged: {error}.") from error
 
 

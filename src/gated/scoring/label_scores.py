@@ -66,6 +66,17 @@ class Evaluation:
     unit: str
     """What was told of: segments, frames, sequences."""
 
+    higher_is_better = frozenset({"accuracy", "balanced accuracy"})
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"accuracy": of.accuracy, "balanced accuracy": of.balanced}
+            | ({} if of.loss is None else {"cross-entropy": of.loss})
+            for name, of in self.scores.items()
+        }
+
     @property
     def verdict(self) -> str:
         """Whether the network, which comes first, beats the best of the others."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gated.errors import ModelFileError
 from gated.texts.config import ReaderConfig
-from gated.texts.vocabulary import Vocabulary, vocabulary_from
+from gated.texts.vocabulary import Vocabulary
 from gated.training.model_files import load_description
 
 Config = TypeVar("Config", bound=ReaderConfig)
@@ -24,7 +24,7 @@ def adopted(config: Config, run: Path) -> tuple[Config, Vocabulary]:
     description = load_description(run)
     try:
         network = {name: description["config"][name] for name in ADOPTED}
-        vocabulary = vocabulary_from(description["vocabulary"], network["unit"])
+        vocabulary = Vocabulary.from_dict(description["vocabulary"])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"init_from: {run} is no run of a network that reads text ({description.get('task')})."

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,17 @@ BETWEEN_WORDS = (ord("\n"), ord(" "))
 Codes = NDArray[np.uint16]
 
 
-class Coded(NamedTuple):
+@dataclass(frozen=True)
+class Coded:
     """A text in codes."""
 
     codes: Codes
     """(N,)"""
     ends: Places
     """Places of the last codes of its documents, sorted; none where it is one."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
 
     def part(self, first: int, last: int) -> Coded:
         """Return the text from `first` to before `last`."""

@@ -39,7 +39,25 @@ class Vocabulary(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values for `vocabulary_from`."""
+        """Return JSON values for `from_dict`."""
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Vocabulary:
+        """Return what `to_dict` of any vocabulary saved.
+
+        Raises:
+            KeyError: it is damaged.
+            ModelFileError: it is damaged.
+        """
+        if "subwords" not in saved:
+            # A vocabulary of all bytes is one of bytes, also where it does not say so.
+            bytes_alone = saved["points"] == list(range(256))
+            return Letters(saved["points"], "byte" if bytes_alone else "character")
+        tokenizers = require("tokenizers", extra="text")
+        try:
+            return Subwords(tokenizers.Tokenizer.from_str(saved["subwords"]))
+        except Exception as error:  # the library raises no class of its own
+            raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 
     def __len__(self) -> int:
         """Return the number of codes, the unknown included."""
@@ -152,22 +170,6 @@ class Subwords(Vocabulary):
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""
         return {"subwords": self._tokenizer.to_str()}
-
-
-def vocabulary_from(saved: Mapping[str, Any], unit: str) -> Vocabulary:
-    """Return what `to_dict` of a vocabulary saved.
-
-    Raises:
-        KeyError: it is damaged.
-        ModelFileError: it is damaged.
-    """
-    if unit != "subword":
-        return Letters(saved["points"], unit)
-    tokenizers = require("tokenizers", extra="text")
-    try:
-        return Subwords(tokenizers.Tokenizer.from_str(saved["subwords"]))
-    except Exception as error:  # the library raises no class of its own
-        raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 
 
 def _text(points: Points) -> str:

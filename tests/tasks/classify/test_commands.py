@@ -10,8 +10,8 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
-from gated.cli.classify import explain
 from gated.tasks.classify import SequenceTraining
+from gated.tasks.classify.learner import ClassLearner
 
 QUICK = ["--hidden", "16", "--steps", "80", "--learning-rate", "0.01", "--threads", "1"]
 
@@ -43,7 +43,7 @@ def test_a_run_scores_beside_its_baselines_and_explains_itself(trained, ts_files
     assert rows[0]["sequence"] == "test.ts, line 6"
     looked = trained.parent / "looked.html"
     assert run(["explain", str(trained), str(ts_files[1]), "--out", str(looked)]) == 0
-    assert explain(trained, ts_files[1]).loss is not None
+    assert ClassLearner.load(trained).probe(ts_files[1]).loss is not None
     assert "channel 1" in looked.read_text()
 
 
@@ -107,7 +107,7 @@ def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys
 
 def test_a_run_without_rows_has_none_to_skip(tmp_path, capsys) -> None:
     (tmp_path / "run.json").write_text(
-        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": "x.csv",
+        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": ["x.csv"],
                     "config": {}, "training": SequenceTraining().to_dict()})
     )  # fmt: skip
     assert run(["evaluate", str(tmp_path), "x.csv", "--skip-bad"]) == 2

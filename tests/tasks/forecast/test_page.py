@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated
 
 import numpy as np
@@ -13,8 +14,9 @@ from cyclopts.config import Toml
 from matplotlib.image import imread
 
 from gated.data.findings import Finding
+from gated.report.run_page import write_run_page
+from gated.tasks.forecast import page as forecast_page
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.page import write_forecast_report
 from gated.training.history import Transfer
 from gated.training.options import TrainingOptions
 
@@ -62,16 +64,17 @@ class Document(HTMLParser):
 @pytest.fixture
 def write(tmp_path, evaluation, history):
     def write(scores=None, past=None, **others):
-        arguments = {
-            "evaluation": scores or evaluation(),
+        facts = {
             "history": past or history(),
             "findings": (),
             "config": CONFIG,
             "training": TrainingOptions(),
-            "command": "gated fit forecast data.csv --out run",
             "parameters": 12345,
         }
-        path = write_forecast_report(tmp_path, **(arguments | others))
+        command = others.pop("command", "gated fit forecast data.csv --out run")
+        learner = SimpleNamespace(**(facts | others))
+        scores = scores or evaluation()
+        path = write_run_page(tmp_path, forecast_page, learner, scores, command=command)
         assert path == tmp_path / "report.html"
         return path.read_text("utf-8")
 

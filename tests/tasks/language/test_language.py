@@ -18,7 +18,7 @@ from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
 from gated.texts import text as reading
 from gated.texts.text import Text, points_of
-from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, vocabulary_from
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
 QUICK = [
     "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",
@@ -68,7 +68,7 @@ def test_the_memory_is_explained_character_by_character(trained, text, tmp_path)
     with torch.no_grad():
         assert 0.4 < float(probe.loss(model.network(probe.batches[0][0]))) < 1.0
     (tmp_path / "short.txt").write_text("1")
-    with pytest.raises(DataError, match="cannot be looked into"):
+    with pytest.raises(DataError, match="too short to explain"):
         model.probe([tmp_path / "short.txt"])
 
 
@@ -153,7 +153,8 @@ def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:
     for unit in ("character", "byte"):
         text = Text([path, path], unit)
         vocabulary = Letters.of([text.points], unit)
-        codes, ends = text.coded(vocabulary, "line")
+        coded = text.coded(vocabulary, "line")
+        codes, ends = coded.codes, coded.ends
         assert ends.tolist() == [at for at, code in enumerate(codes) if code == codes[-1]]
         files = text.coded(vocabulary, "file").ends.tolist()
         assert files == [len(codes) // 2 - 1, len(codes) - 1]
@@ -184,13 +185,14 @@ def test_subwords_put_together_are_the_text(tmp_path: Path, monkeypatch) -> None
     monkeypatch.setattr(reading, "BLOCK", 50)
     text = Text(paths, "subword")
     vocabulary = Subwords.learn(text.blocks(0, len(text)), 400)
-    codes, ends = text.coded(vocabulary, "line")
+    coded = text.coded(vocabulary, "line")
+    codes, ends = coded.codes, coded.ends
     typewriter = Typewriter(vocabulary)
     assert "".join(typewriter.text(code) for code in codes.tolist()) == written * 2
     assert len(codes) < len(written)
     assert vocabulary.letters()[codes].sum() == len(written * 2)
     assert len(ends) == (written * 2).count("\n")
-    again = vocabulary_from(vocabulary.to_dict(), "subword")
+    again = Vocabulary.from_dict(vocabulary.to_dict())
     assert again.pieces() == vocabulary.pieces()
     files = text.coded(vocabulary, "file").ends
     assert files.tolist() == [len(codes) // 2 - 1, len(codes) - 1]
@@ -345,7 +347,7 @@ def test_what_looks_like_a_special_token_is_text() -> None:
     vocabulary = Subwords.learn([points], 300)
     codes = vocabulary.encode(points)
     assert UNKNOWN not in codes.tolist()
-    again = vocabulary_from(vocabulary.to_dict(), "subword").encode(points)
+    again = Vocabulary.from_dict(vocabulary.to_dict()).encode(points)
     assert again.tolist() == codes.tolist()
 
 

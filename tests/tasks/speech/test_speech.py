@@ -14,7 +14,6 @@ from tests.comparison import assert_agree
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.language import LanguageModel
-from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
 from gated.tasks.speech.audio import blocks_of, decode, raw_blocks
@@ -153,13 +152,13 @@ def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
 
     loaded = SpeechRecogniser.load(spoken)
     assert loaded.search.weight in (0.2, 0.4, 0.6, 0.9)
-    letters = NextLetter(LanguageModel.load(model), loaded.alphabet.letters)
+    letters = LanguageModel.load(model).next_letter(loaded.alphabet.letters)
     wav = toned.parent / "7.wav"
     expected = loaded.transcribe(wav, letters).text
     assert run(["transcribe", spoken, str(wav), "--language-model", model]) == 0
     assert capsys.readouterr().out.strip() == expected
     with pytest.raises(ConfigurationError, match="never seen 'é'"):
-        NextLetter(LanguageModel.load(model), "aé")
+        LanguageModel.load(model).next_letter("aé")
 
 
 @pytest.mark.parametrize("block", [13, 400, 100_000])
@@ -179,7 +178,7 @@ def test_a_recording_as_it_comes_is_heard_as_the_whole(
         torch.nn.init.normal_(parameter, std=0.7 if parameter.ndim > 1 else 0.1)
     samples = np.concatenate([sound(text) for text in ("anet", "teen", "nat")])[:20_007]
     frames = log_mel(samples, RATE, config.mels)
-    recogniser._mean, recogniser._deviation = frames.mean(0), frames.std(0)
+    recogniser.mean, recogniser.deviation = frames.mean(0), frames.std(0)
     normal = torch.from_numpy((frames - frames.mean(0)) / frames.std(0))
     with torch.no_grad():
         whole = normal[:, None], torch.tensor([len(frames)])
@@ -251,16 +250,14 @@ def test_training_hears_other_speeds_and_masks_each_time(toned: Path, tmp_path: 
         cache=tmp_path / "cache", hidden=4, layers=1,
     )  # fmt: skip
     recogniser = SpeechRecogniser(config).prepare(toned)
-    parts = recogniser._parts
-    for one in parts["training"]:
+    parts = recogniser.parts
+    for one in parts.training:
         slow, plain, fast = map(len, one.versions)
         assert slow / plain == pytest.approx(1.25, abs=0.05)
         assert fast / plain == pytest.approx(1 / 1.2, abs=0.05)
-    assert all(len(one.versions) == 1 for one in (*parts["validation"], *parts["test"]))
-    task = SpeechTask(
-        recogniser.network, config, recogniser.alphabet, parts["training"], [], seed=0
-    )
-    one = parts["training"][0]
+    assert all(len(one.versions) == 1 for one in (*parts.validation, *parts.test))
+    task = SpeechTask(recogniser.network, config, recogniser.alphabet, parts.training, [], seed=0)
+    one = parts.training[0]
     task.training, task.buckets = [one], LengthBuckets(np.array([len(one.versions[0])]), 0)
     batches = [task.training_batch(step, 1, Shard(0, 1)) for step in range(40)]
     assert {int(batch.lengths[0]) for batch in batches} == set(map(len, one.versions))

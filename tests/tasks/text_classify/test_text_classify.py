@@ -52,7 +52,7 @@ def test_a_text_is_told_the_same_whatever_stands_beside_it(fitted: TextClassifie
 
 def test_no_text_is_on_both_sides(asked: Path) -> None:
     parts = TextClassifier().prepare(asked).parts
-    kinds = [set(part.texts) for part in parts.values()]
+    kinds = [set(part.texts) for part in (parts.training, parts.validation, parts.test)]
     assert all(kinds)
     assert sum(map(len, kinds)) == len(set().union(*kinds))
 
@@ -69,7 +69,7 @@ def test_a_saved_classifier_tells_the_same(fitted: TextClassifier, tmp_path: Pat
 def test_bytes_and_subwords_are_read(asked: Path, unit: str) -> None:
     config = TextClassifyConfig(unit=unit, vocabulary=300, **SMALL)
     model = TextClassifier(config, TextClassifyTraining(steps=3)).fit(asked)
-    assert model.score().scores["LSTM"].n == len(model.parts["test"])
+    assert model.score().scores["LSTM"].n == len(model.parts.test)
 
 
 def test_it_begins_as_the_language_model_reads(asked: Path, reader: Path) -> None:
@@ -140,7 +140,7 @@ def test_labels_can_weigh_the_same(tmp_path: Path) -> None:
     model = TextClassifier(
         TextClassifyConfig(balance=True, **SMALL), TextClassifyTraining(steps=2)
     ).fit(data)
-    counts = np.bincount(model.parts["training"].labels, minlength=3)
+    counts = np.bincount(model.parts.training.labels, minlength=3)
     plain = TextClassifier(TextClassifyConfig(**SMALL), TextClassifyTraining(steps=2)).fit(data)
     assert counts.min() * 10 < counts.max()
     assert model.history.loss[0] != plain.history.loss[0]

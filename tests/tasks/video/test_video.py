@@ -16,6 +16,7 @@ import torch
 from tests.comparison import assert_agree
 
 from gated.cli.app import run
+from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.tasks.video import VideoClassifier, VideoConfig
@@ -152,9 +153,9 @@ def test_padding_changes_nothing() -> None:
 
 def test_a_batch_is_its_step_and_cut_by_processes(moving: Path) -> None:
     classifier = VideoClassifier(replace(SMALL, crop=0.1, flip=True), QUICK).prepare(moving)
-    spans = classifier._spans
+    parts = classifier.parts
     network = classifier.network
-    task = VideoTask(network, classifier.config, spans["training"], spans["validation"], seed=3)
+    task = VideoTask(network, classifier.config, parts.training, parts.validation, seed=3)
     whole, again = (task.training_batch(5, 8, Shard(0, 1)) for _ in range(2))
     assert torch.equal(whole.frames, again.frames)
     assert whole.frames.shape == (6, 8, 3, 12, 26)
@@ -194,7 +195,7 @@ def test_memory_tells_what_no_frame_tells(trained: Path, moving: Path, capsys) -
 def test_predict_tells_clips_and_manifests(trained: Path, moving: Path, capsys) -> None:
     assert run(["predict", str(trained), str(moving.parent / "3.mkv")]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["label"], row["start"], row["end"]) == ("left", "0.0000", "1.0000")
+    assert (row["label"], row["start"], row["end"]) == ("left", "0.0", "1.0")
     assert float(row["left"]) + float(row["right"]) == pytest.approx(1, abs=2e-4)
     unlabelled = moving.parent / "backwards.csv"
     unlabelled.write_text("clip,speed\n3.mkv,1\n3.mkv,-1\n")
@@ -230,7 +231,7 @@ def test_each_frame_can_have_its_label(moving: Path) -> None:
         torch.randint(0, 256, (3, 1, 3, 16, 32), dtype=torch.uint8) for _ in range(2)
     )
     batch_b[2] = batch_a[2]
-    alone = classifier._baselines["one frame"].eval()
+    alone = classifier.baselines["one frame"].eval()
     lengths, labels = torch.tensor([3]), torch.zeros(3, 1, dtype=torch.long)
     with torch.no_grad():
         a, b = (alone(Batch(frames, lengths, labels))[2] for frames in (batch_a, batch_b))
@@ -269,7 +270,8 @@ def test_a_frozen_encoder_stays_and_the_networks_to_compare_with_begin_with_it(
     for frozen in (True, False):
         encoder.requires_grad_(not frozen)
         classifier = VideoClassifier(SMALL, replace(QUICK, steps=3), encoder=encoder).fit(moving)
-        networks = [classifier.network, *classifier._baselines.values()]
+        classifier.score()
+        networks = [classifier.network, *classifier.baselines.values()]
         assert len(networks) == 3
         for network in networks:
             assert network.change is False
@@ -376,7 +378,8 @@ def test_bad_rows_can_be_skipped(moving: Path) -> None:
     good = moving.read_text().splitlines()
     manifest.write_text("\n".join([*good[:13], "none.mkv,left", ",right"]))
     classifier = VideoClassifier(replace(SMALL, skip_bad=True), QUICK).prepare(manifest)
-    assert sum(map(len, classifier._spans.values())) == 12
+    parts = classifier.parts
+    assert len(parts.training) + len(parts.validation) + len(parts.test) == 12
     told = " ".join(str(finding) for finding in classifier.findings)
     assert "row 15: the clip is empty" in told
     assert "row 14 (" in told
@@ -422,7 +425,7 @@ def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp
     assert probe.loss is not None
     told = probe.timelines["recurrent"][1]
     assert told.labels.tolist() == [k / 10 for k in range(6)]
-    span = classifier._read(moving, keep_labels=True)[2]
+    span = classifier.read(moving, "explain", BadRows(skip=False))[2]
     ours, moments = told.signals["told: left"], classifier.moments(span)[:6, 0]
     # The network computes in float32, here beside other clips.
     assert_agree(ours.astype(np.float32), moments.astype(np.float32), "probabilities")

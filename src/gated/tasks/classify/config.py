@@ -78,4 +78,10 @@ class SourceOptions(Configuration):
     error."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._demand_shares("test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig(ClassifyConfig, SourceOptions):
+    """The network, and where sequences stand in a file."""

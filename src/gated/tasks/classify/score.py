@@ -38,6 +38,15 @@ class NumberEvaluation:
     told: Floats
     """(N,), by the network."""
 
+    higher_is_better = frozenset({"R²"})
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"MAE": of.mae, "RMSE": of.rmse, "R²": of.r2} for name, of in self.scores.items()
+        }
+
     @property
     def verdict(self) -> str:
         """Whether the network beats the best of the others."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 
-from gated.data.findings import Finding
-from gated.report.drawing import style
-from gated.report.findings import cleaning_section
-from gated.report.page import Drawing, Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.page import Drawing, Section, Table, Text
+from gated.report.run_page import Body
 from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.pictures import (
     calibration,
     chosen_windows,
@@ -21,8 +16,6 @@ from gated.tasks.forecast.pictures import (
     walk_forward,
 )
 from gated.tasks.forecast.score import Evaluation
-from gated.training.history import History
-from gated.training.options import TrainingOptions
 
 METRICS = {
     "mae": "MAE",
@@ -37,39 +30,17 @@ METRICS = {
 SMALLER_IS_BETTER = ("mae", "rmse", "smape", "mase", "pinball")
 
 
-def write_forecast_report(
-    directory: Path,
-    *,
-    evaluation: Evaluation,
-    history: History,
-    findings: Sequence[Finding],
-    config: ForecastConfig,
-    training: TrainingOptions,
-    command: str,
-    parameters: int,
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
-    with style():
-        sections = [
-            _score_section(evaluation),
-            *_picture_sections(evaluation),
-            training_section(history, training, _dropout(config)),
-        ]
-    sections += [
-        cleaning_section(findings, "Values are filled from the past alone."),
-        reproduction_section(command, config, training),
-    ]
-    page = Page(
+def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
+    """Describe how good it is, and what it looks like."""
+    config = forecaster.config
+    return Body(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=[
-            f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "
-            f"{config.hidden} units, {parameters:,} parameters"
-        ],
+        sections=[_score_section(evaluation), *_picture_sections(evaluation)],
+        techniques=_dropout(config),
+        fact=f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "
+        f"{config.hidden} units, {forecaster.parameters:,} parameters",
+        cleaned="Values are filled from the past alone.",
     )
-    return write_page(directory, page)
 
 
 def _dropout(config: ForecastConfig) -> dict[str, str]:

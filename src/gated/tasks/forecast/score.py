@@ -63,6 +63,17 @@ class Evaluation:
     overlap: int = 0
     """Windows that overlap what the network was trained on."""
 
+    higher_is_better = frozenset[str]()
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        names = {"mae": "MAE", "mase": "MASE", "pinball": "pinball loss"}
+        return {
+            method: {names[name]: scores[name] for name in names}
+            for method, scores in self.overall.items()
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return the scores without the forecasts, for JSON; some may be NaN."""
         return {

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from gated.report.drawing import BLUE, Picture, finish, new_figure, style
-from gated.report.findings import cleaning_section
-from gated.report.page import Block, Code, Drawing, Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.drawing import BLUE, Picture, finish, new_figure
+from gated.report.page import Block, Code, Drawing, Section, Table, Text
+from gated.report.run_page import Body
 from gated.tasks.language.generation import Sampling
 from gated.tasks.language.model import LanguageModel
 from gated.tasks.language.score import Evaluation
@@ -27,43 +24,37 @@ def score_table(evaluation: Evaluation) -> Table:
     return Table(header, rows, [0, 0])
 
 
-def write_language_report(
-    directory: Path, model: LanguageModel, evaluation: Evaluation, *, command: str
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+def body(model: LanguageModel, evaluation: Evaluation) -> Body:
+    """Describe bits a character, and what it writes."""
     config = model.config
-    with style():
-        scores: list[Block] = [
-            Text(
-                f"On the last {evaluation.count:,} {evaluation.unit}s of the text, which took no "
-                "part in training. The n-grams count contexts of the training part, interpolated, "
-                "their order chosen on the validation part; of a compressor it counts what the "
-                "test adds to the training text."
-            ),
-            score_table(evaluation),
-        ]
-        if model.history.validations:
-            scores.append(Drawing(bits_over_time(model)))
-        sections = [
-            Section("Scores", scores),
-            Section("What it writes", _samples(model)),
-            training_section(model.history, model.training, _techniques(model)),
-        ]
-    sections += [
-        cleaning_section(model.findings),
-        reproduction_section(command, config, model.training),
+    scores: list[Block] = [
+        Text(
+            f"On the last {evaluation.count:,} {evaluation.unit}s of the text, which took no "
+            "part in training. The n-grams count contexts of the training part, interpolated, "
+            "their order chosen on the validation part; of a compressor it counts what the "
+            "test adds to the training text."
+        ),
+        score_table(evaluation),
     ]
-    page = Page(
+    if model.history.validations:
+        scores.append(Drawing(bits_over_time(model)))
+    return Body(
         title="Language model",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=[
-            f"{model.name}, {config.layers} layer(s) of {config.hidden} units, "
-            f"{len(model.vocabulary):,} {config.unit}s, {model.parameters:,} values"
-        ],
+        sections=[Section("Scores", scores), Section("What it writes", _samples(model))],
+        techniques=_techniques(model),
+        fact=f"{model.name}, {config.layers} layer(s) of {config.hidden} units, "
+        f"{len(model.vocabulary):,} {config.unit}s, {model.parameters:,} values",
     )
-    return write_page(directory, page)
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Tell of characters that were never seen."""
+    if not evaluation.unknown:
+        return []
+    return [
+        f"{evaluation.unknown:,} characters were never seen in training, and read as one unknown: "
+        "what stands in their place was not told apart."
+    ]
 
 
 def _techniques(model: LanguageModel) -> dict[str, str]:

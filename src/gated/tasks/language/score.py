@@ -19,6 +19,13 @@ class Evaluation:
     """Characters among them that the training part does not hold."""
     unit: str
 
+    higher_is_better = frozenset[str]()
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network first."""
+        return {name: {f"bits a {self.unit}": of} for name, of in self.bits.items()}
+
     @property
     def verdict(self) -> str:
         """Whether the network beats the best of the others."""

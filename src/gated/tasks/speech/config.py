@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError
@@ -44,6 +45,8 @@ class SpeechConfig(Configuration):
     """Convolutions that halve the steps, 10 ms apart, before the recurrent layers read them."""
     channels: int = 16
     """Channels of these convolutions."""
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell."""
     hidden: int = 192
     """H, units per layer and direction."""
     layers: int = 2
@@ -60,6 +63,9 @@ class SpeechConfig(Configuration):
     """Share of the recordings held back for the score, or from 1 on their number."""
     validation: float = 0.08
     """Share of the recordings that chooses the weights, or from 1 on their number."""
+    language_model: Path | None = None
+    """Run of `gated fit language` whose expectations the search for transcripts takes into account;
+    how much is chosen on the validation part."""
     cache: Path | None = None
     """Directory for features that were computed; by default ~/.cache/gated/speech."""
     skip_bad: bool = False

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from gated.report.drawing import INK, Picture, finish, new_figure, short, style
-from gated.report.findings import cleaning_section
-from gated.report.page import Drawing, Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.drawing import INK, Picture, finish, new_figure, short
+from gated.report.page import Drawing, Section, Table, Text
+from gated.report.run_page import Body
 from gated.tasks.speech.recogniser import SpeechRecogniser
 from gated.tasks.speech.score import Evaluation
-from gated.tasks.speech.search import Letters
 
 DRAWN = 3
 """Recordings that are drawn."""
+TOLD = 8
+"""Of the words most often taken for others, how many are told beside the scores."""
 SHOWN = 20
 """Recordings whose text is shown beside what was written, evenly chosen."""
 
@@ -40,20 +38,14 @@ def score_table(evaluation: Evaluation) -> Table:
     return Table(header, rows, best)
 
 
-def write_speech_report(
-    directory: Path,
-    recogniser: SpeechRecogniser,
-    evaluation: Evaluation,
-    *,
-    command: str,
-    language: Letters | None = None,
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+def body(recogniser: SpeechRecogniser, evaluation: Evaluation) -> Body:
+    """Describe how much it writes wrongly, and what."""
     config = recogniser.config
     written = evaluation.methods[evaluation.chosen]
     pairs = list(zip(evaluation.references, written, strict=True))
-    with style():
-        sections = [
+    return Body(
+        title="Speech",
+        sections=[
             Section(
                 "Scores",
                 [
@@ -70,36 +62,30 @@ def write_speech_report(
                 "What it wrote",
                 [
                     Table(("said", "written"), pairs[:: -(-len(pairs) // SHOWN)], prose=True),
-                    Drawing(spectrograms(recogniser, language)),
+                    Drawing(spectrograms(recogniser)),
                 ],
             ),
             Section("Words taken for others", [_substitutions(evaluation)]),
-            training_section(
-                recogniser.history,
-                recogniser.training,
-                {
-                    "dropout": f"{config.dropout:g}",
-                    "speeds": ", ".join(f"{speed:g}" for speed in config.speeds),
-                    "masks": f"two of {config.mask_bands} bands and two of "
-                    f"{config.mask_steps:.0%} of the time, at most",
-                },
-            ),
-        ]
-    sections += [
-        cleaning_section(recogniser.findings),
-        reproduction_section(command, config, recogniser.training),
-    ]
-    page = Page(
-        title="Speech",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=[
-            f"{recogniser.name}: {config.layers} layer(s) of {config.hidden} units, "
-            f"{len(recogniser.alphabet) - 1} letters, {recogniser.parameters:,} values"
         ],
+        techniques={
+            "dropout": f"{config.dropout:g}",
+            "speeds": ", ".join(f"{speed:g}" for speed in config.speeds),
+            "masks": f"two of {config.mask_bands} bands and two of "
+            f"{config.mask_steps:.0%} of the time, at most",
+        },
+        fact=f"{recogniser.name}: {config.layers} layer(s) of {config.hidden} units, "
+        f"{len(recogniser.alphabet) - 1} letters, {recogniser.parameters:,} values",
     )
-    return write_page(directory, page)
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Tell which words were most often taken for others."""
+    if not evaluation.substitutions:
+        return []
+    taken = ", ".join(
+        f"{right} → {wrong} ({times})" for right, wrong, times in evaluation.substitutions[:TOLD]
+    )
+    return [f"Words taken for others: {taken}"]
 
 
 def _substitutions(evaluation: Evaluation) -> Table | Text:
@@ -109,9 +95,9 @@ def _substitutions(evaluation: Evaluation) -> Table | Text:
     return Table(("said", "written", "times"), rows, prose=True)
 
 
-def spectrograms(recogniser: SpeechRecogniser, language: Letters | None = None) -> Picture:
+def spectrograms(recogniser: SpeechRecogniser) -> Picture:
     """Draw test recordings, and under each what was written, where it was heard."""
-    shown = recogniser.written_in_time(DRAWN, language)
+    shown = recogniser.written_in_time(DRAWN)
     figure, axes = new_figure(1.9 * len(shown), nrows=len(shown), squeeze=False)
     for axis, (one, words) in zip(axes[:, 0], shown, strict=True):
         frames = one.versions[0]

@@ -37,6 +37,17 @@ class Evaluation:
         """The network with the search that counts."""
         return list(self.real_time_factors)[-1]
 
+    higher_is_better = frozenset[str]()
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"word error rate": of.wer, "character error rate": of.cer}
+            for name, of in sorted(self.scores.items(), key=lambda item: item[0] != self.chosen)
+            if name == self.chosen or name not in self.real_time_factors
+        }
+
     @property
     def verdict(self) -> str:
         """Whether the network beats the baseline, in words."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from gated.report.drawing import style
-from gated.report.findings import cleaning_section
 from gated.report.labels import confusion_table, score_table
-from gated.report.page import Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.page import Section, Table, Text
+from gated.report.run_page import Body
 from gated.scoring.label_scores import Evaluation
 from gated.tasks.text_classify.classifier import TextClassifier
 
@@ -20,21 +16,20 @@ LETTERS = 160
 """Of each."""
 
 
-def write_text_report(
-    directory: Path, classifier: TextClassifier, evaluation: Evaluation, *, command: str
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
+    """Describe how often it is right, with some texts."""
     config, parts = classifier.config, classifier.parts
     source = classifier.training.init_from
     begun = f" It began with the weights of {source}." if source else ""
-    with style():
-        sections = [
+    return Body(
+        title=f"Texts: {', '.join(classifier.labels)}",
+        sections=[
             Section(
                 "Scores",
                 [
                     Text(
-                        f"Trained on {len(parts['training']):,} texts, scored on "
-                        f"{len(parts['test']):,} others.{begun} The linear method is a logistic "
+                        f"Trained on {len(parts.training):,} texts, scored on "
+                        f"{len(parts.test):,} others.{begun} The linear method is a logistic "
                         "regression of which words, pairs of words and 1 to 4 letters occur. The "
                         "interval takes the texts for independent."
                     ),
@@ -46,44 +41,32 @@ def write_text_report(
             Section(
                 "Texts",
                 [
-                    Text("Test texts that were drawn by the seed, and those it was surest of and "
-                         "yet wrong."),
+                    Text(
+                        "Test texts that were drawn by the seed, and those it was surest of and "
+                        "yet wrong."
+                    ),
                     told_texts(classifier),
                 ],
             ),
-            training_section(
-                classifier.history, classifier.training, {"dropout": f"{config.dropout:g}"}
-            ),
-        ]  # fmt: skip
-    sections += [
-        cleaning_section(classifier.findings),
-        reproduction_section(command, config, classifier.training),
-    ]
-    page = Page(
-        title=f"Texts: {', '.join(classifier.labels)}",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=[
-            f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
-            f"{classifier.parameters:,} values; reads {config.unit}s"
         ],
+        techniques={"dropout": f"{config.dropout:g}"},
+        fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
+        f"{classifier.parameters:,} values; reads {config.unit}s",
     )
-    return write_page(directory, page)
 
 
 def told_texts(classifier: TextClassifier) -> Table:
     """Test texts, what was told of them and how surely."""
-    part = classifier.parts["test"]
+    part = classifier.parts.test
     told = classifier.predict_proba(part.texts)
     best, surely = told.argmax(1), told.max(1)
     random = np.random.default_rng(classifier.training.seed)
     drawn = random.permutation(len(part))[:SHOWN]
-    wrong = np.flatnonzero(best != part.labels)
+    wrong = np.flatnonzero(best != part.truth)
     surest = wrong[np.argsort(-surely[wrong], kind="stable")][:SHOWN]
     rows = [
         (
-            classifier.labels[part.labels[place]],
+            classifier.labels[part.truth[place]],
             classifier.labels[best[place]],
             f"{surely[place]:.0%}",
             _short(part.texts[place]),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gated.data.findings import Finding
 from gated.errors import DataError
 from gated.report.drawing import (
     BLUE,
@@ -17,16 +15,14 @@ from gated.report.drawing import (
     finish,
     new_figure,
     shared_legend,
-    style,
 )
-from gated.report.findings import cleaning_section
-from gated.report.page import Drawing, Page, Section, Table, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.page import Drawing, Section, Table, Text
+from gated.report.run_page import Body
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.score import Evaluation
 from gated.tasks.translate.translation import Example, Translation
+from gated.tasks.translate.translator import Translator
 from gated.training.history import History
-from gated.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,38 +38,26 @@ LABEL = 0.2
 """Inches from one label to the next."""
 
 
-def write_translate_report(
-    directory: Path,
-    *,
-    evaluation: Evaluation,
-    examples: Sequence[Example],
-    history: History,
-    findings: Sequence[Finding],
-    config: TranslateConfig,
-    training: TrainingOptions,
-    command: str,
-    facts: Sequence[str],
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
-    with style():
-        sections = [
-            _score_section(evaluation, history),
+def body(translator: Translator, evaluation: Evaluation) -> Body:
+    """Describe how well it translates, with sentences and where it looked."""
+    examples = translator.examples(evaluation)
+    return Body(
+        title="Translation",
+        sections=[
+            _score_section(evaluation, translator.history),
             _example_section(examples),
             _attention_section(examples),
-            training_section(history, training, _techniques(config)),
-        ]
-    sections += [
-        cleaning_section(findings, "Space, control characters and Unicode forms were tidied."),
-        reproduction_section(command, config, training),
-    ]
-    page = Page(
-        title="Translation",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=facts,
+        ],
+        techniques=_techniques(translator.config),
+        fact=translator.fact,
+        cleaned="Space, control characters and Unicode forms were tidied.",
     )
-    return write_page(directory, page)
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Tell what was found in data given later, and how BLEU and chrF were computed."""
+    bleu, chrf = evaluation.signatures
+    return [*(f"· {of}" for of in evaluation.findings), f"BLEU {bleu}", f"chrF {chrf}"]
 
 
 def score_table(evaluation: Evaluation) -> Table:

@@ -53,6 +53,13 @@ class Evaluation:
     findings: Sequence[Finding] = ()
     """What was left out of the pairs to score on."""
 
+    higher_is_better = frozenset({"BLEU", "chrF"})
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {name: {"BLEU": of.bleu, "chrF": of.chrf} for name, of in self.scores.items()}
+
     @property
     def verdict(self) -> str:
         """Whether the network beats the best baseline, in words."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, style, whole_ticks
-from gated.report.findings import cleaning_section
+from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, whole_ticks
 from gated.report.labels import confusion_table, score_table
-from gated.report.page import Drawing, Page, Section, Text, write_page
-from gated.report.training import reproduction_section, training_section
+from gated.report.page import Drawing, Section, Text
+from gated.report.run_page import Body
 from gated.scoring.label_scores import Evaluation
 from gated.tasks.video.classifier import VideoClassifier
 from gated.tasks.video.spans import NOTHING, Span
@@ -23,13 +21,12 @@ SHOWN = 8
 """Frames of a strip."""
 
 
-def write_video_report(
-    directory: Path, classifier: VideoClassifier, evaluation: Evaluation, *, command: str
-) -> Path:
-    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
+    """Describe how often it is right, and what it saw when."""
     config = classifier.config
-    with style():
-        sections = [
+    return Body(
+        title=f"Video: {', '.join(evaluation.labels)}",
+        sections=[
             Section(
                 "Scores",
                 [
@@ -44,32 +41,18 @@ def write_video_report(
                 ],
             ),
             Section("What it saw", [Drawing(strips(classifier))]),
-            training_section(
-                classifier.history, classifier.training, {"dropout": f"{config.dropout:g}"}
-            ),
-        ]
-    sections += [
-        cleaning_section(classifier.findings),
-        reproduction_section(command, config, classifier.training),
-    ]
-    page = Page(
-        title=f"Video: {', '.join(evaluation.labels)}",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
-        sections=sections,
-        facts=[
-            f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
-            f"{config.frames} frames of {config.width} × {config.height} pixels, "
-            f"{classifier.parameters:,} values"
         ],
+        techniques={"dropout": f"{config.dropout:g}"},
+        fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
+        f"{config.frames} frames of {config.width} × {config.height} pixels, "
+        f"{classifier.parameters:,} values",
     )
-    return write_page(directory, page)
 
 
 def strips(classifier: VideoClassifier) -> Picture:
     """Draw frames of a test segment of each label, and under them the label's probability."""
     chosen: dict[str, Span] = {}
-    for span in classifier.test_spans():
+    for span in classifier.parts.test:
         known = span.labels[span.labels >= 0]
         if len(known):
             chosen.setdefault(classifier.labels[int(known[0])], span)

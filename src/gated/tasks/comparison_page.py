@@ -11,44 +11,44 @@ from gated.report.drawing import BLUE, GREEN, MUTED, ORANGE, Picture, finish, ne
 from gated.report.gradients import Line, gradient_picture
 from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section
-from gated.tasks.forecast.comparison import Comparison, Row
+from gated.tasks.comparison import Comparison, Row
 
 COLOURS = {"rnn": ORANGE, "gru": GREEN, "lstm": BLUE}
-COLUMNS = {
+COSTS = {
     "parameters": ("parameters", ",.0f"),
     "seconds_per_epoch": ("s/epoch", ".1f"),
     "seconds_to_best": ("s to best", ".1f"),
-    "mae": ("MAE", ".3f"),
-    "mase": ("MASE", ".3f"),
-    "pinball": ("pinball", ".3f"),
-    "coverage": ("coverage", ".3f"),
-    "gradient_reach": ("reach, steps", ".0f"),
 }
-"""Figures of the comparison: how tables head and write them."""
-SMALLER_IS_BETTER = ("seconds_per_epoch", "seconds_to_best", "mae", "mase", "pinball")
+"""Figures before the scores: how tables head and write them."""
+REACH = ("reach, steps", ".0f")
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """Return a row for each cell, mean ± spread over the seeds, then the baselines."""
     summary = comparison.summary()
+    columns = {
+        **COSTS,
+        **{name: (name, ".3f") for name in comparison.scores},
+        "gradient_reach": REACH,
+    }
     rows = [
-        (
-            cell.upper(),
-            *(_told(*figures[name], form) for name, (_, form) in COLUMNS.items()),
-        )
+        (cell.upper(), *(_told(*figures[name], form) for name, (_, form) in columns.items()))
         for cell, figures in summary.items()
     ]
     for method, scores in comparison.baselines.items():
-        told = [f"{scores[name]:.3f}" if name in scores else "–" for name in COLUMNS]
+        told = [f"{scores[name]:.3f}" if name in scores else "–" for name in columns]
         rows.append((method, *told))
     cells = list(summary)
     best = [
-        min(range(len(cells)), key=lambda place: summary[cells[place]][name][0])
-        if name in SMALLER_IS_BETTER
+        min(
+            range(len(cells)),
+            key=lambda place: comparison.better(name)(summary[cells[place]][name][0]),
+        )
+        if name not in ("parameters", "gradient_reach")
         else None
-        for name in COLUMNS
+        for name in columns
     ]
-    return Table(("", *(head for head, _ in COLUMNS.values())), rows, best)
+    return Table(("", *(head for head, _ in columns.values())), rows, best)
 
 
 def write_comparison_report(directory: Path, comparison: Comparison, *, command: str) -> Path:
@@ -61,9 +61,9 @@ def write_comparison_report(directory: Path, comparison: Comparison, *, command:
                     Text(
                         "Each cell was trained with the same data, steps and seeds. Mean ± sample "
                         f"standard deviation over {_count(comparison)}. An epoch shows each "
-                        "training window once; the time to the best is that of the weights that "
-                        "won on validation; reach is the number of history steps over which the "
-                        "gradient of the loss stays above a hundredth of its largest."
+                        "training example once; the time to the best is that of the weights that "
+                        "won on validation; reach is the number of steps over which the gradient "
+                        "of the loss stays above a hundredth of its largest."
                     ),
                     comparison_table(comparison),
                 ],
@@ -78,12 +78,11 @@ def write_comparison_report(directory: Path, comparison: Comparison, *, command:
             ),
             reproduction_section(command, comparison.config, comparison.training),
         ]
-    best_baseline = min(scores["mae"] for scores in comparison.baselines.values())
-    best_cell = min(figures["mae"][0] for figures in comparison.summary().values())
+    cells = [cell.upper() for cell in comparison.summary()]
     page = Page(
-        title=f"RNN, GRU and LSTM forecasting {comparison.config.target}",
+        title=f"{', '.join(cells)} on one task: {comparison.task.replace('_', ' ')}",
         verdict=comparison.verdict,
-        good=best_cell < best_baseline,
+        good=comparison.beaten,
         sections=sections,
     )
     return write_page(directory, page)
@@ -106,8 +105,9 @@ def _rows_of(comparison: Comparison) -> dict[str, list[Row]]:
 
 
 def _errors(comparison: Comparison) -> Picture:
-    """Error against size, and against training time: a dot a seed."""
+    """The score that decides against size, and against training time: a dot a seed."""
     figure, axes = new_figure(3.2, ncols=2, sharey=True)
+    score = comparison.scores[0]
     panels: list[tuple[Any, str, str]] = [
         (axes[0], "parameters", "parameters"),
         (axes[1], "seconds_to_best", "seconds to the best weights"),
@@ -116,7 +116,7 @@ def _errors(comparison: Comparison) -> Picture:
         for cell, rows in _rows_of(comparison).items():
             panel.plot(
                 [getattr(row, name) for row in rows],
-                [row.mae for row in rows],
+                [row.scores[score] for row in rows],
                 "o",
                 color=COLOURS[cell],
                 markersize=8,
@@ -124,10 +124,12 @@ def _errors(comparison: Comparison) -> Picture:
                 label=cell.upper(),
             )
         for method, scores in comparison.baselines.items():
-            panel.axhline(scores["mae"], color=MUTED, linewidth=1, linestyle="--")
+            if score not in scores:
+                continue
+            panel.axhline(scores[score], color=MUTED, linewidth=1, linestyle="--")
             panel.annotate(
                 method,
-                (1, scores["mae"]),
+                (1, scores[score]),
                 xycoords=("axes fraction", "data"),
                 ha="right",
                 va="bottom",
@@ -138,13 +140,13 @@ def _errors(comparison: Comparison) -> Picture:
         panel.set_xlim(left=0)
         panel.locator_params(axis="x", nbins=5)
         panel.margins(x=0.15, y=0.15)
-    axes[0].set_ylabel(f"MAE of {comparison.config.target}")
+    axes[0].set_ylabel(score)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return finish(
         figure,
         "error_by_cell",
-        description="Error of each cell and seed against its size and its training time.",
-        caption="Error against size, and against training time; a dot is a seed. Dots of one "
+        description="Score of each cell and seed against its size and its training time.",
+        caption="The score against size, and against training time; a dot is a seed. Dots of one "
         "colour lie as far apart as chance puts them: smaller differences between colours mean "
         "nothing.",
     )
@@ -177,8 +179,8 @@ def _learning(comparison: Comparison) -> Picture:
 def _gradients(comparison: Comparison) -> Picture:
     return gradient_picture(
         [Line(row.cell.upper(), COLOURS[row.cell], row.gradient_norms) for row in comparison.rows],
-        xlabel="steps back from the end of the history",
+        xlabel="steps back from the last one read",
         caption="How far back each network learns from: the gradient of the loss with respect to "
-        "the encoder's states. A steep fall is the vanishing gradient; the dashed line is the "
+        "the first layers' states. A steep fall is the vanishing gradient; the dashed line is the "
         "hundredth at which reach is measured.",
     )

@@ -3,9 +3,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from gated.tasks.comparison import Comparison, Row
+from gated.tasks.comparison_page import comparison_table, write_comparison_report
 from gated.tasks.forecast import ForecastConfig
-from gated.tasks.forecast.comparison import Comparison, Row
-from gated.tasks.forecast.comparison_page import comparison_table, write_comparison_report
 from gated.training.history import History, Validation
 from gated.training.options import TrainingOptions
 
@@ -26,10 +26,7 @@ def row(cell: str, seed: int, mae: float, parameters: int, validated: bool = Tru
         parameters=parameters,
         seconds_per_epoch=2.0,
         seconds_to_best=1.0,
-        mae=mae,
-        mase=mae / 2,
-        pinball=mae / 3,
-        coverage=0.8,
+        scores={"MAE": mae, "MASE": mae / 2},
         gradient_norms=0.5 ** np.arange(8, -1, -1.0),
         gradient_reach=7,
         history=history,
@@ -38,10 +35,12 @@ def row(cell: str, seed: int, mae: float, parameters: int, validated: bool = Tru
 
 def comparison(*rows: Row) -> Comparison:
     return Comparison(
+        task="forecast",
         config=ForecastConfig(time="t", target="<b>温度</b>", horizon=3),
         training=TrainingOptions(steps=2),
         rows=rows,
-        baselines={"naive": {"mae": 3.0, "mase": 1.5, "pinball": 1.0, "coverage": 0.7}},
+        baselines={"naive": {"MAE": 3.0, "MASE": 1.5}},
+        higher_is_better=frozenset(),
     )
 
 
@@ -62,7 +61,7 @@ def test_the_page_opens_with_the_verdict_and_escapes_names(tmp_path, validated: 
     compared = comparison(row("gru", 0, 2.0, 30, validated), row("lstm", 0, 1.5, 40, validated))
     path = write_comparison_report(tmp_path, compared, command="gated compare forecast d.csv")
     page = path.read_text()
-    assert page.index("LSTM has the smallest error") < page.index("<h1>")
+    assert page.index("LSTM has the best MAE") < page.index("<h1>")
     assert "<b>温度" not in page
     assert "温度" in page
     names = {picture.name for picture in (tmp_path / "figures").iterdir()}
