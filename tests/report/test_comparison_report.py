@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gated.report.comparison import comparison_table, write_comparison_report
+from gated.scoring.judge import judge
+from gated.scoring.verdict import Measure, Scope
 from gated.tasks.forecast import ForecastConfig
 from gated.tasks.forecast.comparison import Comparison, Row
 from gated.training.history import History, Validation
@@ -42,6 +44,9 @@ def comparison(*rows: Row) -> Comparison:
         training=TrainingOptions(steps=2),
         rows=rows,
         baselines={"naive": {"mae": 3.0, "mase": 1.5, "pinball": 1.0, "coverage": 0.7}},
+        verdict=judge(
+            {"LSTM": [1.5, 1.6], "naive": [2.0, 2.0]}, Measure("MAE {}"), Scope("windows")
+        ),
     )
 
 
@@ -62,7 +67,7 @@ def test_the_page_opens_with_the_verdict_and_escapes_names(tmp_path, validated: 
     compared = comparison(row("gru", 0, 2.0, 30, validated), row("lstm", 0, 1.5, 40, validated))
     path = write_comparison_report(tmp_path, compared, command="gated compare forecast d.csv")
     page = path.read_text()
-    assert page.index("LSTM has the smallest error") < page.index("<h1>")
+    assert page.index("Too few independent windows to judge LSTM") < page.index("<h1>")
     assert "<b>温度" not in page
     assert "温度" in page
     names = {picture.name for picture in (tmp_path / "figures").iterdir()}

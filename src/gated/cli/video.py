@@ -85,7 +85,7 @@ def print_scores(evaluation: Evaluation) -> None:
     """Print the verdict and the table of scores."""
     stdout_console().print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
     table = score_table(evaluation)
-    print_table(f"Scores over {evaluation.unit}", table.header, table.rows, best=0)
+    print_table(f"Scores over {evaluation.scope.unit}", table.header, table.rows, best=0)
 
 
 def predict(

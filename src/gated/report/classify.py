@@ -81,8 +81,8 @@ def write_classify_report(
     ]
     page = Page(
         title=f"Sequence {'regression' if numbers else 'classification'}",
-        verdict=result.verdict,
-        good=" beats " in result.verdict,
+        verdict=str(result.verdict),
+        good=result.verdict.better,
         sections=sections,
         facts=[
             f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units"

@@ -78,12 +78,10 @@ def write_comparison_report(directory: Path, comparison: Comparison, *, command:
             ),
             reproduction_section(command, comparison.config, comparison.training),
         ]
-    best_baseline = min(scores["mae"] for scores in comparison.baselines.values())
-    best_cell = min(figures["mae"][0] for figures in comparison.summary().values())
     page = Page(
         title=f"RNN, GRU and LSTM forecasting {comparison.config.target}",
-        verdict=comparison.verdict,
-        good=best_cell < best_baseline,
+        verdict=str(comparison.verdict),
+        good=comparison.verdict.better,
         sections=sections,
     )
     return write_page(directory, page)

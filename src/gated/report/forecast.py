@@ -61,8 +61,8 @@ def write_forecast_report(
     ]
     page = Page(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[
             f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "

@@ -55,8 +55,8 @@ def write_language_report(
     ]
     page = Page(
         title="Language model",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[
             f"{model.name}, {config.layers} layer(s) of {config.hidden} units, "

@@ -91,8 +91,8 @@ def write_speech_report(
     ]
     page = Page(
         title="Speech",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[
             f"{recogniser.name}: {config.layers} layer(s) of {config.hidden} units, "

@@ -61,8 +61,8 @@ def write_text_report(
     ]
     page = Page(
         title=f"Texts: {', '.join(classifier.labels)}",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[
             f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "

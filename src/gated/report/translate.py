@@ -68,8 +68,8 @@ def write_translate_report(
     ]
     page = Page(
         title="Translation",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=facts,
     )

@@ -54,8 +54,8 @@ def write_video_report(
     ]
     page = Page(
         title=f"Video: {', '.join(evaluation.labels)}",
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[
             f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "

@@ -40,6 +40,10 @@ def test_each_cell_and_seed_has_a_row_and_the_same_budget(wave: pl.DataFrame) ->
         assert row.mae > 0
         assert row.seconds_to_best <= sum(row.history.seconds)
     assert {"naive"} <= set(comparison.baselines)
+    best = min(comparison.summary().items(), key=lambda item: item[1]["mae"][0])
+    assert comparison.verdict.network == best[0].upper()
+    assert comparison.verdict.ours == pytest.approx(best[1]["mae"][0])
+    assert f"Of the cells {best[0].upper()} has the smallest error" in str(comparison.verdict)
 
 
 def test_summary_is_mean_and_spread_over_seeds(wave: pl.DataFrame) -> None:
@@ -51,7 +55,8 @@ def test_summary_is_mean_and_spread_over_seeds(wave: pl.DataFrame) -> None:
     assert spread == pytest.approx(abs(first - second) / np.sqrt(2))
     document = json.loads(json.dumps(comparison.to_dict()))
     assert set(document["summary"]["gru"]) == set(FIGURES)
-    assert comparison.verdict.startswith("GRU has the smallest error")
+    assert comparison.verdict.network == "GRU"
+    assert document["verdict"] == str(comparison.verdict)
 
 
 def test_an_unknown_cell_is_refused(wave: pl.DataFrame) -> None:

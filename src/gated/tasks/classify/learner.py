@@ -14,11 +14,12 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
 from gated.tasks.classify.config import ClassifyConfig, SequenceTraining
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.probe import sequence_probe
-from gated.tasks.classify.sequences import Floats, Values, sequences_of
+from gated.tasks.classify.sequences import Floats, Values, key_of, sequences_of
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.task import SequenceTask, answers_of
 from gated.training.history import History
@@ -57,6 +58,8 @@ class SequenceLearner(BaseEstimator):
     preprocessing_: Preprocessing
     n_features_in_: int
     """Channels."""
+    seen_: Seen
+    """What was trained on."""
 
     def __init__(
         self,
@@ -136,6 +139,7 @@ class SequenceLearner(BaseEstimator):
         targets, weights = self._learn_targets(values)
         held = held_out_rows(values, config.validation, options.seed, stratified=self._told_apart)
         stay = np.setdiff1d(np.arange(len(arrays)), held)
+        self.seen_ = Seen.of(map(key_of, arrays))
         self.n_features_in_ = arrays[0].shape[1]
         self.preprocessing_ = Preprocessing.fit([arrays[k] for k in stay], config.patch)
         self.network_ = self._new_network()
@@ -171,6 +175,7 @@ class SequenceLearner(BaseEstimator):
             "training": self.options.to_dict(),
             "preprocessing": self.preprocessing_.to_dict(),
             "targets": self._describe_targets(),
+            "seen": self.seen_.to_text(),
         }
         save_model(Path(directory), self.network_, description)
 
@@ -194,6 +199,7 @@ class SequenceLearner(BaseEstimator):
             learner.preprocessing_ = Preprocessing.from_dict(description["preprocessing"])
             learner.n_features_in_ = len(learner.preprocessing_.mean)
             learner._restore_targets(description["targets"])
+            learner.seen_ = Seen.from_text(description.get("seen", ""))
             learner.network_ = learner._new_network()
             learner.network_.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
 from gated.explain import flow
+from gated.scoring.verdict import Verdict
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.network import Batch, mean_pinball
+from gated.tasks.forecast.score import Forecasts, absolute_errors, judged
 from gated.tasks.forecast.task import ForecastTask, thinned
 from gated.tasks.forecast.windows import gather, training_origins
 from gated.training.history import History
@@ -71,6 +73,8 @@ class Comparison:
     rows: tuple[Row, ...]
     baselines: dict[str, dict[str, float]]
     """`[method][metric]`."""
+    verdict: Verdict
+    """Whether the best cell, over all its seeds, beats the best baseline; and the next cell."""
 
     def summary(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Return mean and sample standard deviation over the seeds: `[cell][figure]`."""
@@ -82,29 +86,13 @@ class Comparison:
             for cell, rows in self._by_cell()
         }
 
-    @property
-    def verdict(self) -> str:
-        """Which cell has the smallest error, and whether the seeds tell it from the next."""
-        maes = {cell: summary["mae"] for cell, summary in self.summary().items()}
-        baseline = min(self.baselines, key=lambda name: self.baselines[name]["mae"])
-        best, *others = sorted(maes, key=lambda cell: maes[cell][0])
-        told = f"{best.upper()} has the smallest error: MAE {maes[best][0]:.3g}"
-        if others:
-            gap = maes[others[0]][0] - maes[best][0]
-            spread = float(np.hypot(maes[best][1], maes[others[0]][1]))
-            clear = "more" if gap > spread else "no more"
-            told += (
-                f", {others[0].upper()} {maes[others[0]][0]:.3g}; the difference is {clear} than "
-                "the spread over seeds"
-            )
-        return f"{told}. The best baseline ({baseline}) has {self.baselines[baseline]['mae']:.3g}."
-
     def to_dict(self) -> dict[str, Any]:
         """Return all figures, for JSON."""
         return {
             "config": self.config.to_dict(),
             "training": self.training.to_dict(),
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "summary": {
                 cell: {name: {"mean": mean, "spread": spread} for name, (mean, spread) in s.items()}
                 for cell, s in self.summary().items()
@@ -152,18 +140,58 @@ def compare(
     if not cells or not seeds:
         raise ConfigurationError("cells, seeds: give at least one of each.")
     training = training or TrainingOptions()
-    rows, forecaster = [], None
+    rows, errors = [], {}
     for cell in cells:
+        of_seeds = []
         for seed in seeds:
             chosen: Any = cell
             forecaster = Forecaster(replace(config, cell=chosen), replace(training, seed=seed))
             forecaster.fit(data, progress=progress(cell, seed) if progress else None)
             evaluation = forecaster.score()
             rows.append(_row(forecaster, evaluation.overall[cell.upper()]))
-            baselines = {
-                name: scores for name, scores in evaluation.overall.items() if name != cell.upper()
-            }
-    return Comparison(config=config, training=training, rows=tuple(rows), baselines=baselines)
+            own, *others = absolute_errors(evaluation.forecasts).values()
+            of_seeds.append(own)
+        errors[cell.upper()] = np.mean(of_seeds, axis=0)
+    _, *names = evaluation.forecasts.methods
+    return Comparison(
+        config=config,
+        training=training,
+        rows=tuple(rows),
+        baselines={name: evaluation.overall[name] for name in names},
+        verdict=verdict_of(
+            errors, dict(zip(names, others, strict=True)), evaluation.forecasts, rows
+        ),
+    )
+
+
+def verdict_of(
+    cells: dict[str, Floats], baselines: dict[str, Floats], forecasts: Forecasts, rows: list[Row]
+) -> Verdict:
+    """Judge the cell with the smallest error beside the baselines, and beside the next cell.
+
+    Args:
+        cells: `(N, horizon)` absolute errors by cell, the mean over its seeds.
+        baselines: the same, by method.
+        forecasts: what they are errors of.
+        rows: what each seed came to.
+    """
+    best, *others = sorted(cells, key=lambda cell: float(np.nanmean(cells[cell])))
+    chosen = {best: cells[best]}
+    found = judged(chosen | baselines, forecasts, networks=len(cells))
+    if not others:
+        return found
+    beside = judged(chosen | {of: cells[of] for of in others}, forecasts, networks=len(cells))
+    spreads = [
+        _mean_and_spread([row.mae for row in rows if row.cell.upper() == cell])
+        for cell in (best, beside.baseline)
+    ]
+    (ours, own), (theirs, other) = spreads
+    seeds = "more" if theirs - ours > np.hypot(own, other) else "no more"
+    chance = "chance does not explain it" if beside.better else "that is within chance"
+    return found.adding(
+        f"Of the cells {best} has the smallest error, {beside.baseline} the next: "
+        f"{beside.figure}; {chance}, and it is {seeds} than the spread over seeds."
+    )
 
 
 def _row(forecaster: Forecaster, scores: dict[str, float]) -> Row:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED, flattered
 from gated.tasks.language.adoption import adopted
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import best_ngrams, compressed_bits
+from gated.tasks.language.ngrams import Compressor, Floats, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
-from gated.tasks.language.score import Evaluation
+from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_in
+from gated.tasks.language.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
 from gated.tasks.language.vocabulary import (
     UNKNOWN,
     Letters,
+    Points,
     Subwords,
     Vocabulary,
     vocabulary_from,
@@ -34,6 +37,7 @@ from gated.training.loop import train
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+from gated.training.streams import Places
 from gated.training.test_part import require_test_part
 
 TASK = "language"
@@ -45,8 +49,23 @@ MOST_LEARNT = 5_000_000
 """Characters that subwords are learnt from at most, evenly over the training part."""
 MOST_UNKNOWN = 0.5
 """Share of a text that the vocabulary of another run may lack."""
+MOST_COMPARED = 20_000_000
+"""Characters, the last before the test part, whose sentences are known again."""
 SCORED_STREAMS = 8
 """Streams that a text is cut into when it is scored."""
+OTHERS = "n-grams", "xz", "bzip2"
+"""What a language model has to beat."""
+
+
+class Scored(NamedTuple):
+    """What a network needs for a text."""
+
+    bits: Floats
+    """(G,), of each of its stretches."""
+    unknown: int
+    """Codes of what the vocabulary does not hold."""
+    known: int
+    """Characters, or bytes, of sentences that were trained on."""
 
 
 class LanguageModel:
@@ -69,6 +88,7 @@ class LanguageModel:
         self.training = training or LanguageTraining()
         self.findings: tuple[Finding, ...] = ()
         self._parts: dict[str, Coded] = {}
+        self._seen = Seen()
 
     @property
     def parameters(self) -> int:
@@ -109,6 +129,8 @@ class LanguageModel:
                 f"The training part has {there} {config.unit}s; {self.training.batch_size} streams "
                 f"need more than {needed}. Give a longer text or a smaller batch size."
             )
+        known = text.points[max(0, last - MOST_COMPARED) : last]
+        self._seen = Seen.of(sentences_in(known))
         self._text = text  # its files live as long as it does
         self._tell_unknown()
         self.network = self._new_network()
@@ -220,7 +242,13 @@ class LanguageModel:
             DataError: there is none, as after `load`.
         """
         self.check_test_part()
-        evaluation = self._evaluation(self._parts["test"])
+        begin, end = self._bounds["test"]
+        inside = self._text.file_ends[:-1]
+        ends = inside[(inside >= begin) & (inside < end - 1)] + 1 - begin
+        points = self._text.points[begin:end]
+        scored, stretches = self._scored(self._parts["test"], points, ends)
+        if self.training.no_baseline:
+            return self._evaluation(scored, stretches, left_out=dict.fromkeys(OTHERS, NOT_WANTED))
         # Subwords are compared with what counts and compresses characters.
         letters, parts = self.vocabulary, self._parts
         if self.config.unit == "subword":
@@ -230,12 +258,11 @@ class LanguageModel:
             }
         training, validation, test = (of.codes for of in parts.values())
         ngrams, order = best_ngrams(training, validation, len(letters))
-        said = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
-        others = compressed_bits(training, test, letters)
-        bits = {**evaluation.bits, f"{order + 1}-grams": said, **others}
-        return Evaluation(
-            bits=bits, count=evaluation.count, unknown=evaluation.unknown, unit=evaluation.unit
-        )
+        # Of the characters that the network predicts: all but what it begins with.
+        said = ngrams.bits_of(np.asarray(test), order)[-stretches.count :]
+        counted = {f"{order + 1}-grams": stretches.sums(said, np.arange(len(said)))}
+        compressors = compressors_of(training, test, stretches.count, letters)
+        return self._evaluation(scored, stretches, counted, compressors)
 
     def evaluate(self, files: Sequence[Path | str]) -> Evaluation:
         """Score on other texts.
@@ -245,7 +272,8 @@ class LanguageModel:
             FileNotFoundError: there is no such file.
         """
         text = Text([Path(path) for path in files], self.config.unit)
-        return self._evaluation(text.coded(self.vocabulary, self.config.documents))
+        coded = text.coded(self.vocabulary, self.config.documents)
+        return self._evaluation(*self._scored(coded, text.points, text.file_ends[:-1] + 1))
 
     def probe(self, files: Sequence[Path | str]) -> Probe:
         """Offer the network to `gated.explain`, on stretches of texts.
@@ -341,6 +369,7 @@ class LanguageModel:
             "config": self.config.to_dict(),
             "training": self.training.to_dict(),
             "vocabulary": self.vocabulary.to_dict(),
+            "seen": self._seen.to_text(),
         }
         save_model(Path(directory), self.network, description)
 
@@ -355,6 +384,7 @@ class LanguageModel:
         try:
             config = LanguageConfig.from_dict(description["config"])
             model = cls(config, TrainingOptions.from_dict(description["training"]))
+            model._seen = Seen.from_text(description.get("seen", ""))
             model.vocabulary = vocabulary_from(description["vocabulary"], config.unit)
             model.network = model._new_network()
             model.network.load_state_dict(weights)
@@ -363,18 +393,37 @@ class LanguageModel:
         model.network.eval()
         return model
 
-    def _evaluation(self, text: Coded) -> Evaluation:
+    def _scored(self, text: Coded, points: Points, ends: Places) -> tuple[Scored, Stretches]:
+        """Return the bits of each stretch of a text whose files end after `ends` points."""
         if len(text.codes) < 2:
             raise DataError(f"A text of {len(text.codes)} {self.config.unit}s cannot be scored.")
         self.network.eval()
         each = nats(self.network, text, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
         # In the same measure whatever is read at a step.
-        count = int(self.vocabulary.letters()[text.codes[1:]].sum())
+        letters = self.vocabulary.letters()[text.codes[1:]].astype(np.int64)
+        stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
+        bits = stretches.sums(each.double().numpy() / np.log(2), np.cumsum(letters) - letters)
+        sentences = list(sentences_in(points))
+        again = self._seen.among(sentences) @ np.array([len(of) for of in sentences], np.int64)
+        return Scored(bits, int((text.codes == UNKNOWN).sum()), int(again)), stretches
+
+    def _evaluation(
+        self,
+        scored: Scored,
+        stretches: Stretches,
+        counted: Mapping[str, Floats] | None = None,
+        compressors: Mapping[str, Compressor] | None = None,
+        left_out: Mapping[str, str] | None = None,
+    ) -> Evaluation:
+        sums = {self.name: scored.bits, **(counted or {})}
+        bits = {name: float(of.sum()) / stretches.count for name, of in sums.items()}
+        others = compressors or {}
+        bits |= {name: of.bits() / stretches.count for name, of in others.items()}
+        unit = "byte" if self.config.unit == "byte" else "character"
+        verdict = verdict_of(bits, stretches, sums, others, unit).without(left_out or {})
+        verdict = verdict.adding(flattered(scored.known))
         return Evaluation(
-            bits={self.name: float(each.double().sum() / np.log(2)) / count},
-            count=count,
-            unknown=int((text.codes == UNKNOWN).sum()),
-            unit="byte" if self.config.unit == "byte" else "character",
+            bits=bits, count=stretches.count, unknown=scored.unknown, unit=unit, verdict=verdict
         )
 
     def _prompt(self, prompt: str) -> torch.Tensor:

@@ -14,6 +14,8 @@ import torch
 
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.speech.alphabet import Alphabet, normalised
 from gated.tasks.speech.baseline import NEAREST, nearest
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
@@ -82,6 +84,7 @@ class SpeechRecogniser:
         self.alphabet = Alphabet("")
         self._mean = self._deviation = np.zeros(0, np.float32)
         self._parts: dict[str, list[Utterance]] = {}
+        self._seen = Seen()
         self._store = FeatureStore(self.config.sample_rate, self.config.mels, self.config.cache)
 
     @property
@@ -141,6 +144,12 @@ class SpeechRecogniser:
                     example=texts[first][:60],
                 ),
             )
+        plain = int(np.argmin([abs(speed - 1) for speed in config.speeds]))
+        self._seen = Seen.of(
+            one.versions[plain if name == "training" else 0].tobytes()
+            for name in ("training", "validation")
+            for one in self._parts[name]
+        )
         self.network = self._new_network()
         return self
 
@@ -275,8 +284,11 @@ class SpeechRecogniser:
             methods[name] = [self._written(one.versions[0], *way)[0] for one in utterances]
             spent = time.perf_counter() - began
             factors[name] = spent / sum(one.seconds for one in utterances)
-        if known := self._parts.get("training"):
+        known, left_out = self._parts.get("training"), {}
+        if known and not self.training.no_baseline:
             methods[NEAREST] = nearest(known, utterances, self.config.speeds)
+        elif known:
+            left_out[NEAREST] = NOT_WANTED
         references = [one.text for one in utterances]
         return Evaluation(
             references=references,
@@ -284,6 +296,8 @@ class SpeechRecogniser:
             scores={name: error_rates(references, texts) for name, texts in methods.items()},
             substitutions=substitutions(references, methods[list(searches)[-1]]),
             real_time_factors=factors,
+            left_out=left_out,
+            known=self._seen.count(one.versions[0].tobytes() for one in utterances),
         )
 
     def written_in_time(
@@ -326,6 +340,7 @@ class SpeechRecogniser:
             "training": self.training.to_dict(),
             "letters": self.alphabet.letters,
             "search": asdict(self.search),
+            "seen": self._seen.to_text(),
             "mean": self._mean.tolist(),
             "deviation": self._deviation.tolist(),
         }
@@ -346,6 +361,7 @@ class SpeechRecogniser:
             )
             recogniser.alphabet = Alphabet(description["letters"])
             recogniser.search = Search(**description["search"])
+            recogniser._seen = Seen.from_text(description.get("seen", ""))
             recogniser._mean, recogniser._deviation = (
                 np.array(description[name], np.float32) for name in ("mean", "deviation")
             )

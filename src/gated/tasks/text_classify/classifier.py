@@ -20,6 +20,8 @@ from gated.scoring.label_scores import (
     confusion_of,
     score_of,
 )
+from gated.scoring.seen import Seen, refuse_known
+from gated.scoring.verdict import NOT_WANTED, Scope
 from gated.tasks.language.adoption import adopted
 from gated.tasks.language.text import Codes, points_of
 from gated.tasks.language.vocabulary import (
@@ -29,7 +31,7 @@ from gated.tasks.language.vocabulary import (
     Vocabulary,
     vocabulary_from,
 )
-from gated.tasks.text_classify.baseline import WORDS, bag_of_words
+from gated.tasks.text_classify.baseline import MOST_CHARACTERS, WORDS, bag_of_words
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
@@ -42,10 +44,11 @@ from gated.training.manifest import BadRows
 from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-from gated.training.split_by_text import split_by_text
+from gated.training.split_by_text import bare, near_to, split_by_text
 from gated.training.test_part import require_test_part
 
 TASK = "text_classify"
+TEXTS = Scope("texts", "of {} wordings")
 FREQUENT = "most frequent label"
 
 
@@ -85,6 +88,7 @@ class TextClassifier:
         self.parts: dict[str, Part] = {}
         """Training, validation and test, after `prepare`."""
         self._frequencies = np.zeros(0)
+        self._seen = Seen()
 
     @property
     def parameters(self) -> int:
@@ -99,11 +103,12 @@ class TextClassifier:
     def prepare(self, data: Path | str) -> Self:
         """Read texts, part them, and make a network; the first half of `fit`.
 
-        No text of the validation and test parts has a near-duplicate in the training part; of test
-        data in a file of their own, that is the caller's to see to.
+        No text of the validation and test parts has a near-duplicate in the training part, be it
+        that test data are given in a file of their own.
 
         Raises:
-            DataError: a row cannot be used; or the training part holds one label only.
+            DataError: a row cannot be used; the training part holds one label only; or most of the
+                test data stand in it.
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run of a network that reads text.
         """
@@ -122,8 +127,16 @@ class TextClassifier:
                 "test": parted.test,
             }.items()
         }
+        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
         if config.test_data:
             chosen["test"] = read_texts(config.test_data, bad, labelled=True)
+            tested = [bare(of.text) for of in chosen["test"]]
+            known = Seen.of(bare(of.text) for of in texts).count(tested)
+            refuse_known(known, len(tested), "texts")
+            held = near_to([(of.text,) for of in chosen["test"]])
+            for name in ("training", "validation"):
+                near += [of.text for of in chosen[name] if held((of.text,))]
+                chosen[name] = [of for of in chosen[name] if not held((of.text,))]
         self.parts = {name: self._labelled(part) for name, part in chosen.items()}
         self._frequencies = np.bincount(
             self.parts["training"].labels, minlength=len(self.labels)
@@ -135,7 +148,9 @@ class TextClassifier:
             )
         if not self.training.init_from:
             self.vocabulary = self._learnt()
-        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
+        self._seen = Seen.of(
+            bare(text) for name in ("training", "validation") for text in self.parts[name].texts
+        )
         self.findings = (*bad.findings, *self._told_of_texts(near))
         self.network = self._new_network()
         return self
@@ -207,10 +222,17 @@ class TextClassifier:
         """
         self.check_test_part()
         known, held, asked = (self.parts[name] for name in ("training", "validation", "test"))
+        if self.training.no_baseline:
+            return self._evaluation(asked, {}, left_out={WORDS: NOT_WANTED})
+        every = max(1, -(-sum(map(len, known.texts)) // MOST_CHARACTERS))
         words = bag_of_words(
-            (known.texts, known.labels), (held.texts, held.labels), asked.texts, len(self.labels)
+            (known.texts[::every], known.labels[::every]),
+            (held.texts, held.labels),
+            asked.texts,
+            len(self.labels),
         )
-        return self._evaluation(asked, {WORDS: words})
+        left_out = {f"{WORDS}, of all texts": f"it learnt from one in {every}"} if every > 1 else {}
+        return self._evaluation(asked, {WORDS: words}, left_out=left_out)
 
     def evaluate(self, data: Path | str) -> Evaluation:
         """Score on the texts of another table.
@@ -262,6 +284,7 @@ class TextClassifier:
             "vocabulary": self.vocabulary.to_dict(),
             "labels": list(self.labels),
             "frequencies": self._frequencies.tolist(),
+            "seen": self._seen.to_text(),
         }
         save_model(Path(directory), self.network, description)
 
@@ -279,6 +302,7 @@ class TextClassifier:
             classifier.vocabulary = vocabulary_from(description["vocabulary"], config.unit)
             classifier.labels = tuple(description["labels"])
             classifier._frequencies = np.array(description["frequencies"], float)
+            classifier._seen = Seen.from_text(description.get("seen", ""))
             classifier.network = classifier._new_network()
             classifier.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError, ConfigurationError) as error:
@@ -360,17 +384,23 @@ class TextClassifier:
             if count
         ]
 
-    def _evaluation(self, asked: Part, others: dict[str, Floats]) -> Evaluation:
+    def _evaluation(
+        self, asked: Part, others: dict[str, Floats], left_out: dict[str, str] | None = None
+    ) -> Evaluation:
         told = {
             self.name: self.predict_proba(asked.texts),
             **others,
             FREQUENT: np.tile(self._frequencies, (len(asked), 1)),
         }
+        # The same but for case, digits and punctuation is no second text.
+        wordings = np.array([bare(text) for text in asked.texts])
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(of, asked.labels) for name, of in told.items()},
+            scores={name: score_of(of, asked.labels, wordings) for name, of in told.items()},
             confusion=confusion_of(told[self.name], asked.labels, self.labels),
-            unit="texts",
+            scope=TEXTS,
+            left_out=left_out or {},
+            known=self._seen.count(wordings.tolist()),
         )
 
     def _new_network(self) -> TextNetwork:

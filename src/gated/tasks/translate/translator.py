@@ -12,7 +12,8 @@ import torch
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Probe
-from gated.tasks.translate.baselines import COPY, NEAREST, nearest
+from gated.scoring.verdict import NOT_WANTED
+from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.copying import taught, unknown_characters
@@ -287,11 +288,18 @@ class Translator:
             self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
             COPY: sources,
         }
-        if known:
-            methods[NEAREST] = nearest(known, sources)
+        left_out = {}
+        if known and not self.training.no_baseline:
+            every = -(-len(known) * len(sources) // MOST_COMPARED)
+            methods[NEAREST] = nearest(known[::every], sources)
+            if every > 1:
+                left_out[f"{NEAREST}, of all"] = f"it is the nearest of one in {every}"
+        elif known:
+            left_out[NEAREST] = NOT_WANTED
         seen = {pair.source for pair in known}
         overlap = sum(source in seen for source in sources)
-        return evaluate(sources, [pair.target for pair in pairs], methods, overlap, findings)
+        targets = [pair.target for pair in pairs]
+        return evaluate(sources, targets, methods, overlap, findings, left_out)
 
     def _cleaned(self, data: Source) -> tuple[list[Pair], tuple[Finding, ...]]:
         """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""

@@ -16,6 +16,8 @@ from torch import nn
 from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED, Scope
 from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -70,6 +72,7 @@ class VideoClassifier:
         self.findings: tuple[Finding, ...] = ()
         """What was found in the data that were read last."""
         self._baselines: dict[str, VideoNetwork] = {}
+        self._seen = Seen()
         self._store = FrameStore(self.config.width, self.config.height, self.config.fps)
 
     @property
@@ -115,6 +118,9 @@ class VideoClassifier:
         self.findings = tuple(bad.findings)
         if not self._spans["training"]:
             raise DataError(f"{manifest} holds no segment to train on.{bad.told}")
+        self._seen = Seen.of(
+            span.key() for name in ("training", "validation") for span in self._spans[name]
+        )
         counts = np.concatenate([span.labels for span in self._spans["training"]])
         known = np.bincount(counts[counts != NOTHING], minlength=len(self.labels))
         self._frequencies = known / known.sum()
@@ -159,6 +165,8 @@ class VideoClassifier:
         self.history = train(
             task, self.training, directory=directory, resume=resume, progress=progress
         )
+        if self.training.no_baseline:
+            return self
         alone = replace(self.training, init_from=None, freeze=(), thaw_every=0)
         for name, most in self._without_memory().items():
             network = self._new_network(memory=False)
@@ -254,6 +262,7 @@ class VideoClassifier:
             "training": self.training.to_dict(),
             "labels": list(self.labels),
             "frequencies": self._frequencies.tolist(),
+            "seen": self._seen.to_text(),
         }
         save_model(Path(directory), self.network, description)
 
@@ -271,6 +280,7 @@ class VideoClassifier:
             classifier = cls(config, training, encoder)
             classifier.labels = tuple(description["labels"])
             classifier._frequencies = np.array(description["frequencies"], float)
+            classifier._seen = Seen.from_text(description.get("seen", ""))
             classifier.network = classifier._new_network(memory=True)
             classifier.network.load_state_dict(weights)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -318,11 +328,12 @@ class VideoClassifier:
 
     def _evaluate(self, spans: Sequence[Span]) -> Evaluation:
         per_frame = self.config.per == "frame"
+        without = self._without_memory()
         networks = {
             self.config.cell.upper(): (self.network, self.config.frames),
             **{
                 name: (self._baselines[name], most)
-                for name, most in self._without_memory().items()
+                for name, most in without.items()
                 if name in self._baselines
             },
         }
@@ -343,13 +354,22 @@ class VideoClassifier:
             )[known]
             for name, (network, most) in networks.items()
         }
+        clips = np.concatenate(
+            [np.full(len(span) if per_frame else 1, str(span.segment.clip)) for span in spans]
+        )[known]
+        seen = np.repeat(
+            self._seen.among(span.key() for span in spans),
+            [len(span) if per_frame else 1 for span in spans],
+        )
         truth = truth[known]
         told["most frequent label"] = np.tile(self._frequencies, (len(truth), 1))
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(probabilities, truth) for name, probabilities in told.items()},
+            scores={name: score_of(of, truth, clips) for name, of in told.items()},
             confusion=confusion_of(told[self.config.cell.upper()], truth, self.labels),
-            unit="frames" if per_frame else "segments",
+            scope=Scope("frames" if per_frame else "segments", "of {} clips"),
+            known=int(seen[known].sum()),
+            left_out=dict.fromkeys(without, NOT_WANTED) if self.training.no_baseline else {},
         )
 
     def _new_network(self, *, memory: bool) -> VideoNetwork:
