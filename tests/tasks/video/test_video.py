@@ -305,6 +305,18 @@ def test_the_verdict_says_what_memory_adds(right: int, outcome: str, verdict: st
     assert evaluation.to_dict()["judged"]["clusters"] == 100
 
 
+def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(moving: Path) -> None:
+    classifier = VideoClassifier(SMALL, replace(QUICK, steps=2, no_baseline=True)).fit(moving)
+    evaluation = classifier.score()
+    assert list(evaluation.scores) == ["GRU", "most frequent label"]
+    told = "Left out: one frame (with --no-baseline). Left out: frames without order (with"
+    assert told in str(evaluation.verdict)
+    everything = classifier.evaluate(moving)
+    learnt = sum(len(classifier._spans[name]) for name in ("training", "validation"))
+    assert f"{learnt} of them were trained on, which flatters it." in str(everything.verdict)
+    assert evaluation.known == 0
+
+
 def test_segments_of_one_clip_are_not_counted_as_independent() -> None:
     truth = np.zeros(60, int)
     right = np.arange(60)[:, None] < 54
