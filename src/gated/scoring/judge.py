@@ -22,7 +22,7 @@ are independent of each other: windows that begin at the same time, segments of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -151,7 +151,7 @@ def decide(
     sign = -1.0 if measure.higher_is_better else 1.0
     if not others or not np.isfinite(ours):
         sentence = f"{network}: {figure} {scope.over(examples, examples)}, without a baseline."
-        return Verdict(**{**vars(alone), "sentence": sentence})
+        return replace(alone, sentence=sentence)
     best = min(others, key=lambda name: sign * figures[name])
     found = compared(network, best)
     clusters = len(found.signed)
@@ -170,12 +170,9 @@ def decide(
             low, high = -high, -low
         told = f"{told} ({measure.interval(low, high, LEVEL)})"
         sentence = f"{head_of(outcome, network, best, scope.unit)}: {told}, {over}."
-    return Verdict(
-        **{
-            **vars(alone), "outcome": outcome, "baseline": best, "figure": told,
-            "theirs": figures[best], "difference": found.difference, "low": low, "high": high,
-            "clusters": clusters, "sentence": sentence,
-        }
+    return replace(
+        alone, outcome=outcome, baseline=best, figure=told, theirs=figures[best],
+        difference=found.difference, low=low, high=high, clusters=clusters, sentence=sentence,
     )  # fmt: skip
 
 
