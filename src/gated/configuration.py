@@ -102,7 +102,7 @@ def _encoded(value: Any) -> Any:
         return str(value.resolve())
     if isinstance(value, np.ndarray):
         return value.tolist()
-    return value.to_dict()
+    return value.to_text() if hasattr(value, "to_text") else value.to_dict()
 
 
 def _decoded(kind: Any, saved: Any) -> Any:
@@ -112,4 +112,4 @@ def _decoded(kind: Any, saved: Any) -> Any:
         (scalar,) = get_args(get_args(kind)[1])
         known = isinstance(scalar, type) and issubclass(scalar, np.generic)
         return np.array(saved, scalar if known else None)
-    return kind.from_dict(saved)
+    return kind.from_text(saved) if hasattr(kind, "from_text") else kind.from_dict(saved)

@@ -150,8 +150,9 @@ def test_two_measures_must_agree() -> None:
     split = both([good, bad], WINDOWS)
     assert split.outcome == "undecided"
     assert str(split) == (
-        "LSTM does NOT clearly beat the best baseline (nearest): MAE 0 against 1.00, 100 % less "
-        "(better), RMSE 1.00 against 0 (worse), over 20 windows."
+        "LSTM does NOT clearly beat the best baseline (nearest): better in MAE 0 against 1.00, 100 "
+        "% less (95% interval of the difference −1.00 to −1.00); worse in RMSE 1.00 against 0 (95% "
+        "interval of the difference 1.00 to 1.00); over 20 windows."
     )
 
 

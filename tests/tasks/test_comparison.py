@@ -40,6 +40,8 @@ def test_each_cell_and_seed_has_a_row_and_the_same_budget(wave: pl.DataFrame) ->
         assert row.scores["MAE"] > 0
         assert row.seconds_to_best <= sum(row.history.seconds)
     assert {"naive"} <= set(comparison.baselines)
+    best = min(comparison.summary().items(), key=lambda item: item[1]["MAE"][0])
+    assert comparison.verdict.startswith(f"{best[0].upper()} has the best MAE")
 
 
 def test_summary_is_mean_and_spread_over_seeds(wave: pl.DataFrame) -> None:

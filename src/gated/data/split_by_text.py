@@ -19,7 +19,7 @@ import hashlib
 import math
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 NEAR = 0.8
@@ -81,6 +81,15 @@ def split_by_text(examples: Sequence[Texts], test: float, validation: float, see
         test=sorted(held_out),
         near_validation=sorted(near_validation),
         near_training=sorted(near_training),
+    )
+
+
+def near_to(held_back: Sequence[Texts]) -> Callable[[Texts], bool]:
+    """Return what says whether an example is the same as one held back, or nearly."""
+    same = {(side, bare(text)) for texts in held_back for side, text in enumerate(texts)}
+    near = _Near(held_back)
+    return lambda texts: (
+        any((side, bare(text)) in same for side, text in enumerate(texts)) or near.found(texts)
     )
 
 

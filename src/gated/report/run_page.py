@@ -68,8 +68,8 @@ def write_run_page(
     ]
     page = Page(
         title=body.title,
-        verdict=evaluation.verdict,
-        good=" beats " in evaluation.verdict,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
         sections=sections,
         facts=[body.fact],
     )

@@ -22,7 +22,7 @@ are independent of each other: windows that begin at the same time, segments of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -41,7 +41,7 @@ LOPSIDED = 1.5
 """By how much the skewness of the clusters may be larger than it looks."""
 SIGNS = 9999
 """Draws of signs, where not all can be tried."""
-MOST_SIGNED = 200
+MOST_SIGNED = 500
 """Clusters that differ up to which signs are drawn; with more, the interval says the same."""
 
 
@@ -93,16 +93,20 @@ def judge(
     weights = np.ones(count) if sizes is None else np.asarray(sizes, np.float64)
     groups = grouped(count, clusters)
     sums = {name: np.bincount(groups, of).astype(np.float64) for name, of in arrays.items()}
-    size = np.bincount(groups, weights)
+    size = np.bincount(groups, weights).astype(np.float64)
     means = {name: float(of.sum() / weights.sum()) for name, of in arrays.items()}
 
     def compared(network: str, baseline: str) -> Compared:
-        gap = sums[network] - sums[baseline]
-        rest = size.sum() - size
-        left = np.divide(gap.sum() - gap, rest, out=np.full(len(gap), np.nan), where=rest > 0)
-        return Compared(float(gap.sum() / size.sum()), left, gap, size / size.sum())
+        return compared_sums(sums[network] - sums[baseline], size)
 
     return decide(means, compared, measure, scope, examples=count, networks=networks)
+
+
+def compared_sums(gaps: Floats, sizes: Floats) -> Compared:
+    """Compare two means from (G,) sums of differences over clusters, and the clusters' sizes."""
+    rest = sizes.sum() - sizes
+    left = np.divide(gaps.sum() - gaps, rest, out=np.full(len(gaps), np.nan), where=rest > 0)
+    return Compared(float(gaps.sum() / sizes.sum()), left, gaps, sizes / sizes.sum())
 
 
 def grouped(count: int, clusters: ArrayLike | None) -> Integers:
@@ -147,7 +151,7 @@ def decide(
     sign = -1.0 if measure.higher_is_better else 1.0
     if not others or not np.isfinite(ours):
         sentence = f"{network}: {figure} {scope.over(examples, examples)}, without a baseline."
-        return Verdict(**{**vars(alone), "sentence": sentence})
+        return replace(alone, sentence=sentence)
     best = min(others, key=lambda name: sign * figures[name])
     found = compared(network, best)
     clusters = len(found.signed)
@@ -164,14 +168,11 @@ def decide(
     else:
         if sign < 0:
             low, high = -high, -low
-        interval = measure.interval(low, high, LEVEL)
-        sentence = f"{head_of(outcome, network, best, scope.unit)}: {told} ({interval}), {over}."
-    return Verdict(
-        **{
-            **vars(alone), "outcome": outcome, "baseline": best, "figure": told,
-            "theirs": figures[best], "difference": found.difference, "low": low, "high": high,
-            "clusters": clusters, "sentence": sentence,
-        }
+        told = f"{told} ({measure.interval(low, high, LEVEL)})"
+        sentence = f"{head_of(outcome, network, best, scope.unit)}: {told}, {over}."
+    return replace(
+        alone, outcome=outcome, baseline=best, figure=told, theirs=figures[best],
+        difference=found.difference, low=low, high=high, clusters=clusters, sentence=sentence,
     )  # fmt: skip
 
 

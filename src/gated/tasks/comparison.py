@@ -34,6 +34,8 @@ class Row:
     """Time in which each training example would be seen once."""
     seconds_to_best: float
     """Training time up to the weights that were best on validation."""
+    better: bool
+    """Whether the judge says that it beats the baselines."""
     scores: Mapping[str, float]
     """On the test part, what decides first."""
     gradient_norms: Floats
@@ -90,11 +92,10 @@ class Comparison:
 
     @property
     def beaten(self) -> bool:
-        """Whether the best cell's mean is better than the best baseline."""
-        score, baseline = self.scores[0], self.best_baseline
-        key = self.better(score)
-        cells = min(key(figures[score][0]) for figures in self.summary().values())
-        return baseline is None or cells < key(self.baselines[baseline][score])
+        """Whether the best cell beats the baselines with every seed, by the judge."""
+        means, key = self.summary(), self.better(self.scores[0])
+        best = min(means, key=lambda cell: key(means[cell][self.scores[0]][0]))
+        return all(row.better for row in self.rows if row.cell == best)
 
     @property
     def verdict(self) -> str:
@@ -187,7 +188,8 @@ def compare(
             learner.train(progress=progress(cell, seed) if progress else None)
             evaluation = learner.score()
             scores = dict(evaluation.figures)
-            rows.append(_row(learner, cell, scores.pop(next(iter(scores)))))
+            better = evaluation.verdict.better
+            rows.append(_row(learner, cell, scores.pop(next(iter(scores))), better))
             higher = evaluation.higher_is_better
     return Comparison(
         task=kind.task,
@@ -199,7 +201,9 @@ def compare(
     )
 
 
-def _row(learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float]) -> Row:
+def _row(
+    learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float], better: bool
+) -> Row:
     history, options = learner.history, learner.training
     norms, reach = _gradient(learner)
     best = history.best.step if history.best else history.steps
@@ -210,6 +214,7 @@ def _row(learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float]
         parameters=learner.parameters,
         seconds_per_epoch=float(np.median(history.seconds)) * epoch,
         seconds_to_best=sum(history.seconds[:best]),
+        better=better,
         scores=scores,
         gradient_norms=norms,
         gradient_reach=reach,

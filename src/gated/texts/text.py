@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import shutil
 import tempfile
 import weakref
@@ -20,6 +21,9 @@ from gated.training.streams import Places
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
+SENTENCE_ENDS = re.compile(r"[.!?\n。！？]+")
+FEWEST_OF_SENTENCE = 20
+"""Characters of a sentence that is not the same as another by chance."""
 BETWEEN_WORDS = (ord("\n"), ord(" "))
 Codes = NDArray[np.uint16]
 
@@ -116,6 +120,16 @@ class Text:
             stop = min(stop, int(inside[0]) + 1) if len(inside) else stop
             yield first, stop
             first = stop
+
+
+def sentences_in(points: Points) -> Iterator[str]:
+    """Yield the sentences, or lines, of a text that are long enough not to be alike by chance."""
+    for first in range(0, len(points), BLOCK):
+        block = np.asarray(points[first : first + BLOCK])
+        text = "".join(map(chr, block.tolist()))
+        for sentence in SENTENCE_ENDS.split(text):
+            if len(stripped := sentence.strip()) >= FEWEST_OF_SENTENCE:
+                yield stripped
 
 
 def unknown_in(codes: Codes) -> tuple[int, int]:

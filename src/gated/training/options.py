@@ -45,6 +45,8 @@ class TrainingOptions(Configuration):
     """Stop as soon as the validation loss is below this."""
     checkpoint_every: int = 100
     """Steps between checkpoints."""
+    no_baseline: bool = False
+    """Leave out what the network has to beat, where to score that takes its time; it is said."""
     seed: int = 0
     """Of initial values, batches and dropout."""
     init_from: Path | None = None

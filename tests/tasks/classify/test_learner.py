@@ -18,6 +18,7 @@ from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceReg
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.targets import Classes
 from gated.tasks.classify.task import SequenceTask, answers_of
@@ -214,3 +215,20 @@ def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
         fitted.learner_.targets.learnt(np.array(["never"]))
     with pytest.raises(DataError, match="not a number"):
         SequenceRegressor().fit([[1.0], [2.0]], ["a", "b"])
+
+
+def test_numbers_are_judged_by_their_absolute_errors() -> None:
+    truth = np.arange(30.0)
+    gains = np.tile([0.5, 1.5], 15)
+    errors = {"LSTM": np.ones(30), "linear": 1 + gains, "mean": np.full(30, 9.0)}
+    scores = {name: number_score(truth + of, truth) for name, of in errors.items()}
+    found = NumberEvaluation(scores=scores, truth=truth, told=truth + 1, errors=errors)
+    assert found.verdict.better
+    assert found.verdict.difference == -1
+    assert str(found.verdict).startswith(
+        "LSTM beats the best baseline (linear): MAE 1.00 against 2.00, 50 % less (95% interval of"
+    )
+    same = NumberEvaluation(
+        scores=scores, truth=truth, told=truth, errors={"LSTM": gains, "linear": gains[::-1] - 0.01}
+    )
+    assert same.verdict.outcome == "undecided"

@@ -89,8 +89,8 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
     scores = evaluation(("EWR", "JFK"))
     text = write(scores)
     page = Document(text)
-    assert page.words("p")[0] == scores.verdict
-    assert next(text for tag, text in page.texts if tag != "title") == scores.verdict
+    assert page.words("p")[0] == str(scores.verdict)
+    assert next(text for tag, text in page.texts if tag != "title") == str(scores.verdict)
     assert all(link.startswith("#") for link in page.links)
     assert {link[1:] for link in page.links} <= set(page.ids)
     assert all(url.startswith("#") for url in re.findall(r"url\((.*?)\)", text))

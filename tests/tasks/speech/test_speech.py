@@ -19,7 +19,7 @@ from gated.tasks.speech.alphabet import Alphabet
 from gated.tasks.speech.audio import blocks_of, decode, raw_blocks
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
-from gated.tasks.speech.score import error_rates, substitutions
+from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import Search, greedy, words_of
 from gated.tasks.speech.task import SpeechTask
 from gated.training.bucketing import LengthBuckets
@@ -393,3 +393,39 @@ def test_errors_are_counted_over_all_texts() -> None:
     assert rates.wer == 1 / 4
     assert rates.cer == 1 / 17
     assert substitutions(["one two", "two"], ["one too", "too"]) == [("two", "too", 2)]
+
+
+def _evaluated(written: list[str], baseline: list[str], references: list[str]) -> Evaluation:
+    methods = {"LSTM": written, "nearest training recording": baseline}
+    return Evaluation(
+        references=references,
+        methods=methods,
+        scores={name: error_rates(references, of) for name, of in methods.items()},
+        substitutions=(),
+        real_time_factors={"LSTM": 0.1},
+    )
+
+
+def test_who_writes_nothing_beats_nobody() -> None:
+    references = [f"say {letter * 3} to me" for letter in "abcdefghijklmnop"]
+    # Too many words, and most of the letters: a worse word error rate than silence has.
+    babble = [f"sa y {letter * 3}t om e" for letter in "abcdefghijklmnop"]
+    found = _evaluated([""] * 16, babble, references)
+    silent, babbled = found.scores.values()
+    assert silent.wer == 1 < babbled.wer
+    assert babbled.cer < silent.cer == 1
+    assert found.verdict.outcome == "undecided"
+    told = str(found.verdict)
+    assert "better in word error rate 100.0% against 125.0%" in told
+    assert "worse in character error rate 100.0% against" in told
+    assert told.endswith("It wrote nothing for 16 of 16 recordings.")
+
+
+def test_who_writes_what_was_said_beats_the_nearest() -> None:
+    references = [f"say {letter * 3} to me" for letter in "abcdefghijklmnop"]
+    found = _evaluated(references, ["say xyz to me"] * 16, references)
+    assert found.verdict.better
+    assert found.verdict.theirs == 0.25
+    repeated = _evaluated(references[:4] * 4, ["say xyz to me"] * 16, references[:4] * 4)
+    assert repeated.verdict.outcome == "too few"
+    assert "over 16 recordings of 4 texts" in str(repeated.verdict)

@@ -19,6 +19,7 @@ from gated.cli.app import run
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
+from gated.scoring.verdict import Scope
 from gated.tasks.video import VideoClassifier, VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -189,7 +190,8 @@ def test_memory_tells_what_no_frame_tells(trained: Path, moving: Path, capsys) -
     assert scores["scores"]["GRU"]["accuracy"] == 1
     assert scores["confusion"] == [[12, 0], [0, 12]]
     page = (trained / "report.html").read_text()
-    assert "GRU beats" in page or "GRU does not clearly beat" in page
+    # A quarter of 24 clips is held back.
+    assert "Too few independent clips to judge GRU" in page
 
 
 def test_predict_tells_clips_and_manifests(trained: Path, moving: Path, capsys) -> None:
@@ -224,7 +226,7 @@ def test_each_frame_can_have_its_label(moving: Path) -> None:
     assert told.columns == ["clip", "time", "label", "left", "right"]
     assert told["time"].to_list() == pytest.approx([k / 10 for k in range(10)])
     evaluation = classifier.score()
-    assert evaluation.unit == "frames"
+    assert evaluation.scope.unit == "frames"
     assert list(evaluation.scores) == ["GRU", "one frame", "most frequent label"]
     # Who sees one frame has the same answer whatever came before.
     (batch_a, batch_b) = (
@@ -254,7 +256,7 @@ def test_an_encoder_can_be_given(moving: Path, tmp_path: Path) -> None:
 def test_the_score_is_what_it_says() -> None:
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]])
     score = score_of(probabilities, np.array([0, 1, 1, 0]))
-    assert (score.right, score.n, score.accuracy, score.balanced) == (3, 4, 0.75, 0.75)
+    assert (score.n, score.accuracy, score.balanced) == (4, 0.75, 0.75)
     assert score.loss == pytest.approx(-np.log([0.9, 0.6, 0.2, 0.5]).mean())
     counts = confusion_of(probabilities, np.array([0, 1, 1, 0]), ("a", "b"))
     assert counts.tolist() == [[2, 0], [1, 1]]
@@ -282,10 +284,13 @@ def test_a_frozen_encoder_stays_and_the_networks_to_compare_with_begin_with_it(
 
 
 @pytest.mark.parametrize(
-    ("right", "verdict"),
-    [(90, "GRU beats one frame: 90.0% right against 50.0%"), (52, "does not clearly beat")],
+    ("right", "outcome", "verdict"),
+    [
+        (90, "better", "GRU beats the best baseline (one frame): 90.0% right against 50.0%"),
+        (52, "undecided", "GRU does NOT clearly beat the best baseline (one frame): 52.0% right"),
+    ],
 )
-def test_the_verdict_says_what_memory_adds(right: int, verdict: str) -> None:
+def test_the_verdict_says_what_memory_adds(right: int, outcome: str, verdict: str) -> None:
     def score(right: int) -> object:
         truth = np.zeros(100, int)
         told = np.where(np.arange(100)[:, None] < right, [0.9, 0.1], [0.1, 0.9])
@@ -295,9 +300,35 @@ def test_the_verdict_says_what_memory_adds(right: int, verdict: str) -> None:
         labels=("a", "b"),
         scores={"GRU": score(right), "one frame": score(50), "most frequent label": score(40)},
         confusion=np.zeros((2, 2), int),
-        unit="segments",
+        scope=Scope("segments", "of {} clips"),
     )
-    assert verdict in evaluation.verdict
+    assert evaluation.verdict.outcome == outcome
+    assert str(evaluation.verdict).startswith(verdict)
+    assert evaluation.to_dict()["judged"]["clusters"] == 100
+
+
+def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(moving: Path) -> None:
+    classifier = VideoClassifier(SMALL, replace(QUICK, steps=2, no_baseline=True)).fit(moving)
+    evaluation = classifier.score()
+    assert list(evaluation.scores) == ["GRU", "most frequent label"]
+    told = "Left out: one frame (with --no-baseline). Left out: frames without order (with"
+    assert told in str(evaluation.verdict)
+    everything = classifier.evaluate(moving)
+    learnt = len(classifier.parts.training) + len(classifier.parts.validation)
+    assert f"{learnt} of them were trained on, which flatters it." in str(everything.verdict)
+    assert evaluation.known == 0
+
+
+def test_segments_of_one_clip_are_not_counted_as_independent() -> None:
+    truth = np.zeros(60, int)
+    right = np.arange(60)[:, None] < 54
+    probabilities = np.where(right, [0.9, 0.1], [0.1, 0.9])
+    alone = score_of(probabilities, truth)
+    clips = score_of(probabilities, truth, np.arange(60) // 6)
+    assert alone.accuracy == clips.accuracy == 0.9
+    # Ten clips, of which nine were right throughout and one was wrong.
+    assert clips.interval[0] < 0.6 < 0.79 < alone.interval[0]
+    assert score_of(probabilities, truth, np.zeros(60)).interval == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -131,14 +131,15 @@ class SequenceEstimator(BaseEstimator):
         """
         deep = {name for name in params if name.startswith(TRAINING)}
         super().set_params(**{name: params[name] for name in params.keys() - deep})
+        if not deep:
+            return self
         options = {name.removeprefix(TRAINING): params[name] for name in deep}
         if unknown := options.keys() - vars(self.options).keys():
             raise ValueError(
                 f"Invalid parameter {TRAINING}{min(unknown)!s}. Valid are "
                 f"{', '.join(TRAINING + name for name in vars(self.options))}."
             )
-        if options:
-            self.training = replace(self.options, **options)
+        self.training = replace(self.options, **options)
         return self
 
     def fit(

@@ -12,6 +12,7 @@ import polars as pl
 from gated.data.manifest import BadRows
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
+from gated.scoring.seen import Seen
 from gated.tasks.classify.config import SequenceConfig, SequenceTraining
 from gated.tasks.classify.evaluation import evaluate_classes, evaluate_numbers
 from gated.tasks.classify.network import SequenceNetwork
@@ -19,7 +20,7 @@ from gated.tasks.classify.parts import read_parts, those_that_fit
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.probe import sequence_probe
 from gated.tasks.classify.score import NumberEvaluation
-from gated.tasks.classify.sequences import Floats, Sequences, Values
+from gated.tasks.classify.sequences import Floats, Sequences, Values, key_of
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
 from gated.tasks.classify.targets import Classes, Numbers
@@ -31,7 +32,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     """What both have in common."""
 
     config_type, training_type = SequenceConfig, SequenceTraining
-    learned = ("preprocessing", "targets", "columns")
+    learned = ("preprocessing", "targets", "columns", "seen")
     data = (
         "A .ts file of the time-series archives; or a CSV or Parquet table with a row for each "
         "step: --series names the column of the sequence, --label that of its class or number, all "
@@ -45,6 +46,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     targets: Classes | Numbers
     columns: tuple[str, ...]
     """Of a table, those of the channels, in order."""
+    seen: Seen
+    """What was trained on."""
 
     def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
         """Hold sequences back; of those that Python gives, none for a test."""
@@ -55,6 +58,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             read = read_parts(Path(source), config, self.seed, stratified=stratified)
             known, test, self.findings = read.training, read.test, read.findings
         self.targets, self.columns = self.targets_type.of(known.values), known.columns
+        self.seen = Seen.of(map(key_of, known.arrays))
         held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
         self.preprocessing = Preprocessing.fit(training.arrays, config.patch)

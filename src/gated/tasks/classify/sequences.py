@@ -84,6 +84,11 @@ def usable(array: Any, name: str, channels: int | None) -> Floats:
     return numbers
 
 
+def key_of(array: Floats) -> bytes:
+    """Return what makes a sequence the same as another."""
+    return np.ascontiguousarray(array, np.float64).tobytes() + str(array.shape).encode()
+
+
 def sequences_of(data: Any, channels: int | None = None) -> list[Floats]:
     """Return what a user of Python gives as sequences of `(T, channels)`.
 

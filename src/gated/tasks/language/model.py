@@ -13,17 +13,19 @@ from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED, flattered
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import best_ngrams, compressed_bits
+from gated.tasks.language.ngrams import Compressor, Floats, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
-from gated.tasks.language.score import Evaluation
+from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.texts.adoption import adopted
-from gated.texts.text import Coded, Codes, Text, points_of, unknown_in
+from gated.texts.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
 FEWEST = 2
@@ -34,8 +36,16 @@ MOST_LEARNT = 5_000_000
 """Characters that subwords are learnt from at most, evenly over the training part."""
 MOST_UNKNOWN = 0.5
 """Share of a text that the vocabulary of another run may lack."""
+MOST_COMPARED = 20_000_000
+"""Characters, the last before the test part, whose sentences are known again."""
+MOST_COMPARED = 20_000_000
+"""Characters, the last before the test part, whose sentences are known again."""
+OTHERS = "n-grams", "xz", "bzip2"
+"""What a language model has to beat."""
 SCORED_STREAMS = 8
 """Streams that a text is cut into when it is scored."""
+OTHERS = "n-grams", "xz", "bzip2"
+"""What a language model has to beat."""
 
 
 class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
@@ -48,7 +58,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     task = "language"
     config_type, training_type = LanguageConfig, LanguageTraining
-    learned = ("vocabulary",)
+    learned = ("vocabulary", "seen")
     does = "say what comes next in a text"
     data = "Files in UTF-8 of any size, read one after the other."
     made_of, most_files = "characters", None
@@ -56,6 +66,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     network: LanguageNetwork
     vocabulary: Vocabulary
+    seen: Seen
+    """Sentences that were trained on."""
 
     @property
     def counted(self) -> str:
@@ -86,6 +98,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             )
         # Its files live as long as it does.
         self._text, self._bounds = text, bounds
+        self.seen = Seen.of(sentences_in(text.points[max(0, last - MOST_COMPARED) : last]))
         self._tell_unknown(parts)
         return parts
 
@@ -96,6 +109,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         text = self._opened(source)
         if len(text) < 2:
             raise DataError(f"A text of {len(text)} {self.counted} is too short to {purpose}.")
+        self._asked_text = text
         documents = self.config.documents if purpose == "score" else "none"
         return text.coded(self.vocabulary, documents)
 
@@ -112,15 +126,39 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         """Compare with counted contexts and compressors."""
         each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
         # In the same measure whatever is read at a step.
-        count = int(self.vocabulary.letters()[data.codes[1:]].sum())
-        bits = {self.name: float(each.double().sum() / np.log(2)) / count}
-        if known:
-            bits |= self._without_network(known)
+        letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
+        text, (begin, end) = (
+            (self._text, self._bounds["test"])
+            if known
+            else (self._asked_text, (0, len(self._asked_text)))
+        )
+        inside = text.file_ends[:-1]
+        ends = inside[(inside >= begin) & (inside < end - 1)] + 1 - begin
+        stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
+        sums = {
+            self.name: stretches.sums(
+                each.double().numpy() / np.log(2), np.cumsum(letters) - letters
+            )
+        }
+        compressors: dict[str, Compressor] = {}
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out = dict.fromkeys(OTHERS, NOT_WANTED)
+        elif known:
+            counted, compressors = self._without_network(known, stretches)
+            sums |= counted
+        bits = {name: float(of.sum()) / stretches.count for name, of in sums.items()}
+        bits |= {name: of.bits() / stretches.count for name, of in compressors.items()}
+        unit = "byte" if self.config.unit == "byte" else "character"
+        sentences = list(sentences_in(text.points[begin:end]))
+        again = self.seen.among(sentences) @ np.array([len(of) for of in sentences], np.int64)
+        verdict = verdict_of(bits, stretches, sums, compressors, unit).without(left_out)
         return Evaluation(
             bits=bits,
-            count=count,
+            count=stretches.count,
             unknown=int((data.codes == UNKNOWN).sum()),
-            unit="byte" if self.config.unit == "byte" else "character",
+            unit=unit,
+            verdict=verdict.adding(flattered(int(again))),
         )
 
     def probed(self, data: Coded) -> Probe:
@@ -273,8 +311,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             ),
         )
 
-    def _without_network(self, known: Parts[Coded]) -> dict[str, float]:
-        """Return the bits a character of what counts and what compresses."""
+    def _without_network(
+        self, known: Parts[Coded], stretches: Stretches
+    ) -> tuple[dict[str, Floats], dict[str, Compressor]]:
+        """Return the bits of each stretch by what counts, and what compresses."""
         # Subwords are compared with what counts and compresses characters.
         letters, parts = self.vocabulary, [known.training, known.validation, known.test]
         if self.config.unit == "subword":
@@ -282,8 +322,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             parts = [self._text.coded(letters, "none", *of) for of in self._bounds.values()]
         training, validation, test = (of.codes for of in parts)
         ngrams, order = best_ngrams(training, validation, len(letters))
-        counted = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
-        return {f"{order + 1}-grams": counted, **compressed_bits(training, test, letters)}
+        # Of the characters that the network predicts: all but what it begins with.
+        bits = ngrams.bits_of(np.asarray(test), order)[-stretches.count :]
+        counted = {f"{order + 1}-grams": stretches.sums(bits, np.arange(len(bits)))}
+        return counted, compressors_of(training, test, stretches.count, letters)
 
     def _prompt(self, prompt: str) -> torch.Tensor:
         if not (self._coded(prompt) != UNKNOWN).any():

@@ -18,6 +18,8 @@ from gated.data.manifest import Bad, BadRows
 from gated.data.split_by_text import split_by_text
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.speech.alphabet import Alphabet, normalised
 from gated.tasks.speech.baseline import NEAREST, nearest
@@ -65,7 +67,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
     task = "speech"
     config_type, training_type = SpeechConfig, SpeechTraining
-    learned = ("alphabet", "search", "mean", "deviation")
+    learned = ("alphabet", "search", "mean", "deviation", "seen")
     does = "write down what is said"
     data = "CSV file with the columns path (from the manifest's directory) and text."
     made_of = "recordings"
@@ -77,6 +79,8 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     mean: Frames
     """(F,), of each feature in the training part."""
     deviation: Frames
+    seen: Seen
+    """What was trained on."""
 
     def __init__(
         self, config: SpeechConfig | None = None, training: TrainingOptions | None = None
@@ -121,6 +125,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         )
         if not parts.training:
             raise DataError(f"{source} holds no recording to train on.{bad.told}")
+        plain = int(np.argmin([abs(speed - 1) for speed in config.speeds]))
+        heard = [one.versions[plain] for one in parts.training]
+        heard += [one.versions[0] for one in parts.validation]
+        self.seen = Seen.of(frames.tobytes() for frames in heard)
         self.findings = tuple(_changed([one for *_, one in read], config.sample_rate))
         near = sorted([*places.near_training, *places.near_validation])
         if near:
@@ -172,7 +180,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             methods[name] = [self._written(one.versions[0], *way)[0] for one in data]
             spent = time.perf_counter() - began
             factors[name] = spent / sum(one.seconds for one in data)
-        if known:
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out[NEAREST] = NOT_WANTED
+        elif known:
             methods[NEAREST] = nearest(known.training, data, self.config.speeds)
         references = [one.text for one in data]
         return Evaluation(
@@ -181,6 +192,8 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             scores={name: error_rates(references, texts) for name, texts in methods.items()},
             substitutions=substitutions(references, methods[list(searches)[-1]]),
             real_time_factors=factors,
+            left_out=left_out,
+            known=self.seen.count(one.versions[0].tobytes() for one in data),
         )
 
     def probed(self, data: list[Utterance]) -> Probe:

@@ -13,12 +13,14 @@ import torch
 
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
-from gated.data.split_by_text import split_by_text
+from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
+from gated.scoring.seen import Seen, refuse_known
+from gated.scoring.verdict import NOT_WANTED, Scope
 from gated.tasks.learner import Learner, Parts, Purpose
-from gated.tasks.text_classify.baseline import WORDS, bag_of_words
+from gated.tasks.text_classify.baseline import MOST_CHARACTERS, WORDS, bag_of_words
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
@@ -28,6 +30,7 @@ from gated.texts.adoption import adopted
 from gated.texts.text import Codes, points_of
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
+TEXTS = Scope("texts", "of {} wordings")
 FREQUENT = "most frequent label"
 
 
@@ -60,7 +63,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
     task = "text_classify"
     config_type, training_type = TextClassifyConfig, TextClassifyTraining
-    learned = ("vocabulary", "labels", "frequencies")
+    learned = ("vocabulary", "labels", "frequencies", "seen")
     does = "tell what a text is"
     data = (
         "CSV file with the columns text and label; to predict or explain, also a file of texts, "
@@ -73,11 +76,13 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     labels: tuple[str, ...]
     frequencies: Floats
     """(C,), how often each label comes in the training part."""
+    seen: Seen
+    """What was trained on."""
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[Texts]:
         """Part texts so that none held back has a near-duplicate in the training part.
 
-        Of test data in a file of their own, that is the caller's to see to.
+        That is so too where test data are given in a file of their own.
         """
         if self.training.init_from:
             self.config, self.vocabulary = adopted(self.config, self.training.init_from)
@@ -90,8 +95,16 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             [texts[place] for place in places]
             for places in (parted.training, parted.validation, parted.test)
         )
+        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
         if config.test_data:
             test = read_texts(config.test_data, bad, labelled=True)
+            tested = [bare(of.text) for of in test]
+            refuse_known(Seen.of(bare(of.text) for of in texts).count(tested), len(test), "texts")
+            held = near_to([(of.text,) for of in test])
+            near += [of.text for of in (*training, *validation) if held((of.text,))]
+            training, validation = (
+                [of for of in part if not held((of.text,))] for part in (training, validation)
+            )
         parts = Parts(*map(self._labelled, (training, validation, test)))
         counts = np.bincount(parts.training.truth, minlength=len(self.labels))
         self.frequencies = counts / max(1, len(parts.training))
@@ -102,7 +115,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             )
         if not self.training.init_from:
             self.vocabulary = self._learnt(parts.training.texts)
-        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
+        self.seen = Seen.of(map(bare, (*parts.training.texts, *parts.validation.texts)))
         everything = [*parts.training.texts, *parts.validation.texts, *parts.test.texts]
         self.findings = tuple(self._found_in(everything, near))
         return parts
@@ -137,20 +150,30 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     def scored(self, data: Texts, known: Parts[Texts] | None) -> Evaluation:
         """Compare with a linear model of words and letters."""
         told = {self.name: self.predict_proba(data.texts)}
-        if known:
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out[WORDS] = NOT_WANTED
+        elif known:
             training, held = known.training, known.validation
+            every = max(1, -(-sum(map(len, training.texts)) // MOST_CHARACTERS))
+            if every > 1:
+                left_out[f"{WORDS}, of all texts"] = f"it learnt from one in {every}"
             told[WORDS] = bag_of_words(
-                (training.texts, training.truth),
+                (training.texts[::every], training.truth[::every]),
                 (held.texts, held.truth),
                 data.texts,
                 len(self.labels),
             )
         told[FREQUENT] = np.tile(self.frequencies, (len(data), 1))
+        # The same but for case, digits and punctuation is no second text.
+        wordings = np.array([bare(text) for text in data.texts])
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(of, data.truth) for name, of in told.items()},
+            scores={name: score_of(of, data.truth, wordings) for name, of in told.items()},
             confusion=confusion_of(told[self.name], data.truth, self.labels),
-            unit="texts",
+            scope=TEXTS,
+            left_out=left_out,
+            known=self.seen.count(wordings.tolist()),
         )
 
     def predicted(self, data: Texts) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
                         f"Trained on {len(parts.training):,} texts, scored on "
                         f"{len(parts.test):,} others.{begun} The linear method is a logistic "
                         "regression of which words, pairs of words and 1 to 4 letters occur. The "
-                        "interval takes the texts for independent."
+                        "interval counts texts of the same wording as alike as they are."
                     ),
                     score_table(evaluation),
                     Text("How often each label was told (columns) where another is true (rows):"),

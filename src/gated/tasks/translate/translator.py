@@ -12,8 +12,9 @@ from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
-from gated.tasks.translate.baselines import COPY, NEAREST, nearest
+from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.copying import taught, unknown_characters
@@ -131,12 +132,19 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
             self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
             COPY: sources,
         }
-        if self.known:
-            methods[NEAREST] = nearest(self.known, sources)
+        missing = {}
+        if self.known and self.training.no_baseline:
+            missing[NEAREST] = NOT_WANTED
+        elif self.known:
+            every = -(-len(self.known) * len(sources) // MOST_COMPARED)
+            methods[NEAREST] = nearest(self.known[::every], sources)
+            if every > 1:
+                missing[f"{NEAREST}, of all"] = f"it is the nearest of one in {every}"
         seen = {pair.source for pair in self.known}
         overlap = sum(source in seen for source in sources)
         findings = () if known else self.findings
-        return evaluate(sources, [pair.target for pair in data], methods, overlap, findings)
+        targets = [pair.target for pair in data]
+        return evaluate(sources, targets, methods, overlap, findings, missing)
 
     def probed(self, data: list[Pair]) -> Probe:
         """Offer the network on pairs of sentences."""

@@ -16,6 +16,8 @@ from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED, Scope
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.video.config import VideoConfig, VideoTraining
 from gated.tasks.video.frames import FrameStore
@@ -48,7 +50,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
 
     task = "video"
     config_type, training_type = VideoConfig, VideoTraining
-    learned = ("labels", "frequencies")
+    learned = ("labels", "frequencies", "seen")
     does = "tell what clips show"
     data = (
         "CSV file with the columns clip (from the manifest's directory), label and, where wanted, "
@@ -60,6 +62,8 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     labels: tuple[str, ...]
     frequencies: Floats
     """(C,), how often each label comes in the training part."""
+    seen: Seen
+    """What was trained on."""
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         parts = Parts(*(self._spans(part, bad) for part in chosen))
         if not parts.training:
             raise DataError(f"{source} holds no segment to train on.{bad.told}")
+        self.seen = Seen.of(span.key() for span in (*parts.training, *parts.validation))
         counts = np.concatenate([span.labels for span in parts.training])
         known = np.bincount(counts[counts != NOTHING], minlength=len(self.labels))
         self.frequencies = known / known.sum()
@@ -127,13 +132,14 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     def scored(self, data: list[Span], known: Parts[list[Span]] | None) -> Evaluation:
         """Compare with networks that have the same encoder and budget, and no memory."""
         per_frame = self.config.per == "frame"
-        if known:
+        without = self._without_memory()
+        if known and not self.training.no_baseline:
             self._train_without_memory()
         networks = {
             self.name: (self.network, self.config.frames),
             **{
                 name: (self.baselines[name], most)
-                for name, most in self._without_memory().items()
+                for name, most in without.items()
                 if name in self.baselines
             },
         }
@@ -154,13 +160,20 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
             )[labelled]
             for name, (network, most) in networks.items()
         }
+        each = [len(span) if per_frame else 1 for span in data]
+        clips = np.repeat([str(span.segment.clip) for span in data], each)[labelled]
+        seen = np.repeat(self.seen.among(span.key() for span in data), each)[labelled]
         truth = truth[labelled]
         told["most frequent label"] = np.tile(self.frequencies, (len(truth), 1))
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(probabilities, truth) for name, probabilities in told.items()},
+            scores={name: score_of(of, truth, clips) for name, of in told.items()},
             confusion=confusion_of(told[self.name], truth, self.labels),
-            unit="frames" if per_frame else "segments",
+            scope=Scope("frames" if per_frame else "segments", "of {} clips"),
+            known=int(seen.sum()),
+            left_out=dict.fromkeys(without, NOT_WANTED)
+            if known and self.training.no_baseline
+            else {},
         )
 
     def predicted(self, data: list[Span]) -> pl.DataFrame:

@@ -33,7 +33,7 @@ def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
                     Text(
                         "The methods without memory have the same encoder and the same budget of "
                         "training; what the network has over them is what its memory of the frames "
-                        "before adds. The interval takes the segments for independent."
+                        "before adds. The interval counts what is of one clip as alike as it is."
                     ),
                     score_table(evaluation),
                     Text("How often each label was told (columns) where another is true (rows):"),

@@ -41,6 +41,11 @@ class Span:
         part = slice(first, first + most)
         return self.pixels[self.chosen[part]], self.labels[part]
 
+    def key(self) -> bytes:
+        """What makes it the same as another: its first, middle and last frame, and how many."""
+        some = self.chosen[[0, len(self) // 2, -1]]
+        return np.ascontiguousarray(self.pixels[some]).tobytes() + str(len(self)).encode()
+
     @property
     def seconds(self) -> NDArray[np.float64]:
         """(n,) the time of each frame in its clip."""
