@@ -90,7 +90,7 @@ class SequenceEstimator(BaseEstimator):
     @property
     def options(self) -> TrainingOptions:
         """How to train."""
-        return self.training or SequenceTraining()
+        return SequenceTraining() if self.training is None else self.training
 
     @property
     def network_(self) -> SequenceNetwork:
