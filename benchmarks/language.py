@@ -33,7 +33,7 @@ from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling, written_codes
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.task import LanguageTask
-from gated.tasks.language.text import Coded
+from gated.texts.text import Coded
 from gated.training.task import Shard
 
 CODES, STREAMS, TRIED = 97, 32, 40

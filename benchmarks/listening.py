@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from benchmarks.machine import described
 
+from gated.data.manifest import BadRows
 from gated.errors import DataError
 from gated.tasks.speech import SpeechRecogniser
 from gated.tasks.speech.audio import blocks_of
 from gated.tasks.speech.manifest import read_manifest
-from gated.training.manifest import BadRows
 
 PIECE = 0.05
 """Seconds that are heard at once."""

@@ -24,13 +24,13 @@ import numpy as np
 import torch
 from benchmarks.machine import described
 
+from gated.data.manifest import BadRows
+from gated.data.split_by_text import split_by_text
 from gated.report.drawing import BLUE, MUTED, new_figure, style
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
-from gated.tasks.language.adoption import adopted
 from gated.tasks.text_classify import TextClassifier, TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.training.manifest import BadRows
-from gated.training.split_by_text import split_by_text
+from gated.texts.adoption import adopted
 
 TUNING = {"schedule": "slanted-triangular", "warmup": 0.1, "layer_rate_decay": 1 / 2.6}
 """The paper's, of the language model and of the classifier."""

@@ -7,7 +7,6 @@ random walk, so no network should beat "the last price again" by much, and the v
 """
 
 from data import locate
-
 from gated.tasks.forecast import ForecastConfig, Forecaster
 
 forecaster = Forecaster(

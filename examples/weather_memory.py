@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import locate
 
+from data import locate
 from gated.explain import Intervention, entries, intervene, trace
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.forecast.network import Batch

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import polars as pl
-from data import locate
 
+from data import locate
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.training.options import TrainingOptions
 

@@ -292,10 +292,10 @@ def test_a_run_of_an_unknown_task_says_what_is_known(trained: Path, tmp_path: Pa
     assert "'dreams', which this version" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_command_that_a_task_lacks_is_an_error(trained: Path, tmp_path: Path, capsys) -> None:
-    asked = json.loads((trained / "run.json").read_text()) | {"task": "memory"}
-    (tmp_path / "run.json").write_text(json.dumps(asked))
-    assert run(["evaluate", str(tmp_path), "sales.csv"]) == 2
-    assert "no `gated evaluate` for a run of the task 'memory'" in " ".join(
-        capsys.readouterr().err.split()
-    )
+@pytest.mark.parametrize("files", [[], ["a", "b"]])
+def test_a_run_asks_for_as_many_files_as_its_task_reads(
+    trained: Path, capsys, files: list[str]
+) -> None:
+    assert run(["evaluate", str(trained), *files]) == 2
+    told = f"reads one file, and got {len(files)}"
+    assert told in " ".join(capsys.readouterr().err.split())

@@ -20,7 +20,7 @@ from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Exhibit
 from gated.serve.text_reader import texts
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.forecaster import TASK, Forecaster
+from gated.tasks.forecast.forecaster import Forecaster
 from gated.training.options import TrainingOptions
 
 TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
@@ -105,7 +105,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
         )
         training = TrainingOptions(steps=30)
         Forecaster(config, training).fit(weather_csv).save(directory / cell)
-        write_run(directory / cell, Run(TASK, weather_csv, config.to_dict(), training))
+        write_run(directory / cell, Run(Forecaster.task, weather_csv, config.to_dict(), training))
     return directory
 
 

@@ -12,10 +12,10 @@ from gated.training.options import TrainingOptions
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
-        ({"seed": -1}, "seed must be at least 0, not -1"),
-        ({"patience": 0}, "patience must be at least 1"),
-        ({"weight_decay": math.nan}, "weight_decay must be at least 0, not nan"),
+        ({"steps": 0}, "steps is 0; it must be 1 or more"),
+        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"patience": 0}, "patience is 0; it must be 1 or more"),
+        ({"weight_decay": math.nan}, "weight_decay is nan; it must be 0 or more"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"learning_rate": math.inf}, "learning_rate must be above 0 and finite, not inf"),
         ({"clip_norm": -1.0}, r"clip_norm must be above 0 and finite, not -1\.0"),

@@ -19,6 +19,7 @@ from rich.console import Console
 
 import gated
 from gated.errors import ConfigurationError, GatedError
+from gated.tasks import LEARNERS
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -39,17 +40,11 @@ app.command(fit)
 app.command(compare)
 
 # Imported when called, so that `gated --help` does not wait for torch.
-fit.command("gated.cli.forecast:fit", name="forecast")
-fit.command("gated.cli.classify:fit_classes", name="classify")
-fit.command("gated.cli.classify:fit_numbers", name="regress")
-fit.command("gated.cli.language:fit", name="language")
-fit.command("gated.cli.speech:fit", name="speech")
-fit.command("gated.cli.text_classify:fit", name="text-classify")
-fit.command("gated.cli.translate:fit", name="translate")
-fit.command("gated.cli.video:fit", name="video")
-compare.command("gated.cli.forecast:compare", name="forecast")
+for task in LEARNERS:
+    fit.command(f"gated.cli.fit:{task}", name=task.replace("_", "-"))
+    compare.command(f"gated.cli.compare:{task}", name=task.replace("_", "-"))
 app.command("gated.cli.memory:find_longest", name="memory-test")
-app.command("gated.cli.runs:resume", name="resume")
+app.command("gated.cli.fit:resume", name="resume")
 app.command("gated.cli.runs:predict", name="predict")
 app.command("gated.cli.runs:evaluate", name="evaluate")
 app.command("gated.cli.runs:explain", name="explain")

@@ -82,5 +82,5 @@ def _exhibit(run: Path | None, data: Path | None) -> Exhibit:
                 f"{directories[0]} does not say which table it was trained on; give it: "
                 "gated explore RUN DATA"
             )
-        data = read_run(directories[0]).data
+        (data,) = read_run(directories[0]).data
     return forecasts(directories, data)

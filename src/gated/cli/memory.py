@@ -13,8 +13,8 @@ from gated.cli.output import print_json, print_table, stdout_console, to_json
 from gated.cli.run_directory import check_free
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
-from gated.report.memory import memory_table, write_memory_report
 from gated.tasks.memory.longest import MemoryTraining, memory_test
+from gated.tasks.memory.page import memory_table, write_memory_report
 from gated.training.model_files import write_atomically
 
 

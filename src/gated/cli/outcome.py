@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import polars as pl
+from polars import selectors
 from rich.console import Console
 
-from gated.cli.output import print_json, stdout_console
+from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import told, training_summary
-from gated.training.findings import Finding
-from gated.training.history import History
-from gated.training.manifest import LEFT_OUT
+from gated.data.findings import Finding
+from gated.data.manifest import LEFT_OUT
+from gated.tasks.learner import Learner, Scored
 from gated.training.model_files import write_atomically
 
-
-class Scored(Protocol):
-    """The scores of a task."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+DIGITS = 6
+"""Of printed numbers; files have all."""
 
 
-class Configured(Protocol):
-    """A trained model, whose configuration says whether bad rows are left out."""
-
-    config: Any
-
-
-Scores = TypeVar("Scores", bound=Scored)
-Reader = TypeVar("Reader", bound=Configured)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What there is to tell beside the scores."""
-
-    run: Path
-    report: Path
-    parameters: int
-    history: History
-    findings: Sequence[Finding]
+def page_of(learner: Learner[Any, Any, Any]) -> Any:
+    """Return the module `page` of a learner's task, a `gated.report.run_page.TaskPage`."""
+    return import_module(type(learner).__module__.rpartition(".")[0] + ".page")
 
 
 def tell_left_out(findings: Sequence[Finding]) -> None:
@@ -55,13 +36,6 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
-def lenient(model: Reader, skip_bad: bool) -> Reader:
-    """Let a trained model leave out rows that cannot be used, if that is asked for."""
-    if skip_bad:
-        model.config = replace(model.config, skip_bad=True)
-    return model
-
-
 def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
     """Write what was predicted into a new file, or print it."""
     if out is not None:
@@ -69,28 +43,40 @@ def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
     elif json:
         print_json(table.to_dicts())
     else:
-        sys.stdout.write(table.write_csv(float_precision=4))
+        shown = table.with_columns(selectors.float().round_sig_figs(DIGITS))
+        sys.stdout.write(shown.write_csv())
+
+
+def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:
+    """Print the verdict, the table of scores, and what else the task has to say."""
+    console, page = stdout_console(), page_of(learner)
+    console.print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
+    table = page.score_table(evaluation)
+    own = next((place for place, row in enumerate(table.rows) if row[0] == learner.name), None)
+    print_table(f"Scores over {learner.counted}", table.header, table.rows, best=own)
+    for note in getattr(page, "notes", lambda _: ())(evaluation):
+        console.print(note, style="dim", markup=False)
 
 
 def tell(
-    outcome: Outcome, scores: Scores, print_scores: Callable[[Scores], None], *, json: bool
+    learner: Learner[Any, Any, Any], evaluation: Scored, *, run: Path, report: Path, json: bool
 ) -> None:
     """Print scores and outcome, for people or as one JSON document."""
     if json:
         print_json(
-            scores.to_dict()
+            evaluation.to_dict()
             | {
-                "run": str(outcome.run),
-                "report": str(outcome.report),
-                "parameters": outcome.parameters,
-                "training": training_summary(outcome.history),
-                "findings": [finding.to_dict() for finding in outcome.findings],
+                "run": str(run),
+                "report": str(report),
+                "parameters": learner.parameters,
+                "training": training_summary(learner.history),
+                "findings": [finding.to_dict() for finding in learner.findings],
             }
         )
         return
     console = stdout_console()
-    for finding in outcome.findings:
+    for finding in learner.findings:
         console.print(f"· {finding}", style="dim", markup=False)
-    print_scores(scores)
-    console.print(f"Trained {outcome.parameters:,} parameters: {told(outcome.history)}.")
-    console.print(f"Report: {outcome.report}", markup=False)
+    print_scores(learner, evaluation)
+    console.print(f"Trained {learner.parameters:,} parameters: {told(learner.history)}.")
+    console.print(f"Report: {report}", markup=False)

@@ -29,7 +29,7 @@ class Run:
     """What a run was asked to do."""
 
     task: str
-    data: Path
+    data: tuple[Path, ...]
     config: dict[str, Any]
     """Fields of the task's configuration."""
     training: TrainingOptions
@@ -59,7 +59,7 @@ def write_run(out: Path, run: Run) -> None:
         "version": RUN_VERSION,
         "gated": gated.__version__,
         "task": run.task,
-        "data": str(run.data.resolve()),
+        "data": [str(path.resolve()) for path in run.data],
         "config": run.config,
         "training": run.training.to_dict(),
     }
@@ -93,7 +93,7 @@ def read_run(directory: Path) -> Run:
     check_format(path, document, RUN_FORMAT, RUN_VERSION)
     return Run(
         task=document["task"],
-        data=Path(document["data"]),
+        data=tuple(map(Path, document["data"])),
         config=document["config"],
         training=TrainingOptions.from_dict(document["training"]),
     )

@@ -1,50 +1,33 @@
-"""Commands on a finished or interrupted run, of whatever task.
-
-What each does for a task stands in `gated.cli.<task>`, in the function of the command's name.
-"""
+"""Commands on a trained run, of whatever task."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from importlib import import_module
-from inspect import signature
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gated.cli.fit import files_of, source_of
+from gated.cli.outcome import give_table, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
 from gated.cli.run_directory import FILE_NAME, check_free, read_run
-from gated.errors import ConfigurationError, ModelFileError, require
-from gated.explain import explain as look_into
+from gated.errors import ConfigurationError, require
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
-from gated.tasks import task_names
+from gated.tasks import learner_of
+from gated.tasks.learner import Learner
 from gated.training.model_files import load_description
-
-
-def resume(run: Path, *, json: bool = False) -> None:
-    """Go on with an interrupted training, to the same weights as if it had never stopped.
-
-    Parameters
-    ----------
-    run
-        Directory of the run.
-    json
-        Print the result as one JSON document.
-    """
-    asked = read_run(run)
-    _of_task(asked.task, "resume")(run, asked, json=json)
 
 
 def predict(
     run: Path,
-    data: Path,
-    *,
+    *data: Path,
     out: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
-    """Predict with a trained network: forecasts of a table, labels of sequences or clips.
+    """Predict with a trained network: forecasts of a table, labels of sequences, texts or clips.
 
     Parameters
     ----------
@@ -62,18 +45,13 @@ def predict(
     """
     if out is not None and out.exists():
         raise ConfigurationError(f"--out: {out} exists already; give a new file.")
-    command = _of_task(task_of(run), "predict")
-    command(run, data, out=out, json=json, **_skipping(command, skip_bad))
+    learner = loaded(run, skip_bad=skip_bad)
+    table = learner.predict(source_of(files_of(type(learner), list(data))))
+    tell_left_out(learner.findings)
+    give_table(table, out, json=json)
 
 
-def evaluate(
-    run: Path,
-    data: Path,
-    target: Path | None = None,
-    *,
-    skip_bad: bool = False,
-    json: bool = False,
-) -> None:
+def evaluate(run: Path, *data: Path, skip_bad: bool = False, json: bool = False) -> None:
     """Score a trained network on data that it was not trained on.
 
     Parameters
@@ -82,23 +60,21 @@ def evaluate(
         Directory of a trained run.
     data
         Data of the form that the run was trained on; for a forecaster, a table that reaches beyond
-        the training data.
-    target
-        For a translator, where pairs are in two files: the translations of `data`, line by line.
+        the training data; for a translator, also two files, the sentences and their translations.
     skip_bad
         Leave out rows that cannot be used, and list them, where otherwise the first is an error.
     json
         Print the scores as one JSON document.
     """
-    command = _of_task(task_of(run), "evaluate")
-    second = _second_file(command, target)
-    command(run, data, json=json, **second, **_skipping(command, skip_bad))
+    learner = loaded(run, skip_bad=skip_bad)
+    evaluation = learner.evaluate(source_of(files_of(type(learner), list(data))))
+    tell_left_out(learner.findings)
+    print_json(evaluation.to_dict()) if json else print_scores(learner, evaluation)
 
 
 def explain(
     run: Path,
-    data: Path,
-    *,
+    *data: Path,
     out: Path,
     layer: tuple[int, ...] = (),
     sequence: int = 0,
@@ -134,9 +110,9 @@ def explain(
         check_free(figures_of(out))
     else:
         check_free(out)
-    command = _of_task(task_of(run), "explain")
-    probe = command(run, data, **_skipping(command, skip_bad))
-    explanation = look_into(probe, layer or None)
+    learner = loaded(run, skip_bad=skip_bad)
+    explanation = learner.explain(source_of(files_of(type(learner), list(data))), layer or None)
+    tell_left_out(learner.findings)
     page = write_explanation(
         out,
         explanation,
@@ -153,46 +129,21 @@ def explain(
     stdout_console().print(f"Report: {page}", markup=False)
 
 
-def task_of(run: Path) -> str:
-    """Return the task of a run, or of a model that was saved from Python.
+def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
+    """Return the trained network of a run, which leaves bad rows out if that is asked for.
 
     Raises:
-        ModelFileError: `run` holds neither, or a damaged one.
+        ConfigurationError: its data have no rows.
+        ModelFileError: `run` holds no trained network, or a damaged one.
     """
-    return (
-        read_run(run).task if (run / FILE_NAME).exists() else load_description(run).get("task", "")
-    )
-
-
-def _skipping(command: Any, skip_bad: bool) -> dict[str, bool]:
-    """Return what tells a task's `command` to leave bad rows out, if that is asked for."""
-    if skip_bad and "skip_bad" not in signature(command).parameters:
+    known = (run / FILE_NAME).exists()
+    kind = learner_of(read_run(run).task if known else load_description(run).get("task", ""))
+    if skip_bad and not hasattr(kind.config_type, "skip_bad"):
         raise ConfigurationError(
             "--skip-bad is for lists of recordings, clips, sequences and texts; what this run "
             "reads has no rows that could be left out."
         )
-    return {"skip_bad": True} if skip_bad else {}
-
-
-def _second_file(command: Any, target: Path | None) -> dict[str, Path]:
-    """Return what tells a task's `command` of a second file, if there is one."""
-    if target is not None and "target" not in signature(command).parameters:
-        raise ConfigurationError(
-            "--target is for translations in two files; what this run reads is in one."
-        )
-    return {"target": target} if target else {}
-
-
-def _of_task(task: str, command: str) -> Any:
-    """Return what `command` does for `task`."""
-    if task not in task_names():
-        raise ModelFileError(
-            f"This run is of the task {task!r}, which this version of gated does not know; it "
-            f"knows {', '.join(task_names())}. Install a newer gated to use the run."
-        )
-    function = getattr(import_module(f"gated.cli.{task}"), command, None)
-    if function is None:
-        raise ConfigurationError(
-            f"There is no `gated {command}` for a run of the task {task!r}; see `gated --help`."
-        )
-    return function
+    learner = kind.load(run)
+    if skip_bad:
+        learner.config = replace(learner.config, skip_bad=True)
+    return learner

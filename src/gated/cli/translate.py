@@ -1,122 +1,26 @@
-"""`gated fit translate`, `gated translate`, and what other commands do for a translator."""
+"""`gated translate`."""
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from gated.cli.app import complain
-from gated.cli.outcome import Outcome, tell
-from gated.cli.output import print_json, print_table, stdout_console
-from gated.cli.run_directory import Run, begun, check_free
-from gated.cli.training_bar import TrainingBar, training_bars
+from gated.cli.output import print_json
 from gated.errors import ConfigurationError, DataError, require
-from gated.explain import Probe
 from gated.report.drawing import style
-from gated.report.translate import attention_picture, score_table, write_translate_report
-from gated.tasks.translate.config import TranslateConfig
-from gated.tasks.translate.pairs import Source, lines_of, text_lines
-from gated.tasks.translate.score import Evaluation
+from gated.tasks.translate.page import attention_picture
+from gated.tasks.translate.pairs import lines_of, text_lines
 from gated.tasks.translate.translation import Translation
-from gated.tasks.translate.translator import TASK, Translator
+from gated.tasks.translate.translator import Translator
 from gated.training.model_files import write_atomically
-from gated.training.options import TrainingOptions
-from gated.training.processes import is_main_process
 
-TARGET = "target"
-"""Key of a run's second file, where the pairs are in two."""
 AT_ONCE = 256
 """Lines read before they are translated, where nobody waits at a terminal."""
-
-TranslateFields = Annotated[TranslateConfig | None, Parameter(name="*", group="Translation")]
-TrainingFields = Annotated[TrainingOptions | None, Parameter(name="*", group="Training")]
-
-
-def fit(
-    data: Path,
-    target: Path | None = None,
-    *,
-    out: Path,
-    config: TranslateFields = None,
-    training: TrainingFields = None,
-    json: bool = False,
-) -> None:
-    """Train a translator on pairs of sentences and score it on pairs that are held back.
-
-    Parameters
-    ----------
-    data
-        Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or, with
-        a second file, the sentences alone.
-    target
-        The translations of `data`, line by line.
-    out
-        New directory for the run: model, scores, report.
-    json
-        Print the result as one JSON document.
-    """
-    require("matplotlib", extra="explain")  # before the training, not after it
-    config, training = config or TranslateConfig(), training or TrainingOptions()
-    if is_main_process():
-        check_free(out)
-    translator = Translator(config, training).prepare(_source(data, target))
-    second = {TARGET: str(target.resolve())} if target else {}
-    with begun(out, Run(TASK, data, config.to_dict() | second, training)):
-        _train_and_report(translator, out, json=json, resume=False)
-
-
-def _source(data: Path, target: Path | None) -> Source:
-    return data if target is None else (data, target)
-
-
-def _train_and_report(translator: Translator, out: Path, *, json: bool, resume: bool) -> None:
-    """Train a prepared translator in `out`, save it, score it, and say how it went."""
-    translator.check_test_part()
-    with training_bars() as bars:
-        translator.train(directory=out, resume=resume, progress=TrainingBar(bars, translator.name))
-    if not is_main_process():
-        return
-    translator.save(out)
-    write_atomically(out / "history.json", translator.history.to_json().encode())
-    evaluation = translator.score()
-    report = write_translate_report(
-        out,
-        evaluation=evaluation,
-        examples=translator.examples(evaluation),
-        history=translator.history,
-        findings=translator.findings,
-        config=translator.config,
-        training=translator.training,
-        command=shlex.join(["gated", *sys.argv[1:]]),
-        facts=translator.facts,
-    )
-    outcome = Outcome(
-        run=out,
-        report=report,
-        parameters=translator.parameters,
-        history=translator.history,
-        findings=translator.findings,
-    )
-    tell(outcome, evaluation, _print_scores, json=json)
-
-
-def _print_scores(evaluation: Evaluation) -> None:
-    console = stdout_console()
-    for finding in evaluation.findings:
-        console.print(f"· {finding}", style="dim", markup=False)
-    console.print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
-    table = score_table(evaluation)
-    count = len(evaluation.sources)
-    print_table(f"Scores of {count:,} sentences", table.header, table.rows, best=0)
-    for name, signature in zip(("BLEU", "chrF"), evaluation.signatures, strict=True):
-        console.print(f"{name} {signature}", style="dim", markup=False)
 
 
 def translate(
@@ -236,23 +140,3 @@ def _draw(directory: Path, number: int, translation: Translation) -> None:
         return
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / f"{number:04d}.png", picture.png)
-
-
-def resume(run: Path, asked: Run, *, json: bool = False) -> None:
-    """Go on with the interrupted training that was `asked` for in `run`."""
-    saved = dict(asked.config)
-    target = saved.pop(TARGET, None)
-    translator = Translator(TranslateConfig.from_dict(saved), asked.training)
-    translator.prepare(_source(asked.data, target and Path(target)))
-    _train_and_report(translator, run, json=json, resume=True)
-
-
-def evaluate(run: Path, data: Path, target: Path | None = None, *, json: bool = False) -> None:
-    """Score translations of pairs in a file, or in two, beside the baselines."""
-    evaluation = Translator.load(run).score(_source(data, target))
-    print_json(evaluation.to_dict()) if json else _print_scores(evaluation)
-
-
-def explain(run: Path, data: Path) -> Probe:
-    """Offer the network on pairs of sentences in a file."""
-    return Translator.load(run).probe(data)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gated.data.findings import Finding
 from gated.report.page import Section, Table, Text
-from gated.training.findings import Finding
 
 
 def cleaning_section(findings: Sequence[Finding], note: str = "") -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gated.report.page import Table
-from gated.training.label_scores import Evaluation, Score
+from gated.scoring.label_scores import Evaluation, Score
 
 
 def score_table(evaluation: Evaluation) -> Table:

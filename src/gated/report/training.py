@@ -6,10 +6,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
+from gated.configuration import Configuration
 from gated.report.drawing import (
     BLUE,
     MUTED,
@@ -22,15 +23,6 @@ from gated.report.drawing import (
 from gated.report.page import Code, Drawing, Section, Table, Text
 from gated.training.history import History, Transfer
 from gated.training.options import TrainingOptions
-
-
-class Options(Protocol):
-    """A dataclass of options."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
 
 
 def training_section(
@@ -213,7 +205,7 @@ def _transfer(options: TrainingOptions) -> str:
     return "; ".join(told) or "off"
 
 
-def reproduction_section(command: str, *configurations: Options) -> Section:
+def reproduction_section(command: str, *configurations: Configuration) -> Section:
     """The command, and every option as a TOML file that `--config` reads."""
     return Section(
         "To do it again",
@@ -226,7 +218,7 @@ def reproduction_section(command: str, *configurations: Options) -> Section:
     )
 
 
-def _toml_lines(options: Options) -> Iterator[str]:
+def _toml_lines(options: Configuration) -> Iterator[str]:
     """Write each option; one that is None only where that is not what it is by default."""
     saved = options.to_dict()
     for field in fields(options):

@@ -154,7 +154,8 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
     readers: list[SeriesReader] = []
     for directory in directories:
         forecaster = Forecaster.load(directory)
-        prepared, origins = forecaster.windows_after_training(data)
+        after = forecaster.windows_after_training(data)
+        prepared, origins = after.prepared, after.origins
         series_of = prepared.panel.series_of[origins]
         own = tuple(origins[series_of == s][-MOST_WINDOWS:] for s in np.unique(series_of))
         lock = threading.Lock()

@@ -1,17 +1,51 @@
-"""The jobs that gated does, one folder each.
-
-None imports another; but `text_classify` reads as `language` does, and begins with its weights.
-"""
+"""The jobs that gated does, one folder each; none imports another."""
 
 from __future__ import annotations
 
-import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gated.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from gated.tasks.learner import Learner
+
+LEARNERS = {
+    "classify": "gated.tasks.classify.learner:ClassLearner",
+    "forecast": "gated.tasks.forecast.forecaster:Forecaster",
+    "language": "gated.tasks.language.model:LanguageModel",
+    "regress": "gated.tasks.classify.learner:NumberLearner",
+    "speech": "gated.tasks.speech.recogniser:SpeechRecogniser",
+    "text_classify": "gated.tasks.text_classify.classifier:TextClassifier",
+    "translate": "gated.tasks.translate.translator:Translator",
+    "video": "gated.tasks.video.classifier:VideoClassifier",
+}
+"""Where the learner of each task stands: this line is all that registers one."""
 
 
-def task_names() -> list[str]:
-    """Names of the tasks, which are the names of their folders.
+def learner_of(task: str) -> type[Learner[Any, Any, Any]]:
+    """Return the learner of a task; it is imported here, so that naming tasks costs nothing.
 
-    >>> "forecast" in task_names()
-    True
+    Raises:
+        ModelFileError: there is no such task.
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    if task not in LEARNERS:
+        raise ModelFileError(
+            f"This run is of the task {task!r}, which this version of gated does not know; it "
+            f"knows {', '.join(LEARNERS)}. Install a newer gated to use the run."
+        )
+    module, _, name = LEARNERS[task].partition(":")
+    learner: type[Learner[Any, Any, Any]] = getattr(import_module(module), name)
+    return learner
+
+
+def load(run: Path) -> Learner[Any, Any, Any]:
+    """Read the trained network of a run, of whatever task.
+
+    Raises:
+        ModelFileError: there is none, or it is damaged.
+    """
+    from gated.training.model_files import load_description
+
+    return learner_of(load_description(run).get("task", "")).load(run)

@@ -5,30 +5,16 @@ of its own in a subclass need not import the names in them.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 
 
-def check_choices(options: object) -> None:
-    """Refuse options, fields of a dataclass, that are none of the choices their type names.
-
-    Raises:
-        ConfigurationError: names the first, and its choices.
-    """
-    for name, hint in get_type_hints(type(options)).items():
-        choices = get_args(hint) if get_origin(hint) is Literal else ()
-        if choices and getattr(options, name) not in choices:
-            raise ConfigurationError(
-                f"{name} must be one of {', '.join(choices)}, not {getattr(options, name)!r}."
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(Configuration):
     """How to train: budget, optimiser, the note's techniques, and where to run."""
 
     steps: int = 300
@@ -59,6 +45,8 @@ class TrainingOptions:
     """Stop as soon as the validation loss is below this."""
     checkpoint_every: int = 100
     """Steps between checkpoints."""
+    no_baseline: bool = False
+    """Leave out what the network has to beat, where to score that takes its time; it is said."""
     seed: int = 0
     """Of initial values, batches and dropout."""
     init_from: Path | None = None
@@ -81,31 +69,16 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
-        at_least = {
-            "steps": 1,
-            "batch_size": 1,
-            "accumulate": 1,
-            "validate_every": 1,
-            "checkpoint_every": 1,
-            "patience": 1,
-            "devices": 1,
-            "nodes": 1,
-            "threads": 1,
-            "seed": 0,
-            "thaw_every": 0,
-            "weight_decay": 0,
-        }
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ConfigurationError(f"{name} must be at least {least}, not {value}.")
+        super().__post_init__()
+        self._demand(steps=1, batch_size=1, accumulate=1, validate_every=1, checkpoint_every=1)
+        self._demand(patience=1, devices=1, nodes=1, threads=1)
+        self._demand(seed=0, thaw_every=0, weight_decay=0)
         for name in ("learning_rate", "clip_norm", "clip_value", "layer_rate_decay"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigurationError(f"{name} must be above 0 and finite, not {value}.")
         if not 0 <= self.warmup <= 1:
             raise ConfigurationError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}.")
-        check_choices(self)
         parts = self.devices * self.nodes * self.accumulate
         if self.batch_size < parts:
             raise ConfigurationError(
@@ -116,23 +89,3 @@ class TrainingOptions:
             raise ConfigurationError(
                 "thaw_every thaws weights that came from another run: give init_from too."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values, from wherever they are read again."""
-        source = str(self.init_from.resolve()) if self.init_from else None
-        return asdict(self) | {"freeze": list(self.freeze), "init_from": source}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        >>> options = TrainingOptions(freeze=("encoder",), init_from=Path("/runs/first"))
-        >>> TrainingOptions.from_dict(options.to_dict()) == options
-        True
-        """
-        source = saved["init_from"]
-        restored = {
-            "freeze": tuple(saved["freeze"]),
-            "init_from": Path(source) if source else None,
-        }
-        return cls(**{**saved, **restored})

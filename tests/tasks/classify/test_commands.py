@@ -10,8 +10,12 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
-from gated.cli.classify import explain
-from gated.tasks.classify import SequenceTraining
+from gated.data.manifest import BadRows
+from gated.tasks.classify import SequenceTraining, baselines
+from gated.tasks.classify.config import SourceOptions
+from gated.tasks.classify.evaluation import evaluate_classes
+from gated.tasks.classify.learner import ClassLearner
+from gated.tasks.classify.table import read_sequences
 
 QUICK = ["--hidden", "16", "--steps", "80", "--learning-rate", "0.01", "--threads", "1"]
 
@@ -43,8 +47,34 @@ def test_a_run_scores_beside_its_baselines_and_explains_itself(trained, ts_files
     assert rows[0]["sequence"] == "test.ts, line 6"
     looked = trained.parent / "looked.html"
     assert run(["explain", str(trained), str(ts_files[1]), "--out", str(looked)]) == 0
-    assert explain(trained, ts_files[1]).loss is not None
+    assert ClassLearner.load(trained).probe(ts_files[1]).loss is not None
     assert "channel 1" in looked.read_text()
+
+
+def test_what_was_trained_on_and_what_was_not_compared_is_told(
+    trained, ts_files, tmp_path, capsys
+) -> None:
+    train, test = map(str, ts_files)
+    assert run(["evaluate", str(trained), train]) == 0
+    assert "of them were trained on" in " ".join(capsys.readouterr().out.split())
+    fit = ["fit", "classify", train, "--hidden", "8", "--steps", "2", "--threads", "1"]
+    assert run([*fit, "--test-data", train, "--out", str(tmp_path / "same")]) == 2
+    assert "stand among the training data too" in " ".join(capsys.readouterr().err.split())
+    out = ["--out", str(tmp_path / "alone"), "--no-baseline", "--json"]
+    assert run([*fit, "--test-data", test, *out]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told["scores"]) == {"LSTM", "most frequent class"}
+    assert "Left out: 1-NN, time warping (with --no-baseline)." in told["verdict"]
+
+
+def test_warping_that_would_take_hours_is_said_to_be_left_out(trained, ts_files, monkeypatch):
+    monkeypatch.setattr(baselines, "MOST_CELLS", 10)
+    train, test = (read_sequences(path, SourceOptions(), labelled=True, bad=BadRows(skip=False))
+                   for path in ts_files)  # fmt: skip
+    found = evaluate_classes(ClassLearner.load(trained), train, test)
+    assert "1-NN, time warping" not in found.scores
+    told = f"Left out: 1-NN, time warping ({len(test)} × {len(train)} sequences of these lengths"
+    assert told in str(found.verdict)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(trained, ts_files, tmp_path) -> None:
@@ -65,6 +95,8 @@ def test_a_number_of_a_sequence(tmp_path: Path, capsys) -> None:
     told = json.loads(capsys.readouterr().out)
     assert set(told["scores"]) == {"LSTM", "1-NN, time warping", "linear", "mean"}
     assert told["n"] == 8
+    assert told["judged"]["outcome"] == "too few"
+    assert "; it takes 10." in told["verdict"]
     assert run(["predict", out, str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "sequence,value"
 
@@ -107,7 +139,7 @@ def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys
 
 def test_a_run_without_rows_has_none_to_skip(tmp_path, capsys) -> None:
     (tmp_path / "run.json").write_text(
-        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": "x.csv",
+        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": ["x.csv"],
                     "config": {}, "training": SequenceTraining().to_dict()})
     )  # fmt: skip
     assert run(["evaluate", str(tmp_path), "x.csv", "--skip-bad"]) == 2

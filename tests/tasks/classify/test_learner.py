@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
@@ -17,7 +18,9 @@ from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceReg
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.split import held_out_rows
+from gated.tasks.classify.targets import Classes
 from gated.tasks.classify.task import SequenceTask, answers_of
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
@@ -129,7 +132,7 @@ def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
     again = SequenceClassifier.load(tmp_path / "model")
     assert np.array_equal(again.predict_proba(arrays), fitted.predict_proba(arrays))
     assert again.get_params() == fitted.get_params()
-    with pytest.raises(ModelFileError, match="holds a SequenceClassifier, not a SequenceRegressor"):
+    with pytest.raises(ModelFileError, match="of the task 'classify', not of 'regress'"):
         SequenceRegressor.load(tmp_path / "model")
     with pytest.raises(NotFittedError):
         SequenceClassifier().save(tmp_path / "none")
@@ -152,9 +155,28 @@ def test_options_can_be_searched() -> None:
     assert len(search.fit(cube, labels).cv_results_["params"]) == 4
 
 
+def test_options_of_the_training_can_be_searched() -> None:
+    arrays, labels = bumps(16, seed=5)
+    cube = np.stack([array[:12] for array in arrays])
+    learner = SequenceClassifier(hidden=4, training=TrainingOptions(steps=2, threads=1))
+    search = GridSearchCV(learner, {"training__steps": [1, 3], "training__seed": [7]}, cv=2)
+    best = search.fit(cube, labels).best_estimator_
+    assert best.history_.steps == search.best_params_["training__steps"] in (1, 3)
+    assert (best.training.seed, best.training.threads) == (7, 1)
+    assert learner.training.steps == 2
+    assert clone(learner).get_params() == learner.get_params()
+    assert SequenceClassifier().set_params(training__steps=5).options.batch_size == 16
+    with pytest.raises(ValueError, match="Invalid parameter training__stpes"):
+        learner.set_params(training__stpes=3)
+    with pytest.raises(ConfigurationError, match="steps is 0"):
+        learner.set_params(training__steps=0)
+
+
 def test_rare_classes_can_weigh_more() -> None:
-    learner = SequenceClassifier(balance=True)
-    codes, weights = learner._learn_targets(np.array(["a", "a", "a", "b"]))
+    labels = np.array(["a", "a", "a", "b"])
+    classes = Classes.of(labels)
+    codes = classes.learnt(labels)
+    weights = classes.weights(codes, balance=True)
     assert codes.tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
 
@@ -190,6 +212,23 @@ def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
     with pytest.raises(DataError, match="Sequence 0 has 1 channels; the others, 2"):
         fitted.predict([[1.0, 2.0]])
     with pytest.raises(DataError, match="'never' was not trained on; known are early, late"):
-        fitted.targets_of(np.array(["never"]))
+        fitted.learner_.targets.learnt(np.array(["never"]))
     with pytest.raises(DataError, match="not a number"):
         SequenceRegressor().fit([[1.0], [2.0]], ["a", "b"])
+
+
+def test_numbers_are_judged_by_their_absolute_errors() -> None:
+    truth = np.arange(30.0)
+    gains = np.tile([0.5, 1.5], 15)
+    errors = {"LSTM": np.ones(30), "linear": 1 + gains, "mean": np.full(30, 9.0)}
+    scores = {name: number_score(truth + of, truth) for name, of in errors.items()}
+    found = NumberEvaluation(scores=scores, truth=truth, told=truth + 1, errors=errors)
+    assert found.verdict.better
+    assert found.verdict.difference == -1
+    assert str(found.verdict).startswith(
+        "LSTM beats the best baseline (linear): MAE 1.00 against 2.00, 50 % less (95% interval of"
+    )
+    same = NumberEvaluation(
+        scores=scores, truth=truth, told=truth, errors={"LSTM": gains, "linear": gains[::-1] - 0.01}
+    )
+    assert same.verdict.outcome == "undecided"

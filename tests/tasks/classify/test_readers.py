@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
+from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.parts import read_parts
 from gated.tasks.classify.sequences import sequences_of
 from gated.tasks.classify.table import read_sequences
-from gated.training.manifest import BadRows
 
 COLUMNS = SourceOptions(series="run", label="what", time="t")
 

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gated.configuration import from_json_values, json_values
 from gated.errors import DataError
 from gated.tasks.forecast import baselines
 from gated.tasks.forecast.baselines import Baselines, naive, seasonal_naive, seasonal_scale
@@ -56,6 +57,45 @@ def test_seasonal_naive_repeats_the_last_season_without_its_holes(gaps):
     )
 
 
+def hourly(hours, weekly, daily):
+    """A series with two seasons, of some strength each, and noise."""
+    step = np.arange(hours)
+    random = np.random.default_rng(0)
+    week = random.normal(size=168)[step % 168]
+    day = random.normal(size=24)[step % 24]
+    return pl.DataFrame(
+        {
+            "t": pl.datetime_range(
+                pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 1) + pl.duration(hours=hours - 1),
+                "1h", eager=True,
+            ),
+            "y": weekly * week + daily * day + 0.1 * random.normal(size=hours),
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("weekly", "name"), [(3.0, "seasonal naive, 168 steps"), (0.0, "seasonal naive")]
+)
+def test_the_season_is_the_best_that_the_calendar_suggests(weekly, name):
+    config = ForecastConfig(time="t", target="y", horizon=24, test="7d")
+    prepared = prepare(hourly(24 * 60, weekly, daily=1.0), config)
+    learned = Baselines.fit(prepared)
+    assert learned.season == (168 if weekly else 24)
+    again = Baselines.from_dict(json.loads(json.dumps(learned.to_dict())))
+    forecast = again.forecast(prepared, held_out_origins(prepared))
+    assert list(forecast) == ["naive", name]
+    np.testing.assert_array_equal(
+        forecast[name][..., 1],
+        seasonal_naive(prepared, held_out_origins(prepared), learned.season),
+    )
+
+
+def test_a_season_that_half_of_the_windows_do_not_have_behind_them_is_not_tried():
+    config = ForecastConfig(time="t", target="y", horizon=24, history=24, test="1d")
+    assert Baselines.fit(prepare(hourly(24 * 12, 3.0, 0.0), config)).season == 24
+
+
 def test_a_season_does_not_reach_into_the_series_before(gaps):
     forecast = seasonal_naive(gaps, np.array([1, 42]))
     np.testing.assert_array_equal(forecast, [[1, 1, 0, 1, 1, 1], [4, 0, 1, 4, 4, 0]])
@@ -90,7 +130,7 @@ def test_nothing_is_learned_from_the_test_part(noise):
     panel = noise.panel
     test = panel.ticks >= noise.split.test
     other = replace(noise, panel=replace(panel, target=np.where(test, 1e6, panel.target)))
-    assert Baselines.fit(other).to_dict() == Baselines.fit(noise).to_dict()
+    assert json_values(Baselines.fit(other)) == json_values(Baselines.fit(noise))
 
 
 def test_quantiles_are_those_of_the_training_errors(gaps):
@@ -141,7 +181,9 @@ def test_without_a_season_only_the_naive_forecast_is_made():
 
 def test_saved_and_read_again(gaps):
     learned = replace(Baselines.fit(gaps), scales=np.array([NAN, 2.5]))
-    again = Baselines.from_dict(json.loads(json.dumps(learned.to_dict(), allow_nan=False)))
+    again = from_json_values(
+        Baselines, json.loads(json.dumps(json_values(learned), allow_nan=False))
+    )
     np.testing.assert_array_equal(again.scales, learned.scales)
     origins = np.array([30, 70])
     for method, forecast in learned.forecast(gaps, origins).items():

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gated.configuration import from_json_values, json_values
 from gated.errors import DataError, ModelFileError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.preparation import prepare, prepare_new
@@ -54,7 +55,7 @@ def shops(days=ROWS):
 
 def prepared_equal(one, other):
     """Whether everything that was learned is the same."""
-    return json.dumps(one.to_dict()) == json.dumps(other.to_dict())
+    return json_values(one) == json_values(other)
 
 
 def windows_equal(one, other, *names):
@@ -183,7 +184,7 @@ def test_values_and_masks_stand_where_they_belong():
 
 def test_preprocessing_goes_through_json():
     fitted = prepare(shops(), SHOP).preprocessing
-    again = Preprocessing.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    again = from_json_values(Preprocessing, json.loads(json.dumps(json_values(fitted))))
     assert prepared_equal(fitted, again)
     assert (again.config, again.grid, again.categories) == (
         fitted.config,
@@ -206,10 +207,10 @@ def test_preprocessing_goes_through_json():
     ],
 )
 def test_damaged_preprocessing_is_refused(damage):
-    saved = json.loads(json.dumps(prepare(shops(), SHOP).preprocessing.to_dict()))
+    saved = json_values(prepare(shops(), SHOP).preprocessing)
     damage(saved)
-    with pytest.raises(ModelFileError, match="saved preprocessing is damaged"):
-        Preprocessing.from_dict(saved)
+    with pytest.raises(ModelFileError, match="The saved Preprocessing"):
+        from_json_values(Preprocessing, saved)
 
 
 def with_future(frame, days=3):

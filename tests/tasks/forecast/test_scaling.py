@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from gated.configuration import from_json_values, json_values
 from gated.tasks.forecast.scaling import FARTHEST, Scaling
 
 
@@ -46,6 +47,6 @@ def test_invert_undoes_apply(sample):
 
 def test_goes_through_json():
     scaling = Scaling.of([np.array([1.0, 2.5]), np.array([0.1, 0.3])])
-    again = Scaling.from_dict(json.loads(json.dumps(scaling.to_dict())))
+    again = from_json_values(Scaling, json.loads(json.dumps(json_values(scaling))))
     np.testing.assert_array_equal(again.location, scaling.location)
     np.testing.assert_array_equal(again.scale, scaling.scale)

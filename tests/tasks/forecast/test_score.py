@@ -3,10 +3,10 @@ import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.score import METRICS, Forecasts, evaluate
-from gated.tasks.forecast.verdict import paired
 from gated.tasks.forecast.windows import held_out_origins
 
 NAN = np.nan
@@ -21,7 +21,7 @@ def forecasts_of(
     truth = np.array(truth, float)
     N, horizon = truth.shape
     reach = np.select([np.array(quantiles) < 0.5, np.array(quantiles) > 0.5], [-4.0, 5.0], 0.0)
-    starts = np.arange(N) if starts is None else np.array(starts)
+    starts = horizon * np.arange(N) if starts is None else np.array(starts)
     return Forecasts(
         series=tuple(series or ["a"] * N),
         times=starts[:, None] + np.arange(horizon),
@@ -126,8 +126,9 @@ def errors_of(windows, seed, level):
 def test_the_verdict_does_not_depend_on_the_unit(unit):
     methods = {"LSTM": errors_of(40, 0, unit), "naive": errors_of(40, 1, 2 * unit)}
     verdict = evaluate(forecasts_of(np.zeros((40, 3)), **methods), "y").verdict
-    assert verdict.startswith("LSTM beats the best baseline (naive): MAE ")
-    assert not re.search(r"\de[-+]\d", verdict)
+    assert verdict.better
+    assert str(verdict).startswith("LSTM beats the best baseline (naive): MAE ")
+    assert not re.search(r"\de[-+]\d", str(verdict))
 
 
 def test_verdict_where_the_network_is_better():
@@ -137,103 +138,115 @@ def test_verdict_where_the_network_is_better():
         naive=[[8.0]] * 84,
         seasonal_naive=[[6.7], [6.8]] * 42,
     )
-    assert evaluate(given, "temp").verdict == (
-        "LSTM beats the best baseline (seasonal naive): MAE 4.41 against 6.75, 35 % less, over "
-        "84 windows."
+    verdict = evaluate(given, "temp").verdict
+    assert verdict.better
+    assert str(verdict) == (
+        "LSTM beats the best baseline (seasonal naive): MAE 4.41 against 6.75, 35 % less (95% "
+        "interval of the difference −2.36 to −2.33), over 84 windows."
     )
 
 
 def test_verdict_where_the_network_is_worse():
     given = forecasts_of(np.zeros((1000, 1)), GRU=[[110.0]] * 1000, naive=[[99.0], [101.0]] * 500)
-    assert evaluate(given, "y").verdict == (
-        "GRU does NOT beat the best baseline (naive): MAE 110 against 100, 10 % more, over 1,000 "
-        "windows. Use the baseline, or give the network more informative columns."
+    verdict = evaluate(given, "y").verdict
+    assert verdict.outcome == "worse"
+    assert str(verdict) == (
+        "GRU does NOT beat the best baseline (naive): MAE 110 against 100, 10 % more (95% interval "
+        "of the difference 9.94 to 10.1), over 1,000 windows. Use the baseline, or give the "
+        "network more informative columns."
     )
 
 
 def test_verdict_within_chance_tells_close_scores_apart():
-    # Differences -1 and 0.998 in turn: mean -0.001, standard error 0.999 / 3.
+    # Differences -1 and 0.998 in turn: mean -0.001, standard error 0.999 / 3, t of 9 is 2.262.
     given = forecasts_of(np.zeros((10, 1)), LSTM=[[4.0], [5.998]] * 5, naive=[[5.0]] * 10)
-    assert evaluate(given, "y").verdict == (
+    assert str(evaluate(given, "y").verdict) == (
         "LSTM does NOT clearly beat the best baseline (naive): MAE 4.999 against 5.000, 0.020 % "
-        "less, over 10 windows; the difference is within chance, ±0.666 (two standard errors)."
+        "less (95% interval of the difference −0.754 to 0.752), over 10 windows."
     )
 
 
 @pytest.mark.parametrize(
-    ("mean", "said"),
-    [
-        (-0.8, "beats"),
-        (-0.5, "does NOT clearly"),
-        (0.5, "does NOT clearly"),
-        (0.8, "does NOT beat"),
-    ],
+    ("mean", "outcome"),
+    [(-1.2, "better"), (-0.7, "undecided"), (0.7, "undecided"), (1.2, "worse")],
 )
-def test_two_standard_errors_are_clear(mean, said):
-    # Differences mean ± 1 in turn over 10 windows: standard error 1 / 3.
+def test_what_chance_does_not_explain_is_called(mean, outcome):
+    # Differences mean ± 1 in turn over 10 windows: standard error 1 / 3, t of 9 is 2.262.
     given = forecasts_of(np.zeros((10, 1)), LSTM=[[4 + mean], [6 + mean]] * 5, naive=[[5.0]] * 10)
-    assert evaluate(given, "y").verdict.startswith(f"LSTM {said} ")
+    assert evaluate(given, "y").verdict.outcome == outcome
 
 
-def test_verdict_of_equal_forecasts_and_of_one_window():
-    same = forecasts_of(np.zeros((4, 1)), LSTM=[[2.0]] * 4, naive=[[2.0]] * 4)
-    assert "does NOT clearly beat" in evaluate(same, "y").verdict
+def test_verdict_of_equal_forecasts_and_of_few_windows():
+    same = forecasts_of(np.zeros((12, 1)), LSTM=[[2.0]] * 12, naive=[[2.0]] * 12)
+    assert evaluate(same, "y").verdict.outcome == "undecided"
     one = forecasts_of([[0.0, 0.0]], LSTM=[[1.0, 1.0]], naive=[[9.0, 9.0]])
-    assert evaluate(one, "y").verdict == (
-        "LSTM does NOT clearly beat the best baseline (naive): MAE 1.00 against 9.00, 89 % less, "
-        "over 1 window; one window cannot tell."
+    assert str(evaluate(one, "y").verdict) == (
+        "Too few independent times to judge LSTM against the best baseline (naive): MAE 1.00 "
+        "against 9.00, 89 % less, over 1 window; it takes 10. Hold back more (--test)."
     )
 
 
 def test_verdict_against_a_perfect_baseline_gives_no_percentage():
-    given = forecasts_of(np.zeros((4, 1)), LSTM=[[2.0]] * 4, naive=[[0.0]] * 4)
-    assert evaluate(given, "y").verdict.startswith(
-        "LSTM does NOT beat the best baseline (naive): MAE 2.00 against 0, over 4 windows."
+    given = forecasts_of(np.zeros((12, 1)), LSTM=[[2.0]] * 12, naive=[[0.0]] * 12)
+    assert str(evaluate(given, "y").verdict).startswith(
+        "LSTM does NOT beat the best baseline (naive): MAE 2.00 against 0 (95% interval"
     )
 
 
 def test_verdict_counts_observed_windows_and_tells_the_overlap():
-    truth = np.zeros((6, 1))
+    truth = np.zeros((16, 1))
     truth[2] = NAN
-    given = forecasts_of(truth, LSTM=[[1.0], [1.5]] * 3, naive=[[4.0]] * 6)
-    verdict = evaluate(given, "y", overlap=3).verdict
-    assert "over 5 windows. 3 of them overlap what LSTM was trained on" in verdict
+    given = forecasts_of(truth, LSTM=[[1.0], [1.5]] * 8, naive=[[4.0]] * 16)
+    verdict = str(evaluate(given, "y", overlap=3).verdict)
+    assert "over 15 windows. 3 of them overlap what LSTM was trained on" in verdict
 
 
 def test_verdict_without_baseline_or_observation():
     alone = forecasts_of([[1.0]], LSTM=[[3.0]])
-    assert evaluate(alone, "y").verdict == "LSTM: MAE 2.00 over 1 window, without a baseline."
-    unknown = forecasts_of([[NAN]], LSTM=[[3.0]], naive=[[3.0]])
-    assert "no score" in evaluate(unknown, "y").verdict
+    assert str(evaluate(alone, "y").verdict) == "LSTM: MAE 2.00 over 1 window, without a baseline."
+    unknown = evaluate(forecasts_of([[NAN]], LSTM=[[3.0]], naive=[[3.0]]), "y").verdict
+    assert (unknown.outcome, unknown.examples) == ("undecided", 0)
+    assert "no score" in str(unknown)
 
 
-def test_standard_error_of_full_windows_is_that_of_their_means():
-    differences = np.random.default_rng(0).normal(1, 2, (50, 4))
-    mean, error = paired(differences, np.ones((50, 4), bool), np.arange(50))
-    means = differences.mean(axis=1)
-    assert mean == pytest.approx(means.mean())
-    assert error == pytest.approx(means.std(ddof=1) / np.sqrt(50))
+def judged(errors, starts=None, truth=None):
+    """Errors `(N, horizon)` against a baseline without any."""
+    truth = np.zeros_like(errors) if truth is None else truth
+    given = forecasts_of(truth, LSTM=errors, naive=np.zeros_like(errors), starts=starts)
+    return evaluate(given, "y").verdict
 
 
-def test_standard_error_weighs_windows_by_what_was_observed():
-    differences = np.array([[1.0, 1.0], [4.0, NAN]])
-    mean, error = paired(differences, ~np.isnan(differences), np.arange(2))
-    assert mean == 2
-    assert error == pytest.approx(np.sqrt(2 / 1 * ((2 - 4) ** 2 + (4 - 2) ** 2)) / 3)
+def test_the_interval_of_full_windows_is_that_of_their_means():
+    errors = np.random.default_rng(0).uniform(1, 2, (50, 4))
+    verdict = judged(errors, starts=4 * np.arange(50))
+    usual = stats.ttest_1samp(errors.mean(axis=1), 0).confidence_interval(0.95)
+    assert verdict.difference == pytest.approx(errors.mean())
+    assert verdict.low <= usual.low < usual.high <= verdict.high
+    assert verdict.high - verdict.low < 1.3 * (usual.high - usual.low)
+
+
+def test_windows_are_weighed_by_what_was_observed():
+    errors = np.tile([[1.0, 1.0], [4.0, 4.0]], (10, 1))
+    truth = np.tile([[0.0, 0.0], [0.0, NAN]], (10, 1))
+    assert judged(errors, 2 * np.arange(20), truth).difference == pytest.approx(2)
 
 
 def test_series_that_err_together_are_not_counted_as_independent():
-    once = np.random.default_rng(0).normal(1, 2, (20, 4))
-    every = np.ones((20, 4), bool)
-    _, alone = paired(once, every, np.arange(20))
-    copies, starts = np.tile(once, (3, 1)), np.tile(np.arange(20), 3)
-    assert paired(copies, np.tile(every, (3, 1)), starts)[1] == pytest.approx(alone)
+    once = np.random.default_rng(0).uniform(1, 2, (20, 4))
+    starts = 4 * np.arange(20)
+    alone, copied = judged(once, starts), judged(np.tile(once, (3, 1)), np.tile(starts, 3))
+    assert (copied.low, copied.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+    assert (copied.clusters, copied.examples) == (20, 60)
+    assert "over 60 windows at 20 times" in str(copied)
 
 
-def test_windows_that_all_begin_together_are_told_apart():
-    differences = np.array([[1.0], [3.0]])
-    mean, error = paired(differences, np.ones((2, 1), bool), np.zeros(2))
-    assert (mean, error) == (2, pytest.approx(np.sqrt(2 * 2) / 2))
+def test_windows_that_overlap_are_not_counted_as_independent():
+    errors = np.random.default_rng(0).uniform(1, 2, (120, 4))
+    # Each begins a step after the one before: nine begin within three spans of three steps.
+    verdict = judged(errors, np.arange(120))
+    assert verdict.clusters == -(-120 // 9)
+    assert "over 120 windows in 14 stretches" in str(verdict)
+    assert judged(errors, np.zeros(120)).outcome == "too few"
 
 
 def test_saved_as_numbers(scored):
@@ -241,7 +254,8 @@ def test_saved_as_numbers(scored):
     assert json.loads(json.dumps(saved))["overall"] == scored.overall
     assert (saved["windows"], saved["overlap"], saved["target"]) == (3, 0, "temp")
     assert saved["quantiles"] == [0.1, 0.5, 0.9]
-    assert saved["verdict"] == scored.verdict
+    assert saved["verdict"] == str(scored.verdict)
+    assert saved["judged"]["outcome"] == "too few"
     assert saved["by_step"]["LSTM"]["mae"] == [1.5, 8]
     assert saved["by_series"]["a"]["LSTM"]["mae"] == 3
     assert "forecasts" not in saved
@@ -263,8 +277,8 @@ def test_weather_baselines_are_scored_on_84_windows(weather):
     )
     scored = evaluate(forecasts, "temp")
     assert 6.5 < scored.overall["seasonal naive"]["mae"] < 7.0
-    assert scored.verdict.startswith("seasonal naive does NOT beat the best baseline (naive)")
-    assert "over 84 windows" in scored.verdict
+    assert scored.verdict.outcome == "worse"
+    assert "over 84 windows at 28 times" in str(scored.verdict)
     assert list(scored.by_series) == ["EWR", "JFK", "LGA"]
     for method in methods:
         steps = np.array(scored.by_step[method]["mae"])

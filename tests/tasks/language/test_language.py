@@ -1,6 +1,7 @@
 """Language models from the text to what they write."""
 
 import json
+import lzma
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ from tests.tasks.language.conftest import sums
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
-from gated.tasks.language import text as reading
 from gated.tasks.language.generation import Sampling, Typewriter, drawn, written_codes
 from gated.tasks.language.network import LanguageNetwork
-from gated.tasks.language.ngrams import NGrams, best_ngrams, compressed_bits
-from gated.tasks.language.text import Text, points_of
-from gated.tasks.language.vocabulary import UNKNOWN, Letters, Subwords, vocabulary_from
+from gated.tasks.language.ngrams import FILE_UNIT, Compressor, NGrams, best_ngrams, compressors_of
+from gated.tasks.language.score import Stretches, verdict_of
+from gated.texts import text as reading
+from gated.texts.text import Text, points_of
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
 QUICK = [
     "--hidden", "48", "--embedding", "16", "--window", "48", "--dropout", "0", "--steps", "700",
@@ -68,7 +70,7 @@ def test_the_memory_is_explained_character_by_character(trained, text, tmp_path)
     with torch.no_grad():
         assert 0.4 < float(probe.loss(model.network(probe.batches[0][0]))) < 1.0
     (tmp_path / "short.txt").write_text("1")
-    with pytest.raises(DataError, match="cannot be looked into"):
+    with pytest.raises(DataError, match="too short to explain"):
         model.probe([tmp_path / "short.txt"])
 
 
@@ -153,7 +155,8 @@ def test_a_text_in_blocks_is_the_text(tmp_path: Path, monkeypatch) -> None:
     for unit in ("character", "byte"):
         text = Text([path, path], unit)
         vocabulary = Letters.of([text.points], unit)
-        codes, ends = text.coded(vocabulary, "line")
+        coded = text.coded(vocabulary, "line")
+        codes, ends = coded.codes, coded.ends
         assert ends.tolist() == [at for at, code in enumerate(codes) if code == codes[-1]]
         files = text.coded(vocabulary, "file").ends.tolist()
         assert files == [len(codes) // 2 - 1, len(codes) - 1]
@@ -184,13 +187,14 @@ def test_subwords_put_together_are_the_text(tmp_path: Path, monkeypatch) -> None
     monkeypatch.setattr(reading, "BLOCK", 50)
     text = Text(paths, "subword")
     vocabulary = Subwords.learn(text.blocks(0, len(text)), 400)
-    codes, ends = text.coded(vocabulary, "line")
+    coded = text.coded(vocabulary, "line")
+    codes, ends = coded.codes, coded.ends
     typewriter = Typewriter(vocabulary)
     assert "".join(typewriter.text(code) for code in codes.tolist()) == written * 2
     assert len(codes) < len(written)
     assert vocabulary.letters()[codes].sum() == len(written * 2)
     assert len(ends) == (written * 2).count("\n")
-    again = vocabulary_from(vocabulary.to_dict(), "subword")
+    again = Vocabulary.from_dict(vocabulary.to_dict())
     assert again.pieces() == vocabulary.pieces()
     files = text.coded(vocabulary, "file").ends
     assert files.tolist() == [len(codes) // 2 - 1, len(codes) - 1]
@@ -269,7 +273,56 @@ def test_the_order_is_chosen_and_periods_are_found() -> None:
     codes = np.tile(np.array([1, 1, 2, 1, 2, 2, 3], np.uint16), 300)
     counted, order = best_ngrams(codes, codes[:200], 4)
     assert counted.bits_of(codes[:140], order)[7:].max() < 0.05
-    assert compressed_bits(codes, codes[:700], Letters([1, 2, 3], "byte"))["xz"] < 1
+    xz = compressors_of(codes, codes[:700], 699, Letters([1, 2, 3], "byte"))["xz"]
+    assert xz.bits() < 699
+    parts = xz.of_parts([200, 500, 699])
+    assert parts.sum() == xz.bits()
+    assert parts.shape == (3,)
+
+
+def test_a_text_that_is_read_twice_is_told_apart_from_a_new_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    words = ["".join(map(chr, random.integers(97, 123, 5))) for _ in range(60)]
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(" ".join(random.choice(words, 6)) for _ in range(120)) + "\n")
+    options = LanguageTraining(steps=2, batch_size=4, no_baseline=True)
+    config = LanguageConfig(hidden=8, embedding=4, test=0.2)
+    once = LanguageModel(config, options).fit([path])
+    assert "trained on" not in str(once.score().verdict)
+    twice = LanguageModel(config, options).fit([path, path]).score()
+    assert "of them were trained on, which flatters it." in str(twice.verdict)
+    assert "Left out: n-grams (with --no-baseline)." in str(twice.verdict)
+    assert list(twice.bits) == ["LSTM"]
+    once.save(tmp_path / "run")
+    again = LanguageModel.load(tmp_path / "run").evaluate([path])
+    assert "of them were trained on" in str(again.verdict)
+
+
+def test_no_compressor_needs_less_than_nothing() -> None:
+    shrinking = Compressor(lambda data: bytes(100 - len(data)), b"known", [b"a", b"b"])
+    assert shrinking.bits() == 8 * FILE_UNIT
+
+
+def test_a_text_is_judged_in_stretches_or_by_its_files() -> None:
+    one = Stretches(10_000, np.zeros(0, np.int64))
+    assert (one.number, one.by_file) == (20, False)
+    assert one.sizes.tolist() == [500.0] * 20
+    files = Stretches(10_000, np.arange(1, 12) * 100)
+    assert (files.number, files.by_file) == (12, True)
+    assert files.sizes.tolist() == [100.0] * 11 + [8900.0]
+    sums = {"LSTM": one.sums(np.full(10_000, 2.0), np.arange(10_000)), "5-grams": one.sizes * 3}
+    figures = {"LSTM": 2.0, "5-grams": 3.0}
+    found = verdict_of(figures, one, sums, {}, "character")
+    assert found.better
+    assert str(found) == (
+        "LSTM beats the best baseline (5-grams): 2.000 bits a character against 3.000 (95% "
+        "interval of the difference −1.000 to −1.000), over 10,000 characters in 20 stretches."
+    )
+    letters = [bytes([letter]) for letter in np.random.default_rng(0).integers(0, 256, 10_000)]
+    noise = {"xz": Compressor(lzma.compress, b"", letters)}
+    beaten = verdict_of(figures | {"xz": 2.5}, one, sums, noise, "character")
+    assert (beaten.baseline, beaten.clusters) == ("xz", 16)
+    assert beaten.better
 
 
 def test_all_of_the_recipe_trains(text: Path) -> None:
@@ -345,7 +398,7 @@ def test_what_looks_like_a_special_token_is_text() -> None:
     vocabulary = Subwords.learn([points], 300)
     codes = vocabulary.encode(points)
     assert UNKNOWN not in codes.tolist()
-    again = vocabulary_from(vocabulary.to_dict(), "subword").encode(points)
+    again = Vocabulary.from_dict(vocabulary.to_dict()).encode(points)
     assert again.tolist() == codes.tolist()
 
 

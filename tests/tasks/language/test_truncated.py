@@ -12,7 +12,7 @@ import torch
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.network import LanguageNetwork, nats
 from gated.tasks.language.task import LanguageTask
-from gated.tasks.language.text import Coded
+from gated.texts.text import Coded
 from gated.training.loop import train
 from gated.training.streams import Streams
 from gated.training.task import Shard

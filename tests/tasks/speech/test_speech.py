@@ -14,13 +14,12 @@ from tests.comparison import assert_agree
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.language import LanguageModel
-from gated.tasks.language.letters import NextLetter
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
 from gated.tasks.speech.audio import blocks_of, decode, raw_blocks
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
-from gated.tasks.speech.score import error_rates, substitutions
+from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import Search, greedy, words_of
 from gated.tasks.speech.task import SpeechTask
 from gated.training.bucketing import LengthBuckets
@@ -153,13 +152,13 @@ def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
 
     loaded = SpeechRecogniser.load(spoken)
     assert loaded.search.weight in (0.2, 0.4, 0.6, 0.9)
-    letters = NextLetter(LanguageModel.load(model), loaded.alphabet.letters)
+    letters = LanguageModel.load(model).next_letter(loaded.alphabet.letters)
     wav = toned.parent / "7.wav"
     expected = loaded.transcribe(wav, letters).text
     assert run(["transcribe", spoken, str(wav), "--language-model", model]) == 0
     assert capsys.readouterr().out.strip() == expected
     with pytest.raises(ConfigurationError, match="never seen 'é'"):
-        NextLetter(LanguageModel.load(model), "aé")
+        LanguageModel.load(model).next_letter("aé")
 
 
 @pytest.mark.parametrize("block", [13, 400, 100_000])
@@ -179,7 +178,7 @@ def test_a_recording_as_it_comes_is_heard_as_the_whole(
         torch.nn.init.normal_(parameter, std=0.7 if parameter.ndim > 1 else 0.1)
     samples = np.concatenate([sound(text) for text in ("anet", "teen", "nat")])[:20_007]
     frames = log_mel(samples, RATE, config.mels)
-    recogniser._mean, recogniser._deviation = frames.mean(0), frames.std(0)
+    recogniser.mean, recogniser.deviation = frames.mean(0), frames.std(0)
     normal = torch.from_numpy((frames - frames.mean(0)) / frames.std(0))
     with torch.no_grad():
         whole = normal[:, None], torch.tensor([len(frames)])
@@ -251,16 +250,14 @@ def test_training_hears_other_speeds_and_masks_each_time(toned: Path, tmp_path: 
         cache=tmp_path / "cache", hidden=4, layers=1,
     )  # fmt: skip
     recogniser = SpeechRecogniser(config).prepare(toned)
-    parts = recogniser._parts
-    for one in parts["training"]:
+    parts = recogniser.parts
+    for one in parts.training:
         slow, plain, fast = map(len, one.versions)
         assert slow / plain == pytest.approx(1.25, abs=0.05)
         assert fast / plain == pytest.approx(1 / 1.2, abs=0.05)
-    assert all(len(one.versions) == 1 for one in (*parts["validation"], *parts["test"]))
-    task = SpeechTask(
-        recogniser.network, config, recogniser.alphabet, parts["training"], [], seed=0
-    )
-    one = parts["training"][0]
+    assert all(len(one.versions) == 1 for one in (*parts.validation, *parts.test))
+    task = SpeechTask(recogniser.network, config, recogniser.alphabet, parts.training, [], seed=0)
+    one = parts.training[0]
     task.training, task.buckets = [one], LengthBuckets(np.array([len(one.versions[0])]), 0)
     batches = [task.training_batch(step, 1, Shard(0, 1)) for step in range(40)]
     assert {int(batch.lengths[0]) for batch in batches} == set(map(len, one.versions))
@@ -396,3 +393,39 @@ def test_errors_are_counted_over_all_texts() -> None:
     assert rates.wer == 1 / 4
     assert rates.cer == 1 / 17
     assert substitutions(["one two", "two"], ["one too", "too"]) == [("two", "too", 2)]
+
+
+def _evaluated(written: list[str], baseline: list[str], references: list[str]) -> Evaluation:
+    methods = {"LSTM": written, "nearest training recording": baseline}
+    return Evaluation(
+        references=references,
+        methods=methods,
+        scores={name: error_rates(references, of) for name, of in methods.items()},
+        substitutions=(),
+        real_time_factors={"LSTM": 0.1},
+    )
+
+
+def test_who_writes_nothing_beats_nobody() -> None:
+    references = [f"say {letter * 3} to me" for letter in "abcdefghijklmnop"]
+    # Too many words, and most of the letters: a worse word error rate than silence has.
+    babble = [f"sa y {letter * 3}t om e" for letter in "abcdefghijklmnop"]
+    found = _evaluated([""] * 16, babble, references)
+    silent, babbled = found.scores.values()
+    assert silent.wer == 1 < babbled.wer
+    assert babbled.cer < silent.cer == 1
+    assert found.verdict.outcome == "undecided"
+    told = str(found.verdict)
+    assert "better in word error rate 100.0% against 125.0%" in told
+    assert "worse in character error rate 100.0% against" in told
+    assert told.endswith("It wrote nothing for 16 of 16 recordings.")
+
+
+def test_who_writes_what_was_said_beats_the_nearest() -> None:
+    references = [f"say {letter * 3} to me" for letter in "abcdefghijklmnop"]
+    found = _evaluated(references, ["say xyz to me"] * 16, references)
+    assert found.verdict.better
+    assert found.verdict.theirs == 0.25
+    repeated = _evaluated(references[:4] * 4, ["say xyz to me"] * 16, references[:4] * 4)
+    assert repeated.verdict.outcome == "too few"
+    assert "over 16 recordings of 4 texts" in str(repeated.verdict)

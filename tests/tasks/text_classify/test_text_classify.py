@@ -38,6 +38,9 @@ def test_it_learns_what_a_text_is(fitted: TextClassifier) -> None:
     assert score.accuracy > 0.9
     assert frequent.accuracy < 0.5
     assert words.accuracy > 0.9, "single words tell these texts apart"
+    verdict = fitted.score().verdict
+    assert (verdict.outcome, verdict.baseline) == ("undecided", "words and letters, linear")
+    assert verdict.low < 0 < verdict.high
     told = fitted.predict_proba(["what is abcdef plus abcdefghi", "what is abcdef minus abcdefghi"])
     assert [fitted.labels[of] for of in told.argmax(1)] == ["sum", "difference"]
     np.testing.assert_allclose(told.sum(1), 1.0)
@@ -52,9 +55,38 @@ def test_a_text_is_told_the_same_whatever_stands_beside_it(fitted: TextClassifie
 
 def test_no_text_is_on_both_sides(asked: Path) -> None:
     parts = TextClassifier().prepare(asked).parts
-    kinds = [set(part.texts) for part in parts.values()]
+    kinds = [set(part.texts) for part in (parts.training, parts.validation, parts.test)]
     assert all(kinds)
     assert sum(map(len, kinds)) == len(set().union(*kinds))
+
+
+def test_test_data_of_their_own_are_kept_apart_too(asked: Path, tmp_path: Path) -> None:
+    same = TextClassifier(TextClassifyConfig(test_data=asked, **SMALL))
+    with pytest.raises(DataError, match="500 of the 500 texts to score on stand among"):
+        same.prepare(asked)
+    known, fresh = questions(500)[:20], questions(60, seed=9)
+    copied = [(text.upper() + "!", label) for text, label in known]
+    mixed = _written(tmp_path, copied + fresh)
+    parts = TextClassifier(TextClassifyConfig(test_data=mixed, **SMALL)).prepare(asked).parts
+    learnt = {*parts.training.texts, *parts.validation.texts}
+    assert len(parts.test) == 80
+    assert not learnt & {text for text, _ in known}
+    assert learnt >= {text for text, _ in questions(500)[400:]}
+
+
+def test_a_score_on_what_was_trained_on_says_so(fitted: TextClassifier, asked: Path) -> None:
+    learnt = len(fitted.parts.training) + len(fitted.parts.validation)
+    verdict = fitted.evaluate(asked).verdict
+    assert f"{learnt} of them were trained on, which flatters it." in str(verdict)
+    assert "trained on" not in str(fitted.score().verdict)
+
+
+def test_a_baseline_that_is_not_wanted_is_said_to_be_left_out(asked: Path) -> None:
+    training = TextClassifyTraining(steps=2, no_baseline=True)
+    evaluation = TextClassifier(TextClassifyConfig(**SMALL), training).fit(asked).score()
+    assert list(evaluation.scores) == ["LSTM", "most frequent label"]
+    told = "Left out: words and letters, linear (with --no-baseline)."
+    assert str(evaluation.verdict).endswith(told)
 
 
 def test_a_saved_classifier_tells_the_same(fitted: TextClassifier, tmp_path: Path) -> None:
@@ -69,7 +101,7 @@ def test_a_saved_classifier_tells_the_same(fitted: TextClassifier, tmp_path: Pat
 def test_bytes_and_subwords_are_read(asked: Path, unit: str) -> None:
     config = TextClassifyConfig(unit=unit, vocabulary=300, **SMALL)
     model = TextClassifier(config, TextClassifyTraining(steps=3)).fit(asked)
-    assert model.score().scores["LSTM"].n == len(model.parts["test"])
+    assert model.score().scores["LSTM"].n == len(model.parts.test)
 
 
 def test_it_begins_as_the_language_model_reads(asked: Path, reader: Path) -> None:
@@ -140,7 +172,7 @@ def test_labels_can_weigh_the_same(tmp_path: Path) -> None:
     model = TextClassifier(
         TextClassifyConfig(balance=True, **SMALL), TextClassifyTraining(steps=2)
     ).fit(data)
-    counts = np.bincount(model.parts["training"].labels, minlength=3)
+    counts = np.bincount(model.parts.training.labels, minlength=3)
     plain = TextClassifier(TextClassifyConfig(**SMALL), TextClassifyTraining(steps=2)).fit(data)
     assert counts.min() * 10 < counts.max()
     assert model.history.loss[0] != plain.history.loss[0]

@@ -4,11 +4,11 @@ import random
 
 import pytest
 
+from gated.data.split_by_text import NEAR, bare, shingles, split_by_text
 from gated.errors import DataError
 from gated.tasks.translate.cleaning import clean
 from gated.tasks.translate.pairs import Pair
 from gated.tasks.translate.split import split
-from gated.training.split_by_text import NEAR, bare, shingles, split_by_text
 
 LONG = "The toolbar of the chart window contains the commands that you need most"
 

@@ -1,42 +1,61 @@
 """BLEU and chrF by language, baselines, and the verdict."""
 
+import numpy as np
 import pytest
 
 from gated.tasks.translate.baselines import nearest
 from gated.tasks.translate.pairs import Pair
-from gated.tasks.translate.score import bleu_tokenizer, evaluate
+from gated.tasks.translate.score import bleu_tokenizer, bleu_without, evaluate, quick_scores
 
-REFERENCES = ["打开文件并保存到磁盘", "关闭所有的文件和窗口", "打印当前页面的所有内容"] * 4
+THINGS = "文件 窗口 页面 图片 表格 字体 颜色 段落 标题 链接 批注 公式".split()  # noqa: SIM905 - a word list reads better
+REFERENCES = [f"打开所有的{thing}并保存到磁盘" for thing in THINGS]
+"""Twelve, no two the same."""
 
 
 def test_a_perfect_translation_beats_copying_the_source() -> None:
-    sources = ["open the file", "close all files", "print this page"] * 4
+    sources = [f"open every {letter * 3}" for letter in "abcdefghijkl"]
     found = evaluate(sources, REFERENCES, {"LSTM": REFERENCES, "source copied": sources})
     assert found.scores["LSTM"].bleu == pytest.approx(100)
     assert found.scores["LSTM"].chrf == pytest.approx(100)
     assert found.scores["source copied"].bleu == 0
     assert "tok:zh" in found.signatures[0]
-    assert found.verdict.startswith("LSTM beats the best baseline (source copied): BLEU 100.0")
+    assert found.verdict.better
+    assert str(found.verdict).startswith("LSTM beats the best baseline (source copied): BLEU 100.0")
 
 
 def test_the_verdict_says_what_is_not_beaten_and_what_was_seen() -> None:
-    methods = {"LSTM": REFERENCES[::-1], "nearest": REFERENCES}
+    methods = {"LSTM": [*REFERENCES[1:], ""], "nearest": REFERENCES}
     found = evaluate(REFERENCES, REFERENCES, methods, overlap=2)
-    assert "LSTM does NOT beat the best baseline (nearest)" in found.verdict
-    assert found.verdict.endswith("2 of them were trained on, which flatters it.")
+    assert found.verdict.outcome == "worse"
+    assert str(found.verdict).startswith("LSTM does NOT beat the best baseline (nearest)")
+    assert "It wrote nothing for 1 of 12 sentences." in str(found.verdict)
+    assert str(found.verdict).endswith("2 of them were trained on, which flatters it.")
     same = evaluate(REFERENCES, REFERENCES, {"LSTM": REFERENCES, "copy": REFERENCES})
-    assert "does NOT clearly beat" in same.verdict
+    assert same.verdict.outcome == "undecided"
 
 
 def test_of_too_few_sentences_no_interval_is_told() -> None:
     few = REFERENCES[:9]
     found = evaluate(few, few, {"LSTM": few, "nearest": few[::-1]})
-    assert found.verdict.startswith("Too few sentences to say whether LSTM beats nearest: BLEU 100")
+    assert found.verdict.outcome == "too few"
+    assert str(found.verdict).startswith("Too few independent wordings to judge LSTM against")
     assert found.to_dict()["scores"]["LSTM"]["bleu_error"] is None
     assert found.scores["LSTM"].bleu_with_error == "100.0"
     assert (
         evaluate(few * 2, few * 2, {"LSTM": few * 2, "n": few * 2}).scores["LSTM"].bleu_error == 0
     )
+
+
+def test_bleu_is_judged_by_leaving_each_wording_out() -> None:
+    ours = [*REFERENCES[:8], *(text[:9] for text in REFERENCES[8:])]
+    rest = [place for place in range(12) if place != 3]
+    without = bleu_without(ours, REFERENCES, np.arange(12), "zh")
+    expected = quick_scores([ours[k] for k in rest], [REFERENCES[k] for k in rest])["bleu"]
+    assert without[3] == pytest.approx(expected)
+    theirs = [text[:9] for text in REFERENCES]
+    found = evaluate(REFERENCES, REFERENCES, {"LSTM": ours, "nearest": theirs}).verdict
+    assert found.better
+    assert 0 < found.low < found.difference < found.high
 
 
 def test_the_tokenizer_goes_by_the_script() -> None:

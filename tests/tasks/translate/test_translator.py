@@ -181,9 +181,8 @@ def test_two_files_and_the_other_network(tmp_path) -> None:
     asked += ["--out", str(tmp_path / "run"), "--no-input-feeding"]
     few = {"steps": "3", "validate-every": "3", "test": "10", "validation": "5"}
     assert run(asked + arguments(NETWORK | QUICK | options | few)) == 0
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["config"]["target"].endswith(
-        "target"
-    )
+    data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+    assert data == [str(tmp_path / name) for name in ("source", "target")]
 
 
 def test_bad_input_is_told_and_leaves_nothing_behind(
@@ -283,7 +282,7 @@ def test_two_aligned_files_are_scored_as_one_file_is(trained, tmp_path, capsys) 
     one = scores(capsys, trained, write_pairs(tmp_path / "fresh.tsv", fresh))
     for side, name in enumerate(("source", "target")):
         (tmp_path / name).write_text("\n".join(pair[side] for pair in fresh), "utf-8")
-    asked = ["evaluate", str(trained), str(tmp_path / "source"), "--target"]
+    asked = ["evaluate", str(trained), str(tmp_path / "source")]
     assert run([*asked, str(tmp_path / "target"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == one
     (tmp_path / "short").write_text("一\n二\n", "utf-8")

@@ -16,7 +16,10 @@ import torch
 from tests.comparison import assert_agree
 
 from gated.cli.app import run
+from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.scoring.label_scores import Evaluation, confusion_of, score_of
+from gated.scoring.verdict import Scope
 from gated.tasks.video import VideoClassifier, VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -24,7 +27,6 @@ from gated.tasks.video.network import Batch, VideoNetwork
 from gated.tasks.video.spans import NOTHING, spans_of
 from gated.tasks.video.split import apart
 from gated.tasks.video.task import VideoTask
-from gated.training.label_scores import Evaluation, confusion_of, score_of
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 
@@ -152,9 +154,9 @@ def test_padding_changes_nothing() -> None:
 
 def test_a_batch_is_its_step_and_cut_by_processes(moving: Path) -> None:
     classifier = VideoClassifier(replace(SMALL, crop=0.1, flip=True), QUICK).prepare(moving)
-    spans = classifier._spans
+    parts = classifier.parts
     network = classifier.network
-    task = VideoTask(network, classifier.config, spans["training"], spans["validation"], seed=3)
+    task = VideoTask(network, classifier.config, parts.training, parts.validation, seed=3)
     whole, again = (task.training_batch(5, 8, Shard(0, 1)) for _ in range(2))
     assert torch.equal(whole.frames, again.frames)
     assert whole.frames.shape == (6, 8, 3, 12, 26)
@@ -188,13 +190,14 @@ def test_memory_tells_what_no_frame_tells(trained: Path, moving: Path, capsys) -
     assert scores["scores"]["GRU"]["accuracy"] == 1
     assert scores["confusion"] == [[12, 0], [0, 12]]
     page = (trained / "report.html").read_text()
-    assert "GRU beats" in page or "GRU does not clearly beat" in page
+    # A quarter of 24 clips is held back.
+    assert "Too few independent clips to judge GRU" in page
 
 
 def test_predict_tells_clips_and_manifests(trained: Path, moving: Path, capsys) -> None:
     assert run(["predict", str(trained), str(moving.parent / "3.mkv")]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["label"], row["start"], row["end"]) == ("left", "0.0000", "1.0000")
+    assert (row["label"], row["start"], row["end"]) == ("left", "0.0", "1.0")
     assert float(row["left"]) + float(row["right"]) == pytest.approx(1, abs=2e-4)
     unlabelled = moving.parent / "backwards.csv"
     unlabelled.write_text("clip,speed\n3.mkv,1\n3.mkv,-1\n")
@@ -223,14 +226,14 @@ def test_each_frame_can_have_its_label(moving: Path) -> None:
     assert told.columns == ["clip", "time", "label", "left", "right"]
     assert told["time"].to_list() == pytest.approx([k / 10 for k in range(10)])
     evaluation = classifier.score()
-    assert evaluation.unit == "frames"
+    assert evaluation.scope.unit == "frames"
     assert list(evaluation.scores) == ["GRU", "one frame", "most frequent label"]
     # Who sees one frame has the same answer whatever came before.
     (batch_a, batch_b) = (
         torch.randint(0, 256, (3, 1, 3, 16, 32), dtype=torch.uint8) for _ in range(2)
     )
     batch_b[2] = batch_a[2]
-    alone = classifier._baselines["one frame"].eval()
+    alone = classifier.baselines["one frame"].eval()
     lengths, labels = torch.tensor([3]), torch.zeros(3, 1, dtype=torch.long)
     with torch.no_grad():
         a, b = (alone(Batch(frames, lengths, labels))[2] for frames in (batch_a, batch_b))
@@ -253,7 +256,7 @@ def test_an_encoder_can_be_given(moving: Path, tmp_path: Path) -> None:
 def test_the_score_is_what_it_says() -> None:
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.5, 0.5]])
     score = score_of(probabilities, np.array([0, 1, 1, 0]))
-    assert (score.right, score.n, score.accuracy, score.balanced) == (3, 4, 0.75, 0.75)
+    assert (score.n, score.accuracy, score.balanced) == (4, 0.75, 0.75)
     assert score.loss == pytest.approx(-np.log([0.9, 0.6, 0.2, 0.5]).mean())
     counts = confusion_of(probabilities, np.array([0, 1, 1, 0]), ("a", "b"))
     assert counts.tolist() == [[2, 0], [1, 1]]
@@ -269,7 +272,8 @@ def test_a_frozen_encoder_stays_and_the_networks_to_compare_with_begin_with_it(
     for frozen in (True, False):
         encoder.requires_grad_(not frozen)
         classifier = VideoClassifier(SMALL, replace(QUICK, steps=3), encoder=encoder).fit(moving)
-        networks = [classifier.network, *classifier._baselines.values()]
+        classifier.score()
+        networks = [classifier.network, *classifier.baselines.values()]
         assert len(networks) == 3
         for network in networks:
             assert network.change is False
@@ -280,10 +284,13 @@ def test_a_frozen_encoder_stays_and_the_networks_to_compare_with_begin_with_it(
 
 
 @pytest.mark.parametrize(
-    ("right", "verdict"),
-    [(90, "GRU beats one frame: 90.0% right against 50.0%"), (52, "does not clearly beat")],
+    ("right", "outcome", "verdict"),
+    [
+        (90, "better", "GRU beats the best baseline (one frame): 90.0% right against 50.0%"),
+        (52, "undecided", "GRU does NOT clearly beat the best baseline (one frame): 52.0% right"),
+    ],
 )
-def test_the_verdict_says_what_memory_adds(right: int, verdict: str) -> None:
+def test_the_verdict_says_what_memory_adds(right: int, outcome: str, verdict: str) -> None:
     def score(right: int) -> object:
         truth = np.zeros(100, int)
         told = np.where(np.arange(100)[:, None] < right, [0.9, 0.1], [0.1, 0.9])
@@ -293,9 +300,35 @@ def test_the_verdict_says_what_memory_adds(right: int, verdict: str) -> None:
         labels=("a", "b"),
         scores={"GRU": score(right), "one frame": score(50), "most frequent label": score(40)},
         confusion=np.zeros((2, 2), int),
-        unit="segments",
+        scope=Scope("segments", "of {} clips"),
     )
-    assert verdict in evaluation.verdict
+    assert evaluation.verdict.outcome == outcome
+    assert str(evaluation.verdict).startswith(verdict)
+    assert evaluation.to_dict()["judged"]["clusters"] == 100
+
+
+def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(moving: Path) -> None:
+    classifier = VideoClassifier(SMALL, replace(QUICK, steps=2, no_baseline=True)).fit(moving)
+    evaluation = classifier.score()
+    assert list(evaluation.scores) == ["GRU", "most frequent label"]
+    told = "Left out: one frame (with --no-baseline). Left out: frames without order (with"
+    assert told in str(evaluation.verdict)
+    everything = classifier.evaluate(moving)
+    learnt = len(classifier.parts.training) + len(classifier.parts.validation)
+    assert f"{learnt} of them were trained on, which flatters it." in str(everything.verdict)
+    assert evaluation.known == 0
+
+
+def test_segments_of_one_clip_are_not_counted_as_independent() -> None:
+    truth = np.zeros(60, int)
+    right = np.arange(60)[:, None] < 54
+    probabilities = np.where(right, [0.9, 0.1], [0.1, 0.9])
+    alone = score_of(probabilities, truth)
+    clips = score_of(probabilities, truth, np.arange(60) // 6)
+    assert alone.accuracy == clips.accuracy == 0.9
+    # Ten clips, of which nine were right throughout and one was wrong.
+    assert clips.interval[0] < 0.6 < 0.79 < alone.interval[0]
+    assert score_of(probabilities, truth, np.zeros(60)).interval == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +409,8 @@ def test_bad_rows_can_be_skipped(moving: Path) -> None:
     good = moving.read_text().splitlines()
     manifest.write_text("\n".join([*good[:13], "none.mkv,left", ",right"]))
     classifier = VideoClassifier(replace(SMALL, skip_bad=True), QUICK).prepare(manifest)
-    assert sum(map(len, classifier._spans.values())) == 12
+    parts = classifier.parts
+    assert len(parts.training) + len(parts.validation) + len(parts.test) == 12
     told = " ".join(str(finding) for finding in classifier.findings)
     assert "row 15: the clip is empty" in told
     assert "row 14 (" in told
@@ -422,7 +456,7 @@ def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp
     assert probe.loss is not None
     told = probe.timelines["recurrent"][1]
     assert told.labels.tolist() == [k / 10 for k in range(6)]
-    span = classifier._read(moving, keep_labels=True)[2]
+    span = classifier.read(moving, "explain", BadRows(skip=False))[2]
     ours, moments = told.signals["told: left"], classifier.moments(span)[:6, 0]
     # The network computes in float32, here beside other clips.
     assert_agree(ours.astype(np.float32), moments.astype(np.float32), "probabilities")

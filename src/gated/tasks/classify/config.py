@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions, check_choices
+from gated.training.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifyConfig:
+class ClassifyConfig(Configuration):
     """The network, and what is held back."""
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -40,26 +40,11 @@ class ClassifyConfig:
     """Share of the training sequences that chooses the best weights; with 0 the last are kept."""
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        for name in ("hidden", "layers", "patch"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
-        for name in ("dropout", "validation", "warp"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
-                )
+        super().__post_init__()
+        self._demand(hidden=1, layers=1, patch=1)
+        self._demand_shares("dropout", "validation", "warp")
         if not 0 <= self.noise < float("inf"):
             raise ConfigurationError(f"noise is {self.noise}; it is 0 or more.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        return cls(**saved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +60,7 @@ class SequenceTraining(TrainingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceOptions:
+class SourceOptions(Configuration):
     """Where sequences stand in a file, and which are for the test."""
 
     series: str | None = None
@@ -93,16 +78,10 @@ class SourceOptions:
     error."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.test < 1:
-            raise ConfigurationError(f"test is {self.test}; it is a share, from 0 to below 1.")
+        super().__post_init__()
+        self._demand_shares("test")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        data = str(self.test_data.resolve()) if self.test_data else None
-        return asdict(self) | {"test_data": data}
 
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON."""
-        data = saved["test_data"]
-        return cls(**{**saved, "test_data": Path(data) if data else None})
+@dataclass(frozen=True, kw_only=True)
+class SequenceConfig(ClassifyConfig, SourceOptions):
+    """The network, and where sequences stand in a file."""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.findings import Finding
+from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
+from gated.scoring.seen import Seen, refuse_known
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Floats, Sequences
+from gated.tasks.classify.sequences import Floats, Sequences, key_of
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
-from gated.training.findings import Finding
-from gated.training.manifest import Bad, BadRows
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
 
     Raises:
         ConfigurationError: it is a table, and its columns are not named.
-        DataError: a sequence cannot be used, or none is left for the test.
+        DataError: a sequence cannot be used, none is left for the test, or most of the test data
+            are training data.
         FileNotFoundError: there is no such file.
     """
     bad = BadRows(skip=options.skip_bad)
@@ -106,6 +108,8 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         )
         labels = set(read.values.tolist()) if stratified else None
         test = those_that_fit(test, bad, channels=read.channels, labels=labels)
+        known = Seen.of(map(key_of, read.arrays)).count(map(key_of, test.arrays))
+        refuse_known(known, len(test), "sequences")
         return Parts(read, test, tuple(bad.findings))
     # Numbers of a regression are all different: they are not stratified.
     held = held_out_rows(read.values, options.test, seed, stratified=stratified)

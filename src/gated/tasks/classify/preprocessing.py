@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +62,3 @@ class Preprocessing:
         short = -len(steps) % self.patch
         steps = np.concatenate([steps, np.repeat(steps[-1:], short, axis=0)])
         return steps.reshape(len(steps) // self.patch, -1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {
-            "mean": self.mean.tolist(),
-            "deviation": self.deviation.tolist(),
-            "masked": self.masked,
-            "patch": self.patch,
-        }
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        mean, deviation = np.array(saved["mean"], float), np.array(saved["deviation"], float)
-        return cls(mean, deviation, bool(saved["masked"]), int(saved["patch"]))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from gated.scoring.judge import judge
+from gated.scoring.verdict import Measure, Scope, Verdict, flattered
 from gated.tasks.classify.sequences import Floats
+
+MAE = Measure("MAE {}", relative=True)
+SEQUENCES = Scope("sequences")
 
 
 @dataclass(frozen=True)
@@ -38,21 +44,33 @@ class NumberEvaluation:
     told: Floats
     """(N,), by the network."""
 
+    errors: Mapping[str, Floats]
+    """(N,), absolute, by method."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Baselines that were not compared, and why."""
+    known: int = 0
+    """Sequences that were trained on."""
+
+    higher_is_better = frozenset({"R²"})
+
     @property
-    def verdict(self) -> str:
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"MAE": of.mae, "RMSE": of.rmse, "R²": of.r2} for name, of in self.scores.items()
+        }
+
+    @cached_property
+    def verdict(self) -> Verdict:
         """Whether the network beats the best of the others."""
-        (name, ours), *others = self.scores.items()
-        best, theirs = min(others, key=lambda item: item[1].mae)
-        won = "beats" if ours.mae < theirs.mae else "does NOT beat"
-        return (
-            f"{name} {won} {best}: MAE {ours.mae:.4g} against {theirs.mae:.4g}, over "
-            f"{len(self.truth)} sequences."
-        )
+        found = judge(self.errors, MAE, SEQUENCES).without(self.left_out)
+        return found.adding(flattered(self.known))
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "n": len(self.truth),
             "scores": {name: score.to_dict() for name, score in self.scores.items()},
         }

@@ -37,8 +37,16 @@ class Sequences:
         """Numbers at each step."""
         return int(self.arrays[0].shape[1])
 
+    def and_also(self, others: Sequences) -> Sequences:
+        """Return these and others of the same channels."""
+        values = np.concatenate([self.values, others.values])
+        return Sequences(
+            [*self.arrays, *others.arrays], values, [*self.names, *others.names], self.columns
+        )
+
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
         """Return some of the sequences."""
+        rows = np.asarray(rows, np.int64)
         values = self.values[rows] if len(self.values) else self.values
         return Sequences(
             [self.arrays[k] for k in rows], values, [self.names[k] for k in rows], self.columns
@@ -74,6 +82,11 @@ def usable(array: Any, name: str, channels: int | None) -> Floats:
             "the same, in the same order."
         )
     return numbers
+
+
+def key_of(array: Floats) -> bytes:
+    """Return what makes a sequence the same as another."""
+    return np.ascontiguousarray(array, np.float64).tobytes() + str(array.shape).encode()
 
 
 def sequences_of(data: Any, channels: int | None = None) -> list[Floats]:

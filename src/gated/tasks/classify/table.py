@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from gated.data.columns import demand_columns, parse_numbers, read_names, read_numbers
+from gated.data.manifest import Bad, BadRows
+from gated.data.raw_table import RawTable, open_table
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.sequences import Floats, Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
-from gated.training.columns import demand_columns, parse_numbers, read_names, read_numbers
-from gated.training.manifest import Bad, BadRows
-from gated.training.raw_table import RawTable, open_table
 
 
 def read_sequences(

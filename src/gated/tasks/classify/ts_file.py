@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Sequences, usable
-from gated.training.manifest import Bad
 
 MISSING = {"?", "", "nan"}
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from gated.tasks.forecast.windows import training_origins
 
 Floats = NDArray[np.float64]
 
+LONG_ENOUGH = 0.5
+"""Share of the training windows that must have a season behind them for it to be tried."""
 MOST_ORIGINS = 4096
 """Training windows whose errors give the intervals, drawn where there are more."""
 
@@ -26,19 +27,44 @@ def naive(prepared: Prepared, origins: Integers) -> Floats:
     return np.repeat(prepared.filled[origins, None], horizon, axis=1)
 
 
-def seasonal_naive(prepared: Prepared, origins: Integers) -> Floats:
+def seasonal_naive(prepared: Prepared, origins: Integers, season: int | None = None) -> Floats:
     """Forecast `(N, horizon)`: the values of the last season up to `origins` `(N,)`, repeated.
+
+    The season has so many steps, by default those of the configuration.
 
     Where one is missing, the last value observed before it; where the series had not begun, the
     naive forecast.
     """
-    config, starts = prepared.preprocessing.config, prepared.panel.starts
-    season, ahead = config.season or 1, np.arange(1, config.horizon + 1)
+    config = prepared.preprocessing.config
+    season, ahead = season or config.season or 1, np.arange(1, config.horizon + 1)
     rows = origins[:, None] + ahead - season * -(-ahead // season)
-    begins = starts[np.searchsorted(starts, origins, side="right") - 1]
+    begins = _begins(prepared, origins)
     rows = np.where(rows >= begins[:, None], rows, origins[:, None])
     forecast: Floats = prepared.filled[rows]
     return forecast
+
+
+def best_season(prepared: Prepared, origins: Integers) -> int:
+    """Return the season with which the seasonal-naive forecasts from `origins` are best.
+
+    Of the configured one and those that the calendar suggests; of the latter only such as half of
+    the origins have behind them. They are compared where all have been.
+    """
+    config, panel = prepared.preprocessing.config, prepared.panel
+    behind = origins - _begins(prepared, origins) + 1
+    usual = config.season or 1
+    seasons = [usual] + [of for of in panel.grid.seasons if np.mean(behind >= of) >= LONG_ENOUGH]
+    enough = origins[behind >= max(seasons)]
+    if len(set(seasons)) == 1 or not len(enough):
+        return usual
+    truth = panel.target[enough[:, None] + np.arange(1, config.horizon + 1)]
+    deviation = _deviation(prepared, enough)
+
+    def error(season: int) -> float:
+        forecast = seasonal_naive(prepared, enough, season)
+        return float(np.nanmean(np.abs(truth - forecast) / deviation))
+
+    return min(seasons, key=error)
 
 
 def seasonal_scale(prepared: Prepared) -> Floats:
@@ -72,6 +98,8 @@ class Baselines:
     (`Preprocessing.target.scale`); 0 for the median."""
     scales: Floats
     """`(S,)`, see `seasonal_scale`."""
+    season: int | None = None
+    """Steps of the season that was best in the training part; the configured one by default."""
 
     @classmethod
     def fit(cls, prepared: Prepared) -> Self:
@@ -89,12 +117,14 @@ class Baselines:
         config = prepared.preprocessing.config
         truth = prepared.panel.target[origins[:, None] + np.arange(1, config.horizon + 1)]
         deviation = _deviation(prepared, origins)
+        season = best_season(prepared, origins)
         return cls(
             offsets={
                 method: _offsets((truth - forecast) / deviation, config.quantiles)
-                for method, forecast in _points(prepared, origins).items()
+                for method, forecast in _points(prepared, origins, season).items()
             },
             scales=seasonal_scale(prepared),
+            season=season,
         )
 
     def forecast(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
@@ -102,30 +132,24 @@ class Baselines:
         deviation = _deviation(prepared, origins)[..., None]
         return {
             method: forecast[..., None] + self.offsets[method] * deviation
-            for method, forecast in _points(prepared, origins).items()
+            for method, forecast in _points(prepared, origins, self.season).items()
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers, for JSON; a scale that is NaN becomes None."""
-        return {
-            "offsets": {method: values.tolist() for method, values in self.offsets.items()},
-            "scales": [None if np.isnan(scale) else scale for scale in self.scales.tolist()],
-        }
 
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        return cls(
-            offsets={method: np.array(v, float) for method, v in saved["offsets"].items()},
-            scales=np.array(saved["scales"], float),
-        )
-
-
-def _points(prepared: Prepared, origins: Integers) -> dict[str, Floats]:
-    points = {"naive": naive(prepared, origins)}
-    if (prepared.preprocessing.config.season or 1) > 1:
-        points["seasonal naive"] = seasonal_naive(prepared, origins)
+def _points(prepared: Prepared, origins: Integers, season: int | None) -> dict[str, Floats]:
+    points, usual = {"naive": naive(prepared, origins)}, prepared.preprocessing.config.season or 1
+    season = season or usual
+    if season > 1:
+        name = "seasonal naive" if season == usual else f"seasonal naive, {season:,} steps"
+        points[name] = seasonal_naive(prepared, origins, season)
     return points
+
+
+def _begins(prepared: Prepared, origins: Integers) -> Integers:
+    """`(N,)` the first row of each window's series."""
+    starts = prepared.panel.starts
+    begins: Integers = starts[np.searchsorted(starts, origins, side="right") - 1]
+    return begins
 
 
 def _deviation(prepared: Prepared, origins: Integers) -> Floats:

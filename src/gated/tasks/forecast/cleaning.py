@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.findings import Finding
 from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import repeats_the_time
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Panel
-from gated.training.findings import Finding
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForecastConfig:
+class ForecastConfig(Configuration):
     """Which columns, which windows and which network."""
 
     time: str
@@ -56,14 +56,9 @@ class ForecastConfig:
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
 
     def __post_init__(self) -> None:
-        for name in ("horizon", "history", "season", "stride"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} is {value}; it counts steps, so 1 or more.")
-        if not 0 <= self.validation < 1:
-            raise ConfigurationError(
-                f"validation is {self.validation}; it is a share of the training part, 0 to 1."
-            )
+        super().__post_init__()
+        self._demand(horizon=1, history=1, season=1, stride=1, hidden=1, layers=1)
+        self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(
                 f"quantiles are {self.quantiles}; they lie between 0 and 1, 0.5 among them."
@@ -79,24 +74,3 @@ class ForecastConfig:
                     f"column '{column}' is named for two roles among time, target, series, known "
                     "and past; a column has one."
                 )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        >>> config = ForecastConfig(time="t", target="y", horizon=2, known=("price",))
-        >>> ForecastConfig.from_dict(config.to_dict()) == config
-        True
-        """
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in saved.items()
-        }
-        return cls(**fields)

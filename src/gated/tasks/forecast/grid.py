@@ -76,6 +76,27 @@ class Grid:
         cycle = next((cycle for cycle in (DAY, WEEK, YEAR) if cycle // self.size >= 2), self.size)
         return round(cycle / self.size)
 
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """Steps of every cycle that the calendar suggests: of an hour, a day, a week, a year.
+
+        A year is 52 weeks, so that days of the week meet; for days it is 365 days, too.
+
+        >>> Grid("microsecond", HOUR, 0, Clock("time", "typed")).seasons
+        (24, 168, 8736)
+        """
+        if self.clock.unit == "count":
+            return ()
+        if self.unit == "month":
+            found = [12 // self.size]
+        elif self.unit == "row":
+            week = len(self.weekdays) or round(WEEK / self.size)
+            found = [week, 52 * week]
+        else:
+            cycles = (HOUR, DAY, WEEK, 52 * WEEK, *([365 * DAY] if self.size == DAY else []))
+            found = [cycle // self.size for cycle in cycles if cycle % self.size == 0]
+        return tuple(season for season in found if season > 1)
+
     def to_wall(self, times: Integers) -> Integers:
         """Return the times that this grid counts: on the wall for days and months, else UTC."""
         return wall_times(times, self.clock.zone) if self.local else times

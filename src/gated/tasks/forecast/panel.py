@@ -8,11 +8,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.findings import Finding
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid, Integers, find_grid
 from gated.tasks.forecast.table import Table
-from gated.training.findings import Finding
 
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64, np.bool_)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.findings import Finding
+from gated.data.raw_table import Source
 from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_features
 from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
@@ -16,8 +18,6 @@ from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
-from gated.training.findings import Finding
-from gated.training.raw_table import Source
 
 
 @dataclass(frozen=True, kw_only=True)

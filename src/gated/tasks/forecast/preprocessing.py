@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from gated.errors import DataError, ModelFileError
+from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_names, choose_cycles
 from gated.tasks.forecast.cleaning import MASKED, Columns, Mask
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid
 from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
-from gated.tasks.forecast.timestamps import Clock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,42 +64,6 @@ class Preprocessing:
     def category_counts(self) -> tuple[int, ...]:
         """`K` numbers of codes, the code 0 counted."""
         return tuple(len(values) + 1 for values in self.categories)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all of it, for JSON."""
-        saved = dataclasses.asdict(self)
-        saved |= {"target": self.target.to_dict(), "numbers": self.numbers.to_dict()}
-        return saved | {"before": self.before.tolist(), "medians": self.medians.tolist()}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Preprocessing:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        Raises:
-            ModelFileError: something is not there, or not what it should be.
-        """
-        try:
-            fields: dict[str, Any] = {name: _tuples(value) for name, value in saved.items()}
-            grid = dict(saved["grid"])
-            grid["clock"] = Clock(**grid["clock"])
-            config = {name: _tuples(value) for name, value in saved["config"].items()}
-            return cls(
-                **fields
-                | {
-                    "config": ForecastConfig(**config),
-                    "grid": Grid(**{name: _tuples(value) for name, value in grid.items()}),
-                    "target": Scaling.from_dict(saved["target"]),
-                    "numbers": Scaling.from_dict(saved["numbers"]),
-                    "before": np.array(saved["before"], float),
-                    "medians": np.array(saved["medians"], float),
-                }
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelFileError(f"The saved preprocessing is damaged: {error}.") from error
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns) -> Preprocessing:

@@ -46,12 +46,3 @@ class Scaling:
     def invert(self, scaled: Floats, which: NDArray[np.int64] | int) -> Floats:
         """Return scaled values to the unit of the data."""
         return scaled * self.scale[which] + self.location[which]
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """Return the numbers, for JSON."""
-        return {"location": self.location.tolist(), "scale": self.scale.tolist()}
-
-    @classmethod
-    def from_dict(cls, saved: dict[str, list[float]]) -> Scaling:
-        """Return what `to_dict` saved."""
-        return cls(np.array(saved["location"], float), np.array(saved["scale"], float))

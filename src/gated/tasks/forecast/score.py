@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.tasks.forecast.verdict import judge
+from gated.scoring.judge import judge
+from gated.scoring.verdict import Measure, Outcome, Scope, Verdict
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+MAE = Measure("MAE {}", relative=True)
+WINDOWS = Scope("windows", "at {} times")
+OVERLAPPING = Scope("windows", "in {} stretches")
+ADVICE: dict[Outcome, str] = {
+    "worse": "Use the baseline, or give the network more informative columns.",
+    "too few": "Hold back more (--test).",
+}
+INDEPENDENT = 3
+"""Windows that follow one another in a stretch, where windows overlap: what they share with the
+next stretch is little beside what they do not."""
 METRICS = ("mae", "rmse", "smape", "mase", "pinball", "coverage", "width")
 
 
@@ -58,16 +69,28 @@ class Evaluation:
     """`[method][metric]`, one value a step of the horizon."""
     by_series: dict[str, dict[str, dict[str, float]]]
     """`[series][method][metric]`."""
-    verdict: str
-    """One or two sentences: whether the network beats the best baseline, and by how much."""
+    verdict: Verdict
+    """Whether the network beats the best baseline, and by how much."""
     overlap: int = 0
     """Windows that overlap what the network was trained on."""
+
+    higher_is_better = frozenset[str]()
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        names = {"mae": "MAE", "mase": "MASE", "pinball": "pinball loss"}
+        return {
+            method: {names[name]: scores[name] for name in names}
+            for method, scores in self.overall.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores without the forecasts, for JSON; some may be NaN."""
         return {
             "target": self.target,
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "windows": len(self.forecasts.truth),
             "overlap": self.overlap,
             "quantiles": list(self.forecasts.quantiles),
@@ -101,7 +124,6 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
     losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
     names = np.array(forecasts.series)
     everything = np.ones(len(names), bool)
-    absolute = {method: loss["mae"] for method, loss in losses.items()}
     return Evaluation(
         target=target,
         forecasts=forecasts,
@@ -111,9 +133,64 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
             name: _scores(losses, forecasts, names == name)
             for name in dict.fromkeys(forecasts.series)
         },
-        verdict=judge(absolute, ~np.isnan(forecasts.truth), forecasts.times[:, 0], overlap),
+        verdict=judged(absolute_errors(forecasts), forecasts, overlap),
         overlap=overlap,
     )
+
+
+def judged(
+    errors: dict[str, Floats], forecasts: Forecasts, overlap: int = 0, networks: int = 1
+) -> Verdict:
+    """Judge mean absolute errors; windows at the same time are not independent.
+
+    Args:
+        errors: `(N, horizon)` absolute errors by method, the network first.
+        forecasts: what was observed, and when.
+        overlap: windows that overlap what the network was trained on.
+        networks: how many the network was chosen from by these errors.
+    """
+    observed = ~np.isnan(forecasts.truth)
+    counts = observed.any(axis=1)
+    sizes = observed.sum(axis=1)[counts]
+    clusters, scope = _clusters(forecasts.times[counts])
+    if not len(sizes):
+        nothing = {method: [np.nan] for method in errors}
+        said = "Nothing was observed in the windows forecast, so there is no score."
+        return replace(judge(nothing, MAE, WINDOWS), examples=0, clusters=0, sentence=said)
+    sums = {method: of.sum(axis=1, where=observed)[counts] for method, of in errors.items()}
+    network = next(iter(errors))
+    found = judge(sums, MAE, scope, sizes=sizes, clusters=clusters, networks=networks)
+    return found.adding(
+        ADVICE.get(found.outcome, ""),
+        f"{overlap:,} of them overlap what {network} was trained on, which flatters it."
+        if overlap
+        else "",
+    )
+
+
+def absolute_errors(forecasts: Forecasts) -> dict[str, Floats]:
+    """Return `(N, horizon)` by method: how far the median is from what was observed."""
+    middle = forecasts.quantiles.index(0.5)
+    return {
+        method: np.abs(forecasts.truth - values[..., middle])
+        for method, values in forecasts.methods.items()
+    }
+
+
+def _clusters(times: NDArray[Any]) -> tuple[NDArray[np.int64], Scope]:
+    """Number the windows at `times` (N, horizon) so that other numbers are independent."""
+    starts, first, places = np.unique(times[:, 0], return_index=True, return_inverse=True)
+    places = places.reshape(-1).astype(np.int64)
+    ends = times[first, -1]
+    if not np.any(starts[1:] <= ends[:-1]):
+        return places, WINDOWS
+    stretches = np.zeros(len(starts), np.int64)
+    begin = 0
+    for place, start in enumerate(starts):
+        new = start - starts[begin] >= INDEPENDENT * (ends[begin] - starts[begin])
+        begin = place if new else begin
+        stretches[place] = stretches[place - 1] + new if place else 0
+    return stretches[places], OVERLAPPING
 
 
 def _losses(values: Floats, forecasts: Forecasts) -> dict[str, Floats]:

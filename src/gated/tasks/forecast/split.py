@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from gated.data.findings import Finding
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers, duration
 from gated.tasks.forecast.panel import Panel
-from gated.training.findings import Finding
 
 MOST_STRETCHES = 8
 """Stretches that are held out for validation, where there is room."""

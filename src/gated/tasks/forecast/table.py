@@ -10,10 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gated.errors import DataError
-from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.timestamps import Clock, UnreadableTimeError, read_times
-from gated.training.columns import (
+from gated.data.columns import (
     MISSING,
     TextColumn,
     demand_columns,
@@ -25,8 +22,11 @@ from gated.training.columns import (
     unreadable,
     without_markers,
 )
-from gated.training.findings import Finding
-from gated.training.raw_table import RawTable, Source, open_table
+from gated.data.findings import Finding
+from gated.data.raw_table import RawTable, Source, open_table
+from gated.errors import DataError
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.timestamps import Clock, UnreadableTimeError, read_times
 
 Kind: TypeAlias = Literal["number", "text"]
 

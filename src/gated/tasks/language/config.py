@@ -1,19 +1,11 @@
-"""What a language model reads, and its network.
+"""What a language model reads, and its network."""
 
-Annotations are evaluated here (no `from __future__ import annotations`): other tasks' options
-extend these, and need not import the names in them.
-"""
-
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 from gated.errors import ConfigurationError
-from gated.tasks.language.vocabulary import MOST
+from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
-
-FEWEST_SUBWORDS = 257
-"""All bytes, and the unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,63 +20,6 @@ class LanguageTraining(TrainingOptions):
     """Peak learning rate of AdamW."""
     validate_every: int = 200
     """Steps between validations."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReaderConfig:
-    """What a network that reads text is made of, whatever it then says.
-
-    With `init_from` in training, all but the dropouts are those of the run that it names.
-    """
-
-    unit: Literal["character", "byte", "subword"] = "character"
-    """What is read at a step."""
-    vocabulary: int = 4000
-    """Subwords that are learnt at most, from the training part, by byte pairs."""
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """Recurrent cell."""
-    embedding: int = 64
-    """E, numbers that stand for a character."""
-    hidden: int = 256
-    """H, units per layer."""
-    layers: int = 1
-    """Recurrent layers."""
-    tied: bool = False
-    """The last layer has E units, so that a language model can write with the embedding that reads
-    (Press and Wolf 2017)."""
-    dropout: float = 0.1
-    """Variational dropout of what is read, of what passes between layers, and of the output."""
-    embedding_dropout: float = 0.0
-    """Share of the characters whose embedding is dropped from a stretch."""
-    weight_drop: float = 0.0
-    """Share of the recurrent weights that is dropped from a stretch."""
-
-    def __post_init__(self) -> None:
-        for name in ("embedding", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
-        self._demand_shares("dropout", "embedding_dropout", "weight_drop")
-        if not FEWEST_SUBWORDS <= self.vocabulary <= MOST:
-            raise ConfigurationError(
-                f"vocabulary is {self.vocabulary}; {FEWEST_SUBWORDS} to {MOST:,} subwords can be "
-                "learnt: all bytes are among them."
-            )
-
-    def _demand_shares(self, *names: str) -> None:
-        for name in names:
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
-                )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved."""
-        return cls(**saved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +46,7 @@ class LanguageConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.window < 1:
-            raise ConfigurationError(f"window is {self.window}; it must be 1 or more.")
+        self._demand(window=1)
         if not 0 <= self.overlap < self.window:
             raise ConfigurationError(
                 f"overlap is {self.overlap}; it is from 0 to below window ({self.window})."

@@ -15,7 +15,7 @@ from gated.core.native import threads
 from gated.core.stream import Stream
 from gated.errors import ConfigurationError
 from gated.tasks.language.network import LanguageNetwork, Written
-from gated.tasks.language.vocabulary import UNKNOWN, Vocabulary
+from gated.texts.vocabulary import UNKNOWN, Vocabulary
 
 STRETCH = 1024
 """Steps of a prompt that are read at once."""

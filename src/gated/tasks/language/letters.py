@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gated.errors import ConfigurationError
-from gated.tasks.language.model import LanguageModel
+from gated.tasks.language.network import LanguageNetwork
 
 State = Mapping[str, Tensor]
 Floats = NDArray[np.float32]
@@ -20,26 +19,13 @@ class NextLetter:
     """A language model of characters, asked for some of them by number.
 
     Args:
-        model: it reads characters.
-        letters: those that are asked for, N in all.
-
-    Raises:
-        ConfigurationError: the model reads something else, or has never seen one of the letters.
+        network: reads characters; in evaluation mode.
+        letters: (N,), the codes of those that are asked for.
+        begin: (1,), the code that a text begins after.
     """
 
-    def __init__(self, model: LanguageModel, letters: str) -> None:
-        if model.config.unit != "character":
-            raise ConfigurationError(
-                f"The language model reads {model.config.unit}s; it must read characters."
-            )
-        if unknown := model.unknown_in(letters):
-            raise ConfigurationError(
-                f"The language model has never seen {', '.join(map(repr, unknown))}: train it on "
-                "text that is written like the transcripts."
-            )
-        self._network = model.network.eval()
-        self._codes = model.codes_of(letters)
-        self._begin = model.codes_of(model.known_start())
+    def __init__(self, network: LanguageNetwork, letters: Tensor, begin: Tensor) -> None:
+        self._network, self._codes, self._begin = network, letters, begin
 
     def begin(self) -> tuple[State, Floats]:
         """Return the state after a line's end, and (N,), the log-probability of each letter."""

@@ -1,42 +1,33 @@
-"""The face of language models: fit, score, write, save."""
+"""The learner of language: what comes next in a text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
 
-from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.data.findings import Finding
+from gated.data.manifest import BadRows
+from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
-from gated.tasks.language.adoption import adopted
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED, flattered
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
+from gated.tasks.language.letters import NextLetter
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import best_ngrams, compressed_bits
+from gated.tasks.language.ngrams import Compressor, Floats, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
-from gated.tasks.language.score import Evaluation
+from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
-from gated.tasks.language.text import Coded, Codes, Text, points_of, unknown_in
-from gated.tasks.language.vocabulary import (
-    UNKNOWN,
-    Letters,
-    Subwords,
-    Vocabulary,
-    vocabulary_from,
-)
-from gated.training.findings import Finding
-from gated.training.history import History
-from gated.training.loop import train
-from gated.training.model_files import load_model, save_model
-from gated.training.options import TrainingOptions
-from gated.training.progress import Progress
-from gated.training.test_part import require_test_part
+from gated.tasks.learner import Learner, Parts, Purpose
+from gated.texts.adoption import adopted
+from gated.texts.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
-TASK = "language"
 FEWEST = 2
 """Characters of each stream that a text must have."""
 MOST_HELD = 2_000_000
@@ -45,11 +36,19 @@ MOST_LEARNT = 5_000_000
 """Characters that subwords are learnt from at most, evenly over the training part."""
 MOST_UNKNOWN = 0.5
 """Share of a text that the vocabulary of another run may lack."""
+MOST_COMPARED = 20_000_000
+"""Characters, the last before the test part, whose sentences are known again."""
+MOST_COMPARED = 20_000_000
+"""Characters, the last before the test part, whose sentences are known again."""
+OTHERS = "n-grams", "xz", "bzip2"
+"""What a language model has to beat."""
 SCORED_STREAMS = 8
 """Streams that a text is cut into when it is scored."""
+OTHERS = "n-grams", "xz", "bzip2"
+"""What a language model has to beat."""
 
 
-class LanguageModel:
+class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     """Learns what comes next in a text.
 
     Args:
@@ -57,41 +56,30 @@ class LanguageModel:
         training: how to train.
     """
 
+    task = "language"
+    config_type, training_type = LanguageConfig, LanguageTraining
+    learned = ("vocabulary", "seen")
+    does = "say what comes next in a text"
+    data = "Files in UTF-8 of any size, read one after the other."
+    made_of, most_files = "characters", None
+    fewest_scored = 2
+
     network: LanguageNetwork
     vocabulary: Vocabulary
-    history: History
-    """What happened in training."""
-
-    def __init__(
-        self, config: LanguageConfig | None = None, training: TrainingOptions | None = None
-    ) -> None:
-        self.config = config or LanguageConfig()
-        self.training = training or LanguageTraining()
-        self.findings: tuple[Finding, ...] = ()
-        self._parts: dict[str, Coded] = {}
+    seen: Seen
+    """Sentences that were trained on."""
 
     @property
-    def parameters(self) -> int:
-        """Number of values in the network."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
+    def counted(self) -> str:
+        """Characters, bytes or subwords."""
+        return f"{self.config.unit}s"
 
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return self.config.cell.upper()
-
-    def prepare(self, files: Sequence[Path | str]) -> Self:
-        """Read files, part their text by position, and make a network; the first half of `fit`.
-
-        Raises:
-            DataError: a file cannot be used, or the text is too short.
-            FileNotFoundError: there is no such file.
-        """
-        self.findings = ()
+    def split(self, source: Path | str | Sequence[Path | str], bad: BadRows) -> Parts[Coded]:
+        """Part the text by position, the test part at its end; learn a vocabulary."""
         if self.training.init_from:
             self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
-        text = Text([Path(path) for path in files], config.unit)
+        text = self._opened(source)
         held, tested = (
             min(int(len(text) * share), MOST_HELD) for share in (config.validation, config.test)
         )
@@ -99,168 +87,84 @@ class LanguageModel:
         if not self.training.init_from:
             self.vocabulary = self._learnt(text, first)
         bounds = {"training": (0, first), "validation": (first, last), "test": (last, len(text))}
-        self._parts = {
-            name: text.coded(self.vocabulary, config.documents, *of) for name, of in bounds.items()
-        }
-        self._bounds = bounds
-        needed, there = FEWEST * self.training.batch_size, len(self._parts["training"].codes)
+        parts = Parts(
+            *(text.coded(self.vocabulary, config.documents, *of) for of in bounds.values())
+        )
+        needed, there = FEWEST * self.training.batch_size, len(parts.training)
         if there <= needed:
             raise DataError(
                 f"The training part has {there} {config.unit}s; {self.training.batch_size} streams "
                 f"need more than {needed}. Give a longer text or a smaller batch size."
             )
-        self._text = text  # its files live as long as it does
-        self._tell_unknown()
-        self.network = self._new_network()
-        return self
+        # Its files live as long as it does.
+        self._text, self._bounds = text, bounds
+        self.seen = Seen.of(sentences_in(text.points[max(0, last - MOST_COMPARED) : last]))
+        self._tell_unknown(parts)
+        return parts
 
-    def _tell_unknown(self) -> None:
-        """Find what the vocabulary does not hold; of the training part only what another learnt."""
-        if self.config.unit == "subword":
-            return
-        source = self.training.init_from
-        where = "the training part" if source is None else f"the vocabulary of {source}"
-        count, places = 0, []
-        for name, (begin, _) in self._bounds.items():
-            if name == "training" and not source:
-                continue
-            codes = self._parts[name].codes
-            found, first = unknown_in(codes)
-            if name == "training" and found > MOST_UNKNOWN * len(codes):
-                raise DataError(
-                    f"{where} does not hold {found / len(codes):.0%} of the characters of this "
-                    "text; train on it without init_from."
-                )
-            count += found
-            places += [begin + first] if found else []
-        if not count:
-            return
-        self.findings = (
-            *self.findings,
-            Finding(
-                kind="unknown",
-                count=count,
-                what=f"characters that {where} does not hold",
-                action="read as one unknown character",
-                example=f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
-            ),
-        )
-
-    def _learnt(self, text: Text, first: int) -> Vocabulary:
-        """Return the vocabulary of the training part, which ends before `first`."""
-        config, blocks = self.config, text.blocks(0, first)
-        if config.unit != "subword":
-            return Letters.of(blocks, config.unit)
-        some = islice(blocks, 0, None, max(1, -(-first // MOST_LEARNT)))
-        vocabulary = Subwords.learn(some, config.vocabulary)
-        if len(vocabulary) < config.vocabulary:
-            self.findings = (
-                Finding(
-                    kind="vocabulary",
-                    count=config.vocabulary - len(vocabulary),
-                    what="subwords asked for that the training part does not hold twice",
-                    action="not learnt",
-                    example=f"{len(vocabulary):,} in place of {config.vocabulary:,}",
-                ),
-            )
-        return vocabulary
-
-    def fit(
-        self,
-        files: Sequence[Path | str],
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on all of a text but what is held back for validation and test.
-
-        Args:
-            files: texts in UTF-8, read one after the other.
-            directory: where checkpoints are written; none by default.
-            resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
-
-        Raises:
-            DataError: a file cannot be used, or the text is too short.
-            FileNotFoundError: there is no such file.
-            TrainingDivergedError: the loss became NaN or infinite.
-        """
-        self.prepare(files)
-        return self.train(directory=directory, resume=resume, progress=progress)
-
-    def train(
-        self,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on the text of `prepare`; the second half of `fit`, with the same arguments."""
-        parts = self._parts["training"], self._parts["validation"]
-        task = LanguageTask(self.network, self.config, *parts, self.training.seed)
-        self.history = train(
-            task, self.training, directory=directory, resume=resume, progress=progress
-        )
-        return self
-
-    def check_test_part(self) -> None:
-        """Make sure that there is something to score on, before a training and not after it.
-
-        Raises:
-            DataError: no text was held back.
-        """
-        held = len(self._parts["test"].codes) if "test" in self._parts else 0
-        require_test_part(held, what=f"{self.config.unit}s", least=2)
-
-    def score(self) -> Evaluation:
-        """Score on the test part of `prepare`, beside counted contexts and compressors.
-
-        Raises:
-            DataError: there is none, as after `load`.
-        """
-        self.check_test_part()
-        evaluation = self._evaluation(self._parts["test"])
-        # Subwords are compared with what counts and compresses characters.
-        letters, parts = self.vocabulary, self._parts
-        if self.config.unit == "subword":
-            letters = Letters.of(self._text.blocks(*self._bounds["training"]), "character")
-            parts = {
-                name: self._text.coded(letters, "none", *of) for name, of in self._bounds.items()
-            }
-        training, validation, test = (of.codes for of in parts.values())
-        ngrams, order = best_ngrams(training, validation, len(letters))
-        said = float(ngrams.bits_of(np.asarray(test), order)[1:].mean())
-        others = compressed_bits(training, test, letters)
-        bits = {**evaluation.bits, f"{order + 1}-grams": said, **others}
-        return Evaluation(
-            bits=bits, count=evaluation.count, unknown=evaluation.unknown, unit=evaluation.unit
-        )
-
-    def evaluate(self, files: Sequence[Path | str]) -> Evaluation:
-        """Score on other texts.
-
-        Raises:
-            DataError: a file cannot be used.
-            FileNotFoundError: there is no such file.
-        """
-        text = Text([Path(path) for path in files], self.config.unit)
-        return self._evaluation(text.coded(self.vocabulary, self.config.documents))
-
-    def probe(self, files: Sequence[Path | str]) -> Probe:
-        """Offer the network to `gated.explain`, on stretches of texts.
-
-        Raises:
-            DataError: a file cannot be used, or is too short.
-            FileNotFoundError: there is no such file.
-        """
-        text = Text([Path(path) for path in files], self.config.unit)
+    def read(
+        self, source: Path | str | Sequence[Path | str], purpose: Purpose, bad: BadRows
+    ) -> Coded:
+        """Read texts of two characters or more; documents begin anew where they are scored."""
+        text = self._opened(source)
         if len(text) < 2:
-            raise DataError(f"A text of {len(text)} {self.config.unit}s cannot be looked into.")
-        title = f"{self.name} that reads {self.config.unit}s"
-        return language_probe(
-            self.network, title, text.coded(self.vocabulary).codes, self.vocabulary
+            raise DataError(f"A text of {len(text)} {self.counted} is too short to {purpose}.")
+        self._asked_text = text
+        documents = self.config.documents if purpose == "score" else "none"
+        return text.coded(self.vocabulary, documents)
+
+    def new_network(self) -> LanguageNetwork:
+        """Make a network for the vocabulary."""
+        return LanguageNetwork(self.config, len(self.vocabulary))
+
+    def new_task(self) -> LanguageTask:
+        """Streams through the training part."""
+        parts = self.parts.training, self.parts.validation
+        return LanguageTask(self.network, self.config, *parts, self.seed)
+
+    def scored(self, data: Coded, known: Parts[Coded] | None) -> Evaluation:
+        """Compare with counted contexts and compressors."""
+        each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        # In the same measure whatever is read at a step.
+        letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
+        text, (begin, end) = (
+            (self._text, self._bounds["test"])
+            if known
+            else (self._asked_text, (0, len(self._asked_text)))
         )
+        inside = text.file_ends[:-1]
+        ends = inside[(inside >= begin) & (inside < end - 1)] + 1 - begin
+        stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
+        sums = {
+            self.name: stretches.sums(
+                each.double().numpy() / np.log(2), np.cumsum(letters) - letters
+            )
+        }
+        compressors: dict[str, Compressor] = {}
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out = dict.fromkeys(OTHERS, NOT_WANTED)
+        elif known:
+            counted, compressors = self._without_network(known, stretches)
+            sums |= counted
+        bits = {name: float(of.sum()) / stretches.count for name, of in sums.items()}
+        bits |= {name: of.bits() / stretches.count for name, of in compressors.items()}
+        unit = "byte" if self.config.unit == "byte" else "character"
+        sentences = list(sentences_in(text.points[begin:end]))
+        again = self.seen.among(sentences) @ np.array([len(of) for of in sentences], np.int64)
+        verdict = verdict_of(bits, stretches, sums, compressors, unit).without(left_out)
+        return Evaluation(
+            bits=bits,
+            count=stretches.count,
+            unknown=int((data.codes == UNKNOWN).sum()),
+            unit=unit,
+            verdict=verdict.adding(flattered(int(again))),
+        )
+
+    def probed(self, data: Coded) -> Probe:
+        """Offer the network on stretches of a text."""
+        title = f"{self.name} that reads {self.counted}"
+        return language_probe(self.network, title, data.codes, self.vocabulary)
 
     def generate(
         self,
@@ -334,48 +238,94 @@ class LanguageModel:
             return "\n"
         return self.vocabulary.pieces()[1].decode()
 
-    def save(self, directory: Path | str) -> None:
-        """Write the model, atomically: `model.json` and its weights."""
-        description = {
-            "task": TASK,
-            "config": self.config.to_dict(),
-            "training": self.training.to_dict(),
-            "vocabulary": self.vocabulary.to_dict(),
-        }
-        save_model(Path(directory), self.network, description)
-
-    @classmethod
-    def load(cls, directory: Path | str) -> Self:
-        """Read what `save` wrote.
+    def next_letter(self, letters: str) -> NextLetter:
+        """Offer the model to those who write letters, and ask it which come next.
 
         Raises:
-            ModelFileError: there is no model of this kind, or it is damaged.
+            ConfigurationError: it reads something else, or has never seen one of the letters.
         """
-        weights, description = load_model(Path(directory), TASK)
-        try:
-            config = LanguageConfig.from_dict(description["config"])
-            model = cls(config, TrainingOptions.from_dict(description["training"]))
-            model.vocabulary = vocabulary_from(description["vocabulary"], config.unit)
-            model.network = model._new_network()
-            model.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
-        model.network.eval()
-        return model
+        if self.config.unit != "character":
+            raise ConfigurationError(
+                f"The language model reads {self.counted}; it must read characters."
+            )
+        if unknown := self.unknown_in(letters):
+            raise ConfigurationError(
+                f"The language model has never seen {', '.join(map(repr, unknown))}: train it on "
+                "text that is written like the transcripts."
+            )
+        begin = self.codes_of(self.known_start())
+        return NextLetter(self.network.eval(), self.codes_of(letters), begin)
 
-    def _evaluation(self, text: Coded) -> Evaluation:
-        if len(text.codes) < 2:
-            raise DataError(f"A text of {len(text.codes)} {self.config.unit}s cannot be scored.")
-        self.network.eval()
-        each = nats(self.network, text, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
-        # In the same measure whatever is read at a step.
-        count = int(self.vocabulary.letters()[text.codes[1:]].sum())
-        return Evaluation(
-            bits={self.name: float(each.double().sum() / np.log(2)) / count},
-            count=count,
-            unknown=int((text.codes == UNKNOWN).sum()),
-            unit="byte" if self.config.unit == "byte" else "character",
+    def _opened(self, source: Path | str | Sequence[Path | str]) -> Text:
+        files = [source] if isinstance(source, (Path, str)) else source
+        return Text([Path(path) for path in files], self.config.unit)
+
+    def _learnt(self, text: Text, first: int) -> Vocabulary:
+        """Return the vocabulary of the training part, which ends before `first`."""
+        config, blocks = self.config, text.blocks(0, first)
+        if config.unit != "subword":
+            return Letters.of(blocks, config.unit)
+        some = islice(blocks, 0, None, max(1, -(-first // MOST_LEARNT)))
+        vocabulary = Subwords.learn(some, config.vocabulary)
+        if len(vocabulary) < config.vocabulary:
+            self.findings = (
+                Finding(
+                    kind="vocabulary",
+                    count=config.vocabulary - len(vocabulary),
+                    what="subwords asked for that the training part does not hold twice",
+                    action="not learnt",
+                    example=f"{len(vocabulary):,} in place of {config.vocabulary:,}",
+                ),
+            )
+        return vocabulary
+
+    def _tell_unknown(self, parts: Parts[Coded]) -> None:
+        """Find what the vocabulary does not hold; of the training part only what another learnt."""
+        if self.config.unit == "subword":
+            return
+        source = self.training.init_from
+        where = "the training part" if source is None else f"the vocabulary of {source}"
+        count, places = 0, []
+        for name, (begin, _) in self._bounds.items():
+            if name == "training" and not source:
+                continue
+            codes = getattr(parts, name).codes
+            found, first = unknown_in(codes)
+            if name == "training" and found > MOST_UNKNOWN * len(codes):
+                raise DataError(
+                    f"{where} does not hold {found / len(codes):.0%} of the characters of this "
+                    "text; train on it without init_from."
+                )
+            count += found
+            places += [begin + first] if found else []
+        if not count:
+            return
+        self.findings = (
+            *self.findings,
+            Finding(
+                kind="unknown",
+                count=count,
+                what=f"characters that {where} does not hold",
+                action="read as one unknown character",
+                example=f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
+            ),
         )
+
+    def _without_network(
+        self, known: Parts[Coded], stretches: Stretches
+    ) -> tuple[dict[str, Floats], dict[str, Compressor]]:
+        """Return the bits of each stretch by what counts, and what compresses."""
+        # Subwords are compared with what counts and compresses characters.
+        letters, parts = self.vocabulary, [known.training, known.validation, known.test]
+        if self.config.unit == "subword":
+            letters = Letters.of(self._text.blocks(*self._bounds["training"]), "character")
+            parts = [self._text.coded(letters, "none", *of) for of in self._bounds.values()]
+        training, validation, test = (of.codes for of in parts)
+        ngrams, order = best_ngrams(training, validation, len(letters))
+        # Of the characters that the network predicts: all but what it begins with.
+        bits = ngrams.bits_of(np.asarray(test), order)[-stretches.count :]
+        counted = {f"{order + 1}-grams": stretches.sums(bits, np.arange(len(bits)))}
+        return counted, compressors_of(training, test, stretches.count, letters)
 
     def _prompt(self, prompt: str) -> torch.Tensor:
         if not (self._coded(prompt) != UNKNOWN).any():
@@ -389,12 +339,6 @@ class LanguageModel:
 
     def _coded(self, text: str) -> Codes:
         return self.vocabulary.encode(points_of(text, self.config.unit))
-
-    def _new_network(self) -> LanguageNetwork:
-        # The same seed makes the same network, whatever was drawn before.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
-            return LanguageNetwork(self.config, len(self.vocabulary))
 
 
 def cut(text: str, stop: Sequence[str]) -> str:

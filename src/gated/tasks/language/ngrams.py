@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import bz2
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.tasks.language.text import Codes
-from gated.tasks.language.vocabulary import Vocabulary
+from gated.texts.text import Codes
+from gated.texts.vocabulary import Vocabulary
 
 MOST_ORDER = 7
 """Characters before the next one that are counted at most."""
 MOST_COUNTED = 5_000_000
 """Characters that are counted or compressed at most, the last ones of the training part."""
+FILE_UNIT = 4
+"""Bytes by which compressed files grow: those of xz."""
 Floats = NDArray[np.float64]
 
 
@@ -83,19 +85,41 @@ def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, 
     return counted, min(orders, key=lambda order: float(counted.bits_of(said, order).mean()))
 
 
-def compressed_bits(training: Codes, test: Codes, vocabulary: Vocabulary) -> dict[str, float]:
-    """Return bits a character of each compressor: what the test adds to the training text."""
+class Compressor:
+    """What a compressor needs for a text after another: how much longer both are than the one."""
+
+    def __init__(self, compress: Callable[[bytes], bytes], before: bytes, pieces: list[bytes]):
+        """Take the training text, and the characters of the test, each as its bytes."""
+        self._compress, self._before, self._pieces = compress, before, pieces
+        self._alone = len(compress(before))
+
+    def bits(self, first: int | None = None) -> float:
+        """Return the bits of the `first` characters, by default of all.
+
+        A compressed file grows by whole units and holds more than the text: a difference below a
+        unit, or below nothing, is no measurement, and counts as the unit.
+        """
+        text = self._before + b"".join(self._pieces[:first])
+        return 8.0 * max(len(self._compress(text)) - self._alone, FILE_UNIT)
+
+    def of_parts(self, ends: Sequence[int]) -> Floats:
+        """Return (G,), the bits of the parts of the text that end at `ends`."""
+        return np.diff([0.0, *(self.bits(end) for end in ends)])
+
+
+def compressors_of(
+    training: Codes, test: Codes, count: int, vocabulary: Vocabulary
+) -> dict[str, Compressor]:
+    """Return what compresses the last `count` characters of the test after all before them."""
     pieces = vocabulary.pieces()
-    before, after = (
-        b"".join(pieces[code] for code in of.tolist()) for of in (training[-MOST_COUNTED:], test)
-    )
-    compressors: dict[str, Callable[[bytes], bytes]] = {
-        "xz": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
-        "bzip2": lambda data: bz2.compress(data, 9),
-    }
+    known = [*training[-MOST_COUNTED:].tolist(), *test[: len(test) - count].tolist()]
+    before = b"".join(pieces[code] for code in known)
+    after = [pieces[code] for code in test[len(test) - count :].tolist()]
     return {
-        name: 8 * (len(compress(before + after)) - len(compress(before))) / len(test)
-        for name, compress in compressors.items()
+        "xz": Compressor(
+            lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), before, after
+        ),
+        "bzip2": Compressor(lambda data: bz2.compress(data, 9), before, after),
     }
 
 

@@ -9,15 +9,13 @@ from torch.nn import functional
 
 from gated.explain import Probe, Timeline
 from gated.tasks.language.network import LanguageNetwork, Written
-from gated.tasks.language.text import Codes
-from gated.tasks.language.vocabulary import Vocabulary
+from gated.texts.text import Codes
+from gated.texts.vocabulary import MARKS, Vocabulary
 
 MOST_DRAWN, MOST_COUNTED = 8, 64
 """Stretches that can be drawn, and stretches that statistics go over; evenly chosen."""
 STEPS = 240
 """Characters of a stretch."""
-MARKS = {"\n": "↵", " ": "␣", "\t": "⇥"}
-"""How characters that cannot be seen are shown."""
 
 
 def language_probe(

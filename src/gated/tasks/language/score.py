@@ -6,6 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from gated.scoring.judge import Compared, Floats, Integers, compared_sums, decide
+from gated.scoring.verdict import Measure, Scope, Verdict, fixed
+from gated.tasks.language.ngrams import Compressor
+
+FEWEST_CHARACTERS = 500
+"""Of a stretch of one text that is long enough to say something of its own."""
+MOST_STRETCHES = 64
+FEW_LONGER = 16
+"""Stretches at most that a compressor is asked for."""
+FEWEST_FILES = 10
+"""Files of a test part from which each is taken to be independent of the others; not its
+stretches."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -18,27 +33,90 @@ class Evaluation:
     unknown: int
     """Characters among them that the training part does not hold."""
     unit: str
+    verdict: Verdict
+    """Whether the network beats the best of the others."""
+
+    higher_is_better = frozenset[str]()
 
     @property
-    def verdict(self) -> str:
-        """Whether the network beats the best of the others."""
-        (name, ours), *others = self.bits.items()
-        best, theirs = min(others, key=lambda item: item[1]) if others else ("", float("inf"))
-        if not others:
-            return f"{name}: {ours:.3f} bits a {self.unit}, over {self.count:,}."
-        won = "beats" if ours < theirs else "does NOT beat"
-        return (
-            f"{name} {won} {best}: {ours:.3f} bits a {self.unit} against {theirs:.3f}, over "
-            f"{self.count:,}."
-        )
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {name: {f"bits a {self.unit}": of} for name, of in self.bits.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "bits": dict(self.bits),
             "perplexity": {name: 2**bits for name, bits in self.bits.items()},
             "count": self.count,
             "unknown": self.unknown,
             "unit": self.unit,
         }
+
+
+@dataclass(frozen=True)
+class Stretches:
+    """A test text of `count` characters, cut into parts that are judged as independent."""
+
+    count: int
+    ends: Integers
+    """(F,), after how many characters its files end, but for the last."""
+
+    @property
+    def by_file(self) -> bool:
+        """Whether a stretch is a file."""
+        return len(self.ends) + 1 >= FEWEST_FILES
+
+    @property
+    def number(self) -> int:
+        """How many stretches."""
+        if self.by_file:
+            return len(self.ends) + 1
+        return max(1, min(MOST_STRETCHES, self.count // FEWEST_CHARACTERS))
+
+    def sums(self, bits: Floats, places: Integers) -> Floats:
+        """Return (G,) the bits of each stretch, from (N,) bits of what begins at (N,) places."""
+        if self.by_file:
+            of = np.searchsorted(self.ends, places, "right")
+        else:
+            of = places * self.number // self.count
+        return np.bincount(of, bits, self.number).astype(np.float64)
+
+    @property
+    def sizes(self) -> Floats:
+        """(G,), characters of each."""
+        return self.sums(np.ones(self.count), np.arange(self.count))
+
+
+def verdict_of(
+    figures: Mapping[str, float],
+    stretches: Stretches,
+    sums: Mapping[str, Floats],
+    compressors: Mapping[str, Compressor],
+    unit: str,
+) -> Verdict:
+    """Judge bits a character, the network's first.
+
+    Args:
+        figures: by method.
+        stretches: of the test text.
+        sums: (G,) bits of each stretch, by method, but for the compressors.
+        compressors: what they need, which is found for each stretch only if one is the best.
+        unit: character or byte.
+    """
+
+    def compared(network: str, baseline: str) -> Compared:
+        ours, sizes = sums[network], stretches.sizes
+        if baseline in sums:
+            return compared_sums(ours - sums[baseline], sizes)
+        # To compress once for each stretch takes its time: a few longer ones do.
+        joined = np.arange(len(sizes)) * FEW_LONGER // max(FEW_LONGER, len(sizes))
+        ours, sizes = (np.bincount(joined, of).astype(np.float64) for of in (ours, sizes))
+        theirs = compressors[baseline].of_parts(np.cumsum(sizes).astype(np.int64).tolist())
+        return compared_sums(ours - theirs, sizes)
+
+    measure = Measure(f"{{}} bits a {unit}", fixed(3))
+    scope = Scope(f"{unit}s", "in {} files" if stretches.by_file else "in {} stretches")
+    return decide(figures, compared, measure, scope, examples=stretches.count)

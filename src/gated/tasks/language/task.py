@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from gated.tasks.language.config import LanguageConfig
 from gated.tasks.language.network import PADDING, LanguageNetwork, Stretch, nats, penalty
-from gated.tasks.language.text import Coded
+from gated.texts.text import Coded
 from gated.training.streams import StretchPlan
 from gated.training.task import Carried, Loss, Shard, Task
 

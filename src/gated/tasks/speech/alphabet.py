@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gated.errors import DataError
 
@@ -43,6 +43,15 @@ class Alphabet:
         """Take the letters, each once."""
         self.letters = "".join(sorted(set(letters)))
         self._codes = {letter: code for code, letter in enumerate(self.letters, 1)}
+
+    def to_dict(self) -> dict[str, str]:
+        """Return JSON values for `from_dict`."""
+        return {"letters": self.letters}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, str]) -> Alphabet:
+        """Return what `to_dict` saved."""
+        return cls(saved["letters"])
 
     def __len__(self) -> int:
         """Count the outputs of a network: letters and blank."""

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.recordings import check_whole
 from gated.errors import ConfigurationError, DataError, require
-from gated.training.recordings import check_whole
 
 Samples = NDArray[np.float32]
 QUIET = 1e-3

@@ -22,8 +22,8 @@ def nearest(
     plain = int(np.argmin([abs(speed - 1) for speed in speeds]))
     sketches = np.array([_sketch(one.versions[plain]) for one in known])
     wanted = np.array([_sketch(one.versions[0]) for one in asked])
-    nearest = ((wanted[:, None] - sketches) ** 2).sum(-1).argmin(1)
-    return [known[place].text for place in nearest.tolist()]
+    nearest = [int(((sketch - sketches) ** 2).sum(-1).argmin()) for sketch in wanted]
+    return [known[place].text for place in nearest]
 
 
 def _sketch(frames: Frames) -> Frames:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 from gated.training.options import TrainingOptions
 
@@ -22,7 +22,7 @@ class SpeechTraining(TrainingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeechConfig:
+class SpeechConfig(Configuration):
     """Which features, which letters, which network."""
 
     sample_rate: int = 16000
@@ -45,6 +45,8 @@ class SpeechConfig:
     """Convolutions that halve the steps, 10 ms apart, before the recurrent layers read them."""
     channels: int = 16
     """Channels of these convolutions."""
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    """Recurrent cell."""
     hidden: int = 192
     """H, units per layer and direction."""
     layers: int = 2
@@ -61,48 +63,20 @@ class SpeechConfig:
     """Share of the recordings held back for the score, or from 1 on their number."""
     validation: float = 0.08
     """Share of the recordings that chooses the weights, or from 1 on their number."""
+    language_model: Path | None = None
+    """Run of `gated fit language` whose expectations the search for transcripts takes into account;
+    how much is chosen on the validation part."""
     cache: Path | None = None
     """Directory for features that were computed; by default ~/.cache/gated/speech."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "sample_rate": 4000, "mels": 4, "look_ahead": 0, "subsampling": 0, "channels": 1,
-            "hidden": 1, "layers": 1, "mask_bands": 0,
-        }.items():  # fmt: skip
-            if getattr(self, name) < least:
-                raise ConfigurationError(
-                    f"{name} must be at least {least}, not {getattr(self, name)}."
-                )
-        for name in ("dropout", "weight_drop", "mask_steps"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below 1."
-                )
-        for name in ("test", "validation"):
-            value = getattr(self, name)
-            if value < 0 or (value > 1 and value != int(value)):
-                raise ConfigurationError(
-                    f"{name} is {value}; it is a share below 1, or a whole number."
-                )
+        super().__post_init__()
+        self._demand(sample_rate=4000, mels=4, look_ahead=0, subsampling=0, channels=1)
+        self._demand(hidden=1, layers=1, mask_bands=0)
+        self._demand_shares("dropout", "weight_drop", "mask_steps", counts=("test", "validation"))
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ConfigurationError(
                 f"speeds are {self.speeds}; give one or more from 0.5 to 2, 1 being unchanged."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        cache = str(self.cache.resolve()) if self.cache else None
-        return asdict(self) | {"speeds": list(self.speeds), "cache": cache}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        >>> config = SpeechConfig(speeds=(1.0,))
-        >>> SpeechConfig.from_dict(config.to_dict()) == config
-        True
-        """
-        cache = Path(saved["cache"]) if saved["cache"] else None
-        return cls(**{**saved, "speeds": tuple(saved["speeds"]), "cache": cache})

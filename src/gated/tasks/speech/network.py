@@ -15,6 +15,8 @@ import gated.nn
 from gated.tasks.speech.alphabet import BLANK
 from gated.tasks.speech.config import SpeechConfig
 
+LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
+
 
 class Batch(NamedTuple):
     """Recordings with their texts."""
@@ -41,7 +43,7 @@ def steps_after(lengths: Tensor, halvings: int) -> Tensor:
 
 
 class SpeechNetwork(nn.Module):
-    """Convolutions over time and bands, LSTM layers, and a linear map to the letters.
+    """Convolutions over time and bands, recurrent layers, and a linear map to the letters.
 
     A streaming network reads forwards, and sees a little of the future by a convolution over the
     next `look_ahead` steps (Wang et al. 2016).
@@ -57,7 +59,7 @@ class SpeechNetwork(nn.Module):
             self.convolutions.append(nn.Conv2d(seen, config.channels, 3, stride=2, padding=1))
             seen, bands = config.channels, (bands + 1) // 2
         self.norm = nn.LayerNorm(seen * bands)
-        self.recurrent = gated.nn.LSTM(
+        self.recurrent = LAYERS[config.cell](
             seen * bands,
             config.hidden,
             config.layers,

@@ -1,19 +1,26 @@
-"""The face of speech: fit, transcribe, score, save."""
+"""The learner of speech: what is said in recordings, written down."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
-from gated.errors import DataError, ModelFileError
+import gated.tasks
+from gated.data.findings import Finding
+from gated.data.manifest import Bad, BadRows
+from gated.data.split_by_text import split_by_text
+from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.scoring.seen import Seen
+from gated.scoring.verdict import NOT_WANTED
+from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.speech.alphabet import Alphabet, normalised
 from gated.tasks.speech.baseline import NEAREST, nearest
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
@@ -33,16 +40,8 @@ from gated.tasks.speech.search import (
     words_of,
 )
 from gated.tasks.speech.task import SpeechTask, Utterance
-from gated.training.findings import Finding
-from gated.training.history import History
-from gated.training.loop import train
-from gated.training.manifest import Bad, BadRows
-from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
-from gated.training.progress import Progress
-from gated.training.split_by_text import split_by_text
 
-TASK = "speech"
 SECONDS_A_FRAME = 0.01
 WEIGHTS = (0.2, 0.4, 0.6, 0.9)
 BONUSES = (0.0, 0.5, 1.0)
@@ -58,7 +57,7 @@ class Transcript:
     seconds: float
 
 
-class SpeechRecogniser:
+class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     """Learns to write down what is said.
 
     Args:
@@ -66,128 +65,156 @@ class SpeechRecogniser:
         training: how to train.
     """
 
+    task = "speech"
+    config_type, training_type = SpeechConfig, SpeechTraining
+    learned = ("alphabet", "search", "mean", "deviation", "seen")
+    does = "write down what is said"
+    data = "CSV file with the columns path (from the manifest's directory) and text."
+    made_of = "recordings"
+
     network: SpeechNetwork
-    history: History
-    """What happened in training."""
+    alphabet: Alphabet
+    search: Search
+    """How transcripts are searched for."""
+    mean: Frames
+    """(F,), of each feature in the training part."""
+    deviation: Frames
+    seen: Seen
+    """What was trained on."""
 
     def __init__(
         self, config: SpeechConfig | None = None, training: TrainingOptions | None = None
     ) -> None:
-        self.config = config or SpeechConfig()
-        self.training = training or SpeechTraining()
+        super().__init__(config, training)
         self.search = Search()
-        """How transcripts are searched for."""
-        self.findings: tuple[Finding, ...] = ()
-        """What was found in the data that were read last."""
-        self.alphabet = Alphabet("")
-        self._mean = self._deviation = np.zeros(0, np.float32)
-        self._parts: dict[str, list[Utterance]] = {}
+        self.language: Letters | None = None
+        """What is expected of the letters of the alphabet, where transcripts are searched for."""
         self._store = FeatureStore(self.config.sample_rate, self.config.mels, self.config.cache)
-
-    @property
-    def parameters(self) -> int:
-        """Number of values in the network."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
 
     @property
     def name(self) -> str:
         """What tables call the network."""
-        return "LSTM, forwards" if self.config.streaming else "LSTM, both ways"
+        return f"{super().name}, {'forwards' if self.config.streaming else 'both ways'}"
 
-    def prepare(self, manifest: Path | str) -> Self:
-        """Read a manifest and its recordings, divide them by text, and make a network.
-
-        Raises:
-            DataError: a row cannot be used, or too few recordings are left.
-            FileNotFoundError: there is no such file.
-        """
-        config, bad = self.config, BadRows(skip=self.config.skip_bad)
-        read = self._heard(read_manifest(Path(manifest), bad), bad)
+    def split(self, source: Path | str, bad: BadRows) -> Parts[list[Utterance]]:
+        """Read a manifest and its recordings, and divide them by text."""
+        config = self.config
+        read = self._heard(read_manifest(Path(source), bad), bad)
         texts = [text for _, text, _ in read]
-        parts = split_by_text(
-            [(text,) for text in texts], config.test, config.validation, self.training.seed
-        )
-        if not parts.training:
+        sides = [(text,) for text in texts]
+        places = split_by_text(sides, config.test, config.validation, self.seed)
+        if not places.training:
             raise DataError(
                 f"Of {len(read)} recordings none is left to train on: hold back fewer, give more."
                 f"{bad.told}"
             )
-        trained = [read[place][2].frames for place in parts.training]
-        every = np.concatenate(trained)
-        self._mean, self._deviation = every.mean(0), np.maximum(every.std(0), 1e-3)
+        every = np.concatenate([read[place][2].frames for place in places.training])
+        self.mean, self.deviation = every.mean(0), np.maximum(every.std(0), 1e-3)
         self.alphabet = Alphabet(
-            config.alphabet or "".join(texts[place] for place in parts.training)
+            config.alphabet or "".join(texts[place] for place in places.training)
         )
-        self._parts = {
-            name: self._utterances([read[place] for place in places], bad, speeds)
-            for name, places, speeds in (
-                ("training", parts.training, config.speeds),
-                ("validation", parts.validation, (1.0,)),
-                ("test", parts.test, (1.0,)),
+        parts = Parts(
+            *(
+                self._utterances([read[place] for place in chosen], bad, speeds)
+                for chosen, speeds in (
+                    (places.training, config.speeds),
+                    (places.validation, (1.0,)),
+                    (places.test, (1.0,)),
+                )
             )
-        }
-        if not self._parts["training"]:
-            raise DataError(f"{manifest} holds no recording to train on.{bad.told}")
-        near = len(parts.near_training) + len(parts.near_validation)
-        self.findings = (*_changed([one for *_, one in read], config.sample_rate), *bad.findings)
+        )
+        if not parts.training:
+            raise DataError(f"{source} holds no recording to train on.{bad.told}")
+        plain = int(np.argmin([abs(speed - 1) for speed in config.speeds]))
+        heard = [one.versions[plain] for one in parts.training]
+        heard += [one.versions[0] for one in parts.validation]
+        self.seen = Seen.of(frames.tobytes() for frames in heard)
+        self.findings = tuple(_changed([one for *_, one in read], config.sample_rate))
+        near = sorted([*places.near_training, *places.near_validation])
         if near:
-            first = min([*parts.near_training, *parts.near_validation])
             self.findings += (
                 Finding(
                     kind="near",
-                    count=near,
+                    count=len(near),
                     what="recordings whose text is nearly that of one held back",
                     action="left out",
-                    example=texts[first][:60],
+                    example=texts[near[0]][:60],
                 ),
             )
-        self.network = self._new_network()
+        if config.language_model:
+            self.language = self.letters_by(config.language_model)
+        return parts
+
+    def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Utterance]:
+        """Read a manifest and its recordings."""
+        return self._utterances(self._heard(read_manifest(Path(source), bad), bad), bad, (1.0,))
+
+    def new_network(self) -> SpeechNetwork:
+        """Make a network for the alphabet."""
+        return SpeechNetwork(self.config, len(self.alphabet))
+
+    def new_task(self) -> SpeechTask:
+        """Recordings at several speeds, with masks."""
+        parts = self.parts.training, self.parts.validation
+        return SpeechTask(self.network, self.config, self.alphabet, *parts, self.seed)
+
+    def train(self, **options: Any) -> Self:
+        """Train on what `prepare` read; with a language model, choose how much it counts."""
+        super().train(**options)
+        if self.language and self.parts.validation:
+            self.choose_search(self.language)
         return self
 
-    def fit(
-        self,
-        manifest: Path | str,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on the recordings of a manifest.
+    def scored(self, data: list[Utterance], known: Parts[list[Utterance]] | None) -> Evaluation:
+        """Compare ways to search, and the nearest recording."""
+        searches: dict[str, tuple[Search, Letters | None]] = {}
+        searches[self.name] = replace(self.search, beam=1), None
+        if self.search.beam > 1:
+            beam = f"{self.name}, beam of {self.search.beam}"
+            searches[beam] = self.search, None
+            if self.language is not None:
+                searches[f"{beam} and language model"] = self.search, self.language
+        methods, factors = {}, {}
+        for name, way in searches.items():
+            began = time.perf_counter()
+            methods[name] = [self._written(one.versions[0], *way)[0] for one in data]
+            spent = time.perf_counter() - began
+            factors[name] = spent / sum(one.seconds for one in data)
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out[NEAREST] = NOT_WANTED
+        elif known:
+            methods[NEAREST] = nearest(known.training, data, self.config.speeds)
+        references = [one.text for one in data]
+        return Evaluation(
+            references=references,
+            methods=methods,
+            scores={name: error_rates(references, texts) for name, texts in methods.items()},
+            substitutions=substitutions(references, methods[list(searches)[-1]]),
+            real_time_factors=factors,
+            left_out=left_out,
+            known=self.seen.count(one.versions[0].tobytes() for one in data),
+        )
 
-        Args:
-            manifest: CSV file with the columns path and text.
-            directory: where checkpoints are written; none by default.
-            resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
+    def probed(self, data: list[Utterance]) -> Probe:
+        """Offer the network on recordings with their texts."""
+        return speech_probe(self.network, f"{self.name} that hears", data, self.step_seconds)
+
+    def letters_by(self, run: Path) -> Letters:
+        """Let the language model of a run say which letters of the alphabet come next.
 
         Raises:
-            DataError: a row cannot be used, or too few recordings are left.
-            FileNotFoundError: there is no such file.
-            TrainingDivergedError: the loss became NaN or infinite.
+            ConfigurationError: `run` does not say so.
+            ModelFileError: `run` holds no model, or a damaged one.
         """
-        self.prepare(manifest)
-        return self.train(directory=directory, resume=resume, progress=progress)
-
-    def train(
-        self,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on what `prepare` read; the second half of `fit`."""
-        task = SpeechTask(
-            self.network,
-            self.config,
-            self.alphabet,
-            self._parts["training"],
-            self._parts["validation"],
-            self.training.seed,
-        )
-        self.history = train(
-            task, self.training, directory=directory, resume=resume, progress=progress
-        )
-        return self
+        model: Any = gated.tasks.load(run)
+        if not hasattr(model, "next_letter"):
+            raise ConfigurationError(
+                f"language_model: {run} is of the task {model.task!r}; give a run of "
+                "`gated fit language`."
+            )
+        letters: Letters = model.next_letter(self.alphabet.letters)
+        return letters
 
     def transcribe(self, path: Path | str, language: Letters | None = None) -> Transcript:
         """Write down what is said in a recording.
@@ -216,8 +243,8 @@ class SpeechRecogniser:
         return Listener(
             self.network.eval(),
             self.alphabet,
-            self._mean,
-            self._deviation,
+            self.mean,
+            self.deviation,
             sample_rate=self.config.sample_rate,
             rate=rate,
         )
@@ -226,9 +253,9 @@ class SpeechRecogniser:
         """Choose the weight of a language model, and the bonus, on the validation part.
 
         Raises:
-            DataError: there is none, as after `load`.
+            DataError: there is none.
         """
-        held = self._parts.get("validation", [])
+        held = self.parts.validation
         if not held:
             raise DataError("There is no validation part to choose the search on.")
         tried = [
@@ -246,115 +273,17 @@ class SpeechRecogniser:
         self.search = min(tried, key=errors)
         return self.search
 
-    def score(
-        self, manifest: Path | str | None = None, *, language: Letters | None = None
-    ) -> Evaluation:
-        """Score on the test part of `prepare`, or on the recordings of another manifest.
-
-        Args:
-            manifest: by default the test part.
-            language: what is expected of the letters of the alphabet.
-
-        Raises:
-            DataError: there is nothing to score on; a row cannot be used.
-            FileNotFoundError: there is no such file.
-        """
-        utterances = self._parts.get("test", []) if manifest is None else self._read(manifest)
-        if not utterances:
-            raise DataError("There is no recording to score on; hold some back, or give others.")
-        searches: dict[str, tuple[Search, Letters | None]] = {}
-        searches[self.name] = replace(self.search, beam=1), None
-        if self.search.beam > 1:
-            beam = f"{self.name}, beam of {self.search.beam}"
-            searches[beam] = self.search, None
-            if language is not None:
-                searches[f"{beam} and language model"] = self.search, language
-        methods, factors = {}, {}
-        for name, way in searches.items():
-            began = time.perf_counter()
-            methods[name] = [self._written(one.versions[0], *way)[0] for one in utterances]
-            spent = time.perf_counter() - began
-            factors[name] = spent / sum(one.seconds for one in utterances)
-        if known := self._parts.get("training"):
-            methods[NEAREST] = nearest(known, utterances, self.config.speeds)
-        references = [one.text for one in utterances]
-        return Evaluation(
-            references=references,
-            methods=methods,
-            scores={name: error_rates(references, texts) for name, texts in methods.items()},
-            substitutions=substitutions(references, methods[list(searches)[-1]]),
-            real_time_factors=factors,
-        )
-
-    def written_in_time(
-        self, count: int, language: Letters | None = None
-    ) -> list[tuple[Utterance, list[Word]]]:
+    def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
         """Return some recordings of the test part of `prepare`, with what was heard in them."""
-        tested = self._parts.get("test", [])
+        tested = self.parts.test
         chosen = tested[:: max(1, -(-len(tested) // count))]
-        return [(one, self._written(one.versions[0], self.search, language)[1]) for one in chosen]
-
-    def probe(self, manifest: Path | str) -> Probe:
-        """Offer the network to `gated.explain`, on recordings with their texts.
-
-        Raises:
-            DataError: a row cannot be used, or there is none.
-            FileNotFoundError: there is no such file.
-        """
-        utterances = self._read(manifest)
-        if not utterances:
-            raise DataError(f"{manifest} holds no recording to look into.")
-        return speech_probe(self.network, f"{self.name} that hears", utterances, self.step_seconds)
+        way = self.search, self.language
+        return [(one, self._written(one.versions[0], *way)[1]) for one in chosen]
 
     @property
     def step_seconds(self) -> float:
         """How long a step of the recurrent layers lasts."""
         return float(SECONDS_A_FRAME * 2**self.config.subsampling)
-
-    def _read(self, manifest: Path | str) -> list[Utterance]:
-        bad = BadRows(skip=self.config.skip_bad)
-        read = self._heard(read_manifest(Path(manifest), bad), bad)
-        utterances = self._utterances(read, bad, (1.0,))
-        self.findings = tuple(bad.findings)
-        return utterances
-
-    def save(self, directory: Path | str) -> None:
-        """Write the model, atomically: `model.json` and its weights."""
-        description = {
-            "task": TASK,
-            "config": self.config.to_dict(),
-            "training": self.training.to_dict(),
-            "letters": self.alphabet.letters,
-            "search": asdict(self.search),
-            "mean": self._mean.tolist(),
-            "deviation": self._deviation.tolist(),
-        }
-        save_model(Path(directory), self.network, description)
-
-    @classmethod
-    def load(cls, directory: Path | str) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            ModelFileError: there is no model of this kind, or it is damaged.
-        """
-        weights, description = load_model(Path(directory), TASK)
-        try:
-            recogniser = cls(
-                SpeechConfig.from_dict(description["config"]),
-                SpeechTraining.from_dict(description["training"]),
-            )
-            recogniser.alphabet = Alphabet(description["letters"])
-            recogniser.search = Search(**description["search"])
-            recogniser._mean, recogniser._deviation = (
-                np.array(description[name], np.float32) for name in ("mean", "deviation")
-            )
-            recogniser.network = recogniser._new_network()
-            recogniser.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
-        recogniser.network.eval()
-        return recogniser
 
     def _heard(
         self, recordings: Sequence[Recording], bad: Bad
@@ -404,7 +333,7 @@ class SpeechRecogniser:
         return utterances
 
     def _normal(self, frames: Frames) -> Frames:
-        normal: Frames = (frames - self._mean) / self._deviation
+        normal: Frames = (frames - self.mean) / self.deviation
         return normal
 
     @torch.no_grad()
@@ -431,12 +360,6 @@ class SpeechRecogniser:
             steps = aligned(likely, codes)
         words = words_of(self.alphabet.decode(codes), steps, self.step_seconds)
         return " ".join(word.text for word in words), words
-
-    def _new_network(self) -> SpeechNetwork:
-        # The same seed makes the same network, whatever was drawn before.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
-            return SpeechNetwork(self.config, len(self.alphabet))
 
 
 def _changed(heard: Sequence[Heard], rate: int) -> list[Finding]:

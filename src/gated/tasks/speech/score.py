@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gated.errors import require
+from gated.scoring.judge import judge
+from gated.scoring.verdict import (
+    Measure,
+    Scope,
+    Verdict,
+    both,
+    flattered,
+    percent,
+    wrote_nothing,
+)
+
+Floats = NDArray[np.float64]
+Kind = Literal["words", "characters"]
+RECORDINGS = Scope("recordings", "of {} texts")
+MEASURES: dict[Kind, Measure] = {
+    "words": Measure("word error rate {}", percent),
+    "characters": Measure("character error rate {}", percent),
+}
 
 
 class Rates(NamedTuple):
@@ -37,24 +59,52 @@ class Evaluation:
         """The network with the search that counts."""
         return list(self.real_time_factors)[-1]
 
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Baselines that were not compared, and why."""
+    known: int = 0
+    """Recordings that were trained on."""
+
+    higher_is_better = frozenset[str]()
+
     @property
-    def verdict(self) -> str:
-        """Whether the network beats the baseline, in words."""
-        network, ours = self.chosen, self.scores[self.chosen]
-        others = [of for of in self.scores.items() if of[0] not in self.real_time_factors]
-        if not others:
-            return f"{network}: {ours.wer:.1%} of the words wrong, {ours.cer:.1%} of the letters."
-        name, theirs = min(others, key=lambda other: other[1].wer)
-        beats = "beats" if ours.wer < theirs.wer else "does NOT beat"
-        return (
-            f"{network} {beats} the best baseline ({name}): word error rate {ours.wer:.1%} against "
-            f"{theirs.wer:.1%}, over {len(self.references):,} recordings."
-        )
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"word error rate": of.wer, "character error rate": of.cer}
+            for name, of in sorted(self.scores.items(), key=lambda item: item[0] != self.chosen)
+            if name == self.chosen or name not in self.real_time_factors
+        }
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the network beats the baseline, in words and in letters.
+
+        Recordings of one text are not independent.
+        """
+        searches = [name for name in self.real_time_factors if name != self.chosen]
+        compared = {self.chosen: self.methods[self.chosen]} | {
+            name: written for name, written in self.methods.items() if name not in searches
+        }
+        verdicts = []
+        for kind, measure in MEASURES.items():
+            counted = {
+                name: counted_errors(self.references, written, kind)
+                for name, written in compared.items()
+            }
+            sizes = counted[self.chosen][1]
+            values = {name: wrong for name, (wrong, _) in counted.items()}
+            verdicts.append(
+                judge(values, measure, RECORDINGS, sizes=sizes, clusters=self.references)
+            )
+        found = both(verdicts, RECORDINGS).without(self.left_out)
+        empty = wrote_nothing(self.methods[self.chosen], RECORDINGS.unit)
+        return found.adding(empty, flattered(self.known))
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "recordings": len(self.references),
             "scores": {name: rates._asdict() for name, rates in self.scores.items()},
             "substitutions": [list(one) for one in self.substitutions],
@@ -67,6 +117,18 @@ def error_rates(references: Sequence[str], written: Sequence[str]) -> Rates:
     jiwer = require("jiwer", extra="speech")
     texts = list(references), list(written)
     return Rates(float(jiwer.wer(*texts)), float(jiwer.cer(*texts)))
+
+
+def counted_errors(
+    references: Sequence[str], written: Sequence[str], kind: Kind
+) -> tuple[Floats, Floats]:
+    """Return (N,) errors of each text, and (N,) of how many words, or letters, it is."""
+    jiwer = require("jiwer", extra="speech")
+    process = jiwer.process_words if kind == "words" else jiwer.process_characters
+    counts = [process(*pair) for pair in zip(references, written, strict=True)]
+    errors = [of.substitutions + of.deletions + of.insertions for of in counts]
+    sizes = [of.hits + of.substitutions + of.deletions for of in counts]
+    return np.array(errors, float), np.array(sizes, float)
 
 
 def substitutions(

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gated.errors import require
-from gated.training.label_scores import Floats, Integers
+from gated.scoring.label_scores import Floats, Integers
 
 WORDS = "words and letters, linear"
+MOST_CHARACTERS = 20_000_000
+"""Of the training texts, that it learns from at most: some minutes."""
 STRENGTHS = (1.0, 10.0, 100.0)
 
 

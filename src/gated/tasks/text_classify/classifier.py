@@ -1,4 +1,4 @@
-"""The face of text classification: fit, predict, score, save."""
+"""The learner of texts: their labels."""
 
 from __future__ import annotations
 
@@ -6,61 +6,53 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
+import polars as pl
 import torch
 
-from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.data.findings import Finding
+from gated.data.manifest import BadRows
+from gated.data.split_by_text import bare, near_to, split_by_text
+from gated.errors import DataError
 from gated.explain import Probe
-from gated.tasks.language.adoption import adopted
-from gated.tasks.language.text import Codes, points_of
-from gated.tasks.language.vocabulary import (
-    UNKNOWN,
-    Letters,
-    Subwords,
-    Vocabulary,
-    vocabulary_from,
-)
-from gated.tasks.text_classify.baseline import WORDS, bag_of_words
+from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
+from gated.scoring.seen import Seen, refuse_known
+from gated.scoring.verdict import NOT_WANTED, Scope
+from gated.tasks.learner import Learner, Parts, Purpose
+from gated.tasks.text_classify.baseline import MOST_CHARACTERS, WORDS, bag_of_words
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
 from gated.tasks.text_classify.task import TextTask, odds_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.training.findings import Finding
-from gated.training.history import History
-from gated.training.label_scores import (
-    Evaluation,
-    Floats,
-    Integers,
-    confusion_of,
-    score_of,
-)
-from gated.training.loop import train
-from gated.training.manifest import BadRows
-from gated.training.model_files import load_model, save_model
-from gated.training.options import TrainingOptions
-from gated.training.progress import Progress
-from gated.training.split_by_text import split_by_text
-from gated.training.test_part import require_test_part
+from gated.texts.adoption import adopted
+from gated.texts.text import Codes, points_of
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
-TASK = "text_classify"
+TEXTS = Scope("texts", "of {} wordings")
 FREQUENT = "most frequent label"
 
 
 @dataclass(frozen=True)
-class Part:
+class Texts:
     """Texts and their labels, as places among all labels."""
 
     texts: list[str]
-    labels: Integers
+    labels: Integers | None
+    """None where they are not known."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def truth(self) -> Integers:
+        """The labels, which are known."""
+        assert self.labels is not None  # noqa: S101 - read to train or to score on
+        return self.labels
 
-class TextClassifier:
+
+class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     """Learns to tell what a text is.
 
     Args:
@@ -69,160 +61,126 @@ class TextClassifier:
             that model reads, and its sizes and vocabulary are those of the run.
     """
 
+    task = "text_classify"
+    config_type, training_type = TextClassifyConfig, TextClassifyTraining
+    learned = ("vocabulary", "labels", "frequencies", "seen")
+    does = "tell what a text is"
+    data = (
+        "CSV file with the columns text and label; to predict or explain, also a file of texts, "
+        "one a line."
+    )
+    made_of = "texts"
+
     network: TextNetwork
     vocabulary: Vocabulary
-    history: History
-    """What happened in training."""
+    labels: tuple[str, ...]
+    frequencies: Floats
+    """(C,), how often each label comes in the training part."""
+    seen: Seen
+    """What was trained on."""
 
-    def __init__(
-        self, config: TextClassifyConfig | None = None, training: TrainingOptions | None = None
-    ) -> None:
-        self.config = config or TextClassifyConfig()
-        self.training = training or TextClassifyTraining()
-        self.labels: tuple[str, ...] = ()
-        self.findings: tuple[Finding, ...] = ()
-        """What was found in the data that were read last."""
-        self.parts: dict[str, Part] = {}
-        """Training, validation and test, after `prepare`."""
-        self._frequencies = np.zeros(0)
+    def split(self, source: Path | str, bad: BadRows) -> Parts[Texts]:
+        """Part texts so that none held back has a near-duplicate in the training part.
 
-    @property
-    def parameters(self) -> int:
-        """Number of values in the network."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return self.config.cell.upper()
-
-    def prepare(self, data: Path | str) -> Self:
-        """Read texts, part them, and make a network; the first half of `fit`.
-
-        No text of the validation and test parts has a near-duplicate in the training part; of test
-        data in a file of their own, that is the caller's to see to.
-
-        Raises:
-            DataError: a row cannot be used; or the training part holds one label only.
-            FileNotFoundError: there is no such file.
-            ModelFileError: `init_from` is no run of a network that reads text.
+        That is so too where test data are given in a file of their own.
         """
         if self.training.init_from:
             self.config, self.vocabulary = adopted(self.config, self.training.init_from)
-        config, bad = self.config, BadRows(skip=self.config.skip_bad)
-        texts = read_texts(Path(data), bad, labelled=True)
+        config = self.config
+        texts = read_texts(Path(source), bad, labelled=True)
         self.labels = tuple(sorted({str(of.label) for of in texts}))
         own = 0.0 if config.test_data else config.test
-        parted = split_by_text([(of.text,) for of in texts], own, config.validation, self._seed)
-        chosen = {
-            name: [texts[place] for place in places]
-            for name, places in {
-                "training": parted.training,
-                "validation": parted.validation,
-                "test": parted.test,
-            }.items()
-        }
+        parted = split_by_text([(of.text,) for of in texts], own, config.validation, self.seed)
+        training, validation, test = (
+            [texts[place] for place in places]
+            for places in (parted.training, parted.validation, parted.test)
+        )
+        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
         if config.test_data:
-            chosen["test"] = read_texts(config.test_data, bad, labelled=True)
-        self.parts = {name: self._labelled(part) for name, part in chosen.items()}
-        self._frequencies = np.bincount(
-            self.parts["training"].labels, minlength=len(self.labels)
-        ) / max(1, len(self.parts["training"]))
-        if np.count_nonzero(self._frequencies) < 2:
+            test = read_texts(config.test_data, bad, labelled=True)
+            tested = [bare(of.text) for of in test]
+            refuse_known(Seen.of(bare(of.text) for of in texts).count(tested), len(test), "texts")
+            held = near_to([(of.text,) for of in test])
+            near += [of.text for of in (*training, *validation) if held((of.text,))]
+            training, validation = (
+                [of for of in part if not held((of.text,))] for part in (training, validation)
+            )
+        parts = Parts(*map(self._labelled, (training, validation, test)))
+        counts = np.bincount(parts.training.truth, minlength=len(self.labels))
+        self.frequencies = counts / max(1, len(parts.training))
+        if np.count_nonzero(counts) < 2:
             raise DataError(
-                f"The training part of {data} has fewer than two labels; to tell apart takes two. "
-                "Give more texts, or hold back fewer."
+                f"The training part of {source} has fewer than two labels; to tell apart takes "
+                "two. Give more texts, or hold back fewer."
             )
         if not self.training.init_from:
-            self.vocabulary = self._learnt()
-        near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
-        self.findings = (*bad.findings, *self._told_of_texts(near))
-        self.network = self._new_network()
-        return self
+            self.vocabulary = self._learnt(parts.training.texts)
+        self.seen = Seen.of(map(bare, (*parts.training.texts, *parts.validation.texts)))
+        everything = [*parts.training.texts, *parts.validation.texts, *parts.test.texts]
+        self.findings = tuple(self._found_in(everything, near))
+        return parts
 
-    def fit(
-        self,
-        data: Path | str,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on the texts of a table, but for those held back for validation and test.
+    def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Texts:
+        """Read a table (.csv); to predict or explain, also the lines of another file."""
+        read = read_texts(Path(source), bad, labelled=purpose == "score")
+        if purpose == "predict" or not all(of.label for of in read):
+            return Texts([of.text for of in read], None)
+        return self._labelled(read)
 
-        Args:
-            data: CSV file with the columns text and label.
-            directory: where checkpoints are written; none by default.
-            resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
+    def new_network(self) -> TextNetwork:
+        """Make a network for the vocabulary and the labels."""
+        return TextNetwork(self.config, len(self.vocabulary), len(self.labels))
 
-        Raises:
-            DataError: a row cannot be used; or the training part holds one label only.
-            FileNotFoundError: there is no such file.
-            ModelFileError: `init_from` is no run of a network that reads text.
-            TrainingDivergedError: the loss became NaN or infinite.
-        """
-        self.prepare(data)
-        return self.train(directory=directory, resume=resume, progress=progress)
-
-    def train(
-        self,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on the texts of `prepare`; the second half of `fit`, with the same arguments."""
-        known, held = self.parts["training"], self.parts["validation"]
+    def new_task(self) -> TextTask:
+        """Texts whose labels weigh the same, or as often as they come."""
+        known, held = self.parts.training, self.parts.validation
         weights = np.ones(len(self.labels))
         if self.config.balance:
-            there = self._frequencies > 0
-            weights[there] = 1 / (there.sum() * self._frequencies[there])
-        task = TextTask(
+            there = self.frequencies > 0
+            weights[there] = 1 / (there.sum() * self.frequencies[there])
+        return TextTask(
             self.network,
             self._coded(known.texts),
-            known.labels,
+            known.truth,
             weights,
-            (self._coded(held.texts), held.labels),
-            self._seed,
+            (self._coded(held.texts), held.truth),
+            self.seed,
         )
-        self.history = train(
-            task, self.training, directory=directory, resume=resume, progress=progress
+
+    def scored(self, data: Texts, known: Parts[Texts] | None) -> Evaluation:
+        """Compare with a linear model of words and letters."""
+        told = {self.name: self.predict_proba(data.texts)}
+        left_out = {}
+        if known and self.training.no_baseline:
+            left_out[WORDS] = NOT_WANTED
+        elif known:
+            training, held = known.training, known.validation
+            every = max(1, -(-sum(map(len, training.texts)) // MOST_CHARACTERS))
+            if every > 1:
+                left_out[f"{WORDS}, of all texts"] = f"it learnt from one in {every}"
+            told[WORDS] = bag_of_words(
+                (training.texts[::every], training.truth[::every]),
+                (held.texts, held.truth),
+                data.texts,
+                len(self.labels),
+            )
+        told[FREQUENT] = np.tile(self.frequencies, (len(data), 1))
+        # The same but for case, digits and punctuation is no second text.
+        wordings = np.array([bare(text) for text in data.texts])
+        return Evaluation(
+            labels=self.labels,
+            scores={name: score_of(of, data.truth, wordings) for name, of in told.items()},
+            confusion=confusion_of(told[self.name], data.truth, self.labels),
+            scope=TEXTS,
+            left_out=left_out,
+            known=self.seen.count(wordings.tolist()),
         )
-        return self
 
-    def check_test_part(self) -> None:
-        """Make sure that there is something to score on, before a training and not after it.
-
-        Raises:
-            DataError: no text was held back.
-        """
-        require_test_part(len(self.parts.get("test", ())), what="texts")
-
-    def score(self) -> Evaluation:
-        """Score on the test part of `prepare`, beside a linear model of words and letters.
-
-        Raises:
-            DataError: there is none, as after `load`.
-        """
-        self.check_test_part()
-        known, held, asked = (self.parts[name] for name in ("training", "validation", "test"))
-        words = bag_of_words(
-            (known.texts, known.labels), (held.texts, held.labels), asked.texts, len(self.labels)
-        )
-        return self._evaluation(asked, {WORDS: words})
-
-    def evaluate(self, data: Path | str) -> Evaluation:
-        """Score on the texts of another table.
-
-        Raises:
-            DataError: a row cannot be used, or has a label that the training part does not have.
-            FileNotFoundError: there is no such file.
-        """
-        bad = BadRows(skip=self.config.skip_bad)
-        texts = read_texts(Path(data), bad, labelled=True)
-        self.findings = tuple(bad.findings)
-        return self._evaluation(self._labelled(texts), {})
+    def predicted(self, data: Texts) -> pl.DataFrame:
+        """Return each text, its label and the probability of each label."""
+        told = self.predict_proba(data.texts)
+        columns = {"text": data.texts, "label": [self.labels[k] for k in told.argmax(1)]}
+        return pl.DataFrame(columns | dict(zip(self.labels, told.T, strict=True)))
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.
@@ -238,59 +196,12 @@ class TextClassifier:
         told: Floats = torch.softmax(odds_of(self.network, self._coded(texts)).double(), -1).numpy()
         return told
 
-    def probe(self, data: Path | str) -> Probe:
-        """Offer the network to `gated.explain`, on texts of a table or of lines.
+    def probed(self, data: Texts) -> Probe:
+        """Offer the network, with its loss where all labels are known."""
+        coded = self._coded(data.texts)
+        return text_probe(self.network, self.name, self.labels, self.vocabulary, coded, data.labels)
 
-        Raises:
-            DataError: a row cannot be used.
-            FileNotFoundError: there is no such file.
-        """
-        bad = BadRows(skip=self.config.skip_bad)
-        read = read_texts(Path(data), bad, labelled=False)
-        self.findings = tuple(bad.findings)
-        known = all(of.label for of in read)
-        labels = self._labelled(read).labels if known else None
-        coded = self._coded([of.text for of in read])
-        return text_probe(self.network, self.name, self.labels, self.vocabulary, coded, labels)
-
-    def save(self, directory: Path | str) -> None:
-        """Write the model, atomically: `model.json` and its weights."""
-        description = {
-            "task": TASK,
-            "config": self.config.to_dict(),
-            "training": self.training.to_dict(),
-            "vocabulary": self.vocabulary.to_dict(),
-            "labels": list(self.labels),
-            "frequencies": self._frequencies.tolist(),
-        }
-        save_model(Path(directory), self.network, description)
-
-    @classmethod
-    def load(cls, directory: Path | str) -> Self:
-        """Read what `save` wrote.
-
-        Raises:
-            ModelFileError: there is no model of this kind, or it is damaged.
-        """
-        weights, description = load_model(Path(directory), TASK)
-        try:
-            config = TextClassifyConfig.from_dict(description["config"])
-            classifier = cls(config, TrainingOptions.from_dict(description["training"]))
-            classifier.vocabulary = vocabulary_from(description["vocabulary"], config.unit)
-            classifier.labels = tuple(description["labels"])
-            classifier._frequencies = np.array(description["frequencies"], float)
-            classifier.network = classifier._new_network()
-            classifier.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError, ConfigurationError) as error:
-            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
-        classifier.network.eval()
-        return classifier
-
-    @property
-    def _seed(self) -> int:
-        return self.training.seed
-
-    def _labelled(self, texts: Sequence[LabelledText]) -> Part:
+    def _labelled(self, texts: Sequence[LabelledText]) -> Texts:
         places = {label: place for place, label in enumerate(self.labels)}
         for of in texts:
             if of.label not in places:
@@ -299,13 +210,13 @@ class TextClassifier:
                     f"{', '.join(self.labels)}. Mend or remove its texts."
                 )
         labels = np.array([places[str(of.label)] for of in texts], np.int64)
-        return Part([of.text for of in texts], labels)
+        return Texts([of.text for of in texts], labels)
 
-    def _learnt(self) -> Vocabulary:
-        """Return the vocabulary of the training part."""
+    def _learnt(self, texts: Sequence[str]) -> Vocabulary:
+        """Return the vocabulary of the training texts."""
         unit = self.config.unit
         letters = "byte" if unit == "byte" else "character"
-        blocks = (points_of(text, letters) for text in self.parts["training"].texts)
+        blocks = (points_of(text, letters) for text in texts)
         if unit == "subword":
             return Subwords.learn(blocks, self.config.vocabulary)
         return Letters.of(blocks, unit)
@@ -314,9 +225,8 @@ class TextClassifier:
         unit, longest = self.config.unit, self.config.longest
         return [self.vocabulary.encode(points_of(text, unit))[:longest] for text in texts]
 
-    def _told_of_texts(self, near: Sequence[str]) -> list[Finding]:
+    def _found_in(self, everything: Sequence[str], near: Sequence[str]) -> list[Finding]:
         """Find texts that are cut, that are nearly the same, and characters that are not known."""
-        everything = [text for part in self.parts.values() for text in part.texts]
         shorter = [text for text in everything if len(text.encode()) > self.config.longest]
         whole = [self.vocabulary.encode(points_of(text, self.config.unit)) for text in shorter]
         cut = [
@@ -359,25 +269,6 @@ class TextClassifier:
             for kind, count, what, action, example in told
             if count
         ]
-
-    def _evaluation(self, asked: Part, others: dict[str, Floats]) -> Evaluation:
-        told = {
-            self.name: self.predict_proba(asked.texts),
-            **others,
-            FREQUENT: np.tile(self._frequencies, (len(asked), 1)),
-        }
-        return Evaluation(
-            labels=self.labels,
-            scores={name: score_of(of, asked.labels) for name, of in told.items()},
-            confusion=confusion_of(told[self.name], asked.labels, self.labels),
-            unit="texts",
-        )
-
-    def _new_network(self) -> TextNetwork:
-        # The same seed makes the same network, whatever was drawn before.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._seed)
-            return TextNetwork(self.config, len(self.vocabulary), len(self.labels))
 
 
 def _beginning(texts: Sequence[str]) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 from gated.errors import ConfigurationError
-from gated.tasks.language.config import ReaderConfig
+from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
 
 
@@ -44,21 +42,9 @@ class TextClassifyConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.longest < 1:
-            raise ConfigurationError(f"longest is {self.longest}; it must be 1 or more.")
+        self._demand(longest=1)
         self._demand_shares("validation", "test")
         if self.validation + self.test >= 1:
             raise ConfigurationError(
                 f"validation ({self.validation}) and test ({self.test}) leave no text to train on."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        data = str(self.test_data.resolve()) if self.test_data else None
-        return super().to_dict() | {"test_data": data}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON."""
-        data = saved["test_data"]
-        return cls(**{**saved, "test_data": Path(data) if data else None})

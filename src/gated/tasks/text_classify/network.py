@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gated.nn.pooling import max_over_time, mean_over_time
-from gated.tasks.language.network import Reader
 from gated.tasks.text_classify.config import TextClassifyConfig
+from gated.texts.reader import Reader
 
 BETWEEN = 50
 """Units between the pooled states and the labels."""

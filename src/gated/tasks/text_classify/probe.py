@@ -9,12 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from gated.explain import Probe, Timeline
-from gated.tasks.language.probe import MARKS
-from gated.tasks.language.text import Codes
-from gated.tasks.language.vocabulary import Vocabulary
+from gated.scoring.label_scores import Integers
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.task import batch_of
-from gated.training.label_scores import Integers
+from gated.texts.text import Codes
+from gated.texts.vocabulary import MARKS, Vocabulary
 
 MOST_DRAWN, MOST_COUNTED = 16, 64
 """Texts that can be drawn, and texts that statistics go over; evenly chosen."""

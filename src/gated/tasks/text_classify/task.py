@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gated.tasks.language.text import Codes
+from gated.scoring.label_scores import Floats, Integers
 from gated.tasks.text_classify.network import Batch, TextNetwork
+from gated.texts.text import Codes
 from gated.training.bucketing import LengthBuckets
-from gated.training.label_scores import Floats, Integers
 from gated.training.task import Loss, Shard, Task
 
 AT_ONCE = 128

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from gated.data.manifest import Bad, read_rows
 from gated.errors import DataError
-from gated.training.manifest import Bad, read_rows
 
 COLUMNS = ("text", "label")
 HOLDS = "A table of texts has the columns text and label."

@@ -8,6 +8,8 @@ from gated.errors import require
 from gated.tasks.translate.pairs import Pair
 
 AT_ONCE = 256
+MOST_COMPARED = 2_000_000_000
+"""Pairs of a sentence and a training sentence that are compared at most: some minutes."""
 COPY = "source copied"
 NEAREST = "nearest training sentence"
 

@@ -6,9 +6,9 @@ import statistics
 import unicodedata
 from collections.abc import Callable, Sequence
 
+from gated.data.findings import Finding
 from gated.errors import DataError
 from gated.tasks.translate.pairs import Pair
-from gated.training.findings import Finding
 
 ROOM = 10
 """Characters added to both sides before their lengths are compared: short labels vary more."""

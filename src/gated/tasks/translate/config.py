@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 
 MOST_SUBWORDS = 1_000_000
@@ -13,7 +13,7 @@ MOST_SUBWORDS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class TranslateConfig:
+class TranslateConfig(Configuration):
     """Which subwords, which sentences and which network."""
 
     vocabulary: int = 6000
@@ -58,12 +58,10 @@ class TranslateConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
-        for name, least in {"vocabulary": 8, "longest": 1, "hidden": 2, "embedding": 1,
-                            "layers": 1, "beam": 1}.items():  # fmt: skip
-            if getattr(self, name) < least:
-                raise ConfigurationError(
-                    f"{name} must be at least {least}, not {getattr(self, name)}."
-                )
+        super().__post_init__()
+        self._demand(vocabulary=8, longest=1, hidden=2, embedding=1, layers=1, beam=1)
+        self._demand(length_penalty=0, coverage_penalty=0, most_ratio=1)
+        self._demand_shares("dropout", "label_smoothing", "copying", counts=("test", "validation"))
         if self.vocabulary > MOST_SUBWORDS:
             raise ConfigurationError(
                 f"vocabulary must be at most {MOST_SUBWORDS:,}, not {self.vocabulary:,}."
@@ -73,33 +71,3 @@ class TranslateConfig:
                 f"hidden is {self.hidden}; the encoder's two directions have half of the units "
                 "each, so give an even number."
             )
-        for name in ("dropout", "label_smoothing", "copying"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, 0 or more and below 1."
-                )
-        for name in ("length_penalty", "coverage_penalty"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name} must be at least 0, not {getattr(self, name)}.")
-        if self.most_ratio < 1:
-            raise ConfigurationError(f"most_ratio must be at least 1, not {self.most_ratio}.")
-        for name in ("test", "validation"):
-            value = getattr(self, name)
-            if value < 0 or (value > 1 and value != int(value)):
-                raise ConfigurationError(
-                    f"{name} is {value}; it is a share of the pairs below 1, or a whole number."
-                )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved.
-
-        >>> config = TranslateConfig(hidden=64)
-        >>> TranslateConfig.from_dict(config.to_dict()) == config
-        True
-        """
-        return cls(**saved)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from gated.data.findings import Finding
+from gated.data.split_by_text import bare
 from gated.errors import require
-from gated.training.findings import Finding
+from gated.scoring.judge import Compared, Floats, Integers, decide, grouped
+from gated.scoring.verdict import Measure, Scope, Verdict, fixed, flattered, wrote_nothing
+
+BLEU = Measure("BLEU {}", fixed(1), higher_is_better=True)
+SENTENCES = Scope("sentences", "of {} wordings")
 
 RESAMPLED = 1000
 """Resamplings of the test part behind an interval."""
@@ -52,34 +61,47 @@ class Evaluation:
     """Sentences that the network was trained on."""
     findings: Sequence[Finding] = ()
     """What was left out of the pairs to score on."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Baselines that were not compared, and why."""
+
+    higher_is_better = frozenset({"BLEU", "chrF"})
 
     @property
-    def verdict(self) -> str:
-        """Whether the network beats the best baseline, in words."""
-        network, *baselines = self.scores
-        best = max(baselines, key=lambda method: self.scores[method].bleu)
-        ours, theirs = self.scores[network], self.scores[best]
-        over = f"over {len(self.sources):,} sentence{'s'[: len(self.sources) > 1]}"
-        figures = f"BLEU {ours.bleu:.1f} against {theirs.bleu:.1f}, {over}"
-        if math.isnan(ours.bleu_error):
-            told = f"Too few sentences to say whether {network} beats {best}: {figures}."
-        elif ours.bleu - ours.bleu_error > theirs.bleu + theirs.bleu_error:
-            told = f"{network} beats the best baseline ({best}): {figures}."
-        elif ours.bleu + ours.bleu_error < theirs.bleu - theirs.bleu_error:
-            told = f"{network} does NOT beat the best baseline ({best}): {figures}. Train longer."
-        else:
-            told = (
-                f"{network} does NOT clearly beat the best baseline ({best}): {figures}; their "
-                f"95 % intervals meet (±{ours.bleu_error:.1f}, ±{theirs.bleu_error:.1f})."
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {name: {"BLEU": of.bleu, "chrF": of.chrf} for name, of in self.scores.items()}
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the network beats the best baseline.
+
+        BLEU is of all sentences together, so what each adds is found by leaving it out.
+        """
+        groups = grouped(len(self.sources), [bare(source) for source in self.sources])
+        size = np.bincount(groups).astype(np.float64)
+        tokenizer = bleu_tokenizer(self.references)
+
+        def compared(network: str, baseline: str) -> Compared:
+            ours, theirs = (
+                bleu_without(self.methods[name], self.references, groups, tokenizer)
+                for name in (network, baseline)
             )
-        if self.overlap:
-            told += f" {self.overlap:,} of them were trained on, which flatters it."
-        return told
+            difference, count = self.scores[network].bleu - self.scores[baseline].bleu, len(size)
+            parts = (count - 1) * (difference - (ours - theirs))
+            return Compared(difference, ours - theirs, difference + parts, size / size.sum())
+
+        figures = {name: score.bleu for name, score in self.scores.items()}
+        found = decide(figures, compared, BLEU, SENTENCES, examples=len(self.sources))
+        written = self.methods[next(iter(self.scores))]
+        return found.without(self.left_out).adding(
+            wrote_nothing(written, SENTENCES.unit), flattered(self.overlap)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return scores and signatures, for JSON."""
         return {
-            "verdict": self.verdict,
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
             "sentences": len(self.sources),
             "overlap": self.overlap,
             "left_out": [finding.to_dict() for finding in self.findings],
@@ -101,6 +123,7 @@ def evaluate(
     methods: Mapping[str, Sequence[str]],
     overlap: int = 0,
     findings: Sequence[Finding] = (),
+    left_out: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Score what each method wrote against the references."""
     scores = {}
@@ -108,7 +131,9 @@ def evaluate(
     resampled = RESAMPLED if len(references) >= LEAST else 0
     for method, written in methods.items():
         scores[method], signatures = _scored(written, references, resampled)
-    return Evaluation(sources, references, methods, scores, signatures, overlap, findings)
+    return Evaluation(
+        sources, references, methods, scores, signatures, overlap, findings, left_out or {}
+    )
 
 
 def quick_scores(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -129,6 +154,32 @@ def _scored(
     letters = chrf.corpus_score(list(written), [list(references)])
     signatures = bleu.get_signature().format(), chrf.get_signature().format()
     return Scores(float(found.score), float(error), float(letters.score)), signatures
+
+
+def bleu_without(
+    written: Sequence[str], references: Sequence[str], groups: Integers, tokenizer: str
+) -> Floats:
+    """Return (G,), BLEU of all sentences but those of each group."""
+    metrics = require("sacrebleu", extra="text").metrics
+    one = metrics.BLEU(tokenize=tokenizer, effective_order=True)
+    found = [one.sentence_score(*pair) for pair in _each(written, references)]
+    counted = np.array([[*of.counts, *of.totals, of.sys_len, of.ref_len] for of in found])
+    each = np.zeros((int(groups.max()) + 1, counted.shape[1]), np.int64)
+    np.add.at(each, groups, counted)
+    orders = (counted.shape[1] - 2) // 2
+    return np.array(
+        [
+            one.compute_bleu(
+                rest[:orders], rest[orders:-2], rest[-2], rest[-1], smooth_method="exp"
+            ).score
+            for rest in (each.sum(0) - each).tolist()
+        ]
+    )
+
+
+def _each(written: Sequence[str], references: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    for text, reference in zip(written, references, strict=True):
+        yield text, [reference]
 
 
 def bleu_tokenizer(references: Sequence[str]) -> str:

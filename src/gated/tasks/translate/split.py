@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gated.data.findings import Finding
+from gated.data.split_by_text import split_by_text
 from gated.errors import DataError
 from gated.tasks.translate.cleaning import left_out
 from gated.tasks.translate.pairs import Pair
-from gated.training.findings import Finding
-from gated.training.split_by_text import split_by_text
 
 
 @dataclass(frozen=True)

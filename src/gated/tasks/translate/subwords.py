@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
@@ -143,20 +144,21 @@ class Subwords:
         """Put subwords, by name, together."""
         return str(self._tokenizer.decoder.decode(list(names)))
 
-    def to_json(self) -> str:
-        """Write as the JSON document of the tokenizers library."""
-        return str(self._tokenizer.to_str())
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of the tokenizers library."""
+        document: dict[str, Any] = json.loads(self._tokenizer.to_str())
+        return document
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved.
 
         Raises:
             ModelFileError: it is damaged.
         """
         tokenizers = require("tokenizers", extra="text")
         try:
-            return cls(tokenizers.Tokenizer.from_str(text))
+            return cls(tokenizers.Tokenizer.from_str(json.dumps(saved)))
         except Exception as error:  # the library raises no class of its own
             raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 

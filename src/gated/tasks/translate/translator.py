@@ -1,18 +1,20 @@
-"""The face of translation: fit, translate, score, save."""
+"""The learner of translation: sentences of another language."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 
-from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.data.findings import Finding
+from gated.data.manifest import BadRows
+from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
-from gated.tasks.translate.baselines import COPY, NEAREST, nearest
+from gated.scoring.verdict import NOT_WANTED
+from gated.tasks.learner import Learner, Parts, Purpose
+from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.copying import taught, unknown_characters
@@ -21,7 +23,7 @@ from gated.tasks.translate.pairs import Pair, Source, check_utf8, read_pairs
 from gated.tasks.translate.probe import translate_probe
 from gated.tasks.translate.score import LEAST, Evaluation, evaluate, quick_scores
 from gated.tasks.translate.search import Wanted, search
-from gated.tasks.translate.split import Split, split
+from gated.tasks.translate.split import split
 from gated.tasks.translate.subwords import Subwords
 from gated.tasks.translate.task import Encoded, TranslateTask
 from gated.tasks.translate.translation import (
@@ -31,15 +33,9 @@ from gated.tasks.translate.translation import (
     different,
     in_words,
 )
-from gated.training.findings import Finding
-from gated.training.history import History
-from gated.training.loop import train
-from gated.training.model_files import load_model, save_model, write_atomically
+from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions
-from gated.training.progress import Progress
-from gated.training.test_part import require_test_part
 
-TASK = "translate"
 MEMORY = "training-pairs.tsv"
 """File of the run with what was trained on, for the baseline and to know what is new."""
 MOST_SCORED = 200
@@ -50,103 +46,74 @@ READ_AT_MOST = 8
 """How many times as many subwords a sentence may have as the longest one to train on."""
 
 
-class Translator:
+class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     """Learns to translate from pairs of sentences.
 
     Args:
         config: the subwords, the sentences, the network, the search.
         training: how to train.
+
+    Data are the path of tab-separated pairs or of a `.po`, a pair of paths of aligned files, or
+    pairs of sentences.
     """
 
+    task = "translate"
+    config_type = TranslateConfig
+    learned = ("source", "target")
+    does = "translate sentences"
+    data = (
+        "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or two "
+        "files of lines, the sentences and their translations."
+    )
+    most_files = 2
+    fewest_scored = LEAST
+    made_of = "pairs"
+
     network: TranslateNetwork
-    history: History
-    """What happened in training."""
+    source: Subwords
+    target: Subwords
 
     def __init__(
         self, config: TranslateConfig | None = None, training: TrainingOptions | None = None
     ) -> None:
-        self.config = config or TranslateConfig()
-        self.training = training or TrainingOptions()
-        self.findings: tuple[Finding, ...] = ()
-        self._split: Split | None = None
-        self._known: list[Pair] | None = None
+        super().__init__(config, training)
+        self.known: list[Pair] = []
+        """What was trained on, for the baseline and to know what is new."""
 
     @property
-    def parts(self) -> Split:
-        """The pairs of `fit`, cleaned and parted.
+    def name(self) -> str:
+        """What tables call the network."""
+        return f"{self.config.cell.upper()} with attention"
 
-        Raises:
-            DataError: nothing was fitted here, as after `load`.
-        """
-        if self._split is None:
-            raise DataError("This translator holds no data: fit it, or give the data to use.")
-        return self._split
-
-    @property
-    def parameters(self) -> int:
-        """Number of trained values in the network."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-    def prepare(self, data: Source) -> Self:
-        """Read, clean and part `data`, learn subwords and make a network; the first half of `fit`.
-
-        Raises:
-            DataError: the data cannot be used; the message names the line.
-            FileNotFoundError: there is no such file.
-        """
+    def split(self, source: Source, bad: BadRows) -> Parts[list[Pair]]:
+        """Read, clean and part pairs, and learn subwords."""
         config = self.config
-        pairs, cleaned = clean(read_pairs(data), config.longest, config.most_ratio)
-        self._split = split(pairs, config.test, config.validation, self.training.seed)
-        self._known = self._split.training
-        known = self._split.training
+        pairs, cleaned = clean(read_pairs(source), config.longest, config.most_ratio)
+        parted = split(pairs, config.test, config.validation, self.seed)
+        self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
         self.source, self.target = (
             Subwords.learn(sentences, config.vocabulary, config.subwords, unknown)
             for sentences, unknown in zip(sides, unknown_characters(known), strict=True)
         )
         self._training, long = self._short_enough(known)
-        copying = taught(known, self.source, self.target, config.copying, self.training.seed)
+        copying = taught(known, self.source, self.target, config.copying, self.seed)
         self._training += filter(self._fits, copying)
-        self.findings = (*cleaned, *self._split.findings, *long)
-        # The same seed makes the same network, whatever was drawn before.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.training.seed)
-            self.network = TranslateNetwork(config, len(self.source), len(self.target))
-        return self
+        self.findings = (*cleaned, *parted.findings, *long)
+        return Parts(parted.training, parted.validation, parted.test)
 
-    def fit(
-        self,
-        data: Source,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on `data` but for what is held back for validation and test.
+    def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
+        """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
+        pairs, found = clean(read_pairs(source), self.config.longest, most_ratio=float("inf"))
+        self.findings = tuple(found)
+        return pairs
 
-        Args:
-            data: path of tab-separated pairs or of a `.po`, a pair of paths of aligned files, or
-                pairs of sentences.
-            directory: where checkpoints are written; none by default.
-            resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
+    def new_network(self) -> TranslateNetwork:
+        """Make a network for the subwords of both languages."""
+        return TranslateNetwork(self.config, len(self.source), len(self.target))
 
-        Raises:
-            DataError: the data cannot be used; the message names the line.
-            FileNotFoundError: there is no such file.
-            TrainingDivergedError: the loss became NaN or infinite.
-        """
-        self.prepare(data)
-        return self.train(directory=directory, resume=resume, progress=progress)
-
-    def train(
-        self,
-        *,
-        directory: Path | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
-    ) -> Self:
-        """Train on the data of `prepare`; the second half of `fit`, with the same arguments."""
+    def new_task(self) -> TranslateTask:
+        """Pairs, and some greedy translations at each validation."""
         held_out = self.parts.validation
         some = held_out[:: max(1, -(-len(held_out) // MOST_SCORED))]
 
@@ -154,18 +121,35 @@ class Translator:
             written = self._translated([pair.source for pair in some], self._wanted(beam=1))
             return quick_scores([best.text for best, *_ in written], [pair.target for pair in some])
 
-        task = TranslateTask(
-            self.network,
-            self._training,
-            self._encoded(held_out),
-            self.config,
-            self.training.seed,
-            scores,
+        return TranslateTask(
+            self.network, self._training, self._encoded(held_out), self.config, self.seed, scores
         )
-        self.history = train(
-            task, self.training, directory=directory, resume=resume, progress=progress
-        )
-        return self
+
+    def scored(self, data: list[Pair], known: Parts[list[Pair]] | None) -> Evaluation:
+        """Compare with the source itself and with a translation memory, which is saved too."""
+        sources = [pair.source for pair in data]
+        methods = {
+            self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
+            COPY: sources,
+        }
+        missing = {}
+        if self.known and self.training.no_baseline:
+            missing[NEAREST] = NOT_WANTED
+        elif self.known:
+            every = -(-len(self.known) * len(sources) // MOST_COMPARED)
+            methods[NEAREST] = nearest(self.known[::every], sources)
+            if every > 1:
+                missing[f"{NEAREST}, of all"] = f"it is the nearest of one in {every}"
+        seen = {pair.source for pair in self.known}
+        overlap = sum(source in seen for source in sources)
+        findings = () if known else self.findings
+        targets = [pair.target for pair in data]
+        return evaluate(sources, targets, methods, overlap, findings, missing)
+
+    def probed(self, data: list[Pair]) -> Probe:
+        """Offer the network on pairs of sentences."""
+        title = f"{self.name} that translates"
+        return translate_probe(self.network, title, self._encoded(data), self.source.names)
 
     def translate(
         self,
@@ -264,50 +248,6 @@ class Translator:
             for sentence in tidied
         ]
 
-    def check_test_part(self) -> None:
-        """Make sure that there is enough to score on, before a training and not after it.
-
-        Raises:
-            DataError: fewer than 10 pairs were held back.
-        """
-        require_test_part(len(self.parts.test), what="pairs", least=LEAST)
-
-    def score(self, data: Source | None = None) -> Evaluation:
-        """Score translations beside the baselines: of the test part, or of other `data`.
-
-        Raises:
-            DataError: there is nothing to score.
-        """
-        if data is None:
-            self.check_test_part()
-        pairs, findings = (self.parts.test, ()) if data is None else self._cleaned(data)
-        known = self._known or []
-        sources = [pair.source for pair in pairs]
-        methods = {
-            self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
-            COPY: sources,
-        }
-        if known:
-            methods[NEAREST] = nearest(known, sources)
-        seen = {pair.source for pair in known}
-        overlap = sum(source in seen for source in sources)
-        return evaluate(sources, [pair.target for pair in pairs], methods, overlap, findings)
-
-    def _cleaned(self, data: Source) -> tuple[list[Pair], tuple[Finding, ...]]:
-        """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
-        return clean(read_pairs(data), self.config.longest, most_ratio=float("inf"))
-
-    def probe(self, data: Source) -> Probe:
-        """Offer the network to `gated.explain`, on pairs of sentences.
-
-        Raises:
-            DataError: the data cannot be used; the message names the line.
-            FileNotFoundError: there is no such file.
-        """
-        pairs, _ = self._cleaned(data)
-        title = f"{self.name} that translates"
-        return translate_probe(self.network, title, self._encoded(pairs), self.source.names)
-
     def examples(self, evaluation: Evaluation) -> list[Example]:
         """Draw sentences of an evaluation by the seed, and translate them."""
         random = np.random.default_rng(self.training.seed)
@@ -323,64 +263,30 @@ class Translator:
         ]
 
     @property
-    def facts(self) -> list[str]:
+    def fact(self) -> str:
         """What there is to say of the network's size."""
         config = self.config
-        return [
+        return (
             f"{config.cell.upper()} encoder, {config.layers} layer(s) of 2 × {config.hidden // 2} "
             f"units; LSTM decoder of {config.hidden} units, {config.attention} attention; "
             f"{len(self.source):,} and {len(self.target):,} subwords; {self.parameters:,} "
             "parameters"
-        ]
-
-    @property
-    def name(self) -> str:
-        """What tables call the network."""
-        return f"{self.config.cell.upper()} with attention"
-
-    def save(self, directory: Path | str) -> None:
-        """Write the model, atomically: `model.json`, its weights, and what it was trained on."""
-        known = "".join(f"{pair.source}\t{pair.target}\n" for pair in self._known or [])
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(directory) / MEMORY, known.encode())
-        save_model(
-            Path(directory),
-            self.network,
-            {
-                "task": TASK,
-                "config": self.config.to_dict(),
-                "training": self.training.to_dict(),
-                "source": json.loads(self.source.to_json()),
-                "target": json.loads(self.target.to_json()),
-            },
         )
 
-    @classmethod
-    def load(cls, directory: Path | str) -> Self:
-        """Read what `save` wrote.
+    def save(self, directory: Path | str) -> None:
+        """Write the model, atomically, and what it was trained on."""
+        known = "".join(f"{pair.source}\t{pair.target}\n" for pair in self.known)
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(directory) / MEMORY, known.encode())
+        super().save(directory)
 
-        Raises:
-            ModelFileError: there is no model of this kind, or it is damaged.
-        """
-        weights, description = load_model(Path(directory), TASK)
-        try:
-            translator = cls(
-                TranslateConfig.from_dict(description["config"]),
-                TrainingOptions.from_dict(description["training"]),
-            )
-            translator.source, translator.target = (
-                Subwords.from_json(json.dumps(description[side])) for side in ("source", "target")
-            )
-            translator.network = TranslateNetwork(
-                translator.config, len(translator.source), len(translator.target)
-            )
-            translator.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote."""
+        translator = super().load(directory, **given)
         known = Path(directory) / MEMORY
         if known.is_file() and known.stat().st_size:
-            translator._known = read_pairs(known)
-        translator.network.eval()
+            translator.known = read_pairs(known)
         return translator
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:

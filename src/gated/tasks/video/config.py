@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions, check_choices
+from gated.training.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class VideoTraining(TrainingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoConfig:
+class VideoConfig(Configuration):
     """Which frames, which encoder, which network."""
 
     per: Literal["clip", "frame"] = "clip"
@@ -65,37 +65,14 @@ class VideoConfig:
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
-        check_choices(self)
-        for name in ("frames", "width", "height", "features", "hidden", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
-        for name, most in (("test", 1), ("validation", 1), ("dropout", 1), ("crop", 0.5)):
-            if not 0 <= getattr(self, name) < most:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)}; it is a share, from 0 to below {most}."
-                )
+        super().__post_init__()
+        self._demand(frames=1, width=1, height=1, features=1, hidden=1, layers=1)
+        self._demand_shares("test", "validation", "dropout")
+        if not 0 <= self.crop < 0.5:
+            raise ConfigurationError(f"crop is {self.crop}; it is a share, from 0 to below 0.5.")
         if self.fps is not None and not self.fps > 0:
             raise ConfigurationError(f"fps is {self.fps}; frames a second are more than 0.")
         if not self.channels or min(self.channels) < 1:
             raise ConfigurationError(
                 f"channels are {self.channels}; give one number of 1 or more per convolution."
             )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        manifest = str(self.test_manifest.resolve()) if self.test_manifest else None
-        return asdict(self) | {"channels": list(self.channels), "test_manifest": manifest}
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        >>> config = VideoConfig(channels=(4,))
-        >>> VideoConfig.from_dict(config.to_dict()) == config
-        True
-        """
-        restored = {
-            "channels": tuple(saved["channels"]),
-            "test_manifest": Path(saved["test_manifest"]) if saved["test_manifest"] else None,
-        }
-        return cls(**{**saved, **restored})

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.recordings import check_whole
 from gated.errors import DataError, require
-from gated.training.recordings import check_whole
 
 Pixels = NDArray[np.uint8]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gated.data.manifest import Bad, read_rows
 from gated.errors import DataError
-from gated.training.manifest import Bad, read_rows
 
 COLUMNS = ("clip", "label", "start", "end", "speed")
 HOLDS = (

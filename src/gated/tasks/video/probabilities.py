@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from gated.scoring.label_scores import Floats
 from gated.tasks.video.config import VideoConfig
 from gated.tasks.video.network import VideoNetwork, answers
 from gated.tasks.video.spans import Span
 from gated.tasks.video.windows import batches
-from gated.training.label_scores import Floats
 
 
 @torch.no_grad()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from gated.explain import Probe, Timeline
+from gated.scoring.label_scores import Floats
 from gated.tasks.video.config import VideoConfig
 from gated.tasks.video.network import VideoNetwork, cross_entropy
 from gated.tasks.video.spans import NOTHING, Span
 from gated.tasks.video.windows import as_tensors, collate, cropped
-from gated.training.label_scores import Floats
 
 MOST_DRAWN, MOST_COUNTED = 16, 64
 """Segments that can be drawn, and segments that statistics go over; evenly chosen."""

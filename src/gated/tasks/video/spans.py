@@ -9,10 +9,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.tasks.video.frames import FrameStore, Pixels
 from gated.tasks.video.manifest import Segment
-from gated.training.manifest import Bad
 
 Integers = NDArray[np.int64]
 NOTHING = -1
@@ -40,6 +40,11 @@ class Span:
         """Return up to `most` frames from the `first` on, and their labels."""
         part = slice(first, first + most)
         return self.pixels[self.chosen[part]], self.labels[part]
+
+    def key(self) -> bytes:
+        """What makes it the same as another: its first, middle and last frame, and how many."""
+        some = self.chosen[[0, len(self) // 2, -1]]
+        return np.ascontiguousarray(self.pixels[some]).tobytes() + str(len(self)).encode()
 
     @property
     def seconds(self) -> NDArray[np.float64]:

@@ -1,0 +1,84 @@
+"""`gated compare TASK`: the same for every task, from its configuration."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from inspect import Parameter as Argument
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gated.cli.fit import described, files_of, source_of
+from gated.cli.output import print_json, print_table, stdout_console, to_json
+from gated.cli.run_directory import check_free
+from gated.cli.training_bar import TrainingBar, training_bars
+from gated.errors import require
+from gated.tasks import LEARNERS, learner_of
+from gated.tasks.comparison import cells_of
+from gated.tasks.comparison import compare as run_comparison
+from gated.tasks.comparison_page import comparison_table, write_comparison_report
+from gated.training.model_files import write_atomically
+from gated.training.processes import is_main_process
+
+
+def compare(task: str) -> Callable[..., None]:
+    """Return the command that trains each cell for a task with one budget."""
+    kind = learner_of(task)
+
+    def command(data: Any, *, out: Path, config: Any = None, training: Any = None,
+                cells: tuple[str, ...] = (), seeds: tuple[int, ...] = (0, 1, 2),
+                json: bool = False) -> None:  # fmt: skip
+        require("matplotlib", extra="explain")  # before the training, not after it
+        files = files_of(kind, data if isinstance(data, list) else [data])
+        if is_main_process():
+            check_free(out)
+        with training_bars() as bars:
+            comparison = run_comparison(
+                kind,
+                source_of(files),
+                config,
+                training,
+                cells=cells,
+                seeds=seeds,
+                progress=lambda cell, seed: TrainingBar(bars, f"{cell.upper()}, seed {seed}"),
+            )
+        if not is_main_process():
+            return
+        asked = shlex.join(["gated", *sys.argv[1:]])
+        report = write_comparison_report(out, comparison, command=asked)
+        write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
+        if json:
+            print_json(comparison.to_dict() | {"report": str(report)})
+            return
+        stdout_console().print(f"\n{comparison.verdict}\n", style="bold", markup=False)
+        table = comparison_table(comparison)
+        # A column for each method: so it fits a terminal.
+        header, *rows = zip(table.header, *table.rows, strict=True)
+        print_table(f"Mean ± spread over {len(seeds)} seeds", header, rows)
+        stdout_console().print(f"Report: {report}", markup=False)
+
+    known = cells_of(kind)
+    told = {
+        "cells": (tuple[str, ...], known, f"Which cells: {', '.join(known)}."),
+        "seeds": (tuple[int, ...], (0, 1, 2), "Each cell is trained once with each."),
+    }
+    more = {
+        name: Argument(
+            name,
+            Argument.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[hint, Parameter(help=text)],
+        )
+        for name, (hint, default, text) in told.items()
+    }
+    names = ", ".join(cell.upper() for cell in known)
+    summary = f"Train {names} to {kind.does}, with one budget, and compare them."
+    return described(command, kind, summary, more)
+
+
+def __getattr__(name: str) -> Callable[..., None]:
+    """Make the command of a task when it is called: only then is the task imported."""
+    if name not in LEARNERS:
+        raise AttributeError(name)
+    return compare(name)

@@ -1,0 +1,115 @@
+"""Options, and what is learned from data, as dataclasses: checked, and to and from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+import numpy as np
+
+from gated.errors import ConfigurationError, ModelFileError
+
+Kind = TypeVar("Kind")
+
+
+class Configuration:
+    """Base of the dataclasses of options."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Refuse values that are none of the choices that their type names.
+
+        Raises:
+            ConfigurationError: names the first, and its choices.
+        """
+        for name, hint in get_type_hints(type(self)).items():
+            choices = get_args(hint) if get_origin(hint) is Literal else ()
+            if choices and getattr(self, name) not in choices:
+                raise ConfigurationError(
+                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
+                )
+
+    def _demand(self, **least: float) -> None:
+        """Refuse what is below the least that its name is given with; None is left alone."""
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and not value >= bound:
+                raise ConfigurationError(f"{name} is {value}; it must be {bound} or more.")
+
+    def _demand_shares(self, *names: str, counts: tuple[str, ...] = ()) -> None:
+        """Refuse what is no share below 1; `counts` may also be whole numbers."""
+        for name in (*names, *counts):
+            value = getattr(self, name)
+            if name in counts and value >= 1 and value == int(value):
+                continue
+            if not 0 <= value < 1:
+                whole = ", or a whole number" if name in counts else ""
+                raise ConfigurationError(
+                    f"{name} is {value}; it is a share, from 0 to below 1{whole}."
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values; paths as they are found from everywhere."""
+        values: dict[str, Any] = json_values(self)
+        return values
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` saved, also after a way through JSON.
+
+        Raises:
+            ModelFileError: a field is not known, or has a value that cannot be meant.
+        """
+        return from_json_values(cls, saved)
+
+
+def json_values(fact: Any) -> Any:
+    """Return a dataclass, an array, or whatever JSON knows, as JSON values; NaN becomes None.
+
+    >>> json_values({"mean": np.array([0.5, np.nan]), "names": ("a",)})
+    {'mean': [0.5, None], 'names': ['a']}
+    """
+    return msgspec.json.decode(msgspec.json.encode(fact, enc_hook=_encoded))
+
+
+def from_json_values(kind: type[Kind], saved: Any) -> Kind:
+    """Return what `json_values` made of an instance of `kind`.
+
+    Raises:
+        ModelFileError: something is missing, not known, or not of its type.
+
+    >>> from_json_values(tuple[Path, ...], ["a"])[0].name
+    'a'
+    """
+    name = getattr(kind, "__name__", str(kind))
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if isinstance(saved, Mapping) and fields and (strange := set(saved) - set(fields)):
+        raise ModelFileError(
+            f"The saved {name} holds {min(strange)!r}, which this version of gated does not know. "
+            "Use the version that wrote it."
+        )
+    try:
+        return msgspec.convert(saved, kind, dec_hook=_decoded)
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"The saved {name} is damaged: {error}.") from error
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.resolve())
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.to_text() if hasattr(value, "to_text") else value.to_dict()
+
+
+def _decoded(kind: Any, saved: Any) -> Any:
+    if kind is Path:
+        return Path(saved)
+    if (get_origin(kind) or kind) is np.ndarray:
+        (scalar,) = get_args(get_args(kind)[1])
+        known = isinstance(scalar, type) and issubclass(scalar, np.generic)
+        return np.array(saved, scalar if known else None)
+    return kind.from_text(saved) if hasattr(kind, "from_text") else kind.from_dict(saved)

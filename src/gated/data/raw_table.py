@@ -1,0 +1,280 @@
+"""Opening a CSV or Parquet file, or a frame: rows as they stand there, each with its line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import polars as pl
+from narwhals.stable.v2.typing import IntoDataFrame
+from numpy.typing import NDArray
+
+from gated.data.findings import Finding
+from gated.errors import DataError
+
+Source: TypeAlias = str | Path | IntoDataFrame
+"""A path to CSV (perhaps gzipped) or Parquet, or a polars or pandas frame."""
+
+LONGEST_HEADER = 1_000_000
+"""Characters."""
+UNNAMED = "unnamed column "
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A frame as it came; every column of a CSV is text."""
+
+    name: str
+    frame: pl.DataFrame
+    lines: NDArray[np.int64]
+    """`(N,)`, the line of the file, or the row of the frame."""
+    place: str
+    """What `lines` counts: `line` or `row`."""
+    findings: tuple[Finding, ...] = ()
+
+    def take(self, keep: pl.Series) -> RawTable:
+        """Keep the rows for which `keep` is true."""
+        return replace(self, frame=self.frame.filter(keep), lines=self.lines[keep.to_numpy()])
+
+    def cell(self, column: str, row: int) -> str:
+        """Name a cell and its value."""
+        value = str(self.frame[column][row])
+        value = value if len(value) <= 40 else value[:39] + "…"
+        return f"{self.name}, {self.place} {self.lines[row]}: column '{column}', value '{value}'"
+
+
+def open_table(
+    source: Source, index: str, bad: Callable[[DataError], None] | None = None
+) -> RawTable:
+    """Return the rows of a file or a frame, with nothing understood yet.
+
+    Args:
+        source: path of a CSV or Parquet file, or a polars or pandas frame.
+        index: name of the index of a pandas frame that is taken for a column.
+        bad: told of each row of a CSV file with more values than the header has columns, which is
+            then left out; by default such a row is an error.
+
+    Raises:
+        DataError: the file is empty, damaged, or not a table.
+        FileNotFoundError: there is no such file.
+    """
+    if not isinstance(source, str | Path):
+        return _open_frame(source, index)
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        try:
+            frame = pl.read_parquet(path)
+        except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
+            raise DataError(f"{path.name} is not a Parquet file ({_first_line(error)}).") from error
+        return _from_frame(path.name, frame)
+    return _open_csv(path, bad)
+
+
+def _open_frame(source: IntoDataFrame, index: str) -> RawTable:
+    try:
+        frame = nw.from_native(source, eager_only=True)
+    except TypeError as error:
+        raise DataError(
+            f"Expected a path or a polars or pandas frame, not {type(source).__name__}."
+        ) from error
+    native = frame.to_native()
+    if isinstance(native, pl.DataFrame):
+        return _from_frame("the table", native)
+    if not all(isinstance(name, str) for name in frame.columns):
+        raise DataError("The columns of the table must have names that are texts.")
+    if index not in frame.columns and nw.maybe_get_index(frame) is not None:
+        pandas: Any = native
+        if pandas.index.name == index:
+            frame = nw.from_native(pandas.reset_index(), eager_only=True)
+    columns = [_to_polars(frame[name]) for name in frame.columns]
+    return _from_frame("the table", pl.DataFrame(columns))
+
+
+def _from_frame(name: str, frame: pl.DataFrame) -> RawTable:
+    """Count rows from 1, as people do."""
+    frame = frame.with_columns(
+        pl.col(pl.Categorical, pl.Enum).cast(pl.String),
+        pl.col(pl.Decimal, pl.Null).cast(pl.Float64),
+    )
+    return RawTable(name, frame, np.arange(1, frame.height + 1), "row")
+
+
+def _to_polars(column: nw.Series[Any]) -> pl.Series:
+    """Convert a column of another library, without needing Arrow."""
+    missing = column.is_null().to_numpy()
+    name = column.name
+    if column.dtype.is_integer() and not missing.any():
+        return pl.Series(name, column.to_numpy())
+    if column.dtype.is_numeric():
+        return pl.Series(name, column.cast(nw.Float64).to_numpy(), dtype=pl.Float64)
+    if isinstance(column.dtype, nw.Datetime):
+        zone = column.dtype.time_zone
+        if zone is None:
+            return pl.Series(name, column.to_numpy().astype("datetime64[us]"))
+        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        times = pl.Series(name, utc.to_numpy().astype("datetime64[us]"))
+        return times.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    values = [
+        None if absent else str(value)
+        for value, absent in zip(column.to_list(), missing, strict=True)
+    ]
+    return pl.Series(name, values, dtype=pl.String)
+
+
+def _open_csv(path: Path, bad: Callable[[DataError], None] | None) -> RawTable:
+    text = decoded(path)
+    header_lines, separator, names = read_header(path.name, text)
+    body = "".join(text.split("\n", header_lines)[header_lines:])
+    if not body or body.isspace():
+        raise DataError(f"{path.name} has a header and no rows.")
+    places: NDArray[np.int64] | None = None
+    if bad is not None:
+        body, places = _without_wide_rows(path.name, body, separator, header_lines, len(names), bad)
+    try:
+        frame = pl.read_csv(
+            body.encode(),
+            has_header=False,
+            separator=separator,
+            schema=dict.fromkeys(names, pl.String),
+            missing_columns="insert",
+            infer_schema=False,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise _csv_error(path.name, body, separator, header_lines, len(names), error) from error
+    lines = _line_numbers(body, separator, frame.height) if places is None else places
+    lines = lines + header_lines
+    unnamed = [name for name in names if name.startswith(UNNAMED)]
+    findings = [
+        Finding(
+            kind="ignored", column=name, count=1, what="no name in the header", action="left out"
+        )
+        for name in unnamed
+    ]
+    return RawTable(path.name, frame.drop(unnamed), lines, "line", tuple(findings))
+
+
+def _without_wide_rows(
+    name: str,
+    body: str,
+    separator: str,
+    header_lines: int,
+    width: int,
+    bad: Callable[[DataError], None],
+) -> tuple[str, NDArray[np.int64] | None]:
+    """Return `body` without rows of too many values, and where the others stand in it.
+
+    Where there is none, or no telling, `body` is returned as it is, and None.
+    """
+    if max(line.count(separator) for line in body.split("\n")) < width:
+        return body, None
+    rows, begins, wide = io.StringIO(), [], False
+    writer = csv.writer(rows, delimiter=separator, lineterminator="\n")
+    try:
+        for begin, record in records(body, separator):
+            if len(record) > width:
+                wide = True
+                bad(_too_wide(name, header_lines + begin, len(record), width))
+            elif record:
+                begins.append(begin)
+                writer.writerow(record)
+    except csv.Error:
+        return body, None  # said better where the table is read
+    return (rows.getvalue(), np.array(begins)) if wide else (body, None)
+
+
+def _too_wide(name: str, line: int, count: int, width: int) -> DataError:
+    return DataError(f"{name}, line {line}: {count} values where the header has {width} columns.")
+
+
+def decoded(path: Path) -> str:
+    """Return the text of a file, perhaps gzipped, with its lines ended by one character.
+
+    Raises:
+        DataError: it is damaged, or not UTF-8.
+    """
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path.name} is a damaged gzip file ({error}).") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path.name}, line {line}: the file is not UTF-8 text. Save it as UTF-8."
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
+    """Return the number of lines up to and with the header, the separator and the names.
+
+    Raises:
+        DataError: there is no header, or one with a name twice.
+    """
+    start = len(text) - len(text.lstrip("\n"))
+    if not text or text.isspace():
+        raise DataError(f"{name} is empty.")
+    head = text[start : start + LONGEST_HEADER]
+    separator = max(",;\t|", key=head.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(head), delimiter=separator)
+    try:
+        names = [column.strip() for column in next(reader)]
+    except csv.Error as error:
+        raise DataError(f"{name}, line {start + 1}: the header is not CSV ({error}).") from error
+    twice = [column for column in names if column and names.count(column) > 1]
+    if twice:
+        raise DataError(f"{name}: two columns are named '{twice[0]}'. Give each its own name.")
+    names = [column or f"{UNNAMED}{i}" for i, column in enumerate(names, 1)]
+    return start + reader.line_num, separator, names
+
+
+def records(body: str, separator: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The rows of `body` with the line they begin on, by the standard library's reader.
+
+    Raises:
+        csv.Error: a row cannot be read; `strict`, also where a quotation is not closed.
+    """
+    reader = csv.reader(io.StringIO(body), delimiter=separator, strict=strict)
+    begin = 1
+    for record in reader:
+        yield begin, record
+        begin = reader.line_num + 1
+
+
+def _line_numbers(body: str, separator: str, height: int) -> NDArray[np.int64]:
+    """`(N,)`, counted from 1 at the beginning of `body`."""
+    if '"' in body and body.count("\n") + (not body.endswith("\n")) != height:
+        begins = [begin for begin, _ in records(body, separator)]
+        if len(begins) == height:
+            return np.array(begins)
+    return np.arange(1, height + 1)
+
+
+def _csv_error(
+    name: str, body: str, separator: str, header_lines: int, width: int, error: BaseException
+) -> DataError:
+    """Say on which line a file stops being CSV."""
+    try:
+        for begin, record in records(body, separator):
+            if len(record) > width:
+                return _too_wide(name, header_lines + begin, len(record), width)
+    except csv.Error as reason:
+        return DataError(f"{name} is not CSV: {reason}.")
+    return DataError(f"{name} is not CSV: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]

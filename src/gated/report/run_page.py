@@ -1,0 +1,76 @@
+"""The page of a trained network: what is the same for every task, around what is particular."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gated.configuration import Configuration
+from gated.data.findings import Finding
+from gated.report.drawing import style
+from gated.report.findings import cleaning_section
+from gated.report.page import Page, Section, Table, write_page
+from gated.report.training import reproduction_section, training_section
+from gated.training.history import History
+from gated.training.options import TrainingOptions
+
+
+class Trained(Protocol):
+    """What every learner has after training."""
+
+    config: Any
+    training: TrainingOptions
+    history: History
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What a task adds."""
+
+    title: str
+    sections: Sequence[Section]
+    """Scores, pictures and examples, before what is told of the training."""
+    techniques: Mapping[str, str]
+    """Inside the network, with their settings."""
+    fact: str
+    """The network in a line, for the foot of the page."""
+    cleaned: str = ""
+    """What else was done to the data."""
+
+
+class TaskPage(Protocol):
+    """The module `page` of a task."""
+
+    def body(self, learner: Any, evaluation: Any) -> Body:
+        """Describe a trained network and its scores."""
+
+    def score_table(self, evaluation: Any) -> Table:
+        """Return a row for each method."""
+
+
+def write_run_page(
+    directory: Path, task: TaskPage, learner: Trained, evaluation: Any, *, command: str
+) -> Path:
+    """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
+    config: Configuration = learner.config
+    with style():
+        body = task.body(learner, evaluation)
+        sections = [
+            *body.sections,
+            training_section(learner.history, learner.training, body.techniques),
+        ]
+    sections += [
+        cleaning_section(learner.findings, body.cleaned),
+        reproduction_section(command, config, learner.training),
+    ]
+    page = Page(
+        title=body.title,
+        verdict=str(evaluation.verdict),
+        good=evaluation.verdict.better,
+        sections=sections,
+        facts=[body.fact],
+    )
+    return write_page(directory, page)

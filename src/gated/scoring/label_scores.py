@@ -1,0 +1,154 @@
+"""How often a network finds the right label, beside other methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import require
+from gated.scoring.judge import grouped, judge
+from gated.scoring.verdict import Measure, Scope, Verdict, flattered, percent
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+RIGHT = Measure("{} right", percent, higher_is_better=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Of one method, over `n` things to label."""
+
+    hits: Mask
+    """(N,), whether each was labelled right."""
+    balanced: float
+    """Mean over the labels of the share that was labelled right."""
+    loss: float | None
+    """Cross-entropy in nats: of the true label's probability. None of a method that tells none."""
+    clusters: NDArray[Any] | None = None
+    """(N,), the same for those that are not independent; by default all are."""
+
+    @property
+    def n(self) -> int:
+        """How many there were."""
+        return len(self.hits)
+
+    @property
+    def accuracy(self) -> float:
+        """Share that was labelled right."""
+        return float(self.hits.mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """In which the true accuracy lies with 95 % (Wilson 1927).
+
+        In clusters there are as many as would vary as much if they were independent (Korn and
+        Graubard 1998); nothing is known of a single cluster.
+
+        >>> low, high = Score(np.arange(10) < 8, balanced=0.8, loss=0.5).interval
+        >>> round(low, 3), round(high, 3)
+        (0.49, 0.943)
+        """
+        z, n, p = 1.959964, float(self.n), self.accuracy
+        if self.clusters is not None:
+            groups = grouped(self.n, self.clusters)
+            sums = np.bincount(groups, self.hits - p)
+            count = len(sums)
+            if count < 2:
+                return 0.0, 1.0
+            varied = count / (count - 1) * float((sums**2).sum()) / n**2
+            z = float(require("scipy.stats", extra="train").t.ppf(0.975, count - 1))
+            n = min(n, p * (1 - p) / varied) if varied else float(count)
+        middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """All figures, for JSON."""
+        low, high = self.interval
+        return {
+            "accuracy": self.accuracy,
+            "low": low,
+            "high": high,
+            "balanced_accuracy": self.balanced,
+            "loss": self.loss,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What was told of the test part."""
+
+    labels: tuple[str, ...]
+    scores: Mapping[str, Score]
+    """By method, the network first."""
+    confusion: Integers
+    """(C, C): how often the network told the label of the column where that of the row is true."""
+    scope: Scope
+    """What was labelled: segments, frames, sequences."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Baselines that were not compared, and why."""
+    known: int = 0
+    """Examples that were trained on."""
+
+    higher_is_better = frozenset({"accuracy", "balanced accuracy"})
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+        return {
+            name: {"accuracy": of.accuracy, "balanced accuracy": of.balanced}
+            | ({} if of.loss is None else {"cross-entropy": of.loss})
+            for name, of in self.scores.items()
+        }
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the network, which comes first, beats the best of the others."""
+        clusters = next(iter(self.scores.values())).clusters
+        hits = {name: score.hits for name, score in self.scores.items()}
+        found = judge(hits, RIGHT, self.scope, clusters=clusters)
+        return found.without(self.left_out).adding(flattered(self.known))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return {
+            "verdict": str(self.verdict),
+            "judged": self.verdict.to_dict(),
+            "labels": list(self.labels),
+            "unit": self.scope.unit,
+            "n": next(iter(self.scores.values())).n,
+            "scores": {name: score.to_dict() for name, score in self.scores.items()},
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def score_of(
+    told: Floats | Integers, truth: Integers, clusters: NDArray[Any] | None = None
+) -> Score:
+    """Score predictions, (N, C) probabilities or (N,) labels, against (N,) true labels."""
+    labels = told.argmax(1) if told.ndim == 2 else told
+    right = labels == truth
+    loss = None
+    if told.ndim == 2:
+        of_truth = told[np.arange(len(truth)), truth]
+        loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
+    return Score(
+        hits=right,
+        balanced=float(np.mean([right[truth == label].mean() for label in np.unique(truth)])),
+        loss=loss,
+        clusters=clusters,
+    )
+
+
+def confusion_of(probabilities: Floats, truth: Integers, labels: Sequence[str]) -> Integers:
+    """Count `(C, C)`: what was told, in columns, where the label of the row is true."""
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    np.add.at(counts, (truth, probabilities.argmax(1)), 1)
+    return counts

@@ -1,0 +1,92 @@
+"""Whether an example was trained on: the guard against scores on what a network has seen."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+
+MOST = 1_000_000
+"""Examples that are remembered at most, 8 bytes each."""
+MOST_KNOWN = 0.5
+"""Share of the test data that may stand among the training data."""
+
+Key = str | bytes
+"""What makes an example the same as another."""
+
+
+class Seen:
+    """Digests of the examples that a network was trained on."""
+
+    def __init__(self, digests: NDArray[np.uint64] | None = None) -> None:
+        """Take sorted digests, none by default."""
+        self.digests = np.zeros(0, np.uint64) if digests is None else digests
+
+    @classmethod
+    def of(cls, keys: Iterable[Key]) -> Seen:
+        """Remember examples; of more than a million those with the smallest digests.
+
+        >>> Seen.of(["a", "b"]).among(["b", "c"])
+        array([ True, False])
+        """
+        return cls(np.unique(_digests(keys))[:MOST])
+
+    def among(self, keys: Iterable[Key]) -> NDArray[np.bool_]:
+        """Return (N,), which of some examples were trained on."""
+        return np.isin(_digests(keys), self.digests)
+
+    def count(self, keys: Iterable[Key]) -> int:
+        """Return how many of some examples were trained on."""
+        return int(self.among(keys).sum())
+
+    def to_text(self) -> str:
+        """Return the digests, for JSON."""
+        return b64encode(self.digests.astype("<u8").tobytes()).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> Seen:
+        """Return what `to_text` wrote; nothing is known of what says nothing.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        return cls(np.frombuffer(b64decode(text, validate=True), "<u8").astype(np.uint64))
+
+
+def refuse_known(known: int, count: int, what: str) -> None:
+    """Refuse test data that are mostly training data.
+
+    Raises:
+        DataError: more than half of them are.
+
+    >>> refuse_known(3, 4, "texts")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    gated.errors.DataError: 3 of the 4 texts to score on stand among the training data too; a ...
+    """
+    if known > MOST_KNOWN * count:
+        raise DataError(
+            f"{known:,} of the {count:,} {what} to score on stand among the training data too; a "
+            "score on what was seen says nothing. Give other test data, or take them out of one."
+        )
+
+
+def _digests(keys: Iterable[Key]) -> NDArray[np.uint64]:
+    return np.array(
+        [
+            int.from_bytes(
+                hashlib.blake2b(
+                    key.encode(errors="surrogatepass") if isinstance(key, str) else key,
+                    digest_size=8,
+                ).digest(),
+                "little",
+            )
+            for key in keys
+        ],
+        np.uint64,
+    )

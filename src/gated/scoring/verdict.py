@@ -1,0 +1,212 @@
+"""What the judge says: a verdict with its figures, and the sentence made from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
+
+Outcome = Literal["better", "worse", "undecided", "too few"]
+NOT_WANTED = "with --no-baseline"
+"""Why a baseline was left out that somebody did not want."""
+MOST_DIGITS = 8
+"""Digits up to which two figures that look the same are written out to tell them apart."""
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Write `value` with at least `digits` digits that say something, without an exponent.
+
+    >>> significant(4.4149), significant(0.0012345), significant(12345.6), significant(0.0)
+    ('4.41', '0.00123', '12,346', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
+
+
+def fixed(decimals: int) -> Callable[[float, int], str]:
+    """Return what writes numbers with so many decimals, and more where digits ask for more.
+
+    >>> fixed(3)(2.2581, 3)
+    '2.258'
+    """
+    return lambda value, digits: f"{value:,.{decimals + digits - 3}f}"
+
+
+def percent(share: float, digits: int) -> str:
+    """Write a share in percent.
+
+    >>> percent(0.9667, 3)
+    '96.7%'
+    """
+    return f"{share:.{digits - 2}%}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is compared, and how it is written."""
+
+    figure: str
+    """With braces where the number stands: `MAE {}`, `{} right`."""
+    write: Callable[[float, int], str] = significant
+    """The number, with about so many digits; three is usual."""
+    higher_is_better: bool = False
+    relative: bool = False
+    """Whether to say how many percent less or more it is."""
+
+    def against(self, ours: float, theirs: float) -> str:
+        """Compare two figures, with digits enough to tell them apart.
+
+        >>> Measure("MAE {}", relative=True).against(4.41, 6.75)
+        'MAE 4.41 against 6.75, 35 % less'
+        """
+        digits = 3
+        while (
+            ours != theirs
+            and digits < MOST_DIGITS
+            and self.write(ours, digits) == self.write(theirs, digits)
+        ):
+            digits += 1
+        text = (
+            f"{self.figure.format(self.write(ours, digits))} against {self.write(theirs, digits)}"
+        )
+        if not self.relative or theirs == 0 or ours == theirs:
+            return text
+        more = "less" if ours < theirs else "more"
+        return f"{text}, {significant(100 * abs(ours / theirs - 1), 2)} % {more}"
+
+    def interval(self, low: float, high: float, level: float) -> str:
+        """Write the interval of a difference."""
+        ends = " to ".join(self.write(end, 3).replace("-", "−") for end in (low, high))
+        return f"{level:.0%} interval of the difference {ends}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What was judged on: `Scope("windows", "at {} times")`."""
+
+    unit: str
+    """Of an example, in the plural."""
+    clustered: str = ""
+    """How examples that are not independent stand together, with their number in braces."""
+
+    @property
+    def independent(self) -> str:
+        """What is independent of its like: `times`."""
+        return self.clustered.split()[-1] if self.clustered else self.unit
+
+    def over(self, examples: int, clusters: int) -> str:
+        """Say over how much.
+
+        >>> Scope("windows", "at {} times").over(84, 28), Scope("texts").over(1, 1)
+        ('over 84 windows at 28 times', 'over 1 text')
+        """
+        text = f"over {examples:,} {_counted(self.unit, examples)}"
+        if self.clustered and clusters < examples:
+            text += f" {_counted(self.clustered.format(f'{clusters:,}'), clusters)}"
+        return text
+
+
+def _counted(plural: str, number: int) -> str:
+    return plural.removesuffix("s") if number == 1 else plural
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a network is better than the best of its baselines."""
+
+    outcome: Outcome
+    """`undecided` also where there was nothing to compare with."""
+    network: str
+    baseline: str
+    """The best of them; empty where there is none."""
+    figure: str
+    """What was compared, with the interval: `MAE 4.41 against 6.75, 35 % less (95% interval …)`."""
+    ours: float
+    theirs: float
+    """NaN without a baseline."""
+    difference: float
+    """The network's figure minus the baseline's."""
+    low: float
+    high: float
+    """The interval of the difference; infinite where there are too few to have one."""
+    level: float
+    """How often such an interval holds the true difference."""
+    examples: int
+    clusters: int
+    """Groups of examples that are independent of each other."""
+    sentence: str
+
+    @property
+    def better(self) -> bool:
+        """Whether the network beats the best baseline."""
+        return self.outcome == "better"
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+    def adding(self, *sentences: str) -> Self:
+        """Return the same verdict with more said; what is empty is not."""
+        return replace(self, sentence=" ".join([self.sentence, *filter(None, sentences)]))
+
+    def without(self, left_out: Mapping[str, str]) -> Self:
+        """Return the same verdict, which says which baselines were left out, and why."""
+        return self.adding(*(f"Left out: {name} ({why})." for name, why in left_out.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, for JSON; what is not finite is None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def head_of(outcome: Outcome, network: str, baseline: str, unit: str) -> str:
+    """How the sentence of a verdict begins."""
+    best = f"the best baseline ({baseline})"
+    return {
+        "better": f"{network} beats {best}",
+        "worse": f"{network} does NOT beat {best}",
+        "undecided": f"{network} does NOT clearly beat {best}",
+        "too few": f"Too few independent {unit} to judge {network} against {best}",
+    }[outcome]
+
+
+def flattered(known: int) -> str:
+    """Say how many examples were trained on; nothing of none.
+
+    >>> flattered(2)
+    '2 of them were trained on, which flatters it.'
+    """
+    return f"{known:,} of them were trained on, which flatters it." if known else ""
+
+
+def wrote_nothing(written: Sequence[str], unit: str) -> str:
+    """Say for how many a network wrote nothing; nothing of none.
+
+    >>> wrote_nothing(["", "yes"], "recordings")
+    'It wrote nothing for 1 of 2 recordings.'
+    """
+    empty = sum(not text.strip() for text in written)
+    return f"It wrote nothing for {empty:,} of {len(written):,} {unit}." if empty else ""
+
+
+def both(verdicts: Sequence[Verdict], scope: Scope) -> Verdict:
+    """Join verdicts by several measures: one that is not shared by all is `undecided`.
+
+    The figures are those of the first.
+    """
+    first = verdicts[0]
+    outcomes = {verdict.outcome for verdict in verdicts}
+    outcome: Outcome = first.outcome if len(outcomes) == 1 else "undecided"
+    if not first.baseline:
+        return first
+    told = "; ".join(
+        f"{verdict.outcome} in {verdict.figure}" if len(outcomes) > 1 else verdict.figure
+        for verdict in verdicts
+    )
+    head = head_of(outcome, first.network, first.baseline, scope.unit)
+    over = scope.over(first.examples, first.clusters)
+    return replace(first, outcome=outcome, figure=told, sentence=f"{head}: {told}; {over}.")

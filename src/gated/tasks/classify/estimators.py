@@ -1,0 +1,262 @@
+"""Sequence classification and regression as scikit-learn has them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from gated.errors import DataError
+from gated.explain import Probe
+from gated.tasks.classify.config import ClassifyConfig, SequenceConfig, SequenceTraining
+from gated.tasks.classify.learner import ClassLearner, NumberLearner
+from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.sequences import Floats, Sequences, Values, sequences_of
+from gated.training.history import History
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+
+TRAINING = "training__"
+"""What the names of parameters that are options of the training begin with."""
+
+
+class SequenceEstimator(BaseEstimator):
+    """What classifier and regressor have in common.
+
+    Sequences are given as (N, T), (N, T, channels), or a list of arrays (T,) or (T, channels) of
+    any lengths; NaN is a missing value.
+
+    Args:
+        cell: recurrent cell, lstm, gru or rnn.
+        hidden: H, units per layer and direction.
+        layers: recurrent layers.
+        one_way: read forwards only.
+        pooling: of the states of all steps: last, mean, max or attention.
+        patch: steps that are read at once.
+        dropout: before and after the recurrent layers.
+        noise: Gaussian noise in training, in standard deviations.
+        warp: sequences are stretched in time, and scaled, by up to this share in training.
+        balance: weigh classes so that each counts the same.
+        validation: share of the sequences that chooses the best weights; with 0 the last are kept.
+        training: how to train; its seed decides everything random.
+    """
+
+    learner_type: ClassVar[type[ClassLearner] | type[NumberLearner]]
+    learner_: Any
+    """What was trained, a `learner_type`."""
+    n_features_in_: int
+    """Channels."""
+
+    def __init__(
+        self,
+        *,
+        cell: Literal["lstm", "gru", "rnn"] = "lstm",
+        hidden: int = 64,
+        layers: int = 1,
+        one_way: bool = False,
+        pooling: Literal["last", "mean", "max", "attention"] = "mean",
+        patch: int = 1,
+        dropout: float = 0.2,
+        noise: float = 0.0,
+        warp: float = 0.0,
+        balance: bool = False,
+        validation: float = 0.0,
+        training: TrainingOptions | None = None,
+    ) -> None:
+        self.cell = cell
+        self.hidden = hidden
+        self.layers = layers
+        self.one_way = one_way
+        self.pooling = pooling
+        self.patch = patch
+        self.dropout = dropout
+        self.noise = noise
+        self.warp = warp
+        self.balance = balance
+        self.validation = validation
+        self.training = training
+
+    @property
+    def config(self) -> SequenceConfig:
+        """The network's options, checked."""
+        names = [of.name for of in fields(ClassifyConfig)]
+        return SequenceConfig(**{name: getattr(self, name) for name in names})
+
+    @property
+    def options(self) -> TrainingOptions:
+        """How to train."""
+        return SequenceTraining() if self.training is None else self.training
+
+    @property
+    def network_(self) -> SequenceNetwork:
+        """The trained network."""
+        network: SequenceNetwork = self.learner_.network
+        return network
+
+    @property
+    def history_(self) -> History:
+        """What happened in training."""
+        history: History = self.learner_.history
+        return history
+
+    @property
+    def preprocessing_(self) -> Preprocessing:
+        """What the network reads of a sequence."""
+        preprocessing: Preprocessing = self.learner_.preprocessing
+        return preprocessing
+
+    @property
+    def parameters_(self) -> int:
+        """Number of values in the network."""
+        return int(self.learner_.parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; with `deep`, the training's too, as `training__steps`."""
+        found: dict[str, Any] = super().get_params(deep)
+        if deep and isinstance(self.options, TrainingOptions):
+            found |= {f"{TRAINING}{name}": value for name, value in vars(self.options).items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; those of the training one by one, as `training__steps`.
+
+        Raises:
+            ConfigurationError: an option of the training has a value that cannot be meant.
+            ValueError: there is no such parameter.
+        """
+        deep = {name for name in params if name.startswith(TRAINING)}
+        super().set_params(**{name: params[name] for name in params.keys() - deep})
+        if not deep:
+            return self
+        options = {name.removeprefix(TRAINING): params[name] for name in deep}
+        if unknown := options.keys() - vars(self.options).keys():
+            raise ValueError(
+                f"Invalid parameter {TRAINING}{min(unknown)!s}. Valid are "
+                f"{', '.join(TRAINING + name for name in vars(self.options))}."
+            )
+        self.training = replace(self.options, **options)
+        return self
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train.
+
+        Args:
+            X: N sequences.
+            y: (N,) what each is.
+            directory: where checkpoints are written; none by default.
+            resume: go on from the checkpoint in `directory`.
+            progress: told of each step.
+
+        Raises:
+            ConfigurationError: an option has a value that cannot be meant.
+            DataError: a sequence or a label cannot be used; or there is one class only.
+            TrainingDivergedError: the loss became NaN or infinite.
+        """
+        learner = self.learner_type(self.config, self.options)
+        arrays = sequences_of(X)
+        names = [f"sequence {place}" for place in range(len(arrays))]
+        known = Sequences(arrays, self._values(y, len(arrays)), names)
+        learner.fit(known, directory=directory, resume=resume, progress=progress)
+        return self._with(learner)
+
+    def probe(self, X: Any, y: Any = None, names: list[str] | None = None) -> Probe:
+        """Offer the network to `gated.explain`, on sequences and, for a loss, what they are."""
+        arrays = self._known(X)
+        values = np.zeros(0) if y is None else self._values(y, len(arrays))
+        names = names or [f"sequence {place}" for place in range(len(arrays))]
+        probe: Probe = self.learner_.probed(Sequences(arrays, values, names))
+        return probe
+
+    def save(self, directory: Path | str) -> None:
+        """Write the model, atomically: `model.json` and its weights."""
+        check_is_fitted(self)
+        self.learner_.save(directory)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Self:
+        """Read what `save`, or `gated fit`, wrote.
+
+        Raises:
+            ModelFileError: there is no model of this kind, or it is damaged.
+        """
+        learner = cls.learner_type.load(directory)
+        network = {of.name: getattr(learner.config, of.name) for of in fields(ClassifyConfig)}
+        return cls(**network, training=learner.training)._with(learner)
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn is to know: missing values are welcome, and so are three axes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _with(self, learner: ClassLearner | NumberLearner) -> Self:
+        self.learner_ = learner
+        self.n_features_in_ = len(learner.preprocessing.mean)
+        return self
+
+    def _values(self, y: Any, count: int) -> Values:
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        values: Values = column_or_1d(y, warn=True)
+        if len(values) != count:
+            raise DataError(f"There are {count} sequences, and {len(values)} labels.")
+        return values
+
+    def _known(self, X: Any) -> list[Floats]:
+        check_is_fitted(self)
+        return sequences_of(X, self.n_features_in_)
+
+
+class SequenceClassifier(ClassifierMixin, SequenceEstimator):
+    """Tells the class of a sequence."""
+
+    __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
+
+    learner_type = ClassLearner
+    classes_: Values
+    """(C,) the labels, sorted."""
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return (N, C), the probability of each class."""
+        arrays = self._known(X)
+        probabilities: Floats = self.learner_.probabilities(arrays)
+        return probabilities
+
+    def predict(self, X: Any) -> Values:
+        """Return (N,), the likeliest class of each sequence."""
+        likeliest = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[likeliest])
+
+    def _with(self, learner: Any) -> Self:
+        self.classes_ = learner.targets.classes
+        return super()._with(learner)
+
+
+class SequenceRegressor(RegressorMixin, SequenceEstimator):
+    """Tells a number of a sequence."""
+
+    __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
+
+    learner_type = NumberLearner
+
+    def predict(self, X: Any) -> Floats:
+        """Return (N,), a number for each sequence."""
+        arrays = self._known(X)
+        numbers: Floats = self.learner_.numbers(arrays)
+        return numbers

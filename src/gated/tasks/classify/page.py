@@ -1,0 +1,122 @@
+"""The report of a sequence classifier or regressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gated.report.drawing import BLUE, MUTED, Picture, finish, new_figure, short, whole_ticks
+from gated.report.labels import confusion_table
+from gated.report.labels import score_table as label_table
+from gated.report.page import Block, Drawing, Section, Table, Text
+from gated.report.run_page import Body
+from gated.scoring.label_scores import Evaluation
+from gated.tasks.classify.learner import SequenceLearner
+from gated.tasks.classify.score import NumberEvaluation
+from gated.tasks.classify.sequences import Sequences
+
+SHOWN = 6
+"""Test sequences that are drawn."""
+MOST_CHANNELS = 8
+"""Channels of each that are drawn."""
+
+
+def score_table(result: Evaluation | NumberEvaluation) -> Table:
+    """A row for each method."""
+    if not isinstance(result, NumberEvaluation):
+        return label_table(result)
+    scores = list(result.scores.values())
+    rows = [
+        (name, f"{score.mae:.4g}", f"{score.rmse:.4g}", f"{score.r2:.3f}")
+        for name, score in result.scores.items()
+    ]
+    best = [
+        min(range(len(scores)), key=lambda k: scores[k].mae),
+        min(range(len(scores)), key=lambda k: scores[k].rmse),
+        max(range(len(scores)), key=lambda k: scores[k].r2),
+    ]
+    return Table(("", "MAE", "RMSE", "R²"), rows, best)
+
+
+def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -> Body:
+    """Describe how often, or how nearly, it is right."""
+    config, parts = learner.config, learner.parts
+    numbers = isinstance(result, NumberEvaluation)
+    trained, tested = parts.training.and_also(parts.validation), parts.test
+    lengths = [len(array) for array in (*trained.arrays, *tested.arrays)]
+    beside: list[Block]
+    if isinstance(result, NumberEvaluation):
+        beside = [Drawing(told_and_true(result))]
+    else:
+        text = "How often each class was told (columns) where another is true (rows):"
+        beside = [Text(text), confusion_table(result), Drawing(examples(learner, tested))]
+    return Body(
+        title=f"Sequence {'regression' if numbers else 'classification'}",
+        sections=[
+            Section(
+                "Scores",
+                [
+                    Text(
+                        f"Trained on {len(trained):,} sequences, scored on "
+                        f"{len(tested):,} others. The nearest neighbour is told apart by "
+                        "dynamic time warping of all channels; the linear model is a ridge "
+                        "regression of their means, extremes and ends."
+                    ),
+                    score_table(result),
+                    *beside,
+                ],
+            ),
+        ],
+        techniques={"dropout": f"{config.dropout:g}"},
+        fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units"
+        f"{'' if config.one_way else ' each way'}, {learner.parameters:,} values; "
+        f"{trained.channels} channel(s), {min(lengths)} to {max(lengths)} steps",
+    )
+
+
+def examples(learner: Any, tested: Sequences) -> Picture:
+    """Draw test sequences, the wrong ones first, with what was told of them."""
+    probabilities = learner.probabilities(tested.arrays)
+    told = learner.targets.classes[probabilities.argmax(1)]
+    wrong = np.flatnonzero(told != tested.values)
+    _, firsts = np.unique(tested.values, return_index=True)
+    chosen = list(dict.fromkeys([*wrong[: SHOWN // 2].tolist(), *firsts.tolist()]))[:SHOWN]
+    rows = -(-len(chosen) // 2)
+    figure, axes = new_figure(1.7 * rows, nrows=rows, ncols=2, squeeze=False)
+    for axis, place in zip(axes.flat, chosen, strict=False):
+        array = tested.arrays[place]
+        steps, channels = np.arange(len(array)), array.shape[1]
+        for channel in range(min(channels, MOST_CHANNELS)):
+            axis.plot(steps, array[:, channel], linewidth=1, alpha=1 if channels == 1 else 0.7)
+        whole_ticks(axis.xaxis)
+        true, share = tested.values[place], probabilities[place].max()
+        right = "right" if told[place] == true else f"WRONG, is {true}"
+        axis.set_title(short(f"told {told[place]} ({share:.0%}): {right}"))
+    for axis in axes.flat[len(chosen) :]:
+        axis.set_visible(False)
+    axes.flat[len(chosen) - 1].set_xlabel("step")
+    return finish(
+        figure,
+        "examples",
+        description="Some test sequences, and what the network told of them.",
+        caption="Test sequences, wrong ones first, then the first of each class: their channels "
+        f"(up to {MOST_CHANNELS}), the class told and its probability.",
+    )
+
+
+def told_and_true(result: NumberEvaluation) -> Picture:
+    """Draw what was told against what is true."""
+    figure, axis = new_figure(4.0)
+    ends = [float(result.truth.min()), float(result.truth.max())]
+    axis.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
+    axis.plot(result.truth, result.told, color=BLUE, linestyle="", marker="o", markersize=3)
+    axis.set_xlabel("true")
+    axis.set_ylabel("told by the network")
+    return finish(
+        figure,
+        "told",
+        description="What the network told of each test sequence against what is true.",
+        caption="Each test sequence: what was told against what is true. On the dashed line both "
+        "are the same.",
+    )

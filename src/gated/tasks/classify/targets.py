@@ -1,0 +1,126 @@
+"""What a network learns of labels and of numbers, and what its answers say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets
+
+from gated.errors import DataError
+from gated.tasks.classify.sequences import Floats, Values
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Labels that are told apart."""
+
+    told_apart: ClassVar[bool] = True
+    classes: Values
+    """(C,) the labels, sorted."""
+    frequencies: Floats
+    """(C,) the share of each in training."""
+
+    @classmethod
+    def of(cls, values: Values) -> Self:
+        """Find the classes of (N,) labels.
+
+        Raises:
+            DataError: there is one only.
+        """
+        check_classification_targets(values)
+        classes, counts = np.unique(values, return_counts=True)
+        if len(classes) < 2:
+            raise DataError(
+                f"All sequences are of one class, {str(classes[0])!r}; to tell apart takes two "
+                "classes or more."
+            )
+        return cls(classes, counts / len(values))
+
+    @property
+    def outputs(self) -> int:
+        """C, numbers that the network gives."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels, to be written."""
+        return tuple(str(label) for label in self.classes)
+
+    @property
+    def title(self) -> str:
+        """What is told."""
+        return ", ".join(self.names)
+
+    def learnt(self, values: Values) -> Values:
+        """Return (N,), the place of each label among the classes.
+
+        Raises:
+            DataError: one was not trained on.
+        """
+        unknown = np.setdiff1d(values, self.classes)
+        if len(unknown):
+            raise DataError(
+                f"The label {str(unknown[0])!r} was not trained on; known are {self.title}."
+            )
+        return np.searchsorted(self.classes, values).astype(np.int64)
+
+    def weights(self, learnt: Values, *, balance: bool) -> Floats:
+        """Return (N,) weights; with `balance`, each class weighs the same."""
+        each = 1 / (len(self.classes) * self.frequencies)
+        return each[learnt] if balance else np.ones(len(learnt))
+
+    def probabilities(self, answers: Values) -> Floats:
+        """Return (N, C) from (N, C) logits."""
+        return np.asarray(torch.softmax(torch.from_numpy(answers), -1))
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers, which the network learns in standard deviations."""
+
+    told_apart: ClassVar[bool] = False
+    outputs: ClassVar[int] = 1
+    title: ClassVar[str] = "a number"
+    names: ClassVar[tuple[str, ...]] = ()
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, values: Values) -> Self:
+        """Take mean and deviation of (N,) numbers; raises as `numbers`."""
+        numbers = cls.numbers(values)
+        return cls(float(numbers.mean()), float(numbers.std()) or 1.0)
+
+    @staticmethod
+    def numbers(values: Values) -> Floats:
+        """Return (N,) values as numbers.
+
+        Raises:
+            DataError: one is none, or not finite.
+        """
+        try:
+            numbers = np.asarray(values, np.float64)
+        except ValueError as error:
+            raise DataError(f"A target of the regression is not a number: {error}.") from error
+        if not np.isfinite(numbers).all():
+            place = int(np.argmin(np.isfinite(numbers)))
+            raise DataError(
+                f"Target {place} is {numbers[place]}: Input y contains NaN or infinity."
+            )
+        return numbers
+
+    def learnt(self, values: Values) -> Values:
+        """Return (N,) numbers in standard deviations; raises as `numbers`."""
+        return ((self.numbers(values) - self.mean) / self.deviation).astype(np.float32)
+
+    def weights(self, learnt: Values, *, balance: bool) -> Floats:
+        """Return (N,) ones: no number is more than another."""
+        return np.ones(len(learnt))
+
+    def told(self, answers: Values) -> Floats:
+        """Return (N,) numbers from (N, 1) answers."""
+        told: Floats = self.mean + self.deviation * answers[:, 0]
+        return told

@@ -1,0 +1,238 @@
+"""RNN, GRU and LSTM on the same data with the same budget: the comparison, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.configuration import Configuration
+from gated.errors import ConfigurationError
+from gated.explain import flow
+from gated.tasks.learner import Learner, Source
+from gated.training.history import History
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+
+Floats = NDArray[np.float64]
+
+COSTS = ("parameters", "seconds_per_epoch", "seconds_to_best", "gradient_reach")
+"""Fields of a `Row` that are compared beside its scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cell with one seed."""
+
+    cell: str
+    seed: int
+    parameters: int
+    seconds_per_epoch: float
+    """Time in which each training example would be seen once."""
+    seconds_to_best: float
+    """Training time up to the weights that were best on validation."""
+    better: bool
+    """Whether the judge says that it beats the baselines."""
+    scores: Mapping[str, float]
+    """On the test part, what decides first."""
+    gradient_norms: Floats
+    """`(T,)` of the loss with respect to the states of the first recurrent layers, each as a share
+    of the largest, oldest step first."""
+    gradient_reach: int
+    """Steps that the gradient spans, see `gated.explain.flow`."""
+    history: History
+
+    def figure(self, name: str) -> float:
+        """Return a score or a cost."""
+        return float(self.scores[name] if name in self.scores else getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All cells and seeds, and what the baselines score on the same examples."""
+
+    task: str
+    config: Configuration
+    training: TrainingOptions
+    rows: tuple[Row, ...]
+    baselines: Mapping[str, Mapping[str, float]]
+    """`[method][score]`."""
+    higher_is_better: frozenset[str]
+    """Scores; all others are errors."""
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores, what decides first."""
+        return tuple(self.rows[0].scores)
+
+    def summary(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Return mean and sample standard deviation over the seeds: `[cell][figure]`."""
+        return {
+            cell: {
+                name: _mean_and_spread([row.figure(name) for row in rows])
+                for name in (*COSTS, *self.scores)
+            }
+            for cell, rows in self._by_cell()
+        }
+
+    def better(self, score: str) -> Callable[[float], float]:
+        """Return the key by which the best value of a score is the smallest."""
+        return (lambda value: -value) if score in self.higher_is_better else (lambda value: value)
+
+    @property
+    def best_baseline(self) -> str | None:
+        """The one with the best score that decides; None where there is none."""
+        score = self.scores[0]
+        key = self.better(score)
+        known = [name for name, of in self.baselines.items() if score in of]
+        return min(known, key=lambda name: key(self.baselines[name][score]), default=None)
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the best cell beats the baselines with every seed, by the judge."""
+        means, key = self.summary(), self.better(self.scores[0])
+        best = min(means, key=lambda cell: key(means[cell][self.scores[0]][0]))
+        return all(row.better for row in self.rows if row.cell == best)
+
+    @property
+    def verdict(self) -> str:
+        """Which cell has the best score, and whether the seeds tell it from the next."""
+        score = self.scores[0]
+        key = self.better(score)
+        means = {cell: summary[score] for cell, summary in self.summary().items()}
+        best, *others = sorted(means, key=lambda cell: key(means[cell][0]))
+        told = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
+        if others:
+            gap = abs(means[others[0]][0] - means[best][0])
+            spread = float(np.hypot(means[best][1], means[others[0]][1]))
+            clear = "more" if gap > spread else "no more"
+            told += (
+                f", {others[0].upper()} {means[others[0]][0]:.3g}; the difference is {clear} than "
+                "the spread over seeds"
+            )
+        if (name := self.best_baseline) is not None:
+            told += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
+        return f"{told}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures, for JSON."""
+        return {
+            "task": self.task,
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            "verdict": self.verdict,
+            "summary": {
+                cell: {name: {"mean": mean, "spread": spread} for name, (mean, spread) in s.items()}
+                for cell, s in self.summary().items()
+            },
+            "rows": [
+                {"cell": row.cell, "seed": row.seed}
+                | {name: row.figure(name) for name in (*COSTS, *self.scores)}
+                | {"gradient_norms": row.gradient_norms.tolist()}
+                for row in self.rows
+            ],
+            "baselines": {name: dict(scores) for name, scores in self.baselines.items()},
+        }
+
+    def _by_cell(self) -> Iterator[tuple[str, list[Row]]]:
+        for cell in dict.fromkeys(row.cell for row in self.rows):
+            yield cell, [row for row in self.rows if row.cell == cell]
+
+
+def cells_of(kind: type[Learner[Any, Any, Any]]) -> tuple[str, ...]:
+    """Return the cells that a task can be done with, the smallest first."""
+    known = get_args(get_type_hints(kind.config_type)["cell"])
+    return tuple(cell for cell in ("rnn", "gru", "lstm") if cell in known)
+
+
+def compare(
+    kind: type[Learner[Any, Any, Any]],
+    source: Source,
+    config: Any = None,
+    training: TrainingOptions | None = None,
+    *,
+    cells: Sequence[str] = (),
+    seeds: Sequence[int] = (0, 1, 2),
+    progress: Callable[[str, int], Progress] | None = None,
+) -> Comparison:
+    """Train each of `cells` with each of `seeds`, everything else the same, and score them.
+
+    Args:
+        kind: the learner of a task.
+        source: as its `fit` takes them.
+        config: its `cell` is replaced.
+        training: its `seed` is replaced.
+        cells: which; by default all that the task can be done with.
+        seeds: of initial values and batches.
+        progress: from cell and seed, what is told of each step.
+
+    Raises:
+        ConfigurationError: a cell is unknown, or no seed is given.
+        DataError: the data cannot be used.
+    """
+    known = cells_of(kind)
+    for cell in cells:
+        if cell not in known:
+            raise ConfigurationError(f"cells: '{cell}' is not one of {', '.join(known)}.")
+    if not seeds:
+        raise ConfigurationError("seeds: give at least one.")
+    config, training = config or kind.config_type(), training or kind.training_type()
+    rows, scores, higher = [], {}, frozenset[str]()
+    for cell in cells or known:
+        for seed in seeds:
+            learner = kind(replace(config, cell=cell), replace(training, seed=seed))
+            learner.prepare(source).check_test_part()
+            learner.train(progress=progress(cell, seed) if progress else None)
+            evaluation = learner.score()
+            scores = dict(evaluation.figures)
+            better = evaluation.verdict.better
+            rows.append(_row(learner, cell, scores.pop(next(iter(scores))), better))
+            higher = evaluation.higher_is_better
+    return Comparison(
+        task=kind.task,
+        config=config,
+        training=training,
+        rows=tuple(rows),
+        baselines=scores,
+        higher_is_better=higher,
+    )
+
+
+def _row(
+    learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float], better: bool
+) -> Row:
+    history, options = learner.history, learner.training
+    norms, reach = _gradient(learner)
+    best = history.best.step if history.best else history.steps
+    epoch = learner.new_task().steps_per_epoch(options.batch_size)
+    return Row(
+        cell=cell,
+        seed=options.seed,
+        parameters=learner.parameters,
+        seconds_per_epoch=float(np.median(history.seconds)) * epoch,
+        seconds_to_best=sum(history.seconds[:best]),
+        better=better,
+        scores=scores,
+        gradient_norms=norms,
+        gradient_reach=reach,
+        history=history,
+    )
+
+
+def _gradient(learner: Learner[Any, Any, Any]) -> tuple[Floats, int]:
+    """Follow the loss on the test part back through the first recurrent layers."""
+    probe = learner.probed(learner.parts.test)
+    if probe.loss is None:
+        return np.zeros(0), 0
+    x, lengths = probe.batches[0]
+    followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=0)
+    first = followed.layers[0].name
+    measured = [layer for layer in followed.layers if layer.name == first][-1]
+    return measured.strongest, measured.reach()
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -1,0 +1,103 @@
+"""The report of a language model: bits a character, and what it writes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gated.report.drawing import BLUE, Picture, finish, new_figure
+from gated.report.page import Block, Code, Drawing, Section, Table, Text
+from gated.report.run_page import Body
+from gated.tasks.language.generation import Sampling
+from gated.tasks.language.model import LanguageModel
+from gated.tasks.language.score import Evaluation
+
+SAMPLE = 600
+"""Characters of each sample."""
+TEMPERATURES = (0.5, 0.8, 1.0)
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """A row for each method, the best first."""
+    ordered = sorted(evaluation.bits.items(), key=lambda item: item[1])
+    rows = [(name, f"{bits:.3f}", f"{2**bits:.2f}") for name, bits in ordered]
+    header = ("", f"bits a {evaluation.unit}", "perplexity")
+    return Table(header, rows, [0, 0])
+
+
+def body(model: LanguageModel, evaluation: Evaluation) -> Body:
+    """Describe bits a character, and what it writes."""
+    config = model.config
+    scores: list[Block] = [
+        Text(
+            f"On the last {evaluation.count:,} {evaluation.unit}s of the text, which took no "
+            "part in training. The n-grams count contexts of the training part, interpolated, "
+            "their order chosen on the validation part; of a compressor it counts what the "
+            "test adds to the training text."
+        ),
+        score_table(evaluation),
+    ]
+    if model.history.validations:
+        scores.append(Drawing(bits_over_time(model)))
+    return Body(
+        title="Language model",
+        sections=[Section("Scores", scores), Section("What it writes", _samples(model))],
+        techniques=_techniques(model),
+        fact=f"{model.name}, {config.layers} layer(s) of {config.hidden} units, "
+        f"{len(model.vocabulary):,} {config.unit}s, {model.parameters:,} values",
+    )
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """Tell of characters that were never seen."""
+    if not evaluation.unknown:
+        return []
+    return [
+        f"{evaluation.unknown:,} characters were never seen in training, and read as one unknown: "
+        "what stands in their place was not told apart."
+    ]
+
+
+def _techniques(model: LanguageModel) -> dict[str, str]:
+    config = model.config
+    return {
+        "truncated backpropagation": f"through about {config.window} steps, states carried on",
+        "variational dropout": f"{config.dropout:g}",
+        "embedding dropout": f"{config.embedding_dropout:g}",
+        "weight drop": f"{config.weight_drop:g}",
+        "activation regularisation": f"{config.activation:g}, of changes {config.change:g}",
+        "tied weights": "yes" if config.tied else "no",
+    }
+
+
+def _samples(model: LanguageModel) -> list[Block]:
+    """Text from the same start, drawn with care and without."""
+    start = model.known_start()
+    blocks: list[Block] = []
+    for temperature in TEMPERATURES:
+        sampling = Sampling(temperature=temperature, seed=model.training.seed)
+        (text,) = model.generate([start], length=SAMPLE, sampling=sampling)
+        blocks += [Text(f"Temperature {temperature:g}:"), Code(text.strip("\n"))]
+    return blocks
+
+
+def bits_over_time(model: LanguageModel) -> Picture:
+    """Draw the bits of the validation part against the time of training."""
+    history = model.history
+    minutes = np.cumsum(history.seconds) / 60
+    validations = [of for of in history.validations if of.step]
+    figure, axis = new_figure(3.0)
+    axis.plot(
+        [minutes[of.step - 1] for of in validations],
+        [of.scores["bits"] for of in validations],
+        color=BLUE,
+        marker=".",
+    )
+    axis.set_xlabel("minutes of training")
+    axis.set_ylabel(f"bits a {model.config.unit}")
+    return finish(
+        figure,
+        "bits",
+        description="Bits of the validation part against minutes of training.",
+        caption="Bits of the validation part while training; the time is that of the training "
+        "steps alone.",
+    )

@@ -1,0 +1,347 @@
+"""The shape of every job: from data to a trained network that is scored, saved and looked into.
+
+A task says what is particular to it in seven hooks, in the order in which data flow: `split` and
+`read`, `new_network`, `new_task`, `scored`, `predicted`, `probed`. All else is done here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
+
+import polars as pl
+import torch
+from torch import nn
+
+from gated.configuration import Configuration, from_json_values, json_values
+from gated.data.findings import Finding
+from gated.data.held_back import require_test_part
+from gated.data.manifest import BadRows
+from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.explain import Explanation, Probe, explain
+from gated.training import loop
+from gated.training.history import History
+from gated.training.model_files import load_model, save_model
+from gated.training.options import TrainingOptions
+from gated.training.progress import Progress
+from gated.training.task import Task
+
+Source = Any
+"""What a task reads: a path, several, or what Python holds."""
+Purpose = Literal["score", "predict", "explain"]
+"""What data are read for by a trained network: labels are needed, ignored, or taken where known."""
+
+
+class Scored(Protocol):
+    """How a network did beside its baselines."""
+
+    @property
+    def verdict(self) -> Any:
+        """Whether it beats them, as a sentence."""
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Scores by method, the network and what decides first."""
+
+    @property
+    def higher_is_better(self) -> frozenset[str]:
+        """Which of the scores are no errors."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+
+
+Config = TypeVar("Config", bound=Configuration)
+Data = TypeVar("Data", bound=Sized)
+Score = TypeVar("Score", bound=Scored)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Data]):
+    """What is trained on, what chooses the weights, and what is scored on."""
+
+    training: Data
+    validation: Data
+    test: Data
+
+
+class Learner(ABC, Generic[Config, Data, Score]):
+    """What all tasks do in the same way.
+
+    Args:
+        config: what is particular to the task, a `config_type`.
+        training: how to train, by default as is usual for the task.
+    """
+
+    task: ClassVar[str]
+    """The name by which it is registered in `gated.tasks`."""
+    config_type: ClassVar[type[Configuration]]
+    training_type: ClassVar[type[TrainingOptions]] = TrainingOptions
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Attributes that `split` learns from the data, saved by their annotated types."""
+    does: ClassVar[str]
+    """What the network does: `tell what clips show`."""
+    data: ClassVar[str]
+    """What its files hold, for those who bring one."""
+    made_of: ClassVar[str] = "examples"
+    """What the data are made of, in the plural."""
+    most_files: ClassVar[int | None] = 1
+    """How many files make the data; None for any number."""
+    fewest_scored: ClassVar[int] = 1
+    """Examples that a score can be told of."""
+
+    network: nn.Module
+    history: History
+    """What happened in training."""
+
+    def __init__(
+        self, config: Config | None = None, training: TrainingOptions | None = None
+    ) -> None:
+        self.config: Config = config or cast("Config", self.config_type())
+        self.training = training or self.training_type()
+        self.findings: tuple[Finding, ...] = ()
+        """What was found in the data that were read last."""
+        self._parts: Parts[Data] | None = None
+        self._source: Source = None
+
+    # What is particular to a task.
+
+    @abstractmethod
+    def split(self, source: Source, bad: BadRows) -> Parts[Data]:
+        """Read the data to train on, part them, and learn what the network must know of them.
+
+        Rows that cannot be used go to `bad`; what else is found is added to `findings`.
+        """
+
+    @abstractmethod
+    def read(self, source: Source, purpose: Purpose, bad: BadRows) -> Data:
+        """Read data that a trained network is asked about."""
+
+    @abstractmethod
+    def new_network(self) -> nn.Module:
+        """Make a network of the configuration for what was learned from the data."""
+
+    @abstractmethod
+    def new_task(self) -> Task[Any]:
+        """Return what the training loop trains: the network on `parts`."""
+
+    @abstractmethod
+    def scored(self, data: Data, known: Parts[Data] | None) -> Score:
+        """Score the network; baselines learn from `known`, which is None after `load`."""
+
+    def predicted(self, data: Data) -> pl.DataFrame:
+        """Return a row for each example, or each of its steps; a task may have none."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def probed(self, data: Data) -> Probe:
+        """Offer the network to `gated.explain`."""
+
+    @property
+    def name(self) -> str:
+        """What tables call the network."""
+        return str(getattr(self.config, "cell", self.task)).upper()
+
+    @property
+    def counted(self) -> str:
+        """What the data are made of, in the plural; by default as for the task in general."""
+        return self.made_of
+
+    # What is the same for all.
+
+    @property
+    def parts(self) -> Parts[Data]:
+        """The data of `fit`, parted.
+
+        Raises:
+            DataError: nothing was fitted here, as after `load`.
+        """
+        if self._parts is None:
+            raise DataError(
+                f"This {type(self).__name__} holds no data: fit it, or give the data to use."
+            )
+        return self._parts
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in the network."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.training.seed
+
+    def prepare(self, source: Source) -> Self:
+        """Read the data, part them, and make a network; the first half of `fit`.
+
+        Raises:
+            DataError: the data cannot be used; the message names the row or the line.
+            FileNotFoundError: there is no such file.
+            ModelFileError: `init_from` is no run that this network can begin with.
+        """
+        bad = self._bad()
+        self.findings, self._source = (), source
+        self._parts = self.split(source, bad)
+        self.findings = (*self.findings, *bad.findings)
+        self.network = self.seeded()
+        return self
+
+    def seeded(self, **options: Any) -> Any:
+        """Make the network that the seed makes, whatever was drawn before."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self.new_network(**options)
+
+    def check_test_part(self) -> None:
+        """Make sure that there is enough to score on, before a training and not after it.
+
+        Raises:
+            DataError: too little was held back.
+        """
+        held = len(self._parts.test) if self._parts else 0
+        require_test_part(held, what=self.counted, least=self.fewest_scored)
+
+    def fit(
+        self,
+        source: Source,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on the data, but for what is held back for validation and test.
+
+        Args:
+            source: the data.
+            directory: where checkpoints are written; none by default.
+            resume: go on from the checkpoint in `directory`.
+            progress: told of each step.
+
+        Raises:
+            DataError: the data cannot be used; the message names the row or the line.
+            FileNotFoundError: there is no such file.
+            ModelFileError: `init_from` is no run that this network can begin with.
+            TrainingDivergedError: the loss became NaN or infinite.
+        """
+        self.prepare(source)
+        return self.train(directory=directory, resume=resume, progress=progress)
+
+    def train(
+        self,
+        *,
+        directory: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Train on the data of `prepare`; the second half of `fit`, with the same arguments."""
+        self.history = loop.train(
+            self.new_task(), self.training, directory=directory, resume=resume, progress=progress
+        )
+        return self
+
+    def score(self, source: Source | None = None) -> Score:
+        """Score on the test part of `fit`, or on other data.
+
+        Raises:
+            DataError: there is nothing to score on, or a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        if source is not None:
+            return self.evaluate(source)
+        self.check_test_part()
+        self.network.eval()
+        return self.scored(self.parts.test, self.parts)
+
+    def evaluate(self, source: Source) -> Score:
+        """Score on other data; raises as `score` does."""
+        return self.scored(self._asked(source, "score"), None)
+
+    def predict(self, source: Source | None = None) -> pl.DataFrame:
+        """Predict for some data, by default those of `fit`.
+
+        Raises:
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        if type(self).predicted is Learner.predicted:
+            raise ConfigurationError(
+                f"There is no `gated predict` for a run of the task {self.task!r}; see "
+                "`gated --help`."
+            )
+        return self.predicted(self._asked(self._or_fitted(source), "predict"))
+
+    def probe(self, source: Source | None = None) -> Probe:
+        """Offer the network to `gated.explain`, on some data, by default those of `fit`.
+
+        Raises:
+            DataError: a row cannot be used, or there is none.
+            FileNotFoundError: there is no such file.
+        """
+        return self.probed(self._asked(self._or_fitted(source), "explain"))
+
+    def explain(
+        self, source: Source | None = None, layers: Sequence[int] | None = None
+    ) -> Explanation:
+        """Look into what the network's gates and memory do; raises as `probe` does."""
+        return explain(self.probe(source), layers)
+
+    def save(self, directory: Path | str) -> None:
+        """Write the model, atomically: `model.json` and its weights."""
+        description = {
+            "task": self.task,
+            "config": self.config.to_dict(),
+            "training": self.training.to_dict(),
+            **{name: json_values(getattr(self, name)) for name in self.learned},
+        }
+        save_model(Path(directory), self.network, description)
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote; what else was `given` to make the learner is to be given again.
+
+        Raises:
+            ModelFileError: there is no model of this kind, or it is damaged.
+        """
+        weights, description = load_model(Path(directory), cls.task)
+        hints = get_type_hints(cls)
+        try:
+            learner = cls(
+                cast("Config", cls.config_type.from_dict(description["config"])),
+                TrainingOptions.from_dict(description["training"]),
+                **given,
+            )
+            for name in cls.learned:
+                setattr(learner, name, from_json_values(hints[name], description[name]))
+            learner.network = learner.seeded()
+            learner.network.load_state_dict(weights)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        learner.network.eval()
+        return learner
+
+    def _asked(self, source: Source, purpose: Purpose) -> Data:
+        """Read what the network is asked about; there is some."""
+        bad = self._bad()
+        self.findings = ()
+        data = self.read(source, purpose, bad)
+        self.findings = (*self.findings, *bad.findings)
+        if not len(data) and purpose != "predict":
+            raise DataError(
+                f"{source} holds no {self.counted} to {purpose.replace('score', 'score on')}."
+                f"{bad.told}"
+            )
+        self.network.eval()
+        return data
+
+    def _or_fitted(self, source: Source | None) -> Source:
+        if source is None:
+            self.parts  # noqa: B018 - there are none after `load`, which it says
+            return self._source
+        return source
+
+    def _bad(self) -> BadRows:
+        return BadRows(skip=getattr(self.config, "skip_bad", False))

@@ -1,0 +1,1 @@
+"""What reads text, whatever is then said of it: files, vocabularies, and the network."""

@@ -1,0 +1,188 @@
+"""Texts as numbers, a block at a time: files may be larger than memory."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import DataError
+from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary
+from gated.training.streams import Places
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+SENTENCE_ENDS = re.compile(r"[.!?\n。！？]+")
+FEWEST_OF_SENTENCE = 20
+"""Characters of a sentence that is not the same as another by chance."""
+BETWEEN_WORDS = (ord("\n"), ord(" "))
+Codes = NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A text in codes."""
+
+    codes: Codes
+    """(N,)"""
+    ends: Places
+    """Places of the last codes of its documents, sorted; none where it is one."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def part(self, first: int, last: int) -> Coded:
+        """Return the text from `first` to before `last`."""
+        begin, end = np.searchsorted(self.ends, (first, last))
+        return Coded(self.codes[first:last], self.ends[begin:end] - first)
+
+
+class Text:
+    """The characters, or bytes, of some files, one after the other, on disk.
+
+    Args:
+        files: in UTF-8, unless bytes are wanted.
+        unit: byte; otherwise the points are those of characters.
+
+    Raises:
+        DataError: a file is empty, binary, or not in UTF-8; the message names the place.
+        FileNotFoundError: there is no such file.
+    """
+
+    def __init__(self, files: Sequence[Path], unit: str) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="gated-text-"))
+        weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
+        self._numbers = count()
+        file_ends = []
+        with (self.directory / "points").open("wb") as kept:
+            for path in files:
+                for points in _points_of(path, unit):
+                    kept.write(points.tobytes())
+                file_ends.append(kept.tell() // 4 - 1)
+        self.file_ends = np.array(file_ends, np.int64)
+        """Places of the last points of the files."""
+        self.points: Points = np.memmap(self.directory / "points", np.uint32, "r")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def coded(
+        self,
+        vocabulary: Vocabulary,
+        documents: str = "none",
+        first: int = 0,
+        last: int | None = None,
+    ) -> Coded:
+        """Return a part of the text as codes of a vocabulary, on disk too.
+
+        Args:
+            vocabulary: of the codes.
+            documents: what ends one: file, line, or none.
+            first: where the part begins.
+            last: before which place it ends.
+        """
+        line_ends, made = vocabulary.line_ends(), 0
+        ends = [np.zeros(0, np.int64)]
+        path = self.directory / f"codes-{next(self._numbers)}"
+        with path.open("wb") as kept:
+            for start, stop in self._blocks(first, len(self) if last is None else last):
+                codes = vocabulary.encode(self.points[start:stop])
+                kept.write(codes.tobytes())
+                if documents == "line":
+                    ends.append(made + np.flatnonzero(line_ends[codes]))
+                made += len(codes)
+                if documents == "file" and stop - 1 in self.file_ends:
+                    ends.append(np.array([made - 1]))
+        codes = np.memmap(path, np.uint16, "r") if made else np.zeros(0, np.uint16)
+        return Coded(codes, np.concatenate(ends))
+
+    def blocks(self, first: int, last: int) -> Iterator[Points]:
+        """Yield the points of a part, some at a time; no word is cut that is not very long."""
+        for start, stop in self._blocks(first, last):
+            yield self.points[start:stop]
+
+    def _blocks(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        while first < last:
+            stop = min(first + BLOCK, last)
+            if stop < last:
+                space = np.flatnonzero(np.isin(self.points[first:stop], BETWEEN_WORDS))
+                stop = first + int(space[-1]) + 1 if len(space) else stop
+            inside = self.file_ends[np.searchsorted(self.file_ends, first) :]
+            stop = min(stop, int(inside[0]) + 1) if len(inside) else stop
+            yield first, stop
+            first = stop
+
+
+def sentences_in(points: Points) -> Iterator[str]:
+    """Yield the sentences, or lines, of a text that are long enough not to be alike by chance."""
+    for first in range(0, len(points), BLOCK):
+        block = np.asarray(points[first : first + BLOCK])
+        text = "".join(map(chr, block.tolist()))
+        for sentence in SENTENCE_ENDS.split(text):
+            if len(stripped := sentence.strip()) >= FEWEST_OF_SENTENCE:
+                yield stripped
+
+
+def unknown_in(codes: Codes) -> tuple[int, int]:
+    """Return how many codes stand for what the vocabulary does not hold, and where the first is."""
+    count, first = 0, -1
+    for start in range(0, len(codes), BLOCK):
+        places = np.flatnonzero(codes[start : start + BLOCK] == UNKNOWN)
+        if len(places) and first < 0:
+            first = start + int(places[0])
+        count += len(places)
+    return count, first
+
+
+def points_of(text: str, unit: str) -> Points:
+    """Return the code points, or the bytes of the UTF-8 form, of a text.
+
+    Raises:
+        DataError: it holds half of a character, as what a terminal gives that is not in UTF-8.
+    """
+    try:
+        if unit == "byte":
+            return np.frombuffer(text.encode(), np.uint8).astype(np.uint32)
+        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"The text is not UTF-8 at character {error.start}: {text[error.start]!r}."
+        ) from error
+
+
+def _points_of(path: Path, unit: str) -> Iterator[Points]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty; give a text.")
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # a byte order mark is no text
+    place, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(BLOCK), b""):
+            if unit == "byte":
+                yield np.frombuffer(block, np.uint8).astype(np.uint32)
+                continue
+            if b"\0" in block:
+                raise DataError(
+                    f"{path} holds a zero byte at {place + block.index(0)}: it is no text. "
+                    "With --unit byte anything is read."
+                )
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, final=file.tell() == size)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{path} is not UTF-8 at byte {place - pending + error.start}: {error.reason}. "
+                    "Save it as UTF-8, or read bytes (--unit byte)."
+                ) from error
+            place += len(block)
+            yield points_of(text, unit)
