@@ -86,13 +86,16 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 
 ARM := aarch64-linux-gnu-g++
 EMULATOR := $(firstword $(shell command -v qemu-aarch64-static qemu-aarch64))
-SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/schedule.cpp native/threads.cpp \
+SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/plan.cpp native/schedule.cpp native/threads.cpp \
 	native/targets/baseline.cpp
+
+# Definitions are plain Python: no set-up is needed to write them in C++.
+PYTHON_OF_CELLS := PYTHONPATH=src $(PYTHON)
 
 arm: ## Compile the core for Arm and, where there is an emulator, check its kernels
 	@command -v $(ARM) > /dev/null || { echo "$(ARM) is not installed: skipped"; exit 0; }; \
-	mkdir -p build && $(ARM) -std=c++20 -O2 -ffp-contract=fast -Wno-psabi -static -pthread \
-		-Inative $(SELFCHECK) -o build/selfcheck && \
+	$(PYTHON_OF_CELLS) -m gated.cells.emit_cpp build/generated && $(ARM) -std=c++20 -O2 -ffp-contract=fast -Wno-psabi -static -pthread \
+		-Inative -Ibuild/generated $(SELFCHECK) -o build/selfcheck && \
 	if [ -n "$(EMULATOR)" ]; then $(EMULATOR) build/selfcheck; \
 	else echo "no qemu-aarch64: compiled, not run"; fi
 

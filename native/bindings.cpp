@@ -53,74 +53,7 @@ std::vector<Value*> pointers(const Arrays<Value>& arrays) {
     return found;
 }
 
-using Numbers = std::vector<std::vector<int>>;
-
-// Reads a plan as gated.core.plans lists it, and refuses what would reach beyond its operands.
-gated::Plan plan_of(const Numbers& operands, const std::vector<int>& slots,
-                    const std::vector<int>& kept, const std::vector<double>& constants,
-                    const std::vector<int>& constant_widths, int stages, const Numbers& products,
-                    const Numbers& segments, const std::vector<std::string>& digests,
-                    const Numbers& vectors, const Numbers& per_step, const Numbers& grad_per_step,
-                    const Numbers& summed, int grad_input) {
-    gated::Plan plan;
-    const auto check = [](bool holds) {
-        if (!holds) throw std::invalid_argument("a plan refers to what it does not have");
-    };
-    const int count = int(operands.size());
-    const auto operand = [&](int of) { check(of >= 0 && of < count); return of; };
-    for (const auto& of : operands)
-        plan.operands.push_back({gated::Base(of.at(0)), of.at(1), gated::Width(of.at(2))});
-    for (const int of : slots) plan.slots.push_back(gated::Width(of));
-    for (const int of : kept) plan.kept.push_back(gated::Width(of));
-    plan.constants = constants;
-    plan.constant_widths = constant_widths;
-    plan.stages.resize(stages);
-    for (const auto& of : products) {  // stage, matrix, source, blocks, how many, and their targets
-        gated::Product product{of.at(1), {}, operand(of.at(2)), {}};
-        const int blocks = of.at(3);
-        for (int i = 0; i < blocks; ++i) product.blocks.push_back(of.at(4 + i));
-        for (std::size_t i = 4 + blocks; i < of.size(); ++i)
-            product.targets.push_back(of[i] < 0 ? -1 : operand(of[i]));
-        if (of.at(0) < 0)
-            plan.with_input.push_back(std::move(product));
-        else
-            plan.stages.at(of[0]).products.push_back(std::move(product));
-    }
-    for (std::size_t i = 0; i < segments.size(); ++i) {
-        const auto& of = segments[i];  // stage, width, registers, and six for each instruction
-        gated::Segment segment;
-        segment.width = gated::Width(of.at(1));
-        segment.registers = of.at(2);
-        segment.compiled = digests.at(i).empty() ? -1 : gated::compiled_segment(digests[i]);
-        const auto place = [&](int at) {
-            check(at < count && at >= -segment.registers);
-            return at;
-        };
-        for (std::size_t j = 3; j + 5 < of.size(); j += 6) {
-            check(of[j] >= 0 && of[j] < int(gated::Operation::count));
-            const auto operation = gated::Operation(of[j]);
-            segment.instructions.push_back({operation, place(of[j + 1]),
-                                            {place(of[j + 2]), place(of[j + 3]), place(of[j + 4])},
-                                            of[j + 5]});
-            segment.reduces |= operation == gated::Operation::sum;
-        }
-        plan.stages.at(of.at(0)).segments.push_back(std::move(segment));
-    }
-    for (const auto& of : vectors) plan.vectors.push_back({of.at(0), of.at(1), of.at(2)});
-    plan.per_step = per_step;
-    plan.grad_per_step = grad_per_step;
-    for (const auto& of : summed) {  // matrix, source, then blocks and their slots in turn
-        gated::Summed sum{of.at(0), operand(of.at(1)), {}, {}};
-        for (std::size_t i = 2; i + 1 < of.size(); i += 2) {
-            sum.blocks.push_back(of[i]);
-            sum.slots.push_back(operand(of[i + 1]));
-        }
-        plan.summed.push_back(std::move(sum));
-    }
-    plan.grad_input = grad_input;
-    plan.find_out();
-    return plan;
-}
+using gated::Numbers;
 
 gated::Zoneout zoneout_of(const std::vector<double>& probabilities,
                           std::optional<std::uint64_t> seed) {
@@ -315,7 +248,7 @@ NB_MODULE(_native, module) {
                             const std::vector<std::string>& digests, const Numbers& vectors,
                             const Numbers& per_step, const Numbers& grad_per_step,
                             const Numbers& summed, int grad_input) {
-            new (plan) gated::Plan(plan_of(operands, slots, kept, constants, constant_widths,
+            new (plan) gated::Plan(gated::plan_of(operands, slots, kept, constants, constant_widths,
                                            stages, products, segments, digests, vectors, per_step,
                                            grad_per_step, summed, grad_input));
         })
@@ -331,19 +264,9 @@ NB_MODULE(_native, module) {
                             const std::vector<int>& states, int per_step, bool output_is_hidden,
                             const gated::Plan& inference, const gated::Plan& training,
                             const gated::Plan& backward, const gated::Plan& backward_of_gates) {
-            gated::Cell made;
-            for (const auto& of : matrices)
-                made.matrices.push_back({gated::Width(of.at(0)), gated::Width(of.at(1)), of.at(2)});
-            made.parameters = parameters;
-            for (const int of : sequence) made.sequence.push_back(gated::Width(of));
-            for (const int of : states) made.states.push_back(gated::Width(of));
-            made.per_step = per_step;
-            made.output_is_hidden = output_is_hidden;
-            made.inference = inference;
-            made.training = training;
-            made.backward = backward;
-            made.backward_of_gates = backward_of_gates;
-            new (cell) gated::Cell(std::move(made));
+            new (cell) gated::Cell(gated::cell_of(matrices, parameters, sequence, states, per_step,
+                                                  output_is_hidden, inference, training, backward,
+                                                  backward_of_gates));
         });
     module.attr("kept_one") = gated::kept_one;
     module.def("probe", &gated::probe, nb::arg("rounds"), nb::arg("threads"),

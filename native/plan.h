@@ -116,6 +116,21 @@ struct Cell {
     Plan inference, training, backward, backward_of_gates;
 };
 
+using Numbers = std::vector<std::vector<int>>;
+
+// A plan and a cell of what gated.cells.emit_cpp lists. Throws std::invalid_argument for what would
+// reach beyond its operands.
+Plan plan_of(const Numbers& operands, const std::vector<int>& slots, const std::vector<int>& kept,
+             const std::vector<double>& constants, const std::vector<int>& constant_widths,
+             int stages, const Numbers& products, const Numbers& segments,
+             const std::vector<std::string>& digests, const Numbers& vectors,
+             const Numbers& per_step, const Numbers& grad_per_step, const Numbers& summed,
+             int grad_input);
+Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
+             const std::vector<int>& sequence, const std::vector<int>& states, int per_step,
+             bool output_is_hidden, const Plan& inference, const Plan& training,
+             const Plan& backward, const Plan& backward_of_gates);
+
 // The place of a segment among those that were compiled, or -1: by a digest of what it says.
 int compiled_segment(const std::string& digest);
 

@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "cells_by_name.h"
 #include "kernels.h"
 
 namespace {
 
-using gated::Cell;
+enum class Cell { rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, lstm_coupled };
 
 constexpr int T = 4, B = 3, I = 5, H = 13;  // no multiples of a vector
 constexpr std::int64_t lengths[B] = {3, 0, 4};
@@ -72,9 +73,9 @@ struct Taken {
     }
     Taken(const Taken&) = delete;
 
-    gated::Weights<Value> weights() const { return {weight_ih, weight_hh, bias_ih, bias_hh}; }
-    gated::Weights<const Value> read_weights() const {
-        return {weight_ih, weight_hh, bias_ih, bias_hh};
+    template <class Some>
+    std::vector<gated::Matrix<Some>> matrices() const {
+        return {{weight_ih, bias_ih}, {weight_hh, bias_hh}};
     }
 };
 
@@ -216,43 +217,45 @@ Expected found_by(const Known& known, bool reverse, const std::vector<double>& v
     cotangents.values.assign(cotangent_values.begin(), cotangent_values.end());
     const gated::Schedule schedule(T, B, lengths);
 
-    gated::Layer<Value> layer;
-    layer.cell = known.cell;
-    layer.steps = T, layer.sequences = B, layer.inputs = I, layer.units = layer.outputs = H;
-    layer.lengths = lengths;
-    layer.reverse = reverse;
-    layer.input = {taken.input, B * I, I};
-    layer.weights = taken.read_weights();
-    layer.initial_hidden = taken.hidden;
-    if (known.has_cell) layer.initial_cell = taken.cell;
+    const gated::Cell cell = cell_named(known.name);
+    const auto states_of = [&](auto* hidden, auto* state) {
+        std::vector<decltype(hidden)> states{hidden};
+        if (known.has_cell) states.push_back(state);
+        return states;
+    };
+    gated::Forward<Value> forward;
+    forward.cell = &cell;
+    forward.steps = T, forward.sequences = B, forward.inputs = I;
+    forward.units = forward.outputs = H;
+    forward.lengths = lengths;
+    forward.reverse = reverse;
+    forward.input = {taken.input, B * I, I};
+    forward.matrices = taken.template matrices<const Value>();
+    for (Value* state : states_of(taken.hidden, taken.cell)) forward.initial.push_back(state);
 
     const auto rows = schedule.offsets.back();
-    std::vector<Value> gates(rows * gated::kept_gates(known.cell) * H), states(rows * H);
-    gated::Forward<Value> forward{layer};
+    std::vector<Value> kept(rows * cell.training.kept.size() * H), states(rows * H);
+    const gated::Layer<Value> layer = forward;
     forward.output = {given.output, B * H, H};
-    forward.final_hidden = given.hidden;
-    forward.kept.gates = gates.data();
-    if (known.has_cell) {
-        forward.final_cell = given.cell;
-        forward.kept.cells = states.data();
-    }
+    forward.final_states = states_of(given.hidden, given.cell);
+    forward.kept = {kept.data(), states_of((Value*)nullptr, states.data())};
     {
         gated::Team team(threads);
         call(forward, schedule, team);
     }
 
-    gated::Backward<Value> backward{layer};
+    gated::Backward<Value> backward;
+    static_cast<gated::Layer<Value>&>(backward) = layer;
     backward.output = {given.output, B * H, H};
-    backward.kept = {gates.data(), forward.kept.cells, nullptr, nullptr};
+    backward.kept.values = kept.data();
+    for (Value* history : forward.kept.history) backward.kept.history.push_back(history);
     backward.grad_output = {cotangents.output, B * H, H};
-    backward.grad_final_hidden = cotangents.hidden;
+    for (Value* grad : states_of(cotangents.hidden, cotangents.cell))
+        backward.grad_final.push_back(grad);
+    backward.grad_kept.history = {nullptr, nullptr};
     backward.grad_input = {gradients.input, B * I, I};
-    backward.grad_weights = gradients.weights();
-    backward.grad_initial_hidden = gradients.hidden;
-    if (known.has_cell) {
-        backward.grad_final_cell = cotangents.cell;
-        backward.grad_initial_cell = gradients.cell;
-    }
+    backward.grad_matrices = gradients.template matrices<Value>();
+    backward.grad_initial = states_of(gradients.hidden, gradients.cell);
     {
         gated::Team team(threads);
         call(backward, schedule, team);

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gated.cells import library
 from gated.cells.plan import Plan, plans
 
-_CELLS = (
+COMPILED = (
     library.rnn_tanh,
     library.rnn_relu,
     library.gru,
@@ -19,6 +19,6 @@ _CELLS = (
 
 def compiled_plans() -> Iterator[Plan]:
     """The plans of the cells that most people use."""
-    for cell in _CELLS:
+    for cell in COMPILED:
         of = plans(cell)
         yield from (of.inference, of.training, of.backward, of.backward_of_gates)

@@ -6,11 +6,14 @@ python -m gated.cells.emit_cpp DIRECTORY
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from gated.cells.plan import Plan, Segment
+from gated.cells.cell import Cell
+from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment, plans
 
 
 def digest(plan: Plan, segment: Segment) -> str:
@@ -89,6 +92,94 @@ def _function(plan: Plan, segment: Segment, name: str) -> str:
     return "\n".join(lines)
 
 
+_WIDTHS = ("H", "I", "P", "1")
+
+
+def listed_cell(cell: Cell) -> tuple[Any, ...]:
+    """A cell in numbers, as the native core takes it, without its plans."""
+    return (
+        [[_width(m.rows), _width(m.columns), len(m.gates)] for m in cell.matrices],
+        [0 if of.gates == ("1",) else max(1, len(of.gates)) for of in cell.parameters],
+        [_width(cell.states[0].width) for _ in cell.per_sequence],
+        [_width(state.width) for state in cell.states],
+        len(cell.per_step),
+        cell.output_is_hidden,
+    )
+
+
+def listed_plan(plan: Plan, compiled: bool = True) -> tuple[Any, ...]:
+    """A plan in numbers, as the native core takes it.
+
+    Args:
+        plan: any.
+        compiled: whether segments may be looked up among those that were compiled.
+    """
+    sizes = [str(of).startswith("size") for of in plan.constants]
+    products = [(-1, product) for product in plan.before]
+    products += [(i, product) for i, stage in enumerate(plan.stages) for product in stage.products]
+    segments = [(i, segment) for i, stage in enumerate(plan.stages) for segment in stage.segments]
+    return (
+        [[BASES.index(of.base), of.number, _width(of.width)] for of in plan.operands],
+        [_width(of) for of in plan.slots],
+        [_width(of) for of in plan.kept],
+        [0.0 if size else float(of) for of, size in zip(plan.constants, sizes, strict=True)],
+        [
+            _width(str(of).removeprefix("size ")) if size else -1
+            for of, size in zip(plan.constants, sizes, strict=True)
+        ],
+        len(plan.stages),
+        [
+            [stage, of.matrix, of.source, len(of.blocks), *of.blocks, *of.targets]
+            for stage, of in products
+        ],
+        [
+            [stage, _width(of.width), of.registers, *(n for i in of.instructions for n in _six(i))]
+            for stage, of in segments
+        ],
+        [digest(plan, of) if compiled else "" for _, of in segments],
+        [list(of) for of in plan.vectors],
+        [list(of) for of in plan.per_step],
+        [list(of) for of in plan.grad_per_step],
+        [[of.matrix, of.source, *(n for pair in of.blocks for n in pair)] for of in plan.summed],
+        plan.grad_input,
+    )
+
+
+def _six(of: Instruction) -> tuple[int, ...]:
+    """An instruction with as many arguments as the core reads."""
+    arguments = (*of.arguments, of.result, of.result, of.result)[:3]
+    return (OPERATIONS.index(of.operation), of.result, *arguments, of.about)
+
+
+def _width(width: str) -> int:
+    return _WIDTHS.index(width)
+
+
+def _in_cpp(value: Any) -> str:
+    """A number, string or list as C++ initialises one."""
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(map(_in_cpp, value)) + "}"
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value)
+
+
+def cells_by_name(cells: Iterable[Cell]) -> str:
+    """A header with a function that gives each of these cells: for checks without Python."""
+    lines = [
+        _NOTE,
+        '#include "plan.h"\n',
+        "inline gated::Cell cell_named(const std::string& name) {",
+    ]
+    for cell in cells:
+        lines.append(f'    if (name == "{cell.name}")')
+        made = [
+            f"gated::plan_of({', '.join(map(_in_cpp, listed_plan(plan)))})"
+            for plan in plans(cell)[:4]
+        ]
+        given = ", ".join([*map(_in_cpp, listed_cell(cell)), *made])
+        lines.append(f"        return gated::cell_of({given});")
+    return "\n".join([*lines, "    return {};", "}", ""])
+
+
 _NOTE = "// Written by gated.cells.emit_cpp from gated.cells.library.\n#pragma once\n"
 
 
@@ -109,9 +200,10 @@ def headers(plan_of: Iterable[Plan]) -> dict[str, str]:
 
 def main(directory: str) -> None:
     """Write the headers, those alone that differ: so that nothing is built for nothing."""
-    from gated.cells.compiled import compiled_plans
+    from gated.cells.compiled import COMPILED, compiled_plans
 
-    for name, text in headers(compiled_plans()).items():
+    files = headers(compiled_plans()) | {"cells_by_name.h": cells_by_name(COMPILED)}
+    for name, text in files.items():
         path = Path(directory) / name
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)

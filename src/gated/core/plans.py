@@ -8,14 +8,12 @@ from typing import Any
 
 from gated.cells import library, options
 from gated.cells.cell import Cell
-from gated.cells.emit_cpp import digest
-from gated.cells.plan import BASES, OPERATIONS, Plan, plans
+from gated.cells.emit_cpp import listed_cell, listed_plan
+from gated.cells.plan import plans
 from gated.cells.tape import Place
 from gated.core import native
 from gated.core.layout import layout_of
 from gated.core.variants import Regularisation, Zoneout
-
-_WIDTHS = ("H", "I", "P", "1")
 
 
 @cache
@@ -172,74 +170,5 @@ def native_cell(cell: Cell, compiled: bool = True) -> Any:
         MissingNativeError: the extension is not built.
     """
     core = native.extension()
-    of = plans(cell)
-    return core.Cell(
-        [[_width(m.rows), _width(m.columns), len(m.gates)] for m in cell.matrices],
-        [_blocks(parameter.gates) for parameter in cell.parameters],
-        [_width(cell.states[0].width) for _ in cell.per_sequence],
-        [_width(state.width) for state in cell.states],
-        len(cell.per_step),
-        cell.output_is_hidden,
-        *(_native_plan(core, plan, compiled) for plan in of[:4]),
-    )
-
-
-def _blocks(gates: tuple[str, ...]) -> int:
-    """Of a parameter, as the core counts them: none of a single number."""
-    return 0 if gates == ("1",) else max(1, len(gates))
-
-
-def _width(width: str) -> int:
-    return _WIDTHS.index(width)
-
-
-def _native_plan(core: Any, plan: Plan, compiled: bool) -> Any:
-    sizes = [str(of).startswith("size") for of in plan.constants]
-    products = [
-        (stage, product)
-        for stage, of in ((-1, plan.before), *((i, s.products) for i, s in enumerate(plan.stages)))
-        for product in of
-    ]
-    segments = [(i, segment) for i, of in enumerate(plan.stages) for segment in of.segments]
-    return core.Plan(
-        [[BASES.index(of.base), of.number, _width(of.width)] for of in plan.operands],
-        [_width(of) for of in plan.slots],
-        [_width(of) for of in plan.kept],
-        [0.0 if size else float(of) for of, size in zip(plan.constants, sizes, strict=True)],
-        [
-            _width(str(of).removeprefix("size ")) if size else -1
-            for of, size in zip(plan.constants, sizes, strict=True)
-        ],
-        len(plan.stages),
-        [
-            [stage, of.matrix, of.source, len(of.blocks), *of.blocks, *of.targets]
-            for stage, of in products
-        ],
-        [
-            [
-                stage,
-                _width(of.width),
-                of.registers,
-                *(
-                    number
-                    for i in of.instructions
-                    for number in (
-                        OPERATIONS.index(i.operation),
-                        i.result,
-                        *(*i.arguments, *((i.result,) * 3))[:3],
-                        i.about,
-                    )
-                ),
-            ]
-            for stage, of in segments
-        ],
-        [digest(plan, of) if compiled else "" for _, of in segments],
-        [list(of) for of in plan.vectors],
-        [list(of) for of in plan.per_step],
-        [list(of) for of in plan.grad_per_step],
-        [
-            [of.matrix, of.source, *(number for pair in of.blocks for number in pair)]
-            for of in plan.summed
-        ],
-        plan.grad_input,
-    )
+    made = [core.Plan(*listed_plan(plan, compiled)) for plan in plans(cell)[:4]]
+    return core.Cell(*listed_cell(cell), *made)
