@@ -238,6 +238,7 @@ private:
 
 NB_MODULE(_native, module) {
     module.doc() = "The native core; gated.core.ops is its door.";
+    nb::set_leak_warnings(false);  // cells are kept for as long as the process lives
 
     nb::class_<gated::Plan>(module, "Plan")
         .def("__init__", [](gated::Plan* plan, const Numbers& operands,

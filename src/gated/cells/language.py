@@ -16,7 +16,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from types import CodeType, FrameType
-from typing import Any, NoReturn, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from gated.cells.cell import Cell, Matrix, Parameter, State
 from gated.cells.tape import Block, Place, Tape, Width
@@ -25,6 +25,10 @@ from gated.errors import CellError
 
 class PerUnit:
     """Annotates a learned number for each unit: `p.i` for each gate asked for, or bare `p`."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, gate: str) -> Any: ...
 
 
 class PerStep:
