@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from gated.cells import latex
 from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
 from gated.errors import CellError
 
@@ -118,6 +119,16 @@ class Cell:
         """What the cell is known by: a hash of all that it computes."""
         said = repr((self.tape.nodes, self.states, self.output, self.matrices, self.parameters))
         return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+    @cached_property
+    def equations(self) -> str:
+        """The cell in LaTeX: a line for each gate, state and value that is used again."""
+        return "\n".join(latex.equations(self))
+
+    def _repr_latex_(self) -> str:
+        """The equations below each other, as notebooks show them."""
+        lines = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in latex.equations(self))
+        return f"$$\\begin{{aligned}}\n{lines}\n\\end{{aligned}}$$"
 
     def matrix(self, name: str) -> Matrix:
         """The matrix of this name."""

@@ -15,7 +15,10 @@ TILDE = "\u0303"
 _LETTER = rf"[A-Za-z]{TILDE}?′?"
 _SUBSCRIPT = r"_(?:\{[^}]*\}|\w)"
 _SYMBOL = re.compile(rf"tanh|σ|1 −|⊙|\+|[()\[\]]|{_LETTER}(?:{_SUBSCRIPT})?")
-_RUN = re.compile(rf"(?P<sub>{_SUBSCRIPT})|(?P<name>tanh)|(?P<letter>{_LETTER})|(?P<other>.)")
+_FUNCTION = "tanh|exp|log|max|min|norm|relu|softplus|where|sum|mean"
+_RUN = re.compile(
+    rf"(?P<sub>{_SUBSCRIPT})|(?P<name>{_FUNCTION})|(?P<letter>{_LETTER})|(?P<other>.)"
+)
 _TEX = (
     (re.compile(rf"([A-Za-z]){TILDE}"), r"\\tilde{\1}"),
     (re.compile(r"tanh"), r"\\tanh"),
