@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp native/*/*)
 
+NEEDED := gated needs Linux, Python 3.11 or newer with venv, a C++20 compiler and make.
+
 DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
@@ -19,6 +21,10 @@ setup: $(INSTALLED) ## Create .venv, build the native core, install everything
 
 # Not isolated, so that the build tools are downloaded once and rebuilds are quick.
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
+	@{ $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+		&& command -v $(firstword $(CXX)) \
+		&& echo 'int main() { return 0; }' | $(CXX) -std=c++20 -x c++ -fsyntax-only -; } \
+		> /dev/null 2>&1 || { echo "$(NEEDED)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group build
