@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
-NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp native/*/*)
+NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp native/*/* src/gated/cells/*.py)
+
+NEEDED := gated needs Linux, Python 3.11 or newer with venv, a C++20 compiler and make.
 
 DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
@@ -17,15 +19,12 @@ help: ## Show this list
 
 setup: $(INSTALLED) ## Create .venv, build the native core, install everything
 
-NEEDS := a bare machine needs Python 3.11 or newer with venv, make, and a C++20 compiler (g++ 11, \
-	clang 14 or newer; on Debian: apt-get install python3-venv make g++). Node, Chromium and Chinese \
-	fonts are optional: tests that need them are skipped
-
 # Not isolated, so that the build tools are downloaded once and rebuilds are quick.
 $(INSTALLED): pyproject.toml constraints.txt $(NATIVE)
-	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
-		&& echo 'int main() {}' | $${CXX:-c++} -std=c++20 -x c++ -fsyntax-only - \
-		|| { echo "$(NEEDS)"; exit 1; }
+	@{ $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+		&& command -v $(firstword $(CXX)) \
+		&& echo 'int main() { return 0; }' | $(CXX) -std=c++20 -x c++ -fsyntax-only -; } \
+		> /dev/null 2>&1 || { echo "$(NEEDED)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group build
