@@ -45,6 +45,25 @@ def same(w: Weights) -> Weights:
     return w
 
 
+def zeros(size: int) -> torch.Tensor:
+    return torch.zeros(size, dtype=torch.float64)
+
+
+def without_bias(w: Weights) -> Weights:
+    """Where a state meets no matrix, one bias says what their two say."""
+    first = len(w["bias_hh"])
+    bias = torch.cat([w["bias_ih"][:first] + w["bias_hh"], w["bias_ih"][first:]])
+    return {"weight_ih": w["weight_ih"], "bias_ih": bias}
+
+
+CONSTANTS = {
+    "cornn": {"dt": 0.1, "gamma": 1.0, "epsilon": 1.0},
+    "unicornn": {"dt": 0.1},
+    "sgu": {"slope": 1 / 6},
+    "dsgu": {"slope": 1 / 6},
+}
+"""What the other package chose where the paper leaves it open, or chose otherwise."""
+
 PEERS: dict[str, tuple[str, dict[str, Any], Callable[[Weights], Weights]]] = {
     "mgu": ("MGUCell", {}, same),
     "janet": ("JANETCell", {}, lambda w: {k: v for k, v in w.items() if k != "beta"}),
@@ -62,6 +81,90 @@ PEERS: dict[str, tuple[str, dict[str, Any], Callable[[Weights], Weights]]] = {
     "sgrn": ("SGRNCell", {}, same),
     "star": ("STARCell", {}, same),
     "trnn": ("TRNNCell", {}, same),
+    "cornn": ("coRNNCell", {}, same),
+    "fast_rnn": ("FastRNNCell", {}, same),
+    "miru1": ("MiRU1Cell", {}, same),
+    "miru2": ("MiRU2Cell", {}, same),
+    "brc": ("BRCell", {}, lambda w: without_bias(w) | {"w": w["weight_hh"].reshape(2, -1)}),
+    "indrnn": (
+        "IndRNNCell",
+        {"nonlinearity": "relu"},
+        lambda w: without_bias(w) | {"u": w["vector_u"]},
+    ),
+    "unicornn": (
+        "UnICORNNCell",
+        {},
+        lambda w: {
+            "weight_ih": w["weight_ih"],
+            "bias_ih": w["bias_ih"],
+            "w": w["weight_hh"],
+            "pace": w["weight_ch"],
+        },
+    ),
+    "fast_grnn": (
+        "FastGRNNCell",
+        {"nonlinearity": "sigmoid"},
+        lambda w: {
+            **{k: w[k] for k in ("weight_ih", "weight_hh", "zeta", "nu")},
+            "bias_ih": zeros(5),
+            "bias_hh": zeros(5),
+            "b": (w["bias_ih"] + w["bias_hh"]).reshape(2, -1),
+        },
+    ),
+    "minimal_rnn": (
+        "MinimalRNNCell",
+        {},
+        lambda w: {
+            **{k: w[k] for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+            "weight_m": w["weight_mm"],
+            "bias_m": zeros(5),
+        },
+    ),
+    "multiplicative_lstm": (
+        "MultiplicativeLSTMCell",
+        {},
+        lambda w: {
+            "weight_ih": w["weight_ih"],
+            "bias_ih": w["bias_ih"],
+            "weight_hh": torch.cat([w["weight_hh"], w["weight_mh"]]),
+            "bias_hh": torch.cat([w["bias_hh"], w["bias_mh"]]),
+        },
+    ),
+    "ran": ("RANCell", {}, lambda w: w | {"bias_ih": torch.cat([zeros(5), w["bias_ih"]])}),
+    "wmc_lstm": (
+        "WMCLSTMCell",
+        {},
+        lambda w: {
+            **{k: w[k] for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")},
+            "weight_ch": w["weight_mh"][:10],
+            "bias_ch": w["bias_mh"][:10],
+            "weight_m": w["weight_mh"][10:],
+            "bias_m": w["bias_mh"][10:],
+        },
+    ),
+    "sgu": ("SGUCell", {}, same),
+    "dsgu": (
+        "DSGUCell",
+        {},
+        lambda w: {
+            **{k: v for k, v in w.items() if k != "weight_ho"},
+            "weight_o": w["weight_ho"],
+            "bias_o": zeros(5),
+        },
+    ),
+    "residual_lstm": (
+        "ResLSTMCell",
+        {},
+        lambda w: {
+            "weight_ih": torch.cat([w["weight_ih"], w["weight_res"]]),
+            "bias_ih": torch.cat([w["bias_ih"], zeros(5)]),
+            "weight_hh": w["weight_hh"],
+            "bias_hh": w["bias_hh"],
+            "weight_p": w["weight_proj"],
+            "bias_p": zeros(5),
+            "peepholes": w["weight_ph"].reshape(3, -1),
+        },
+    ),
     "lstm_peephole": (
         "PeepholeLSTMCell",
         {},
@@ -86,9 +189,12 @@ def test_outputs_and_gradients_are_the_peers(name: str) -> None:
     for step in x:
         state = theirs(step) if state is None else theirs(step, state)
         steps.append(state[0] if isinstance(state, tuple) else state)
-    layer = layer_of(CELLS[name])
+    layer = layer_of(CELLS[name], **CONSTANTS.get(name, {}))
     weights = dict(theirs.named_parameters())
-    mapped = {f"{key}_l0": value for key, value in ours_of(weights).items()}
+    mapped = {
+        f"{key}_l0": value.reshape(()) if value.numel() == 1 else value
+        for key, value in ours_of(weights).items()
+    }
     assert mapped.keys() == dict(layer.named_parameters()).keys()
     output, _ = torch.func.functional_call(layer, mapped, (x,))
     read = [weights[key] for key in weights if key != "beta"]

@@ -11,6 +11,7 @@ from gated.cells.language import (
     exp,
     linear,
     maximum,
+    minimum,
     relu,
     sigmoid,
     softplus,
@@ -329,3 +330,38 @@ def wmc_lstm(x: Any, h: Any, c: Any) -> Any:
     i, f = sigmoid(x.i + h.i + tanh(c.i)), sigmoid(x.f + h.f + tanh(c.f))
     c = f * c + i * tanh(x.g + h.g)
     return sigmoid(x.o + h.o + tanh(linear(c, name="m"))) * tanh(c), c
+
+
+@cell
+def sgu(x: Any, h: Any, *, slope: float = 0.2) -> Any:
+    """Simple gated unit (Gao and Glowacka 2016); its gate is piecewise linear."""
+    g = tanh(linear(x.g * h).g)
+    z = minimum(maximum(slope * (x.z + h.z) + 0.5, 0), 1)
+    return (1 - z) * h + z * softplus(g * h)
+
+
+@cell
+def dsgu(x: Any, h: Any, *, slope: float = 0.2) -> Any:
+    """Deep simple gated unit (Gao and Glowacka 2016)."""
+    g = tanh(linear(x.g * h).g)
+    z = minimum(maximum(slope * (x.z + h.z) + 0.5, 0), 1)
+    return (1 - z) * h + z * sigmoid(linear(g * h, name="o"))
+
+
+@cell
+def residual_lstm(x: Any, h: Any, c: Any, *, peepholes: PerUnit) -> Any:
+    """Residual LSTM (Kim, El-Khamy and Lee 2017): the output gate lets a shortcut pass."""
+    p: Any = peepholes
+    i, f = sigmoid(x.i + h.i + p.i * c), sigmoid(x.f + h.f + p.f * c)
+    c = f * c + i * tanh(x.g + h.g)
+    o = sigmoid(x.o + h.o + p.o * c)
+    return o * (linear(tanh(c), name="p") + x.r), c
+
+
+@cell
+def mc_lstm(x: Any, h: Any, c: Any) -> Any:
+    """An LSTM whose output and whose recurrence have a gate each."""
+    f, i, o = sigmoid(x.f + h.f), sigmoid(x.i + h.i), sigmoid(x.o + h.o)
+    u = sigmoid(x.u + h.u)
+    c = f * c + i * tanh(x.g + h.g)
+    return o * tanh(c), u * tanh(c), c
