@@ -203,3 +203,20 @@ def test_outputs_and_gradients_are_the_peers(name: str) -> None:
         for of in (output, torch.stack(steps))
     ]
     assert_agree(*results, "results", relative=1e-5, absolute=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_lem_reads_the_new_cell_state_as_its_paper_does_and_the_peer_the_old(weight: float) -> None:
+    theirs = peer.LEMCell(3, 5).double()
+    w = dict(theirs.named_parameters())
+    torch.nn.init.constant_(w["weight_ch"], weight)
+    x = torch.randn(1, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mapped = {
+        "weight_ih_l0": w["weight_ih"],
+        "bias_ih_l0": w["bias_ih"],
+        "weight_hh_l0": torch.cat([w["weight_hh"], w["weight_ch"]]),
+        "bias_hh_l0": torch.cat([w["bias_hh"], w["bias_ch"]]),
+    }
+    output, _ = torch.func.functional_call(layer_of(library.lem), mapped, (x,))
+    agree = torch.allclose(output[0], theirs(x[0])[0], atol=1e-8)
+    assert agree == (weight == 0)
