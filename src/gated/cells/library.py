@@ -11,6 +11,7 @@ from gated.cells.language import (
     exp,
     linear,
     maximum,
+    minimum,
     relu,
     sigmoid,
     softplus,
@@ -61,10 +62,11 @@ def lstm(x: Any, h: Any, c: Any) -> Any:
 @cell(gates=_LSTM)
 def lstm_peephole(x: Any, h: Any, c: Any, *, peepholes: PerUnit) -> Any:
     """The LSTM whose gates see its cell state (Gers and Schmidhuber 2000)."""
-    i = sigmoid(x.i + h.i + peepholes.i * c)
-    f = sigmoid(x.f + h.f + peepholes.f * c)
+    p: Any = peepholes
+    i = sigmoid(x.i + h.i + p.i * c)
+    f = sigmoid(x.f + h.f + p.f * c)
     c = f * c + i * tanh(x.g + h.g)
-    o = sigmoid(x.o + h.o + peepholes.o * c)
+    o = sigmoid(x.o + h.o + p.o * c)
     return o * tanh(c), c
 
 
@@ -76,164 +78,290 @@ def lstm_coupled(x: Any, h: Any, c: Any) -> Any:
     return o * tanh(c), c
 
 
-@cell(gates={name: _LSTM[name] for name in "igo"})
-def lstm_without_forgetting(x: Any, h: Any, c: Any) -> Any:
-    """Hochreiter and Schmidhuber 1997, as it began: memory is added to, never faded."""
-    c = c + sigmoid(x.i + h.i) * tanh(x.g + h.g)
-    return sigmoid(x.o + h.o) * tanh(c), c
+@cell
+def mgu(x: Any, h: Any) -> Any:
+    """Minimal gated unit (Zhou et al. 2016): one gate both resets and updates."""
+    f = sigmoid(x.f + h.f)
+    return (1 - f) * h + f * tanh(x.n + linear(f * h).n)
 
 
-@cell(gates=_LSTM)
-def lstm_multiplicative(x: Any, h: Any, c: Any) -> Any:
-    """Krause et al. 2017: the input chooses by which matrix the hidden state is multiplied."""
-    m = linear(linear(h, name="mh") * linear(x, like=h, name="mx"))
-    i, f = sigmoid(x.i + m.i), sigmoid(x.f + m.f)
-    c = f * c + i * tanh(x.g + m.g)
-    return sigmoid(x.o + m.o) * tanh(c), c
+@cell
+def janet(x: Any, h: Any, *, beta: float = 1.0) -> Any:
+    """Just another network (van der Westhuizen and Lasenby 2018): a forget gate alone."""
+    s = x.f + h.f
+    return sigmoid(s) * h + (1 - sigmoid(s - beta)) * tanh(x.n + h.n)
 
 
-@cell(gates=_LSTM)
-def lstm_mogrifier(x: Any, h: Any, c: Any, *, rounds: float = 4) -> Any:
-    """Melis, Kočiský and Blunsom 2020: input and hidden state gate each other, then an LSTM."""
-    for turn in range(1, int(rounds) + 1):
-        if turn % 2:
-            x = 2 * sigmoid(linear(h, like=x, name=f"q{turn}")) * x
-        else:
-            h = 2 * sigmoid(linear(x, like=h, name=f"r{turn}")) * h
-    v, s = linear(x), linear(h)
+@cell
+def ligru(x: Any, h: Any) -> Any:
+    """Light GRU (Ravanelli et al. 2018), without its batch normalisation."""
+    z, n = sigmoid(x.z + h.z), relu(x.n + h.n)
+    return z * h + (1 - z) * n
+
+
+@cell
+def indrnn(x: Any, h: Any, *, u: PerUnit) -> Any:
+    """Independently recurrent (Li et al. 2018): a unit sees of the past itself alone."""
+    return relu(x.n + u * h)
+
+
+@cell
+def mogrifier(x: Any, h: Any, c: Any) -> Any:
+    """Mogrifier LSTM of two rounds (Melis, Kočiský and Blunsom 2020)."""
+    x2 = 2 * sigmoid(linear(h, like=x, name="q")) * x
+    h2 = 2 * sigmoid(linear(x2, name="r")) * h
+    v, s = linear(x2), linear(h2)
     i, f = sigmoid(v.i + s.i), sigmoid(v.f + s.f)
     c = f * c + i * tanh(v.g + s.g)
     return sigmoid(v.o + s.o) * tanh(c), c
 
 
-@cell(gates=_LSTM)
-def slstm(x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
-    """The scalar LSTM of xLSTM (Beck et al. 2024): exponential gates, kept in range by n and m."""
-    i, log_f = x.i + h.i, -softplus(-(x.f + h.f))
-    new = maximum(log_f + m, i)
-    i, f = exp(i - new), exp(log_f + m - new)
-    c, n = f * c + i * tanh(x.g + h.g), f * n + i
-    return sigmoid(x.o + h.o) * c / n, c, n, new
-
-
 @cell
-def mgu(x: Any, h: Any) -> Any:
-    """The minimal gated unit (Zhou et al. 2016)."""
-    f = sigmoid(x.f + h.f)
-    return h + f * (tanh(x.n + linear(f * h).n) - h)
-
-
-@cell
-def janet(x: Any, h: Any, *, beta: float = 1.0) -> Any:
-    """The LSTM with a forget gate alone (van der Westhuizen and Lasenby 2018)."""
-    s = x.f + h.f
-    return sigmoid(s) * h + (1 - sigmoid(s - beta)) * tanh(x.g + h.g)
-
-
-@cell
-def light_gru(x: Any, h: Any) -> Any:
-    """Li-GRU (Ravanelli et al. 2018), without its normalisation over the batch."""
-    z = sigmoid(x.z + h.z)
-    return z * h + (1 - z) * relu(x.n + h.n)
+def lem(x: Any, h: Any, c: Any, *, dt: float = 1.0) -> Any:
+    """Long expressive memory (Rusch et al. 2022)."""
+    b, a = dt * sigmoid(x.b + h.b), dt * sigmoid(x.a + h.a)
+    c = (1 - a) * c + a * tanh(x.c + h.c)
+    return (1 - b) * h + b * tanh(x.n + linear(c).n), c
 
 
 @cell
 def ugrnn(x: Any, h: Any) -> Any:
-    """The update-gate RNN (Collins, Sohl-Dickstein and Sussillo 2017)."""
-    z = sigmoid(x.z + h.z)
-    return z * h + (1 - z) * tanh(x.n + h.n)
+    """Update gate RNN (Collins, Sohl-Dickstein and Sussillo 2017)."""
+    n, z = tanh(x.n + h.n), sigmoid(x.z + h.z)
+    return z * h + (1 - z) * n
 
 
 @cell
-def independent_rnn(x: Any, h: Any, *, u: PerUnit) -> Any:
-    """IndRNN (Li et al. 2018): each unit reads itself alone."""
-    return relu(x.n + u * h)
+def multiplicative_lstm(x: Any, h: Any, c: Any) -> Any:
+    """Krause et al. 2017: the gates see a product of input and state."""
+    m = linear(x.m * h.m)
+    i, f = sigmoid(x.i + m.i), sigmoid(x.f + m.f)
+    c = f * c + i * tanh(x.g + m.g)
+    return sigmoid(x.o + m.o) * tanh(c), c
 
 
 @cell
-def lem(x: Any, h: Any, z: Any, *, dt: float = 1.0) -> Any:
-    """The long expressive memory (Rusch et al. 2022): two states, each with its own pace."""
-    fast, slow = dt * sigmoid(x.a + h.a), dt * sigmoid(x.b + h.b)
-    z = (1 - fast) * z + fast * tanh(x.z + h.z)
-    return (1 - slow) * h + slow * tanh(x.y + linear(z, name="zy")), z
+def slstm(x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
+    """The xLSTM's scalar cell (Beck et al. 2024): normaliser n, stabiliser m."""
+    i, f = x.i + h.i, -softplus(-(x.f + h.f)) + m
+    m = maximum(f, i)
+    c = exp(f - m) * c + exp(i - m) * tanh(x.g + h.g)
+    n = exp(f - m) * n + exp(i - m)
+    return sigmoid(x.o + h.o) * c / n, c, n, m
 
 
 @cell
 def minimal_rnn(x: Any, h: Any) -> Any:
-    """MinimalRNN (Chen 2017)."""
-    z = tanh(x.z)
-    u = sigmoid(h.u + linear(z, name="zu"))
-    return u * h + (1 - u) * z
+    """Chen 2017: what the input says lies in the state's own space."""
+    n = tanh(x.n)
+    u = sigmoid(h.u + linear(n, name="m"))
+    return u * h + (1 - u) * n
 
 
 @cell
 def min_gru(x: Any, h: Any) -> Any:
-    """MinGRU (Feng et al. 2024): its gate does not read the hidden state."""
+    """Feng et al. 2024: no gate sees the past."""
     z = sigmoid(x.z)
     return (1 - z) * h + z * x.n
 
 
 @cell
 def min_lstm(x: Any, h: Any) -> Any:
-    """MinLSTM (Feng et al. 2024): gates that add up to one."""
+    """Feng et al. 2024, with gates that share one."""
     f, i = sigmoid(x.f), sigmoid(x.i)
-    return (f * h + i * x.g) / (f + i)
+    return (f * h + i * x.n) / (f + i)
 
 
 @cell
 def atr(x: Any, h: Any) -> Any:
-    """The addition-subtraction twin-gated unit (Zhang et al. 2018)."""
+    """Addition-subtraction twin gates (Zhang et al. 2018)."""
     p, q = x.n, h.n
     return sigmoid(p + q) * p + sigmoid(p - q) * h
 
 
 @cell
-def ran(x: Any, h: Any, c: Any) -> Any:
-    """The recurrent additive network (Lee, Levy and Zettlemoyer 2017)."""
-    c = sigmoid(x.i + h.i) * x.g + sigmoid(x.f + h.f) * c
-    return tanh(c), c
+def brc(x: Any, h: Any, *, w: PerUnit) -> Any:
+    """Bistable cell (Vecoven, Ernst and Drion 2021)."""
+    p: Any = w
+    a, c = 1 + tanh(x.a + p.a * h), sigmoid(x.c + p.c * h)
+    return c * h + (1 - c) * tanh(x.n + a * h)
+
+
+@cell
+def nbrc(x: Any, h: Any) -> Any:
+    """Recurrently neuromodulated bistable cell (Vecoven, Ernst and Drion 2021)."""
+    a, c = 1 + tanh(x.a + h.a), sigmoid(x.c + h.c)
+    return c * h + (1 - c) * tanh(x.n + a * h)
 
 
 @cell
 def cfn(x: Any, h: Any) -> Any:
-    """The chaos-free network (Laurent and von Brecht 2017)."""
-    return sigmoid(x.f + h.f) * tanh(h) + sigmoid(x.i + h.i) * tanh(x.g)
+    """Chaos-free network (Laurent and von Brecht 2017)."""
+    t, i = sigmoid(x.t + h.t), sigmoid(x.i + h.i)
+    return t * tanh(h) + i * tanh(x.n)
 
 
 @cell
-def bistable(x: Any, h: Any, *, w: PerUnit) -> Any:
-    """The bistable cell (Vecoven, Ernst and Drion 2021)."""
-    a, c = 1 + tanh(x.a + w.a * h), sigmoid(x.c + w.c * h)
-    return c * h + (1 - c) * tanh(x.h + a * h)
+def cornn(
+    x: Any, h: Any, c: Any, *, dt: float = 1.0, gamma: float = 0.0, epsilon: float = 0.0
+) -> Any:
+    """Coupled oscillators (Rusch and Mishra 2021); c is their velocity."""
+    c = c + dt * (tanh(x.n + h.n + c.n) - gamma * h - epsilon * c)
+    return h + dt * c, c
 
 
 @cell
-def star(x: Any, h: Any) -> Any:
-    """The stackable recurrent cell (Turkoglu et al. 2021)."""
-    k = sigmoid(x.k + h.k)
-    return tanh((1 - k) * h + k * tanh(x.z))
-
-
-@cell
-def typed_rnn(x: Any, h: Any) -> Any:
-    """The strongly-typed RNN (Balduzzi and Ghifary 2016)."""
-    f = sigmoid(x.f)
-    return f * h + (1 - f) * x.z
+def fast_rnn(x: Any, h: Any, *, alpha: Scalar, beta: Scalar) -> Any:
+    """FastRNN (Kusupati et al. 2018): a weighted residual connection."""
+    return sigmoid(alpha) * tanh(x.n + h.n) + sigmoid(beta) * h
 
 
 @cell
 def fast_grnn(x: Any, h: Any, *, b: PerUnit, zeta: Scalar, nu: Scalar) -> Any:
     """FastGRNN (Kusupati et al. 2018): gate and candidate share their weights."""
+    p: Any = b
     s = x.n + h.n
-    z = sigmoid(s + b.z)
-    return (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * tanh(s + b.n) + z * h
+    z, n = sigmoid(s + p.z), tanh(s + p.n)
+    return (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h
+
+
+@cell
+def light_ru(x: Any, h: Any) -> Any:
+    """Light recurrent unit (Ye et al. 2024): the candidate sees the input alone."""
+    n, f = tanh(x.n), sigmoid(x.f + h.f)
+    return (1 - f) * h + f * n
+
+
+@cell
+def miru1(x: Any, h: Any, *, rate: float = 0.5) -> Any:
+    """Minion recurrent unit, the first: a constant in place of the update gate."""
+    r = sigmoid(x.r + h.r)
+    return rate * h + (1 - rate) * tanh(x.n + linear(r * h).n)
+
+
+@cell
+def miru2(x: Any, h: Any, *, rate: float = 0.5, reset: float = 0.5) -> Any:
+    """Minion recurrent unit, the second: constants in place of both gates."""
+    return rate * h + (1 - rate) * tanh(x.n + linear(reset * h).n)
+
+
+@cell
+def mut1(x: Any, h: Any) -> Any:
+    """Jozefowicz, Zaremba and Sutskever 2015, MUT1, with a weight for the candidate's input."""
+    z, r = sigmoid(x.z), sigmoid(x.r + h.r)
+    return z * tanh(linear(r * h).n + tanh(x.n)) + (1 - z) * h
+
+
+@cell
+def mut2(x: Any, h: Any) -> Any:
+    """Jozefowicz, Zaremba and Sutskever 2015, MUT2, with a weight for the reset's input."""
+    z, r = sigmoid(x.z + h.z), sigmoid(x.r + h.r)
+    return z * tanh(x.n + linear(r * h).n) + (1 - z) * h
+
+
+@cell
+def mut3(x: Any, h: Any) -> Any:
+    """Jozefowicz, Zaremba and Sutskever 2015, MUT3."""
+    z, r = sigmoid(x.z + linear(tanh(h)).z), sigmoid(x.r + h.r)
+    return z * tanh(x.n + linear(r * h).n) + (1 - z) * h
+
+
+@cell
+def nas(x: Any, h: Any, c: Any) -> Any:
+    """The cell that a search found (Zoph and Le 2017)."""
+    a = tanh(sigmoid(x.a + h.a) * relu(x.b + h.b))
+    b = tanh(sigmoid(x.d + h.d) + relu(x.e + h.e))
+    d = tanh(tanh(x.f + h.f) * sigmoid(x.g + h.g))
+    e = sigmoid(tanh(x.i + h.i) + sigmoid(x.j + h.j))
+    c = tanh(a + c) * b
+    return tanh(c * tanh(d + e)), c
+
+
+@cell
+def lstm_original(x: Any, h: Any, c: Any) -> Any:
+    """Hochreiter and Schmidhuber 1997: nothing is forgotten."""
+    i, g, o = sigmoid(x.i + h.i), tanh(x.g + h.g), sigmoid(x.o + h.o)
+    c = c + i * g
+    return o * tanh(c), c
+
+
+@cell
+def ran(x: Any, h: Any, c: Any) -> Any:
+    """Recurrent additive network (Lee, Levy and Zettlemoyer 2017)."""
+    n, i, f = x.n, sigmoid(x.i + h.i), sigmoid(x.f + h.f)
+    c = i * n + f * c
+    return tanh(c), c
+
+
+@cell
+def sgrn(x: Any, h: Any) -> Any:
+    """Simple gated network: one product for both gates, that sum to 1."""
+    f = sigmoid(x.n + h.n)
+    return tanh((1 - f) * x.n + f * h)
+
+
+@cell
+def star(x: Any, h: Any) -> Any:
+    """Stackable recurrent cell (Turkoglu et al. 2021)."""
+    n, k = tanh(x.n), sigmoid(x.k + h.k)
+    return tanh((1 - k) * h + k * n)
+
+
+@cell
+def trnn(x: Any, h: Any) -> Any:
+    """Strongly typed (Balduzzi and Ghifary 2016): the state is a mean of what was read."""
+    n, f = x.n, sigmoid(x.f)
+    return f * h + (1 - f) * n
 
 
 @cell
 def unicornn(
-    x: Any, h: Any, z: Any, *, w: PerUnit, c: PerUnit, dt: float = 0.1, a: float = 1
+    x: Any, h: Any, c: Any, *, w: PerUnit, pace: PerUnit, dt: float = 1.0, alpha: float = 0.0
 ) -> Any:
-    """UnICORNN (Rusch and Mishra 2021): undamped oscillators that read themselves alone."""
-    pace = dt * sigmoid(c)
-    z = z - pace * (tanh(w * h + x.n) + a * h)
-    return h + pace * z, z
+    """Undamped oscillators (Rusch and Mishra 2021), each seeing itself alone."""
+    step = dt * sigmoid(pace)
+    c = c - step * (tanh(x.n + w * h) + alpha * h)
+    return h + step * c, c
+
+
+@cell
+def wmc_lstm(x: Any, h: Any, c: Any) -> Any:
+    """Working memory connections (Landi et al. 2021): gates see the cell state through tanh."""
+    i, f = sigmoid(x.i + h.i + tanh(c.i)), sigmoid(x.f + h.f + tanh(c.f))
+    c = f * c + i * tanh(x.g + h.g)
+    return sigmoid(x.o + h.o + tanh(linear(c, name="m"))) * tanh(c), c
+
+
+@cell
+def sgu(x: Any, h: Any, *, slope: float = 0.2) -> Any:
+    """Simple gated unit (Gao and Glowacka 2016); its gate is piecewise linear."""
+    g = tanh(linear(x.g * h).g)
+    z = minimum(maximum(slope * (x.z + h.z) + 0.5, 0), 1)
+    return (1 - z) * h + z * softplus(g * h)
+
+
+@cell
+def dsgu(x: Any, h: Any, *, slope: float = 0.2) -> Any:
+    """Deep simple gated unit (Gao and Glowacka 2016)."""
+    g = tanh(linear(x.g * h).g)
+    z = minimum(maximum(slope * (x.z + h.z) + 0.5, 0), 1)
+    return (1 - z) * h + z * sigmoid(linear(g * h, name="o"))
+
+
+@cell
+def residual_lstm(x: Any, h: Any, c: Any, *, peepholes: PerUnit) -> Any:
+    """Residual LSTM (Kim, El-Khamy and Lee 2017): the output gate lets a shortcut pass."""
+    p: Any = peepholes
+    i, f = sigmoid(x.i + h.i + p.i * c), sigmoid(x.f + h.f + p.f * c)
+    c = f * c + i * tanh(x.g + h.g)
+    o = sigmoid(x.o + h.o + p.o * c)
+    return o * (linear(tanh(c), name="p") + x.r), c
+
+
+@cell
+def mc_lstm(x: Any, h: Any, c: Any) -> Any:
+    """An LSTM whose output and whose recurrence have a gate each."""
+    f, i, o = sigmoid(x.f + h.f), sigmoid(x.i + h.i), sigmoid(x.o + h.o)
+    u = sigmoid(x.u + h.u)
+    c = f * c + i * tanh(x.g + h.g)
+    return o * tanh(c), u * tanh(c), c
