@@ -252,9 +252,10 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """
         if source is not None:
             return self.evaluate(source)
+        parts = self.parts
         self.check_test_part()
         self.network.eval()
-        return self.scored(self.parts.test, self.parts)
+        return self.scored(parts.test, parts)
 
     def evaluate(self, source: Source) -> Score:
         """Score on other data; raises as `score` does."""

@@ -82,7 +82,7 @@ def test_the_season_is_the_best_that_the_calendar_suggests(weekly, name):
     prepared = prepare(hourly(24 * 60, weekly, daily=1.0), config)
     learned = Baselines.fit(prepared)
     assert learned.season == (168 if weekly else 24)
-    again = Baselines.from_dict(json.loads(json.dumps(learned.to_dict())))
+    again = from_json_values(Baselines, json.loads(json.dumps(json_values(learned))))
     forecast = again.forecast(prepared, held_out_origins(prepared))
     assert list(forecast) == ["naive", name]
     np.testing.assert_array_equal(
