@@ -105,7 +105,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
         )
         training = TrainingOptions(steps=30)
         Forecaster(config, training).fit(weather_csv).save(directory / cell)
-        write_run(directory / cell, Run(Forecaster.task, (weather_csv,), config.to_dict(), training))
+        write_run(
+            directory / cell, Run(Forecaster.task, (weather_csv,), config.to_dict(), training)
+        )
     return directory
 
 
