@@ -252,7 +252,7 @@ def test_what_is_not_known_is_told(tmp_path: Path, trained: Path) -> None:
         LanguageModel.load(trained).generate(["é"], length=3)
     with pytest.raises(ConfigurationError, match="length is 0"):
         LanguageModel.load(trained).generate(["1"], length=0)
-    with pytest.raises(DataError, match="no test part"):
+    with pytest.raises(DataError, match="holds no data"):
         LanguageModel.load(trained).score()
     with pytest.raises(ModelFileError):
         LanguageModel.load(tmp_path)

@@ -210,7 +210,7 @@ def test_a_loaded_classifier_tells_the_same(trained: Path, moving: Path) -> None
     clip = moving.parent / "0.mkv"
     first, again = (VideoClassifier.load(trained).predict(clip) for _ in range(2))
     assert first.equals(again)
-    with pytest.raises(DataError, match="no test part"):
+    with pytest.raises(DataError, match="holds no data"):
         VideoClassifier.load(trained).score()
     model = json.loads((trained / "model.json").read_text())
     del model["description"]["labels"]
