@@ -262,6 +262,9 @@ private:
             for (Index r = 0; r < running; ++r) {
                 rows_of[r].at = operands_ + (part * call_.sequences + r) * places_.operands();
                 locate(rows_of[r], share.rank(r), step, before + share.rank(r));
+                if (to_inputs_ && share.leads)
+                    to_inputs_[before + share.rank(r)] =
+                        call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
                 for (const auto& product : stages_[i])
@@ -313,7 +316,6 @@ private:
         for (const auto& of : plan_.per_step)
             store(slots + places_.slot(of[0]),
                   broadcast<T>(call_.per_step[of[1]][t * call_.sequences + b]));
-        if (to_inputs_) to_inputs_[row_of_run] = call_.grad_input.at(t, b);
     }
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
