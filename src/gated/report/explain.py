@@ -127,7 +127,7 @@ def _layer_section(view: View, name: str) -> Section:
         pictures += ledger_pictures(view)
         why = ""
     except ConfigurationError as error:
-        why = f" There is no ledger: {error}."
+        why = f" {str(error)[:1].upper()}{str(error)[1:]}."
     length = int(view.layer.traced.lengths[view.sequence])
     drawn = (
         f"all {length} steps" if view.count == length
