@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gated.cli.outcome import page_of, tell
-from gated.cli.run_directory import Run, begun, claimed, read_run
+from gated.cli.run_directory import Run, begun, claimed, noting_what_is_kept, read_run
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
 from gated.files import locked, write_atomically
@@ -94,7 +94,7 @@ def resume(run: Path, *, json: bool = False) -> None:
     asked = read_run(run)
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
-    with locked(run) if is_main_process() else nullcontext():
+    with locked(run) if is_main_process() else nullcontext(), noting_what_is_kept(run):
         learner.prepare(source_of(asked.data))
         train_and_report(learner, run, json=json, resume=True)
 

@@ -6,6 +6,7 @@ model, history and report are written by the rooms that know them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from typing import Any
 from gated.configuration import from_json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
+from gated.model_files import FILE_NAME as MODEL
 from gated.model_files import read_document, to_document
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.checkpoint import steps_kept
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
 
@@ -87,10 +91,30 @@ def begun(out: Path, run: Run) -> Iterator[None]:
     if is_main_process():
         write_run(out, run)
     try:
-        yield
+        with noting_what_is_kept(out):
+            yield
     except GatedError:
         if is_main_process() and [path.name for path in contents(out)] == [FILE_NAME]:
             (out / FILE_NAME).unlink()
+        raise
+
+
+@contextmanager
+def noting_what_is_kept(run: Path) -> Iterator[None]:
+    """Note on whatever ends the training before its time what is kept, and how to go on."""
+    try:
+        yield
+    except GatedError:  # says itself what to do
+        raise
+    except BaseException as error:
+        steps = steps_kept(run / CHECKPOINT)
+        if (run / MODEL).exists():
+            kept = f"The trained network is kept in {run}."
+        elif steps:
+            kept = f"The checkpoint of step {steps:,} is kept in {run}."
+        else:
+            kept = "No checkpoint had been written yet."
+        error.add_note(f"{kept} Go on with: gated resume {shlex.quote(str(run))}")
         raise
 
 

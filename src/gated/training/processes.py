@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from gated.training.options import TrainingOptions
 
 
 def is_main_process() -> bool:
@@ -50,13 +51,19 @@ def launch(options: TrainingOptions) -> Fabric:
         )
     # Fabric announces each process; whoever asked for two need not read of them.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        precision=options.precision,
-        strategy="ddp" if processes > 1 else "auto",
-    )
+    try:
+        fabric = Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.nodes,
+            precision=options.precision,
+            strategy="ddp" if processes > 1 else "auto",
+        )
+    except (RuntimeError, ValueError, ImportError) as error:  # what Fabric says of a device
+        raise ConfigurationError(
+            f"accelerator={options.accelerator!r}, devices={options.devices}: this machine has no "
+            f"such device. Use --accelerator cpu, or auto for the best one. ({error})"
+        ) from error
     fabric.launch()
     share = max(1, available_cpus() // options.devices)
     torch.set_num_threads(options.threads or min(torch.get_num_threads(), share))
