@@ -28,11 +28,10 @@ def test_killed_runs_are_completed_to_the_same_weights(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(found) == len(tasks) * times(2, 8)
+    assert sum(one["killed"] for one in found) == len(tasks) * times(2, 8)
     for one in found:
         assert one["same"], one
         assert one["clean"], one
         assert not one["traceback"], one
-    assert any(one["killed"] for one in found)
     if LONG:
         print(done.stdout)
