@@ -19,7 +19,7 @@ from cyclopts.config import Toml
 from rich.console import Console
 
 from gated.cli.commands import COMMANDS, GROUPS, description
-from gated.cli.failures import SHOW_TRACEBACK, explained
+from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
 from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
 from gated.version import VERSION
@@ -98,9 +98,9 @@ def complain(error: BaseException, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
     from gated.training.processes import is_main_process
 
-    if not is_main_process():
-        return 0  # the main process met the same error and says so
     told, status = explained(error)
+    if not is_main_process() and status == USAGE_ERROR:
+        return 0  # the main process met the same error and says so
     try:
         if as_json:
             print(json.dumps({"error": type(error).__name__, "message": told}))

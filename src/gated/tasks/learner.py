@@ -26,6 +26,7 @@ from gated.training import loop
 from gated.training.history import History
 from gated.training.model_files import check_shapes, load_model, save_model
 from gated.training.options import TrainingOptions
+from gated.training.processes import check_device
 from gated.training.progress import Progress
 from gated.training.task import Task
 
@@ -194,6 +195,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run that this network can begin with.
         """
+        check_device(self.training)
         bad = self._bad()
         self.findings, self._source = (), source
         self._parts = self.split(source, bad)

@@ -36,7 +36,6 @@ def launch(options: TrainingOptions) -> Fabric:
     """
     # Imported here, so that asking for the main process costs nothing.
     import torch
-    from lightning_fabric import Fabric
 
     processes = options.devices * options.nodes
     if processes > 1 and "LOCAL_RANK" not in os.environ and not _program_can_be_restarted():
@@ -51,23 +50,39 @@ def launch(options: TrainingOptions) -> Fabric:
         )
     # Fabric announces each process; whoever asked for two need not read of them.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = _fabric(options)
+    fabric.launch()
+    share = max(1, available_cpus() // options.devices)
+    torch.set_num_threads(options.threads or min(torch.get_num_threads(), share))
+    return fabric
+
+
+def check_device(options: TrainingOptions) -> None:
+    """Refuse a device that this machine has not, before anything is read.
+
+    Raises:
+        ConfigurationError: Says which, and what to use.
+    """
+    if options.accelerator != "cpu":
+        _fabric(options)
+
+
+def _fabric(options: TrainingOptions) -> Fabric:
+    from lightning_fabric import Fabric
+
     try:
-        fabric = Fabric(
+        return Fabric(
             accelerator=options.accelerator,
             devices=options.devices,
             num_nodes=options.nodes,
             precision=options.precision,
-            strategy="ddp" if processes > 1 else "auto",
+            strategy="ddp" if options.devices * options.nodes > 1 else "auto",
         )
     except (RuntimeError, ValueError, ImportError) as error:  # what Fabric says of a device
         raise ConfigurationError(
             f"accelerator={options.accelerator!r}, devices={options.devices}: this machine has no "
             f"such device. Use --accelerator cpu, or auto for the best one. ({error})"
         ) from error
-    fabric.launch()
-    share = max(1, available_cpus() // options.devices)
-    torch.set_num_threads(options.threads or min(torch.get_num_threads(), share))
-    return fabric
 
 
 def available_cpus() -> int:
