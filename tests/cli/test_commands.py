@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.documents import write_document
 
 from gated.cli.app import run
 
@@ -287,7 +288,7 @@ def test_compare_prints_the_cells_beside_each_other(sales: Path, tmp_path: Path,
 
 def test_a_run_of_an_unknown_task_says_what_is_known(trained: Path, tmp_path: Path, capsys) -> None:
     asked = json.loads((trained / "run.json").read_text()) | {"task": "dreams"}
-    (tmp_path / "run.json").write_text(json.dumps(asked))
+    write_document(tmp_path / "run.json", asked)
     assert run(["predict", str(tmp_path), "sales.csv"]) == 2
     assert "'dreams', which this version" in " ".join(capsys.readouterr().err.split())
 

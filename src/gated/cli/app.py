@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.config import Toml
 from rich.console import Console
 
-import gated
-from gated.errors import ConfigurationError, GatedError
+from gated.cli.commands import COMMANDS, GROUPS, description
+from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
+from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
+from gated.version import VERSION
 
-USAGE_ERROR = 2
 INTERRUPTED = 130
 
 options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=())
@@ -29,30 +31,19 @@ options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=(
 app = App(
     name="gated",
     help="Recurrent networks: from data to a trained, measured, explained model.",
-    version=gated.__version__,
+    version=VERSION,
     default_parameter=options,
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `run` tells what to do then
 )
-fit = App(name="fit", help="Train a network for a task and measure it.")
-compare = App(name="compare", help="Train RNN, GRU and LSTM with one budget and compare them.")
-app.command(fit)
-app.command(compare)
-
 # Imported when called, so that `gated --help` does not wait for torch.
-for task in LEARNERS:
-    fit.command(f"gated.cli.fit:{task}", name=task.replace("_", "-"))
-    compare.command(f"gated.cli.compare:{task}", name=task.replace("_", "-"))
-app.command("gated.cli.memory:find_longest", name="memory-test")
-app.command("gated.cli.fit:resume", name="resume")
-app.command("gated.cli.runs:predict", name="predict")
-app.command("gated.cli.runs:evaluate", name="evaluate")
-app.command("gated.cli.runs:explain", name="explain")
-app.command("gated.cli.forecast:backtest", name="backtest")
-app.command("gated.cli.translate:translate", name="translate")
-app.command("gated.cli.speech:transcribe", name="transcribe")
-app.command("gated.cli.language:generate", name="generate")
-app.command("gated.cli.explore:explore", name="explore")
+for name in GROUPS:
+    group = App(name=name, help=description(name))
+    app.command(group)
+    for task in LEARNERS:
+        group.command(f"gated.cli.{name}:{task}", name=task.replace("_", "-"))
+for name, target in COMMANDS.items():
+    app.command(f"gated.cli.{target}", name=name, help=description(name))
 
 app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Everywhere")
@@ -74,6 +65,10 @@ def launch(
     if config is not None:
         if not config.is_file():
             raise ConfigurationError(f"--config: there is no file {config}.")
+        try:
+            tomllib.loads(config.read_text("utf-8"))
+        except ValueError as error:
+            raise ConfigurationError(f"--config: {config} is not TOML: {error}.") from error
         app.config = Toml(config, must_exist=True, use_commands_as_keys=False, allow_unknown=False)
     return app(tokens, exit_on_error=False, print_error=False)
 
@@ -84,26 +79,37 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         app.meta(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except (GatedError, CycloptsError, FileNotFoundError) as error:
-        return complain(error, as_json="--json" in arguments)
     except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. A training goes on with: gated resume RUN")
+    except SystemExit:
+        raise
+    except KeyboardInterrupt as interrupt:
+        told = getattr(interrupt, "__notes__", ())
+        Console(stderr=True).print("Interrupted.", *told, markup=False, highlight=False)
         return INTERRUPTED
+    except BaseException as error:  # also what a library in another language panics with
+        if os.environ.get(SHOW_TRACEBACK) == "1":
+            raise
+        return complain(error, as_json="--json" in arguments)
     return 0
 
 
-def complain(error: Exception, *, as_json: bool) -> int:
+def complain(error: BaseException, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
     from gated.training.processes import is_main_process
 
-    if not is_main_process():
+    told, status = explained(error)
+    if not is_main_process() and status == USAGE_ERROR:
         return 0  # the main process met the same error and says so
-    if as_json:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-    else:
+    try:
+        if as_json:
+            print(json.dumps({"error": type(error).__name__, "message": told}))
+        sys.stdout.flush()
+    except OSError:  # the output itself is what failed
+        as_json = False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not as_json:
         console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
         console.print("[bold red]error:[/]", end=" ")
-        console.print(str(error), markup=False, highlight=False)
-    return USAGE_ERROR
+        console.print(told, markup=False, highlight=False)
+    return status

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import MISSING, fields
 from inspect import Parameter as Argument
 from inspect import Signature
@@ -12,13 +13,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gated.cli.outcome import page_of, tell
-from gated.cli.run_directory import Run, begun, check_free, read_run
+from gated.cli.run_directory import Run, begun, claimed, noting_what_is_kept, read_run
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
+from gated.files import locked, write_atomically
 from gated.report.run_page import write_run_page
 from gated.tasks import LEARNERS, learner_of
 from gated.tasks.learner import Learner
-from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 
 SIDE_BY_SIDE = Argument.POSITIONAL_OR_KEYWORD
@@ -32,13 +33,12 @@ def fit(task: str) -> Callable[..., None]:
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
         files = files_of(kind, data if isinstance(data, list) else [data])
-        if is_main_process():
-            check_free(out)
-        learner = kind(config, training)
-        asked = learner.config.to_dict()  # as it is before choices are left to the data
-        learner.prepare(source_of(files)).check_test_part()
-        with begun(out, Run(task, files, asked, learner.training)):
-            train_and_report(learner, out, json=json)
+        with claimed(out):
+            learner = kind(config, training)
+            asked = learner.config.to_dict()  # as it is before choices are left to the data
+            learner.prepare(source_of(files)).check_test_part()
+            with begun(out, Run(task, files, asked, learner.training)):
+                train_and_report(learner, out, json=json)
 
     summary = f"Train a network to {kind.does}, and score it on {kind.made_of} held back."
     return described(command, kind, summary, {})
@@ -94,8 +94,9 @@ def resume(run: Path, *, json: bool = False) -> None:
     asked = read_run(run)
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
-    learner.prepare(source_of(asked.data))
-    train_and_report(learner, run, json=json, resume=True)
+    with locked(run) if is_main_process() else nullcontext(), noting_what_is_kept(run):
+        learner.prepare(source_of(asked.data))
+        train_and_report(learner, run, json=json, resume=True)
 
 
 def files_of(kind: type[Learner[Any, Any, Any]], data: list[Path]) -> tuple[Path, ...]:

@@ -6,21 +6,25 @@ model, history and report are written by the rooms that know them.
 
 from __future__ import annotations
 
-import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gated
-from gated.errors import ConfigurationError, GatedError
-from gated.training.model_files import check_format, read_json, write_atomically
+from gated.configuration import from_json_values
+from gated.errors import ConfigurationError, GatedError, ModelFileError
+from gated.files import contents, locked, write_atomically
+from gated.model_files import FILE_NAME as MODEL
+from gated.model_files import read_document, to_document
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.checkpoint import steps_kept
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
 
 RUN_FORMAT = "gated-run"
-RUN_VERSION = 1
+RUN_VERSION = 2
 FILE_NAME = "run.json"
 
 
@@ -48,24 +52,37 @@ def check_free(out: Path) -> None:
             f"--out: {out} already holds a run. Give another directory, remove this one, or go on "
             f"with it: gated resume {out}"
         )
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and contents(out):
         raise ConfigurationError(f"--out: {out} is not empty; give a new directory.")
 
 
 def write_run(out: Path, run: Run) -> None:
     """Write `run.json` into `out`, atomically."""
-    document = {
-        "format": RUN_FORMAT,
-        "version": RUN_VERSION,
-        "gated": gated.__version__,
+    content = {
         "task": run.task,
         "data": [str(path.resolve()) for path in run.data],
         "config": run.config,
         "training": run.training.to_dict(),
     }
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    write_atomically(out / FILE_NAME, text.encode())
+    write_atomically(out / FILE_NAME, to_document(RUN_FORMAT, RUN_VERSION, content))
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Keep a new directory for this process; one that stays empty is removed.
+
+    Raises:
+        ConfigurationError: as `check_free`.
+        InUseError: another process writes in it.
+    """
+    if not is_main_process():
+        yield
+        return
+    check_free(out)
+    with locked(out):
+        check_free(out)  # what the process that had it before may have written
+        yield
 
 
 @contextmanager
@@ -74,11 +91,30 @@ def begun(out: Path, run: Run) -> Iterator[None]:
     if is_main_process():
         write_run(out, run)
     try:
-        yield
+        with noting_what_is_kept(out):
+            yield
     except GatedError:
-        if is_main_process() and [path.name for path in out.iterdir()] == [FILE_NAME]:
+        if is_main_process() and [path.name for path in contents(out)] == [FILE_NAME]:
             (out / FILE_NAME).unlink()
-            out.rmdir()
+        raise
+
+
+@contextmanager
+def noting_what_is_kept(run: Path) -> Iterator[None]:
+    """Note on whatever ends the training before its time what is kept, and how to go on."""
+    try:
+        yield
+    except GatedError:  # says itself what to do
+        raise
+    except BaseException as error:
+        steps = steps_kept(run / CHECKPOINT)
+        if (run / MODEL).exists():
+            kept = f"The trained network is kept in {run}."
+        elif steps:
+            kept = f"The checkpoint of step {steps:,} is kept in {run}."
+        else:
+            kept = "No checkpoint had been written yet."
+        error.add_note(f"{kept} Go on with: gated resume {shlex.quote(str(run))}")
         raise
 
 
@@ -88,12 +124,13 @@ def read_run(directory: Path) -> Run:
     Raises:
         ModelFileError: `directory` holds no run, or a damaged one, or one of another version.
     """
-    path = directory / FILE_NAME
-    document = read_json(path)
-    check_format(path, document, RUN_FORMAT, RUN_VERSION)
-    return Run(
-        task=document["task"],
-        data=tuple(map(Path, document["data"])),
-        config=document["config"],
-        training=TrainingOptions.from_dict(document["training"]),
-    )
+    document = read_document(directory / FILE_NAME, RUN_FORMAT, RUN_VERSION)
+    try:
+        return Run(
+            task=from_json_values(str, document["task"]),
+            data=from_json_values(tuple[Path, ...], document["data"]),
+            config=from_json_values(dict[str, Any], document["config"]),
+            training=TrainingOptions.from_dict(document["training"]),
+        )
+    except KeyError as error:
+        raise ModelFileError(f"{directory / FILE_NAME} is damaged: {error} is missing.") from error

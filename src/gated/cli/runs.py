@@ -13,11 +13,11 @@ from gated.cli.outcome import give_table, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
 from gated.cli.run_directory import FILE_NAME, check_free, read_run
 from gated.errors import ConfigurationError, require
+from gated.model_files import load_description
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
 from gated.tasks import learner_of
 from gated.tasks.learner import Learner
-from gated.training.model_files import load_description
 
 
 def predict(

@@ -20,12 +20,13 @@ from gated.configuration import Configuration, from_json_values, json_values
 from gated.data.findings import Finding
 from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
-from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
 from gated.explain import Explanation, Probe, explain
 from gated.training import loop
 from gated.training.history import History
-from gated.training.model_files import load_model, save_model
+from gated.training.model_files import check_shapes, load_model, save_model
 from gated.training.options import TrainingOptions
+from gated.training.processes import check_device
 from gated.training.progress import Progress
 from gated.training.task import Task
 
@@ -140,6 +141,17 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def probed(self, data: Data) -> Probe:
         """Offer the network to `gated.explain`."""
 
+    def attached(self) -> dict[str, bytes]:
+        """Files that go with the model, by name; a task may have none."""
+        return {}
+
+    def check_learned(self) -> None:
+        """Refuse what was read back and cannot have been learned; a task may have nothing to add.
+
+        Raises:
+            ValueError: says what.
+        """
+
     @property
     def name(self) -> str:
         """What tables call the network."""
@@ -183,6 +195,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run that this network can begin with.
         """
+        check_device(self.training)
         bad = self._bad()
         self.findings, self._source = (), source
         self._parts = self.split(source, bad)
@@ -298,7 +311,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             "training": self.training.to_dict(),
             **{name: json_values(getattr(self, name)) for name in self.learned},
         }
-        save_model(Path(directory), self.network, description)
+        save_model(Path(directory), self.network, description, self.attached())
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
@@ -317,10 +330,14 @@ class Learner(ABC, Generic[Config, Data, Score]):
             )
             for name in cls.learned:
                 setattr(learner, name, from_json_values(hints[name], description[name]))
-            learner.network = learner.seeded()
-            learner.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            learner.check_learned()
+            check_shapes(learner.seeded, weights)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # no file may hold what leads to a traceback
             raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        learner.network = learner.seeded()
+        learner.network.load_state_dict(weights)
         learner.network.eval()
         return learner
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Generic, cast
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError
+from gated.files import locked
+from gated.model_files import damaged
 from gated.training.checkpoint import (
     FILE_NAME,
     Checkpoint,
@@ -56,6 +59,7 @@ def train(
     Raises:
         ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
         DataError: A batch holds nothing to learn from.
+        InUseError: Another process trains in `directory`.
         ModelFileError: `init_from` or the checkpoint is damaged or foreign.
         TrainingDivergedError: Loss, gradient or weights became NaN or infinite.
     """
@@ -64,7 +68,8 @@ def train(
     if path and path.exists() and resume:
         checkpoint = read_checkpoint(path)
         check_identity(path, checkpoint.identity, identity(task, options))
-    with torch.random.fork_rng(devices=[]):
+    kept = locked(directory) if directory and is_main_process() else nullcontext()
+    with kept, torch.random.fork_rng(devices=[]):
         training = _Training(task, options, path, checkpoint, progress)
         while not training.history.stopped:
             training.step()
@@ -121,7 +126,10 @@ class _Training(Generic[Batch]):
         if fabric.world_size > 1:
             self.settle_sums()
         if checkpoint:
-            self.restore(checkpoint)
+            try:
+                self.restore(checkpoint)
+            except Exception as error:  # whatever a file may hold that gated did not write
+                raise damaged(path or Path(FILE_NAME), str(error)) from error
 
     def settle_sums(self) -> None:
         """Let DDP see a backward pass: it fixes the order of its sums by the first one.
