@@ -13,11 +13,12 @@ from cyclopts import Parameter
 
 from gated.cli.outcome import page_of, tell
 from gated.cli.run_directory import Run, begun, check_free, read_run
-from gated.cli.training_bar import TrainingBar, training_bars
+from gated.cli.training_bar import Bars, TrainingBar, training_bars
 from gated.errors import ConfigurationError, require
+from gated.phases import phase
 from gated.report.run_page import write_run_page
 from gated.tasks import LEARNERS, learner_of
-from gated.tasks.learner import Learner
+from gated.tasks.learner import Learner, Scored
 from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 
@@ -36,9 +37,12 @@ def fit(task: str) -> Callable[..., None]:
             check_free(out)
         learner = kind(config, training)
         asked = learner.config.to_dict()  # as it is before choices are left to the data
-        learner.prepare(source_of(files)).check_test_part()
-        with begun(out, Run(task, files, asked, learner.training)):
-            train_and_report(learner, out, json=json)
+        with training_bars() as bars:
+            learner.prepare(source_of(files)).check_test_part()
+            with begun(out, Run(task, files, asked, learner.training)):
+                come_to = train_and_report(learner, out, bars)
+        if come_to is not None:
+            tell(learner, *come_to, run=out, json=json)
 
     summary = f"Train a network to {kind.does}, and score it on {kind.made_of} held back."
     return described(command, kind, summary, {})
@@ -94,8 +98,11 @@ def resume(run: Path, *, json: bool = False) -> None:
     asked = read_run(run)
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
-    learner.prepare(source_of(asked.data))
-    train_and_report(learner, run, json=json, resume=True)
+    with training_bars() as bars:
+        learner.prepare(source_of(asked.data))
+        come_to = train_and_report(learner, run, bars, resume=True)
+    if come_to is not None:
+        tell(learner, *come_to, run=run, json=json)
 
 
 def files_of(kind: type[Learner[Any, Any, Any]], data: list[Path]) -> tuple[Path, ...]:
@@ -117,20 +124,23 @@ def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...]:
 
 
 def train_and_report(
-    learner: Learner[Any, Any, Any], out: Path, *, json: bool, resume: bool = False
-) -> None:
-    """Train a prepared learner in `out`, save it, score it, and say how it went."""
+    learner: Learner[Any, Any, Any], out: Path, bars: Bars, *, resume: bool = False
+) -> tuple[Scored, Path] | None:
+    """Train a prepared learner in `out`, save it and score it; return its score and the report.
+
+    None in a process that is not the main one.
+    """
     label = f"{learner.name} on {len(learner.parts.training):,} {learner.counted}"
-    with training_bars() as bars:
-        learner.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
+    learner.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
     if not is_main_process():
-        return
+        return None
     learner.save(out)
     write_atomically(out / "history.json", learner.history.to_json().encode())
     evaluation = learner.score()
     command = shlex.join(["gated", *sys.argv[1:]])
-    report = write_run_page(out, page_of(learner), learner, evaluation, command=command)
-    tell(learner, evaluation, run=out, report=report, json=json)
+    with phase("Drawing the report"):
+        report = write_run_page(out, page_of(learner), learner, evaluation, command=command)
+    return evaluation, report
 
 
 def __getattr__(name: str) -> Callable[..., None]:

@@ -22,6 +22,7 @@ from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Explanation, Probe, explain
+from gated.phases import phase
 from gated.training import loop
 from gated.training.history import History
 from gated.training.model_files import load_model, save_model
@@ -185,7 +186,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """
         bad = self._bad()
         self.findings, self._source = (), source
-        self._parts = self.split(source, bad)
+        with phase(f"Reading {self.made_of}"):
+            self._parts = self.split(source, bad)
         self.findings = (*self.findings, *bad.findings)
         self.network = self.seeded()
         return self
@@ -255,11 +257,14 @@ class Learner(ABC, Generic[Config, Data, Score]):
         parts = self.parts
         self.check_test_part()
         self.network.eval()
-        return self.scored(parts.test, parts)
+        with phase(f"Scoring on {len(parts.test):,} {self.counted}"):
+            return self.scored(parts.test, parts)
 
     def evaluate(self, source: Source) -> Score:
         """Score on other data; raises as `score` does."""
-        return self.scored(self._asked(source, "score"), None)
+        data = self._asked(source, "score")
+        with phase(f"Scoring on {len(data):,} {self.counted}"):
+            return self.scored(data, None)
 
     def predict(self, source: Source | None = None) -> pl.DataFrame:
         """Predict for some data, by default those of `fit`.
@@ -328,7 +333,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """Read what the network is asked about; there is some."""
         bad = self._bad()
         self.findings = ()
-        data = self.read(source, purpose, bad)
+        with phase(f"Reading {self.made_of}"):
+            data = self.read(source, purpose, bad)
         self.findings = (*self.findings, *bad.findings)
         if not len(data) and purpose != "predict":
             raise DataError(

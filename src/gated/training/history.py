@@ -23,6 +23,8 @@ class Validation:
 
     step: int
     scores: dict[str, float]
+    seconds: float = field(default=0.0, compare=False)
+    """That it took."""
 
     @property
     def loss(self) -> float:
@@ -63,14 +65,20 @@ class History:
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "patience", "goal"] = ""
-    """Why training ended: all steps done, or patience ran out. Empty while it goes on."""
+    stopped: Literal["", "steps", "epochs", "minutes", "patience", "goal", "finish"] = ""
+    """Why training ended: the budget, the patience, the goal, or `gated finish`. Empty while it
+    goes on."""
     transfer: Transfer | None = None
 
     @property
     def steps(self) -> int:
         """Steps done."""
         return len(self.loss)
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training, with validations."""
+        return sum(self.seconds) + sum(validation.seconds for validation in self.validations)
 
     @property
     def best(self) -> Validation | None:
@@ -112,6 +120,7 @@ class History:
             "validations": [
                 {
                     "step": validation.step,
+                    "seconds": validation.seconds,
                     "scores": {
                         name: score if math.isfinite(score) else None
                         for name, score in validation.scores.items()
@@ -136,6 +145,7 @@ class History:
                         name: math.nan if score is None else score
                         for name, score in validation["scores"].items()
                     },
+                    validation["seconds"],
                 )
                 for validation in facts["validations"]
             ],
