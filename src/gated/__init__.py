@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from gated.version import VERSION
 
 if TYPE_CHECKING:
     from gated import cells, nn
     from gated.nn.accelerate import accelerate, restore
 
-try:
-    __version__ = version("gated")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0+unknown"
-
+__version__ = VERSION
 __all__ = ["__version__", "accelerate", "cells", "nn", "restore"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
@@ -9,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, 
 import msgspec
 import numpy as np
 
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
 
 Kind = TypeVar("Kind")
 
@@ -93,8 +94,33 @@ def from_json_values(kind: type[Kind], saved: Any) -> Kind:
         )
     try:
         return msgspec.convert(saved, kind, dec_hook=_decoded)
-    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+    except (MissingExtraError, MemoryError):
+        raise
+    except Exception as error:  # whatever the types make of what they did not write
         raise ModelFileError(f"The saved {name} is damaged: {error}.") from error
+
+
+def demand_numbers(
+    what: str, values: Any, *, count: int | None = None, above: float = -math.inf
+) -> None:
+    """Refuse what cannot be a number, or a row of `count` numbers, learned from data.
+
+    Raises:
+        DataError: one is NaN, infinite or not `above`; or there are too many or too few.
+
+    >>> demand_numbers("The scale", [1.0, 0.0], above=0)
+    Traceback (most recent call last):
+        ...
+    gated.errors.DataError: The scale is 0.0 at place 1; it must be finite and above 0.
+    """
+    row = np.atleast_1d(np.asarray(values, np.float64))
+    if row.ndim != 1 or (count is not None and len(row) != count):
+        raise DataError(f"{what} has the shape {row.shape}; it must be a row of {count} numbers.")
+    wrong = ~(np.isfinite(row) & (row > above))
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        bound = "" if above == -math.inf else f" and above {above:g}"
+        raise DataError(f"{what} is {row[place]} at place {place}; it must be finite{bound}.")
 
 
 def _encoded(value: Any) -> Any:

@@ -30,6 +30,10 @@ class ModelFileError(GatedError, ValueError):
     """A model, checkpoint or run directory is missing, damaged or of another format."""
 
 
+class InUseError(GatedError, RuntimeError):
+    """Another process writes in the directory."""
+
+
 class TrainingDivergedError(GatedError, ArithmeticError):
     """The loss became NaN or infinite."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.documents import write_document
 
 from gated.cli.app import run
 
@@ -56,7 +57,10 @@ def test_fit_leaves_a_model_a_report_and_what_was_asked(trained: Path) -> None:
     assert asked["training"]["steps"] == 12
 
 
-def test_fit_as_json_is_one_document(sales: Path, tmp_path: Path, capsys) -> None:
+def test_fit_as_json_is_one_document(
+    sales: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gated.cli.training_bar.SECONDS_BETWEEN_LINES", 1e9)  # of a slow machine
     assert run(fit_arguments(sales, tmp_path / "run", *QUICK, "--json")) == 0
     printed = capsys.readouterr()
     document = json.loads(printed.out)
@@ -290,7 +294,7 @@ def test_compare_prints_the_cells_beside_each_other(sales: Path, tmp_path: Path,
 
 def test_a_run_of_an_unknown_task_says_what_is_known(trained: Path, tmp_path: Path, capsys) -> None:
     asked = json.loads((trained / "run.json").read_text()) | {"task": "dreams"}
-    (tmp_path / "run.json").write_text(json.dumps(asked))
+    write_document(tmp_path / "run.json", asked)
     assert run(["predict", str(tmp_path), "sales.csv"]) == 2
     assert "'dreams', which this version" in " ".join(capsys.readouterr().err.split())
 

@@ -1,5 +1,7 @@
 """The explorer reads what `gated fit language` trains, and says the same of it."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,3 +47,17 @@ def test_what_it_cannot_show_is_told(tmp_path: Path, options: dict) -> None:
     run_of(tmp_path, **options)
     with pytest.raises(ModelFileError, match="one layer that read characters"):
         load_model(tmp_path / "run")
+
+
+def test_reading_a_model_needs_no_torch(tmp_path: Path) -> None:
+    run_of(tmp_path)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom gated.serve.character_model import load_model\n"
+        "from gated.serve.reading import Passage\nfrom gated.serve.text_reader import TextReader\n"
+        "reading = TextReader(load_model(Path(sys.argv[1]))).read(Passage(text='the dog'), None)\n"
+        "assert len(reading.outputs['probabilities']) == 7\nassert 'torch' not in sys.modules"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr

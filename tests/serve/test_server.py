@@ -16,6 +16,7 @@ from tests.comparison import assert_agree
 from gated.core import reference
 from gated.core.layout import gate_rows
 from gated.errors import ModelFileError
+from gated.model_files import save_model
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Clamp, clampable
 from gated.serve.text_reader import clamped, texts
@@ -231,9 +232,7 @@ def test_the_page_comes_with_its_policy(address: str) -> None:
 def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"holds no model\.json"):
         load_models(tmp_path)
-    document = {"description": {"task": "forecast"}, "weights": "w", "sha256": ""}
-    (tmp_path / "model.json").write_text(json.dumps(document))
-    (tmp_path / "w").touch()
+    save_model(tmp_path, {}, {"task": "forecast"})
     with pytest.raises(ModelFileError, match="task 'forecast'"):
         load_models(tmp_path)
 

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.documents import write_document
 from torch import nn
 
 from gated.errors import ModelFileError
-from gated.training.model_files import load_model, save_model, write_atomically
+from gated.files import write_atomically
+from gated.training.model_files import load_model, save_model
 
 DESCRIPTION = {"task": "forecast", "mean": [0.1, -3.0], "name": "größe", "history": None}
 
@@ -68,7 +70,7 @@ def test_interrupted_saving_leaves_the_old_model(
             raise KeyboardInterrupt
         write_atomically(path, data)
 
-    monkeypatch.setattr("gated.training.model_files.write_atomically", interrupted)
+    monkeypatch.setattr("gated.model_files.write_atomically", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_model(directory, Tied(), {"task": "other"})
     state, description = load_model(directory)
@@ -126,29 +128,31 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "format version 2, and this gated reads version 1"),
+        ({"version": 3}, "version 3, written by gated .*reads version 2.*install a newer gated"),
+        ({"version": 1}, "version 1, written by gated .*reads version 2.*or train again"),
         ({"version": None}, "format version None"),
         ({"format": "other"}, "not a gated-model file"),
-        ({"sha256": "0"}, "damaged"),
-        ({"weights": 7}, "damaged"),
-        ({"weights": "../../elsewhere.safetensors"}, "cannot be read"),
+        ({"files": {"weights.safetensors": "0"}}, "cannot be read"),
+        ({"files": {"weights.safetensors": 7}}, "damaged"),
+        ({"files": {"weights.safetensors": "../../elsewhere"}}, "cannot be read"),
+        ({"files": {}}, "weights.safetensors is missing"),
     ],
 )
 def test_changed_documents_are_refused(
     directory: Path, change: dict[str, object], message: str
 ) -> None:
     path = directory / "model.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    write_document(path, json.loads(path.read_text()) | change)
     with pytest.raises(ModelFileError, match=message):
         load_model(directory)
 
 
-@pytest.mark.parametrize("missing", ["weights", "sha256", "description"])
+@pytest.mark.parametrize("missing", ["files", "description"])
 def test_incomplete_documents_are_refused(directory: Path, missing: str) -> None:
     path = directory / "model.json"
     document = json.loads(path.read_text())
     del document[missing]
-    path.write_text(json.dumps(document))
+    write_document(path, document)
     with pytest.raises(ModelFileError, match=missing):
         load_model(directory)
 

@@ -5,16 +5,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from adding import Adding, same_course
 from killed import DROPOUT, OPTIONS
+from safetensors import safe_open
 
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ConfigurationError, InUseError, ModelFileError
+from gated.files import TEMPORARY, locked
+from gated.model_files import NO_DIGEST, seal
 from gated.training.checkpoint import FILE_NAME, read_checkpoint
 from gated.training.history import History
 from gated.training.loop import train
@@ -91,7 +96,7 @@ def test_killed_run_resumes_to_the_same_weights(
     moment, _, thaws, steps_kept = DEATHS[death]
     path = killed(death) / FILE_NAME
     assert path.exists() == (steps_kept is not None)
-    assert path.with_name(path.name + ".tmp").exists() == (moment == "writing")
+    assert bool(list(path.parent.glob(TEMPORARY))) == (moment == "writing")
     if steps_kept:
         assert read_checkpoint(path).history.steps == steps_kept
 
@@ -99,6 +104,7 @@ def test_killed_run_resumes_to_the_same_weights(
     task = Adding(dropout=DROPOUT, seed=3 if steps_kept else 0)
     history = train(task, options(thaws, source), directory=path.parent, resume=True)
     expected_task, expected = uninterrupted(thaws)
+    assert not list(path.parent.glob(TEMPORARY))
     assert same_course(history, expected)
     assert any(expected.clipped_by_norm)
     assert any(expected.clipped_by_value)
@@ -157,18 +163,32 @@ def test_truncated_checkpoint_is_refused_at_every_length(finished: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "message"),
+    ("changed", "message"),
     [
-        (b'version\\": 1', b'version\\": 7', "format version 7"),
-        (b"gated-checkpoint", b"other-checkpoint", "not a gated-checkpoint"),
+        ({"version": 7}, "version 7, written by gated .* install a newer gated"),
+        ({"version": 1}, "version 1, written by gated .* or train again"),
+        ({"format": "other"}, "not a gated-checkpoint"),
+        ({"identity": None}, "damaged"),
+        ({"history": {}}, "damaged"),
+        ({"scaler": 3}, "damaged"),
     ],
 )
-def test_unknown_version_and_foreign_checkpoint_are_refused(
-    finished: Path, before: bytes, after: bytes, message: str
+def test_unknown_versions_and_what_cannot_be_are_refused(
+    finished: Path, changed: dict[str, Any], message: str
 ) -> None:
     path = finished / FILE_NAME
-    data = path.read_bytes()
-    assert data.count(before) == 1
-    path.write_bytes(data.replace(before, after))
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        document = json.loads(file.metadata()["gated"]) | changed
+    metadata = {"gated": json.dumps(document), "sha256": NO_DIGEST}
+    path.write_bytes(seal(safetensors.torch.save(tensors, metadata)))
     with pytest.raises(ModelFileError, match=message):
         train(Adding(), TrainingOptions(steps=4), directory=finished, resume=True)
+
+
+def test_a_directory_is_trained_in_once_at_a_time(tmp_path: Path) -> None:
+    with locked(tmp_path), ThreadPoolExecutor() as others:
+        training = others.submit(train, Adding(), TrainingOptions(steps=4), directory=tmp_path)
+        with pytest.raises(InUseError, match="is in use: another thread of this process"):
+            training.result()
+    assert train(Adding(), TrainingOptions(steps=4), directory=tmp_path).steps == 4

@@ -18,6 +18,7 @@ from cyclopts.config import Toml
 from rich.console import Console
 
 import gated
+from gated.cli.summaries import help_of, purpose_of
 from gated.errors import ConfigurationError, GatedError
 from gated.tasks import LEARNERS
 
@@ -39,20 +40,28 @@ compare = App(name="compare", help="Train RNN, GRU and LSTM with one budget and 
 app.command(fit)
 app.command(compare)
 
+COMMANDS = {
+    "resume": "gated.cli.fit:resume",
+    "finish": "gated.cli.fit:finish",
+    "predict": "gated.cli.runs:predict",
+    "evaluate": "gated.cli.runs:evaluate",
+    "explain": "gated.cli.runs:explain",
+    "backtest": "gated.cli.forecast:backtest",
+    "translate": "gated.cli.translate:translate",
+    "transcribe": "gated.cli.speech:transcribe",
+    "generate": "gated.cli.language:generate",
+    "memory-test": "gated.cli.memory:find_longest",
+    "explore": "gated.cli.explore:explore",
+}
 # Imported when called, so that `gated --help` does not wait for torch.
-for task in LEARNERS:
-    fit.command(f"gated.cli.fit:{task}", name=task.replace("_", "-"))
-    compare.command(f"gated.cli.compare:{task}", name=task.replace("_", "-"))
-app.command("gated.cli.memory:find_longest", name="memory-test")
-app.command("gated.cli.fit:resume", name="resume")
-app.command("gated.cli.runs:predict", name="predict")
-app.command("gated.cli.runs:evaluate", name="evaluate")
-app.command("gated.cli.runs:explain", name="explain")
-app.command("gated.cli.forecast:backtest", name="backtest")
-app.command("gated.cli.translate:translate", name="translate")
-app.command("gated.cli.speech:transcribe", name="transcribe")
-app.command("gated.cli.language:generate", name="generate")
-app.command("gated.cli.explore:explore", name="explore")
+for name, where in COMMANDS.items():
+    app.command(where, name=name, help=help_of(where))
+for task, where in LEARNERS.items():
+    does, name = purpose_of(where), task.replace("_", "-")
+    told = f"Train a network to {does}, and score it on data held back."
+    fit.command(f"gated.cli.fit:{task}", name=name, help=told)
+    told = f"Train each kind of recurrent cell to {does}, with one budget, and compare them."
+    compare.command(f"gated.cli.compare:{task}", name=name, help=told)
 
 app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Everywhere")
@@ -88,8 +97,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return complain(error, as_json="--json" in arguments)
     except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted. A training goes on with: gated resume RUN")
+    except KeyboardInterrupt as interruption:
+        told = str(interruption) or "Interrupted."
+        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
         return INTERRUPTED
     return 0
 

@@ -11,14 +11,14 @@ from cyclopts import Parameter
 
 from gated.cli.fit import described, files_of, source_of
 from gated.cli.output import print_json, print_table, stdout_console, to_json
-from gated.cli.run_directory import check_free
+from gated.cli.run_directory import claimed
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
+from gated.files import write_atomically
 from gated.tasks import LEARNERS, learner_of
 from gated.tasks.comparison import cells_of
 from gated.tasks.comparison import compare as run_comparison
 from gated.tasks.comparison_page import comparison_table, write_comparison_report
-from gated.training.model_files import write_atomically
 from gated.training.processes import is_main_process
 
 
@@ -31,23 +31,22 @@ def compare(task: str) -> Callable[..., None]:
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
         files = files_of(kind, data if isinstance(data, list) else [data])
-        if is_main_process():
-            check_free(out)
-        with training_bars() as bars:
-            comparison = run_comparison(
-                kind,
-                source_of(files),
-                config,
-                training,
-                cells=cells,
-                seeds=seeds,
-                progress=lambda cell, seed: TrainingBar(bars, f"{cell.upper()}, seed {seed}"),
-            )
-        if not is_main_process():
-            return
-        asked = shlex.join(["gated", *sys.argv[1:]])
-        report = write_comparison_report(out, comparison, command=asked)
-        write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
+        with claimed(out):
+            with training_bars() as bars:
+                comparison = run_comparison(
+                    kind,
+                    source_of(files),
+                    config,
+                    training,
+                    cells=cells,
+                    seeds=seeds,
+                    progress=lambda cell, seed: TrainingBar(bars, f"{cell.upper()}, seed {seed}"),
+                )
+            if not is_main_process():
+                return
+            asked = shlex.join(["gated", *sys.argv[1:]])
+            report = write_comparison_report(out, comparison, command=asked)
+            write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
         if json:
             print_json(comparison.to_dict() | {"report": str(report)})
             return
@@ -72,9 +71,7 @@ def compare(task: str) -> Callable[..., None]:
         )
         for name, (hint, default, text) in told.items()
     }
-    names = ", ".join(cell.upper() for cell in known)
-    summary = f"Train {names} to {kind.does}, with one budget, and compare them."
-    return described(command, kind, summary, more)
+    return described(command, kind, more)
 
 
 def __getattr__(name: str) -> Callable[..., None]:

@@ -61,10 +61,11 @@ def explore(
 
 
 def _exhibit(run: Path | None, data: Path | None) -> Exhibit:
+    from gated.model_files import load_description
     from gated.serve import character_model, text_reader
 
     directories = character_model.model_directories(run or character_model.BUNDLED)
-    task = character_model.read_document(directories[0])["description"].get("task")
+    task = load_description(directories[0]).get("task")
     if task != "forecast":
         if data is not None:
             raise ConfigurationError(

@@ -10,12 +10,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gated.cli.output import print_json, print_table, stdout_console, to_json
-from gated.cli.run_directory import check_free
+from gated.cli.run_directory import claimed
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
+from gated.files import write_atomically
 from gated.tasks.memory.longest import MemoryTraining, memory_test
 from gated.tasks.memory.page import memory_table, write_memory_report
-from gated.training.model_files import write_atomically
 
 
 def find_longest(
@@ -51,21 +51,21 @@ def find_longest(
         Print the result as one JSON document.
     """
     require("matplotlib", extra="explain")  # before the training, not after it
-    check_free(out)
-    with training_bars() as bars:
-        tested = memory_test(
-            problem,
-            cells=cells,
-            lengths=lengths,
-            seeds=seeds,
-            units=units,
-            training=training,
-            progress=lambda cell, length, seed: TrainingBar(
-                bars, f"{cell}, T = {length}, seed {seed}"
-            ),
-        )
-    report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
-    write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
+    with claimed(out):
+        with training_bars() as bars:
+            tested = memory_test(
+                problem,
+                cells=cells,
+                lengths=lengths,
+                seeds=seeds,
+                units=units,
+                training=training,
+                progress=lambda cell, length, seed: TrainingBar(
+                    bars, f"{cell}, T = {length}, seed {seed}"
+                ),
+            )
+        report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
+        write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
     if json:
         print_json(tested.to_dict() | {"report": str(report)})
         return

@@ -16,8 +16,8 @@ from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import told, training_summary
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
+from gated.files import write_atomically
 from gated.tasks.learner import Learner, Scored
-from gated.training.model_files import write_atomically
 
 DIGITS = 6
 """Of printed numbers; files have all."""

@@ -6,22 +6,36 @@ model, history and report are written by the rooms that know them.
 
 from __future__ import annotations
 
-import json
+import shlex
+import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
-import gated
-from gated.errors import ConfigurationError, GatedError
-from gated.training.model_files import check_format, read_json, write_atomically
+from rich.console import Console
+
+from gated.configuration import from_json_values
+from gated.errors import ConfigurationError, GatedError, ModelFileError
+from gated.files import contents, locked, write_atomically
+from gated.model_files import FILE_NAME as MODEL
+from gated.model_files import read_document, to_document
+from gated.tasks.learner import UNTRAINED, Learner
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.loop import FINISH
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
 
+Kind = TypeVar("Kind", bound=Learner[Any, Any, Any])
+
 RUN_FORMAT = "gated-run"
-RUN_VERSION = 1
+RUN_VERSION = 2
 FILE_NAME = "run.json"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -48,24 +62,37 @@ def check_free(out: Path) -> None:
             f"--out: {out} already holds a run. Give another directory, remove this one, or go on "
             f"with it: gated resume {out}"
         )
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and contents(out):
         raise ConfigurationError(f"--out: {out} is not empty; give a new directory.")
 
 
 def write_run(out: Path, run: Run) -> None:
     """Write `run.json` into `out`, atomically."""
-    document = {
-        "format": RUN_FORMAT,
-        "version": RUN_VERSION,
-        "gated": gated.__version__,
+    content = {
         "task": run.task,
         "data": [str(path.resolve()) for path in run.data],
         "config": run.config,
         "training": run.training.to_dict(),
     }
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    write_atomically(out / FILE_NAME, text.encode())
+    write_atomically(out / FILE_NAME, to_document(RUN_FORMAT, RUN_VERSION, content))
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Keep a new directory for this process; one that stays empty is removed.
+
+    Raises:
+        ConfigurationError: as `check_free`.
+        InUseError: another process writes in it.
+    """
+    if not is_main_process():
+        yield
+        return
+    check_free(out)
+    with locked(out):
+        check_free(out)  # what the process that had it before may have written
+        yield
 
 
 @contextmanager
@@ -76,10 +103,88 @@ def begun(out: Path, run: Run) -> Iterator[None]:
     try:
         yield
     except GatedError:
-        if is_main_process() and [path.name for path in out.iterdir()] == [FILE_NAME]:
+        if is_main_process() and {path.name for path in contents(out)} <= {FILE_NAME, UNTRAINED}:
+            shutil.rmtree(out / UNTRAINED, ignore_errors=True)
             (out / FILE_NAME).unlink()
-            out.rmdir()
         raise
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody, or the system, ended a training before its time; says how to go on."""
+
+
+@contextmanager
+def interruptible(run: Path) -> Iterator[None]:
+    """Where Ctrl-C or SIGTERM ends what happens within, say how to go on with the run.
+
+    Raises:
+        Interrupted: one of them did.
+    """
+
+    def terminate(signal_number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        raise Interrupted(how_to_go_on(run)) from interruption
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, former)
+
+
+def how_to_go_on(run: Path) -> str:
+    """Return what can be done with a run that did not come to its end, as commands to copy.
+
+    >>> how_to_go_on(Path("my runs"))
+    "Interrupted before there was anything to go on with: 'my runs' holds no run."
+    """
+    name = shlex.quote(str(run))
+    if not (run / FILE_NAME).exists():
+        return f"Interrupted before there was anything to go on with: {name} holds no run."
+    if not (run / CHECKPOINT).exists():
+        return f"Interrupted before the first checkpoint. To begin anew: gated resume {name}"
+    return (
+        f"Interrupted. To go on: gated resume {name}\n"
+        f"To leave it at that and score the best weights so far: gated finish {name}\n"
+        "Until then predict, evaluate and explain work with the last checkpoint."
+    )
+
+
+def trained(kind: type[Kind], run: Path) -> Kind:
+    """Return the network of a run; of one whose training has not ended as it is so far, and say so.
+
+    Raises:
+        ModelFileError: `run` holds no network of this kind, or a damaged one.
+    """
+    if (run / MODEL).exists() or not (run / UNTRAINED).exists():
+        return kind.load(run)
+    learner = kind.load_so_far(run)
+    history, name = learner.history, shlex.quote(str(run))
+    which = "best on validation" if history.best else "the last"
+    step = history.best.step if history.best else history.steps
+    Console(stderr=True, soft_wrap=True).print(
+        f"The training in {run} has not ended: these are its weights of step {step:,}, {which} of "
+        f"the {history.steps:,} steps of its checkpoint. What is done after a training, such as "
+        f"fitting the width of intervals, is not done yet. To go on: gated resume {name}; to end "
+        f"it here and score it: gated finish {name}",
+        markup=False,
+        highlight=False,
+    )
+    return learner
+
+
+def is_complete(run: Path) -> bool:
+    """Whether a run came to its end: its report is what is written last."""
+    return (run / REPORT).exists()
+
+
+def ended(run: Path) -> None:
+    """Remove what a run needs only until it has come to its end."""
+    shutil.rmtree(run / UNTRAINED, ignore_errors=True)
+    (run / FINISH).unlink(missing_ok=True)
 
 
 def read_run(directory: Path) -> Run:
@@ -88,12 +193,13 @@ def read_run(directory: Path) -> Run:
     Raises:
         ModelFileError: `directory` holds no run, or a damaged one, or one of another version.
     """
-    path = directory / FILE_NAME
-    document = read_json(path)
-    check_format(path, document, RUN_FORMAT, RUN_VERSION)
-    return Run(
-        task=document["task"],
-        data=tuple(map(Path, document["data"])),
-        config=document["config"],
-        training=TrainingOptions.from_dict(document["training"]),
-    )
+    document = read_document(directory / FILE_NAME, RUN_FORMAT, RUN_VERSION)
+    try:
+        return Run(
+            task=from_json_values(str, document["task"]),
+            data=from_json_values(tuple[Path, ...], document["data"]),
+            config=from_json_values(dict[str, Any], document["config"]),
+            training=TrainingOptions.from_dict(document["training"]),
+        )
+    except KeyError as error:
+        raise ModelFileError(f"{directory / FILE_NAME} is damaged: {error} is missing.") from error

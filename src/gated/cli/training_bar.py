@@ -242,6 +242,6 @@ def told(history: History) -> str:
     )
     best = f", best at step {history.best.step}" if history.best else ""
     return (
-        f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
-        f"{clipped} of them"
+        f"{history.steps} steps in {sum(history.seconds):.1f} s ({history.ended}){best}, gradient "
+        f"clipped at {clipped} of them"
     )

@@ -11,13 +11,14 @@ from typing import Any
 
 from gated.cli.app import complain
 from gated.cli.output import print_json
+from gated.cli.run_directory import trained
 from gated.errors import ConfigurationError, DataError, require
+from gated.files import write_atomically
 from gated.report.drawing import style
 from gated.tasks.translate.page import attention_picture
 from gated.tasks.translate.pairs import lines_of, text_lines
 from gated.tasks.translate.translation import Translation
 from gated.tasks.translate.translator import Translator
-from gated.training.model_files import write_atomically
 
 AT_ONCE = 256
 """Lines read before they are translated, where nobody waits at a terminal."""
@@ -60,7 +61,7 @@ def translate(
         require("matplotlib", extra="explain")
         if attention.exists() and (attention.is_file() or any(attention.iterdir())):
             raise ConfigurationError(f"--attention: {attention} exists; give a new directory.")
-    translator = Translator.load(run)
+    translator = trained(Translator, run)
     ask = partial(
         translator.translate,
         beam=beam,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import gated
 from gated.errors import require
+from gated.files import write_atomically
 from gated.report.drawing import Picture, standalone
-from gated.training.model_files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,17 @@ Shapes: T steps, V characters in the vocabulary, H hidden units, G gates of the 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 
+from gated import model_files
 from gated.core.layout import Weights, layout_of
 from gated.errors import ModelFileError
+from gated.model_files import FILE_NAME, load_description
 
 Floats = NDArray[np.float32]
 TASK = "characters"
@@ -92,32 +90,15 @@ def model_directories(directory: Path) -> list[Path]:
     Raises:
         ModelFileError: there is none.
     """
-    if (directory / "model.json").exists():
+    if (directory / FILE_NAME).exists():
         return [directory]
-    found = [path.parent for path in sorted(directory.glob("*/model.json"))]
+    found = [path.parent for path in sorted(directory.glob(f"*/{FILE_NAME}"))]
     if not found:
         raise ModelFileError(
-            f"{directory} holds no model.json, nor does a directory in it. Give the directory of a "
-            "trained network, or none to explore those that come with gated."
+            f"{directory} holds no {FILE_NAME}, nor does a directory in it. Give the directory of "
+            "a trained network, or none to explore those that come with gated."
         )
     return found
-
-
-def read_document(directory: Path) -> dict[str, Any]:
-    """Read `model.json`, as `gated.training.model_files` writes it.
-
-    Raises:
-        ModelFileError: it is missing or damaged.
-    """
-    path = directory / "model.json"
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        document["weights"], document["sha256"], document["description"].get("task")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(
-            f"{path} is missing or damaged ({error}). Give the directory of a trained model."
-        ) from error
-    return document
 
 
 def load_model(directory: Path) -> CharacterModel:
@@ -126,61 +107,51 @@ def load_model(directory: Path) -> CharacterModel:
     Raises:
         ModelFileError: they are missing or damaged, or the model does not read characters.
     """
-    path, document = directory / "model.json", read_document(directory)
-    description = document["description"]
-    if description["task"] == LANGUAGE:
+    path, description = directory / FILE_NAME, load_description(directory)
+    task, cell = description.get("task"), description.get("cell")
+    if task == LANGUAGE:
         _check_characters(path, description)
-    elif description["task"] != TASK or description.get("cell") not in NAMES:
+    elif task != TASK or cell not in [*NAMES]:
         raise ModelFileError(
-            f"{path} describes the task {description.get('task')!r} with the cell "
-            f"{description.get('cell')!r}; the explorer shows the task {TASK!r} with one "
-            f"of {', '.join(NAMES)}, and the tasks {LANGUAGE!r} and 'forecast'. Run `gated "
-            "explore` without a directory for the networks that come with gated."
+            f"{path} describes the task {task!r} with the cell {cell!r}; the explorer shows the "
+            f"task {TASK!r} with one of {', '.join(NAMES)}, and the tasks {LANGUAGE!r} and "
+            "'forecast'. Run `gated explore` without a directory for the networks that come with "
+            "gated."
         )
-    weights = directory / Path(document["weights"]).name
+    state, description = model_files.load_model(directory, task)
+    layer_names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    names = [*(f"recurrent.{part}_l0" for part in layer_names), "output.weight", "output.bias"]
     try:
-        data = weights.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"{weights} cannot be read ({error.strerror}). Give the directory of a trained model."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != document["sha256"]:
-        raise ModelFileError(f"The weights beside {path} are not those it was made for.")
-    return _from_state(path, data, description)
-
-
-def _from_state(path: Path, data: bytes, description: dict[str, Any]) -> CharacterModel:
-    try:
-        state = safetensors.numpy.load(data)
-        if description["task"] == LANGUAGE:
+        if task == LANGUAGE:
             description, state = _over_characters(description, state)
-        parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        layer = Weights(*(state[f"recurrent.{part}_l0"] for part in parts))
+        *layer, output_weight, output_bias = (state[name] for name in names)
         model = CharacterModel(
             cell=description["cell"],
-            weights=layer,
-            output_weight=state["output.weight"],
-            output_bias=state["output.bias"],
+            weights=Weights(*layer),
+            output_weight=output_weight,
+            output_bias=output_bias,
             vocabulary=description["vocabulary"],
             description=description,
         )
-    except (SafetensorError, KeyError) as error:
+        V, H, G = len(model.vocabulary), model.units, len(layout_of(model.cell).gates)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(
-            f"The weights beside {path} lack a part of a network of one layer ({error})."
+            f"The model in {directory} is none of one layer over characters "
+            f"({type(error).__name__}: {error})."
         ) from error
-    rows = len(layout_of(model.cell).gates) * model.units
-    wanted = (rows, len(model.vocabulary)), (len(model.vocabulary), model.units)
-    if (layer.weight_ih.shape, model.output_weight.shape) != wanted:
+    shapes = [state[name].shape for name in names]
+    expected = [(G * H, V), (G * H, H), (G * H,), (G * H,), (V, H), (V,)]
+    if shapes != expected:
         raise ModelFileError(
-            f"The weights beside {path} have the shapes {layer.weight_ih.shape} and "
-            f"{model.output_weight.shape}, but its description asks for {wanted[0]} and "
-            f"{wanted[1]}."
+            f"The weights of the model in {directory} have the shapes {shapes}, but its "
+            f"description asks for {expected}."
         )
     return model
 
 
 def _check_characters(path: Path, description: dict[str, Any]) -> None:
-    config = description.get("config", {})
+    config = description.get("config")
+    config = config if isinstance(config, dict) else {}
     if config.get("unit") != "character" or config.get("layers") != 1:
         raise ModelFileError(
             f"{path} is a language model of {config.get('layers')} layers that reads "

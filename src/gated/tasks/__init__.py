@@ -46,6 +46,6 @@ def load(run: Path) -> Learner[Any, Any, Any]:
     Raises:
         ModelFileError: there is none, or it is damaged.
     """
-    from gated.training.model_files import load_description
+    from gated.model_files import load_description
 
     return learner_of(load_description(run).get("task", "")).load(run)

@@ -20,18 +20,22 @@ from gated.configuration import Configuration, from_json_values, json_values
 from gated.data.findings import Finding
 from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
-from gated.errors import ConfigurationError, DataError, ModelFileError
+from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
 from gated.explain import Explanation, Probe, explain
 from gated.phases import phase
 from gated.training import loop
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.checkpoint import read_checkpoint
 from gated.training.history import History
-from gated.training.model_files import load_model, save_model
+from gated.training.model_files import check_shapes, load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
 from gated.training.task import Task
 
 Source = Any
 """What a task reads: a path, several, or what Python holds."""
+UNTRAINED = "untrained"
+"""Directory, in that of a run, of the model as it is before its training, until that has ended."""
 Purpose = Literal["score", "predict", "explain"]
 """What data are read for by a trained network: labels are needed, ignored, or taken where known."""
 
@@ -140,6 +144,17 @@ class Learner(ABC, Generic[Config, Data, Score]):
     @abstractmethod
     def probed(self, data: Data) -> Probe:
         """Offer the network to `gated.explain`."""
+
+    def attached(self) -> dict[str, bytes]:
+        """Files that go with the model, by name; a task may have none."""
+        return {}
+
+    def check_learned(self) -> None:
+        """Refuse what was read back and cannot have been learned; a task may have nothing to add.
+
+        Raises:
+            ValueError: says what.
+        """
 
     @property
     def name(self) -> str:
@@ -303,7 +318,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             "training": self.training.to_dict(),
             **{name: json_values(getattr(self, name)) for name in self.learned},
         }
-        save_model(Path(directory), self.network, description)
+        save_model(Path(directory), self.network, description, self.attached())
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
@@ -322,11 +337,37 @@ class Learner(ABC, Generic[Config, Data, Score]):
             )
             for name in cls.learned:
                 setattr(learner, name, from_json_values(hints[name], description[name]))
-            learner.network = learner.seeded()
-            learner.network.load_state_dict(weights)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            learner.check_learned()
+            check_shapes(learner.seeded, weights)
+        except MissingExtraError:
+            raise
+        except Exception as error:  # no file may hold what leads to a traceback
             raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        learner.network = learner.seeded()
+        learner.network.load_state_dict(weights)
         learner.network.eval()
+        return learner
+
+    @classmethod
+    def load_so_far(cls, run: Path, **given: Any) -> Self:
+        """Read the network of a run whose training has not ended: the best weights so far.
+
+        They are those of the last checkpoint, which `history` is of too; all that is learned of the
+        data before the training stands in the model in `UNTRAINED`.
+
+        Raises:
+            ModelFileError: there is no checkpoint yet, or something is damaged.
+        """
+        learner = cls.load(run / UNTRAINED, **given)
+        path = run / CHECKPOINT
+        if not path.exists():
+            raise ModelFileError(
+                f"The training in {run} has written no checkpoint so far, so there is no network "
+                "to use yet."
+            )
+        checkpoint = read_checkpoint(path)
+        learner.network.load_state_dict(checkpoint.best or checkpoint.network)
+        learner.history = checkpoint.history
         return learner
 
     def _asked(self, source: Source, purpose: Purpose) -> Data:

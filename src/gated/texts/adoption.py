@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from gated.errors import ModelFileError
+from gated.model_files import load_description
 from gated.texts.config import ReaderConfig
 from gated.texts.vocabulary import Vocabulary
-from gated.training.model_files import load_description
 
 Config = TypeVar("Config", bound=ReaderConfig)
 ADOPTED = ("unit", "vocabulary", "cell", "embedding", "hidden", "layers", "tied")

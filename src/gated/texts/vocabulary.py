@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -81,6 +82,8 @@ class Letters(Vocabulary):
     """Characters or bytes, by code point."""
 
     def __init__(self, points: Sequence[int], unit: str) -> None:
+        if len(set(points)) < len(points) or not all(0 <= of <= sys.maxunicode for of in points):
+            raise ValueError("the characters of a vocabulary are code points, each once")
         self.unit = unit
         self.points = np.array(points, np.uint32)
         self._codes = np.zeros(int(self.points.max(initial=0)) + 2, np.uint16)

@@ -2,7 +2,8 @@
 
 One safetensors file holds the network, the optimiser's state, the best weights so far and the
 history's columns as tensors, under names like `optimizer/exp_avg/encoder.weight_ih`, and the rest
-as a JSON document in its metadata. Learning rate, batches and dropout are functions of the step.
+as a JSON document in its metadata, beside a digest of the whole file. Learning rate, batches and
+dropout are functions of the step.
 """
 
 from __future__ import annotations
@@ -12,23 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ConfigurationError
+from gated.files import read_bytes, write_atomically
+from gated.model_files import NO_DIGEST, check_format, check_seal, damaged, seal
 from gated.training.history import COLUMNS, History
-from gated.training.model_files import (
-    check_format,
-    from_safetensors,
-    read_bytes,
-    to_safetensors,
-    write_atomically,
-)
 from gated.training.options import TrainingOptions
 from gated.training.task import Task
+from gated.version import VERSION
 
 CHECKPOINT_FORMAT = "gated-checkpoint"
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 FILE_NAME = "checkpoint.safetensors"
 
 Tensors = dict[str, Tensor]
@@ -64,51 +62,64 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             name: torch.tensor(getattr(history, name), dtype=torch.float64) for name in COLUMNS
         },
     }
+    # Each tensor as its own contiguous copy: tied weights share memory.
     tensors = {
-        f"{section}/{name}": tensor
+        f"{section}/{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for section, members in sections.items()
         for name, tensor in members.items()
     }
     document = {
         "format": CHECKPOINT_FORMAT,
         "version": CHECKPOINT_VERSION,
+        "gated": VERSION,
         "identity": checkpoint.identity,
         "history": history.facts(),
         "scaler": checkpoint.scaler,
     }
+    metadata = {"gated": json.dumps(document), "sha256": NO_DIGEST}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, to_safetensors(tensors, {"gated": json.dumps(document)}))
+    write_atomically(path, seal(safetensors.torch.save(tensors, metadata)))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `write_checkpoint` wrote.
 
     Raises:
-        ModelFileError: A damaged or foreign file, or one of an unknown version.
+        ModelFileError: A damaged or foreign file, or one of another version.
     """
     data = read_bytes(path)
-    tensors = from_safetensors(path, data)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata, whole = check_seal(path, data)
     try:
-        document = json.loads(header.get("__metadata__", {}).get("gated", "null"))
-    except ValueError as error:
-        raise ModelFileError(f"{path} is damaged ({error}). Train again.") from error
-    check_format(path, document, CHECKPOINT_FORMAT, CHECKPOINT_VERSION)
+        document = json.loads(metadata.get("gated", "null"))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+    check_format(path, document, CHECKPOINT_FORMAT, CHECKPOINT_VERSION, whole=whole)
+    try:
+        return _checkpoint(document, safetensors.torch.load(data))
+    except Exception as error:  # whatever comes of what gated did not write
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
 
+
+def _checkpoint(document: dict[str, Any], tensors: Tensors) -> Checkpoint:
     names = ("network", "optimizer", "best", "carried", "history")
     sections: dict[str, Tensors] = {name: {} for name in names}
     for key, tensor in tensors.items():
         section, _, name = key.partition("/")
+        if section in ("network", "optimizer", "best") and not tensor.isfinite().all():
+            raise ValueError(f"{key} holds a value that is NaN or infinite")
         sections[section][name] = tensor
     columns = {
         name: column.bool().tolist() if name.startswith("clipped") else column.tolist()
         for name, column in sections.pop("history").items()
     }
+    if len({len(column) for column in columns.values()}) != 1 or set(columns) != set(COLUMNS):
+        raise ValueError("the history's columns are not of one length")
+    made = document["identity"]
     return Checkpoint(
-        identity=document["identity"],
+        identity={"options": dict(made["options"]), "data": made["data"]},
         **sections,
         history=History.from_facts(document["history"], columns),
-        scaler=document["scaler"],
+        scaler=dict(document["scaler"]),
     )
 
 
@@ -124,12 +135,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, network: nn.Module) -> T
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, network: nn.Module, tensors: Tensors
 ) -> None:
-    """Put back what `optimizer_tensors` returned."""
+    """Put back what `optimizer_tensors` returned.
+
+    Raises:
+        ValueError: A tensor has not the shape of its parameter.
+        KeyError: There is no such parameter.
+    """
     parameters = dict(network.named_parameters())
     fused = optimizer.defaults["fused"]
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         parameter = parameters[name]
+        if tensor.shape not in (parameter.shape, torch.Size()):
+            raise ValueError(f"{key} has the shape {tuple(tensor.shape)}")
         # Only fused AdamW counts its steps on the device.
         on_device = kind != "step" or fused
         optimizer.state[parameter][kind] = tensor.to(parameter.device) if on_device else tensor

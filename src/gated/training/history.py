@@ -17,6 +17,18 @@ COLUMNS = (
 )
 
 
+ENDS = {
+    "": "not ended yet",
+    "steps": "all steps done",
+    "epochs": "all epochs done",
+    "minutes": "the time was up",
+    "patience": "validation got no better",
+    "goal": "the goal was reached",
+    "finish": "ended early by `gated finish`",
+}
+"""Why a training ended, in words."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """Scores on held-out data after `step` steps."""
@@ -74,6 +86,11 @@ class History:
     def steps(self) -> int:
         """Steps done."""
         return len(self.loss)
+
+    @property
+    def ended(self) -> str:
+        """Why training ended, in words."""
+        return ENDS[self.stopped]
 
     @property
     def spent(self) -> float:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError
+from gated.files import locked
+from gated.model_files import damaged
 from gated.phases import phase
 from gated.training.budget import Budget
 from gated.training.checkpoint import (
@@ -65,6 +67,7 @@ def train(
     Raises:
         ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
         DataError: A batch holds nothing to learn from.
+        InUseError: Another process trains in `directory`.
         ModelFileError: `init_from` or the checkpoint is damaged or foreign.
         TrainingDivergedError: Loss, gradient or weights became NaN or infinite.
     """
@@ -73,7 +76,8 @@ def train(
     if path and path.exists() and resume:
         checkpoint = read_checkpoint(path)
         check_identity(path, checkpoint.identity, identity(task, options))
-    with torch.random.fork_rng(devices=[]):
+    kept = locked(directory) if directory and is_main_process() else nullcontext()
+    with kept, torch.random.fork_rng(devices=[]):
         training = _Training(task, options, path, checkpoint, progress)
         # Where nobody is told of the steps, as of a baseline that is trained, they are a phase.
         steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
@@ -136,7 +140,10 @@ class _Training(Generic[Batch]):
         if fabric.world_size > 1:
             self.settle_sums()
         if checkpoint:
-            self.restore(checkpoint)
+            try:
+                self.restore(checkpoint)
+            except Exception as error:  # whatever a file may hold that gated did not write
+                raise damaged(path or Path(FILE_NAME), str(error)) from error
         self.spent = self.kept = self.history.spent
         """Seconds of training so far, and at the last checkpoint; the same in all processes."""
 

@@ -10,6 +10,7 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
+from gated.cli.run_directory import Run, write_run
 from gated.data.manifest import BadRows
 from gated.tasks.classify import SequenceTraining, baselines
 from gated.tasks.classify.config import SourceOptions
@@ -138,10 +139,7 @@ def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys
 
 
 def test_a_run_without_rows_has_none_to_skip(tmp_path, capsys) -> None:
-    (tmp_path / "run.json").write_text(
-        json.dumps({"format": "gated-run", "version": 1, "task": "forecast", "data": ["x.csv"],
-                    "config": {}, "training": SequenceTraining().to_dict()})
-    )  # fmt: skip
+    write_run(tmp_path, Run("forecast", (Path("x.csv"),), {}, SequenceTraining()))
     assert run(["evaluate", str(tmp_path), "x.csv", "--skip-bad"]) == 2
     assert "no rows that could be left out" in " ".join(capsys.readouterr().err.split())
 

@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.documents import replace_in_document
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.forecast import ForecastConfig, Forecaster
@@ -112,17 +113,14 @@ def test_saving_again_replaces_the_model(tmp_path, wave, fitted, hasty):
     ("old", "new", "message"),
     [
         ('"spread"', '"width"', "spread"),
-        ('"hidden": 16', '"hidden": 17', "size mismatch"),
+        ('"hidden": 16', '"hidden": 17', "the shape of"),
         ('"hidden": 16', '"units": 16', "units"),
         ('"task": "forecast"', '"task": "labelling"', "labelling"),
     ],
 )
 def test_a_damaged_description_is_refused(tmp_path, hasty, old, new, message):
     hasty.save(tmp_path)
-    path = tmp_path / "model.json"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+    replace_in_document(tmp_path / "model.json", old, new)
     with pytest.raises(ModelFileError, match=message):
         Forecaster.load(tmp_path)
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from tests.comparison import assert_agree
+from tests.documents import write_document
 
 from gated.cli.app import run
 from gated.data.manifest import BadRows
@@ -214,7 +215,7 @@ def test_a_loaded_classifier_tells_the_same(trained: Path, moving: Path) -> None
         VideoClassifier.load(trained).score()
     model = json.loads((trained / "model.json").read_text())
     del model["description"]["labels"]
-    (moving.parent / "model.json").write_text(json.dumps(model))
+    write_document(moving.parent / "model.json", model)
     with pytest.raises(ModelFileError):
         VideoClassifier.load(moving.parent)
 

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.configuration import demand_numbers
 from gated.tasks.classify.sequences import Floats
 
 Singles = NDArray[np.float32]
@@ -25,6 +26,12 @@ class Preprocessing:
     masked: bool
     """Whether the network is told which values are missing: where some were in training."""
     patch: int
+
+    def __post_init__(self) -> None:
+        """Refuse means and deviations that cannot be, as after damage or an overflow."""
+        demand_numbers("The mean of a channel", self.mean)
+        demand_numbers("The deviation of a channel", self.deviation, count=len(self.mean), above=0)
+        demand_numbers("The patch", self.patch, above=0)
 
     @classmethod
     def fit(cls, arrays: Sequence[Floats], patch: int) -> Self:

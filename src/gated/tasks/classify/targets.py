@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from sklearn.utils.multiclass import check_classification_targets
 
+from gated.configuration import demand_numbers
 from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Values
 
@@ -22,6 +23,10 @@ class Classes:
     """(C,) the labels, sorted."""
     frequencies: Floats
     """(C,) the share of each in training."""
+
+    def __post_init__(self) -> None:
+        """Refuse frequencies that cannot be, as after damage."""
+        demand_numbers("A class's share", self.frequencies, count=len(self.classes), above=0)
 
     @classmethod
     def of(cls, values: Values) -> Self:
@@ -87,6 +92,11 @@ class Numbers:
     names: ClassVar[tuple[str, ...]] = ()
     mean: float
     deviation: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, as after damage or an overflow."""
+        demand_numbers("The mean of the target", self.mean)
+        demand_numbers("The deviation of the target", self.deviation, above=0)
 
     @classmethod
     def of(cls, values: Values) -> Self:

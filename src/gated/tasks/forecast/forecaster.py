@@ -11,6 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from gated.configuration import demand_numbers
 from gated.data.manifest import BadRows
 from gated.data.raw_table import Source
 from gated.errors import DataError
@@ -92,6 +93,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
         self.spread = np.ones(len(self.config.quantiles))
+        self.baselines = Baselines.fit(prepared)
         return Parts(
             PreparedWindows(prepared, training_origins(prepared)),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
@@ -109,6 +111,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         # Where nothing comes after the training data, any window will do to look into.
         return after if len(after) else self._some(self._windows(source, stride=1))
 
+    def check_learned(self) -> None:
+        """The intervals are of the quantiles and the series."""
+        config, series = self.config, len(self.preprocessing.series)
+        quantiles = len(config.quantiles)
+        demand_numbers("The spread of a quantile", self.spread, count=quantiles, above=0)
+        for offsets in self.baselines.offsets.values():
+            demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
+        if len(self.baselines.scales) != series:
+            raise DataError(f"The baselines' scales are not of {series} series.")
+
     def new_network(self) -> ForecastNetwork:
         """Make a network for the columns that the preprocessing gives."""
         return ForecastNetwork(self.preprocessing)
@@ -120,7 +132,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def train(self, **options: Any) -> Self:
         """Train on the data of `prepare`, and set the width of the intervals."""
         super().train(**options)
-        self.baselines = Baselines.fit(self.prepared)
         held = self.parts.validation
         origins = thinned(held.origins, MOST_CALIBRATED)
         if len(origins):

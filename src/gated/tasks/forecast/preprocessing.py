@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gated.configuration import demand_numbers
 from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_names, choose_cycles
 from gated.tasks.forecast.cleaning import MASKED, Columns, Mask
@@ -41,6 +42,16 @@ class Preprocessing:
     """Values of `known_texts` and then `past_texts`. Value `i` has code `i + 1`; 0 is a value that
     is missing or was not seen."""
     cycles: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that do not fit their columns, as after damage."""
+        series, names = len(self.series), (*self.known_numbers, *self.past_numbers)
+        demand_numbers("The target's deviation", self.target.scale, count=series)
+        demand_numbers("The target's median", self.before, count=series)
+        demand_numbers("The deviation of a covariate", self.numbers.scale, count=len(names))
+        demand_numbers("The median of a covariate", self.medians, count=len(names))
+        if len(self.categories) != len(self.text_names):
+            raise DataError("The categories are not those of the columns of text.")
 
     @property
     def future_names(self) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.configuration import demand_numbers
+
 Floats = NDArray[np.float64]
 
 FARTHEST = 1e6
@@ -22,6 +24,11 @@ class Scaling:
     """`(K,)` in the unit of the data."""
     scale: Floats
     """`(K,)` in the unit of the data, above 0."""
+
+    def __post_init__(self) -> None:
+        """Refuse means and deviations that cannot be, as after damage or an overflow."""
+        demand_numbers("The mean of a column", self.location)
+        demand_numbers("The deviation of a column", self.scale, count=len(self.location), above=0)
 
     @classmethod
     def of(cls, samples: Iterable[Floats]) -> Scaling:

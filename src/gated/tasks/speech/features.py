@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError, require
+from gated.files import write_atomically
 from gated.tasks.speech.audio import Samples, decode, resampled
-from gated.training.model_files import write_atomically
 
 Frames = NDArray[np.float32]
 """(T, F): T frames, 10 ms apart, of 25 ms each; F mel bands."""

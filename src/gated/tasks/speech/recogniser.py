@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import gated.tasks
+from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.split_by_text import split_by_text
@@ -149,6 +150,13 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Utterance]:
         """Read a manifest and its recordings."""
         return self._utterances(self._heard(read_manifest(Path(source), bad), bad), bad, (1.0,))
+
+    def check_learned(self) -> None:
+        """Mean and deviation are of the features."""
+        demand_numbers("The mean of a feature", self.mean, count=self.config.mels)
+        demand_numbers(
+            "The deviation of a feature", self.deviation, count=self.config.mels, above=0
+        )
 
     def new_network(self) -> SpeechNetwork:
         """Make a network for the alphabet."""

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.data.split_by_text import bare, near_to, split_by_text
@@ -127,6 +128,10 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         if purpose == "predict" or not all(of.label for of in read):
             return Texts([of.text for of in read], None)
         return self._labelled(read)
+
+    def check_learned(self) -> None:
+        """Each label has its share."""
+        demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self) -> TextNetwork:
         """Make a network for the vocabulary and the labels."""

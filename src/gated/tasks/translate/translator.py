@@ -12,6 +12,7 @@ from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
@@ -34,7 +35,6 @@ from gated.tasks.translate.translation import (
     different,
     in_words,
 )
-from gated.training.model_files import write_atomically
 from gated.training.options import TrainingOptions
 
 MEMORY = "training-pairs.tsv"
@@ -275,20 +275,17 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
             "parameters"
         )
 
-    def save(self, directory: Path | str) -> None:
-        """Write the model, atomically, and what it was trained on."""
-        known = "".join(f"{pair.source}\t{pair.target}\n" for pair in self.known)
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(directory) / MEMORY, known.encode())
-        super().save(directory)
+    def attached(self) -> dict[str, bytes]:
+        """What was trained on."""
+        pairs = "".join(f"{pair.source}\t{pair.target}\n" for pair in self.known)
+        return {MEMORY: pairs.encode()} if pairs else {}
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
         """Read what `save` wrote."""
         translator = super().load(directory, **given)
-        known = Path(directory) / MEMORY
-        if known.is_file() and known.stat().st_size:
-            translator.known = read_pairs(known)
+        path = attached_file(Path(directory), MEMORY)
+        translator.known = read_pairs(path) if path else []
         return translator
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:

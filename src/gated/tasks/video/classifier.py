@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from torch import nn
 
+from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.explain import Probe
@@ -114,6 +115,10 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         if purpose == "predict":
             segments = [replace(segment, label=None) for segment in segments]
         return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
+
+    def check_learned(self) -> None:
+        """Each label has its share."""
+        demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self, *, memory: bool = True) -> VideoNetwork:
         """Each begins with the encoder that was given, and none changes it."""

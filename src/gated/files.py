@@ -1,0 +1,159 @@
+"""Files that are whole at every moment, and directories that one process at a time writes in."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gated.errors import InUseError, ModelFileError
+
+LOCK = ".gated-lock"
+"""File in a directory that is written in; it holds the writer's process id and machine."""
+TEMPORARY = ".gated-*.tmp"
+"""Names of files that are being written."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        ModelFileError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"{path} cannot be read ({error.strerror}). Give the directory of a run."
+        ) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `path` so that at every moment it holds its old content or all of `data`."""
+    temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(8)))
+    try:
+        with temporary.open("xb") as file:
+            _try_lock(file.fileno())  # so that nobody takes it for a leftover
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):  # some file systems cannot sync a directory
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _Held(threading.local):
+    """The directories that this thread has locked."""
+
+    def __init__(self) -> None:
+        self.directories: set[Path] = set()
+
+
+_held = _Held()
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep `directory`, which is made where it is missing, for this process to write in.
+
+    The system lets go of it when the process ends, however it ends, so no lock is ever stale.
+    Whoever has it may ask for it again. What killed writers left in it is removed first; a
+    directory that was made here and stays empty is removed in the end.
+
+    Raises:
+        InUseError: Another process has it.
+        OSError: It cannot be written in.
+    """
+    key = directory.resolve()
+    if key in _held.directories:
+        yield
+        return
+    made = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / LOCK
+    try:
+        descriptor = _lock(path)
+        _held.directories.add(key)
+        try:
+            _remove_leftovers(directory)
+            yield
+        finally:
+            _held.directories.discard(key)
+            with suppress(OSError):
+                path.unlink()
+            os.close(descriptor)
+    finally:
+        if made:
+            with suppress(OSError):  # where something is in it
+                directory.rmdir()
+
+
+def contents(directory: Path) -> list[Path]:
+    """Return what is in a directory, but for its lock and what killed writers left."""
+    return [path for path in directory.iterdir() if path.name != LOCK and not path.match(TEMPORARY)]
+
+
+def _lock(path: Path) -> int:
+    """Return a descriptor of the locked file `path`."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not _try_lock(descriptor):
+                raise InUseError(_in_use(path, os.pread(descriptor, 300, 0)))
+            # Whoever had it may have removed it after it was opened here.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    with suppress(OSError):  # a full disk; then nobody is told who has it
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
+    return descriptor
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file; false where another has it. A file system without locks has it free."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _in_use(path: Path, written: bytes) -> str:
+    process, _, machine = written.decode(errors="replace").partition(" ")
+    if process == str(os.getpid()) and machine == socket.gethostname():
+        who = "another thread of this process"
+    else:
+        who = f"process {process}" if process else "another process"
+        who += f" on {machine}" if machine not in ("", socket.gethostname()) else ""
+    return (
+        f"{path.parent} is in use: {who} trains or writes there. Wait until it has ended, or give "
+        "another directory."
+    )
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove files that nobody writes any more, here and in the directories of pictures."""
+    for path in [*directory.glob(TEMPORARY), *directory.glob(f"*/{TEMPORARY}")]:
+        with suppress(OSError), path.open("rb") as file:
+            if _try_lock(file.fileno()):
+                path.unlink()

@@ -1,0 +1,265 @@
+"""What gated writes and reads back: documents and weights that any damage shows in.
+
+A document is JSON whose last entry is the SHA-256 of every byte before that entry. A model is a few
+files in a directory: the document `model.json` says format, version, the task's description and the
+SHA-256 of the other files; `weights-DIGEST.safetensors` holds the arrays. The document is written
+last and the others are named by their content (DIGEST is the first 12 digits), so at every moment
+the model is whole. A safetensors file that stands alone is sealed by the SHA-256 in its own
+metadata, computed with zeros in the place of the digest.
+
+NumPy alone: whoever uses a network without torch reads it here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.errors import ModelFileError, require
+from gated.files import locked, read_bytes, write_atomically
+from gated.version import VERSION
+
+Arrays = dict[str, NDArray[Any]]
+
+MODEL_FORMAT = "gated-model"
+MODEL_VERSION = 2
+FILE_NAME = "model.json"
+WEIGHTS = "weights.safetensors"
+
+SEAL = "sha256_of_the_above"
+SEAL_BEGINS = f',\n  "{SEAL}": "'.encode()
+NO_DIGEST = "0" * 64
+
+
+def save_model(
+    directory: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    description: Any,
+    attached: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write the weights of a network and their `description`, a JSON document, atomically.
+
+    Args:
+        directory: made where it is missing; a model that is there is replaced.
+        arrays: the weights by name.
+        description: what the weights mean.
+        attached: more files, by names like `pairs.tsv`, for `attached_file`.
+    """
+    safetensors = require("safetensors.numpy", extra="train")
+    files = {WEIGHTS: safetensors.save(dict(arrays), {"format": "pt"}), **(attached or {})}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    content = {"files": digests, "description": description}
+    document = to_document(MODEL_FORMAT, MODEL_VERSION, content)
+    paths = {name: _path_of(directory, name, digest) for name, digest in digests.items()}
+    with locked(directory):
+        new = [path for path in paths.values() if not path.exists()]
+        try:
+            for name, path in paths.items():
+                write_atomically(path, files[name])
+            write_atomically(directory / FILE_NAME, document)
+        except BaseException:
+            _remove(new)
+            raise
+        for name, path in paths.items():
+            _remove(set(directory.glob(_path_of(directory, name, "*").name)) - {path})
+
+
+def _path_of(directory: Path, name: str, digest: str) -> Path:
+    stem, dot, suffix = name.partition(".")
+    return directory / f"{stem}-{digest[:12]}{dot}{suffix}"
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):  # no harm in a file that nothing names
+            path.unlink(missing_ok=True)
+
+
+def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[str, Any]]:
+    """Read the arrays and the description that `save_model` wrote, of `task` if one is named.
+
+    Raises:
+        ModelFileError: No model, a damaged or foreign one, one of another version or of another
+            task.
+    """
+    document = _model_document(directory)
+    description = document["description"]
+    if task not in (None, description.get("task")):
+        raise ModelFileError(
+            f"{directory} holds a model of the task {description.get('task')!r}, not of {task!r}."
+        )
+    path, data = _file_of(directory, document, WEIGHTS)
+    arrays = _arrays(path, data)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise damaged(path, f"{name} holds a value that is NaN or infinite")
+    return arrays, description
+
+
+def attached_file(directory: Path, name: str) -> Path | None:
+    """Return where a file is that was attached to the model, if it was; raises as `load_model`."""
+    document = _model_document(directory)
+    return _file_of(directory, document, name)[0] if name in document["files"] else None
+
+
+def _file_of(directory: Path, document: dict[str, Any], name: str) -> tuple[Path, bytes]:
+    """Return place and content of a file of the model, which is as it was written."""
+    digest = document["files"].get(name)
+    if not isinstance(digest, str):
+        raise damaged(directory / FILE_NAME, f"{name} is missing")
+    path = _path_of(directory, name, digest)
+    data = read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise damaged(path, f"{len(data)} bytes, not those that {FILE_NAME} was made for")
+    return path, data
+
+
+def load_description(directory: Path) -> dict[str, Any]:
+    """Read the description that `save_model` wrote, without the weights; raises as `load_model`."""
+    description: dict[str, Any] = _model_document(directory)["description"]
+    return description
+
+
+def _model_document(directory: Path) -> dict[str, Any]:
+    """Read `model.json`, and see that it describes a model."""
+    document = read_document(directory / FILE_NAME, MODEL_FORMAT, MODEL_VERSION)
+    for name in ("files", "description"):
+        if not isinstance(document.get(name), dict):
+            raise damaged(directory / FILE_NAME, f"{name} is missing")
+    return document
+
+
+def to_document(kind: str, version: int, content: Mapping[str, Any]) -> bytes:
+    """Return `content` as a document of a format and version, sealed by a digest."""
+    document = {"format": kind, "version": version, "gated": VERSION, **content}
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # Names of files need not be Unicode: their stray bytes are surrogates.
+    return _sealed(text.removesuffix("\n}").encode("utf-8", "surrogatepass"))
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + SEAL_BEGINS + hashlib.sha256(body).hexdigest().encode() + b'"\n}\n'
+
+
+def read_document(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """Read what `to_document` made.
+
+    Raises:
+        ModelFileError: It is missing, damaged, of another format or of another version.
+    """
+    data = read_bytes(path)
+    try:
+        document = json.loads(data, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+    body, _, _ = data.rpartition(SEAL_BEGINS)
+    check_format(path, document, kind, version, whole=data == _sealed(body))
+    checked: dict[str, Any] = document
+    return checked
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text}")
+    return number
+
+
+def check_format(path: Path, document: Any, kind: str, version: int, *, whole: bool) -> None:
+    """Refuse a `document` that is not of this kind and version, or not `whole`: as it was written.
+
+    Raises:
+        ModelFileError: Says which.
+    """
+    if not isinstance(document, dict) or document.get("format") != kind:
+        raise ModelFileError(
+            f"{path} is not a {kind} file as gated writes it: foreign, or damaged. Give the "
+            "directory of a run."
+        )
+    theirs = document.get("version")
+    if theirs == version and whole:
+        return
+    # Former versions had no digest, so nothing can be told of their being whole.
+    former = isinstance(theirs, int) and 0 < theirs < version
+    if not (former or whole):
+        raise damaged(path, "it is not as it was written: its digest is another")
+    by = document.get("gated")
+    writer = f"gated {by}" if by else "an older gated"
+    todo = "train again" if former else "install a newer gated"
+    raise ModelFileError(
+        f"{path} is of format version {theirs}, written by {writer}, and this gated "
+        f"({VERSION}) reads version {version}. Use the gated that wrote it, or {todo}."
+    )
+
+
+def seal(data: bytes) -> bytes:
+    """Return a safetensors file whose metadata have `NO_DIGEST` as their sha256, with its digest.
+
+    Raises:
+        ValueError: There is no such place in it, or more than one.
+    """
+    place = _place_of(NO_DIGEST, data)
+    digest = _digest_around(data, place)
+    return data[:place] + digest.encode() + data[place + len(digest) :]
+
+
+def check_seal(path: Path, data: bytes) -> tuple[dict[str, Any], bool]:
+    """Return the metadata of `data`, the content of `path`, and whether it is as it was sealed.
+
+    Raises:
+        ModelFileError: It is no safetensors file.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if length > len(data) - 8:
+        raise damaged(path, f"{len(data)} bytes, with a header of {length}")
+    try:
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        digest = metadata["sha256"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return {}, False
+    try:
+        return metadata, digest == _digest_around(data, _place_of(digest, data))
+    except (ValueError, AttributeError):
+        return metadata, False
+
+
+def _place_of(digest: str, data: bytes) -> int:
+    header = data[: 8 + int.from_bytes(data[:8], "little")]
+    entry = f'"sha256":"{digest}"'.encode()
+    if len(digest) != len(NO_DIGEST) or header.count(entry) != 1:
+        raise ValueError("the digest has no place of its own")
+    return header.index(entry) + entry.index(digest.encode())
+
+
+def _digest_around(data: bytes, place: int) -> str:
+    """Return the SHA-256 of `data` with zeros where the digest stands."""
+    view = memoryview(data)
+    digest = hashlib.sha256(view[:place])
+    digest.update(NO_DIGEST.encode())
+    digest.update(view[place + len(NO_DIGEST) :])
+    return digest.hexdigest()
+
+
+def _arrays(path: Path, data: bytes) -> Arrays:
+    safetensors = require("safetensors.numpy", extra="train")
+    try:
+        arrays: Arrays = safetensors.load(data)
+    except Exception as error:  # whatever the library makes of what is no file of its own
+        raise damaged(path, str(error)) from error
+    return arrays
+
+
+def damaged(path: Path, reason: str) -> ModelFileError:
+    """Return the error for a file that is not as it was written."""
+    return ModelFileError(
+        f"{path} is damaged ({reason}). Restore it from a copy, or train again; a training that "
+        "was cut off is completed by resuming it."
+    )
