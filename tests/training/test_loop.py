@@ -91,7 +91,8 @@ def test_progress_is_told_what_the_history_holds() -> None:
     options = TrainingOptions(steps=9, validate_every=4, clip_norm=3.0)
     history = train(Adding(), options, progress=recorder)
     assert [facts["step"] for facts in recorder.steps] == list(range(1, 10))
-    assert {facts["steps"] for facts in recorder.steps} == {9}
+    assert [facts["share"] for facts in recorder.steps] == [step / 9 for step in range(1, 10)]
+    assert {facts["unit"] for facts in recorder.steps} == {"loss"}
     for name in ("loss", "gradient_norm", "learning_rate"):
         assert [facts[name] for facts in recorder.steps] == getattr(history, name)
     assert [facts["clipped"] for facts in recorder.steps] == history.clipped_by_norm

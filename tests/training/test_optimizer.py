@@ -20,7 +20,7 @@ from gated.training.transfer import DepthGroup
 @pytest.mark.parametrize("steps", [1, 2, 41])
 def test_rate_rises_to_its_peak_and_then_falls(schedule: str, warmup: float, steps: int) -> None:
     options = TrainingOptions(steps=steps, warmup=warmup, schedule=schedule, learning_rate=0.5)
-    rates = [learning_rate(step, options) for step in range(steps)]
+    rates = [learning_rate(step, steps, options) for step in range(steps)]
     peak = round(warmup * (steps - 1))
     assert rates[peak] == max(rates) == 0.5
     assert all(before < after for before, after in pairwise(rates[: peak + 1]))
@@ -33,9 +33,9 @@ def test_rate_rises_to_its_peak_and_then_falls(schedule: str, warmup: float, ste
 
 
 def test_cosine_is_at_its_half_in_the_middle() -> None:
-    options = TrainingOptions(steps=101, warmup=0.0, schedule="cosine", learning_rate=1.0)
-    assert learning_rate(50, options) == pytest.approx(0.5)
-    assert learning_rate(25, options) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
+    options = TrainingOptions(warmup=0.0, schedule="cosine", learning_rate=1.0)
+    assert learning_rate(50, 101, options) == pytest.approx(0.5)
+    assert learning_rate(25, 101, options) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
 
 
 def test_only_matrices_decay() -> None:

@@ -20,7 +20,7 @@ from gated.training.options import TrainingOptions
         ({"learning_rate": math.inf}, "learning_rate must be above 0 and finite, not inf"),
         ({"clip_norm": -1.0}, r"clip_norm must be above 0 and finite, not -1\.0"),
         ({"clip_value": math.nan}, "clip_value must be above 0"),
-        ({"warmup": 1.5}, "warmup is a share of the steps"),
+        ({"warmup": 1.5}, "warmup is a share of the budget"),
         (
             {"schedule": "linear"},
             "schedule must be one of one-cycle, cosine, constant, slanted-triangular, not",

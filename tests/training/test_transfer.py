@@ -124,7 +124,7 @@ def test_rates_and_first_steps_count_from_the_top(source: Path) -> None:
     options = TrainingOptions(
         layer_rate_decay=0.5, thaw_every=7, init_from=source, freeze=("middle",)
     )
-    encoder, head = trained_groups(Adding(), options)
+    encoder, head = trained_groups(Adding(), options, options.steps)
     assert (encoder.rate, encoder.first_step) == (0.25, 7)
     assert (head.rate, head.first_step) == (1.0, 0)
 
@@ -140,7 +140,7 @@ def test_rates_and_first_steps_count_from_the_top(source: Path) -> None:
 )
 def test_settings_that_cannot_be_meant(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        trained_groups(Adding(), TrainingOptions(**options))
+        trained_groups(Adding(), TrainingOptions(**options), options.get("steps"))
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_depth_groups_name_each_parameter_once(names: list[str], message: str) -
             return [(name, groups[name]) for name in names]
 
     with pytest.raises(ConfigurationError, match=message):
-        trained_groups(Wrong(), TrainingOptions())
+        trained_groups(Wrong(), TrainingOptions(), steps=300)

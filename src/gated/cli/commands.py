@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from importlib.metadata import PackageNotFoundError, requires
+from importlib.util import find_spec
 from pathlib import Path
 
 GROUPS = {
@@ -12,8 +13,13 @@ GROUPS = {
     "compare": "Train RNN, GRU and LSTM with one budget and compare them.",
 }
 """Commands that are followed by the name of a task."""
+TOLD_OF_TASK = {
+    "fit": "Train a network to {}, and score it on data held back.",
+    "compare": "Train each kind of recurrent cell to {}, with one budget, and compare them.",
+}
 COMMANDS = {
     "resume": "fit:resume",
+    "finish": "fit:finish",
     "predict": "runs:predict",
     "evaluate": "runs:evaluate",
     "explain": "runs:explain",
@@ -37,12 +43,34 @@ def description(command: str) -> str:
     """
     if command in GROUPS:
         return GROUPS[command]
-    module, _, name = COMMANDS[command].partition(":")
-    tree = ast.parse((Path(__file__).parent / f"{module}.py").read_text("utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return (ast.get_docstring(node) or "").partition("\n\nParameters\n")[0]
-    raise LookupError(f"gated.cli.{module} has no function {name}")
+    node = _definition(f"gated.cli.{COMMANDS[command]}")
+    return (ast.get_docstring(node) or "").partition("\n\nParameters\n")[0]
+
+
+def purpose_of(where: str) -> str:
+    """Return what a learner, given as `module:class`, says that its network does.
+
+    >>> purpose_of("gated.tasks.language.model:LanguageModel")
+    'say what comes next in a text'
+    """
+    for line in _definition(where).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "does":
+            return str(ast.literal_eval(line.value))
+    raise LookupError(f"{where} does not say `does = ...` in its class.")
+
+
+def _definition(where: str) -> ast.ClassDef | ast.FunctionDef:
+    """Return the source of a class or a function."""
+    module, _, name = where.partition(":")
+    package, *rooms = module.split(".")
+    spec = find_spec(package)  # of the rooms in it would import them
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"There is no package {package}.", name=package)
+    path = Path(spec.origin).parent.joinpath(*rooms).with_suffix(".py") if rooms else spec.origin
+    for node in ast.parse(Path(path).read_text("utf-8")).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
+            return node
+    raise LookupError(f"{path} holds no {name}.")
 
 
 def extra_with(module: str) -> str | None:

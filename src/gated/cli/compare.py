@@ -71,9 +71,7 @@ def compare(task: str) -> Callable[..., None]:
         )
         for name, (hint, default, text) in told.items()
     }
-    names = ", ".join(cell.upper() for cell in known)
-    summary = f"Train {names} to {kind.does}, with one budget, and compare them."
-    return described(command, kind, summary, more)
+    return described(command, kind, more)
 
 
 def __getattr__(name: str) -> Callable[..., None]:

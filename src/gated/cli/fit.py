@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import MISSING, fields
@@ -10,18 +11,35 @@ from inspect import Signature
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
+from rich.console import Console
 
 from gated.cli.outcome import page_of, tell
-from gated.cli.run_directory import Run, begun, claimed, noting_what_is_kept, read_run
-from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import ConfigurationError, require
+from gated.cli.output import print_json, stdout_console
+from gated.cli.run_directory import (
+    REPORT,
+    Run,
+    begun,
+    claimed,
+    ended,
+    interruptible,
+    is_complete,
+    noting_what_is_kept,
+    read_run,
+)
+from gated.cli.training_bar import Bars, TrainingBar, training_bars
+from gated.errors import ConfigurationError, InUseError, require
 from gated.files import locked, write_atomically
+from gated.phases import phase
 from gated.report.run_page import write_run_page
 from gated.tasks import LEARNERS, learner_of
-from gated.tasks.learner import Learner
+from gated.tasks.learner import UNTRAINED, Learner, Scored
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.loop import FINISH
 from gated.training.processes import is_main_process
 
+SECONDS_BETWEEN_LOOKS = 0.5
+"""At a run that another process is to finish."""
 SIDE_BY_SIDE = Argument.POSITIONAL_OR_KEYWORD
 
 
@@ -33,21 +51,21 @@ def fit(task: str) -> Callable[..., None]:
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
         files = files_of(kind, data if isinstance(data, list) else [data])
-        with claimed(out):
-            learner = kind(config, training)
-            asked = learner.config.to_dict()  # as it is before choices are left to the data
+        learner = kind(config, training)
+        asked = learner.config.to_dict()  # as it is before choices are left to the data
+        with interruptible(out), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()
             with begun(out, Run(task, files, asked, learner.training)):
-                train_and_report(learner, out, json=json)
+                come_to = train_and_report(learner, out, bars)
+        if come_to is not None:
+            tell(learner, *come_to, run=out, json=json)
 
-    summary = f"Train a network to {kind.does}, and score it on {kind.made_of} held back."
-    return described(command, kind, summary, {})
+    return described(command, kind, {})
 
 
 def described(
     command: Callable[..., None],
     kind: type[Learner[Any, Any, Any]],
-    summary: str,
     more: dict[str, Argument],
 ) -> Callable[..., None]:
     """Give a command the options of a task, and `more` of its own."""
@@ -63,7 +81,8 @@ def described(
         "training": (kind.training_type, None, None),
         "json": (bool, False, "Print the result as one JSON document."),
     }
-    groups = {"config": "Network and data", "training": "Training"}
+    usual = f"It ends after {kind.training_type.usual_steps:,} steps where no budget is given."
+    groups = {"config": Group("Network and data"), "training": Group("Training", help=usual)}
     signature = {}
     for name, (hint, default, told) in arguments.items():
         shown = Parameter(name="*", group=groups[name]) if name in groups else Parameter(help=told)
@@ -75,7 +94,6 @@ def described(
             annotation=Annotated[optional, shown],
         )
     parameters = list((signature | more).values())
-    command.__doc__ = summary
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {of.name: of.annotation for of in parameters}
     return command
@@ -91,12 +109,77 @@ def resume(run: Path, *, json: bool = False) -> None:
     json
         Print the result as one JSON document.
     """
+    _go_on(run, json=json, finish=False)
+
+
+def finish(run: Path, *, json: bool = False) -> None:
+    """End a training after its next step, and score the best weights so far.
+
+    The run is then complete, as if the training had been meant to end there. It may be one that
+    another process is at, which ends it and prints the scores, or one that was interrupted.
+
+    Parameters
+    ----------
+    run
+        Directory of the run.
+    json
+        Print the result as one JSON document.
+    """
+    read_run(run)
+    if not is_main_process():  # the main one has found that there is something to do
+        return _go_on(run, json=json, finish=True)
+    if is_complete(run):
+        told = f"{run} is complete: there is nothing to finish."
+    else:
+        checkpoint = run / CHECKPOINT
+        try:
+            with locked(run):
+                if not checkpoint.exists():
+                    raise ConfigurationError(
+                        f"{run} was interrupted before its first checkpoint, so there is nothing "
+                        f"to finish. To begin anew: gated resume {shlex.quote(str(run))}"
+                    )
+                return _go_on(run, json=json, finish=True)
+        except InUseError:
+            (run / FINISH).touch()
+        told = f"Another process trains in {run}: it is asked to finish, and waited for."
+        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+        _wait_until_free(run)
+        if not is_complete(run):  # it was ended before it could
+            return _go_on(run, json=json, finish=True)
+        told = f"{run} is complete now."
+    if json:
+        print_json({"run": str(run), "report": str(run / REPORT)})
+    else:
+        stdout_console().print(f"{told} Report: {run / REPORT}", markup=False)
+    return None
+
+
+def _wait_until_free(run: Path) -> None:
+    """Wait until no other process writes in the directory of a run."""
+    while True:
+        try:
+            with locked(run):
+                return
+        except InUseError:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _go_on(run: Path, *, json: bool, finish: bool) -> None:
+    """Complete an interrupted run; with `finish`, after a step more."""
     asked = read_run(run)
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
-    with locked(run) if is_main_process() else nullcontext(), noting_what_is_kept(run):
+    kept = locked(run) if is_main_process() else nullcontext()
+    with interruptible(run), kept, noting_what_is_kept(run), training_bars() as bars:
+        if finish and is_main_process():
+            (run / FINISH).touch()
+        elif is_main_process():
+            (run / FINISH).unlink(missing_ok=True)  # it was asked of a training that is over
         learner.prepare(source_of(asked.data))
-        train_and_report(learner, run, json=json, resume=True)
+        come_to = train_and_report(learner, run, bars, resume=True)
+    if come_to is not None:
+        tell(learner, *come_to, run=run, json=json)
 
 
 def files_of(kind: type[Learner[Any, Any, Any]], data: list[Path]) -> tuple[Path, ...]:
@@ -118,20 +201,26 @@ def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...]:
 
 
 def train_and_report(
-    learner: Learner[Any, Any, Any], out: Path, *, json: bool, resume: bool = False
-) -> None:
-    """Train a prepared learner in `out`, save it, score it, and say how it went."""
+    learner: Learner[Any, Any, Any], out: Path, bars: Bars, *, resume: bool = False
+) -> tuple[Scored, Path] | None:
+    """Train a prepared learner in `out`, save it and score it; return its score and the report.
+
+    None in a process that is not the main one.
+    """
+    if is_main_process() and not (out / UNTRAINED).exists():
+        learner.save(out / UNTRAINED)
     label = f"{learner.name} on {len(learner.parts.training):,} {learner.counted}"
-    with training_bars() as bars:
-        learner.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
+    learner.train(directory=out, resume=resume, progress=TrainingBar(bars, label))
     if not is_main_process():
-        return
+        return None
     learner.save(out)
     write_atomically(out / "history.json", learner.history.to_json().encode())
     evaluation = learner.score()
     command = shlex.join(["gated", *sys.argv[1:]])
-    report = write_run_page(out, page_of(learner), learner, evaluation, command=command)
-    tell(learner, evaluation, run=out, report=report, json=json)
+    with phase("Drawing the report"):
+        report = write_run_page(out, page_of(learner), learner, evaluation, command=command)
+    ended(out)
+    return evaluation, report
 
 
 def __getattr__(name: str) -> Callable[..., None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gated.cli.outcome import print_scores
 from gated.cli.output import print_json
+from gated.cli.run_directory import trained
 from gated.tasks.forecast.forecaster import Forecaster
 
 
@@ -35,6 +36,6 @@ def backtest(
     json
         Print the scores as one JSON document.
     """
-    forecaster = Forecaster.load(run)
+    forecaster = trained(Forecaster, run)
     evaluation = forecaster.backtest(data, start=start, end=end, stride=stride)
     print_json(evaluation.to_dict()) if json else print_scores(forecaster, evaluation)

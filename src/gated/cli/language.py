@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gated.cli.output import print_json
+from gated.cli.run_directory import trained
 from gated.errors import ConfigurationError
 from gated.tasks.language import LanguageModel
 from gated.tasks.language.generation import Sampling
@@ -44,7 +45,7 @@ def generate(
     """
     if length < 1:
         raise ConfigurationError(f"--length is {length}; it must be 1 or more.")
-    model = LanguageModel.load(run)
+    model = trained(LanguageModel, run)
     prompt = prompt or (model.known_start(),)
     for text in prompt:
         if unknown := model.unknown_in(text):

@@ -59,7 +59,7 @@ def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:
 
 
 def tell(
-    learner: Learner[Any, Any, Any], evaluation: Scored, *, run: Path, report: Path, json: bool
+    learner: Learner[Any, Any, Any], evaluation: Scored, report: Path, *, run: Path, json: bool
 ) -> None:
     """Print scores and outcome, for people or as one JSON document."""
     if json:

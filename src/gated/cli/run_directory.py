@@ -7,25 +7,36 @@ model, history and report are written by the rooms that know them.
 from __future__ import annotations
 
 import shlex
+import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
+
+from rich.console import Console
 
 from gated.configuration import from_json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
 from gated.model_files import FILE_NAME as MODEL
 from gated.model_files import read_document, to_document
+from gated.tasks.learner import UNTRAINED, Learner
 from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.checkpoint import steps_kept
+from gated.training.loop import FINISH
 from gated.training.options import TrainingOptions
 from gated.training.processes import is_main_process
+
+Kind = TypeVar("Kind", bound=Learner[Any, Any, Any])
 
 RUN_FORMAT = "gated-run"
 RUN_VERSION = 2
 FILE_NAME = "run.json"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,8 @@ def begun(out: Path, run: Run) -> Iterator[None]:
         with noting_what_is_kept(out):
             yield
     except GatedError:
-        if is_main_process() and [path.name for path in contents(out)] == [FILE_NAME]:
+        if is_main_process() and {path.name for path in contents(out)} <= {FILE_NAME, UNTRAINED}:
+            shutil.rmtree(out / UNTRAINED, ignore_errors=True)
             (out / FILE_NAME).unlink()
         raise
 
@@ -104,7 +116,7 @@ def noting_what_is_kept(run: Path) -> Iterator[None]:
     """Note on whatever ends the training before its time what is kept, and how to go on."""
     try:
         yield
-    except GatedError:  # says itself what to do
+    except (GatedError, KeyboardInterrupt):  # say themselves what to do
         raise
     except BaseException as error:
         steps = steps_kept(run / CHECKPOINT)
@@ -116,6 +128,84 @@ def noting_what_is_kept(run: Path) -> Iterator[None]:
             kept = "No checkpoint had been written yet."
         error.add_note(f"{kept} Go on with: gated resume {shlex.quote(str(run))}")
         raise
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody, or the system, ended a training before its time; says how to go on."""
+
+
+@contextmanager
+def interruptible(run: Path) -> Iterator[None]:
+    """Where Ctrl-C or SIGTERM ends what happens within, say how to go on with the run.
+
+    Raises:
+        Interrupted: one of them did.
+    """
+
+    def terminate(signal_number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    former = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        raise Interrupted(how_to_go_on(run)) from interruption
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, former)
+
+
+def how_to_go_on(run: Path) -> str:
+    """Return what can be done with a run that did not come to its end, as commands to copy.
+
+    >>> how_to_go_on(Path("my runs"))
+    "Interrupted before there was anything to go on with: 'my runs' holds no run."
+    """
+    name = shlex.quote(str(run))
+    if not (run / FILE_NAME).exists():
+        return f"Interrupted before there was anything to go on with: {name} holds no run."
+    if not (run / CHECKPOINT).exists():
+        return f"Interrupted before the first checkpoint. To begin anew: gated resume {name}"
+    return (
+        f"Interrupted. To go on: gated resume {name}\n"
+        f"To leave it at that and score the best weights so far: gated finish {name}\n"
+        "Until then predict, evaluate and explain work with the last checkpoint."
+    )
+
+
+def trained(kind: type[Kind], run: Path) -> Kind:
+    """Return the network of a run; of one whose training has not ended as it is so far, and say so.
+
+    Raises:
+        ModelFileError: `run` holds no network of this kind, or a damaged one.
+    """
+    if (run / MODEL).exists() or not (run / UNTRAINED).exists():
+        return kind.load(run)
+    learner = kind.load_so_far(run)
+    history, name = learner.history, shlex.quote(str(run))
+    which = "best on validation" if history.best else "the last"
+    step = history.best.step if history.best else history.steps
+    Console(stderr=True, soft_wrap=True).print(
+        f"The training in {run} has not ended: these are its weights of step {step:,}, {which} of "
+        f"the {history.steps:,} steps of its checkpoint. What is done after a training, such as "
+        f"fitting the width of intervals, is not done yet. To go on: gated resume {name}; to end "
+        f"it here and score it: gated finish {name}",
+        markup=False,
+        highlight=False,
+    )
+    return learner
+
+
+def is_complete(run: Path) -> bool:
+    """Whether a run came to its end: its report is what is written last."""
+    return (run / REPORT).exists()
+
+
+def ended(run: Path) -> None:
+    """Remove what a run needs only until it has come to its end."""
+    shutil.rmtree(run / UNTRAINED, ignore_errors=True)
+    (run / FINISH).unlink(missing_ok=True)
 
 
 def read_run(directory: Path) -> Run:

@@ -11,7 +11,7 @@ from typing import Any
 from gated.cli.fit import files_of, source_of
 from gated.cli.outcome import give_table, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
-from gated.cli.run_directory import FILE_NAME, check_free, read_run
+from gated.cli.run_directory import FILE_NAME, check_free, read_run, trained
 from gated.errors import ConfigurationError, require
 from gated.model_files import load_description
 from gated.report.explain import write_explanation
@@ -143,7 +143,7 @@ def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
             "--skip-bad is for lists of recordings, clips, sequences and texts; what this run "
             "reads has no rows that could be left out."
         )
-    learner = kind.load(run)
+    learner = trained(kind, run)
     if skip_bad:
         learner.config = replace(learner.config, skip_bad=True)
     return learner

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
+from gated.cli.run_directory import trained
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.speech.audio import blocks_of, raw_blocks
@@ -60,11 +61,11 @@ def transcribe(
                 "--stream takes one recording, or none for standard input, and neither a search, a "
                 "language model nor --json."
             )
-        _stream(SpeechRecogniser.load(run), files[0] if files else None, rate)
+        _stream(trained(SpeechRecogniser, run), files[0] if files else None, rate)
         return
     if not files:
         raise ConfigurationError("Give a recording, or --stream to read standard input.")
-    recogniser = SpeechRecogniser.load(run)
+    recogniser = trained(SpeechRecogniser, run)
     recogniser.search = search or recogniser.search
     language = recogniser.letters_by(language_model) if language_model else None
     documents, bad = [], BadRows(skip=skip_bad, what="recording")

@@ -1,94 +1,225 @@
-"""What a training tells: the bar while it runs, and what it came to."""
+"""How far a job is: bars on a terminal, lines in a log, and what a training came to."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
 
+from gated.phases import listened_by
 from gated.training.history import History
+from gated.training.processes import is_main_process
 
-SECONDS_BETWEEN_LINES = 60.0
-"""At least, in the log of a training that no terminal shows."""
+SECONDS_BEFORE_A_BAR = 0.5
+"""What is over sooner is not shown."""
+SECONDS_BETWEEN_LINES = 10.0
+"""In a log; of a long job more, up to a minute."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""At whether a line is due."""
+PART_BETWEEN_LINES = 1 / 30
+"""Of the time that the job has taken so far."""
+
+
+class Phase:
+    """Something that takes its time: its name, what there is to say of it, and how far it is."""
+
+    def __init__(self, name: str, total: int | None = None) -> None:
+        self.name, self.total, self.done = name, total, 0
+        self.told = ""
+        self.began = time.monotonic()
+        self.share = 0.0
+        """Of what there is to do; 0 where that is not known."""
+        self._first = self._last = (self.began, 0.0)
+
+    def reached(self, share: float) -> None:
+        """Note that a share is done."""
+        now = time.monotonic()
+        if self.share == 0.0 and self.total is None:  # a training that goes on where it stood
+            self._first = now, share
+        self.share, self._last = share, (now, share)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, as fast as it has gone so far; None where nothing can be said."""
+        (began, before), (at, share) = self._first, self._last
+        if share <= before:
+            return None
+        whole = (at - began) / (share - before) * (1 - share)
+        return max(0.0, whole - (time.monotonic() - at))
+
+    @property
+    def time(self) -> str:
+        """What it has taken, and what is left."""
+        spent, left = duration(time.monotonic() - self.began), self.left
+        return spent if left is None else f"{spent}, {duration(left)} left"
+
+    def __str__(self) -> str:
+        return f"{self.name}: {', '.join(filter(None, (self.told, self.time)))}"
+
+
+class Bars:
+    """Phases and trainings, on standard error; a `gated.phases.Listener`."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._display = _Display(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            _Told(),
+            console=self.console,
+            expand=True,
+            disable=not (self.console.is_terminal and is_main_process()),
+        )
+        self._phases: list[tuple[Phase, TaskID]] = []
+        self._training: Phase | None = None
+        self._began = self._written = time.monotonic()
+        self._over = threading.Event()
+
+    @contextmanager
+    def shown(self) -> Iterator[Bars]:
+        """Show what happens within."""
+        if not is_main_process():
+            yield self
+            return
+        writer = threading.Thread(target=self._write_lines, daemon=True)
+        with self._display, listened_by(self):
+            if self._display.disable:
+                writer.start()
+            try:
+                yield self
+            finally:
+                self._over.set()
+                if writer.is_alive():
+                    writer.join()
+
+    def begin(self, name: str, total: int | None) -> None:
+        """Show a phase."""
+        phase = Phase(name, total)
+        self._phases.append((phase, self._add(phase)))
+
+    def advance(self) -> None:
+        """Show that one more is done."""
+        phase, task = self._phases[-1]
+        phase.done += 1
+        if phase.total:
+            phase.told = f"{phase.done:,} of {phase.total:,}"
+            phase.reached(phase.done / phase.total)
+        else:
+            phase.told = f"{phase.done:,}"
+        self.update(task, phase)
+
+    def end(self) -> None:
+        """Show a phase no more."""
+        _, task = self._phases.pop()
+        self._display.remove_task(task)
+
+    def train(self, phase: Phase) -> TaskID:
+        """Show a training, which stays."""
+        self._training = phase
+        return self._add(phase)
+
+    def update(self, task: TaskID, phase: Phase) -> None:
+        """Show how far a phase is."""
+        self._display.update(task, completed=phase.share, total=1.0)
+
+    def _add(self, phase: Phase) -> TaskID:
+        return self._display.add_task(phase.name, total=None, phase=phase)
+
+    def _write_lines(self) -> None:
+        """Write a line into a log now and then, whatever goes on."""
+        while not self._over.wait(SECONDS_BETWEEN_LOOKS):
+            self.write_line()
+
+    def write_line(self) -> None:
+        """Write what goes on, where a line is due."""
+        now = time.monotonic()
+        longer = min(60.0, PART_BETWEEN_LINES * (now - self._began))
+        if now - self._written < max(SECONDS_BETWEEN_LINES, longer):
+            return
+        phase = self._phases[-1][0] if self._phases else self._training
+        if phase is not None:
+            self._written = now
+            self.console.print(str(phase), markup=False, highlight=False, soft_wrap=True)
 
 
 class TrainingBar:
-    """Draws steps, loss, gradient norm and validation score; a `gated.training.Progress`.
+    """Shows steps, loss, gradient norm and validation score; a `gated.training.Progress`."""
 
-    Where standard error is no terminal, it writes a line now and then in place of the bar.
-    """
-
-    def __init__(self, bars: Progress, label: str) -> None:
-        self._bars, self._label = bars, label
-        self._task: TaskID = bars.add_task(label, total=None, loss="", norm="", held_out="")
-        self._began = self._told = time.monotonic()
+    def __init__(self, bars: Bars, label: str) -> None:
+        self._bars, self._phase = bars, Phase(f"Training {label}")
+        self._task = bars.train(self._phase)
+        self._step = self._held_out = ""
 
     def step(
         self,
         *,
         step: int,
-        steps: int,
+        share: float,
         loss: float,
+        unit: str,
         gradient_norm: float,
         clipped: bool,
         learning_rate: float,
     ) -> None:
         """Show a step; a gradient that was clipped is marked ✂."""
-        self._bars.update(
-            self._task,
-            completed=step,
-            total=steps,
-            loss=f"loss {loss:.4f}",
-            norm=f"grad {gradient_norm:.3g}{'✂' if clipped else ' '}",
-        )
+        norm = f"gradient {gradient_norm:.3g}{' ✂' if clipped else ''}"
+        self._step = f"step {step:,} ({share:.0%}), {unit} {loss:.4g}, {norm}"
+        self._phase.reached(share)
+        self._show()
 
     def validation(self, *, step: int, scores: Mapping[str, float], best: bool) -> None:
-        """Show the validation loss; the best so far is marked ★."""
-        if "loss" in scores:
-            held_out = f"valid {scores['loss']:.4f}{'★' if best else ' '}"
-            self._bars.update(self._task, held_out=held_out)
-            now = time.monotonic()
-            if self._bars.disable and now - self._told >= SECONDS_BETWEEN_LINES:
-                self._told = now
-                task = next(task for task in self._bars.tasks if task.id == self._task)
-                self._bars.console.print(
-                    f"{self._label}: step {step} of {task.total}, {task.fields['loss']}, "
-                    f"{held_out.strip()}, {(now - self._began) / 60:.0f} min",
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=True,
-                )
+        """Show the score of a validation; the best so far is marked ★."""
+        name = next((name for name in scores if name != "loss"), "loss")
+        self._held_out = f"validation {name} {scores[name]:.4g}{' ★' if best else ''}"
+        self._show()
+
+    def _show(self) -> None:
+        self._phase.told = ", ".join(filter(None, (self._step, self._held_out)))
+        self._bars.update(self._task, self._phase)
+
+
+class _Display(RichProgress):
+    """Bars of what takes longer than a moment."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        now = time.monotonic()
+        yield self.make_tasks_table(
+            [of for of in self.tasks if now - of.fields["phase"].began > SECONDS_BEFORE_A_BAR]
+        )
+
+
+class _Told(ProgressColumn):
+    """What there is to say of a phase, with its time."""
+
+    def render(self, task: Task) -> Text:
+        phase: Phase = task.fields["phase"]
+        return Text(", ".join(filter(None, (phase.told, phase.time))))
 
 
 @contextmanager
-def training_bars() -> Iterator[Progress]:
-    """Room for training bars on standard error."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TextColumn("{task.fields[norm]}"),
-        TextColumn("{task.fields[held_out]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=console,
-        expand=True,
-        disable=not console.is_terminal,
-    ) as bars:
+def training_bars() -> Iterator[Bars]:
+    """Room for bars on standard error."""
+    with Bars().shown() as bars:
         yield bars
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, in two units at most.
+
+    >>> duration(12.3), duration(200), duration(4000)
+    ('12 s', '3 min', '1 h 7 min')
+    """
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def training_summary(history: History) -> dict[str, Any]:
@@ -111,6 +242,6 @@ def told(history: History) -> str:
     )
     best = f", best at step {history.best.step}" if history.best else ""
     return (
-        f"{history.steps} steps in {sum(history.seconds):.1f} s{best}, gradient clipped at "
-        f"{clipped} of them"
+        f"{history.steps} steps in {sum(history.seconds):.1f} s ({history.ended}){best}, gradient "
+        f"clipped at {clipped} of them"
     )

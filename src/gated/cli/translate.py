@@ -11,6 +11,7 @@ from typing import Any
 
 from gated.cli.app import complain
 from gated.cli.output import print_json
+from gated.cli.run_directory import trained
 from gated.errors import ConfigurationError, DataError, require
 from gated.files import write_atomically
 from gated.report.drawing import style
@@ -60,7 +61,7 @@ def translate(
         require("matplotlib", extra="explain")
         if attention.exists() and (attention.is_file() or any(attention.iterdir())):
             raise ConfigurationError(f"--attention: {attention} exists; give a new directory.")
-    translator = Translator.load(run)
+    translator = trained(Translator, run)
     ask = partial(
         translator.translate,
         beam=beam,

@@ -177,6 +177,7 @@ def _techniques(
         ("batch", f"{options.batch_size} sequences{parts}"),
         ("processes", f"{options.devices}{machines}, {options.accelerator}"),
         ("seed", str(options.seed)),
+        ("budget", f"{options.budget}; {history.ended}"),
         ("time", f"{seconds:.1f} s in {history.steps:,} steps"),
     ]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError
 from gated.explain import flow
+from gated.phases import counted
 from gated.tasks.learner import Learner, Source
 from gated.training.history import History
 from gated.training.options import TrainingOptions
@@ -181,16 +182,16 @@ def compare(
         raise ConfigurationError("seeds: give at least one.")
     config, training = config or kind.config_type(), training or kind.training_type()
     rows, scores, higher = [], {}, frozenset[str]()
-    for cell in cells or known:
-        for seed in seeds:
-            learner = kind(replace(config, cell=cell), replace(training, seed=seed))
-            learner.prepare(source).check_test_part()
-            learner.train(progress=progress(cell, seed) if progress else None)
-            evaluation = learner.score()
-            scores = dict(evaluation.figures)
-            better = evaluation.verdict.better
-            rows.append(_row(learner, cell, scores.pop(next(iter(scores))), better))
-            higher = evaluation.higher_is_better
+    networks = [(cell, seed) for cell in cells or known for seed in seeds]
+    for cell, seed in counted("Networks", networks):
+        learner = kind(replace(config, cell=cell), replace(training, seed=seed))
+        learner.prepare(source).check_test_part()
+        learner.train(progress=progress(cell, seed) if progress else None)
+        evaluation = learner.score()
+        scores = dict(evaluation.figures)
+        better = evaluation.verdict.better
+        rows.append(_row(learner, cell, scores.pop(next(iter(scores))), better))
+        higher = evaluation.higher_is_better
     return Comparison(
         task=kind.task,
         config=config,

@@ -22,7 +22,10 @@ from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
 from gated.explain import Explanation, Probe, explain
+from gated.phases import phase
 from gated.training import loop
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
+from gated.training.checkpoint import read_checkpoint
 from gated.training.history import History
 from gated.training.model_files import check_shapes, load_model, save_model
 from gated.training.options import TrainingOptions
@@ -32,6 +35,8 @@ from gated.training.task import Task
 
 Source = Any
 """What a task reads: a path, several, or what Python holds."""
+UNTRAINED = "untrained"
+"""Directory, in that of a run, of the model as it is before its training, until that has ended."""
 Purpose = Literal["score", "predict", "explain"]
 """What data are read for by a trained network: labels are needed, ignored, or taken where known."""
 
@@ -198,7 +203,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         check_device(self.training)
         bad = self._bad()
         self.findings, self._source = (), source
-        self._parts = self.split(source, bad)
+        with phase(f"Reading {self.made_of}"):
+            self._parts = self.split(source, bad)
         self.findings = (*self.findings, *bad.findings)
         self.network = self.seeded()
         return self
@@ -268,11 +274,14 @@ class Learner(ABC, Generic[Config, Data, Score]):
         parts = self.parts
         self.check_test_part()
         self.network.eval()
-        return self.scored(parts.test, parts)
+        with phase(f"Scoring on {len(parts.test):,} {self.counted}"):
+            return self.scored(parts.test, parts)
 
     def evaluate(self, source: Source) -> Score:
         """Score on other data; raises as `score` does."""
-        return self.scored(self._asked(source, "score"), None)
+        data = self._asked(source, "score")
+        with phase(f"Scoring on {len(data):,} {self.counted}"):
+            return self.scored(data, None)
 
     def predict(self, source: Source | None = None) -> pl.DataFrame:
         """Predict for some data, by default those of `fit`.
@@ -341,11 +350,34 @@ class Learner(ABC, Generic[Config, Data, Score]):
         learner.network.eval()
         return learner
 
+    @classmethod
+    def load_so_far(cls, run: Path, **given: Any) -> Self:
+        """Read the network of a run whose training has not ended: the best weights so far.
+
+        They are those of the last checkpoint, which `history` is of too; all that is learned of the
+        data before the training stands in the model in `UNTRAINED`.
+
+        Raises:
+            ModelFileError: there is no checkpoint yet, or something is damaged.
+        """
+        learner = cls.load(run / UNTRAINED, **given)
+        path = run / CHECKPOINT
+        if not path.exists():
+            raise ModelFileError(
+                f"The training in {run} has written no checkpoint so far, so there is no network "
+                "to use yet."
+            )
+        checkpoint = read_checkpoint(path)
+        learner.network.load_state_dict(checkpoint.best or checkpoint.network)
+        learner.history = checkpoint.history
+        return learner
+
     def _asked(self, source: Source, purpose: Purpose) -> Data:
         """Read what the network is asked about; there is some."""
         bad = self._bad()
         self.findings = ()
-        data = self.read(source, purpose, bad)
+        with phase(f"Reading {self.made_of}"):
+            data = self.read(source, purpose, bad)
         self.findings = (*self.findings, *bad.findings)
         if not len(data) and purpose != "predict":
             raise DataError(

@@ -17,12 +17,26 @@ COLUMNS = (
 )
 
 
+ENDS = {
+    "": "not ended yet",
+    "steps": "all steps done",
+    "epochs": "all epochs done",
+    "minutes": "the time was up",
+    "patience": "validation got no better",
+    "goal": "the goal was reached",
+    "finish": "ended early by `gated finish`",
+}
+"""Why a training ended, in words."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """Scores on held-out data after `step` steps."""
 
     step: int
     scores: dict[str, float]
+    seconds: float = field(default=0.0, compare=False)
+    """That it took."""
 
     @property
     def loss(self) -> float:
@@ -63,14 +77,25 @@ class History:
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "patience", "goal"] = ""
-    """Why training ended: all steps done, or patience ran out. Empty while it goes on."""
+    stopped: Literal["", "steps", "epochs", "minutes", "patience", "goal", "finish"] = ""
+    """Why training ended: the budget, the patience, the goal, or `gated finish`. Empty while it
+    goes on."""
     transfer: Transfer | None = None
 
     @property
     def steps(self) -> int:
         """Steps done."""
         return len(self.loss)
+
+    @property
+    def ended(self) -> str:
+        """Why training ended, in words."""
+        return ENDS[self.stopped]
+
+    @property
+    def spent(self) -> float:
+        """Seconds of training, with validations."""
+        return sum(self.seconds) + sum(validation.seconds for validation in self.validations)
 
     @property
     def best(self) -> Validation | None:
@@ -112,6 +137,7 @@ class History:
             "validations": [
                 {
                     "step": validation.step,
+                    "seconds": validation.seconds,
                     "scores": {
                         name: score if math.isfinite(score) else None
                         for name, score in validation.scores.items()
@@ -136,6 +162,7 @@ class History:
                         name: math.nan if score is None else score
                         for name, score in validation["scores"].items()
                     },
+                    validation["seconds"],
                 )
                 for validation in facts["validations"]
             ],

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError
 from gated.files import locked
 from gated.model_files import damaged
+from gated.phases import phase
+from gated.training.budget import Budget
 from gated.training.checkpoint import (
     FILE_NAME,
     Checkpoint,
@@ -40,6 +42,11 @@ from gated.training.progress import Progress
 from gated.training.task import Batch, Carried, Shard, Task
 from gated.training.transfer import load_matching, trained_groups
 
+FINISH = "finish-asked"
+"""File in the directory of a training that asks it to stop and to be scored as it is."""
+MOST_BETWEEN_CHECKPOINTS = 60.0
+"""Seconds of training after which a checkpoint is written, however few steps that are."""
+
 
 def train(
     task: Task[Batch],
@@ -54,7 +61,8 @@ def train(
     Afterwards the network holds the weights that were best on validation (the last ones where
     nothing is held out) and is in evaluation mode. With a `directory`, checkpoints are written
     there; with `resume`, the training goes on from the one that is there, if any, to the same
-    weights as if it had never stopped.
+    weights as if it had never stopped. It ends when the budget is used up, or after the step in
+    which a file `FINISH` comes into the directory.
 
     Raises:
         ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
@@ -71,10 +79,15 @@ def train(
     kept = locked(directory) if directory and is_main_process() else nullcontext()
     with kept, torch.random.fork_rng(devices=[]):
         training = _Training(task, options, path, checkpoint, progress)
-        while not training.history.stopped:
-            training.step()
-            training.validate()
-            training.keep()
+        # Where nobody is told of the steps, as of a baseline that is trained, they are a phase.
+        steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
+        with steps as done:
+            while not training.history.stopped:
+                training.step()
+                training.validate()
+                training.keep()
+                if done:
+                    done()
         training.finish()
     return training.history
 
@@ -106,10 +119,11 @@ class _Training(Generic[Batch]):
     ) -> None:
         self.task, self.options, self.path = task, options, path
         self.identity = identity(task, options)
+        self.budget = Budget.of(options, task.steps_per_epoch(options.batch_size))
         self.history = History()
         self.best: Tensors = {}
         self.carried: list[Carried] = [{} for _ in range(options.accumulate)]
-        self.groups = trained_groups(task, options)
+        self.groups = trained_groups(task, options, self.budget.steps)
         if options.init_from and not checkpoint:
             self.history.transfer = load_matching(task.network, options.init_from)
 
@@ -130,6 +144,8 @@ class _Training(Generic[Batch]):
                 self.restore(checkpoint)
             except Exception as error:  # whatever a file may hold that gated did not write
                 raise damaged(path or Path(FILE_NAME), str(error)) from error
+        self.spent = self.kept = self.history.spent
+        """Seconds of training so far, and at the last checkpoint; the same in all processes."""
 
     def settle_sums(self) -> None:
         """Let DDP see a backward pass: it fixes the order of its sums by the first one.
@@ -165,17 +181,33 @@ class _Training(Generic[Batch]):
             norm = math.inf  # half precision overflowed: the scaler skips this step
         elif not (math.isfinite(loss) and math.isfinite(norm)):
             raise self.diverged(f"the loss is {loss:g} and the gradient norm {norm:g}", step + 1)
-        rate = learning_rate(step, options)
+        rate = learning_rate(*self.budget.place(step, self.spent), options)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.record(loss, norm, clipping, rate, time.perf_counter() - started)
+        self.record(loss, norm, clipping, rate, *self.agreed(time.perf_counter() - started))
+
+    def agreed(self, seconds: float) -> tuple[float, bool]:
+        """Return what the main process says: how long a step took, and whether it is to finish."""
+        main, path = self.fabric.is_global_zero, self.path
+        asked = main and path is not None and (path.parent / FINISH).exists()
+        if self.fabric.world_size == 1:
+            return seconds, asked
+        said = torch.tensor([seconds, float(asked)]) * float(main)
+        seconds, asked = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
+        return seconds, bool(asked)
 
     def record(
-        self, loss: float, norm: float, clipping: Clipping, rate: float, seconds: float
+        self,
+        loss: float,
+        norm: float,
+        clipping: Clipping,
+        rate: float,
+        seconds: float,
+        asked: bool,
     ) -> None:
         """Write a step into the history, and tell of it."""
-        history, steps = self.history, self.options.steps
+        history, (unit, factor) = self.history, self.task.unit
         by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
         history.gradient_norm.append(norm)
@@ -183,13 +215,16 @@ class _Training(Generic[Batch]):
         history.clipped_by_value.append(by_value)
         history.learning_rate.append(rate)
         history.seconds.append(seconds)
-        if history.steps == steps:
-            history.stopped = "steps"
+        self.spent += seconds
+        history.stopped = self.budget.ended_by(history.steps, self.spent)
+        if asked and not history.stopped:
+            history.stopped = "finish"
         if self.progress:
             self.progress.step(
                 step=history.steps,
-                steps=steps,
-                loss=loss,
+                share=self.budget.share(history.steps, self.spent),
+                loss=factor * loss,
+                unit=unit,
                 gradient_norm=norm,
                 clipped=by_norm or by_value,
                 learning_rate=rate,
@@ -241,18 +276,22 @@ class _Training(Generic[Batch]):
         history, options = self.history, self.options
         if history.steps % options.validate_every and not history.stopped:
             return
+        started = time.perf_counter()
         self.network.eval()
         self.seed(history.steps)
-        with torch.no_grad():
+        with torch.no_grad(), phase("Validating"):
             # Each process validates, so that none waits in vain; the main one decides.
-            scores = self.fabric.broadcast(self.task.validate(self.network))
+            scores = self.task.validate(self.network)
+            seconds = time.perf_counter() - started
+            scores, seconds = self.fabric.broadcast((scores, seconds))
+        self.spent += seconds
         scores = {name: float(score) for name, score in scores.items()}
         self.network.train()
         if not scores:
             return
         if not math.isfinite(scores["loss"]):
             raise self.diverged(f"the validation loss is {scores['loss']:g}", history.steps)
-        validation = Validation(history.steps, scores)
+        validation = Validation(history.steps, scores, seconds)
         history.validations.append(validation)
         best = history.best is validation
         if best:
@@ -267,9 +306,14 @@ class _Training(Generic[Batch]):
 
     def keep(self) -> None:
         """Write a checkpoint where one is due."""
-        due = self.history.stopped or self.history.steps % self.options.checkpoint_every == 0
+        due = (
+            self.history.stopped
+            or self.history.steps % self.options.checkpoint_every == 0
+            or self.spent - self.kept > MOST_BETWEEN_CHECKPOINTS
+        )
         if not (due and self.path):
             return
+        self.kept = self.spent
         state = self.state()
         if not self.fabric.is_global_zero:
             return
@@ -344,7 +388,8 @@ class _Training(Generic[Batch]):
             left = f"The checkpoint before it is kept: {self.path}."
         else:
             left = "No checkpoint had been written yet."
+        of = f" of {self.budget.steps}" if self.budget.steps else ""
         return TrainingDivergedError(
-            f"Training diverged at step {step} of {self.options.steps}: {what}. {left} "
+            f"Training diverged at step {step}{of}: {what}. {left} "
             "Lower learning_rate or clip_norm, or look for extreme values in the data."
         )

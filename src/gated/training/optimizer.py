@@ -46,20 +46,20 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["depth_rate"]
 
 
-def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Return the rate of `step`, counted from 0: a function of the step alone, without state.
+def learning_rate(step: float, steps: int, options: TrainingOptions) -> float:
+    """Return the rate of `step` of `steps`, counted from 0, without any state.
 
     One-cycle (Smith and Topin 2018) rises and falls along half cosines, cosine (Loshchilov and
     Hutter 2017) rises linearly and falls along a half cosine, constant rises linearly and stays;
     slanted-triangular (Howard and Ruder 2018, equation 3) rises and falls linearly.
 
-    >>> options = TrainingOptions(steps=101, warmup=0.5, learning_rate=1.0)
-    >>> [round(learning_rate(step, options), 4) for step in (0, 25, 50, 75, 100)]
+    >>> options = TrainingOptions(warmup=0.5, learning_rate=1.0)
+    >>> [round(learning_rate(step, 101, options), 4) for step in (0, 25, 50, 75, 100)]
     [0.04, 0.52, 1.0, 0.5, 0.0001]
     """
     peak = options.learning_rate
-    rise = round(options.warmup * (options.steps - 1))
-    fallen = max(0.0, (step - rise) / max(1, options.steps - 1 - rise))
+    rise = round(options.warmup * (steps - 1))
+    fallen = max(0.0, (step - rise) / max(1, steps - 1 - rise))
     match options.schedule:
         case "one-cycle" if step < rise:
             return _half_cosine(peak * ONE_CYCLE_START, peak, step / rise)

@@ -7,7 +7,7 @@ of its own in a subclass need not import the names in them.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError
@@ -17,16 +17,23 @@ from gated.errors import ConfigurationError
 class TrainingOptions(Configuration):
     """How to train: budget, optimiser, the note's techniques, and where to run."""
 
-    steps: int = 300
-    """Optimiser steps in all."""
+    usual_steps: ClassVar[int] = 300
+    """The budget where none is given."""
+
+    steps: int | None = None
+    """Optimiser steps at most; as is usual for the task where no other budget is given."""
+    epochs: float | None = None
+    """How often each training example is seen at most."""
+    minutes: float | None = None
+    """Time to train at most, with validations; to read and to score are not counted."""
     batch_size: int = 64
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 3e-3
     """Peak learning rate of AdamW."""
     schedule: Literal["one-cycle", "cosine", "constant", "slanted-triangular"] = "one-cycle"
-    """Shape of the learning rate over the steps."""
+    """Shape of the learning rate over the budget."""
     warmup: float = 0.2
-    """Share of the steps in which the rate rises to its peak."""
+    """Share of the budget in which the rate rises to its peak."""
     weight_decay: float = 1e-2
     """Decoupled weight decay of matrices (biases are exempt)."""
     clip_norm: float | None = 1.0
@@ -44,7 +51,7 @@ class TrainingOptions(Configuration):
     goal: float | None = None
     """Stop as soon as the validation loss is below this."""
     checkpoint_every: int = 100
-    """Steps between checkpoints."""
+    """Steps between checkpoints; one is written each minute besides."""
     no_baseline: bool = False
     """Leave out what the network has to beat, where to score that takes its time; it is said."""
     seed: int = 0
@@ -70,15 +77,18 @@ class TrainingOptions(Configuration):
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
         super().__post_init__()
+        if self.steps is self.epochs is self.minutes is None:
+            object.__setattr__(self, "steps", self.usual_steps)
         self._demand(steps=1, batch_size=1, accumulate=1, validate_every=1, checkpoint_every=1)
         self._demand(patience=1, devices=1, nodes=1, threads=1)
         self._demand(seed=0, thaw_every=0, weight_decay=0)
-        for name in ("learning_rate", "clip_norm", "clip_value", "layer_rate_decay"):
+        limits = "epochs", "minutes", "clip_norm", "clip_value"
+        for name in ("learning_rate", "layer_rate_decay", *limits):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigurationError(f"{name} must be above 0 and finite, not {value}.")
         if not 0 <= self.warmup <= 1:
-            raise ConfigurationError(f"warmup is a share of the steps, 0 to 1, not {self.warmup}.")
+            raise ConfigurationError(f"warmup is a share of the budget, 0 to 1, not {self.warmup}.")
         parts = self.devices * self.nodes * self.accumulate
         if self.batch_size < parts:
             raise ConfigurationError(
@@ -89,3 +99,13 @@ class TrainingOptions(Configuration):
             raise ConfigurationError(
                 "thaw_every thaws weights that came from another run: give init_from too."
             )
+
+    @property
+    def budget(self) -> str:
+        """The budget in words.
+
+        >>> TrainingOptions(steps=1000, minutes=2).budget
+        '1,000 steps or 2 minutes'
+        """
+        bounds = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
+        return " or ".join(f"{of:,g} {name}" for name, of in bounds.items() if of is not None)

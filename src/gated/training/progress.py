@@ -13,13 +13,20 @@ class Progress(Protocol):
         self,
         *,
         step: int,
-        steps: int,
+        share: float,
         loss: float,
+        unit: str,
         gradient_norm: float,
         clipped: bool,
         learning_rate: float,
     ) -> None:
-        """Step number `step` of `steps` is done; the norm is the one before clipping."""
+        """Step number `step` is done, and a `share` of the budget is used up.
+
+        The loss is in `unit`, the gradient's norm is the one before clipping.
+        """
 
     def validation(self, *, step: int, scores: Mapping[str, float], best: bool) -> None:
-        """After `step` steps the task scored `scores`, `best` if none was better before."""
+        """After `step` steps the task scored `scores`, `best` if none was better before.
+
+        `"loss"` chooses the weights; the others are for people, by the names that tables have.
+        """

@@ -42,6 +42,9 @@ class Task(ABC, Generic[Batch]):
     """A network, its batches, its loss and its validation score."""
 
     network: nn.Module
+    unit: tuple[str, float] = ("loss", 1.0)
+    """What people call the training loss, and the factor that makes it so: the unit of the result,
+    where that can be."""
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -80,6 +83,8 @@ class Task(ABC, Generic[Batch]):
     @abstractmethod
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Scores on held-out training data; `"loss"`, where smaller is better, chooses the weights.
+
+        The first of the others, by the name that tables have for it, is shown while training.
 
         An empty dictionary: nothing is held out, and the last weights are the result. The loop
         has set evaluation mode and switched gradients off.

@@ -24,11 +24,14 @@ class DepthGroup(NamedTuple):
     """The step, counted from 0, from which they train."""
 
 
-def trained_groups(task: Task[Any], options: TrainingOptions) -> list[DepthGroup]:
+def trained_groups(
+    task: Task[Any], options: TrainingOptions, steps: int | None
+) -> list[DepthGroup]:
     """Return the depth groups that train, nearest the input first.
 
     The topmost group starts at step 0 and each one below it `thaw_every` steps later (Howard and
-    Ruder 2018); each trains at `layer_rate_decay` times the rate of the one above it.
+    Ruder 2018); each trains at `layer_rate_decay` times the rate of the one above it. The training
+    has `steps`, where that is known.
 
     Raises:
         ConfigurationError: `freeze` names no group, or all; a group would never thaw.
@@ -44,10 +47,10 @@ def trained_groups(task: Task[Any], options: TrainingOptions) -> list[DepthGroup
     trained = [name for name in names if name not in options.freeze]
     if not trained:
         raise ConfigurationError("freeze: every depth group is frozen, so nothing would train.")
-    if options.thaw_every * (len(trained) - 1) >= options.steps:
+    if steps is not None and options.thaw_every * (len(trained) - 1) >= steps:
         raise ConfigurationError(
             f"thaw_every={options.thaw_every}: with {len(trained)} depth groups, {trained[0]} "
-            f"would not thaw in {options.steps} steps. Lower it, or name the group in freeze."
+            f"would not thaw in {steps} steps. Lower it, or name the group in freeze."
         )
     return [
         DepthGroup(

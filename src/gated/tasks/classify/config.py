@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError
@@ -51,8 +51,8 @@ class ClassifyConfig(Configuration):
 class SequenceTraining(TrainingOptions):
     """How to train: as for every task, with a budget for some hundred sequences."""
 
-    steps: int = 400
-    """Optimiser steps in all."""
+    usual_steps: ClassVar[int] = 400
+
     batch_size: int = 16
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 5e-3

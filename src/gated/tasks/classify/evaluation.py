@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.classify.baselines import LINEAR, NEAREST, linear, nearest
@@ -76,12 +77,14 @@ def _baselines(
     told = learner.targets
     targets = told.numbers(known.values) if isinstance(told, Numbers) else told.learnt(known.values)
     read, found, left_out = learner.preprocessing, {}, {}
-    near = nearest(read, known.arrays, targets, asked.arrays)
+    with phase(f"Baseline: {NEAREST}"):
+        near = nearest(read, known.arrays, targets, asked.arrays)
     if near is None:
         left_out[NEAREST] = (
             f"{len(asked):,} × {len(known):,} sequences of these lengths take too long"
         )
     else:
         found[NEAREST] = near
-    found[LINEAR] = linear(read, known.arrays, targets, asked.arrays, classes=classes)
+    with phase(f"Baseline: {LINEAR}"):
+        found[LINEAR] = linear(read, known.arrays, targets, asked.arrays, classes=classes)
     return found, left_out

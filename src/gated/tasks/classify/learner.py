@@ -97,6 +97,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.targets.weights(targets, balance=self.config.balance),
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
+            getattr(self.targets, "deviation", 1.0),
         )
 
     def probed(self, data: Sequences) -> Probe:

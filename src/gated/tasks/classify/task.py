@@ -34,11 +34,18 @@ class SequenceTask(Task[Batch]):
         weights: Floats,
         held_out: tuple[Sequence[Floats], Values],
         seed: int,
+        deviation: float = 1.0,
     ) -> None:
-        """Take training sequences, their targets and weights, and those that are held out."""
+        """Take training sequences, their targets and weights, and those that are held out.
+
+        Targets that are numbers are in standard deviations, of which one is `deviation`.
+        """
+        self.deviation = deviation
         self.network, self.config, self.preprocessing = network, config, preprocessing
         self.arrays, self.targets, self.weights = arrays, targets, weights
         self.held_out, self.seed = held_out, seed
+        if targets.dtype.kind == "i":
+            self.unit = "cross-entropy", 1.0
         self.buckets = LengthBuckets(np.array([len(array) for array in arrays]), seed)
 
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -71,7 +78,7 @@ class SequenceTask(Task[Batch]):
         return Loss(summed_loss(network(batch.steps, batch.lengths), batch), batch.weights.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Loss over the sequences that are held out, and of classes the share told right."""
+        """Loss over the sequences that are held out; accuracy of classes, MAE of numbers."""
         arrays, targets = self.held_out
         if not len(arrays):
             return {}
@@ -80,7 +87,9 @@ class SequenceTask(Task[Batch]):
         ones = torch.ones(len(truth))
         batch = Batch(answers, ones, truth, ones)
         scores = {"loss": float(summed_loss(answers, batch) / len(truth))}
-        if not truth.dtype.is_floating_point:
+        if truth.dtype.is_floating_point:
+            scores["MAE"] = self.deviation * float((answers[:, 0] - truth).abs().mean())
+        else:
             scores["accuracy"] = float((answers.argmax(-1) == truth).double().mean())
         return scores
 

@@ -93,6 +93,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
         self.spread = np.ones(len(self.config.quantiles))
+        self.baselines = Baselines.fit(prepared)
         return Parts(
             PreparedWindows(prepared, training_origins(prepared)),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
@@ -131,7 +132,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def train(self, **options: Any) -> Self:
         """Train on the data of `prepare`, and set the width of the intervals."""
         super().train(**options)
-        self.baselines = Baselines.fit(self.prepared)
         held = self.parts.validation
         origins = thinned(held.origins, MOST_CALIBRATED)
         if len(origins):

@@ -26,6 +26,7 @@ class ForecastTask(Task[Batch]):
     """Windows of a prepared panel, pinball loss."""
 
     network: ForecastNetwork
+    unit = "pinball loss, scaled", 1.0
 
     def __init__(self, network: ForecastNetwork, prepared: Prepared, seed: int) -> None:
         config = prepared.preprocessing.config
@@ -52,7 +53,7 @@ class ForecastTask(Task[Batch]):
         return Loss(loss.sum(), batch.weight.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Pinball loss and mean absolute error of the median, both of the scaled target."""
+        """Pinball loss of the scaled target, and the median's MAE in the unit of the target."""
         if not len(self.held_out):
             return {}
         device = next(network.parameters()).device
@@ -72,9 +73,11 @@ class ForecastTask(Task[Batch]):
             return float((loss * weight).sum() / weight.sum())
 
         quantiles = self.quantiles.to(forecast)
+        series = self.prepared.series_of[self.held_out]
+        deviation = torch.from_numpy(self.prepared.preprocessing.target.scale[series])
         return {
             "loss": mean(pinball(quantiles, forecast, target)),
-            "mae": mean((median - target).abs()),
+            "MAE": mean((median - target).abs() * deviation.to(forecast)),
         }
 
     def fingerprint(self) -> str:

@@ -1,7 +1,7 @@
 """What a language model reads, and its network."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gated.errors import ConfigurationError
 from gated.texts.config import ReaderConfig
@@ -12,8 +12,8 @@ from gated.training.options import TrainingOptions
 class LanguageTraining(TrainingOptions):
     """How to train: as for every task, with a budget for some million characters."""
 
-    steps: int = 1000
-    """Optimiser steps in all."""
+    usual_steps: ClassVar[int] = 1000
+
     batch_size: int = 32
     """Streams that are read side by side, over all processes and accumulated parts."""
     learning_rate: float = 4e-3

@@ -13,6 +13,7 @@ from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.phases import phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED, flattered
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
@@ -120,7 +121,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def new_task(self) -> LanguageTask:
         """Streams through the training part."""
         parts = self.parts.training, self.parts.validation
-        return LanguageTask(self.network, self.config, *parts, self.seed)
+        letters = self.vocabulary.letters().astype(np.int64)
+        return LanguageTask(self.network, self.config, *parts, self.seed, letters)
 
     def scored(self, data: Coded, known: Parts[Coded] | None) -> Evaluation:
         """Compare with counted contexts and compressors."""
@@ -145,14 +147,18 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         if known and self.training.no_baseline:
             left_out = dict.fromkeys(OTHERS, NOT_WANTED)
         elif known:
-            counted, compressors = self._without_network(known, stretches)
+            with phase("Baselines: n-grams and compressors"):
+                counted, compressors = self._without_network(known, stretches)
             sums |= counted
         bits = {name: float(of.sum()) / stretches.count for name, of in sums.items()}
-        bits |= {name: of.bits() / stretches.count for name, of in compressors.items()}
+        for name, compressor in compressors.items():
+            with phase(f"Baseline: {name}"):
+                bits[name] = compressor.bits() / stretches.count
         unit = "byte" if self.config.unit == "byte" else "character"
         sentences = list(sentences_in(text.points[begin:end]))
         again = self.seen.among(sentences) @ np.array([len(of) for of in sentences], np.int64)
-        verdict = verdict_of(bits, stretches, sums, compressors, unit).without(left_out)
+        with phase("Judging"):
+            verdict = verdict_of(bits, stretches, sums, compressors, unit).without(left_out)
         return Evaluation(
             bits=bits,
             count=stretches.count,

@@ -85,15 +85,16 @@ def bits_over_time(model: LanguageModel) -> Picture:
     history = model.history
     minutes = np.cumsum(history.seconds) / 60
     validations = [of for of in history.validations if of.step]
+    measure = next(name for name in validations[0].scores if name != "loss")
     figure, axis = new_figure(3.0)
     axis.plot(
         [minutes[of.step - 1] for of in validations],
-        [of.scores["bits"] for of in validations],
+        [of.scores[measure] for of in validations],
         color=BLUE,
         marker=".",
     )
     axis.set_xlabel("minutes of training")
-    axis.set_ylabel(f"bits a {model.config.unit}")
+    axis.set_ylabel(measure)
     return finish(
         figure,
         "bits",

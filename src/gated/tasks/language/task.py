@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -18,6 +19,8 @@ CONTEXT = 128
 """Codes that a stream reads before what it says counts."""
 STREAMS = 32
 """Streams in a validation."""
+MOST_MEASURED = 1_000_000
+"""Codes, the first, that tell how many letters a code stands for on average."""
 
 
 class LanguageTask(Task[Stretch]):
@@ -32,8 +35,17 @@ class LanguageTask(Task[Stretch]):
         training: Coded,
         validation: Coded,
         seed: int,
+        letters: NDArray[np.int64] | None = None,
     ) -> None:
+        """Take both parts of a text; `letters` (V,) says how many each code stands for, else one.
+
+        Whatever is read at a step, what is shown is in bits for each letter.
+        """
         self.network, self.config = network, config
+        self.letters = np.ones(network.readout.out_features) if letters is None else letters
+        measure = f"bits a {'byte' if config.unit == 'byte' else 'character'}"
+        some = self.letters[training.codes[:MOST_MEASURED]]
+        self.unit = measure, 1 / (float(np.log(2)) * (float(some.mean()) or 1.0))
         self.training, self.validation = training, validation
         self.plan = StretchPlan(
             len(training.codes) - 1,
@@ -75,11 +87,12 @@ class LanguageTask(Task[Stretch]):
         return Loss(total, count), written.states
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-entropy of the validation part, and as bits."""
+        """Cross-entropy of the validation part, and in bits for each letter."""
         if len(self.validation.codes) < 2:
             return {}
         loss = float(nats(network, self.validation, CONTEXT, STREAMS, self.config.window).mean())
-        return {"loss": loss, "bits": loss / float(np.log(2))}
+        letters = float(self.letters[self.validation.codes[1:]].mean()) or 1.0
+        return {"loss": loss, self.unit[0]: loss / (float(np.log(2)) * letters)}
 
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ from gated.training.progress import Progress
 class MemoryTraining(TrainingOptions):
     """How to train: as for every task, with a budget in which long memories can be learnt."""
 
-    steps: int = 2000
-    """Optimiser steps in all."""
+    usual_steps: ClassVar[int] = 2000
+
     validate_every: int = 100
     """Steps between validations."""
 
@@ -107,7 +107,7 @@ class MemoryTest:
             f"{cell} {f'solves {self.longest(cell)}' if self.longest(cell) else 'solves none'}"
             for cell in sorted(self.cells, key=self.longest, reverse=True)
         ]
-        return f"{self.problem}, {self.training.steps} steps of training: {', '.join(told)}."
+        return f"{self.problem}, {self.training.budget} of training: {', '.join(told)}."
 
     def to_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""

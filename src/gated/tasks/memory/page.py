@@ -43,7 +43,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                 [
                     Text(told),
                     Text(
-                        f"One layer of {test.units} units, at most {test.training.steps} steps of "
+                        f"One layer of {test.units} units, at most {test.training.budget} of "
                         f"{test.training.batch_size} sequences a trial, {trials} "
                         "for each cell and length, each from a seed of its own. The score is the "
                         f"{problem.unit} on test sequences, its median over the trials; who "

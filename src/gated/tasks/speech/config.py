@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError
@@ -15,7 +15,8 @@ from gated.training.options import TrainingOptions
 class SpeechTraining(TrainingOptions):
     """How to train on recordings: fewer at a time, and longer."""
 
-    steps: int = 3000
+    usual_steps: ClassVar[int] = 3000
+
     batch_size: int = 16
     learning_rate: float = 2e-3
     validate_every: int = 100

@@ -19,6 +19,7 @@ from gated.data.manifest import Bad, BadRows
 from gated.data.split_by_text import split_by_text
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
+from gated.phases import counted, phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
@@ -185,14 +186,18 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         methods, factors = {}, {}
         for name, way in searches.items():
             began = time.perf_counter()
-            methods[name] = [self._written(one.versions[0], *way)[0] for one in data]
+            methods[name] = [
+                self._written(one.versions[0], *way)[0]
+                for one in counted(f"Transcribing, {name}", data)
+            ]
             spent = time.perf_counter() - began
             factors[name] = spent / sum(one.seconds for one in data)
         left_out = {}
         if known and self.training.no_baseline:
             left_out[NEAREST] = NOT_WANTED
         elif known:
-            methods[NEAREST] = nearest(known.training, data, self.config.speeds)
+            with phase(f"Baseline: {NEAREST}"):
+                methods[NEAREST] = nearest(known.training, data, self.config.speeds)
         references = [one.text for one in data]
         return Evaluation(
             references=references,
@@ -278,7 +283,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             texts = [self._searched(of, search, language)[0] for of in likely]
             return error_rates(references, texts).wer
 
-        self.search = min(tried, key=errors)
+        self.search = min(counted("Choosing the search", tried), key=errors)
         return self.search
 
     def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
@@ -298,7 +303,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     ) -> list[tuple[Recording, str, Heard]]:
         """Return recordings with their normalised text and features; unusable ones go to `bad`."""
         config, read = self.config, []
-        for one in recordings:
+        for one in counted("Computing features of recordings", recordings):
             text = normalised(
                 one.text, keep_case=config.keep_case, keep_punctuation=config.keep_punctuation
             )
@@ -318,7 +323,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     ) -> list[Utterance]:
         """Encode texts and normalise features; what cannot be written or told goes to `bad`."""
         utterances = []
-        for one, text, heard in read:
+        for one, text, heard in counted("Computing features at each speed", read):
             try:
                 codes = self.alphabet.encode(text)
                 versions = tuple(

@@ -37,6 +37,7 @@ class SpeechTask(Task[Batch]):
     """Recordings at speeds of chance, masked (SpecAugment, Park et al. 2019); CTC."""
 
     network: SpeechNetwork
+    unit = "CTC loss", 1.0
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class SpeechTask(Task[Batch]):
                 written.append(self.alphabet.decode(codes))
         rates = error_rates([one.text for one in self.validation], written)
         letters = sum(len(one.codes) for one in self.validation)
-        return {"loss": rates.cer, "wer": rates.wer, "ctc": total / letters}
+        return {"loss": rates.cer, "WER": rates.wer, "CTC loss": total / letters}
 
     def fingerprint(self) -> str:
         """Also of the configuration, which shows in no weight."""

@@ -17,6 +17,7 @@ from gated.data.manifest import BadRows
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
+from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
 from gated.scoring.seen import Seen, refuse_known
 from gated.scoring.verdict import NOT_WANTED, Scope
@@ -163,12 +164,13 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             every = max(1, -(-sum(map(len, training.texts)) // MOST_CHARACTERS))
             if every > 1:
                 left_out[f"{WORDS}, of all texts"] = f"it learnt from one in {every}"
-            told[WORDS] = bag_of_words(
-                (training.texts[::every], training.truth[::every]),
-                (held.texts, held.truth),
-                data.texts,
-                len(self.labels),
-            )
+            with phase(f"Baseline: {WORDS}"):
+                told[WORDS] = bag_of_words(
+                    (training.texts[::every], training.truth[::every]),
+                    (held.texts, held.truth),
+                    data.texts,
+                    len(self.labels),
+                )
         told[FREQUENT] = np.tile(self.frequencies, (len(data), 1))
         # The same but for case, digits and punctuation is no second text.
         wordings = np.array([bare(text) for text in data.texts])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gated.errors import ConfigurationError
 from gated.texts.config import ReaderConfig
@@ -14,8 +15,8 @@ from gated.training.options import TrainingOptions
 class TextClassifyTraining(TrainingOptions):
     """How to train: as for every task, with a budget for some thousand sentences."""
 
-    steps: int = 400
-    """Optimiser steps in all."""
+    usual_steps: ClassVar[int] = 400
+
     batch_size: int = 32
     """Texts per step, over all processes and accumulated parts."""
 

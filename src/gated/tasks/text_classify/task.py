@@ -23,6 +23,7 @@ class TextTask(Task[Batch]):
     """Whole texts, those of like length together."""
 
     network: TextNetwork
+    unit = "cross-entropy", 1.0
 
     def __init__(
         self,

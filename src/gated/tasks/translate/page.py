@@ -132,7 +132,7 @@ def _score_section(evaluation: Evaluation, history: History) -> Section:
         score_table(evaluation),
         Text(f"BLEU {evaluation.signatures[0]}; chrF {evaluation.signatures[1]}"),
     ]
-    if any("bleu" in validation.scores for validation in history.validations):
+    if any("BLEU" in validation.scores for validation in history.validations):
         blocks.append(Drawing(_score_curves(history)))
     return Section("Score", blocks)
 
@@ -141,9 +141,9 @@ def _score_curves(history: History) -> Picture:
     figure, axes = new_figure(2.8)
     steps = [validation.step for validation in history.validations]
     seconds = [sum(history.seconds[:step]) for step in steps]
-    for name, label, colour in (("bleu", "BLEU", BLUE), ("chrf", "chrF", ORANGE)):
+    for name, colour in (("BLEU", BLUE), ("chrF", ORANGE)):
         values = [validation.scores.get(name, math.nan) for validation in history.validations]
-        axes.plot([s / 60 for s in seconds], values, "o-", color=colour, markersize=4, label=label)
+        axes.plot([s / 60 for s in seconds], values, "o-", color=colour, markersize=4, label=name)
     if history.best:
         best = sum(history.seconds[: history.best.step]) / 60
         axes.axvline(best, color=MUTED, linewidth=1, linestyle=":", label="weights chosen")

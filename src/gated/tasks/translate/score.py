@@ -139,7 +139,7 @@ def evaluate(
 def quick_scores(written: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     """BLEU and chrF without intervals."""
     scores, _ = _scored(written, references, 0)
-    return {"bleu": scores.bleu, "chrf": scores.chrf}
+    return {"BLEU": scores.bleu, "chrF": scores.chrf}
 
 
 def _scored(

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gated.phases import phase
 from gated.tasks.translate.attention import Memory
 from gated.tasks.translate.batches import BEGIN, END, PADDING, Codes, padded
 from gated.tasks.translate.network import State, TranslateNetwork
@@ -66,16 +67,18 @@ def search(
     found: list[list[Hypothesis]] = [[] for _ in sources]
     order = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
     start = 0
-    while start < len(order):
-        longest = len(sources[order[start]]) + 1
-        room = wanted.beam * longest * _most_steps(longest)
-        places = order[start : start + max(1, min(AT_ONCE, MOST_LOOKED // room))]
-        start += len(places)
-        beams = _Beams(network, [sources[place] for place in places], wanted)
-        while len(beams.places):
-            beams.step()
-        for number, place in enumerate(places):
-            found[place] = beams.best(number)
+    with phase("Translating", len(order)) as done:
+        while start < len(order):
+            longest = len(sources[order[start]]) + 1
+            room = wanted.beam * longest * _most_steps(longest)
+            places = order[start : start + max(1, min(AT_ONCE, MOST_LOOKED // room))]
+            start += len(places)
+            beams = _Beams(network, [sources[place] for place in places], wanted)
+            while len(beams.places):
+                beams.step()
+            for number, place in enumerate(places):
+                found[place] = beams.best(number)
+                done()
     return found
 
 

@@ -13,6 +13,7 @@ from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
 from gated.model_files import attached_file
+from gated.phases import phase
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
@@ -137,7 +138,8 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
             missing[NEAREST] = NOT_WANTED
         elif self.known:
             every = -(-len(self.known) * len(sources) // MOST_COMPARED)
-            methods[NEAREST] = nearest(self.known[::every], sources)
+            with phase(f"Baseline: {NEAREST}"):
+                methods[NEAREST] = nearest(self.known[::every], sources)
             if every > 1:
                 missing[f"{NEAREST}, of all"] = f"it is the nearest of one in {every}"
         seen = {pair.source for pair in self.known}
@@ -256,7 +258,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         sources = [evaluation.sources[place] for place in places]
         references = [evaluation.references[place] for place in places]
         return [
-            Example(source, reference, best, quick_scores([best.text], [reference])["chrf"])
+            Example(source, reference, best, quick_scores([best.text], [reference])["chrF"])
             for source, reference, (best, *_) in zip(
                 sources, references, self._translated(sources, self._wanted()), strict=True
             )

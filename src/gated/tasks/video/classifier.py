@@ -16,6 +16,7 @@ from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.explain import Probe
+from gated.phases import counted, phase
 from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED, Scope
@@ -160,7 +161,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
             name: np.concatenate(
                 [
                     tell(network, span, self.config, most).reshape(-1, len(self.labels))
-                    for span in data
+                    for span in counted(f"Scoring {name}", data)
                 ]
             )[labelled]
             for name, (network, most) in networks.items()
@@ -222,7 +223,8 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         for name, most in self._without_memory().items():
             if name not in self.baselines:
                 network = self.seeded(memory=False)
-                train(self.new_task(network, most), alone)
+                with phase(f"Baseline: {name}"):
+                    train(self.new_task(network, most), alone)
                 self.baselines[name] = network
 
     def _told(self, span: Span) -> list[dict[str, Any]]:

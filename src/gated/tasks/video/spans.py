@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gated.data.manifest import Bad
 from gated.errors import DataError
+from gated.phases import counted
 from gated.tasks.video.frames import FrameStore, Pixels
 from gated.tasks.video.manifest import Segment
 
@@ -60,7 +61,7 @@ def spans_of(
     Segments that cannot be used go to `bad`.
     """
     spans = []
-    for segment in segments:
+    for segment in counted("Reading segments of clips", segments):
         try:
             spans.append(_span(segment, store, names))
         except (DataError, FileNotFoundError) as error:

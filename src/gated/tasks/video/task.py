@@ -20,6 +20,7 @@ class VideoTask(Task[Batch]):
     """Windows of spans, at a place of chance in each; cross-entropy."""
 
     network: VideoNetwork
+    unit = "cross-entropy", 1.0
 
     def __init__(
         self,

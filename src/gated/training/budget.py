@@ -1,0 +1,70 @@
+"""When a training ends, and where in the schedule of the learning rate it stands."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from gated.training.options import TrainingOptions
+
+FINE = 10_000
+"""Steps of a schedule that follows the clock."""
+
+Bound = Literal["", "steps", "epochs", "minutes"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many steps or so much time, whichever comes first."""
+
+    steps: int | None
+    """None where only the time is bounded."""
+    seconds: float | None
+    by_epochs: bool = False
+    """Whether the steps are those of the epochs."""
+
+    @classmethod
+    def of(cls, options: TrainingOptions, steps_per_epoch: int) -> Budget:
+        """Return the budget of a training whose epochs have so many steps.
+
+        >>> Budget.of(TrainingOptions(epochs=2.5, steps=100), steps_per_epoch=10)
+        Budget(steps=25, seconds=None, by_epochs=True)
+        """
+        bounds = [] if options.steps is None else [options.steps]
+        if options.epochs is not None:
+            bounds.append(max(1, round(options.epochs * steps_per_epoch)))
+        steps = min(bounds, default=None)
+        return cls(
+            steps=steps,
+            seconds=None if options.minutes is None else 60 * options.minutes,
+            by_epochs=options.epochs is not None and steps != options.steps,
+        )
+
+    def share(self, steps: int, seconds: float) -> float:
+        """Return how much of it is used up by so many steps and seconds, from 0 to 1."""
+        by_steps = steps / self.steps if self.steps else 0.0
+        return min(1.0, max(by_steps, seconds / (self.seconds or math.inf)))
+
+    def place(self, step: int, seconds: float) -> tuple[float, int]:
+        """Return which step of how many `step`, counted from 0, is in the schedule.
+
+        Without a bound in time it is itself, so that the rates are the same in each run; otherwise
+        the schedule follows whichever bound is nearer.
+
+        >>> Budget(steps=100, seconds=None).place(40, 7.5)
+        (40, 100)
+        >>> Budget(steps=None, seconds=30.0).place(40, 7.5)
+        (2500.0, 10001)
+        """
+        if self.seconds is None:
+            assert self.steps is not None  # noqa: S101 - options always bound something
+            return step, self.steps
+        by_steps = step / max(1, self.steps - 1) if self.steps else 0.0
+        return FINE * min(1.0, max(by_steps, seconds / self.seconds)), FINE + 1
+
+    def ended_by(self, steps: int, seconds: float) -> Bound:
+        """Return which bound so many steps and seconds have reached, if any."""
+        if self.steps is not None and steps >= self.steps:
+            return "epochs" if self.by_epochs else "steps"
+        return "minutes" if self.seconds is not None and seconds >= self.seconds else ""
