@@ -34,7 +34,7 @@ def fit(task: str) -> Callable[..., None]:
         files = files_of(kind, data if isinstance(data, list) else [data])
         if is_main_process():
             check_free(out)
-        learner = kind(config, training)
+        learner = kind(config, training).adopt()
         asked = learner.config.to_dict()  # as it is before choices are left to the data
         learner.prepare(source_of(files)).check_test_part()
         with begun(out, Run(task, files, asked, learner.training)):

@@ -7,7 +7,7 @@ A task says what is particular to it in seven hooks, in the order in which data 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
@@ -28,6 +28,7 @@ from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
 from gated.training.task import Task
+from gated.training.transfer import Origin
 
 Source = Any
 """What a task reads: a path, several, or what Python holds."""
@@ -82,6 +83,12 @@ class Learner(ABC, Generic[Config, Data, Score]):
     training_type: ClassVar[type[TrainingOptions]] = TrainingOptions
     learned: ClassVar[tuple[str, ...]] = ()
     """Attributes that `split` learns from the data, saved by their annotated types."""
+    adopts: ClassVar[tuple[str, ...]] = ()
+    """Options that go with the weights: `init_from` brings them along."""
+    begins_with: ClassVar[tuple[str, ...]] = ()
+    """Tasks whose runs `init_from` takes; by default the own."""
+    head: ClassVar[tuple[str, ...]] = ()
+    """How the names of the parameters begin that belong to the labels."""
     does: ClassVar[str]
     """What the network does: `tell what clips show`."""
     data: ClassVar[str]
@@ -104,6 +111,10 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.training = training or self.training_type()
         self.findings: tuple[Finding, ...] = ()
         """What was found in the data that were read last."""
+        self.origin: Origin | None = None
+        """The run whose weights the network begins with."""
+        self.anew: tuple[str, ...] = ()
+        """How the names of the parameters begin that are not those of `origin`."""
         self._parts: Parts[Data] | None = None
         self._source: Source = None
 
@@ -175,16 +186,60 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """Of everything random."""
         return self.training.seed
 
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`, if there are any; `prepare` does it too.
+
+        Raises:
+            ConfigurationError: an option was given that contradicts the run's.
+            ModelFileError: `init_from` is no run that this network can begin with.
+        """
+        if self.training.init_from:
+            tasks = self.begins_with or (self.task,)
+            self.origin = Origin.of(self.training.init_from, tasks)
+            self.config = self.origin.adopted(self.config, self.adopts)
+        return self
+
+    def adopted(self, name: str) -> Any:
+        """Return one of `learned` as the run of `init_from` learned it; None where there is none.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        return self.origin and self.origin.learned(name, get_type_hints(type(self))[name])
+
+    def labels_among(self, found: Iterable[str], known: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the labels to tell apart: those `known` to the run of `init_from`, if it has all.
+
+        Otherwise the labels are those found, and what the network says of them begins anew.
+        """
+        labels = tuple(sorted(set(found)))
+        if known is None or set(labels) <= set(known):
+            return labels if known is None else tuple(known)
+        strange = sorted(set(labels) - set(known))
+        self.anew = self.head
+        self.findings += (
+            Finding(
+                kind="labels",
+                count=len(strange),
+                what=f"labels that {self.training.init_from} does not tell apart",
+                action="its last layer is not taken over",
+                example=strange[0],
+            ),
+        )
+        return labels
+
     def prepare(self, source: Source) -> Self:
         """Read the data, part them, and make a network; the first half of `fit`.
 
         Raises:
+            ConfigurationError: an option contradicts the run that `init_from` names.
             DataError: the data cannot be used; the message names the row or the line.
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run that this network can begin with.
         """
         bad = self._bad()
-        self.findings, self._source = (), source
+        self.findings, self._source, self.anew = (), source, ()
+        self.adopt()
         self._parts = self.split(source, bad)
         self.findings = (*self.findings, *bad.findings)
         self.network = self.seeded()
@@ -238,8 +293,10 @@ class Learner(ABC, Generic[Config, Data, Score]):
         progress: Progress | None = None,
     ) -> Self:
         """Train on the data of `prepare`; the second half of `fit`, with the same arguments."""
+        task = self.new_task()
+        task.anew = self.anew
         self.history = loop.train(
-            self.new_task(), self.training, directory=directory, resume=resume, progress=progress
+            task, self.training, directory=directory, resume=resume, progress=progress
         )
         return self
 

@@ -42,6 +42,8 @@ class Task(ABC, Generic[Batch]):
     """A network, its batches, its loss and its validation score."""
 
     network: nn.Module
+    anew: Sequence[str] = ()
+    """How the names of those parameters begin that `init_from` leaves as they are."""
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:

@@ -345,3 +345,39 @@ def test_the_encoder_is_explained_subword_by_subword(trained, pairs, tmp_path) -
     assert labels[-1] == "</s>"
     assert probe.loss is not None
     assert 0 < probe.loss(translator.network(probe.batches[0][0])).item() < 1
+
+
+def test_a_run_goes_on_with_the_subwords_of_another(trained: Path, tmp_path: Path) -> None:
+    fresh = write_pairs(tmp_path / "fresh.tsv", toy_pairs(150, seed=9))
+    # Other sentences, of which other subwords would be learnt.
+    turned = [(f"{source} zo", f"七{target}") for source, target in toy_pairs(700, seed=4)]
+    other = write_pairs(tmp_path / "other.tsv", turned)
+    training = TrainingOptions(steps=1, learning_rate=1e-9, init_from=trained, no_baseline=True)
+    before = Translator.load(trained)
+    after = Translator(TranslateConfig(test=60, validation=40), training).fit(other)
+    assert after.source.to_dict() == before.source.to_dict()
+    assert (after.config.hidden, after.config.vocabulary) == (48, 30)
+    ours, theirs = (of.evaluate(fresh).scores["LSTM with attention"].bleu for of in (after, before))
+    assert ours == pytest.approx(theirs, abs=1)
+    for asked in (
+        {"vocabulary": 40},
+        {"cell": "gru"},
+        {"attention": "multiplicative", "hidden": 2},
+    ):
+        with pytest.raises(ConfigurationError, match="with whose weights init_from begins"):
+            Translator(TranslateConfig(**asked), training).prepare(other)
+
+
+def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    options = ["--init-from", str(trained), "--steps", "1", "--no-baseline", "--test", "60"]
+    asked = ["fit", "translate", str(pairs), "--out", str(out), "--validation", "40", *options]
+    assert run([*asked, "--cell", "gru"]) == 2
+    assert "cell is 'gru', and 'lstm' in" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+    assert run(asked) == 0
+    for document in (out / "run.json", out / "model.json"):
+        saved = json.loads(document.read_text())
+        config = saved.get("config") or saved["description"]["config"]
+        assert (config["hidden"], config["embedding"], config["vocabulary"]) == (48, 24, 30)
+    assert run(["resume", str(out)]) == 0

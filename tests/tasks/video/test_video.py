@@ -463,3 +463,20 @@ def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp
     with pytest.raises(DataError, match="no file"):
         classifier.probe(tmp_path / "none.mkv")
     assert classifier.probe(moving.parent / "1.mkv").loss is None
+
+
+def test_a_run_goes_on_where_another_ended(moving: Path, tmp_path: Path) -> None:
+    first = VideoClassifier(SMALL, replace(QUICK, steps=20, no_baseline=True)).fit(moving)
+    first.save(tmp_path)
+    training = replace(QUICK, steps=1, learning_rate=1e-9, init_from=tmp_path, no_baseline=True)
+    second = VideoClassifier(None, training).fit(moving)
+    assert (second.config.width, second.config.channels) == (32, (8, 8))
+    ours, theirs = (of.predict(moving)["right"] for of in (second, first))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    with pytest.raises(ConfigurationError, match=r"channels is \[8\], and \[8, 8\] in"):
+        VideoClassifier(VideoConfig(channels=(8,)), training).prepare(moving)
+    renamed = tmp_path / "renamed.csv"
+    rows = moving.read_text().replace(",left", ",west").replace(",right", ",east").splitlines()
+    renamed.write_text("\n".join([rows[0], *(f"{moving.parent}/{row}" for row in rows[1:])]))
+    third = VideoClassifier(None, training).fit(renamed)
+    assert third.history.transfer.absent == ("head.bias", "head.weight")

@@ -78,7 +78,14 @@ def _check_value(value: str, name: str, labels: Collection[str] | None) -> None:
         raise DataError(f"{name}: {value!r} is not a number that could be learnt.")
 
 
-def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: bool) -> Parts:
+def read_parts(
+    data: Path,
+    options: SourceOptions,
+    seed: int,
+    *,
+    stratified: bool,
+    columns: tuple[str, ...] = (),
+) -> Parts:
     """Read a file, and hold a share of its sequences back, or read the test from another file.
 
     Args:
@@ -86,6 +93,7 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         options: its columns, and what is for the test.
         seed: of the choice.
         stratified: hold back the same share of each class.
+        columns: of a table, those of the channels; by default all that have no other meaning.
 
     Raises:
         ConfigurationError: it is a table, and its columns are not named.
@@ -94,7 +102,7 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         FileNotFoundError: there is no such file.
     """
     bad = BadRows(skip=options.skip_bad)
-    read = read_sequences(data, options, labelled=True, bad=bad)
+    read = read_sequences(data, options, labelled=True, columns=columns, bad=bad)
     if not stratified:
         read = those_that_fit(read, bad, channels=read.channels)
     if options.test_data is not None:

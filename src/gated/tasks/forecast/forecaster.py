@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -65,6 +65,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "spread", "held_out_from", "baselines")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season")
     does = "forecast a table of time series"
     data = (
         "CSV or Parquet file. To predict, the history; covariates known ahead stand in rows of the "
@@ -85,9 +86,22 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """The data of `fit`, cleaned and scaled; raises as `parts` does."""
         return self.parts.test.prepared
 
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`: also which columns they read."""
+        super().adopt()
+        theirs: Preprocessing | None = self.adopted("preprocessing")
+        if theirs:
+            known = self.config.known or (*theirs.known_numbers, *theirs.known_texts)
+            past = self.config.past or (*theirs.past_numbers, *theirs.past_texts)
+            self.config = replace(self.config, known=known, past=past)
+        return self
+
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
         """Read and clean a table, whose end is the test part."""
-        prepared = prepare(source, self.config)
+        theirs: Preprocessing | None = self.adopted("preprocessing")
+        prepared = prepare(source, self.config, theirs)
+        if theirs and theirs.series != prepared.preprocessing.series:
+            self.anew = ("series.",)
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)

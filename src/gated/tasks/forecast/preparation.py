@@ -44,11 +44,14 @@ class Prepared:
     """What was found in the data and done about it."""
 
 
-def prepare(source: Source, config: ForecastConfig) -> Prepared:
+def prepare(
+    source: Source, config: ForecastConfig, origin: Preprocessing | None = None
+) -> Prepared:
     """Read, clean and scale the data to fit a model on.
 
     Statistics come from the rows before the test part, the validation part among them: it serves
-    to choose weights and not to report a score.
+    to choose weights and not to report a score. What `origin` learned stands where there is one:
+    that of the run whose weights a network begins with.
 
     Raises:
         DataError: the data cannot be used; the message names the row or the column.
@@ -59,6 +62,8 @@ def prepare(source: Source, config: ForecastConfig) -> Prepared:
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
     preprocessing = learn(panel, training, config, columns)
+    if origin:
+        preprocessing = preprocessing.like(origin)
     names = (config.target, *columns.known_numbers, *columns.past_numbers)
     told = [outliers(panel, name, training) for name in names]
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, told)]

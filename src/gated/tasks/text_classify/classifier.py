@@ -26,7 +26,7 @@ from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
 from gated.tasks.text_classify.task import TextTask, odds_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.texts.adoption import adopted
+from gated.texts.config import OF_THE_READER
 from gated.texts.text import Codes, points_of
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
@@ -64,6 +64,8 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     task = "text_classify"
     config_type, training_type = TextClassifyConfig, TextClassifyTraining
     learned = ("vocabulary", "labels", "frequencies", "seen")
+    adopts, begins_with = OF_THE_READER, ("language", "text_classify")
+    head = ("head.",)
     does = "tell what a text is"
     data = (
         "CSV file with the columns text and label; to predict or explain, also a file of texts, "
@@ -84,11 +86,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
         That is so too where test data are given in a file of their own.
         """
-        if self.training.init_from:
-            self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
         texts = read_texts(Path(source), bad, labelled=True)
-        self.labels = tuple(sorted({str(of.label) for of in texts}))
+        self.labels = self.labels_among((str(of.label) for of in texts), self.adopted("labels"))
         own = 0.0 if config.test_data else config.test
         parted = split_by_text([(of.text,) for of in texts], own, config.validation, self.seed)
         training, validation, test = (
@@ -113,11 +113,10 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                 f"The training part of {source} has fewer than two labels; to tell apart takes "
                 "two. Give more texts, or hold back fewer."
             )
-        if not self.training.init_from:
-            self.vocabulary = self._learnt(parts.training.texts)
+        self.vocabulary = self.adopted("vocabulary") or self._learnt(parts.training.texts)
         self.seen = Seen.of(map(bare, (*parts.training.texts, *parts.validation.texts)))
         everything = [*parts.training.texts, *parts.validation.texts, *parts.test.texts]
-        self.findings = tuple(self._found_in(everything, near))
+        self.findings += tuple(self._found_in(everything, near))
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Texts:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -51,6 +51,22 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     task = "video"
     config_type, training_type = VideoConfig, VideoTraining
     learned = ("labels", "frequencies", "seen")
+    adopts = (
+        "per",
+        "frames",
+        "fps",
+        "width",
+        "height",
+        "change",
+        "channels",
+        "features",
+        "cell",
+        "hidden",
+        "layers",
+        "bidirectional",
+        "crop",
+    )
+    head = ("head.",)
     does = "tell what clips show"
     data = (
         "CSV file with the columns clip (from the manifest's directory), label and, where wanted, "
@@ -75,12 +91,19 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         self.encoder = encoder
         self.baselines: dict[str, VideoNetwork] = {}
         """Networks without a memory, trained when they are first compared with."""
-        self._store = FrameStore(self.config.width, self.config.height, self.config.fps)
+        self._store = self._new_store()
+
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`: frames as the run reads them."""
+        super().adopt()
+        self._store = self._new_store()
+        return self
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Span]]:
         """Read manifests, decode their clips, and divide them so that no clip is in two parts."""
         segments = self._that_can_be_shown(read_manifest(Path(source), labelled=True, bad=bad), bad)
-        self.labels = tuple(sorted({str(segment.label) for segment in segments}))
+        found = (str(segment.label) for segment in segments)
+        self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
             raise DataError(f"{source} has {had}; to tell apart takes two labels.{bad.told}")
@@ -190,6 +213,9 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         Every window of `frames` begins anew, as in training.
         """
         return after_each_frame(self.network, span, self.config, self.config.frames)
+
+    def _new_store(self) -> FrameStore:
+        return FrameStore(self.config.width, self.config.height, self.config.fps)
 
     def _spans(self, segments: Sequence[Segment], bad: Bad) -> list[Span]:
         joined = self.config.per == "frame"
