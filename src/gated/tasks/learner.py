@@ -7,7 +7,7 @@ A task says what is particular to it in seven hooks, in the order in which data 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
+from gated.data.predictions import prediction_table
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.explain import Explanation, Probe, explain
 from gated.training import loop
@@ -111,6 +112,9 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.training = training or self.training_type()
         self.findings: tuple[Finding, ...] = ()
         """What was found in the data that were read last."""
+        self.left_out: list[RowError] | None = None
+        """Rows that could not be used, of the data that were read last; None where such a row is an
+        error."""
         self.origin: Origin | None = None
         """The run whose weights the network begins with."""
         self.anew: tuple[str, ...] = ()
@@ -146,6 +150,15 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def predicted(self, data: Data) -> pl.DataFrame:
         """Return a row for each example, or each of its steps; a task may have none."""
         raise NotImplementedError
+
+    def table(
+        self,
+        given: Mapping[str, Any],
+        predicted: Mapping[str, Any],
+        rows: Sequence[int] | None = None,
+    ) -> pl.DataFrame:
+        """Return what `predicted` is to return: see `gated.data.predictions`."""
+        return prediction_table(given, predicted, rows, self.left_out)
 
     @abstractmethod
     def probed(self, data: Data) -> Probe:
@@ -386,6 +399,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         bad = self._bad()
         self.findings = ()
         data = self.read(source, purpose, bad)
+        self.left_out = bad.errors if bad.skip else None
         self.findings = (*self.findings, *bad.findings)
         if not len(data) and purpose != "predict":
             raise DataError(

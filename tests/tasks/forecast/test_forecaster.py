@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -291,3 +292,23 @@ def test_nothing_can_be_asked_before_fit():
 def test_quantiles_out_of_order_are_refused(quantiles):
     with pytest.raises(ConfigurationError, match="ascend"):
         replace(CONFIG, quantiles=quantiles)
+
+
+def test_rows_that_cannot_be_used_can_be_left_out(tmp_path, wave):
+    path = tmp_path / "wave.csv"
+    rows = wave.with_columns(z=pl.col("y") * 2).write_csv().splitlines()
+    rows[40], rows[50] = "40,twenty,1", "someday,20,1"
+    rows[60], rows[70] = "60,20,1e99", "70,20,1,5"
+    path.write_text("\n".join(rows))
+    with pytest.raises(DataError, match="line 71: 4 values"):
+        Forecaster(CONFIG, SHORT).prepare(path)
+    forecaster = Forecaster(replace(CONFIG, skip_bad=True), SHORT).fit(path)
+    told = [str(of) for of in forecaster.findings if of.kind == "row"]
+    assert [int(re.search(r"line (\d+)", of)[1]) for of in told] == [71, 41, 61, 51]
+    forecaster.config = replace(forecaster.config, skip_bad=True)
+    assert forecaster.predict(path).columns == ["t", "q10", "q50", "q90"]
+
+
+def test_quantiles_never_take_the_name_of_a_column(wave):
+    forecaster = Forecaster(replace(CONFIG, time="q50"), SHORT).fit(wave.rename({"t": "q50"}))
+    assert forecaster.predict().columns == ["q50", "q10", "q50_", "q90"]

@@ -118,7 +118,8 @@ def test_the_command_learns_tones(
     assert "no file none.wav" in capsys.readouterr().err
     assert run(["transcribe", str(out), good, "none.wav", good, "--skip-bad"]) == 0
     skipped = capsys.readouterr()
-    assert len(skipped.out.splitlines()) == 2
+    assert skipped.out.splitlines()[1:2] == ["none.wav\t"]
+    assert len(skipped.out.splitlines()) == 3
     assert "unusable recording (1, first: There is no file none.wav.); left out." in skipped.err
     asked = tmp_path / "asked.csv"
     asked.write_text(f"path,text\n{good},tea\n{good},café\nnone.wav,tea\n")

@@ -258,9 +258,14 @@ def test_from_the_command_line(
     assert (out / "report.html").exists()
     lines = tmp_path / "lines.txt"
     lines.write_text("what is abc plus def\n\nwhat is abc times def\n")
-    assert run(["predict", str(out), str(lines), "--json"]) == 0
+    assert run(["predict", str(out), str(lines)]) == 2
+    assert "line 2 is empty" in capsys.readouterr().err
+    assert run(["predict", str(out), str(lines), "--json", "--skip-bad"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [row["text"] for row in told] == ["what is abc plus def", "what is abc times def"]
+    assert [row["text"] for row in told] == ["what is abc plus def", None, "what is abc times def"]
+    assert [row["row"] for row in told] == [1, 2, 3]
+    assert [row["predicted"] is None for row in told] == [False, True, False]
+    assert "line 2 is empty" in told[1]["reason"]
     assert run(["evaluate", str(out), str(asked), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 500
     assert run(["explain", str(out), str(asked), "--out", str(tmp_path / "why.html")]) == 0

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -381,3 +382,48 @@ def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) 
         config = saved.get("config") or saved["description"]["config"]
         assert (config["hidden"], config["embedding"], config["vocabulary"]) == (48, 24, 30)
     assert run(["resume", str(out)]) == 0
+
+
+def test_lines_that_cannot_be_translated_have_an_empty_one(trained, tmp_path, capsys) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"ba ko ti\ncaf\xe9\n" + b"ba " * 9000 + b"\nmu re sa\n")
+    assert run(["translate", str(trained), str(text)]) == 2
+    assert "line 2, byte 4" in capsys.readouterr().err
+    assert run(["translate", str(trained), str(text), "--skip-bad"]) == 0
+    told = capsys.readouterr()
+    first, *bad, last = told.out.splitlines()
+    assert (bool(first), bad, bool(last)) == (True, ["", ""], True)
+    assert "line 2, byte 4" in told.err
+    assert "Sentence 3" in told.err
+    assert run(["translate", str(trained), str(text), "--skip-bad", "--json"]) == 0
+    assert [len(of) for of in json.loads(capsys.readouterr().out)] == [1, 1, 0, 1]
+
+
+def test_bad_lines_can_be_left_out_of_a_training(trained, tmp_path, capsys) -> None:
+    data = write_pairs(tmp_path / "some.tsv", toy_pairs(200, seed=7))
+    data.write_bytes(data.read_bytes() + b"one\ttwo\tthree\ncaf\xe9\tx\n")
+    with pytest.raises(DataError, match="line 201: 3 columns"):
+        Translator(TranslateConfig(vocabulary=30)).prepare(data)
+    config = TranslateConfig(vocabulary=30, skip_bad=True)
+    told = " ".join(map(str, Translator(config).prepare(data).findings))
+    assert "line 201: 3 columns" in told
+    assert "line 202, byte 4" in told
+    assert run(["evaluate", str(trained), str(data), "--skip-bad", "--json"]) == 0
+
+
+def test_a_line_of_a_pipe_is_translated_before_the_next_one_comes(trained: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from gated.cli import main; main()",
+        "translate",
+        str(trained),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for line in (b"ba ko ti\n", b"mu re sa\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().strip()
+        process.stdin.close()
+        assert process.stdout.read() == b""
+    assert process.returncode == 0

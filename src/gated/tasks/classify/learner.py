@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from gated.data.manifest import BadRows
+from gated.data.predictions import PREDICTED, probability_of
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
@@ -163,11 +164,12 @@ class ClassLearner(SequenceLearner[Evaluation]):
         return evaluate_classes(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
-        """Return each sequence, its class and the probability of each class."""
+        """Return each sequence, its likeliest class and the probability of each class."""
         probabilities = self.probabilities(data.arrays)
-        told = self.targets.classes[probabilities.argmax(1)]
-        of_class = dict(zip(self.targets.names, probabilities.T, strict=True))
-        return pl.DataFrame({"sequence": data.names, "label": told} | of_class)
+        likeliest = {PREDICTED: self.targets.classes[probabilities.argmax(1)]}
+        names = map(probability_of, self.targets.names)
+        of_class = dict(zip(names, probabilities.T, strict=True))
+        return self.table({"sequence": data.names}, likeliest | of_class, data.rows or None)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""
@@ -192,7 +194,8 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence and its number."""
-        return pl.DataFrame({"sequence": data.names, "value": self.numbers(data.arrays)})
+        predicted = {PREDICTED: self.numbers(data.arrays)}
+        return self.table({"sequence": data.names}, predicted, data.rows or None)
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""

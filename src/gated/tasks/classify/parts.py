@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.scoring.seen import Seen, refuse_known
@@ -49,7 +49,8 @@ def those_that_fit(
                 _check_value(str(read.values[place]), name, labels)
             stay.append(place)
         except DataError as error:
-            bad(error)
+            row = read.rows[place] if read.rows else None
+            bad(RowError(str(error), row, sequence=name))
     if not stay:
         raise DataError("No sequence can be used: each has other channels, or a value unknown.")
     return read.take(np.array(stay)) if len(stay) < len(read) else read

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gated.data.findings import Finding
-from gated.data.manifest import BadRows
+from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
 from gated.scoring.seen import Seen
@@ -78,7 +78,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def split(self, source: Path | str | Sequence[Path | str], bad: BadRows) -> Parts[Coded]:
         """Part the text by position, the test part at its end; learn a vocabulary."""
         config = self.config
-        text = self._opened(source)
+        text = self._opened(source, bad)
         held, tested = (
             min(int(len(text) * share), MOST_HELD) for share in (config.validation, config.test)
         )
@@ -104,7 +104,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         self, source: Path | str | Sequence[Path | str], purpose: Purpose, bad: BadRows
     ) -> Coded:
         """Read texts of two characters or more; documents begin anew where they are scored."""
-        text = self._opened(source)
+        text = self._opened(source, bad)
         if len(text) < 2:
             raise DataError(f"A text of {len(text)} {self.counted} is too short to {purpose}.")
         self._asked_text = text
@@ -254,9 +254,9 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         begin = self.codes_of(self.known_start())
         return NextLetter(self.network.eval(), self.codes_of(letters), begin)
 
-    def _opened(self, source: Path | str | Sequence[Path | str]) -> Text:
+    def _opened(self, source: Path | str | Sequence[Path | str], bad: Bad) -> Text:
         files = [source] if isinstance(source, (Path, str)) else source
-        return Text([Path(path) for path in files], self.config.unit)
+        return Text([Path(path) for path in files], self.config.unit, bad)
 
     def _learnt(self, text: Text, first: int) -> Vocabulary:
         """Return the vocabulary of the training part, which ends before `first`."""

@@ -13,6 +13,7 @@ import torch
 
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
+from gated.data.predictions import PREDICTED, probability_of
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
@@ -41,6 +42,8 @@ class Texts:
     texts: list[str]
     labels: Integers | None
     """None where they are not known."""
+    rows: list[int]
+    """Where each stands in its file."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -123,7 +126,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         """Read a table (.csv); to predict or explain, also the lines of another file."""
         read = read_texts(Path(source), bad, labelled=purpose == "score")
         if purpose == "predict" or not all(of.label for of in read):
-            return Texts([of.text for of in read], None)
+            return Texts([of.text for of in read], None, [of.row for of in read])
         return self._labelled(read)
 
     def new_network(self) -> TextNetwork:
@@ -176,10 +179,11 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
 
     def predicted(self, data: Texts) -> pl.DataFrame:
-        """Return each text, its label and the probability of each label."""
+        """Return each text, its likeliest label and the probability of each label."""
         told = self.predict_proba(data.texts)
-        columns = {"text": data.texts, "label": [self.labels[k] for k in told.argmax(1)]}
-        return pl.DataFrame(columns | dict(zip(self.labels, told.T, strict=True)))
+        of_label = dict(zip(map(probability_of, self.labels), told.T, strict=True))
+        likeliest = {PREDICTED: [self.labels[k] for k in told.argmax(1)]}
+        return self.table({"text": data.texts}, likeliest | of_label, data.rows)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.
@@ -209,7 +213,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                     f"{', '.join(self.labels)}. Mend or remove its texts."
                 )
         labels = np.array([places[str(of.label)] for of in texts], np.int64)
-        return Texts([of.text for of in texts], labels)
+        return Texts([of.text for of in texts], labels, [of.row for of in texts])
 
     def _learnt(self, texts: Sequence[str]) -> Vocabulary:
         """Return the vocabulary of the training texts."""

@@ -98,7 +98,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     def split(self, source: Source, bad: BadRows) -> Parts[list[Pair]]:
         """Read, clean and part pairs, and learn subwords, unless they come with `init_from`."""
         config = self.config
-        pairs, cleaned = clean(read_pairs(source), config.longest, config.most_ratio)
+        pairs, cleaned = clean(read_pairs(source, bad), config.longest, config.most_ratio)
         parted = split(pairs, config.test, config.validation, self.seed)
         self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
@@ -117,7 +117,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
         """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
-        pairs, found = clean(read_pairs(source), self.config.longest, most_ratio=float("inf"))
+        pairs, found = clean(read_pairs(source, bad), self.config.longest, most_ratio=float("inf"))
         self.findings = tuple(found)
         return pairs
 

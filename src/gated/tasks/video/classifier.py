@@ -13,6 +13,7 @@ import polars as pl
 from torch import nn
 
 from gated.data.manifest import Bad, BadRows
+from gated.data.predictions import PREDICTED, probability_of
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation, Floats, confusion_of, score_of
@@ -200,8 +201,25 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         )
 
     def predicted(self, data: list[Span]) -> pl.DataFrame:
-        """Return clip, start, end, label and each label's probability; of frames, their time."""
-        return pl.DataFrame([row for span in data for row in self._told(span)])
+        """Return the likeliest label, and each one's probability, of segments or of frames.
+
+        A segment is known by its clip, start and end, a frame by its clip and time.
+        """
+        frames = self.config.per == "frame"
+        told = [self.moments(of) if frames else self._whole(of) for of in data]
+        each = [len(of) for of in told]
+        rows = np.repeat([of.segment.row or 0 for of in data], each).tolist()
+        clips = np.repeat([str(of.segment.clip) for of in data], each).tolist()
+        given: dict[str, Any] = {"clip": pl.Series(clips, dtype=pl.String)}
+        if frames:
+            given["time"] = np.concatenate([np.zeros(0), *(of.seconds for of in data)])
+        else:
+            given["start"] = [float(of.seconds.min()) for of in data]
+            given["end"] = [float(of.seconds.max()) + 1 / of.fps for of in data]
+        every = np.concatenate([np.zeros((0, len(self.labels))), *told])
+        of_label = dict(zip(map(probability_of, self.labels), every.T, strict=True))
+        likeliest = {PREDICTED: [self.labels[k] for k in every.argmax(1)]}
+        return self.table(given, likeliest | of_label, rows if all(rows) else None)
 
     def probed(self, data: list[Span]) -> Probe:
         """Offer the network with its loss, where each segment has a label."""
@@ -246,18 +264,6 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
                 train(self.new_task(network, most), alone)
                 self.baselines[name] = network
 
-    def _told(self, span: Span) -> list[dict[str, Any]]:
-        """Return the rows of a prediction."""
-        clip = {"clip": str(span.segment.clip)}
-        if self.config.per == "frame":
-            return [
-                clip | {"time": time} | self._choice(probabilities)
-                for time, probabilities in zip(span.seconds, self.moments(span), strict=True)
-            ]
-        start, end = float(span.seconds.min()), float(span.seconds.max()) + 1 / span.fps
-        answer = of_segment(self.network, span, self.config, self.config.frames)
-        return [clip | {"start": start, "end": end} | self._choice(answer)]
-
-    def _choice(self, probabilities: Floats) -> dict[str, Any]:
-        best = self.labels[int(probabilities.argmax())]
-        return {"label": best} | dict(zip(self.labels, probabilities.tolist(), strict=True))
+    def _whole(self, span: Span) -> Floats:
+        """Return (1, C), the probability of each label of a segment."""
+        return of_segment(self.network, span, self.config, self.config.frames)[None]
