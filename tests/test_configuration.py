@@ -40,6 +40,13 @@ def test_options_go_through_json():
     assert again == TrainingOptions(freeze=("encoder",), init_from=Path("first").resolve(), seed=3)
 
 
+def test_what_is_given_is_known_also_where_it_is_as_usual():
+    assert Options(size=3, shape="round").given == {"size", "shape"}
+    assert Options().given == frozenset()
+    assert Options.from_dict(Options(size=3).to_dict()).given == {"shape", "size", "share", "held"}
+    assert Options(size=3) == Options()
+
+
 def test_what_was_learned_goes_through_json_with_its_types():
     learned = Learned(Options(size=5), np.array([1.5, np.nan], np.float32), ("a", "b"))
     again = from_json_values(Learned, json_values(learned))

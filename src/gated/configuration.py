@@ -19,6 +19,21 @@ class Configuration:
     """Base of the dataclasses of options."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
+    _given: frozenset[str]
+
+    def __new__(cls, *_: Any, **given: Any) -> Self:
+        """Remember what is given, which may be what it would be by default."""
+        options = super().__new__(cls)
+        object.__setattr__(options, "_given", frozenset(given))
+        return options
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of the options that were given and not left at their defaults.
+
+        `dataclasses.replace` gives all of them, and so does `from_dict`.
+        """
+        return getattr(self, "_given", frozenset(self.__dataclass_fields__))
 
     def __post_init__(self) -> None:
         """Refuse values that are none of the choices that their type names.

@@ -51,7 +51,7 @@ def fit(task: str) -> Callable[..., None]:
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
         files = files_of(kind, data if isinstance(data, list) else [data])
-        learner = kind(config, training)
+        learner = kind(config, training).adopt()
         asked = learner.config.to_dict()  # as it is before choices are left to the data
         with interruptible(out), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()

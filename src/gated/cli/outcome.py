@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from polars import selectors
 from rich.console import Console
 
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import told, training_summary
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
+from gated.data.predictions import to_csv
 from gated.files import write_atomically
 from gated.tasks.learner import Learner, Scored
-
-DIGITS = 6
-"""Of printed numbers; files have all."""
 
 
 def page_of(learner: Learner[Any, Any, Any]) -> Any:
@@ -39,12 +36,11 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
 def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
     """Write what was predicted into a new file, or print it."""
     if out is not None:
-        write_atomically(out, table.write_csv().encode())
+        write_atomically(out, to_csv(table).encode())
     elif json:
         print_json(table.to_dicts())
     else:
-        shown = table.with_columns(selectors.float().round_sig_figs(DIGITS))
-        sys.stdout.write(shown.write_csv())
+        sys.stdout.write(to_csv(table))
 
 
 def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:

@@ -39,7 +39,8 @@ def predict(
     out
         New CSV file for the predictions; by default they are printed.
     skip_bad
-        Leave out rows that cannot be used, and list them, where otherwise the first is an error.
+        Go on after rows that cannot be used, which are errors otherwise: they are listed, and
+        stand in their place with nothing predicted and the reason.
     json
         Print the predictions as one JSON document.
     """
@@ -133,16 +134,10 @@ def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
     """Return the trained network of a run, which leaves bad rows out if that is asked for.
 
     Raises:
-        ConfigurationError: its data have no rows.
         ModelFileError: `run` holds no trained network, or a damaged one.
     """
     known = (run / FILE_NAME).exists()
     kind = learner_of(read_run(run).task if known else load_description(run).get("task", ""))
-    if skip_bad and not hasattr(kind.config_type, "skip_bad"):
-        raise ConfigurationError(
-            "--skip-bad is for lists of recordings, clips, sequences and texts; what this run "
-            "reads has no rows that could be left out."
-        )
     learner = trained(kind, run)
     if skip_bad:
         learner.config = replace(learner.config, skip_bad=True)

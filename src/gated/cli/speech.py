@@ -51,7 +51,7 @@ def transcribe(
     language_model
         Run of `gated fit language` whose expectations the search takes into account.
     skip_bad
-        Go on after recordings that cannot be used, and list them in the end.
+        Go on after recordings that cannot be used, and list them in the end; their text is empty.
     json
         Print a JSON document with the words of each recording and their times, in seconds.
     """
@@ -70,17 +70,20 @@ def transcribe(
     language = recogniser.letters_by(language_model) if language_model else None
     documents, bad = [], BadRows(skip=skip_bad, what="recording")
     for path in files:
+        transcript, reason = None, ""
         try:
             transcript = recogniser.transcribe(path, language)
         except (DataError, FileNotFoundError) as error:
-            bad(DataError(str(error)))
-            continue
+            reason = str(error)
+            bad(DataError(reason))
+        text = transcript.text if transcript else ""
         if json:
-            documents.append({"path": str(path)} | asdict(transcript))
+            told = asdict(transcript) if transcript else {"text": "", "reason": reason}
+            documents.append({"path": str(path)} | told)
         elif len(files) == 1:
-            print(transcript.text)
+            print(text, flush=True)
         else:
-            print(path, transcript.text, sep="\t")
+            print(path, text, sep="\t", flush=True)
     if json:
         print_json(documents)
     tell_left_out(bad.findings)

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 from gated.cli.app import complain
+from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
 from gated.cli.run_directory import trained
+from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, require
 from gated.files import write_atomically
 from gated.report.drawing import style
@@ -33,6 +37,7 @@ def translate(
     length_penalty: float | None = None,
     coverage_penalty: float | None = None,
     attention: Path | None = None,
+    skip_bad: bool = False,
     json: bool = False,
 ) -> None:
     """Translate lines of a file or of standard input, at a terminal one after the other.
@@ -54,6 +59,8 @@ def translate(
         Above 0 favours translations that read all the source; by default the run's.
     attention
         New directory for pictures of where each translation looked, as PNG.
+    skip_bad
+        Go on after lines that cannot be translated, and list them; each has an empty translation.
     json
         Print a JSON document with every translation, score, and the subwords of both sides.
     """
@@ -71,11 +78,12 @@ def translate(
     )
     ask([])  # refuses what cannot be meant before anything is read
     documents: list[Any] = []
-    number = 0
-    for translations in _typed(ask) if text is None and sys.stdin.isatty() else _read(ask, text):
+    number, bad = 0, BadRows(skip=skip_bad, what="line")
+    typed = text is None and sys.stdin.isatty()
+    for translations in _typed(ask) if typed else _read(ask, text, bad):
         for best in translations:
             number += 1
-            if attention is not None:
+            if attention is not None and best:
                 _draw(attention, number, best[0])
             if json:
                 documents.append([_document(translation) for translation in best])
@@ -84,6 +92,7 @@ def translate(
         sys.stdout.flush()
     if json:
         print_json(documents)
+    tell_left_out(bad.findings)
 
 
 Translations = list[list[Translation]]
@@ -103,16 +112,64 @@ def _typed(ask: Callable[..., Translations]) -> Iterator[Translations]:
             complain(error, as_json=False)
 
 
-def _read(ask: Callable[..., Translations], text: Path | None) -> Iterator[Translations]:
-    """Translate the lines of a file, or of a pipe, some at a time."""
-    lines = text_lines(sys.stdin.buffer, "standard input") if text is None else lines_of(text)
+def _read(
+    ask: Callable[..., Translations], text: Path | None, bad: BadRows
+) -> Iterator[Translations]:
+    """Translate the lines of a file, or of a pipe, some at a time; a bad one has no translation."""
+    if text is None:
+        portions = _as_they_come(text_lines(sys.stdin.buffer, "standard input", bad))
+    else:
+        lines = lines_of(text, bad)
+        portions = iter(lambda: list(islice(lines, AT_ONCE)), [])
     first = 1
-    while portion := list(islice(lines, AT_ONCE)):
-        yield ask(portion, first=first)
+    for portion in portions:
+        try:
+            yield ask(portion, first=first)
+        except DataError as error:
+            if not bad.skip:
+                bad(error)
+            yield [_alone(ask, line, number, bad) for number, line in enumerate(portion, first)]
         first += len(portion)
 
 
+def _alone(
+    ask: Callable[..., Translations], line: str, number: int, bad: BadRows
+) -> list[Translation]:
+    try:
+        return ask([line], first=number)[0]
+    except DataError as error:
+        bad(error)
+        return []
+
+
+def _as_they_come(lines: Iterator[str]) -> Iterator[list[str]]:
+    """Yield the lines that have come by now, one at least: an answer may be waited for."""
+    waiting: Queue[str | Exception | None] = Queue(AT_ONCE)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                waiting.put(line)
+            waiting.put(None)
+        except Exception as error:  # it is raised where the lines are read
+            waiting.put(error)
+
+    Thread(target=read, daemon=True).start()
+    while True:
+        come = [waiting.get()]
+        while len(come) < AT_ONCE and isinstance(come[-1], str) and not waiting.empty():
+            come.append(waiting.get())
+        if found := [line for line in come if isinstance(line, str)]:
+            yield found
+        if isinstance(come[-1], Exception):
+            raise come[-1]
+        if come[-1] is None:
+            return
+
+
 def _print_translations(number: int, best: list[Translation], n_best: int) -> None:
+    if not best:
+        print(*([number, "", ""] if n_best > 1 else []), sep="\t")
     for translation in best:
         if n_best == 1:
             print(translation.text)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gated.data.findings import RowError
 from gated.data.raw_table import RawTable
 from gated.errors import DataError
 
@@ -101,21 +102,27 @@ def read_numbers(raw: RawTable, name: str, numbers: Numbers) -> NDArray[np.float
     """Return `(N,)`, NaN where a value is missing.
 
     Raises:
-        DataError: a value is no number, or infinite; the message names its line.
+        RowError: a value is no number, or infinite; the message names its line.
     """
-    if len(numbers.wrong):
-        row = int(numbers.wrong[0])
+    for _, error in wrong_numbers(raw, name, numbers):
+        raise error
+    array = numbers.values.fill_null(float("nan")).to_numpy()
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def wrong_numbers(raw: RawTable, name: str, numbers: Numbers) -> Iterator[tuple[int, RowError]]:
+    """Yield the places of values that are no numbers, or infinite, and what is wrong."""
+    for row in numbers.wrong:
         text = str(raw.frame[name][row]).strip()
         comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
         advice = "Write decimals with a point" if comma else "Mend it, or leave it empty"
-        raise DataError(f"{raw.cell(name, row)} is not a number. {advice}.")
+        told = f"{raw.cell(name, row)} is not a number. {advice}."
+        yield row, RowError(told, int(raw.lines[row]))
     array = numbers.values.fill_null(float("nan")).to_numpy()
-    beyond = np.abs(array) > LARGEST
-    if beyond.any():
-        row = int(beyond.argmax())
+    for row in np.flatnonzero(np.abs(array) > LARGEST).tolist():
         what = "infinite" if np.isinf(array[row]) else "too large"
-        raise DataError(f"{raw.cell(name, row)} is {what}. Mend it, or leave it empty.")
-    return np.ascontiguousarray(array, dtype=np.float64)
+        told = f"{raw.cell(name, row)} is {what}. Mend it, or leave it empty."
+        yield row, RowError(told, int(raw.lines[row]))
 
 
 def read_texts(column: pl.Series) -> TextColumn:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from gated.errors import DataError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -36,3 +38,17 @@ class Finding:
     def to_dict(self) -> dict[str, object]:
         """Return the fields, for JSON."""
         return asdict(self)
+
+
+class RowError(DataError):
+    """A row cannot be used.
+
+    Args:
+        message: which, and why.
+        row: where it stands in its file; None where that is not known.
+        given: columns by which a prediction for it would be known.
+    """
+
+    def __init__(self, message: str, row: int | None = None, **given: str) -> None:
+        super().__init__(message)
+        self.row, self.given = row, given

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.data.raw_table import decoded, read_header, records
 from gated.errors import DataError
 
@@ -17,6 +17,11 @@ LEFT_OUT = "row"
 """Kind of the findings that tell of such rows."""
 
 
+def refuse(error: DataError) -> None:
+    """Make an error of a row that cannot be used."""
+    raise error
+
+
 class BadRows:
     """Rows that cannot be used: told as findings or, where they shall not be skipped, an error."""
 
@@ -24,6 +29,8 @@ class BadRows:
         """Take whether such rows are left out, and what to call them."""
         self.skip, self.what = skip, what
         self.findings: list[Finding] = []
+        self.errors: list[RowError] = []
+        """The same, with where they stand."""
 
     @property
     def told(self) -> str:
@@ -36,6 +43,7 @@ class BadRows:
         """Leave out the row that `error` tells of, or raise it."""
         if not self.skip:
             raise DataError(f"{error} (--skip-bad leaves such {self.what}s out.)") from error
+        self.errors.append(error if isinstance(error, RowError) else RowError(str(error)))
         what = f"unusable {self.what}"
         self.findings.append(
             Finding(kind=LEFT_OUT, count=1, what=what, action="left out", example=str(error))
@@ -58,8 +66,6 @@ def read_rows(
         DataError: the file is no such table.
         FileNotFoundError: there is no such file.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
     text = decoded(path)
     if "\0" in text:
         raise DataError(f"{path} holds bytes that are no text; is it a CSV file? {holds}")
@@ -74,9 +80,10 @@ def read_rows(
             row = begin + header_lines
             if len(values) > len(names):
                 bad(
-                    DataError(
+                    RowError(
                         f"row {row}: {len(values)} values where the header has {len(names)} "
-                        f"columns; a text with {separator!r} in it stands in double quotes."
+                        f"columns; a text with {separator!r} in it stands in double quotes.",
+                        row,
                     )
                 )
             elif values:

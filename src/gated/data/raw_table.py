@@ -17,7 +17,7 @@ import polars as pl
 from narwhals.stable.v2.typing import IntoDataFrame
 from numpy.typing import NDArray
 
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.errors import DataError
 
 Source: TypeAlias = str | Path | IntoDataFrame
@@ -193,7 +193,8 @@ def _without_wide_rows(
 
 
 def _too_wide(name: str, line: int, count: int, width: int) -> DataError:
-    return DataError(f"{name}, line {line}: {count} values where the header has {width} columns.")
+    told = f"{name}, line {line}: {count} values where the header has {width} columns."
+    return RowError(told, line)
 
 
 def decoded(path: Path) -> str:
@@ -201,7 +202,10 @@ def decoded(path: Path) -> str:
 
     Raises:
         DataError: it is damaged, or not UTF-8.
+        FileNotFoundError: there is no such file.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:

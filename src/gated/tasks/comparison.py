@@ -174,13 +174,17 @@ def compare(
         ConfigurationError: a cell is unknown, or no seed is given.
         DataError: the data cannot be used.
     """
+    config, training = config or kind.config_type(), training or kind.training_type()
     known = cells_of(kind)
+    if training.init_from:
+        config = kind(config, training).adopt().config
+        known = (config.cell,)
     for cell in cells:
         if cell not in known:
-            raise ConfigurationError(f"cells: '{cell}' is not one of {', '.join(known)}.")
+            of_run = f" (the cell of {training.init_from})" if training.init_from else ""
+            raise ConfigurationError(f"cells: '{cell}' is not one of {', '.join(known)}{of_run}.")
     if not seeds:
         raise ConfigurationError("seeds: give at least one.")
-    config, training = config or kind.config_type(), training or kind.training_type()
     rows, scores, higher = [], {}, frozenset[str]()
     networks = [(cell, seed) for cell in cells or known for seed in seeds]
     for cell, seed in counted("Networks", networks):

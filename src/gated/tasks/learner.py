@@ -7,7 +7,7 @@ A task says what is particular to it in seven hooks, in the order in which data 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
+from gated.data.predictions import prediction_table
 from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
 from gated.explain import Explanation, Probe, explain
 from gated.phases import phase
@@ -32,6 +33,7 @@ from gated.training.options import TrainingOptions
 from gated.training.processes import check_device
 from gated.training.progress import Progress
 from gated.training.task import Task
+from gated.training.transfer import Origin
 
 Source = Any
 """What a task reads: a path, several, or what Python holds."""
@@ -88,6 +90,12 @@ class Learner(ABC, Generic[Config, Data, Score]):
     training_type: ClassVar[type[TrainingOptions]] = TrainingOptions
     learned: ClassVar[tuple[str, ...]] = ()
     """Attributes that `split` learns from the data, saved by their annotated types."""
+    adopts: ClassVar[tuple[str, ...]] = ()
+    """Options that go with the weights: `init_from` brings them along."""
+    begins_with: ClassVar[tuple[str, ...]] = ()
+    """Tasks whose runs `init_from` takes; by default the own."""
+    head: ClassVar[tuple[str, ...]] = ()
+    """How the names of the parameters begin that belong to the labels."""
     does: ClassVar[str]
     """What the network does: `tell what clips show`."""
     data: ClassVar[str]
@@ -110,6 +118,13 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.training = training or self.training_type()
         self.findings: tuple[Finding, ...] = ()
         """What was found in the data that were read last."""
+        self.left_out: list[RowError] | None = None
+        """Rows that could not be used, of the data that were read last; None where such a row is an
+        error."""
+        self.origin: Origin | None = None
+        """The run whose weights the network begins with."""
+        self.anew: tuple[str, ...] = ()
+        """How the names of the parameters begin that are not those of `origin`."""
         self._parts: Parts[Data] | None = None
         self._source: Source = None
 
@@ -141,6 +156,15 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def predicted(self, data: Data) -> pl.DataFrame:
         """Return a row for each example, or each of its steps; a task may have none."""
         raise NotImplementedError
+
+    def table(
+        self,
+        given: Mapping[str, Any],
+        predicted: Mapping[str, Any],
+        rows: Sequence[int] | None = None,
+    ) -> pl.DataFrame:
+        """Return what `predicted` is to return: see `gated.data.predictions`."""
+        return prediction_table(given, predicted, rows, self.left_out)
 
     @abstractmethod
     def probed(self, data: Data) -> Probe:
@@ -192,17 +216,61 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """Of everything random."""
         return self.training.seed
 
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`, if there are any; `prepare` does it too.
+
+        Raises:
+            ConfigurationError: an option was given that contradicts the run's.
+            ModelFileError: `init_from` is no run that this network can begin with.
+        """
+        if self.training.init_from:
+            tasks = self.begins_with or (self.task,)
+            self.origin = Origin.of(self.training.init_from, tasks)
+            self.config = self.origin.adopted(self.config, self.adopts)
+        return self
+
+    def adopted(self, name: str) -> Any:
+        """Return one of `learned` as the run of `init_from` learned it; None where there is none.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        return self.origin and self.origin.learned(name, get_type_hints(type(self))[name])
+
+    def labels_among(self, found: Iterable[str], known: Sequence[str] | None) -> tuple[str, ...]:
+        """Return the labels to tell apart: those `known` to the run of `init_from`, if it has all.
+
+        Otherwise the labels are those found, and what the network says of them begins anew.
+        """
+        labels = tuple(sorted(set(found)))
+        if known is None or set(labels) <= set(known):
+            return labels if known is None else tuple(known)
+        strange = sorted(set(labels) - set(known))
+        self.anew = self.head
+        self.findings += (
+            Finding(
+                kind="labels",
+                count=len(strange),
+                what=f"labels that {self.training.init_from} does not tell apart",
+                action="its last layer is not taken over",
+                example=strange[0],
+            ),
+        )
+        return labels
+
     def prepare(self, source: Source) -> Self:
         """Read the data, part them, and make a network; the first half of `fit`.
 
         Raises:
+            ConfigurationError: an option contradicts the run that `init_from` names.
             DataError: the data cannot be used; the message names the row or the line.
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run that this network can begin with.
         """
         check_device(self.training)
         bad = self._bad()
-        self.findings, self._source = (), source
+        self.findings, self._source, self.anew = (), source, ()
+        self.adopt()
         with phase(f"Reading {self.made_of}"):
             self._parts = self.split(source, bad)
         self.findings = (*self.findings, *bad.findings)
@@ -257,8 +325,10 @@ class Learner(ABC, Generic[Config, Data, Score]):
         progress: Progress | None = None,
     ) -> Self:
         """Train on the data of `prepare`; the second half of `fit`, with the same arguments."""
+        task = self.new_task()
+        task.anew = self.anew
         self.history = loop.train(
-            self.new_task(), self.training, directory=directory, resume=resume, progress=progress
+            task, self.training, directory=directory, resume=resume, progress=progress
         )
         return self
 
@@ -378,6 +448,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.findings = ()
         with phase(f"Reading {self.made_of}"):
             data = self.read(source, purpose, bad)
+        self.left_out = bad.errors if bad.skip else None
         self.findings = (*self.findings, *bad.findings)
         if not len(data) and purpose != "predict":
             raise DataError(

@@ -15,6 +15,10 @@ FEWEST_SUBWORDS = 257
 """All bytes, and the unknown."""
 
 
+OF_THE_READER = ("unit", "vocabulary", "cell", "embedding", "hidden", "layers", "tied")
+"""Options that go with the weights of a network that reads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReaderConfig(Configuration):
     """What a network that reads text is made of, whatever it then says.

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.manifest import Bad, refuse
 from gated.errors import DataError
 from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary
 from gated.training.streams import Places
@@ -52,22 +53,31 @@ class Text:
     Args:
         files: in UTF-8, unless bytes are wanted.
         unit: byte; otherwise the points are those of characters.
+        bad: told of files that cannot be used.
 
     Raises:
         DataError: a file is empty, binary, or not in UTF-8; the message names the place.
         FileNotFoundError: there is no such file.
     """
 
-    def __init__(self, files: Sequence[Path], unit: str) -> None:
+    def __init__(self, files: Sequence[Path], unit: str, bad: Bad = refuse) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="gated-text-"))
         weakref.finalize(self, shutil.rmtree, self.directory, ignore_errors=True)
         self._numbers = count()
         file_ends = []
         with (self.directory / "points").open("wb") as kept:
             for path in files:
-                for points in _points_of(path, unit):
-                    kept.write(points.tobytes())
+                begin = kept.tell()
+                try:
+                    for points in _points_of(path, unit):
+                        kept.write(points.tobytes())
+                except DataError as error:
+                    bad(error)
+                    kept.truncate(kept.seek(begin))
+                    continue
                 file_ends.append(kept.tell() // 4 - 1)
+        if not file_ends:
+            raise DataError("None of the files can be used: there is no text.")
         self.file_ends = np.array(file_ends, np.int64)
         """Places of the last points of the files."""
         self.points: Points = np.memmap(self.directory / "points", np.uint32, "r")

@@ -55,7 +55,7 @@ class Transfer:
     other_shape: tuple[str, ...]
     """Names in both, with different shapes: they start anew."""
     absent: tuple[str, ...]
-    """Names that the other run does not have: they start anew."""
+    """Names that the other run does not have, or with another meaning: they start anew."""
     unused: tuple[str, ...]
     """Names that only the other run has."""
 

@@ -125,7 +125,7 @@ class _Training(Generic[Batch]):
         self.carried: list[Carried] = [{} for _ in range(options.accumulate)]
         self.groups = trained_groups(task, options, self.budget.steps)
         if options.init_from and not checkpoint:
-            self.history.transfer = load_matching(task.network, options.init_from)
+            self.history.transfer = load_matching(task.network, options.init_from, task.anew)
 
         # Whatever the user can mend has been checked: from here on there may be more processes.
         self.fabric = fabric = launch(options)

@@ -45,6 +45,8 @@ class Task(ABC, Generic[Batch]):
     unit: tuple[str, float] = ("loss", 1.0)
     """What people call the training loss, and the factor that makes it so: the unit of the result,
     where that can be."""
+    anew: Sequence[str] = ()
+    """How the names of those parameters begin that `init_from` leaves as they are."""
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:

@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self, TypeVar
 
 from torch import nn
 
-from gated.errors import ConfigurationError
+from gated.configuration import Configuration, from_json_values, json_values
+from gated.errors import ConfigurationError, ModelFileError
+from gated.model_files import load_description
 from gated.training.history import Transfer
 from gated.training.model_files import load_model
 from gated.training.options import TrainingOptions
 from gated.training.task import Task
+
+Config = TypeVar("Config", bound=Configuration)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run whose weights a network begins with, as its `model.json` describes it."""
+
+    run: Path
+    description: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Path, tasks: Sequence[str]) -> Self:
+        """Read the description of a run of one of some tasks.
+
+        Raises:
+            ModelFileError: `run` holds no such model.
+        """
+        description = load_description(run)
+        task = description.get("task")
+        if task not in tasks:
+            wanted = " or ".join(repr(name) for name in tasks)
+            raise ModelFileError(
+                f"init_from: {run} is a run of the task {task!r}; give one of {wanted}."
+            )
+        return cls(run, description)
+
+    def adopted(self, config: Config, names: Sequence[str]) -> Config:
+        """Return `config` with the options `names` as they are in the run, whose weights need them.
+
+        Raises:
+            ConfigurationError: one of them was given, and is another.
+            ModelFileError: the run does not say what they are.
+        """
+        asked = json_values(config)
+        try:
+            theirs = {name: self.description["config"][name] for name in names}
+        except (KeyError, TypeError) as error:
+            raise ModelFileError(f"init_from: the model in {self.run} lacks {error}.") from error
+        for name, value in theirs.items():
+            if name in config.given and asked[name] not in (None, value):
+                raise ConfigurationError(
+                    f"{name} is {asked[name]!r}, and {value!r} in {self.run}, with whose weights "
+                    "init_from begins: leave it out to have that of the run, or begin anew."
+                )
+        return type(config).from_dict(asked | theirs)
+
+    def learned(self, name: str, kind: Any) -> Any:
+        """Return what the run learned from its data under a name; None where it learned no such.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        saved = self.description.get(name)
+        return None if saved is None else from_json_values(kind, saved)
 
 
 class DepthGroup(NamedTuple):
@@ -77,14 +136,17 @@ def _check_complete(task: Task[Any], grouped: list[nn.Parameter]) -> None:
         )
 
 
-def load_matching(network: nn.Module, source: Path) -> Transfer:
+def load_matching(network: nn.Module, source: Path, anew: Sequence[str] = ()) -> Transfer:
     """Copy into `network` the weights of the model in `source` that match in name and shape.
+
+    Those whose names begin as one of `anew` are left as they are: they mean something else there.
 
     Raises:
         ConfigurationError: Nothing matches.
         ModelFileError: `source` holds no sound model.
     """
-    theirs, _ = load_model(source)
+    model, _ = load_model(source)
+    theirs = {name: of for name, of in model.items() if not name.startswith(tuple(anew))}
     ours = network.state_dict()
     common = ours.keys() & theirs.keys()
     loaded = {name: theirs[name] for name in common if theirs[name].shape == ours[name].shape}

@@ -10,9 +10,8 @@ import pytest
 from tests.tasks.classify.conftest import bumps, ts_text
 
 from gated.cli.app import run
-from gated.cli.run_directory import Run, write_run
 from gated.data.manifest import BadRows
-from gated.tasks.classify import SequenceTraining, baselines
+from gated.tasks.classify import baselines
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.evaluation import evaluate_classes
 from gated.tasks.classify.learner import ClassLearner
@@ -44,7 +43,7 @@ def test_a_run_scores_beside_its_baselines_and_explains_itself(trained, ts_files
     assert scores["confusion"] == [[15, 0], [0, 15]]
     assert run(["predict", str(trained), str(ts_files[1])]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [row["label"] for row in rows] == ["early", "late"] * 15
+    assert [row["predicted"] for row in rows] == ["early", "late"] * 15
     assert rows[0]["sequence"] == "test.ts, line 6"
     looked = trained.parent / "looked.html"
     assert run(["explain", str(trained), str(ts_files[1]), "--out", str(looked)]) == 0
@@ -99,7 +98,7 @@ def test_a_number_of_a_sequence(tmp_path: Path, capsys) -> None:
     assert told["judged"]["outcome"] == "too few"
     assert "; it takes 10." in told["verdict"]
     assert run(["predict", out, str(path)]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "sequence,value"
+    assert capsys.readouterr().out.splitlines()[0] == "row,sequence,predicted"
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "explain"])
@@ -114,7 +113,11 @@ def test_what_a_run_is_asked_about_can_be_bad(trained, tmp_path, capsys, command
     assert "line 12 holds 'x', which is not a number.); left out" in told.err
     assert "line 13 has 1 channels" in told.err
     if command == "predict":
-        assert len(told.out.splitlines()) == 7
+        rows = list(csv.DictReader(io.StringIO(told.out)))
+        assert [row["row"] for row in rows] == [str(line) for line in range(6, 14)]
+        assert [bool(row["predicted"]) for row in rows] == [True] * 6 + [False] * 2
+        assert "'x', which is not a number" in rows[6]["reason"]
+        assert rows[7]["sequence"] == "asked.ts, line 13"
 
 
 def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys) -> None:
@@ -136,12 +139,6 @@ def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys
         assert run(["predict", out, str(tmp_path / name)]) == 0
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
-
-
-def test_a_run_without_rows_has_none_to_skip(tmp_path, capsys) -> None:
-    write_run(tmp_path, Run("forecast", (Path("x.csv"),), {}, SequenceTraining()))
-    assert run(["evaluate", str(tmp_path), "x.csv", "--skip-bad"]) == 2
-    assert "no rows that could be left out" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from tests.tasks.classify.conftest import bumps
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
 from gated.tasks.classify.baselines import linear, nearest
+from gated.tasks.classify.learner import ClassLearner
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.targets import Classes
 from gated.tasks.classify.task import SequenceTask, answers_of
+from gated.tasks.comparison import compare
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 
@@ -232,3 +234,36 @@ def test_numbers_are_judged_by_their_absolute_errors() -> None:
         scores=scores, truth=truth, told=truth, errors={"LSTM": gains, "linear": gains[::-1] - 0.01}
     )
     assert same.verdict.outcome == "undecided"
+
+
+def test_a_run_goes_on_where_another_ended(tmp_path: Path) -> None:
+    arrays, labels = bumps(40, 0)
+    first = SequenceClassifier(cell="gru", hidden=8, training=QUICK).fit(arrays, labels)
+    first.save(tmp_path)
+    training = TrainingOptions(steps=1, learning_rate=1e-9, threads=1, init_from=tmp_path)
+    louder = [10 * array for array in arrays]
+    second = SequenceClassifier(training=training).fit(louder, labels)
+    assert second.learner_.config.cell == "gru"
+    expected = first.predict_proba(arrays)
+    np.testing.assert_allclose(second.predict_proba(arrays), expected, atol=1e-5)
+    with pytest.raises(ConfigurationError, match="hidden is 9, and 8 in"):
+        SequenceClassifier(hidden=9, training=training).fit(arrays, labels)
+    with pytest.raises(DataError, match="reads 2 channels, and these data have 1"):
+        SequenceClassifier(training=training).fit([of[:, :1] for of in arrays], labels)
+    other = SequenceClassifier(training=training).fit(arrays, np.char.add("a ", labels))
+    assert other.history_.transfer.absent == ("head.bias", "head.weight")
+    number = SequenceRegressor(training=training).fit(arrays, labels == "late")
+    assert number.history_.transfer.absent == ("head.bias", "head.weight")
+    number.save(tmp_path)
+    again = SequenceRegressor(training=training).fit(arrays, 100.0 * (labels == "late"))
+    np.testing.assert_allclose(again.predict(arrays), number.predict(arrays), atol=1e-5)
+
+
+def test_a_comparison_that_begins_with_weights_has_their_cell(tmp_path: Path, ts_files) -> None:
+    arrays, labels = bumps(40, 0)
+    SequenceClassifier(cell="gru", hidden=8, training=QUICK).fit(arrays, labels).save(tmp_path)
+    training = TrainingOptions(steps=1, threads=1, init_from=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"'lstm' is not one of gru \(the cell of"):
+        compare(ClassLearner, ts_files[0], training=training, cells=("lstm",))
+    found = compare(ClassLearner, ts_files[0], training=training, seeds=(0,))
+    assert [row.cell for row in found.rows] == ["gru"]

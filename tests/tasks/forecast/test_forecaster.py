@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -240,12 +241,43 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path, wave, fitted)
     assert set(tuned.history.transfer.loaded) == set(tuned.network.state_dict())
 
 
-def test_weights_of_another_shape_start_anew_and_are_named(tmp_path, wave, fitted):
+def test_a_run_begins_as_another_forecasts(tmp_path, wave, fitted):
     fitted.save(tmp_path)
-    tuned = Forecaster(replace(CONFIG, hidden=8), replace(SHORT, init_from=tmp_path)).fit(wave)
-    transfer = tuned.history.transfer
-    assert set(transfer.loaded) == {"series.weight", "head.bias"}
-    assert "encoder.weight_ih_l0" in transfer.other_shape
+    training = replace(SHORT, init_from=tmp_path, steps=1, learning_rate=1e-9)
+    short = ForecastConfig(time="t", target="y", horizon=6, test=TEST)
+    tuned = Forecaster(short, training).fit(wave)
+    assert (tuned.config.hidden, tuned.config.history) == (16, 26)
+    assert tuned.config.to_dict() == Forecaster(short, training).adopt().config.to_dict() | {
+        "history": 26,
+        "every": tuned.config.every,
+        "stride": tuned.config.stride,
+    }
+    ours, theirs = tuned.predict(wave)["q50"], fitted.predict(wave)["q50"]
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    with pytest.raises(ConfigurationError, match="cell is 'gru', and 'lstm' in"):
+        Forecaster(replace(CONFIG, cell="gru"), training).prepare(wave)
+
+
+def test_other_inputs_than_those_of_the_weights_are_refused(tmp_path, wave):
+    more = wave.with_columns(z=pl.col("y").shift(1).fill_null(20))
+    Forecaster(CONFIG, SHORT).fit(more).save(tmp_path)
+    training = replace(SHORT, init_from=tmp_path)
+    with pytest.raises(DataError, match="no column 'z'"):
+        Forecaster(CONFIG, training).prepare(wave)
+    renamed = Forecaster(replace(CONFIG, past=("a",)), training)
+    with pytest.raises(DataError, match="columns of the past are a here, and z in the run"):
+        renamed.prepare(more.with_columns(a="z"))
+    again = Forecaster(CONFIG, training).prepare(more.with_columns(a="z"))
+    assert again.preprocessing.past_numbers == ("z",)
+
+
+def test_the_embedding_of_other_series_begins_anew(tmp_path, wave):
+    named = wave.with_columns(s=pl.lit("here"))
+    config = replace(CONFIG, series="s")
+    Forecaster(config, SHORT).fit(named).save(tmp_path)
+    tuned = Forecaster(config, replace(SHORT, init_from=tmp_path))
+    tuned.fit(wave.with_columns(s=pl.lit("there")))
+    assert tuned.history.transfer.absent == ("series.weight",)
 
 
 def test_nothing_can_be_asked_before_fit():
@@ -258,3 +290,23 @@ def test_nothing_can_be_asked_before_fit():
 def test_quantiles_out_of_order_are_refused(quantiles):
     with pytest.raises(ConfigurationError, match="ascend"):
         replace(CONFIG, quantiles=quantiles)
+
+
+def test_rows_that_cannot_be_used_can_be_left_out(tmp_path, wave):
+    path = tmp_path / "wave.csv"
+    rows = wave.with_columns(z=pl.col("y") * 2).write_csv().splitlines()
+    rows[40], rows[50] = "40,twenty,1", "someday,20,1"
+    rows[60], rows[70] = "60,20,1e99", "70,20,1,5"
+    path.write_text("\n".join(rows))
+    with pytest.raises(DataError, match="line 71: 4 values"):
+        Forecaster(CONFIG, SHORT).prepare(path)
+    forecaster = Forecaster(replace(CONFIG, skip_bad=True), SHORT).fit(path)
+    told = [str(of) for of in forecaster.findings if of.kind == "row"]
+    assert [int(re.search(r"line (\d+)", of)[1]) for of in told] == [71, 41, 61, 51]
+    forecaster.config = replace(forecaster.config, skip_bad=True)
+    assert forecaster.predict(path).columns == ["t", "q10", "q50", "q90"]
+
+
+def test_quantiles_never_take_the_name_of_a_column(wave):
+    forecaster = Forecaster(replace(CONFIG, time="q50"), SHORT).fit(wave.rename({"t": "q50"}))
+    assert forecaster.predict().columns == ["q50", "q10", "q50_", "q90"]

@@ -79,7 +79,7 @@ def test_day_and_month_that_cannot_be_told_apart():
 def test_the_row_that_is_no_time_is_named(values, row, reason):
     with pytest.raises(UnreadableTimeError, match=reason) as caught:
         read_times(pl.Series("t", values, strict=False))
-    assert caught.value.row == row
+    assert caught.value.rows[0] == row
 
 
 def test_a_wrong_format_of_ones_own():

@@ -417,6 +417,35 @@ def test_a_vocabulary_of_another_script_is_refused(trained: Path, tmp_path: Path
         LanguageModel(None, training).prepare([path])
 
 
+def test_a_run_goes_on_with_the_bits_of_another(trained: Path, text: Path, tmp_path: Path) -> None:
+    before = LanguageModel.load(trained)
+    training = LanguageTraining(init_from=trained, batch_size=4, steps=1, learning_rate=1e-9)
+    model = LanguageModel(None, training).fit([text])
+    assert model.config.hidden == before.config.hidden
+    ours, theirs = (of.evaluate([text]).bits["LSTM"] for of in (model, before))
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    with pytest.raises(ConfigurationError, match="unit is 'byte', and 'character' in"):
+        LanguageModel(LanguageConfig(unit="byte"), training).prepare([text])
+
+
+def test_files_that_cannot_be_read_can_be_left_out(text: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "latin.txt"
+    bad.write_bytes(b"good until here " * 99 + b"caf\xe9 " * 99)
+    files = [bad, text, tmp_path / "empty.txt"]
+    files[2].touch()
+    training = LanguageTraining(batch_size=4)
+    with pytest.raises(DataError, match=r"latin.txt is not UTF-8"):
+        LanguageModel(None, training).prepare(files)
+    model = LanguageModel(LanguageConfig(skip_bad=True), training).prepare(files)
+    alone = LanguageModel(None, training).prepare([text])
+    assert model.parts.training.codes.tolist() == alone.parts.training.codes.tolist()
+    assert [str(of.example).split()[0] for of in model.findings if of.kind == "row"] == [
+        str(bad), str(files[2]),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="None of the files can be used"):
+        LanguageModel(LanguageConfig(skip_bad=True), training).prepare([bad])
+
+
 def test_half_a_character_and_a_byte_order_mark(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not UTF-8 at character 1"):
         LanguageModel.load(trained).generate(["1\udcff"], length=3)

@@ -17,6 +17,7 @@ from gated.tasks.language import LanguageModel
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
 from gated.tasks.speech.audio import blocks_of, decode, raw_blocks
+from gated.tasks.speech.config import SpeechTraining
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
@@ -92,7 +93,8 @@ def test_the_command_learns_tones(
     assert "no file none.wav" in capsys.readouterr().err
     assert run(["transcribe", str(out), good, "none.wav", good, "--skip-bad"]) == 0
     skipped = capsys.readouterr()
-    assert len(skipped.out.splitlines()) == 2
+    assert skipped.out.splitlines()[1:2] == ["none.wav\t"]
+    assert len(skipped.out.splitlines()) == 3
     assert "unusable recording (1, first: There is no file none.wav.); left out." in skipped.err
     asked = tmp_path / "asked.csv"
     asked.write_text(f"path,text\n{good},tea\n{good},café\nnone.wav,tea\n")
@@ -404,3 +406,24 @@ def test_who_writes_what_was_said_beats_the_nearest() -> None:
     repeated = _evaluated(references[:4] * 4, ["say xyz to me"] * 16, references[:4] * 4)
     assert repeated.verdict.outcome == "too few"
     assert "over 16 recordings of 4 texts" in str(repeated.verdict)
+
+
+def test_a_run_goes_on_with_the_letters_of_another(toned: Path, tmp_path: Path) -> None:
+    quick = {"threads": 1, "no_baseline": True}
+    config = {"sample_rate": RATE, "hidden": 16, "layers": 1, "cache": tmp_path / "cache"}
+    options = SpeechTraining(steps=10, batch_size=8, **quick)
+    first = SpeechRecogniser(SpeechConfig(alphabet="aent xyz", **config), options).fit(toned)
+    first.save(tmp_path)
+    training = SpeechTraining(
+        steps=1, batch_size=8, learning_rate=1e-9, init_from=tmp_path, **quick
+    )
+    second = SpeechRecogniser(SpeechConfig(cache=tmp_path / "cache"), training).fit(toned)
+    assert second.alphabet.letters == " aentxyz"
+    assert second.config.sample_rate == RATE
+    ours, theirs = (of.evaluate(toned).methods["LSTM, both ways"] for of in (second, first))
+    assert ours == theirs
+    for asked, told in (({"alphabet": "aent "}, "alphabet is ' aent'"), ({"cell": "gru"}, "cell")):
+        with pytest.raises(ConfigurationError, match=f"{told}.*init_from begins"):
+            SpeechRecogniser(SpeechConfig(cache=tmp_path / "cache", **asked), training).prepare(
+                toned
+            )

@@ -106,7 +106,9 @@ def test_bytes_and_subwords_are_read(asked: Path, unit: str) -> None:
 
 def test_it_begins_as_the_language_model_reads(asked: Path, reader: Path) -> None:
     options = TextClassifyTraining(steps=1, learning_rate=1e-9, init_from=reader)
-    model = TextClassifier(TextClassifyConfig(hidden=99, dropout=0.0), options).fit(asked)
+    with pytest.raises(ConfigurationError, match=r"hidden is 99, and 24 in .*leave it out"):
+        TextClassifier(TextClassifyConfig(hidden=99), options).prepare(asked)
+    model = TextClassifier(TextClassifyConfig(dropout=0.0), options).fit(asked)
     language = LanguageModel.load(reader)
     assert model.config.hidden == SMALL["hidden"]
     codes = language.codes_of("what is")[:, None]
@@ -163,6 +165,22 @@ def test_a_language_model_goes_on_with_the_vocabulary_of_another(
     (finding,) = [of for of in model.findings if of.kind == "unknown"]
     assert finding.count == 120
     assert "'é' at character 8" in str(finding)
+
+
+def test_it_goes_on_where_another_classifier_ended(fitted: TextClassifier, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    options = TextClassifyTraining(steps=1, learning_rate=1e-9, init_from=tmp_path)
+    two = [of for of in questions(300, seed=8) if of[1] != "product"]
+    model = TextClassifier(None, options).fit(_written(tmp_path, two))
+    assert (model.labels, model.config.hidden) == (fitted.labels, fitted.config.hidden)
+    texts = [text for text, _ in questions(9, seed=4)]
+    ours, theirs = model.predict_proba(texts), fitted.predict_proba(texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    renamed = [(text, f"a {label}") for text, label in questions(300, seed=8)]
+    anew = TextClassifier(None, options).fit(_written(tmp_path, renamed))
+    assert anew.labels == tuple(f"a {label}" for label in fitted.labels)
+    assert all(name.startswith("head.") for name in anew.history.transfer.absent)
+    assert any(of.kind == "labels" and of.count == 3 for of in anew.findings)
 
 
 def test_labels_can_weigh_the_same(tmp_path: Path) -> None:
@@ -240,9 +258,14 @@ def test_from_the_command_line(
     assert (out / "report.html").exists()
     lines = tmp_path / "lines.txt"
     lines.write_text("what is abc plus def\n\nwhat is abc times def\n")
-    assert run(["predict", str(out), str(lines), "--json"]) == 0
+    assert run(["predict", str(out), str(lines)]) == 2
+    assert "line 2 is empty" in capsys.readouterr().err
+    assert run(["predict", str(out), str(lines), "--json", "--skip-bad"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [row["text"] for row in told] == ["what is abc plus def", "what is abc times def"]
+    assert [row["text"] for row in told] == ["what is abc plus def", None, "what is abc times def"]
+    assert [row["row"] for row in told] == [1, 2, 3]
+    assert [row["predicted"] is None for row in told] == [False, True, False]
+    assert "line 2 is empty" in told[1]["reason"]
     assert run(["evaluate", str(out), str(asked), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 500
     assert run(["explain", str(out), str(asked), "--out", str(tmp_path / "why.html")]) == 0

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -346,3 +347,84 @@ def test_the_encoder_is_explained_subword_by_subword(trained, pairs, tmp_path) -
     assert labels[-1] == "</s>"
     assert probe.loss is not None
     assert 0 < probe.loss(translator.network(probe.batches[0][0])).item() < 1
+
+
+def test_a_run_goes_on_with_the_subwords_of_another(trained: Path, tmp_path: Path) -> None:
+    fresh = write_pairs(tmp_path / "fresh.tsv", toy_pairs(150, seed=9))
+    # Other sentences, of which other subwords would be learnt.
+    turned = [(f"{source} zo", f"七{target}") for source, target in toy_pairs(700, seed=4)]
+    other = write_pairs(tmp_path / "other.tsv", turned)
+    training = TrainingOptions(steps=1, learning_rate=1e-9, init_from=trained, no_baseline=True)
+    before = Translator.load(trained)
+    after = Translator(TranslateConfig(test=60, validation=40), training).fit(other)
+    assert after.source.to_dict() == before.source.to_dict()
+    assert (after.config.hidden, after.config.vocabulary) == (48, 30)
+    ours, theirs = (of.evaluate(fresh).scores["LSTM with attention"].bleu for of in (after, before))
+    assert ours == pytest.approx(theirs, abs=1)
+    for asked in (
+        {"vocabulary": 40},
+        {"cell": "gru"},
+        {"attention": "multiplicative", "hidden": 2},
+    ):
+        with pytest.raises(ConfigurationError, match="with whose weights init_from begins"):
+            Translator(TranslateConfig(**asked), training).prepare(other)
+
+
+def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    options = ["--init-from", str(trained), "--steps", "1", "--no-baseline", "--test", "60"]
+    asked = ["fit", "translate", str(pairs), "--out", str(out), "--validation", "40", *options]
+    assert run([*asked, "--cell", "gru"]) == 2
+    assert "cell is 'gru', and 'lstm' in" in " ".join(capsys.readouterr().err.split())
+    assert not out.exists()
+    assert run(asked) == 0
+    for document in (out / "run.json", out / "model.json"):
+        saved = json.loads(document.read_text())
+        config = saved.get("config") or saved["description"]["config"]
+        assert (config["hidden"], config["embedding"], config["vocabulary"]) == (48, 24, 30)
+    assert run(["resume", str(out)]) == 0
+
+
+def test_lines_that_cannot_be_translated_have_an_empty_one(trained, tmp_path, capsys) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(b"ba ko ti\ncaf\xe9\n" + b"ba " * 9000 + b"\nmu re sa\n")
+    assert run(["translate", str(trained), str(text)]) == 2
+    assert "line 2, byte 4" in capsys.readouterr().err
+    assert run(["translate", str(trained), str(text), "--skip-bad"]) == 0
+    told = capsys.readouterr()
+    first, *bad, last = told.out.splitlines()
+    assert (bool(first), bad, bool(last)) == (True, ["", ""], True)
+    assert "line 2, byte 4" in told.err
+    assert "Sentence 3" in told.err
+    assert run(["translate", str(trained), str(text), "--skip-bad", "--json"]) == 0
+    assert [len(of) for of in json.loads(capsys.readouterr().out)] == [1, 1, 0, 1]
+
+
+def test_bad_lines_can_be_left_out_of_a_training(trained, tmp_path, capsys) -> None:
+    data = write_pairs(tmp_path / "some.tsv", toy_pairs(200, seed=7))
+    data.write_bytes(data.read_bytes() + b"one\ttwo\tthree\ncaf\xe9\tx\n")
+    with pytest.raises(DataError, match="line 201: 3 columns"):
+        Translator(TranslateConfig(vocabulary=30)).prepare(data)
+    config = TranslateConfig(vocabulary=30, skip_bad=True)
+    told = " ".join(map(str, Translator(config).prepare(data).findings))
+    assert "line 201: 3 columns" in told
+    assert "line 202, byte 4" in told
+    assert run(["evaluate", str(trained), str(data), "--skip-bad", "--json"]) == 0
+
+
+def test_a_line_of_a_pipe_is_translated_before_the_next_one_comes(trained: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from gated.cli import main; main()",
+        "translate",
+        str(trained),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for line in (b"ba ko ti\n", b"mu re sa\n"):
+            process.stdin.write(line)
+            process.stdin.flush()
+            assert process.stdout.readline().strip()
+        process.stdin.close()
+        assert process.stdout.read() == b""
+    assert process.returncode == 0

@@ -198,13 +198,13 @@ def test_memory_tells_what_no_frame_tells(trained: Path, moving: Path, capsys) -
 def test_predict_tells_clips_and_manifests(trained: Path, moving: Path, capsys) -> None:
     assert run(["predict", str(trained), str(moving.parent / "3.mkv")]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
-    assert (row["label"], row["start"], row["end"]) == ("left", "0.0", "1.0")
-    assert float(row["left"]) + float(row["right"]) == pytest.approx(1, abs=2e-4)
+    assert (row["predicted"], row["start"], row["end"]) == ("left", "0.0", "1.0")
+    assert float(row["p(left)"]) + float(row["p(right)"]) == pytest.approx(1, abs=2e-4)
     unlabelled = moving.parent / "backwards.csv"
     unlabelled.write_text("clip,speed\n3.mkv,1\n3.mkv,-1\n")
     assert run(["predict", str(trained), str(unlabelled), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert [row["label"] for row in told] == ["left", "right"]
+    assert [row["predicted"] for row in told] == ["left", "right"]
 
 
 def test_a_loaded_classifier_tells_the_same(trained: Path, moving: Path) -> None:
@@ -224,7 +224,7 @@ def test_each_frame_can_have_its_label(moving: Path) -> None:
     config = replace(SMALL, per="frame")
     classifier = VideoClassifier(config, replace(QUICK, steps=4)).fit(moving)
     told = classifier.predict(moving.parent / "1.mkv")
-    assert told.columns == ["clip", "time", "label", "left", "right"]
+    assert told.columns == ["clip", "time", "predicted", "p(left)", "p(right)"]
     assert told["time"].to_list() == pytest.approx([k / 10 for k in range(10)])
     evaluation = classifier.score()
     assert evaluation.scope.unit == "frames"
@@ -403,6 +403,14 @@ def test_what_a_run_is_asked_about_can_be_bad(trained: Path, moving: Path, capsy
         told = capsys.readouterr()
         assert "row 3" in told.err
         assert ("row 4" in told.err) == (command == "evaluate")  # a label is not asked for
+        if command == "predict":
+            rows = json.loads(told.out)
+            assert [(row["row"], row["predicted"] is None) for row in rows] == [
+                (2, False), (3, True), (4, False),
+            ]  # fmt: skip
+            assert (rows[1]["clip"], "none.mkv" in rows[1]["reason"]) == (
+                str(moving.parent / "none.mkv"), True,
+            )  # fmt: skip
 
 
 def test_bad_rows_can_be_skipped(moving: Path) -> None:
@@ -464,3 +472,20 @@ def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp
     with pytest.raises(DataError, match="no file"):
         classifier.probe(tmp_path / "none.mkv")
     assert classifier.probe(moving.parent / "1.mkv").loss is None
+
+
+def test_a_run_goes_on_where_another_ended(moving: Path, tmp_path: Path) -> None:
+    first = VideoClassifier(SMALL, replace(QUICK, steps=20, no_baseline=True)).fit(moving)
+    first.save(tmp_path)
+    training = replace(QUICK, steps=1, learning_rate=1e-9, init_from=tmp_path, no_baseline=True)
+    second = VideoClassifier(None, training).fit(moving)
+    assert (second.config.width, second.config.channels) == (32, (8, 8))
+    ours, theirs = (of.predict(moving)["p(right)"] for of in (second, first))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    with pytest.raises(ConfigurationError, match=r"channels is \[8\], and \[8, 8\] in"):
+        VideoClassifier(VideoConfig(channels=(8,)), training).prepare(moving)
+    renamed = tmp_path / "renamed.csv"
+    rows = moving.read_text().replace(",left", ",west").replace(",right", ",east").splitlines()
+    renamed.write_text("\n".join([rows[0], *(f"{moving.parent}/{row}" for row in rows[1:])]))
+    third = VideoClassifier(None, training).fit(renamed)
+    assert third.history.transfer.absent == ("head.bias", "head.weight")

@@ -84,8 +84,10 @@ class SequenceEstimator(BaseEstimator):
     @property
     def config(self) -> SequenceConfig:
         """The network's options, checked."""
-        names = [of.name for of in fields(ClassifyConfig)]
-        return SequenceConfig(**{name: getattr(self, name) for name in names})
+        asked = {of.name: getattr(self, of.name) for of in fields(ClassifyConfig)}
+        usual = vars(SequenceConfig())
+        # What is as usual may as well be as the run has it that `init_from` names.
+        return SequenceConfig(**{name: of for name, of in asked.items() if of != usual[name]})
 
     @property
     def options(self) -> TrainingOptions:
@@ -119,7 +121,7 @@ class SequenceEstimator(BaseEstimator):
         """Return the parameters; with `deep`, the training's too, as `training__steps`."""
         found: dict[str, Any] = super().get_params(deep)
         if deep and isinstance(self.options, TrainingOptions):
-            found |= {f"{TRAINING}{name}": value for name, value in vars(self.options).items()}
+            found |= {f"{TRAINING}{name}": of for name, of in _values(self.options).items()}
         return found
 
     def set_params(self, **params: Any) -> Self:
@@ -134,10 +136,10 @@ class SequenceEstimator(BaseEstimator):
         if not deep:
             return self
         options = {name.removeprefix(TRAINING): params[name] for name in deep}
-        if unknown := options.keys() - vars(self.options).keys():
+        if unknown := options.keys() - _values(self.options).keys():
             raise ValueError(
                 f"Invalid parameter {TRAINING}{min(unknown)!s}. Valid are "
-                f"{', '.join(TRAINING + name for name in vars(self.options))}."
+                f"{', '.join(TRAINING + name for name in _values(self.options))}."
             )
         self.training = replace(self.options, **options)
         return self
@@ -221,6 +223,11 @@ class SequenceEstimator(BaseEstimator):
     def _known(self, X: Any) -> list[Floats]:
         check_is_fitted(self)
         return sequences_of(X, self.n_features_in_)
+
+
+def _values(options: TrainingOptions) -> dict[str, Any]:
+    """Return the options by name, as they are."""
+    return {of.name: getattr(options, of.name) for of in fields(options)}
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from gated.data.manifest import BadRows
+from gated.data.predictions import PREDICTED, probability_of
+from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
@@ -33,6 +36,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     config_type, training_type = SequenceConfig, SequenceTraining
     learned = ("preprocessing", "targets", "columns", "seen")
+    adopts = ("cell", "hidden", "layers", "one_way", "pooling", "patch")
+    head, begins_with = ("head.",), ("classify", "regress")
     data = (
         "A .ts file of the time-series archives; or a CSV or Parquet table with a row for each "
         "step: --series names the column of the sequence, --label that of its class or number, all "
@@ -55,13 +60,26 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         if isinstance(source, Sequences):
             known, test = source, source.take([])
         else:
-            read = read_parts(Path(source), config, self.seed, stratified=stratified)
+            read = read_parts(
+                Path(source),
+                config,
+                self.seed,
+                stratified=stratified,
+                columns=self.adopted("columns") or (),
+            )
             known, test, self.findings = read.training, read.test, read.findings
-        self.targets, self.columns = self.targets_type.of(known.values), known.columns
+        self.targets, self.columns = self._targets(known.values), known.columns
         self.seen = Seen.of(map(key_of, known.arrays))
         held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
-        self.preprocessing = Preprocessing.fit(training.arrays, config.patch)
+        self.preprocessing = self.adopted("preprocessing") or Preprocessing.fit(
+            training.arrays, config.patch
+        )
+        if known.channels != len(self.preprocessing.mean):
+            raise DataError(
+                f"{self.training.init_from}, with whose weights init_from begins, reads "
+                f"{len(self.preprocessing.mean)} channels, and these data have {known.channels}."
+            )
         return Parts(training, known.take(held), test)
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Sequences:
@@ -108,6 +126,19 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.network, self.preprocessing, title, data.arrays, targets, data.names
         )
 
+    def _targets(self, values: Values) -> Any:
+        """Find what is to be told in the data; as in the run of `init_from` where that knows it."""
+        if not self.origin:
+            return self.targets_of(values, None)
+        if self.origin.description["task"] == self.task:
+            return self.targets_of(values, self.adopted("targets"))
+        self.anew = self.head  # a class is no number
+        return self.targets_of(values, None)
+
+    @abstractmethod
+    def targets_of(self, values: Values, known: Any) -> Any:
+        """Find what is to be told in the data, as those `known` tell it, if there are any."""
+
     def answers(self, arrays: list[Floats]) -> Values:
         """Return (N, outputs), what the network gives for sequences."""
         answers = answers_of(self.network, self.preprocessing, arrays)
@@ -123,16 +154,23 @@ class ClassLearner(SequenceLearner[Evaluation]):
     targets_type = Classes
     targets: Classes
 
+    def targets_of(self, values: Values, known: Classes | None) -> Classes:
+        """Find the classes; those of the run of `init_from`, if it has them all."""
+        found = Classes.of(values)
+        labels = self.labels_among(found.names, known.names if known else None)
+        return found.among(known) if known and labels == known.names else found
+
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> Evaluation:
         """Compare with the nearest sequence, a linear model, and the most frequent class."""
         return evaluate_classes(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
-        """Return each sequence, its class and the probability of each class."""
+        """Return each sequence, its likeliest class and the probability of each class."""
         probabilities = self.probabilities(data.arrays)
-        told = self.targets.classes[probabilities.argmax(1)]
-        of_class = dict(zip(self.targets.names, probabilities.T, strict=True))
-        return pl.DataFrame({"sequence": data.names, "label": told} | of_class)
+        likeliest = {PREDICTED: self.targets.classes[probabilities.argmax(1)]}
+        names = map(probability_of, self.targets.names)
+        of_class = dict(zip(names, probabilities.T, strict=True))
+        return self.table({"sequence": data.names}, likeliest | of_class, data.rows or None)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""
@@ -147,13 +185,18 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
     targets_type = Numbers
     targets: Numbers
 
+    def targets_of(self, values: Values, known: Numbers | None) -> Numbers:
+        """Take mean and deviation of the numbers, unless they come with `init_from`."""
+        return known or Numbers.of(values)
+
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> NumberEvaluation:
         """Compare with the nearest sequence, a linear model, and the mean."""
         return evaluate_numbers(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence and its number."""
-        return pl.DataFrame({"sequence": data.names, "value": self.numbers(data.arrays)})
+        predicted = {PREDICTED: self.numbers(data.arrays)}
+        return self.table({"sequence": data.names}, predicted, data.rows or None)
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
 from gated.errors import DataError
 from gated.scoring.seen import Seen, refuse_known
@@ -49,7 +49,8 @@ def those_that_fit(
                 _check_value(str(read.values[place]), name, labels)
             stay.append(place)
         except DataError as error:
-            bad(error)
+            row = read.rows[place] if read.rows else None
+            bad(RowError(str(error), row, sequence=name))
     if not stay:
         raise DataError("No sequence can be used: each has other channels, or a value unknown.")
     return read.take(np.array(stay)) if len(stay) < len(read) else read
@@ -78,7 +79,14 @@ def _check_value(value: str, name: str, labels: Collection[str] | None) -> None:
         raise DataError(f"{name}: {value!r} is not a number that could be learnt.")
 
 
-def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: bool) -> Parts:
+def read_parts(
+    data: Path,
+    options: SourceOptions,
+    seed: int,
+    *,
+    stratified: bool,
+    columns: tuple[str, ...] = (),
+) -> Parts:
     """Read a file, and hold a share of its sequences back, or read the test from another file.
 
     Args:
@@ -86,6 +94,7 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         options: its columns, and what is for the test.
         seed: of the choice.
         stratified: hold back the same share of each class.
+        columns: of a table, those of the channels; by default all that have no other meaning.
 
     Raises:
         ConfigurationError: it is a table, and its columns are not named.
@@ -94,7 +103,7 @@ def read_parts(data: Path, options: SourceOptions, seed: int, *, stratified: boo
         FileNotFoundError: there is no such file.
     """
     bad = BadRows(skip=options.skip_bad)
-    read = read_sequences(data, options, labelled=True, bad=bad)
+    read = read_sequences(data, options, labelled=True, columns=columns, bad=bad)
     if not stratified:
         read = those_that_fit(read, bad, channels=read.channels)
     if options.test_data is not None:

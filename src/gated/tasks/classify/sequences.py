@@ -28,6 +28,8 @@ class Sequences:
     """Where each stands, for messages."""
     columns: tuple[str, ...] = ()
     """Of a table, those of the channels; `.ts` files do not name theirs."""
+    rows: tuple[int, ...] = ()
+    """(N,), where each begins in its file; nothing where they come from no file."""
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -49,7 +51,11 @@ class Sequences:
         rows = np.asarray(rows, np.int64)
         values = self.values[rows] if len(self.values) else self.values
         return Sequences(
-            [self.arrays[k] for k in rows], values, [self.names[k] for k in rows], self.columns
+            [self.arrays[k] for k in rows],
+            values,
+            [self.names[k] for k in rows],
+            self.columns,
+            tuple(self.rows[k] for k in rows) if self.rows else (),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from gated.data.columns import demand_columns, parse_numbers, read_names, read_numbers
+from gated.data.findings import RowError
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import RawTable, open_table
 from gated.errors import ConfigurationError, DataError
@@ -80,20 +81,22 @@ def _read_long(path: Path, options: SourceOptions, columns: Sequence[str], bad: 
     with suppress(DataError):  # a series is at fault: which one is told below
         numbers = _numbers(raw, channels)
     names = read_names(raw, options.series)
-    arrays, values, kept = [], [], []
+    arrays, values, kept, places = [], [], [], []
     for code, series in enumerate(names.values):
         rows = np.flatnonzero(names.codes == code)
+        begin = int(raw.lines[rows].min())
         try:
             own = _numbers(_rows(raw, rows), channels) if numbers is None else numbers[rows]
             array = usable(own, f"Series '{series}'", None)
             value = _label(raw, options.label, series, rows) if labelled else None
         except DataError as error:
-            bad(error)
+            bad(RowError(str(error), begin, sequence=series))
             continue
+        places.append(begin)
         arrays.append(array)
         kept.append(series)
         values += [] if value is None else [value]
-    return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels))
+    return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels), tuple(places))
 
 
 def _placed(raw: RawTable, columns: list[str], bad: Bad) -> RawTable:
@@ -103,7 +106,8 @@ def _placed(raw: RawTable, columns: list[str], bad: Bad) -> RawTable:
         texts = raw.frame[name].cast(pl.String).str.strip_chars()
         blank = texts.is_null() | (texts == "")
         for row in blank.arg_true():
-            bad(DataError(f"{raw.place} {raw.lines[row]} has nothing in the column '{name}'."))
+            line = int(raw.lines[row])
+            bad(RowError(f"{raw.place} {line} has nothing in the column '{name}'.", line))
         stay &= ~blank
     return raw if stay.all() else raw.take(stay)
 

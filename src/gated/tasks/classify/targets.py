@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -44,6 +44,12 @@ class Classes:
             )
         return cls(classes, counts / len(values))
 
+    def among(self, known: Self) -> Self:
+        """Return the `known` classes, all of these among them, with the frequencies of these."""
+        of = dict(zip(self.names, self.frequencies, strict=True))
+        frequencies = np.array([of.get(name, 0.0) for name in known.names])
+        return replace(self, classes=known.classes, frequencies=frequencies)
+
     @property
     def outputs(self) -> int:
         """C, numbers that the network gives."""
@@ -74,7 +80,7 @@ class Classes:
 
     def weights(self, learnt: Values, *, balance: bool) -> Floats:
         """Return (N,) weights; with `balance`, each class weighs the same."""
-        each = 1 / (len(self.classes) * self.frequencies)
+        each = 1 / (len(self.classes) * np.maximum(self.frequencies, 1e-12))  # of one not there
         return each[learnt] if balance else np.ones(len(learnt))
 
     def probabilities(self, answers: Values) -> Floats:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gated.data.findings import RowError
 from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Sequences, usable
@@ -43,6 +44,7 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     arrays: list[Floats] = []
     values: list[str] = []
     names: list[str] = []
+    places: list[int] = []
     for number, line in rows:
         name = f"{path.name}, line {number}"
         try:
@@ -50,11 +52,12 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
             arrays.append(usable(steps, name, channels))
             channels = arrays[0].shape[1]
         except DataError as error:
-            bad(error)
+            bad(RowError(str(error), number, sequence=name))
             continue
         values += [value] if labelled else []
         names.append(name)
-    return Sequences(arrays, np.array(values, dtype=str), names)
+        places.append(number)
+    return Sequences(arrays, np.array(values, dtype=str), names, rows=tuple(places))
 
 
 def _parted(path: Path, lines: list[str]) -> tuple[dict[str, str], Iterator[tuple[int, str]]]:

@@ -54,6 +54,8 @@ class ForecastConfig(Configuration):
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
+    skip_bad: bool = False
+    """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gated.configuration import demand_numbers
-from gated.data.manifest import BadRows
+from gated.data.manifest import Bad, BadRows
+from gated.data.predictions import prediction_table
 from gated.data.raw_table import Source
 from gated.errors import DataError
 from gated.explain import Probe
@@ -66,6 +67,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "spread", "held_out_from", "baselines")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season")
     does = "forecast a table of time series"
     data = (
         "CSV or Parquet file. To predict, the history; covariates known ahead stand in rows of the "
@@ -86,9 +88,22 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """The data of `fit`, cleaned and scaled; raises as `parts` does."""
         return self.parts.test.prepared
 
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`: also which columns they read."""
+        super().adopt()
+        theirs: Preprocessing | None = self.adopted("preprocessing")
+        if theirs:
+            known = self.config.known or (*theirs.known_numbers, *theirs.known_texts)
+            past = self.config.past or (*theirs.past_numbers, *theirs.past_texts)
+            self.config = replace(self.config, known=known, past=past)
+        return self
+
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
         """Read and clean a table, whose end is the test part."""
-        prepared = prepare(source, self.config)
+        theirs: Preprocessing | None = self.adopted("preprocessing")
+        prepared = prepare(source, self.config, theirs, bad)
+        if theirs and theirs.series != prepared.preprocessing.series:
+            self.anew = ("series.",)
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
@@ -103,13 +118,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> PreparedWindows:
         """Read what to forecast at its end, or the windows after the training data."""
         if purpose == "predict":
-            prepared = prepare_new(source, self.preprocessing, future=True)
+            prepared = prepare_new(source, self.preprocessing, future=True, bad=bad)
             return PreparedWindows(prepared, forecast_origins(prepared))
         if purpose == "score":
-            return self._some(self._windows(source, start=self.held_out_from))
-        after = self._windows(source, start=self.held_out_from, stride=1)
+            return self._some(self._windows(source, bad, start=self.held_out_from))
+        after = self._windows(source, bad, start=self.held_out_from, stride=1)
         # Where nothing comes after the training data, any window will do to look into.
-        return after if len(after) else self._some(self._windows(source, stride=1))
+        return after if len(after) else self._some(self._windows(source, bad, stride=1))
 
     def check_learned(self) -> None:
         """The intervals are of the quantiles and the series."""
@@ -169,13 +184,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         forecast = self._forecast(prepared, origins)
         rows = _ahead(origins, self.config.horizon)
         times = prepared.panel.grid.to_series(prepared.panel.times[rows.ravel()], self.config.time)
-        columns: list[pl.Series] = [times]
+        given: dict[str, pl.Series] = {}
         if self.config.series is not None:
             names = np.repeat(prepared.panel.series, self.config.horizon)
-            columns.insert(0, pl.Series(self.config.series, names))
-        for place, quantile in enumerate(self.config.quantiles):
-            columns.append(pl.Series(f"q{100 * quantile:g}", forecast[..., place].ravel()))
-        return pl.DataFrame(columns)
+            given[self.config.series] = pl.Series(names)
+        given[self.config.time] = times
+        quantiles = {
+            f"q{100 * quantile:g}": forecast[..., place].ravel()
+            for place, quantile in enumerate(self.config.quantiles)
+        }
+        return prediction_table(given, quantiles)  # a row is of no row of the input
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Offer the network on windows that it was not trained on, where there are some."""
@@ -201,7 +219,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             DataError: no window lies between `start` and `end`.
             ConfigurationError: `start` or `end` is no time.
         """
-        return self.scored(self._some(self._windows(data, start, end, stride)), None)
+        return self.scored(self._some(self._windows(data, self._bad(), start, end, stride)), None)
 
     def windows_after_training(self, data: Source) -> PreparedWindows:
         """Return every window of `data` whose forecast lies after the training data.
@@ -209,7 +227,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         Raises:
             DataError: there is none.
         """
-        return self._some(self._windows(data, start=self.held_out_from, stride=1))
+        return self._some(self._windows(data, self._bad(), start=self.held_out_from, stride=1))
 
     def in_unit(self, scaled: Tensor, which: Integers) -> Floats:
         """Return what the network gave, calibrated and in the unit of the target.
@@ -228,12 +246,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _windows(
         self,
         source: Source,
+        bad: Bad,
         start: str | datetime | int | None = None,
         end: str | datetime | int | None = None,
         stride: int | None = None,
     ) -> PreparedWindows:
         """Return the windows of a table, as `backtest` takes them."""
-        prepared = prepare_new(source, self.preprocessing, future=False)
+        prepared = prepare_new(source, self.preprocessing, future=False, bad=bad)
         ticks = prepared.panel.ticks
         begin = int(ticks.min()) + (self.config.history or 1)
         if start is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.data.findings import Finding
+from gated.data.manifest import Bad, refuse
 from gated.data.raw_table import Source
 from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_features
@@ -44,28 +45,38 @@ class Prepared:
     """What was found in the data and done about it."""
 
 
-def prepare(source: Source, config: ForecastConfig) -> Prepared:
+def prepare(
+    source: Source,
+    config: ForecastConfig,
+    origin: Preprocessing | None = None,
+    bad: Bad = refuse,
+) -> Prepared:
     """Read, clean and scale the data to fit a model on.
 
     Statistics come from the rows before the test part, the validation part among them: it serves
-    to choose weights and not to report a score.
+    to choose weights and not to report a score. What `origin` learned stands where there is one:
+    that of the run whose weights a network begins with.
 
     Raises:
         DataError: the data cannot be used; the message names the row or the column.
         FileNotFoundError: there is no such file.
     """
-    panel = build_panel(read_table(source, config), config)
+    panel = build_panel(read_table(source, config, bad=bad), config)
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
     preprocessing = learn(panel, training, config, columns)
+    if origin:
+        preprocessing = preprocessing.like(origin)
     names = (config.target, *columns.known_numbers, *columns.past_numbers)
     told = [outliers(panel, name, training) for name in names]
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, told)]
     return _assemble(panel, preprocessing, split, findings)
 
 
-def prepare_new(source: Source, fitted: Preprocessing, *, future: bool = True) -> Prepared:
+def prepare_new(
+    source: Source, fitted: Preprocessing, *, future: bool = True, bad: Bad = refuse
+) -> Prepared:
     """Read data that came after fitting, with what was learned then.
 
     Args:
@@ -73,6 +84,7 @@ def prepare_new(source: Source, fitted: Preprocessing, *, future: bool = True) -
         fitted: what `prepare` learned.
         future: whether to forecast beyond the last observation of the target. The panel is then
             extended by the horizon, for which the known covariates are demanded.
+        bad: told of rows that cannot be used.
 
     Raises:
         DataError: a series is unknown or too short, a column or a known covariate is missing.
@@ -80,7 +92,7 @@ def prepare_new(source: Source, fitted: Preprocessing, *, future: bool = True) -
     numbers = (*fitted.known_numbers, *fitted.past_numbers)
     kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
     kinds |= dict.fromkeys(fitted.text_names, "text")
-    table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock)
+    table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
     unknown = [name for name in table.series.values if name not in fitted.series]
     if unknown:
         known = ", ".join(fitted.series[:10]) + (", …" if len(fitted.series) > 10 else "")

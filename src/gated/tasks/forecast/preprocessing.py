@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,6 +75,44 @@ class Preprocessing:
     def category_counts(self) -> tuple[int, ...]:
         """`K` numbers of codes, the code 0 counted."""
         return tuple(len(values) + 1 for values in self.categories)
+
+    def like(self, origin: Preprocessing) -> Preprocessing:
+        """Return these data read as `origin` reads its own, the target in the scale of its series.
+
+        Raises:
+            DataError: columns or time between steps are others, so that its weights mean something
+                else.
+        """
+        asked: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
+            "time between steps": (self.grid.every, origin.grid.every),
+            "columns known ahead": (
+                (*self.known_numbers, *self.known_texts),
+                (*origin.known_numbers, *origin.known_texts),
+            ),
+            "columns of the past": (
+                (*self.past_numbers, *self.past_texts),
+                (*origin.past_numbers, *origin.past_texts),
+            ),
+        }
+        for what, (ours, theirs) in asked.items():
+            if ours != theirs:
+                raise DataError(
+                    f"The {what} are {_listed(ours)} here, and {_listed(theirs)} in the run that "
+                    "init_from names: its weights would mean something else. Name the columns with "
+                    "known and past, or begin anew."
+                )
+        return replace(
+            self,
+            numbers=origin.numbers,
+            medians=origin.medians,
+            masked=origin.masked,
+            categories=origin.categories,
+            cycles=origin.cycles,
+        )
+
+
+def _listed(names: str | tuple[str, ...]) -> str:
+    return names if isinstance(names, str) else ", ".join(names) or "none"
 
 
 def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns) -> Preprocessing:

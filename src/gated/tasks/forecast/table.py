@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gated.data.columns import (
     MISSING,
+    NUMBER_SHARE,
     TextColumn,
     demand_columns,
     is_readable,
@@ -21,8 +22,10 @@ from gated.data.columns import (
     read_texts,
     unreadable,
     without_markers,
+    wrong_numbers,
 )
-from gated.data.findings import Finding
+from gated.data.findings import Finding, RowError
+from gated.data.manifest import Bad, refuse
 from gated.data.raw_table import RawTable, Source, open_table
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
@@ -64,6 +67,7 @@ def read_table(
     *,
     kinds: Mapping[str, Kind] | None = None,
     clock: Clock | None = None,
+    bad: Bad = refuse,
 ) -> Table:
     """Read the columns that `config` names, or all, from a file or a frame.
 
@@ -73,48 +77,49 @@ def read_table(
         kinds: the covariates to read and what they hold, as learned when fitting; by default
             those of `config`, their kinds found from the values.
         clock: how the time was read when fitting.
+        bad: told of rows that cannot be used.
 
     Raises:
         DataError: a column is absent or named twice, a value does not parse, the table is empty.
         FileNotFoundError: there is no such file.
     """
-    raw = open_table(source, index=config.time)
+    raw = open_table(source, index=config.time, bad=None if bad is refuse else bad)
     named = [config.time, config.target, *config.known, *(config.past or ())]
     named += [config.series] if config.series is not None else []
     demand_columns(raw, [*named, *(kinds or {})])
     raw = raw.take(raw.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series())
     if raw.frame.is_empty():
         raise DataError(f"{raw.name} has a header and no rows.")
-    numbers, texts, findings = _read_covariates(raw, config, kinds)
-    target = raw.frame[config.target]
-    if not is_readable(target):
+    if not is_readable(raw.frame[config.target]):
         raise unreadable(raw, config.target, "not numbers")
-    times, found_clock = _read_time_column(raw, config, clock)
+    numbers_of, texts_of, findings = _covariates(raw, config, kinds)
+    raw = _without_wrong(raw, [*numbers_of, config.target], bad)
+    raw, times, found_clock = _read_time_column(raw, config, clock, bad)
     return Table(
         name=raw.name,
         times=times,
         clock=found_clock,
         series=read_names(raw, config.series),
-        target=read_numbers(raw, config.target, parse_numbers(target)),
-        numbers=numbers,
-        texts=texts,
+        target=_numbers(raw, config.target),
+        numbers={name: _numbers(raw, name) for name in numbers_of},
+        texts={name: read_texts(raw.frame[name]) for name in texts_of},
         lines=raw.lines,
         place=raw.place,
         findings=(*raw.findings, *findings),
     )
 
 
-def _read_covariates(
+def _covariates(
     raw: RawTable, config: ForecastConfig, kinds: Mapping[str, Kind] | None
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, TextColumn], list[Finding]]:
-    """Return the number columns, the text columns, and what was left out."""
+) -> tuple[list[str], list[str], list[Finding]]:
+    """Return the names of number columns, of text columns, and what was left out."""
     asked = [*config.known, *(config.past or ())] if kinds is None else list(kinds)
     candidates = asked
     if kinds is None and config.past is None:
         taken = {config.time, config.target, config.series}
         candidates = [name for name in raw.frame.columns if name not in taken]
-    numbers: dict[str, NDArray[np.float64]] = {}
-    texts: dict[str, TextColumn] = {}
+    numbers: list[str] = []
+    texts: list[str] = []
     findings: list[Finding] = []
     for name in candidates:
         column = raw.frame[name]
@@ -126,21 +131,52 @@ def _read_covariates(
                 Finding(kind="ignored", column=name, count=1, what=what, action="left out")
             )
             continue
-        parsed = parse_numbers(column)
-        if parsed.plausible if kinds is None else kinds[name] == "number":
-            numbers[name] = read_numbers(raw, name, parsed)
-        else:
-            texts[name] = read_texts(column)
+        plausible = kinds[name] == "number" if kinds else parse_numbers(column).plausible
+        (numbers if plausible else texts).append(name)
     return numbers, texts, findings
 
 
+def _numbers(raw: RawTable, name: str) -> NDArray[np.float64]:
+    return read_numbers(raw, name, parse_numbers(raw.frame[name]))
+
+
+def _without_wrong(raw: RawTable, names: Sequence[str], bad: Bad) -> RawTable:
+    """Return the rows in which all `names` hold numbers; the others go to `bad`, each once."""
+    wrong: dict[int, RowError] = {}
+    for name in names:
+        for row, error in wrong_numbers(raw, name, parse_numbers(raw.frame[name])):
+            wrong.setdefault(row, error)
+    for row in sorted(wrong):
+        bad(wrong[row])
+    return _without(raw, list(wrong))
+
+
+def _without(raw: RawTable, rows: Sequence[int]) -> RawTable:
+    if not rows:
+        return raw
+    stay = pl.Series(np.isin(np.arange(raw.frame.height), rows, invert=True))
+    if not stay.any():
+        raise DataError(f"{raw.name} has no row that can be used.")
+    return raw.take(stay)
+
+
 def _read_time_column(
-    raw: RawTable, config: ForecastConfig, clock: Clock | None
-) -> tuple[NDArray[np.int64], Clock]:
-    column = raw.frame[config.time]
-    if column.dtype == pl.String:
-        column = without_markers(column, MISSING)
-    try:
-        return read_times(column, config.time_format, clock)
-    except UnreadableTimeError as error:
-        raise DataError(f"{raw.cell(config.time, error.row)} {error.reason}.") from None
+    raw: RawTable, config: ForecastConfig, clock: Clock | None, bad: Bad
+) -> tuple[RawTable, NDArray[np.int64], Clock]:
+    """Return the rows whose time can be read, and their times; the others go to `bad`."""
+    while True:
+        column = raw.frame[config.time]
+        if column.dtype == pl.String:
+            column = without_markers(column, MISSING)
+        try:
+            return raw, *read_times(column, config.time_format, clock)
+        except UnreadableTimeError as error:
+            wrong = [
+                RowError(f"{raw.cell(config.time, row)} {error.reason}.", int(raw.lines[row]))
+                for row in error.rows
+            ]
+            if len(wrong) > (1 - NUMBER_SHARE) * raw.frame.height:
+                raise wrong[0] from None  # it is not the rows that are bad
+            for one in wrong:
+                bad(one)
+            raw = _without(raw, error.rows)

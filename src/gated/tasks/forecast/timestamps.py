@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gated.data.columns import NUMBER_SHARE
 from gated.errors import DataError
 
 DATES = (
@@ -62,12 +63,11 @@ class Clock:
 
 
 class UnreadableTimeError(Exception):
-    """The time in `row` is not one; `reason` says why."""
+    """Values are no times: the places of the rows, and what is wrong with the first."""
 
-    def __init__(self, row: int, reason: str) -> None:
-        super().__init__(reason)
-        self.row = row
-        self.reason = reason
+    def __init__(self, rows: pl.Series, reason: str) -> None:
+        super().__init__(f"row {rows[0]} {reason}")
+        self.rows, self.reason = rows.to_list(), reason
 
 
 def read_times(
@@ -87,8 +87,7 @@ def read_times(
             apart.
     """
     if column.null_count():
-        row = int(column.is_null().arg_true()[0])
-        raise UnreadableTimeError(row, "is missing")
+        raise UnreadableTimeError(column.is_null().arg_true(), "is missing")
     if isinstance(column.dtype, pl.Datetime):
         microseconds = column.dt.cast_time_unit("us").to_physical().to_numpy()
         return microseconds, Clock("time", "typed", column.dtype.time_zone)
@@ -97,14 +96,17 @@ def read_times(
     if column.dtype == pl.String:
         stripped = column.str.strip_chars()
         counts = stripped.cast(pl.Int64, strict=False)
-        if time_format is not None or counts.null_count():
+        wrong = counts.is_null()
+        if time_format is not None or wrong.sum() > (1 - NUMBER_SHARE) * len(counts):
             return _read_texts(stripped, time_format, earlier)
+        if wrong.any():
+            raise UnreadableTimeError(wrong.arg_true(), "is not a whole number, as the others are")
         column = counts
     if column.dtype.is_float():
         whole = column.cast(pl.Int64, strict=False)
         odd = (whole.cast(pl.Float64) != column).fill_null(True)
         if odd.any():
-            raise UnreadableTimeError(int(odd.arg_true()[0]), "is not a whole number or a date")
+            raise UnreadableTimeError(odd.arg_true(), "is not a whole number or a date")
         column = whole
     if column.dtype.is_integer():
         return _read_integers(column.cast(pl.Int64, strict=False), earlier)
@@ -117,7 +119,7 @@ def read_times(
 def _read_integers(column: pl.Series, earlier: Clock | None) -> tuple[NDArray[np.int64], Clock]:
     """Compact dates (20240331), Unix times, or plain counters."""
     if column.null_count():
-        raise UnreadableTimeError(int(column.is_null().arg_true()[0]), "is too large a number")
+        raise UnreadableTimeError(column.is_null().arg_true(), "is too large a number")
     counts = column.to_numpy()
     form = _integer_form(column)
     if earlier is not None and earlier.form in (*UNIX_UNITS, "count", "%Y%m%d"):
@@ -127,7 +129,9 @@ def _read_integers(column: pl.Series, earlier: Clock | None) -> tuple[NDArray[np
         return microseconds, Clock("time", form)
     if form == "count":
         if len(counts) and np.abs(counts.astype(np.float64)).max() > 2**53:
-            raise UnreadableTimeError(int(np.abs(counts).argmax()), "is too large a counter")
+            raise UnreadableTimeError(
+                column.abs().eq(column.abs().max()).arg_true(), "is too large a counter"
+            )
         return counts, Clock("count", "count")
     return _read_texts(column.cast(pl.String), "%Y%m%d", None)
 
@@ -158,9 +162,9 @@ def _read_texts(
     complete = {form: times for form, times in readings.items() if times.null_count() == 0}
     if not complete:
         best = min(readings, key=lambda form: readings[form].null_count())
-        row = int(readings[best].is_null().arg_true()[0])
+        rows = readings[best].is_null().arg_true()
         expected = best if readings[best].null_count() < len(column) else "2024-03-31 14:00"
-        raise UnreadableTimeError(row, f"is not a time; expected one such as {expected}")
+        raise UnreadableTimeError(rows, f"is not a time; expected one such as {expected}")
     if earlier is not None and earlier.form in complete:
         form = earlier.form
     else:

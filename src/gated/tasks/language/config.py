@@ -43,6 +43,8 @@ class LanguageConfig(ReaderConfig):
     """Share of the text, before the test part, that chooses the best weights."""
     test: float = 0.05
     """Share of the text, at its end, that is held back for the score."""
+    skip_bad: bool = False
+    """Leave out files that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

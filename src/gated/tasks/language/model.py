@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gated.data.findings import Finding
-from gated.data.manifest import BadRows
+from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Probe
 from gated.phases import phase
@@ -25,7 +25,7 @@ from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
 from gated.tasks.learner import Learner, Parts, Purpose
-from gated.texts.adoption import adopted
+from gated.texts.config import OF_THE_READER
 from gated.texts.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
@@ -60,6 +60,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     task = "language"
     config_type, training_type = LanguageConfig, LanguageTraining
     learned = ("vocabulary", "seen")
+    adopts, begins_with = OF_THE_READER, ("language", "text_classify")
     does = "say what comes next in a text"
     data = "Files in UTF-8 of any size, read one after the other."
     made_of, most_files = "characters", None
@@ -77,16 +78,13 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     def split(self, source: Path | str | Sequence[Path | str], bad: BadRows) -> Parts[Coded]:
         """Part the text by position, the test part at its end; learn a vocabulary."""
-        if self.training.init_from:
-            self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
-        text = self._opened(source)
+        text = self._opened(source, bad)
         held, tested = (
             min(int(len(text) * share), MOST_HELD) for share in (config.validation, config.test)
         )
         first, last = len(text) - held - tested, len(text) - tested
-        if not self.training.init_from:
-            self.vocabulary = self._learnt(text, first)
+        self.vocabulary = self.adopted("vocabulary") or self._learnt(text, first)
         bounds = {"training": (0, first), "validation": (first, last), "test": (last, len(text))}
         parts = Parts(
             *(text.coded(self.vocabulary, config.documents, *of) for of in bounds.values())
@@ -107,7 +105,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         self, source: Path | str | Sequence[Path | str], purpose: Purpose, bad: BadRows
     ) -> Coded:
         """Read texts of two characters or more; documents begin anew where they are scored."""
-        text = self._opened(source)
+        text = self._opened(source, bad)
         if len(text) < 2:
             raise DataError(f"A text of {len(text)} {self.counted} is too short to {purpose}.")
         self._asked_text = text
@@ -262,9 +260,9 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         begin = self.codes_of(self.known_start())
         return NextLetter(self.network.eval(), self.codes_of(letters), begin)
 
-    def _opened(self, source: Path | str | Sequence[Path | str]) -> Text:
+    def _opened(self, source: Path | str | Sequence[Path | str], bad: Bad) -> Text:
         files = [source] if isinstance(source, (Path, str)) else source
-        return Text([Path(path) for path in files], self.config.unit)
+        return Text([Path(path) for path in files], self.config.unit, bad)
 
     def _learnt(self, text: Text, first: int) -> Vocabulary:
         """Return the vocabulary of the training part, which ends before `first`."""

@@ -70,6 +70,19 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     task = "speech"
     config_type, training_type = SpeechConfig, SpeechTraining
     learned = ("alphabet", "search", "mean", "deviation", "seen")
+    adopts = (
+        "sample_rate",
+        "mels",
+        "keep_case",
+        "keep_punctuation",
+        "streaming",
+        "look_ahead",
+        "subsampling",
+        "channels",
+        "cell",
+        "hidden",
+        "layers",
+    )
     does = "write down what is said"
     data = "CSV file with the columns path (from the manifest's directory) and text."
     made_of = "recordings"
@@ -91,7 +104,13 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         self.search = Search()
         self.language: Letters | None = None
         """What is expected of the letters of the alphabet, where transcripts are searched for."""
-        self._store = FeatureStore(self.config.sample_rate, self.config.mels, self.config.cache)
+        self._store = self._new_store()
+
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`: features as the run reads them."""
+        super().adopt()
+        self._store = self._new_store()
+        return self
 
     @property
     def name(self) -> str:
@@ -110,11 +129,14 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
                 f"Of {len(read)} recordings none is left to train on: hold back fewer, give more."
                 f"{bad.told}"
             )
-        every = np.concatenate([read[place][2].frames for place in places.training])
-        self.mean, self.deviation = every.mean(0), np.maximum(every.std(0), 1e-3)
-        self.alphabet = Alphabet(
-            config.alphabet or "".join(texts[place] for place in places.training)
-        )
+        if self.origin:
+            self._adopt_letters_and_scale()
+        else:
+            every = np.concatenate([read[place][2].frames for place in places.training])
+            self.mean, self.deviation = every.mean(0), np.maximum(every.std(0), 1e-3)
+            self.alphabet = Alphabet(
+                config.alphabet or "".join(texts[place] for place in places.training)
+            )
         parts = Parts(
             *(
                 self._utterances([read[place] for place in chosen], bad, speeds)
@@ -297,6 +319,25 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     def step_seconds(self) -> float:
         """How long a step of the recurrent layers lasts."""
         return float(SECONDS_A_FRAME * 2**self.config.subsampling)
+
+    def _new_store(self) -> FeatureStore:
+        return FeatureStore(self.config.sample_rate, self.config.mels, self.config.cache)
+
+    def _adopt_letters_and_scale(self) -> None:
+        """Write with the letters of the run of `init_from`, and hear as loud as it does.
+
+        Raises:
+            ConfigurationError: another alphabet is asked for.
+        """
+        self.mean, self.deviation = self.adopted("mean"), self.adopted("deviation")
+        self.alphabet = self.adopted("alphabet")
+        asked = Alphabet(self.config.alphabet).letters
+        if asked and asked != self.alphabet.letters:
+            raise ConfigurationError(
+                f"alphabet is {asked!r}, and {self.alphabet.letters!r} in "
+                f"{self.training.init_from}, with whose weights init_from begins: leave it out to "
+                "have that of the run, or begin anew."
+            )
 
     def _heard(
         self, recordings: Sequence[Recording], bad: Bad

@@ -14,6 +14,7 @@ import torch
 from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
+from gated.data.predictions import PREDICTED, probability_of
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
@@ -28,7 +29,7 @@ from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
 from gated.tasks.text_classify.task import TextTask, odds_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.texts.adoption import adopted
+from gated.texts.config import OF_THE_READER
 from gated.texts.text import Codes, points_of
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
@@ -43,6 +44,8 @@ class Texts:
     texts: list[str]
     labels: Integers | None
     """None where they are not known."""
+    rows: list[int]
+    """Where each stands in its file."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -66,6 +69,8 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     task = "text_classify"
     config_type, training_type = TextClassifyConfig, TextClassifyTraining
     learned = ("vocabulary", "labels", "frequencies", "seen")
+    adopts, begins_with = OF_THE_READER, ("language", "text_classify")
+    head = ("head.",)
     does = "tell what a text is"
     data = (
         "CSV file with the columns text and label; to predict or explain, also a file of texts, "
@@ -86,11 +91,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
         That is so too where test data are given in a file of their own.
         """
-        if self.training.init_from:
-            self.config, self.vocabulary = adopted(self.config, self.training.init_from)
         config = self.config
         texts = read_texts(Path(source), bad, labelled=True)
-        self.labels = tuple(sorted({str(of.label) for of in texts}))
+        self.labels = self.labels_among((str(of.label) for of in texts), self.adopted("labels"))
         own = 0.0 if config.test_data else config.test
         parted = split_by_text([(of.text,) for of in texts], own, config.validation, self.seed)
         training, validation, test = (
@@ -115,18 +118,17 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                 f"The training part of {source} has fewer than two labels; to tell apart takes "
                 "two. Give more texts, or hold back fewer."
             )
-        if not self.training.init_from:
-            self.vocabulary = self._learnt(parts.training.texts)
+        self.vocabulary = self.adopted("vocabulary") or self._learnt(parts.training.texts)
         self.seen = Seen.of(map(bare, (*parts.training.texts, *parts.validation.texts)))
         everything = [*parts.training.texts, *parts.validation.texts, *parts.test.texts]
-        self.findings = tuple(self._found_in(everything, near))
+        self.findings += tuple(self._found_in(everything, near))
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Texts:
         """Read a table (.csv); to predict or explain, also the lines of another file."""
         read = read_texts(Path(source), bad, labelled=purpose == "score")
         if purpose == "predict" or not all(of.label for of in read):
-            return Texts([of.text for of in read], None)
+            return Texts([of.text for of in read], None, [of.row for of in read])
         return self._labelled(read)
 
     def check_learned(self) -> None:
@@ -184,10 +186,11 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
 
     def predicted(self, data: Texts) -> pl.DataFrame:
-        """Return each text, its label and the probability of each label."""
+        """Return each text, its likeliest label and the probability of each label."""
         told = self.predict_proba(data.texts)
-        columns = {"text": data.texts, "label": [self.labels[k] for k in told.argmax(1)]}
-        return pl.DataFrame(columns | dict(zip(self.labels, told.T, strict=True)))
+        of_label = dict(zip(map(probability_of, self.labels), told.T, strict=True))
+        likeliest = {PREDICTED: [self.labels[k] for k in told.argmax(1)]}
+        return self.table({"text": data.texts}, likeliest | of_label, data.rows)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.
@@ -217,7 +220,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                     f"{', '.join(self.labels)}. Mend or remove its texts."
                 )
         labels = np.array([places[str(of.label)] for of in texts], np.int64)
-        return Texts([of.text for of in texts], labels)
+        return Texts([of.text for of in texts], labels, [of.row for of in texts])
 
     def _learnt(self, texts: Sequence[str]) -> Vocabulary:
         """Return the vocabulary of the training texts."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from gated.data.findings import RowError
 from gated.data.manifest import Bad, read_rows
+from gated.data.raw_table import decoded
 from gated.errors import DataError
 
 COLUMNS = ("text", "label")
@@ -17,6 +19,8 @@ class LabelledText(NamedTuple):
 
     text: str
     label: str | None
+    row: int
+    """Line of the file."""
 
 
 def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
@@ -27,39 +31,32 @@ def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
         FileNotFoundError: there is no such file.
     """
     if not labelled and path.suffix.lower() != ".csv":
-        return _lines(path)
-    _text(path)
+        return _lines(path, bad)
     found = []
     needed = COLUMNS if labelled else COLUMNS[:1]
     for row, values in read_rows(path, needed, COLUMNS, HOLDS, bad):
         text, label = values["text"], values.get("label", "")
         if not text:
-            bad(DataError(f"{path}, row {row}: the text is empty; give one."))
+            bad(RowError(f"{path}, row {row}: the text is empty; give one.", row))
         elif labelled and not label:
-            bad(DataError(f"{path}, row {row}: the label is empty; say what the text is."))
+            bad(RowError(f"{path}, row {row}: the label is empty; say what the text is.", row))
         else:
-            found.append(LabelledText(text, label or None))
+            found.append(LabelledText(text, label or None, row))
     if not found:
         raise DataError(f"{path} holds no usable row. {HOLDS}")
     return found
 
 
-def _lines(path: Path) -> list[LabelledText]:
-    lines = _text(path).splitlines()
-    texts = [LabelledText(line.strip(), None) for line in lines if line.strip()]
-    if not texts:
+def _lines(path: Path, bad: Bad) -> list[LabelledText]:
+    text = decoded(path).removesuffix("\n")
+    if "\0" in text:
+        raise DataError(f"{path} holds a zero byte at {text.index(chr(0))}: it is no text.")
+    found = []
+    for row, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            found.append(LabelledText(line.strip(), None, row))
+        else:
+            bad(RowError(f"{path}, line {row} is empty; give a text a line.", row))
+    if not found:
         raise DataError(f"{path} holds no text; give a text a line.")
-    return texts
-
-
-def _text(path: Path) -> str:
-    """The whole file, if it is a text."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    data = path.read_bytes()
-    if b"\0" in data:
-        raise DataError(f"{path} holds a zero byte at {data.index(0)}: it is no text.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8.") from error
+    return found

@@ -55,6 +55,8 @@ class TranslateConfig(Configuration):
     """α of Wu et al. (2016), equation 14: 0 favours short translations, 1 the mean per subword."""
     coverage_penalty: float = 0.0
     """β of Wu et al. (2016), equation 14: above 0 favours translations that read all the source."""
+    skip_bad: bool = False
+    """Leave out lines that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""

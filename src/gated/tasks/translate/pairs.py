@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from gated.data.findings import RowError
+from gated.data.manifest import Bad, refuse
 from gated.errors import DataError, require
 
 
@@ -22,8 +24,8 @@ Source = Path | str | tuple[Path | str, Path | str] | Sequence[tuple[str, str]]
 """A file of pairs, two aligned files, or pairs themselves."""
 
 
-def read_pairs(data: Source) -> list[Pair]:
-    """Read `data`, whatever its form.
+def read_pairs(data: Source, bad: Bad = refuse) -> list[Pair]:
+    """Read `data`, whatever its form; lines that cannot be used go to `bad`.
 
     Raises:
         DataError: a file is empty, binary, not in UTF-8 or not in form; the message names the line.
@@ -31,11 +33,11 @@ def read_pairs(data: Source) -> list[Pair]:
     """
     if isinstance(data, str | Path):
         path = Path(data)
-        pairs = _read_po(path) if path.suffix in (".po", ".pot") else _read_columns(path)
+        pairs = _read_po(path) if path.suffix in (".po", ".pot") else _read_columns(path, bad)
         name = str(path)
     elif len(data) == 2 and all(isinstance(one, str | Path) for one in data):
         source, target = (Path(str(path)) for path in data)
-        pairs, name = _read_aligned(source, target), f"{source} and {target}"
+        pairs, name = _read_aligned(source, target, bad), f"{source} and {target}"
     else:
         name = "the list of pairs"
         both = cast(Sequence[tuple[str, str]], data)
@@ -61,8 +63,8 @@ def check_utf8(text: str, name: str) -> None:
         ) from error
 
 
-def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file, without their ends.
+def lines_of(path: Path, bad: Bad = refuse) -> Iterator[str]:
+    """Yield the lines of a text file, without their ends; one that goes to `bad` is empty.
 
     Raises:
         DataError: it is empty, binary or not in UTF-8; the message names the place.
@@ -71,47 +73,59 @@ def lines_of(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     with path.open("rb") as file:
-        yield from text_lines(file, str(path))
+        yield from text_lines(file, str(path), bad)
 
 
-def text_lines(file: BinaryIO, name: str) -> Iterator[str]:
+def text_lines(file: BinaryIO, name: str, bad: Bad = refuse) -> Iterator[str]:
     """Yield the lines of an open file that messages call `name`; raises as `lines_of` does."""
     number = 0
     for number, raw in enumerate(file, 1):
-        if b"\0" in raw:
-            raise DataError(
-                f"{name}, line {number}: there is a zero byte, so this is no text. Give a file of "
-                "text in UTF-8."
-            )
+        line = ""
         try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{name}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is not "
-                "UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8"
-            ) from error
+            line = _decoded(raw, name, number)
+        except RowError as error:
+            bad(error)
         yield line.rstrip("\r\n")
     if number == 0:
         raise DataError(f"{name} is empty.")
 
 
-def _read_columns(path: Path) -> list[Pair]:
+def _decoded(raw: bytes, name: str, number: int) -> str:
+    if b"\0" in raw:
+        raise RowError(
+            f"{name}, line {number}: there is a zero byte, so this is no text. Give a file of "
+            "text in UTF-8.",
+            number,
+        )
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise RowError(
+            f"{name}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is not "
+            "UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8",
+            number,
+        ) from error
+
+
+def _read_columns(path: Path, bad: Bad) -> list[Pair]:
     pairs = []
-    for number, line in enumerate(lines_of(path), 1):
+    for number, line in enumerate(lines_of(path, bad), 1):
         columns = line.split("\t")
         if len(columns) != 2 and line.strip():
-            raise DataError(
+            told = (
                 f"{path}, line {number}: {len(columns)} column{'s'[: len(columns) > 1]} and not "
                 f"2. Each line is a sentence, a tab, and its translation; this one begins "
                 f"{line[:40]!r}."
             )
+            bad(RowError(told, number))
+            continue
         source, target = columns if len(columns) == 2 else ("", "")
         pairs.append(Pair(source, target, number))
     return pairs
 
 
-def _read_aligned(source: Path, target: Path) -> list[Pair]:
-    sources, targets = list(lines_of(source)), list(lines_of(target))
+def _read_aligned(source: Path, target: Path, bad: Bad) -> list[Pair]:
+    sources, targets = list(lines_of(source, bad)), list(lines_of(target, bad))
     if len(sources) != len(targets):
         short = source if len(sources) < len(targets) else target
         raise DataError(

@@ -61,6 +61,16 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     task = "translate"
     config_type = TranslateConfig
     learned = ("source", "target")
+    adopts = (
+        "vocabulary",
+        "subwords",
+        "cell",
+        "embedding",
+        "hidden",
+        "layers",
+        "attention",
+        "no_input_feeding",
+    )
     does = "translate sentences"
     data = (
         "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or two "
@@ -87,16 +97,19 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         return f"{self.config.cell.upper()} with attention"
 
     def split(self, source: Source, bad: BadRows) -> Parts[list[Pair]]:
-        """Read, clean and part pairs, and learn subwords."""
+        """Read, clean and part pairs, and learn subwords, unless they come with `init_from`."""
         config = self.config
-        pairs, cleaned = clean(read_pairs(source), config.longest, config.most_ratio)
+        pairs, cleaned = clean(read_pairs(source, bad), config.longest, config.most_ratio)
         parted = split(pairs, config.test, config.validation, self.seed)
         self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
-        self.source, self.target = (
-            Subwords.learn(sentences, config.vocabulary, config.subwords, unknown)
-            for sentences, unknown in zip(sides, unknown_characters(known), strict=True)
-        )
+        if self.origin:
+            self.source, self.target = self.adopted("source"), self.adopted("target")
+        else:
+            self.source, self.target = (
+                Subwords.learn(sentences, config.vocabulary, config.subwords, unknown)
+                for sentences, unknown in zip(sides, unknown_characters(known), strict=True)
+            )
         self._training, long = self._short_enough(known)
         copying = taught(known, self.source, self.target, config.copying, self.seed)
         self._training += filter(self._fits, copying)
@@ -105,7 +118,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
         """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
-        pairs, found = clean(read_pairs(source), self.config.longest, most_ratio=float("inf"))
+        pairs, found = clean(read_pairs(source, bad), self.config.longest, most_ratio=float("inf"))
         self.findings = tuple(found)
         return pairs
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,7 @@ from torch import nn
 
 from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
+from gated.data.predictions import PREDICTED, probability_of
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.phases import counted, phase
@@ -53,6 +54,22 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     task = "video"
     config_type, training_type = VideoConfig, VideoTraining
     learned = ("labels", "frequencies", "seen")
+    adopts = (
+        "per",
+        "frames",
+        "fps",
+        "width",
+        "height",
+        "change",
+        "channels",
+        "features",
+        "cell",
+        "hidden",
+        "layers",
+        "bidirectional",
+        "crop",
+    )
+    head = ("head.",)
     does = "tell what clips show"
     data = (
         "CSV file with the columns clip (from the manifest's directory), label and, where wanted, "
@@ -77,12 +94,19 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         self.encoder = encoder
         self.baselines: dict[str, VideoNetwork] = {}
         """Networks without a memory, trained when they are first compared with."""
-        self._store = FrameStore(self.config.width, self.config.height, self.config.fps)
+        self._store = self._new_store()
+
+    def adopt(self) -> Self:
+        """Take what goes with the weights of `init_from`: frames as the run reads them."""
+        super().adopt()
+        self._store = self._new_store()
+        return self
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Span]]:
         """Read manifests, decode their clips, and divide them so that no clip is in two parts."""
         segments = self._that_can_be_shown(read_manifest(Path(source), labelled=True, bad=bad), bad)
-        self.labels = tuple(sorted({str(segment.label) for segment in segments}))
+        found = (str(segment.label) for segment in segments)
+        self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
             raise DataError(f"{source} has {had}; to tell apart takes two labels.{bad.told}")
@@ -183,8 +207,25 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         )
 
     def predicted(self, data: list[Span]) -> pl.DataFrame:
-        """Return clip, start, end, label and each label's probability; of frames, their time."""
-        return pl.DataFrame([row for span in data for row in self._told(span)])
+        """Return the likeliest label, and each one's probability, of segments or of frames.
+
+        A segment is known by its clip, start and end, a frame by its clip and time.
+        """
+        frames = self.config.per == "frame"
+        told = [self.moments(of) if frames else self._whole(of) for of in data]
+        each = [len(of) for of in told]
+        rows = np.repeat([of.segment.row or 0 for of in data], each).tolist()
+        clips = np.repeat([str(of.segment.clip) for of in data], each).tolist()
+        given: dict[str, Any] = {"clip": pl.Series(clips, dtype=pl.String)}
+        if frames:
+            given["time"] = np.concatenate([np.zeros(0), *(of.seconds for of in data)])
+        else:
+            given["start"] = [float(of.seconds.min()) for of in data]
+            given["end"] = [float(of.seconds.max()) + 1 / of.fps for of in data]
+        every = np.concatenate([np.zeros((0, len(self.labels))), *told])
+        of_label = dict(zip(map(probability_of, self.labels), every.T, strict=True))
+        likeliest = {PREDICTED: [self.labels[k] for k in every.argmax(1)]}
+        return self.table(given, likeliest | of_label, rows if all(rows) else None)
 
     def probed(self, data: list[Span]) -> Probe:
         """Offer the network with its loss, where each segment has a label."""
@@ -196,6 +237,9 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         Every window of `frames` begins anew, as in training.
         """
         return after_each_frame(self.network, span, self.config, self.config.frames)
+
+    def _new_store(self) -> FrameStore:
+        return FrameStore(self.config.width, self.config.height, self.config.fps)
 
     def _spans(self, segments: Sequence[Segment], bad: Bad) -> list[Span]:
         joined = self.config.per == "frame"
@@ -227,18 +271,6 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
                     train(self.new_task(network, most), alone)
                 self.baselines[name] = network
 
-    def _told(self, span: Span) -> list[dict[str, Any]]:
-        """Return the rows of a prediction."""
-        clip = {"clip": str(span.segment.clip)}
-        if self.config.per == "frame":
-            return [
-                clip | {"time": time} | self._choice(probabilities)
-                for time, probabilities in zip(span.seconds, self.moments(span), strict=True)
-            ]
-        start, end = float(span.seconds.min()), float(span.seconds.max()) + 1 / span.fps
-        answer = of_segment(self.network, span, self.config, self.config.frames)
-        return [clip | {"start": start, "end": end} | self._choice(answer)]
-
-    def _choice(self, probabilities: Floats) -> dict[str, Any]:
-        best = self.labels[int(probabilities.argmax())]
-        return {"label": best} | dict(zip(self.labels, probabilities.tolist(), strict=True))
+    def _whole(self, span: Span) -> Floats:
+        """Return (1, C), the probability of each label of a segment."""
+        return of_segment(self.network, span, self.config, self.config.frames)[None]

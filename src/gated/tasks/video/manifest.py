@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gated.data.findings import RowError
 from gated.data.manifest import Bad, read_rows
 from gated.errors import DataError
 
@@ -54,7 +55,7 @@ def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
         try:
             segments.append(_segment(values, row, path.parent, labelled))
         except DataError as error:
-            bad(error)
+            bad(RowError(str(error), row, clip=str(path.parent / values["clip"])))
     if not segments:
         raise DataError(f"{path} holds no usable row. Give at least one clip with its label.")
     return segments

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.findings import RowError
 from gated.data.manifest import Bad
 from gated.errors import DataError
 from gated.phases import counted
@@ -65,7 +66,7 @@ def spans_of(
         try:
             spans.append(_span(segment, store, names))
         except (DataError, FileNotFoundError) as error:
-            bad(DataError(f"{segment}: {error}"))
+            bad(RowError(f"{segment}: {error}", segment.row, clip=str(segment.clip)))
     return _join(spans) if joined else spans
 
 

@@ -1,0 +1,97 @@
+"""What was predicted, as a table and as CSV: one form for all tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from polars import selectors
+
+from gated.data.findings import RowError
+
+ROW, PREDICTED, REASON = "row", "predicted", "reason"
+DIGITS = 9
+"""Significant digits of numbers in CSV: all that a network of single precision has."""
+FORMULA = r"^[=+\-@\t\r]"
+"""What a text begins with that a spreadsheet takes for a formula."""
+
+
+def probability_of(label: str) -> str:
+    """Return what the column of a label's probability is called; no label is called `predicted`.
+
+    >>> probability_of("text")
+    'p(text)'
+    """
+    return f"p({label})"
+
+
+def prediction_table(
+    given: Mapping[str, Sequence[Any] | pl.Series],
+    predicted: Mapping[str, Any],
+    rows: Sequence[int] | None = None,
+    left_out: Sequence[RowError] | None = None,
+) -> pl.DataFrame:
+    """Put what was predicted beside what it was predicted for, in the order of the input.
+
+    Columns of the input keep their names; any other that is called as one of them has an
+    underscore after its name.
+
+    Args:
+        given: columns that say what a row is of, as the input has them.
+        predicted: columns that are predicted.
+        rows: of the input, where each row comes from; by default it is not said.
+        left_out: rows of the input that could not be used: each stands in its place, with nothing
+            predicted and the reason. None where such rows are an error.
+
+    >>> prediction_table({"row": ["a"]}, {"predicted": [1]}, [2], []).columns
+    ['row_', 'row', 'predicted', 'reason']
+    """
+    names = {name: _free(name, given) for name in (ROW, *predicted, REASON)}
+    place = {} if rows is None else {names[ROW]: list(rows)}
+    table = pl.DataFrame(place | dict(given) | {names[of]: predicted[of] for of in predicted})
+    if left_out is None:
+        return table
+    missing = [
+        {names[ROW]: of.row, names[REASON]: str(of)}
+        | {name: of.given[name] for name in given if name in of.given}
+        for of in left_out
+    ]
+    schema = {**table.schema, names[REASON]: pl.String()}
+    joined = pl.concat(
+        [table.with_columns(pl.lit(None, pl.String).alias(names[REASON])),
+         pl.DataFrame(missing, schema=schema)]
+    )  # fmt: skip
+    return joined.sort(names[ROW], nulls_last=True, maintain_order=True) if place else joined
+
+
+def to_csv(table: pl.DataFrame) -> str:
+    r"""Return a table as CSV: numbers in one form, and no text that a spreadsheet would compute.
+
+    Before a text that begins with one of `= + - @`, a tab or a carriage return, and is no number,
+    stands a single quote.
+
+    >>> to_csv(pl.DataFrame({"=a": ["=1+1", "-5", "a-b"], "n": [-1.0, 1 / 3, None]}))
+    "'=a,n\n'=1+1,-1.0\n-5,0.333333333\na-b,\n"
+    """
+    harmless = table.with_columns(
+        selectors.float().round_sig_figs(DIGITS),
+        *(_harmless(name) for name in table.select(selectors.string()).columns),
+    )
+    harmless.columns = [
+        f"'{name}" if re.match(FORMULA, name) else name for name in harmless.columns
+    ]
+    return harmless.write_csv()
+
+
+def _harmless(name: str) -> pl.Expr:
+    text = pl.col(name)
+    computed = text.str.contains(FORMULA) & text.cast(pl.Float64, strict=False).is_null()
+    return pl.when(computed).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).alias(name)
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    while name in taken:
+        name += "_"
+    return name
