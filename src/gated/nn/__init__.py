@@ -4,6 +4,7 @@ from gated.errors import require
 
 require("torch", extra="train")
 
+from gated.nn import init  # noqa: E402
 from gated.nn.backends import Variant, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
@@ -20,5 +21,6 @@ __all__ = [
     "Recurrent",
     "Variant",
     "VariationalDropout",
+    "init",
     "recurrence",
 ]
