@@ -11,7 +11,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel explorer \
+.PHONY: help setup demo test bench bench-all long profile sanitize arm lint format wheel explorer \
 	browser clean
 
 help: ## Show this list
@@ -56,6 +56,15 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchm
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
+
+FASHION := build/fashion
+
+# Whatever takes hours and goes on where it was interrupted.
+long: $(INSTALLED) ## Long memory, six cells on four problems, into docs/en/memory.md: eight hours
+	test -d $(FASHION) || { mkdir -p $(FASHION) && cd $(FASHION) && \
+	apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb .; }
+	GATED_FASHION_MNIST=$(FASHION)/usr/share/datasets/fashion-mnist $(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.memory --page
 
 # Another build of the core, for those who look into it: beside the one that is installed.
 BUILD := $(BIN)/cmake -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \

@@ -63,8 +63,9 @@ class History:
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "patience", "goal"] = ""
-    """Why training ended: all steps done, or patience ran out. Empty while it goes on."""
+    stopped: Literal["", "steps", "patience", "goal", "time"] = ""
+    """Why training ended: all steps done, patience ran out, the goal was met, or the processor time
+    was used up. Empty while it goes on."""
     transfer: Transfer | None = None
 
     @property

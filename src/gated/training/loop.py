@@ -118,6 +118,7 @@ class _Training(Generic[Batch]):
         self.network, self.optimizer = fabric.setup(task.network, adamw(self.groups, options))
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
         self.network.train()
+        self.began = time.process_time()
         if fabric.world_size > 1:
             self.settle_sums()
         if checkpoint:
@@ -177,6 +178,8 @@ class _Training(Generic[Batch]):
         history.seconds.append(seconds)
         if history.steps == steps:
             history.stopped = "steps"
+        elif self.is_time_over():
+            history.stopped = "time"
         if self.progress:
             self.progress.step(
                 step=history.steps,
@@ -186,6 +189,14 @@ class _Training(Generic[Batch]):
                 clipped=by_norm or by_value,
                 learning_rate=rate,
             )
+
+    def is_time_over(self) -> bool:
+        """Whether the main process has used up its processor time since it began or resumed."""
+        minutes = self.options.processor_minutes
+        if minutes is None:
+            return False
+        over = time.process_time() - self.began >= 60 * minutes
+        return bool(self.fabric.broadcast(over))
 
     def thaw(self, step: int) -> None:
         """Let the depth groups of `step` train."""

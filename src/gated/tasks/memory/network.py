@@ -103,7 +103,7 @@ def _start_indrnn(layer: Recurrent, longest: int) -> None:
     init.independent_(layer, longest, least=0.5)
     for name, parameter in layer.named_parameters():
         if name.startswith("weight_ih"):
-            nn.init.normal_(parameter, std=0.05)
+            nn.init.normal_(parameter, std=min(0.05, 20 / longest))
         elif name.startswith("bias"):
             nn.init.zeros_(parameter)
 
