@@ -1,12 +1,13 @@
 """Long memory: six cells on problems that ask for 500 to 2,000 steps of it.
 
     python -m benchmarks.memory                       # whatever benchmarks/memory.jsonl lacks
-    python -m benchmarks.memory --only adding/lem     # runs whose name holds this
+    python -m benchmarks.memory --only adding/lem     # runs whose name begins so
     python -m benchmarks.memory --page                # tables and pictures from what is there
 
 A run has ten minutes of two cores, counted as twenty minutes of processor time, training and
 validation together, and ends early when the problem is solved. Each finished run is a line of the
-file; after an interruption those that are there are not done again.
+file; after an interruption those that are there are not done again. With fewer `--minutes` a run is
+shorter, and is done again once the whole budget is asked for.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def finished(path: Path) -> list[dict[str, Any]]:
 def main() -> None:
     """Do what has not been done yet, a line for each run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
-    parser.add_argument("--only", default="", help="runs whose PROBLEM/CELL holds this")
+    parser.add_argument("--only", default="", help="runs whose PROBLEM/CELL begins so")
     parser.add_argument("--minutes", type=float, default=10, help="of two cores, for each run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -193,8 +194,13 @@ def main() -> None:
     minutes = 2 * arguments.minutes
     for problem, cell, of in runs():
         # Read anew each time: others may work on the same file.
-        done = {(r["problem"], r["cell"], r["seed"]) for r in finished(arguments.results)}
-        if arguments.only in f"{problem}/{cell}" and (problem, cell, arguments.seed) not in done:
+        done = {
+            (one["problem"], one["cell"], one["seed"])
+            for one in finished(arguments.results)
+            if one["minutes"] >= minutes or one["stopped"] == "goal"
+        }
+        wanted = f"{problem}/{cell}".startswith(arguments.only)
+        if wanted and (problem, cell, arguments.seed) not in done:
             row = run(problem, cell, of, minutes, arguments.seed)
             with arguments.results.open("a") as file:
                 file.write(json.dumps(row) + "\n")

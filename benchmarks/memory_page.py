@@ -14,6 +14,8 @@ from gated.report.gradients import Line, gradient_picture
 
 Run = Mapping[str, Any]
 DOCS = Path("docs")
+BUDGET = 20
+"""Minutes of processor time."""
 WORDS = {
     "en": {
         "adding": "Adding, T = 2,000: squared error, without memory 0.167, solved below 0.0167",
@@ -25,6 +27,8 @@ WORDS = {
         "solved": "**solved**, {score:.2g}",
         "open": "not solved: {score:.3g}, training loss {loss:.3g}",
         "of": "{reach:,} of {all:,} steps",
+        "all": "all {all:,} steps",
+        "budget": "(of {minutes:g} only)",
     },
     "zh": {
         "adding": "加法，T = 2000：均方误差，没有记忆时为 0.167，低于 0.0167 算解决",
@@ -35,6 +39,8 @@ WORDS = {
         "solved": "**解决**，{score:.2g}",
         "open": "未解决：{score:.3g}，训练损失 {loss:.3g}",
         "of": "{all:,} 步中的 {reach:,} 步",
+        "all": "全部 {all:,} 步",
+        "budget": "（预算只有 {minutes:g}）",
     },
 }
 
@@ -51,21 +57,33 @@ def write(runs: Sequence[Run]) -> None:
 def tables(runs: Sequence[Run], words: Mapping[str, str]) -> list[str]:
     """A table for each problem, the best run first."""
     lines = []
+    runs = longest(runs)
     for problem in dict.fromkeys(run["problem"] for run in runs):
         lines += ["", f"**{words[problem]}**", "", f"| {words['head']} |", "| --- " * 8 + "|"]
         of = [run for run in runs if run["problem"] == problem]
         for run in sorted(of, key=lambda run: (not solved(run), ranked(run))):
             begin, end = run["gradient"]["before"], run["gradient"]["after"]
-            reaches = [
-                words["of"].format(reach=min(one["reach"], steps(run)), all=steps(run))
-                for one in (begin, end)
-            ]
+            reaches = [reached(run, one, words) for one in (begin, end)]
             lines.append(
                 f"| `{run['cell']}` | {units(run['setting'])} | {run['parameters']:,} | "
-                f"{result(run, words)} | {run['seconds'] / 60:.1f} | {run['steps']:,} | "
+                f"{result(run, words)} | {minutes(run, words)} | {run['steps']:,} | "
                 f"{reaches[0]} | {reaches[1]} |"
             )
     return [*lines, ""]
+
+
+def longest(runs: Sequence[Run]) -> list[Run]:
+    """Of several runs of one cell on a problem, that with the largest budget; by problem."""
+    ordered = sorted(runs, key=lambda run: run["minutes"])
+    kept = {(run["problem"], run["cell"], run["seed"]): run for run in ordered}
+    return sorted(kept.values(), key=lambda run: list(WORDS["en"]).index(run["problem"]))
+
+
+def minutes(run: Run, words: Mapping[str, str]) -> str:
+    """What it took of its budget, which is said where it was not the whole one."""
+    took = f"{run['seconds'] / 60:.1f}"
+    whole = run["minutes"] >= BUDGET or solved(run)
+    return took if whole else f"{took} {words['budget'].format(minutes=run['minutes'])}"
 
 
 def units(setting: Mapping[str, Any]) -> str:
@@ -78,6 +96,12 @@ def units(setting: Mapping[str, Any]) -> str:
 def steps(run: Run) -> int:
     """Of its sequences: copying has twenty for what is said and said again."""
     return int(run["T"]) + 20 * (run["problem"] == "copy")
+
+
+def reached(run: Run, gradient: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    """How far back a gradient comes: all steps, if to the first of those at which it was taken."""
+    whole = gradient["reach"] + gradient["every"] > steps(run)
+    return words["all" if whole else "of"].format(reach=gradient["reach"], all=steps(run))
 
 
 def solved(run: Run) -> bool:
@@ -99,6 +123,9 @@ def result(run: Run, words: Mapping[str, str]) -> str:
 
 def pictures(runs: Sequence[Run]) -> dict[str, bytes]:
     """Scores by processor time, and how far the gradient comes at the start."""
+    from matplotlib.ticker import LogLocator
+
+    runs = longest(runs)
     problems = list(dict.fromkeys(run["problem"] for run in runs))
     colours = method_colours(sorted({run["cell"] for run in runs}))
     figure, places = new_figure(3.0 * -(-len(problems) // 2), nrows=-(-len(problems) // 2), ncols=2)
@@ -115,6 +142,9 @@ def pictures(runs: Sequence[Run]) -> dict[str, bytes]:
             )
         if of[0]["solved_below"] is not None:
             axes.set_yscale("log")
+            axes.minorticks_off()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.axhline(of[0]["solved_below"], color=MUTED, linewidth=1, linestyle="--")
         axes.set_title(f"{problem}, T = {of[0]['T']:,}", fontsize=10)
         axes.set_xlabel("minutes of processor time")

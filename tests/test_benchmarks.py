@@ -111,7 +111,7 @@ def test_memory_runs_are_done_once_and_become_tables(
         lambda: [("adding", "lem", tiny), ("copy", "gru-chrono", tiny), ("copy", "lem", tiny)],
     )
     command = ["memory", "--minutes", "1e-4", "--results", str(results), "--only"]
-    for only, lines in (("adding", 1), ("lem", 2), ("lem", 2), ("", 3)):
+    for only, lines in (("adding", 1), ("copy/lem", 2), ("copy/lem", 2), ("", 3)):
         monkeypatch.setattr("sys.argv", [*command, only])
         memory.main()
         assert len(memory.finished(results)) == lines
@@ -126,6 +126,11 @@ def test_memory_runs_are_done_once_and_become_tables(
     assert "| 12.5%" not in "".join(table)
     assert "| 87.5% |" in next(line for line in table if "gru-chrono" in line)
     assert "not solved: " in next(line for line in table[::-1] if "`lem`" in line)
+    assert "| 0.0 (of 0.0002 only) |" in next(line for line in table[::-1] if "`lem`" in line)
+    longer = {**runs[0], "minutes": 20, "score": 0.001}
+    kept = memory_page.longest([longer, *runs])
+    assert len(kept) == 3
+    assert longer in kept
     drawn = memory_page.pictures(runs)
     assert set(drawn) == {
         "memory_long",
