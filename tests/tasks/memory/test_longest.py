@@ -27,7 +27,7 @@ QUICK = TrainingOptions(steps=400, batch_size=32, learning_rate=1e-2, validate_e
 
 def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None:
     tested = memory_test(
-        "adding", cells=("gru",), lengths=(6, 2000), seeds=(0,), units=16, training=QUICK
+        "adding", cells=("gru",), lengths=(6, 500), seeds=(0,), units=16, training=QUICK
     )
     solved = tested.trials[0]
     assert tested.of("gru", 6) == [solved]
