@@ -11,7 +11,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long bench bench-all profile sanitize arm lint format wheel explorer \
+.PHONY: help setup demo test long long-runs long-memory bench bench-all profile sanitize arm lint format wheel explorer \
 	browser clean
 
 help: ## Show this list
@@ -49,7 +49,9 @@ $(PAGE_TOOLS): web/explorer/package.json web/explorer/package-lock.json
 test: $(INSTALLED) $(PAGE_TOOLS) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-long: $(INSTALLED) ## Damage, full disks and kills, a thousand times each: some half an hour
+long: long-runs long-memory ## All that takes long
+
+long-runs: $(INSTALLED) ## Damage, full disks and kills, a thousand times each: some half an hour
 	GATED_TESTS=long $(BIN)/python -m pytest -n auto --dist worksteal \
 		tests/cli/test_damage.py tests/cli/test_killed_runs.py
 
@@ -60,6 +62,15 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchm
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
+
+FASHION := build/fashion
+
+# Whatever takes hours and goes on where it was interrupted.
+long-memory: $(INSTALLED) ## Long memory, six cells on four problems, into docs/en/memory.md: eight hours
+	test -d $(FASHION) || { mkdir -p $(FASHION) && cd $(FASHION) && \
+	apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb .; }
+	GATED_FASHION_MNIST=$(FASHION)/usr/share/datasets/fashion-mnist $(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.memory --page
 
 # Another build of the core, for those who look into it: beside the one that is installed.
 BUILD := $(BIN)/cmake -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import page, profile
+from benchmarks import memory, memory_page, page, profile
 from benchmarks.cases import CASES, Case
 from benchmarks.contenders import CONTENDERS
 from benchmarks.turns import installed
@@ -97,3 +97,54 @@ def test_only_what_is_there_takes_part() -> None:
     assert installed("gated")
     assert installed("torch")
     assert installed("jax") == (importlib.util.find_spec("jax") is not None)
+
+
+def test_memory_runs_are_done_once_and_become_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = memory.Setting(4, 1e-2, batch=4)
+    results = tmp_path / "memory.jsonl"
+    monkeypatch.setattr(memory, "LENGTHS", {"adding": 12, "copy": 5})
+    monkeypatch.setattr(
+        memory,
+        "runs",
+        lambda: [("adding", "lem", tiny), ("copy", "gru-chrono", tiny), ("copy", "lem", tiny)],
+    )
+    command = ["memory", "--minutes", "1e-4", "--results", str(results), "--only"]
+    for only, lines in (("adding", 1), ("copy/lem", 2), ("copy/lem", 2), ("", 3)):
+        monkeypatch.setattr("sys.argv", [*command, only])
+        memory.main()
+        assert len(memory.finished(results)) == lines
+    runs = memory.finished(results)
+    assert [run["stopped"] for run in runs] == ["time"] * 3
+    assert all(run["curve"][-1][:2] == [run["seconds"], run["steps"]] for run in runs)
+    assert len(runs[0]["gradient"]["before"]["norms"]) == 12
+    runs[0] |= {"score": 0.01, "seconds": 90.0}
+    runs[2] |= {"problem": "fashion", "solved_below": None, "score": 0.125, "T": 64}
+    table = memory_page.tables(runs, memory_page.WORDS["en"])
+    assert "**solved**, 0.01 | 1.5 |" in next(line for line in table if "`lem` | 4" in line)
+    assert "| 12.5%" not in "".join(table)
+    assert "| 87.5% |" in next(line for line in table if "gru-chrono" in line)
+    assert "not solved: " in next(line for line in table[::-1] if "`lem`" in line)
+    assert "| 0.0 (of 0.0002 only) |" in next(line for line in table[::-1] if "`lem`" in line)
+    longer = {**runs[0], "minutes": 20, "score": 0.001}
+    kept = memory_page.longest([longer, *runs])
+    assert len(kept) == 3
+    assert longer in kept
+    drawn = memory_page.pictures(runs)
+    assert set(drawn) == {
+        "memory_long",
+        "memory_long_gradient_before",
+        "memory_long_gradient_after",
+    }
+
+
+def test_every_memory_run_has_a_cell_and_a_length() -> None:
+    names = [(problem, cell) for problem, cell, _ in memory.runs()]
+    assert len(names) == len(set(names)) == 24
+    for problem, cell, of in memory.runs():
+        network = memory.MemoryNetwork(
+            cell, of.units, memory.problem_of(problem, memory.LENGTHS[problem]), 0, layers=of.layers
+        )
+        assert memory.options_of(problem, of, 20, 0).processor_minutes == 20
+        assert network.encoder.num_layers == of.layers

@@ -24,7 +24,7 @@ transfers = st.none() | st.builds(Transfer, st.text(), names, names, names, name
 
 
 @settings(deadline=None)
-@given(columns, validations, st.sampled_from(["", "steps", "patience"]), transfers)
+@given(columns, validations, st.sampled_from(["", "steps", "patience", "time"]), transfers)
 def test_json_and_back(rows, validated, stopped, transfer) -> None:
     each = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(6)]
     history = History(*each, validations=validated, stopped=stopped, transfer=transfer)

@@ -77,6 +77,15 @@ def test_patience_stops() -> None:
     assert equal(task.network.state_dict(), task.weights[2])
 
 
+def test_processor_time_runs_out() -> None:
+    task = Scripted(5.0, 2.0, 3.0)
+    history = train(
+        task, TrainingOptions(steps=10**9, validate_every=10**9, processor_minutes=1e-9)
+    )
+    assert (history.stopped, history.steps) == ("time", 1)
+    assert [validation.step for validation in history.validations] == [1]
+
+
 def test_without_validation_the_last_weights_are_the_result(tmp_path: Path) -> None:
     task = Adding(held_out=0)
     history = train(

@@ -16,6 +16,7 @@ from gated.cells.language import (
     sigmoid,
     softplus,
     tanh,
+    where,
 )
 
 _LSTM = {"i": "input_gate", "f": "forget_gate", "g": "candidate", "o": "output_gate"}
@@ -32,6 +33,13 @@ def rnn_tanh(x: Any, h: Any) -> Any:
 def rnn_relu(x: Any, h: Any) -> Any:
     """Elman 1990, with the function of Le, Jaitly and Hinton 2015."""
     return relu(x.n + h.n)
+
+
+@cell(gates={"n": "hidden"})
+def rnn_modrelu(x: Any, h: Any, *, b: PerUnit) -> Any:
+    """Arjovsky, Shah and Bengio 2016: modReLU, which keeps the sign, for orthogonal matrices."""
+    s: Any = x.n + h.n
+    return where(s > 0, relu(s + b), -relu(b - s))
 
 
 @cell(gates=_GRU)

@@ -26,27 +26,32 @@ def find_longest(
     lengths: tuple[int, ...] | None = None,
     seeds: tuple[int, ...] = (0, 1, 2),
     units: int = 128,
+    layers: int = 1,
     training: Annotated[MemoryTraining | None, Parameter(name="*", group="Training")] = None,
     json: bool = False,
 ) -> None:
-    """Find the longest sequences that RNN, GRU and LSTM learn to remember.
+    """Find the longest sequences that recurrent networks learn to remember.
 
     Parameters
     ----------
     problem
-        adding, copy, digits or permuted-digits.
+        adding, copy, digits, permuted-digits, fashion or permuted-fashion.
     out
         New directory for figures and report.
     cells
-        Which networks: rnn, rnn-orthogonal, gru, gru-chrono, lstm, lstm-chrono, lstm-layer-norm.
+        Which networks: cells of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), and
+        behind a name how it starts: -chrono (biases for memories of the length), -orthogonal
+        (recurrent weights), -exp (weights that stay orthogonal), -layer-norm.
     lengths
-        Lengths to try, growing; for digits the number of pixels, a square. By default 50 to 600 for
-        adding, 100 to 2,000 for copy, 64 to 784 for digits.
+        Lengths to try, growing; for images the number of pixels, a square. By default 50 to 600 for
+        adding, 100 to 2,000 for copy, 64 to 784 for images.
     seeds
         Each cell is trained once with each at every length, and solves one that it solves from more
         than half of them.
     units
-        Hidden units of the one layer.
+        Hidden units of each layer.
+    layers
+        Layers of each network; IndRNN needs two or more.
     json
         Print the result as one JSON document.
     """
@@ -59,6 +64,7 @@ def find_longest(
                 lengths=lengths,
                 seeds=seeds,
                 units=units,
+                layers=layers,
                 training=training,
                 progress=lambda cell, length, seed: TrainingBar(
                     bars, f"{cell}, T = {length}, seed {seed}"

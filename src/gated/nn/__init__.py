@@ -4,6 +4,7 @@ from gated.errors import require
 
 require("torch", extra="train")
 
+from gated.nn import init  # noqa: E402
 from gated.nn.backends import LayerResult, Run, RunLayer, Variant, observed, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "RunLayer",
     "Variant",
     "VariationalDropout",
+    "init",
     "observed",
     "recurrence",
 ]

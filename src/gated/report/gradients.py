@@ -22,6 +22,8 @@ class Line(NamedTuple):
     colour: str
     norms: NDArray[np.float64]
     """(T,), each as a share of the largest, oldest step first."""
+    every: int = 1
+    """Steps from one norm to the next."""
 
 
 def gradient_picture(
@@ -35,8 +37,8 @@ def gradient_picture(
     """Draw the norm of the gradient over the steps back from the end, on a logarithmic axis."""
     figure, axes = new_figure(3.2)
     told: set[str] = set()
-    for label, colour, norms in lines:
-        back = np.arange(len(norms))[::-1]
+    for label, colour, norms, every in lines:
+        back = np.arange(len(norms))[::-1] * every
         axes.plot(
             back,
             np.where(norms < SMALLEST, np.nan, norms),

@@ -77,9 +77,9 @@ class History:
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "epochs", "minutes", "patience", "goal", "finish"] = ""
-    """Why training ended: the budget, the patience, the goal, or `gated finish`. Empty while it
-    goes on."""
+    stopped: Literal["", "steps", "epochs", "minutes", "patience", "goal", "finish", "time"] = ""
+    """Why training ended: the budget, the patience, the goal, `gated finish`, or that the
+    processor time was used up. Empty while it goes on."""
     transfer: Transfer | None = None
 
     @property

@@ -137,6 +137,7 @@ class _Training(Generic[Batch]):
         self.network, self.optimizer = fabric.setup(task.network, adamw(self.groups, options))
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
         self.network.train()
+        self.began = time.process_time()
         if fabric.world_size > 1:
             self.settle_sums()
         if checkpoint:
@@ -219,6 +220,8 @@ class _Training(Generic[Batch]):
         history.stopped = self.budget.ended_by(history.steps, self.spent)
         if asked and not history.stopped:
             history.stopped = "finish"
+        if self.is_time_over() and not history.stopped:
+            history.stopped = "time"
         if self.progress:
             self.progress.step(
                 step=history.steps,
@@ -229,6 +232,14 @@ class _Training(Generic[Batch]):
                 clipped=by_norm or by_value,
                 learning_rate=rate,
             )
+
+    def is_time_over(self) -> bool:
+        """Whether the main process has used up its processor time since it began or resumed."""
+        minutes = self.options.processor_minutes
+        if minutes is None:
+            return False
+        over = time.process_time() - self.began >= 60 * minutes
+        return bool(self.fabric.broadcast(over))
 
     def thaw(self, step: int) -> None:
         """Let the depth groups of `step` train."""

@@ -50,6 +50,8 @@ class TrainingOptions(Configuration):
     """Stop after this many validations without improvement."""
     goal: float | None = None
     """Stop as soon as the validation loss is below this."""
+    processor_minutes: float | None = None
+    """Stop after so many minutes of processor time, summed over the threads of this process."""
     checkpoint_every: int = 100
     """Steps between checkpoints; one is written each minute besides."""
     no_baseline: bool = False
@@ -82,7 +84,7 @@ class TrainingOptions(Configuration):
         self._demand(steps=1, batch_size=1, accumulate=1, validate_every=1, checkpoint_every=1)
         self._demand(patience=1, devices=1, nodes=1, threads=1)
         self._demand(seed=0, thaw_every=0, weight_decay=0)
-        limits = "epochs", "minutes", "clip_norm", "clip_value"
+        limits = "epochs", "minutes", "processor_minutes", "clip_norm", "clip_value"
         for name in ("learning_rate", "layer_rate_decay", *limits):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

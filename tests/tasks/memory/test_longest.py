@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+import gated.nn
 from gated.cli.app import run
 from gated.errors import ConfigurationError
-from gated.tasks.memory.longest import MemoryTest, Reach, Trial, memory_test
+from gated.explain import flow
+from gated.tasks.memory import gradient
+from gated.tasks.memory.gradient import Reach, reach
+from gated.tasks.memory.longest import MemoryTest, Trial, memory_test
 from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
 from gated.tasks.memory.problems import problem_of
 from gated.training.history import History
@@ -23,7 +27,7 @@ QUICK = TrainingOptions(steps=400, batch_size=32, learning_rate=1e-2, validate_e
 
 def test_a_cell_is_tried_up_to_the_first_length_that_it_does_not_solve() -> None:
     tested = memory_test(
-        "adding", cells=("gru",), lengths=(6, 2000), seeds=(0,), units=16, training=QUICK
+        "adding", cells=("gru",), lengths=(6, 500), seeds=(0,), units=16, training=QUICK
     )
     solved = tested.trials[0]
     assert tested.of("gru", 6) == [solved]
@@ -74,8 +78,8 @@ def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -
             seed=seed,
             score=score,
             solved=score < 5,
-            before=Reach(np.ones(length), length),
-            after=Reach(np.ones(length), length),
+            before=Reach(np.ones(length)),
+            after=Reach(np.ones(length)),
             history=History(),
         )
         for length in (10, 20)
@@ -84,6 +88,7 @@ def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -
     tested = MemoryTest(
         problem="adding",
         units=1,
+        layers=1,
         lengths=(10, 20),
         seeds=tuple(range(len(scores))),
         training=QUICK,
@@ -95,7 +100,29 @@ def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_cell_trains_and_is_its_seed(cell: str) -> None:
+def test_every_cell_makes_a_network(cell: str) -> None:
+    network = MemoryNetwork(cell, 5, problem_of("adding", 8), seed=1)
+    assert network.encoder.cell.name == ("rnn_tanh" if cell == "rnn" else cell.replace("-", "_"))
+    assert all(parameter.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "rnn-orthogonal",
+        "rnn-modrelu-exp",
+        "gru-chrono",
+        "lstm-chrono-orthogonal",
+        "lstm-layer-norm",
+        "lem",
+        "indrnn",
+        "janet-chrono",
+        "cornn",
+        "unicornn",
+        "gru_reset_before-chrono",
+    ],
+)
+def test_a_network_trains_and_is_its_seed(cell: str) -> None:
     problem = problem_of("adding", 8)
     network = MemoryNetwork(cell, 5, problem, seed=1)
     same, other = (MemoryNetwork(cell, 5, problem, seed=seed) for seed in (1, 2))
@@ -112,10 +139,44 @@ def test_every_cell_trains_and_is_its_seed(cell: str) -> None:
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def test_the_gradient_is_that_of_flow_in_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of("adding", 23)
+    network = MemoryNetwork("gru", 6, problem, seed=1)
+    layer = gated.nn.GRU(2, 6)
+    layer.load_state_dict(network.encoder.state_dict())
+    x, target = problem.draw("validation", gradient.FOLLOWED, 1)
+
+    def loss(encoded: tuple) -> torch.Tensor:
+        return problem.loss(network.head(encoded[0][-1:]), target).mean()
+
+    of_flow = flow(layer, x, loss, samples=0).layers[-1].strongest
+    whole = reach(network, problem)
+    np.testing.assert_allclose(whole.norms, of_flow, rtol=1e-4)
+    monkeypatch.setattr(gradient, "POINTS", 6)
+    pieces = reach(network, problem)
+    assert pieces.every == 4
+    np.testing.assert_allclose(pieces.norms, whole.norms[2::4], rtol=1e-4)
+    assert abs(pieces.steps - whole.steps) <= 4
+
+
+def test_indrnn_keeps_its_bound_in_training() -> None:
+    problem = problem_of("adding", 10)
+    network = MemoryNetwork("indrnn", 5, problem, seed=0, layers=2)
+    with torch.no_grad():
+        network.encoder.u_l1 += 1
+    x, _ = problem.draw("training", 2, 0)
+    network(x, 1)
+    assert network.encoder.u_l1.max().item() == pytest.approx(2 ** (1 / 10))
+    assert network.encoder.u_l0.max() < 2 ** (1 / 10)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cells": ("mlp",)}, "'mlp' is not one of rnn, gru"),
+        ({"cells": ("lstmm",)}, "'lstmm' is no cell of the library; did you mean lstm"),
+        ({"cells": ("gru-crono",)}, "'gru-crono' has 'crono' behind gru; did you mean chrono"),
+        ({"cells": ("rnn-chrono",)}, "rnn_tanh has no gate that keeps a state"),
+        ({"cells": ("lstm-exp",)}, "lstm has no recurrent matrix of one gate"),
         ({"cells": ()}, "at least one of each"),
         ({"seeds": ()}, "at least one of each"),
         ({"lengths": (20, 10)}, "lengths must grow, got 20, 10"),

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gated.errors import ConfigurationError
-from gated.tasks.memory.problems import PROBLEMS, Digits, Problem, problem_of, problems_of
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.memory.problems import PROBLEMS, Digits, Fashion, Problem, problem_of, problems_of
 
 LENGTHS = {"adding": 30, "copy": 30, "digits": 144, "permuted-digits": 144}
+LENGTHS |= {"fashion": 784, "permuted-fashion": 64}
+
+
+@pytest.fixture(autouse=True)
+def fashion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files in Fashion-MNIST's format, of random images: each shows its own number."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 5100), ("t10k", 200)):
+        images = random.integers(0, 256, (count, 28, 28), np.uint8)
+        labels = random.integers(0, 10, count, np.uint8)
+        for kind, values in (("images", images), ("labels", labels)):
+            head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
+            path = tmp_path / f"{part}-{kind}-idx{values.ndim}-ubyte.gz"
+            path.write_bytes(gzip.compress(head + values.tobytes(), 1))
+    monkeypatch.setenv("GATED_FASHION_MNIST", str(tmp_path))
 
 
 @pytest.fixture(params=PROBLEMS)
@@ -36,7 +53,7 @@ def test_who_remembers_nothing_has_the_score_of_chance(problem: Problem) -> None
     answers = torch.zeros(*target.shape, problem.outputs)
     if problem.name == "adding":
         answers += 1
-    if isinstance(problem, Digits):
+    if isinstance(problem, (Digits, Fashion)):
         answers = torch.rand(answers.shape, generator=torch.Generator().manual_seed(0))
     assert problem.score(answers, target) == pytest.approx(problem.chance, rel=0.05)
     assert problem.solved < problem.chance / 5
@@ -89,13 +106,33 @@ def test_digits_keep_their_pixels_and_parts_share_no_image() -> None:
     assert problem_of("digits", 256).draw("test", 2, 0).x.shape == (256, 2, 1)
 
 
+def test_fashion_scores_the_whole_test_once() -> None:
+    problem = problem_of("fashion", 784)
+    assert problem.held_out("test") == [500] * 20
+    turns = [problem.draw("test", 50, turn) for turn in range(4)]
+    seen = {column.numpy().tobytes() for x, _ in turns for column in x[..., 0].T}
+    assert len(seen) == 200
+    trained = problem.draw("training", 400, 0).x[..., 0].T
+    validation = {c.numpy().tobytes() for c in problem.draw("validation", 5000, 0).x[..., 0].T}
+    assert len(validation) == 5000
+    assert not any(column.numpy().tobytes() in validation for column in trained)
+    assert trained.max() == 1
+    assert problem_of("fashion", 64).draw("test", 2, 0).x.shape == (64, 2, 1)
+
+
+def test_missing_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATED_FASHION_MNIST", str(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"none/train-images.*dataset-fashion-mnist of Debian"):
+        problem_of("fashion", 784).draw("training", 1, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "length", "message"),
     [
         ("adding", 3, "lengths of adding are 4 or more, not 3"),
         ("digits", 100 + 1, "squares, the pixels of an image: 100 or 121, not 101"),
         ("digits", 49, "64 or more"),
-        ("sorting", 10, "'sorting' is not one of adding, copy, digits, permuted-digits"),
+        ("sorting", 10, "'sorting' is not one of adding, copy, digits, permuted-digits, fashion"),
     ],
 )
 def test_what_cannot_be_posed_is_refused(name: str, length: int, message: str) -> None:

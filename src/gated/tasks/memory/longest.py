@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError
-from gated.explain import flow
-from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
+from gated.tasks.memory.gradient import Reach, reach
+from gated.tasks.memory.network import MemoryNetwork, MemoryTask, start_of
 from gated.tasks.memory.problems import Problem, problems_of
 from gated.training.history import History
 from gated.training.loop import train
@@ -28,19 +27,6 @@ class MemoryTraining(TrainingOptions):
 
     validate_every: int = 100
     """Steps between validations."""
-
-
-FOLLOWED = 32
-"""Sequences that the gradient is followed through."""
-
-
-class Reach(NamedTuple):
-    """How far back the gradient of the loss comes."""
-
-    norms: NDArray[np.float64]
-    """(T,) with respect to the states, each as a share of the largest, oldest step first."""
-    steps: int
-    """That it spans, see `gated.explain.flow`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +58,8 @@ class MemoryTest:
     problem: str
     units: int
     """H"""
+    layers: int
+    """L"""
     lengths: tuple[int, ...]
     seeds: tuple[int, ...]
     training: TrainingOptions
@@ -114,6 +102,7 @@ class MemoryTest:
         return {
             "problem": self.problem,
             "units": self.units,
+            "layers": self.layers,
             "lengths": list(self.lengths),
             "seeds": list(self.seeds),
             "training": self.training.to_dict(),
@@ -129,11 +118,12 @@ class MemoryTest:
                     "steps": trial.history.steps,
                     "seconds": trial.seconds,
                     "gradient": {
-                        "before": {
-                            "reach": trial.before.steps,
-                            "norms": trial.before.norms.tolist(),
-                        },
-                        "after": {"reach": trial.after.steps, "norms": trial.after.norms.tolist()},
+                        when: {
+                            "reach": of.steps,
+                            "every": of.every,
+                            "norms": of.norms.tolist(),
+                        }
+                        for when, of in (("before", trial.before), ("after", trial.after))
                     },
                 }
                 for trial in self.trials
@@ -148,6 +138,7 @@ def memory_test(
     lengths: Sequence[int] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     units: int = 128,
+    layers: int = 1,
     training: TrainingOptions | None = None,
     progress: Callable[[str, int, int], Progress] | None = None,
 ) -> MemoryTest:
@@ -157,16 +148,19 @@ def memory_test(
 
     Args:
         problem: one of `gated.tasks.memory.problems.PROBLEMS`.
-        cells: of `gated.tasks.memory.network.CELLS`.
+        cells: names of the library's, and behind them how they start, see
+            `gated.tasks.memory.network.start_of`.
         lengths: to try, growing; by default those of the problem.
         seeds: of weights and sequences; each gives a trial of its own.
-        units: H, of each cell.
+        units: H, of each layer.
+        layers: L, of each cell.
         training: the budget of one trial and how it is spent (its `seed` gives way to `seeds`); a
             trial ends when it is solved.
         progress: from cell, length and seed, what is told of each step.
 
     Raises:
         ConfigurationError: there is no such problem, cell or length.
+        DataError: the files of Fashion-MNIST are not there.
         MissingExtraError: the digits need scikit-learn.
     """
     if not cells or not seeds or (lengths is not None and not lengths):
@@ -174,12 +168,12 @@ def memory_test(
     if lengths is not None and list(lengths) != sorted(set(lengths)):
         raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
     for cell in cells:
-        if cell not in CELLS:
-            raise ConfigurationError(f"cells: {cell!r} is not one of {', '.join(CELLS)}.")
+        start_of(cell).layer(1, units, layers, 10)  # refused before any is trained
     posed = problems_of(problem, lengths)
     test = MemoryTest(
         problem=problem,
         units=units,
+        layers=layers,
         lengths=tuple(of_length.length for of_length in posed),
         seeds=tuple(seeds),
         training=training or MemoryTraining(),
@@ -192,6 +186,7 @@ def memory_test(
                     cell,
                     of_length,
                     units,
+                    layers,
                     replace(test.training, seed=seed),
                     progress(cell, of_length.length, seed) if progress else None,
                 )
@@ -204,11 +199,16 @@ def memory_test(
 
 
 def _trial(
-    cell: str, problem: Problem, units: int, training: TrainingOptions, progress: Progress | None
+    cell: str,
+    problem: Problem,
+    units: int,
+    layers: int,
+    training: TrainingOptions,
+    progress: Progress | None,
 ) -> Trial:
-    network = MemoryNetwork(cell, units, problem, training.seed)
+    network = MemoryNetwork(cell, units, problem, training.seed, layers=layers)
     task = MemoryTask(network, problem, training.seed)
-    before = _gradient(network, problem)
+    before = reach(network, problem)
     history = train(task, replace(training, goal=problem.solved), progress=progress)
     with torch.no_grad():
         score = task.score(network, "test")
@@ -219,18 +219,6 @@ def _trial(
         score=score,
         solved=score < problem.solved,
         before=before,
-        after=_gradient(network, problem),
+        after=reach(network, problem),
         history=history,
     )
-
-
-def _gradient(network: MemoryNetwork, problem: Problem) -> Reach:
-    """Follow the loss back through the encoder."""
-    x, target = problem.draw("validation", FOLLOWED, 1)
-
-    def loss(encoded: tuple[torch.Tensor, Any]) -> torch.Tensor:
-        outputs, _ = encoded
-        return problem.loss(network.head(outputs[-len(target) :]), target).mean()
-
-    measured = flow(network.encoder, x, loss, samples=0).layers[-1]
-    return Reach(measured.strongest, measured.reach())

@@ -43,7 +43,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                 [
                     Text(told),
                     Text(
-                        f"One layer of {test.units} units, at most {test.training.budget} of "
+                        f"{_layers(test)} of {test.units} units, at most {test.training.budget} of "
                         f"{test.training.batch_size} sequences a trial, {trials} "
                         "for each cell and length, each from a seed of its own. The score is the "
                         f"{problem.unit} on test sequences, its median over the trials; who "
@@ -65,6 +65,10 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
         sections=sections,
     )
     return write_page(directory, page)
+
+
+def _layers(test: MemoryTest) -> str:
+    return "One layer" if test.layers == 1 else f"{test.layers} layers"
 
 
 def _scores(test: MemoryTest) -> Picture:
@@ -126,7 +130,10 @@ def _gradients(test: MemoryTest) -> list[Picture]:
     xlabel = f"steps back from the end, T = {shared}"
     return [
         gradient_picture(
-            [Line(trial.cell, colours[trial.cell], trial.before.norms) for trial in trials],
+            [
+                Line(trial.cell, colours[trial.cell], trial.before.norms, trial.before.every)
+                for trial in trials
+            ],
             xlabel=xlabel,
             name="gradient_before",
             caption="How far back each network could learn from before its first step of training: "
@@ -134,7 +141,10 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             "line, a hundredth, hardly teaches.",
         ),
         gradient_picture(
-            [Line(trial.cell, colours[trial.cell], trial.after.norms) for trial in trials],
+            [
+                Line(trial.cell, colours[trial.cell], trial.after.norms, trial.after.every)
+                for trial in trials
+            ],
             xlabel=xlabel,
             name="gradient_after",
             caption="The same after training: "

@@ -6,18 +6,22 @@ solved. Shapes: T steps, B sequences, I input features, O outputs, R steps that 
 
 from __future__ import annotations
 
+import gzip
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from math import isqrt, log
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from gated.errors import ConfigurationError, require
+from gated.errors import ConfigurationError, DataError, require
 
 Part: TypeAlias = Literal["training", "validation", "test"]
 """Which sequences: none of one part is in another, but for what chance draws twice."""
@@ -56,6 +60,10 @@ class Problem(ABC):
                 f"lengths of {self.name} are {self.shortest} or more, not {length}."
             )
         self.length = length
+
+    def held_out(self, part: Part) -> list[int]:
+        """How many sequences score a network on a part, in batches: their places are the seeds."""
+        return [500]
 
     @abstractmethod
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
@@ -141,19 +149,11 @@ class Copying(_Choosing):
         return Batch(torch.from_numpy(x), torch.from_numpy(said))
 
 
-class Digits(_Choosing):
-    """A handwritten digit, pixel by pixel (Le, Jaitly and Hinton 2015).
+class _Pixels(_Choosing):
+    """An image, pixel by pixel (Le, Jaitly and Hinton 2015)."""
 
-    The 1,797 digits of 8 by 8 pixels that come with scikit-learn; a length of n² enlarges them to n
-    by n. Of them a fifth is for validation and a fifth for the test.
-    """
-
-    name = "digits"
     inputs, outputs = 1, 10
-    unit = "share of wrong digits"
     chance = 0.9
-    solved = 0.1
-    lengths = (64, 144, 256, 400, 784)
     shortest = 64
 
     def __init__(self, length: int) -> None:
@@ -165,14 +165,10 @@ class Digits(_Choosing):
                 f"{near**2} or {(near + 1) ** 2}, not {length}."
             )
 
-    def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """Images of the part, some more than once, and what they show."""
-        images, labels = _digits(isqrt(self.length))
-        last = {"training": 1078, "validation": 1437, "test": 1797}
-        first = {"training": 0, "validation": 1078, "test": 1437}[part]
-        chosen = torch.from_numpy(_random(part, seed).integers(first, last[part], sequences))
-        pixels = images[chosen].flatten(1)
-        return Batch(self.ordered(pixels).T.unsqueeze(-1).contiguous(), labels[chosen].unsqueeze(0))
+    def shown(self, images: Tensor, labels: Tensor) -> Batch:
+        """Images (B, n, n), pixel by pixel."""
+        x = self.ordered(images.flatten(1)).T.unsqueeze(-1).contiguous()
+        return Batch(x, labels.unsqueeze(0))
 
     def ordered(self, pixels: Tensor) -> Tensor:
         """The pixels (B, T) in the order in which they are shown."""
@@ -183,14 +179,42 @@ class Digits(_Choosing):
         return float((answers.argmax(-1) != target).float().mean())
 
 
-class PermutedDigits(Digits):
+class _Permuted(_Pixels):
     """The same with the pixels in an order drawn once, so that none is near what belongs to it."""
-
-    name = "permuted-digits"
 
     def ordered(self, pixels: Tensor) -> Tensor:
         """The pixels (B, T) in an order of chance."""
         return pixels[:, torch.from_numpy(np.random.default_rng(0).permutation(self.length))]
+
+
+class Digits(_Pixels):
+    """A handwritten digit, pixel by pixel (Le, Jaitly and Hinton 2015).
+
+    The 1,797 digits of 8 by 8 pixels that come with scikit-learn; a length of n² enlarges them to n
+    by n. Of them a fifth is for validation and a fifth for the test.
+    """
+
+    name = "digits"
+    unit = "share of wrong digits"
+    solved = 0.1
+    lengths = (64, 144, 256, 400, 784)
+
+    def draw(self, part: Part, sequences: int, seed: int) -> Batch:
+        """Images of the part, some more than once, and what they show."""
+        images, labels = _digits(isqrt(self.length))
+        last = {"training": 1078, "validation": 1437, "test": 1797}
+        first = {"training": 0, "validation": 1078, "test": 1437}[part]
+        chosen = torch.from_numpy(_random(part, seed).integers(first, last[part], sequences))
+        return self.shown(images[chosen], labels[chosen])
+
+
+class PermutedDigits(_Permuted, Digits):
+    """Handwritten digits, pixel by pixel in an order drawn once: none is near what belongs to it.
+
+    The digits of `digits`.
+    """
+
+    name = "permuted-digits"
 
 
 @cache
@@ -201,13 +225,86 @@ def _digits(side: int) -> tuple[Tensor, Tensor]:
 
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.images))
-    images = torch.from_numpy(digits.images[order].astype(np.float32) / 16).unsqueeze(1)
-    enlarged = functional.interpolate(images, (side, side), mode="bilinear", antialias=False)
-    return enlarged[:, 0], torch.from_numpy(digits.target[order])
+    images = torch.from_numpy(digits.images[order].astype(np.float32) / 16)
+    return _resized(images, side), torch.from_numpy(digits.target[order])
+
+
+class Fashion(_Pixels):
+    """A piece of clothing, pixel by pixel, as Le, Jaitly and Hinton 2015 show digits.
+
+    Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), 28 by 28 pixels; another length n² makes them n
+    by n. Of its 60,000 images for training the last 5,000 are for validation; its 10,000 for the
+    test score a network.
+    """
+
+    name = "fashion"
+    unit = "share of wrong labels"
+    solved = 0.15
+    lengths = (64, 144, 256, 784)
+
+    def held_out(self, part: Part) -> list[int]:
+        """A thousand of those for validation, and the whole test."""
+        return [500] * (20 if part == "test" else 2)
+
+    def draw(self, part: Part, sequences: int, seed: int) -> Batch:
+        """Images and what they show: for training by chance, else those whose turn it is."""
+        directory = Path(os.environ.get(FASHION, "/usr/share/datasets/fashion-mnist"))
+        of_part = "t10k" if part == "test" else "train"
+        images, labels = _fashion(directory, of_part, isqrt(self.length))
+        first = len(labels) - 5_000 if part == "validation" else 0
+        if part == "training":
+            chosen = _random(part, seed).integers(0, len(labels) - 5_000, sequences)
+        else:
+            turn = np.arange(seed * sequences, (seed + 1) * sequences)
+            chosen = first + turn % (len(labels) - first)
+        return self.shown(images[chosen], labels[chosen])
+
+
+class PermutedFashion(_Permuted, Fashion):
+    """Pieces of clothing, pixel by pixel in an order drawn once: none is near what belongs to it.
+
+    The images of `fashion`.
+    """
+
+    name = "permuted-fashion"
+
+
+FASHION = "GATED_FASHION_MNIST"
+"""The environment variable that names the directory of Fashion-MNIST's files."""
+
+
+@cache
+def _fashion(directory: Path, part: str, side: int) -> tuple[Tensor, Tensor]:
+    """The images (N, side, side) between 0 and 1, and what they show."""
+    images = _idx(directory / f"{part}-images-idx3-ubyte.gz") / np.float32(255)
+    labels = _idx(directory / f"{part}-labels-idx1-ubyte.gz").astype(np.int64)
+    return _resized(torch.from_numpy(images), side), torch.from_numpy(labels)
+
+
+def _idx(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file in MNIST's format: four bytes, the last the dimensions, shape, values."""
+    if not path.is_file():
+        raise DataError(
+            f"There is no file {path}. The package dataset-fashion-mnist of Debian brings it; "
+            f"the environment variable {FASHION} says where its directory is."
+        )
+    with gzip.open(path) as file:
+        raw = file.read()
+    shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    """Images (N, n, n) of another side."""
+    if images.shape[-1] == side:
+        return images
+    size = (side, side)
+    return functional.interpolate(images.unsqueeze(1), size, mode="bilinear", antialias=False)[:, 0]
 
 
 PROBLEMS: dict[str, type[Problem]] = {
-    problem.name: problem for problem in (Adding, Copying, Digits, PermutedDigits)
+    problem.name: problem
+    for problem in (Adding, Copying, Digits, PermutedDigits, Fashion, PermutedFashion)
 }
 
 

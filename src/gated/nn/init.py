@@ -1,0 +1,298 @@
+"""Initial values for long memories, for any layer of `gated.nn.Recurrent`.
+
+Each function changes a layer in place, in all its layers and directions, and returns it. Like those
+of `torch.nn.init` their names end in an underscore.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from gated.cells.cell import Cell, Matrix
+from gated.cells.tape import Place
+from gated.errors import ConfigurationError
+from gated.nn.recurrent import Recurrent
+
+Role: TypeAlias = Literal["keeps", "replaces", "writes"]
+"""keeps: the more it is open, the more of a state stays. replaces: the less. writes: it opens what
+is added to a state that another gate keeps."""
+
+_OPEN = 30.0
+"""A sum at which a sigmoid is 1."""
+
+
+class GateRole(NamedTuple):
+    """What a gate does to one state."""
+
+    gate: str
+    """As the definition names it."""
+    state: int
+    role: Role
+
+
+@cache
+def gate_roles(cell: Cell) -> tuple[GateRole, ...]:
+    """Which gates say how long a state is remembered, found by opening and closing each.
+
+    Only gates that are nothing but sigmoids, of states that can be kept as they are.
+
+    >>> from gated.cells import library
+    >>> [(of.gate, of.role) for of in gate_roles(library.lstm)]
+    [('f', 'keeps'), ('i', 'writes')]
+    >>> [(of.gate, of.role) for of in gate_roles(library.mgu)]
+    [('f', 'replaces')]
+    """
+    cell = cell.with_constants()  # without the layer's options
+    sigmoids = [gate for gate in _gates(cell) if _is_sigmoid(cell, gate)]
+    roles: list[GateRole] = []
+    for state in range(len(cell.states)):
+        found = []
+        for gate in sigmoids:
+            shut, opened = (_kept(cell, state, gate, sum) for sum in (-_OPEN, _OPEN))
+            if max(shut, opened) > 0.99 and min(shut, opened) < 0.9:
+                found.append(GateRole(gate, state, "keeps" if opened > shut else "replaces"))
+        kept_by = {of.gate for of in found}
+        if found:
+            found += [
+                GateRole(gate, state, "writes")
+                for gate in sigmoids
+                if gate not in kept_by and _written(cell, state, gate) == 0
+            ]
+        roles += found
+    return tuple(roles)
+
+
+def chrono_(layer: Recurrent, longest: int) -> Recurrent:
+    """Let units start with memories from one step to `longest` steps long.
+
+    Tallec and Ollivier 2018, eq. 16: with u uniform in [1, longest - 1], the bias of a gate that
+    keeps is ln u, that of one that replaces or writes -ln u.
+
+    Raises:
+        ConfigurationError: no gate of the cell keeps a state, or there is no bias to set.
+
+    >>> from gated.cells import library
+    >>> layer = chrono_(Recurrent(library.gru, 1, 4), longest=100)
+    >>> bool((layer.bias_ih_l0[4:8] >= 0).all())
+    True
+    """
+    if longest < 3:
+        raise ConfigurationError(
+            f"longest is the longest memory in steps, at least 3, got {longest}"
+        )
+    roles = _roles_of(layer)
+    with torch.no_grad():
+        for suffix in _suffixes(layer):
+            for state in sorted({of.state for of in roles}):
+                lifetimes = torch.empty(layer.hidden_size).uniform_(1, longest - 1).log()
+                for of in roles:
+                    if of.state == state:
+                        value = lifetimes if of.role == "keeps" else -lifetimes
+                        _set_bias(layer, suffix, of.gate, value)
+    return layer
+
+
+def forget_bias_(layer: Recurrent, bias: float = 1.0) -> Recurrent:
+    """Let the gates that keep a state start open, with this bias, and those that replace it shut.
+
+    Gers, Schmidhuber and Cummins 2000; Jozefowicz, Zaremba and Sutskever 2015.
+
+    Raises:
+        ConfigurationError: no gate of the cell keeps a state, or there is no bias to set.
+    """
+    with torch.no_grad():
+        for suffix in _suffixes(layer):
+            for of in _roles_of(layer):
+                if of.role != "writes":
+                    value = torch.full((layer.hidden_size,), bias if of.role == "keeps" else -bias)
+                    _set_bias(layer, suffix, of.gate, value)
+    return layer
+
+
+def orthogonal_(layer: Recurrent) -> Recurrent:
+    """Let each gate's recurrent weights start orthogonal (Saxe, McClelland and Ganguli 2014).
+
+    Such a matrix neither shrinks nor stretches the hidden state.
+
+    Raises:
+        ConfigurationError: the cell has no square matrix that meets a state, or heads cut it.
+    """
+    squares = [matrix for matrix in _matrices(layer) if matrix.columns == matrix.rows == "H"]
+    if not squares or layer.heads > 1:
+        raise ConfigurationError(
+            f"the cell {layer.cell.name} has no square recurrent matrix that could be orthogonal"
+        )
+    for suffix in _suffixes(layer):
+        for matrix in squares:
+            for block in torch.split(getattr(layer, matrix.name + suffix), layer.hidden_size):
+                nn.init.orthogonal_(block.data)
+    return layer
+
+
+def stay_orthogonal_(layer: Recurrent) -> Recurrent:
+    """Let the recurrent matrices start orthogonal and stay so while they are trained.
+
+    Each is the exponential of a skew-symmetric matrix times the one it starts from
+    (Lezcano-Casado and Martínez-Rubio 2019), which turns planes by angles uniform in [-π, π]
+    (Henaff, Szlam and LeCun 2016). For cells whose recurrent matrix has a single gate.
+
+    Raises:
+        ConfigurationError: the cell's recurrent matrix is not one square.
+
+    >>> from gated.cells import library
+    >>> layer = stay_orthogonal_(Recurrent(library.rnn_modrelu, 1, 6))
+    >>> W = layer.weight_hh_l0
+    >>> bool(torch.allclose(W @ W.T, torch.eye(6), atol=1e-5))
+    True
+    """
+    of = {matrix.name: matrix for matrix in layer.cell.matrices}.get("weight_hh")
+    if of is None or len(of.gates) > 1 or of.columns != "H" or layer.heads > 1:
+        raise ConfigurationError(
+            f"the cell {layer.cell.name} has no recurrent matrix of one gate, so it cannot stay "
+            "orthogonal: take rnn_modrelu, rnn_tanh or another without gates"
+        )
+    for suffix in _suffixes(layer):
+        name = "weight_hh" + suffix
+        weight = getattr(layer, name)
+        parametrizations.orthogonal(layer, name, orthogonal_map="matrix_exp")
+        turn = _rotations(layer.hidden_size).to(weight)
+        with torch.no_grad():
+            setattr(layer, name, turn)
+    return layer
+
+
+def independent_(layer: Recurrent, longest: int, least: float = 0.0) -> Recurrent:
+    """Let each unit's own recurrent weight start where `longest` steps do not make it explode.
+
+    Li et al. 2018: uniform up to 2^(1/longest), with which a unit at most doubles over `longest`
+    steps; from 0, in the last layer from least^(1/longest): where its last output alone is read,
+    it is to keep at least that share over all steps. In training `bound_independent_` holds them
+    there.
+
+    Raises:
+        ConfigurationError: the cell has no recurrent weight of each unit.
+
+    >>> from gated.cells import library
+    >>> layer = independent_(Recurrent(library.indrnn, 1, 4), longest=100, least=0.5)
+    >>> bool(((layer.u_l0 > 0.993) & (layer.u_l0 < 1.007)).all())
+    True
+    """
+    for place, weight in enumerate(_own_weights(layer)):
+        last = place >= (layer.num_layers - 1) * (1 + layer.bidirectional)
+        lowest = least ** (1 / longest) if last and least else 0.0
+        nn.init.uniform_(weight, lowest, 2 ** (1 / longest))
+    return layer
+
+
+@torch.no_grad()
+def bound_independent_(layer: Recurrent, longest: int) -> Recurrent:
+    """Hold each unit's own recurrent weight within ±2^(1/longest), after a step of training."""
+    for weight in _own_weights(layer):
+        weight.clamp_(-(2 ** (1 / longest)), 2 ** (1 / longest))
+    return layer
+
+
+def _own_weights(layer: Recurrent) -> list[Tensor]:
+    if not any(of.name == "u" and not of.gates for of in layer.cell.parameters):
+        raise ConfigurationError(
+            f"the cell {layer.cell.name} has no weight u for each unit, as indrnn has"
+        )
+    return [getattr(layer, "u" + suffix) for suffix in _suffixes(layer)]
+
+
+def _gates(cell: Cell) -> list[str]:
+    """All gates that have a bias, as the definition names them."""
+    named = dict.fromkeys(g for matrix in cell.matrices if matrix.has_bias for g in matrix.gates)
+    return [gate for gate in named if not gate.startswith("_")]
+
+
+def _is_sigmoid(cell: Cell, gate: str) -> bool:
+    """Whether a gate's sum goes into sigmoids and nowhere else."""
+    sums: set[Place] = set()
+    uses = 0
+    for place, node in enumerate(cell.tape.nodes):
+        if node.operation == "product" and node.about.gate == gate:
+            if node.about.matrix in ("weight_ih", "weight_hh"):
+                sums.add(place)
+        elif not sums.isdisjoint(node.arguments):
+            if node.operation in ("add", "sub", "neg"):
+                sums.add(place)
+            elif node.operation == "sigmoid":
+                uses += 1
+            else:
+                return False
+    return uses > 0
+
+
+@torch.no_grad()
+def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> float:
+    """A state after one step of one unit, all weights 0 but the biases that are given."""
+    with torch.random.fork_rng(devices=[]):  # what is looked up once must not change what is drawn
+        layer = Recurrent(cell, 1, 1, dtype=torch.float64, backend="torch")
+    for parameter in layer.parameters():
+        parameter.zero_()
+    for gate, value in sums.items():
+        _set_bias(layer, "_l0", gate, torch.tensor(value))
+    initial = [torch.zeros(1, 1, 1, dtype=torch.float64) for _ in cell.states]
+    initial[state] += before
+    nothing = torch.zeros(1, 1, dtype=torch.float64)
+    _, final = layer(nothing.unsqueeze(-1), tuple(initial), **dict.fromkeys(cell.per_step, nothing))
+    return float(final[state] if len(cell.states) > 1 else final)
+
+
+def _kept(cell: Cell, state: int, gate: str, sum: float) -> float:
+    """The share of a state that is there after a step, with one gate's sum given."""
+    sums = {gate: sum}
+    return (_after(cell, state, 2.0, sums) - _after(cell, state, 0.0, sums)) / 2
+
+
+def _written(cell: Cell, state: int, gate: str) -> float:
+    """What a state of 0 becomes while one gate is shut and the sums of all others are 1."""
+    sums = dict.fromkeys(_gates(cell), 1.0) | {gate: -_OPEN}
+    return round(_after(cell, state, 0.0, sums), 6)
+
+
+def _roles_of(layer: Recurrent) -> tuple[GateRole, ...]:
+    roles = gate_roles(layer.cell)
+    if not roles:
+        raise ConfigurationError(
+            f"the cell {layer.cell.name} has no gate that keeps a state, so there is no such bias"
+        )
+    if not layer.bias:
+        raise ConfigurationError("bias=False leaves no bias of the gates that keep to be set")
+    return roles
+
+
+def _set_bias(layer: Recurrent, suffix: str, gate: str, value: Tensor) -> None:
+    """What all biases of a gate add up to."""
+    H = layer.hidden_size
+    for matrix in layer.cell.matrices:
+        if gate in matrix.gates:
+            first = matrix.gates.index(gate) * H
+            getattr(layer, matrix.bias + suffix).data[first : first + H] = value
+            value = torch.zeros_like(value)
+
+
+def _matrices(layer: Recurrent) -> Iterator[Matrix]:
+    """Those that meet what the step or the one before has computed."""
+    return (matrix for matrix in layer.cell.matrices if matrix.name != "weight_ih")
+
+
+def _suffixes(layer: Recurrent) -> list[str]:
+    return [suffix for place in range(layer.num_layers) for suffix in layer._suffixes(place)]
+
+
+def _rotations(units: int) -> Tensor:
+    """An orthogonal matrix that turns units two by two, by angles of chance."""
+    skew = torch.zeros(units, units, dtype=torch.float64)
+    first = torch.arange(0, units - 1, 2)
+    angles = torch.empty(len(first), dtype=torch.float64).uniform_(-math.pi, math.pi)
+    skew[first, first + 1], skew[first + 1, first] = angles, -angles
+    return torch.matrix_exp(skew)
