@@ -11,7 +11,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-all profile sanitize arm lint format wheel explorer \
+.PHONY: help setup demo test long bench bench-all profile sanitize arm lint format wheel explorer \
 	browser clean
 
 help: ## Show this list
@@ -48,6 +48,10 @@ $(PAGE_TOOLS): web/explorer/package.json web/explorer/package-lock.json
 
 test: $(INSTALLED) $(PAGE_TOOLS) ## Run the tests
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+long: $(INSTALLED) ## Damage, full disks and kills, a thousand times each: some half an hour
+	GATED_TESTS=long $(BIN)/python -m pytest -n auto --dist worksteal \
+		tests/cli/test_damage.py tests/cli/test_killed_runs.py
 
 bench: $(INSTALLED) ## Speed against every peer that is installed: a subset, in two minutes
 	$(BIN)/python -m benchmarks --quick

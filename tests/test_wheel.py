@@ -78,3 +78,6 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_wheel_works_away_from_the_checkout(stranger: Path, tmp_path: Path) -> None:
     run(stranger, "-c", STEPS_OF_A_STRANGER, directory=tmp_path)
+    told = run(stranger, "-m", "gated", "--help", directory=tmp_path)
+    assert "Score a trained network" in told
+    assert "pip install 'gated[train]'" in told

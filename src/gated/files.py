@@ -43,9 +43,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # what was to be written
         raise
     with suppress(OSError):  # some file systems cannot sync a directory
         descriptor = os.open(path.parent, os.O_RDONLY)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.comparison import assert_agree
 from tests.core.layers import RandomLayer, by_torch, options_for, variants
 
-from gated.core import cells, layout, reference
+from gated.core import layout, reference
 from gated.core.layout import Weights
 from gated.errors import ConfigurationError, DataError
 
@@ -170,7 +170,7 @@ def test_gradients_are_those_of_central_differences(
         [None if w is None else differences(w) for w in weights],
         [differences(state) for state in initial],
     )
-    assert_agree(actual, expected, "gradients", relative=1e-6, absolute=1e-8)
+    assert_agree(actual[:3], expected, "gradients", relative=1e-6, absolute=1e-8)
 
 
 def test_the_note_concatenates_what_others_split() -> None:
@@ -271,7 +271,7 @@ def test_every_gate_has_its_name_and_place() -> None:
 def test_sigmoid_is_right_at_the_ends() -> None:
     ends = np.array([-1000.0, -80.0, 0.0, 80.0, 1000.0, np.nan, -np.inf, np.inf])
     expected = np.array([0.0, np.exp(-80.0), 0.5, 1.0, 1.0, np.nan, 0.0, 1.0])
-    assert_agree(cells.sigmoid(ends), expected, "sigmoid", relative=1e-14, absolute=0)
+    assert_agree(reference.sigmoid(ends), expected, "sigmoid", relative=1e-14, absolute=0)
 
 
 def test_nothing_given_is_written_to() -> None:

@@ -83,10 +83,14 @@ def test_it_predicts_what_it_is_not_told(
     assert error == pytest.approx(trained[1]["scores"]["LSTM"]["MAE"], rel=0.25)
 
 
-def test_it_evaluates_as_it_scored(streams: Path, trained: tuple[Path, dict]) -> None:
+def test_it_evaluates_as_it_scored(
+    streams: Path, trained: tuple[Path, dict], tmp_path: Path
+) -> None:
     done = gated("evaluate", str(trained[0]), str(streams), "--json")
     assert json.loads(done.stdout)["scores"]["mean rate"]["MAE"] > 0.4
-    refused = gated("evaluate", str(trained[0]), str(FOLDER / "page.py"), expected=2)
+    unlabelled = tmp_path / "unlabelled.csv"
+    pl.read_csv(streams).select("stream", "value").write_csv(unlabelled)
+    refused = gated("evaluate", str(trained[0]), str(unlabelled), expected=2)
     assert "has no column 'count'" in refused.stderr
 
 

@@ -84,7 +84,7 @@ def test_padding_is_no_entry() -> None:
 @pytest.mark.parametrize(
     ("layer", "options", "error", "message"),
     [
-        (nn.RNN(I, H), {}, ConfigurationError, "rnn_tanh computes its state anew"),
+        (nn.RNN(I, H), {}, ConfigurationError, "hidden is computed anew"),
         (gated.nn.LSTM(I, H, zoneout=0.1), {}, ConfigurationError, "before zoneout"),
         (nn.LSTM(I, H), {"unit": H}, DataError, "units: there are 6"),
         (nn.LSTM(I, H), {"step": T}, DataError, "sequence 0 has 40 steps, got 40"),

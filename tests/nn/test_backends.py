@@ -117,14 +117,14 @@ def test_nothing_is_kept_without_gradients(monkeypatch: pytest.MonkeyPatch) -> N
     from gated.core import reference
 
     kept = []
-    forward = reference.forward
+    run = reference.run
 
     def spy(*arguments: object, **options: object) -> reference.Forward:
-        result = forward(*arguments, **options)
+        result = run(*arguments, **options)
         kept.append(result.kept)
         return result
 
-    monkeypatch.setattr(reference, "forward", spy)
+    monkeypatch.setattr(reference, "run", spy)
     layer = torch.nn.Linear(1, 3)
     weights, x = [[Weights(layer.weight, torch.zeros(3, 1))]], torch.zeros(2, 1, 1)
     states = (torch.zeros(1, 1, 1),)

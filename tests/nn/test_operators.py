@@ -14,16 +14,16 @@ from torch.autograd import forward_ad
 import gated.nn
 from gated.core.layout import Weights, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.operators import Arguments, layer
+from gated.nn.operators import LayerCall, layer
 
 KINDS = ["RNN", "GRU", "LSTM"]
 
 
-def arguments(cell: str, *, keep: bool = True, **options: Any) -> Arguments:
+def arguments(cell: str, *, keep: bool = True, **options: Any) -> LayerCall:
     shapes = weight_shapes(cell, 3, 5)
     weights = Weights(*(torch.randn(shape, requires_grad=True) for shape in shapes[:4]))
     states = 2 if cell == "lstm" else 1
-    return Arguments(
+    return LayerCall(
         cell,
         torch.randn(4, 2, 3, requires_grad=True),
         [weight for weight in weights if weight is not None],

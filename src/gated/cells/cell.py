@@ -102,6 +102,12 @@ class Cell:
             if not gate.startswith("_")
         }
 
+    @cached_property
+    def named(self) -> dict[str, Place]:
+        """Each gate and state by name, and its node; gates first."""
+        after = (state.after for state in self.states)
+        return self.gates | dict(zip(self.state_names, after, strict=True))
+
     @property
     def watched(self) -> tuple[Place, ...]:
         """What a loss may read beside the output: gates, and states that are not the output."""

@@ -1,36 +1,140 @@
-"""Runs a tape on the functions of an array library."""
+"""A cell with its weights, evaluated node by node with the functions of any array library.
+
+Shapes: B rows, of so many sequences or steps; H hidden units, I input features.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from gated.cells.cell import Cell
 from gated.cells.tape import Node, Place, Tape
 
+Functions = Mapping[str, Callable[..., Any]]
+"""Of each operation, by name; and `constant`, from a number, `linear`, from a vector, a weight and
+a bias or None, and `spread`, from a value and a number of units."""
+Hold = Callable[[Place, Any], Any]
+"""From a node and its value, what becomes of it; all that follows from it follows."""
 
-def evaluate(
-    tape: Tape,
-    functions: Mapping[str, Callable[..., Any]],
-    leaf: Callable[[Node], Any],
-    hold: Callable[[Place, Any], Any] | None = None,
-) -> list[Any]:
-    """The value of every node.
+ARITHMETIC: Functions = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "neg": operator.neg,
+    "normalise": lambda v, mean, scale: (v - mean) * scale,
+    "sigmoid_back": lambda g, y: g * y * (1 - y),
+    "tanh_back": lambda g, y: g * (1 - y * y),
+}
+"""What every library does in the same way."""
+
+
+class Equations:
+    """A cell with its weights.
 
     Args:
-        tape: what to compute.
-        functions: of each operation, by name; those of `product`, `transposed` and `spread` take
-            the node first.
-        leaf: what comes from outside, by its node.
-        hold: what becomes of each node's value; all that follows from it follows.
+        cell: with all that is done beside its equations.
+        weights: arrays by name, as `gated.core.plans.parameter_shapes` has them; a bias may lack.
+        sizes: how many units each width has.
+        functions: of the library that the arrays are of.
     """
-    values: list[Any] = []
-    for place, node in enumerate(tape.nodes):
-        arguments = [values[argument] for argument in node.arguments]
-        if not node.arguments:
-            value = leaf(node)
-        elif node.operation in ("product", "transposed", "spread"):
-            value = functions[node.operation](node, *arguments)
-        else:
-            value = functions[node.operation](*arguments)
-        values.append(value if hold is None else hold(place, value))
-    return values
+
+    def __init__(
+        self, cell: Cell, weights: Mapping[str, Any], sizes: Mapping[str, int], functions: Functions
+    ) -> None:
+        self.cell = cell
+        self.weights = weights
+        self.sizes = sizes
+        self.blocks: dict[Any, tuple[Any, Any]] = {}
+        """The rows of a weight matrix and of its bias, by `Block`."""
+        self._functions: dict[str, Callable[..., Any]] = {
+            **functions,
+            "product": lambda node, v: functions["linear"](v, *self.blocks[node.about]),
+            "transposed": self._transposed,
+            "spread": lambda node, v: functions["spread"](v, sizes[node.width]),
+        }
+        for matrix in cell.matrices:
+            bias = weights.get(matrix.bias) if matrix.has_bias else None
+            for row, gate in enumerate(matrix.gates):
+                rows = slice(row * sizes[matrix.rows], (row + 1) * sizes[matrix.rows])
+                of_gate = None if bias is None else bias[rows]
+                self.blocks[matrix.name, gate] = weights[matrix.name][rows], of_gate
+        self._parameters: dict[Any, Any] = {}
+        for of in cell.parameters:
+            value = weights.get(of.name)
+            for row, gate in enumerate(of.gates or ("",)):
+                if value is None:  # a bias that the layer does not have
+                    self._parameters[of.name, gate] = functions["constant"](0.0)
+                elif gate in ("", "1"):
+                    self._parameters[of.name, gate] = value
+                else:
+                    self._parameters[of.name, gate] = value.reshape(len(of.gates), -1)[row]
+
+    def values(
+        self,
+        given: Mapping[str, Any],
+        tape: Tape | None = None,
+        *,
+        wanted: Iterable[Place] | None = None,
+        known: Mapping[Place, Any] | None = None,
+        hold: Hold | None = None,
+    ) -> list[Any]:
+        """The value of every node, (B, ·) each, (B, 1) of one that is one number.
+
+        Args:
+            given: what comes from outside, by the names of `gated.cells.tape.LEAVES`: an array, or
+                several by what their nodes are about.
+            tape: another than the cell's, for the same weights: its derivative.
+            wanted: nodes; what they do not need is None in the result.
+            known: values of nodes, which are not computed.
+            hold: what becomes of each value.
+        """
+        tape = self.cell.tape if tape is None else tape
+        known = known or {}
+        needed = None if wanted is None else needed_nodes(tape, wanted, known)
+        values: list[Any] = []
+        for place, node in enumerate(tape.nodes):
+            if place in known:
+                values.append(known[place])
+            elif needed is not None and place not in needed:
+                values.append(None)
+            else:
+                value = self._value(node, values, given)
+                values.append(value if hold is None else hold(place, value))
+        return values
+
+    def _value(self, node: Node, values: list[Any], given: Mapping[str, Any]) -> Any:
+        function = self._functions.get(node.operation)
+        if node.arguments and function is not None:
+            arguments = [values[argument] for argument in node.arguments]
+            if node.operation in ("product", "transposed", "spread"):
+                return function(node, *arguments)
+            return function(*arguments)
+        if node.operation == "constant":
+            return self._functions["constant"](node.about)
+        if node.operation == "size":
+            return self._functions["constant"](self.sizes[node.about])
+        if node.operation == "parameter":
+            return self._parameters[node.about]
+        found = given[node.operation]
+        return found if node.about is None else found[node.about]
+
+    def _transposed(self, node: Node, *grads: Any) -> Any:
+        parts = [
+            grad @ self.blocks[block][0] for grad, block in zip(grads, node.about, strict=True)
+        ]
+        return sum(parts[1:], parts[0])
+
+
+def needed_nodes(tape: Tape, wanted: Iterable[Place], known: Collection[Place] = ()) -> set[Place]:
+    """What must be computed for some nodes, they included, where the values of others are known."""
+    needed: set[Place] = set()
+    open_ = list(wanted)
+    while open_:
+        place = open_.pop()
+        if place not in needed and place not in known:
+            needed.add(place)
+            open_ += tape[place].arguments
+    return needed

@@ -1,13 +1,16 @@
 """The command `gated`."""
 
-from gated.errors import require
+import sys
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    require("cyclopts", extra="train")
-    from gated.cli.app import run
+    try:
+        from gated.cli.app import run
+    except ModuleNotFoundError as error:
+        from gated.cli.bare import answer
 
+        raise SystemExit(answer(sys.argv[1:], error)) from None
     raise SystemExit(run())

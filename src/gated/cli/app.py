@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.config import Toml
 from rich.console import Console
 
-import gated
-from gated.cli.summaries import help_of, purpose_of
-from gated.errors import ConfigurationError, GatedError
+from gated.cli.commands import COMMANDS, GROUPS, description, task_description
+from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
+from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
+from gated.version import VERSION
 
-USAGE_ERROR = 2
 INTERRUPTED = 130
 
 options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=())
@@ -30,38 +31,20 @@ options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=(
 app = App(
     name="gated",
     help="Recurrent networks: from data to a trained, measured, explained model.",
-    version=gated.__version__,
+    version=VERSION,
     default_parameter=options,
     result_action="return_value",
     suppress_keyboard_interrupt=False,  # `run` tells what to do then
 )
-fit = App(name="fit", help="Train a network for a task and measure it.")
-compare = App(name="compare", help="Train RNN, GRU and LSTM with one budget and compare them.")
-app.command(fit)
-app.command(compare)
-
-COMMANDS = {
-    "resume": "gated.cli.fit:resume",
-    "finish": "gated.cli.fit:finish",
-    "predict": "gated.cli.runs:predict",
-    "evaluate": "gated.cli.runs:evaluate",
-    "explain": "gated.cli.runs:explain",
-    "backtest": "gated.cli.forecast:backtest",
-    "translate": "gated.cli.translate:translate",
-    "transcribe": "gated.cli.speech:transcribe",
-    "generate": "gated.cli.language:generate",
-    "memory-test": "gated.cli.memory:find_longest",
-    "explore": "gated.cli.explore:explore",
-}
 # Imported when called, so that `gated --help` does not wait for torch.
-for name, where in COMMANDS.items():
-    app.command(where, name=name, help=help_of(where))
-for task, where in LEARNERS.items():
-    does, name = purpose_of(where), task.replace("_", "-")
-    told = f"Train a network to {does}, and score it on data held back."
-    fit.command(f"gated.cli.fit:{task}", name=name, help=told)
-    told = f"Train each kind of recurrent cell to {does}, with one budget, and compare them."
-    compare.command(f"gated.cli.compare:{task}", name=name, help=told)
+for name in GROUPS:
+    group = App(name=name, help=description(name))
+    app.command(group)
+    for task in LEARNERS:
+        told = task_description(name, task)
+        group.command(f"gated.cli.{name}:{task}", name=task.replace("_", "-"), help=told)
+for name, target in COMMANDS.items():
+    app.command(f"gated.cli.{target}", name=name, help=description(name))
 
 app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Everywhere")
@@ -83,6 +66,10 @@ def launch(
     if config is not None:
         if not config.is_file():
             raise ConfigurationError(f"--config: there is no file {config}.")
+        try:
+            tomllib.loads(config.read_text("utf-8"))
+        except ValueError as error:
+            raise ConfigurationError(f"--config: {config} is not TOML: {error}.") from error
         app.config = Toml(config, must_exist=True, use_commands_as_keys=False, allow_unknown=False)
     return app(tokens, exit_on_error=False, print_error=False)
 
@@ -93,27 +80,38 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         app.meta(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except (GatedError, CycloptsError, FileNotFoundError) as error:
-        return complain(error, as_json="--json" in arguments)
     except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt as interruption:
-        told = str(interruption) or "Interrupted."
-        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+    except SystemExit:
+        raise
+    except KeyboardInterrupt as interrupt:
+        told = getattr(interrupt, "__notes__", ())
+        console = Console(stderr=True, soft_wrap=True)  # so that a command can be copied
+        console.print("Interrupted.", *told, markup=False, highlight=False)
         return INTERRUPTED
+    except BaseException as error:  # also what a library in another language panics with
+        if os.environ.get(SHOW_TRACEBACK) == "1":
+            raise
+        return complain(error, as_json="--json" in arguments)
     return 0
 
 
-def complain(error: Exception, *, as_json: bool) -> int:
+def complain(error: BaseException, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
     from gated.training.processes import is_main_process
 
-    if not is_main_process():
+    told, status = explained(error)
+    if not is_main_process() and status == USAGE_ERROR:
         return 0  # the main process met the same error and says so
-    if as_json:
-        print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-    else:
+    try:
+        if as_json:
+            print(json.dumps({"error": type(error).__name__, "message": told}))
+        sys.stdout.flush()
+    except OSError:  # the output itself is what failed
+        as_json = False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not as_json:
         console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
         console.print("[bold red]error:[/]", end=" ")
-        console.print(str(error), markup=False, highlight=False)
-    return USAGE_ERROR
+        console.print(told, markup=False, highlight=False)
+    return status

@@ -22,9 +22,10 @@ from gated.cli.run_directory import (
     begun,
     claimed,
     ended,
-    interruptible,
     is_complete,
+    noting_what_is_kept,
     read_run,
+    terminable,
 )
 from gated.cli.training_bar import Bars, TrainingBar, training_bars
 from gated.errors import ConfigurationError, InUseError, require
@@ -52,7 +53,7 @@ def fit(task: str) -> Callable[..., None]:
         files = files_of(kind, data if isinstance(data, list) else [data])
         learner = kind(config, training)
         asked = learner.config.to_dict()  # as it is before choices are left to the data
-        with interruptible(out), claimed(out), training_bars() as bars:
+        with terminable(), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()
             with begun(out, Run(task, files, asked, learner.training)):
                 come_to = train_and_report(learner, out, bars)
@@ -170,7 +171,7 @@ def _go_on(run: Path, *, json: bool, finish: bool) -> None:
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
     kept = locked(run) if is_main_process() else nullcontext()
-    with interruptible(run), kept, training_bars() as bars:
+    with terminable(), kept, noting_what_is_kept(run), training_bars() as bars:
         if finish and is_main_process():
             (run / FINISH).touch()
         elif is_main_process():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -13,12 +14,15 @@ from rich.table import Table
 
 def print_json(document: object) -> None:
     """Print `document` as one JSON document."""
-    print(to_json(document))
+    try:
+        print(to_json(document))
+    except UnicodeEncodeError:  # JSON can say any letter in ASCII
+        print(to_json(document, ascii_alone=True))
 
 
-def to_json(document: object) -> str:
+def to_json(document: object, *, ascii_alone: bool = False) -> str:
     """Return `document` as JSON; NaN and infinity, which JSON lacks, become null."""
-    return json.dumps(_finite(document), ensure_ascii=False, indent=2, default=str)
+    return json.dumps(_finite(document), ensure_ascii=ascii_alone, indent=2, default=str)
 
 
 def _finite(value: object) -> object:
@@ -36,7 +40,12 @@ WIDEST = 160
 
 
 def stdout_console() -> Console:
-    """Return a console that wraps at the terminal's width and never inside a pipe."""
+    """Return a console that wraps at the terminal's width and never inside a pipe.
+
+    It is for people: a letter that the output cannot print becomes a question mark.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     if sys.stdout.isatty():
         return Console(highlight=False)
     return Console(highlight=False, soft_wrap=True, width=WIDEST)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.cells.cell import Cell
-from gated.core.layout import Array, Weights, layout_of, weight_shapes
+from gated.core.layout import Array, Weights, layout_of
 from gated.errors import ConfigurationError, DataError
 
 
@@ -89,42 +89,6 @@ def check_gate_names(cell: str | Cell, argument: str, names: Iterable[str]) -> N
                 f"{argument} must be one of {', '.join(known)} for the cell "
                 f"{cell.name if isinstance(cell, Cell) else cell}, got {name!r}"
             )
-
-
-def check_layer(
-    cell: str, x: Array, weights: Weights[Array], initial: Sequence[Array] | None
-) -> tuple[Array, ...]:
-    """The initial states of a layer whose input, weights and states fit together.
-
-    Raises:
-        ConfigurationError: there is no such cell, or it has no use for one of the weights.
-        DataError: a shape or dtype does not fit.
-    """
-    layout = layout_of(cell)
-    gates, states = layout.gates, layout.states
-    if x.ndim != 3:
-        raise DataError(f"x must have the shape (T, B, I), got {x.shape}")
-    if x.dtype not in (np.float32, np.float64):
-        raise DataError(f"x must be float32 or float64, got {x.dtype}")
-    if weights.weight_hh.ndim != 2 or not weights.weight_hh.size:
-        raise DataError(
-            f"weight_hh must have the shape ({len(gates)}·H, H), got {weights.weight_hh.shape}"
-        )
-    check_variant(cell, weights)
-    _, B, inputs = x.shape
-    units = len(weights.weight_hh) // len(gates)
-    projected = units if weights.weight_hr is None else weights.weight_hh.shape[1]
-    for name, shape in weight_shapes(cell, inputs, units, projected)._asdict().items():
-        check_array(name, getattr(weights, name), shape, x.dtype)
-
-    widths = (projected, units)[: len(states)]
-    if initial is None:
-        return tuple(np.zeros((B, width), x.dtype) for width in widths)
-    if len(initial) != len(states):
-        raise DataError(f"initial must be the states {states}, got {len(initial)} of them")
-    for name, state, width in zip(states, initial, widths, strict=True):
-        check_array(f"initial {name}", state, (B, width), x.dtype)
-    return tuple(initial)
 
 
 def check_array(

@@ -1,23 +1,28 @@
-"""Recurrent layers in NumPy, forward and backward: what every faster form must agree with.
+"""Recurrent layers of any cell in NumPy, forward and backward: what every faster form agrees with.
 
-Shapes: T steps, B sequences, I input features, H hidden units, G gates of the cell, P units of the
-projected hidden state (H where nothing is projected). The equations are in `gated.core.cells`.
+A step is the tape of its cell, read node by node; the way back is the tape's derivative.
+
+Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
+state (H where nothing is projected).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gated.core.arguments import check_gate_names, check_layer, check_lengths, check_shape
-from gated.core.cells import CELLS, Hold, Norm, States, Taken, Values, as_it_is, norm, product
-from gated.core.layout import Array, Weights, layout_of
-from gated.core.variants import Regularisation, Zoneout, check_regularisation
+from gated.cells.cell import Cell
+from gated.cells.derivative import Derivative, derivative
+from gated.cells.evaluate import ARITHMETIC, Equations, Functions
+from gated.core.arguments import check_gate_names
+from gated.core.call import Arrays, Backward, Call, Forward, checked_call, checked_gradients
+from gated.core.layout import Array, Weights
+from gated.core.variants import Regularisation
 
 HoldAt: TypeAlias = Callable[[int, NDArray[np.int64], str, Array], Array]
 """From the time, the sequences that run, the name of a gate or state and what the equations make
@@ -25,28 +30,35 @@ it, (B, H): what it is to be."""
 
 
 class Step(NamedTuple):
-    """What one step took and computed, for the sequences that had not ended."""
+    """What one step computed, for the sequences that had not ended."""
 
     time: int
     running: NDArray[np.int64]
     """The sequences that this step belongs to."""
-    taken: Taken
-    norms: tuple[Sequence[Norm], Sequence[Norm]]
-    """Of the product with the input and with the hidden state, where they are normalised."""
-    computed: Values
-    """Before zoneout."""
-    values: Values
+    given: dict[str, Any]
+    """What it took, as `gated.cells.evaluate.Equations.values` takes it."""
+    values: list[Array]
+    """Of every node of the cell's tape."""
+
+    def of(self, rows: Any) -> Step:
+        """The same of some of its sequences alone."""
+
+        def chosen(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {name: chosen(of) for name, of in value.items()}
+            return value[rows] if np.ndim(value) == 2 else value
+
+        return Step(
+            self.time, self.running[rows], chosen(self.given), list(map(chosen, self.values))
+        )
 
 
 @dataclass(frozen=True)
 class Kept:
     """What a forward pass leaves for the backward pass, and for whoever looks inside."""
 
-    cell: str
-    x: Array
-    weights: Weights[Array]
-    initial: States
-    regularisation: Regularisation
+    call: Call
+    equations: Equations
     steps: list[Step] = field(default_factory=list)
     """In the order of computation."""
 
@@ -58,64 +70,42 @@ class Kept:
         Raises:
             ConfigurationError: the cell has no gate or state of this name.
         """
-        check_gate_names(self.cell, "gate", [name])
-        layout = layout_of(self.cell)
-        gates, states = layout.gates, layout.states
-        width = (
-            self.initial[states.index(name)].shape[-1]
-            if name in states
-            else len(self.weights.weight_hh) // len(gates)
-        )
-        padded = np.zeros((*self.x.shape[:2], width), self.x.dtype)
+        cell = self.call.cell
+        check_gate_names(cell, "gate", [name])
+        place = cell.named[name]
+        width = self.call.sizes[cell.tape[place].width]
+        padded = np.zeros((*self.call.x.shape[:2], width), self.call.x.dtype)
         for step in self.steps:
-            padded[step.time, step.running] = step.values[name]
+            padded[step.time, step.running] = step.values[place]
         return padded
 
 
-class Forward(NamedTuple):
-    """What a layer makes of its sequences in one direction."""
-
-    output: Array
-    """(T, B, P), the hidden state at every step; zeros in the padding."""
-    final: States
-    """The states after each sequence's last step."""
-    kept: Kept | None
-    """With `keep=True`."""
-
-
-class Backward(NamedTuple):
-    """The gradients of everything that `forward` took."""
-
-    x: Array
-    """(T, B, I); zeros in the padding."""
-    weights: Weights[Array]
-    initial: States
-
-
 def forward(
-    cell: str,
+    cell: str | Cell,
     x: Array,
-    weights: Weights[Array],
+    weights: Arrays,
     *,
     lengths: ArrayLike | None = None,
     initial: Sequence[Array] | None = None,
     reverse: bool = False,
     keep: bool = False,
     regularisation: Regularisation | None = None,
+    per_step: Mapping[str, Array] | None = None,
     hold: HoldAt | None = None,
-) -> Forward:
+) -> Forward[Kept]:
     """One recurrent layer over whole sequences, in one direction.
 
     Args:
-        cell: one of `CELLS`.
+        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
         x: (T, B, I), float32 or float64.
-        weights: in PyTorch's order, of the dtype of `x`.
+        weights: in PyTorch's order, or those of any cell by name, of the dtype of `x`.
         lengths: (B), the real steps of each sequence, in any order; T where not given. Padding is
             never read.
         initial: the states to start from, zeros where not given.
         reverse: from each sequence's last real step to its first.
-        keep: also return what `backward` needs, every gate at every step.
+        keep: also return what `backward` needs, every value at every step.
         regularisation: masks and zoneout, none where not given.
+        per_step: (T, B) of each of the cell's inputs for a step, by name.
         hold: what becomes of each gate and state where it is computed, so that all that follows
             from it follows. A state is held as its step leaves it: the hidden state after the
             projection, both after zoneout, and h_t shows the cell state that is held, but for
@@ -129,39 +119,38 @@ def forward(
     >>> forward("rnn_relu", np.ones((3, 1, 1)), Weights(ones, ones)).output.ravel()
     array([1., 2., 3.])
     """
-    initial = check_layer(cell, x, weights, initial)
-    T, B, _ = x.shape
-    lengths = check_lengths(lengths, T, B)
-    state_names = layout_of(cell).states
-    regularisation = regularisation or Regularisation()
-    check_regularisation(regularisation, initial[0].shape, weights.weight_hh.shape, x.dtype)
-    if regularisation.weight_mask is not None:
-        masked = weights._replace(weight_hh=weights.weight_hh * regularisation.weight_mask)
-    else:
-        masked = weights
+    call = checked_call(cell, x, weights, lengths, initial, reverse, regularisation, per_step)
+    return run(call, keep=keep, hold=hold)
 
-    kept = Kept(cell, x, weights, initial, regularisation)
-    output = np.zeros((T, *initial[0].shape), x.dtype)
-    states = [state.copy() for state in initial]
+
+def run(call: Call, *, keep: bool = False, hold: HoldAt | None = None) -> Forward[Kept]:
+    """`forward`, of arguments that have been checked."""
+    kept = Kept(call, equations(call.cell, call.masked_arrays, call.sizes))
+    x, reverse = call.x, call.reverse
+    T, B, _ = x.shape
+    ends = np.full(B, T) if call.lengths is None else call.lengths
+    output = np.zeros((T, B, call.state_widths[0]), x.dtype)
+    states = [
+        np.zeros((B, width), x.dtype) if start is None else start.copy()
+        for start, width in zip(call.initial, call.state_widths, strict=True)
+    ]
     for t in reversed(range(T)) if reverse else range(T):
-        running = np.flatnonzero(t < lengths)
-        before = tuple(state[running] for state in states)
-        read = before[0]
-        if regularisation.hidden_mask is not None:
-            read = read * regularisation.hidden_mask[running]
-        step = _step(cell, t, running, x[t, running], before, read, masked, regularisation, hold)
-        for state, name in zip(states, state_names, strict=True):
-            state[running] = step.values[name]
-        output[t, running] = step.values["hidden"]
+        running = np.flatnonzero(t < ends)
+        given = _given(call, t, running, [state[running] for state in states])
+        held = None if hold is None else _held(call.cell, hold, t, running)
+        values = kept.equations.values(given, hold=held)
+        for state, of in zip(states, call.cell.states, strict=True):
+            state[running] = values[of.after]
+        output[t, running] = values[call.cell.output]
         if keep:
-            kept.steps.append(step)
+            kept.steps.append(Step(t, running, given, values))
     return Forward(output, tuple(states), kept if keep else None)
 
 
 def backward(
     kept: Kept,
     grad_output: Array,
-    grad_final: Sequence[Array],
+    grad_final: Sequence[Array] | None = None,
     grad_gates: Mapping[str, Array] | None = None,
 ) -> Backward:
     """The gradients of a loss, given those of what `forward` gave.
@@ -169,7 +158,7 @@ def backward(
     Args:
         kept: from `forward` with `keep=True`.
         grad_output: (T, B, P); padding is never read.
-        grad_final: of each final state, in the shape of that state.
+        grad_final: of each final state, in the shape of that state; zeros where not given.
         grad_gates: of gates and states at every step, by the names that `kept.gate` knows and in
             its shapes, for a loss that reads them; padding is never read.
 
@@ -177,157 +166,201 @@ def backward(
         ConfigurationError: the cell has no gate of a name in `grad_gates`.
         DataError: a gradient has another shape than what it is the gradient of.
     """
-    grad_gates = grad_gates or {}
-    check_shape("grad_output", grad_output, (len(kept.x), *kept.initial[0].shape), "(T, B, P)")
-    for grad, state in zip(grad_final, kept.initial, strict=True):
-        check_shape("grad_final", grad, state.shape)
-    check_gate_names(kept.cell, "grad_gates", grad_gates)
-    for name, grad in grad_gates.items():
-        check_shape(f"grad_gates[{name!r}]", grad, kept.gate(name).shape, "(T, B, H)")
-
-    grad_x = np.zeros_like(kept.x)
-    grad_weights = {
-        name: np.zeros_like(w) for name, w in kept.weights._asdict().items() if w is not None
-    }
-    grad_states = [grad.copy() for grad in grad_final]
+    call = kept.call
+    grad_output, last, grads = checked_gradients(call, grad_output, grad_final, grad_gates)
+    grad_states = [
+        np.zeros((call.x.shape[1], width), call.x.dtype) if grad is None else grad.copy()
+        for grad, width in zip(last, call.state_widths, strict=True)
+    ]
+    grad_x = np.zeros_like(call.x)
+    grad_weights = {name: np.zeros_like(array) for name, array in call.arrays.items()}
+    grad_per_step = {name: np.zeros(call.x.shape[:2], call.x.dtype) for name in call.cell.per_step}
     for step in reversed(kept.steps):
         t, running = step.time, step.running
-        grad_after = [grad[running] for grad in grad_states]
-        grad_after[0] = grad_after[0] + grad_output[t, running]
-        of_values = {name: grad[t, running] for name, grad in grad_gates.items()}
-        for i, name in enumerate(layout_of(kept.cell).states):
-            grad_after[i] = grad_after[i] + of_values.pop(name, 0)
-        grad_x[t, running], grad_before = _step_backward(
-            kept, step, tuple(grad_after), of_values, grad_weights
+        of_step = step_backward(
+            kept.equations,
+            step,
+            [grad[running] for grad in grad_states],
+            grad_output[t, running],
+            {name: grad[t, running] for name, grad in grads.items()},
         )
-        for grad, grad_of_step in zip(grad_states, grad_before, strict=True):
-            grad[running] = grad_of_step
-    if kept.regularisation.weight_mask is not None:
-        grad_weights["weight_hh"] *= kept.regularisation.weight_mask
-    return Backward(grad_x, Weights(**grad_weights), tuple(grad_states))
-
-
-def _step(
-    cell: str,
-    time: int,
-    running: NDArray[np.int64],
-    x: Array,
-    before: States,
-    read: Array,
-    weights: Weights[Array],
-    regularisation: Regularisation,
-    hold: HoldAt | None,
-) -> Step:
-    """One step of the running sequences, from x (B, I) and the states before."""
-    spans = layout_of(cell).normalised_together
-    from_input, input_norms = sums(weights.weight_ih, x, weights.bias_ih, weights.gain_ih, spans)
-    from_hidden, hidden_norms = sums(
-        weights.weight_hh, read, weights.bias_hh, weights.gain_hh, spans
+        of_step.add_to(grad_weights)
+        grad_x[t, running] = of_step.x
+        for name, grad in of_step.per_step.items():
+            grad_per_step[name][t, running] = np.broadcast_to(grad, (len(running), 1))[:, 0]
+        for whole, grad in zip(grad_states, of_step.states, strict=True):
+            whole[running] = grad
+    if call.regularisation.weight_mask is not None:
+        grad_weights["weight_hh"] *= call.regularisation.weight_mask
+    named = isinstance(call.weights, Weights)
+    return Backward(
+        grad_x,
+        Weights(**grad_weights) if named else grad_weights,
+        tuple(grad_states),
+        tuple(grad_per_step.values()),
     )
-    held: Hold = as_it_is if hold is None else partial(hold, time, running)
-    zoneout = regularisation.zoneout
-    within: Hold = held if zoneout is None else _but_the_cell(held)
-    taken = Taken(from_input, from_hidden, before, read, weights, within)
-    computed = CELLS[cell].forward(taken)
-    if weights.weight_hr is not None:
-        computed["unprojected"] = computed["hidden"]
-        computed["hidden"] = product(weights.weight_hr, computed["hidden"])
-    values = dict(computed)
-    if zoneout is not None:
-        for name, old, kept in _kept_states(cell, time, running, before, zoneout):
-            values[name] = kept * old + (1 - kept) * computed[name]
-        if "cell" in values:
-            values["cell"] = held("cell", values["cell"])
-    values["hidden"] = held("hidden", values["hidden"])
-    return Step(time, running, taken, (input_norms, hidden_norms), computed, values)
 
 
-def _but_the_cell(hold: Hold) -> Hold:
-    return lambda name, value: value if name == "cell" else hold(name, value)
+class StepGradients(NamedTuple):
+    """The gradients of what one step took."""
+
+    equations: Equations
+    of: Derivative
+    step: Step
+    values: list[Array]
+    """Of every node of the derivative's tape."""
+
+    @property
+    def states(self) -> list[Array]:
+        """Of each state before, (B, ·)."""
+        found = [self.values[place] for place in self.of.states]
+        for state, place in self.of.into_states:
+            found[state] = found[state] + self.values[place]
+        return found
+
+    @property
+    def x(self) -> Array:
+        """Of the input, (B, I)."""
+        tape, found = self.equations.cell.tape, self.values[self.of.input]
+        for (block, source), place in self.of.sums.items():
+            if tape[source].operation == "input":
+                found = found + self.values[place] @ self.equations.blocks[block][0]
+        return found
+
+    @property
+    def per_step(self) -> dict[str, Array]:
+        """Of each input for a step, (B, 1)."""
+        return {name: self.values[place] for name, place in self.of.per_step.items()}
+
+    def add_to(self, grads: dict[str, Array]) -> None:
+        """Add to the gradients of weights, biases and parameters by name."""
+        cell, sizes, count = self.equations.cell, self.equations.sizes, len(self.step.running)
+        for (block, source), place in self.of.sums.items():
+            matrix = cell.matrix(block.matrix)
+            height = sizes[matrix.rows]
+            first = matrix.gates.index(block.gate) * height
+            grad = np.broadcast_to(self.values[place], (count, height))
+            grads[matrix.name][first : first + height] += grad.T @ self.step.values[source]
+            if matrix.has_bias and matrix.bias in grads:
+                grads[matrix.bias][first : first + height] += grad.sum(axis=0)
+        for of in cell.parameters:
+            for row, gate in enumerate(of.gates or ("",)):
+                node = self.of.parameters.get((of.name, gate))  # type: ignore[call-overload]
+                if node is None or of.name not in grads:
+                    continue
+                if gate == "1":
+                    grads[of.name] += np.broadcast_to(self.values[node], (count, 1)).sum()
+                else:
+                    rows = grads[of.name].reshape(len(of.gates) or 1, -1)
+                    rows[row] += np.broadcast_to(self.values[node], (count, sizes["H"])).sum(axis=0)
 
 
-def sums(
-    weight: Array, vectors: Array, bias: Array | None, gain: Array | None, spans: tuple[int, ...]
-) -> tuple[Array, list[Norm]]:
-    """W v + b, or gain * norm(W v) + b, of vectors (N, ·); and what was normalised.
+def step_backward(
+    equations: Equations,
+    step: Step,
+    grad_states: Sequence[Array],
+    grad_output: Array | float = 0.0,
+    grad_gates: Mapping[str, Array] | None = None,
+) -> StepGradients:
+    """The gradients of what a step took, for those of what it gave.
 
-    `spans` says over how many gates together, as `normalised_together` of the layout.
+    Args:
+        equations: of the cell, with its weights.
+        step: one that has run, of B sequences or of one.
+        grad_states: of each state after it, (B, ·).
+        grad_output: of its output, (B, P).
+        grad_gates: of gates and states by name, (B, H).
     """
-    if gain is None:
-        return product(weight, vectors, bias), []
-    gates = np.split(product(weight, vectors), sum(spans), axis=-1)
-    norms = []
-    for span in spans:
-        together, gates = gates[:span], gates[span:]
-        norms.append(norm(np.concatenate(together, axis=-1)))
-    scaled = gain * np.concatenate([part.values for part in norms], axis=-1)
-    return scaled if bias is None else scaled + bias, norms
-
-
-def _kept_states(
-    cell: str, time: int, running: NDArray[np.int64], before: States, zoneout: Zoneout
-) -> list[tuple[str, Array, Array]]:
-    """Each state's name, its old value, and how much of it zoneout keeps."""
-    names = layout_of(cell).states
-    return [
-        (name, old, zoneout.kept(state, time, running, old.shape[-1], old.dtype))
-        for state, (name, old) in enumerate(zip(names, before, strict=True))
-    ]
-
-
-def _step_backward(
-    kept: Kept, step: Step, grad_after: States, grad_gates: Values, grad_weights: dict[str, Array]
-) -> tuple[Array, States]:
-    """Gradients of a step's input and of the states before it; adds to those of the weights."""
-    taken = step.taken
-    weights, regularisation = taken.weights, kept.regularisation
-    around: list[Array | float] = [0.0] * len(grad_after)
-    if regularisation.zoneout is not None:
-        states = _kept_states(
-            kept.cell, step.time, step.running, taken.before, regularisation.zoneout
-        )
-        shares = [share for _, _, share in states]
-        around = [share * grad for share, grad in zip(shares, grad_after, strict=True)]
-        grad_after = tuple(
-            (1 - share) * grad for share, grad in zip(shares, grad_after, strict=True)
-        )
-    computed = dict(step.computed)
-    if weights.weight_hr is not None:
-        grad_weights["weight_hr"] += grad_after[0].T @ computed["unprojected"]
-        grad_after = (grad_after[0] @ weights.weight_hr, *grad_after[1:])
-
-    grads = CELLS[kept.cell].backward(computed, taken, grad_after, grad_gates)
-    raw_input = _raw(grads.from_input, weights.gain_ih, step.norms[0], "gain_ih", grad_weights)
-    raw_hidden = _raw(grads.from_hidden, weights.gain_hh, step.norms[1], "gain_hh", grad_weights)
-    of_weights = {
-        "weight_ih": raw_input.T @ kept.x[step.time, step.running],
-        "bias_ih": grads.from_input.sum(axis=0),
-        "weight_hh": raw_hidden.T @ taken.read,
-        "bias_hh": grads.from_hidden.sum(axis=0),
+    cell = equations.cell
+    of = _derivative(cell, bool(grad_gates))
+    dtype = step.values[cell.output].dtype
+    given = step.given | {
+        "value": dict(enumerate(step.values)),
+        "grad_output": np.asarray(grad_output, dtype),
+        "grad_state": dict(enumerate(grad_states)),
+        "grad_gate": dict.fromkeys(cell.watched, dtype.type(0))
+        | {cell.named[name]: grad for name, grad in (grad_gates or {}).items()},
     }
-    for part in (of_weights, grads.weights):
-        for name in part.keys() & grad_weights.keys():
-            grad_weights[name] += part[name]
-    grad_read = grads.read + raw_hidden @ weights.weight_hh
-    if regularisation.hidden_mask is not None:
-        grad_read = grad_read * regularisation.hidden_mask[step.running]
-    before = (grads.before[0] + grad_read, *grads.before[1:])
-    return raw_input @ weights.weight_ih, tuple(
-        grad + past for grad, past in zip(before, around, strict=True)
-    )
+    return StepGradients(equations, of, step, equations.values(given, of.tape))
 
 
-def _raw(
-    grad: Array,
-    gain: Array | None,
-    norms: Sequence[Norm],
-    name: str,
-    grad_weights: dict[str, Array],
-) -> Array:
-    """The gradient of the products themselves; adds that of the gain which scaled their norm."""
-    if gain is None:
-        return grad
-    grad_weights[name] += (grad * np.concatenate([n.values for n in norms], axis=-1)).sum(axis=0)
-    edges = np.cumsum([n.values.shape[-1] for n in norms])[:-1]
-    parts = zip(norms, np.split(grad * gain, edges, axis=-1), strict=True)
-    return np.concatenate([n.backward(part) for n, part in parts], axis=-1)
+def equations(cell: Cell, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> Equations:
+    """A cell with its weights, in NumPy.
+
+    Args:
+        cell: with all that is done beside its equations.
+        arrays: the weights by name.
+        sizes: how many units each width has.
+    """
+    return Equations(cell, arrays, sizes, _functions(next(iter(arrays.values())).dtype))
+
+
+_derivative = cache(derivative)
+
+
+def _given(call: Call, t: int, running: NDArray[np.int64], states: list[Array]) -> dict[str, Any]:
+    """What the step at time t takes."""
+    zoneout, mask = call.regularisation.zoneout, call.regularisation.hidden_mask
+    given: dict[str, Any] = {"input": call.x[t, running], "state": dict(enumerate(states))}
+    given["per_step"] = {
+        name: of[t, running, None]
+        for name, of in zip(call.cell.per_step, call.per_step, strict=True)
+    }
+    if mask is not None:
+        given["per_sequence"] = {"hidden_mask": mask[running]}
+    if zoneout is not None:
+        given["draw"] = {
+            k: zoneout.kept(k, t, running, state.shape[-1], state.dtype)
+            for k, state in enumerate(states[:2])
+        }
+    return given
+
+
+def _held(cell: Cell, hold: HoldAt, t: int, running: NDArray[np.int64]) -> Callable[..., Any]:
+    names: dict[int, list[str]] = {}
+    for name, place in cell.named.items():
+        names.setdefault(place, []).append(name)
+
+    def held(place: int, value: Array) -> Array:
+        for name in names.get(place, ()):
+            value = hold(t, running, name, value)
+        return value
+
+    return held
+
+
+def sigmoid(a: Array) -> Array:
+    """σ(a) = 1 / (1 + exp(-a)), accurate and without overflow on both sides."""
+    z = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1 / (1 + z), z / (1 + z))
+
+
+@cache
+def _functions(dtype: np.dtype[Any]) -> Functions:
+    def linear(vectors: Array, weight: Array, bias: Array | None) -> Array:
+        return vectors @ weight.T if bias is None else vectors @ weight.T + bias
+
+    def spread(value: Array, units: int) -> Array:
+        return np.broadcast_to(value, (*np.shape(value)[:-1], units))
+
+    return {
+        **ARITHMETIC,
+        "constant": dtype.type,
+        "linear": linear,
+        "spread": spread,
+        "sigmoid": sigmoid,
+        "tanh": np.tanh,
+        "relu": lambda v: np.maximum(v, dtype.type(0)),
+        "softplus": lambda v: np.logaddexp(v, dtype.type(0)),
+        "exp": np.exp,
+        "log": np.log,
+        "sqrt": np.sqrt,
+        "abs": np.abs,
+        "maximum": np.maximum,
+        "minimum": np.minimum,
+        "less": lambda a, b: np.less(a, b).astype(dtype),
+        "less_equal": lambda a, b: np.less_equal(a, b).astype(dtype),
+        "equal": lambda a, b: np.equal(a, b).astype(dtype),
+        "where": lambda condition, a, b: np.where(condition != 0, a, b),
+        "sum": lambda v: v.sum(axis=-1, keepdims=True),
+    }

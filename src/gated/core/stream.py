@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gated.cells.cell import Cell
 from gated.core import native, ops
+from gated.core.call import Arrays, Call, checked_call, named_arrays
 from gated.core.layout import Weights
 from gated.core.plans import native_cell
 from gated.core.variants import Regularisation, Zoneout
@@ -51,7 +52,7 @@ class Stream:
     def __init__(
         self,
         cell: str | Cell,
-        layers: ops.Arrays | Sequence[ops.Arrays],
+        layers: Arrays | Sequence[Arrays],
         *,
         sequences: int | None = None,
         threads: int = 1,
@@ -59,7 +60,7 @@ class Stream:
     ) -> None:
         core = native.extension()
         alone = isinstance(layers, (Weights, Mapping))
-        stack: list[ops.Arrays] = [layers] if alone else list(layers)  # type: ignore[list-item, arg-type]
+        stack: list[Arrays] = [layers] if alone else list(layers)  # type: ignore[list-item, arg-type]
         if not stack:
             raise ConfigurationError("a stream needs the weights of one layer at least, got none")
         if zoneout is not None and zoneout.seed is not None:
@@ -68,7 +69,7 @@ class Stream:
             raise ConfigurationError(f"a stream takes 1 sequence at least, got {sequences}")
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
-        self._weights = [ops.named_arrays(weights) for weights in stack]
+        self._weights = [named_arrays(weights) for weights in stack]
         zoneout = zoneout or Zoneout()
         given = []
         calls = []
@@ -92,9 +93,7 @@ class Stream:
             else self._native.output.reshape(*self._side_by_side, -1)
         )
 
-    def _checked(
-        self, cell: str | Cell, weights: ops.Arrays, depth: int, zoneout: Zoneout
-    ) -> ops.Call:
+    def _checked(self, cell: str | Cell, weights: Arrays, depth: int, zoneout: Zoneout) -> Call:
         """A layer's call of one step, of which the core takes its cell and its weights."""
         arrays = self._weights[depth]
         weight: Any = arrays.get("weight_ih")
@@ -110,9 +109,7 @@ class Stream:
                     f"before, got the shape {np.shape(weight)}"
                 )
         one = np.zeros((1, 1, features), np.float32)
-        call = ops.checked_call(
-            cell, one, weights, None, None, False, Regularisation(zoneout=zoneout)
-        )
+        call = checked_call(cell, one, weights, None, None, False, Regularisation(zoneout=zoneout))
         if call.cell.per_step:
             raise ConfigurationError(f"a stream has no inputs {', '.join(call.cell.per_step)}")
         return call

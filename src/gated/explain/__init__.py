@@ -18,7 +18,6 @@ from gated.explain._layer_trace import LayerTrace  # noqa: E402
 from gated.explain._ledger import Ledger, OutputLedger, ledger, ledger_of  # noqa: E402
 from gated.explain._probe import Probe, Timeline  # noqa: E402
 from gated.explain._statistics import (  # noqa: E402
-    KEEPING,
     LEFT,
     RIGHT,
     Statistics,
@@ -28,7 +27,6 @@ from gated.explain._statistics import (  # noqa: E402
 from gated.explain._trace import Trace, trace  # noqa: E402
 
 __all__ = [
-    "KEEPING",
     "LEFT",
     "RIGHT",
     "RULES",

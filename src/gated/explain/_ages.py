@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.explain._layer_trace import LayerTrace
-from gated.explain._ledger import sums_of
+from gated.explain._ledger import first_of, sums_of
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def entries(traced: LayerTrace, *, sequence: int = 0) -> Iterator[Entries]:
     order = np.arange(int(traced.lengths[sequence]))
     order = order[::-1] if traced.reverse else order
     held = np.zeros((len(order), wrote.shape[1]))
-    initial = traced.initial[-1][sequence, traced.units].astype(np.float64)
+    initial = first_of(traced)[sequence].astype(np.float64)
     for count, step in enumerate(order):
         held[:count] *= keeps[step]
         held[count] = wrote[step]

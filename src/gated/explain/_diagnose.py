@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gated.errors import DataError
 from gated.explain._looking import evaluating
-from gated.explain._statistics import KEEPING, Statistics, input_and_lengths, statistics
+from gated.explain._statistics import Statistics, input_and_lengths, statistics
 
 
 class Finding(NamedTuple):
@@ -47,7 +47,7 @@ def _share(what: str, gate: str | None = None) -> Callable[[Statistics], float |
     """The mean over units of how often a gate is saturated; of the keeping gate where None."""
 
     def measure(of: Statistics) -> float | None:
-        shares = getattr(of, what).get(gate or KEEPING.get(of.kind, ""))
+        shares = getattr(of, what).get(gate or of.keeping_gate)
         return None if shares is None else float(shares.mean())
 
     return measure

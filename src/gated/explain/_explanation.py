@@ -18,7 +18,7 @@ from gated.explain._intervention import Intervention
 from gated.explain._layer_trace import LayerTrace, layer_title
 from gated.explain._looking import evaluating
 from gated.explain._probe import Probe
-from gated.explain._statistics import KEEPING, Statistics, statistics
+from gated.explain._statistics import Statistics, statistics
 from gated.explain._trace import trace
 
 MOST_LAYERS = 4
@@ -54,7 +54,7 @@ class ExplainedLayer:
         """
         memory = self.statistics.memory
         if memory is None:
-            change = np.square(np.diff(self.traced.hidden.astype(np.float64), axis=0)).mean((0, 1))
+            change = np.square(np.diff(self.traced.output.astype(np.float64), axis=0)).mean((0, 1))
             memory = self.statistics.deviation**2 / np.maximum(change, 1e-12)
         return np.argsort(-memory, kind="stable")
 
@@ -170,7 +170,7 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
 
 
 def _without_memory(probe: Probe, place: int, traced: LayerTrace) -> float | None:
-    gate = KEEPING.get(traced.kind)
+    gate = traced.keeping_gate
     return None if gate is None else _loss(probe, Intervention(gate, value=0.0, layer=place))
 
 

@@ -27,11 +27,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
-from gated.explain._equations import Ran, Way, by_equations, regularisation_of
 from gated.explain._layer_trace import layer_title
-from gated.explain._looking import Run, evaluating, looking, nothing_ran, refusing
+from gated.explain._looking import evaluating, looking, nothing_ran
 from gated.explain._way_back import Followed, followed, jacobian_norms
-from gated.nn.backends import Result
+from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class LayerFlow:
     name: str
     """The module's name in the model; its class where the model is the layer itself."""
     kind: str
-    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    """The cell's name, as in a trace."""
     layer: int
     """Among the layers of its module, from 0."""
     reverse: bool
@@ -64,7 +64,7 @@ class LayerFlow:
     and the layers above."""
     cell: Floats | None = None
     """(T), of an LSTM: the norm of ∂L/∂c_t, of what goes on from c_t past the output gate of its
-    own step."""
+    own step; of any other cell that of all its states but the first."""
     jacobian: Floats | None = None
     """(T), ‖∂s_T/∂s_t‖₂ by the distance T - t, from 0 (where it is 1) on: the geometric mean of
     the sequences sampled. Beyond what a number holds it is inf or 0."""
@@ -226,19 +226,13 @@ after 7 less than 1% is left.
     options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
     before = (initial,) if initial is not None else ()
 
-    def watched(name: str, module: Any, _: Run) -> Run:
-        def run(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
-            with refusing():
-                result = by_equations(module, x, hx, lengths, run_way)
-            return result if return_gates else result._replace(gates=None)
-
-        def run_way(way: Way, lengths: Tensor | None) -> Ran:
-            if len(way.x) == 0 or (lengths is not None and not lengths.any()):
+    def watched(name: str, module: Any) -> RunLayer:
+        def run(place: int, call: LayerCall, return_gates: bool, _: Run) -> LayerResult:
+            if len(call.x) == 0 or (call.lengths is not None and not call.lengths.any()):
                 raise DataError(f"{name} got no step: there is no gradient to follow")
-            ways, mixed = 1 + module.bidirectional, regularisation_of(module)
-            ran, of = followed(name, module._cell, way, ways, lengths, mixed, anchor)
+            result, of = followed(name, call, place // (1 + module.bidirectional), anchor)
             found.append(of)
-            return ran
+            return result if return_gates else result._replace(gates=None)
 
         return run
 
@@ -260,7 +254,8 @@ after 7 less than 1% is left.
 
 
 def _layer_flow(of: Followed, samples: int) -> LayerFlow:
-    hidden, *cell = (_laid_together(squares, of) for squares in of.squares)
+    hidden = _laid_together(of.squares[0], of)
+    others = sum(of.squares[2:], of.squares[1]) if len(of.squares) > 1 else None
     longest = np.argsort(-of.lengths, kind="stable")[:samples]
     logs = [jacobian_norms(of, int(b)) for b in longest if of.lengths[b]]
     jacobian = factor = None
@@ -272,7 +267,14 @@ def _layer_flow(of: Followed, samples: int) -> LayerFlow:
         with np.errstate(over="ignore"):
             jacobian, factor = np.exp(mean), _factor(mean)
     return LayerFlow(
-        of.name, of.kind, of.layer, of.reverse, hidden, cell[0] if cell else None, jacobian, factor
+        of.name,
+        of.kind,
+        of.layer,
+        of.reverse,
+        hidden,
+        None if others is None else _laid_together(others, of),
+        jacobian,
+        factor,
     )
 
 

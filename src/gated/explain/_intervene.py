@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Unpack
 from weakref import WeakSet
@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from gated.core import reference
-from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, DataError
-from gated.explain._equations import Ran, Way, as_arrays, by_equations, regularisation_of
 from gated.explain._intervention import Held, Intervention, one_after_the_other, together
-from gated.explain._looking import as_lines, looking, refusing
+from gated.explain._looking import as_lines, looking
 from gated.explain._trace import Trace, trace
-from gated.nn.backends import Result
+from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.operators import LayerCall
 
 _HELD: WeakSet[nn.Module] = WeakSet()
 """The layers within some `intervene`: a second one would not see what the first holds."""
@@ -79,28 +78,22 @@ def intervene(
     seen, running = [0], [False]
     ours_now: list[nn.Module] = []
 
-    def held(name: str, module: Any, run: Callable[..., Result]) -> Callable[..., Result]:
+    def held(name: str, module: Any) -> RunLayer:
         if module in _HELD:
             raise ConfigurationError(
                 f"{name} is held already: give all interventions together, to one intervene"
             )
         ours_now.append(module)
 
-        def changed(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+        def changed(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
             if interventions and not running[0]:
                 raise ConfigurationError(
                     f"{name} runs outside a call of the model, where its place among the layers is "
                     "not known: call the model itself, or intervene on this module"
                 )
-            count = module.num_layers * (2 if module.bidirectional else 1)
-            first = seen[0]
-            seen[0] += count
-            ours = [i for i in interventions if first <= i.layer < first + count]
-            if not ours:
-                return run(x, hx, lengths, return_gates)
-            with refusing():
-                result = _run_held(module, x, hx, lengths, ours, first)
-            return result if return_gates else result._replace(gates=None)
+            seen[0] += 1
+            ours = [one for one in interventions if one.layer == seen[0] - 1]
+            return _run_held(call, ours, return_gates) if ours else run(call, return_gates)
 
         return changed
 
@@ -161,37 +154,14 @@ def effect(
         return Effect(plain, trace(model, x, lengths=lengths, initial=initial))
 
 
-def _run_held(
-    module: Any, x: Tensor, hx: Any, lengths: Any, interventions: list[Intervention], first: int
-) -> Result:
-    """All layers of a module, step by step."""
-    kind = module._cell
-    names = dict.fromkeys((*layout_of(kind).gates, *layout_of(kind).states))
-
-    def run_way(way: Way, lengths: Tensor | None) -> Ran:
-        T, B, _ = way.x.shape
-        real = np.full(B, T) if lengths is None else lengths.numpy()
-        holds = []
-        for one in interventions:
-            if one.layer == first + way.place:
-                width = module.proj_size if one.gate == "hidden" else 0
-                holds.append(one.hold(kind, real, T, width or module.hidden_size))
-        ran = reference.forward(
-            kind,
-            way.x.detach().numpy(),
-            as_arrays(way.weights),
-            lengths=real,
-            initial=[state.detach().numpy() for state in way.initial],
-            reverse=way.reverse,
-            keep=True,
-            regularisation=regularisation_of(module),
-            hold=one_after_the_other(holds),
-        )
-        assert ran.kept is not None  # noqa: S101 - keep=True
-        return Ran(
-            torch.from_numpy(ran.output),
-            [torch.from_numpy(state) for state in ran.final],
-            {name: torch.from_numpy(ran.kept.gate(name)) for name in names},
-        )
-
-    return by_equations(module, x, hx, lengths, run_way)
+def _run_held(call: LayerCall, held: list[Intervention], return_gates: bool) -> LayerResult:
+    """A layer step by step, with some of its gates and states held."""
+    checked = call.checked()
+    cell, (T, B, _) = checked.cell, checked.x.shape
+    lengths = np.full(B, T) if checked.lengths is None else checked.lengths
+    holds = [one.hold(cell, checked.sizes, lengths, T) for one in held]
+    ran = reference.run(checked, keep=return_gates, hold=one_after_the_other(holds))
+    gates = None
+    if ran.kept is not None:
+        gates = {name: torch.from_numpy(ran.kept.gate(name)) for name in cell.named}
+    return LayerResult(torch.from_numpy(ran.output), tuple(map(torch.from_numpy, ran.final)), gates)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.core.layout import Array, layout_of
+from gated.cells.cell import Cell
+from gated.core.layout import Array
 from gated.core.reference import HoldAt
 from gated.errors import ConfigurationError, DataError
 
@@ -49,20 +50,22 @@ class Intervention:
             if number is not None and not math.isfinite(number):
                 raise ConfigurationError(f"{name} must be a finite number, got {number}")
 
-    def hold(self, kind: str, lengths: NDArray[np.int64], steps: int, width: int) -> HoldAt:
-        """The same for the cell `kind`, sequences of these lengths and a gate of this width.
+    def hold(
+        self, cell: Cell, sizes: Mapping[str, int], lengths: NDArray[np.int64], steps: int
+    ) -> HoldAt:
+        """The same for a cell whose widths have so many units, and sequences of these lengths.
 
         Raises:
             ConfigurationError: the cell has no such gate or state, or it has no such value.
             DataError: a unit, step or sequence is not there, or none is chosen that runs.
         """
-        least, most = _range(kind, self.gate)
+        least, most = _range(cell, self.gate)
         if self.value is not None and not least <= self.value <= most:
             raise ConfigurationError(
-                f"value of {self.gate} of {kind} lies between {least:g} and {most:g}, "
+                f"value of {self.gate} of {cell.name} lies between {least:g} and {most:g}, "
                 f"got {self.value:g}"
             )
-        units = _chosen("unit", self.unit, width)
+        units = _chosen("unit", self.unit, sizes[cell.tape[cell.named[self.gate]].width])
         sequences = _chosen("sequence", self.sequence, len(lengths))
         times = _chosen("step", self.step, steps)
         running = np.flatnonzero(times)[:, None] < lengths[sequences]
@@ -118,17 +121,21 @@ def one_after_the_other(holds: list[HoldAt]) -> HoldAt:
     return hold
 
 
-def _range(kind: str, name: str) -> tuple[float, float]:
-    """The least and the most that the activation of a gate gives; a state may be anything."""
-    gates, states = layout_of(kind).gates, layout_of(kind).states
-    if name not in (*gates, *states):
-        known = ", ".join(dict.fromkeys((*gates, *states)))
-        raise ConfigurationError(f"gate of {kind} must be one of {known}, got {name!r}")
-    if name.endswith("_gate"):
-        return 0.0, 1.0
-    if kind == "rnn_relu":
-        return 0.0, np.inf
-    return (-1.0, 1.0) if name in gates else (-np.inf, np.inf)
+_RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, np.inf),
+    "exp": (0.0, np.inf),
+    "softplus": (0.0, np.inf),
+}
+
+
+def _range(cell: Cell, name: str) -> tuple[float, float]:
+    """The least and the most that a gate's function gives; what no function gives may be all."""
+    if name not in cell.named:
+        known = ", ".join(cell.named)
+        raise ConfigurationError(f"gate of {cell.name} must be one of {known}, got {name!r}")
+    return _RANGES.get(cell.tape[cell.named[name]].operation, (-np.inf, np.inf))
 
 
 def _chosen(name: str, places: Places, size: int) -> NDArray[np.bool_]:

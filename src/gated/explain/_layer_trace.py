@@ -6,17 +6,25 @@ state (H where nothing is projected); K of the T steps and U of the H units, tho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gated.core import reference
-from gated.core.cells import norm
-from gated.core.layout import Array, Weights, gate_rows, layout_of
-from gated.errors import DataError
+from gated.cells.affine import memory
+from gated.cells.cell import Cell
+from gated.cells.evaluate import Equations, needed_nodes
+from gated.cells.tape import ACTIVATIONS, Place, Tape
+from gated.core.arguments import check_gate_names
+from gated.core.layout import Array
+from gated.errors import CellError, DataError
+
+_ACROSS_UNITS = frozenset({"input", "state", "per_sequence", "parameter", "product", "sum"})
+"""What cannot be computed of some units alone."""
 
 
 class Taken(NamedTuple):
@@ -28,31 +36,12 @@ class Taken(NamedTuple):
     """(K)"""
     units: NDArray[np.int64]
     """(U)"""
-    taken: dict[str, Array]
-    """Of all units at the steps chosen: `x` (K, B, I), `before` (K, B, P), the hidden state that
-    each step started from; of a GRU `reset_gate` (K, B, H); and where a projection hides what is
-    shown of a normalised cell state, `cell` (K, B, H)."""
-    weights: Weights[Array]
+    equations: Equations
+    given: dict[str, Any]
+    """Of all units at the steps chosen, as `Equations.values` takes it, (K, B, ·) each; of the
+    states before, those that something can be asked of."""
     versions: tuple[tuple[Tensor, int], ...]
     """The weights, whose memory the arrays are, and how often each had been written to."""
-
-    def sums(self, kind: str, gate: str, rows: slice) -> Array:
-        """(K, B, H), what a gate's activation is applied to."""
-        w, spans = self.weights, layout_of(kind).normalised_together
-
-        def product(weight: Array, vectors: Array, bias: Array | None, gain: Array | None) -> Array:
-            K, B, width = vectors.shape
-            flat = vectors.reshape(K * B, width)
-            return reference.sums(weight, flat, bias, gain, spans)[0].reshape(K, B, len(weight))
-
-        before, reset = self.taken["before"], self.taken.get("reset_gate")
-        if reset is not None and (kind, gate) == ("gru_reset_before", "candidate"):
-            before = reset * before
-        from_input = product(w.weight_ih, self.taken["x"], w.bias_ih, w.gain_ih)[..., rows]
-        from_hidden = product(w.weight_hh, before, w.bias_hh, w.gain_hh)[..., rows]
-        if reset is not None and (kind, gate) == ("gru", "candidate"):
-            from_hidden = reset * from_hidden
-        return from_input + from_hidden
 
 
 def version_of(tensor: Tensor) -> int:
@@ -65,19 +54,51 @@ def layer_title(name: str, layer: int, reverse: bool) -> str:
     return f"{name}, layer {layer}{', backwards' if reverse else ''}"
 
 
+def summed(cell: Cell, gate: str) -> Place:
+    """The node that a gate's function is applied to; the gate itself where there is no function."""
+    place = cell.gates[gate]
+    node = cell.tape[place]
+    return node.arguments[0] if node.operation in ACTIVATIONS else place
+
+
+def shown(cell: Cell) -> Place:
+    """The node of what the units show, before any projection."""
+    node = cell.tape[cell.output]
+    return node.arguments[0] if node.operation == "product" else cell.output
+
+
+@cache
+def states_asked_for(cell: Cell) -> frozenset[int]:
+    """The states before a step that something of a trace is computed from."""
+    tape, wanted = cell.tape, [summed(cell, gate) for gate in cell.gates]
+    try:
+        of = memory(cell)
+        tape, wanted = of.tape, [*wanted, of.keep, of.write]
+    except CellError:
+        pass
+    needed = needed_nodes(tape, wanted)
+    if _is_wide(tape, needed_nodes(tape, [shown(cell)], cell.named.values())):
+        needed |= needed_nodes(tape, [shown(cell)])
+    return frozenset(tape[p].about for p in needed if tape[p].operation == "state")
+
+
+def _is_wide(tape: Tape, places: set[Place]) -> bool:
+    return any(tape[place].operation in _ACROSS_UNITS for place in places)
+
+
 @dataclass(frozen=True)
 class LayerTrace:
     """One layer in one direction: its gates and states by name, as attributes.
 
     An LSTM has `input_gate`, `forget_gate`, `candidate`, `output_gate`, `cell` and `hidden`, a GRU
-    `reset_gate`, `update_gate`, `candidate` and `hidden`, each (T, B, H); of a projected LSTM
-    `hidden` is (T, B, P). Padding is zeros.
+    `reset_gate`, `update_gate`, `candidate` and `hidden`, any other cell those that its definition
+    names, each (T, B, H); of a projected layer `hidden` is (T, B, P). Padding is zeros.
     """
 
     name: str
     """The module's name in the model; its class where the model is the layer itself."""
     kind: str
-    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    """The cell's name: one of `gated.core.layout.LAYOUTS`, or that of its definition."""
     layer: int
     """Among the layers of its module, from 0."""
     reverse: bool
@@ -87,7 +108,7 @@ class LayerTrace:
     values: dict[str, Array] = field(repr=False)
     """The gates and states themselves, for the steps and units that were asked for."""
     initial: tuple[Array, ...] = field(repr=False)
-    """The states before the first step, (B, P) and, of an LSTM, (B, H); all units."""
+    """The states before the first step, (B, P) and whatever others there are, (B, H); all units."""
     zoneout: tuple[float, float]
     """The share of the hidden and of the cell state that each step keeps as it was."""
     _run: Taken = field(repr=False)
@@ -101,6 +122,29 @@ class LayerTrace:
         there = ", ".join(values)
         raise AttributeError(f"a trace of {self.__dict__.get('kind')} has {there}, no {name!r}")
 
+    @property
+    def definition(self) -> Cell:
+        """The cell, with all that is done beside its equations."""
+        return self._run.equations.cell
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """The states by name, the hidden state first."""
+        return {name: self.values[name] for name in self.definition.state_names}
+
+    @property
+    def output(self) -> Array:
+        """The first state, which is the output of most cells."""
+        return self.values[self.definition.state_names[0]]
+
+    @property
+    def keeping_gate(self) -> str | None:
+        """The gate by which the cell keeps its memory; None where no gate alone does."""
+        try:
+            return memory(self.definition).keeping_gate(self.definition)
+        except CellError:
+            return None
+
     def pre_activation(self, gate: str) -> Array:
         """What the gate's activation was applied to, (T, B, H), for the steps and units chosen.
 
@@ -108,19 +152,62 @@ class LayerTrace:
             ConfigurationError: the cell has no such gate.
             DataError: the weights have been written to since, as by training.
         """
+        cell = self.definition
+        check_gate_names(cell, "gate", [gate])
+        if gate not in cell.gates:
+            raise DataError(f"{gate} is a state of {self.kind}, and no gate: it has no activation")
+        (found,) = self.computed(cell.tape, [summed(cell, gate)], known=False)
+        return found
+
+    def computed(self, tape: Tape, places: Sequence[Place], known: bool = True) -> list[Array]:
+        """The values of nodes at the steps and of the units chosen, (K, B, U) each.
+
+        Args:
+            tape: the cell's, or one that begins as it does.
+            places: of the nodes.
+            known: whether gates and states are as they were traced, or computed once more too.
+
+        Raises:
+            DataError: the weights have been written to since, as by training.
+        """
+        run, named = self._run, self.definition.named
+        values = {
+            place: self.values[name]
+            for name, place in named.items()
+            if known and tape[place].width == "H"
+        }
+        everything = len(run.units) == self.size
+        if not everything and _is_wide(tape, needed_nodes(tape, places, values)):
+            values = {}
+        if _is_wide(tape, needed_nodes(tape, places, values)):
+            self._check_weights()
+        with np.errstate(all="ignore"):  # of padding, which is zeros
+            found = run.equations.values(run.given, tape, wanted=places, known=values)
+        return [self._of_units(np.asarray(found[place])) for place in places]
+
+    def _of_units(self, values: Array) -> Array:
+        """The same of the units chosen alone, whether it was computed of these or of all."""
+        width = values.shape[-1] if values.ndim else 1
+        if width == self.size and len(self.units) < self.size:
+            values, width = values.take(self.units, axis=-1), len(self.units)
+        shape = (len(self.steps), len(self.lengths), max(width, len(self.units)))
+        values = np.broadcast_to(values, shape)
+        padding = self.steps[:, None] >= self.lengths
+        return (
+            np.where(padding[..., None], values.dtype.type(0), values) if padding.any() else values
+        )
+
+    def _check_weights(self) -> None:
         if any(version_of(weight) != version for weight, version in self._run.versions):
             raise DataError(
                 f"the weights of {self.name} have changed since it was traced, and pre-activations "
                 "are computed from them when they are asked for: trace again"
             )
-        found = self._run.sums(self.kind, gate, gate_rows(self.kind, gate, self.size))
-        found[self.steps[:, None] >= self.lengths] = 0
-        return found if len(self.units) == self.size else found.take(self.units, axis=2)
 
     @property
     def size(self) -> int:
         """H, the units that the layer has."""
-        return len(self._run.weights.weight_hh) // len(layout_of(self.kind).gates)
+        return self._run.equations.sizes["H"]
 
     @property
     def time(self) -> int:
@@ -137,23 +224,16 @@ class LayerTrace:
         """Which of the T steps the values are of."""
         return self._run.steps
 
-    def shown_cell(self, step: int, sequence: int) -> Array | None:
-        """(H), the cell state as a projected LSTM with layer normalisation shows it; else None."""
-        cell, w = self._run.taken.get("cell"), self._run.weights
-        if cell is None or w.gain_cell is None or w.bias_cell is None:
-            return None
-        shown: Array = w.gain_cell * norm(cell[step, sequence]).values + w.bias_cell
-        return shown
-
     @property
     def projection(self) -> Array:
         """(P, H), the weights that project what the units show."""
-        weight = self._run.weights.weight_hr
-        if weight is None:
+        if not self.projected:
             raise DataError(f"{self.name} projects nothing")
+        cell = self.definition
+        weight: Array = self._run.equations.blocks[cell.tape[cell.output].about][0]
         return weight
 
     @property
     def projected(self) -> bool:
         """Whether `hidden` is a projection: then it has all P units, whichever were chosen."""
-        return self._run.weights.weight_hr is not None
+        return shown(self.definition) != self.definition.output

@@ -19,11 +19,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gated.errors import ConfigurationError, DataError
-from gated.explain._layer_trace import LayerTrace
-from gated.explain._looking import Run, evaluating, looking, refusing
+from gated.cells.affine import Affine, memory
+from gated.cells.evaluate import needed_nodes
+from gated.errors import CellError, ConfigurationError, DataError
+from gated.explain._layer_trace import LayerTrace, shown
+from gated.explain._looking import evaluating, looking
 from gated.explain._trace import trace
-from gated.nn.backends import Result
+from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
 
@@ -145,8 +148,9 @@ def ledger(
         initial: as for `trace`.
 
     Raises:
-        ConfigurationError: the layer keeps no sum (an RNN), or shows another than it keeps (an LSTM
-            with zoneout); neither or both of `unit` and `output` are given.
+        ConfigurationError: no state of the cell is a sum over its past (an RNN's is not), or it
+            shows another than it keeps (an LSTM with zoneout); neither or both of `unit` and
+            `output` are given.
         DataError: there is no such layer, unit, step or sequence; the output is not one number
             that depends on what the layer gives, or the layer is below another of its module.
 
@@ -169,11 +173,9 @@ def ledger(
     by_hidden = gradients[found.at, found.sequence].double().numpy()
     if of.projected:
         by_hidden = by_hidden @ of.projection
-    shown = np.array(
-        [_shown(of, found.at, found.sequence, u, u) for u in range(of.size)], np.float64
-    )
+    shows = _shown(of, found.at, found.sequence)
     # An entry passes through the same factor as the state that it is a part of.
-    factors = np.divide(shown, found.state, out=np.zeros_like(shown), where=found.state != 0)
+    factors = np.divide(shows, found.state, out=np.zeros_like(shows), where=found.state != 0)
     parts = found.written * (factors * by_hidden)
     first = float(found.initial @ (factors * by_hidden))
     return OutputLedger(
@@ -199,30 +201,29 @@ def _gradient(
     """
     leaves: list[Tensor] = []
     finals: list[Tensor] = []
-    ways: list[tuple[int, int]] = []
+    ends: list[LayerCall] = []
     seen = 0
 
-    def watched(name: str, module: Any, run: Run) -> Run:
-        def cut(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
+    def watched(name: str, module: Any) -> RunLayer:
+        directions = 1 + module.bidirectional
+
+        def cut(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
             nonlocal seen
-            directions = 1 + module.bidirectional
-            place, count = layer - seen, module.num_layers * directions
-            seen += count
-            result = run(x, hx, lengths, return_gates)
-            if not 0 <= place < count:
+            seen += 1
+            result = run(call, return_gates)
+            if seen - 1 != layer:
                 return result
-            if place < count - directions:
-                with refusing():
-                    raise DataError(
-                        f"output: layer {layer} is read by the layer above it in {name}, not by "
-                        f"the model; take one from {seen - directions} to {seen - 1}"
-                    )
-            leaf = result.output.detach().requires_grad_()
-            last = result.final[0].detach().requires_grad_()
-            leaves.append(leaf)
-            finals.append(last)
-            ways.append((place % directions, directions))
-            return result._replace(output=leaf, final=(last, *result.final[1:]))
+            top = module.num_layers * directions - directions
+            if place < top:
+                first = seen - 1 - place + top
+                raise DataError(
+                    f"output: layer {layer} is read by the layer above it in {name}, not by "
+                    f"the model; take one from {first} to {first + directions - 1}"
+                )
+            leaves.append(result.output.detach().requires_grad_())
+            finals.append(result.final[0].detach().requires_grad_())
+            ends.append(call)
+            return result._replace(output=leaves[0], final=(finals[0], *result.final[1:]))
 
         return cut
 
@@ -238,16 +239,13 @@ def _gradient(
         of_leaf, of_final = torch.autograd.grad(
             value.sum(), [leaves[0], finals[0]], allow_unused=True
         )
-    way, directions = ways[0]
-    size = leaves[0].shape[-1] // directions
-    gradients = torch.zeros_like(leaves[0]) if of_leaf is None else of_leaf
-    gradients = gradients[..., way * size : (way + 1) * size].clone()
+    (call,) = ends
+    T, B, _ = call.x.shape
+    gradients = torch.zeros_like(leaves[0]) if of_leaf is None else of_leaf.clone()
     if of_final is not None:
-        own = of_final[of_final.shape[0] - directions + way]
-        T, B = gradients.shape[:2]
-        ends = np.full(B, T) if lengths is None else np.asarray(torch.as_tensor(lengths))
-        for b, end in enumerate(ends):
-            gradients[0 if way else int(end) - 1, b] += own[b]
+        last = torch.full((B,), T) if call.lengths is None else call.lengths
+        steps = torch.zeros(B, dtype=torch.int64) if call.reverse else last - 1
+        gradients[steps, torch.arange(B)] += of_final
     return float(value.detach()), gradients
 
 
@@ -275,7 +273,7 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
         kept=found.kept[:, column],
         initial=float(found.initial[column]),
         state=float(found.state[column]),
-        hidden=_shown(traced, found.at, found.sequence, column, unit),
+        hidden=float(_shown(traced, found.at, found.sequence)[column]),
     )
 
 
@@ -321,7 +319,7 @@ def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
         steps=order,
         written=kept * written_by[order, sequence].astype(np.float64),
         kept=kept,
-        initial=kept[0] * keeps[0] * traced.initial[-1][sequence, traced.units].astype(np.float64),
+        initial=kept[0] * keeps[0] * first_of(traced)[sequence].astype(np.float64),
         state=states[at, sequence].astype(np.float64),
     )
 
@@ -331,36 +329,39 @@ def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
 
     Zoneout, in evaluation, keeps a share z of the state besides, a sum of the same kind:
     c_t = z c_{t-1} + (1 - z)(f c_{t-1} + i c̃).
+
+    Raises:
+        ConfigurationError: no state of the cell is such a sum; why.
     """
-    of = traced.values
-    of_hidden, of_cell = traced.zoneout
-    if traced.kind == "lstm":
-        state, share = "cell", of_cell
-        writes, keeps = of["input_gate"] * of["candidate"], of["forget_gate"]
-    elif traced.kind == "lstm_coupled":
-        state, share = "cell", of_cell
-        writes, keeps = (1 - of["forget_gate"]) * of["candidate"], of["forget_gate"]
-    elif traced.kind.startswith("gru"):
-        state, share = "hidden", of_hidden
-        writes, keeps = (1 - of["update_gate"]) * of["candidate"], of["update_gate"]
-    else:
-        raise ConfigurationError(
-            f"{traced.kind} computes its state anew at each step: only a gated state is a sum"
-        )
-    if share:
-        writes, keeps = (1 - share) * writes, share + (1 - share) * keeps
-    return writes, keeps, of[state]
+    of = _memory(traced)
+    writes, keeps = traced.computed(of.tape, [of.write, of.keep])
+    return writes, keeps, traced.values[traced.definition.state_names[of.state]]
 
 
-def _shown(traced: LayerTrace, step: int, sequence: int, column: int, unit: int) -> float:
-    if traced.kind.startswith("lstm") and any(traced.zoneout):
+def first_of(traced: LayerTrace) -> Floats:
+    """(B, U), the memory before the first step."""
+    return traced.initial[_memory(traced).state][:, traced.units].astype(np.float64)
+
+
+def _memory(traced: LayerTrace) -> Affine:
+    try:
+        return memory(traced.definition)
+    except CellError as error:
+        raise ConfigurationError(f"there is no ledger: {error}") from error
+
+
+def _shown(traced: LayerTrace, step: int, sequence: int) -> Floats:
+    """(U), what the units show, before any projection."""
+    cell = traced.definition
+    state = cell.states[_memory(traced).state].after
+    # Past what the step has just remembered, it must show nothing older.
+    past = needed_nodes(cell.tape, [shown(cell)], {state, *cell.gates.values()})
+    if any(cell.tape[place].operation == "state" for place in past):
         raise ConfigurationError(
-            "an LSTM with zoneout shows its memory as it was before zoneout, so that its ledger "
-            "does not say what it shows; gated.explain.entries gives what it remembers"
+            f"{traced.kind} shows more than its memory as the step leaves it (with zoneout, the "
+            "memory before zoneout), so that its ledger does not say what it shows; "
+            "gated.explain.entries gives what it remembers"
         )
-    if not traced.projected:
-        return float(traced.hidden[step, sequence, column])
-    output = traced.values["output_gate"][step, sequence, column]
-    normalised = traced.shown_cell(step, sequence)
-    cell = traced.values["cell"][step, sequence, column] if normalised is None else normalised[unit]
-    return float(output * np.tanh(cell))
+    (values,) = traced.computed(cell.tape, [shown(cell)])
+    found: Floats = values[step, sequence].astype(np.float64)
+    return found

@@ -24,9 +24,6 @@ Floats = NDArray[np.float64]
 LEFT, RIGHT = 0.1, 0.9
 """A sigmoid gate below the one is left-saturated, above the other right-saturated (Karpathy,
 Johnson and Fei-Fei 2015)."""
-KEEPING = {"lstm": "forget_gate", "lstm_coupled": "forget_gate", "gru": "update_gate",
-           "gru_reset_before": "update_gate"}  # fmt: skip
-"""The gate by which each kind of cell keeps its memory."""
 DEAD = 1e-3
 """A unit whose hidden state has a smaller standard deviation says nothing."""
 ALIKE = 0.99
@@ -44,7 +41,9 @@ class Statistics:
     reverse: bool
     """Whether it runs from each sequence's end to its beginning."""
     kind: str
-    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    """The cell's name, as in a trace."""
+    keeping_gate: str | None
+    """The gate by which the cell keeps its memory; None where no gate alone does."""
     steps: int
     """N"""
     mean: dict[str, Floats]
@@ -136,7 +135,7 @@ def tied_to(
         ConfigurationError: the cell has no such state.
         DataError: the property has another shape.
     """
-    name = state or ("cell" if "cell" in traced.values else "hidden")
+    name = state or ("cell" if "cell" in traced.values else traced.definition.state_names[0])
     if name not in traced.values:
         raise ConfigurationError(f"state must be one of {', '.join(traced.values)}, got {name!r}")
     values = traced.values[name]
@@ -164,26 +163,30 @@ class _Sums:
     def __init__(self, like: LayerTrace) -> None:
         self.place = _place(like)
         self.kind = like.kind
+        self.keeping_gate = like.keeping_gate
         self.count = 0
-        self.names = [name for name in like.values if name.endswith("_gate")]
+        cell = like.definition
+        self.names = [
+            name for name, place in cell.gates.items() if cell.tape[place].operation == "sigmoid"
+        ]
         self.of_gates: dict[tuple[str, str], Any] = {}
         self.hidden: Any = 0.0
         self.products: Any = 0.0
 
     def add(self, traced: LayerTrace) -> None:
-        real = np.arange(len(traced.hidden))[:, None] < traced.lengths
+        real = np.arange(len(traced.output))[:, None] < traced.lengths
         self.count += int(real.sum())
         for name in self.names:
             gate = traced.values[name][real].astype(np.float64)
             self._add("mean", name, gate)
             self._add("left", name, gate < LEFT)
             self._add("right", name, gate > RIGHT)
-            if name == KEEPING.get(self.kind):
+            if name == self.keeping_gate:
                 with np.errstate(divide="ignore"):
                     self._add("log", name, np.log(gate))
-        candidate = traced.values.get("candidate", traced.hidden)[real]
+        candidate = traced.values.get("candidate", traced.output)[real]
         self._add("far", "candidate", np.abs(candidate) > 0.99)
-        hidden = traced.hidden[real].astype(np.float64)
+        hidden = traced.output[real].astype(np.float64)
         self.hidden = self.hidden + hidden.sum(axis=0)
         self.products = self.products + hidden.T @ hidden
 
@@ -212,6 +215,7 @@ class _Sums:
             layer=layer,
             reverse=reverse,
             kind=self.kind,
+            keeping_gate=self.keeping_gate,
             steps=self.count,
             mean=self._mean("mean"),
             left=self._mean("left"),

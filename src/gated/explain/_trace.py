@@ -15,14 +15,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from gated.core.layout import Array, layout_of
+from gated.core import reference
+from gated.core.layout import LAYOUTS, Array
 from gated.errors import DataError
-from gated.explain._equations import as_arrays
-from gated.explain._layer_trace import LayerTrace, Taken, version_of
-from gated.explain._looking import Run, as_lines, evaluating, looking, nothing_ran, refusing
-from gated.nn.arguments import checked_lengths, initial_states
-from gated.nn.backends import Result
-from gated.nn.sequences import Sequences
+from gated.explain._layer_trace import LayerTrace, Taken, states_asked_for, version_of
+from gated.explain._looking import as_lines, evaluating, looking, nothing_ran
+from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.operators import LayerCall, as_array
 
 CHUNK = 128
 """Steps that run at a time where not all is kept."""
@@ -65,8 +64,7 @@ def trace(
         layers: which to keep, by their place in `Trace.layers`; all by default.
         units: which to keep, indices or a slice; all by default.
         steps: which to keep, indices or a slice of time; all by default. Where units or steps are
-            chosen, a module of one direction runs 128 steps at a time, so that the gates of no more
-            are ever there; one of two directions keeps all until it has run.
+            chosen, a layer runs 128 steps at a time, so that the gates of no more are ever there.
 
     Raises:
         ConfigurationError: the model has no recurrent layer, or one that cannot be looked into.
@@ -82,8 +80,8 @@ def trace(
     options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
     before = (initial,) if initial is not None else ()
 
-    def watched(name: str, layer: Any, run: Run) -> Run:
-        return _watched(name, layer, run, found, selection)
+    def watched(name: str, module: Any) -> RunLayer:
+        return _Watched(name, module, found, selection)
 
     with evaluating(model), looking(model, watched) as left, torch.no_grad():
         output = model(x, *before, **options)
@@ -107,155 +105,133 @@ class _Selection:
     seen: int = 0
     """Layers and directions that ran."""
 
-    def next(self, count: int) -> list[int]:
-        """Which of the next so many layers and directions are to be kept."""
-        first = self.seen
-        self.seen += count
-        return [p for p in range(count) if self.layers is None or first + p in self.layers]
+    def next(self) -> bool:
+        """Whether the next layer and direction is to be kept."""
+        self.seen += 1
+        return self.layers is None or self.seen - 1 in self.layers
 
 
 class _Part(NamedTuple):
-    """What is kept of one layer in one direction, of some steps."""
+    """What is kept of some steps."""
 
     values: dict[str, Array]
-    taken: dict[str, Array]
+    given: dict[str, dict[Any, Array]]
 
 
-class _Chunk(NamedTuple):
-    """Some steps of a module, and what came of them."""
+@dataclass
+class _Watched:
+    """What keeps the gates and states of a module's layers."""
 
-    x: Tensor
-    """(K, B, I)"""
-    before: tuple[Array, ...]
-    """The states before the first of them, (L·D, B, ·) each."""
-    lengths: NDArray[np.int64]
-    """(B), how many of them each sequence has."""
-    steps: NDArray[np.int64]
-    """Which of the K are wanted, in order."""
-    result: Result
+    name: str
+    module: Any
+    found: list[LayerTrace]
+    selection: _Selection
 
-
-def _watched(
-    name: str, module: Any, run: Run, found: list[LayerTrace], selection: _Selection
-) -> Run:
-    ways = 1 + module.bidirectional
-    # Whoever else takes part in the run counts its calls and steps.
-    in_chunks = ways == 1 and getattr(run, "__func__", None) is Sequences._run
-    in_chunks = in_chunks and not (selection.units is None and selection.steps is None)
-
-    def watched(x: Tensor, hx: Any, lengths: Any, return_gates: bool) -> Result:
-        places = selection.next(module.num_layers * ways)
-        if not places:
-            return run(x, hx, lengths, return_gates)
-        T, B, _ = x.shape
-        with refusing():
-            steps = _chosen("steps", selection.steps, T)
-            units = _chosen("units", selection.units, module.hidden_size)
-            real = np.full(B, T) if lengths is None else checked_lengths(lengths, T, B).numpy()
-        size = CHUNK if in_chunks and not return_gates else max(T, 1)
-        kept: dict[int, list[_Part]] = {place: [] for place in places}
-        chunks = []
-        for chunk in _chunks(run, module, x, hx, None if lengths is None else real, size, steps):
-            chunks.append(chunk._replace(result=chunk.result._replace(gates=None)))
-            for place, part in _parts(module, chunk, selection, units, places):
-                kept[place].append(part)
-            final = chunk.result
+    def __call__(self, place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
+        selection = self.selection
+        if not selection.next():
+            return run(call, return_gates)
+        T, B, _ = call.x.shape
+        steps = _chosen("steps", selection.steps, T)
+        units = _chosen("units", selection.units, call.sizes["H"])
+        real = np.full(B, T) if call.lengths is None else call.lengths.numpy()
+        in_parts = selection.units is not None or selection.steps is not None
+        # Whoever else takes part in the run counts its steps.
+        alone = len(self.module.observers) == 1
+        size = CHUNK if in_parts and alone and not return_gates else max(T, 1)
+        parts: list[_Part] = []
+        outputs: list[Tensor] = []
+        states = call.initial
+        pieces = list(_pieces(call, size))
+        for start, piece in reversed(pieces) if call.reverse else pieces:
+            piece = piece._replace(initial=list(states))
+            here = np.sort(steps[(steps >= start) & (steps < start + size)]) - start
+            wanted = not outputs or len(here) > 0
+            result = run(piece, wanted)
+            if wanted:
+                parts.append(_part(piece, result, here, selection, units))
+            outputs.append(result.output)
+            states = list(result.final)
+        if call.reverse:
+            parts, outputs = parts[::-1], outputs[::-1]
         order = None if selection.steps is None else np.argsort(np.argsort(steps, kind="stable"))
-        for place, parts in kept.items():
-            weights = module._weights()[place // ways][place % ways]
-            found.append(
-                LayerTrace(
-                    name,
-                    module._cell,
-                    place // ways,
-                    place % ways == 1,
-                    real.astype(np.int64),
-                    _joined([part.values for part in parts], order),
-                    tuple(state[place] for state in chunks[0].before),
-                    (module.variant.zoneout_hidden, module.variant.zoneout_cell),
-                    Taken(
-                        T,
-                        steps,
-                        units,
-                        _joined([part.taken for part in parts], order),
-                        as_arrays(weights),
-                        tuple((w, version_of(w)) for w in weights if w is not None),
-                    ),
-                )
+        cell = call.changed_cell
+        weights = {name: as_array(of) for name, of in call.named_weights.items()}
+        given: dict[str, Any] = {
+            kind: _joined([part.given[kind] for part in parts], order)
+            for kind in ("input", "state", "per_step")
+        }
+        zoneout = (call.zoneout_hidden, call.zoneout_cell)
+        given |= {"input": given["input"][None], "draw": dict(enumerate(zoneout))}
+        self.found.append(
+            LayerTrace(
+                self.name,
+                call.cell if call.cell in LAYOUTS else call.plain_cell.name,
+                place // (1 + self.module.bidirectional),
+                call.reverse,
+                real.astype(np.int64),
+                _joined([part.values for part in parts], order),
+                tuple(as_array(state).copy() for state in call.initial),
+                zoneout,
+                Taken(
+                    T,
+                    steps,
+                    units,
+                    reference.equations(cell, weights, call.sizes),
+                    given,
+                    tuple((weight, version_of(weight)) for weight in call.weights),
+                ),
             )
-        outputs = [chunk.result.output for chunk in chunks]
+        )
         output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-        return Result(output, final.final, final.gates if return_gates else None)
-
-    return watched
+        return LayerResult(output, result.final, result.gates if return_gates else None)
 
 
-def _chunks(
-    run: Run,
-    module: Any,
-    x: Tensor,
-    hx: Any,
-    lengths: NDArray[np.int64] | None,
-    size: int,
+def _pieces(call: LayerCall, size: int) -> Iterator[tuple[int, LayerCall]]:
+    """The call, so many steps at a time, and when each piece begins."""
+    for start in range(0, max(len(call.x), 1), size):
+        x = call.x[start : start + size]
+        lengths = None if call.lengths is None else (call.lengths - start).clamp(0, len(x))
+        per_step = [of[start : start + size] for of in call.per_step]
+        yield start, call._replace(x=x, lengths=lengths, per_step=per_step)
+
+
+def _part(
+    call: LayerCall,
+    result: LayerResult,
     steps: NDArray[np.int64],
-) -> Iterator[_Chunk]:
-    """The run of a module, so many steps at a time; gates come with those that have some wanted."""
-    T, B, _ = x.shape
-    ordered, before = np.sort(steps), None
-    for start in range(0, max(T, 1), size):
-        of_chunk = x[start : start + size]
-        here = ordered[(ordered >= start) & (ordered < start + size)] - start
-        ran = np.clip(np.full(B, T) if lengths is None else lengths - start, 0, len(of_chunk))
-        given = None if lengths is None else torch.from_numpy(ran)
-        result = run(of_chunk, hx, given, start == 0 or len(here) > 0)
-        if before is None:
-            before = _initial(module, hx, B, x)
-        yield _Chunk(of_chunk, before, ran, here, result)
-        before = tuple(state.numpy() for state in result.final)
-        hx = result.final if len(result.final) > 1 else result.final[0]
-
-
-def _parts(
-    module: Any,
-    chunk: _Chunk,
     selection: _Selection,
     units: NDArray[np.int64],
-    places: list[int],
-) -> Iterator[tuple[int, _Part]]:
-    """What is wanted of each place, in memory that the model does not get."""
-    ways, layout = 1 + module.bidirectional, layout_of(module._cell)
-    ran = [{gate: v.numpy() for gate, v in of.items()} for of in chunk.result.gates or ()]
-    inputs = chunk.x.detach().to(chunk.result.output.dtype).numpy().copy()
+) -> _Part:
+    """What is wanted of a piece, in memory that the model does not get."""
+    cell, T = call.changed_cell, len(call.x)
+    lengths = np.full(call.x.shape[1], T) if call.lengths is None else call.lengths.numpy()
+    gates = {name: as_array(of) for name, of in (result.gates or {}).items()}
 
     def at_steps(array: Array) -> Array:
-        return array if selection.steps is None else array[chunk.steps]
+        return array if selection.steps is None else array[steps]
 
-    for place, values in enumerate(ran):
-        layer, way = divmod(place, ways)
-        if layer > 0 and way == 0:
-            inputs = np.concatenate([of["hidden"] for of in ran[place - ways : place]], -1)
-        if place not in places:
-            continue
-        hidden, before = _with_before(
-            values["hidden"], chunk.before[0][place], chunk.lengths, way == 1
-        )
-        kept = {}
-        for name in dict.fromkeys((*layout.gates, *layout.states)):
-            kept[name] = at_steps(hidden if name == "hidden" else values[name])
-            if selection.units is not None and not (name == "hidden" and module.proj_size):
-                kept[name] = kept[name].take(units, axis=2)
-        taken = {"x": at_steps(inputs), "before": at_steps(before)}
-        if "reset_gate" in values:
-            taken["reset_gate"] = at_steps(values["reset_gate"])
-        if module.proj_size and module.layer_norm:
-            taken["cell"] = at_steps(values["cell"])
-        yield place, _Part(kept, taken)
+    values, before = {}, {}
+    for k, name in enumerate(cell.state_names):
+        after, start = gates[name], as_array(call.initial[k])
+        gates[name], begins = _with_before(after, start, lengths, call.reverse)
+        if k in states_asked_for(cell):
+            before[k] = at_steps(begins)
+    for name in cell.named:
+        values[name] = at_steps(gates[name])
+        if selection.units is not None and cell.tape[cell.named[name]].width == "H":
+            values[name] = values[name].take(units, axis=2)
+    inputs = {None: at_steps(as_array(call.x).copy())}
+    steps_given = {
+        name: at_steps(as_array(of)[..., None]) for name, of in call.named_per_step.items()
+    }
+    return _Part(values, {"input": inputs, "state": before, "per_step": steps_given})
 
 
 def _with_before(
     hidden: Array, initial: Array, lengths: NDArray[np.int64], reverse: bool
 ) -> tuple[Array, Array]:
-    """The hidden states after and before each step, (T, B, P), in one memory where that goes."""
+    """The states after and before each step, (T, B, ·), in one memory where that goes."""
     if not reverse:
         states = np.concatenate([initial[None], hidden])
         return states[1:], states[:-1]
@@ -267,7 +243,7 @@ def _with_before(
     return states[:-1], before
 
 
-def _joined(parts: list[dict[str, Array]], order: NDArray[np.int64] | None) -> dict[str, Array]:
+def _joined(parts: list[dict[Any, Array]], order: NDArray[np.int64] | None) -> dict[Any, Array]:
     """The parts one after the other, and then in this order."""
     joined = parts[0]
     if len(parts) > 1:
@@ -286,14 +262,3 @@ def _chosen(name: str, places: Sequence[int] | slice | None, size: int) -> NDArr
     if wanted.size and not -size <= wanted.min() <= wanted.max() < size:
         raise DataError(f"{name}: there are {size}, got {wanted.tolist()}")
     return everything[wanted]
-
-
-def _initial(module: Any, hx: Any, sequences: int, x: Tensor) -> tuple[Array, ...]:
-    """The states before the first step, (L·D, B, ·) each."""
-    if hx is not None:
-        given = (hx,) if isinstance(hx, Tensor) else hx
-        return tuple(state.detach().numpy().copy() for state in given)
-    rows = module.num_layers * (1 + module.bidirectional)
-    widths = (module.proj_size or module.hidden_size, module.hidden_size)
-    shapes = tuple((rows, sequences, width) for width in widths)
-    return tuple(state.numpy() for state in initial_states(module._cell, x, None, shapes))

@@ -4,10 +4,11 @@ from gated.errors import require
 
 require("torch", extra="train")
 
-from gated.nn.backends import Variant, recurrence  # noqa: E402
+from gated.nn.backends import LayerResult, Run, RunLayer, Variant, observed, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
 from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
+from gated.nn.operators import LayerCall  # noqa: E402
 from gated.nn.recurrent import Recurrent  # noqa: E402
 
 __all__ = [
@@ -16,9 +17,14 @@ __all__ = [
     "RNN",
     "GRUCell",
     "LSTMCell",
+    "LayerCall",
+    "LayerResult",
     "RNNCell",
     "Recurrent",
+    "Run",
+    "RunLayer",
     "Variant",
     "VariationalDropout",
+    "observed",
     "recurrence",
 ]

@@ -23,7 +23,7 @@ from gated.core import native
 from gated.errors import DataError
 from gated.nn.arguments import Hidden
 from gated.nn.backends import chosen_backend
-from gated.nn.sequences import Sequences
+from gated.nn.sequences import SequencesOfTorch
 
 _CLASSES = (nn.RNN, nn.GRU, nn.LSTM)
 _STEPS_OF_FORWARD = (
@@ -101,7 +101,7 @@ def restore(model: nn.Module) -> Accelerated:
     return Accelerated(tuple(name for name, _ in found), {})
 
 
-class _ByTheCore(Sequences):
+class _ByTheCore(SequencesOfTorch):
     """Comes just before a layer of `torch.nn` in the order of inheritance."""
 
     def forward(self, input: Any, hx: Hidden | None = None, **options: Any) -> Any:
@@ -110,10 +110,12 @@ class _ByTheCore(Sequences):
             return super().forward(input, hx, **options)
         if self._is_for_the_core(input):
             try:
-                return super().forward(input, hx)
+                asked = self._asked(input, hx, None, {})
             except DataError:  # what does not fit, torch says in its own words
                 pass
-        return super(Sequences, self).forward(input, hx)  # type: ignore[misc]
+            else:
+                return self._computed(asked)
+        return super(SequencesOfTorch, self).forward(input, hx)  # type: ignore[misc]
 
     def _is_for_the_core(self, input: Any) -> bool:
         data = input.data if isinstance(input, PackedSequence) else input

@@ -6,7 +6,9 @@ the projected hidden state (H where nothing is projected).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,11 +20,18 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
-from gated.core.layout import Weights, layout_of
-from gated.core.plans import named_cell, varied
+from gated.core.layout import Weights
+from gated.core.plans import varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn.operators import Arguments, Results, gate_columns, layer, output_name
+from gated.nn.operators import (
+    LayerCall,
+    Results,
+    as_array,
+    gate_columns,
+    layer,
+    states_by_other_names,
+)
 from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["torch", "reference", "native"]
@@ -67,12 +76,62 @@ class Result(NamedTuple):
     """Of each layer and direction, in PyTorch's order, where they were asked for."""
 
 
-class _OneWay(NamedTuple):
+class LayerResult(NamedTuple):
     """What one layer in one direction makes of its sequences."""
 
     output: Tensor
+    """(T, B, P); zeros in the padding."""
     final: States
-    gates: Gates | None
+    """The states after each sequence's last step, (B, P) and whatever others there are, (B, H)."""
+    gates: Gates | None = None
+
+
+Run: TypeAlias = Callable[[LayerCall, bool], LayerResult]
+"""Runs a layer in one direction, with its gates where that is asked for."""
+RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
+"""What is put around it: takes its place among the layers and directions of its module, in
+PyTorch's order, the call, whether gates are asked for, and what would run it."""
+
+
+@contextmanager
+def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
+    """Take part in every run of a recurrent module, layer by layer and direction by direction.
+
+    `run_layer` may look at what goes in and what comes out, change either, or compute in its own
+    way, with gradients where it does so in torch's operations. Where several take part, the one
+    that came last is asked first, and `run` asks the others.
+
+    Args:
+        module: a layer of `gated.nn`, or one of `torch.nn` after `gated.accelerate`.
+        run_layer: called in place of the layer.
+
+    Raises:
+        ConfigurationError: the module is none of these.
+
+    >>> import gated
+    >>> lstm, steps = gated.nn.LSTM(2, 3), []
+    >>> def count(place, call, return_gates, run):
+    ...     steps.append(len(call.x))
+    ...     return run(call, return_gates)
+    >>> with observed(lstm, count):
+    ...     _ = lstm(torch.zeros(5, 1, 2))
+    >>> steps
+    [5]
+    """
+    if not hasattr(module, "observers"):
+        raise ConfigurationError(
+            f"{type(module).__name__} cannot be observed: observed takes recurrent layers "
+            "of gated.nn, and those of torch.nn after gated.accelerate"
+        )
+    before = module.observers
+    module.observers = (*before, run_layer)
+    try:
+        yield
+    finally:
+        if before:
+            module.observers = before
+        else:
+            del module.observers  # as it was: none but the class's
 
 
 def checked_backend(name: str | None) -> Backend | None:
@@ -103,15 +162,13 @@ def chosen_backend(
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
     """
-    dtype = next(iter(_named(weights).values())).dtype
+    dtype = dtype_of(weights)
 
     def hindrance(name: Backend) -> str | None:
         if name == "native":
             return _hindrance_of_native(x, dtype)
         if name == "torch":
             return _hindrance_of_torch(cell, weights, variant)
-        if not isinstance(weights, Weights):
-            return f"has no {cell}"
         return _hindrance_of_arrays(x, dtype)
 
     everyone: tuple[Backend, ...] = ("native", "torch", "reference")
@@ -183,6 +240,7 @@ def recurrence(
     variant: Variant | None = None,
     return_gates: bool = False,
     per_step: Mapping[str, Tensor] | None = None,
+    observers: Sequence[RunLayer] = (),
 ) -> Result:
     """Layers of recurrent cells over whole sequences, with gradients.
 
@@ -200,6 +258,7 @@ def recurrence(
         variant: what the layers do beyond their equations.
         return_gates: also give every gate and state at every step, with gradients.
         per_step: (T, B) of each of the cell's inputs for a step, by name.
+        observers: who takes part, see `observed`; not where torch's own kernels compute.
 
     Raises:
         ConfigurationError: the backend cannot compute this.
@@ -211,15 +270,8 @@ def recurrence(
         if return_gates:
             raise ConfigurationError("backend torch keeps its gates to itself: choose native")
         return Result(*_torch_layers(cell, x, initial, weights, lengths, dropout, training))
-    layers: dict[str, Callable[..., _OneWay]] = {
-        "native": _native_layer,
-        "reference": _reference_layer,
-        "torch": _unrolled_layer,
-    }
-    one_way = layers[backend]
-    dtype = next(iter(_named(weights[0][0]).values())).dtype
-    per_step = per_step or {}
-    x, *states = (tensor.to(dtype) for tensor in (x, *initial))  # autocast may have changed them
+    run: Run = _RUNS[backend]
+    x, *states = (tensor.to(dtype_of(weights[0][0])) for tensor in (x, *initial))  # as autocast may
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
         if depth > 0:
@@ -228,19 +280,27 @@ def recurrence(
         for direction, of_direction in enumerate(of_layer):
             row = depth * len(of_layer) + direction
             start = [state[row] for state in states]
-            drawn = _drawn(variant, start[0], _named(of_direction).get("weight_hh"), training)
-            one = one_way(
+            named = _named(of_direction)
+            steps = _of_direction(per_step or {}, direction == 1)
+            call = LayerCall(
                 cell,
                 x,
-                of_direction,
+                list(named.values()),
+                ",".join(named),
                 start,
+                list(steps.values()),
                 lengths,
                 direction == 1,
-                drawn,
-                variant,
-                return_gates,
-                _of_direction(per_step, direction == 1),
+                *_masks(variant, start[0], named.get("weight_hh"), training),
+                variant.zoneout_hidden,
+                variant.zoneout_cell,
+                _seed(variant, training),
+                recompute=variant.recompute and not return_gates,
             )
+            if observers:
+                one = _observed_run(observers, row, run)(call, return_gates)
+            else:
+                one = run(call, return_gates)
             outputs.append(one.output)
             finals.append(one.final)
             gates.append(one.gates or {})
@@ -252,12 +312,22 @@ def recurrence(
     return Result(x, final, gates if return_gates else None)
 
 
-class _Drawn(NamedTuple):
-    """What chance decides, once for a call."""
+def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:
+    """What runs a layer, with all who take part."""
+    for observer in observers:
+        run = partial(_observed_by, observer, place, run)
+    return run
 
-    hidden_mask: Tensor | None
-    weight_mask: Tensor | None
-    seed: Tensor | None
+
+def _observed_by(
+    observer: RunLayer, place: int, run: Run, call: LayerCall, return_gates: bool
+) -> LayerResult:
+    return observer(place, call, return_gates, run)
+
+
+def dtype_of(weights: Weights[Tensor] | Mapping[str, Tensor]) -> torch.dtype:
+    """The dtype that a layer with these weights computes in."""
+    return next(iter(_named(weights).values())).dtype
 
 
 def _named(weights: Weights[Tensor] | Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -275,79 +345,61 @@ def _of_direction(per_step: Mapping[str, Tensor], reverse: bool) -> dict[str, Te
     return found
 
 
-def _drawn(variant: Variant, hidden: Tensor, weight: Tensor | None, training: bool) -> _Drawn:
+def _masks(
+    variant: Variant, hidden: Tensor, weight: Tensor | None, training: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of recurrent dropout and of weight drop, drawn once for a call."""
+
     def mask(like: Tensor | None, probability: float) -> Tensor | None:
         if like is None or not (training and probability):
             return None
         kept = torch.full_like(like, 1 - probability, requires_grad=False).bernoulli()
         return kept / (1 - probability) if probability < 1 else kept
 
-    zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
-    return _Drawn(
+    return (
         mask(hidden.detach(), variant.recurrent_dropout),
         mask(None if weight is None else weight.detach(), variant.weight_drop),
-        torch.randint(2**63 - 1, (1,)) if zones_out else None,
     )
+
+
+def _seed(variant: Variant, training: bool) -> Tensor | None:
+    """Of zoneout, which draws in training alone."""
+    zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
+    return torch.randint(2**63 - 1, (1,)) if zones_out else None
 
 
 def _needs_gradients(*tensors: Tensor | None) -> bool:
     return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def _native_layer(
-    cell: str,
-    x: Tensor,
-    weights: Weights[Tensor] | Mapping[str, Tensor],
-    initial: list[Tensor],
-    lengths: Tensor | None,
-    reverse: bool,
-    drawn: _Drawn,
-    variant: Variant,
-    return_gates: bool,
-    per_step: Mapping[str, Tensor],
-) -> _OneWay:
-    named = _named(weights)
-    arguments = Arguments(
-        cell,
-        x,
-        list(named.values()),
-        ",".join(named),
-        initial,
-        list(per_step.values()),
-        lengths,
-        reverse,
-        drawn.hidden_mask,
-        drawn.weight_mask,
-        variant.zoneout_hidden,
-        variant.zoneout_cell,
-        drawn.seed,
-        keep=return_gates or _needs_gradients(x, *named.values(), *initial, *per_step.values()),
-        recompute=variant.recompute and not return_gates,
-    )
-    results = layer(arguments)
-    return _OneWay(
-        results.output,
-        results.final,
-        _named_gates(arguments, results, lengths) if return_gates else None,
-    )
+def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
+    """What may have gradients."""
+    return (call.x, *call.weights, *call.initial, *call.per_step)
 
 
-def _sizes(arguments: Arguments) -> tuple[int, int]:
+def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    call = call._replace(keep=return_gates or _needs_gradients(*_tensors(call)))
+    results = layer(call)
+    gates = _named_gates(call, results, call.lengths) if return_gates else None
+    return LayerResult(results.output, results.final, gates)
+
+
+def _sizes(call: LayerCall) -> tuple[int, int]:
     """H and P."""
-    widths = [state.shape[-1] for state in arguments.initial]
-    projection = arguments.named_weights.get("weight_hr")
-    return (widths[0] if projection is None else projection.shape[1]), widths[0]
+    outputs = call.initial[0].shape[-1]
+    projection = call.named_weights.get("weight_hr")
+    return (outputs if projection is None else projection.shape[1]), outputs
 
 
-def _named_gates(arguments: Arguments, results: Results, lengths: Tensor | None) -> Gates:
+def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> Gates:
     """What was kept, by name and time: views, where there is no padding."""
     T, B, _ = results.output.shape
-    sizes = arguments.x.shape[2], *_sizes(arguments)
+    sizes = call.x.shape[2], *_sizes(call)
     gates: Gates = {}
     values = results.kept["values"]
     rows = {
         name: values[:, start:stop]
-        for name, start, stop in gate_columns(arguments.cell, arguments.names, *sizes)
+        for name, start, stop in gate_columns(call.cell, call.names, *sizes)
     }
     rows |= {name: of for name, of in results.kept.items() if name != "values"}
     if lengths is None:
@@ -361,82 +413,43 @@ def _named_gates(arguments: Arguments, results: Results, lengths: Tensor | None)
         for name, of in rows.items():
             padded = of[places.clamp(min=0)]
             gates[name] = torch.where(there, padded, padded.new_zeros(()))
-    return gates | {output_name(arguments.cell, arguments.names): results.output}
+    for name, state in states_by_other_names(call.cell, call.names):
+        gates[name] = results.output if state is None else gates[state]
+    return gates
 
 
-def _unrolled_layer(
-    cell: str,
-    x: Tensor,
-    weights: Mapping[str, Tensor],
-    initial: list[Tensor],
-    lengths: Tensor | None,
-    reverse: bool,
-    drawn: _Drawn,
-    variant: Variant,
-    return_gates: bool,
-    per_step: Mapping[str, Tensor],
-) -> _OneWay:
-    seed = None if drawn.seed is None else int(drawn.seed)
-    zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell, seed)
-    named, masks = _named(weights), {}
-    if drawn.weight_mask is not None:
-        named["weight_hh"] = named["weight_hh"] * drawn.weight_mask
-    if drawn.hidden_mask is not None:
-        masks["hidden_mask"] = drawn.hidden_mask
-    plain = named_cell(cell, named)
-    regularisation = Regularisation(drawn.hidden_mask, None, zoneout)  # type: ignore[arg-type]
-    sequences = np.arange(x.shape[1])
+def _unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    named = call.named_weights
+    if call.weight_mask is not None:
+        named["weight_hh"] = named["weight_hh"] * call.weight_mask
+    masks = {} if call.hidden_mask is None else {"hidden_mask": call.hidden_mask}
+    seed = None if call.seed is None else int(call.seed)
+    zoneout = Zoneout(call.zoneout_hidden, call.zoneout_cell, seed)
+    # The masks themselves are in torch, with gradients; the cell need but know that there are some.
+    regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
+    sequences = np.arange(call.x.shape[1])
 
     def draw(state: int, time: int) -> Tensor:
-        kept = zoneout.kept(state, time, sequences, initial[state].shape[-1], np.dtype(np.float64))
-        return torch.from_numpy(kept).to(x)
+        units = call.initial[state].shape[-1]
+        kept = zoneout.kept(state, time, sequences, units, np.dtype(np.float64))
+        return torch.from_numpy(kept).to(call.x)
 
     result = unrolled(
-        varied(plain, regularisation), x, named, initial, lengths, reverse,
-        per_step=per_step, per_sequence=masks, draw=draw,
+        varied(call.plain_cell, regularisation), call.x, named, call.initial, call.lengths,
+        call.reverse, per_step=call.named_per_step, per_sequence=masks, draw=draw,
     )  # fmt: skip
-    return _OneWay(result.output, result.final, result.values if return_gates else None)
+    return LayerResult(result.output, result.final, result.values if return_gates else None)
 
 
-def _reference_layer(
-    cell: str,
-    x: Tensor,
-    weights: Weights[Tensor],
-    initial: list[Tensor],
-    lengths: Tensor | None,
-    reverse: bool,
-    drawn: _Drawn,
-    variant: Variant,
-    return_gates: bool,
-    per_step: Mapping[str, Tensor],
-) -> _OneWay:
-    del per_step  # these cells have none
-    layout = layout_of(cell)
-    names = tuple(dict.fromkeys(layout.gates + layout.states)) if return_gates else ()
-    zoneout = None
-    if variant.zoneout_hidden or variant.zoneout_cell:
-        seed = None if drawn.seed is None else int(drawn.seed)
-        zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell, seed)
-    masks = (_array(drawn.hidden_mask), _array(drawn.weight_mask))
-
-    def forward(x: Any, weights: Weights[Any], initial: list[Any], keep: bool) -> reference.Forward:
-        return reference.forward(
-            cell,
-            x,
-            weights,
-            lengths=None if lengths is None else lengths.numpy(),
-            initial=initial,
-            reverse=reverse,
-            keep=keep,
-            regularisation=Regularisation(*masks, zoneout),
-        )
-
-    keep = return_gates or _needs_gradients(x, *weights, *initial)
+def _reference_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    names = tuple(call.plain_cell.named) if return_gates else ()
+    keep = return_gates or _needs_gradients(*_tensors(call))
+    counts = len(call.weights), len(call.initial)
     output, *others = _ReferenceLayer.apply(  # type: ignore[no-untyped-call]
-        forward, names, keep, x, *weights, *initial
+        call, counts, names, keep, *_tensors(call)
     )
-    final, gates = others[: len(initial)], others[len(initial) :]
-    return _OneWay(output, tuple(final), dict(zip(names, gates, strict=True)) or None)
+    final, gates = others[: counts[1]], others[counts[1] :]
+    return LayerResult(output, tuple(final), dict(zip(names, gates, strict=True)) or None)
 
 
 class _ReferenceLayer(torch.autograd.Function):
@@ -445,22 +458,19 @@ class _ReferenceLayer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        forward: Callable[..., reference.Forward],
+        call: LayerCall,
+        counts: tuple[int, int],
         names: tuple[str, ...],
         keep: bool,
-        x: Tensor,
-        *weights_and_initial: Tensor | None,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        count = len(Weights._fields)
-        weights: Weights[Any] = Weights(*map(_array, weights_and_initial[:count]))
-        initial = list(map(_array, weights_and_initial[count:]))
-        output, final, kept = forward(_array(x), weights, initial, keep)
+        output, final, kept = reference.run(call.checked(), keep=keep)
         arrays = [output, *final]
         if kept is not None:
             arrays += [kept.gate(name).copy() for name in names]
         ctx.kept, ctx.names, ctx.states = kept, names, len(final)
         # What is kept shares memory with these: so torch notices when they change in place.
-        ctx.save_for_backward(x, *weights_and_initial)
+        ctx.save_for_backward(*tensors)
         return tuple(map(torch.from_numpy, arrays))
 
     @staticmethod
@@ -470,21 +480,22 @@ class _ReferenceLayer(torch.autograd.Function):
                 "create_graph asks for second derivatives, which only backend='torch' has"
             )
         ctx.saved_tensors  # noqa: B018 - raises where one of them has changed
-        grad_output, *others = map(_array, grads)
+        grad_output, *others = map(as_array, grads)
         found = reference.backward(
             ctx.kept,
             grad_output,
-            others[: ctx.states],
+            [np.ascontiguousarray(grad) for grad in others[: ctx.states]],
             dict(zip(ctx.names, others[ctx.states :], strict=True)),
         )
-        arrays = (found.x, *found.weights, *found.initial)
-        return (None,) * 3 + tuple(
-            None if array is None else torch.from_numpy(array) for array in arrays
-        )
+        arrays = (found.x, *found.weights.values(), *found.initial, *found.per_step)
+        return (None,) * 4 + tuple(map(torch.from_numpy, arrays))
 
 
-def _array(tensor: Tensor | None) -> Any:
-    return None if tensor is None else tensor.detach().numpy()
+_RUNS: Mapping[str, Run] = {
+    "native": _native_layer,
+    "reference": _reference_layer,
+    "torch": _unrolled_layer,
+}
 
 
 def _torch_layers(

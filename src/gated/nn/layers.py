@@ -15,10 +15,10 @@ from gated.core.layout import Weights, layout_of, parameter_names, weight_shapes
 from gated.errors import ConfigurationError
 from gated.nn.backends import Variant
 from gated.nn.options import Options
-from gated.nn.sequences import Sequences
+from gated.nn.sequences import SequencesOfTorch
 
 
-class _Layers(Sequences, Options, nn.RNNBase):
+class _Layers(SequencesOfTorch, Options, nn.RNNBase):
     """What the three have in common."""
 
     def __init__(

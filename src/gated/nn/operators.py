@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gated.cells.cell import Cell
 from gated.core import ops
+from gated.core.call import Call, checked_call
 from gated.core.plans import kept_columns, kept_shapes, named_cell, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError
@@ -49,8 +50,8 @@ class Results(NamedTuple):
     time and then by falling length, and behind them rows that nobody touches."""
 
 
-class Arguments(NamedTuple):
-    """What the operators take, by name."""
+class LayerCall(NamedTuple):
+    """One layer in one direction, and what it takes: the arguments of the operators, by name."""
 
     cell: str
     """A name that `gated.core.plans.named_cell` knows."""
@@ -58,7 +59,7 @@ class Arguments(NamedTuple):
     """(T, B, I)"""
     weights: list[Tensor]
     names: str
-    """Of the weights, with commas between."""
+    """Of the weights, with commas between; those of `gated.core.plans.parameter_shapes`."""
     initial: list[Tensor]
     """(B, P) and whatever other states there are, (B, H)."""
     per_step: list[Tensor]
@@ -85,6 +86,30 @@ class Arguments(NamedTuple):
         """The cell, without what is done beside its equations."""
         return named_cell(self.cell, self.named_weights)
 
+    @property
+    def changed_cell(self) -> Cell:
+        """The cell, with all of it."""
+        return varied(self.plain_cell, self.regularisation)
+
+    @property
+    def named_per_step(self) -> dict[str, Tensor]:
+        """The inputs for each step by name."""
+        return dict(zip(self.plain_cell.per_step, self.per_step, strict=True))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many units each width has."""
+        return sizes_of(self.plain_cell, self.named_weights, self.x.shape[2])
+
+    @property
+    def regularisation(self) -> Regularisation:
+        """Masks and zoneout, as the core takes them."""
+        zoneout = None
+        if self.zoneout_hidden or self.zoneout_cell:
+            seed = None if self.seed is None or self.seed.is_meta else int(self.seed.item()) % 2**64
+            zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell, seed)
+        return Regularisation(as_array(self.hidden_mask), as_array(self.weight_mask), zoneout)
+
     def _kept_names(self) -> tuple[str, ...]:
         names: tuple[str, ...] = _kept_names(self.cell, self.names, self.recompute)
         return names
@@ -93,11 +118,10 @@ class Arguments(NamedTuple):
         """What is kept: as many rows as there could be, so that no shape depends on data."""
         if not self.keep:
             return {}
-        T, B, inputs = self.x.shape
-        cell, weights = self.plain_cell, self.named_weights
+        T, B, _ = self.x.shape
         zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell)
-        cell = varied(cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
-        return kept_shapes(cell, T * B, sizes_of(cell, weights, inputs), self.recompute)
+        cell = varied(self.plain_cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
+        return kept_shapes(cell, T * B, self.sizes, self.recompute)
 
     def fresh(self) -> list[Tensor]:
         """Tensors for all results, not filled."""
@@ -113,22 +137,17 @@ class Arguments(NamedTuple):
         kept = dict(zip(names, results[last:], strict=True))
         return Results(results[0], tuple(results[1:last]), kept)
 
-    def call(self) -> ops.Call:
+    def checked(self) -> Call:
         """The same in arrays that share the tensors' memory, checked."""
-        zoneout = None
-        cell = self.plain_cell
-        if self.zoneout_hidden or self.zoneout_cell:
-            seed = None if self.seed is None else int(self.seed.item()) % 2**64
-            zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell, seed)
-        return ops.checked_call(
-            cell,
-            _array(self.x),
-            {name: _array(weight) for name, weight in self.named_weights.items()},
-            _array(self.lengths),
-            [_array(state) for state in self.initial],
+        return checked_call(
+            self.plain_cell,
+            as_array(self.x),
+            {name: as_array(weight) for name, weight in self.named_weights.items()},
+            as_array(self.lengths),
+            [as_array(state) for state in self.initial],
             self.reverse,
-            Regularisation(_array(self.hidden_mask), _array(self.weight_mask), zoneout),
-            {name: _array(of) for name, of in zip(cell.per_step, self.per_step, strict=True)},
+            self.regularisation,
+            {name: as_array(of) for name, of in self.named_per_step.items()},
         )
 
 
@@ -163,13 +182,29 @@ def gate_columns(
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def output_name(cell: str, names: str) -> str:
-    """What the state that is the output is called."""
-    return named_cell(cell, dict.fromkeys(names.split(","))).state_names[0]
+def states_by_other_names(cell: str, names: str) -> tuple[tuple[str, str | None], ...]:
+    """What else `cell.named` calls a state that is kept; None for the output.
+
+    Args:
+        cell: as for `gate_columns`.
+        names: as for `gate_columns`.
+    """
+    of = named_cell(cell, dict.fromkeys(names.split(",")))
+    kept = {state.after: name for name, state in zip(of.state_names, of.states, strict=True)}
+    found: dict[str, str | None] = {
+        name: kept[place] for name, place in of.named.items() if kept.get(place, name) != name
+    }
+    if of.output_is_hidden:
+        found |= {name: None for name, place in of.named.items() if place == of.output}
+    return tuple(found.items())
 
 
-def _array(tensor: Tensor | None) -> Any:
-    """The same memory for NumPy, each row of features in one piece; a copy where it must be."""
+def as_array(tensor: Tensor | None) -> Any:
+    """The same memory for NumPy, each row of features in one piece; a copy where it must be.
+
+    Args:
+        tensor: on the CPU; None stays None.
+    """
     if tensor is None:
         return None
     in_one_piece = tensor.dim() == 3 and tensor.stride(2) == 1
@@ -177,13 +212,13 @@ def _array(tensor: Tensor | None) -> Any:
 
 
 def _layer(*given: Any) -> list[Tensor]:
-    arguments = Arguments(*given)
-    return _run(arguments, arguments.call())
+    layer_call = LayerCall(*given)
+    return _run(layer_call, layer_call.checked())
 
 
-def _run(arguments: Arguments, call: ops.Call) -> list[Tensor]:
-    results = arguments.fresh()
-    output, final, kept = arguments.named(results)
+def _run(layer_call: LayerCall, call: Call) -> list[Tensor]:
+    results = layer_call.fresh()
+    output, final, kept = layer_call.named(results)
     ops.forward_into(
         call,
         output.numpy(),
@@ -195,13 +230,13 @@ def _run(arguments: Arguments, call: ops.Call) -> list[Tensor]:
 
 
 def _layer_backward(*given: Any) -> list[Tensor]:
-    arguments = Arguments(*given[:-2])
-    return _run_back(arguments.named(given[-2]), arguments.call(), given[-1])
+    layer_call = LayerCall(*given[:-2])
+    return _run_back(layer_call.named(given[-2]), layer_call.checked(), given[-1])
 
 
-def _run_back(results: Results, call: ops.Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
+def _run_back(results: Results, call: Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
     output, final, kept = results
-    grad_output, *others = map(_array, grads)
+    grad_output, *others = map(as_array, grads)
     grad_of = dict(zip(kept, others[len(final) :], strict=True))
     arrays = {name: tensor.numpy() for name, tensor in kept.items()}
     values = arrays.pop("values", None)
@@ -220,8 +255,8 @@ def _run_back(results: Results, call: ops.Call, grads: Sequence[Tensor | None]) 
 
 
 def _fake_layer_backward(*given: Any) -> list[Tensor]:
-    arguments = Arguments(*given[:-2])
-    of = (arguments.x, *arguments.weights, *arguments.initial, *arguments.per_step)
+    layer_call = LayerCall(*given[:-2])
+    of = (layer_call.x, *layer_call.weights, *layer_call.initial, *layer_call.per_step)
     return [tensor.new_empty(tensor.shape) for tensor in of]
 
 
@@ -238,16 +273,16 @@ class _Saved(NamedTuple):
 _TENSORS = ("lengths", "hidden_mask", "weight_mask", "seed")
 
 
-def _taken_apart(arguments: Arguments) -> tuple[_Saved, list[Tensor]]:
-    there = tuple(getattr(arguments, name) is not None for name in _TENSORS)
-    weights, initial = len(arguments.weights), len(arguments.initial)
-    tensors = [arguments.x, *arguments.weights, *arguments.initial, *arguments.per_step]
-    tensors += [t for t in (getattr(arguments, name) for name in _TENSORS) if t is not None]
-    rest = tuple(v for v in arguments if not isinstance(v, (Tensor, list)) and v is not None)
-    return _Saved(rest, there, weights, initial, len(arguments.per_step)), tensors
+def _taken_apart(layer_call: LayerCall) -> tuple[_Saved, list[Tensor]]:
+    there = tuple(getattr(layer_call, name) is not None for name in _TENSORS)
+    weights, initial = len(layer_call.weights), len(layer_call.initial)
+    tensors = [layer_call.x, *layer_call.weights, *layer_call.initial, *layer_call.per_step]
+    tensors += [t for t in (getattr(layer_call, name) for name in _TENSORS) if t is not None]
+    rest = tuple(v for v in layer_call if not isinstance(v, (Tensor, list)) and v is not None)
+    return _Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
 
 
-def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> Arguments:
+def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> LayerCall:
     x, *more = tensors
     weights, more = list(more[: saved.weights]), more[saved.weights :]
     initial, more = list(more[: saved.initial]), more[saved.initial :]
@@ -256,7 +291,7 @@ def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> Arguments:
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
     cell, names, reverse, zoneout_hidden, zoneout_cell, keep, recompute = saved.rest
-    return Arguments(
+    return LayerCall(
         cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
         zoneout_hidden, zoneout_cell, seed, keep, recompute,
     )  # fmt: skip
@@ -269,7 +304,7 @@ def _save(ctx: Any, saved: _Saved, tensors: Sequence[Tensor], results: Sequence[
     ctx.count = len(tensors)
 
 
-def _saved_by(ctx: Any) -> tuple[Arguments, list[Tensor]]:
+def _saved_by(ctx: Any) -> tuple[LayerCall, list[Tensor]]:
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():
         raise ConfigurationError(
             "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
@@ -282,15 +317,15 @@ def _saved_by(ctx: Any) -> tuple[Arguments, list[Tensor]]:
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    _save(ctx, *_taken_apart(Arguments(*inputs)), output)
+    _save(ctx, *_taken_apart(LayerCall(*inputs)), output)
 
 
 def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    arguments, results = _saved_by(ctx)
-    found = torch.ops.gated.layer_backward(*arguments, results, list(grads))
-    last = 1 + len(arguments.weights)
-    states = last + len(arguments.initial)
-    rest = (None,) * (len(arguments) - 6)
+    layer_call, results = _saved_by(ctx)
+    found = torch.ops.gated.layer_backward(*layer_call, results, list(grads))
+    last = 1 + len(layer_call.weights)
+    states = last + len(layer_call.initial)
+    rest = (None,) * (len(layer_call) - 6)
     return (None, found[0], found[1:last], None, found[last:states], found[states:], *rest)
 
 
@@ -299,33 +334,33 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, saved: _Saved, *tensors: Tensor) -> tuple[Tensor, ...]:
-        arguments = _put_together(saved, tensors)
-        call = arguments.call()
-        results = _run(arguments, call)
-        if arguments.keep:
+        layer_call = _put_together(saved, tensors)
+        call = layer_call.checked()
+        results = _run(layer_call, call)
+        if layer_call.keep:
             _save(ctx, saved, tensors, results)
             ctx.call = call  # checked; shares the memory of what torch watches
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        arguments, results = _saved_by(ctx)
-        found = _run_back(arguments.named(results), ctx.call, grads)
+        layer_call, results = _saved_by(ctx)
+        found = _run_back(layer_call.named(results), ctx.call, grads)
         return (None, *found, *(None for _ in range(sum(ctx.saved.optional))))
 
 
-def layer(arguments: Arguments) -> Results:
+def layer(layer_call: LayerCall) -> Results:
     """One layer in one direction, by the operator or, where nobody traces, without it."""
-    if torch.compiler.is_compiling() or type(arguments.x) is not Tensor or arguments.x.is_meta:
-        return arguments.named(torch.ops.gated.layer(*arguments))
-    saved, tensors = _taken_apart(arguments)
+    if torch.compiler.is_compiling() or type(layer_call.x) is not Tensor or layer_call.x.is_meta:
+        return layer_call.named(torch.ops.gated.layer(*layer_call))
+    saved, tensors = _taken_apart(layer_call)
     results: tuple[Tensor, ...] = _Eager.apply(saved, *tensors)  # type: ignore[no-untyped-call]
-    return arguments.named(results)
+    return layer_call.named(results)
 
 
 _library.impl("layer", _layer, "CPU")  # type: ignore[no-untyped-call]
 _library.impl("layer_backward", _layer_backward, "CPU")  # type: ignore[no-untyped-call]
-torch.library.register_fake("gated::layer", lambda *given: Arguments(*given).fresh())
+torch.library.register_fake("gated::layer", lambda *given: LayerCall(*given).fresh())
 torch.library.register_fake("gated::layer_backward", _fake_layer_backward)
 torch.library.register_autograd("gated::layer", _gradient, setup_context=_remember)
 torch.library.register_autocast("gated::layer", "cpu", torch.float32)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import init
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from gated.cells import options
 from gated.cells.cell import Cell
 from gated.core.plans import parameter_shapes, register
-from gated.core.stream import Stream
-from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError
-from gated.nn.arguments import Hidden, check_input, checked_lengths, of_each
-from gated.nn.backends import Backend, Result, Variant, checked_backend, recurrence
+from gated.nn.arguments import Hidden, check_input
+from gated.nn.backends import Backend, States, Variant, checked_backend
+from gated.nn.sequences import Asked, Sequences
 
 RESETS = "resets"
 
 
-class Recurrent(nn.Module):
+class Recurrent(Sequences, nn.Module):
     """Layers of a cell over whole sequences, with the signature and the results of `nn.LSTM`.
 
     Parameters are called as in `torch.nn`: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
@@ -181,91 +182,18 @@ class Recurrent(nn.Module):
             ConfigurationError: the backend cannot compute this.
             DataError: an argument does not fit the layer, or another argument.
         """
-        if isinstance(input, PackedSequence):
-            if lengths is not None:
-                raise DataError("lengths came with a PackedSequence, which has its own: leave out")
-            return self._forward_packed(input, hx, return_gates)
-        if not isinstance(input, Tensor) or input.dim() not in (2, 3):
-            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            order = "(B, T, I)" if self.batch_first else "(T, B, I)"
-            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
-        alone = input.dim() == 2
-        turned = self.batch_first and not alone
-        x = input.unsqueeze(1) if alone else input.transpose(0, 1) if turned else input
         given = per_step if resets is None else {RESETS: resets, **per_step}
-        steps = {
-            name: of.unsqueeze(1) if alone else of.transpose(0, 1) if turned else of
-            for name, of in given.items()
-        }
-        if alone and hx is not None:
-            hx = of_each(hx, lambda state: state.unsqueeze(1))
-        result = self._run(x, hx, lengths, return_gates, steps)
+        return self._forward(input, hx, lengths, return_gates, given)
 
-        def laid_out(value: Tensor) -> Tensor:
-            return value.squeeze(1) if alone else value.transpose(0, 1) if turned else value
-
-        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
-        if alone:
-            final = of_each(final, lambda state: state.squeeze(1))
-        if result.gates is None:
-            return laid_out(result.output), final
-        gates = [{name: laid_out(of) for name, of in one.items()} for one in result.gates]
-        return laid_out(result.output), final, gates
-
-    def _forward_packed(self, packed: PackedSequence, hx: Hidden | None, return_gates: bool) -> Any:
-        x, lengths = pad_packed_sequence(packed)
-        result = self._run(x, hx, lengths, return_gates, {})
-
-        def pack(value: Tensor) -> PackedSequence:
-            ordered, of = value, lengths
-            if packed.sorted_indices is not None:
-                ordered = value[:, packed.sorted_indices]
-                of = lengths[packed.sorted_indices.to(lengths.device)]
-            return packed._replace(data=pack_padded_sequence(ordered, of).data)
-
-        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
-        if result.gates is None:
-            return pack(result.output), final
-        return pack(result.output), final, [
-            {name: pack(of) for name, of in one.items()} for one in result.gates
-        ]  # fmt: skip
-
-    def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
-        """Return the layers as they are now, ready to take one step at a time.
-
-        Args:
-            sequences: how many sequences take each step side by side; None for one alone.
-            threads: of each step, see `gated.core.stream.Stream`.
-
-        Raises:
-            ConfigurationError: the layers read both ways, or the cell has inputs for each step.
-            DataError: the weights are not float32.
-        """
-        if self.bidirectional:
-            raise ConfigurationError(
-                "bidirectional layers cannot be streamed: they read from the end too"
-            )
-        layers = [
-            {name: of.detach().cpu().contiguous().numpy() for name, of in weights.items()}
-            for (weights,) in self._weights()
-        ]
-        zoneout = Zoneout(self.variant.zoneout_hidden, self.variant.zoneout_cell)
-        return Stream(self.cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
-
-    def _run(
+    def _checked(
         self,
         x: Tensor,
         hx: Hidden | None,
         lengths: ArrayLike | Tensor | None,
-        return_gates: bool,
-        per_step: dict[str, Tensor],
-    ) -> Result:
-        weights = self._weights()
-        first = weights[0][0]
-        if "weight_ih" in first:
-            check_input(x, first["weight_ih"])
-        dtype = next(iter(first.values())).dtype
-        cell = options.resets(self.cell) if RESETS in per_step else self.cell
+        per_step: Mapping[str, Tensor],
+        laid_out: Callable[[Tensor], Any],
+    ) -> Asked:
+        cell = self._resetting if RESETS in per_step else self.cell
         if sorted(per_step) != sorted(cell.per_step):
             raise DataError(
                 f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}"
@@ -277,21 +205,27 @@ class Recurrent(nn.Module):
                     f"{name} must have the steps and sequences of the input, "
                     f"{tuple(x.shape[:2])}, got {tuple(of.shape)}"
                 )
-        return recurrence(
-            register(cell),
-            x,
-            self._initial(x, hx, len(weights) * len(weights[0])),
-            weights,
-            None if lengths is None else checked_lengths(lengths, *x.shape[:2]),
-            dropout=self.dropout,
-            training=self.training,
-            backend=self.backend,
-            variant=self.variant,
-            return_gates=return_gates,
-            per_step={name: per_step[name].to(dtype) for name in cell.per_step},
-        )
+        dtype = next(self.parameters()).dtype
+        steps = {name: per_step[name].to(dtype) for name in cell.per_step}
+        return super()._checked(x, hx, lengths, steps, laid_out)
 
-    def _initial(self, x: Tensor, hx: Hidden | None, rows: int) -> tuple[Tensor, ...]:
+    def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
+        return register(self._resetting if RESETS in per_step else self.cell)
+
+    @cached_property
+    def _resetting(self) -> Cell:
+        return options.resets(self.cell)
+
+    def _streamed_cell(self) -> Cell:
+        return self.cell
+
+    def _check_input(self, x: Tensor) -> None:
+        first = self._weights()[0][0]
+        if "weight_ih" in first:
+            check_input(x, first["weight_ih"])
+
+    def _initial(self, x: Tensor, hx: Hidden | None) -> States:
+        rows = self.num_layers * (1 + self.bidirectional)
         sizes = {"H": self.hidden_size, "P": self.proj_size or self.hidden_size}
         shapes = [(rows, x.shape[1], sizes[state.width]) for state in self.cell.states]
         if hx is None:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from gated.cells.cell import Cell
 from gated.core.layout import Weights, parameter_names
 from gated.core.stream import Stream
 from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
-from gated.nn.backends import Backend, Result, Variant, recurrence
+from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+
+
+class Asked(NamedTuple):
+    """What a layer is asked to run over, checked."""
+
+    x: Tensor
+    """(T, B, I)"""
+    initial: States
+    """(L·D, B, ·) each."""
+    lengths: Tensor | None
+    per_step: Mapping[str, Tensor]
+    """(T, B) each."""
+    laid_out: Callable[[Tensor], Any]
+    """What is (T, B, ·) as the input was laid out."""
+    state_laid_out: Callable[[Tensor], Tensor]
 
 
 class Sequences:
-    """What layers do with sequences, for a `torch.nn.RNNBase` that has this class before it."""
+    """What recurrent layers do with sequences; before `torch.nn.Module` among the bases."""
 
-    mode: str
     hidden_size: int
     num_layers: int
     proj_size: int
@@ -28,10 +45,154 @@ class Sequences:
     bidirectional: bool
     dropout: float
     training: bool
-    layer_norm: bool = False
-    _all_weights: list[list[str]]
     backend: Backend | None = None
     variant: Variant = Variant()
+    observers: tuple[RunLayer, ...] = ()
+    """Who takes part in every run; see `gated.nn.observed`."""
+
+    @abstractmethod
+    def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
+        """The name by which `gated.core.plans.named_cell` knows the cell that takes these."""
+
+    @abstractmethod
+    def _weights(self) -> Sequence[Layer]:
+        """The weights of each direction of each layer, as they are now (parametrised or not)."""
+
+    @abstractmethod
+    def _check_input(self, x: Tensor) -> None:
+        """Refuse an input (T, B, I) that does not fit."""
+
+    @abstractmethod
+    def _initial(self, x: Tensor, hx: Hidden | None) -> States:
+        """The states to start from: those given, checked, or zeros."""
+
+    def _forward(
+        self,
+        input: Any,
+        hx: Hidden | None,
+        lengths: ArrayLike | Tensor | None,
+        return_gates: bool = False,
+        per_step: Mapping[str, Tensor] | None = None,
+    ) -> Any:
+        return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
+
+    def _asked(
+        self,
+        input: Any,
+        hx: Hidden | None,
+        lengths: ArrayLike | Tensor | None,
+        per_step: Mapping[str, Tensor],
+    ) -> Asked:
+        if isinstance(input, PackedSequence):
+            if lengths is not None:
+                raise DataError("lengths came with a PackedSequence, which has its own: leave out")
+            if per_step:
+                raise DataError(
+                    f"{', '.join(per_step)} came with a PackedSequence: give the padded batch and "
+                    "its lengths, see torch.nn.utils.rnn.pad_packed_sequence"
+                )
+            x, lengths = pad_packed_sequence(input)
+            return self._checked(x, hx, lengths, {}, lambda value: _packed(value, input, lengths))
+        if not isinstance(input, Tensor) or input.dim() not in (2, 3):
+            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            order = "(B, T, I)" if self.batch_first else "(T, B, I)"
+            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
+        if input.dim() == 2:
+            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(1))
+            steps = {name: of.unsqueeze(1) for name, of in per_step.items()}
+            asked = self._checked(input.unsqueeze(1), states, lengths, steps, _alone)
+            return asked._replace(state_laid_out=_alone)
+        if self.batch_first:
+            steps = {name: of.transpose(0, 1) for name, of in per_step.items()}
+            return self._checked(input.transpose(0, 1), hx, lengths, steps, _batch_first)
+        return self._checked(input, hx, lengths, per_step, _as_it_is)
+
+    def _checked(
+        self,
+        x: Tensor,
+        hx: Hidden | None,
+        lengths: ArrayLike | Tensor | None,
+        per_step: Mapping[str, Tensor],
+        laid_out: Callable[[Tensor], Any],
+    ) -> Asked:
+        self._check_input(x)
+        initial = self._initial(x, hx)
+        spans = None if lengths is None else checked_lengths(lengths, *x.shape[:2])
+        return Asked(x, initial, spans, per_step, laid_out, _as_it_is)
+
+    def _computed(self, asked: Asked, return_gates: bool = False) -> Any:
+        """What the caller gets."""
+        result: Result = recurrence(
+            self._cell_for(asked.per_step),
+            asked.x,
+            asked.initial,
+            self._weights(),
+            asked.lengths,
+            dropout=self.dropout,
+            training=self.training,
+            backend=self.backend,
+            variant=self.variant,
+            return_gates=return_gates,
+            per_step=asked.per_step,
+            observers=self.observers,
+        )
+        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
+        final = of_each(final, asked.state_laid_out)
+        output = asked.laid_out(result.output)
+        if result.gates is None:
+            return output, final
+        gates = [{name: asked.laid_out(of) for name, of in one.items()} for one in result.gates]
+        return output, final, gates
+
+    def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
+        """Return the layers as they are now, ready to take one step at a time.
+
+        The weights are packed once: a step costs reading them. Dropout takes no part, zoneout as in
+        evaluation.
+
+        Args:
+            sequences: how many sequences take each step side by side; None for one alone.
+            threads: of each step, see `gated.core.stream.Stream`.
+
+        Raises:
+            ConfigurationError: the layers read both ways, or their cell cannot be streamed.
+            DataError: the weights are not float32.
+            MissingNativeError: the native core is not built.
+
+        >>> import torch, gated
+        >>> layer = gated.nn.GRU(2, 3)
+        >>> hidden = layer.stream().step(torch.ones(2).numpy())
+        >>> torch.allclose(torch.from_numpy(hidden), layer(torch.ones(1, 2))[1][0])
+        True
+        """
+        if self.bidirectional:
+            raise ConfigurationError(
+                "bidirectional layers cannot be streamed: they read from the end too"
+            )
+
+        def array(weight: Tensor | None) -> Any:
+            return None if weight is None else np.ascontiguousarray(weight.detach().cpu().numpy())
+
+        layers: list[Any] = [
+            Weights(*map(array, weights))
+            if isinstance(weights, Weights)
+            else {name: array(weight) for name, weight in weights.items()}
+            for (weights,) in self._weights()
+        ]
+        zoneout = Zoneout(self.variant.zoneout_hidden, self.variant.zoneout_cell)
+        cell = self._streamed_cell()
+        return Stream(cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
+
+    def _streamed_cell(self) -> str | Cell:
+        return self._cell_for({})
+
+
+class SequencesOfTorch(Sequences):
+    """The same for a `torch.nn.RNNBase` that has this class before it."""
+
+    mode: str
+    layer_norm: bool = False
+    _all_weights: list[list[str]]
 
     @property
     def _cell(self) -> str:
@@ -66,112 +227,21 @@ class Sequences:
             ConfigurationError: the backend cannot compute this.
             DataError: an argument does not fit the layer, or another argument.
         """
-        if isinstance(input, PackedSequence):
-            if lengths is not None:
-                raise DataError("lengths came with a PackedSequence, which has its own: leave out")
-            return self._forward_packed(input, hx, return_gates)
-        if not isinstance(input, Tensor) or input.dim() not in (2, 3):
-            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            order = "(B, T, I)" if self.batch_first else "(T, B, I)"
-            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
-        if input.dim() == 2:
-            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(1))
-            result = self._run(input.unsqueeze(1), states, lengths, return_gates)
-            return self._given(result, lambda x: x.squeeze(1), lambda state: state.squeeze(1))
-        x = input.transpose(0, 1) if self.batch_first else input
-        result = self._run(x, hx, lengths, return_gates)
-        return self._given(result, (lambda x: x.transpose(0, 1)) if self.batch_first else None)
+        return self._forward(input, hx, lengths, return_gates)
 
-    def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
-        """Return the layers as they are now, ready to take one step at a time.
+    def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
+        return self._cell
 
-        The weights are packed once: a step costs reading them. Dropout takes no part, zoneout as in
-        evaluation.
+    def _check_input(self, x: Tensor) -> None:
+        check_input(x, self._weights()[0][0].weight_ih)
 
-        Args:
-            sequences: how many sequences take each step side by side; None for one alone.
-            threads: of each step, see `gated.core.stream.Stream`.
-
-        Raises:
-            ConfigurationError: the layers read both ways, or their cell cannot be streamed.
-            DataError: the weights are not float32.
-            MissingNativeError: the native core is not built.
-
-        >>> import torch, gated
-        >>> layer = gated.nn.GRU(2, 3)
-        >>> hidden = layer.stream().step(torch.ones(2).numpy())
-        >>> torch.allclose(torch.from_numpy(hidden), layer(torch.ones(1, 2))[1][0])
-        True
-        """
-        if self.bidirectional:
-            raise ConfigurationError(
-                "bidirectional layers cannot be streamed: they read from the end too"
-            )
-        variant = self.variant
-        layers: list[Any] = [
-            Weights(*(None if of is None else of.detach().cpu().numpy() for of in weights))
-            for (weights,) in self._weights()
-        ]
-        zoneout = Zoneout(variant.zoneout_hidden, variant.zoneout_cell)
-        return Stream(self._cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
-
-    def _forward_packed(self, packed: PackedSequence, hx: Hidden | None, return_gates: bool) -> Any:
-        x, lengths = pad_packed_sequence(packed)
-        result = self._run(x, hx, lengths, return_gates)
-        if packed.sorted_indices is not None:
-            lengths = lengths[packed.sorted_indices.to(lengths.device)]
-
-        def pack(output: Tensor) -> PackedSequence:
-            if packed.sorted_indices is not None:
-                output = output[:, packed.sorted_indices]
-            return packed._replace(data=pack_padded_sequence(output, lengths).data)
-
-        return self._given(result, pack)
-
-    def _given(
-        self,
-        result: Result,
-        laid_out: Callable[[Tensor], Any] | None,
-        state_laid_out: Callable[[Tensor], Tensor] | None = None,
-    ) -> Any:
-        """What the caller gets of a result, laid out as the input was."""
-        laid_out = laid_out or (lambda x: x)
-        final: Hidden = result.final if len(result.final) > 1 else result.final[0]
-        if state_laid_out is not None:
-            final = of_each(final, state_laid_out)
-        if result.gates is None:
-            return laid_out(result.output), final
-        gates = [{name: laid_out(gate) for name, gate in of.items()} for of in result.gates]
-        return laid_out(result.output), final, gates
-
-    def _run(
-        self,
-        x: Tensor,
-        hx: Hidden | None,
-        lengths: ArrayLike | Tensor | None,
-        return_gates: bool,
-    ) -> Result:
-        """For x (T, B, I)."""
-        B = x.shape[1]
-        weights = self._weights()
-        check_input(x, weights[0][0].weight_ih)
-        rows = len(weights) * len(weights[0])
-        shapes = (rows, B, self.proj_size or self.hidden_size), (rows, B, self.hidden_size)
-        return recurrence(
-            self._cell,
-            x,
-            initial_states(self._cell, x, hx, shapes),
-            weights,
-            None if lengths is None else checked_lengths(lengths, *x.shape[:2]),
-            dropout=self.dropout,
-            training=self.training,
-            backend=self.backend,
-            variant=self.variant,
-            return_gates=return_gates,
-        )
+    def _initial(self, x: Tensor, hx: Hidden | None) -> States:
+        rows = self.num_layers * (1 + self.bidirectional)
+        widths = self.proj_size or self.hidden_size, self.hidden_size
+        shapes = tuple((rows, x.shape[1], width) for width in widths)
+        return initial_states(self._cell, x, hx, shapes)
 
     def _weights(self) -> list[list[Weights[Tensor]]]:
-        """The weights of each direction of each layer, as they are now (parametrised or not)."""
         directions = (False, True) if self.bidirectional else (False,)
 
         def weights(layer: int, reverse: bool) -> Weights[Any]:
@@ -186,3 +256,22 @@ class Sequences:
             )
 
         return [[weights(layer, d) for d in directions] for layer in range(self.num_layers)]
+
+
+def _as_it_is(value: Tensor) -> Tensor:
+    return value
+
+
+def _batch_first(value: Tensor) -> Tensor:
+    return value.transpose(0, 1)
+
+
+def _alone(value: Tensor) -> Tensor:
+    return value.squeeze(1)
+
+
+def _packed(value: Tensor, like: PackedSequence, lengths: Tensor) -> PackedSequence:
+    if like.sorted_indices is not None:
+        value = value[:, like.sorted_indices]
+        lengths = lengths[like.sorted_indices.to(lengths.device)]
+    return like._replace(data=pack_padded_sequence(value, lengths).data)

@@ -8,17 +8,15 @@ Shapes: T steps, B sequences, I input features, H hidden units.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gated.cells.cell import Cell
-from gated.cells.evaluate import evaluate
-from gated.cells.tape import Node
+from gated.cells.evaluate import ARITHMETIC, Equations, Functions
 from gated.core.plans import sizes_of
 
 
@@ -64,20 +62,25 @@ def unrolled(
     if lengths is not None:
         running = times[:, None] < lengths.to(x.device)
     per_step = dict(per_step or {})
-    step = _Step(cell, weights, sizes, dict(per_sequence or {}), draw)
+    equations = Equations(cell, weights, sizes, _FUNCTIONS)
+    draws = [node.about for node in cell.tape.nodes if node.operation == "draw"]
     states = list(initial)
-    named = cell.gates | dict(
-        zip(cell.state_names, (state.after for state in cell.states), strict=True)
-    )
     outputs: list[Tensor] = [x.new_zeros(B, initial[0].shape[-1])] * T
-    found: dict[str, list[Tensor]] = {name: list(outputs) for name in named}
+    found: dict[str, list[Tensor]] = {name: list(outputs) for name in cell.named}
     for t in reversed(range(T)) if reverse else range(T):
-        values = step(t, x[t], states, {name: of[t, :, None] for name, of in per_step.items()})
+        given = {
+            "input": x[t],
+            "state": dict(enumerate(states)),
+            "per_step": {name: of[t, :, None] for name, of in per_step.items()},
+            "per_sequence": dict(per_sequence or {}),
+            "draw": {} if draw is None else {state: draw(state, t) for state in draws},
+        }
+        values = equations.values(given)
         real = running[t, :, None]
         for k, state in enumerate(cell.states):
             states[k] = torch.where(real, values[state.after], states[k])
         outputs[t] = torch.where(real, values[cell.output], 0.0)
-        for name, place in named.items():
+        for name, place in cell.named.items():
             found[name][t] = torch.where(real, values[place], 0.0)
     if not T:
         return Unrolled(x.new_zeros(0, B, initial[0].shape[-1]), tuple(states), {})
@@ -88,84 +91,16 @@ def unrolled(
     )
 
 
-class _Step:
-    """A step, with what does not change from one to the next."""
-
-    def __init__(
-        self,
-        cell: Cell,
-        weights: Mapping[str, Tensor],
-        sizes: dict[str, int],
-        per_sequence: dict[str, Tensor],
-        draw: Callable[[int, int], Tensor] | None,
-    ) -> None:
-        self.cell = cell
-        self.sizes = sizes
-        self.per_sequence = per_sequence
-        self.draw = draw
-        self.weights = weights
-        self.blocks: dict[Any, tuple[Tensor, Tensor | None]] = {}
-        for matrix in cell.matrices:
-            rows = torch.split(weights[matrix.name], sizes[matrix.rows])
-            bias = weights.get(matrix.bias) if matrix.has_bias else None
-            biases = [None] * len(rows) if bias is None else torch.split(bias, sizes[matrix.rows])
-            for gate, weight, of_gate in zip(matrix.gates, rows, biases, strict=True):
-                self.blocks[matrix.name, gate] = (weight, of_gate)
-
-    def __call__(
-        self, time: int, x: Tensor, states: Sequence[Tensor], per_step: Mapping[str, Tensor]
-    ) -> list[Any]:
-        """Every value of the tape."""
-
-        def leaf(node: Node) -> Any:
-            if node.operation == "constant":
-                return torch.as_tensor(node.about, dtype=x.dtype, device=x.device)
-            if node.operation == "size":
-                return float(self.sizes[node.about])
-            if node.operation == "input":
-                return x
-            if node.operation == "state":
-                return states[node.about]
-            if node.operation == "per_step":
-                return per_step[node.about]
-            if node.operation == "per_sequence":
-                return self.per_sequence[node.about]
-            if node.operation == "draw" and self.draw is not None:
-                return self.draw(node.about, time)
-            return self._parameter(node)
-
-        return evaluate(self.cell.tape, self._functions(x), leaf)
-
-    def _parameter(self, node: Node) -> Tensor:
-        name, gate = node.about
-        parameter = next(of for of in self.cell.parameters if of.name == name)
-        value = self.weights.get(name)
-        if value is None:  # a bias that the layer does not have
-            return next(iter(self.weights.values())).new_zeros(())
-        if gate in parameter.gates and gate != "1":
-            return value.reshape(len(parameter.gates), -1)[parameter.gates.index(gate)]
-        return value
-
-    def _functions(self, x: Tensor) -> dict[str, Callable[..., Any]]:
-        def product(node: Node, vector: Tensor) -> Tensor:
-            return functional.linear(vector, *self.blocks[node.about])
-
-        def spread(node: Node, value: Tensor) -> Tensor:
-            return value.expand(len(x), self.sizes[node.width])
-
-        return _FUNCTIONS | {"product": product, "spread": spread}
+def _constant(value: float) -> Tensor:
+    # Of no dimension, it takes the dtype and device of what it meets.
+    return torch.tensor(value, dtype=torch.float64)
 
 
-def _less(a: Tensor, b: Tensor) -> Tensor:
-    return (a < b).to(a.dtype)
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "div": operator.truediv,
-    "neg": operator.neg,
+_FUNCTIONS: Functions = {
+    **ARITHMETIC,
+    "constant": _constant,
+    "linear": functional.linear,
+    "spread": lambda value, units: value.expand(*value.shape[:-1], units),
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "relu": torch.relu,
@@ -176,10 +111,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": torch.abs,
     "maximum": torch.maximum,
     "minimum": torch.minimum,
-    "less": _less,
+    "less": lambda a, b: (a < b).to(a.dtype),
     "less_equal": lambda a, b: (a <= b).to(a.dtype),
     "equal": lambda a, b: (a == b).to(a.dtype),
     "where": lambda condition, a, b: torch.where(condition != 0, a, b),
-    "normalise": lambda v, mean, scale: (v - mean) * scale,
     "sum": lambda v: v.sum(-1, keepdim=True),
 }

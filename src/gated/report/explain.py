@@ -127,7 +127,7 @@ def _layer_section(view: View, name: str) -> Section:
         pictures += ledger_pictures(view)
         why = ""
     except ConfigurationError as error:
-        why = f" There is no ledger: {error}."
+        why = f" {str(error)[:1].upper()}{str(error)[1:]}."
     length = int(view.layer.traced.lengths[view.sequence])
     drawn = (
         f"all {length} steps" if view.count == length
@@ -214,5 +214,5 @@ def _units(layers: Sequence[ExplainedLayer]) -> list[Block]:
         )
         for layer in layers
     ]
-    table = Table(("", "units", "that never change", "that say what another says"), rows)
+    table = Table(("", "units", "never change", "repeat another"), rows)
     return [*map(Drawing, pictures), table]

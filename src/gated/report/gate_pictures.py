@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gated.explain import KEEPING
 from gated.report.drawing import Picture, finish
 from gated.report.timeline import View, colour_bar, diverging, heat_map, panels_over_time, strongest
 
@@ -48,7 +47,7 @@ def gates_picture(view: View) -> Picture:
 def drawn_values(view: View) -> list[str]:
     """The gates and the state of a layer in the order in which they are drawn."""
     values = view.layer.traced.values
-    keeping = KEEPING.get(view.layer.traced.kind)
+    keeping = view.layer.traced.keeping_gate
     gates = sorted((name for name in values if name.endswith("_gate")), key=lambda n: n != keeping)
     state = "cell" if "cell" in values else "hidden"
     return [*gates, *(["candidate"] if "candidate" in values else []), state]

@@ -30,7 +30,7 @@ def learner_of(task: str) -> type[Learner[Any, Any, Any]]:
     Raises:
         ModelFileError: there is no such task.
     """
-    if task not in LEARNERS:
+    if task not in [*LEARNERS]:
         raise ModelFileError(
             f"This run is of the task {task!r}, which this version of gated does not know; it "
             f"knows {', '.join(LEARNERS)}. Install a newer gated to use the run."

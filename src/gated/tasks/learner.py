@@ -29,6 +29,7 @@ from gated.training.checkpoint import read_checkpoint
 from gated.training.history import History
 from gated.training.model_files import check_shapes, load_model, save_model
 from gated.training.options import TrainingOptions
+from gated.training.processes import check_device
 from gated.training.progress import Progress
 from gated.training.task import Task
 
@@ -88,7 +89,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     learned: ClassVar[tuple[str, ...]] = ()
     """Attributes that `split` learns from the data, saved by their annotated types."""
     does: ClassVar[str]
-    """What the network does: `tell what clips show`."""
+    """What the network does: `label what clips show`."""
     data: ClassVar[str]
     """What its files hold, for those who bring one."""
     made_of: ClassVar[str] = "examples"
@@ -96,7 +97,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     most_files: ClassVar[int | None] = 1
     """How many files make the data; None for any number."""
     fewest_scored: ClassVar[int] = 1
-    """Examples that a score can be told of."""
+    """Examples that a score needs at least."""
 
     network: nn.Module
     history: History
@@ -199,6 +200,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             FileNotFoundError: there is no such file.
             ModelFileError: `init_from` is no run that this network can begin with.
         """
+        check_device(self.training)
         bad = self._bad()
         self.findings, self._source = (), source
         with phase(f"Reading {self.made_of}"):

@@ -100,6 +100,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
+def steps_kept(path: Path) -> int | None:
+    """Return after how many steps a checkpoint was written, which is not read for it.
+
+    None where there is none, or none that can be read.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(min(length, path.stat().st_size))
+        return int(json.loads(header)["history/loss"]["shape"][0])
+    except Exception:  # it is asked for after something else went wrong
+        return None
+
+
 def _checkpoint(document: dict[str, Any], tensors: Tensors) -> Checkpoint:
     names = ("network", "optimizer", "best", "carried", "history")
     sections: dict[str, Tensors] = {name: {} for name in names}

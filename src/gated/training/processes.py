@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gated.errors import ConfigurationError
-from gated.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from gated.training.options import TrainingOptions
 
 
 def is_main_process() -> bool:
@@ -35,7 +36,6 @@ def launch(options: TrainingOptions) -> Fabric:
     """
     # Imported here, so that asking for the main process costs nothing.
     import torch
-    from lightning_fabric import Fabric
 
     processes = options.devices * options.nodes
     if processes > 1 and "LOCAL_RANK" not in os.environ and not _program_can_be_restarted():
@@ -50,17 +50,39 @@ def launch(options: TrainingOptions) -> Fabric:
         )
     # Fabric announces each process; whoever asked for two need not read of them.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator=options.accelerator,
-        devices=options.devices,
-        num_nodes=options.nodes,
-        precision=options.precision,
-        strategy="ddp" if processes > 1 else "auto",
-    )
+    fabric = _fabric(options)
     fabric.launch()
     share = max(1, available_cpus() // options.devices)
     torch.set_num_threads(options.threads or min(torch.get_num_threads(), share))
     return fabric
+
+
+def check_device(options: TrainingOptions) -> None:
+    """Refuse a device that this machine has not, before anything is read.
+
+    Raises:
+        ConfigurationError: Says which, and what to use.
+    """
+    if options.accelerator != "cpu":
+        _fabric(options)
+
+
+def _fabric(options: TrainingOptions) -> Fabric:
+    from lightning_fabric import Fabric
+
+    try:
+        return Fabric(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            num_nodes=options.nodes,
+            precision=options.precision,
+            strategy="ddp" if options.devices * options.nodes > 1 else "auto",
+        )
+    except (RuntimeError, ValueError, ImportError) as error:  # what Fabric says of a device
+        raise ConfigurationError(
+            f"accelerator={options.accelerator!r}, devices={options.devices}: this machine has no "
+            f"such device. Use --accelerator cpu, or auto for the best one. ({error})"
+        ) from error
 
 
 def available_cpus() -> int:

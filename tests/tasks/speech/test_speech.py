@@ -29,38 +29,13 @@ soundfile = pytest.importorskip("soundfile")
 for needed in ("soxr", "kaldi_native_fbank", "jiwer"):
     pytest.importorskip(needed)
 
-RATE = 8000
-TONES = {"a": 400, "e": 900, "n": 1500, "t": 2300}
-
-
-def sound(text: str) -> np.ndarray:
-    """A tone for each letter, silence for a space."""
-    random = np.random.default_rng(len(text))
-    time = np.arange(int(0.12 * RATE)) / RATE
-    gap = np.zeros(int(0.05 * RATE))
-    parts = [gap]
-    for letter in text:
-        tone = 0.4 * np.sin(2 * np.pi * TONES[letter] * time) if letter != " " else 0 * time
-        parts += [tone, gap]
-    samples = np.concatenate(parts)
-    return samples + 1e-3 * random.standard_normal(len(samples))
+from tests.tasks.speech.tones import RATE, sound, write_tones  # noqa: E402 - needs soundfile
 
 
 @pytest.fixture(scope="module")
 def toned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of 60 recordings, of a text of its own each."""
-    directory = tmp_path_factory.mktemp("tones")
-    random, rows, seen = np.random.default_rng(0), ["path,text"], set()
-    while len(seen) < 60:
-        letters = random.choice(list("aent"), random.integers(3, 9)).tolist()
-        letters[len(letters) // 2] = " "
-        seen.add("".join(letters))
-    for number, text in enumerate(sorted(seen)):
-        soundfile.write(directory / f"{number}.wav", sound(text), RATE)
-        rows.append(f"{number}.wav,{text.upper()}!")
-    path = directory / "tones.csv"
-    path.write_text("\n".join(rows))
-    return path
+    return write_tones(tmp_path_factory.mktemp("tones"), 60)
 
 
 @pytest.mark.parametrize("streaming", [False, True])

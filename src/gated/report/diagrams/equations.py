@@ -1,6 +1,6 @@
 """The equations that the diagrams show, in the notation of `gated.report.diagrams.notation`.
 
-They are those of `gated.core.cells`; the hidden state h is also written S, the cell state c also C.
+They are those of `gated.cells.library`; the hidden state h is also written S, c also C.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
         """Hold sequences back; of those that Python gives, none for a test."""
-        config, stratified = self.config, self.targets_type.told_apart
+        config, stratified = self.config, self.targets_type.are_classes
         if isinstance(source, Sequences):
             known, test = source, source.take([])
         else:
@@ -101,25 +101,25 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
 
     def probed(self, data: Sequences) -> Probe:
-        """Offer the network; where it is known what all sequences are, with its loss."""
+        """Offer the network; where all targets are known, with its loss."""
         targets = self.targets.learnt(data.values) if len(data.values) else None
-        title = f"{self.name} that tells {self.targets.title}"
+        title = f"{self.name} that predicts {self.targets.title}"
         return sequence_probe(
             self.network, self.preprocessing, title, data.arrays, targets, data.names
         )
 
     def answers(self, arrays: list[Floats]) -> Values:
-        """Return (N, outputs), what the network gives for sequences."""
+        """Return (N, outputs) of the network for sequences."""
         answers = answers_of(self.network, self.preprocessing, arrays)
         found: Values = answers.double().numpy()
         return found
 
 
 class ClassLearner(SequenceLearner[Evaluation]):
-    """Tells the class of a sequence."""
+    """Predicts the class of a sequence."""
 
     task = "classify"
-    does = "tell the class of a sequence"
+    does = "predict the class of a sequence"
     targets_type = Classes
     targets: Classes
 
@@ -130,9 +130,9 @@ class ClassLearner(SequenceLearner[Evaluation]):
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence, its class and the probability of each class."""
         probabilities = self.probabilities(data.arrays)
-        told = self.targets.classes[probabilities.argmax(1)]
+        predicted = self.targets.classes[probabilities.argmax(1)]
         of_class = dict(zip(self.targets.names, probabilities.T, strict=True))
-        return pl.DataFrame({"sequence": data.names, "label": told} | of_class)
+        return pl.DataFrame({"sequence": data.names, "label": predicted} | of_class)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""
@@ -140,10 +140,10 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
 
 class NumberLearner(SequenceLearner[NumberEvaluation]):
-    """Tells a number of a sequence."""
+    """Predicts a number of a sequence."""
 
     task = "regress"
-    does = "tell a number of a sequence"
+    does = "predict a number of a sequence"
     targets_type = Numbers
     targets: Numbers
 
@@ -157,7 +157,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""
-        return self.targets.told(self.answers(arrays))
+        return self.targets.predicted(self.answers(arrays))
 
 
 def _all_of(known: Parts[Sequences] | None) -> Sequences | None:

@@ -50,7 +50,7 @@ OTHERS = "n-grams", "xz", "bzip2"
 
 
 class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
-    """Learns what comes next in a text.
+    """Learns to predict the next character of a text.
 
     Args:
         config: what it reads, and the network.
@@ -60,7 +60,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     task = "language"
     config_type, training_type = LanguageConfig, LanguageTraining
     learned = ("vocabulary", "seen")
-    does = "say what comes next in a text"
+    does = "predict the next character of a text"
     data = "Files in UTF-8 of any size, read one after the other."
     made_of, most_files = "characters", None
     fewest_scored = 2

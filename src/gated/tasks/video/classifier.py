@@ -39,7 +39,7 @@ NO_ORDER = "frames without order"
 
 
 class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
-    """Learns to tell what segments of clips show, or each of their frames.
+    """Learns to label segments of clips, or each of their frames.
 
     Args:
         config: the frames and the network.
@@ -53,7 +53,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     task = "video"
     config_type, training_type = VideoConfig, VideoTraining
     learned = ("labels", "frequencies", "seen")
-    does = "tell what clips show"
+    does = "label what clips show"
     data = (
         "CSV file with the columns clip (from the manifest's directory), label and, where wanted, "
         "start and end in seconds and speed (2 is double, -1 backwards); to predict, also a clip."
@@ -85,7 +85,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         self.labels = tuple(sorted({str(segment.label) for segment in segments}))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
-            raise DataError(f"{source} has {had}; to tell apart takes two labels.{bad.told}")
+            raise DataError(f"{source} has {had}; to classify takes two labels.{bad.told}")
         if self.config.test_manifest is None:
             stay, held = apart(segments, self.config.test, self.seed)
             tested = [segments[index] for index in held]

@@ -1,0 +1,310 @@
+"""One layer in one direction on its sequences: what is handed in, checked, and what comes back.
+
+Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
+state (H where nothing is projected), G gates of the cell, N the real steps of all sequences
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gated.cells.cell import Cell
+from gated.core.arguments import check_gate_names, check_lengths, check_shape, check_variant
+from gated.core.layout import Array, Weights, layout_of
+from gated.core.plans import named_cell, required_arrays, shapes_for, sizes_of, varied
+from gated.core.variants import Regularisation, check_regularisation
+from gated.errors import DataError
+
+_NONE = Regularisation()
+K = TypeVar("K")
+Arrays = Weights[Array] | Mapping[str, Array]
+"""The weights of a layer and direction: PyTorch's, or those of any cell by name."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer in one direction on its sequences: what forward and backward both take."""
+
+    cell: Cell
+    """With all that is done beside its equations."""
+    x: Array
+    """(T, B, I)"""
+    weights: Arrays
+    initial: tuple[Array | None, ...]
+    """(B, P) and whatever other states there are, (B, H); zeros where None."""
+    lengths: NDArray[np.int64] | None
+    """(B), or None where all sequences have T steps."""
+    reverse: bool
+    regularisation: Regularisation
+    arrays: dict[str, Array]
+    """The weights there are, by name."""
+    sizes: dict[str, int]
+    """How many units each width has."""
+    per_step: tuple[Array, ...] = ()
+    """(T, B) each."""
+    compiled: bool = True
+    """Whether to use what the core was built with, or to interpret all of it."""
+
+    @property
+    def units(self) -> int:
+        """H."""
+        return self.sizes["H"]
+
+    @property
+    def outputs(self) -> int:
+        """P."""
+        return self.sizes["P"]
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        T, B, _ = self.x.shape
+        return T * B if self.lengths is None else int(self.lengths.sum())
+
+    @property
+    def masked_arrays(self) -> dict[str, Array]:
+        """The weights as the equations read them."""
+        mask = self.regularisation.weight_mask
+        if mask is None:
+            return self.arrays
+        return {**self.arrays, "weight_hh": self.arrays["weight_hh"] * mask}
+
+    @property
+    def state_widths(self) -> tuple[int, ...]:
+        """The units of each state."""
+        return tuple(self.sizes[state.width] for state in self.cell.states)
+
+
+class Forward(NamedTuple, Generic[K]):
+    """What a layer makes of its sequences in one direction."""
+
+    output: Array
+    """(T, B, P), the hidden state at every step; zeros in the padding."""
+    final: tuple[Array, ...]
+    """The states after each sequence's last step, (B, P) and, of an LSTM, (B, H)."""
+    kept: K | None
+    """With `keep=True`."""
+
+
+class Backward(NamedTuple):
+    """The gradients of everything that `forward` took."""
+
+    x: Array
+    """(T, B, I); zeros in the padding."""
+    weights: Any
+    """In the form in which they were given."""
+    initial: tuple[Array, ...]
+    per_step: tuple[Array, ...] = ()
+
+
+def named_arrays(weights: Arrays) -> dict[str, Array]:
+    """The weights there are, by name."""
+    given = weights._asdict() if isinstance(weights, Weights) else weights
+    return {name: array for name, array in given.items() if array is not None}
+
+
+def checked_call(
+    cell: str | Cell,
+    x: Array,
+    weights: Arrays,
+    lengths: ArrayLike | None,
+    initial: Sequence[Array] | None,
+    reverse: bool,
+    regularisation: Regularisation | None,
+    per_step: Mapping[str, Array] | None = None,
+    compiled: bool = True,
+) -> Call:
+    """The arguments of `forward`, checked.
+
+    Raises:
+        ConfigurationError: as `forward`.
+        DataError: as `forward`.
+    """
+    _check_input(x)
+    T, B, inputs = x.shape
+    arrays = named_arrays(weights)
+    if isinstance(cell, str) and isinstance(weights, Weights):
+        _check_named(cell, weights)
+    plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
+    sizes = _check_arrays(plain, arrays, inputs, x.dtype)
+    if regularisation is None or all(of is None for of in regularisation):
+        regularisation, changed = _NONE, plain
+    else:
+        recurrent = arrays["weight_hh"].shape if "weight_hh" in arrays else ()
+        check_regularisation(regularisation, (B, sizes["P"]), recurrent, x.dtype)
+        for name in ("hidden_mask", "weight_mask"):
+            mask = getattr(regularisation, name)
+            if mask is not None:
+                _check_block(name, mask, mask.shape, x.dtype)
+        changed = varied(plain, regularisation)
+    widths = tuple(sizes[state.width] for state in plain.states)
+    start = _checked_states("initial", initial, plain.state_names, B, widths, x.dtype)
+    spans = None if lengths is None else check_lengths(lengths, T, B)
+    return Call(
+        changed,
+        x,
+        weights,
+        start,
+        spans,
+        reverse,
+        regularisation,
+        arrays,
+        sizes,
+        _checked_per_step(plain, per_step, (T, B), x.dtype),
+        compiled,
+    )
+
+
+def checked_gradients(
+    call: Call,
+    grad_output: Array,
+    grad_final: Sequence[Array] | None,
+    grad_gates: Mapping[str, Array] | None,
+) -> tuple[Array, tuple[Array | None, ...], dict[str, Array]]:
+    """The gradients that `backward` takes, checked.
+
+    Returns:
+        Of the output, that of the state of the same name included, of the final states, and of
+        other gates and states by name.
+
+    Raises:
+        ConfigurationError: the cell has no gate of a name in `grad_gates`.
+        DataError: a gradient has another shape, dtype or layout than what it is the gradient of.
+    """
+    cell, dtype = call.cell, call.x.dtype
+    T, B, _ = call.x.shape
+    shape = (T, B, call.state_widths[0])
+    _check_gradient("grad_output", grad_output, shape, "(T, B, P)", dtype)
+    last = _checked_states("grad_final", grad_final, cell.state_names, B, call.state_widths, dtype)
+    grads = dict(grad_gates or {})
+    check_gate_names(cell, "grad_gates", grads)
+    for name, grad in grads.items():
+        of_gate = (T, B, call.sizes[cell.tape[cell.named[name]].width])
+        _check_gradient(f"grad_gates[{name!r}]", grad, of_gate, "(T, B, H)", dtype)
+    hidden = cell.state_names[0]
+    if cell.output_is_hidden and hidden in grads:  # the output under another name
+        grad_output = grad_output + grads.pop(hidden)
+    return grad_output, last, grads
+
+
+def _check_gradient(
+    name: str, array: Array, shape: tuple[int, ...], meaning: str, dtype: np.dtype[Any]
+) -> None:
+    check_shape(name, array, shape, meaning)
+    _check_dtype(name, array, dtype)
+    _check_side_by_side(name, array)
+
+
+def _check_input(x: Array) -> None:
+    if not isinstance(x, np.ndarray):
+        raise DataError(f"x must be a NumPy array, got {type(x).__name__}")
+    if x.ndim != 3:
+        raise DataError(f"x must have the shape (T, B, I), got {x.shape}")
+    if x.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise DataError(f"x must be float32 or float64, got {x.dtype}")
+    _check_side_by_side("x", x)
+
+
+def _check_side_by_side(name: str, array: Array) -> None:
+    side_by_side = array.shape[2] < 2 or array.strides[2] == array.itemsize
+    whole = all(stride % array.itemsize == 0 for stride in array.strides)
+    if array.size and not (side_by_side and whole and array.flags.aligned):
+        raise DataError(
+            f"the features of {name} (its last axis) must lie side by side in memory, got the "
+            f"strides {array.strides} bytes; numpy.ascontiguousarray({name}) makes such a copy"
+        )
+
+
+def _check_named(cell: str, weights: Weights[Array]) -> None:
+    """Refuse weights that cannot be those of the cell of this name."""
+    check_variant(cell, weights)
+    gates = len(layout_of(cell).gates)
+    recurrent = weights.weight_hh
+    rows = np.shape(recurrent)[0] if np.ndim(recurrent) == 2 else 0
+    if rows == 0 or recurrent.shape[1] < 1 or rows % gates:
+        raise DataError(
+            f"weight_hh must have the shape ({gates}·H, H) with H of at least 1, "
+            f"got {np.shape(recurrent)}"
+        )
+
+
+def _check_arrays(
+    cell: Cell, arrays: Mapping[str, Array], inputs: int, dtype: np.dtype[Any]
+) -> dict[str, int]:
+    """Refuse weights that do not fit together and to x; how many units each width has."""
+    for name, gates in required_arrays(cell):
+        array = arrays.get(name)
+        if array is None:
+            raise DataError(f"the cell {cell.name} needs {name}, got {', '.join(arrays)}")
+        if gates and (np.ndim(array) != 2 or not len(array) or len(array) % gates):
+            raise DataError(
+                f"{name} must have the rows of {gates} gates, one or more each, and two "
+                f"dimensions, got the shape {np.shape(array)}"
+            )
+    sizes = sizes_of(cell, arrays, inputs)
+    shapes = shapes_for(cell, inputs, sizes["H"], sizes["P"])
+    for name, array in arrays.items():
+        if name not in shapes:
+            raise DataError(f"the cell {cell.name} has no {name}: it has {', '.join(shapes)}")
+        _check_block(name, array, shapes[name], dtype)
+    return sizes
+
+
+def _checked_states(
+    name: str,
+    given: Sequence[Array] | None,
+    states: tuple[str, ...],
+    sequences: int,
+    widths: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> tuple[Array | None, ...]:
+    if given is None:
+        return (None,) * len(states)
+    if not isinstance(given, (tuple, list)) or len(given) != len(states):
+        raise DataError(
+            f"{name} must be the states ({', '.join(states)}), got {type(given).__name__}"
+            + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
+        )
+    for state, array, width in zip(states, given, widths, strict=True):
+        _check_block(f"{name} {state}", array, (sequences, width), dtype)
+    return tuple(given)
+
+
+def _checked_per_step(
+    cell: Cell, given: Mapping[str, Array] | None, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> tuple[Array, ...]:
+    if not given and not cell.per_step:
+        return ()
+    found = dict(given or {})
+    if sorted(found) != sorted(cell.per_step):
+        raise DataError(
+            f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}; "
+            f"got {', '.join(found) or 'nothing'}"
+        )
+    for name, array in found.items():
+        _check_block(name, array, shape, dtype)
+    return tuple(found[name] for name in cell.per_step)
+
+
+def _check_block(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse what the core cannot read as one block."""
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{name} must be a NumPy array, got {type(array).__name__}")
+    check_shape(name, array, shape)
+    _check_dtype(name, array, dtype)
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise DataError(
+            f"{name} must be contiguous in memory, got the strides {array.strides} bytes; "
+            f"numpy.ascontiguousarray({name}) makes such a copy"
+        )
+
+
+def _check_dtype(name: str, array: Array, dtype: np.dtype[Any]) -> None:
+    if array.dtype != dtype:
+        raise DataError(f"{name} must have the dtype of x, {dtype}, got {array.dtype}")
