@@ -77,7 +77,7 @@ def test_a_long_training_writes_a_line_now_and_then_into_a_log(
     monkeypatch.setattr("gated.cli.training_bar.SECONDS_BETWEEN_LOOKS", 0.001)
     assert run(fit_arguments(sales, tmp_path / "run", *QUICK, "--json")) == 0
     told = capsys.readouterr().err
-    for begins in ("Reading windows: ", "Training LSTM on ", "Scoring on 4 win"):
+    for begins in ("Reading windows: ", "Training LSTM on ", "Drawing the report: "):
         assert f"\n{begins}" in f"\n{told}"
     assert ", pinball loss, scaled 0." in told
     assert ", validation MAE " in told

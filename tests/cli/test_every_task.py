@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.conftest import MAKERS, Tiny
+import pytest
+from tests.cli import tiny_runs
 
 from gated.cli.app import run
 from gated.tasks import LEARNERS
 
 
 def test_there_are_tiny_data_of_every_task() -> None:
-    assert sorted(make.__name__ for make in MAKERS) == sorted(LEARNERS)
+    assert sorted(tiny_runs.TASKS) == sorted(task.replace("_", "-") for task in LEARNERS)
 
 
+@pytest.mark.parametrize("task", tiny_runs.TASKS)
 def test_every_task_compares_cells_with_each_other_and_with_baselines(
-    tiny: Tiny, tmp_path: Path, capsys
+    task: str, tmp_path: Path, capsys
 ) -> None:
     out = tmp_path / "compared"
-    more = ("--steps", "4", "--seeds", "0", "--cells", "gru", "lstm")
-    assert run(tiny.arguments("compare", out, *more)) == 0
+    more = ("--steps", "4", "--threads", "1", "--seeds", "0", "--cells", "gru", "lstm")
+    assert run(["compare", *tiny_runs.fit(task, tmp_path, out, more)[1:]]) == 0
     printed = capsys.readouterr().out
     assert " has the best " in printed
     document = json.loads((out / "comparison.json").read_text())

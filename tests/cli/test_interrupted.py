@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Tiny, forecast
+from tests.cli import tiny_runs
 
 from gated.cli.app import run
 from gated.cli.training_bar import TrainingBar
 
 STEPS = 9
 """After which the trainings here are interrupted; a checkpoint is written every two."""
+QUICK = ("--validate-every", "2", "--threads", "1")
+
+
+def fit(data: Path, out: Path, *more: str, task: str = "forecast") -> list[str]:
+    return tiny_runs.fit(task, data, out, (*QUICK, *more))
+
+
+def file_of(task: str, data: Path) -> str:
+    """What a task was trained on."""
+    return fit(data, data, task=task)[2]
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
@@ -46,23 +56,29 @@ def _nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gated.cli.fit.write_run_page", write)
 
 
+@pytest.fixture(params=tiny_runs.TASKS)
+def task(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def interrupted(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Path:
+def interrupted(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Path:
     out = tmp_path / "my run"
     with monkeypatch.context() as patch:
         interrupt_after(patch, STEPS)
         more = ("--steps", "40", "--checkpoint-every", "2", "--no-baseline")
-        assert run(tiny.arguments("fit", out, *more)) == 130
+        assert run(fit(tmp_path, out, *more, task=task)) == 130
     told = capsys.readouterr().err
-    assert f"To go on: gated resume '{out}'\n" in told
-    assert f"gated finish '{out}'\n" in told
+    assert f"The checkpoint of step 8 is kept in {out}" in told
+    assert f"Go on with: gated resume '{out}' - or score it as it is with: " in told
+    assert told.endswith(f"gated finish '{out}'\n")
     return out
 
 
 def test_every_task_predicts_from_a_checkpoint_and_is_finished(
-    tiny: Tiny, interrupted: Path, capsys
+    task: str, interrupted: Path, tmp_path: Path, capsys
 ) -> None:
-    data = str(tiny.files[0])
+    data = file_of(task, tmp_path)
     so_far = "has not ended: these are its weights of step "
     assert run(["evaluate", str(interrupted), data, "--json"]) == 0
     printed = capsys.readouterr()
@@ -82,63 +98,58 @@ def test_every_task_predicts_from_a_checkpoint_and_is_finished(
     assert "is complete: there is nothing to finish" in capsys.readouterr().out
 
 
-@pytest.fixture
-def days(tmp_path: Path) -> Tiny:
-    return forecast(tmp_path)
-
-
 def test_predictions_of_a_checkpoint_are_those_of_the_best_weights_so_far(
-    days: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     """A run that ends where the other was interrupted has the same weights."""
     more = ("--schedule", "constant", "--checkpoint-every", "2")
     short, long = tmp_path / "short", tmp_path / "long"
-    assert run(days.arguments("fit", short, "--steps", "8", *more)) == 0
+    assert run(fit(tmp_path, short, "--steps", "8", *more)) == 0
     with monkeypatch.context() as patch:
         interrupt_after(patch, 9)
-        assert run(days.arguments("fit", long, "--steps", "40", "--warmup", "0", *more)) == 130
+        assert run(fit(tmp_path, long, "--steps", "40", "--warmup", "0", *more)) == 130
     capsys.readouterr()
     told = []
     for of in (short, long):
-        assert run(["predict", str(of), str(days.files[0]), "--json"]) == 0
+        assert run(["predict", str(of), file_of("forecast", tmp_path), "--json"]) == 0
         told.append([row["q50"] for row in json.loads(capsys.readouterr().out)])
-    assert len(told[0]) == 3
+    assert len(told[0]) == 4
     page = tmp_path / "page.html"
-    assert run(["explain", str(long), str(days.files[0]), "--out", str(page)]) == 0
+    assert run(["explain", str(long), file_of("forecast", tmp_path), "--out", str(page)]) == 0
     assert "these are its weights of step 8, best on" in capsys.readouterr().err
     assert page.exists()
     assert told[0] != told[1]  # another warmup; so the comparison below can fail
     same = tmp_path / "same"
-    assert run(days.arguments("fit", same, "--steps", "8", "--warmup", "0", *more)) == 0
+    assert run(fit(tmp_path, same, "--steps", "8", "--warmup", "0", *more)) == 0
     capsys.readouterr()
-    assert run(["predict", str(same), str(days.files[0]), "--json"]) == 0
+    assert run(["predict", str(same), file_of("forecast", tmp_path), "--json"]) == 0
     assert [row["q50"] for row in json.loads(capsys.readouterr().out)] == told[1]
 
 
 def test_without_a_checkpoint_there_is_nothing_to_use(
-    days: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     out = tmp_path / "run"
     interrupt_after(monkeypatch, 1)
-    assert run(days.arguments("fit", out)) == 130
+    assert run(fit(tmp_path, out)) == 130
     told = capsys.readouterr().err
-    assert f"before the first checkpoint. To begin anew: gated resume {out}" in told
-    assert run(["predict", str(out), str(days.files[0])]) == 2
+    assert told.endswith(f"No checkpoint had been written yet. Go on with: gated resume {out}\n")
+    assert run(["predict", str(out), file_of("forecast", tmp_path)]) == 2
     assert "has written no checkpoint so far" in " ".join(capsys.readouterr().err.split())
     assert run(["finish", str(out)]) == 2
     assert f"gated resume {shlex.quote(str(out))}" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_interrupted_while_it_reads_it_leaves_nothing(
-    days: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     def split(*_: Any) -> None:
         raise KeyboardInterrupt
 
     out = tmp_path / "run"
     monkeypatch.setattr("gated.tasks.forecast.forecaster.Forecaster.split", split)
-    assert run(days.arguments("fit", out)) == 130
-    assert "holds no run" in capsys.readouterr().err
+    assert run(fit(tmp_path, out)) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
     assert not out.exists()
 
 
@@ -171,23 +182,24 @@ def start() -> Iterator[Start]:
             process.communicate()
 
 
-def test_terminated_it_says_how_to_go_on(days: Tiny, tmp_path: Path, start: Start) -> None:
+def test_terminated_it_says_how_to_go_on(tmp_path: Path, start: Start) -> None:
     out = tmp_path / "my run"
-    endless = days.arguments("fit", out, "--steps", "1000000", "--checkpoint-every", "10")
+    endless = fit(tmp_path, out, "--steps", "1000000", "--checkpoint-every", "10")
     process = start(endless, out)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate()
     assert process.returncode == 130
-    assert f"gated resume '{out}'\n" in told
+    assert "Interrupted. The checkpoint of step " in told
+    assert f"gated resume '{out}' - or" in told
     assert "Traceback" not in told
 
 
 def test_another_process_is_asked_to_finish(
-    days: Tiny, tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.setattr("gated.cli.fit.SECONDS_BETWEEN_LOOKS", 0.01)
     out = tmp_path / "run"
-    endless = days.arguments("fit", out, "--steps", "1000000", "--checkpoint-every", "10")
+    endless = fit(tmp_path, out, "--steps", "1000000", "--checkpoint-every", "10")
     process = start([*endless, "--json"], out)
     assert run(["finish", str(out)]) == 0
     told = capsys.readouterr()
@@ -201,12 +213,12 @@ def test_another_process_is_asked_to_finish(
     assert "ended early by" in (out / "report.html").read_text()
 
 
-def test_minutes_and_epochs_end_a_training(days: Tiny, tmp_path: Path, capsys) -> None:
-    arguments = days.arguments("fit", tmp_path / "run", "--minutes", "0.001", "--json")
+def test_minutes_and_epochs_end_a_training(tmp_path: Path, capsys) -> None:
+    arguments = fit(tmp_path, tmp_path / "run", "--minutes", "0.001", "--json")
     assert run(arguments) == 0
     training = json.loads(capsys.readouterr().out)["training"]
     assert training["stopped"] == "minutes"
-    arguments = days.arguments("fit", tmp_path / "other", "--epochs", "0.5", "--json")
+    arguments = fit(tmp_path, tmp_path / "other", "--epochs", "0.5", "--json")
     assert run(arguments) == 0
     training = json.loads(capsys.readouterr().out)["training"]
     assert training["stopped"] == "epochs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,13 @@ TASKS = (
 )
 
 
-def fit(task: str, data: Path, out: Path) -> list[str]:
+def fit(task: str, data: Path, out: Path, steps: Sequence[str] = STEPS) -> list[str]:
     """Write data of a task into the directory `data`, unless they are there; return the command."""
     made = data / f"{task}.json"
     if not made.exists():
         data.mkdir(parents=True, exist_ok=True)
         made.write_text(json.dumps(_written(task, data)))
-    return ["fit", task, *json.loads(made.read_text()), *STEPS, "--out", str(out)]
+    return ["fit", task, *json.loads(made.read_text()), *steps, "--out", str(out)]
 
 
 def trained(run: Path) -> tuple[dict[str, np.ndarray], dict]:

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, requires
 from importlib.util import find_spec
 from pathlib import Path
 
+from gated.tasks import LEARNERS
+
 GROUPS = {
     "fit": "Train a network for a task and measure it.",
     "compare": "Train RNN, GRU and LSTM with one budget and compare them.",

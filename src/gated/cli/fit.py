@@ -22,10 +22,10 @@ from gated.cli.run_directory import (
     begun,
     claimed,
     ended,
-    interruptible,
     is_complete,
     noting_what_is_kept,
     read_run,
+    terminable,
 )
 from gated.cli.training_bar import Bars, TrainingBar, training_bars
 from gated.errors import ConfigurationError, InUseError, require
@@ -53,7 +53,7 @@ def fit(task: str) -> Callable[..., None]:
         files = files_of(kind, data if isinstance(data, list) else [data])
         learner = kind(config, training).adopt()
         asked = learner.config.to_dict()  # as it is before choices are left to the data
-        with interruptible(out), claimed(out), training_bars() as bars:
+        with terminable(), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()
             with begun(out, Run(task, files, asked, learner.training)):
                 come_to = train_and_report(learner, out, bars)

@@ -1,4 +1,4 @@
-"""What a training came to, told in the same way for every task."""
+"""The outcome of a training, shown in the same way for every task."""
 
 from __future__ import annotations
 

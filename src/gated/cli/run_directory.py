@@ -135,43 +135,41 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def interruptible(run: Path) -> Iterator[None]:
-    """Where Ctrl-C or SIGTERM ends what happens within, say how to go on with the run.
-
-    Raises:
-        Interrupted: one of them did.
-    """
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end what happens within as Ctrl-C does."""
 
     def terminate(signal_number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    former = signal.signal(signal.SIGTERM, terminate) if in_main_thread else None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-    except KeyboardInterrupt as interruption:
-        raise Interrupted(how_to_go_on(run)) from interruption
     finally:
-        if in_main_thread:
-            signal.signal(signal.SIGTERM, former)
+        signal.signal(signal.SIGTERM, former)
 
 
-def how_to_go_on(run: Path) -> str:
-    """Return what can be done with a run that did not come to its end, as commands to copy.
-
-    >>> how_to_go_on(Path("my runs"))
-    "Interrupted before there was anything to go on with: 'my runs' holds no run."
-    """
-    name = shlex.quote(str(run))
-    if not (run / FILE_NAME).exists():
-        return f"Interrupted before there was anything to go on with: {name} holds no run."
-    if not (run / CHECKPOINT).exists():
-        return f"Interrupted before the first checkpoint. To begin anew: gated resume {name}"
-    return (
-        f"Interrupted. To go on: gated resume {name}\n"
-        f"To leave it at that and score the best weights so far: gated finish {name}\n"
-        "Until then predict, evaluate and explain work with the last checkpoint."
-    )
+@contextmanager
+def noting_what_is_kept(run: Path) -> Iterator[None]:
+    """Note on whatever ends the training before its time what is kept, and how to go on."""
+    try:
+        yield
+    except GatedError:  # says itself what to do
+        raise
+    except BaseException as error:
+        steps, name = steps_kept(run / CHECKPOINT), shlex.quote(str(run))
+        ways = f"Go on with: gated resume {name}"
+        if (run / MODEL).exists():
+            kept = f"The trained network is kept in {run}."
+        elif steps:
+            kept = f"The checkpoint of step {steps:,} is kept in {run}."
+            ways += f" - or score it as it is with: gated finish {name}"
+        else:
+            kept = "No checkpoint had been written yet."
+        error.add_note(f"{kept} {ways}")
+        raise
 
 
 def trained(kind: type[Kind], run: Path) -> Kind:

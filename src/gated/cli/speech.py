@@ -111,5 +111,5 @@ def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
     heard = samples / rate
     told = f"{spent / heard:.3f} s of computation for a second of sound"
     if delays:
-        told += f"; a word was told {median(delays):.2f} s after its end (median)"
+        told += f"; words came {median(delays):.2f} s after their end (median)"
     print(f"{told}.", file=sys.stderr)

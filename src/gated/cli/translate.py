@@ -99,7 +99,7 @@ Translations = list[list[Translation]]
 
 
 def _typed(ask: Callable[..., Translations]) -> Iterator[Translations]:
-    """Translate what is typed line by line; what cannot be is told, and the next one asked for."""
+    """Translate what is typed, line by line; an error is printed, and the next line asked for."""
     for number in count(1):
         try:
             yield ask([input("> ")], first=number)

@@ -214,5 +214,5 @@ def _units(layers: Sequence[ExplainedLayer]) -> list[Block]:
         )
         for layer in layers
     ]
-    table = Table(("", "units", "that never change", "that say what another says"), rows)
+    table = Table(("", "units", "never change", "repeat another"), rows)
     return [*map(Drawing, pictures), table]

@@ -16,7 +16,7 @@ def cleaning_section(findings: Sequence[Finding], note: str = "") -> Section:
     rows = [
         [
             finding.column or "",
-            # What concerns a whole column has no first example, and no count worth telling.
+            # What concerns a whole column has no first example, and no count worth showing.
             f"{finding.count:,} {finding.what}" if finding.example else finding.what,
             finding.action,
             finding.example,

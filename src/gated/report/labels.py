@@ -1,4 +1,4 @@
-"""Scores of labels as tables; the same for every task that tells labels."""
+"""Scores of labels as tables; the same for every task that predicts labels."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def _loss(score: Score) -> float:
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
-    """How often each label was told, in columns, where that of the row is true."""
+    """How often each label was predicted, in columns, by expected labels, in rows."""
     rows = [
         (label, *(str(count) for count in counts))
         for label, counts in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True)
     ]
-    return Table(("true", *evaluation.labels), rows)
+    return Table(("expected", *evaluation.labels), rows)

@@ -32,7 +32,7 @@ class Body:
 
     title: str
     sections: Sequence[Section]
-    """Scores, pictures and examples, before what is told of the training."""
+    """Scores, pictures and examples, before the section on the training."""
     techniques: Mapping[str, str]
     """Inside the network, with their settings."""
     fact: str

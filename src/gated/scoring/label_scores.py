@@ -31,7 +31,7 @@ class Score:
     balanced: float
     """Mean over the labels of the share that was labelled right."""
     loss: float | None
-    """Cross-entropy in nats: of the true label's probability. None of a method that tells none."""
+    """Cross-entropy in nats: of the true label's probability. None of a method that gives none."""
     clusters: NDArray[Any] | None = None
     """(N,), the same for those that are not independent; by default all are."""
 
@@ -83,13 +83,13 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was told of the test part."""
+    """How the test part was labelled."""
 
     labels: tuple[str, ...]
     scores: Mapping[str, Score]
     """By method, the network first."""
     confusion: Integers
-    """(C, C): how often the network told the label of the column where that of the row is true."""
+    """(C, C): how often the label of the column was predicted where that of the row is expected."""
     scope: Scope
     """What was labelled: segments, frames, sequences."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -130,14 +130,14 @@ class Evaluation:
 
 
 def score_of(
-    told: Floats | Integers, truth: Integers, clusters: NDArray[Any] | None = None
+    predicted: Floats | Integers, truth: Integers, clusters: NDArray[Any] | None = None
 ) -> Score:
     """Score predictions, (N, C) probabilities or (N,) labels, against (N,) true labels."""
-    labels = told.argmax(1) if told.ndim == 2 else told
+    labels = predicted.argmax(1) if predicted.ndim == 2 else predicted
     right = labels == truth
     loss = None
-    if told.ndim == 2:
-        of_truth = told[np.arange(len(truth)), truth]
+    if predicted.ndim == 2:
+        of_truth = predicted[np.arange(len(truth)), truth]
         loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
     return Score(
         hits=right,
@@ -148,7 +148,7 @@ def score_of(
 
 
 def confusion_of(probabilities: Floats, truth: Integers, labels: Sequence[str]) -> Integers:
-    """Count `(C, C)`: what was told, in columns, where the label of the row is true."""
+    """Count `(C, C)`: predicted labels, in columns, by expected labels, in rows."""
     counts = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(counts, (truth, probabilities.argmax(1)), 1)
     return counts

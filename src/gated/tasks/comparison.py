@@ -100,7 +100,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Which cell has the best score, and whether the seeds tell it from the next."""
+        """Which cell has the best score, and whether by more than the seeds vary."""
         score = self.scores[0]
         key = self.better(score)
         means = {cell: summary[score] for cell, summary in self.summary().items()}

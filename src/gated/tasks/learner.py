@@ -97,7 +97,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     head: ClassVar[tuple[str, ...]] = ()
     """How the names of the parameters begin that belong to the labels."""
     does: ClassVar[str]
-    """What the network does: `tell what clips show`."""
+    """What the network does: `label what clips show`."""
     data: ClassVar[str]
     """What its files hold, for those who bring one."""
     made_of: ClassVar[str] = "examples"
@@ -105,7 +105,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     most_files: ClassVar[int | None] = 1
     """How many files make the data; None for any number."""
     fewest_scored: ClassVar[int] = 1
-    """Examples that a score can be told of."""
+    """Examples that a score needs at least."""
 
     network: nn.Module
     history: History

@@ -224,14 +224,17 @@ def test_numbers_are_judged_by_their_absolute_errors() -> None:
     gains = np.tile([0.5, 1.5], 15)
     errors = {"LSTM": np.ones(30), "linear": 1 + gains, "mean": np.full(30, 9.0)}
     scores = {name: number_score(truth + of, truth) for name, of in errors.items()}
-    found = NumberEvaluation(scores=scores, truth=truth, told=truth + 1, errors=errors)
+    found = NumberEvaluation(scores=scores, truth=truth, predicted=truth + 1, errors=errors)
     assert found.verdict.better
     assert found.verdict.difference == -1
     assert str(found.verdict).startswith(
         "LSTM beats the best baseline (linear): MAE 1.00 against 2.00, 50 % less (95% interval of"
     )
     same = NumberEvaluation(
-        scores=scores, truth=truth, told=truth, errors={"LSTM": gains, "linear": gains[::-1] - 0.01}
+        scores=scores,
+        truth=truth,
+        predicted=truth,
+        errors={"LSTM": gains, "linear": gains[::-1] - 0.01},
     )
     assert same.verdict.outcome == "undecided"
 

@@ -150,7 +150,7 @@ def test_padding_changes_nothing() -> None:
         labels = torch.zeros(6, 2, dtype=torch.long)
         both = network(Batch(frames, torch.tensor([6, 4]), labels))
         alone = network(Batch(frames[:4, 1:], torch.tensor([4]), labels[:4, 1:]))
-        assert_agree(both[:4, 1:], alone, "odds")
+        assert_agree(both[:4, 1:], alone, "logits")
 
 
 def test_a_batch_is_its_step_and_cut_by_processes(moving: Path) -> None:
@@ -466,7 +466,7 @@ def test_the_memory_is_explained_frame_by_frame(trained: Path, moving: Path, tmp
     told = probe.timelines["recurrent"][1]
     assert told.labels.tolist() == [k / 10 for k in range(6)]
     span = classifier.read(moving, "explain", BadRows(skip=False))[2]
-    ours, moments = told.signals["told: left"], classifier.moments(span)[:6, 0]
+    ours, moments = told.signals["predicted: left"], classifier.moments(span)[:6, 0]
     # The network computes in float32, here beside other clips.
     assert_agree(ours.astype(np.float32), moments.astype(np.float32), "probabilities")
     with pytest.raises(DataError, match="no file"):

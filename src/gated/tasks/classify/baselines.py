@@ -26,9 +26,9 @@ PARTS = 4
 
 
 def nearest(
-    read: Preprocessing, known: Sequence[Floats], told: Values, asked: Sequence[Floats]
+    read: Preprocessing, known: Sequence[Floats], targets: Values, asked: Sequence[Floats]
 ) -> Values | None:
-    """Return what the nearest training sequence is, by dynamic time warping of all channels.
+    """Return the target of the nearest training sequence, by dynamic time warping of all channels.
 
     The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
     too many or too long for it.
@@ -40,19 +40,19 @@ def nearest(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler that the library brings
         apart = distances.dtw_pairwise_distance(_columns(read, asked), _columns(read, known))
-    nearest_of: Values = told[np.asarray(apart).argmin(1)]
+    nearest_of: Values = targets[np.asarray(apart).argmin(1)]
     return nearest_of
 
 
 def linear(
     read: Preprocessing,
     known: Sequence[Floats],
-    told: Values,
+    targets: Values,
     asked: Sequence[Floats],
     *,
     classes: bool,
 ) -> Values:
-    """Return what ridge regression, its penalty cross-validated, tells from simple features."""
+    """Return what ridge regression, its penalty cross-validated, predicts from simple features."""
     features, others = (
         np.stack([_features(read.scaled(array)) for array in part]) for part in (known, asked)
     )
@@ -60,7 +60,7 @@ def linear(
     model = make_pipeline(
         StandardScaler(), RidgeClassifierCV(penalties) if classes else RidgeCV(penalties)
     )
-    answers: Values = model.fit(features, told).predict(others)
+    answers: Values = model.fit(features, targets).predict(others)
     return answers
 
 

@@ -1,4 +1,4 @@
-"""Which network tells what a sequence is, and how the data are parted."""
+"""Which network predicts the target of a sequence, and how the data are parted."""
 
 from __future__ import annotations
 

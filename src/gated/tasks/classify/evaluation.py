@@ -28,14 +28,14 @@ def evaluate_classes(
     """
     truth = learner.targets.learnt(asked.values)
     probabilities = learner.probabilities(asked.arrays)
-    told: dict[str, np.ndarray] = {learner.name: probabilities}
+    predicted: dict[str, np.ndarray] = {learner.name: probabilities}
     others, left_out = _baselines(learner, known, asked, classes=True)
-    told |= others
-    told["most frequent class"] = np.tile(learner.targets.frequencies, (len(truth), 1))
+    predicted |= others
+    predicted["most frequent class"] = np.tile(learner.targets.frequencies, (len(truth), 1))
     labels = learner.targets.names
     return Evaluation(
         labels=labels,
-        scores={name: score_of(of, truth) for name, of in told.items()},
+        scores={name: score_of(of, truth) for name, of in predicted.items()},
         confusion=confusion_of(probabilities, truth, labels),
         scope=SEQUENCES,
         left_out=left_out,
@@ -48,15 +48,15 @@ def evaluate_numbers(
 ) -> NumberEvaluation:
     """Score a regressor on `asked`, beside baselines that learn from `known`, where it is given."""
     truth = learner.targets.numbers(asked.values)
-    told: dict[str, Floats] = {learner.name: learner.numbers(asked.arrays)}
+    predicted: dict[str, Floats] = {learner.name: learner.numbers(asked.arrays)}
     others, left_out = _baselines(learner, known, asked, classes=False)
-    told |= others
-    told["mean"] = np.full(len(truth), learner.targets.mean)
+    predicted |= others
+    predicted["mean"] = np.full(len(truth), learner.targets.mean)
     return NumberEvaluation(
-        scores={name: number_score(of, truth) for name, of in told.items()},
+        scores={name: number_score(of, truth) for name, of in predicted.items()},
         truth=truth,
-        told=told[learner.name],
-        errors={name: np.abs(of - truth) for name, of in told.items()},
+        predicted=predicted[learner.name],
+        errors={name: np.abs(of - truth) for name, of in predicted.items()},
         left_out=left_out,
         known=learner.seen.count(map(key_of, asked.arrays)),
     )
@@ -74,8 +74,8 @@ def _baselines(
         return {}, {}
     if learner.training.no_baseline:
         return {}, dict.fromkeys((NEAREST, LINEAR), NOT_WANTED)
-    told = learner.targets
-    targets = told.numbers(known.values) if isinstance(told, Numbers) else told.learnt(known.values)
+    of = learner.targets
+    targets = of.numbers(known.values) if isinstance(of, Numbers) else of.learnt(known.values)
     read, found, left_out = learner.preprocessing, {}, {}
     with phase(f"Baseline: {NEAREST}"):
         near = nearest(read, known.arrays, targets, asked.arrays)

@@ -56,7 +56,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
         """Hold sequences back; of those that Python gives, none for a test."""
-        config, stratified = self.config, self.targets_type.told_apart
+        config, stratified = self.config, self.targets_type.are_classes
         if isinstance(source, Sequences):
             known, test = source, source.take([])
         else:
@@ -119,9 +119,9 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
 
     def probed(self, data: Sequences) -> Probe:
-        """Offer the network; where it is known what all sequences are, with its loss."""
+        """Offer the network; where all targets are known, with its loss."""
         targets = self.targets.learnt(data.values) if len(data.values) else None
-        title = f"{self.name} that tells {self.targets.title}"
+        title = f"{self.name} that predicts {self.targets.title}"
         return sequence_probe(
             self.network, self.preprocessing, title, data.arrays, targets, data.names
         )
@@ -140,17 +140,17 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         """Find what is to be told in the data, as those `known` tell it, if there are any."""
 
     def answers(self, arrays: list[Floats]) -> Values:
-        """Return (N, outputs), what the network gives for sequences."""
+        """Return (N, outputs) of the network for sequences."""
         answers = answers_of(self.network, self.preprocessing, arrays)
         found: Values = answers.double().numpy()
         return found
 
 
 class ClassLearner(SequenceLearner[Evaluation]):
-    """Tells the class of a sequence."""
+    """Predicts the class of a sequence."""
 
     task = "classify"
-    does = "tell the class of a sequence"
+    does = "predict the class of a sequence"
     targets_type = Classes
     targets: Classes
 
@@ -178,10 +178,10 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
 
 class NumberLearner(SequenceLearner[NumberEvaluation]):
-    """Tells a number of a sequence."""
+    """Predicts a number of a sequence."""
 
     task = "regress"
-    does = "tell a number of a sequence"
+    does = "predict a number of a sequence"
     targets_type = Numbers
     targets: Numbers
 
@@ -200,7 +200,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""
-        return self.targets.told(self.answers(arrays))
+        return self.targets.predicted(self.answers(arrays))
 
 
 def _all_of(known: Parts[Sequences] | None) -> Sequences | None:

@@ -17,7 +17,7 @@ LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Batch(NamedTuple):
-    """Sequences of several lengths, and what they are."""
+    """Sequences of several lengths, and their targets."""
 
     steps: Tensor
     """(T, B, I), whatever stands beyond a sequence's length."""

@@ -47,9 +47,9 @@ def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -
     lengths = [len(array) for array in (*trained.arrays, *tested.arrays)]
     beside: list[Block]
     if isinstance(result, NumberEvaluation):
-        beside = [Drawing(told_and_true(result))]
+        beside = [Drawing(predicted_and_expected(result))]
     else:
-        text = "How often each class was told (columns) where another is true (rows):"
+        text = "How often each class was predicted (columns) for each true one (rows):"
         beside = [Text(text), confusion_table(result), Drawing(examples(learner, tested))]
     return Body(
         title=f"Sequence {'regression' if numbers else 'classification'}",
@@ -59,7 +59,7 @@ def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -
                 [
                     Text(
                         f"Trained on {len(trained):,} sequences, scored on "
-                        f"{len(tested):,} others. The nearest neighbour is told apart by "
+                        f"{len(tested):,} others. The nearest neighbour is found by "
                         "dynamic time warping of all channels; the linear model is a ridge "
                         "regression of their means, extremes and ends."
                     ),
@@ -70,16 +70,16 @@ def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -
         ],
         techniques={"dropout": f"{config.dropout:g}"},
         fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units"
-        f"{'' if config.one_way else ' each way'}, {learner.parameters:,} values; "
+        f"{'' if config.one_way else ' each way'}, {learner.parameters:,} parameters; "
         f"{trained.channels} channel(s), {min(lengths)} to {max(lengths)} steps",
     )
 
 
 def examples(learner: Any, tested: Sequences) -> Picture:
-    """Draw test sequences, the wrong ones first, with what was told of them."""
+    """Draw test sequences, the wrong ones first, with their predicted classes."""
     probabilities = learner.probabilities(tested.arrays)
-    told = learner.targets.classes[probabilities.argmax(1)]
-    wrong = np.flatnonzero(told != tested.values)
+    predicted = learner.targets.classes[probabilities.argmax(1)]
+    wrong = np.flatnonzero(predicted != tested.values)
     _, firsts = np.unique(tested.values, return_index=True)
     chosen = list(dict.fromkeys([*wrong[: SHOWN // 2].tolist(), *firsts.tolist()]))[:SHOWN]
     rows = -(-len(chosen) // 2)
@@ -91,32 +91,32 @@ def examples(learner: Any, tested: Sequences) -> Picture:
             axis.plot(steps, array[:, channel], linewidth=1, alpha=1 if channels == 1 else 0.7)
         whole_ticks(axis.xaxis)
         true, share = tested.values[place], probabilities[place].max()
-        right = "right" if told[place] == true else f"WRONG, is {true}"
-        axis.set_title(short(f"told {told[place]} ({share:.0%}): {right}"))
+        right = "right" if predicted[place] == true else f"WRONG, expected {true}"
+        axis.set_title(short(f"predicted {predicted[place]} ({share:.0%}): {right}"))
     for axis in axes.flat[len(chosen) :]:
         axis.set_visible(False)
     axes.flat[len(chosen) - 1].set_xlabel("step")
     return finish(
         figure,
         "examples",
-        description="Some test sequences, and what the network told of them.",
+        description="Some test sequences, and their predicted classes.",
         caption="Test sequences, wrong ones first, then the first of each class: their channels "
-        f"(up to {MOST_CHANNELS}), the class told and its probability.",
+        f"(up to {MOST_CHANNELS}), the predicted class and its probability.",
     )
 
 
-def told_and_true(result: NumberEvaluation) -> Picture:
-    """Draw what was told against what is true."""
+def predicted_and_expected(result: NumberEvaluation) -> Picture:
+    """Draw predicted against expected values."""
     figure, axis = new_figure(4.0)
     ends = [float(result.truth.min()), float(result.truth.max())]
     axis.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
-    axis.plot(result.truth, result.told, color=BLUE, linestyle="", marker="o", markersize=3)
-    axis.set_xlabel("true")
-    axis.set_ylabel("told by the network")
+    axis.plot(result.truth, result.predicted, color=BLUE, linestyle="", marker="o", markersize=3)
+    axis.set_xlabel("expected")
+    axis.set_ylabel("predicted")
     return finish(
         figure,
-        "told",
-        description="What the network told of each test sequence against what is true.",
-        caption="Each test sequence: what was told against what is true. On the dashed line both "
-        "are the same.",
+        "predicted",
+        description="Predicted against expected values of the test sequences.",
+        caption="Each test sequence: the predicted against the expected value. On the dashed line "
+        "both are the same.",
     )

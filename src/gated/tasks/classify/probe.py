@@ -35,7 +35,7 @@ def sequence_probe(
         preprocessing: what it reads of a sequence.
         title: what it does.
         arrays: N sequences, one or more.
-        targets: (N,) what they are, for a loss.
+        targets: (N,), for a loss.
         names: (N,), or none.
     """
     rows = np.arange(len(arrays))[:: -(-len(arrays) // MOST_COUNTED)]

@@ -1,4 +1,4 @@
-"""How far a told number is from the true one, beside other methods."""
+"""How far predicted numbers are from the expected ones, beside other methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NumberScore:
     rmse: float
     """Root of the mean squared error."""
     r2: float
-    """Share of the variance that is told; NaN where all true numbers are the same."""
+    """Share of the variance that is explained; NaN where all expected numbers are the same."""
 
     def to_dict(self) -> dict[str, float]:
         """All figures, for JSON."""
@@ -35,13 +35,13 @@ class NumberScore:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberEvaluation:
-    """What was told of the test part."""
+    """How the test part was predicted."""
 
     scores: Mapping[str, NumberScore]
     """By method, the network first."""
     truth: Floats
     """(N,)"""
-    told: Floats
+    predicted: Floats
     """(N,), by the network."""
 
     errors: Mapping[str, Floats]
@@ -76,13 +76,13 @@ class NumberEvaluation:
         }
 
 
-def number_score(told: Floats, truth: Floats) -> NumberScore:
+def number_score(predicted: Floats, truth: Floats) -> NumberScore:
     """Score `(N,)` numbers against the true ones.
 
     >>> number_score(np.array([1.0, 3.0]), np.array([1.0, 5.0]))
     NumberScore(mae=1.0, rmse=1.4142135623730951, r2=0.5)
     """
-    errors, spread = told - truth, float(((truth - truth.mean()) ** 2).sum())
+    errors, spread = predicted - truth, float(((truth - truth.mean()) ** 2).sum())
     squares = float((errors**2).sum())
     return NumberScore(
         mae=float(np.abs(errors).mean()),

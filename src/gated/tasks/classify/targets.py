@@ -16,9 +16,9 @@ from gated.tasks.classify.sequences import Floats, Values
 
 @dataclass(frozen=True)
 class Classes:
-    """Labels that are told apart."""
+    """Labels to choose from."""
 
-    told_apart: ClassVar[bool] = True
+    are_classes: ClassVar[bool] = True
     classes: Values
     """(C,) the labels, sorted."""
     frequencies: Floats
@@ -39,7 +39,7 @@ class Classes:
         classes, counts = np.unique(values, return_counts=True)
         if len(classes) < 2:
             raise DataError(
-                f"All sequences are of one class, {str(classes[0])!r}; to tell apart takes two "
+                f"All sequences are of one class, {str(classes[0])!r}; to classify takes two "
                 "classes or more."
             )
         return cls(classes, counts / len(values))
@@ -62,7 +62,7 @@ class Classes:
 
     @property
     def title(self) -> str:
-        """What is told."""
+        """What is predicted, for titles."""
         return ", ".join(self.names)
 
     def learnt(self, values: Values) -> Values:
@@ -92,7 +92,7 @@ class Classes:
 class Numbers:
     """Numbers, which the network learns in standard deviations."""
 
-    told_apart: ClassVar[bool] = False
+    are_classes: ClassVar[bool] = False
     outputs: ClassVar[int] = 1
     title: ClassVar[str] = "a number"
     names: ClassVar[tuple[str, ...]] = ()
@@ -136,7 +136,7 @@ class Numbers:
         """Return (N,) ones: no number is more than another."""
         return np.ones(len(learnt))
 
-    def told(self, answers: Values) -> Floats:
-        """Return (N,) numbers from (N, 1) answers."""
-        told: Floats = self.mean + self.deviation * answers[:, 0]
-        return told
+    def predicted(self, answers: Values) -> Floats:
+        """Return (N,) numbers from (N, 1) outputs of the network."""
+        numbers: Floats = self.mean + self.deviation * answers[:, 0]
+        return numbers

@@ -78,7 +78,7 @@ class SequenceTask(Task[Batch]):
         return Loss(summed_loss(network(batch.steps, batch.lengths), batch), batch.weights.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Loss over the sequences that are held out; accuracy of classes, MAE of numbers."""
+        """Loss over the held-out sequences, and the accuracy of classes or the MAE of numbers."""
         arrays, targets = self.held_out
         if not len(arrays):
             return {}

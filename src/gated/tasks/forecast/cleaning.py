@@ -1,4 +1,4 @@
-"""Filling holes from the past alone, telling outliers, and leaving out columns that say nothing."""
+"""Filling gaps from the past alone, reporting outliers, leaving out constant columns."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
 def _assemble(
     panel: Panel, fitted: Preprocessing, split: Split | None, findings: list[Finding]
 ) -> Prepared:
-    """Fill, scale and stack the columns of `panel`, telling what was filled."""
+    """Fill, scale and stack the columns of `panel`, and say what was filled."""
     lookup = {name: s for s, name in enumerate(fitted.series)}
     which = np.array([lookup[name] for name in panel.series])
     series_of = np.repeat(which, np.diff(panel.starts))

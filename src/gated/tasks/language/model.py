@@ -50,7 +50,7 @@ OTHERS = "n-grams", "xz", "bzip2"
 
 
 class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
-    """Learns what comes next in a text.
+    """Learns to predict the next character of a text.
 
     Args:
         config: what it reads, and the network.

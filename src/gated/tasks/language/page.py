@@ -43,17 +43,17 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
         sections=[Section("Scores", scores), Section("What it writes", _samples(model))],
         techniques=_techniques(model),
         fact=f"{model.name}, {config.layers} layer(s) of {config.hidden} units, "
-        f"{len(model.vocabulary):,} {config.unit}s, {model.parameters:,} values",
+        f"{len(model.vocabulary):,} {config.unit}s, {model.parameters:,} parameters",
     )
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Tell of characters that were never seen."""
+    """Say how many characters were never seen."""
     if not evaluation.unknown:
         return []
     return [
-        f"{evaluation.unknown:,} characters were never seen in training, and read as one unknown: "
-        "what stands in their place was not told apart."
+        f"{evaluation.unknown:,} characters were never seen in training, and are all "
+        "read as one unknown character."
     ]
 
 
@@ -70,7 +70,7 @@ def _techniques(model: LanguageModel) -> dict[str, str]:
 
 
 def _samples(model: LanguageModel) -> list[Block]:
-    """Text from the same start, drawn with care and without."""
+    """Text from the same start, at several temperatures."""
     start = model.known_start()
     blocks: list[Block] = []
     for temperature in TEMPERATURES:

@@ -24,7 +24,7 @@ stretches."""
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How much each method needs to be told of a text that it does not know."""
+    """How many bits each method needs for a text that it does not know."""
 
     bits: Mapping[str, float]
     """Bits for each character, or byte, by method, the network first."""

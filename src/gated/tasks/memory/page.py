@@ -46,11 +46,11 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                         f"{_layers(test)} of {test.units} units, at most {test.training.budget} of "
                         f"{test.training.batch_size} sequences a trial, {trials} "
                         "for each cell and length, each from a seed of its own. The score is the "
-                        f"{problem.unit} on test sequences, its median over the trials; who "
-                        f"remembers nothing has {problem.chance:.3g}, and below "
-                        f"{problem.solved:.3g} it counts as solved. In parentheses, how many "
-                        "trials solve it. A cell is tried up to the first length that it solves "
-                        "in half of the trials or fewer."
+                        f"{problem.unit} on test sequences, its median over the trials; without "
+                        f"any memory it is {problem.chance:.3g}; below "
+                        f"{problem.solved:.3g} a problem counts as solved. In parentheses, how "
+                        "many trials solve it. A cell is tried up to the first length that it "
+                        "solves in half of the trials or fewer."
                     ),
                     memory_table(test),
                 ],
@@ -136,7 +136,7 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             ],
             xlabel=xlabel,
             name="gradient_before",
-            caption="How far back each network could learn from before its first step of training: "
+            caption="How far back each network could learn before its first training step: "
             "the gradient of the loss with respect to its states. What falls below the dashed "
             "line, a hundredth, hardly teaches.",
         ),
@@ -149,8 +149,8 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             name="gradient_after",
             caption="The same after training: "
             + (
-                "who solved the problem carries the gradient to its beginning, whatever it started "
-                "from."
+                "networks that solved the problem carry the gradient to its beginning, whatever "
+                "they started from."
                 if any(trial.solved for trial in trials)
                 else "none solved the problem at this length."
             ),

@@ -143,7 +143,7 @@ def _parts_by_av(source: BinaryIO | str) -> tuple[int, Iterator[Samples]]:
 
 
 def _decoded(container: Any, rate: int, av: Any) -> Iterator[Samples]:
-    """Yield (n, channels) at a time; at the end tell whether that was all."""
+    """Yield (n, channels) at a time; return whether that was all."""
     stream, count = container.streams.audio[0], 0
     resampler = av.AudioResampler(format="fltp")
     with container:

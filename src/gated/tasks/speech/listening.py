@@ -19,7 +19,7 @@ from gated.tasks.speech.search import Word, words_of
 
 
 class Listener:
-    """A recording as it comes: a word is told as soon as the space behind it is heard.
+    """A recording as it comes: a word is returned as soon as the space behind it is heard.
 
     What it writes is what the network writes of the whole recording with greedy search. It keeps
     some frames and steps, whatever the length.

@@ -50,7 +50,7 @@ class SpeechNetwork(nn.Module):
     """
 
     def __init__(self, config: SpeechConfig, classes: int) -> None:
-        """Make a network that tells `classes` letters, the blank among them."""
+        """Make a network for `classes` letters, the blank among them."""
         super().__init__()
         self.streaming = config.streaming
         seen, bands = 1, config.mels

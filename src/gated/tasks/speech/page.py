@@ -10,8 +10,8 @@ from gated.tasks.speech.score import Evaluation
 
 DRAWN = 3
 """Recordings that are drawn."""
-TOLD = 8
-"""Of the words most often taken for others, how many are told beside the scores."""
+PRINTED = 8
+"""Of the words most often taken for others, how many are printed beside the scores."""
 SHOWN = 20
 """Recordings whose text is shown beside what was written, evenly chosen."""
 
@@ -74,16 +74,16 @@ def body(recogniser: SpeechRecogniser, evaluation: Evaluation) -> Body:
             f"{config.mask_steps:.0%} of the time, at most",
         },
         fact=f"{recogniser.name}: {config.layers} layer(s) of {config.hidden} units, "
-        f"{len(recogniser.alphabet) - 1} letters, {recogniser.parameters:,} values",
+        f"{len(recogniser.alphabet) - 1} letters, {recogniser.parameters:,} parameters",
     )
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Tell which words were most often taken for others."""
+    """Say which words were most often taken for others."""
     if not evaluation.substitutions:
         return []
     taken = ", ".join(
-        f"{right} → {wrong} ({times})" for right, wrong, times in evaluation.substitutions[:TOLD]
+        f"{right} → {wrong} ({times})" for right, wrong, times in evaluation.substitutions[:PRINTED]
     )
     return [f"Words taken for others: {taken}"]
 

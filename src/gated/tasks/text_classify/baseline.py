@@ -21,7 +21,7 @@ def bag_of_words(
     asked: Sequence[str],
     labels: int,
 ) -> Floats:
-    """Return (N, C) what logistic regression tells from TF-IDF of words and letters.
+    """Return (N, C) what logistic regression predicts from TF-IDF of words and letters.
 
     Single words and pairs, and 1 to 4 letters, which find words where no space parts them. How much
     the weights are held small is chosen on the validation texts.
@@ -42,6 +42,6 @@ def bag_of_words(
     if len(validation[0]):
         held = features.transform(validation[0])
         best = max(models, key=lambda model: model.score(held, validation[1]))
-    told: Floats = np.zeros((len(asked), labels))
-    told[:, best.classes_] = best.predict_proba(features.transform(asked))
-    return told
+    predicted: Floats = np.zeros((len(asked), labels))
+    predicted[:, best.classes_] = best.predict_proba(features.transform(asked))
+    return predicted

@@ -27,7 +27,7 @@ from gated.tasks.text_classify.baseline import MOST_CHARACTERS, WORDS, bag_of_wo
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
-from gated.tasks.text_classify.task import TextTask, odds_of
+from gated.tasks.text_classify.task import TextTask, logits_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
 from gated.texts.config import OF_THE_READER
 from gated.texts.text import Codes, points_of
@@ -58,7 +58,7 @@ class Texts:
 
 
 class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
-    """Learns to tell what a text is.
+    """Learns to label texts.
 
     Args:
         config: the network, and what is held back.
@@ -115,7 +115,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         self.frequencies = counts / max(1, len(parts.training))
         if np.count_nonzero(counts) < 2:
             raise DataError(
-                f"The training part of {source} has fewer than two labels; to tell apart takes "
+                f"The training part of {source} has fewer than two labels; to learn takes "
                 "two. Give more texts, or hold back fewer."
             )
         self.vocabulary = self.adopted("vocabulary") or self._learnt(parts.training.texts)
@@ -203,7 +203,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         if not texts:
             return np.zeros((0, len(self.labels)))
         self.network.eval()
-        told: Floats = torch.softmax(odds_of(self.network, self._coded(texts)).double(), -1).numpy()
+        told: Floats = torch.softmax(
+            logits_of(self.network, self._coded(texts)).double(), -1
+        ).numpy()
         return told
 
     def probed(self, data: Texts) -> Probe:
@@ -216,7 +218,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         for of in texts:
             if of.label not in places:
                 raise DataError(
-                    f"The label {of.label!r} is none of those to tell apart: "
+                    f"The label {of.label!r} is none of those trained on: "
                     f"{', '.join(self.labels)}. Mend or remove its texts."
                 )
         labels = np.array([places[str(of.label)] for of in texts], np.int64)

@@ -1,4 +1,4 @@
-"""Which network tells what a text is, and how the texts are parted."""
+"""Which network labels texts, and how the texts are parted."""
 
 from __future__ import annotations
 

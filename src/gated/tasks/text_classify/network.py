@@ -1,8 +1,8 @@
 """The network: what a language model reads with, its states pooled over time, and a label.
 
 As in ULMFiT (Howard and Ruder 2018, section 3.3), the last state, the mean and the largest of all
-are joined, and two linear maps tell the label; without batch normalisation, so that a text is told
-the same whatever stands beside it in a batch.
+are joined, and two linear maps give the logits of the labels; without batch normalisation, so that
+what is predicted of a text does not depend on the others in its batch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BETWEEN = 50
 
 
 class Batch(NamedTuple):
-    """Texts of several lengths, and what they are."""
+    """Texts of several lengths, and their labels."""
 
     codes: Tensor
     """(T, B), whatever stands beyond a text's length."""
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class TextNetwork(Reader):
-    """From texts to the odds of labels.
+    """From texts to the logits of their labels.
 
     Args:
         config: what it is made of.
@@ -55,8 +55,8 @@ class TextNetwork(Reader):
         _, states, after = self.read(codes, lengths=lengths)
         last = after[f"{len(self.layers) - 1}.h"][0]
         pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))
-        odds: Tensor = self.head(torch.cat(pooled, -1))
-        return odds
+        logits: Tensor = self.head(torch.cat(pooled, -1))
+        return logits
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

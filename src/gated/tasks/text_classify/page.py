@@ -1,4 +1,4 @@
-"""The report of a text classifier: how often it is right, and where it is surest and wrong."""
+"""The report of a text classifier: how often it is right, and its surest mistakes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
                         "interval counts texts of the same wording as alike as they are."
                     ),
                     score_table(evaluation),
-                    Text("How often each label was told (columns) where another is true (rows):"),
+                    Text("How often each label was predicted (columns) for each true one (rows):"),
                     confusion_table(evaluation),
                 ],
             ),
@@ -42,38 +42,38 @@ def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
                 "Texts",
                 [
                     Text(
-                        "Test texts that were drawn by the seed, and those it was surest of and "
-                        "yet wrong."
+                        "Test texts drawn by the seed, and wrong predictions with the highest "
+                        "probability."
                     ),
-                    told_texts(classifier),
+                    shown_texts(classifier),
                 ],
             ),
         ],
         techniques={"dropout": f"{config.dropout:g}"},
         fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
-        f"{classifier.parameters:,} values; reads {config.unit}s",
+        f"{classifier.parameters:,} parameters; reads {config.unit}s",
     )
 
 
-def told_texts(classifier: TextClassifier) -> Table:
-    """Test texts, what was told of them and how surely."""
+def shown_texts(classifier: TextClassifier) -> Table:
+    """Test texts, the expected and the predicted label, and its probability."""
     part = classifier.parts.test
-    told = classifier.predict_proba(part.texts)
-    best, surely = told.argmax(1), told.max(1)
+    probabilities = classifier.predict_proba(part.texts)
+    best, highest = probabilities.argmax(1), probabilities.max(1)
     random = np.random.default_rng(classifier.training.seed)
     drawn = random.permutation(len(part))[:SHOWN]
     wrong = np.flatnonzero(best != part.truth)
-    surest = wrong[np.argsort(-surely[wrong], kind="stable")][:SHOWN]
+    surest = wrong[np.argsort(-highest[wrong], kind="stable")][:SHOWN]
     rows = [
         (
             classifier.labels[part.truth[place]],
             classifier.labels[best[place]],
-            f"{surely[place]:.0%}",
+            f"{highest[place]:.0%}",
             _short(part.texts[place]),
         )
         for place in dict.fromkeys([*drawn.tolist(), *surest.tolist()])
     ]
-    return Table(("is", "told", "surely", "text"), rows, prose=True)
+    return Table(("expected", "predicted", "probability", "text"), rows, prose=True)
 
 
 def _short(text: str) -> str:

@@ -27,7 +27,7 @@ def text_probe(
     texts: Sequence[Codes],
     truth: Integers | None,
 ) -> Probe:
-    """Offer the network on some texts; where it is known what they are, with its loss."""
+    """Offer the network on some texts; where their labels are known, with its loss."""
     counted = list(range(len(texts)))[:: max(1, -(-len(texts) // MOST_COUNTED))]
     drawn = counted[:: max(1, -(-len(counted) // MOST_DRAWN))]
     others = [place for place in counted if place not in drawn]
@@ -42,11 +42,11 @@ def text_probe(
     pieces = [MARKS.get(text, text) for text in map(_shown, vocabulary.pieces())]
     letters = [[pieces[code] for code in texts[place]] for place in drawn]
 
-    def loss(odds: Tensor) -> Tensor:
-        return functional.cross_entropy(odds, first.targets)
+    def loss(logits: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, first.targets)
 
     return Probe(
-        title=f"{name} that tells {', '.join(labels)}",
+        title=f"{name} that predicts {', '.join(labels)}",
         model=network,
         batches=[(batch.codes, batch.lengths) for batch in batches],
         sequences=["".join(of[:40]) for of in letters],

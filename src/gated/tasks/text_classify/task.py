@@ -52,20 +52,20 @@ class TextTask(Task[Batch]):
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy."""
         weights = self.weights.to(batch.targets.device)
-        odds = network(batch.codes, batch.lengths)
-        total = functional.cross_entropy(odds, batch.targets, weights, reduction="sum")
+        logits = network(batch.codes, batch.lengths)
+        total = functional.cross_entropy(logits, batch.targets, weights, reduction="sum")
         return Loss(total, weights[batch.targets].sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-entropy over the texts that are held out, and the share told right."""
+        """Cross-entropy over the texts that are held out, and the accuracy."""
         texts, targets = self.held_out
         if not len(texts):
             return {}
-        odds, truth = odds_of(network, texts), torch.from_numpy(targets)
-        weights = self.weights.to(odds)
+        logits, truth = logits_of(network, texts), torch.from_numpy(targets)
+        weights = self.weights.to(logits)
         return {
-            "loss": float(functional.cross_entropy(odds, truth, weights)),
-            "accuracy": float((odds.argmax(-1) == truth).double().mean()),
+            "loss": float(functional.cross_entropy(logits, truth, weights)),
+            "accuracy": float((logits.argmax(-1) == truth).double().mean()),
         }
 
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
@@ -81,7 +81,7 @@ def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
 
 
 @torch.no_grad()
-def odds_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
+def logits_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
     """Return (N, C) for texts, those of like length computed together."""
     device = next(network.parameters()).device
     order = np.argsort([len(text) for text in texts], kind="stable")

@@ -1,4 +1,4 @@
-"""Video: from labelled clips to a network that tells what happens in new ones."""
+"""Video: from labelled clips to a network that labels new ones."""
 
 from gated.errors import require
 

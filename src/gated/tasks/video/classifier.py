@@ -40,7 +40,7 @@ NO_ORDER = "frames without order"
 
 
 class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
-    """Learns to tell what segments of clips show, or each of their frames.
+    """Learns to label segments of clips, or each of their frames.
 
     Args:
         config: the frames and the network.
@@ -109,7 +109,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
-            raise DataError(f"{source} has {had}; to tell apart takes two labels.{bad.told}")
+            raise DataError(f"{source} has {had}; to classify takes two labels.{bad.told}")
         if self.config.test_manifest is None:
             stay, held = apart(segments, self.config.test, self.seed)
             tested = [segments[index] for index in held]

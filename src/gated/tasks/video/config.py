@@ -1,4 +1,4 @@
-"""What to tell of a clip, from which of its frames, and with which network."""
+"""What to predict of a clip, from which of its frames, and with which network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class VideoConfig(Configuration):
     """Which frames, which encoder, which network."""
 
     per: Literal["clip", "frame"] = "clip"
-    """Whether a label is told of each segment of a clip, or of each of its frames."""
+    """Whether a label is predicted for each segment of a clip, or for each of its frames."""
     frames: int = 16
     """T, frames of a window: the most that the network reads at once in training."""
     fps: float | None = None

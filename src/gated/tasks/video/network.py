@@ -114,7 +114,7 @@ class VideoNetwork(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return (T, B, C) log-odds after each frame; the last of a window's are its answer.
+        """Return (T, B, C) logits after each frame; the last of a window's predict its label.
 
         Where a label is told of a whole clip, those after step t are of the mean memory up to t.
         """
@@ -134,22 +134,24 @@ class VideoNetwork(nn.Module):
         if not self.per_frame:
             steps = torch.arange(1, T + 1, device=told.device)[:, None, None]
             told = told.cumsum(0) / steps
-        odds: Tensor = self.head(told)
-        return odds
+        logits: Tensor = self.head(told)
+        return logits
 
 
-def answers(odds: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, C) and (B,) to (B, C): what is told after the last frame of each window."""
-    return odds[lengths - 1, torch.arange(odds.shape[1], device=odds.device)]
+def answers(logits: Tensor, lengths: Tensor) -> Tensor:
+    """(T, B, C) and (B,) to (B, C): the logits after the last frame of each window."""
+    return logits[lengths - 1, torch.arange(logits.shape[1], device=logits.device)]
 
 
-def cross_entropy(odds: Tensor, batch: Batch, *, per_frame: bool) -> tuple[Tensor, Tensor]:
+def cross_entropy(logits: Tensor, batch: Batch, *, per_frame: bool) -> tuple[Tensor, Tensor]:
     """Sum of the cross-entropies, and of how many answers."""
     if per_frame:
         target = batch.labels.flatten()
         total = functional.cross_entropy(
-            odds.flatten(0, 1), target, ignore_index=-1, reduction="sum"
+            logits.flatten(0, 1), target, ignore_index=-1, reduction="sum"
         )
         return total, (target >= 0).sum()
-    total = functional.cross_entropy(answers(odds, batch.lengths), batch.labels[0], reduction="sum")
+    total = functional.cross_entropy(
+        answers(logits, batch.lengths), batch.labels[0], reduction="sum"
+    )
     return total, torch.tensor(float(len(batch.lengths)))

@@ -36,7 +36,7 @@ def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
                         "before adds. The interval counts what is of one clip as alike as it is."
                     ),
                     score_table(evaluation),
-                    Text("How often each label was told (columns) where another is true (rows):"),
+                    Text("How often each label was predicted (columns) for each true one (rows):"),
                     confusion_table(evaluation),
                 ],
             ),
@@ -45,7 +45,7 @@ def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
         techniques={"dropout": f"{config.dropout:g}"},
         fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
         f"{config.frames} frames of {config.width} × {config.height} pixels, "
-        f"{classifier.parameters:,} values",
+        f"{classifier.parameters:,} parameters",
     )
 
 
@@ -67,9 +67,9 @@ def strips(classifier: VideoClassifier) -> Picture:
         labels = list(dict.fromkeys(classifier.labels[k] for k in span.labels[known]))
         where = f"{span.segment.clip.name} at {span.seconds.min():.1f} s"
         strip.set_title(short(f"{', '.join(labels)}: {where}", 90))
-        told = np.full(len(span), np.nan)
-        told[known] = classifier.moments(span)[known, span.labels[known]]
-        curve.plot(np.arange(1, len(span) + 1), told, color=BLUE, marker=".")
+        probability = np.full(len(span), np.nan)
+        probability[known] = classifier.moments(span)[known, span.labels[known]]
+        curve.plot(np.arange(1, len(span) + 1), probability, color=BLUE, marker=".")
         curve.axhline(1 / len(classifier.labels), color=MUTED, linewidth=1, linestyle="--")
         curve.set_ylim(-0.03, 1.03)
         curve.set_ylabel("probability")

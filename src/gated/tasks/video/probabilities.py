@@ -1,4 +1,4 @@
-"""What a network tells of a span, as probabilities of the labels."""
+"""What a network predicts of a span, as probabilities of the labels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gated.tasks.video.windows import batches
 def after_each_frame(network: VideoNetwork, span: Span, config: VideoConfig, most: int) -> Floats:
     """Return (n, C) probabilities after each frame, in windows of up to `most`."""
     rows = [
-        torch.softmax(odds[:length], -1)
+        torch.softmax(logits[:length], -1)
         for batch in batches([span], config, most)
-        for odds, length in zip(network(batch).unbind(1), batch.lengths.tolist(), strict=True)
+        for logits, length in zip(network(batch).unbind(1), batch.lengths.tolist(), strict=True)
     ]
     return torch.cat(rows).double().numpy()
 
@@ -27,7 +27,7 @@ def of_segment(network: VideoNetwork, span: Span, config: VideoConfig, most: int
     """Return (C,) the probabilities of a segment: the mean over its windows, by their length."""
     total = torch.zeros(network.head.out_features, dtype=torch.float64)
     for batch in batches([span], config, most):
-        told = torch.softmax(answers(network(batch), batch.lengths), -1).double()
-        total += (told * batch.lengths[:, None]).sum(0)
+        predicted = torch.softmax(answers(network(batch), batch.lengths), -1).double()
+        total += (predicted * batch.lengths[:, None]).sum(0)
     mean: Floats = (total / len(span)).numpy()
     return mean

@@ -24,7 +24,7 @@ def video_probe(
     """Offer the network on the first window of some spans.
 
     Args:
-        network: trained with `config` to tell `labels`.
+        network: trained with `config` to predict `labels`.
         spans: one or more; where all of them are labelled, there is a loss to follow back.
         config: how frames are shown.
         labels: C names.
@@ -37,22 +37,22 @@ def video_probe(
     first = batches[0]
     labelled = all(bool((labels != NOTHING).any()) for _, labels in windows[0])
 
-    def loss(odds: Tensor) -> Tensor:
-        total, count = cross_entropy(odds, first, per_frame=network.per_frame)
+    def loss(logits: Tensor) -> Tensor:
+        total, count = cross_entropy(logits, first, per_frame=network.per_frame)
         return total / count
 
     network.eval()
     with torch.no_grad():
-        told = torch.softmax(network(first), -1).double().numpy()
+        predicted = torch.softmax(network(first), -1).double().numpy()
     return Probe(
-        title=f"{config.cell.upper()} that tells {', '.join(labels)}",
+        title=f"{config.cell.upper()} that predicts {', '.join(labels)}",
         model=network,
         # A pair with None, as a batch of several tensors is a tuple itself.
         batches=[(batch, None) for batch in batches],
         sequences=[str(span.segment) for span in drawn],
         timelines={
             "recurrent": [
-                _timeline(span, frames, told[: len(frames), b], labels)
+                _timeline(span, frames, predicted[: len(frames), b], labels)
                 for b, (span, (frames, _)) in enumerate(zip(drawn, windows[0], strict=True))
             ]
         },
@@ -69,8 +69,8 @@ def _windows(spans: Sequence[Span], config: VideoConfig) -> list[tuple[Tensor, T
     return [as_tensors(cropped(pixels, config), labels) for pixels, labels in cut]
 
 
-def _timeline(span: Span, frames: Tensor, told: Floats, labels: Sequence[str]) -> Timeline:
-    """What the network reads in two numbers a frame, and what it tells after it, all 0 to 1."""
+def _timeline(span: Span, frames: Tensor, predicted: Floats, labels: Sequence[str]) -> Timeline:
+    """What the network reads in two numbers a frame, and what it predicts after it, all 0 to 1."""
     shades = frames.float() / 255
     change = torch.zeros(len(frames))
     change[1:] = (shades[1:] - shades[:-1]).abs().mean((1, 2, 3))
@@ -80,6 +80,6 @@ def _timeline(span: Span, frames: Tensor, told: Floats, labels: Sequence[str]) -
         signals={
             "brightness": shades.mean((1, 2, 3)).numpy(),
             "change from the frame before": change.numpy(),
-            **{f"told: {name}": told[:, k] for k, name in enumerate(labels)},
+            **{f"predicted: {name}": predicted[:, k] for k, name in enumerate(labels)},
         },
     )

@@ -74,12 +74,12 @@ class VideoTask(Task[Batch]):
         device = next(network.parameters()).device
         for batch in batches(self.validation, self.config, self.most):
             batch = Batch(*(tensor.to(device) for tensor in batch))
-            odds = network(batch)
-            total, weight = cross_entropy(odds, batch, per_frame=per_frame)
+            logits = network(batch)
+            total, weight = cross_entropy(logits, batch, per_frame=per_frame)
             if per_frame:
-                right = odds.argmax(-1) == batch.labels
+                right = logits.argmax(-1) == batch.labels
             else:
-                right = answers(odds, batch.lengths).argmax(-1) == batch.labels[0]
+                right = answers(logits, batch.lengths).argmax(-1) == batch.labels[0]
             totals += torch.tensor([float(total), float(weight), float(right.sum())])
         if not totals[1]:
             return {}
