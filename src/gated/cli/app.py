@@ -18,7 +18,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.config import Toml
 from rich.console import Console
 
-from gated.cli.commands import COMMANDS, GROUPS, TOLD_OF_TASK, description, purpose_of
+from gated.cli.commands import COMMANDS, GROUPS, description, task_description
 from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
 from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
@@ -37,11 +37,11 @@ app = App(
     suppress_keyboard_interrupt=False,  # `run` tells what to do then
 )
 # Imported when called, so that `gated --help` does not wait for torch.
-for name, does in GROUPS.items():
-    group = App(name=name, help=does)
+for name in GROUPS:
+    group = App(name=name, help=description(name))
     app.command(group)
-    for task, where in LEARNERS.items():
-        told = TOLD_OF_TASK[name].format(purpose_of(where))
+    for task in LEARNERS:
+        told = task_description(name, task)
         group.command(f"gated.cli.{name}:{task}", name=task.replace("_", "-"), help=told)
 for name, target in COMMANDS.items():
     app.command(f"gated.cli.{target}", name=name, help=description(name))
@@ -84,9 +84,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except SystemExit:
         raise
-    except KeyboardInterrupt as interruption:
-        told = str(interruption) or "Interrupted."
-        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+    except KeyboardInterrupt as interrupt:
+        told = getattr(interrupt, "__notes__", ())
+        console = Console(stderr=True, soft_wrap=True)  # so that a command can be copied
+        console.print("Interrupted.", *told, markup=False, highlight=False)
         return INTERRUPTED
     except BaseException as error:  # also what a library in another language panics with
         if os.environ.get(SHOW_TRACEBACK) == "1":

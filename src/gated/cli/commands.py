@@ -15,7 +15,7 @@ GROUPS = {
     "compare": "Train RNN, GRU and LSTM with one budget and compare them.",
 }
 """Commands that are followed by the name of a task."""
-TOLD_OF_TASK = {
+FOR_A_TASK = {
     "fit": "Train a network to {}, and score it on data held back.",
     "compare": "Train each kind of recurrent cell to {}, with one budget, and compare them.",
 }
@@ -49,20 +49,20 @@ def description(command: str) -> str:
     return (ast.get_docstring(node) or "").partition("\n\nParameters\n")[0]
 
 
-def purpose_of(where: str) -> str:
-    """Return what a learner, given as `module:class`, says that its network does.
+def task_description(command: str, task: str) -> str:
+    """Return what a command that is followed by a task does for it.
 
-    >>> purpose_of("gated.tasks.language.model:LanguageModel")
-    'say what comes next in a text'
+    >>> task_description("fit", "forecast")
+    'Train a network to forecast a table of time series, and score it on data held back.'
     """
-    for line in _definition(where).body:
+    for line in _definition(LEARNERS[task]).body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "does":
-            return str(ast.literal_eval(line.value))
-    raise LookupError(f"{where} does not say `does = ...` in its class.")
+            return FOR_A_TASK[command].format(ast.literal_eval(line.value))
+    raise LookupError(f"The learner of {task} does not say `does = ...` in its class.")
 
 
 def _definition(where: str) -> ast.ClassDef | ast.FunctionDef:
-    """Return the source of a class or a function."""
+    """Return the source of a class or a function, given as `module:name`."""
     module, _, name = where.partition(":")
     package, *rooms = module.split(".")
     spec = find_spec(package)  # of the rooms in it would import them

@@ -171,7 +171,7 @@ def _go_on(run: Path, *, json: bool, finish: bool) -> None:
     kind = learner_of(asked.task)
     learner = kind(kind.config_type.from_dict(asked.config), asked.training)
     kept = locked(run) if is_main_process() else nullcontext()
-    with interruptible(run), kept, noting_what_is_kept(run), training_bars() as bars:
+    with terminable(), kept, noting_what_is_kept(run), training_bars() as bars:
         if finish and is_main_process():
             (run / FINISH).touch()
         elif is_main_process():

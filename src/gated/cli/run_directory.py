@@ -112,29 +112,6 @@ def begun(out: Path, run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def noting_what_is_kept(run: Path) -> Iterator[None]:
-    """Note on whatever ends the training before its time what is kept, and how to go on."""
-    try:
-        yield
-    except (GatedError, KeyboardInterrupt):  # say themselves what to do
-        raise
-    except BaseException as error:
-        steps = steps_kept(run / CHECKPOINT)
-        if (run / MODEL).exists():
-            kept = f"The trained network is kept in {run}."
-        elif steps:
-            kept = f"The checkpoint of step {steps:,} is kept in {run}."
-        else:
-            kept = "No checkpoint had been written yet."
-        error.add_note(f"{kept} Go on with: gated resume {shlex.quote(str(run))}")
-        raise
-
-
-class Interrupted(KeyboardInterrupt):
-    """Somebody, or the system, ended a training before its time; says how to go on."""
-
-
-@contextmanager
 def terminable() -> Iterator[None]:
     """Let SIGTERM end what happens within as Ctrl-C does."""
 
