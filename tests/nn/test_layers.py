@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import math
 from typing import Any
 
 import pytest
@@ -410,5 +412,45 @@ def test_options_that_cannot_be_meant(options: dict, message: str) -> None:
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "RNNCell", "GRUCell"])
 def test_only_an_lstm_has_a_forget_gate(kind: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"a {kind} has no forget gate"):
+    with pytest.raises((ConfigurationError, TypeError), match="no forget gate|'forget_bias'"):
         getattr(gated.nn, kind)(3, 5, forget_bias=1.0)
+
+
+def test_signatures_are_written_out_and_begin_as_those_of_torch() -> None:
+    for name in ("RNN", "GRU", "LSTM"):
+        ours = inspect.signature(getattr(gated.nn, name)).parameters
+        assert not any(of.kind in (of.VAR_POSITIONAL, of.VAR_KEYWORD) for of in ours.values())
+        assert list(ours)[:3] == ["input_size", "hidden_size", "num_layers"]
+        assert {"bias", "batch_first", "dropout", "bidirectional", "device", "dtype"} < set(ours)
+        assert ours["recompute"].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("options", [{"coupled": True}, {"peepholes": True}])
+def test_coupled_gates_and_peepholes_are_those_of_the_equations(options: dict[str, bool]) -> None:
+    torch.manual_seed(0)
+    layer = gated.nn.LSTM(3, 5, 2, bidirectional=True, dtype=torch.float64, proj_size=2, **options)
+    assert layer.weight_hh_l1.shape == (5 * (3 if "coupled" in options else 4), 2)
+    x = torch.randn(6, 4, 3, dtype=torch.float64)
+    output, (h, c) = layer(x, lengths=[6, 0, 3, 5])
+    grads = torch.autograd.grad(output.square().sum() + c.sum(), list(layer.parameters()))
+    layer.backend = "reference"
+    expected, (h_expected, c_expected) = layer(x, lengths=[6, 0, 3, 5])
+    loss = expected.square().sum() + c_expected.sum()
+    wanted = torch.autograd.grad(loss, list(layer.parameters()))
+    assert_agree((output, h, c), (expected, h_expected, c_expected), "results")
+    assert_agree(grads, wanted, "gradients")
+    assert all(grad.abs().max() > 0 for grad in grads)
+    twin = gated.nn.LSTM(3, 5, 2, bidirectional=True, dtype=torch.float64, proj_size=2, **options)
+    twin.load_state_dict(layer.state_dict())
+    twin.backend = "reference"
+    assert_agree(twin(x)[0], layer(x)[0], "a copy")
+    assert type(copy.deepcopy(layer)(x)[0]) is torch.Tensor
+
+
+def test_coupled_gates_start_with_the_memory_asked_for() -> None:
+    layer = gated.nn.LSTM(3, 8, coupled=True, chrono_init=50)
+    forget = (layer.bias_ih_l0 + layer.bias_hh_l0)[:8]
+    assert forget.min() >= 0
+    assert forget.max() <= math.log(49)
+    with pytest.raises(ConfigurationError, match="not coupled"):
+        gated.nn.LSTM(3, 8, coupled=True, peepholes=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from gated.core.layout import Weights, layout_of, parameter_names, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.backends import Variant
-from gated.nn.options import Options
+from gated.nn.backends import Backend, Variant
+from gated.nn.options import Options, RecurrentInit
 from gated.nn.sequences import SequencesOfTorch
 
 
@@ -43,8 +44,6 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         for name, probability in zip(names, self.variant[:4], strict=True):
             if not 0 <= probability <= 1:
                 raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
-        if "proj_size" in options and mode != "LSTM":
-            raise ConfigurationError(f"proj_size is for the LSTM, not for a {type(self).__name__}")
         super().__init__(mode, *arguments, **options)
         if layer_norm:
             self._add_gains()
@@ -54,15 +53,19 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         if not layout_of(self._cell).normalised_together:
             raise ConfigurationError(f"there is no layer normalisation for the cell {self._cell}")
         self.layer_norm = True
-        gains = ("gain_ih", "gain_hh") + ("gain_cell", "bias_cell") * (self.mode == "LSTM")
+        self._add(("gain_ih", "gain_hh") + ("gain_cell", "bias_cell") * (self.mode == "LSTM"))
+        self._reset_gains()
+
+    def _add(self, weights: tuple[str, ...]) -> None:
+        """Add some of `Weights` to every layer and direction, for the cell as it is."""
+        self._all_of_weights = True
         shapes = weight_shapes(self._cell, self.input_size, self.hidden_size)._asdict()
         for layer in range(self.num_layers):
             for reverse in (False, True)[: 1 + self.bidirectional]:
                 names = dict(zip(Weights._fields, parameter_names(layer, reverse), strict=True))
-                for gain in gains:
-                    value = self._weights()[0][0].weight_hh.new_ones(shapes[gain])
-                    self.register_parameter(names[gain], nn.Parameter(value))
-        self._reset_gains()
+                for weight in weights:
+                    value = self._weights()[0][0].weight_hh.new_ones(shapes[weight])
+                    self.register_parameter(names[weight], nn.Parameter(value))
 
     def _reset_gains(self) -> None:
         for name, parameter in self.named_parameters(recurse=False):
@@ -125,14 +128,43 @@ class RNN(_Layers):
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: str = "tanh",
-        *arguments: Any,
-        **options: Any,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        layer_norm: bool = False,
+        recurrent_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
+        recompute: bool = False,
+        backend: Backend | None = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ConfigurationError(f"nonlinearity must be tanh or relu, got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
-        mode = f"RNN_{nonlinearity.upper()}"
-        super().__init__(mode, input_size, hidden_size, num_layers, *arguments, **options)
+        super().__init__(
+            f"RNN_{nonlinearity.upper()}",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            layer_norm=layer_norm,
+            recurrent_dropout=recurrent_dropout,
+            weight_drop=weight_drop,
+            zoneout=zoneout,
+            recompute=recompute,
+            backend=backend,
+        )
 
 
 class GRU(_Layers):
@@ -147,9 +179,49 @@ class GRU(_Layers):
 
     keeping_gate = "update_gate"
 
-    def __init__(self, *arguments: Any, reset_after: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        reset_after: bool = True,
+        recurrent_init: RecurrentInit = "default",
+        chrono_init: int | None = None,
+        layer_norm: bool = False,
+        recurrent_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        zoneout: float = 0.0,
+        recompute: bool = False,
+        backend: Backend | None = None,
+    ) -> None:
         self.reset_after = reset_after
-        super().__init__("GRU", *arguments, **options)
+        super().__init__(
+            "GRU",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            chrono_init=chrono_init,
+            layer_norm=layer_norm,
+            recurrent_dropout=recurrent_dropout,
+            weight_drop=weight_drop,
+            zoneout=zoneout,
+            recompute=recompute,
+            backend=backend,
+        )
 
     @property
     def _cell(self) -> str:
@@ -165,11 +237,80 @@ class LSTM(_Layers):
     Args:
         proj_size: P, the width to which each layer's hidden state is projected (Sak, Senior and
             Beaufays 2014); 0 (default) does not project.
+        coupled: an LSTM of three gates that writes what it forgets, i = 1 - f (Greff et al. 2017).
+        peepholes: let the gates see the cell state, with weights (3, H) in the order input, forget
+            and output gate (Gers and Schmidhuber 2000).
         forget_bias: what the forget gate's two biases add up to at the start; 1 keeps the memory
             open until training says otherwise.
     """
 
     keeping_gate = "forget_gate"
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__("LSTM", *arguments, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        coupled: bool = False,
+        peepholes: bool = False,
+        forget_bias: float | None = None,
+        recurrent_init: RecurrentInit = "default",
+        chrono_init: int | None = None,
+        layer_norm: bool = False,
+        recurrent_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
+        recompute: bool = False,
+        backend: Backend | None = None,
+    ) -> None:
+        if coupled and peepholes:
+            raise ConfigurationError("peepholes are for the LSTM whose gates are not coupled")
+        self.coupled = self.peepholes = False  # until their weights are there
+        super().__init__(
+            "LSTM",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            batch_first=batch_first,
+            dropout=dropout,
+            bidirectional=bidirectional,
+            proj_size=proj_size,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            forget_bias=forget_bias,
+            chrono_init=chrono_init,
+            layer_norm=layer_norm,
+            recurrent_dropout=recurrent_dropout,
+            weight_drop=weight_drop,
+            zoneout=zoneout,
+            recompute=recompute,
+            backend=backend,
+        )
+        self.coupled, self.peepholes = coupled, peepholes
+        if coupled:
+            self._drop_the_input_gate()
+        if peepholes:
+            self._add(("peepholes",))
+        if coupled or peepholes:
+            self.reset_parameters()
+
+    def _drop_the_input_gate(self) -> None:
+        """Leave three gates' rows in every weight and bias; their values are drawn anew."""
+        for name, parameter in list(self.named_parameters(recurse=False)):
+            if name.startswith(("weight_ih", "weight_hh", "bias_")) and "cell" not in name:
+                rows = len(parameter) // 4 * 3
+                setattr(self, name, nn.Parameter(parameter.new_empty(rows, *parameter.shape[1:])))
+
+    @property
+    def _cell(self) -> str:
+        return "lstm_coupled" if self.coupled else "lstm"

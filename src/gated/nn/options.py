@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 
-from gated.core.layout import Weights, gate_rows
+from gated.core.layout import Weights, gate_rows, layout_of
 from gated.errors import ConfigurationError
 from gated.nn.backends import Backend, checked_backend
 
@@ -23,6 +23,11 @@ class Options(nn.Module):
     bias: bool
     keeping_gate: ClassVar[str | None]
     """The gate whose bias says how long a unit remembers; the plain network has none."""
+
+    @property
+    def _cell(self) -> str:
+        """The name that the cell has in `gated.core.layout.LAYOUTS`."""
+        raise NotImplementedError
 
     def __init__(
         self,
@@ -78,8 +83,7 @@ class Options(nn.Module):
             weights: of each layer and direction.
         """
         H = self.hidden_size
-        lstm = self.keeping_gate == "forget_gate"
-        cell = "lstm" if lstm else "gru"
+        cell = self._cell if self.keeping_gate else ""  # the plain one has no biases to set
         for direction in weights:
             if self.recurrent_init == "orthogonal":
                 for gate in torch.split(direction.weight_hh, H):
@@ -91,7 +95,7 @@ class Options(nn.Module):
                     1, self.chrono_init - 1
                 )
                 _set_bias(direction, gate_rows(cell, self.keeping_gate, H), lifetimes.log())
-                if lstm:
+                if "input_gate" in layout_of(cell).gates:
                     _set_bias(direction, gate_rows(cell, "input_gate", H), -lifetimes.log())
 
 

@@ -193,6 +193,8 @@ class SequencesOfTorch(Sequences):
     mode: str
     layer_norm: bool = False
     _all_weights: list[list[str]]
+    _all_of_weights: bool = False
+    """Whether there may be others than those of `torch.nn`."""
 
     @property
     def _cell(self) -> str:
@@ -250,7 +252,7 @@ class SequencesOfTorch(Sequences):
             names = parameter_names(layer, reverse)
             return Weights(
                 *(
-                    getattr(self, name, None) if self.layer_norm or name in there else None
+                    getattr(self, name, None) if self._all_of_weights or name in there else None
                     for name in names
                 )
             )
