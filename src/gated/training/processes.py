@@ -48,9 +48,10 @@ def launch(options: TrainingOptions) -> Fabric:
         raise ConfigurationError(
             "precision='16-mixed' needs a GPU. On a CPU use 'bf16-mixed' or '32-true'."
         )
-    # Fabric announces each process; whoever asked for two need not read of them.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = _fabric(options)
+    # Fabric announces each process; whoever asked for two need not read of them. Its import says so
+    # anew, so this comes after it.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     share = max(1, available_cpus() // options.devices)
     torch.set_num_threads(options.threads or min(torch.get_num_threads(), share))
