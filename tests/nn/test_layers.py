@@ -412,7 +412,7 @@ def test_options_that_cannot_be_meant(options: dict, message: str) -> None:
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "RNNCell", "GRUCell"])
 def test_only_an_lstm_has_a_forget_gate(kind: str) -> None:
-    with pytest.raises((ConfigurationError, TypeError), match="no forget gate|'forget_bias'"):
+    with pytest.raises((ConfigurationError, TypeError), match=r"no forget gate|'forget_bias'"):
         getattr(gated.nn, kind)(3, 5, forget_bias=1.0)
 
 
