@@ -8,12 +8,13 @@ from gated.data.manifest import BadRows, read_rows
 from gated.errors import DataError
 
 KNOWN = ("path", "text", "speed")
+COLUMNS = {name: name for name in KNOWN}
 
 
 def rows_of(tmp_path: Path, table: str | bytes, bad: BadRows) -> list[tuple[int, dict[str, str]]]:
     path = tmp_path / "list.csv"
     path.write_bytes(table if isinstance(table, bytes) else table.encode())
-    return list(read_rows(path, KNOWN[:2], KNOWN, "It has path and text.", bad))
+    return list(read_rows(path, COLUMNS, KNOWN[:2], "It has path and text.", bad))
 
 
 def test_rows_are_stripped_and_numbered_by_their_lines(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_what_is_predicted_never_takes_the_name_of_a_column_of_the_input():
 
 
 def test_rows_that_could_not_be_used_stand_in_their_places():
-    left_out = [RowError("row 3: no text", 3), RowError("row 9: no clip", 9, text="z", other="y")]
+    left_out = [RowError("row 3: no text", 3), RowError("row 9: no clip", 9, of="z")]
     told = {PREDICTED: ["x", "y"], "p(x)": [0.9, 0.1]}
     table = prediction_table({"text": ["a", "b"]}, told, [2, 4], left_out)
     assert table.rows() == [

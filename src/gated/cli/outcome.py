@@ -26,10 +26,10 @@ def page_of(learner: Learner[Any, Any, Any]) -> Any:
 
 
 def tell_left_out(findings: Sequence[Finding]) -> None:
-    """List, on standard error, the rows that were left out."""
+    """List, on standard error, the rows, columns and sheets that were left out."""
     console = Console(stderr=True, soft_wrap=True)
     for finding in findings:
-        if finding.kind == LEFT_OUT:
+        if finding.kind in (LEFT_OUT, "ignored", "sheets", "merged"):
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 

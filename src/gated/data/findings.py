@@ -46,9 +46,9 @@ class RowError(DataError):
     Args:
         message: which, and why.
         row: where it stands in its file; None where that is not known.
-        given: columns by which a prediction for it would be known.
+        of: what a prediction for it would be of: its clip, or its sequence.
     """
 
-    def __init__(self, message: str, row: int | None = None, **given: str) -> None:
+    def __init__(self, message: str, row: int | None = None, of: str | None = None) -> None:
         super().__init__(message)
-        self.row, self.given = row, given
+        self.row, self.of = row, of

@@ -1,15 +1,22 @@
-"""Lists of examples: CSV files with a row for each, and what is done about rows that are bad."""
+"""Lists of examples: tables with a row for each, and what is done about rows that are bad."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from gated.data.findings import Finding, RowError
-from gated.data.raw_table import decoded, read_header, records
-from gated.errors import DataError
+from gated.data.raw_table import (
+    decoded,
+    kind_of,
+    open_table,
+    read_header,
+    records,
+)
+from gated.errors import ConfigurationError, DataError
 
 Bad = Callable[[DataError], None]
 """What is done about a row that cannot be used."""
@@ -29,15 +36,15 @@ class BadRows:
         """Take whether such rows are left out, and what to call them."""
         self.skip, self.what = skip, what
         self.findings: list[Finding] = []
+        """These, and what else the readers tell of."""
         self.errors: list[RowError] = []
-        """The same, with where they stand."""
 
     @property
     def told(self) -> str:
         """How many were left out and why the first, to be added to an error; empty if none was."""
-        if not self.findings:
+        if not self.errors:
             return ""
-        return f" {len(self.findings)} left out, the first: {self.findings[0].example}"
+        return f" {len(self.errors)} left out, the first: {self.errors[0]}"
 
     def __call__(self, error: DataError) -> None:
         """Leave out the row that `error` tells of, or raise it."""
@@ -51,27 +58,88 @@ class BadRows:
 
 
 def read_rows(
-    path: Path, needed: Sequence[str], known: Sequence[str], holds: str, bad: Bad
+    path: Path, columns: Mapping[str, str], needed: Sequence[str], holds: str, bad: BadRows
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a manifest, stripped, with the lines that they begin on.
 
     Args:
-        path: of the CSV file.
-        needed: columns that must be there.
-        known: columns that can be there.
+        path: of a CSV or Parquet file, or a sheet.
+        columns: what is read, and the names of the columns that hold it; others are ignored.
+        needed: those of `columns` that must be there.
         holds: what such a manifest holds, for the person who brought another.
-        bad: told of rows with more values than the header has columns.
+        bad: told of rows with more values than the header has columns, and of ignored columns.
 
     Raises:
+        ConfigurationError: one column is to hold two things.
         DataError: the file is no such table.
         FileNotFoundError: there is no such file.
     """
+    if len(set(columns.values())) < len(columns):
+        raise ConfigurationError(
+            f"One column is named for two things: {', '.join(map('='.join, columns.items()))}."
+        )
+    if kind_of(path) == "csv":
+        names, rows = _rows_of_csv(path, holds, bad)
+    else:
+        names, rows = _rows_of_table(path, bad)
+    for role in needed:
+        if columns[role] not in names:
+            raise DataError(
+                f"{path} has no column '{columns[role]}' (it has {', '.join(names)}). {holds}"
+            )
+    strange = [name for name in names if name not in columns.values()]
+    bad.findings += [
+        Finding(kind="ignored", column=name, count=1, what="not asked for", action="ignored")
+        for name in strange
+    ]
+    found = {role: name for role, name in columns.items() if name in names}
+    for row, values in rows:
+        yield row, {role: values[name] for role, name in found.items()}
+
+
+def _rows_of_table(
+    path: Path, bad: BadRows
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
+    table = open_table(path, index="")
+    bad.findings += table.findings
+    rows = (
+        (line, {name: _text(value) for name, value in values.items()})
+        for line, values in zip(
+            table.lines.tolist(), table.frame.iter_rows(named=True), strict=True
+        )
+    )
+    return table.frame.columns, rows
+
+
+def _text(value: Any) -> str:
+    """Return a cell as it would stand in a CSV file.
+
+    >>> [_text(value) for value in (None, 3.0, 0.5, True, " a ")]
+    ['', '3', '0.5', 'true', 'a']
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _rows_of_csv(
+    path: Path, holds: str, bad: Bad
+) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     text = decoded(path)
     if "\0" in text:
         raise DataError(f"{path} holds bytes that are no text; is it a CSV file? {holds}")
     header_lines, separator, names = read_header(str(path), text)
-    _check_header(path, names, needed, known, holds)
     body = "".join(text.split("\n", header_lines)[header_lines:])
+    return names, _records(path, body, header_lines, separator, names, bad)
+
+
+def _records(
+    path: Path, body: str, header_lines: int, separator: str, names: Sequence[str], bad: Bad
+) -> Iterator[tuple[int, dict[str, str]]]:
     # The longest field that the reader takes is the same for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), len(body) + 1))
     row = header_lines
@@ -94,16 +162,3 @@ def read_rows(
             f"{path}: the row after row {row} cannot be read as CSV ({error}); is a double quote "
             "missing, or one too many?"
         ) from error
-
-
-def _check_header(
-    path: Path, names: Sequence[str], needed: Sequence[str], known: Sequence[str], holds: str
-) -> None:
-    for column in needed:
-        if column not in names:
-            raise DataError(f"{path} has no column '{column}' (it has {', '.join(names)}). {holds}")
-    if unknown := [name for name in names if name not in known]:
-        raise DataError(
-            f"{path} has the column '{unknown[0]}', which means nothing here; a manifest has "
-            f"{', '.join(known)}. Rename or remove it."
-        )

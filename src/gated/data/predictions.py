@@ -39,7 +39,7 @@ def prediction_table(
     underscore after its name.
 
     Args:
-        given: columns that say what a row is of, as the input has them.
+        given: columns that say what a row is of, as the input has them; the first is a text.
         predicted: columns that are predicted.
         rows: of the input, where each row comes from; by default it is not said.
         left_out: rows of the input that could not be used: each stands in its place, with nothing
@@ -54,9 +54,8 @@ def prediction_table(
     if left_out is None:
         return table
     missing = [
-        {names[ROW]: of.row, names[REASON]: str(of)}
-        | {name: of.given[name] for name in given if name in of.given}
-        for of in left_out
+        {names[ROW]: one.row, next(iter(given)): one.of, names[REASON]: str(one)}
+        for one in left_out
     ]
     schema = {**table.schema, names[REASON]: pl.String()}
     joined = pl.concat(

@@ -1,4 +1,4 @@
-"""Opening a CSV or Parquet file, or a frame: rows as they stand there, each with its line."""
+"""Opening a table, a file or a frame: rows as they stand there, each with its line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import narwhals.stable.v2 as nw
 import numpy as np
@@ -18,10 +18,13 @@ from narwhals.stable.v2.typing import IntoDataFrame
 from numpy.typing import NDArray
 
 from gated.data.findings import Finding, RowError
+from gated.data.sheets import SHEETS, open_sheet
 from gated.errors import DataError
 
 Source: TypeAlias = str | Path | IntoDataFrame
-"""A path to CSV (perhaps gzipped) or Parquet, or a polars or pandas frame."""
+"""A path to CSV (perhaps gzipped), Parquet or a sheet, or a polars or pandas frame."""
+PARQUET = (".parquet", ".pq")
+CSV = ("", ".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
 
 LONGEST_HEADER = 1_000_000
 """Characters."""
@@ -57,7 +60,7 @@ def open_table(
     """Return the rows of a file or a frame, with nothing understood yet.
 
     Args:
-        source: path of a CSV or Parquet file, or a polars or pandas frame.
+        source: path of a CSV, Parquet or sheet file, or a polars or pandas frame.
         index: name of the index of a pandas frame that is taken for a column.
         bad: told of each row of a CSV file with more values than the header has columns, which is
             then left out; by default such a row is an error.
@@ -71,13 +74,67 @@ def open_table(
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
-    if path.suffix.lower() in (".parquet", ".pq"):
+    if (kind := kind_of(path)) == "sheet":
+        return _open_sheet(path)
+    if kind == "parquet":
         try:
             frame = pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
             raise DataError(f"{path.name} is not a Parquet file ({_first_line(error)}).") from error
         return _from_frame(path.name, frame)
     return _open_csv(path, bad)
+
+
+def kind_of(path: Path) -> Literal["csv", "parquet", "sheet"]:
+    """Return what kind of table a file is, by its name.
+
+    Raises:
+        DataError: it is none of these.
+
+    >>> kind_of(Path("sales.CSV.gz")), kind_of(Path("sales.ods"))
+    ('csv', 'sheet')
+    """
+    suffix = _suffix(path)
+    if suffix in SHEETS:
+        return "sheet"
+    if suffix in PARQUET:
+        return "parquet"
+    if suffix in CSV:
+        return "csv"
+    raise DataError(
+        f"{path.name}: no table is read from {suffix} files. Save it as CSV ({', '.join(CSV[1:])}, "
+        f"each also with .gz), as Parquet ({', '.join(PARQUET)}) or as a sheet "
+        f"({', '.join(SHEETS)})."
+    )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its name, where it may as well hold something else."""
+    return _suffix(path) in (*SHEETS, *PARQUET, *CSV[1:5])
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _open_sheet(path: Path) -> RawTable:
+    header, frame, findings = open_sheet(path)
+    frame.columns = names = column_names(path.name, header)
+    empty = [name for name in names if frame[name].null_count() == frame.height]
+    ignored = [name for name in names if name.startswith(UNNAMED) and name not in empty]
+    findings += tuple(map(_unnamed, ignored))
+    table = _from_frame(path.name, frame.drop([of for of in names if of.startswith(UNNAMED)]))
+    # The header is the first row that is not empty.
+    table = replace(table, lines=table.lines + 1, findings=findings)
+    table = table.take(table.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series())
+    if table.frame.is_empty():
+        raise DataError(f"{path.name} has a header and no rows.")
+    return table
+
+
+def _unnamed(name: str) -> Finding:
+    what = "no name in the header"
+    return Finding(kind="ignored", column=name, count=1, what=what, action="left out")
 
 
 def _open_frame(source: IntoDataFrame, index: str) -> RawTable:
@@ -154,13 +211,8 @@ def _open_csv(path: Path, bad: Callable[[DataError], None] | None) -> RawTable:
     lines = _line_numbers(body, separator, frame.height) if places is None else places
     lines = lines + header_lines
     unnamed = [name for name in names if name.startswith(UNNAMED)]
-    findings = [
-        Finding(
-            kind="ignored", column=name, count=1, what="no name in the header", action="left out"
-        )
-        for name in unnamed
-    ]
-    return RawTable(path.name, frame.drop(unnamed), lines, "line", tuple(findings))
+    findings = tuple(map(_unnamed, unnamed))
+    return RawTable(path.name, frame.drop(unnamed), lines, "line", findings)
 
 
 def _without_wide_rows(
@@ -235,14 +287,23 @@ def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
     separator = max(",;\t|", key=head.split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(head), delimiter=separator)
     try:
-        names = [column.strip() for column in next(reader)]
+        cells = next(reader)
     except csv.Error as error:
         raise DataError(f"{name}, line {start + 1}: the header is not CSV ({error}).") from error
+    return start + reader.line_num, separator, column_names(name, cells)
+
+
+def column_names(name: str, header: Sequence[str]) -> list[str]:
+    """Return the names in a header; a column without one is called by its number.
+
+    Raises:
+        DataError: a name comes twice.
+    """
+    names = [column.strip() for column in header]
     twice = [column for column in names if column and names.count(column) > 1]
     if twice:
         raise DataError(f"{name}: two columns are named '{twice[0]}'. Give each its own name.")
-    names = [column or f"{UNNAMED}{i}" for i, column in enumerate(names, 1)]
-    return start + reader.line_num, separator, names
+    return [column or f"{UNNAMED}{i}" for i, column in enumerate(names, 1)]
 
 
 def records(body: str, separator: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:

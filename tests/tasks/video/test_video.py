@@ -337,7 +337,6 @@ def test_segments_of_one_clip_are_not_counted_as_independent() -> None:
     [
         ("clip,label\n", "holds no usable row"),
         ("file,label\na,b", "no column 'clip'"),
-        ("clip,label,colour\na,b,c", "column 'colour', which means nothing"),
         ("clip,label\n0.mkv,left\n,right", "row 3: the clip is empty"),
         ("clip,label\n0.mkv,", "row 2: the label is empty"),
         ("clip,label,start\n0.mkv,left,soon", "row 2: start is 'soon', not a number"),
@@ -435,7 +434,7 @@ def test_a_test_segment_that_was_trained_on_is_refused(moving: Path, tmp_path: P
 
 def test_there_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="There is no file"):
-        read_manifest(tmp_path / "none.csv", labelled=True, bad=refuse)
+        read_manifest(tmp_path / "none.csv", SMALL, labelled=True, bad=BadRows(skip=False))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ class SourceOptions(Configuration):
     """Column of a table with the label, or the number, of its sequence."""
     time: str | None = None
     """Column of a table to sort the rows of a sequence by; by default their order."""
+    channels: tuple[str, ...] = ()
+    """Columns of a table to read; by default all others that hold numbers."""
     test_data: Path | None = None
     """Sequences to score on. By default a share of those that are given is held back."""
     test: float = 0.25

@@ -50,7 +50,7 @@ def those_that_fit(
             stay.append(place)
         except DataError as error:
             row = read.rows[place] if read.rows else None
-            bad(RowError(str(error), row, sequence=name))
+            bad(RowError(str(error), row, of=name))
     if not stay:
         raise DataError("No sequence can be used: each has other channels, or a value unknown.")
     return read.take(np.array(stay)) if len(stay) < len(read) else read

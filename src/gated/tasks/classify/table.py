@@ -10,8 +10,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from gated.data.columns import demand_columns, parse_numbers, read_names, read_numbers
-from gated.data.findings import RowError
+from gated.data.columns import (
+    demand_columns,
+    is_readable,
+    parse_numbers,
+    read_names,
+    read_numbers,
+)
+from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import RawTable, open_table
 from gated.errors import ConfigurationError, DataError
@@ -27,9 +33,9 @@ def read_sequences(
     labelled: bool,
     columns: Sequence[str] = (),
     channels: int | None = None,
-    bad: Bad | None = None,
+    bad: BadRows | None = None,
 ) -> Sequences:
-    """Read a `.ts` file, or a CSV or Parquet table with a row for each step.
+    """Read a `.ts` file, or a table (CSV, Parquet or a sheet) with a row for each step.
 
     Args:
         path: of the file.
@@ -58,7 +64,9 @@ def read_sequences(
     return read
 
 
-def _read_long(path: Path, options: SourceOptions, columns: Sequence[str], bad: Bad) -> Sequences:
+def _read_long(
+    path: Path, options: SourceOptions, columns: Sequence[str], bad: BadRows
+) -> Sequences:
     if options.series is None or options.label is None:
         raise ConfigurationError(
             f"{path.name} is a table: say with --series and --label in which columns stand the "
@@ -73,8 +81,17 @@ def _read_long(path: Path, options: SourceOptions, columns: Sequence[str], bad: 
         order = _sorted_by(raw, options.time)
         raw = _rows(raw, order)
     taken = {options.series, options.time, options.label}
+    columns = columns or options.channels
     demand_columns(raw, columns)
-    channels = list(columns) or [name for name in raw.frame.columns if name not in taken]
+    channels = list(columns) or [
+        name for name in raw.frame.columns if name not in taken and _holds_numbers(raw, name)
+    ]
+    bad.findings += raw.findings
+    bad.findings += [
+        Finding(kind="ignored", column=name, count=1, what="no channel", action="ignored")
+        for name in raw.frame.columns
+        if name not in (*taken, *channels)
+    ]
     if not channels:
         raise DataError(f"{raw.name} has no column beside {', '.join(raw.frame.columns)}.")
     numbers: Floats | None = None
@@ -90,13 +107,22 @@ def _read_long(path: Path, options: SourceOptions, columns: Sequence[str], bad: 
             array = usable(own, f"Series '{series}'", None)
             value = _label(raw, options.label, series, rows) if labelled else None
         except DataError as error:
-            bad(RowError(str(error), begin, sequence=series))
+            bad(RowError(str(error), begin, of=series))
             continue
         places.append(begin)
         arrays.append(array)
         kept.append(series)
         values += [] if value is None else [value]
     return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels), tuple(places))
+
+
+def _holds_numbers(raw: RawTable, name: str) -> bool:
+    """Whether a column is one of numbers, with mistakes perhaps, or says nothing at all."""
+    column = raw.frame[name]
+    if not is_readable(column):
+        return False
+    parsed = parse_numbers(column)
+    return parsed.values.count() > 0 or not len(parsed.wrong)
 
 
 def _placed(raw: RawTable, columns: list[str], bad: Bad) -> RawTable:

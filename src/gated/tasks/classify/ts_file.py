@@ -52,7 +52,7 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
             arrays.append(usable(steps, name, channels))
             channels = arrays[0].shape[1]
         except DataError as error:
-            bad(RowError(str(error), number, sequence=name))
+            bad(RowError(str(error), number, of=name))
             continue
         values += [value] if labelled else []
         names.append(name)

@@ -60,8 +60,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         config: the columns, the windows, the network.
         training: how to train.
 
-    Data are the path of a CSV or Parquet file, or a polars or pandas frame. After `fit` or `load`,
-    `config` has every choice filled in that was left to the data.
+    Data are the path of a CSV, Parquet or sheet file, or a polars or pandas frame. After `fit` or
+    `load`, `config` has every choice filled in that was left to the data.
     """
 
     task = "forecast"
@@ -70,8 +70,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     adopts = ("cell", "hidden", "layers", "quantiles", "history", "season")
     does = "forecast a table of time series"
     data = (
-        "CSV or Parquet file. To predict, the history; covariates known ahead stand in rows of the "
-        "future, with an empty target."
+        "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "
+        "of the future, with an empty target."
     )
     made_of = "windows"
 

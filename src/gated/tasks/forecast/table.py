@@ -72,7 +72,7 @@ def read_table(
     """Read the columns that `config` names, or all, from a file or a frame.
 
     Args:
-        source: path to CSV or Parquet, or a polars or pandas frame.
+        source: path to CSV, Parquet or a sheet, or a polars or pandas frame.
         config: names of the columns.
         kinds: the covariates to read and what they hold, as learned when fitting; by default
             those of `config`, their kinds found from the values.
@@ -120,7 +120,12 @@ def _covariates(
         candidates = [name for name in raw.frame.columns if name not in taken]
     numbers: list[str] = []
     texts: list[str] = []
-    findings: list[Finding] = []
+    used = {config.time, config.target, config.series, *candidates}
+    findings = [
+        Finding(kind="ignored", column=name, count=1, what="not asked for", action="ignored")
+        for name in raw.frame.columns
+        if name not in used
+    ]
     for name in candidates:
         column = raw.frame[name]
         if not is_readable(column):

@@ -26,6 +26,10 @@ class SpeechTraining(TrainingOptions):
 class SpeechConfig(Configuration):
     """Which features, which letters, which network."""
 
+    path: str = "path"
+    """Column of the recordings' paths, from the manifest's directory."""
+    text: str = "text"
+    """Column of what is said."""
     sample_rate: int = 16000
     """Samples a second; recordings at other rates are resampled."""
     mels: int = 40

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gated.data.manifest import Bad, read_rows
+from gated.data.manifest import BadRows, read_rows
 from gated.errors import DataError
+from gated.tasks.speech.config import SpeechConfig
 
-COLUMNS = ("path", "text")
+HOLDS = "A manifest has the columns path and text (--path and --text name others)."
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,16 @@ class Recording:
         return f"row {self.row} ({self.path})" if self.row else str(self.path)
 
 
-def read_manifest(path: Path, bad: Bad) -> list[Recording]:
-    """Read `path, text`; recordings are found from the directory of the manifest.
+def read_manifest(path: Path, config: SpeechConfig, bad: BadRows) -> list[Recording]:
+    """Read paths and texts; recordings are found from the directory of the manifest.
 
     Raises:
         DataError: the file is no such table, or holds no row.
         FileNotFoundError: there is no such file.
     """
     recordings = []
-    holds = "A manifest has the columns path and text."
-    for row, values in read_rows(path, COLUMNS, COLUMNS, holds, bad):
+    columns = {"path": config.path, "text": config.text}
+    for row, values in read_rows(path, columns, tuple(columns), HOLDS, bad):
         if not values["path"]:
             bad(DataError(f"row {row}: the path is empty; give that of a recording."))
         elif not values["text"]:

@@ -84,7 +84,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         "layers",
     )
     does = "write down what is said"
-    data = "CSV file with the columns path (from the manifest's directory) and text."
+    data = (
+        "Table (CSV, Parquet or a sheet) with the columns path (from the manifest's directory) and "
+        "text."
+    )
     made_of = "recordings"
 
     network: SpeechNetwork
@@ -120,7 +123,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Utterance]]:
         """Read a manifest and its recordings, and divide them by text."""
         config = self.config
-        read = self._heard(read_manifest(Path(source), bad), bad)
+        read = self._heard(read_manifest(Path(source), self.config, bad), bad)
         texts = [text for _, text, _ in read]
         sides = [(text,) for text in texts]
         places = split_by_text(sides, config.test, config.validation, self.seed)
@@ -171,7 +174,9 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Utterance]:
         """Read a manifest and its recordings."""
-        return self._utterances(self._heard(read_manifest(Path(source), bad), bad), bad, (1.0,))
+        return self._utterances(
+            self._heard(read_manifest(Path(source), self.config, bad), bad), bad, (1.0,)
+        )
 
     def check_learned(self) -> None:
         """Mean and deviation are of the features."""

@@ -73,8 +73,8 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     head = ("head.",)
     does = "tell what a text is"
     data = (
-        "CSV file with the columns text and label; to predict or explain, also a file of texts, "
-        "one a line."
+        "Table (CSV, Parquet or a sheet) with the columns text and label; to predict or explain, "
+        "also a file of texts, one a line."
     )
     made_of = "texts"
 
@@ -92,7 +92,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         That is so too where test data are given in a file of their own.
         """
         config = self.config
-        texts = read_texts(Path(source), bad, labelled=True)
+        texts = read_texts(Path(source), self.config, bad, labelled=True)
         self.labels = self.labels_among((str(of.label) for of in texts), self.adopted("labels"))
         own = 0.0 if config.test_data else config.test
         parted = split_by_text([(of.text,) for of in texts], own, config.validation, self.seed)
@@ -102,7 +102,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
         near = [texts[of].text for of in (*parted.near_training, *parted.near_validation)]
         if config.test_data:
-            test = read_texts(config.test_data, bad, labelled=True)
+            test = read_texts(config.test_data, config, bad, labelled=True)
             tested = [bare(of.text) for of in test]
             refuse_known(Seen.of(bare(of.text) for of in texts).count(tested), len(test), "texts")
             held = near_to([(of.text,) for of in test])
@@ -126,7 +126,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Texts:
         """Read a table (.csv); to predict or explain, also the lines of another file."""
-        read = read_texts(Path(source), bad, labelled=purpose == "score")
+        read = read_texts(Path(source), self.config, bad, labelled=purpose == "score")
         if purpose == "predict" or not all(of.label for of in read):
             return Texts([of.text for of in read], None, [of.row for of in read])
         return self._labelled(read)
@@ -190,7 +190,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         told = self.predict_proba(data.texts)
         of_label = dict(zip(map(probability_of, self.labels), told.T, strict=True))
         likeliest = {PREDICTED: [self.labels[k] for k in told.argmax(1)]}
-        return self.table({"text": data.texts}, likeliest | of_label, data.rows)
+        return self.table({self.config.text: data.texts}, likeliest | of_label, data.rows)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.

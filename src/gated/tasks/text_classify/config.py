@@ -25,6 +25,10 @@ class TextClassifyTraining(TrainingOptions):
 class TextClassifyConfig(ReaderConfig):
     """The network, and what is held back."""
 
+    text: str = "text"
+    """Column of the texts."""
+    label: str = "label"
+    """Column of their labels."""
     dropout: float = 0.3
     """Variational dropout of what is read and of what passes between layers, and dropout before
     the label."""

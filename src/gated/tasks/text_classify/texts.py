@@ -1,4 +1,4 @@
-"""The list of texts: a CSV file with a row for each."""
+"""The list of texts: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, read_rows
-from gated.data.raw_table import decoded
+from gated.data.manifest import BadRows, read_rows
+from gated.data.raw_table import decoded, is_table
 from gated.errors import DataError
+from gated.tasks.text_classify.config import TextClassifyConfig
 
-COLUMNS = ("text", "label")
-HOLDS = "A table of texts has the columns text and label."
+HOLDS = "A table of texts has the columns text and label (--text and --label name others)."
 
 
 class LabelledText(NamedTuple):
@@ -23,18 +23,21 @@ class LabelledText(NamedTuple):
     """Line of the file."""
 
 
-def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
-    """Read `text, label`; without labels, from a file that is no CSV, a text a line.
+def read_texts(
+    path: Path, config: TextClassifyConfig, bad: BadRows, *, labelled: bool
+) -> list[LabelledText]:
+    """Read texts and labels; without labels, from a file that is no table, a text a line.
 
     Raises:
         DataError: the file is no such table, or holds no usable row.
         FileNotFoundError: there is no such file.
     """
-    if not labelled and path.suffix.lower() != ".csv":
+    if not labelled and not is_table(path):
         return _lines(path, bad)
     found = []
-    needed = COLUMNS if labelled else COLUMNS[:1]
-    for row, values in read_rows(path, needed, COLUMNS, HOLDS, bad):
+    columns = {"text": config.text, "label": config.label}
+    needed = tuple(columns) if labelled else ("text",)
+    for row, values in read_rows(path, columns, needed, HOLDS, bad):
         text, label = values["text"], values.get("label", "")
         if not text:
             bad(RowError(f"{path}, row {row}: the text is empty; give one.", row))
@@ -47,7 +50,7 @@ def read_texts(path: Path, bad: Bad, *, labelled: bool) -> list[LabelledText]:
     return found
 
 
-def _lines(path: Path, bad: Bad) -> list[LabelledText]:
+def _lines(path: Path, bad: BadRows) -> list[LabelledText]:
     text = decoded(path).removesuffix("\n")
     if "\0" in text:
         raise DataError(f"{path} holds a zero byte at {text.index(chr(0))}: it is no text.")

@@ -16,6 +16,10 @@ MOST_SUBWORDS = 1_000_000
 class TranslateConfig(Configuration):
     """Which subwords, which sentences and which network."""
 
+    source: str = "source"
+    """Column of a table with the sentences."""
+    target: str = "target"
+    """Column of a table with their translations."""
     vocabulary: int = 6000
     """Subwords of each language at most; fewer where the text does not give so many."""
     subwords: Literal["bpe", "unigram"] = "bpe"

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, refuse
+from gated.data.manifest import Bad, BadRows, read_rows, refuse
+from gated.data.raw_table import is_table
 from gated.errors import DataError, require
+
+TAB_SEPARATED = (".tsv", ".tab")
+"""Suffixes of files of pairs, without a header."""
+HOLDS = "A table of pairs has the columns source and target (--source and --target name others)."
 
 
 class Pair(NamedTuple):
@@ -24,16 +29,28 @@ Source = Path | str | tuple[Path | str, Path | str] | Sequence[tuple[str, str]]
 """A file of pairs, two aligned files, or pairs themselves."""
 
 
-def read_pairs(data: Source, bad: Bad = refuse) -> list[Pair]:
+def read_pairs(
+    data: Source, bad: BadRows | None = None, columns: tuple[str, str] = ("source", "target")
+) -> list[Pair]:
     """Read `data`, whatever its form; lines that cannot be used go to `bad`.
+
+    A table (.csv, Parquet or a sheet) has the pairs in its `columns`.
 
     Raises:
         DataError: a file is empty, binary, not in UTF-8 or not in form; the message names the line.
         FileNotFoundError: there is no such file.
     """
+    bad = bad or BadRows(skip=False, what="line")
     if isinstance(data, str | Path):
         path = Path(data)
-        pairs = _read_po(path) if path.suffix in (".po", ".pot") else _read_columns(path, bad)
+        if path.suffix in (".po", ".pot"):
+            pairs = _read_po(path)
+        elif is_table(path) and path.suffix.lower() not in TAB_SEPARATED:
+            roles = dict(zip(Pair._fields, columns, strict=False))
+            rows = read_rows(path, roles, tuple(roles), HOLDS, bad)
+            pairs = [Pair(of["source"], of["target"], line) for line, of in rows]
+        else:
+            pairs = _read_columns(path, bad)
         name = str(path)
     elif len(data) == 2 and all(isinstance(one, str | Path) for one in data):
         source, target = (Path(str(path)) for path in data)

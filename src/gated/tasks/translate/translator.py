@@ -73,8 +73,9 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     )
     does = "translate sentences"
     data = (
-        "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or two "
-        "files of lines, the sentences and their translations."
+        "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or a "
+        "table (.csv, Parquet or a sheet) with the columns source and target; or two files of "
+        "lines, the sentences and their translations."
     )
     most_files = 2
     fewest_scored = LEAST
@@ -99,7 +100,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     def split(self, source: Source, bad: BadRows) -> Parts[list[Pair]]:
         """Read, clean and part pairs, and learn subwords, unless they come with `init_from`."""
         config = self.config
-        pairs, cleaned = clean(read_pairs(source, bad), config.longest, config.most_ratio)
+        pairs, cleaned = clean(self._pairs(source, bad), config.longest, config.most_ratio)
         parted = split(pairs, config.test, config.validation, self.seed)
         self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
@@ -118,7 +119,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
         """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
-        pairs, found = clean(read_pairs(source, bad), self.config.longest, most_ratio=float("inf"))
+        pairs, found = clean(self._pairs(source, bad), self.config.longest, most_ratio=float("inf"))
         self.findings = tuple(found)
         return pairs
 
@@ -300,6 +301,9 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         path = attached_file(Path(directory), MEMORY)
         translator.known = read_pairs(path) if path else []
         return translator
+
+    def _pairs(self, source: Source, bad: BadRows) -> list[Pair]:
+        return read_pairs(source, bad, (self.config.source, self.config.target))
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:
         sources = self.source.encode([pair.source for pair in pairs])

@@ -15,6 +15,7 @@ from torch import nn
 from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
 from gated.data.predictions import PREDICTED, probability_of
+from gated.data.raw_table import is_table
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.phases import counted, phase
@@ -72,8 +73,9 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     head = ("head.",)
     does = "tell what clips show"
     data = (
-        "CSV file with the columns clip (from the manifest's directory), label and, where wanted, "
-        "start and end in seconds and speed (2 is double, -1 backwards); to predict, also a clip."
+        "Table (CSV, Parquet or a sheet) with the columns clip (from the manifest's directory), "
+        "label and, where wanted, start and end in seconds and speed (2 is double, -1 backwards); "
+        "to predict, also a clip."
     )
     made_of = "segments"
 
@@ -104,7 +106,9 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Span]]:
         """Read manifests, decode their clips, and divide them so that no clip is in two parts."""
-        segments = self._that_can_be_shown(read_manifest(Path(source), labelled=True, bad=bad), bad)
+        segments = self._that_can_be_shown(
+            read_manifest(Path(source), self.config, labelled=True, bad=bad), bad
+        )
         found = (str(segment.label) for segment in segments)
         self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
@@ -115,7 +119,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
             tested = [segments[index] for index in held]
             segments = [segments[index] for index in stay]
         else:
-            tested = read_manifest(self.config.test_manifest, labelled=True, bad=bad)
+            tested = read_manifest(self.config.test_manifest, self.config, labelled=True, bad=bad)
             check_apart(segments, tested)
         stay, held = apart(segments, self.config.validation, self.seed + 1)
         chosen = [segments[index] for index in stay], [segments[index] for index in held], tested
@@ -129,13 +133,13 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Span]:
-        """Return the segments of a manifest (.csv); to predict or explain, also a whole clip."""
+        """Return the segments of a manifest; to predict or explain, also a whole clip."""
         path = Path(source)
         if purpose == "score":
-            return self._spans(read_manifest(path, labelled=True, bad=bad), bad)
+            return self._spans(read_manifest(path, self.config, labelled=True, bad=bad), bad)
         segments = [Segment(clip=path)]
-        if path.suffix.lower() == ".csv":
-            segments = read_manifest(path, labelled=False, bad=bad)
+        if is_table(path):
+            segments = read_manifest(path, self.config, labelled=False, bad=bad)
         if purpose == "predict":
             segments = [replace(segment, label=None) for segment in segments]
         return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
@@ -216,7 +220,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         each = [len(of) for of in told]
         rows = np.repeat([of.segment.row or 0 for of in data], each).tolist()
         clips = np.repeat([str(of.segment.clip) for of in data], each).tolist()
-        given: dict[str, Any] = {"clip": pl.Series(clips, dtype=pl.String)}
+        given: dict[str, Any] = {self.config.clip: pl.Series(clips, dtype=pl.String)}
         if frames:
             given["time"] = np.concatenate([np.zeros(0), *(of.seconds for of in data)])
         else:

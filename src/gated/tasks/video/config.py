@@ -25,6 +25,16 @@ class VideoTraining(TrainingOptions):
 class VideoConfig(Configuration):
     """Which frames, which encoder, which network."""
 
+    clip: str = "clip"
+    """Column of the clips' paths, from the manifest's directory."""
+    label: str = "label"
+    """Column of what each segment shows."""
+    start: str = "start"
+    """Column of where a segment begins, in seconds; it may be absent."""
+    end: str = "end"
+    """Column of where it ends, likewise."""
+    speed: str = "speed"
+    """Column of how fast it is shown, likewise: 2 is double, -1 backwards."""
     per: Literal["clip", "frame"] = "clip"
     """Whether a label is predicted for each segment of a clip, or for each of its frames."""
     frames: int = 16

@@ -1,4 +1,4 @@
-"""The list of segments: a CSV file with a row for each."""
+"""The list of segments: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, read_rows
+from gated.data.manifest import BadRows, read_rows
 from gated.errors import DataError
+from gated.tasks.video.config import VideoConfig
 
-COLUMNS = ("clip", "label", "start", "end", "speed")
+ROLES = ("clip", "label", "start", "end", "speed")
 HOLDS = (
-    "A manifest has the columns clip and label and, where wanted, start, end (seconds) and speed."
+    "A manifest has the columns clip and label and, where wanted, start, end (seconds) and speed "
+    "(options of these names say which columns hold them)."
 )
 
 
@@ -40,8 +42,10 @@ class Segment:
         return f"row {self.row} ({self.clip})" if self.row else str(self.clip)
 
 
-def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
-    """Read `clip, label` and, where they are there, `start, end, speed`.
+def read_manifest(
+    path: Path, config: VideoConfig, *, labelled: bool, bad: BadRows
+) -> list[Segment]:
+    """Read clips, labels and, where they are there, start, end and speed.
 
     Clips are found from the directory of the manifest. Rows that cannot be meant go to `bad`.
 
@@ -51,11 +55,12 @@ def read_manifest(path: Path, *, labelled: bool, bad: Bad) -> list[Segment]:
     """
     needed = ("clip", "label") if labelled else ("clip",)
     segments = []
-    for row, values in read_rows(path, needed, COLUMNS, HOLDS, bad):
+    columns = {role: getattr(config, role) for role in ROLES}
+    for row, values in read_rows(path, columns, needed, HOLDS, bad):
         try:
             segments.append(_segment(values, row, path.parent, labelled))
         except DataError as error:
-            bad(RowError(str(error), row, clip=str(path.parent / values["clip"])))
+            bad(RowError(str(error), row, of=str(path.parent / values["clip"])))
     if not segments:
         raise DataError(f"{path} holds no usable row. Give at least one clip with its label.")
     return segments

@@ -66,7 +66,7 @@ def spans_of(
         try:
             spans.append(_span(segment, store, names))
         except (DataError, FileNotFoundError) as error:
-            bad(RowError(f"{segment}: {error}", segment.row, clip=str(segment.clip)))
+            bad(RowError(f"{segment}: {error}", segment.row, of=str(segment.clip)))
     return _join(spans) if joined else spans
 
 
