@@ -23,6 +23,8 @@ def write_xlsx(path: Path, sheets: dict[str, Rows], merged: str | None = None) -
                 for c, cell in enumerate(row):
                     if isinstance(cell, date):
                         sheet.write_datetime(r, c, cell, day)
+                    elif isinstance(cell, str):
+                        sheet.write_string(r, c, cell)  # also one that looks like a formula
                     elif cell is not None:
                         sheet.write(r, c, cell)
             if merged:

@@ -39,8 +39,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     adopts = ("cell", "hidden", "layers", "one_way", "pooling", "patch")
     head, begins_with = ("head.",), ("classify", "regress")
     data = (
-        "A .ts file of the time-series archives; or a table (CSV, Parquet or a sheet) with a row for "
-        "each step: --series names the column of the sequence, --label that of its class or "
+        "A .ts file of the time-series archives; or a table (CSV, Parquet or a sheet) with a row "
+        "for each step: --series names the column of the sequence, --label that of its class or "
         "number, all others of numbers but --time are channels."
     )
     made_of = "sequences"

@@ -39,10 +39,6 @@ MOST_UNKNOWN = 0.5
 """Share of a text that the vocabulary of another run may lack."""
 MOST_COMPARED = 20_000_000
 """Characters, the last before the test part, whose sentences are known again."""
-MOST_COMPARED = 20_000_000
-"""Characters, the last before the test part, whose sentences are known again."""
-OTHERS = "n-grams", "xz", "bzip2"
-"""What a language model has to beat."""
 SCORED_STREAMS = 8
 """Streams that a text is cut into when it is scored."""
 OTHERS = "n-grams", "xz", "bzip2"
