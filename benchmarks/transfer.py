@@ -30,7 +30,6 @@ from gated.report.drawing import BLUE, MUTED, new_figure, style
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.text_classify import TextClassifier, TextClassifyConfig, TextClassifyTraining
 from gated.tasks.text_classify.texts import LabelledText, read_texts
-from gated.texts.adoption import adopted
 
 TUNING = {"schedule": "slanted-triangular", "warmup": 0.1, "layer_rate_decay": 1 / 2.6}
 """The paper's, of the language model and of the classifier."""
@@ -92,13 +91,14 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True)
     print(json.dumps(described(torch.get_num_threads())), flush=True)
-    texts = read_texts(arguments.topics, BadRows(skip=True), labelled=True)
+    texts = read_texts(arguments.topics, TextClassifyConfig(), BadRows(skip=True), labelled=True)
     parts = split_by_text([(of.text,) for of in texts], 2000, 0.0, seed=0)
     test = write_texts(arguments.out / "test.csv", (texts[place] for place in parts.test))
     asked = write_lines(arguments.out / "test.txt", [texts[place] for place in parts.test])
     order = np.random.default_rng(0).permutation(parts.training)
     pool = [texts[place] for place in order]
-    like, _ = adopted(LanguageConfig(), arguments.pretrained)
+    begun = LanguageModel(LanguageConfig(), LanguageTraining(init_from=arguments.pretrained))
+    like = begun.adopt().config
     found: list[dict[str, Any]] = []
 
     def tell(**line: Any) -> None:
