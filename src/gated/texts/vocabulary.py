@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,11 +55,7 @@ class Vocabulary(ABC):
             # A vocabulary of all bytes is one of bytes, also where it does not say so.
             bytes_alone = saved["points"] == list(range(256))
             return Letters(saved["points"], "byte" if bytes_alone else "character")
-        tokenizers = require("tokenizers", extra="text")
-        try:
-            return Subwords(tokenizers.Tokenizer.from_str(saved["subwords"]))
-        except Exception as error:  # the library raises no class of its own
-            raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
+        return Subwords(tokenizer_from(saved["subwords"]))
 
     def __len__(self) -> int:
         """Return the number of codes, the unknown included."""
@@ -173,6 +170,23 @@ class Subwords(Vocabulary):
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""
         return {"subwords": self._tokenizer.to_str()}
+
+
+def tokenizer_from(text: str) -> Any:
+    """Read a JSON document of the tokenizers library, of a model as gated makes them.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    tokenizers = require("tokenizers", extra="text")
+    try:
+        model = json.loads(text)["model"]
+        if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
+            # With a prefix that its subwords lack, the library ends the process.
+            raise ValueError("they have a prefix or a suffix")
+        return tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # the library raises no class of its own
+        raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 
 
 def _text(points: Points) -> str:

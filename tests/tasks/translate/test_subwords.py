@@ -39,6 +39,13 @@ def test_a_vocabulary_too_small_for_the_letters_is_refused_a_large_one_is_not_fi
     assert len(Subwords.learn(SENTENCES, 100_000, "bpe")) < 200
 
 
+def test_a_prefix_that_would_end_the_process_is_refused() -> None:
+    saved = Subwords.learn(["ba ko", "一二"], 30, "bpe").to_dict()
+    saved["model"]["continuing_subword_prefix"] = "x"
+    with pytest.raises(ModelFileError, match="damaged"):
+        Subwords.from_dict(saved)
+
+
 def test_damaged_json_is_refused() -> None:
     with pytest.raises(ModelFileError, match="damaged"):
         Subwords.from_dict({})

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
-from gated.errors import DataError, ModelFileError, require
+from gated.errors import DataError, require
 from gated.tasks.translate.batches import SPECIAL, UNKNOWN
+from gated.texts.vocabulary import tokenizer_from
 
 ALPHABET = 4000
 """Characters at most, so that rare ones, of Chinese say, become unknown and are copied."""
@@ -156,11 +157,7 @@ class Subwords:
         Raises:
             ModelFileError: it is damaged.
         """
-        tokenizers = require("tokenizers", extra="text")
-        try:
-            return cls(tokenizers.Tokenizer.from_str(json.dumps(saved)))
-        except Exception as error:  # the library raises no class of its own
-            raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
+        return cls(tokenizer_from(json.dumps(saved)))
 
 
 def _has_spaces_around(word: str) -> bool:
