@@ -235,6 +235,37 @@ def test_what_is_chosen_is_run_in_chunks(
             assert_agree(one.pre_activation(gate), wanted, gate, relative=1e-5, absolute=1e-5)
 
 
+@pytest.mark.parametrize("ragged", [False, True])
+def test_layers_that_read_from_the_end_are_run_in_chunks_too(
+    ragged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, steps = nn.LSTM(I, H, num_layers=2, bidirectional=True), 2 * CHUNK + 50
+    x, states = torch.randn(steps, 2, I), tuple(torch.randn(4, 2, H) for _ in "hc")
+    lengths = [140, steps] if ragged else None
+    model = gated.nn.LSTM(I, H, num_layers=2, bidirectional=True)
+    model.load_state_dict(layer.state_dict())
+    whole = trace(model, x, lengths=lengths, initial=states)
+    ran = []
+
+    def recorded(call: LayerCall, return_gates: bool) -> LayerResult:
+        ran.append((call.reverse, len(call.x), return_gates))
+        return native(call, return_gates)
+
+    native = backends._RUNS["native"]
+    monkeypatch.setitem(backends._RUNS, "native", recorded)
+    part = trace(model, x, lengths=lengths, initial=states, steps=[300, 5], units=[3, 1])
+    forwards = [(False, 128, True), (False, 128, False), (False, 50, True)]
+    backwards = [(True, 50, True), (True, 128, False), (True, 128, True)]
+    assert ran == 2 * (forwards + backwards)
+    assert_agree(part.output, whole.output, "output", relative=1e-5, absolute=1e-6)
+    for one, other in zip(part.layers, whole.layers, strict=True):
+        for gate, value in other.values.items():
+            wanted = value[[300, 5]][..., [3, 1]]
+            assert_agree(one.values[gate], wanted, gate, relative=1e-5, absolute=1e-6)
+        sums = other.pre_activation("candidate")[[300, 5]][..., [3, 1]]
+        assert_agree(one.pre_activation("candidate"), sums, "sums", relative=1e-5, absolute=1e-5)
+
+
 def test_within_an_intervention_nothing_is_run_in_chunks() -> None:
     layer, x = nn.LSTM(I, H).eval(), torch.randn(CHUNK + 50, 1, I)
     with intervene(layer, gate="cell", value=0.5, step=CHUNK + 20):

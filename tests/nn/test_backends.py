@@ -9,10 +9,11 @@ import pytest
 import torch
 from tests.comparison import assert_agree
 
+import gated
 from gated.core import native
 from gated.core.layout import Weights
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn import Variant, recurrence
+from gated.nn import LayerCall, Variant, recurrence
 from gated.nn.backends import chosen_backend
 
 
@@ -145,3 +146,35 @@ def test_the_core_needs_no_torch_and_the_layers_say_what_to_install() -> None:
     layers = run_without_torch("import gated.nn")
     assert "MissingExtraError: torch is not installed" in layers.stderr
     assert "pip install 'gated[train]'" in layers.stderr
+
+
+def test_who_observes_sees_each_layer_and_may_change_it_the_last_to_come_first() -> None:
+    torch.manual_seed(0)
+    layer, x = gated.nn.GRU(3, 4, num_layers=2, bidirectional=True), torch.randn(5, 2, 3)
+    expected, seen = layer(x)[0], []
+
+    def doubling(
+        place: int, call: LayerCall, return_gates: bool, run: gated.nn.Run
+    ) -> gated.nn.LayerResult:
+        seen.append(("doubling", place, call.reverse, call.x.shape[2]))
+        result = run(call, return_gates)
+        return result._replace(output=2 * result.output) if place >= 2 else result
+
+    def counting(
+        place: int, call: LayerCall, return_gates: bool, run: gated.nn.Run
+    ) -> gated.nn.LayerResult:
+        seen.append(("counting", place, call.reverse, call.x.shape[2]))
+        return run(call, return_gates)
+
+    with gated.nn.observed(layer, doubling), gated.nn.observed(layer, counting):
+        doubled = layer(x)[0]
+    assert seen == [
+        (who, place, place % 2 == 1, 3 if place < 2 else 8)
+        for place in range(4)
+        for who in ("counting", "doubling")
+    ]
+    assert_agree(doubled, 2 * expected, "output", relative=0)
+    assert_agree(layer(x)[0], expected, "afterwards", relative=0)
+    strange = gated.nn.observed(torch.nn.Linear(1, 1), counting)
+    with pytest.raises(ConfigurationError, match="Linear cannot be observed"), strange:
+        pass

@@ -241,3 +241,61 @@ def test_what_the_layer_cannot_take_is_told() -> None:
         layer(torch.zeros(2, 1, 3), elapsed=torch.zeros(1, 2))
     with pytest.raises(DataError, match=r"hx must be the states \(hidden, m\), got 1"):
         layer(torch.zeros(2, 1, 3), torch.zeros(1, 1, 4), elapsed=torch.zeros(2, 1))
+
+
+@cell
+def told_twice(x: Any, h: Any, c: Any) -> Any:
+    """A gate that is a state, and an output that is none."""
+    f = sigmoid(x.f + h.f)
+    h = tanh(x.n + h.n)
+    c = f * c + (1 - f) * h
+    return f * tanh(c), h, c
+
+
+@cell
+def named_otherwise(x: Any, h: Any) -> Any:
+    """A gate that is the output under another name."""
+    return tanh(x.n + h.n)
+
+
+@pytest.mark.parametrize("of", [told_twice, named_otherwise])
+def test_a_loss_may_read_one_value_under_each_of_its_names(of: Cell) -> None:
+    torch.manual_seed(0)
+    layer = gated.nn.Recurrent(of, 3, 5, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(6, 3, 3, dtype=torch.float64, requires_grad=True)
+    found = {}
+    for backend in ("torch", "native", "reference"):
+        layer.backend = backend  # type: ignore[assignment]
+        output, _, gates = layer(x, lengths=[6, 2, 4], return_gates=True)
+        loss = output.square().sum() + sum(v.sin().sum() for one in gates for v in one.values())
+        values = [one[name] for one in gates for name in sorted(of.named)]
+        grads = torch.autograd.grad(loss, [x, *layer.parameters()])
+        found[backend] = [output, *values, *grads]
+    assert torch.equal(gates[0]["n"], gates[0]["hidden"])
+    assert_agree(found["native"], found["torch"], "native", relative=1e-9, absolute=1e-12)
+    assert_agree(found["reference"], found["torch"], "reference", relative=1e-9, absolute=1e-12)
+
+
+@cell
+def worn(x: Any, h: Any, c: Any, *, p: PerUnit, age: PerStep, scale: Scalar) -> Any:
+    """All that a cell may take, in one."""
+    f = sigmoid(x.f + h.f + p.f * c)
+    c = f * exp(-age) * c + (1 - f) * tanh(x.g + linear(f * h).g)
+    return scale * tanh(c), c
+
+
+def test_the_reference_has_every_gradient_of_ones_own_cell() -> None:
+    torch.manual_seed(0)
+    layer = gated.nn.Recurrent(worn, 3, 5, bidirectional=True, dtype=torch.float64)
+    x = torch.randn(6, 3, 3, dtype=torch.float64, requires_grad=True)
+    age = torch.rand(6, 3, dtype=torch.float64, requires_grad=True)
+    states = [torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True) for _ in "hc"]
+    found = {}
+    for backend in ("torch", "native", "reference"):
+        layer.backend = backend  # type: ignore[assignment]
+        output, (_, c) = layer(x, tuple(states), age=age, lengths=[6, 2, 4])
+        loss = output.sin().sum() + c.square().sum()
+        found[backend] = torch.autograd.grad(loss, [x, age, *states, *layer.parameters()])
+    assert all(grad.abs().max() > 0 for grad in found["torch"])
+    assert_agree(found["native"], found["torch"], "native", relative=1e-9, absolute=1e-12)
+    assert_agree(found["reference"], found["torch"], "reference", relative=1e-9, absolute=1e-12)

@@ -108,6 +108,16 @@ class Cell:
         after = (state.after for state in self.states)
         return self.gates | dict(zip(self.state_names, after, strict=True))
 
+    @cached_property
+    def one_name(self) -> dict[str, str]:
+        """Of each name in `named` the one under which its node is kept: that of a state, if it has.
+
+        So a gate that is the state itself has that state's name.
+        """
+        names = {place: name for name, place in reversed(self.named.items())}
+        names |= {of.after: name for name, of in zip(self.state_names, self.states, strict=True)}
+        return {name: names[place] for name, place in self.named.items()}
+
     @property
     def watched(self) -> tuple[Place, ...]:
         """What a loss may read beside the output: gates, and states that are not the output."""

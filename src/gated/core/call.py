@@ -182,11 +182,13 @@ def checked_gradients(
     shape = (T, B, call.state_widths[0])
     _check_gradient("grad_output", grad_output, shape, "(T, B, P)", dtype)
     last = _checked_states("grad_final", grad_final, cell.state_names, B, call.state_widths, dtype)
-    grads = dict(grad_gates or {})
-    check_gate_names(cell, "grad_gates", grads)
-    for name, grad in grads.items():
+    check_gate_names(cell, "grad_gates", grad_gates or {})
+    grads: dict[str, Array] = {}
+    for name, grad in (grad_gates or {}).items():
         of_gate = (T, B, call.sizes[cell.tape[cell.named[name]].width])
         _check_gradient(f"grad_gates[{name!r}]", grad, of_gate, "(T, B, H)", dtype)
+        kept = cell.one_name[name]
+        grads[kept] = grads[kept] + grad if kept in grads else grad
     hidden = cell.state_names[0]
     if cell.output_is_hidden and hidden in grads:  # the output under another name
         grad_output = grad_output + grads.pop(hidden)

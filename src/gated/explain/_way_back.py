@@ -122,7 +122,10 @@ def _way_back(
     """
     kept, cell = of.kept, of.kept.call.cell
     grad_x = np.zeros_like(kept.call.x)
-    at_steps = [grad_gates.pop(name) for name in cell.state_names]
+    of_gates: dict[str, Any] = dict.fromkeys(cell.one_name.values(), 0.0)
+    for name, grad in grad_gates.items():
+        of_gates[cell.one_name[name]] = of_gates[cell.one_name[name]] + grad
+    at_steps = [of_gates.pop(name) for name in cell.state_names]
     if cell.output_is_hidden:
         at_steps[0] = at_steps[0] + grad_output
         grad_output = np.zeros_like(grad_output)
@@ -136,7 +139,7 @@ def _way_back(
             step,
             [grad[running] for grad in grads],
             grad_output[t, running],
-            {gate: grad[t, running] for gate, grad in grad_gates.items()},
+            {gate: grad[t, running] for gate, grad in of_gates.items()},
         )
         for grad, of_state in zip(grads, found.states, strict=True):
             grad[running] = of_state

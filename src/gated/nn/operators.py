@@ -190,13 +190,12 @@ def states_by_other_names(cell: str, names: str) -> tuple[tuple[str, str | None]
         names: as for `gate_columns`.
     """
     of = named_cell(cell, dict.fromkeys(names.split(",")))
-    kept = {state.after: name for name, state in zip(of.state_names, of.states, strict=True)}
-    found: dict[str, str | None] = {
-        name: kept[place] for name, place in of.named.items() if kept.get(place, name) != name
-    }
-    if of.output_is_hidden:
-        found |= {name: None for name, place in of.named.items() if place == of.output}
-    return tuple(found.items())
+    output = of.state_names[0] if of.output_is_hidden else None
+    return tuple(
+        (name, None if kept == output else kept)
+        for name, kept in of.one_name.items()
+        if kept == output or (kept in of.state_names and kept != name)
+    )
 
 
 def as_array(tensor: Tensor | None) -> Any:
