@@ -132,3 +132,22 @@ def test_gradients_of_states_are_those_of_autograd(name: str) -> None:
         grads = torch.autograd.grad(output[-1].square().sum(), leaves, allow_unused=True)
         norms.append(float(grads[0].norm()))
     assert_agree(found.hidden[:-1], np.array(norms[1:]), "hidden", relative=1e-6)
+
+
+@cell
+def mixing(x: Any, h: Any) -> Any:
+    """A state that keeps half of itself, and half of its neighbours."""
+    return 0.5 * h + 0.5 * (x.n + h.n)
+
+
+@cell
+def growing(x: Any, h: Any) -> Any:
+    """A state times itself."""
+    return h * h + sigmoid(x.n + h.n)
+
+
+@pytest.mark.parametrize("of", [mixing, growing])
+def test_a_state_that_is_no_sum_over_its_own_past_has_no_ledger(of: Cell) -> None:
+    traced = trace(layer_of(of), torch.randn(T, B, I, dtype=torch.float64)).layers[0]
+    with pytest.raises(ConfigurationError, match="hidden mixes its past between units, or mult"):
+        list(entries(traced))

@@ -198,3 +198,17 @@ def test_what_cannot_be_asked_of_an_output_is_refused() -> None:
         ledger(stacked, x, unit=1, output=lambda o: o[0].sum(), step=3)
     with pytest.raises(ConfigurationError, match="one of the two"):
         ledger(stacked, x, step=3)
+
+
+@pytest.mark.parametrize("lengths", [None, [9, T, 3]])
+def test_a_final_state_is_owed_to_the_last_step_of_its_direction(lengths: Any) -> None:
+    """The end of a layer that runs backwards is the beginning of the sequence."""
+    layer = gated.nn.GRU(I, H, bidirectional=True)
+    x = torch.randn(T, B, I)
+    for way, step in ((0, -1), (1, 0)):
+        found = ledger(
+            layer, x, output=lambda o, way=way: o[1][way, 0].sum(), layer=way, step=step,
+            lengths=lengths,
+        )  # fmt: skip
+        assert found.output != 0
+        assert found.rest == pytest.approx(0, abs=1e-5)

@@ -89,11 +89,14 @@ LAYERS = {
 def test_every_gate_is_that_of_the_equations(name: str, ragged: bool) -> None:
     layer = LAYERS[name]()
     x = torch.randn(T, B, I)
+    rows = layer.num_layers * (2 if layer.bidirectional else 1)
+    states = tuple(torch.randn(rows, B, n) for n in (layer.proj_size or H, H))
+    initial: Any = states if layer.mode == "LSTM" else states[0]
     if ragged and not isinstance(layer, gated.nn.RNN | gated.nn.GRU | gated.nn.LSTM):
         given: Any = pack_padded_sequence(x, torch.tensor([4, 7, 1]), enforce_sorted=False)
-        found = trace(layer, given)
+        found = trace(layer, given, initial=initial)
     else:
-        found = trace(layer, x, lengths=[4, 7, 1] if ragged else None)
+        found = trace(layer, x, lengths=[4, 7, 1] if ragged else None, initial=initial)
     assert len(found.layers) == layer.num_layers * (2 if layer.bidirectional else 1)
     for place, traced in enumerate(found.layers):
         ways = 2 if layer.bidirectional else 1
