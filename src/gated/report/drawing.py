@@ -185,6 +185,15 @@ def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:
         locator: Any = dates.AutoDateLocator(  # type: ignore[no-untyped-call]
             minticks=3, maxticks=most, interval_multiples=False
         )
+        # Up to where the next larger unit has three ticks, this one has to have few enough.
+        for unit, wide in (
+            (dates.MONTHLY, 12),
+            (dates.DAILY, 35),
+            (dates.HOURLY, 24),
+            (dates.MINUTELY, 60),
+            (dates.SECONDLY, 60),
+        ):
+            locator.intervald[unit] = [*locator.intervald[unit], wide]
         axes.xaxis.set_major_locator(locator)
         formatter: Any = dates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         axes.xaxis.set_major_formatter(formatter)
