@@ -151,3 +151,18 @@ def test_a_state_that_is_no_sum_over_its_own_past_has_no_ledger(of: Cell) -> Non
     traced = trace(layer_of(of), torch.randn(T, B, I, dtype=torch.float64)).layers[0]
     with pytest.raises(ConfigurationError, match="hidden mixes its past between units, or mult"):
         list(entries(traced))
+
+
+@cell
+def named_otherwise(x: Any, h: Any) -> Any:
+    """A gate that is the output under another name."""
+    return tanh(x.n + h.n)
+
+
+def test_what_the_model_does_with_its_output_does_not_reach_the_trace() -> None:
+    found = trace(layer_of(named_otherwise), torch.randn(T, B, I, dtype=torch.float64))
+    kept = {name: value.copy() for name, value in found.layers[0].values.items()}
+    found.output[0].zero_()
+    assert set(kept) == {"n", "hidden"}
+    for name, value in kept.items():
+        assert_agree(found.layers[0].values[name], value, name, relative=0)

@@ -213,12 +213,14 @@ def _part(
 
     values, before = {}, {}
     for k, name in enumerate(cell.state_names):
-        after, start = gates[name], as_array(call.initial[k])
-        gates[name], begins = _with_before(after, start, lengths, call.reverse)
         if k in states_asked_for(cell):
+            start = as_array(call.initial[k])
+            gates[name], begins = _with_before(gates[name], start, lengths, call.reverse)
             before[k] = at_steps(begins)
+        elif k == 0:  # what the model gets
+            gates[name] = gates[name].copy()
     for name in cell.named:
-        values[name] = at_steps(gates[name])
+        values[name] = at_steps(gates[cell.one_name[name]])
         if selection.units is not None and cell.tape[cell.named[name]].width == "H":
             values[name] = values[name].take(units, axis=2)
     inputs = {None: at_steps(as_array(call.x).copy())}
