@@ -108,6 +108,9 @@ class _ByTheCore(SequencesOfTorch):
         """Run over whole sequences, as `torch.nn` does; `options` are those of `gated.nn`."""
         if options:
             return super().forward(input, hx, **options)
+        found = self._run_plainly(input, hx)
+        if found is not None:
+            return found
         if self._is_for_the_core(input):
             try:
                 asked = self._asked(input, hx, None, {})

@@ -183,7 +183,7 @@ def chosen_backend(
 
 
 def _hindrance_of_native(x: Tensor, dtype: torch.dtype) -> str | None:
-    if not _native_is_there():
+    if not native_is_there():
         return "is not built: see gated.core.native"
     return _hindrance_of_arrays(x, dtype)
 
@@ -218,7 +218,8 @@ def _hindrance_of_torch(
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _native_is_there() -> bool:
+def native_is_there() -> bool:
+    """Whether the native core is built; where it is, it shares torch's threads."""
     try:
         native.extension()
     except MissingNativeError:

@@ -337,14 +337,17 @@ class _Eager(torch.autograd.Function):
         call = layer_call.checked()
         results = _run(layer_call, call)
         if layer_call.keep:
-            _save(ctx, saved, tensors, results)
+            # The way back reads the output, whatever callers do with theirs, and no final state.
+            read = [results[0].clone(), *results[1 + len(layer_call.initial) :]]
+            _save(ctx, saved, tensors, read)
             ctx.call = call  # checked; shares the memory of what torch watches
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        layer_call, results = _saved_by(ctx)
-        found = _run_back(layer_call.named(results), ctx.call, grads)
+        layer_call, (output, *kept) = _saved_by(ctx)
+        results = layer_call.named([output, *layer_call.initial, *kept])
+        found = _run_back(results, ctx.call, grads)
         return (None, *found, *(None for _ in range(sum(ctx.saved.optional))))
 
 

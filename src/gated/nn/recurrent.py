@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from gated.core.plans import parameter_shapes, register
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input
 from gated.nn.backends import Backend, States, Variant, checked_backend
+from gated.nn.plain import PlainLayers
 from gated.nn.sequences import Asked, Sequences
 
 RESETS = "resets"
@@ -247,6 +248,12 @@ class Recurrent(Sequences, nn.Module):
             [self._named(suffix) for suffix in self._suffixes(layer)]
             for layer in range(self.num_layers)
         ]
+
+    def _weight_names(self) -> Sequence[str]:
+        return tuple(parameter_shapes(self.cell, {"H": 1, "I": 1, "P": 1, "1": 1}))
+
+    def _plain_layers(self) -> PlainLayers | None:
+        return None if self.heads > 1 else super()._plain_layers()
 
     def _named(self, suffix: str) -> dict[str, Tensor]:
         sizes = {"H": 1, "I": 1, "P": 1, "1": 1}

@@ -13,11 +13,22 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from gated.cells.cell import Cell
 from gated.core.layout import Weights, parameter_names
+from gated.core.plans import named_cell
 from gated.core.stream import Stream
 from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
-from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.backends import (
+    Backend,
+    Layer,
+    Result,
+    RunLayer,
+    States,
+    Variant,
+    native_is_there,
+    recurrence,
+)
+from gated.nn.plain import PlainLayers, can_be_plain, is_plain, plain_layers
 
 
 class Asked(NamedTuple):
@@ -38,6 +49,7 @@ class Asked(NamedTuple):
 class Sequences:
     """What recurrent layers do with sequences; before `torch.nn.Module` among the bases."""
 
+    input_size: int
     hidden_size: int
     num_layers: int
     proj_size: int
@@ -53,6 +65,10 @@ class Sequences:
     @abstractmethod
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
         """The name by which `gated.core.plans.named_cell` knows the cell that takes these."""
+
+    @abstractmethod
+    def _weight_names(self) -> Sequence[str]:
+        """What weights a layer and direction may have, without their suffix."""
 
     @abstractmethod
     def _weights(self) -> Sequence[Layer]:
@@ -74,7 +90,69 @@ class Sequences:
         return_gates: bool = False,
         per_step: Mapping[str, Tensor] | None = None,
     ) -> Any:
+        if lengths is None and not return_gates and not per_step:
+            found = self._run_plainly(input, hx)
+            if found is not None:
+                return found
         return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
+
+    def _run_plainly(self, input: Any, hx: Hidden | None) -> Any:
+        """What the caller gets, in the shortest way; None where a call is not of the plain kind."""
+        if (
+            not is_plain(input)
+            or input.dim() != 3
+            or not input.numel()
+            or self.observers
+            or self.backend not in (None, "native")
+            or any(self.variant)
+            or (self.dropout and self.training and self.num_layers > 1)
+        ):
+            return None
+        layers = plain_layers(self)
+        x = input.transpose(0, 1) if self.batch_first else input
+        if layers is None or x.dtype is not layers.dtype or x.shape[2] != layers.inputs:
+            return None
+        initial = None
+        if hx is not None:
+            initial = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+            widths = layers.state_widths
+            if len(initial) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
+                return None
+            for state, width in zip(initial, widths, strict=True):
+                if type(state) is not Tensor or state.dtype is not x.dtype or not state.is_cpu:
+                    return None
+                if state.shape != (layers.rows, x.shape[1], width):
+                    return None
+        output, *final = layers(x, initial)
+        if self.batch_first:
+            output = output.transpose(0, 1)
+        return output, tuple(final) if len(final) > 1 else final[0]
+
+    def _plain_layers(self) -> PlainLayers | None:
+        """The layers with the module's parameters, if all their weights are such."""
+        cell = self._cell_for({})
+        given, suffixes = [], ("", "_reverse")[: 1 + self.bidirectional]
+        parameters: Mapping[str, Tensor] = self._parameters  # type: ignore[attr-defined]
+        for layer in range(self.num_layers):
+            of_layer = []
+            for suffix in suffixes:
+                named = {}
+                for name in self._weight_names():
+                    full = f"{name}_l{layer}{suffix}"
+                    weight = parameters.get(full)
+                    if weight is not None:
+                        named[name] = weight
+                    elif getattr(self, full, None) is not None:  # parametrised, pruned, swapped
+                        return None
+                of_layer.append(named)
+            given.append(of_layer)
+        weights = [w for layer in given for named in layer for w in named.values()]
+        if not weights or not native_is_there() or not can_be_plain(weights):
+            return None
+        made = named_cell(cell, given[0][0])
+        if made.per_step:
+            return None
+        return PlainLayers(made, self.input_size, given)
 
     def _asked(
         self,
@@ -242,6 +320,9 @@ class SequencesOfTorch(Sequences):
         widths = self.proj_size or self.hidden_size, self.hidden_size
         shapes = tuple((rows, x.shape[1], width) for width in widths)
         return initial_states(self._cell, x, hx, shapes)
+
+    def _weight_names(self) -> Sequence[str]:
+        return Weights._fields
 
     def _weights(self) -> list[list[Weights[Tensor]]]:
         directions = (False, True) if self.bidirectional else (False,)
