@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import DataError
-from gated.nn.arguments import Hidden, check_input, initial_states, of_each
+from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
 from gated.nn.backends import recurrence
 from gated.nn.options import Options
 
@@ -40,26 +40,37 @@ class _Cell(Options, nn.RNNCellBase):
         Raises:
             DataError: an argument does not fit the cell, or the other argument.
         """
-        if not isinstance(input, Tensor) or input.dim() not in (1, 2):
-            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            raise DataError(f"input must have the shape (B, I), or unbatched (I), got {what}")
-        if input.dim() == 1:
+        if self.backend in (None, "torch"):  # has kernels of its own for one step
+            try:
+                after: Hidden = super().forward(input, hx)
+            except Exception:
+                self._checked(input, hx)  # says it in words that name the argument
+                raise
+            return after
+        if isinstance(input, Tensor) and input.dim() == 1:
             states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(0))
             return of_each(self.forward(input.unsqueeze(0), states), lambda state: state.squeeze(0))
-        check_input(input, self.weight_ih)
-        shape = (len(input), self.hidden_size)
-        initial = initial_states(self._cell, input, hx, (shape, shape))
-        if self.backend in (None, "torch"):  # has kernels of its own for one step
-            after: Hidden = super().forward(input, initial if len(initial) > 1 else initial[0])
-            return after
         final = recurrence(
             self._cell,
             input.unsqueeze(0),
-            tuple(state.unsqueeze(0) for state in initial),
+            tuple(state.unsqueeze(0) for state in self._checked(input, hx)),
             [[self._weights()]],
             backend=self.backend,
         ).final
         return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
+
+    def _checked(self, input: Tensor, hx: Hidden | None) -> States:
+        """The states before a step, given or zeros.
+
+        Raises:
+            DataError: an argument does not fit the cell, or the other argument.
+        """
+        if not isinstance(input, Tensor) or input.dim() not in (1, 2):
+            what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
+            raise DataError(f"input must have the shape (B, I), or unbatched (I), got {what}")
+        check_input(input, self.weight_ih)
+        shape = (*input.shape[:-1], self.hidden_size)
+        return initial_states(self._cell, input, hx, (shape, shape))
 
 
 class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base

@@ -20,8 +20,10 @@ from torch.autograd import forward_ad
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.plans import kept_shapes, native_cell, sizes_of
+from gated.core.plans import kept_shapes, named_cell, native_cell, sizes_of
 from gated.errors import ConfigurationError
+from gated.nn.arguments import Hidden
+from gated.nn.backends import native_is_there
 
 Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
 """The weights there are by name, of each direction of each layer."""
@@ -96,17 +98,16 @@ class PlainLayers:
             tuple((n, shape[1]) for n, shape in kept_shapes(cell, 0, sizes, False).items()),
         )
 
-    def __call__(self, x: Tensor, initial: Sequence[Tensor] | None) -> tuple[Tensor, ...]:
+    def __call__(self, x: Tensor, starts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Run over a batch.
 
         Args:
             x: (T, B, I), of the weights' dtype, on the CPU.
-            initial: (L·D, B, ·) of each state; zeros where None.
+            starts: (L·D, B, ·) of each state; zeros where there are none.
 
         Returns:
             The output (T, B, D·P), and of each state (L·D, B, ·) the values after the last step.
         """
-        starts = tuple(initial or ())
         if torch.is_grad_enabled() and any(
             tensor.requires_grad for tensor in (x, *starts, *self.weights)
         ):
@@ -349,8 +350,34 @@ def _mark(weight: Tensor) -> tuple[Any, ...]:
     return weight.data_ptr(), weight.shape, weight.stride()
 
 
-def can_be_plain(weights: Sequence[Tensor]) -> bool:
-    """Whether weights are such as `PlainLayers` takes."""
+def layers_of(
+    module: Any, cell: str, names: Sequence[str], suffixes: Sequence[Sequence[str]]
+) -> PlainLayers | None:
+    """The layers with a module's parameters; None where not all weights are such as they take.
+
+    Args:
+        module: a `torch.nn.Module`.
+        cell: a name that `gated.core.plans.named_cell` knows.
+        names: of the weights that there may be.
+        suffixes: to the names, of each direction of each layer.
+    """
+    given: list[list[dict[str, Tensor]]] = []
+    for of_layer in suffixes:
+        given.append([])
+        for suffix in of_layer:
+            named = {name: module._parameters.get(name + suffix) for name in names}
+            for name, weight in named.items():  # parametrised, pruned, swapped
+                if weight is None and getattr(module, name + suffix, None) is not None:
+                    return None
+            given[-1].append({name: of for name, of in named.items() if of is not None})
+    weights = [weight for layer in given for named in layer for weight in named.values()]
+    if not weights or not native_is_there() or not _are_plain(weights):
+        return None
+    made = named_cell(cell, given[0][0])
+    return None if made.per_step else PlainLayers(made, module.input_size, given)
+
+
+def _are_plain(weights: Sequence[Tensor]) -> bool:
     dtype = weights[0].dtype
     return dtype in (torch.float32, torch.float64) and all(
         type(weight) in (Tensor, nn.Parameter)
@@ -359,3 +386,28 @@ def can_be_plain(weights: Sequence[Tensor]) -> bool:
         and weight.is_contiguous()
         for weight in weights
     )
+
+
+def run_plainly(layers: PlainLayers, x: Tensor, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
+    """The output and the final states; None where an argument is not such as the layers take.
+
+    Args:
+        layers: of a module.
+        x: (T, B, I).
+        hx: the states to start from, (L·D, B, ·) each, or zeros.
+    """
+    if x.dtype is not layers.dtype or x.shape[2] != layers.inputs:
+        return None
+    widths = layers.state_widths
+    starts: tuple[Tensor, ...] = ()
+    if hx is not None:
+        starts = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
+            return None
+        for state, width in zip(starts, widths, strict=True):
+            if type(state) is not Tensor or state.dtype is not x.dtype or not state.is_cpu:
+                return None
+            if state.shape != (layers.rows, x.shape[1], width):
+                return None
+    output, *final = layers(x, starts)
+    return output, tuple(final) if len(final) > 1 else final[0]

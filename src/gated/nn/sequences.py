@@ -13,22 +13,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from gated.cells.cell import Cell
 from gated.core.layout import Weights, parameter_names
-from gated.core.plans import named_cell
 from gated.core.stream import Stream
 from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
-from gated.nn.backends import (
-    Backend,
-    Layer,
-    Result,
-    RunLayer,
-    States,
-    Variant,
-    native_is_there,
-    recurrence,
-)
-from gated.nn.plain import PlainLayers, can_be_plain, is_plain, plain_layers
+from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_plainly
 
 
 class Asked(NamedTuple):
@@ -109,50 +99,19 @@ class Sequences:
         ):
             return None
         layers = plain_layers(self)
-        x = input.transpose(0, 1) if self.batch_first else input
-        if layers is None or x.dtype is not layers.dtype or x.shape[2] != layers.inputs:
+        if layers is None:
             return None
-        initial = None
-        if hx is not None:
-            initial = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-            widths = layers.state_widths
-            if len(initial) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
-                return None
-            for state, width in zip(initial, widths, strict=True):
-                if type(state) is not Tensor or state.dtype is not x.dtype or not state.is_cpu:
-                    return None
-                if state.shape != (layers.rows, x.shape[1], width):
-                    return None
-        output, *final = layers(x, initial)
-        if self.batch_first:
-            output = output.transpose(0, 1)
-        return output, tuple(final) if len(final) > 1 else final[0]
+        found = run_plainly(layers, input.transpose(0, 1) if self.batch_first else input, hx)
+        if found is None:
+            return None
+        output, final = found
+        return (output.transpose(0, 1) if self.batch_first else output), final
 
     def _plain_layers(self) -> PlainLayers | None:
         """The layers with the module's parameters, if all their weights are such."""
-        cell = self._cell_for({})
-        given, suffixes = [], ("", "_reverse")[: 1 + self.bidirectional]
-        parameters: Mapping[str, Tensor] = self._parameters  # type: ignore[attr-defined]
-        for layer in range(self.num_layers):
-            of_layer = []
-            for suffix in suffixes:
-                named = {}
-                for name in self._weight_names():
-                    full = f"{name}_l{layer}{suffix}"
-                    weight = parameters.get(full)
-                    if weight is not None:
-                        named[name] = weight
-                    elif getattr(self, full, None) is not None:  # parametrised, pruned, swapped
-                        return None
-                of_layer.append(named)
-            given.append(of_layer)
-        weights = [w for layer in given for named in layer for w in named.values()]
-        if not weights or not native_is_there() or not can_be_plain(weights):
-            return None
-        made = named_cell(cell, given[0][0])
-        if made.per_step:
-            return None
-        return PlainLayers(made, self.input_size, given)
+        ways = ("", "_reverse")[: 1 + self.bidirectional]
+        suffixes = [[f"_l{layer}{way}" for way in ways] for layer in range(self.num_layers)]
+        return layers_of(self, self._cell_for({}), self._weight_names(), suffixes)
 
     def _asked(
         self,
