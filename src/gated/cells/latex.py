@@ -54,7 +54,8 @@ def names(cell: Cell) -> dict[Place, str]:
     """
     found: dict[Place, str] = {}
     for state in cell.states:
-        found.setdefault(state.after, state.name)
+        if cell.tape[state.after].operation != "state":  # what is handed on has a name already
+            found.setdefault(state.after, state.name)
     taken = {state.name for state in cell.states} | {"x"}
     for gate in dict.fromkeys(gate for matrix in cell.matrices for gate in matrix.gates):
         place = cell.gates.get(cell.gate_names.get(gate, gate))
