@@ -13,7 +13,8 @@ from tests.comparison import assert_agree
 from torchrecurrent.base import DecoupledDoubleStateCellBase, DecoupledSingleStateCellBase
 
 import gated
-from gated.cells import Cell, library
+from gated.cells import Cell, Delayed, cell, library, tanh
+from gated.errors import CellError, ConfigurationError
 
 CELLS = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
 Weights = dict[str, torch.Tensor]
@@ -284,6 +285,49 @@ def test_tau_gru_is_the_peers_at_any_delay(delay: int) -> None:
     # What goes through the delayed states is h of the steps before.
     for step, state in enumerate(states[1:], start=2):
         assert_agree(state[0], output[-step], "state")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bidirectional": True}, {"zoneout": 0.3}, {"recurrent_dropout": 0.3}]
+)
+def test_delayed_states_go_with_every_option(options: dict[str, Any]) -> None:
+    x = torch.randn(9, 4, 3, dtype=torch.float64, requires_grad=True)
+    resets = torch.zeros(9, 4)
+    resets[4, :2] = 1
+    results = []
+    for backend in ("native", "torch"):
+        layer = layer_of(library.tau_gru, delay=3, backend=backend, **options)
+        output, final = layer(x, lengths=[9, 4, 7, 2], resets=resets)
+        loss = output.sin().sum() + sum(state.cos().sum() for state in final)
+        results.append([output, *final, *torch.autograd.grad(loss, [x, *layer.parameters()])])
+    assert_agree(*results, "results", relative=1e-8, absolute=1e-8)
+
+
+def test_a_stream_hands_delayed_states_on() -> None:
+    layer = gated.nn.Recurrent(library.tau_gru, 3, 5, 2, delay=3)
+    x = torch.randn(9, 1, 3)
+    steps = layer.stream().steps(x[:, 0].numpy())
+    assert_agree(torch.from_numpy(steps), layer(x)[0][:, 0], "steps", relative=1e-5, absolute=1e-6)
+
+
+def without_a_delay(x: Any, h: Any, d: Delayed) -> Any:
+    return tanh(x.n + d.n), h
+
+
+def half_a_step(x: Any, h: Any, d: Delayed, *, delay: float = 0.5) -> Any:
+    return tanh(x.n + d.n), h
+
+
+def handed_on(x: Any, h: Any, d: Delayed, *, delay: float = 2) -> Any:
+    return tanh(x.n + h.n + d.n), h
+
+
+def test_what_a_delayed_state_cannot_do_is_refused() -> None:
+    for definition, got in ((without_a_delay, "None"), (half_a_step, "0.5")):
+        with pytest.raises(CellError, match=f"needs the constant delay, .* got {got}"):
+            cell(definition)
+    with pytest.raises(ConfigurationError, match="of the cell handed_on cannot be projected"):
+        gated.nn.Recurrent(cell(handed_on), 3, 4, proj_size=2)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
