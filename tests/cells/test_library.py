@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.comparison import assert_agree
 from torchrecurrent.base import DecoupledDoubleStateCellBase, DecoupledSingleStateCellBase
 
 import gated
-from gated.cells import Cell, Delayed, cell, library, tanh
+from gated.cells import Cell, Delayed, PerUnit, cell, library, tanh
 from gated.errors import CellError, ConfigurationError
 
 CELLS = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
@@ -310,6 +311,22 @@ def test_a_stream_hands_delayed_states_on() -> None:
     assert_agree(torch.from_numpy(steps), layer(x)[0][:, 0], "steps", relative=1e-5, absolute=1e-6)
 
 
+@cell
+def reads_too_little(x: Any, h: Any, c: Any, *, p: PerUnit) -> Any:
+    h = tanh(x.n + h.n + 0 * p)
+    return h, h
+
+
+def test_what_no_step_reads_has_a_gradient_of_zero() -> None:
+    layer = layer_of(reads_too_little, backend="native")
+    initial = tuple(torch.randn(1, 2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    output, _ = layer(torch.randn(4, 2, 3, dtype=torch.float64), initial)
+    h, c, p = torch.autograd.grad(output.sum(), [*initial, layer.p_l0])
+    assert h.abs().min() > 0
+    assert not c.any()
+    assert not p.any()
+
+
 def without_a_delay(x: Any, h: Any, d: Delayed) -> Any:
     return tanh(x.n + d.n), h
 
@@ -366,6 +383,15 @@ def test_scrn_feeds_back_its_hidden_layer_as_its_paper_does_and_the_peer_its_out
             torch.autograd.grad(of.sin().sum(), [x, *read]) for of in (output.tanh(), expected)
         ]
         assert_agree(*results, "gradients", relative=1e-5, absolute=1e-5)
+
+
+def test_no_definition_is_longer_than_twelve_lines() -> None:
+    tree = ast.parse(Path(library.__file__).read_text("utf-8"))
+    lines = {of.name: of for of in tree.body if isinstance(of, ast.FunctionDef)}
+    assert lines.keys() == CELLS.keys()
+    for name, of in lines.items():
+        assert of.end_lineno is not None
+        assert of.end_lineno - of.lineno < 12, name
 
 
 @pytest.mark.parametrize("page", ["docs/en/cells.md", "docs/zh/cells.md"])
