@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gated import notebooks
 from gated.version import VERSION
 
 if TYPE_CHECKING:
     from gated import cells, nn
+    from gated.cells import Cell
     from gated.nn.accelerate import accelerate, restore
 
 __version__ = VERSION
@@ -22,3 +24,11 @@ def __getattr__(name: str) -> Any:
     if name in ("accelerate", "restore"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _cell_picture(cell: Cell) -> str:
+    picture: str = importlib.import_module("gated.report.cell_picture").cell_picture(cell)
+    return picture
+
+
+notebooks.cell_picture = _cell_picture

@@ -14,6 +14,7 @@ from tests.comparison import assert_agree
 import gated
 from gated.cells import (
     Cell,
+    Delayed,
     PerStep,
     PerUnit,
     absolute,
@@ -87,7 +88,11 @@ def random_cell(seed: int) -> Cell:
     def three(x: Any, h: Any, c: Any, m: Any, *, p: PerUnit, u: PerStep) -> Any:
         return step(x, [h, c, m], p, u)
 
-    return cell(random.choice([one, two, three]))
+    def delayed(x: Any, h: Any, c: Delayed, *, p: PerUnit, u: PerStep, delay: float = 2) -> Any:
+        *output, new, _ = step(x, [h, c], p, u)
+        return (*output, new, h)
+
+    return cell(random.choice([one, two, three, delayed]))
 
 
 @pytest.mark.parametrize("instruction_set", native.instruction_sets())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from gated import notebooks
 from gated.cells import latex
 from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
 from gated.errors import CellError
@@ -145,6 +148,25 @@ class Cell:
         """The equations below each other, as notebooks show them."""
         lines = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in latex.equations(self))
         return f"$$\\begin{{aligned}}\n{lines}\n\\end{{aligned}}$$"
+
+    def _repr_svg_(self) -> str | None:
+        """The picture, where what draws it is installed."""
+        try:
+            return None if notebooks.cell_picture is None else notebooks.cell_picture(self)
+        except ImportError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """The equations and the picture below them: notebooks show one form alone.
+
+        The picture is an image, so that its styles stay in it.
+        """
+        equations, svg = html.escape(self._repr_latex_(), quote=False), self._repr_svg_()
+        if svg is None:
+            return equations
+        data = base64.b64encode(svg.encode()).decode()
+        name = html.escape(self.name)
+        return f'{equations}\n<img alt="{name}" src="data:image/svg+xml;base64,{data}">'
 
     def matrix(self, name: str) -> Matrix:
         """The matrix of this name."""

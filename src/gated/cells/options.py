@@ -167,7 +167,8 @@ def projected(cell: Cell) -> Cell:
     Sak, Senior and Beaufays 2014.
 
     Raises:
-        ConfigurationError: the hidden state is used unit by unit, and so has as many as before.
+        ConfigurationError: the hidden state is used unit by unit, or handed on as another state,
+            and so has as many units as before.
     """
     hidden = Node("state", (), "H", 0)
     nodes = cell.tape.nodes
@@ -176,6 +177,7 @@ def projected(cell: Cell) -> Cell:
             hidden in (nodes[a] for a in node.arguments) and node.operation != "product"
             for node in nodes
         )
+        or any(nodes[state.after] == hidden for state in cell.states)
         or not cell.output_is_hidden
     ):
         raise ConfigurationError(f"the hidden state of the cell {cell.name} cannot be projected")

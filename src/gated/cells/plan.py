@@ -355,7 +355,7 @@ class _Planner:
         for block, place in back.parameters.items():
             width = tape[place].width if block.gate == "1" else "H"
             wide = tape.spread(place, width)
-            if not self.homes[wide]:
+            if not any(map(self._is_slot, self.homes[wide])):  # it may be a state's gradient, too
                 self.homes[wide].append(self.slot(width))
             home = next(h for h in self.homes[wide] if self._is_slot(h))
             vectors.append((self._slot_of(home), *self.vector(block)))
