@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -198,6 +200,42 @@ def test_tanh_has_its_digits_near_zero() -> None:
     assert_agree(output.view(-1), x.tanh(), "tanh", relative=1e-6, absolute=0)
 
 
+def test_kernels_compile_for_a_gpu() -> None:
+    """By Triton's own compiler, which allows less than its interpreter."""
+    environment = os.environ | {"TRITON_INTERPRET": "0"}
+    code = [sys.executable, "-c", COMPILES]
+    done = subprocess.run(code, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["*fp32", "step1", "*bf16", "step0", "*fp64", "step0", "step1"]
+
+
+COMPILES = """
+import triton
+from triton import language
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from gated.cells import library, options
+from gated.nn.triton_layers import _steps
+
+for cell, which, pointer in (
+    (library.slstm, "training", "*fp32"),
+    (options.layer_norm(library.gru), "backward", "*bf16"),
+    (options.resets(library.rnn_tanh), "backward", "*fp64"),
+):
+    steps = _steps(cell, which)
+    print(pointer)
+    for kernel in filter(None, steps.kernels.of_stage):
+        types = dict.fromkeys(kernel.arrays, pointer) | {"running": "*u8"}
+        constants = {"H": 30, "I": 20, "P": 30, "BLOCK": 32}
+        constants["DTYPE"] = language.float64 if pointer == "*fp64" else language.float32
+        types |= dict.fromkeys(constants, "constexpr")
+        source = ASTSource(steps.functions[kernel.name], types, constants)
+        made = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert ".target sm_90" in made.asm["ptx"]
+        print(kernel.name)
+"""
+
+
 class Graph:
     """What CUDA does: the same launches once more, on the same memory."""
 
@@ -218,7 +256,7 @@ def test_loops_that_last_take_what_each_call_brings(
     triton_layers._loops.clear()
     layer = layer_of(of, bidirectional=True)
     calls = []
-    for lengths in ([2, 1], [1, 2], [2, 2]):
+    for lengths in ([2, 1], [1, 2], [2, 2], [1, 1]):
         with torch.no_grad():
             for parameter in layer.parameters():
                 parameter.mul_(0.9)

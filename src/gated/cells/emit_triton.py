@@ -50,8 +50,8 @@ def kernels(plan: Plan) -> Kernels:
     >>> from gated.cells import library
     >>> from gated.cells.plan import forward_plan
     >>> print(kernels(forward_plan(library.rnn_relu)).text)
-    @triton.jit
-    def step0(after0, before0, output, running, slot, H: tl.constexpr, I: tl.constexpr, \
+    @triton.jit(do_not_specialize_on_alignment=["running"])
+    def step1(after0, before0, output, running, slot, H: tl.constexpr, I: tl.constexpr, \
 P: tl.constexpr, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
         row = tl.program_id(0).to(tl.int64)
         unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
@@ -177,7 +177,10 @@ class _Writer:
             head.append("runs = tl.load(running + row) != 0")
         head += [f"in_{width} = unit < {width}" for width in self.masks]
         lines = "".join(f"    {line}\n" for line in (*head, *self.lines))
-        text = f"@triton.jit\ndef {name}({', '.join((*arrays, *sizes))}):\n{lines}"
+        # Each step's numbers lie elsewhere, and would be compiled for once more.
+        odd = ", ".join(f'"{of}"' for of in arrays if of.startswith(("running", "per_step")))
+        decorator = f"@triton.jit(do_not_specialize_on_alignment=[{odd}])"
+        text = f"{decorator}\ndef {name}({', '.join((*arrays, *sizes))}):\n{lines}"
         reduces = any(segment.reduces for segment in stage.segments)
         return Kernel(name, tuple(arrays), reduces, tuple(self.masks)), text
 

@@ -276,12 +276,13 @@ def recurrence(
             is never read.
         dropout: probability, between layers, while `training`.
         training: whether to drop, and to draw for zoneout.
-        backend: `native` computes with the compiled core, `torch` with torch's own kernels,
-            `reference` with the NumPy equations; see `chosen_backend` for the default.
+        backend: `native` computes with the compiled core, `triton` with kernels for a GPU, `torch`
+            with torch's own, or step by step, `reference` with the NumPy equations; see
+            `chosen_backend` for the default.
         variant: what the layers do beyond their equations.
         return_gates: also give every gate and state at every step, with gradients.
         per_step: (T, B) of each of the cell's inputs for a step, by name.
-        observers: who takes part, see `observed`; not where torch's own kernels compute.
+        observers: who takes part, see `observed`.
 
     Raises:
         ConfigurationError: the backend cannot compute this.

@@ -2,7 +2,7 @@
 
 The input's products are one product for all steps; then, step by step, come the products of each
 stage and the kernel that follows from them (`gated.cells.emit_triton`). On the way back likewise;
-the weights' gradients are one product each, behind the loop. From the second call with the same
+the weights' gradients are one product each, behind the loop. From the third call with the same
 shapes on, the loop is one CUDA graph, so that a step costs no launches from Python.
 
 Triton's interpreter runs the same on the CPU, slowly: TRITON_INTERPRET=1, before Triton is
@@ -19,7 +19,8 @@ import linecache
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -36,7 +37,7 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 """Of arrays; kernels compute in float32 where these are shorter."""
 LONGEST_BLOCK = 1024
 """Units of a program instance, unless it sums over more."""
-LOOPS = 32
+LOOPS = 16
 """How many loops are kept, with their graphs and arrays: those used last."""
 
 
@@ -287,7 +288,7 @@ def _steps(cell: Cell, which: _Which) -> _Steps:
     import triton
     import triton.language
 
-    functions = {"triton": triton, "tl": triton.language}
+    functions = {"__name__": __name__, "triton": triton, "tl": triton.language}
     exec(compile(written.text, name, "exec"), functions)
     return _Steps(cell, which, plan, written, functions)
 
@@ -298,7 +299,8 @@ def _steps(cell: Cell, which: _Which) -> _Steps:
 class _Loop:
     """The steps of a plan over arrays of some shapes.
 
-    Where it is to last, its arrays stay where they are in memory, and it is one graph.
+    Where it is to last, its arrays stay where they are in memory, and from its second run on it is
+    one graph: the first has compiled what there is to compile.
     """
 
     def __init__(self, steps: _Steps, given: Given, lasts: bool = False) -> None:
@@ -313,6 +315,7 @@ class _Loop:
         """By name; what differs from step to step with T in front."""
         self.read = {name for of in steps.kernels.of_stage if of for name in of.arrays}
         self.read |= {part.source[0] for parts in self.stages for part in parts}
+        self.runs = 0
         self.graph: Any = None
 
     def put(self, name: str, value: Tensor) -> None:
@@ -383,12 +386,13 @@ class _Loop:
             for t in times:
                 self.step(t)
 
-        if self.lasts and self.graph is None:
+        if self.lasts and self.runs == 1:
             self.graph = _captured(every_step)
         if self.graph is None:
             every_step()
         else:
             self.graph.replay()
+        self.runs += 1
 
     def step(self, t: int) -> None:
         """Of each stage the products, then the kernel."""
@@ -469,13 +473,21 @@ def _captured(every_step: Callable[[], None]) -> Any:
     return graph
 
 
+@contextmanager
+def _where_and_as_it_is(x: Tensor) -> Iterator[None]:
+    """On the device of a tensor, and in its dtype."""
+    on_device = torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
+    with on_device, torch.autocast(x.device.type, enabled=False):
+        yield
+
+
 def _forward(given: Given, keep: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The output, what steps keep, (T, B, ·), and T + 1 of each state, (T + 1, B, ·)."""
     steps = _steps(given.cell, "training" if keep else "inference")
     loop, plan, sizes = _loop(steps, given), steps.plan, given.sizes
     T, B, I = given.x.shape  # noqa: E741
     columns, width = steps.columns(sizes)
-    with torch.autocast(given.x.device.type, enabled=False):
+    with _where_and_as_it_is(given.x):
         loop.put_given(given)
         biases = given.x.new_zeros(width)
         for slot, number, block in plan.vectors:
@@ -512,7 +524,7 @@ def _backward(
     loop = _loop(steps, given)
     T, B, _ = given.x.shape
     columns, width = steps.columns(sizes)
-    with torch.autocast(given.x.device.type, enabled=False):
+    with _where_and_as_it_is(given.x):
         loop.put_given(given)
         loop.put("kept", kept)
         shape = T, B, sizes[cell.states[0].width]
