@@ -113,7 +113,10 @@ def test_every_cell_of_the_library(of: Cell) -> None:
 
 
 @pytest.mark.parametrize("of", [library.lstm, timed, every_function], ids=lambda of: of.name)
-def test_layers_that_read_both_ways_from_given_states(of: Cell) -> None:
+def test_layers_that_read_both_ways_from_given_states(
+    of: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_layers, "LONGEST_BLOCK", 4)  # of five units: two blocks
     layer = layer_of(of, num_layers=2, bidirectional=True)
     hx = tuple(random(4, 3, 5).requires_grad_() for _ in of.states)
     given: dict[str, Any] = {name: random(3, 3).abs().requires_grad_() for name in of.per_step}
@@ -271,6 +274,20 @@ def test_loops_that_last_take_what_each_call_brings(
     assert all(loop.graph is not None for loop in loops)
     if INTERPRETED:
         assert len(captured) == 4
+
+
+@pytest.mark.skipif(not INTERPRETED, reason="needs a machine that has no graphs")
+def test_without_graphs_steps_are_launched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_layers, "_key", lambda steps, given: steps.which)
+    triton_layers._loops.clear()
+    layer, inputs = layer_of(library.rnn_tanh), [random(1, 2, 3) for _ in range(4)]
+    layer.requires_grad_(False).backend = "triton"
+    with pytest.warns(UserWarning, match="without a graph: .*CUDAGraph") as said:
+        found = [layer(x)[0] for x in inputs]
+    assert len(said) == 1
+    layer.backend = "torch"
+    assert_agree(found, [layer(x)[0] for x in inputs], "outputs")
+    triton_layers._loops.clear()
 
 
 def test_loops_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -463,8 +463,8 @@ def _key(steps: _Steps, given: Given) -> Any:
 
 def _captured(every_step: Callable[[], None]) -> Any:
     """A CUDA graph of all steps, or None where there is none to be had."""
-    graph = torch.cuda.CUDAGraph()
     try:
+        graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             every_step()
     except RuntimeError as error:
