@@ -44,7 +44,7 @@ from gated.cells import (
     where,
 )
 from gated.errors import ConfigurationError
-from gated.nn import triton_layers
+from gated.nn import triton_layers, triton_loops
 from gated.nn.backends import chosen_backend
 
 INTERPRETED = os.environ["TRITON_INTERPRET"] == "1"
@@ -116,7 +116,7 @@ def test_every_cell_of_the_library(of: Cell) -> None:
 def test_layers_that_read_both_ways_from_given_states(
     of: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_layers, "LONGEST_BLOCK", 4)  # of five units: two blocks
+    monkeypatch.setattr(triton_loops, "LONGEST_BLOCK", 4)  # of five units: two blocks
     layer = layer_of(of, num_layers=2, bidirectional=True)
     hx = tuple(random(4, 3, 5).requires_grad_() for _ in of.states)
     given: dict[str, Any] = {name: random(3, 3).abs().requires_grad_() for name in of.per_step}
@@ -218,14 +218,14 @@ from triton import language
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from gated.cells import library, options
-from gated.nn.triton_layers import _steps
+from gated.nn.triton_loops import steps_of
 
 for cell, which, pointer in (
     (library.slstm, "training", "*fp32"),
     (options.layer_norm(library.gru), "backward", "*bf16"),
     (options.resets(library.rnn_tanh), "backward", "*fp64"),
 ):
-    steps = _steps(cell, which)
+    steps = steps_of(cell, which)
     print(pointer)
     for kernel in filter(None, steps.kernels.of_stage):
         types = dict.fromkeys(kernel.arrays, pointer) | {"running": "*u8"}
@@ -252,11 +252,11 @@ def test_loops_that_last_take_what_each_call_brings(
 ) -> None:
     if INTERPRETED:
         captured = []
-        monkeypatch.setattr(triton_layers, "_captured", lambda of: captured.append(of) or Graph(of))
+        monkeypatch.setattr(triton_loops, "_captured", lambda of: captured.append(of) or Graph(of))
         monkeypatch.setattr(
-            triton_layers, "_key", lambda steps, given: (steps.cell, steps.which, given.reverse)
+            triton_loops, "_key", lambda steps, given: (steps.cell, steps.which, given.reverse)
         )
-    triton_layers._loops.clear()
+    triton_loops.loops_by_key.clear()
     layer = layer_of(of, bidirectional=True)
     calls = []
     for lengths in ([2, 1], [1, 2], [2, 2], [1, 1]):
@@ -269,7 +269,7 @@ def test_loops_that_last_take_what_each_call_brings(
         calls.append([results(layer, name, x, **given) for name in ("triton", "torch")])
     for found, wanted in calls:  # after all: nobody's results were overwritten
         assert_agree(found, wanted, of.name, relative=1e-8, absolute=1e-9)
-    loops = list(triton_layers._loops.values())
+    loops = list(triton_loops.loops_by_key.values())
     assert len(loops) == 4  # two directions, forward and back
     assert all(loop.graph is not None for loop in loops)
     if INTERPRETED:
@@ -278,8 +278,8 @@ def test_loops_that_last_take_what_each_call_brings(
 
 @pytest.mark.skipif(not INTERPRETED, reason="needs a machine that has no graphs")
 def test_without_graphs_steps_are_launched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_layers, "_key", lambda steps, given: steps.which)
-    triton_layers._loops.clear()
+    monkeypatch.setattr(triton_loops, "_key", lambda steps, given: steps.which)
+    triton_loops.loops_by_key.clear()
     layer, inputs = layer_of(library.rnn_tanh), [random(1, 2, 3) for _ in range(4)]
     layer.requires_grad_(False).backend = "triton"
     with pytest.warns(UserWarning, match="without a graph: .*CUDAGraph") as said:
@@ -287,19 +287,19 @@ def test_without_graphs_steps_are_launched_one_by_one(monkeypatch: pytest.Monkey
     assert len(said) == 1
     layer.backend = "torch"
     assert_agree(found, [layer(x)[0] for x in inputs], "outputs")
-    triton_layers._loops.clear()
+    triton_loops.loops_by_key.clear()
 
 
 def test_loops_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(triton_layers, "LOOPS", 2)
-    monkeypatch.setattr(triton_layers, "_key", lambda steps, given: given.x.shape)
-    triton_layers._loops.clear()
+    monkeypatch.setattr(triton_loops, "LOOPS", 2)
+    monkeypatch.setattr(triton_loops, "_key", lambda steps, given: (steps.which, len(given.x)))
+    triton_loops.loops_by_key.clear()
     layer = layer_of(library.rnn_tanh, backend="triton")
     with torch.no_grad():
         for T in (1, 2, 3):
             layer(random(T, 1, 3))
-    assert [shape[0] for shape in triton_layers._loops] == [2, 3]
-    triton_layers._loops.clear()
+    assert list(triton_loops.loops_by_key) == [("inference", 2), ("inference", 3)]
+    triton_loops.loops_by_key.clear()
 
 
 def test_second_derivatives_are_refused() -> None:

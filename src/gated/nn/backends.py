@@ -35,6 +35,7 @@ from gated.nn.operators import (
     layer,
     states_by_other_names,
 )
+from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["native", "triton", "torch", "reference"]
@@ -492,10 +493,10 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
         for node in cell.tape.nodes
         if node.operation == "draw"
     }
-    given = triton_layers.Given(
+    given = Given(
         cell, call.x, weights, call.initial, call.per_step,
         [masks[name] for name in cell.per_sequence], draws, call.lengths, call.reverse,
-        return_gates, call.recompute,
+        return_gates or _needs_gradients(*_tensors(call)), return_gates, call.recompute,
     )  # fmt: skip
     output, final, gates = triton_layers.layer(given)
     return LayerResult(output, final, gates if return_gates else None)
