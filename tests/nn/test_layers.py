@@ -417,7 +417,7 @@ def test_lengths_beside_a_packed_sequence() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "cuda"}, "backend must be torch, reference or native, got 'cuda'"),
+        ({"backend": "cuda"}, "backend must be native, triton, torch or reference, got 'cuda'"),
         ({"recurrent_init": "zeros"}, "recurrent_init must be default or orthogonal.*'zeros'"),
         ({"forget_bias": 1.0, "bias": False}, r"forget_bias is 1\.0, but bias=False leaves"),
     ],
