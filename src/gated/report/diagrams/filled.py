@@ -145,7 +145,7 @@ def _title(layer: LayerTrace, language: Language) -> str:
 
 def _whose(unit: int | None, language: Language) -> str:
     if language == "zh":
-        return "各单元的平均幅度" if unit is None else f"单元 {unit}"
+        return "各神经元的平均幅度" if unit is None else f"神经元 {unit}"
     return "mean magnitude over units" if unit is None else f"unit {unit}"
 
 
