@@ -256,7 +256,7 @@ def test_too_little_to_score_on_is_told_before_training(tmp_path, capsys, monkey
     path = write_pairs(tmp_path / "pairs.tsv", toy_pairs(60))
     for test, message in (
         ("0", "There is no test part to score on. Hold back more (--test), or give more pairs."),
-        ("3", "The test part holds 3 pairs; a score is told of 10 or more."),
+        ("3", "The test part holds 3 pairs; a score needs 10 or more."),
     ):
         out = tmp_path / "run"
         few = {"test": test, "validation": "5"}
