@@ -211,7 +211,7 @@ def test_what_the_diagram_does_not_show_is_refused():
         filled(plain, 6)
     with pytest.raises(DataError, match="sequence must be from 0 to 1"):
         filled(plain, 0, sequence=2)
-    with pytest.raises(DataError, match="got nothing"):
+    with pytest.raises(DataError, match="got none"):
         animated(plain, "")
     for variant in ({"layer_norm": True}, {"proj_size": 2}, {"zoneout": 0.5}):
         with pytest.raises(ConfigurationError, match="Give a trace of the plain cell"):

@@ -75,7 +75,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 def test_the_run_holds_a_report_with_everything_in_it(trained) -> None:
     page = (trained / "report.html").read_text("utf-8")
-    for title in ("Score", "Translations", "Where it looks", "Training", "To do it again"):
+    for title in ("Score", "Translations", "Where it looks", "Training", "Reproduce"):
         assert f"{title}</h2>" in page
     drawn = {path.name for path in (trained / "figures").iterdir()}
     assert {"training.png", "score_over_time.png", "attention_1.png"} <= drawn
