@@ -201,7 +201,7 @@ def test_one_character_is_a_text(address: str) -> None:
             "a",
             {"gate": "forget_gate", "value": 1, "first": 3, "last": 2},
             400,
-            "last must be first (3) or a step after it, got 2",
+            "last must be at least first, 3, got 2",
         ),
     ],
 )

@@ -99,7 +99,9 @@ def _summary(explanation: Explanation) -> list[Block]:
                 "shown; choose others with --layer."
             )
         )
-    blocks += [Text(f"{name} is not explained: {why}") for name, why in explanation.left.items()]
+    blocks += [
+        Text(f"{name} is not explained: {why}") for name, why in explanation.left_out.items()
+    ]
     return blocks
 
 
