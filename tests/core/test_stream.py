@@ -193,7 +193,7 @@ def test_layers_and_states_that_do_not_fit_are_told() -> None:
     with pytest.raises(DataError, match="weight_ih must have the dtype of x, float32"):
         Stream("lstm", RandomLayer("lstm", (1, 1, 3, 4)).weights)
     stream = Stream("lstm", LAYER.weights)
-    with pytest.raises(DataError, match="those of 1 layers, got 2"):
+    with pytest.raises(DataError, match="states must be of 1 layers, got 2"):
         stream.states = [(), ()]
     with pytest.raises(DataError, match=r"states of layer 0 must be hidden, cell of the shapes"):
         stream.states = [(np.zeros(4), np.zeros(3))]
