@@ -316,7 +316,7 @@ def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(movin
     assert told in str(evaluation.verdict)
     everything = classifier.evaluate(moving)
     learnt = len(classifier.parts.training) + len(classifier.parts.validation)
-    assert f"{learnt} of them were trained on, which flatters it." in str(everything.verdict)
+    assert f"{learnt} of them were trained on, so the score is too good." in str(everything.verdict)
     assert evaluation.known == 0
 
 
