@@ -120,7 +120,7 @@ class Cell:
 
     @property
     def watched(self) -> tuple[Place, ...]:
-        """Nodes that a loss may read besides the output: gates, and states other than the output."""
+        """Nodes that a loss may read besides the output: gates, and states other than it."""
         after = [state.after for state in self.states]
         gates = [gate for gate in self.gates.values() if gate not in after]
         return *gates, *(state for state in after if state != self.output)
