@@ -302,7 +302,7 @@ def test_a_gate_that_is_not_there_is_told() -> None:
         ({"grad_output": np.zeros((5, 2, 4))}, "grad_output must have the dtype of x, float32"),
         (
             {"grad_output": np.zeros((4, 2, 5), np.float32).T},
-            "the features of grad_output .* side by side",
+            "the features of grad_output .* adjacent in memory",
         ),
         (
             {"grad_final": (STATE,)},

@@ -195,7 +195,13 @@ def test_one_character_is_a_text(address: str) -> None:
         ("lstm", "a", {"value": 1}, 422, "Field required"),
         ("lstm", "a", {"gate": "forget_gate", "value": 2}, 400, "from 0 to 1, got 2"),
         ("lstm", "a", {"gate": "forget_gate", "value": 1, "unit": 80}, 400, "0 to 79, got 80"),
-        ("lstm", "a", {"gate": "forget_gate", "value": 1, "first": -1}, 400, "first must be 0 or more, got -1"),
+        (
+            "lstm",
+            "a",
+            {"gate": "forget_gate", "value": 1, "first": -1},
+            400,
+            "first must be 0 or more, got -1",
+        ),
         (
             "lstm",
             "a",

@@ -442,7 +442,7 @@ def test_there_is_no_such_file(tmp_path: Path) -> None:
     [
         ({"frames": 0}, "frames is 0"),
         ({"per": "second"}, "per must be one of clip, frame, not 'second'"),
-        ({"test": 1.0}, "test is 1.0; it is a share"),
+        ({"test": 1.0}, "test is 1.0; it must be a share"),
         ({"crop": 0.5}, "crop is 0.5"),
         ({"fps": 0.0}, "fps is 0.0"),
         ({"channels": ()}, "channels are"),
