@@ -1,4 +1,4 @@
-"""gated: recurrent networks whose gates are fast, visible and open to change."""
+"""gated: recurrent networks, fast, with gates that can be read and changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["__version__", "accelerate", "cells", "nn", "restore"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is asked for, so that `import gated` does not."""
+    """Import modules that need torch on first use, so that `import gated` does not need it."""
     if name in ("cells", "nn"):
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore"):

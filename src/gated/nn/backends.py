@@ -49,20 +49,20 @@ state (T, B, P); zeros in the padding."""
 
 
 class Variant(NamedTuple):
-    """What a layer does beyond its equations; by default nothing."""
+    """Regularisation and recomputation of a layer; by default none."""
 
     recurrent_dropout: float = 0.0
-    """Probability that a unit of the hidden state is not read, at all steps of a sequence, while
+    """Probability that a unit of the hidden state is dropped, at all steps of a sequence, in
     training (Gal and Ghahramani 2016)."""
     weight_drop: float = 0.0
-    """Probability that a recurrent weight is left out, while training (Merity et al. 2018)."""
+    """Probability that a recurrent weight is dropped, in training (Merity et al. 2018)."""
     zoneout_hidden: float = 0.0
     """Probability that a unit of the hidden state keeps its value for a step (Krueger et al. 2017);
-    when not training, the share of it that is kept."""
+    in evaluation, the share of it that is kept."""
     zoneout_cell: float = 0.0
     """The same for the cell state of an LSTM."""
     recompute: bool = False
-    """Keep the states alone for the backward pass, and compute the gates once more there."""
+    """Keep only the states for the backward pass, which computes the gates again."""
 
     @property
     def changes_results(self) -> bool:
@@ -71,28 +71,28 @@ class Variant(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What layers make of their sequences."""
+    """The results of all layers of a module."""
 
     output: Tensor
     """(T, B, D·P), the last layer's hidden states; zeros in the padding."""
     final: States
     """The states after each sequence's last step, (L·D, B, P) and, of an LSTM, (L·D, B, H)."""
     gates: list[Gates] | None = None
-    """Of each layer and direction, in PyTorch's order, where they were asked for."""
+    """The gates of each layer and direction, in PyTorch's order, if they were requested."""
 
 
 class LayerResult(NamedTuple):
-    """What one layer in one direction makes of its sequences."""
+    """The results of one layer in one direction."""
 
     output: Tensor
     """(T, B, P); zeros in the padding."""
     final: States
-    """The states after each sequence's last step, (B, P) and whatever others there are, (B, H)."""
+    """The states after each sequence's last step: (B, P), and any others (B, H)."""
     gates: Gates | None = None
 
 
 Run: TypeAlias = Callable[[LayerCall, bool], LayerResult]
-"""Runs a layer in one direction, with its gates where that is asked for."""
+"""A function that runs a layer in one direction, and returns its gates if they are requested."""
 RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
 """What is put around it: takes its place among the layers and directions of its module, in
 PyTorch's order, the call, whether gates are asked for, and what would run it."""
@@ -100,15 +100,16 @@ PyTorch's order, the call, whether gates are asked for, and what would run it.""
 
 @contextmanager
 def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
-    """Take part in every run of a recurrent module, layer by layer and direction by direction.
+    """Call a function in place of each layer and direction of a recurrent module, in every run.
 
-    `run_layer` may look at what goes in and what comes out, change either, or compute in its own
-    way, with gradients where it does so in torch's operations. Where several take part, the one
-    that came last is asked first, and `run` asks the others.
+    `run_layer` may read and change the arguments and the results, or compute the results itself,
+    with gradients if it does so in torch's operations. Of several such functions the last is
+    called first, and its `run` calls the others.
 
     Args:
         module: a layer of `gated.nn`, or one of `torch.nn` after `gated.accelerate`.
-        run_layer: called in place of the layer.
+        run_layer: called in place of the layer, with its index among the layers and directions in
+            PyTorch's order, its call, whether gates are requested, and the function to run it.
 
     Raises:
         ConfigurationError: the module is none of these.
@@ -339,7 +340,7 @@ def recurrence(
 
 
 def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:
-    """What runs a layer, with all who take part."""
+    """Return the function that runs a layer, with all observers around it."""
     for observer in observers:
         run = partial(_observed_by, observer, place, run)
     return run
@@ -374,7 +375,7 @@ def _of_direction(per_step: Mapping[str, Tensor], reverse: bool) -> dict[str, Te
 def _masks(
     variant: Variant, hidden: Tensor, weight: Tensor | None, training: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Of recurrent dropout and of weight drop, drawn once for a call."""
+    """Return the masks of recurrent dropout and weight drop, drawn once for a call."""
 
     def mask(like: Tensor | None, probability: float) -> Tensor | None:
         if like is None or not (training and probability):
@@ -389,7 +390,7 @@ def _masks(
 
 
 def _seed(variant: Variant, training: bool) -> Tensor | None:
-    """Of zoneout, which draws in training alone."""
+    """Return the seed of zoneout, which draws only in training."""
     zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
     return torch.randint(2**63 - 1, (1,)) if zones_out else None
 

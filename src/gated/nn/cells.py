@@ -12,18 +12,18 @@ from gated.nn.options import Options
 
 
 class _Cell(Options, nn.RNNCellBase):
-    """What the three have in common."""
+    """The common base of the three cells."""
 
     @property
     def _cell(self) -> str:
-        """The name that the cell has in `gated.core.layout.LAYOUTS`."""
+        """The name of the cell in `gated.core.layout.LAYOUTS`."""
         raise NotImplementedError
 
     def _weights(self) -> Weights[Tensor]:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def reset_parameters(self) -> None:
-        """Draw the initial values of `torch.nn`, then set what the options ask for."""
+        """Initialise as `torch.nn` does, then apply the options of initialisation."""
         super().reset_parameters()
         self._initialise([self._weights()])
 
@@ -31,14 +31,14 @@ class _Cell(Options, nn.RNNCellBase):
         """Compute one step.
 
         Args:
-            input: (B, I), or unbatched (I).
-            hx: the states before the step, (B, H) or (H); zeros where not given.
+            input: (B, I), or unbatched (I,).
+            hx: the states before the step, (B, H) or (H,); zeros by default.
 
         Returns:
-            The states after it, in the shape of `hx`.
+            The states after the step, in the shape of `hx`.
 
         Raises:
-            DataError: an argument does not fit the cell, or the other argument.
+            DataError: an argument has another shape or dtype.
         """
         if self.backend in (None, "torch"):  # has kernels of its own for one step
             try:
@@ -67,7 +67,7 @@ class _Cell(Options, nn.RNNCellBase):
         """
         if not isinstance(input, Tensor) or input.dim() not in (1, 2):
             what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            raise DataError(f"input must have the shape (B, I), or unbatched (I), got {what}")
+            raise DataError(f"input must have the shape (B, I), or unbatched (I,), got {what}")
         check_input(input, self.weight_ih)
         shape = (*input.shape[:-1], self.hidden_size)
         return initial_states(self._cell, input, hx, (shape, shape))
@@ -84,10 +84,10 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
         device: of the parameters.
         dtype: of the parameters.
         recurrent_init: as for `gated.nn.RNN`.
-        backend: as for `gated.nn.RNN`; torch by default, whose kernels for one step suffice.
+        backend: as for `gated.nn.RNN`; torch by default, whose kernels are as fast for one step.
 
     Raises:
-        ConfigurationError: an option of gated has a value that cannot be meant.
+        ConfigurationError: an option of gated has a value that is not allowed.
 
     >>> import torch
     >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape

@@ -25,14 +25,14 @@ Role: TypeAlias = Literal["keeps", "replaces", "writes"]
 is added to a state that another gate keeps."""
 
 _OPEN = 30.0
-"""A sum at which a sigmoid is 1."""
+"""Input of a sigmoid at which it is 1 up to rounding."""
 
 
 class GateRole(NamedTuple):
-    """What a gate does to one state."""
+    """The effect of a gate on one state."""
 
     gate: str
-    """As the definition names it."""
+    """The gate's name in the definition."""
     state: int
     role: Role
 

@@ -1,4 +1,4 @@
-"""What every layer and cell takes beyond `torch.nn`."""
+"""Options that all layers and cells have in addition to those of `torch.nn`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RecurrentInit: TypeAlias = Literal["default", "orthogonal"]
 
 
 class Options(nn.Module):
-    """The options of gated, beside the arguments of the class of `torch.nn` that is extended."""
+    """The options of gated, in addition to the arguments of a class of `torch.nn`."""
 
     hidden_size: int
     bias: bool
@@ -66,7 +66,7 @@ class Options(nn.Module):
         super().__init__(*arguments, **options)
 
     def _initialise(self, weights: Iterable[Weights[Tensor]]) -> None:
-        """Overwrite what the options ask for, after `torch.nn` has drawn its values.
+        """Apply the options of initialisation, after `torch.nn` has drawn its values.
 
         Args:
             weights: of each layer and direction.

@@ -270,9 +270,9 @@ class Recurrent(Sequences, nn.Module):
         return (f"_l{layer}", f"_l{layer}_reverse")[: 1 + self.bidirectional]
 
     def extra_repr(self) -> str:
-        """Return what the constructor was given."""
-        said = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-        return f"{said}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+        """Return the arguments of the constructor, for `repr`."""
+        text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
+        return f"{text}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
 
 
 def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whole sequences through recurrent layers, in every form in which callers bring them."""
+"""Running recurrent layers over whole sequences, in every form of input that callers may use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_p
 
 
 class Asked(NamedTuple):
-    """What a layer is asked to run over, checked."""
+    """The checked arguments of a layer's run."""
 
     x: Tensor
     """(T, B, I)"""
@@ -50,7 +50,7 @@ class Sequences:
     backend: Backend | None = None
     variant: Variant = Variant()
     observers: tuple[RunLayer, ...] = ()
-    """Who takes part in every run; see `gated.nn.observed`."""
+    """Functions that are called in every run; see `gated.nn.observed`."""
 
     @abstractmethod
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
@@ -70,7 +70,7 @@ class Sequences:
 
     @abstractmethod
     def _initial(self, x: Tensor, hx: Hidden | None) -> States:
-        """The states to start from: those given, checked, or zeros."""
+        """Return the initial states: those given, checked, or zeros."""
 
     def _forward(
         self,
@@ -158,7 +158,7 @@ class Sequences:
         return Asked(x, initial, spans, per_step, laid_out, _as_it_is)
 
     def _computed(self, asked: Asked, return_gates: bool = False) -> Any:
-        """What the caller gets."""
+        """Compute the results, in the form that the caller's input has."""
         result: Result = recurrence(
             self._cell_for(asked.per_step),
             asked.x,
