@@ -29,9 +29,9 @@ class Configuration:
 
     @property
     def given(self) -> frozenset[str]:
-        """Names of the options that were given explicitly.
+        """Names of the options that were given and not left at their defaults.
 
-        After `dataclasses.replace` or `from_dict` these are all options.
+        `dataclasses.replace` gives all of them, and so does `from_dict`.
         """
         return getattr(self, "_given", frozenset(self.__dataclass_fields__))
 
@@ -68,22 +68,22 @@ class Configuration:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; paths become absolute."""
+        """Return the fields as JSON values; paths as they are found from everywhere."""
         values: dict[str, Any] = json_values(self)
         return values
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return the configuration whose `to_dict` is given, also after conversion to JSON.
+        """Return what `to_dict` saved, also after a way through JSON.
 
         Raises:
-            ModelFileError: a field is not known, or has a value that is not allowed.
+            ModelFileError: a field is not known, or has a value that cannot be meant.
         """
         return from_json_values(cls, saved)
 
 
 def json_values(fact: Any) -> Any:
-    """Return a dataclass, an array, or values that JSON has, as JSON values; NaN becomes None.
+    """Return a dataclass, an array, or whatever JSON knows, as JSON values; NaN becomes None.
 
     >>> json_values({"mean": np.array([0.5, np.nan]), "names": ("a",)})
     {'mean': [0.5, None], 'names': ['a']}

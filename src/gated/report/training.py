@@ -59,7 +59,7 @@ def _transferred(transfer: Transfer) -> list[Text | Table]:
 
 
 def learning_curves(history: History, options: TrainingOptions) -> Picture:
-    """Draw loss, gradient norm (clipped steps are marked) and learning rate over the steps."""
+    """Draw loss, gradient norm with the clipped steps marked, and learning rate over the steps."""
     figure, (loss, norm, rate) = new_figure(5.6, nrows=3, sharex=True, height_ratios=(3, 2, 1))
     steps = np.arange(1, history.steps + 1)
     loss.set_title("Loss")
@@ -228,7 +228,7 @@ def reproduction_section(command: str, *configurations: Configuration) -> Sectio
 
 
 def _toml_lines(options: Configuration) -> Iterator[str]:
-    """Yield a line for each option; an option that is None only if its default is not."""
+    """Write each option; one that is None only where that is not what it is by default."""
     saved = options.to_dict()
     for field in fields(options):
         value = saved[field.name]

@@ -11,7 +11,7 @@ clusters are independent of each other.
   (1992), which corrects for the skewness; since a small sample underestimates the skewness, 1.5
   times the estimate is used.
 - A difference counts only if Fisher's randomisation test, which draws the sign of each cluster's
-  difference at random, finds one as large in at most 5 % of cases. This test is exact for
+  difference at random, finds one as large in at most 2.5 % of cases on its side. It is exact for
   distributions with heavy tails too; where examples are only right or wrong, it is McNemar's test.
 - The best of several baselines was chosen on the same test data, so it looks better than it is.
   For the outcome `worse` the level is therefore divided by the number of baselines (Bonferroni).

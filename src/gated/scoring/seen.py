@@ -45,15 +45,15 @@ class Seen:
         return int(self.among(keys).sum())
 
     def to_text(self) -> str:
-        """Return the digests in base64, for JSON."""
+        """Return the digests, for JSON."""
         return b64encode(self.digests.astype("<u8").tobytes()).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Seen:
-        """Read what `to_text` returned; an empty text gives no digests.
+        """Return what `to_text` wrote; nothing is known of what says nothing.
 
         Raises:
-            ValueError: the text is damaged.
+            ValueError: it is damaged.
         """
         return cls(np.frombuffer(b64decode(text, validate=True), "<u8").astype(np.uint64))
 

@@ -158,7 +158,7 @@ class Verdict:
         return self.adding(*(f"Left out: {name} ({why})." for name, why in left_out.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON; numbers that are not finite become None."""
+        """Return the fields, for JSON; what is not finite is None."""
         return {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(self).items()

@@ -46,11 +46,11 @@ class Vocabulary(ABC):
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Vocabulary:
-        """Return the vocabulary whose `to_dict` is given.
+        """Return what `to_dict` of any vocabulary saved.
 
         Raises:
-            KeyError: `saved` is damaged.
-            ModelFileError: `saved` is damaged.
+            KeyError: it is damaged.
+            ModelFileError: it is damaged.
         """
         if "subwords" not in saved:
             # All 256 code points are a vocabulary of bytes; the unit is not saved.

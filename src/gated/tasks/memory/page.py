@@ -56,7 +56,7 @@ def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> P
                 ],
             ),
             Section("Pictures", [Drawing(_scores(test)), *map(Drawing, _gradients(test))]),
-            Section("Reproduce", [Code(command)]),
+            Section("Again", [Code(command)]),
         ]
     page = Page(
         title=f"How long networks remember: {test.problem}",
