@@ -296,8 +296,8 @@ private:
             GATED_TIMED(input_product);
             const auto [begin, end] = panels_of(own, product);
             for (Index p = begin; p < end; ++p)
-                product.add(p, count, own.inputs, is_alone() && call_.steps == 1,
-                            places_.offsets(), own.slots, places_.width());
+                product.add(p, count, own.inputs, places_.offsets(), own.slots,
+                            places_.width());
         }
     }
 
@@ -346,7 +346,7 @@ private:
                 for (std::size_t j = i; j < (side_by_side ? products.size() : i + 1); ++j) {
                     for (Index r = 0; r < running; ++r)
                         own.sources[r] = own.rows[r].at[products[j].source()];
-                    products[j].add(p, running, own.sources, is_alone(), places_.offsets(), slots,
+                    products[j].add(p, running, own.sources, places_.offsets(), slots,
                                     places_.width());
                 }
                 // While the sums are in the first cache.

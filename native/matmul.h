@@ -128,48 +128,32 @@ template <class T, int R, int V, class Left>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * lanes<T>, sum[r][v]);
 }
 
-// The same for one row, with twice the sums: one alone waits for itself. Only where there is never
-// another row, since it adds up in another order.
-template <int V>
-constexpr int chains_of = V < 4 ? 4 : 2;
-
-template <class T, int V, int chains = chains_of<V>>
-struct OneRow {
-    Vector<T> sum[chains][V] = {};
-
-    // Adds the products of the next `depth` values, a multiple of `chains` unless they are the last.
-    GATED_INLINE void add(Index depth, const T* __restrict left, const T* __restrict weights) {
-        Index k = 0;
-        for (; k + chains <= depth; k += chains)
+// The same for one row by P panels at a time: one alone waits for its sums. They are added up in the
+// order of multiply_tile, so that a sequence alone has the bits that it has among others.
+template <class T, int V, int P>
+[[gnu::noinline]] void multiply_one(Index depth, const T* __restrict left, const T* const* panels,
+                                    T* const* sums) {
+    Vector<T> sum[P][V];
+    const T* weights[P];
 #pragma GCC unroll 8
-            for (int c = 0; c < chains; ++c) {
-                const Vector<T> x = broadcast<T>(left[k + c]);
-#pragma GCC unroll 32
-                for (int v = 0; v < V; ++v, weights += lanes<T>) sum[c][v] += x * load(weights);
-            }
-        for (; k < depth; ++k) {
-            const Vector<T> x = broadcast<T>(left[k]);
-#pragma GCC unroll 32
-            for (int v = 0; v < V; ++v, weights += lanes<T>) sum[0][v] += x * load(weights);
+    for (int p = 0; p < P; ++p) {
+        weights[p] = panels[p];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sum[p][v] = load(sums[p] + v * lanes<T>);
+    }
+    for (Index k = 0; k < depth; ++k) {
+        const Vector<T> x = broadcast<T>(left[k]);
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v) sum[p][v] += x * load(weights[p] + v * lanes<T>);
+            weights[p] += V * lanes<T>;
         }
     }
-
-    GATED_INLINE void give(T* __restrict sums) {
-#pragma GCC unroll 32
-        for (int v = 0; v < V; ++v) {
 #pragma GCC unroll 8
-            for (int c = 1; c < chains; ++c) sum[0][v] += sum[c][v];
-            store(sums + v * lanes<T>, load(sums + v * lanes<T>) + sum[0][v]);
-        }
-    }
-};
-
-template <class T, int V>
-[[gnu::noinline]] void multiply_one(Index depth, const T* __restrict left,
-                                    const T* __restrict weights, T* __restrict sums) {
-    OneRow<T, V> row;
-    row.add(depth, left, weights);
-    row.give(sums);
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) store(sums[p] + v * lanes<T>, sum[p][v]);
 }
 
 // Whether so many weights are more than the caches keep from one step to the next.
@@ -260,14 +244,24 @@ GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Lef
         default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_memory);
     }
 }
+// multiply_one for `count` panels of `vectors` vectors; returns how many of them it took.
+template <class T, int V>
+GATED_INLINE int multiply_one_of(int count, Index depth, const T* left, const T* const* panels,
+                                 T* const* sums) {
+    if constexpr (V <= 2)
+        if (count >= 4) return multiply_one<T, V, 4>(depth, left, panels, sums), 4;
+    if (count >= 2) return multiply_one<T, V, 2>(depth, left, panels, sums), 2;
+    return multiply_one<T, V, 1>(depth, left, panels, sums), 1;
+}
+constexpr int most_panels = 4;
 template <class T>
-GATED_INLINE void multiply_one_panel(int vectors, Index depth, const T* left, const T* weights,
-                                     T* sums) {
+GATED_INLINE int multiply_one_panels(int vectors, int count, Index depth, const T* left,
+                                     const T* const* panels, T* const* sums) {
     switch (vectors) {
-        case 1: return multiply_one<T, 1>(depth, left, weights, sums);
-        case 2: return multiply_one<T, 2>(depth, left, weights, sums);
-        case 3: return multiply_one<T, 3>(depth, left, weights, sums);
-        default: return multiply_one<T, 4>(depth, left, weights, sums);
+        case 1: return multiply_one_of<T, 1>(count, depth, left, panels, sums);
+        case 2: return multiply_one_of<T, 2>(count, depth, left, panels, sums);
+        case 3: return multiply_one_of<T, 3>(count, depth, left, panels, sums);
+        default: return multiply_one_of<T, 4>(count, depth, left, panels, sums);
     }
 }
 
@@ -301,34 +295,39 @@ void pack_panel(const T* rows, Index real, int vectors, Index stride, Index dept
     }
 }
 
-// multiply_one for weights that lie as pack_panel takes them, with the same sums in the same order:
-// squares of them are turned around in registers.
+// multiply_one for a panel's weights that lie as pack_panel takes them: squares of them are turned
+// around in registers.
 template <class T, int V>
 [[gnu::noinline]] void multiply_one_unpacked(Index depth, const T* left, const T* rows, Index real,
                                              T* sums) {
-    constexpr Index L = lanes<T>, piece = 64;
-    constexpr int chains = chains_of<V>;
-    alignas(64) T packed[piece * L];
-    for (int v = 0; v < V; ++v, rows += L * depth, real -= L, sums += L) {
-        OneRow<T, 1, chains> row;
-        Index k = 0;
-        if constexpr (L % chains == 0)
-            for (; real >= L && k + L <= depth; k += L) {
-                Vector<T> square[L];
+    constexpr Index L = lanes<T>;
+    Vector<T> sum[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sum[v] = load(sums + v * L);
+    for (Index begin = 0; begin < depth; begin += line<T>) {
+        const Index end = depth - begin < line<T> ? depth : begin + line<T>;
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+            const T* from = rows + v * L * depth;
+            if (real - v * L >= L && end - begin == line<T>) {
+                for (Index k = begin; k < end; k += L) {
+                    Vector<T> square[L];
 #pragma GCC unroll 32
-                for (Index lane = 0; lane < L; ++lane) square[lane] = load(rows + lane * depth + k);
-                transpose<T>(square);
+                    for (Index lane = 0; lane < L; ++lane) square[lane] = load(from + lane * depth + k);
+                    transpose<T>(square);
 #pragma GCC unroll 32
-                for (Index i = 0; i < L; ++i)
-                    row.sum[i % chains][0] += broadcast<T>(left[k + i]) * square[i];
+                    for (Index i = 0; i < L; ++i) sum[v] += broadcast<T>(left[k + i]) * square[i];
+                }
+            } else {
+                alignas(64) T packed[line<T> * L];
+                pack_panel<T>(from + begin, real - v * L, 1, depth, end - begin, packed);
+                for (Index k = begin; k < end; ++k)
+                    sum[v] += broadcast<T>(left[k]) * load(packed + (k - begin) * L);
             }
-        for (; k < depth; k += piece) {
-            const Index here = depth - k < piece ? depth - k : piece;
-            pack_panel<T>(rows + k, real, 1, depth, here, packed);
-            row.add(here, left + k, packed);
         }
-        row.give(sums);
     }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(sums + v * L, sum[v]);
 }
 template <class T>
 GATED_INLINE void multiply_one_unpacked(int vectors, Index depth, const T* left, const T* rows,

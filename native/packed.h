@@ -30,23 +30,39 @@ public:
     }
 
     // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
-    // of `stride`. `alone` is for one row where there is never another. Weights that no memory was
-    // given for are read where they are: packing them would pay for no second use.
-    void add(Index p, Index rows, const T* const* vectors, bool alone, const Index* offsets,
-             T* sums, Index stride) const {
+    // of `stride`. Weights that no memory was given for are read where they are, by one row: packing
+    // them would pay for no second use.
+    void add(Index p, Index rows, const T* const* vectors, const Index* offsets, T* sums,
+             Index stride) const {
         const int width = cut_.vectors_of(p);
-        const bool from_memory = come_from_memory<T>(size());
-        for (Index b = 0; b < blocks_; ++b) {
-            T* to = sums + offsets[product_->targets[b]] + cut_.first(p);
-            if (!weights_)
+        const auto to = [&](Index b) { return sums + offsets[product_->targets[b]] + cut_.first(p); };
+        if (!weights_) {
+            for (Index b = 0; b < blocks_; ++b)
                 multiply_one_unpacked<T>(width, depth_, vectors[0], rows_of(p, b),
-                                         cut_.units - cut_.first(p), to);
-            else if (alone)
-                multiply_one_panel<T>(width, depth_, vectors[0], panel(p, b), to);
-            else
-                multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel(p, b), to,
-                                  stride, from_memory);
+                                         cut_.units - cut_.first(p), to(b));
+            return;
         }
+        if (rows == 1) {
+            for (Index b = 0; b < blocks_;) {
+                const T* panels[most_panels];
+                T* at[most_panels];
+                int count = 0;
+                for (; count < most_panels && b + count < blocks_; ++count) {
+                    T* next = to(b + count);
+                    bool again = false;  // sums that another block at hand adds to
+                    for (int i = 0; i < count; ++i) again |= at[i] == next;
+                    if (again) break;
+                    panels[count] = panel(p, b + count);
+                    at[count] = next;
+                }
+                b += multiply_one_panels<T>(width, count, depth_, vectors[0], panels, at);
+            }
+            return;
+        }
+        const bool from_memory = come_from_memory<T>(size());
+        for (Index b = 0; b < blocks_; ++b)
+            multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel(p, b), to(b),
+                              stride, from_memory);
     }
 
 private:
