@@ -31,7 +31,7 @@ class Configuration:
     def given(self) -> frozenset[str]:
         """Names of the options that were given and not left at their defaults.
 
-        `dataclasses.replace` gives all of them, and so does `from_dict`.
+        `dataclasses.replace` gives all of them, and so does `from_json_values`.
         """
         return getattr(self, "_given", frozenset(self.__dataclass_fields__))
 
@@ -67,23 +67,12 @@ class Configuration:
                     f"{name} is {value}; it is a share, from 0 to below 1{whole}."
                 )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; paths as they are found from everywhere."""
-        values: dict[str, Any] = json_values(self)
-        return values
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        Raises:
-            ModelFileError: a field is not known, or has a value that cannot be meant.
-        """
-        return from_json_values(cls, saved)
-
 
 def json_values(fact: Any) -> Any:
-    """Return a dataclass, an array, or whatever JSON knows, as JSON values; NaN becomes None.
+    """Return a dataclass, an array, or whatever JSON knows, as JSON values.
+
+    What is not finite becomes None, and a path one that is found from everywhere. A class that is
+    no dataclass says itself what it becomes, by `to_json_value` and `from_json_value`.
 
     >>> json_values({"mean": np.array([0.5, np.nan]), "names": ("a",)})
     {'mean': [0.5, None], 'names': ['a']}
@@ -141,9 +130,9 @@ def demand_numbers(
 def _encoded(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value.resolve())
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return value.to_text() if hasattr(value, "to_text") else value.to_dict()
+    return value.to_json_value()
 
 
 def _decoded(kind: Any, saved: Any) -> Any:
@@ -153,4 +142,4 @@ def _decoded(kind: Any, saved: Any) -> Any:
         (scalar,) = get_args(get_args(kind)[1])
         known = isinstance(scalar, type) and issubclass(scalar, np.generic)
         return np.array(saved, scalar if known else None)
-    return kind.from_text(saved) if hasattr(kind, "from_text") else kind.from_dict(saved)
+    return kind.from_json_value(saved)

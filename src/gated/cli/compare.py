@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gated.cli.fit import described, files_of, source_of
+from gated.cli.fit import described, files_of
 from gated.cli.output import print_json, print_table, stdout_console, to_json
-from gated.cli.run_directory import claimed
+from gated.cli.run_directory import claimed, source_of
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.files import write_atomically
@@ -26,11 +26,11 @@ def compare(task: str) -> Callable[..., None]:
     """Return the command that trains each cell for a task with one budget."""
     kind = learner_of(task)
 
-    def command(data: Any, *, out: Path, config: Any = None, training: Any = None,
+    def command(data: Any = (), *, out: Path, config: Any = None, training: Any = None,
                 cells: tuple[str, ...] = (), seeds: tuple[int, ...] = (0, 1, 2),
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
-        files = files_of(kind, data if isinstance(data, list) else [data])
+        files = files_of(kind, data)
         with claimed(out):
             with training_bars() as bars:
                 comparison = run_comparison(
@@ -46,9 +46,9 @@ def compare(task: str) -> Callable[..., None]:
                 return
             asked = shlex.join(["gated", *sys.argv[1:]])
             report = write_comparison_report(out, comparison, command=asked)
-            write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
+            write_atomically(out / "comparison.json", to_json(comparison.document).encode())
         if json:
-            print_json(comparison.to_dict() | {"report": str(report)})
+            print_json(comparison.document | {"report": str(report)})
             return
         stdout_console().print(f"\n{comparison.verdict}\n", style="bold", markup=False)
         table = comparison_table(comparison)

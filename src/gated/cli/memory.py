@@ -14,12 +14,14 @@ from gated.cli.run_directory import claimed
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.files import write_atomically
-from gated.tasks.memory.longest import MemoryTraining, memory_test
-from gated.tasks.memory.page import memory_table, write_memory_report
+from gated.tasks.memory.config import MemoryTraining
+from gated.tasks.memory.longest import memory_test
+from gated.tasks.memory.longest_page import memory_table, write_memory_report
+from gated.tasks.memory.problems import ProblemName
 
 
 def find_longest(
-    problem: str = "adding",
+    problem: ProblemName = "adding",
     *,
     out: Path,
     cells: tuple[str, ...] = ("rnn", "gru", "lstm", "lstm-chrono"),
@@ -35,7 +37,7 @@ def find_longest(
     Parameters
     ----------
     problem
-        adding, copy, digits, permuted-digits, fashion or permuted-fashion.
+        What is to be remembered.
     out
         New directory for figures and report.
     cells
@@ -71,9 +73,9 @@ def find_longest(
                 ),
             )
         report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
-        write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
+        write_atomically(out / "memory.json", to_json(tested.document).encode())
     if json:
-        print_json(tested.to_dict() | {"report": str(report)})
+        print_json(tested.document | {"report": str(report)})
         return
     stdout_console().print(f"\n{tested.verdict}\n", style="bold", markup=False)
     table = memory_table(tested)

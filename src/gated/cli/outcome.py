@@ -13,11 +13,12 @@ from rich.console import Console
 
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import told, training_summary
+from gated.configuration import json_values
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
 from gated.data.predictions import to_csv
 from gated.files import write_atomically
-from gated.tasks.learner import Learner, Scored
+from gated.tasks.learner import Learner, Scored, document
 
 
 def page_of(learner: Learner[Any, Any, Any]) -> Any:
@@ -60,13 +61,13 @@ def tell(
     """Print scores and outcome, for people or as one JSON document."""
     if json:
         print_json(
-            evaluation.to_dict()
+            document(evaluation)
             | {
                 "run": str(run),
                 "report": str(report),
                 "parameters": learner.parameters,
                 "training": training_summary(learner.history),
-                "findings": [finding.to_dict() for finding in learner.findings],
+                "findings": json_values(learner.findings),
             }
         )
         return

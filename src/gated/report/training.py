@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gated.configuration import Configuration
+from gated.configuration import Configuration, json_values
 from gated.report.drawing import (
     BLUE,
     MUTED,
@@ -221,7 +221,7 @@ def reproduction_section(command: str, *configurations: Configuration) -> Sectio
 
 def _toml_lines(options: Configuration) -> Iterator[str]:
     """Write each option; one that is None only where that is not what it is by default."""
-    saved = options.to_dict()
+    saved = json_values(options)
     for field in fields(options):
         value = saved[field.name]
         if value is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 Outcome = Literal["better", "worse", "undecided", "too few"]
 NOT_WANTED = "with --no-baseline"
@@ -154,13 +154,6 @@ class Verdict:
     def without(self, left_out: Mapping[str, str]) -> Self:
         """Return the same verdict, which says which baselines were left out, and why."""
         return self.adding(*(f"Left out: {name} ({why})." for name, why in left_out.items()))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON; what is not finite is None."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
 
 
 def head_of(outcome: Outcome, network: str, baseline: str, unit: str) -> str:

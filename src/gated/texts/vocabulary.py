@@ -40,12 +40,12 @@ class Vocabulary(ABC):
         """Return the bytes that each code stands for."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values for `from_dict`."""
+    def to_json_value(self) -> dict[str, Any]:
+        """Return JSON values for `from_json_value`."""
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Vocabulary:
-        """Return what `to_dict` of any vocabulary saved.
+    def from_json_value(cls, saved: Mapping[str, Any]) -> Vocabulary:
+        """Return what `to_json_value` of any vocabulary saved.
 
         Raises:
             KeyError: it is damaged.
@@ -117,7 +117,7 @@ class Letters(Vocabulary):
             return [REPLACEMENT, *(bytes([point]) for point in self.points)]
         return [REPLACEMENT, *(chr(of).encode() for of in self.points)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json_value(self) -> dict[str, Any]:
         """Return the points."""
         return {"points": self.points.tolist()}
 
@@ -167,7 +167,7 @@ class Subwords(Vocabulary):
         """Return the bytes that each code stands for."""
         return self._pieces
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json_value(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""
         return {"subwords": self._tokenizer.to_str()}
 

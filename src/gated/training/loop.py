@@ -62,7 +62,7 @@ def train(
     nothing is held out) and is in evaluation mode. With a `directory`, checkpoints are written
     there; with `resume`, the training goes on from the one that is there, if any, to the same
     weights as if it had never stopped. It ends when the budget is used up, or after the step in
-    which a file `FINISH` comes into the directory.
+    which a file `FINISH` comes into the directory; with `resume`, where it is there, at once.
 
     Raises:
         ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
@@ -81,6 +81,8 @@ def train(
         training = _Training(task, options, path, checkpoint, progress)
         # Where nobody is told of the steps, as of a baseline that is trained, they are a phase.
         steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
+        if checkpoint and not training.history.stopped and training.agreed(0.0)[1]:
+            training.end_early()
         with steps as done:
             while not training.history.stopped:
                 training.step()
@@ -281,6 +283,14 @@ class _Training(Generic[Batch]):
         loss_sum, weight = torch.stack(sums).sum(0)
         loss_sum, weight = fabric.all_reduce((loss_sum, weight), reduce_op="sum")
         return loss_sum.item(), weight.item()
+
+    def end_early(self) -> None:
+        """End without another step, and validate the checkpoint's weights if they were not."""
+        history = self.history
+        history.stopped = "finish"
+        if not history.validations or history.validations[-1].step < history.steps:
+            self.validate()
+        self.keep()
 
     def validate(self) -> None:
         """Score the network where a validation is due, and keep the best weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
 from gated.errors import ConfigurationError, ModelFileError
+from gated.model_files import FILE_NAME as MODEL
 from gated.model_files import load_description
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.history import Transfer
 from gated.training.model_files import load_model
 from gated.training.options import TrainingOptions
@@ -34,6 +37,12 @@ class Origin:
         Raises:
             ModelFileError: `run` holds no such model.
         """
+        if not (run / MODEL).exists() and (run / CHECKPOINT).exists():
+            name = shlex.quote(str(run))
+            raise ModelFileError(
+                f"init_from: the training in {run} has not ended. To end it and begin with its "
+                f"best weights so far: gated finish {name}; to go on with it: gated resume {name}"
+            )
         description = load_description(run)
         task = description.get("task")
         if task not in tasks:
@@ -61,7 +70,7 @@ class Origin:
                     f"{name} is {asked[name]!r}, and {value!r} in {self.run}, with whose weights "
                     "init_from begins: leave it out to have that of the run, or begin anew."
                 )
-        return type(config).from_dict(asked | theirs)
+        return from_json_values(type(config), asked | theirs)
 
     def learned(self, name: str, kind: Any) -> Any:
         """Return what the run learned from its data under a name; None where it learned no such.

@@ -194,12 +194,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         parts = self.parts.training, self.parts.validation
         return SpeechTask(self.network, self.config, self.alphabet, *parts, self.seed)
 
-    def train(self, **options: Any) -> Self:
-        """Train on what `prepare` read; with a language model, choose how much it counts."""
-        super().train(**options)
+    def settle(self) -> None:
+        """With a language model, choose how much it counts."""
         if self.language and self.parts.validation:
             self.choose_search(self.language)
-        return self
 
     def scored(self, data: list[Utterance], known: Parts[list[Utterance]] | None) -> Evaluation:
         """Compare ways to search, and the nearest recording."""
