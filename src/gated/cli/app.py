@@ -19,7 +19,7 @@ from cyclopts.config import Toml
 from rich.console import Console
 
 from gated.cli.commands import COMMANDS, GROUPS, description, task_description
-from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
+from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, NothingPredictedError, explained
 from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
 from gated.version import VERSION
@@ -100,6 +100,7 @@ def complain(error: BaseException, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
     from gated.training.processes import is_main_process
 
+    as_json = as_json and not isinstance(error, NothingPredictedError)  # one document is enough
     told, status = explained(error)
     if not is_main_process() and status == USAGE_ERROR:
         return 0  # the main process met the same error and says so

@@ -11,7 +11,12 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from gated.cli.commands import extra_with
-from gated.errors import GatedError
+from gated.errors import DataError, GatedError
+
+
+class NothingPredictedError(DataError):
+    """No row of the input could be used, which the output, already written, says of each."""
+
 
 USAGE_ERROR = 2
 FAILED = 1

@@ -11,12 +11,13 @@ from typing import Any
 import polars as pl
 from rich.console import Console
 
+from gated.cli.failures import NothingPredictedError
 from gated.cli.output import print_json, print_table, stdout_console
 from gated.cli.training_bar import told, training_summary
 from gated.configuration import json_values
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
-from gated.data.predictions import to_csv
+from gated.data.predictions import REASON, to_csv
 from gated.files import write_atomically
 from gated.tasks.learner import Learner, Scored, document
 
@@ -34,14 +35,26 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
-def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
-    """Write what was predicted into a new file, or print it."""
+def give_predictions(
+    learner: Learner[Any, Any, Any], table: pl.DataFrame, out: Path | None, *, json: bool
+) -> None:
+    """Write what was predicted into a new file, or print it.
+
+    Raises:
+        NothingPredictedError: afterwards, where no row of the input could be used.
+    """
     if out is not None:
         write_atomically(out, to_csv(table).encode())
     elif json:
         print_json(table.to_dicts())
     else:
         sys.stdout.write(to_csv(table))
+    left_out = learner.left_out or []
+    if left_out and len(left_out) == len(table):
+        raise NothingPredictedError(
+            f"None of the {len(table):,} rows could be used, so nothing is predicted; the column "
+            f"{REASON!r} of the output says why. The first: {left_out[0]}"
+        )
 
 
 def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gated.cli.fit import files_of
-from gated.cli.outcome import give_table, print_scores, tell_left_out
+from gated.cli.outcome import give_predictions, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.errors import ConfigurationError, require
@@ -40,7 +40,8 @@ def predict(
         New CSV file for the predictions; by default they are printed.
     skip_bad
         Go on after rows that cannot be used, which are errors otherwise: they are listed, and
-        stand in their place with nothing predicted and the reason.
+        stand in their place with nothing predicted and the reason. Where none can be used, the
+        output says so of each, and the command fails.
     json
         Print the predictions as one JSON document.
     """
@@ -49,7 +50,7 @@ def predict(
     learner = loaded(run, skip_bad=skip_bad)
     table = learner.predict(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
-    give_table(table, out, json=json)
+    give_predictions(learner, table, out, json=json)
 
 
 def evaluate(run: Path, *data: Path, skip_bad: bool = False, json: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.failures import NothingPredictedError
 from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
 from gated.cli.run_directory import trained
@@ -87,6 +88,8 @@ def transcribe(
     if json:
         print_json(documents)
     tell_left_out(bad.findings)
+    if len(bad.errors) == len(files):
+        raise NothingPredictedError(f"None of the {len(files)} recordings could be used.")
 
 
 def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:

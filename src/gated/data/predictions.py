@@ -57,9 +57,12 @@ def prediction_table(
         {names[ROW]: one.row, next(iter(given)): one.of, names[REASON]: str(one)}
         for one in left_out
     ]
-    schema = {**table.schema, names[REASON]: pl.String()}
+    texts = dict.fromkeys((next(iter(given)), names[REASON]), pl.String())
+    schema = pl.Schema({**table.schema, **texts})
+    if place:
+        schema[names[ROW]] = pl.Int64()
     joined = pl.concat(
-        [table.with_columns(pl.lit(None, pl.String).alias(names[REASON])),
+        [table.with_columns(pl.lit(None, pl.String).alias(names[REASON])).cast(schema),
          pl.DataFrame(missing, schema=schema)]
     )  # fmt: skip
     return joined.sort(names[ROW], nulls_last=True, maintain_order=True) if place else joined

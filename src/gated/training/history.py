@@ -83,6 +83,25 @@ class History:
     """Why training ended: the budget, the patience, the goal, `gated finish`, or that the
     processor time was used up. Empty while it goes on."""
     transfer: Transfer | None = None
+    measure: str = "loss"
+    """What people call the training loss."""
+    factor: float = 1.0
+    """What makes the loss so."""
+
+    @property
+    def score(self) -> str | None:
+        """Which validation score is in the unit of the result; None where none is beside the loss.
+
+        >>> scores = {"loss": 0.2, "CTC loss": 1.5, "WER": 0.3}
+        >>> History(validations=[Validation(5, scores)], measure="CTC loss").score
+        'WER'
+        """
+        first = self.validations[0].scores if self.validations else ()
+        return next((name for name in first if name not in ("loss", self.measure)), None)
+
+    def validation_loss(self, validation: Validation) -> float:
+        """Return the loss of a validation by the same measure as that of the training."""
+        return validation.scores.get(self.measure, self.factor * validation.loss)
 
     @property
     def steps(self) -> int:

@@ -147,6 +147,7 @@ class _Training(Generic[Batch]):
                 self.restore(checkpoint)
             except Exception as error:  # whatever a file may hold that gated did not write
                 raise damaged(path or Path(FILE_NAME), str(error)) from error
+        self.history.measure, self.history.factor = task.unit
         self.spent = self.kept = self.history.spent
         """Seconds of training so far, and at the last checkpoint; the same in all processes."""
 
@@ -210,7 +211,7 @@ class _Training(Generic[Batch]):
         asked: bool,
     ) -> None:
         """Write a step into the history, and tell of it."""
-        history, (unit, factor) = self.history, self.task.unit
+        history = self.history
         by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
         history.gradient_norm.append(norm)
@@ -228,8 +229,8 @@ class _Training(Generic[Batch]):
             self.progress.step(
                 step=history.steps,
                 share=self.budget.share(history.steps, self.spent),
-                loss=factor * loss,
-                unit=unit,
+                loss=history.factor * loss,
+                unit=history.measure,
                 gradient_norm=norm,
                 clipped=by_norm or by_value,
                 learning_rate=rate,

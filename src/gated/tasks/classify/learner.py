@@ -139,8 +139,14 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     def targets_of(self, values: Values, known: Any) -> Any:
         """Find what is to be told in the data, as those `known` tell it, if there are any."""
 
+    def _table(self, data: Sequences, predicted: dict[str, Any]) -> pl.DataFrame:
+        rows = data.rows if data.rows or not len(data) else None  # none of what Python holds
+        return self.table({"sequence": data.names}, predicted, rows)
+
     def answers(self, arrays: list[Floats]) -> Values:
         """Return (N, outputs) of the network for sequences."""
+        if not arrays:
+            return np.zeros((0, self.targets.outputs))
         answers = answers_of(self.network, self.preprocessing, arrays)
         found: Values = answers.double().numpy()
         return found
@@ -170,7 +176,7 @@ class ClassLearner(SequenceLearner[Evaluation]):
         likeliest = {PREDICTED: self.targets.classes[probabilities.argmax(1)]}
         names = map(probability_of, self.targets.names)
         of_class = dict(zip(names, probabilities.T, strict=True))
-        return self.table({"sequence": data.names}, likeliest | of_class, data.rows or None)
+        return self._table(data, likeliest | of_class)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""
@@ -196,7 +202,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence and its number."""
         predicted = {PREDICTED: self.numbers(data.arrays)}
-        return self.table({"sequence": data.names}, predicted, data.rows or None)
+        return self._table(data, predicted)
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""

@@ -57,8 +57,8 @@ def read_sequences(
         read = read_ts(path, bad, channels)
     else:
         read = _read_long(path, options, columns, bad)
-    if not len(read):
-        raise DataError(f"{path} holds no usable sequence.")
+    if not len(read) and (labelled or not bad.errors):
+        raise DataError(f"{path} holds no usable sequence.{bad.told}")
     if labelled and not len(read.values):
         raise DataError(f"{path} holds no labels, and there is nothing to learn without them.")
     return read

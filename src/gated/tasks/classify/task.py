@@ -44,8 +44,8 @@ class SequenceTask(Task[Batch]):
         self.network, self.config, self.preprocessing = network, config, preprocessing
         self.arrays, self.targets, self.weights = arrays, targets, weights
         self.held_out, self.seed = held_out, seed
-        if targets.dtype.kind == "i":
-            self.unit = "cross-entropy", 1.0
+        classes = targets.dtype.kind == "i"
+        self.unit = ("cross-entropy", 1.0) if classes else ("mean squared error", deviation**2)
         self.buckets = LengthBuckets(np.array([len(array) for array in arrays]), seed)
 
     def steps_per_epoch(self, batch_size: int) -> int:

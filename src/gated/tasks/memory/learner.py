@@ -74,7 +74,7 @@ class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
 
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> MemoryScore:
         """Score the answers beside the best guess without a memory."""
-        problem, ours = self.problem, data.scores(self.network)
+        problem, ours = self.problem, data.scores(self.network)[0]
         guesses = [problem.score(problem.guess(target), target) for _, target in data.batches()]
         losses = {self.name: ours, NO_MEMORY: torch.cat(guesses)}
         return MemoryScore(problem, {name: of.double().numpy() for name, of in losses.items()})

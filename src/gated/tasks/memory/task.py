@@ -39,9 +39,14 @@ class Sequences:
             yield self.problem.draw(self.part, sequences, place)
 
     @torch.no_grad()
-    def scores(self, network: nn.Module) -> Tensor:
-        """Return the problem's score of each sequence, (N,)."""
-        return torch.cat([self.problem.score(network(x), target) for x, target in self.batches()])
+    def scores(self, network: nn.Module) -> tuple[Tensor, Tensor]:
+        """Return the problem's score of each sequence, (N,), and the mean loss of its answers."""
+        scores, losses = [], []
+        for x, target in self.batches():
+            answers = network(x)
+            scores.append(self.problem.score(answers, target))
+            losses.append(self.problem.loss(answers, target).mean(0))
+        return torch.cat(scores), torch.cat(losses)
 
 
 class MemoryTask(Task[Batch]):
@@ -77,9 +82,10 @@ class MemoryTask(Task[Batch]):
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The problem's score, which is also what chooses the weights."""
-        score = self.score(network, "validation")
-        return {"loss": score, self.problem.unit: score}
+        held_out = Sequences.held_out(self.problem, "validation")
+        score, loss = (float(of.mean()) for of in held_out.scores(network))
+        return {"loss": score, self.problem.unit: score, self.problem.loss_unit: loss}
 
     def score(self, network: nn.Module, part: Part) -> float:
         """The problem's mean score on held-out sequences."""
-        return float(Sequences.held_out(self.problem, part).scores(network).mean())
+        return float(Sequences.held_out(self.problem, part).scores(network)[0].mean())

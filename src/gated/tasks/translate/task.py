@@ -23,6 +23,7 @@ class TranslateTask(Task[Batch]):
     """Pairs of sentences, cross-entropy with smoothed labels."""
 
     network: TranslateNetwork
+    unit = "cross-entropy of a subword", 1.0
 
     def __init__(
         self,
