@@ -146,7 +146,7 @@ def test_finished_it_is_as_it_was_interrupted(
 ) -> None:
     """The last weights are validated, where they were not yet, and no step is taken."""
     out = tmp_path / "run"
-    every = "--steps 40 --checkpoint-every 2 --validate-every 5 --threads 1".split()
+    every = ["--steps", "40", "--checkpoint-every", "2", "--validate-every", "5", "--threads", "1"]
     with monkeypatch.context() as patch:
         interrupt_after(patch, 9)
         assert run(tiny_runs.fit("forecast", tmp_path, out, every)) == 130

@@ -101,6 +101,8 @@ class Scope:
 
         >>> Scope("windows", "at {} times").over(84, 28), Scope("texts").over(1, 1)
         ('over 84 windows at 28 times', 'over 1 text')
+        >>> Scope("characters", "in {} stretches").over(65, 1)
+        'over 65 characters in 1 stretch'
         """
         text = f"over {examples:,} {_counted(self.unit, examples)}"
         if self.clustered and clusters < examples:
@@ -109,7 +111,8 @@ class Scope:
 
 
 def _counted(plural: str, number: int) -> str:
-    return plural.removesuffix("s") if number == 1 else plural
+    ending = "es" if plural.endswith("ches") else "s"
+    return plural.removesuffix(ending) if number == 1 else plural
 
 
 @dataclass(frozen=True, kw_only=True)
