@@ -55,6 +55,14 @@ class Configuration:
             if value is not None and not value >= bound:
                 raise ConfigurationError(f"{name} is {value}; it must be {bound} or more.")
 
+    def _demand_rest(self, what: str) -> None:
+        """Refuse shares `validation` and `test` that leave nothing to train on."""
+        self._demand_shares("validation", "test")
+        held = {name: getattr(self, name) for name in ("validation", "test")}
+        if sum(held.values()) >= 1:
+            shares = " and ".join(f"{name} ({share})" for name, share in held.items())
+            raise ConfigurationError(f"{shares} leave no {what} to train on.")
+
     def _demand_shares(self, *names: str, counts: tuple[str, ...] = ()) -> None:
         """Refuse what is no share below 1; `counts` may also be whole numbers."""
         for name in (*names, *counts):

@@ -44,8 +44,8 @@ def compare(task: str) -> Callable[..., None]:
                 )
             if not is_main_process():
                 return
-            asked = shlex.join(["gated", *sys.argv[1:]])
-            report = write_comparison_report(out, comparison, command=asked)
+            command_line = shlex.join(["gated", *sys.argv[1:]])
+            report = write_comparison_report(out, comparison, command=command_line)
             write_atomically(out / "comparison.json", to_json(comparison.document).encode())
         if json:
             print_json(comparison.document | {"report": str(report)})
@@ -58,7 +58,7 @@ def compare(task: str) -> Callable[..., None]:
         stdout_console().print(f"Report: {report}", markup=False)
 
     known = cells_of(kind)
-    told = {
+    options = {
         "cells": (tuple[str, ...], known, f"Which cells: {', '.join(known)}."),
         "seeds": (tuple[int, ...], (0, 1, 2), "Each cell is trained once with each."),
     }
@@ -69,7 +69,7 @@ def compare(task: str) -> Callable[..., None]:
             default=default,
             annotation=Annotated[hint, Parameter(help=text)],
         )
-        for name, (hint, default, text) in told.items()
+        for name, (hint, default, text) in options.items()
     }
     return described(command, kind, more)
 

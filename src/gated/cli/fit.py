@@ -55,10 +55,10 @@ def fit(task: str) -> Callable[..., None]:
         require("matplotlib", extra="explain")  # before the training, not after it
         files = files_of(kind, data)
         learner = kind(config, training).adopt()
-        asked = json_values(learner.config)  # as it is before choices are left to the data
+        options = json_values(learner.config)  # as it is before choices are left to the data
         with terminable(), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()
-            with begun(out, Run(task, files, asked, learner.training)):
+            with begun(out, Run(task, files, options, learner.training)):
                 come_to = train_and_report(learner, out, bars)
         if come_to is not None:
             tell(learner, *come_to, run=out, json=json)
@@ -89,8 +89,8 @@ def described(
     if kind.most_files == 0:
         del arguments["data"]
     signature = {}
-    for name, (hint, default, told) in arguments.items():
-        shown = Parameter(name="*", group=groups[name]) if name in groups else Parameter(help=told)
+    for name, (hint, default, text) in arguments.items():
+        shown = Parameter(name="*", group=groups[name]) if name in groups else Parameter(help=text)
         optional = hint if default is not None else hint | None
         signature[name] = Argument(
             name,
@@ -137,7 +137,7 @@ def finish(run: Path, *, json: bool = False) -> None:
     if not is_main_process():  # the main one has found that there is something to do
         return _go_on(run, json=json, finish=True)
     if is_complete(run):
-        told = f"{run} is complete: there is nothing to finish."
+        message = f"{run} is complete: there is nothing to finish."
     else:
         checkpoint = run / CHECKPOINT
         try:
@@ -150,16 +150,16 @@ def finish(run: Path, *, json: bool = False) -> None:
                 return _go_on(run, json=json, finish=True)
         except InUseError:
             (run / FINISH).touch()
-        told = f"Another process trains in {run}: it is asked to finish, and waited for."
-        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+        message = f"Another process trains in {run}: it is asked to finish, and waited for."
+        Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
         _wait_until_free(run)
         if not is_complete(run):  # it was ended before it could
             return _go_on(run, json=json, finish=True)
-        told = f"{run} is complete now."
+        message = f"{run} is complete now."
     if json:
         print_json({"run": str(run), "report": str(run / REPORT)})
     else:
-        stdout_console().print(f"{told} Report: {run / REPORT}", markup=False)
+        stdout_console().print(f"{message} Report: {run / REPORT}", markup=False)
     return None
 
 
@@ -175,11 +175,11 @@ def _wait_until_free(run: Path) -> None:
 
 def _go_on(run: Path, *, json: bool, finish: bool, moved: tuple[Path, ...] = ()) -> None:
     """Complete an interrupted run; with `finish`, without another step."""
-    asked = read_run(run)
-    kind = learner_of(asked.task)
-    data = files_of(kind, moved) if moved else asked.data
-    asked.check_data(run, data)
-    learner = kind(from_json_values(kind.config_type, asked.config), asked.training)
+    recorded = read_run(run)
+    kind = learner_of(recorded.task)
+    data = files_of(kind, moved) if moved else recorded.data
+    recorded.check_data(run, data)
+    learner = kind(from_json_values(kind.config_type, recorded.config), recorded.training)
     kept = locked(run) if is_main_process() else nullcontext()
     with terminable(), kept, noting_what_is_kept(run), training_bars() as bars:
         if finish and is_main_process():
@@ -187,7 +187,7 @@ def _go_on(run: Path, *, json: bool, finish: bool, moved: tuple[Path, ...] = ())
         elif is_main_process():
             (run / FINISH).unlink(missing_ok=True)  # it was asked of a training that is over
             if moved:
-                write_run(run, replace(asked, data=data))
+                write_run(run, replace(recorded, data=data))
         learner.prepare(source_of(data))
         come_to = train_and_report(learner, run, bars, resume=True)
     if come_to is not None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from gated.cli.failures import NothingPredictedError
 from gated.cli.output import print_json, print_table, stdout_console
-from gated.cli.training_bar import told, training_summary
+from gated.cli.training_bar import in_words, training_summary
 from gated.configuration import json_values
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
@@ -88,5 +88,5 @@ def tell(
     for finding in learner.findings:
         console.print(f"· {finding}", style="dim", markup=False)
     print_scores(learner, evaluation)
-    console.print(f"Trained {learner.parameters:,} parameters: {told(learner.history)}.")
+    console.print(f"Trained {learner.parameters:,} parameters: {in_words(learner.history)}.")
     console.print(f"Report: {report}", markup=False)

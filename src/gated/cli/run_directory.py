@@ -224,10 +224,10 @@ def _settled(learner: Kind, run: Path) -> tuple[Kind, str]:
     Returns the learner, and what is to be said of it.
     """
     try:
-        asked = read_run(run)
-        asked.check_data(run, asked.data)
-        config = from_json_values(type(learner).config_type, asked.config)
-        prepared = type(learner)(config, asked.training).prepare(source_of(asked.data))
+        recorded = read_run(run)
+        recorded.check_data(run, recorded.data)
+        config = from_json_values(type(learner).config_type, recorded.config)
+        prepared = type(learner)(config, recorded.training).prepare(source_of(recorded.data))
     except (GatedError, OSError) as error:
         return learner, (
             " What is fitted to the network after a training, such as the width of intervals, is "

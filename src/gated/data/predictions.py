@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars import selectors
 
 from gated.data.findings import RowError
@@ -25,6 +27,16 @@ def probability_of(label: str) -> str:
     'p(text)'
     """
     return f"p({label})"
+
+
+def label_columns(labels: Sequence[str], probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the likeliest of (C,) labels, and what (N, C) says of each, as columns.
+
+    >>> label_columns(["no", "yes"], np.array([[0.25, 0.75]]))["predicted"]
+    ['yes']
+    """
+    likeliest = {PREDICTED: [labels[place] for place in probabilities.argmax(1)]}
+    return likeliest | dict(zip(map(probability_of, labels), probabilities.T, strict=True))
 
 
 def prediction_table(

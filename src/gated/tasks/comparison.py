@@ -105,18 +105,18 @@ class Comparison:
         key = self.better(score)
         means = {cell: summary[score] for cell, summary in self.summary().items()}
         best, *others = sorted(means, key=lambda cell: key(means[cell][0]))
-        told = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
+        text = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
         if others:
             gap = abs(means[others[0]][0] - means[best][0])
             spread = float(np.hypot(means[best][1], means[others[0]][1]))
             clear = "more" if gap > spread else "no more"
-            told += (
+            text += (
                 f", {others[0].upper()} {means[others[0]][0]:.3g}; the difference is {clear} than "
                 "the spread over seeds"
             )
         if (name := self.best_baseline) is not None:
-            told += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
-        return f"{told}."
+            text += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
+        return f"{text}."
 
     @property
     def document(self) -> dict[str, Any]:

@@ -66,10 +66,10 @@ class Scored(Protocol):
 def document(evaluation: Scored) -> dict[str, Any]:
     """Return all that a score says, as JSON values."""
     verdict = evaluation.verdict
-    told: dict[str, Any] = json_values(
+    values: dict[str, Any] = json_values(
         {"verdict": str(verdict), "judged": verdict, **evaluation.facts}
     )
-    return told
+    return values
 
 
 Config = TypeVar("Config", bound=Configuration)
@@ -109,7 +109,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     does: ClassVar[str]
     """What the network does: `label what clips show`."""
     data: ClassVar[str]
-    """What its files hold, for those who bring one."""
+    """What its files hold, for `--help` and errors."""
     made_of: ClassVar[str] = "examples"
     """What the data are made of, in the plural."""
     most_files: ClassVar[int | None] = 1
@@ -254,7 +254,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self.origin and self.origin.learned(name, get_type_hints(type(self))[name])
 
     def labels_among(self, found: Iterable[str], known: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the labels to tell apart: those `known` to the run of `init_from`, if it has all.
+        """Return the labels to predict: those `known` to the run of `init_from`, if it has all.
 
         Otherwise the labels are those found, and what the network says of them begins anew.
         """
@@ -267,7 +267,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             Finding(
                 kind="labels",
                 count=len(strange),
-                what=f"labels that {self.training.init_from} does not tell apart",
+                what=f"labels that {self.training.init_from} does not know",
                 action="its last layer is not taken over",
                 example=strange[0],
             ),

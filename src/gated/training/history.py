@@ -154,8 +154,8 @@ class History:
     def facts(self) -> dict[str, Any]:
         """Everything but the columns, as JSON values."""
         names = [of.name for of in fields(self) if of.name not in COLUMNS]
-        told: dict[str, Any] = json_values({name: getattr(self, name) for name in names})
-        return told
+        facts: dict[str, Any] = json_values({name: getattr(self, name) for name in names})
+        return facts
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any], columns: dict[str, list[Any]]) -> History:

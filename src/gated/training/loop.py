@@ -194,12 +194,12 @@ class _Training(Generic[Batch]):
     def agreed(self, seconds: float) -> tuple[float, bool]:
         """Return what the main process says: how long a step took, and whether it is to finish."""
         main, path = self.fabric.is_global_zero, self.path
-        asked = main and path is not None and (path.parent / FINISH).exists()
+        finish = main and path is not None and (path.parent / FINISH).exists()
         if self.fabric.world_size == 1:
-            return seconds, asked
-        said = torch.tensor([seconds, float(asked)]) * float(main)
-        seconds, asked = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
-        return seconds, bool(asked)
+            return seconds, finish
+        said = torch.tensor([seconds, float(finish)]) * float(main)
+        seconds, finish = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
+        return seconds, bool(finish)
 
     def record(
         self,
@@ -208,9 +208,9 @@ class _Training(Generic[Batch]):
         clipping: Clipping,
         rate: float,
         seconds: float,
-        asked: bool,
+        finish: bool,
     ) -> None:
-        """Write a step into the history, and tell of it."""
+        """Write a step into the history, and report it."""
         history = self.history
         by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
@@ -221,7 +221,7 @@ class _Training(Generic[Batch]):
         history.seconds.append(seconds)
         self.spent += seconds
         history.stopped = self.budget.ended_by(history.steps, self.spent)
-        if asked and not history.stopped:
+        if finish and not history.stopped:
             history.stopped = "finish"
         if self.is_time_over() and not history.stopped:
             history.stopped = "time"

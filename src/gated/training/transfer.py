@@ -59,18 +59,18 @@ class Origin:
             ConfigurationError: one of them was given, and is another.
             ModelFileError: the run does not say what they are.
         """
-        asked = json_values(config)
+        chosen = json_values(config)
         try:
             theirs = {name: self.description["config"][name] for name in names}
         except (KeyError, TypeError) as error:
             raise ModelFileError(f"init_from: the model in {self.run} lacks {error}.") from error
         for name, value in theirs.items():
-            if name in config.given and asked[name] not in (None, value):
+            if name in config.given and chosen[name] not in (None, value):
                 raise ConfigurationError(
-                    f"{name} is {asked[name]!r}, and {value!r} in {self.run}, with whose weights "
+                    f"{name} is {chosen[name]!r}, and {value!r} in {self.run}, with whose weights "
                     "init_from begins: leave it out to have that of the run, or begin anew."
                 )
-        return from_json_values(type(config), asked | theirs)
+        return from_json_values(type(config), chosen | theirs)
 
     def learned(self, name: str, kind: Any) -> Any:
         """Return what the run learned from its data under a name; None where it learned no such.

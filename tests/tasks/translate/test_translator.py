@@ -79,7 +79,7 @@ def test_the_run_holds_a_report_with_everything_in_it(trained) -> None:
     for title in ("Score", "Translations", "Where it looks", "Training", "To do it again"):
         assert f"{title}</h2>" in page
     drawn = {path.name for path in (trained / "figures").iterdir()}
-    assert {"training.png", "score_over_time.png", "attention_1.png"} <= drawn
+    assert {"training.png", "attention_1.png"} <= drawn
     assert json.loads((trained / "run.json").read_text())["config"]["hidden"] == 48
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from gated.data.manifest import BadRows
-from gated.data.predictions import PREDICTED, probability_of
+from gated.data.predictions import PREDICTED, label_columns
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
@@ -127,7 +127,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
 
     def _targets(self, values: Values) -> Any:
-        """Find what is to be told in the data; as in the run of `init_from` where that knows it."""
+        """Find the targets in the data; as in the run of `init_from` where that knows them."""
         if not self.origin:
             return self.targets_of(values, None)
         if self.origin.description["task"] == self.task:
@@ -137,7 +137,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     @abstractmethod
     def targets_of(self, values: Values, known: Any) -> Any:
-        """Find what is to be told in the data, as those `known` tell it, if there are any."""
+        """Find the targets in the data; where some are `known`, in their form."""
 
     def _table(self, data: Sequences, predicted: dict[str, Any]) -> pl.DataFrame:
         rows = data.rows if data.rows or not len(data) else None  # none of what Python holds
@@ -172,11 +172,8 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence, its likeliest class and the probability of each class."""
-        probabilities = self.probabilities(data.arrays)
-        likeliest = {PREDICTED: self.targets.classes[probabilities.argmax(1)]}
-        names = map(probability_of, self.targets.names)
-        of_class = dict(zip(names, probabilities.T, strict=True))
-        return self._table(data, likeliest | of_class)
+        columns = label_columns(self.targets.names, self.probabilities(data.arrays))
+        return self._table(data, columns)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""

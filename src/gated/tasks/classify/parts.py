@@ -36,7 +36,7 @@ def those_that_fit(
         read: what stands in a file.
         bad: told of each that has other channels, or a value that is not known.
         channels: that the learner reads.
-        labels: the classes that it knows; None where it tells numbers.
+        labels: the classes that it knows; None where it predicts numbers.
     """
     stay = []
     for place, name in enumerate(read.names):

@@ -127,7 +127,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return after if len(after) else self._some(self._windows(source, bad, stride=1))
 
     def check_learned(self) -> None:
-        """The intervals are of the quantiles and the series."""
+        """Refuse intervals and scales of other quantiles or series."""
         config, series = self.config, len(self.preprocessing.series)
         quantiles = len(config.quantiles)
         demand_numbers("The spread of a quantile", self.spread, count=quantiles, above=0)

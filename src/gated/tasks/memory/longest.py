@@ -81,12 +81,12 @@ class MemoryTest:
 
     @property
     def verdict(self) -> str:
-        """Who remembers longest."""
-        told = [
+        """Which lengths each cell solves, the longest first."""
+        each = [
             f"{cell} {f'solves {self.longest(cell)}' if self.longest(cell) else 'solves none'}"
             for cell in sorted(self.cells, key=self.longest, reverse=True)
         ]
-        return f"{self.problem}, {self.training.budget} of training: {', '.join(told)}."
+        return f"{self.problem}, {self.training.budget} of training: {', '.join(each)}."
 
     @property
     def document(self) -> dict[str, Any]:

@@ -34,14 +34,14 @@ def _told(test: MemoryTest, cell: str, length: int) -> str:
 def write_memory_report(directory: Path, test: MemoryTest, *, command: str) -> Path:
     """Write `report.html` and `figures/*.png` into `directory` and return the page's path."""
     problem = PROBLEMS[test.problem]
-    told = " ".join((problem.__doc__ or "").split())
+    description = " ".join((problem.__doc__ or "").split())
     trials = f"{len(test.seeds)} trial{'s' * (len(test.seeds) > 1)}"
     with style():
         sections = [
             Section(
                 "Figures",
                 [
-                    Text(told),
+                    Text(description),
                     Text(
                         f"{_layers(test)} of {test.units} units, at most {test.training.budget} of "
                         f"{test.training.batch_size} sequences a trial, {trials} "

@@ -1,4 +1,4 @@
-"""The report of a text classifier: how often it is right, and its surest mistakes."""
+"""The report of a text classifier: how often it is right, and its mistakes of the highest probability."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def read_manifest(
         except DataError as error:
             bad(RowError(str(error), row, of=str(path.parent / values["clip"])))
     if not segments and (labelled or not bad.errors):
-        told = f"{path} holds no usable row. Give at least one clip with its label.{bad.told}"
-        raise DataError(told)
+        message = f"{path} holds no usable row. Give at least one clip with its label.{bad.told}"
+        raise DataError(message)
     return segments
 
 
