@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gated.cli.fit import described, files_of
-from gated.cli.output import print_json, print_table, stdout_console, to_json
+from gated.cli.outcome import tell_of_many
+from gated.cli.output import to_json
 from gated.cli.run_directory import claimed, source_of
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
@@ -47,15 +48,11 @@ def compare(task: str) -> Callable[..., None]:
             command_line = shlex.join(["gated", *sys.argv[1:]])
             report = write_comparison_report(out, comparison, command=command_line)
             write_atomically(out / "comparison.json", to_json(comparison.document).encode())
-        if json:
-            print_json(comparison.document | {"report": str(report)})
-            return
-        stdout_console().print(f"\n{comparison.verdict}\n", style="bold", markup=False)
         table = comparison_table(comparison)
         # A column for each method: so it fits a terminal.
         header, *rows = zip(table.header, *table.rows, strict=True)
-        print_table(f"Mean ± spread over {len(seeds)} seeds", header, rows)
-        stdout_console().print(f"Report: {report}", markup=False)
+        title = f"Mean ± spread over {len(seeds)} seeds"
+        tell_of_many(comparison.document, title, header, rows, report, json=json)
 
     known = cells_of(kind)
     options = {

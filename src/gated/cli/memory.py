@@ -9,7 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.output import print_json, print_table, stdout_console, to_json
+from gated.cli.outcome import tell_of_many
+from gated.cli.output import to_json
 from gated.cli.run_directory import claimed
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
@@ -74,10 +75,6 @@ def find_longest(
             )
         report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
         write_atomically(out / "memory.json", to_json(tested.document).encode())
-    if json:
-        print_json(tested.document | {"report": str(report)})
-        return
-    stdout_console().print(f"\n{tested.verdict}\n", style="bold", markup=False)
     table = memory_table(tested)
-    print_table(f"{problem}, median score on test sequences", table.header, table.rows)
-    stdout_console().print(f"Report: {report}", markup=False)
+    title = f"{problem}, median score on test sequences"
+    tell_of_many(tested.document, title, table.header, table.rows, report, json=json)

@@ -90,3 +90,21 @@ def tell(
     print_scores(learner, evaluation)
     console.print(f"Trained {learner.parameters:,} parameters: {in_words(learner.history)}.")
     console.print(f"Report: {report}", markup=False)
+
+
+def tell_of_many(
+    document: dict[str, Any],
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    report: Path,
+    *,
+    json: bool,
+) -> None:
+    """Print what several trainings came to: verdict and table, or one JSON document."""
+    if json:
+        print_json(document | {"report": str(report)})
+        return
+    stdout_console().print(f"\n{document['verdict']}\n", style="bold", markup=False)
+    print_table(title, header, rows)
+    stdout_console().print(f"Report: {report}", markup=False)

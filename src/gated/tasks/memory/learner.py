@@ -16,7 +16,7 @@ from gated.tasks.memory.config import MemoryConfig, MemoryTraining
 from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import Problem
 from gated.tasks.memory.score import MemoryScore
-from gated.tasks.memory.task import STEPS_PER_EPOCH, MemoryTask, Sequences
+from gated.tasks.memory.task import STEPS_PER_EPOCH, MemoryTask, ProblemPart
 from gated.training.options import TrainingOptions
 
 NO_MEMORY = "no memory"
@@ -25,7 +25,7 @@ DRAWN = 8
 """Sequences that a probe offers."""
 
 
-class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
+class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
     """Learns a problem that only a memory solves; it reads no files, sequences are drawn."""
 
     task = "memory"
@@ -51,17 +51,17 @@ class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
         """Of the configuration."""
         return self.config.posed
 
-    def split(self, source: Source, bad: BadRows) -> Parts[Sequences]:
+    def split(self, source: Source, bad: BadRows) -> Parts[ProblemPart]:
         """Return the parts, of which no sequence is in another but for what chance draws twice."""
         validation, test = (
-            Sequences.held_out(self.problem, part) for part in ("validation", "test")
+            ProblemPart.held_out(self.problem, part) for part in ("validation", "test")
         )
         an_epoch = STEPS_PER_EPOCH * self.training.batch_size
-        return Parts(Sequences(self.problem, "training", an_epoch), validation, test)
+        return Parts(ProblemPart(self.problem, "training", an_epoch), validation, test)
 
-    def read(self, source: Source, purpose: Purpose, bad: BadRows) -> Sequences:
+    def read(self, source: Source, purpose: Purpose, bad: BadRows) -> ProblemPart:
         """Return the test sequences, the same for every network."""
-        return Sequences.held_out(self.problem, "test")
+        return ProblemPart.held_out(self.problem, "test")
 
     def new_network(self) -> MemoryNetwork:
         """Make layers of the cell, ready for memories of the problem's length."""
@@ -72,7 +72,7 @@ class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
         """Return training on new sequences at each step."""
         return MemoryTask(self.network, self.problem, self.seed)
 
-    def scored(self, data: Sequences, known: Parts[Sequences] | None) -> MemoryScore:
+    def scored(self, data: ProblemPart, known: Parts[ProblemPart] | None) -> MemoryScore:
         """Score the answers beside the best guess without a memory."""
         problem, ours = self.problem, data.scores(self.network)[0]
         guesses = [problem.score(problem.guess(target), target) for _, target in data.batches()]
@@ -80,7 +80,7 @@ class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
         return MemoryScore(problem, {name: of.double().numpy() for name, of in losses.items()})
 
     @torch.no_grad()
-    def predicted(self, data: Sequences) -> pl.DataFrame:
+    def predicted(self, data: ProblemPart) -> pl.DataFrame:
         """Return a row for each answer to each sequence."""
         expected, answers = [], []
         for x, target in data.batches():
@@ -95,7 +95,7 @@ class MemoryLearner(Learner[MemoryConfig, Sequences, MemoryScore]):
         }
         return self.table(given, {"predicted": torch.cat(answers, 1).T.flatten().tolist()})
 
-    def probed(self, data: Sequences) -> Probe:
+    def probed(self, data: ProblemPart) -> Probe:
         """Offer the network on some sequences, whose loss is followed back in time."""
         problem = self.problem
         x, target = problem.draw(data.part, DRAWN, 0)

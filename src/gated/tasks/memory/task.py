@@ -17,7 +17,7 @@ STEPS_PER_EPOCH = 100
 
 
 @dataclass(frozen=True)
-class Sequences:
+class ProblemPart:
     """A part of a problem."""
 
     problem: Problem
@@ -25,7 +25,7 @@ class Sequences:
     count: int
 
     @classmethod
-    def held_out(cls, problem: Problem, part: Part) -> Sequences:
+    def held_out(cls, problem: Problem, part: Part) -> ProblemPart:
         """Those that score a network, the same for every network."""
         return cls(problem, part, sum(problem.held_out(part)))
 
@@ -82,10 +82,10 @@ class MemoryTask(Task[Batch]):
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """The problem's score, which is also what chooses the weights."""
-        held_out = Sequences.held_out(self.problem, "validation")
+        held_out = ProblemPart.held_out(self.problem, "validation")
         score, loss = (float(of.mean()) for of in held_out.scores(network))
         return {"loss": score, self.problem.unit: score, self.problem.loss_unit: loss}
 
     def score(self, network: nn.Module, part: Part) -> float:
         """The problem's mean score on held-out sequences."""
-        return float(Sequences.held_out(self.problem, part).scores(network)[0].mean())
+        return float(ProblemPart.held_out(self.problem, part).scores(network)[0].mean())
