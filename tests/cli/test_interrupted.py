@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.cli import tiny_runs
+from tests.documents import write_document
 
 from gated.cli.app import run
 from gated.cli.run_directory import read_run
@@ -195,8 +196,15 @@ def test_moved_data_are_named_and_others_refused(
     assert tiny_runs.same(out, whole)
     assert read_run(out).data == (moved,)
     moved.write_text(other.read_text())
+    capsys.readouterr()
     assert run(["resume", str(out)]) == 2  # it is said though the place is the same
     assert "Bring the former data back" in " ".join(capsys.readouterr().err.split())
+    document = json.loads((out / "run.json").read_text())
+    del document["digests"]  # as runs of former versions are
+    write_document(out / "run.json", document)
+    former = read_run(out)
+    assert former.digests is None
+    former.check_data(out, (moved,))  # only the checkpoint knows its data
 
 
 def test_a_training_that_has_not_ended_is_no_beginning_yet(
