@@ -153,9 +153,11 @@ def test_finished_it_is_as_it_was_interrupted(
         assert run(tiny_runs.fit("forecast", tmp_path, out, every)) == 130
     before = read_checkpoint(out / "checkpoint.safetensors")
     assert [of.step for of in before.history.validations] == [5]
+    moved = Path(*files_of("forecast", tmp_path)).rename(tmp_path / "moved.csv")
+    capsys.readouterr()
     with monkeypatch.context() as patch:
         interrupt_after(patch, 9)  # nor is any begun
-        assert run(["finish", str(out), "--json"]) == 0
+        assert run(["finish", str(out), "--data", str(moved), "--json"]) == 0
     after = read_checkpoint(out / "checkpoint.safetensors")
     assert [of.step for of in after.history.validations] == [5, 8]
     assert after.history.loss == before.history.loss

@@ -119,7 +119,7 @@ def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> Non
     _go_on(run, json=json, finish=False, moved=data)
 
 
-def finish(run: Path, *, json: bool = False) -> None:
+def finish(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:
     """End a training, and score the best weights so far.
 
     The run is then complete, as if the training had been meant to end there. It may be one that
@@ -130,12 +130,14 @@ def finish(run: Path, *, json: bool = False) -> None:
     ----------
     run
         Directory of the run.
+    data
+        Where the data are now, if they were moved; others than the run began with are refused.
     json
         Print the result as one JSON document.
     """
     read_run(run)
     if not is_main_process():  # the main one has found that there is something to do
-        return _go_on(run, json=json, finish=True)
+        return _go_on(run, json=json, finish=True, moved=data)
     if is_complete(run):
         message = f"{run} is complete: there is nothing to finish."
     else:
@@ -147,14 +149,14 @@ def finish(run: Path, *, json: bool = False) -> None:
                         f"{run} was interrupted before its first checkpoint, so there is nothing "
                         f"to finish. To begin anew: gated resume {shlex.quote(str(run))}"
                     )
-                return _go_on(run, json=json, finish=True)
+                return _go_on(run, json=json, finish=True, moved=data)
         except InUseError:
             (run / FINISH).touch()
         message = f"Another process trains in {run}: it is asked to finish, and waited for."
         Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
         _wait_until_free(run)
         if not is_complete(run):  # it was ended before it could
-            return _go_on(run, json=json, finish=True)
+            return _go_on(run, json=json, finish=True, moved=data)
         message = f"{run} is complete now."
     if json:
         print_json({"run": str(run), "report": str(run / REPORT)})
