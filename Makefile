@@ -58,15 +58,15 @@ long-runs: $(INSTALLED) ## Damage, full disks and kills, a thousand times each: 
 bench: $(INSTALLED) ## Speed against every peer that is installed: a subset, in two minutes
 	$(BIN)/python -m benchmarks --quick
 
-bench-all: $(INSTALLED) ## The same in full, with all peers, into docs/en/benchmarks.md
+bench-all: $(INSTALLED) ## The same in full, with all peers, into both pages on speed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
-		--page docs/en/benchmarks.md --plot docs/images/benchmarks.png
+		--page docs/en/benchmarks.md docs/zh/benchmarks.md --plot docs/images/benchmarks.png
 
 FASHION := build/fashion
 
 # Whatever takes hours and goes on where it was interrupted.
-long-memory: $(INSTALLED) ## Long memory, six cells on four problems, into docs/en/memory.md: eight hours
+long-memory: $(INSTALLED) ## Long memory, six cells on four problems, into both pages on memory: eight hours
 	test -d $(FASHION) || { mkdir -p $(FASHION) && cd $(FASHION) && \
 	apt-get download dataset-fashion-mnist && dpkg -x dataset-fashion-mnist_*.deb .; }
 	GATED_FASHION_MNIST=$(FASHION)/usr/share/datasets/fashion-mnist $(BIN)/python -m benchmarks.memory
@@ -77,11 +77,11 @@ BUILD := $(BIN)/cmake -G Ninja -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python \
 	-DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) -S .
 SANITIZED := $(BUILD) -DCMAKE_BUILD_TYPE=RelWithDebInfo
 
-profile: $(INSTALLED) ## Where the time of a training step goes, into docs/en/benchmarks.md
+profile: $(INSTALLED) ## Where the time of a training step goes, into both pages on speed
 	$(BUILD) -DCMAKE_BUILD_TYPE=Release -DGATED_PROFILE=ON -B build/profile > build/profile.log
 	$(BIN)/ninja -C build/profile > build/profile.log
 	GATED_NATIVE=$$(ls build/profile/_native*.so) $(BIN)/python -m benchmarks.profile \
-		--page docs/en/benchmarks.md
+		--page docs/en/benchmarks.md docs/zh/benchmarks.md
 
 # The sanitizer's own library comes first; what Python and NumPy leave behind is not ours.
 IN_SANITIZER = GATED_NATIVE=$$(ls build/$(1)/_native*.so) \

@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name contains this text")
     parser.add_argument("--quick", action="store_true", help="a subset, in two minutes")
     parser.add_argument("--json", type=Path, help="append the rows to this file, one a line")
-    parser.add_argument("--page", type=Path, help="write the results into this Markdown page")
+    parser.add_argument(
+        "--page", type=Path, nargs="+", default=[], help="write the results into these pages"
+    )
     parser.add_argument("--plot", type=Path, help="draw time against T, B and H into this file")
     options = parser.parse_args()
     machine = described(options.threads)
@@ -73,8 +75,8 @@ def main() -> None:
     if options.json:
         with options.json.open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows + memory)
-    if options.page:
-        page.write(options.page, machine, rows, memory)
+    for path in options.page:
+        page.write(path, machine, rows, memory)
     if options.plot:
         plot.draw(options.plot, machine)
 

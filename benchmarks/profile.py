@@ -76,7 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.profile", description=__doc__)
     parser.add_argument("--threads", type=int, help="all processors if left out")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each shape")
-    parser.add_argument("--page", type=Path, help="write the results into this Markdown page")
+    parser.add_argument(
+        "--page", type=Path, nargs="+", default=[], help="write the results into these pages"
+    )
     options = parser.parse_args()
     if not hasattr(native.extension(), "profile"):
         sys.exit("this build of the core does not count: run make profile")
@@ -94,8 +96,8 @@ def main() -> None:
             "",
         ]
         print("\n".join(text[-len(PHASES) - 6 :]), flush=True)
-    if options.page:
-        page.fill(options.page, BEGIN, END, text)
+    for path in options.page:
+        page.fill(path, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,17 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "profile.h"
@@ -158,6 +161,109 @@ private:
     Read arrays_[6];
 };
 
+// A layer with nothing beside its equations, on whole batches, by the addresses of arrays: an ndarray
+// costs more than some of a short call's work. The caller has checked all of them and keeps them.
+template <class Value>
+class PlainLayer {
+public:
+    using Address = std::uintptr_t;
+    using Addresses = std::vector<Address>;
+    using Place = std::tuple<Address, std::ptrdiff_t, std::ptrdiff_t>;  // and distances, in values
+
+    PlainLayer(const gated::Cell& cell, std::ptrdiff_t inputs, std::ptrdiff_t units,
+               std::ptrdiff_t outputs, bool reverse, const Addresses& weights,
+               const Addresses& biases, const Addresses& parameters)
+        : cell_(cell) {
+        layer_.cell = &cell_;
+        layer_.inputs = inputs;
+        layer_.units = units;
+        layer_.outputs = outputs;
+        layer_.reverse = reverse;
+        layer_.matrices = matrices_at<const Value>(weights, biases);
+        layer_.parameters = at<const Value>(parameters);
+        layer_.zoneout.probabilities.resize(cell.states.size());
+    }
+
+    void forward(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
+                 const Addresses& initial, const Place& output, const Addresses& final_states,
+                 Address kept, const Addresses& history, int threads) const {
+        auto call = call_of<gated::Forward<Value>>(steps, sequences, input, initial);
+        call.output = rows_at<Value>(output);
+        call.final_states = at<Value>(final_states);
+        call.kept = {at<Value>(kept), at<Value>(history)};
+        nb::gil_scoped_release release;
+        gated::forward(call, threads);
+    }
+
+    void backward(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
+                  const Addresses& initial, const Place& output, Address kept,
+                  const Addresses& history, const Place& grad_output, const Addresses& grad_final,
+                  const Place& grad_input, const Addresses& grad_weights,
+                  const Addresses& grad_biases, const Addresses& grad_parameters,
+                  const Addresses& grad_initial, int threads) const {
+        auto call = call_of<gated::Backward<Value>>(steps, sequences, input, initial);
+        call.output = rows_at<const Value>(output);
+        call.kept = {at<const Value>(kept), at<const Value>(history)};
+        call.grad_output = rows_at<const Value>(grad_output);
+        call.grad_final = at<const Value>(grad_final);
+        call.grad_kept.history.resize(history.size());
+        call.grad_input = rows_at<Value>(grad_input);
+        call.grad_matrices = matrices_at<Value>(grad_weights, grad_biases);
+        call.grad_parameters = at<Value>(grad_parameters);
+        call.grad_initial = at<Value>(grad_initial);
+        nb::gil_scoped_release release;
+        gated::backward(call, threads);
+    }
+
+    static void define(nb::module_& module, const char* name) {
+        nb::class_<PlainLayer>(module, name)
+            .def(nb::init<const gated::Cell&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, bool,
+                          const Addresses&, const Addresses&, const Addresses&>(),
+                 nb::keep_alive<1, 2>())
+            .def("forward", &PlainLayer::forward)
+            .def("backward", &PlainLayer::backward);
+    }
+
+private:
+    const gated::Cell& cell_;
+    gated::Layer<Value> layer_;
+
+    template <class Call>
+    Call call_of(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
+                 const Addresses& initial) const {
+        Call call;
+        static_cast<gated::Layer<Value>&>(call) = layer_;
+        call.steps = steps;
+        call.sequences = sequences;
+        call.input = rows_at<const Value>(input);
+        call.initial = at<const Value>(initial);
+        return call;
+    }
+
+    template <class V>
+    static V* at(Address address) {
+        return reinterpret_cast<V*>(address);
+    }
+    template <class V>
+    static std::vector<V*> at(const Addresses& addresses) {
+        std::vector<V*> found;
+        for (const Address address : addresses) found.push_back(at<V>(address));
+        return found;
+    }
+    template <class V>
+    static gated::Rows<V> rows_at(const Place& place) {
+        return {at<V>(std::get<0>(place)), std::get<1>(place), std::get<2>(place)};
+    }
+    template <class V>
+    static std::vector<gated::Matrix<V>> matrices_at(const Addresses& weights,
+                                                     const Addresses& biases) {
+        std::vector<gated::Matrix<V>> found;
+        for (std::size_t i = 0; i < weights.size(); ++i)
+            found.push_back({at<V>(weights[i]), at<V>(biases[i])});
+        return found;
+    }
+};
+
 // Layers one upon the other, one step at a time, of one sequence or of some side by side. All arrays
 // that it shows are its own.
 class Stream {
@@ -297,6 +403,8 @@ NB_MODULE(_native, module) {
     module.def("set_instruction_set", &gated::set_instruction_set, nb::arg("name"));
     Layer<float>::define(module, "Layer32");
     Layer<double>::define(module, "Layer64");
+    PlainLayer<float>::define(module, "PlainLayer32");
+    PlainLayer<double>::define(module, "PlainLayer64");
 
     using View = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
     nb::class_<Stream>(module, "Stream")

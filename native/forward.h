@@ -15,13 +15,15 @@ class ForwardRun {
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
         : ForwardRun(call, schedule, team, team.size(),
-                     call.kept.values ? call.cell->training : call.cell->inference) {}
+                     call.kept.values ? call.cell->training : call.cell->inference,
+                     call.sequences == 1 && call.steps == 1) {}
 
     // With room for as many parts as a team may have that repeats the call, or that replays it.
+    // With `one_row` each weight is read but once, by one row, and nothing is packed.
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team, int parts,
-               const Plan& plan)
+               const Plan& plan, bool one_row = false)
         : call_(call), schedule_(schedule), team_(team), plan_(plan), places_(plan, call),
-          cut_(call.units), constants_(constants_of<T>(plan, call)), scalars_(scalars_of<T>(call)) {
+          packs_(!one_row), cut_(call.units), constants_(constants_of<T>(plan, call)), scalars_(scalars_of<T>(call)) {
         const Index sequences = call.sequences, width = places_.width();
         const Index fitting = 262144 / (width * Index(sizeof(T)));  // half a second cache
         rows_at_once_ = fitting < 64 ? 64 : fitting;
@@ -63,9 +65,11 @@ public:
     void prepare(int part) {
         GATED_TIMED(packing);
         const int parts = team_.size();
-        for (const auto& product : with_input_) product.pack(part, parts);
-        for (const auto& stage : stages_)
-            for (const auto& product : stage) product.pack(part, parts);
+        if (packs_) {
+            for (const auto& product : with_input_) product.pack(part, parts);
+            for (const auto& stage : stages_)
+                for (const auto& product : stage) product.pack(part, parts);
+        }
         if (part != 0) return;
         __builtin_memset(start_, 0, places_.width() * sizeof(T));
         for (const SlotVector& of : plan_.vectors) {
@@ -101,6 +105,7 @@ private:
     Team& team_;
     const Plan& plan_;
     const Places<T> places_;
+    const bool packs_;
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
     Index rows_at_once_, started_ = 0, spare_width_ = 0;
@@ -138,7 +143,7 @@ private:
                        std::vector<PackedProduct<T>>& packed) {
         for (const Product& product : products) {
             packed.emplace_back(call_, product);
-            packed.back().lies_at(take<T>(packed.back().size()));
+            if (packs_) packed.back().lies_at(take<T>(packed.back().size()));
         }
     }
 

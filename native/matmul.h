@@ -130,34 +130,46 @@ template <class T, int R, int V, class Left>
 
 // The same for one row, with twice the sums: one alone waits for itself. Only where there is never
 // another row, since it adds up in another order.
+template <int V>
+constexpr int chains_of = V < 4 ? 4 : 2;
+
+template <class T, int V, int chains = chains_of<V>>
+struct OneRow {
+    Vector<T> sum[chains][V] = {};
+
+    // Adds the products of the next `depth` values, a multiple of `chains` unless they are the last.
+    GATED_INLINE void add(Index depth, const T* __restrict left, const T* __restrict weights) {
+        Index k = 0;
+        for (; k + chains <= depth; k += chains)
+#pragma GCC unroll 8
+            for (int c = 0; c < chains; ++c) {
+                const Vector<T> x = broadcast<T>(left[k + c]);
+#pragma GCC unroll 32
+                for (int v = 0; v < V; ++v, weights += lanes<T>) sum[c][v] += x * load(weights);
+            }
+        for (; k < depth; ++k) {
+            const Vector<T> x = broadcast<T>(left[k]);
+#pragma GCC unroll 32
+            for (int v = 0; v < V; ++v, weights += lanes<T>) sum[0][v] += x * load(weights);
+        }
+    }
+
+    GATED_INLINE void give(T* __restrict sums) {
+#pragma GCC unroll 32
+        for (int v = 0; v < V; ++v) {
+#pragma GCC unroll 8
+            for (int c = 1; c < chains; ++c) sum[0][v] += sum[c][v];
+            store(sums + v * lanes<T>, load(sums + v * lanes<T>) + sum[0][v]);
+        }
+    }
+};
+
 template <class T, int V>
 [[gnu::noinline]] void multiply_one(Index depth, const T* __restrict left,
                                     const T* __restrict weights, T* __restrict sums) {
-    constexpr int chains = V < 4 ? 4 : 2;
-    Vector<T> sum[chains][V];
-#pragma GCC unroll 8
-    for (int c = 0; c < chains; ++c)
-#pragma GCC unroll 32
-        for (int v = 0; v < V; ++v) sum[c][v] = Vector<T>{};
-    Index k = 0;
-    for (; k + chains <= depth; k += chains)
-#pragma GCC unroll 8
-        for (int c = 0; c < chains; ++c) {
-            const Vector<T> x = broadcast<T>(left[k + c]);
-#pragma GCC unroll 32
-            for (int v = 0; v < V; ++v, weights += lanes<T>) sum[c][v] += x * load(weights);
-        }
-    for (; k < depth; ++k) {
-        const Vector<T> x = broadcast<T>(left[k]);
-#pragma GCC unroll 32
-        for (int v = 0; v < V; ++v, weights += lanes<T>) sum[0][v] += x * load(weights);
-    }
-#pragma GCC unroll 32
-    for (int v = 0; v < V; ++v) {
-#pragma GCC unroll 8
-        for (int c = 1; c < chains; ++c) sum[0][v] += sum[c][v];
-        store(sums + v * lanes<T>, load(sums + v * lanes<T>) + sum[0][v]);
-    }
+    OneRow<T, V> row;
+    row.add(depth, left, weights);
+    row.give(sums);
 }
 
 // Whether so many weights are more than the caches keep from one step to the next.
@@ -259,29 +271,73 @@ GATED_INLINE void multiply_one_panel(int vectors, Index depth, const T* left, co
     }
 }
 
-// Packs rows `unit` on of a matrix (·, depth) as a panel of `vectors` vectors: [k][vector][lane].
-// Rows from `real` on are zeros.
+// Packs the first `depth` columns of rows of `stride` values as a panel of `vectors` vectors:
+// [k][vector][lane]. Rows from `real` on are zeros.
 template <class T>
-void pack_panel(const T* rows, Index real, int vectors, Index depth, T* packed) {
+void pack_panel(const T* rows, Index real, int vectors, Index stride, Index depth, T* packed) {
     constexpr Index L = lanes<T>;
-    // A vector's length of the depth at a time: what is written stays in the nearest cache.
-    for (Index k = 0; k < depth; k += L) {
-        const Index here = depth - k < L ? depth - k : L;
-        for (int v = 0; v < vectors; ++v) {
-            const Index left = real - v * L, there = left < 0 ? 0 : left < L ? left : L;
-            const T* from = rows + v * L * depth + k;
-            T* to = packed + (k * vectors + v) * L;
-            if (there == L && here == L) {
-                Vector<T> square[L];
-                for (Index lane = 0; lane < L; ++lane) square[lane] = load(from + lane * depth);
-                transpose<T>(square);
-                for (Index i = 0; i < L; ++i) store(to + i * vectors * L, square[i]);
-            } else {
-                for (Index i = 0; i < here; ++i)
+    // A line of the caches at a time: rows that lie a power of two apart push one another out.
+    for (Index begin = 0; begin < depth; begin += line<T>) {
+        const Index end = depth - begin < line<T> ? depth : begin + line<T>;
+        for (int v = 0; v < vectors; ++v)
+            for (Index k = begin; k < end; k += L) {
+                const Index here = end - k < L ? end - k : L;
+                const Index left = real - v * L, there = left < 0 ? 0 : left < L ? left : L;
+                const T* from = rows + v * L * stride + k;
+                T* to = packed + (k * vectors + v) * L;
+                if (there == L && here == L) {
+                    Vector<T> square[L];
                     for (Index lane = 0; lane < L; ++lane)
-                        to[i * vectors * L + lane] = lane < there ? from[lane * depth + i] : T(0);
+                        square[lane] = load(from + lane * stride);
+                    transpose<T>(square);
+                    for (Index i = 0; i < L; ++i) store(to + i * vectors * L, square[i]);
+                } else {
+                    for (Index i = 0; i < here; ++i)
+                        for (Index lane = 0; lane < L; ++lane)
+                            to[i * vectors * L + lane] =
+                                lane < there ? from[lane * stride + i] : T(0);
+                }
             }
+    }
+}
+
+// multiply_one for weights that lie as pack_panel takes them, with the same sums in the same order:
+// squares of them are turned around in registers.
+template <class T, int V>
+[[gnu::noinline]] void multiply_one_unpacked(Index depth, const T* left, const T* rows, Index real,
+                                             T* sums) {
+    constexpr Index L = lanes<T>, piece = 64;
+    constexpr int chains = chains_of<V>;
+    alignas(64) T packed[piece * L];
+    for (int v = 0; v < V; ++v, rows += L * depth, real -= L, sums += L) {
+        OneRow<T, 1, chains> row;
+        Index k = 0;
+        if constexpr (L % chains == 0)
+            for (; real >= L && k + L <= depth; k += L) {
+                Vector<T> square[L];
+#pragma GCC unroll 32
+                for (Index lane = 0; lane < L; ++lane) square[lane] = load(rows + lane * depth + k);
+                transpose<T>(square);
+#pragma GCC unroll 32
+                for (Index i = 0; i < L; ++i)
+                    row.sum[i % chains][0] += broadcast<T>(left[k + i]) * square[i];
+            }
+        for (; k < depth; k += piece) {
+            const Index here = depth - k < piece ? depth - k : piece;
+            pack_panel<T>(rows + k, real, 1, depth, here, packed);
+            row.add(here, left + k, packed);
         }
+        row.give(sums);
+    }
+}
+template <class T>
+GATED_INLINE void multiply_one_unpacked(int vectors, Index depth, const T* left, const T* rows,
+                                        Index real, T* sums) {
+    switch (vectors) {
+        case 1: return multiply_one_unpacked<T, 1>(depth, left, rows, real, sums);
+        case 2: return multiply_one_unpacked<T, 2>(depth, left, rows, real, sums);
+        case 3: return multiply_one_unpacked<T, 3>(depth, left, rows, real, sums);
+        default: return multiply_one_unpacked<T, 4>(depth, left, rows, real, sums);
     }
 }
 

@@ -25,20 +25,23 @@ public:
     void pack(int part, int parts) const {
         for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
             for (Index b = 0; b < blocks_; ++b)
-                pack_panel<T>(matrix_ + (product_->blocks[b] * cut_.units + cut_.first(p)) * depth_,
-                              cut_.units - cut_.first(p), cut_.vectors_of(p), depth_,
-                              panel(p, b));
+                pack_panel<T>(rows_of(p, b), cut_.units - cut_.first(p), cut_.vectors_of(p), depth_,
+                              depth_, panel(p, b));
     }
 
     // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
-    // of `stride`. `alone` is for one row where there is never another.
+    // of `stride`. `alone` is for one row where there is never another. Weights that no memory was
+    // given for are read where they are: packing them would pay for no second use.
     void add(Index p, Index rows, const T* const* vectors, bool alone, const Index* offsets,
              T* sums, Index stride) const {
         const int width = cut_.vectors_of(p);
         const bool from_memory = come_from_memory<T>(size());
         for (Index b = 0; b < blocks_; ++b) {
             T* to = sums + offsets[product_->targets[b]] + cut_.first(p);
-            if (alone)
+            if (!weights_)
+                multiply_one_unpacked<T>(width, depth_, vectors[0], rows_of(p, b),
+                                         cut_.units - cut_.first(p), to);
+            else if (alone)
                 multiply_one_panel<T>(width, depth_, vectors[0], panel(p, b), to);
             else
                 multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel(p, b), to,
@@ -54,6 +57,9 @@ private:
     const Index depth_;
     T* weights_ = nullptr;
 
+    const T* rows_of(Index p, Index b) const {
+        return matrix_ + (product_->blocks[b] * cut_.units + cut_.first(p)) * depth_;
+    }
     T* panel(Index p, Index b) const {
         return weights_ + (cut_.first(p) * blocks_ + b * cut_.vectors_of(p) * lanes<T>) * depth_;
     }

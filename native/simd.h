@@ -49,31 +49,47 @@ GATED_INLINE Vector<T> broadcast(T x) {
     }(std::make_index_sequence<lanes<T>>());
 }
 
-// The lanes of `a` and `b` in turn: of their first halves, or of their second.
-template <class T, bool second>
-GATED_INLINE Vector<T> interleave(Vector<T> a, Vector<T> b) {
-    constexpr Index L = lanes<T>, from = second ? L / 2 : 0;
+// Lanes of `a` and `b`: of each lane, the number among those of both.
+template <class T, class Pick>
+GATED_INLINE Vector<T> picked(Vector<T> a, Vector<T> b, Pick pick) {
     return [&]<std::size_t... lane>(std::index_sequence<lane...>) __attribute__((always_inline)) {
 #if defined(__clang__)
-        return __builtin_shufflevector(a, b, (from + lane / 2 + lane % 2 * L)...);
+        return __builtin_shufflevector(a, b, Pick{}(Index(lane))...);
 #else
         typedef Bits<T> Places __attribute__((vector_size(GATED_VECTOR_BYTES)));
-        return __builtin_shuffle(a, b, Places{static_cast<Bits<T>>(from + lane / 2 + lane % 2 * L)...});
+        return __builtin_shuffle(a, b, Places{static_cast<Bits<T>>(pick(Index(lane)))...});
 #endif
-    }(std::make_index_sequence<L>());
+    }(std::make_index_sequence<lanes<T>>());
 }
 
 // Turns as many vectors as a vector has lanes around: lane k of vector i goes to lane i of vector k.
-template <class T>
+// First within 16 bytes, vectors `apart` interleaved, then whole 16 bytes change places: an
+// instruction for each vector each time.
+template <class T, Index quarter = 16 / Index(sizeof(T)), Index apart = quarter / 2>
 GATED_INLINE void transpose(Vector<T> (&rows)[lanes<T>]) {
     constexpr Index L = lanes<T>;
-    for (Index stage = 1; stage < L; stage *= 2) {
-        Vector<T> mixed[L];
-        for (Index i = 0; i < L / 2; ++i) {
-            mixed[2 * i] = interleave<T, false>(rows[i], rows[i + L / 2]);
-            mixed[2 * i + 1] = interleave<T, true>(rows[i], rows[i + L / 2]);
+    if constexpr (apart == L) {
+        return;
+    } else {
+        for (Index i = 0; i < L; ++i) {
+            if (i & apart) continue;
+            const Vector<T> a = rows[i], b = rows[i + apart];
+            if constexpr (apart < quarter) {
+                constexpr auto lower = [](Index lane) {
+                    const Index within = lane % quarter;
+                    return lane - within + within / 2 + within % 2 * L;
+                };
+                rows[i] = picked<T>(a, b, lower);
+                rows[i + apart] =
+                    picked<T>(a, b, [=](Index lane) { return lower(lane) + quarter / 2; });
+            } else {
+                rows[i] = picked<T>(
+                    a, b, [](Index lane) { return lane & apart ? lane - apart + L : lane; });
+                rows[i + apart] = picked<T>(
+                    a, b, [](Index lane) { return lane & apart ? lane + L : lane + apart; });
+            }
         }
-        for (Index i = 0; i < L; ++i) rows[i] = mixed[i];
+        transpose<T, quarter, apart == 1 ? quarter : apart < quarter ? apart / 2 : apart * 2>(rows);
     }
 }
 

@@ -7,6 +7,9 @@ import os
 import hypothesis
 import pytest
 
+# Kernels for GPUs run in Triton's interpreter, which must be asked for before Triton is imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # A machine under load is no reason to fail, and the same examples come on every run.
 hypothesis.settings.register_profile("gated", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("few", deadline=None, derandomize=True, max_examples=25)

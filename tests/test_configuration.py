@@ -65,8 +65,8 @@ def test_what_was_learned_goes_through_json_with_its_types():
     [
         ({"shape": "flat"}, "shape must be one of round, square, not 'flat'"),
         ({"size": 0}, "size is 0; it must be 1 or more"),
-        ({"share": 1.0}, "share is 1.0; it is a share, from 0 to below 1"),
-        ({"held": 1.5}, "held is 1.5; it is a share, from 0 to below 1, or a whole number"),
+        ({"share": 1.0}, "share is 1.0; it must be a share, from 0 to below 1"),
+        ({"held": 1.5}, "held is 1.5; it must be a share, from 0 to below 1, or a whole number"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(given, told):

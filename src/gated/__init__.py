@@ -1,14 +1,16 @@
-"""gated: recurrent networks whose gates are fast, visible and open to change."""
+"""gated: recurrent networks, fast, with gates that can be read and changed."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gated import notebooks
 from gated.version import VERSION
 
 if TYPE_CHECKING:
     from gated import cells, nn
+    from gated.cells import Cell
     from gated.nn.accelerate import accelerate, restore
 
 __version__ = VERSION
@@ -16,9 +18,17 @@ __all__ = ["__version__", "accelerate", "cells", "nn", "restore"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch when it is asked for, so that `import gated` does not."""
+    """Import modules that need torch on first use, so that `import gated` does not need it."""
     if name in ("cells", "nn"):
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _cell_picture(cell: Cell) -> str:
+    picture: str = importlib.import_module("gated.report.cell_picture").cell_picture(cell)
+    return picture
+
+
+notebooks.cell_picture = _cell_picture

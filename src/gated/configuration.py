@@ -1,4 +1,4 @@
-"""Options, and what is learned from data, as dataclasses: checked, and to and from JSON."""
+"""Dataclasses of options and of values learned from data: checks, and conversion to JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Configuration:
     _given: frozenset[str]
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
-        """Remember what is given, which may be what it would be by default."""
+        """Remember which options are given, also with their default values."""
         options = super().__new__(cls)
         object.__setattr__(options, "_given", frozenset(given))
         return options
@@ -36,10 +36,10 @@ class Configuration:
         return getattr(self, "_given", frozenset(self.__dataclass_fields__))
 
     def __post_init__(self) -> None:
-        """Refuse values that are none of the choices that their type names.
+        """Check that options with a `Literal` type have one of its values.
 
         Raises:
-            ConfigurationError: names the first, and its choices.
+            ConfigurationError: one has not; the message names it and its choices.
         """
         for name, hint in get_type_hints(type(self)).items():
             choices = get_args(hint) if get_origin(hint) is Literal else ()
@@ -49,7 +49,7 @@ class Configuration:
                 )
 
     def _demand(self, **least: float) -> None:
-        """Refuse what is below the least that its name is given with; None is left alone."""
+        """Refuse options below the given least values; None is allowed."""
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and not value >= bound:
@@ -64,7 +64,7 @@ class Configuration:
             raise ConfigurationError(f"{shares} leave no {what} to train on.")
 
     def _demand_shares(self, *names: str, counts: tuple[str, ...] = ()) -> None:
-        """Refuse what is no share below 1; `counts` may also be whole numbers."""
+        """Refuse options that are not from 0 to below 1; `counts` may also be whole numbers."""
         for name in (*names, *counts):
             value = getattr(self, name)
             if name in counts and value >= 1 and value == int(value):
@@ -72,7 +72,7 @@ class Configuration:
             if not 0 <= value < 1:
                 whole = ", or a whole number" if name in counts else ""
                 raise ConfigurationError(
-                    f"{name} is {value}; it is a share, from 0 to below 1{whole}."
+                    f"{name} is {value}; it must be a share, from 0 to below 1{whole}."
                 )
 
 
@@ -89,10 +89,10 @@ def json_values(fact: Any) -> Any:
 
 
 def from_json_values(kind: type[Kind], saved: Any) -> Kind:
-    """Return what `json_values` made of an instance of `kind`.
+    """Return the instance of `kind` from which `json_values` made `saved`.
 
     Raises:
-        ModelFileError: something is missing, not known, or not of its type.
+        ModelFileError: a field is missing, not known, or not of its type.
 
     >>> from_json_values(tuple[Path, ...], ["a"])[0].name
     'a'
@@ -108,14 +108,14 @@ def from_json_values(kind: type[Kind], saved: Any) -> Kind:
         return msgspec.convert(saved, kind, dec_hook=_decoded)
     except (MissingExtraError, MemoryError):
         raise
-    except Exception as error:  # whatever the types make of what they did not write
+    except Exception as error:  # damaged values may raise any error in the types' own code
         raise ModelFileError(f"The saved {name} is damaged: {error}.") from error
 
 
 def demand_numbers(
     what: str, values: Any, *, count: int | None = None, above: float = -math.inf
 ) -> None:
-    """Refuse what cannot be a number, or a row of `count` numbers, learned from data.
+    """Check values learned from data: a number, or a row of `count` numbers.
 
     Raises:
         DataError: one is NaN, infinite or not `above`; or there are too many or too few.

@@ -1,7 +1,7 @@
-"""The errors that gated raises on its own account, and how to ask for a missing extra.
+"""The errors that gated raises, and the import of optional packages.
 
-Every message names the thing that is wrong, what was expected, what came, and what to do.
-The command prints it as one paragraph; Python code can catch `GatedError`.
+Every message names what is wrong, what was expected, what was given, and what to do. The command
+prints it as one paragraph; Python code can catch `GatedError`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from types import ModuleType
 
 
 class GatedError(Exception):
-    """Base of the errors that the person who meets them can mend."""
+    """Base class of errors that the user can correct."""
 
 
 class DataError(GatedError, ValueError):
-    """The data given cannot be used as they are."""
+    """The given data cannot be used."""
 
 
 class ConfigurationError(GatedError, ValueError):
-    """An option has a value that cannot be meant."""
+    """An option has a value that is not allowed."""
 
 
 class CellError(GatedError, ValueError):
-    """A definition cannot be a cell."""
+    """A definition is not a valid cell, or a cell does not support what was asked of it."""
 
 
 class ModelFileError(GatedError, ValueError):
@@ -31,7 +31,7 @@ class ModelFileError(GatedError, ValueError):
 
 
 class InUseError(GatedError, RuntimeError):
-    """Another process writes in the directory."""
+    """Another process writes into the directory."""
 
 
 class TrainingDivergedError(GatedError, ArithmeticError):
@@ -43,14 +43,14 @@ class MissingExtraError(GatedError, ImportError):
 
 
 class MissingNativeError(GatedError, ImportError):
-    """The compiled extension is not there, or cannot be loaded."""
+    """The compiled extension is missing, or cannot be loaded."""
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, or say which extra of gated brings it.
+    """Import `module`, which is installed with an optional extra of gated.
 
     Raises:
-        MissingExtraError: `module` is not installed.
+        MissingExtraError: `module` is not installed; the message names the extra.
 
     >>> require("json", extra="train").__name__
     'json'

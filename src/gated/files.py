@@ -1,4 +1,4 @@
-"""Files that are whole at every moment, and directories that one process at a time writes in."""
+"""Atomic writing of files, and locks so that only one process at a time writes into a directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from gated.errors import InUseError, ModelFileError
 
 LOCK = ".gated-lock"
-"""File in a directory that is written in; it holds the writer's process id and machine."""
+"""Name of the lock file of a directory; it holds the process id and machine of the writer."""
 TEMPORARY = ".gated-*.tmp"
 """Names of files that are being written."""
 
@@ -34,11 +34,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `path` so that at every moment it holds its old content or all of `data`."""
+    """Write `path` atomically: at every moment it holds its old content or all of `data`."""
     temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(8)))
     try:
         with temporary.open("xb") as file:
-            _try_lock(file.fileno())  # so that nobody takes it for a leftover
+            _try_lock(file.fileno())  # so that no other process removes it as a leftover
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -47,7 +47,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # what was to be written
+            error.filename, error.filename2 = str(path), None  # not the temporary name
         raise
     with suppress(OSError):  # some file systems cannot sync a directory
         descriptor = os.open(path.parent, os.O_RDONLY)
@@ -69,15 +69,15 @@ _held = _Held()
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep `directory`, which is made where it is missing, for this process to write in.
+    """Lock `directory` for this process to write into; it is created if it is missing.
 
-    The system lets go of it when the process ends, however it ends, so no lock is ever stale.
-    Whoever has it may ask for it again. What killed writers left in it is removed first; a
-    directory that was made here and stays empty is removed in the end.
+    The operating system releases the lock when the process ends, so that no lock is ever stale. A
+    thread may lock the same directory again. Temporary files of killed processes are removed first;
+    a directory that was created here and is empty is removed at the end.
 
     Raises:
-        InUseError: Another process has it.
-        OSError: It cannot be written in.
+        InUseError: Another process or thread has locked it.
+        OSError: It cannot be written into.
     """
     key = directory.resolve()
     if key in _held.directories:
@@ -99,12 +99,12 @@ def locked(directory: Path) -> Iterator[None]:
             os.close(descriptor)
     finally:
         if made:
-            with suppress(OSError):  # where something is in it
+            with suppress(OSError):  # it is not empty
                 directory.rmdir()
 
 
 def contents(directory: Path) -> list[Path]:
-    """Return what is in a directory, but for its lock and what killed writers left."""
+    """Return the paths in a directory, without its lock and temporary files."""
     return [path for path in directory.iterdir() if path.name != LOCK and not path.match(TEMPORARY)]
 
 
@@ -115,7 +115,7 @@ def _lock(path: Path) -> int:
         try:
             if not _try_lock(descriptor):
                 raise InUseError(_in_use(path, os.pread(descriptor, 300, 0)))
-            # Whoever had it may have removed it after it was opened here.
+            # The former owner may have removed the file after it was opened here.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
                     break
@@ -123,14 +123,14 @@ def _lock(path: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    with suppress(OSError):  # a full disk; then nobody is told who has it
+    with suppress(OSError):  # a full disk: then the error of others cannot name this process
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
     return descriptor
 
 
 def _try_lock(descriptor: int) -> bool:
-    """Lock an open file; false where another has it. A file system without locks has it free."""
+    """Lock an open file; false if it is locked. Without support for locks it counts as free."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -154,7 +154,7 @@ def _in_use(path: Path, written: bytes) -> str:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove files that nobody writes any more, here and in the directories of pictures."""
+    """Remove temporary files of ended processes, here and in subdirectories such as pictures."""
     for path in [*directory.glob(TEMPORARY), *directory.glob(f"*/{TEMPORARY}")]:
         with suppress(OSError), path.open("rb") as file:
             if _try_lock(file.fileno()):

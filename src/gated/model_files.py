@@ -1,13 +1,13 @@
-"""What gated writes and reads back: documents and weights that any damage shows in.
+"""Reading and writing models and documents with digests, by which any damage is found.
 
 A document is JSON whose last entry is the SHA-256 of every byte before that entry. A model is a few
-files in a directory: the document `model.json` says format, version, the task's description and the
-SHA-256 of the other files; `weights-DIGEST.safetensors` holds the arrays. The document is written
-last and the others are named by their content (DIGEST is the first 12 digits), so at every moment
-the model is whole. A safetensors file that stands alone is sealed by the SHA-256 in its own
-metadata, computed with zeros in the place of the digest.
+files in a directory: the document `model.json` holds format, version, the task's description and
+the SHA-256 of the other files; `weights-DIGEST.safetensors` holds the arrays. The document is
+written last and the others are named by their content (DIGEST is the first 12 digits of the
+SHA-256), so that the model is complete at every moment. A single safetensors file has its SHA-256
+in its own metadata, computed with zeros in place of the digest.
 
-NumPy alone: whoever uses a network without torch reads it here too.
+This module needs only NumPy, so that networks can be loaded without torch.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def save_model(
     """Write the weights of a network and their `description`, a JSON document, atomically.
 
     Args:
-        directory: made where it is missing; a model that is there is replaced.
+        directory: created if it is missing; a model in it is replaced.
         arrays: the weights by name.
-        description: what the weights mean.
-        attached: more files, by names like `pairs.tsv`, for `attached_file`.
+        description: what is needed to use the weights, such as task and configuration.
+        attached: contents of further files, by names like `pairs.tsv`, for `attached_file`.
     """
     safetensors = require("safetensors.numpy", extra="train")
     files = {WEIGHTS: safetensors.save(dict(arrays), {"format": "pt"}), **(attached or {})}
@@ -79,16 +79,20 @@ def _path_of(directory: Path, name: str, digest: str) -> Path:
 
 def _remove(paths: Iterable[Path]) -> None:
     for path in paths:
-        with suppress(OSError):  # no harm in a file that nothing names
+        with suppress(OSError):  # a file that no document names does no harm
             path.unlink(missing_ok=True)
 
 
 def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[str, Any]]:
-    """Read the arrays and the description that `save_model` wrote, of `task` if one is named.
+    """Return the arrays and the description that `save_model` wrote.
+
+    Args:
+        directory: of the model.
+        task: the task that the model must be of; by default any.
 
     Raises:
-        ModelFileError: No model, a damaged or foreign one, one of another version or of another
-            task.
+        ModelFileError: There is no model, or it is damaged, foreign, of another version or of
+            another task.
     """
     document = _model_document(directory)
     description = document["description"]
@@ -105,13 +109,13 @@ def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[s
 
 
 def attached_file(directory: Path, name: str) -> Path | None:
-    """Return where a file is that was attached to the model, if it was; raises as `load_model`."""
+    """Return the path of a file that is attached to the model, or None; raises as `load_model`."""
     document = _model_document(directory)
     return _file_of(directory, document, name)[0] if name in document["files"] else None
 
 
 def _file_of(directory: Path, document: dict[str, Any], name: str) -> tuple[Path, bytes]:
-    """Return place and content of a file of the model, which is as it was written."""
+    """Return path and content of a file of the model; the content has the right digest."""
     digest = document["files"].get(name)
     if not isinstance(digest, str):
         raise damaged(directory / FILE_NAME, f"{name} is missing")
@@ -129,7 +133,7 @@ def load_description(directory: Path) -> dict[str, Any]:
 
 
 def _model_document(directory: Path) -> dict[str, Any]:
-    """Read `model.json`, and see that it describes a model."""
+    """Return `model.json`, checked."""
     document = read_document(directory / FILE_NAME, MODEL_FORMAT, MODEL_VERSION)
     for name in ("files", "description"):
         if not isinstance(document.get(name), dict):
@@ -138,10 +142,10 @@ def _model_document(directory: Path) -> dict[str, Any]:
 
 
 def to_document(kind: str, version: int, content: Mapping[str, Any]) -> bytes:
-    """Return `content` as a document of a format and version, sealed by a digest."""
+    """Return `content` as a document of a format and version, with its digest."""
     document = {"format": kind, "version": version, "gated": VERSION, **content}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    # Names of files need not be Unicode: their stray bytes are surrogates.
+    # Names of files need not be Unicode: Python represents other bytes as surrogates.
     return _sealed(text.removesuffix("\n}").encode("utf-8", "surrogatepass"))
 
 
@@ -174,10 +178,17 @@ def _finite(text: str) -> float:
 
 
 def check_format(path: Path, document: Any, kind: str, version: int, *, whole: bool) -> None:
-    """Refuse a `document` that is not of this kind and version, or not `whole`: as it was written.
+    """Refuse a `document` of another kind or version, or one that is not `whole`.
+
+    Args:
+        path: of the document, for messages.
+        document: its content.
+        kind: the expected format.
+        version: the expected version.
+        whole: whether its digest is right.
 
     Raises:
-        ModelFileError: Says which.
+        ModelFileError: The message says which.
     """
     if not isinstance(document, dict) or document.get("format") != kind:
         raise ModelFileError(
@@ -187,10 +198,10 @@ def check_format(path: Path, document: Any, kind: str, version: int, *, whole: b
     theirs = document.get("version")
     if theirs == version and whole:
         return
-    # Former versions had no digest, so nothing can be told of their being whole.
+    # Former versions had no digest, so that damage cannot be detected.
     former = isinstance(theirs, int) and 0 < theirs < version
     if not (former or whole):
-        raise damaged(path, "it is not as it was written: its digest is another")
+        raise damaged(path, "its digest does not match its content")
     by = document.get("gated")
     writer = f"gated {by}" if by else "an older gated"
     todo = "train again" if former else "install a newer gated"
@@ -201,10 +212,10 @@ def check_format(path: Path, document: Any, kind: str, version: int, *, whole: b
 
 
 def seal(data: bytes) -> bytes:
-    """Return a safetensors file whose metadata have `NO_DIGEST` as their sha256, with its digest.
+    """Return a safetensors file with its digest in place of `NO_DIGEST` in its metadata.
 
     Raises:
-        ValueError: There is no such place in it, or more than one.
+        ValueError: Its metadata do not hold `NO_DIGEST` exactly once.
     """
     place = _place_of(NO_DIGEST, data)
     digest = _digest_around(data, place)
@@ -212,10 +223,10 @@ def seal(data: bytes) -> bytes:
 
 
 def check_seal(path: Path, data: bytes) -> tuple[dict[str, Any], bool]:
-    """Return the metadata of `data`, the content of `path`, and whether it is as it was sealed.
+    """Return the metadata of `data`, the content of `path`, and whether its digest is right.
 
     Raises:
-        ModelFileError: It is no safetensors file.
+        ModelFileError: It is not a safetensors file.
     """
     length = int.from_bytes(data[:8], "little")
     if length > len(data) - 8:
@@ -240,7 +251,7 @@ def _place_of(digest: str, data: bytes) -> int:
 
 
 def _digest_around(data: bytes, place: int) -> str:
-    """Return the SHA-256 of `data` with zeros where the digest stands."""
+    """Return the SHA-256 of `data` with zeros in place of the digest."""
     view = memoryview(data)
     digest = hashlib.sha256(view[:place])
     digest.update(NO_DIGEST.encode())
@@ -252,13 +263,13 @@ def _arrays(path: Path, data: bytes) -> Arrays:
     safetensors = require("safetensors.numpy", extra="train")
     try:
         arrays: Arrays = safetensors.load(data)
-    except Exception as error:  # whatever the library makes of what is no file of its own
+    except Exception as error:  # the library raises various errors for foreign files
         raise damaged(path, str(error)) from error
     return arrays
 
 
 def damaged(path: Path, reason: str) -> ModelFileError:
-    """Return the error for a file that is not as it was written."""
+    """Return the error for a damaged file."""
     return ModelFileError(
         f"{path} is damaged ({reason}). Restore it from a copy, or train again; a training that "
         "was cut off is completed by resuming it."

@@ -1,4 +1,4 @@
-"""The phases of a long job, said from within it to whoever listens: nobody, unless asked for."""
+"""Phases of a long job, reported to a listener if there is one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 
 
 class Listener(Protocol):
-    """Told of phases; one may begin within another, and ends before it."""
+    """Receives the begin, progress and end of phases, which may be nested."""
 
     def begin(self, name: str, total: int | None) -> None:
-        """A phase begins; `total` says how much there is to do, where that is known."""
+        """Begin a phase of `total` items, None if their number is not known."""
 
     def advance(self) -> None:
-        """One more of the innermost phase is done."""
+        """Count one more item of the innermost phase."""
 
     def end(self) -> None:
-        """The innermost phase ends."""
+        """End the innermost phase."""
 
 
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
@@ -28,7 +28,7 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listened_by(listener: Listener) -> Iterator[None]:
-    """Tell `listener` of the phases within."""
+    """Report phases to `listener` while the context is active."""
     token = _listener.set(listener)
     try:
         yield
@@ -38,7 +38,7 @@ def listened_by(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def phase(name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """Say that a phase begins, and ends; yield what is called whenever one of `total` is done."""
+    """Report a phase; yield a function to be called after each of its `total` items."""
     listener = _listener.get()
     if listener is None:
         yield lambda: None
@@ -51,7 +51,7 @@ def phase(name: str, total: int | None = None) -> Iterator[Callable[[], None]]:
 
 
 def counted(name: str, items: Iterable[Item]) -> Iterator[Item]:
-    """Yield `items`, as a phase that advances with each.
+    """Yield `items` as a phase that advances with each item.
 
     >>> list(counted("Squaring", [1, 2]))
     [1, 2]

@@ -52,6 +52,18 @@ def test_biases_of_the_gru_stay_apart_where_the_reset_gate_takes_one_of_them():
     ]
 
 
+def test_a_state_that_is_handed_on_keeps_its_name():
+    assert library.tau_gru.with_constants(delay=2).equations.splitlines() == [
+        r"u_t = \tanh(W_{xu} x_t + W_{hu} h_{t-1} + b_u)",
+        r"z_t = \tanh(W_{xz} x_t + W_{dz} \mathrm{d2}_{t-1} + b_z)",
+        r"g_t = \sigma(W_{xg} x_t + W_{hg} h_{t-1} + b_g)",
+        r"a_t = \sigma(W_{xa} x_t + W_{ha} h_{t-1} + b_a)",
+        r"h_t = (1 - g_t) \odot h_{t-1} + g_t \odot (u_t + a_t \odot z_t)",
+        r"\mathrm{d1}_t = h_{t-1}",
+        r"\mathrm{d2}_t = \mathrm{d1}_{t-1}",
+    ]
+
+
 def test_a_cell_of_ones_own():
     assert decaying.equations.splitlines() == [
         r"f_t = \sigma(W_{xf} x_t + W_{hf} h_{t-1} + b_f + p_f \odot c_{t-1})",

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torchrecurrent as peer
 from tests.comparison import assert_agree
+from torchrecurrent.base import DecoupledDoubleStateCellBase, DecoupledSingleStateCellBase
 
 import gated
-from gated.cells import Cell, library
+from gated.cells import Cell, Delayed, PerUnit, cell, library, tanh
+from gated.errors import CellError, ConfigurationError
 
 CELLS = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
 Weights = dict[str, torch.Tensor]
 
 
-def layer_of(of: Cell, H: int = 5, **options: Any) -> gated.nn.Recurrent:
+APART = (DecoupledSingleStateCellBase, DecoupledDoubleStateCellBase)
+"""Cells of the other package that return their output apart from their states."""
+
+
+def layer_of(of: Cell, H: int = 5, inputs: int = 3, **options: Any) -> gated.nn.Recurrent:
     torch.manual_seed(0)
-    return gated.nn.Recurrent(of, 3, H, dtype=torch.float64, **options)
+    return gated.nn.Recurrent(of, inputs, H, dtype=torch.float64, **options)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -62,17 +70,28 @@ def without_bias(w: Weights) -> Weights:
     return {"weight_ih": w["weight_ih"], "bias_ih": bias}
 
 
+def with_the_last_input(w: Weights) -> Weights:
+    """Products with the input of the step before are the same step's, kept for the next."""
+    return {
+        "weight_ih": torch.cat([w["weight_ih"], w["weight_hh"]]),
+        "bias_ih": torch.cat([w["bias_ih"] + w["bias_hh"], zeros(15)]),
+    }
+
+
 CONSTANTS = {
     "cornn": {"dt": 0.1, "gamma": 1.0, "epsilon": 1.0},
-    "unicornn": {"dt": 0.1},
+    "unicornn": {"dt": 0.1, "alpha": 0.0},
     "sgu": {"slope": 1 / 6},
     "dsgu": {"slope": 1 / 6},
+    "antisymmetric_rnn": {"epsilon": 0.3, "gamma": 0.2},
+    "gated_antisymmetric_rnn": {"epsilon": 0.3, "gamma": 0.2},
+    "scrn": {"alpha": 0.5},
 }
 """What the other package chose where the paper leaves it open, or chose otherwise."""
 
 PEERS: dict[str, tuple[str, dict[str, Any], Callable[[Weights], Weights]]] = {
     "mgu": ("MGUCell", {}, same),
-    "janet": ("JANETCell", {}, lambda w: {k: v for k, v in w.items() if k != "beta"}),
+    "janet": ("JANETCell", {}, same),
     "ligru": ("LiGRUCell", {}, same),
     "ugrnn": ("UGRNNCell", {}, same),
     "atr": ("ATRCell", {}, same),
@@ -171,6 +190,35 @@ PEERS: dict[str, tuple[str, dict[str, Any], Callable[[Weights], Weights]]] = {
             "peepholes": w["weight_ph"].reshape(3, -1),
         },
     ),
+    "antisymmetric_rnn": (
+        "AntisymmetricRNNCell",
+        {"epsilon": 0.3, "gamma": 0.2},
+        lambda w: w | {"weight_hh": w["weight_hh"] - w["weight_hh"].T},
+    ),
+    "gated_antisymmetric_rnn": (
+        "GatedAntisymmetricRNNCell",
+        {"epsilon": 0.3, "gamma": 0.2},
+        lambda w: {
+            "weight_ih": w["weight_ih"],
+            "weight_hh": w["weight_hh"] - w["weight_hh"].T,
+            "bias_ih": w["bias_ih"] + torch.cat([zeros(5), w["bias_hh"]]),
+            "bias_hh": zeros(5),
+        },
+    ),
+    "intersection_rnn": (
+        "IntersectionRNNCell",
+        {},
+        lambda w: (
+            w
+            | {
+                "weight_ih": torch.cat([w["weight_ih"], torch.eye(5, dtype=torch.float64)]),
+                "bias_ih": torch.cat([w["bias_ih"], zeros(5)]),
+            }
+        ),
+    ),
+    "mc_lstm": ("MCLSTMCell", {}, same),
+    "tgru": ("TGRUCell", {}, with_the_last_input),
+    "tlstm": ("TLSTMCell", {}, with_the_last_input),
     "lstm_peephole": (
         "PeepholeLSTMCell",
         {},
@@ -186,29 +234,212 @@ PEERS: dict[str, tuple[str, dict[str, Any], Callable[[Weights], Weights]]] = {
 def test_outputs_and_gradients_are_the_peers(name: str) -> None:
     kind, options, ours_of = PEERS[name]
     torch.manual_seed(1)
-    theirs = getattr(peer, kind)(3, 5, **options).double()
-    for parameter in theirs.parameters():
-        if parameter.dim():
-            torch.nn.init.uniform_(parameter, -0.7, 0.7)
-    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    inputs = 5 if name == "intersection_rnn" else 3
+    theirs = drawn(getattr(peer, kind)(inputs, 5, **options))
+    apart = isinstance(theirs, APART)
+    x = torch.randn(4, 2, inputs, dtype=torch.float64, requires_grad=True)
     state, steps = None, []
     for step in x:
-        state = theirs(step) if state is None else theirs(step, state)
-        steps.append(state[0] if isinstance(state, tuple) else state)
-    layer = layer_of(CELLS[name], **CONSTANTS.get(name, {}))
+        result = theirs(step) if state is None else theirs(step, state)
+        steps.append(result[0] if isinstance(result, tuple) else result)
+        state = result[1] if apart else result
+    layer = layer_of(CELLS[name], inputs=inputs, **CONSTANTS.get(name, {}))
     weights = dict(theirs.named_parameters())
-    mapped = {
-        f"{key}_l0": value.reshape(()) if value.numel() == 1 else value
-        for key, value in ours_of(weights).items()
-    }
-    assert mapped.keys() == dict(layer.named_parameters()).keys()
+    if name == "janet":
+        del weights["beta"]  # learned there, a constant in the paper
+    mapped = mapped_to(layer, ours_of(weights))
     output, _ = torch.func.functional_call(layer, mapped, (x,))
-    read = [weights[key] for key in weights if key != "beta"]
     results = [
-        [of, *torch.autograd.grad(of.sin().sum(), [x, *read])]
+        [of, *torch.autograd.grad(of.sin().sum(), [x, *weights.values()])]
         for of in (output, torch.stack(steps))
     ]
     assert_agree(*results, "results", relative=1e-5, absolute=1e-5)
+
+
+@pytest.mark.parametrize("delay", [1, 3])
+def test_tau_gru_is_the_peers_at_any_delay(delay: int) -> None:
+    torch.manual_seed(1)
+    theirs = drawn(peer.tauGRU(3, 5, delay=delay))
+    x = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+    w = dict(theirs.cells[0].named_parameters())
+    at_once = [*range(5), *range(10, 20)]
+    layer = layer_of(library.tau_gru, delay=delay)
+    mapped = mapped_to(
+        layer,
+        {
+            "weight_ih": w["weight_ih"],
+            "bias_ih": w["bias_ih"],
+            "weight_hh": w["weight_hh"][at_once],
+            "bias_hh": w["bias_hh"][at_once],
+            "weight_dh": w["weight_hh"][5:10],
+            "bias_dh": w["bias_hh"][5:10],
+        },
+    )
+    output, states = torch.func.functional_call(layer, mapped, (x,))
+    expected, final = theirs(x)
+    assert len(states) == 1 + delay
+    results = [
+        [of, last, *torch.autograd.grad(of.sin().sum(), [x, *w.values()])]
+        for of, last in ((output, states[0]), (expected, final))
+    ]
+    assert_agree(*results, "results", relative=1e-5, absolute=1e-5)
+    # What goes through the delayed states is h of the steps before.
+    for step, state in enumerate(states[1:], start=2):
+        assert_agree(state[0], output[-step], "state")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"bidirectional": True}, {"zoneout": 0.3}, {"recurrent_dropout": 0.3}]
+)
+def test_delayed_states_go_with_every_option(options: dict[str, Any]) -> None:
+    x = torch.randn(9, 4, 3, dtype=torch.float64, requires_grad=True)
+    resets = torch.zeros(9, 4)
+    resets[4, :2] = 1
+    results = []
+    for backend in ("native", "torch"):
+        layer = layer_of(library.tau_gru, delay=3, backend=backend, **options)
+        output, final = layer(x, lengths=[9, 4, 7, 2], resets=resets)
+        loss = output.sin().sum() + sum(state.cos().sum() for state in final)
+        results.append([output, *final, *torch.autograd.grad(loss, [x, *layer.parameters()])])
+    assert_agree(*results, "results", relative=1e-8, absolute=1e-8)
+
+
+def test_a_stream_hands_delayed_states_on() -> None:
+    layer = gated.nn.Recurrent(library.tau_gru, 3, 5, 2, delay=3)
+    x = torch.randn(9, 1, 3)
+    steps = layer.stream().steps(x[:, 0].numpy())
+    assert_agree(torch.from_numpy(steps), layer(x)[0][:, 0], "steps", relative=1e-5, absolute=1e-6)
+
+
+@cell
+def reads_too_little(x: Any, h: Any, c: Any, *, p: PerUnit) -> Any:
+    h = tanh(x.n + h.n + 0 * p)
+    return h, h
+
+
+def test_what_no_step_reads_has_a_gradient_of_zero() -> None:
+    layer = layer_of(reads_too_little, backend="native")
+    initial = tuple(torch.randn(1, 2, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    output, _ = layer(torch.randn(4, 2, 3, dtype=torch.float64), initial)
+    h, c, p = torch.autograd.grad(output.sum(), [*initial, layer.p_l0])
+    assert h.abs().min() > 0
+    assert not c.any()
+    assert not p.any()
+
+
+def without_a_delay(x: Any, h: Any, d: Delayed) -> Any:
+    return tanh(x.n + d.n), h
+
+
+def half_a_step(x: Any, h: Any, d: Delayed, *, delay: float = 0.5) -> Any:
+    return tanh(x.n + d.n), h
+
+
+def handed_on(x: Any, h: Any, d: Delayed, *, delay: float = 2) -> Any:
+    return tanh(x.n + h.n + d.n), h
+
+
+def test_what_a_delayed_state_cannot_do_is_refused() -> None:
+    for definition, got in ((without_a_delay, "None"), (half_a_step, "0.5")):
+        with pytest.raises(CellError, match=f"needs the constant delay, .* got {got}"):
+            cell(definition)
+    with pytest.raises(ConfigurationError, match="of the cell handed_on cannot be projected"):
+        gated.nn.Recurrent(cell(handed_on), 3, 4, proj_size=2)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_scrn_feeds_back_its_hidden_layer_as_its_paper_does_and_the_peer_its_output(
+    weight: float,
+) -> None:
+    torch.manual_seed(1)
+    theirs = drawn(peer.SCRNCell(3, 5))
+    w = dict(theirs.named_parameters())
+    with torch.no_grad():
+        w["weight_hh"][:5] = weight  # from what is fed back to the hidden layer
+    x = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
+    layer = layer_of(library.scrn, **CONSTANTS["scrn"])
+    mapped = mapped_to(
+        layer,
+        {
+            "weight_ih": w["weight_ih"],
+            "bias_ih": w["bias_ih"],
+            **{f"{kind}_hh": w[f"{kind}_hh"][:5] for kind in ("weight", "bias")},
+            **{f"{kind}_p": w[f"{kind}_ch"][:5] for kind in ("weight", "bias")},
+            **{f"{kind}_u": w[f"{kind}_hh"][5:] for kind in ("weight", "bias")},
+            **{f"{kind}_v": w[f"{kind}_ch"][5:] for kind in ("weight", "bias")},
+        },
+    )
+    output, _ = torch.func.functional_call(layer, mapped, (x,))
+    state, steps = None, []
+    for step in x:
+        state = theirs(step) if state is None else theirs(step, state)
+        steps.append(state[0])
+    expected = torch.stack(steps)  # whose f of the paper's y is tanh
+    assert_agree(output[0].tanh(), expected[0], "the first step")
+    assert torch.allclose(output.tanh(), expected, atol=1e-8) == (weight == 0)
+    if weight == 0:
+        read = [of for name, of in w.items() if name not in ("alpha", "weight_hh")]
+        results = [
+            torch.autograd.grad(of.sin().sum(), [x, *read]) for of in (output.tanh(), expected)
+        ]
+        assert_agree(*results, "gradients", relative=1e-5, absolute=1e-5)
+
+
+def test_no_definition_is_longer_than_twelve_lines() -> None:
+    tree = ast.parse(Path(library.__file__).read_text("utf-8"))
+    lines = {of.name: of for of in tree.body if isinstance(of, ast.FunctionDef)}
+    assert lines.keys() == CELLS.keys()
+    for name, of in lines.items():
+        assert of.end_lineno is not None
+        assert of.end_lineno - of.lineno < 12, name
+
+
+@pytest.mark.parametrize("page", ["docs/en/cells.md", "docs/zh/cells.md"])
+def test_the_page_lists_every_cell(page: str) -> None:
+    rows = [row for row in Path(page).read_text("utf-8").splitlines() if row.startswith("| `")]
+    assert rows == [
+        f"| `{name}` | {of.paper.splitlines()[0]} | {', '.join(s.name for s in of.states)} | "
+        f"{', '.join(of.gates)} |"
+        for name, of in CELLS.items()
+    ]
+
+
+def test_every_cell_of_the_peer_is_compared() -> None:
+    named = {name for name in peer.__all__ if name.endswith("Cell")}
+    assert named == {kind for kind, *_ in PEERS.values()} | {"tauGRUCell", "SCRNCell", "LEMCell"}
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_rhn_is_its_papers_equations(depth: int) -> None:
+    layer = layer_of(library.rhn, depth=depth)
+    x = torch.randn(4, 2, 3, dtype=torch.float64)
+    w, r, b, c = (parameter.detach() for parameter in layer.parameters())
+    s = torch.zeros(2, 5, dtype=torch.float64)
+    for step, expected in zip(x, layer(x)[0], strict=True):
+        for level in range(depth):
+            rows = slice(10 * level, 10 * level + 10)
+            sums = s @ r[rows].T + c[rows] + (step @ w.T + b if level == 0 else 0)
+            n, t = sums[:, :5].tanh(), sums[:, 5:].sigmoid()
+            s = n * t + s * (1 - t)
+        assert_agree(s, expected, "state")
+
+
+def drawn(theirs: torch.nn.Module) -> torch.nn.Module:
+    """In double precision, with weights large enough for what is not linear to show."""
+    theirs = theirs.double()
+    for parameter in theirs.parameters():
+        if parameter.dim():
+            torch.nn.init.uniform_(parameter, -0.7, 0.7)
+    return theirs
+
+
+def mapped_to(layer: gated.nn.Recurrent, weights: Weights) -> Weights:
+    mapped = {
+        f"{key}_l0": value.reshape(()) if value.numel() == 1 else value
+        for key, value in weights.items()
+    }
+    assert mapped.keys() == dict(layer.named_parameters()).keys()
+    return mapped
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])

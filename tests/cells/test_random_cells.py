@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from importlib.util import find_spec
 from random import Random
 from typing import Any
 
@@ -14,6 +16,7 @@ from tests.comparison import assert_agree
 import gated
 from gated.cells import (
     Cell,
+    Delayed,
     PerStep,
     PerUnit,
     absolute,
@@ -87,7 +90,32 @@ def random_cell(seed: int) -> Cell:
     def three(x: Any, h: Any, c: Any, m: Any, *, p: PerUnit, u: PerStep) -> Any:
         return step(x, [h, c, m], p, u)
 
-    return cell(random.choice([one, two, three]))
+    def delayed(x: Any, h: Any, c: Delayed, *, p: PerUnit, u: PerStep, delay: float = 2) -> Any:
+        *output, new, _ = step(x, [h, c], p, u)
+        return (*output, new, h)
+
+    return cell(random.choice([one, two, three, delayed]))
+
+
+def results(seed: int, sizes: tuple[int, int, int, int], *backends: str) -> list[list[Any]]:
+    """By each backend: output, final states, and every gradient."""
+    T, B, inputs, units = sizes
+    torch.manual_seed(seed)
+    layer = gated.nn.Recurrent(random_cell(seed), inputs, units, dtype=torch.float64)
+    x = torch.randn(T, B, inputs, dtype=torch.float64, requires_grad=True)
+    u = torch.rand(T, B, dtype=torch.float64, requires_grad=True)
+    lengths = torch.randint(0, T + 1, (B,))
+    found = []
+    for backend in backends:
+        layer.backend = backend
+        output, final = layer(x, lengths=lengths, u=u)
+        states = final if isinstance(final, tuple) else (final,)
+        loss = (output * output.cos()).sum() + sum(state.sin().sum() for state in states)
+        loss = loss + 0 * x.sum()  # some cells depend on nothing
+        wanted = [x, u, *layer.parameters()]
+        gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
+        found.append([output, *states, *gradients])
+    return found
 
 
 @pytest.mark.parametrize("instruction_set", native.instruction_sets())
@@ -96,25 +124,20 @@ def random_cell(seed: int) -> Cell:
 def test_any_cell_is_what_torch_makes_of_it(
     instruction_set: str, seed: int, sizes: tuple[int, int, int, int]
 ) -> None:
-    T, B, inputs, units = sizes
     fastest = native.instruction_set()
     native.set_instruction_set(instruction_set)
     try:
-        torch.manual_seed(seed)
-        layer = gated.nn.Recurrent(random_cell(seed), inputs, units, dtype=torch.float64)
-        x = torch.randn(T, B, inputs, dtype=torch.float64, requires_grad=True)
-        u = torch.rand(T, B, dtype=torch.float64, requires_grad=True)
-        lengths = torch.randint(0, T + 1, (B,))
-        found = []
-        for backend in ("native", "torch"):
-            layer.backend = backend
-            output, final = layer(x, lengths=lengths, u=u)
-            states = final if isinstance(final, tuple) else (final,)
-            loss = (output * output.cos()).sum() + sum(state.sin().sum() for state in states)
-            loss = loss + 0 * x.sum()  # some cells depend on nothing
-            wanted = [x, u, *layer.parameters()]
-            gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)
-            found.append([output, *states, *gradients])
+        found = results(seed, sizes, "native", "torch")
     finally:
         native.set_instruction_set(fastest)
+    assert_agree(*found, "results", relative=1e-7, absolute=1e-7)
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+@pytest.mark.skipif(os.environ["TRITON_INTERPRET"] != "1", reason="needs Triton's interpreter")
+@pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")  # rows that have ended
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**9), sizes=st.tuples(*(st.integers(1, n) for n in (2, 3, 4, 9))))
+def test_so_are_its_triton_kernels(seed: int, sizes: tuple[int, int, int, int]) -> None:
+    found = results(seed, sizes, "triton", "torch")
     assert_agree(*found, "results", relative=1e-7, absolute=1e-7)

@@ -92,7 +92,7 @@ def test_numpy_alone_is_enough_for_help(arguments, status, words) -> None:
         (["--help"], 0, "Score a trained network"),
         (["fit", "forecast", "x.csv", "--out", "run"], 2, "pip install 'gated[train]'"),
         (["predict", "run", "x.csv"], 2, "pip install 'gated[train]'"),
-        (["explore", "nowhere"], 2, "holds no model.json"),
+        (["explore", "nowhere"], 2, "holds model.json"),
     ],
 )
 def test_the_explorer_alone_says_what_else_would_need(arguments, status, word) -> None:

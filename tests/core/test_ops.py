@@ -239,7 +239,7 @@ STATE = np.zeros((2, 4), np.float32)
         ({"x": X.tolist()}, "x must be a NumPy array, got list"),
         ({"x": X.astype(np.float16)}, "x must be float32 or float64, got float16"),
         ({"x": X.astype(">f4")}, "x must be float32 or float64, got >f4"),
-        ({"x": X.T}, r"features of x .* side by side .* got the strides"),
+        ({"x": X.T}, r"features of x .* adjacent in memory, got strides"),
         ({"x": X[:, :, :2]}, r"weight_ih must have the shape \(16, 2\), got \(16, 3\)"),
         ({"weights": WEIGHTS._replace(weight_hh=np.float32(1))}, "weight_hh must have the shape"),
         (
@@ -275,8 +275,8 @@ STATE = np.zeros((2, 4), np.float32)
         ),
         ({"lengths": [5, 2, 1]}, r"lengths must be 2 integers, .* got int64 of the shape \(3,\)"),
         ({"lengths": [5.0, 2.0]}, "lengths must be 2 integers, .* got float64"),
-        ({"lengths": [5, -1]}, "lengths must lie between 0 and 5, .* got -1 for sequence 1"),
-        ({"lengths": [6, 1]}, "lengths must lie between 0 and 5, .* got 6 for sequence 0"),
+        ({"lengths": [5, -1]}, "lengths must be from 0 to 5, .* got -1 for sequence 1"),
+        ({"lengths": [6, 1]}, "lengths must be from 0 to 5, .* got 6 for sequence 0"),
         ({"initial": STATE}, r"initial must be the states \(hidden, cell\), got ndarray"),
         ({"initial": (STATE, STATE[:1])}, r"initial cell must have the shape \(2, 4\), got"),
     ],
@@ -302,7 +302,7 @@ def test_a_gate_that_is_not_there_is_told() -> None:
         ({"grad_output": np.zeros((5, 2, 4))}, "grad_output must have the dtype of x, float32"),
         (
             {"grad_output": np.zeros((4, 2, 5), np.float32).T},
-            "the features of grad_output .* side by side",
+            "the features of grad_output .* adjacent in memory",
         ),
         (
             {"grad_final": (STATE,)},

@@ -180,20 +180,20 @@ def test_an_out_that_does_not_fit_is_told_before_the_step(out: Any) -> None:
 
 
 def test_layers_and_states_that_do_not_fit_are_told() -> None:
-    with pytest.raises(ConfigurationError, match="one layer at least"):
+    with pytest.raises(ConfigurationError, match="at least one layer"):
         Stream("lstm", [])
     with pytest.raises(DataError, match=r"layer 1 must take the 4 outputs .* got the shape"):
         Stream("lstm", [LAYER.weights, LAYER.weights])
-    with pytest.raises(ConfigurationError, match="a stream takes 1 sequence at least, got 0"):
+    with pytest.raises(ConfigurationError, match="sequences must be at least 1, got 0"):
         Stream("lstm", LAYER.weights, sequences=0)
     with pytest.raises(ConfigurationError, match="threads must be at least 1, got 0"):
         Stream("lstm", LAYER.weights, threads=0)
-    with pytest.raises(ConfigurationError, match="a stream does not draw"):
+    with pytest.raises(ConfigurationError, match="its seed must be None, got "):
         Stream("lstm", LAYER.weights, zoneout=Zoneout(0.1, 0.1, 3))
     with pytest.raises(DataError, match="weight_ih must have the dtype of x, float32"):
         Stream("lstm", RandomLayer("lstm", (1, 1, 3, 4)).weights)
     stream = Stream("lstm", LAYER.weights)
-    with pytest.raises(DataError, match="those of 1 layers, got 2"):
+    with pytest.raises(DataError, match="states must be of 1 layers, got 2"):
         stream.states = [(), ()]
     with pytest.raises(DataError, match=r"states of layer 0 must be hidden, cell of the shapes"):
         stream.states = [(np.zeros(4), np.zeros(3))]

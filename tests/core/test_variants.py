@@ -43,9 +43,9 @@ def test_without_a_seed_zoneout_mixes_by_its_probability() -> None:
 @pytest.mark.parametrize(
     ("regularisation", "message"),
     [
-        (Regularisation(zoneout=Zoneout(1.5)), "zoneout of hidden must lie in 0 to 1, got 1.5"),
-        (Regularisation(zoneout=Zoneout(0, -0.1)), "zoneout of cell must lie in 0 to 1"),
-        (Regularisation(zoneout=Zoneout(0, 0, -1)), "seed must lie in 0 to 2"),
+        (Regularisation(zoneout=Zoneout(1.5)), "zoneout of hidden must be from 0 to 1, got 1.5"),
+        (Regularisation(zoneout=Zoneout(0, -0.1)), "zoneout of cell must be from 0 to 1"),
+        (Regularisation(zoneout=Zoneout(0, 0, -1)), "seed must be from 0 to 2"),
         (Regularisation(np.ones((2, 3))), r"hidden_mask must have the shape \(2, 4\), got"),
         (Regularisation(np.ones((2, 4), "f")), "hidden_mask must have the dtype of x, float64"),
         (Regularisation(None, np.ones((4, 4))), r"weight_mask must have the shape \(16, 4\)"),

@@ -40,13 +40,13 @@ def test_a_text_longer_than_the_reader_takes_by_default(tmp_path: Path) -> None:
 
 def test_a_row_with_too_many_values_is_named_or_left_out(tmp_path: Path) -> None:
     table = "path,text\na.wav,one\nb.wav,two, three\nc.wav,four\n"
-    message = "row 3: 3 values where the header has 2 columns; a text with ',' in it"
+    message = "row 3: 3 values where the header has 2 columns; put a text with ',' in it"
     with pytest.raises(DataError, match=message):
         rows_of(tmp_path, table, BadRows(skip=False))
     bad = BadRows(skip=True)
     assert [row for row, _ in rows_of(tmp_path, table, bad)] == [2, 4]
     assert message in str(bad.findings[0])
-    assert "1 left out, the first: row 3" in bad.told
+    assert "1 left out, the first: row 3" in bad.summary
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_row_with_too_many_values_is_named_or_left_out(tmp_path: Path) -> None
         ('path,text\na.wav,one\nb.wav,"two\nc.wav,three\n', "the row after row 2 cannot be read"),
         ("path,text,text\na,b,c\n", "two columns are named 'text'"),
         (b"path,text\na.wav,t\xe9\n", "line 2: the file is not UTF-8"),
-        (b"\x00\x01\x02" * 50, "holds bytes that are no text"),
+        (b"\x00\x01\x02" * 50, "holds bytes that are not text"),
         ("path,words\na,b\n", "no column 'text' .it has path, words.*It has path and text"),
     ],
 )

@@ -153,7 +153,7 @@ def test_what_is_no_workbook_is_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["t.json", "t.numbers", "t.csv.zip"])
 def test_other_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("x,y\n1,2\n")
-    told = rf"{name}: no table is read from .*\.xlsx"
+    told = rf"{name}: .* files are not read as tables.*\.xlsx"
     with pytest.raises(DataError, match=told):
         open_table(tmp_path / name, index="")
     with pytest.raises(DataError, match=told):
@@ -162,7 +162,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path, name: str) -> None:
 
 def test_one_column_cannot_be_two_things(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(ConfigurationError, match="two things: text=x, label=x"):
+    with pytest.raises(ConfigurationError, match="two roles: text=x, label=x"):
         read_texts(
             tmp_path / "t.csv", TextClassifyConfig(text="x", label="x"), BadRows(skip=False),
             labelled=True,

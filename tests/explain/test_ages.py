@@ -70,7 +70,7 @@ def test_a_unit_that_holds_nothing_has_no_shares() -> None:
 
 def test_what_cannot_be_meant_is_refused() -> None:
     traced = traces()[0]
-    with pytest.raises(DataError, match="sequence: there are 3, got 3"):
+    with pytest.raises(DataError, match="sequence must be from 0 to 2, got 3"):
         next(entries(traced, sequence=3))
     of = next(entries(traced))
     for ages in ([], [1, 2], [0, 2, 2]):

@@ -467,4 +467,4 @@ def test_what_is_not_followed_is_named() -> None:
 
     found = flow(Both(), torch.randn(T, B, INPUTS), lambda output: output.sum())
     assert [of.name for of in found.layers] == ["layer"]
-    assert found.left == {"cell": "a cell, called step by step"}
+    assert found.left_out == {"cell": "a cell, called step by step"}

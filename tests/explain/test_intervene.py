@@ -155,7 +155,9 @@ def test_keywords_are_one_intervention() -> None:
     one, other = effect(layer, x, **held), effect(layer, x, Intervention(**held))
     assert torch.equal(one.changed.output[0], other.changed.output[0])
     assert one.difference.abs().max() > 1e-4
-    with pytest.raises(ConfigurationError, match=r"gate= and value= .*got 0 of these.*step$"):
+    with pytest.raises(
+        ConfigurationError, match=r"gate= and either value= .*got 0 of these.*step$"
+    ):
         effect(layer, x, value=0.0, step=1)
     with (
         pytest.raises(ConfigurationError, match="got 1 of these"),
@@ -189,9 +191,9 @@ def test_of_a_model_only_the_layer_asked_for_is_held() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ConfigurationError, "one of value and scale"),
-        ({"value": 0.5, "scale": 1.0}, ConfigurationError, "one of value and scale"),
-        ({"value": 1.5}, ConfigurationError, "lies between 0 and 1, got 1.5"),
+        ({}, ConfigurationError, "either value or scale"),
+        ({"value": 0.5, "scale": 1.0}, ConfigurationError, "either value or scale"),
+        ({"value": 1.5}, ConfigurationError, "must be from 0 to 1, got 1.5"),
         ({"value": 0.5, "gate": "reset_gate"}, ConfigurationError, "must be one of input_gate"),
         ({"value": np.nan}, ConfigurationError, "value must be a finite number, got nan"),
         ({"scale": np.inf, "gate": "cell"}, ConfigurationError, "scale must be a finite number"),
@@ -213,7 +215,7 @@ def test_what_cannot_be_meant_is_refused(options: Any, error: type, message: str
 @pytest.mark.parametrize("place", [1, -1])
 def test_a_layer_that_is_not_there_is_refused(place: int) -> None:
     layer = nn.LSTM(I, H)
-    with pytest.raises(DataError, match=f"layer: {place} was to be held, the model has 1"):
+    with pytest.raises(DataError, match=f"layer: the model has 1, from 0 on, got {place}"):
         effect(layer, torch.randn(T, B, I), Intervention("forget_gate", value=0.0, layer=place))
     assert type(layer) is nn.LSTM
     assert not layer._forward_hooks
@@ -223,7 +225,7 @@ def test_a_layer_that_is_not_there_is_refused(place: int) -> None:
 def test_a_layer_that_torch_computes_is_not_left_unheld() -> None:
     layer = nn.LSTM(I, H).bfloat16().eval()
     with (
-        pytest.raises(DataError, match="LSTM is not looked into: computed by torch"),
+        pytest.raises(DataError, match="LSTM is not examined: computed by torch"),
         intervene(layer, Intervention("output_gate", value=0.0)),
     ):
         layer(torch.randn(T, B, I).bfloat16())

@@ -96,7 +96,7 @@ def broken(rule: str) -> tuple[nn.Module, torch.Tensor]:
             "forgets at once": [("forget", -9.0)],
             "never forgets": [("forget", 9.0)],
             "writes nothing": [("input", -9.0)],
-            "shows nothing": [("output", -9.0)],
+            "outputs nothing": [("output", -9.0)],
         }.get(rule, []):
             layer.bias_ih_l0[gates[gate] * H : (gates[gate] + 1) * H] = sign
         if rule == "saturated":

@@ -283,8 +283,8 @@ def test_within_an_intervention_nothing_is_run_in_chunks() -> None:
         ({"lengths": [7, 8, 1]}, DataError, "lengths"),
         ({"lengths": [7, 8, 1], "steps": [0]}, DataError, "lengths"),
         ({"steps": [-8]}, DataError, r"steps: there are 7, got \[-8\]"),
-        ({"layers": [1]}, DataError, "layers: 1 was asked for, the model has 1"),
-        ({"layers": [-1]}, DataError, "layers: -1 was asked for, the model has 1"),
+        ({"layers": [1]}, DataError, "layers: the model has 1, from 0 on, got 1"),
+        ({"layers": [-1]}, DataError, "layers: the model has 1, from 0 on, got -1"),
     ],
 )
 def test_what_is_not_there_cannot_be_chosen(options: Any, error: type, message: str) -> None:
@@ -337,10 +337,10 @@ class OwnForward(nn.GRU):
 def test_what_is_not_looked_into_is_named(below: nn.Module, why: str) -> None:
     found = trace(Both(below), torch.randn(T, B, I))
     assert [of.name for of in found.layers] == ["above"]
-    assert list(found.left) == ["below"]
-    assert why in found.left["below"]
-    assert trace(Both(nn.GRU(I, H)), torch.randn(T, B, I)).left == {}
-    with pytest.raises(DataError, match=rf"1 was asked for, the model has 1\nbelow .*{why}"):
+    assert list(found.left_out) == ["below"]
+    assert why in found.left_out["below"]
+    assert trace(Both(nn.GRU(I, H)), torch.randn(T, B, I)).left_out == {}
+    with pytest.raises(DataError, match=rf"the model has 1, from 0 on, got 1\nbelow .*{why}"):
         trace(Both(below), torch.randn(T, B, I), layers=[1])
 
 

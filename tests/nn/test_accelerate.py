@@ -20,6 +20,7 @@ import gated
 from gated.core import native
 from gated.errors import ConfigurationError, MissingNativeError
 from gated.nn import sequences
+from gated.nn.plain import PlainLayers
 
 KINDS = [nn.RNN, nn.GRU, nn.LSTM]
 
@@ -34,6 +35,12 @@ def native_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         runs.append(cell)
         return recurrence(cell, *arguments, **options)
 
+    def run_plainly(layers: PlainLayers, *arguments: Any) -> Any:
+        runs.append(layers.cell.name)
+        return plain(layers, *arguments)
+
+    plain = PlainLayers.__call__
+    monkeypatch.setattr(PlainLayers, "__call__", run_plainly)
     monkeypatch.setattr(sequences, "recurrence", counted)
     return runs
 

@@ -72,6 +72,7 @@ def test_chrono_lets_units_remember_from_one_step_to_the_longest(of: Cell, backw
 
 
 def test_chrono_is_the_option_of_the_lstm() -> None:
+    torch.manual_seed(0)
     ours = init.chrono_(Recurrent(library.lstm, 1, 4000), 100)
     theirs = gated.nn.LSTM(1, 4000, chrono_init=100)
     for of in (ours, theirs):
@@ -109,6 +110,25 @@ def test_a_matrix_stays_orthogonal_while_it_learns() -> None:
     torch.testing.assert_close(after @ after.T, torch.eye(7, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("of", [library.antisymmetric_rnn, library.gated_antisymmetric_rnn])
+def test_a_matrix_stays_antisymmetric_while_it_learns(of: Cell) -> None:
+    torch.manual_seed(0)
+    layer = init.stay_antisymmetric_(
+        Recurrent(of, 2, 7, 2, bidirectional=True, dtype=torch.float64, epsilon=0.5)
+    )
+    before = layer.weight_hh_l1_reverse.detach().clone()
+    layer(torch.randn(5, 3, 2, dtype=torch.float64))[0].square().sum().backward()
+    of_weight = layer.parametrizations.weight_hh_l1_reverse.original.grad
+    torch.testing.assert_close(of_weight, -of_weight.T)  # of W - Wᵀ it is G - Gᵀ
+    torch.optim.SGD(layer.parameters(), lr=0.1).step()
+    after = layer.weight_hh_l1_reverse.detach()
+    assert (after - before).abs().max() > 1e-3
+    assert torch.equal(after, -after.T)
+    with torch.no_grad():
+        layer.weight_hh_l1_reverse = before  # what is assigned is what is there
+    torch.testing.assert_close(layer.weight_hh_l1_reverse, before)
+
+
 def test_own_weights_start_and_stay_within_their_bounds() -> None:
     layer = init.independent_(Recurrent(library.indrnn, 1, 500, num_layers=2), 10, least=0.5)
     most, least = 2**0.1, 0.5**0.1
@@ -130,6 +150,7 @@ def test_own_weights_start_and_stay_within_their_bounds() -> None:
         (lambda: init.forget_bias_(Recurrent(library.cornn, 1, 2)), "cornn has no gate that keeps"),
         (lambda: init.orthogonal_(Recurrent(library.indrnn, 1, 2)), "no square recurrent matrix"),
         (lambda: init.stay_orthogonal_(Recurrent(library.gru, 1, 2)), "take rnn_modrelu, rnn_tanh"),
+        (lambda: init.stay_antisymmetric_(Recurrent(library.gru, 1, 2)), "take antisymmetric_rnn"),
         (lambda: init.independent_(Recurrent(library.gru, 1, 2), 9), "no weight u for each unit"),
     ],
 )

@@ -291,14 +291,32 @@ def test_changes_in_place_are_noticed_and_second_derivatives_refused(backend: st
         layer.weight_hh_l0.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         output.sum().backward()
-    if backend == "native":  # which reads the output again
-        output, _ = layer(torch.randn(4, 1, 2))
-        output.mul_(2)
-        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-            output.sum().backward()
     x = torch.randn(4, 1, 2, requires_grad=True)
     with pytest.raises(ConfigurationError, match="second derivatives"):
         torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"lengths": [4, 2]}], ids=["plain", "lengths"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_results_may_be_changed_in_place(kind: str, arguments: dict[str, Any]) -> None:
+    layer = getattr(gated.nn, kind)(2, 3)
+    x = torch.randn(4, 2, 2)
+
+    def gradients(change: bool) -> list[torch.Tensor]:
+        output, final = layer(x, **arguments)
+        states = final if isinstance(final, tuple) else (final,)
+        if change:
+            output += 1
+            torch.nn.functional.relu(output, inplace=True)
+            for state in states:
+                state.mul_(2)
+        else:
+            output, states = (output + 1).relu(), tuple(state * 2 for state in states)
+        loss = output.square().sum() + sum(state.square().sum() for state in states)
+        return list(torch.autograd.grad(loss, list(layer.parameters())))
+
+    for found, expected in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -399,7 +417,7 @@ def test_lengths_beside_a_packed_sequence() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "cuda"}, "backend must be torch, reference or native, got 'cuda'"),
+        ({"backend": "cuda"}, "backend must be native, triton, torch or reference, got 'cuda'"),
         ({"recurrent_init": "zeros"}, "recurrent_init must be default or orthogonal.*'zeros'"),
         ({"forget_bias": 1.0, "bias": False}, r"forget_bias is 1\.0, but bias=False leaves"),
     ],

@@ -1,6 +1,9 @@
 """Pictures of cells: everything is there, inside the picture, and free of other texts."""
 
+import html
 import re
+import sys
+from base64 import b64decode
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -57,6 +60,21 @@ def test_the_lstm_has_its_gates_products_and_states():
         assert f">{caption}<" in svg
     assert "遗忘门" in cell_picture(library.lstm, "zh")
     assert "prefers-color-scheme:dark" in svg
+
+
+def test_a_notebook_shows_the_equations_and_the_picture(monkeypatch):
+    assert library.gru._repr_svg_() == cell_picture(library.gru)
+    for of in (library.gru, two_stages):
+        shown = of._repr_html_()
+        equations, image = shown.split("\n<img ")
+        assert html.unescape(equations) == of._repr_latex_()
+        assert not set("<>") & set(equations)
+        data = re.fullmatch(rf'alt="{of.name}" src="data:image/svg\+xml;base64,(.+)">', image)
+        assert b64decode(data[1]).decode() == cell_picture(of)
+    # Where nothing draws, the equations are shown alone.
+    monkeypatch.setitem(sys.modules, "gated.report.cell_picture", None)
+    assert library.gru._repr_svg_() is None
+    assert html.unescape(library.gru._repr_html_()) == library.gru._repr_latex_()
 
 
 def test_boxes_stand_to_the_right_of_what_they_read():

@@ -211,12 +211,12 @@ def test_what_the_diagram_does_not_show_is_refused():
         filled(plain, 6)
     with pytest.raises(DataError, match="sequence must be from 0 to 1"):
         filled(plain, 0, sequence=2)
-    with pytest.raises(DataError, match="got nothing"):
+    with pytest.raises(DataError, match="must hold the input of at least one step"):
         animated(plain, "")
     for variant in ({"layer_norm": True}, {"proj_size": 2}, {"zoneout": 0.5}):
         with pytest.raises(ConfigurationError, match="Give a trace of the plain cell"):
             filled(small(**variant), 2)
-    with pytest.raises(ConfigurationError, match="there are diagrams of lstm, gru, rnn_tanh"):
+    with pytest.raises(ConfigurationError, match="there are diagrams only of lstm, gru, rnn_tanh"):
         filled(small("RNN", nonlinearity="relu"), 2)
 
 

@@ -28,5 +28,7 @@ def test_half_may_be_known(known: int) -> None:
 
 
 def test_more_than_half_is_a_leak() -> None:
-    with pytest.raises(DataError, match="51 of the 100 texts to score on stand among the training"):
+    with pytest.raises(
+        DataError, match="51 of the 100 texts to score on are also in the training data"
+    ):
         refuse_known(51, 100, "texts")

@@ -30,7 +30,7 @@ def test_a_directory_that_holds_no_network_is_an_error_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["explore", str(tmp_path)]) == 2
-    assert "holds no model.json" in capsys.readouterr().err
+    assert "holds model.json" in capsys.readouterr().err
 
 
 def test_a_port_that_cannot_be_is_an_error_in_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -191,17 +191,23 @@ def test_one_character_is_a_text(address: str) -> None:
         ("lstm", "", None, 400, "text must have 1 to 5000 characters, got 0"),
         ("lstm", "a" * 5001, None, 400, "text must have 1 to 5000 characters, got 5001"),
         ("gru", "a", {"gate": "forget_gate", "value": 1}, 400, "one of reset_gate, update_gate"),
-        ("rnn", "a", {"gate": "forget_gate", "value": 1}, 400, "must be one of none"),
+        ("rnn", "a", {"gate": "forget_gate", "value": 1}, 400, "has no gate to hold"),
         ("lstm", "a", {"value": 1}, 422, "Field required"),
         ("lstm", "a", {"gate": "forget_gate", "value": 2}, 400, "from 0 to 1, got 2"),
         ("lstm", "a", {"gate": "forget_gate", "value": 1, "unit": 80}, 400, "0 to 79, got 80"),
-        ("lstm", "a", {"gate": "forget_gate", "value": 1, "first": -1}, 400, "from 0 on, got -1"),
+        (
+            "lstm",
+            "a",
+            {"gate": "forget_gate", "value": 1, "first": -1},
+            400,
+            "first must be 0 or more, got -1",
+        ),
         (
             "lstm",
             "a",
             {"gate": "forget_gate", "value": 1, "first": 3, "last": 2},
             400,
-            "last must be first (3) or a step after it, got 2",
+            "last must be at least first, 3, got 2",
         ),
     ],
 )
@@ -230,7 +236,7 @@ def test_the_page_comes_with_its_policy(address: str) -> None:
 
 
 def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"holds no model\.json"):
+    with pytest.raises(ModelFileError, match=r"holds model\.json"):
         load_models(tmp_path)
     save_model(tmp_path, {}, {"task": "forecast"})
     with pytest.raises(ModelFileError, match="task 'forecast'"):

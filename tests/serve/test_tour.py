@@ -119,7 +119,7 @@ def test_the_tour_ends_for_good_and_begins_again_when_asked(
     expect(page.locator("#tour h2")).to_have_text("It reads, and guesses")
     page.get_by_role("button", name="Next").click()
     page.click("#language")
-    expect(page.locator("#tour h2")).to_have_text("记忆的一个单元")
+    expect(page.locator("#tour h2")).to_have_text("记忆的一个神经元")
     page.get_by_role("button", name="上一站").click()
     expect(page.locator("#tour h2")).to_have_text("阅读，并猜测")
 

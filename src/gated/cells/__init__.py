@@ -15,6 +15,7 @@ Gradients, the loop over time, streams, traces, equations and pictures follow fr
 
 from gated.cells.cell import Cell
 from gated.cells.language import (
+    Delayed,
     PerStep,
     PerUnit,
     Scalar,
@@ -39,6 +40,7 @@ from gated.cells.language import (
 
 __all__ = [
     "Cell",
+    "Delayed",
     "PerStep",
     "PerUnit",
     "Scalar",

@@ -1,4 +1,4 @@
-"""Which states of a cell are sums over the past: s_t = keep · s_{t-1} + write.
+"""States of a cell that are sums over past steps: s_t = keep · s_{t-1} + write.
 
 Results of functions and products are taken as they came out, whatever they depend on: so a gated
 state is such a sum, with its gates as they were (Hochreiter and Schmidhuber 1997), and one that a
@@ -17,22 +17,22 @@ from gated.errors import CellError
 
 @dataclass(frozen=True)
 class Affine:
-    """What a step keeps of a state and what it writes, on a tape that begins as the cell's."""
+    """The values that a step keeps and writes of a state, on a tape that extends the cell's."""
 
     tape: Tape
     state: int
-    """Which of the cell's states."""
+    """Index of the cell's state."""
     keep: Place
     write: Place
 
     def keeping_gate(self, cell: Cell) -> str | None:
-        """The gate that is what is kept, by its name; None where there is none."""
+        """Return the name of the gate that is the factor `keep`; None if it is no single gate."""
         return next((name for name, place in cell.gates.items() if place == self.keep), None)
 
 
 @cache
 def memory(cell: Cell) -> Affine:
-    """The state in which a cell remembers: a sum over the past, the cell state before any other.
+    """Return the state that is a sum over past steps; the cell state, if several are.
 
     Raises:
         CellError: it has none; why not, of each state.
@@ -49,7 +49,7 @@ def memory(cell: Cell) -> Affine:
 
 @cache
 def affine(cell: Cell, state: int) -> Affine | str:
-    """A state as a sum over its past, or why it is none.
+    """Return a state as a sum over past steps, or the reason why it is none.
 
     Args:
         cell: any.

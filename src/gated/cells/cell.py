@@ -1,27 +1,30 @@
-"""What a definition is once it has been traced: a cell, and the names of all that belongs to it."""
+"""A cell: the result of tracing a definition, with the names of its weights, states and gates."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from gated import notebooks
 from gated.cells import latex
 from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
 from gated.errors import CellError
 
 
 class Matrix(NamedTuple):
-    """A weight matrix of a cell; its bias is as long as it is high."""
+    """A weight matrix of a cell, and its bias, which has one number for each row."""
 
     name: str
     """`weight_ih`, without the layer's suffix."""
     gates: tuple[str, ...]
-    """Its blocks of rows, from the top."""
+    """The gates of its blocks of rows, from the top."""
     rows: Width
-    """The height of a block."""
+    """The width whose units are the rows of a block."""
     columns: Width
     has_bias: bool = True
 
@@ -32,17 +35,17 @@ class Matrix(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a step hands to the next."""
+    """A state, which a step passes to the next."""
 
     name: str
-    """In the definition."""
+    """Its name in the definition."""
     width: Width
     after: Place
-    """The node that computes it."""
+    """The node of its new value."""
 
 
 class Parameter(NamedTuple):
-    """Numbers that are learned and belong to no matrix: (gates, H); (H) where it has no gates."""
+    """Learned numbers that belong to no matrix: (gates, H); (H,) without gates."""
 
     name: str
     gates: tuple[str, ...]
@@ -67,16 +70,16 @@ class Cell:
     per_sequence: tuple[str, ...] = ()
     """Inputs that stay the same over all steps of a sequence."""
     gate_names: Mapping[str, str] = field(default_factory=dict)
-    """What a gate of the definition is called by whoever looks at it."""
+    """Full names of the definition's gates, such as `input_gate`."""
     paper: str = ""
-    """The definition's own words: its docstring."""
+    """The definition's docstring."""
     constants: Mapping[str, float] = field(default_factory=dict)
-    """What may be given another value, by name."""
+    """Values of the constants that may be changed, by name."""
     defined: Callable[[Mapping[str, float]], Cell] | None = None
-    """Makes the cell anew, with other values of its constants."""
+    """Returns the cell for other values of its constants."""
 
     def with_constants(self, **constants: float) -> Cell:
-        """The same definition with other values of its constants.
+        """Return the same definition with other values of its constants.
 
         Raises:
             CellError: there is no such constant.
@@ -95,7 +98,7 @@ class Cell:
 
     @cached_property
     def gates(self) -> dict[str, Place]:
-        """Each gate's name, and the node of its value: the first function of its sum."""
+        """The node of each gate's value, the activation of its sum, by name."""
         return {
             self.gate_names.get(gate, gate): _gate_node(self.tape, gate)
             for gate in dict.fromkeys(gate for matrix in self.matrices for gate in matrix.gates)
@@ -104,7 +107,7 @@ class Cell:
 
     @cached_property
     def named(self) -> dict[str, Place]:
-        """Each gate and state by name, and its node; gates first."""
+        """The node of each gate and state, by name; gates first."""
         after = (state.after for state in self.states)
         return self.gates | dict(zip(self.state_names, after, strict=True))
 
@@ -120,19 +123,19 @@ class Cell:
 
     @property
     def watched(self) -> tuple[Place, ...]:
-        """What a loss may read beside the output: gates, and states that are not the output."""
+        """Nodes that a loss may read besides the output: gates, and states other than it."""
         after = [state.after for state in self.states]
         gates = [gate for gate in self.gates.values() if gate not in after]
         return *gates, *(state for state in after if state != self.output)
 
     @cached_property
     def state_names(self) -> tuple[str, ...]:
-        """What the states are called by whoever looks at them."""
+        """Full names of the states, such as `hidden` and `cell`."""
         return tuple(_FIELD_NAMES.get(state.name, state.name) for state in self.states)
 
     @cached_property
     def digest(self) -> str:
-        """What the cell is known by: a hash of all that it computes."""
+        """A hash of everything that the cell computes, which identifies it."""
         said = repr((self.tape.nodes, self.states, self.output, self.matrices, self.parameters))
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
@@ -142,12 +145,31 @@ class Cell:
         return "\n".join(latex.equations(self))
 
     def _repr_latex_(self) -> str:
-        """The equations below each other, as notebooks show them."""
+        """Return the equations as one block, for notebooks."""
         lines = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in latex.equations(self))
         return f"$$\\begin{{aligned}}\n{lines}\n\\end{{aligned}}$$"
 
+    def _repr_svg_(self) -> str | None:
+        """The picture, where what draws it is installed."""
+        try:
+            return None if notebooks.cell_picture is None else notebooks.cell_picture(self)
+        except ImportError:
+            return None
+
+    def _repr_html_(self) -> str:
+        """The equations and the picture below them: notebooks show one form alone.
+
+        The picture is an image, so that its styles stay in it.
+        """
+        equations, svg = html.escape(self._repr_latex_(), quote=False), self._repr_svg_()
+        if svg is None:
+            return equations
+        data = base64.b64encode(svg.encode()).decode()
+        name = html.escape(self.name)
+        return f'{equations}\n<img alt="{name}" src="data:image/svg+xml;base64,{data}">'
+
     def matrix(self, name: str) -> Matrix:
-        """The matrix of this name."""
+        """Return the matrix of this name."""
         return next(matrix for matrix in self.matrices if matrix.name == name)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which plans the native core is built with; any other is interpreted."""
+"""The plans for which C++ is generated when the native core is built; others are interpreted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPILED = (
 
 
 def compiled_plans() -> Iterator[Plan]:
-    """The plans of the cells that most people use."""
+    """Return the plans of the common cells."""
     for cell in COMPILED:
         of = plans(cell)
         yield from (of.inference, of.training, of.backward, of.backward_of_gates)

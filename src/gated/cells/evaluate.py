@@ -16,7 +16,7 @@ Functions = Mapping[str, Callable[..., Any]]
 """Of each operation, by name; and `constant`, from a number, `linear`, from a vector, a weight and
 a bias or None, and `spread`, from a value and a number of units."""
 Hold = Callable[[Place, Any], Any]
-"""From a node and its value, what becomes of it; all that follows from it follows."""
+"""A function from a node and its value to the value that is used instead, there and later."""
 
 ARITHMETIC: Functions = {
     "add": operator.add,
@@ -28,7 +28,7 @@ ARITHMETIC: Functions = {
     "sigmoid_back": lambda g, y: g * y * (1 - y),
     "tanh_back": lambda g, y: g * (1 - y * y),
 }
-"""What every library does in the same way."""
+"""Operations that are the same for every array library."""
 
 
 class Equations:
@@ -129,7 +129,7 @@ class Equations:
 
 
 def needed_nodes(tape: Tape, wanted: Iterable[Place], known: Collection[Place] = ()) -> set[Place]:
-    """What must be computed for some nodes, they included, where the values of others are known."""
+    """Return the nodes that must be computed for some nodes, if the values of others are known."""
     needed: set[Place] = set()
     open_ = list(wanted)
     while open_:

@@ -39,6 +39,18 @@ class Scalar:
     """Annotates one learned number for the whole layer."""
 
 
+class Delayed:
+    """Annotates a state that comes back as many steps after it was returned as `delay` says.
+
+    `delay` is a constant of the cell. On its way the state goes through as many states, each of
+    which is handed on, and kept for the way back, like any other.
+    """
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, gate: str) -> Any: ...
+
+
 _WIDTHS = {"H": "the hidden units", "I": "the input features", "P": "the projected units"}
 
 
@@ -428,8 +440,14 @@ def traced(
         trace.refuse("a cell takes its input and one state at least")
     given: list[Value] = [Source(trace, trace.tape.leaf("input", "I"), "i")]
     letters = ["h", *positional[2:]]
-    for place, letter in enumerate(letters):
-        given.append(Source(trace, trace.tape.leaf("state", "H", place), letter))
+    lines: list[list[Place]] = []  # the states that each goes through: one, unless it is delayed
+    for letter, parameter in zip(letters, parameters[1:], strict=False):
+        first = sum(map(len, lines))
+        steps = 1
+        if _annotation(parameter.annotation) == "Delayed":
+            steps = _delay(trace, parameters, constants)
+        lines.append([trace.tape.leaf("state", "H", first + step) for step in range(steps)])
+        given.append(Source(trace, lines[-1][-1], letter))
     keywords: dict[str, Any] = {}
     found = dict(constants)
     per_step = []
@@ -468,14 +486,14 @@ def traced(
             f"at most one output before them, got {len(values)} values"
         )
     places = [trace.place(value) for value in values]
-    for place, value in zip(places, values, strict=True):
+    for place in places:
         width = trace.tape[place].width
         if width not in ("H", "1"):
             trace.refuse(f"returns a value as wide as {_WIDTHS[width]}, not the hidden units")
-        del value
     states = tuple(
-        State(letter if index else positional[1], "H", place)
-        for index, (letter, place) in enumerate(zip(letters, places[-count:], strict=True))
+        State(f"{name}{step}" if len(line) > 1 else name, "H", after)
+        for name, line, place in zip(positional[1:], lines, places[-count:], strict=True)
+        for step, after in enumerate((place, *line[:-1]), start=1)
     )
     tape, matrices = _with_matrices(trace, letters)
     return Cell(
@@ -494,6 +512,20 @@ def traced(
         constants=found,
         defined=lambda constants: traced(function, gate_names, name, constants),
     )
+
+
+def _delay(
+    trace: _Trace, parameters: list[inspect.Parameter], constants: Mapping[str, float]
+) -> int:
+    """After how many steps a delayed state comes back."""
+    default = next((of.default for of in parameters if of.name == "delay"), None)
+    delay = constants.get("delay", default)
+    if not isinstance(delay, (int, float)) or delay != int(delay) or delay < 1:
+        trace.refuse(
+            f"a Delayed state needs the constant delay, a whole number of steps from 1 on, got "
+            f"{delay!r}"
+        )
+    return int(delay)
 
 
 def _annotation(annotation: Any) -> str:

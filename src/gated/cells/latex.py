@@ -54,7 +54,8 @@ def names(cell: Cell) -> dict[Place, str]:
     """
     found: dict[Place, str] = {}
     for state in cell.states:
-        found.setdefault(state.after, state.name)
+        if cell.tape[state.after].operation != "state":  # what is handed on has a name already
+            found.setdefault(state.after, state.name)
     taken = {state.name for state in cell.states} | {"x"}
     for gate in dict.fromkeys(gate for matrix in cell.matrices for gate in matrix.gates):
         place = cell.gates.get(cell.gate_names.get(gate, gate))
@@ -242,7 +243,9 @@ class _Writer:
     def weight(self, letter: str, node: Node) -> str:
         matrix, gate = node.about
         name = matrix.removeprefix("weight_")
-        named = {"ih": "x", **{f"{s.name}h": s.name for s in self.cell.states}}
+        states = [state.name for state in self.cell.states]
+        delayed = [state.rstrip("0123456789") for state in states]  # d1, d2, …, met as d
+        named = {"ih": "x", **{f"{state}h": state for state in (*delayed, *states)}}
         named["hh"] = self.cell.states[0].name
         if name not in named:
             return _indexed(letter, name.removeprefix("linear"))

@@ -1,4 +1,4 @@
-"""What may be done to a cell beside its equations: each makes a new cell of a cell's tape.
+"""Options of cells, such as layer normalisation and zoneout: each returns a new cell.
 
 What combines on paper combines here: the loop over time knows none of it.
 """
@@ -18,7 +18,7 @@ Change = Callable[[Tape, Place, Node, tuple[Place, ...]], Place | None]
 
 
 def _changed(cell: Cell, change: Change) -> Cell:
-    """The cell with each node as `change` makes it."""
+    """Return the cell with each node replaced by `change`."""
     tape = Tape()
     moved: dict[Place, Place] = {}
     for place, node in enumerate(cell.tape.nodes):
@@ -30,7 +30,7 @@ def _changed(cell: Cell, change: Change) -> Cell:
 
 
 def layer_norm(cell: Cell) -> Cell:
-    """Normalise the products of the gates, and a state that a function shows.
+    """Normalise the products of the gates, and a state that an activation outputs.
 
     Ba, Kiros and Hinton 2016: gain · norm(W x) + b, over the gates together where the sums with
     the input and with the hidden state are one sum, else over each; and gain · norm(c) + b in
@@ -167,7 +167,8 @@ def projected(cell: Cell) -> Cell:
     Sak, Senior and Beaufays 2014.
 
     Raises:
-        ConfigurationError: the hidden state is used unit by unit, and so has as many as before.
+        ConfigurationError: the hidden state is used unit by unit, or handed on as another state,
+            and so has as many units as before.
     """
     hidden = Node("state", (), "H", 0)
     nodes = cell.tape.nodes
@@ -176,6 +177,7 @@ def projected(cell: Cell) -> Cell:
             hidden in (nodes[a] for a in node.arguments) and node.operation != "product"
             for node in nodes
         )
+        or any(nodes[state.after] == hidden for state in cell.states)
         or not cell.output_is_hidden
     ):
         raise ConfigurationError(f"the hidden state of the cell {cell.name} cannot be projected")
@@ -200,7 +202,7 @@ def projected(cell: Cell) -> Cell:
 
 
 def resets(cell: Cell) -> Cell:
-    """Let a sequence begin anew in its middle: states are zeros where the input `resets` is 1."""
+    """Set states to zeros before each step at which the input `resets` is 1."""
 
     def change(tape: Tape, place: Place, node: Node, arguments: tuple[Place, ...]) -> Place | None:
         if node.operation != "state":

@@ -340,7 +340,7 @@ class _Planner:
             for gate in order:
                 grads[gate] = grads.pop(gate)
         slot_of: dict[Place, int] = {}
-        for place in _side_by_side([list(grads.values()) for grads in groups.values()]):
+        for place in side_by_side([list(grads.values()) for grads in groups.values()]):
             slot_of[place] = self.slot(tape[place].width)
             self.homes[place].append(slot_of[place])
         for index, (state, place) in enumerate(zip(cell.states, back.states, strict=True)):
@@ -348,14 +348,14 @@ class _Planner:
         sources = {}
         for source, place in back.sources.items():
             wide = tape.spread(place, cell.tape[source].width)
-            if not self.homes[wide]:
+            if tape[wide].arguments and not self.homes[wide]:  # what is kept has its place
                 self.homes[wide].append(self.slot(tape[wide].width))
             sources[source] = wide
         vectors = []
         for block, place in back.parameters.items():
             width = tape[place].width if block.gate == "1" else "H"
             wide = tape.spread(place, width)
-            if not self.homes[wide]:
+            if not any(map(self._is_slot, self.homes[wide])):  # it may be a state's gradient, too
                 self.homes[wide].append(self.slot(width))
             home = next(h for h in self.homes[wide] if self._is_slot(h))
             vectors.append((self._slot_of(home), *self.vector(block)))
@@ -719,12 +719,12 @@ class _Writer:
         return node.operation, node.arguments
 
 
-def _side_by_side(groups: Sequence[Sequence[Place]]) -> list[Place]:
+def side_by_side(groups: Sequence[Sequence[Place]]) -> list[Place]:
     """An order in which the members of each group lie together, as far as there is one.
 
-    >>> _side_by_side([[1, 2, 3], [2, 3, 4]])
+    >>> side_by_side([[1, 2, 3], [2, 3, 4]])
     [1, 2, 3, 4]
-    >>> _side_by_side([[1, 2, 3], [1, 2, 4]])
+    >>> side_by_side([[1, 2, 3], [1, 2, 4]])
     [4, 1, 2, 3]
     """
     order: list[Place] = []

@@ -1,4 +1,4 @@
-"""A step of a cell as a list of operations in single assignment: the form that all else reads.
+"""A step of a cell as a list of operations in single assignment, from which all else is derived.
 
 Each node says what it computes from earlier nodes. Nodes that compute the same are one node, and
 what is simple is made simpler as it is written: so a derivative comes out as short as by hand.
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 Width: TypeAlias = Literal["H", "I", "P", "1"]
 Place: TypeAlias = int
-"""Of a node in its tape."""
+"""Index of a node in its tape."""
 
 
 class Node(NamedTuple):
@@ -25,7 +25,7 @@ class Node(NamedTuple):
     arguments: tuple[Place, ...]
     width: Width
     about: Any = None
-    """What else there is to say: a constant's value, a parameter's name, a product's matrix."""
+    """Further data of the operation: a constant's value, a parameter's name, a product's matrix."""
 
 
 LEAVES = frozenset(
@@ -52,17 +52,17 @@ ARITHMETIC: Mapping[str, int] = {
     "tanh_back": 2,  # g · (1 - y²)
     "normalise": 3,  # (v - mean) · scale
 }  # fmt: skip
-"""Operations unit by unit, and how many values each takes."""
+"""Elementwise operations, and how many values each takes."""
 
 ACTIVATIONS = frozenset({"sigmoid", "tanh", "relu", "softplus", "exp", "log", "sqrt", "abs"})
-"""Functions of one value that are not linear."""
+"""Nonlinear functions of one value."""
 
 COSTLY = frozenset({"sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "div"})
-"""What is kept for the way back sooner than computed twice."""
+"""Operations whose values are kept for the backward pass, not computed again."""
 
 
 class Block(NamedTuple):
-    """Which rows of a weight matrix a product is with."""
+    """The rows of a weight matrix that a product is with."""
 
     matrix: str
     gate: str
@@ -82,11 +82,11 @@ class Tape:
         return len(self.nodes)
 
     def constant(self, value: float) -> Place:
-        """The node of a number."""
+        """Return the node of a constant."""
         return self._place(Node("constant", (), "1", float(value)))
 
     def leaf(self, operation: str, width: Width, about: Hashable = None) -> Place:
-        """The node of what comes from outside the tape."""
+        """Return the node of a value that is given from outside the tape."""
         return self._place(Node(operation, (), width, about))
 
     def product(self, source: Place, block: Block, width: Width) -> Place:

@@ -1,1 +1,1 @@
-"""Arrays in, arrays out: the equations of the cells, and the door to the native core."""
+"""Recurrent layers on NumPy arrays: the reference implementation, and the native core."""

@@ -1,4 +1,4 @@
-"""What callers hand in, checked; in words that name the argument, what was expected, what came."""
+"""Checks of arguments; their messages name the argument, what was expected and what was given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gated.errors import ConfigurationError, DataError
 
 
 def check_shape(name: str, array: Any, shape: tuple[int, ...], meaning: str = "") -> None:
-    """Refuse an array or tensor of another shape; `meaning` spells the expected one in letters.
+    """Refuse an array or tensor of another shape; `meaning` is the expected one in letters.
 
     Raises:
         DataError: the shape differs.
@@ -25,32 +25,32 @@ def check_shape(name: str, array: Any, shape: tuple[int, ...], meaning: str = ""
 
 
 def check_lengths(lengths: ArrayLike | None, steps: int, sequences: int) -> NDArray[np.int64]:
-    """The real steps of each sequence, (B): any order, zeros allowed; all of `steps` if None.
+    """Return the number of real steps of each sequence, (B,), in any order; `steps` each if None.
 
     Raises:
-        DataError: not one integer a sequence, or one is negative or beyond the steps.
+        DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
     """
     if lengths is None:
         return np.full(sequences, steps, np.int64)
     given = np.asarray(lengths)
     if given.shape != (sequences,) or (sequences and given.dtype.kind not in "iu"):
         raise DataError(
-            f"lengths must be {sequences} integers, one a sequence, got {given.dtype} of the "
-            f"shape {given.shape}"
+            f"lengths must be {sequences} integers, one for each sequence, got {given.dtype} of "
+            f"the shape {given.shape}"
         )
     for place in np.flatnonzero((given < 0) | (given > steps))[:1]:
         raise DataError(
-            f"lengths must lie between 0 and {steps}, the steps of the input, got {given[place]} "
-            f"for sequence {place}"
+            f"lengths must be from 0 to {steps}, the steps of the input, got {given[place]} for "
+            f"sequence {place}"
         )
     return given.astype(np.int64)
 
 
 def check_variant(cell: str, weights: Weights[Any]) -> None:
-    """Refuse weights that the cell has no use for, and layer normalisation in part.
+    """Refuse weights that the cell does not have, and incomplete layer normalisation.
 
     Raises:
-        ConfigurationError: with the name of what does not fit.
+        ConfigurationError: a weight does not fit; the message names it.
     """
     layout = layout_of(cell)
     has_cell = "cell" in layout.states
@@ -73,10 +73,10 @@ def check_variant(cell: str, weights: Weights[Any]) -> None:
 
 
 def check_gate_names(cell: str | Cell, argument: str, names: Iterable[str]) -> None:
-    """Refuse names that no gate or state of the cell has.
+    """Check that the cell has gates or states of these names.
 
     Raises:
-        ConfigurationError: with the names that there are.
+        ConfigurationError: it has not; the message lists its gates and states.
     """
     if isinstance(cell, Cell):
         known = tuple(dict.fromkeys((*cell.gates, *cell.state_names)))
@@ -94,7 +94,7 @@ def check_gate_names(cell: str | Cell, argument: str, names: Iterable[str]) -> N
 def check_array(
     name: str, array: Array | None, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
-    """Refuse an array of another shape or dtype than that of x; None is none.
+    """Check the shape and dtype of an array, unless it is None.
 
     Raises:
         DataError: the shape or the dtype differs.

@@ -1,8 +1,7 @@
-"""One layer in one direction on its sequences: what is handed in, checked, and what comes back.
+"""The arguments of one layer in one direction, checked, and its results.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
-state (H where nothing is projected), G gates of the cell, N the real steps of all sequences
-together.
+state (H where nothing is projected), G gates of the cell, N real steps of all sequences together.
 """
 
 from __future__ import annotations
@@ -29,27 +28,27 @@ Arrays = Weights[Array] | Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Call:
-    """One layer in one direction on its sequences: what forward and backward both take."""
+    """The checked arguments of one layer in one direction, for forward and backward."""
 
     cell: Cell
-    """With all that is done beside its equations."""
+    """The cell, with dropout and zoneout applied."""
     x: Array
     """(T, B, I)"""
     weights: Arrays
     initial: tuple[Array | None, ...]
-    """(B, P) and whatever other states there are, (B, H); zeros where None."""
+    """The initial states: (B, P), and any others (B, H); zeros where None."""
     lengths: NDArray[np.int64] | None
-    """(B), or None where all sequences have T steps."""
+    """(B,), the real steps of each sequence; None where all have T."""
     reverse: bool
     regularisation: Regularisation
     arrays: dict[str, Array]
-    """The weights there are, by name."""
+    """The weights by name, without absent ones."""
     sizes: dict[str, int]
-    """How many units each width has."""
+    """Number of units of each of the cell's widths: H, I, P and 1."""
     per_step: tuple[Array, ...] = ()
-    """(T, B) each."""
+    """The cell's inputs for each step, (T, B) each."""
     compiled: bool = True
-    """Whether to use what the core was built with, or to interpret all of it."""
+    """Whether to use code that was generated when the core was built; else all is interpreted."""
 
     @property
     def units(self) -> int:
@@ -69,7 +68,7 @@ class Call:
 
     @property
     def masked_arrays(self) -> dict[str, Array]:
-        """The weights as the equations read them."""
+        """The weights by name, with the mask of weight drop applied."""
         mask = self.regularisation.weight_mask
         if mask is None:
             return self.arrays
@@ -77,34 +76,34 @@ class Call:
 
     @property
     def state_widths(self) -> tuple[int, ...]:
-        """The units of each state."""
+        """Number of units of each state."""
         return tuple(self.sizes[state.width] for state in self.cell.states)
 
 
 class Forward(NamedTuple, Generic[K]):
-    """What a layer makes of its sequences in one direction."""
+    """The results of a layer in one direction."""
 
     output: Array
     """(T, B, P), the hidden state at every step; zeros in the padding."""
     final: tuple[Array, ...]
-    """The states after each sequence's last step, (B, P) and, of an LSTM, (B, H)."""
+    """The states after each sequence's last step: (B, P), and any others (B, H)."""
     kept: K | None
-    """With `keep=True`."""
+    """What `backward` needs; None without `keep=True`."""
 
 
 class Backward(NamedTuple):
-    """The gradients of everything that `forward` took."""
+    """The gradients of the arguments of `forward`."""
 
     x: Array
     """(T, B, I); zeros in the padding."""
     weights: Any
-    """In the form in which they were given."""
+    """`Weights`, or a dictionary by name: the type that `forward` was given."""
     initial: tuple[Array, ...]
     per_step: tuple[Array, ...] = ()
 
 
 def named_arrays(weights: Arrays) -> dict[str, Array]:
-    """The weights there are, by name."""
+    """Return the weights by name, without absent ones."""
     given = weights._asdict() if isinstance(weights, Weights) else weights
     return {name: array for name, array in given.items() if array is not None}
 
@@ -120,11 +119,11 @@ def checked_call(
     per_step: Mapping[str, Array] | None = None,
     compiled: bool = True,
 ) -> Call:
-    """The arguments of `forward`, checked.
+    """Return the arguments of `forward`, checked.
 
     Raises:
-        ConfigurationError: as `forward`.
-        DataError: as `forward`.
+        ConfigurationError: as for `forward`.
+        DataError: as for `forward`.
     """
     _check_input(x)
     T, B, inputs = x.shape
@@ -167,15 +166,15 @@ def checked_gradients(
     grad_final: Sequence[Array] | None,
     grad_gates: Mapping[str, Array] | None,
 ) -> tuple[Array, tuple[Array | None, ...], dict[str, Array]]:
-    """The gradients that `backward` takes, checked.
+    """Return the arguments of `backward`, checked.
 
     Returns:
-        Of the output, that of the state of the same name included, of the final states, and of
-        other gates and states by name.
+        The gradients of the output (including that of the hidden state in `grad_gates`, if it is
+        the output), of the final states, and of other gates and states by name.
 
     Raises:
-        ConfigurationError: the cell has no gate of a name in `grad_gates`.
-        DataError: a gradient has another shape, dtype or layout than what it is the gradient of.
+        ConfigurationError: `grad_gates` has a name that no gate or state of the cell has.
+        DataError: a gradient has another shape, dtype or layout than its array.
     """
     cell, dtype = call.cell, call.x.dtype
     T, B, _ = call.x.shape
@@ -190,7 +189,7 @@ def checked_gradients(
         kept = cell.one_name[name]
         grads[kept] = grads[kept] + grad if kept in grads else grad
     hidden = cell.state_names[0]
-    if cell.output_is_hidden and hidden in grads:  # the output under another name
+    if cell.output_is_hidden and hidden in grads:  # both are gradients of the same array
         grad_output = grad_output + grads.pop(hidden)
     return grad_output, last, grads
 
@@ -218,13 +217,13 @@ def _check_side_by_side(name: str, array: Array) -> None:
     whole = all(stride % array.itemsize == 0 for stride in array.strides)
     if array.size and not (side_by_side and whole and array.flags.aligned):
         raise DataError(
-            f"the features of {name} (its last axis) must lie side by side in memory, got the "
-            f"strides {array.strides} bytes; numpy.ascontiguousarray({name}) makes such a copy"
+            f"the features of {name} (its last axis) must be adjacent in memory, got strides of "
+            f"{array.strides} bytes; numpy.ascontiguousarray({name}) makes such a copy"
         )
 
 
 def _check_named(cell: str, weights: Weights[Array]) -> None:
-    """Refuse weights that cannot be those of the cell of this name."""
+    """Refuse weights that cannot belong to the cell of this name."""
     check_variant(cell, weights)
     gates = len(layout_of(cell).gates)
     recurrent = weights.weight_hh
@@ -239,7 +238,7 @@ def _check_named(cell: str, weights: Weights[Array]) -> None:
 def _check_arrays(
     cell: Cell, arrays: Mapping[str, Array], inputs: int, dtype: np.dtype[Any]
 ) -> dict[str, int]:
-    """Refuse weights that do not fit together and to x; how many units each width has."""
+    """Check that the weights fit each other and x; return the number of units of each width."""
     for name, gates in required_arrays(cell):
         array = arrays.get(name)
         if array is None:
@@ -295,14 +294,14 @@ def _checked_per_step(
 
 
 def _check_block(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse what the core cannot read as one block."""
+    """Check that an array has this shape and dtype and is contiguous in memory."""
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} must be a NumPy array, got {type(array).__name__}")
     check_shape(name, array, shape)
     _check_dtype(name, array, dtype)
     if not (array.flags.c_contiguous and array.flags.aligned):
         raise DataError(
-            f"{name} must be contiguous in memory, got the strides {array.strides} bytes; "
+            f"{name} must be contiguous in memory, got strides of {array.strides} bytes; "
             f"numpy.ascontiguousarray({name}) makes such a copy"
         )
 

@@ -1,8 +1,8 @@
-"""How weights and gates are laid out: one table for every cell, here and in the native core.
+"""Names, orders and shapes of the weights and gates of PyTorch's cells and their variants.
 
 Shapes: I input features, H hidden units, G gates of the cell, P units of the projected hidden
-state (H where nothing is projected), D directions. Names, orders and shapes are PyTorch's, so
-that a state dict moves both ways unchanged; ONNX orders its gates differently.
+state (H where nothing is projected), D directions. Names, orders and shapes are PyTorch's, so that
+state dicts are exchanged unchanged; ONNX orders its gates differently.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ W = TypeVar("W")
 
 
 class CellLayout(NamedTuple):
-    """What a cell's rows of weights and its states are called, and in which order they come."""
+    """The names and order of a cell's gates and states."""
 
     gates: tuple[str, ...]
     """The gates, in the order of the rows of the weights (PyTorch's)."""
     onnx_gates: tuple[str, ...]
     """The same gates in ONNX's order."""
     states: tuple[str, ...]
-    """What a step hands to the next; the hidden state first."""
+    """The states that a step passes to the next; the hidden state first."""
     normalised_together: tuple[int, ...]
-    """How many gates, from the first on, layer normalisation takes together each time (Ba, Kiros
-    and Hinton 2016); none where it is not defined."""
+    """Sizes of the groups of gates, from the first on, that layer normalisation normalises together
+    (Ba, Kiros and Hinton 2016); empty where it is not defined."""
 
 
 _RNN = CellLayout(("hidden",), ("hidden",), ("hidden",), (1,))
@@ -62,42 +62,42 @@ LAYOUTS: dict[str, CellLayout] = {
         normalised_together=(3,),
     ),
 }
-"""Every cell. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:
-`linear_before_reset=1`), `gru_reset_before` before it, as in Cho et al. 2014. `lstm_coupled` writes
-what it forgets: its input gate is 1 - the forget gate (Greff et al. 2017)."""
+"""The cells by name. `gru` resets after the product with the hidden state, as PyTorch does (ONNX:
+`linear_before_reset=1`), `gru_reset_before` before it, as in Cho et al. 2014. The input gate of
+`lstm_coupled` is 1 minus its forget gate (Greff et al. 2017)."""
 
 PEEPHOLE_GATES = ("input_gate", "forget_gate", "output_gate")
-"""The gates that look at the cell state, in the order of the rows of `Weights.peepholes`."""
+"""The gates that read the cell state, in the order of the rows of `Weights.peepholes`."""
 _ONNX_PEEPHOLE_GATES = ("input_gate", "output_gate", "forget_gate")
 
 
 class Weights(NamedTuple, Generic[W]):
-    """The weights of one layer in one direction: arrays, tensors, or what is known of them."""
+    """The weights of one layer in one direction: arrays, tensors, or something else for each."""
 
     weight_ih: W
     """(G·H, I)"""
     weight_hh: W
     """(G·H, P)"""
     bias_ih: W | None = None
-    """(G·H)"""
+    """(G·H,)"""
     bias_hh: W | None = None
-    """(G·H)"""
+    """(G·H,)"""
     weight_hr: W | None = None
     """(P, H), projects the hidden state of an LSTM (Sak, Senior and Beaufays 2014)."""
     peepholes: W | None = None
-    """(3, H), lets the gates of an LSTM see its cell state (Gers and Schmidhuber 2000)."""
+    """(3, H), from the cell state of an LSTM to its gates (Gers and Schmidhuber 2000)."""
     gain_ih: W | None = None
-    """(G·H), normalises the product with the input (Ba, Kiros and Hinton 2016)."""
+    """(G·H,), gain of the normalised product with the input (Ba, Kiros and Hinton 2016)."""
     gain_hh: W | None = None
-    """(G·H), normalises the product with the hidden state."""
+    """(G·H,), gain of the normalised product with the hidden state."""
     gain_cell: W | None = None
-    """(H), normalises the cell state that the output gate shows."""
+    """(H,), gain of the normalised cell state, which tanh and output gate are applied to."""
     bias_cell: W | None = None
-    """(H), added to it."""
+    """(H,), bias of the normalised cell state."""
 
 
 def layout_of(cell: str) -> CellLayout:
-    """The layout of a cell.
+    """Return the layout of a cell.
 
     Raises:
         ConfigurationError: there is no such cell.
@@ -108,7 +108,7 @@ def layout_of(cell: str) -> CellLayout:
 
 
 def weight_shapes(cell: str, inputs: int, units: int, projected: int = 0) -> Weights[Any]:
-    """The shape that each weight has, the optional ones included.
+    """Return the shape of each weight, including optional ones.
 
     >>> weight_shapes("lstm", inputs=3, units=5).weight_ih
     (20, 3)
@@ -129,7 +129,7 @@ def weight_shapes(cell: str, inputs: int, units: int, projected: int = 0) -> Wei
 
 
 def parameter_names(layer: int, reverse: bool) -> tuple[str, ...]:
-    """What the `Weights` are called, one by one, in the state dict of a layer of `torch.nn`.
+    """Return the name of each of the `Weights` in the state dict of a layer of `torch.nn`.
 
     >>> parameter_names(layer=1, reverse=True)[:2]
     ('weight_ih_l1_reverse', 'weight_hh_l1_reverse')
@@ -139,7 +139,7 @@ def parameter_names(layer: int, reverse: bool) -> tuple[str, ...]:
 
 
 def gate_rows(cell: str, gate: str, units: int) -> slice:
-    """The rows of the weights and biases that belong to one gate.
+    """Return the rows of the weights and biases that belong to one gate.
 
     >>> gate_rows("lstm", "forget_gate", units=8)
     slice(8, 16, None)
@@ -155,12 +155,12 @@ def gate_rows(cell: str, gate: str, units: int) -> slice:
 
 
 def to_onnx(cell: str, directions: Sequence[Weights[Array]]) -> dict[str, Array]:
-    """The inputs W, R and, where there are any, B and P of an ONNX node, for its directions.
+    """Return the inputs of an ONNX node for its directions: W, R and, if present, B and P.
 
     W is (D, G·H, I), R (D, G·H, H), B (D, 2·G·H), P (D, 3·H). ONNX has no projection.
 
     Raises:
-        ConfigurationError: the weights project or normalise, or have one bias of two.
+        ConfigurationError: the weights project or normalise, or have only one of the two biases.
     """
     node: dict[str, list[Array]] = {}
     gates, onnx_gates = layout_of(cell)[:2]
@@ -186,7 +186,7 @@ def to_onnx(cell: str, directions: Sequence[Weights[Array]]) -> dict[str, Array]
 def from_onnx(
     cell: str, W: Array, R: Array, B: Array | None = None, P: Array | None = None
 ) -> list[Weights[Array]]:
-    """The weights of each direction of an ONNX node: the inverse of `to_onnx`."""
+    """Return the weights of each direction of an ONNX node: the inverse of `to_onnx`."""
     gates, onnx_gates = layout_of(cell)[:2]
     directions = []
     for d in range(len(W)):
@@ -200,6 +200,6 @@ def from_onnx(
 
 
 def _reordered(rows: Array, given: tuple[str, ...], wanted: tuple[str, ...]) -> Array:
-    """`rows` (G·H, …) with its G blocks, which come as in `given`, as in `wanted`."""
+    """Return `rows` (G·H, …) with its G blocks reordered from the order `given` to `wanted`."""
     blocks = dict(zip(given, np.split(rows, len(given)), strict=True))
     return np.concatenate([blocks[gate] for gate in wanted])

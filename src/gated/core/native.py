@@ -1,4 +1,4 @@
-"""The compiled extension: how it is found, and the threads and instruction set it runs on."""
+"""The compiled extension: how it is loaded, and the threads and instruction set that it uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.errors import ConfigurationError, MissingNativeError
 
 @cache
 def extension() -> Any:
-    """The extension module, which an uncompiled source tree lacks.
+    """Return the extension module, which an uncompiled source tree does not have.
 
     Raises:
         ConfigurationError: the variable GATED_ISA names an instruction set that this processor
@@ -35,28 +35,27 @@ def extension() -> Any:
 
 
 def _loaded(path: str | None) -> Any:
-    """The extension of this installation, or another build of it, for whoever looks for faults."""
+    """Return the extension of this installation, or that at `path`, such as a debug build."""
     if not path:
         return importlib.import_module("gated._native")
     spec = importlib.util.spec_from_file_location("gated._native", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"GATED_NATIVE={path} is no extension module")
+        raise ImportError(f"GATED_NATIVE={path} is not an extension module")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 class _Setting:
-    """What `set_threads` sets; None until then."""
+    """The setting of `set_threads`; None by default."""
 
     threads: int | None = None
 
 
 def threads() -> int:
-    """The threads that a call may use: what `set_threads` said, or the processors there are.
+    """Return how many threads a call may use: as set by `set_threads`, else all processors.
 
-    Processors count as far as the process may use them, by its affinity and by the quota of its
-    container.
+    Processors are those that the process may use, by its affinity and the quota of its container.
 
     Raises:
         MissingNativeError: the extension is not built.
@@ -67,7 +66,7 @@ def threads() -> int:
 
 
 def set_threads(count: int | None) -> None:
-    """Lets every later call use `count` threads; None lets it use all processors there are.
+    """Let later calls use `count` threads; None for all processors.
 
     Results do not depend on it.
 
@@ -79,18 +78,18 @@ def set_threads(count: int | None) -> None:
     _Setting.threads = count
 
 
-@cache  # not once more in a forked child, which the library's threads have not followed
+@cache  # not again in a forked child, which does not have the library's threads
 def share_threads(library: str) -> bool:
-    """Lets every later call run on the OpenMP threads of a library that the process has loaded.
+    """Let later calls run on the OpenMP threads of a library that the process has loaded.
 
-    OpenMP's threads spin for milliseconds after each piece of work; with threads of our own beside
-    them, both would fight for the cores.
+    OpenMP's threads spin for milliseconds after each piece of work; threads of our own beside them
+    would compete with them for the cores.
 
     Args:
-        library: its file's name, as it was loaded: `libtorch_cpu.so`.
+        library: name of its file, as it was loaded: `libtorch_cpu.so`.
 
     Returns:
-        Whether the library is loaded and has such threads; calls go on using our own if not.
+        Whether the library is loaded and has such threads; otherwise calls use our own.
 
     Raises:
         MissingNativeError: the extension is not built.
@@ -99,7 +98,7 @@ def share_threads(library: str) -> bool:
 
 
 def instruction_sets() -> list[str]:
-    """The instruction sets that this processor can run, slowest first.
+    """Return the instruction sets that this processor can run, slowest first.
 
     Raises:
         MissingNativeError: the extension is not built.
@@ -108,7 +107,7 @@ def instruction_sets() -> list[str]:
 
 
 def instruction_set() -> str:
-    """The instruction set in use: the fastest, unless the variable GATED_ISA names another.
+    """Return the instruction set in use: the fastest, unless the variable GATED_ISA names another.
 
     Raises:
         ConfigurationError: GATED_ISA names one that this processor does not have.
@@ -118,7 +117,7 @@ def instruction_set() -> str:
 
 
 def set_instruction_set(name: str) -> None:
-    """Lets every later call run on one of `instruction_sets()`.
+    """Let later calls run on one of `instruction_sets()`.
 
     Raises:
         ConfigurationError: this processor does not have it.

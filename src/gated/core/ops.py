@@ -1,8 +1,7 @@
-"""The door to the native core: NumPy arrays in, NumPy arrays out, for any cell.
+"""The native core on NumPy arrays, for any cell, forward and backward.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
-state (H where nothing is projected), G gates of the cell, N the real steps of all sequences
-together.
+state (H where nothing is projected), G gates of the cell, N real steps of all sequences together.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _NO_ZONEOUT = Zoneout()
 
 
 def _for_the_core(call: Call) -> Any:
-    """A call as the native core takes it."""
+    """Return a call in the form that the native core takes."""
     core = native.extension()
     zoneout = call.regularisation.zoneout or _NO_ZONEOUT
     return (core.Layer32 if call.x.dtype == np.float32 else core.Layer64)(
@@ -54,29 +53,29 @@ def _for_the_core(call: Call) -> Any:
 
 
 def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
-    """Of zoneout, one for each state: the first two can keep their old value."""
+    """Return the probability of zoneout for each state; only the first two can have one."""
     return [zoneout.hidden, zoneout.cell, *(0.0 for _ in range(2, states))][:states]
 
 
 def native_arrays(
     cell: Cell, arrays: Mapping[str, Array], units: int, dtype: Any
 ) -> tuple[list[Array | None], list[Array | None], list[Array]]:
-    """Weights, biases and parameters of a cell, as the core takes them."""
+    """Return weights, biases and parameters of a cell in the form that the core takes."""
     return (
         [arrays[matrix.name] for matrix in cell.matrices],
         [arrays.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
         [
             arrays[of.name] if of.name in arrays else np.zeros((len(of.gates), units), dtype)
-            for of in cell.parameters  # layers without bias have none that is normalised
+            for of in cell.parameters  # absent: bias_cell of a normalised layer without biases
         ],
     )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a forward pass leaves for the backward pass, and for whoever looks inside.
+    """Values of a forward pass that the backward pass needs; gates and states can be read too.
 
-    Rows are those of real steps alone, by time and then by falling length, as in a
+    There are rows for real steps only, by time and then by falling length, as in a
     `PackedSequence`: padding takes no memory.
     """
 
@@ -84,17 +83,18 @@ class Kept:
     output: Array
     """(T, B, P)"""
     values: Array | None
-    """(N, …): gates, after their activation, and what else is not computed anew."""
+    """(N, …): gates, after their activation, and other values; None with `recompute`."""
     history: dict[str, Array]
-    """(N, H) of each state that is not the output, by name."""
+    """(N, H) for each state that is not the output, by name."""
 
     def gate(self, name: str) -> Array:
-        """A gate or state of every sequence at every step, (T, B, H); zeros in the padding.
+        """Return a gate or state at every step, (T, B, H); zeros in the padding.
 
         The hidden state of a projected LSTM is (T, B, P).
 
         Raises:
-            ConfigurationError: the cell has no gate or state of this name, or it was not kept.
+            ConfigurationError: the cell has no gate or state of this name.
+            DataError: it was not kept, because of `recompute`.
         """
         cell = self.call.cell
         check_gate_names(cell, "gate", [name])
@@ -139,31 +139,32 @@ def forward(
     compiled: bool = True,
     threads: int | None = None,
 ) -> Forward[Kept]:
-    """One recurrent layer over whole sequences, in one direction.
+    """Run one recurrent layer over whole sequences, in one direction.
 
     The equations are those of the cell's tape, as in `gated.core.reference`.
 
     Args:
-        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
-        x: (T, B, I), float32 or float64; its features lie side by side, its steps and sequences
-            anywhere, so that a transposed (B, T, I) array is read as it is.
-        weights: in PyTorch's order, or those of any cell by name, of the dtype of `x`.
-        lengths: (B), the real steps of each sequence, in any order; T where not given. Padding
-            costs nothing, and is never read.
-        initial: the states to start from, (B, P) and, of an LSTM, (B, H); zeros where not given.
-        reverse: from each sequence's last real step to its first.
-        keep: also return what `backward` needs.
-        recompute: with `keep`, keep the states alone: `backward` computes the gates once more,
-            which takes a third more time and about a third of the memory.
+        cell: any cell, or the name of one of `gated.core.layout.LAYOUTS`.
+        x: (T, B, I), float32 or float64. Features must be adjacent in memory; steps and sequences
+            may have any stride, so that a transposed (B, T, I) array needs no copy.
+        weights: `Weights`, or those of any cell by name, of the dtype of `x`.
+        lengths: (B,), the number of real steps of each sequence, in any order; T by default.
+            Padding is neither computed nor read.
+        initial: the initial states, (B, P) and, of an LSTM, (B, H); zeros by default.
+        reverse: whether to run from each sequence's last real step to its first.
+        keep: whether to return what `backward` needs too.
+        recompute: with `keep`, keep only the states; `backward` computes the gates again, which
+            takes a third more time and about a third of the memory.
         regularisation: masks and zoneout, as in `gated.core.variants`.
-        per_step: (T, B) of each of the cell's inputs for a step, by name.
-        compiled: whether to use what the core was built with, or to interpret all of it.
-        threads: at most so many; as `gated.core.native.threads` says where not given. Results do
+        per_step: (T, B) for each of the cell's inputs for a step, by name.
+        compiled: whether to use code that was generated when the core was built; else all is
+            interpreted.
+        threads: number of threads at most; `gated.core.native.threads()` by default. Results do
             not depend on it.
 
     Raises:
-        ConfigurationError: `cell` is none of these, or cannot be combined with the weights given.
-        DataError: an array has another shape, dtype or layout than asked for.
+        ConfigurationError: there is no such cell, or the weights do not fit it.
+        DataError: an array has another shape, dtype or layout than described above.
         MissingNativeError: the extension is not built.
 
     >>> ones = np.ones((1, 1), np.float32)
@@ -194,13 +195,13 @@ def forward_into(
     kept: Mapping[str, Array],
     threads: int | None = None,
 ) -> None:
-    """Run forward into arrays that the caller has made.
+    """Run `forward` into arrays that the caller has allocated.
 
     Args:
         call: the layer and its sequences.
         output: (T, B, P).
-        final: a state each, (B, P) and whatever others there are, (B, H).
-        kept: by the names of `gated.core.plans.kept_shapes`; what is missing is not kept.
+        final: one array for each state: (B, P), and any others (B, H).
+        kept: by the names of `gated.core.plans.kept_shapes`; absent ones are not kept.
         threads: as for `forward`.
     """
     history = [kept.get(name) for name in call.cell.state_names]
@@ -217,19 +218,19 @@ def backward(
     *,
     threads: int | None = None,
 ) -> Backward:
-    """The gradients of a loss, given those of what `forward` gave.
+    """Return the gradients of the arguments of `forward`, given those of its results.
 
     Args:
-        kept: from `forward` with `keep=True`; what it holds must not have changed since.
-        grad_output: (T, B, P), laid out like `x`; padding is never read.
-        grad_final: of each final state, in its shape; zeros where not given.
-        grad_gates: of gates and states at every step, by the names that `kept.gate` knows, each
-            (T, B, H), for a loss that reads them; padding is never read.
+        kept: from `forward` with `keep=True`; its arrays must not have changed since.
+        grad_output: gradient of the output, (T, B, P), with strides like `x`; padding is not read.
+        grad_final: gradient of each final state, in its shape; zeros by default.
+        grad_gates: gradients of gates and states at every step, by the names of `kept.gate`, each
+            (T, B, H), for a loss that reads them; padding is not read.
         threads: as for `forward`.
 
     Raises:
-        ConfigurationError: the cell has no gate of a name in `grad_gates`.
-        DataError: a gradient has another shape, dtype or layout than what it is the gradient of.
+        ConfigurationError: `grad_gates` has a name that no gate or state of the cell has.
+        DataError: a gradient has another shape, dtype or layout than its array.
     """
     grad_output, last, grads = checked_gradients(kept.call, grad_output, grad_final, grad_gates)
     return backward_packed(kept, grad_output, last, *_packed(kept, grads), threads=threads)
@@ -244,12 +245,12 @@ def backward_packed(
     *,
     threads: int | None = None,
 ) -> Backward:
-    """The same as `backward`, with the gradients of gates and states laid out like `kept`.
+    """Do the same as `backward`, with the gradients of gates and states laid out like `kept`.
 
     Args:
         kept: as for `backward`.
         grad_output: (T, B, P).
-        grad_final: of each state, or None.
+        grad_final: gradient of each state, or None.
         grad_values: laid out like `kept.values`, or None.
         grad_history: laid out like `kept.history`.
         threads: as for `backward`.
@@ -257,7 +258,7 @@ def backward_packed(
     call = kept.call
     dtype, cell, B = call.x.dtype, call.cell, call.x.shape[1]
     if grad_values is not None or any(grad is not None for grad in grad_history.values()):
-        # Whoever reads one of them reads all: the others have gradients of zero.
+        # The core takes the gradients of all of them or of none: absent ones are zero.
         if grad_values is None:
             shape = kept_shapes(cell, call.rows, call.sizes, recompute=False)["values"]
             grad_values = np.zeros(shape, dtype)
@@ -267,7 +268,7 @@ def backward_packed(
         grad_history = {**grad_history, **missing}
     grad_x = np.empty(call.x.shape, dtype)
     matrices = {matrix.name for matrix in cell.matrices}
-    grads = {  # of a bias, the core gives the blocks that anything depends on
+    grads = {  # of a bias, the core writes only the blocks that are used
         name: (np.empty_like if name in matrices else np.zeros_like)(array)
         for name, array in call.arrays.items()
     }
@@ -296,7 +297,7 @@ def backward_packed(
 
 
 def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, dict[str, Array | None]]:
-    """Padded gradients of gates and of states (T, B, H), laid out as they are kept."""
+    """Return padded gradients of gates and states (T, B, H) in the layout of `kept`."""
     call = kept.call
     T, B, _ = call.x.shape
     lengths = np.full(B, T) if call.lengths is None else call.lengths

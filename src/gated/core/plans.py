@@ -1,4 +1,4 @@
-"""Cells as the native core takes them, each made once."""
+"""Cells in the form that the native core takes, and the shapes of their arrays; cached."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _registered: dict[str, Cell] = {}
 
 
 def register(cell: Cell) -> str:
-    """A name by which `named_cell` finds the cell again: for operators that take names alone."""
+    """Return a name by which `named_cell` finds the cell, for operators that only take names."""
     key = f"{cell.name}:{cell.digest}"
     _registered[key] = cell
     return key
 
 
 def named_cell(name: str, weights: Mapping[str, Any]) -> Cell:
-    """The cell of this name, with what its weights ask for.
+    """Return the cell of this name, with the options that its weights imply.
 
     Raises:
-        ConfigurationError: there is no such cell, or it cannot be changed so.
+        ConfigurationError: there is no such cell, or it does not have one of these options.
     """
     if name in _registered:
         return _registered[name]
@@ -47,7 +47,7 @@ def named_cell(name: str, weights: Mapping[str, Any]) -> Cell:
 
 
 def varied(cell: Cell, regularisation: Regularisation) -> Cell:
-    """A cell with what is done beside its equations, as far as its tape says it."""
+    """Return a cell with recurrent dropout and zoneout in its tape."""
     zoneout = regularisation.zoneout or Zoneout()
     zones = (zoneout.hidden > 0, zoneout.cell > 0, *(False for _ in cell.states))
     return _varied(cell, regularisation.hidden_mask is not None, zones[: len(cell.states)])
@@ -61,11 +61,11 @@ def _varied(cell: Cell, dropout: bool, zones: tuple[bool, ...]) -> Cell:
 
 
 def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """The shape of every weight, bias and parameter, in the order of a state dict.
+    """Return the shape of every weight, bias and parameter, in the order of a state dict.
 
     Args:
-        cell: any.
-        sizes: how many units each width has.
+        cell: any cell.
+        sizes: number of units of each of its widths.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for of in cell.matrices:
@@ -76,7 +76,7 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
     for parameter in cell.parameters:
         gates = len(parameter.gates)
         alone = parameter.gates == ("1",)
-        flat = parameter.name.startswith(("gain_", "bias_"))  # as they are of PyTorch's layers
+        flat = parameter.name.startswith(("gain_", "bias_"))  # one dimension, like PyTorch's biases
         shape = (gates * sizes["H"],) if gates and flat else (gates, sizes["H"])
         shapes[parameter.name] = () if alone else shape if gates else (sizes["H"],)
     return shapes
@@ -84,17 +84,17 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
 
 @cache
 def kept_places(cell: Cell) -> tuple[Place, ...]:
-    """The nodes that a step of a cell keeps for the way back, gates first."""
+    """Return the nodes whose values a step keeps for the backward pass, gates first."""
     return plans(cell).kept
 
 
 def kept_numbers(cell: Cell, sizes: Mapping[str, int]) -> int:
-    """Numbers that a step keeps for each sequence, of so many units in each width."""
+    """Return how many numbers a step keeps for each sequence, for these numbers of units."""
     return sum(_kept_widths(cell, sizes))
 
 
 def kept_columns(cell: Cell, place: Place, sizes: Mapping[str, int]) -> slice:
-    """Where a node's value is among them."""
+    """Return the columns of a node's value in the numbers that a step keeps."""
     widths = _kept_widths(cell, sizes)
     index = kept_places(cell).index(place)
     return slice(sum(widths[:index]), sum(widths[: index + 1]))
@@ -103,13 +103,13 @@ def kept_columns(cell: Cell, place: Place, sizes: Mapping[str, int]) -> slice:
 def kept_shapes(
     cell: Cell, rows: int, sizes: Mapping[str, int], recompute: bool
 ) -> dict[str, tuple[int, ...]]:
-    """The arrays that a forward pass keeps, by name: `values` and states by theirs.
+    """Return the shapes of the arrays that a forward pass keeps: `values`, and states by name.
 
     Args:
-        cell: any.
-        rows: N, or more: those behind are never touched, and so cost no memory.
-        sizes: how many units each width has.
-        recompute: keep the states alone, and compute the rest anew on the way back.
+        cell: any cell.
+        rows: N, or more: further rows are never written to, and so use no memory.
+        sizes: number of units of each width.
+        recompute: whether only the states are kept, and the backward pass computes the rest again.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     if not recompute:
@@ -121,7 +121,7 @@ def kept_shapes(
 
 
 def sizes_of(cell: Cell, weights: Mapping[str, Any], inputs: int) -> dict[str, int]:
-    """How many units each width has, by arrays or tensors of weights that fit the cell."""
+    """Return the number of units of each width, from arrays or tensors that fit the cell."""
     name, gates = _tall(cell)
     units = weights[name].shape[0] // gates
     outputs = weights["weight_hr"].shape[0] if "weight_hr" in weights else units
@@ -130,7 +130,7 @@ def sizes_of(cell: Cell, weights: Mapping[str, Any], inputs: int) -> dict[str, i
 
 @cache
 def _tall(cell: Cell) -> tuple[str, int]:
-    """A matrix that has the rows of so many gates."""
+    """Return a matrix with H rows for each gate: its name and the number of its gates."""
     tall = [matrix for matrix in cell.matrices if matrix.rows == "H"]
     of = next((matrix for matrix in tall if matrix.name == "weight_hh"), tall[0])
     return of.name, len(of.gates)
@@ -138,7 +138,7 @@ def _tall(cell: Cell) -> tuple[str, int]:
 
 @cache
 def required_arrays(cell: Cell) -> tuple[tuple[str, int], ...]:
-    """What a layer of the cell cannot be without: the gates of each matrix, 0 of other arrays."""
+    """Return the arrays that a layer needs: the names, and numbers of gates, 0 if no matrix."""
     parameters = [of.name for of in cell.parameters if not of.name.startswith("bias_")]
     return (
         *((matrix.name, len(matrix.gates)) for matrix in cell.matrices),
@@ -148,7 +148,7 @@ def required_arrays(cell: Cell) -> tuple[tuple[str, int], ...]:
 
 @cache
 def shapes_for(cell: Cell, inputs: int, units: int, outputs: int) -> dict[str, tuple[int, ...]]:
-    """`parameter_shapes`, remembered; not to be written to."""
+    """Return `parameter_shapes` from a cache; the dictionary must not be changed."""
     return parameter_shapes(cell, {"I": inputs, "H": units, "P": outputs, "1": 1})
 
 
@@ -160,11 +160,12 @@ def _kept_widths(cell: Cell, sizes: Mapping[str, int]) -> list[int]:
 
 @cache
 def native_cell(cell: Cell, compiled: bool = True) -> Any:
-    """A cell for the native core.
+    """Return a cell in the form that the native core takes.
 
     Args:
-        cell: any.
-        compiled: whether to use what the core was built with, or to interpret all of it.
+        cell: any cell.
+        compiled: whether to use code that was generated when the core was built; else all is
+            interpreted.
 
     Raises:
         MissingNativeError: the extension is not built.

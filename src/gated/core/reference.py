@@ -1,6 +1,6 @@
-"""Recurrent layers of any cell in NumPy, forward and backward: what every faster form agrees with.
+"""The reference implementation: recurrent layers of any cell in NumPy, forward and backward.
 
-A step is the tape of its cell, read node by node; the way back is the tape's derivative.
+A step evaluates the tape of its cell, node by node; the backward pass evaluates its derivative.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
 state (H where nothing is projected).
@@ -25,23 +25,23 @@ from gated.core.layout import Array, Weights
 from gated.core.variants import Regularisation
 
 HoldAt: TypeAlias = Callable[[int, NDArray[np.int64], str, Array], Array]
-"""From the time, the sequences that run, the name of a gate or state and what the equations make
-it, (B, H): what it is to be."""
+"""A function from the time, the running sequences, the name of a gate or state, and its value by
+the equations, (B, H), to the value that is used instead."""
 
 
 class Step(NamedTuple):
-    """What one step computed, for the sequences that had not ended."""
+    """The values of one step, for the sequences that have not ended."""
 
     time: int
     running: NDArray[np.int64]
-    """The sequences that this step belongs to."""
+    """Indices of these sequences."""
     given: dict[str, Any]
-    """What it took, as `gated.cells.evaluate.Equations.values` takes it."""
+    """Its arguments, as `gated.cells.evaluate.Equations.values` takes them."""
     values: list[Array]
-    """Of every node of the cell's tape."""
+    """The value of each node of the cell's tape."""
 
     def of(self, rows: Any) -> Step:
-        """The same of some of its sequences alone."""
+        """Return the step for some of its sequences only."""
 
         def chosen(value: Any) -> Any:
             if isinstance(value, dict):
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Kept:
-    """What a forward pass leaves for the backward pass, and for whoever looks inside."""
+    """Values of a forward pass that the backward pass needs; gates and states can be read too."""
 
     call: Call
     equations: Equations
@@ -63,7 +63,7 @@ class Kept:
     """In the order of computation."""
 
     def gate(self, name: str) -> Array:
-        """A gate or state of every sequence at every step, (T, B, H); zeros in the padding.
+        """Return a gate or state at every step, (T, B, H); zeros in the padding.
 
         The hidden state of a projected LSTM is (T, B, P).
 
@@ -93,27 +93,28 @@ def forward(
     per_step: Mapping[str, Array] | None = None,
     hold: HoldAt | None = None,
 ) -> Forward[Kept]:
-    """One recurrent layer over whole sequences, in one direction.
+    """Run one recurrent layer over whole sequences, in one direction.
 
     Args:
-        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
+        cell: any cell, or the name of one of `gated.core.layout.LAYOUTS`.
         x: (T, B, I), float32 or float64.
-        weights: in PyTorch's order, or those of any cell by name, of the dtype of `x`.
-        lengths: (B), the real steps of each sequence, in any order; T where not given. Padding is
-            never read.
-        initial: the states to start from, zeros where not given.
-        reverse: from each sequence's last real step to its first.
-        keep: also return what `backward` needs, every value at every step.
-        regularisation: masks and zoneout, none where not given.
-        per_step: (T, B) of each of the cell's inputs for a step, by name.
-        hold: what becomes of each gate and state where it is computed, so that all that follows
-            from it follows. A state is held as its step leaves it: the hidden state after the
-            projection, both after zoneout, and h_t shows the cell state that is held, but for
-            zoneout, which h_t does not see. Gradients are then not those of the equations.
+        weights: `Weights`, or those of any cell by name, of the dtype of `x`.
+        lengths: (B,), the number of real steps of each sequence, in any order; T by default.
+            Padding is never read.
+        initial: the initial states, zeros by default.
+        reverse: whether to run from each sequence's last real step to its first.
+        keep: whether to return what `backward` needs too, every value at every step.
+        regularisation: masks and zoneout; none by default.
+        per_step: (T, B) for each of the cell's inputs for a step, by name.
+        hold: replaces the value of each gate and state where it is computed; everything after is
+            computed from the new value. States are held at the end of a step: the hidden state
+            after the projection, both after zoneout. h_t is computed from the held cell state,
+            except with zoneout, which comes after h_t is computed. Gradients are then not those of
+            the equations.
 
     Raises:
-        ConfigurationError: `cell` is none of these.
-        DataError: an array has another shape or dtype than asked for.
+        ConfigurationError: there is no such cell.
+        DataError: an array has another shape or dtype than described above.
 
     >>> ones = np.ones((1, 1))
     >>> forward("rnn_relu", np.ones((3, 1, 1)), Weights(ones, ones)).output.ravel()
@@ -124,7 +125,7 @@ def forward(
 
 
 def run(call: Call, *, keep: bool = False, hold: HoldAt | None = None) -> Forward[Kept]:
-    """`forward`, of arguments that have been checked."""
+    """Do the same as `forward`, with arguments that have been checked."""
     kept = Kept(call, equations(call.cell, call.masked_arrays, call.sizes))
     x, reverse = call.x, call.reverse
     T, B, _ = x.shape
@@ -153,18 +154,18 @@ def backward(
     grad_final: Sequence[Array] | None = None,
     grad_gates: Mapping[str, Array] | None = None,
 ) -> Backward:
-    """The gradients of a loss, given those of what `forward` gave.
+    """Return the gradients of the arguments of `forward`, given those of its results.
 
     Args:
         kept: from `forward` with `keep=True`.
-        grad_output: (T, B, P); padding is never read.
-        grad_final: of each final state, in the shape of that state; zeros where not given.
-        grad_gates: of gates and states at every step, by the names that `kept.gate` knows and in
-            its shapes, for a loss that reads them; padding is never read.
+        grad_output: gradient of the output, (T, B, P); padding is not read.
+        grad_final: gradient of each final state, in its shape; zeros by default.
+        grad_gates: gradients of gates and states at every step, by the names and in the shapes of
+            `kept.gate`, for a loss that reads them; padding is not read.
 
     Raises:
-        ConfigurationError: the cell has no gate of a name in `grad_gates`.
-        DataError: a gradient has another shape than what it is the gradient of.
+        ConfigurationError: `grad_gates` has a name that no gate or state of the cell has.
+        DataError: a gradient has another shape than its array.
     """
     call = kept.call
     grad_output, last, grads = checked_gradients(call, grad_output, grad_final, grad_gates)
@@ -202,17 +203,17 @@ def backward(
 
 
 class StepGradients(NamedTuple):
-    """The gradients of what one step took."""
+    """The gradients of the arguments of one step."""
 
     equations: Equations
     of: Derivative
     step: Step
     values: list[Array]
-    """Of every node of the derivative's tape."""
+    """The value of each node of the derivative's tape."""
 
     @property
     def states(self) -> list[Array]:
-        """Of each state before, (B, ·)."""
+        """The gradient of each previous state, (B, ·)."""
         found = [self.values[place] for place in self.of.states]
         for state, place in self.of.into_states:
             found[state] = found[state] + self.values[place]
@@ -220,7 +221,7 @@ class StepGradients(NamedTuple):
 
     @property
     def x(self) -> Array:
-        """Of the input, (B, I)."""
+        """The gradient of the input, (B, I)."""
         tape, found = self.equations.cell.tape, self.values[self.of.input]
         for (block, source), place in self.of.sums.items():
             if tape[source].operation == "input":
@@ -229,11 +230,11 @@ class StepGradients(NamedTuple):
 
     @property
     def per_step(self) -> dict[str, Array]:
-        """Of each input for a step, (B, 1)."""
+        """The gradients of the inputs for each step, (B, 1), by name."""
         return {name: self.values[place] for name, place in self.of.per_step.items()}
 
     def add_to(self, grads: dict[str, Array]) -> None:
-        """Add to the gradients of weights, biases and parameters by name."""
+        """Add this step's part to the gradients of weights, biases and parameters, by name."""
         cell, sizes, count = self.equations.cell, self.equations.sizes, len(self.step.running)
         for (block, source), place in self.of.sums.items():
             matrix = cell.matrix(block.matrix)
@@ -262,14 +263,14 @@ def step_backward(
     grad_output: Array | float = 0.0,
     grad_gates: Mapping[str, Array] | None = None,
 ) -> StepGradients:
-    """The gradients of what a step took, for those of what it gave.
+    """Return the gradients of the arguments of a step, given those of its results.
 
     Args:
         equations: of the cell, with its weights.
-        step: one that has run, of B sequences or of one.
-        grad_states: of each state after it, (B, ·).
-        grad_output: of its output, (B, P).
-        grad_gates: of gates and states by name, (B, H).
+        step: a step that has run, for B sequences or for one.
+        grad_states: gradient of each state after it, (B, ·).
+        grad_output: gradient of its output, (B, P).
+        grad_gates: gradients of gates and states, (B, H), by name.
     """
     cell = equations.cell
     of = _derivative(cell, bool(grad_gates))
@@ -285,12 +286,12 @@ def step_backward(
 
 
 def equations(cell: Cell, arrays: Mapping[str, Array], sizes: Mapping[str, int]) -> Equations:
-    """A cell with its weights, in NumPy.
+    """Return the equations of a cell with its weights, evaluated in NumPy.
 
     Args:
-        cell: with all that is done beside its equations.
+        cell: with dropout and zoneout in its tape.
         arrays: the weights by name.
-        sizes: how many units each width has.
+        sizes: number of units of each width.
     """
     return Equations(cell, arrays, sizes, _functions(next(iter(arrays.values())).dtype))
 
@@ -299,7 +300,7 @@ _derivative = cache(derivative)
 
 
 def _given(call: Call, t: int, running: NDArray[np.int64], states: list[Array]) -> dict[str, Any]:
-    """What the step at time t takes."""
+    """Return the arguments of the step at time t."""
     zoneout, mask = call.regularisation.zoneout, call.regularisation.hidden_mask
     given: dict[str, Any] = {"input": call.x[t, running], "state": dict(enumerate(states))}
     given["per_step"] = {
@@ -330,7 +331,7 @@ def _held(cell: Cell, hold: HoldAt, t: int, running: NDArray[np.int64]) -> Calla
 
 
 def sigmoid(a: Array) -> Array:
-    """σ(a) = 1 / (1 + exp(-a)), accurate and without overflow on both sides."""
+    """Return σ(a) = 1 / (1 + exp(-a)), accurate and without overflow for either sign."""
     z = np.exp(-np.abs(a))
     return np.where(a >= 0, 1 / (1 + z), z / (1 + z))
 

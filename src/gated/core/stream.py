@@ -1,7 +1,7 @@
-"""One step at a time: a trained network on data as they come, with NumPy alone.
+"""Streams: a trained network run step by step on incoming data, with NumPy alone.
 
 Shapes: I input features, H hidden units, P units of the projected hidden state (H where nothing is
-projected), B sequences side by side: a dimension that a stream of one alone does not have.
+projected), B sequences side by side; a stream of a single sequence does not have this dimension.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ Vector = NDArray[np.float32]
 
 
 class Stream:
-    """Recurrent layers, one upon the other, that take a step each time they are called.
+    """A stack of recurrent layers that run one step for each call.
 
-    The weights are packed once. On one thread, a step allocates nothing and takes no lock: what it
-    costs is reading the weights. The results are those of `gated.core.ops.forward` on the whole
-    sequence, to rounding.
+    The weights are packed once. On one thread, a step allocates nothing and takes no lock; its time
+    is that of reading the weights. The results are those of `gated.core.ops.forward` on the whole
+    sequence, up to rounding.
 
     Args:
-        cell: any, or the name of one of `gated.core.layout.LAYOUTS`.
-        layers: the weights of each layer, float32, or those of the only one.
-        sequences: how many sequences take each step side by side; None for one alone.
-        threads: of each step, as far as they are worth waking. More than one pays where a step
-            follows the other at once: a thread that sleeps takes milliseconds to wake.
-        zoneout: what a network that was trained with zoneout needs; `seed` must be None.
+        cell: any cell, or the name of one of `gated.core.layout.LAYOUTS`.
+        layers: the weights of each layer, float32, or those of a single layer.
+        sequences: B, the number of sequences that run side by side; None for a single sequence
+            without this dimension.
+        threads: number of threads of a step at most; small steps use fewer. More than one is
+            faster only if steps follow each other at once, since waking a thread may take
+            milliseconds.
+        zoneout: for a network that was trained with zoneout; its `seed` must be None.
 
     Raises:
         ConfigurationError: the cell or its weights cannot be streamed.
@@ -62,11 +64,14 @@ class Stream:
         alone = isinstance(layers, (Weights, Mapping))
         stack: list[Arrays] = [layers] if alone else list(layers)  # type: ignore[list-item, arg-type]
         if not stack:
-            raise ConfigurationError("a stream needs the weights of one layer at least, got none")
+            raise ConfigurationError("layers must hold the weights of at least one layer, got none")
         if zoneout is not None and zoneout.seed is not None:
-            raise ConfigurationError("a stream does not draw: zoneout's seed must be None")
+            raise ConfigurationError(
+                "a stream uses zoneout's probabilities and draws nothing: its seed must be None, "
+                f"got {zoneout.seed}"
+            )
         if sequences is not None and sequences < 1:
-            raise ConfigurationError(f"a stream takes 1 sequence at least, got {sequences}")
+            raise ConfigurationError(f"sequences must be at least 1, got {sequences}")
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
         self._weights = [named_arrays(weights) for weights in stack]
@@ -94,7 +99,7 @@ class Stream:
         )
 
     def _checked(self, cell: str | Cell, weights: Arrays, depth: int, zoneout: Zoneout) -> Call:
-        """A layer's call of one step, of which the core takes its cell and its weights."""
+        """Return the checked call of a layer for one step, for its cell and weights."""
         arrays = self._weights[depth]
         weight: Any = arrays.get("weight_ih")
         features = np.shape(weight)[-1] if np.ndim(weight) == 2 else 0
@@ -111,23 +116,26 @@ class Stream:
         one = np.zeros((1, 1, features), np.float32)
         call = checked_call(cell, one, weights, None, None, False, Regularisation(zoneout=zoneout))
         if call.cell.per_step:
-            raise ConfigurationError(f"a stream has no inputs {', '.join(call.cell.per_step)}")
+            raise ConfigurationError(
+                f"the cell {call.cell.name} takes {', '.join(call.cell.per_step)} for each step, "
+                "which a stream does not support"
+            )
         return call
 
     def step(self, x: Vector, out: Vector | None = None) -> Vector:
         """Take one step.
 
         Args:
-            x: (I) or (B, I), float32, contiguous.
-            out: (P) or (B, P), float32, where the hidden state is copied to.
+            x: (I,) or (B, I), float32, contiguous.
+            out: (P,) or (B, P), float32; the hidden state is copied to it.
 
         Returns:
-            The hidden state of the last layer, (P) or (B, P): `out`, or else a view of the stream's
-            own memory, which the next step overwrites.
+            The hidden state of the last layer, (P,) or (B, P): `out`, or without it a view of the
+            stream's memory, which the next step overwrites.
 
         Raises:
-            DataError: `x` or `out` has another shape or dtype, or `x` does not lie in one piece;
-                no step was taken.
+            DataError: `x` or `out` has another shape or dtype, or `x` is not contiguous; no step
+                was taken.
         """
         if out is not None and (out.shape != self._hidden.shape or out.dtype != np.float32):
             raise DataError(
@@ -142,7 +150,7 @@ class Stream:
         return out
 
     def steps(self, xs: Vector) -> Vector:
-        """Take a step for each x of xs (T, I) or (T, B, I); returns the hidden states (T, …, P)."""
+        """Take a step for each x of xs, (T, I) or (T, B, I); return the outputs, (T, …, P)."""
         hidden = np.empty((len(xs), *self._hidden.shape), np.float32)
         for x, row in zip(xs, hidden, strict=True):
             row[...] = self.step(x)
@@ -150,13 +158,13 @@ class Stream:
 
     @property
     def states(self) -> list[tuple[Vector, ...]]:
-        """The states of each layer, copied: (P) or (B, P) and, of an LSTM, (H) or (B, H)."""
+        """A copy of each layer's states: (P,) or (B, P) and, of an LSTM, (H,) or (B, H)."""
         return [tuple(state.copy() for state in layer) for layer in self._states]
 
     @states.setter
     def states(self, given: Sequence[Sequence[Vector]]) -> None:
         if len(given) != len(self._states):
-            raise DataError(f"states must be those of {len(self._states)} layers, got {len(given)}")
+            raise DataError(f"states must be of {len(self._states)} layers, got {len(given)}")
         for depth, (layer, new) in enumerate(zip(self._states, given, strict=True)):
             shapes = [np.shape(state) for state in new]
             if shapes != [state.shape for state in layer]:
@@ -169,7 +177,7 @@ class Stream:
                 state[:] = values
 
     def reset(self) -> None:
-        """Start anew, from states of zeros."""
+        """Set all states to zeros."""
         for layer in self._states:
             for state in layer:
                 state[:] = 0

@@ -1,4 +1,4 @@
-"""What may be done to a layer beside its weights: masks, and units that keep their old value.
+"""Regularisation of a layer: masks of dropout and weight drop, and zoneout.
 
 Shapes: B sequences, H hidden units, P units of the projected hidden state (H where nothing is
 projected), G gates of the cell.
@@ -19,11 +19,11 @@ Words: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 
 class Zoneout(NamedTuple):
-    """Units that keep their old value for a step (Krueger et al. 2017).
+    """Zoneout: some units keep their old value for a step (Krueger et al. 2017).
 
-    s_t = k * s_{t-1} + (1 - k) * s̃_t, for the hidden state and the cell state, after all else that
-    a step does. While training k is 1 with the probability given, drawn for each unit, step and
-    sequence; without a seed k is the probability itself, which is what a trained network uses.
+    s_t = k * s_{t-1} + (1 - k) * s̃_t, for the hidden state and the cell state, at the end of a
+    step. With a seed, as in training, k is 1 with the given probability and otherwise 0, drawn for
+    each unit, step and sequence; without a seed, as in evaluation, k is the probability itself.
     """
 
     hidden: float = 0.0
@@ -31,21 +31,21 @@ class Zoneout(NamedTuple):
     cell: float = 0.0
     """The same for the cell state of an LSTM."""
     seed: int | None = None
-    """What the draws depend on, 0 to 2^64 - 1; None does not draw."""
+    """Seed of the draws, 0 to 2^64 - 1; None to use the probabilities themselves."""
 
     def kept(
         self, state: int, time: int, sequences: NDArray[Any], units: int, dtype: np.dtype[Any]
     ) -> Array:
-        """How much of each unit is kept in one step: k, (B, units).
+        """Return how much of each unit is kept in one step: k, (B, units).
 
-        A hash of the seed and of the place, not a stream of random numbers: so the way back draws
-        the same once more, in any order, and nothing has to be kept.
+        It is a hash of seed, step, sequence and unit, not a stream of random numbers, so that the
+        backward pass computes it again, in any order, and nothing has to be stored.
 
         Args:
             state: 0 for the hidden state, 1 for the cell state.
-            time: of the step.
-            sequences: (B), the places of the sequences in the batch.
-            units: of the state.
+            time: index of the step.
+            sequences: (B,), indices of the sequences in the batch.
+            units: number of units of the state.
             dtype: of the result.
         """
         probability = (self.hidden, self.cell)[state]
@@ -77,14 +77,14 @@ def _mixed(z: Words) -> Words:
 
 
 class Regularisation(NamedTuple):
-    """What keeps a recurrent layer from learning its sequences by heart. All of it combines."""
+    """Regularisation of a recurrent layer; all of it can be combined."""
 
     hidden_mask: Array | None = None
-    """(B, P), multiplies the hidden state wherever a step's products read it, the same at every
-    step: recurrent dropout (Gal and Ghahramani 2016)."""
+    """(B, P), multiplies the hidden state in a step's products, the same at every step: recurrent
+    dropout (Gal and Ghahramani 2016)."""
     weight_mask: Array | None = None
     """(G·H, P), multiplies the recurrent weights: weight drop (Wan et al. 2013; Merity, Keskar and
-    Socher 2018). The weights themselves stay as they are."""
+    Socher 2018). The weights themselves do not change."""
     zoneout: Zoneout | None = None
 
 
@@ -94,16 +94,16 @@ def check_regularisation(
     weight_shape: tuple[int, ...],
     dtype: np.dtype[Any],
 ) -> None:
-    """Refuse masks that do not fit, and a zoneout that cannot be meant.
+    """Check the shapes of masks and the values of zoneout.
 
     Args:
-        regularisation: what was given.
+        regularisation: to be checked.
         hidden_shape: of the hidden state, (B, P).
         weight_shape: of the recurrent weights, (G·H, P).
         dtype: of the input.
 
     Raises:
-        ConfigurationError: a probability is not in 0 to 1, or the seed not in 0 to 2^64 - 1.
+        ConfigurationError: a probability is not from 0 to 1, or the seed not from 0 to 2^64 - 1.
         DataError: a mask has another shape or dtype.
     """
     check_array("hidden_mask", regularisation.hidden_mask, hidden_shape, dtype)
@@ -112,6 +112,6 @@ def check_regularisation(
     for name in ("hidden", "cell"):
         probability = getattr(zoneout, name)
         if not 0 <= probability <= 1:
-            raise ConfigurationError(f"zoneout of {name} must lie in 0 to 1, got {probability}")
+            raise ConfigurationError(f"zoneout of {name} must be from 0 to 1, got {probability}")
     if zoneout.seed is not None and not 0 <= zoneout.seed < 2**64:
-        raise ConfigurationError(f"zoneout's seed must lie in 0 to 2^64 - 1, got {zoneout.seed}")
+        raise ConfigurationError(f"zoneout's seed must be from 0 to 2^64 - 1, got {zoneout.seed}")

@@ -1,4 +1,4 @@
-"""Columns of a raw table as numbers and as texts, each mistake named with its line."""
+"""Columns of a raw table as numbers and as texts; errors name the line of a bad value."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from gated.errors import DataError
 MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "nat", "?", "-")
 """Markers of a missing value, whatever their case."""
 MISSING_NUMBER = (*MISSING, "none")
-"""The same among numbers; among texts, none may well be a category."""
+"""Markers in columns of numbers; in columns of texts, `none` may be a category."""
 BOOLEANS = {"true": 1.0, "false": 0.0}
 LARGEST = 1e30
-"""Numbers beyond this are mistakes, and their squares would overflow."""
+"""Numbers of a larger magnitude are refused: they are mistakes, and their squares overflow."""
 NUMBER_SHARE = 0.9
-"""A column in which so many of the values are numbers is a number column, the others mistakes."""
+"""A column with at least this share of numbers is a number column; its other values are errors."""
 
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A column of texts, as places in the sorted list of its different values."""
+    """A column of texts, encoded as indices into its sorted distinct values."""
 
     codes: NDArray[np.int64]
-    """`(N,)`, -1 where the value is missing."""
+    """`(N,)`, indices into `values`; -1 where the value is missing."""
     values: tuple[str, ...]
+    """The distinct values, sorted."""
 
 
 def is_readable(column: pl.Series) -> bool:
-    """Whether a column holds numbers, truths or texts."""
+    """Whether a column holds numbers, booleans or texts."""
     return column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.String)
 
 
 def unreadable(raw: RawTable, name: str, what: str) -> DataError:
-    """Say that a column holds something else, which is `what`."""
+    """Return the error for a column of another type; `what` describes it in the message."""
     return DataError(
         f"{raw.name}: column '{name}' holds {raw.frame[name].dtype}, {what}. "
         "Convert it, or leave it out."
@@ -48,10 +49,10 @@ def unreadable(raw: RawTable, name: str, what: str) -> DataError:
 
 
 def demand_columns(raw: RawTable, names: Iterable[str]) -> None:
-    """Make sure that there are columns of these `names`.
+    """Make sure that the table has columns of these `names`.
 
     Raises:
-        DataError: there is none; the message knows what name may be meant.
+        DataError: one is missing; the message suggests the most similar name.
     """
     for name in names:
         if name in raw.frame.columns:
@@ -66,21 +67,22 @@ def demand_columns(raw: RawTable, names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column read as numbers, and where that failed."""
+    """A column read as numbers, and the rows where that failed."""
 
     values: pl.Series
+    """`(N,)`, null where a value is missing or no number."""
     wrong: pl.Series
-    """Rows whose text is no number."""
+    """Indices of the rows whose text is no number."""
 
     @property
     def plausible(self) -> bool:
-        """Whether this is a number column, with some mistakes perhaps."""
+        """Whether this is a number column, perhaps with some wrong values."""
         read = self.values.count()
         return read >= NUMBER_SHARE * (read + len(self.wrong))
 
 
 def parse_numbers(column: pl.Series) -> Numbers:
-    """Read a column as numbers as far as it holds some; markers of missing values are null."""
+    """Read a column as numbers; null where a value is missing or no number."""
     if column.dtype != pl.String:
         return Numbers(column.cast(pl.Float64), pl.Series(dtype=pl.UInt32))
     values = column.cast(pl.Float64, strict=False)
@@ -93,16 +95,16 @@ def parse_numbers(column: pl.Series) -> Numbers:
 
 
 def without_markers(column: pl.Series, markers: tuple[str, ...]) -> pl.Series:
-    """Texts stripped, null where the value is missing."""
+    """Strip texts of surrounding spaces; null where the value is missing."""
     stripped = column.str.strip_chars()
     return stripped.set(stripped.str.to_lowercase().is_in(markers), None)
 
 
 def read_numbers(raw: RawTable, name: str, numbers: Numbers) -> NDArray[np.float64]:
-    """Return `(N,)`, NaN where a value is missing.
+    """Return the values, `(N,)`, NaN where one is missing.
 
     Raises:
-        RowError: a value is no number, or infinite; the message names its line.
+        RowError: a value is no number, infinite or too large; the message names its line.
     """
     for _, error in wrong_numbers(raw, name, numbers):
         raise error
@@ -111,36 +113,38 @@ def read_numbers(raw: RawTable, name: str, numbers: Numbers) -> NDArray[np.float
 
 
 def wrong_numbers(raw: RawTable, name: str, numbers: Numbers) -> Iterator[tuple[int, RowError]]:
-    """Yield the places of values that are no numbers, or infinite, and what is wrong."""
+    """Yield rows whose value is no number, infinite or too large: the index and the error."""
     for row in numbers.wrong:
         text = str(raw.frame[name][row]).strip()
         comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
-        advice = "Write decimals with a point" if comma else "Mend it, or leave it empty"
-        told = f"{raw.cell(name, row)} is not a number. {advice}."
-        yield row, RowError(told, int(raw.lines[row]))
+        advice = "Write decimals with a point" if comma else "Correct it, or leave it empty"
+        message = f"{raw.cell(name, row)} is not a number. {advice}."
+        yield row, RowError(message, int(raw.lines[row]))
     array = numbers.values.fill_null(float("nan")).to_numpy()
     for row in np.flatnonzero(np.abs(array) > LARGEST).tolist():
         what = "infinite" if np.isinf(array[row]) else "too large"
-        told = f"{raw.cell(name, row)} is {what}. Mend it, or leave it empty."
-        yield row, RowError(told, int(raw.lines[row]))
+        message = f"{raw.cell(name, row)} is {what}. Correct it, or leave it empty."
+        yield row, RowError(message, int(raw.lines[row]))
 
 
 def read_texts(column: pl.Series) -> TextColumn:
-    """Read a column as texts; markers of missing values have no code."""
+    """Encode a column of texts; the code of a missing value is -1."""
     return _encode(without_markers(column.cast(pl.String), MISSING))
 
 
 def _encode(texts: pl.Series) -> TextColumn:
-    """Codes in alphabetical order."""
+    """Encode texts, with codes in alphabetical order."""
     ranks = texts.rank("dense").cast(pl.Int64).fill_null(0)
     return TextColumn(ranks.to_numpy() - 1, tuple(texts.drop_nulls().unique().sort()))
 
 
 def read_names(raw: RawTable, name: str | None) -> TextColumn:
-    """Return which series each row is of; all are of one without a name where `name` is None.
+    """Return the series of each row, by its name in column `name`.
+
+    Where `name` is None, all rows are of one series without a name.
 
     Raises:
-        DataError: a row does not say.
+        DataError: a row names no series.
     """
     if name is None:
         return TextColumn(np.zeros(len(raw.lines), np.int64), ("",))
@@ -148,7 +152,7 @@ def read_names(raw: RawTable, name: str | None) -> TextColumn:
     if column.dtype.is_float():
         whole = column.cast(pl.Int64, strict=False)
         column = whole if (whole.cast(pl.Float64) == column).all() else column
-    # Here alone NA is a name: Namibia, North America.
+    # Unlike elsewhere, "NA" is no marker of a missing value here: it may be Namibia.
     texts = column.cast(pl.String).str.strip_chars()
     blank = texts.is_null() | (texts == "")
     if blank.any():

@@ -1,4 +1,4 @@
-"""What was found in the data and done about it, told so that a reader can check it."""
+"""Findings: what was found in the data and what was done about it, for people to check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gated.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of thing found, how often, where first, and what was done."""
+    """One kind of problem in the data: how often, where first, and what was done about it."""
 
     kind: str
     """A short name: `gap`, `duplicate`, `missing`, `outlier`, …"""
@@ -21,12 +21,12 @@ class Finding:
     """What was done about it, as a clause."""
     column: str | None = None
     series: tuple[str, ...] = ()
-    """The series concerned; empty where it is not a matter of series."""
+    """Names of the series concerned; empty where the finding is not about series."""
     example: str = ""
-    """The first one: its line, or its series, time and value."""
+    """The first occurrence: its line, or its series, time and value."""
 
     def __str__(self) -> str:
-        """One sentence.
+        """Return the finding as one sentence.
 
         >>> print(Finding(kind="gap", count=3, what="steps absent", action="inserted", example="4"))
         steps absent (3, first: 4); inserted.
@@ -40,9 +40,9 @@ class RowError(DataError):
     """A row cannot be used.
 
     Args:
-        message: which, and why.
-        row: where it stands in its file; None where that is not known.
-        of: what a prediction for it would be of: its clip, or its sequence.
+        message: which row, and why.
+        row: its line or row number in the file; None where that is not known.
+        of: name of the row's example, such as its clip or sequence, for the table of predictions.
     """
 
     def __init__(self, message: str, row: int | None = None, of: str | None = None) -> None:

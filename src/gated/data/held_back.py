@@ -1,4 +1,4 @@
-"""A training that is scored needs something to be scored on."""
+"""The check that enough examples were held back to score a training on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from gated.errors import DataError
 
 
 def require_test_part(count: int, *, what: str, least: int = 1) -> None:
-    """Make sure that enough was held back to score on, before a training and not after it.
+    """Make sure that enough examples were held back to score on; called before the training.
 
     Args:
-        count: examples held back.
-        what: they are.
-        least: examples that a score can be told of.
+        count: number of examples held back.
+        what: what they are called, in the plural: `pairs`.
+        least: smallest number of examples that can be scored.
 
     Raises:
         DataError: there are fewer.
@@ -19,12 +19,12 @@ def require_test_part(count: int, *, what: str, least: int = 1) -> None:
     >>> require_test_part(3, what="pairs", least=10)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    gated.errors.DataError: The test part holds 3 pairs; a score is told of 10 or more. Hold back...
+    gated.errors.DataError: The test part holds 3 pairs; a score needs 10 or more. Hold back...
     """
     if count >= least:
         return
     found = (
-        f"The test part holds {count:,} {what}; a score is told of {least:,} or more."
+        f"The test part holds {count:,} {what}; a score needs {least:,} or more."
         if count
         else "There is no test part to score on."
     )

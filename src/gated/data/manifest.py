@@ -1,4 +1,4 @@
-"""Lists of examples: tables with a row for each, and what is done about rows that are bad."""
+"""Manifests: tables with one example a row; and what is done about rows that cannot be used."""
 
 from __future__ import annotations
 
@@ -19,35 +19,40 @@ from gated.data.raw_table import (
 from gated.errors import ConfigurationError, DataError
 
 Bad = Callable[[DataError], None]
-"""What is done about a row that cannot be used."""
+"""Called with the error of each row that cannot be used; may raise it or leave the row out."""
 LEFT_OUT = "row"
-"""Kind of the findings that tell of such rows."""
+"""`Finding.kind` of rows that were left out."""
 
 
 def refuse(error: DataError) -> None:
-    """Make an error of a row that cannot be used."""
+    """Raise the error of a row that cannot be used."""
     raise error
 
 
 class BadRows:
-    """Rows that cannot be used: told as findings or, where they shall not be skipped, an error."""
+    """Collects rows that cannot be used as findings or, without `skip`, raises the first error.
+
+    Args:
+        skip: whether such rows are left out.
+        what: what a row is called in messages.
+    """
 
     def __init__(self, *, skip: bool, what: str = "row") -> None:
-        """Take whether such rows are left out, and what to call them."""
         self.skip, self.what = skip, what
         self.findings: list[Finding] = []
-        """These, and what else the readers tell of."""
+        """One for each row left out, and what else readers found in the file."""
         self.errors: list[RowError] = []
+        """Why each row was left out."""
 
     @property
-    def told(self) -> str:
-        """How many were left out and why the first, to be added to an error; empty if none was."""
+    def summary(self) -> str:
+        """How many rows were left out and why the first, to end an error message; else empty."""
         if not self.errors:
             return ""
         return f" {len(self.errors)} left out, the first: {self.errors[0]}"
 
     def __call__(self, error: DataError) -> None:
-        """Leave out the row that `error` tells of, or raise it."""
+        """Leave out the row that `error` is about, or raise the error."""
         if not self.skip:
             raise DataError(f"{error} (--skip-bad leaves such {self.what}s out.)") from error
         self.errors.append(error if isinstance(error, RowError) else RowError(str(error)))
@@ -60,23 +65,26 @@ class BadRows:
 def read_rows(
     path: Path, columns: Mapping[str, str], needed: Sequence[str], holds: str, bad: BadRows
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a manifest, stripped, with the lines that they begin on.
+    """Yield the rows of a manifest, each with the line that it begins on.
+
+    A row is a dictionary from role to value, without surrounding spaces; a missing value is empty.
 
     Args:
         path: of a CSV or Parquet file, or a sheet.
-        columns: what is read, and the names of the columns that hold it; others are ignored.
-        needed: those of `columns` that must be there.
-        holds: what such a manifest holds, for the person who brought another.
-        bad: told of rows with more values than the header has columns, and of ignored columns.
+        columns: from role to name of its column in the file; other columns are ignored.
+        needed: roles whose columns must be there.
+        holds: sentence for error messages that says what such a manifest holds.
+        bad: is given rows with more values than the header has columns, and findings of ignored
+            columns.
 
     Raises:
-        ConfigurationError: one column is to hold two things.
-        DataError: the file is no such table.
+        ConfigurationError: one column is named for two roles.
+        DataError: the file is not a table, or lacks a needed column.
         FileNotFoundError: there is no such file.
     """
     if len(set(columns.values())) < len(columns):
         raise ConfigurationError(
-            f"One column is named for two things: {', '.join(map('='.join, columns.items()))}."
+            f"One column is named for two roles: {', '.join(map('='.join, columns.items()))}."
         )
     if kind_of(path) == "csv":
         names, rows = _rows_of_csv(path, holds, bad)
@@ -87,10 +95,10 @@ def read_rows(
             raise DataError(
                 f"{path} has no column '{columns[role]}' (it has {', '.join(names)}). {holds}"
             )
-    strange = [name for name in names if name not in columns.values()]
     bad.findings += [
         Finding(kind="ignored", column=name, count=1, what="not asked for", action="ignored")
-        for name in strange
+        for name in names
+        if name not in columns.values()
     ]
     found = {role: name for role, name in columns.items() if name in names}
     for row, values in rows:
@@ -131,7 +139,7 @@ def _rows_of_csv(
 ) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
     text = decoded(path)
     if "\0" in text:
-        raise DataError(f"{path} holds bytes that are no text; is it a CSV file? {holds}")
+        raise DataError(f"{path} holds bytes that are not text; is it a CSV file? {holds}")
     header_lines, separator, names = read_header(str(path), text)
     body = "".join(text.split("\n", header_lines)[header_lines:])
     return names, _records(path, body, header_lines, separator, names, bad)
@@ -140,7 +148,7 @@ def _rows_of_csv(
 def _records(
     path: Path, body: str, header_lines: int, separator: str, names: Sequence[str], bad: Bad
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    # The longest field that the reader takes is the same for the whole process.
+    # The csv module's limit on the length of a field is one setting for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), len(body) + 1))
     row = header_lines
     try:
@@ -150,7 +158,7 @@ def _records(
                 bad(
                     RowError(
                         f"row {row}: {len(values)} values where the header has {len(names)} "
-                        f"columns; a text with {separator!r} in it stands in double quotes.",
+                        f"columns; put a text with {separator!r} in it into double quotes.",
                         row,
                     )
                 )

@@ -1,4 +1,4 @@
-"""What was predicted, as a table and as CSV: one form for all tasks."""
+"""Predictions as a table and as CSV, in one form for all tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gated.data.findings import RowError
 
 ROW, PREDICTED, REASON = "row", "predicted", "reason"
 DIGITS = 9
-"""Significant digits of numbers in CSV: all that a network of single precision has."""
+"""Significant digits of numbers in CSV: as many as single precision holds."""
 FORMULA = r"^[=+\-@\t\r]"
-"""What a text begins with that a spreadsheet takes for a formula."""
+"""Matches texts that a spreadsheet would take for a formula."""
 
 
 def probability_of(label: str) -> str:
-    """Return what the column of a label's probability is called; no label is called `predicted`.
+    """Return the name of the column with a label's probability, which no other column has.
 
     >>> probability_of("text")
     'p(text)'
@@ -45,17 +45,17 @@ def prediction_table(
     rows: Sequence[int] | None = None,
     left_out: Sequence[RowError] | None = None,
 ) -> pl.DataFrame:
-    """Put what was predicted beside what it was predicted for, in the order of the input.
+    """Return predictions beside the columns of the input that they belong to, in its order.
 
-    Columns of the input keep their names; any other that is called as one of them has an
-    underscore after its name.
+    Columns of the input keep their names; an underscore is added to any other column of the same
+    name.
 
     Args:
-        given: columns that say what a row is of, as the input has them; the first is a text.
-        predicted: columns that are predicted.
-        rows: of the input, where each row comes from; by default it is not said.
-        left_out: rows of the input that could not be used: each stands in its place, with nothing
-            predicted and the reason. None where such rows are an error.
+        given: columns of the input that identify a row; the first is a text.
+        predicted: predicted columns.
+        rows: (N,), line or row number of each row in the input; without it there is no such column.
+        left_out: rows of the input that could not be used: each is in its place in the table, with
+            a reason and without a prediction. None where such rows are an error.
 
     >>> prediction_table({"row": ["a"]}, {"predicted": [1]}, [2], []).columns
     ['row_', 'row', 'predicted', 'reason']
@@ -81,10 +81,10 @@ def prediction_table(
 
 
 def to_csv(table: pl.DataFrame) -> str:
-    r"""Return a table as CSV: numbers in one form, and no text that a spreadsheet would compute.
+    r"""Return a table as CSV, with numbers rounded alike and formulas made harmless.
 
-    Before a text that begins with one of `= + - @`, a tab or a carriage return, and is no number,
-    stands a single quote.
+    A text that begins with one of `= + - @`, a tab or a carriage return, and is no number, is
+    preceded by a single quote, so that a spreadsheet does not compute it.
 
     >>> to_csv(pl.DataFrame({"=a": ["=1+1", "-5", "a-b"], "n": [-1.0, 1 / 3, None]}))
     "'=a,n\n'=1+1,-1.0\n-5,0.333333333\na-b,\n"

@@ -1,4 +1,4 @@
-"""Opening a table, a file or a frame: rows as they stand there, each with its line."""
+"""Opening a table, from a file or a frame: its rows unchanged, each with its line number."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ PARQUET = (".parquet", ".pq")
 CSV = ("", ".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
 
 LONGEST_HEADER = 1_000_000
-"""Characters."""
+"""Characters of a header that are read at most."""
 UNNAMED = "unnamed column "
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A frame as it came; every column of a CSV is text."""
+    """A table before any value is interpreted; every column of a CSV file is text."""
 
     name: str
+    """What messages call it: the name of its file, or `the table`."""
     frame: pl.DataFrame
     lines: NDArray[np.int64]
-    """`(N,)`, the line of the file, or the row of the frame."""
+    """`(N,)`, the number of each row's line in the file, or of the row in the frame, from 1."""
     place: str
     """What `lines` counts: `line` or `row`."""
     findings: tuple[Finding, ...] = ()
@@ -48,7 +49,7 @@ class RawTable:
         return replace(self, frame=self.frame.filter(keep), lines=self.lines[keep.to_numpy()])
 
     def cell(self, column: str, row: int) -> str:
-        """Name a cell and its value."""
+        """Describe a cell for a message: file, line, column and value."""
         value = str(self.frame[column][row])
         value = value if len(value) <= 40 else value[:39] + "…"
         return f"{self.name}, {self.place} {self.lines[row]}: column '{column}', value '{value}'"
@@ -57,13 +58,13 @@ class RawTable:
 def open_table(
     source: Source, index: str, bad: Callable[[DataError], None] | None = None
 ) -> RawTable:
-    """Return the rows of a file or a frame, with nothing understood yet.
+    """Return the rows of a file or a frame, before any value is interpreted.
 
     Args:
         source: path of a CSV, Parquet or sheet file, or a polars or pandas frame.
-        index: name of the index of a pandas frame that is taken for a column.
-        bad: told of each row of a CSV file with more values than the header has columns, which is
-            then left out; by default such a row is an error.
+        index: an index of a pandas frame with this name becomes a column.
+        bad: called with the error of each row of a CSV file that has more values than the header
+            has columns; the row is left out. By default such a row is an error.
 
     Raises:
         DataError: the file is empty, damaged, or not a table.
@@ -86,10 +87,10 @@ def open_table(
 
 
 def kind_of(path: Path) -> Literal["csv", "parquet", "sheet"]:
-    """Return what kind of table a file is, by its name.
+    """Return what kind of table a file is, by the suffix of its name.
 
     Raises:
-        DataError: it is none of these.
+        DataError: it is of no known kind.
 
     >>> kind_of(Path("sales.CSV.gz")), kind_of(Path("sales.ods"))
     ('csv', 'sheet')
@@ -102,14 +103,14 @@ def kind_of(path: Path) -> Literal["csv", "parquet", "sheet"]:
     if suffix in CSV:
         return "csv"
     raise DataError(
-        f"{path.name}: no table is read from {suffix} files. Save it as CSV ({', '.join(CSV[1:])}, "
-        f"each also with .gz), as Parquet ({', '.join(PARQUET)}) or as a sheet "
-        f"({', '.join(SHEETS)})."
+        f"{path.name}: {suffix} files are not read as tables. Save it as CSV "
+        f"({', '.join(CSV[1:])}, each also with .gz), as Parquet ({', '.join(PARQUET)}) or as a "
+        f"sheet ({', '.join(SHEETS)})."
     )
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is a table by its name, where it may as well hold something else."""
+    """Whether the suffix of a file's name says that it is a table; `.txt` and `.dat` do not."""
     return _suffix(path) in (*SHEETS, *PARQUET, *CSV[1:5])
 
 
@@ -158,7 +159,7 @@ def _open_frame(source: IntoDataFrame, index: str) -> RawTable:
 
 
 def _from_frame(name: str, frame: pl.DataFrame) -> RawTable:
-    """Count rows from 1, as people do."""
+    """Wrap a frame, its rows counted from 1."""
     frame = frame.with_columns(
         pl.col(pl.Categorical, pl.Enum).cast(pl.String),
         pl.col(pl.Decimal, pl.Null).cast(pl.Float64),
@@ -223,9 +224,9 @@ def _without_wide_rows(
     width: int,
     bad: Callable[[DataError], None],
 ) -> tuple[str, NDArray[np.int64] | None]:
-    """Return `body` without rows of too many values, and where the others stand in it.
+    """Return `body` without rows of too many values, and the lines on which the others begin.
 
-    Where there is none, or no telling, `body` is returned as it is, and None.
+    Where there is no such row, or `body` is not valid CSV, it is returned unchanged, with None.
     """
     if max(line.count(separator) for line in body.split("\n")) < width:
         return body, None
@@ -240,17 +241,17 @@ def _without_wide_rows(
                 begins.append(begin)
                 writer.writerow(record)
     except csv.Error:
-        return body, None  # said better where the table is read
+        return body, None  # reading the table raises an error that says more
     return (rows.getvalue(), np.array(begins)) if wide else (body, None)
 
 
 def _too_wide(name: str, line: int, count: int, width: int) -> DataError:
-    told = f"{name}, line {line}: {count} values where the header has {width} columns."
-    return RowError(told, line)
+    message = f"{name}, line {line}: {count} values where the header has {width} columns."
+    return RowError(message, line)
 
 
 def decoded(path: Path) -> str:
-    """Return the text of a file, perhaps gzipped, with its lines ended by one character.
+    r"""Return the text of a file, perhaps gzipped, with every line end made `\n`.
 
     Raises:
         DataError: it is damaged, or not UTF-8.
@@ -275,10 +276,10 @@ def decoded(path: Path) -> str:
 
 
 def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
-    """Return the number of lines up to and with the header, the separator and the names.
+    """Return the number of lines up to the end of the header, the separator and the column names.
 
     Raises:
-        DataError: there is no header, or one with a name twice.
+        DataError: there is no header, or it has a name twice.
     """
     start = len(text) - len(text.lstrip("\n"))
     if not text or text.isspace():
@@ -294,10 +295,10 @@ def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
 
 
 def column_names(name: str, header: Sequence[str]) -> list[str]:
-    """Return the names in a header; a column without one is called by its number.
+    """Return the names in a header; a column without a name is called `unnamed column` and number.
 
     Raises:
-        DataError: a name comes twice.
+        DataError: a name occurs twice.
     """
     names = [column.strip() for column in header]
     twice = [column for column in names if column and names.count(column) > 1]
@@ -307,10 +308,10 @@ def column_names(name: str, header: Sequence[str]) -> list[str]:
 
 
 def records(body: str, separator: str, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The rows of `body` with the line they begin on, by the standard library's reader.
+    """Yield the rows of `body` with the lines that they begin on, by the standard library's reader.
 
     Raises:
-        csv.Error: a row cannot be read; `strict`, also where a quotation is not closed.
+        csv.Error: a row cannot be read; with `strict`, also where a quotation is not closed.
     """
     reader = csv.reader(io.StringIO(body), delimiter=separator, strict=strict)
     begin = 1
@@ -320,7 +321,7 @@ def records(body: str, separator: str, *, strict: bool = False) -> Iterator[tupl
 
 
 def _line_numbers(body: str, separator: str, height: int) -> NDArray[np.int64]:
-    """`(N,)`, counted from 1 at the beginning of `body`."""
+    """Return the line that each row begins on, `(N,)`, counted from 1 at the start of `body`."""
     if '"' in body and body.count("\n") + (not body.endswith("\n")) != height:
         begins = [begin for begin, _ in records(body, separator)]
         if len(begins) == height:
@@ -331,7 +332,7 @@ def _line_numbers(body: str, separator: str, height: int) -> NDArray[np.int64]:
 def _csv_error(
     name: str, body: str, separator: str, header_lines: int, width: int, error: BaseException
 ) -> DataError:
-    """Say on which line a file stops being CSV."""
+    """Return an error that names the first line that is not valid CSV."""
     try:
         for begin, record in records(body, separator):
             if len(record) > width:

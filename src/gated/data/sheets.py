@@ -1,4 +1,4 @@
-"""Sheets of a workbook, of Excel or LibreOffice, as frames."""
+"""Reading the first sheet of an Excel or LibreOffice workbook as a frame."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MERGED = re.compile(
 
 
 def open_sheet(path: Path) -> tuple[list[str], pl.DataFrame, tuple[Finding, ...]]:
-    """Return the header of the first sheet, the rows below it, and what was found.
+    """Return the header of the first sheet, the rows below it, and the findings.
 
-    Numbers, dates and truths keep their types; a column that mixes them with texts is one of texts.
+    Numbers, dates and booleans keep their types; a column that mixes them with texts is of texts.
 
     Raises:
         DataError: the file is no workbook, or its first sheet is empty.
     """
     fastexcel = require("fastexcel", extra="train")
-    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # of columns without a value
+    logging.getLogger("fastexcel").setLevel(logging.ERROR)  # it warns of columns without a value
     try:
         reader = fastexcel.read_excel(path)
         names = list(reader.sheet_names)
@@ -65,13 +65,13 @@ def _loaded(reader: Any, **options: Any) -> pl.DataFrame:
 
 
 def _merged(path: Path, sheet: str) -> tuple[Finding, ...]:
-    """Tell of merged cells of the first sheet, of which all but one are empty."""
+    """Return a finding if the first sheet has merged cells: all but the first of each are empty."""
     try:
         with zipfile.ZipFile(path) as archive:
             first = {"content.xml", "xl/worksheets/sheet1.xml"} & set(archive.namelist())
             found = [match for name in first for match in MERGED.findall(archive.read(name))]
     except (zipfile.BadZipFile, zlib.error, OSError):
-        return ()  # .xls is no archive
+        return ()  # .xls files are not archives
     if not found:
         return ()
     return (

@@ -1,16 +1,16 @@
-"""Training, validation and test examples whose texts have nothing in common, not even nearly.
+"""Splitting examples into training, validation and test parts that share no similar texts.
 
-Sentences repeat themselves with other numbers or names, and a network that has seen the one knows
-the other by heart. So that the score is of sentences that are new:
+Data sets repeat sentences with other numbers or names, and a network that was trained on one
+sentence knows its near copies too. So that the score is of new sentences:
 
-1. Examples of which a text is the same but for case, digits, punctuation and spaces make a group,
-   and a group is never parted. Which groups are held back is decided by a hash of their texts and
-   the seed, so it does not change with the order of the examples.
-2. An example of the training part is left out where one of its texts shares 80 % of its character
-   5-grams (Jaccard) with one that is held back; and so is one of the validation part for the test
-   part's sake.
+1. Examples are put into one group if a text of theirs is the same apart from case, digits,
+   punctuation and spaces; a group is never split. Which groups are held back is decided by a hash
+   of their texts and the seed, so it does not depend on the order of the examples.
+2. An example of the training part is left out if one of its texts is nearly the same as one that
+   is held back: the Jaccard similarity of their character 5-grams is 0.8 or more. Likewise for
+   examples of the validation part that are nearly the same as a test example.
 
-An example may have several texts, sides: a sentence and its translation, say.
+An example may have several texts, its sides: a sentence and its translation, say.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SHINGLE = 5
 """Characters of an n-gram."""
 
 Texts = Sequence[str]
-"""The sides of an example; every example has as many."""
+"""The texts of an example, one for each side; all examples have the same number of sides."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Places of the examples of each part, ascending."""
+    """Indices of the examples of each part, ascending."""
 
     training: list[int]
     validation: list[int]
@@ -45,9 +45,7 @@ class Parts:
 
 
 def bare(text: str) -> str:
-    """Return what remains of `text` without case, digits, punctuation and spaces.
-
-    Where nothing does, as in `3.14`, all of it remains.
+    """Return the letters of `text`, case-folded; a text without letters is returned unchanged.
 
     >>> bare("Page 12 – The END."), bare("3.14")
     ('pagetheend', '3.14')
@@ -57,14 +55,21 @@ def bare(text: str) -> str:
 
 
 def split_by_text(examples: Sequence[Texts], test: float, validation: float, seed: int) -> Parts:
-    """Hold back about so many examples, as shares or, from 1 on, numbers.
+    """Split examples into three parts (see the module's docstring).
 
-    Any part may come out empty, where there are too few groups.
+    Args:
+        examples: the texts of each.
+        test: how much to hold back for the test part: below 1 a share of the examples, else their
+            number. The result is near it, since groups stay together.
+        validation: the same for the validation part.
+        seed: a part of the hash that chooses the groups.
+
+    A part may be empty where there are too few groups.
     """
     groups = sorted(_groups(examples), key=lambda group: _draw(examples, group, seed))
     parts: list[list[int]] = []
-    for asked in (test, validation):
-        wanted = round(asked * len(examples)) if asked < 1 else int(asked)
+    for amount in (test, validation):
+        wanted = round(amount * len(examples)) if amount < 1 else int(amount)
         part: list[int] = []
         while groups and len(part) < wanted:
             part += groups.pop()
@@ -85,7 +90,7 @@ def split_by_text(examples: Sequence[Texts], test: float, validation: float, see
 
 
 def near_to(held_back: Sequence[Texts]) -> Callable[[Texts], bool]:
-    """Return what says whether an example is the same as one held back, or nearly."""
+    """Return a function that says whether an example is the same or nearly as one held back."""
     same = {(side, bare(text)) for texts in held_back for side, text in enumerate(texts)}
     near = _Near(held_back)
     return lambda texts: (
@@ -94,7 +99,7 @@ def near_to(held_back: Sequence[Texts]) -> Callable[[Texts], bool]:
 
 
 def _groups(examples: Sequence[Texts]) -> Iterable[list[int]]:
-    """Put examples together that share the bare text of a side, directly or by others."""
+    """Group examples that share the bare text of a side, directly or through others."""
     parent = list(range(len(examples)))
 
     def root(place: int) -> int:
@@ -147,8 +152,8 @@ class _Near:
 
     def _side(self, side: int, grams: frozenset[str]) -> bool:
         places = self.places[side]
-        # What is near holds all of `grams` but a fifth at most, so one at least of any fifth and
-        # one more (and one, for rounding): of the rarest, to have few to compare with.
+        # A similar text lacks at most a fifth of `grams`, so it holds at least one of any
+        # `lacking + 1` of them (and one more, for rounding). The rarest have the fewest candidates.
         lacking = len(grams) - math.ceil(NEAR * len(grams))
         rarest = sorted(grams, key=lambda gram: len(places.get(gram, ())))[: lacking + 2]
         candidates = {place for gram in rarest for place in places.get(gram, ())}

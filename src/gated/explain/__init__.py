@@ -1,7 +1,7 @@
-"""What a network's memory does: gates read, memories added up, changed, counted and diagnosed.
+"""Tools to examine the memory of a network: traces, ledgers, interventions, statistics, diagnoses.
 
-The functions are here; the modules that hold them are private, so that `gated.explain.trace` is
-the function and nothing else.
+All public names are here. The modules are private, so that `gated.explain.trace` can only be the
+function.
 """
 
 from gated.errors import require
@@ -9,7 +9,7 @@ from gated.errors import require
 require("torch", extra="train")
 
 from gated.explain._ages import Entries, by_age, entries, shares_by_age  # noqa: E402
-from gated.explain._diagnose import RULES, Finding, Rule, diagnose  # noqa: E402
+from gated.explain._diagnose import RULES, Diagnosis, Rule, diagnose  # noqa: E402
 from gated.explain._explanation import ExplainedLayer, Explanation, explain  # noqa: E402
 from gated.explain._flow import Flow, LayerFlow, flow  # noqa: E402
 from gated.explain._intervene import Effect, effect, intervene  # noqa: E402
@@ -30,11 +30,11 @@ __all__ = [
     "LEFT",
     "RIGHT",
     "RULES",
+    "Diagnosis",
     "Effect",
     "Entries",
     "ExplainedLayer",
     "Explanation",
-    "Finding",
     "Flow",
     "Intervention",
     "LayerFlow",

@@ -1,7 +1,6 @@
-"""How old a memory is: the ledger of all units of a layer, at every step, added up by age.
+"""The age of a memory: the ledgers of all units of a layer, at every step, summed by age.
 
-Shapes: T steps of the sequence, U units of the trace, K entries written by a step, A classes of
-age.
+Shapes: T steps of the sequence, U units of the trace, K entries up to a step, A classes of age.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Entries:
-    """What each step wrote of what the units of one sequence hold after a step."""
+    """The ledgers of all units of one sequence after a step."""
 
     step: int
-    """After which."""
+    """The step after which the units hold `state`."""
     steps: NDArray[np.int64]
-    """(K), when each entry was written, the first to write first."""
+    """(K,), the step that wrote each entry, in the order in which the layer ran."""
     written: Floats
-    """(K, U), as far as it is still there."""
+    """(K, U), what each step wrote, times the gates of all later steps."""
     initial: Floats
-    """(U), what is left of the first state."""
+    """(U,), what is left of the first state."""
     state: Floats
-    """(U), as the network has it: the sum of `written` and `initial`, to rounding."""
+    """(U,), the state of the network: the sum of `written` and `initial`, up to rounding."""
 
 
 def entries(traced: LayerTrace, *, sequence: int = 0) -> Iterator[Entries]:
-    """The ledgers of all units after every step, in the order of the layer's time.
+    """Yield the ledgers of all units after every step, in the order in which the layer ran.
 
     Args:
         traced: from `gated.explain.trace`, of all steps.
-        sequence: of the B.
+        sequence: index of one of the B sequences.
 
     Raises:
         ConfigurationError: as for `gated.explain.ledger`.
-        DataError: there is no such sequence, or the trace has not all steps.
+        DataError: there is no such sequence, or the trace does not have all steps.
     """
     if not np.array_equal(traced.steps, np.arange(traced.time)):
-        raise DataError("a ledger adds up all steps: trace without steps=")
+        raise DataError("a ledger is a sum over all steps: trace without steps=")
     if not 0 <= sequence < len(traced.lengths):
-        raise DataError(f"sequence: there are {len(traced.lengths)}, got {sequence}")
+        raise DataError(f"sequence must be from 0 to {len(traced.lengths) - 1}, got {sequence}")
     wrote, keeps, states = (of[:, sequence].astype(np.float64) for of in sums_of(traced))
     order = np.arange(int(traced.lengths[sequence]))
     order = order[::-1] if traced.reverse else order
@@ -65,12 +64,14 @@ def entries(traced: LayerTrace, *, sequence: int = 0) -> Iterator[Entries]:
 
 
 def by_age(found: Entries, ages: Sequence[int], *, magnitudes: bool = False) -> Floats:
-    """(A + 1, U), what the units hold by how long ago it was written; the first state last.
+    """Return the entries summed by how many steps ago they were written, (A + 1, U).
+
+    The last row is what is left of the first state.
 
     Args:
-        found: of `entries`.
-        ages: (A) the least age of each class, ascending from 0, which is the step itself.
-        magnitudes: add up how much each entry is, whatever its sign, and not the entries.
+        found: from `entries`.
+        ages: (A,), the smallest age of each class, ascending from 0, which is the step itself.
+        magnitudes: whether to sum absolute values.
 
     Raises:
         DataError: the ages do not ascend from 0.
@@ -89,13 +90,13 @@ def by_age(found: Entries, ages: Sequence[int], *, magnitudes: bool = False) -> 
 
 
 def shares_by_age(found: Entries, ages: Sequence[int]) -> Floats:
-    """(A + 1, U), the share that each class of age has of all that a unit holds, signs aside.
+    """Return the share of each class of age in the memory of each unit, (A + 1, U).
 
-    Entries of either sign are shares of the sum of their magnitudes, so that the shares of a unit
-    add up to 1; 0 for a unit that holds nothing.
+    Shares are of the sum of absolute values, so that the shares of a unit add up to 1; those of a
+    unit whose entries are all zero are 0.
 
     Args:
-        found: of `entries`.
+        found: from `entries`.
         ages: as for `by_age`.
     """
     amounts = by_age(found, ages, magnitudes=True)

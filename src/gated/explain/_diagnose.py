@@ -1,4 +1,4 @@
-"""What ails a network, in words, and what to do about it."""
+"""Rules that find common problems of recurrent layers, and what to do about them."""
 
 from __future__ import annotations
 
@@ -14,37 +14,46 @@ from gated.explain._looking import evaluating
 from gated.explain._statistics import Statistics, input_and_lengths, statistics
 
 
-class Finding(NamedTuple):
-    """Something that a rule found."""
+class Diagnosis(NamedTuple):
+    """A problem of a layer that a rule found."""
 
     rule: str
+    """Name of the rule."""
     layer: int
-    """Its place in `gated.explain.Trace.layers`."""
+    """Index in `gated.explain.Trace.layers`."""
     measured: float
+    """The measured share, from 0 to 1."""
     threshold: float
+    """The threshold of the rule."""
     words: str
-    """What was found."""
+    """The problem, in a sentence."""
     advice: str
-    """What to do."""
+    """What to do about it."""
 
     def __str__(self) -> str:
         return f"layer {self.layer}: {self.words} {self.advice}"
 
 
 class Rule(NamedTuple):
-    """A share that should not be above its threshold."""
+    """A rule: a measured share of a layer that should not exceed a threshold."""
 
     name: str
     measure: Callable[[Statistics], float | None]
-    """None where the rule does not concern the cell."""
+    """Returns the share; None where the rule does not apply to the cell."""
     threshold: float
     words: str
-    """`{share}` is what was measured."""
+    """The problem in a sentence, with `{share}` in place of the measured share."""
     advice: str
+    """What to do about it."""
 
 
 def _share(what: str, gate: str | None = None) -> Callable[[Statistics], float | None]:
-    """The mean over units of how often a gate is saturated; of the keeping gate where None."""
+    """Return the measure of how often a gate is saturated, the mean over units.
+
+    Args:
+        what: `left` or `right`, a field of `Statistics`.
+        gate: its name; by default the gate that keeps the memory.
+    """
 
     def measure(of: Statistics) -> float | None:
         shares = getattr(of, what).get(gate or of.keeping_gate)
@@ -58,8 +67,8 @@ RULES = (
         "forgets at once",
         _share("left"),
         0.9,
-        "The gate that keeps the memory is closed in {share:.0%} of the steps: what is written is "
-        "lost with the next step.",
+        "The gate that keeps the memory is closed in {share:.0%} of the steps: what a step writes "
+        "is lost at the next.",
         "Start with an open gate (forget_bias=1, or chrono_init with the longest memory you "
         "expect), and warm the learning rate up for longer.",
     ),
@@ -80,7 +89,7 @@ RULES = (
         "learning rate.",
     ),
     Rule(
-        "shows nothing",
+        "outputs nothing",
         _share("left", "output_gate"),
         0.9,
         "The output gates are closed in {share:.0%} of the steps: the memory is hardly read.",
@@ -90,7 +99,7 @@ RULES = (
         "saturated",
         lambda of: float(of.saturated_candidate.mean()),
         0.5,
-        "In {share:.0%} of the steps the candidates (of an RNN, the states) stand at ±1, where "
+        "In {share:.0%} of the steps the candidates (of an RNN, the states) are close to ±1, where "
         "their gradient vanishes.",
         "Scale the inputs to unit variance, clip gradients, or use layer_norm=True.",
     ),
@@ -98,38 +107,39 @@ RULES = (
         "dead units",
         lambda of: len(of.dead) / len(of.deviation),
         0.1,
-        "{share:.0%} of the units never change: they cost time and say nothing.",
-        "Fewer units, a lower learning rate, or another start (recurrent_init='orthogonal').",
+        "{share:.0%} of the units never change: they cost time and carry no information.",
+        "Fewer units, a lower learning rate, or another initialisation "
+        "(recurrent_init='orthogonal').",
     ),
     Rule(
         "redundant units",
         lambda of: len({unit for pair in of.redundant for unit in pair}) / len(of.deviation),
         0.2,
-        "{share:.0%} of the units say what another says already.",
+        "{share:.0%} of the units are nearly the same as another unit.",
         "Fewer units, or recurrent_dropout.",
     ),
 )
 UNREACHED = 1e-4
-"""A layer whose recurrent weights get a gradient smaller than this share of the largest learns
-nothing beside the others."""
+"""A layer hardly learns if the gradient of its recurrent weights is less than this share of the
+largest such gradient in the model."""
 
 
 def diagnose(
     model: nn.Module,
     batches: Sequence[Any],
     loss: Callable[[Any], Tensor] | None = None,
-) -> list[Finding]:
-    """Look at every recurrent layer of a model on some data, in one pass over it.
+) -> list[Diagnosis]:
+    """Apply all rules to every recurrent layer of a model, in one pass over some data.
 
     Args:
         model: as for `gated.explain.trace`.
-        batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
-        loss: from the model's output on the first batch, which runs once more for it; with it,
-            layers that the gradient does not reach are found too, among those whose recurrent
-            weights are trained.
+        batches: inputs of the model, each alone (also packed) or as a pair (input, lengths).
+        loss: function from the model's output on the first batch to a scalar. With it, trained
+            layers whose recurrent weights the gradient does not reach are found too; the first
+            batch runs once more for this.
 
     Returns:
-        Findings, layer by layer; none for a network in good health.
+        The problems found, by layer; empty if there are none.
 
     Raises:
         ConfigurationError: as for `trace`.
@@ -145,7 +155,7 @@ def diagnose(
             if measured is not None and measured > rule.threshold:
                 words = rule.words.format(share=measured)
                 findings.append(
-                    Finding(rule.name, layer, measured, rule.threshold, words, rule.advice)
+                    Diagnosis(rule.name, layer, measured, rule.threshold, words, rule.advice)
                 )
     if loss is not None:
         first, lengths = input_and_lengths(batches[0])
@@ -155,7 +165,7 @@ def diagnose(
     return findings
 
 
-def _unreached(model: nn.Module, found: Sequence[Statistics], loss: Tensor) -> list[Finding]:
+def _unreached(model: nn.Module, found: Sequence[Statistics], loss: Tensor) -> list[Diagnosis]:
     weights = {layer: _recurrent_weights(model, of) for layer, of in enumerate(found)}
     weights = {layer: of_layer for layer, of_layer in weights.items() if of_layer}
     every = list(dict.fromkeys(weight for of_layer in weights.values() for weight in of_layer))
@@ -165,7 +175,7 @@ def _unreached(model: nn.Module, found: Sequence[Statistics], loss: Tensor) -> l
     norms = {layer: _norm([grads[w] for w in of_layer]) for layer, of_layer in weights.items()}
     largest = max(norms.values())
     return [
-        Finding(
+        Diagnosis(
             "gradient does not arrive",
             layer,
             norm / largest if largest else 0.0,
@@ -181,7 +191,7 @@ def _unreached(model: nn.Module, found: Sequence[Statistics], loss: Tensor) -> l
 
 
 def _recurrent_weights(model: nn.Module, of: Statistics) -> list[nn.Parameter]:
-    """Those of one layer that are trained; of a parametrized weight what it is made from."""
+    """Return a layer's trained recurrent weights; for a parametrized weight, its parameters."""
     name = f"weight_hh_l{of.layer}{'_reverse' if of.reverse else ''}"
     module = dict(model.named_modules()).get(of.name, model)
     return [

@@ -1,4 +1,4 @@
-"""Everything that `gated explain` says of a network, found once and drawn later."""
+"""The results that `gated explain` reports: computed here, drawn in `gated.report.explain`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.explain._diagnose import Finding, diagnose
+from gated.explain._diagnose import Diagnosis, diagnose
 from gated.explain._flow import Flow, flow
 from gated.explain._intervene import intervene
 from gated.explain._intervention import Intervention
@@ -22,35 +22,36 @@ from gated.explain._statistics import Statistics, statistics
 from gated.explain._trace import trace
 
 MOST_LAYERS = 4
-"""Layers and directions that are looked into where none is chosen."""
+"""Layers and directions that are explained by default."""
 MOST_PRODUCTS = 5e10
-"""T · H³ of all layers up to which the products of Jacobians are computed: some seconds."""
+"""Products of Jacobians are computed if the sum of T · H³ over layers is at most this: seconds."""
 
 
 @dataclass(frozen=True)
 class ExplainedLayer:
-    """One layer in one direction."""
+    """The results for one layer in one direction."""
 
     place: int
-    """In `gated.explain.Trace.layers`."""
+    """Index in `gated.explain.Trace.layers`."""
     traced: LayerTrace
-    """Of the probe's first batch."""
+    """Its gates and states on the probe's first batch."""
     statistics: Statistics
-    """Of all its batches."""
+    """Its statistics over all batches."""
     forgetting: float | None
     """The loss of the first batch when the gate that keeps the memory is held shut, so that nothing
     is kept from one step to the next; None without such a gate or without a loss."""
 
     @property
     def title(self) -> str:
-        """What to call it: the module's name, and which layer and direction of it."""
+        """The module's name, and which layer and direction of it."""
         return layer_title(self.traced.name, self.traced.layer, self.traced.reverse)
 
     @property
     def by_memory(self) -> NDArray[np.int64]:
-        """(H), the units from the longest memory to the shortest.
+        """(H,), indices of the units from the longest memory to the shortest.
 
-        Of an RNN, which has no gate to tell, from the slowest to the quickest.
+        An RNN has no gate that keeps its state: its units are sorted from those that change most
+        slowly, relative to their variance.
         """
         memory = self.statistics.memory
         if memory is None:
@@ -61,24 +62,25 @@ class ExplainedLayer:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What was found in a network on some data."""
+    """The results for a network on some data."""
 
     probe: Probe
     layers: Sequence[ExplainedLayer]
-    """Those that were looked into."""
+    """The layers that were explained."""
     count: int
-    """The layers and directions that the model has."""
-    findings: Sequence[Finding]
+    """Number of layers and directions that the model has."""
+    findings: Sequence[Diagnosis]
+    """From `gated.explain.diagnose`."""
     loss: float | None
-    """Of the first batch, as the network is."""
+    """The loss of the first batch, without interventions."""
     flow: Flow | None
-    """The gradient's way back from that loss, through all layers."""
-    left: dict[str, str]
-    """What could not be looked into, by name, and why."""
+    """The gradient of that loss through all layers, back in time."""
+    left_out: dict[str, str]
+    """Recurrent layers and cells that could not be examined: from name to reason."""
 
     @property
     def verdict(self) -> str:
-        """What ails the network, and how far it learns from."""
+        """The problems found, and how far back the gradient reaches."""
         if self.findings:
             named = [f"{finding.rule} (layer {finding.layer})" for finding in self.findings]
             verdict = f"{len(named)} finding{'s' * (len(named) > 1)}: {', '.join(named)}."
@@ -88,8 +90,8 @@ class Explanation:
 
     @property
     def _reach(self) -> str:
-        """How far the gradient comes, in the layer where it is lost or else in the first."""
-        assert self.flow is not None  # noqa: S101 - asked above
+        """How far back the gradient reaches, in the layer that cuts it, or else in the first."""
+        assert self.flow is not None  # noqa: S101 - the caller checks it
         cut, first = self.flow.cut, self.flow.layers[0]
         if cut is not None:
             layer, why = cut
@@ -97,7 +99,7 @@ class Explanation:
         return f"In {first.title}, {first.verdict}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what was found as JSON values."""
+        """Return the results as JSON values."""
         return {
             "verdict": self.verdict,
             "loss": self.loss,
@@ -121,25 +123,25 @@ class Explanation:
                 }
                 for layer in self.layers
             ],
-            "left_out": self.left,
+            "left_out": self.left_out,
         }
 
 
 def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
-    """Look into a network: gates and states, statistics, diagnosis, and what forgetting costs.
+    """Examine a network: gates and states, statistics, diagnosis, and the loss without memory.
 
     Args:
         probe: the network and its data.
-        layers: places in `gated.explain.Trace.layers`; the first few by default.
+        layers: indices in `gated.explain.Trace.layers`; the first 4 by default.
 
     Raises:
-        ConfigurationError: the network has no recurrent layer that can be looked into.
-        DataError: there is no data, or no such layer.
+        ConfigurationError: the network has no recurrent layer that can be examined.
+        DataError: there are no data, or there is no such layer.
     """
     if not probe.batches or not probe.sequences:
         raise DataError("explain: the data hold no sequence to run through the network")
     x, lengths = probe.batches[0]
-    # One unit of one step of each, to know which there are.
+    # The layers that the model has: one unit and one step of each suffice.
     every = trace(probe.model, x, lengths=lengths, units=[0], steps=[0]).layers
     count = len(every)
     for place in layers or ():
@@ -165,7 +167,7 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
         findings=diagnose(probe.model, probe.batches, probe.loss),
         loss=_loss(probe),
         flow=followed,
-        left=traced.left,
+        left_out=traced.left_out,
     )
 
 

@@ -1,10 +1,10 @@
-"""The gradient's way back in time: how far a network learns from, and which layer cuts it.
+"""Gradients back in time: from how far back a network learns, and which layer cuts the gradient.
 
-With s_t the states after step t (h_t; of an LSTM h_t and c_t), the gradient of a loss comes back as
+With s_t the states after step t (h_t; of an LSTM h_t and c_t), the gradient of a loss is
 
-    ∂L/∂s_t = (∂s_{t+1}/∂s_t)ᵀ ∂L/∂s_{t+1} + what the loss itself reads of s_t,
+    ∂L/∂s_t = (∂s_{t+1}/∂s_t)ᵀ ∂L/∂s_{t+1} + the direct gradient of L with respect to s_t,
 
-so that over a distance it passes through the product of the Jacobians of all steps between,
+so that over a distance it is multiplied by the product of the Jacobians of all steps between,
 
     ∂s_T/∂s_t = Π_{t<k≤T} ∂s_k/∂s_{k-1},
 
@@ -36,19 +36,19 @@ from gated.nn.operators import LayerCall
 Floats = NDArray[np.float64]
 
 SHARE = 0.01
-"""What has fallen below this share of its largest no longer counts as reaching."""
+"""The gradient reaches as far as its norm is at least this share of the largest."""
 HALF = 0.5
-"""What has fallen below this over the whole sequence is no longer carried."""
+"""The gradient is `carried` if at least this share is left over the whole sequence."""
 CUT = 0.5
-"""A layer whose reach is a smaller share of that of the layer after it cuts the gradient."""
+"""A layer cuts the gradient if its reach is less than this share of that of the layer after it."""
 
 
 @dataclass(frozen=True)
 class LayerFlow:
-    """What comes back through one layer in one direction, oldest step first.
+    """The gradient through one layer in one direction, oldest step first.
 
-    In the order in which the layer runs: of one that runs backwards, the first step is the end of
-    the sequence. Sequences of unequal length are laid together at the step that ran last.
+    Steps are in the order in which the layer runs: for one that runs backwards, the first step is
+    the end of the sequence. Sequences of unequal lengths are aligned at the step that ran last.
     """
 
     name: str
@@ -56,39 +56,39 @@ class LayerFlow:
     kind: str
     """The cell's name, as in a trace."""
     layer: int
-    """Among the layers of its module, from 0."""
+    """Index among the layers of its module, from 0."""
     reverse: bool
     """Whether it runs from each sequence's end to its beginning."""
     hidden: Floats
-    """(T), the norm of ∂L/∂h_t over sequences and units, with all that comes through later steps
-    and the layers above."""
+    """(T,), the norm of ∂L/∂h_t over sequences and units, including the gradients through later
+    steps and the layers above."""
     cell: Floats | None = None
-    """(T), of an LSTM: the norm of ∂L/∂c_t, of what goes on from c_t past the output gate of its
-    own step; of any other cell that of all its states but the first."""
+    """(T,), for an LSTM: the norm of ∂L/∂c_t without the path through the output gate of step t;
+    for any other cell that of all its states but the first."""
     jacobian: Floats | None = None
-    """(T), ‖∂s_T/∂s_t‖₂ by the distance T - t, from 0 (where it is 1) on: the geometric mean of
-    the sequences sampled. Beyond what a number holds it is inf or 0."""
+    """(T,), ‖∂s_T/∂s_t‖₂ by the distance T - t, from 0 on (where it is 1): the geometric mean over
+    the sampled sequences. Where it overflows or underflows it is inf or 0."""
     factor: float | None = None
-    """By what `jacobian` is multiplied with each step of distance: of the line through its
-    logarithms. None where it is not known, 0 where the product is 0 after a step."""
+    """The factor on `jacobian` for each step of distance, from a line fitted to its logarithms.
+    None where it is not known, 0 where the product is 0 after one step."""
 
     @property
     def title(self) -> str:
-        """What to call it: the module's name, and which layer and direction of it."""
+        """The module's name, and which layer and direction of it."""
         return layer_title(self.name, self.layer, self.reverse)
 
     @property
     def strongest(self) -> Floats:
-        """(T), the share of its largest norm that the gradient has at each step, on either path."""
+        """(T,), the gradient's norm as a share of the largest; the larger of both paths."""
         paths = [self.hidden] if self.cell is None else [self.hidden, self.cell]
         shares = [path / path.max() if path.max() > 0 else path for path in paths]
         strongest: Floats = np.maximum.reduce(shares)
         return strongest
 
     def reach(self, share: float = SHARE) -> int:
-        """How many steps the gradient spans: from the oldest with at least `share` to the last.
+        """Return how many steps the gradient spans: from the oldest with at least `share` on.
 
-        Of a loss that reads all steps these are all steps; how far one of them counts says `span`.
+        For a loss over all steps these are all steps; `span` is the influence of a single step.
 
         >>> LayerFlow("lstm", "rnn_tanh", 0, False, np.array([0.001, 0.02, 0.5, 1.0])).reach()
         3
@@ -97,9 +97,9 @@ class LayerFlow:
         return len(self.hidden) - int(strong[0]) if len(strong) and self.hidden.any() else 0
 
     def span(self, share: float = SHARE) -> int | None:
-        """How many steps a state counts for: to where `jacobian` is last at least `share`.
+        """Return how many steps a state has influence: as far as `jacobian` is at least `share`.
 
-        Of its largest; None where it was not measured.
+        The share is of the largest value; None where `jacobian` was not measured.
         """
         if self.jacobian is None:
             return None
@@ -111,39 +111,43 @@ class LayerFlow:
     def verdict(self) -> str:
         """How far the gradient reaches, and whether it vanishes or explodes from state to state."""
         steps, reach, span = len(self.hidden), self.reach(), self.span()
-        told = f"the gradient spans {reach} of {steps} steps"
+        text = f"the gradient spans {reach} of {steps} steps"
         if self.jacobian is None or span is None or self.factor is None:
-            return told + "."
-        # Of a loss that reads every step, or of none, the span says nothing of distance.
-        says = reach > 0 and not (reach == steps and span < steps)
-        told = f"{told}; from state to state it " if says else "from state to state the gradient "
+            return text + "."
+        # The span of a loss over every step, or of no loss, is no measure of distance.
+        informative = reach > 0 and not (reach == steps and span < steps)
+        text = (
+            f"{text}; from state to state it "
+            if informative
+            else "from state to state the gradient "
+        )
         pace, left = f"× {self.factor:.3g} a step", float(self.jacobian[-1])
         if span < steps:
-            return f"{told}vanishes, {pace}: after {span} less than {SHARE:.0%} is left."
+            return f"{text}vanishes, {pace}: after {span} less than {SHARE:.0%} is left."
         if left > 1 / SHARE:
-            return f"{told}explodes, {pace}: {left:.2g} times as large after {steps - 1} steps."
+            return f"{text}explodes, {pace}: {left:.2g} times as large after {steps - 1} steps."
         if left < HALF:
-            return f"{told}fades, {pace}: {left:.0%} is left after {steps - 1} steps."
-        return f"{told}is carried, {pace}."
+            return f"{text}fades, {pace}: {left:.0%} is left after {steps - 1} steps."
+        return f"{text}is carried, {pace}."
 
 
 @dataclass(frozen=True)
 class Flow:
-    """How a loss's gradient comes back through a model's recurrent layers."""
+    """The gradient of a loss through the recurrent layers of a model."""
 
     layers: list[LayerFlow]
     """In the order in which they ran, as `gated.explain.Trace.layers`."""
     loss: float | None
-    """None where no loss was followed."""
-    left: dict[str, str] = field(default_factory=dict)
-    """The recurrent layers and cells that were not looked into, by name, and why."""
+    """The value of the loss; None without one."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Recurrent layers and cells that could not be examined: from name to reason."""
 
     @property
     def cut(self) -> tuple[LayerFlow, str] | None:
-        """The layer that cuts the gradient, and how; None where none does.
+        """The layer that cuts the gradient, and how; None where no layer does.
 
-        One that gets less than a hundredth of the gradient of the layer that runs after it, or
-        reaches less than half as far; of several the one that does so most.
+        A layer cuts the gradient if it gets less than a hundredth of that of the layer that runs
+        after it, or reaches less than half as far. The worst one is returned.
         """
         groups = [
             list(of) for _, of in itertools.groupby(self.layers, lambda of: (of.name, of.layer))
@@ -165,7 +169,7 @@ class Flow:
         """A line for each layer, and which one cuts the gradient."""
         lines = [f"{of.title}: {of.verdict}" for of in self.layers if len(of.hidden) > 1]
         if not lines:
-            return "No layer ran over more than one step: there is no way back in time."
+            return "No layer ran over more than one step: there is no gradient back in time."
         if self.cut is not None:
             layer, why = self.cut
             lines.append(f"The gradient is cut in {layer.title}: {why}.")
@@ -186,28 +190,27 @@ def flow(
 ) -> Flow:
     """Follow the gradient of a loss back through every recurrent layer of a model.
 
-    Without a loss the products of Jacobians alone are measured, which depend on none.
+    Without a loss only the products of Jacobians are computed, which do not depend on one.
 
-    Layers of `torch.nn` and `gated.nn` anywhere in the model run by the equations in NumPy and
-    float64, step by step. The model runs in evaluation mode and is left as it was: parameters get
-    no gradient.
+    Layers of `torch.nn` and `gated.nn` anywhere in the model run step by step in NumPy and float64.
+    The model runs in evaluation mode and is unchanged afterwards: parameters get no gradient.
 
     Args:
         model: a recurrent layer, or any module that contains some.
-        x: its input, as it takes it; of a layer (T, B, I), (B, T, I) with `batch_first`, or packed.
-        loss: from what the model gives (of a layer, the pair of outputs and states), one number.
-            None leaves out what depends on it: `hidden` and `cell` are zeros then.
-        lengths: (B), the real steps of each sequence, for a model that takes them.
-        initial: the states to start from, for a layer.
-        samples: of how many sequences, the longest first, the products of Jacobians are computed.
-            They are exact, and each costs as much as the way back of so many sequences as the layer
-            has states (units; of an LSTM twice that). 0 leaves them out.
+        x: the model's input; of a layer (T, B, I), (B, T, I) with `batch_first`, or packed.
+        loss: function from the model's output (of a layer, the pair of outputs and states) to a
+            scalar. Without it `hidden` and `cell` are zeros.
+        lengths: (B,), the number of real steps of each sequence, for a model that takes them.
+        initial: the initial states, for a layer.
+        samples: number of sequences, the longest first, for which the products of Jacobians are
+            computed, exactly. Each costs as much as a backward pass over as many sequences as the
+            layer has states (H; of an LSTM 2 H). 0 leaves them out.
 
     Raises:
-        ConfigurationError: the model has no recurrent layer that can be looked into, or `samples`
-            is negative, or 0 without a loss.
-        DataError: the loss is not one number that depends on what the model gives, or a layer gets
-            no step.
+        ConfigurationError: the model has no recurrent layer that can be examined, or `samples` is
+            negative, or 0 without a loss.
+        DataError: the loss is not a scalar that depends on the model's output, or a layer gets no
+            step.
         MissingNativeError: the core is not built.
 
     >>> lstm = torch.nn.RNN(1, 1, nonlinearity="relu", bias=False)
@@ -236,21 +239,21 @@ after 7 less than 1% is left.
 
         return run
 
-    with evaluating(model), looking(model, watched) as left, torch.enable_grad():
+    with evaluating(model), looking(model, watched) as left_out, torch.enable_grad():
         output = model(x, *before, **options)
         if not found:
-            raise nothing_ran(left)
+            raise nothing_ran(left_out)
         if loss is None:
-            return Flow([_layer_flow(of, samples) for of in found], None, left)
+            return Flow([_layer_flow(of, samples) for of in found], None, left_out)
         value = loss(output)
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
             what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise DataError(
-                "loss must give a tensor of one number that depends on what the model gives, got "
+                "loss must return a tensor of one number that depends on the model's output, got "
                 + (f"{what}, which does not" if what in ((), (1,)) else str(what))
             )
         torch.autograd.grad(value.sum(), anchor, allow_unused=True)
-    return Flow([_layer_flow(of, samples) for of in found], float(value.detach()), left)
+    return Flow([_layer_flow(of, samples) for of in found], float(value.detach()), left_out)
 
 
 def _layer_flow(of: Followed, samples: int) -> LayerFlow:
@@ -279,7 +282,7 @@ def _layer_flow(of: Followed, samples: int) -> LayerFlow:
 
 
 def _laid_together(squares: Floats, of: Followed) -> Floats:
-    """(T), the norm over the sequences, each laid with its last step at the end."""
+    """Return (T,) the norm over the sequences, aligned at their last steps."""
     total = np.zeros(of.lengths.max())
     for length, column in zip(of.lengths, squares.T, strict=True):
         ran = column[:length]
@@ -289,7 +292,7 @@ def _laid_together(squares: Floats, of: Followed) -> Floats:
 
 
 def _factor(logs: Floats) -> float | None:
-    """Of the line through the logarithms of the norms at growing distance."""
+    """Return the factor of each step, from a line fitted to the logarithms of the norms."""
     known = logs[np.isfinite(logs)]
     if len(known) < 2:
         return 0.0 if len(logs) > 1 else None

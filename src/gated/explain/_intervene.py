@@ -1,4 +1,4 @@
-"""What if a gate had been open, or a memory cleared: a model runs with gates and states held."""
+"""Interventions: a model runs with some gates or states held at a value."""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ from gated.nn.backends import LayerResult, Run, RunLayer
 from gated.nn.operators import LayerCall
 
 _HELD: WeakSet[nn.Module] = WeakSet()
-"""The layers within some `intervene`: a second one would not see what the first holds."""
+"""Layers inside an active `intervene`: a second one would not know what the first holds."""
 
 
 class Effect(NamedTuple):
-    """A run with an intervention beside one without."""
+    """Two runs of a model, with an intervention and without."""
 
     plain: Trace
+    """The run without the intervention."""
     changed: Trace
+    """The run with it."""
 
     @property
     def difference(self) -> Tensor:
-        """What the intervention adds to the model's output, the first one where it gives several.
+        """The change of the model's output, or of its first output if there are several.
 
         Raises:
-            DataError: the model's output is no tensor.
+            DataError: the model's output is not a tensor.
         """
         outputs = [
             of.output if isinstance(of.output, Tensor) else of.output[0]
             for of in (self.changed, self.plain)
         ]
         if not all(isinstance(output, Tensor) for output in outputs):
-            raise DataError("the model's output is no tensor: compare plain and changed by hand")
+            raise DataError(
+                "the model's output is not a tensor: compare plain.output and changed.output"
+            )
         difference: Tensor = outputs[0] - outputs[1]
         return difference
 
@@ -51,22 +55,21 @@ class Effect(NamedTuple):
 def intervene(
     model: nn.Module, *interventions: Intervention, **one: Unpack[Held]
 ) -> Iterator[None]:
-    """Within the context the model runs with gates or states held; afterwards it is as it was.
+    """Hold gates or states of a model while the context is active; afterwards it is unchanged.
 
-    The module whose gates are held runs step by step in NumPy, without gradients, everything else
-    as always. The model should be in evaluation mode.
+    A module whose gates are held runs step by step in NumPy, without gradients; all others run as
+    usual. The model should be in evaluation mode.
 
     Args:
         model: a recurrent layer, or a model with layers of `torch.nn` or `gated.nn`.
-        interventions: several together; of two on the same gate, unit and step the last counts.
+        interventions: one or several; of two on the same gate, unit and step the last counts.
         one: the fields of a single `Intervention`, in place of it.
 
     Raises:
-        ConfigurationError: an intervention cannot be meant for its layer; the model is within
-            another `intervene`; or a layer runs outside a call of the model itself, so that its
-            place is not known.
-        DataError: a layer, unit, step or sequence is not there. The layer raises it when it runs,
-            and what no layer raised the model does.
+        ConfigurationError: an intervention does not fit its layer; the model is inside another
+            `intervene`; or a layer runs outside a call of the model itself, so that its index is
+            not known.
+        DataError: a layer, unit, step or sequence does not exist; raised when the model runs.
 
     >>> lstm = torch.nn.LSTM(3, 4).eval()
     >>> with intervene(lstm, gate="output_gate", value=0.0):
@@ -81,14 +84,14 @@ def intervene(
     def held(name: str, module: Any) -> RunLayer:
         if module in _HELD:
             raise ConfigurationError(
-                f"{name} is held already: give all interventions together, to one intervene"
+                f"{name} is held already: give all interventions to one intervene"
             )
         ours_now.append(module)
 
         def changed(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
             if interventions and not running[0]:
                 raise ConfigurationError(
-                    f"{name} runs outside a call of the model, where its place among the layers is "
+                    f"{name} runs outside a call of the model, where its index among the layers is "
                     "not known: call the model itself, or intervene on this module"
                 )
             seen[0] += 1
@@ -103,14 +106,14 @@ def intervene(
     def ends(*_: Any) -> None:
         running[0] = False
 
-    with looking(model, held) as left:
+    with looking(model, held) as left_out:
 
         def check(*_: Any) -> None:
             for one in interventions:
                 if not 0 <= one.layer < seen[0]:
                     raise DataError(
-                        f"layer: {one.layer} was to be held, the model has {seen[0]}"
-                        + as_lines(left)
+                        f"layer: the model has {seen[0]}, from 0 on, got {one.layer}"
+                        + as_lines(left_out)
                     )
 
         _HELD.update(ours_now)
@@ -139,7 +142,7 @@ def effect(
 
     Args:
         model: as for `intervene`; it runs in evaluation mode.
-        x: its input.
+        x: the model's input.
         interventions: as for `intervene`.
         lengths: as for `trace`.
         initial: as for `trace`.
@@ -155,7 +158,7 @@ def effect(
 
 
 def _run_held(call: LayerCall, held: list[Intervention], return_gates: bool) -> LayerResult:
-    """A layer step by step, with some of its gates and states held."""
+    """Run a layer step by step, with some of its gates and states held."""
     checked = call.checked()
     cell, (T, B, _) = checked.cell, checked.x.shape
     lengths = np.full(B, T) if checked.lengths is None else checked.lengths

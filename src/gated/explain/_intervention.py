@@ -1,4 +1,4 @@
-"""Which gate or state is held, and at what."""
+"""A single intervention: which gate or state is held, and at what value."""
 
 from __future__ import annotations
 
@@ -20,31 +20,33 @@ Places = int | Sequence[int] | slice | None
 
 @dataclass(frozen=True)
 class Intervention:
-    """Which gate or state is held, and at what.
+    """Which gate or state is held, and at what value.
 
-    Of `value` and `scale` one is given: what it is to be, or what it is multiplied by. What follows
-    from a gate or state in the same step and later follows from what is held. A state is held as a
-    step leaves it: `cell` scaled by 0 at step 50 is a memory cleared after 50 has been read, which
-    h_50 shows, too.
+    Either `value` or `scale` is given. All that is computed from the gate or state, in the same
+    step and later, is computed from the held value. A state is held at the end of a step: `cell`
+    scaled by 0 at step 50 clears the memory after step 50 has been read, and h_50 is computed from
+    the cleared memory.
     """
 
     gate: str
-    """A gate or state by the name that it has in a trace."""
+    """Name of a gate or state, as in a trace."""
     value: float | None = None
+    """The value that it is set to."""
     scale: float | None = None
+    """The factor that it is multiplied by; the product is clipped to the range of the gate."""
     layer: int = 0
-    """Its place in `gated.explain.Trace.layers`."""
+    """Index in `gated.explain.Trace.layers`."""
     unit: Places = None
-    """Of the H, or of a projected hidden state's P; all where None."""
+    """Indices of units, of H (of a projected hidden state, P); all where None."""
     step: Places = None
-    """Times; all where None."""
+    """Time steps, from 0; all where None."""
     sequence: Places = None
-    """Of the B; all where None."""
+    """Indices of sequences, of B; all where None."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check the values."""
         if (self.value is None) == (self.scale is None):
-            raise ConfigurationError("give one of value and scale, and not both")
+            raise ConfigurationError("give either value or scale")
         for name in ("value", "scale"):
             number = getattr(self, name)
             if number is not None and not math.isfinite(number):
@@ -53,16 +55,22 @@ class Intervention:
     def hold(
         self, cell: Cell, sizes: Mapping[str, int], lengths: NDArray[np.int64], steps: int
     ) -> HoldAt:
-        """The same for a cell whose widths have so many units, and sequences of these lengths.
+        """Return the function by which `gated.core.reference.run` holds values of a cell.
+
+        Args:
+            cell: of the layer.
+            sizes: number of units of each of the cell's widths.
+            lengths: (B,), of the sequences.
+            steps: T.
 
         Raises:
-            ConfigurationError: the cell has no such gate or state, or it has no such value.
-            DataError: a unit, step or sequence is not there, or none is chosen that runs.
+            ConfigurationError: the cell has no such gate or state, or it cannot have such a value.
+            DataError: a unit, step or sequence does not exist, or no sequence has such a step.
         """
         least, most = _range(cell, self.gate)
         if self.value is not None and not least <= self.value <= most:
             raise ConfigurationError(
-                f"value of {self.gate} of {cell.name} lies between {least:g} and {most:g}, "
+                f"value of {self.gate} of {cell.name} must be from {least:g} to {most:g}, "
                 f"got {self.value:g}"
             )
         units = _chosen("unit", self.unit, sizes[cell.tape[cell.named[self.gate]].width])
@@ -71,7 +79,7 @@ class Intervention:
         running = np.flatnonzero(times)[:, None] < lengths[sequences]
         if not (units.any() and running.any()):
             raise DataError(
-                f"{self.gate} was to be held at step={self.step}, unit={self.unit}, "
+                f"{self.gate} cannot be held at step={self.step}, unit={self.unit}, "
                 f"sequence={self.sequence}: no sequence has such a step, or there is no such unit"
             )
 
@@ -89,7 +97,7 @@ class Intervention:
 
 
 class Held(TypedDict, total=False):
-    """One intervention, as keywords."""
+    """The fields of `Intervention`, as keywords of a function."""
 
     gate: str
     value: float | None
@@ -105,7 +113,7 @@ def together(interventions: tuple[Intervention, ...], one: Held) -> tuple[Interv
         return interventions
     if interventions or "gate" not in one:
         raise ConfigurationError(
-            "give one intervention by keywords, gate= and value= or scale= among them, or several "
+            "give one intervention by keywords, with gate= and either value= or scale=, or several "
             f"as Intervention(...); got {len(interventions)} of these, and the keywords "
             f"{', '.join(one)}"
         )
@@ -131,7 +139,7 @@ _RANGES = {
 
 
 def _range(cell: Cell, name: str) -> tuple[float, float]:
-    """The least and the most that a gate's function gives; what no function gives may be all."""
+    """Return the range of a gate's activation; without an activation it is not limited."""
     if name not in cell.named:
         known = ", ".join(cell.named)
         raise ConfigurationError(f"gate of {cell.name} must be one of {known}, got {name!r}")
@@ -139,7 +147,7 @@ def _range(cell: Cell, name: str) -> tuple[float, float]:
 
 
 def _chosen(name: str, places: Places, size: int) -> NDArray[np.bool_]:
-    """Which of so many are chosen."""
+    """Return the mask (size,) of the chosen indices."""
     chosen = np.zeros(size, bool)
     if places is None:
         chosen[:] = True

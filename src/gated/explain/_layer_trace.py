@@ -1,7 +1,7 @@
-"""What one recurrent layer in one direction did, step by step.
+"""The gates and states of one recurrent layer in one direction, step by step.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
-state (H where nothing is projected); K of the T steps and U of the H units, those that were chosen.
+state (H where nothing is projected); K chosen steps of the T, U chosen units of the H.
 """
 
 from __future__ import annotations
@@ -24,52 +24,52 @@ from gated.core.layout import Array
 from gated.errors import CellError, DataError
 
 _ACROSS_UNITS = frozenset({"input", "state", "per_sequence", "parameter", "product", "sum"})
-"""What cannot be computed of some units alone."""
+"""Operations that cannot be computed for some units without the others."""
 
 
 class Taken(NamedTuple):
-    """What a layer took, for what can still be asked of it."""
+    """What a layer was given in a run, to compute further values of its trace later."""
 
     time: int
     """T"""
     steps: NDArray[np.int64]
-    """(K)"""
+    """(K,)"""
     units: NDArray[np.int64]
-    """(U)"""
+    """(U,)"""
     equations: Equations
     given: dict[str, Any]
-    """Of all units at the steps chosen, as `Equations.values` takes it, (K, B, ·) each; of the
-    states before, those that something can be asked of."""
+    """The arguments of `Equations.values`, of all units at the chosen steps, (K, B, ·) each; of the
+    previous states only those from which a value of the trace may be computed."""
     versions: tuple[tuple[Tensor, int], ...]
-    """The weights, whose memory the arrays are, and how often each had been written to."""
+    """The weights, whose memory the equations share, and how often each had been written to."""
 
 
 def version_of(tensor: Tensor) -> int:
-    """How often a tensor has been written to; of one made in inference mode torch does not say."""
+    """Return how often a tensor has been written to; 0 for one made in inference mode."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def layer_title(name: str, layer: int, reverse: bool) -> str:
-    """What to call a layer: the module's name, and which layer and direction of it."""
+    """Return a layer's title: the module's name, and which layer and direction of it."""
     return f"{name}, layer {layer}{', backwards' if reverse else ''}"
 
 
 def summed(cell: Cell, gate: str) -> Place:
-    """The node that a gate's function is applied to; the gate itself where there is no function."""
+    """Return the node that a gate's activation is applied to; the gate itself without one."""
     place = cell.gates[gate]
     node = cell.tape[place]
     return node.arguments[0] if node.operation in ACTIVATIONS else place
 
 
 def shown(cell: Cell) -> Place:
-    """The node of what the units show, before any projection."""
+    """Return the node of the cell's output before any projection."""
     node = cell.tape[cell.output]
     return node.arguments[0] if node.operation == "product" else cell.output
 
 
 @cache
 def states_asked_for(cell: Cell) -> frozenset[int]:
-    """The states before a step that something of a trace is computed from."""
+    """Return the indices of the states of which a trace needs the values before each step."""
     tape, wanted = cell.tape, [summed(cell, gate) for gate in cell.gates]
     try:
         of = memory(cell)
@@ -88,11 +88,12 @@ def _is_wide(tape: Tape, places: set[Place]) -> bool:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """One layer in one direction: its gates and states by name, as attributes.
+    """The gates and states of one layer in one direction, by name as attributes.
 
     An LSTM has `input_gate`, `forget_gate`, `candidate`, `output_gate`, `cell` and `hidden`, a GRU
     `reset_gate`, `update_gate`, `candidate` and `hidden`, any other cell those that its definition
-    names, each (T, B, H); of a projected layer `hidden` is (T, B, P). Padding is zeros.
+    names. Each is (T, B, H), or (K, B, U) if steps and units were chosen; `hidden` of a projected
+    layer is (T, B, P). Padding is zeros.
     """
 
     name: str
@@ -100,31 +101,31 @@ class LayerTrace:
     kind: str
     """The cell's name: one of `gated.core.layout.LAYOUTS`, or that of its definition."""
     layer: int
-    """Among the layers of its module, from 0."""
+    """Index among the layers of its module, from 0."""
     reverse: bool
     """Whether it runs from each sequence's end to its beginning."""
     lengths: NDArray[np.int64]
-    """(B), the real steps of each sequence."""
+    """(B,), the number of real steps of each sequence."""
     values: dict[str, Array] = field(repr=False)
-    """The gates and states themselves, for the steps and units that were asked for."""
+    """The gates and states by name, for the chosen steps and units."""
     initial: tuple[Array, ...] = field(repr=False)
-    """The states before the first step, (B, P) and whatever others there are, (B, H); all units."""
+    """The states before the first step, of all units: (B, P), and any others (B, H)."""
     zoneout: tuple[float, float]
-    """The share of the hidden and of the cell state that each step keeps as it was."""
+    """Zoneout rates: the share of the hidden and of the cell state that each step leaves as is."""
     _run: Taken = field(repr=False)
 
     def __getattr__(self, name: str) -> Array:
-        """A gate or state by its name."""
+        """Return a gate or state by its name."""
         values = self.__dict__.get("values", {})
         if name in values:
             found: Array = values[name]
             return found
         there = ", ".join(values)
-        raise AttributeError(f"a trace of {self.__dict__.get('kind')} has {there}, no {name!r}")
+        raise AttributeError(f"a trace of {self.__dict__.get('kind')} has {there}, not {name!r}")
 
     @property
     def definition(self) -> Cell:
-        """The cell, with all that is done beside its equations."""
+        """The cell's definition, with options such as zoneout applied."""
         return self._run.equations.cell
 
     @property
@@ -139,36 +140,38 @@ class LayerTrace:
 
     @property
     def keeping_gate(self) -> str | None:
-        """The gate by which the cell keeps its memory; None where no gate alone does."""
+        """Name of the gate that keeps the cell's memory; None where no single gate does."""
         try:
             return memory(self.definition).keeping_gate(self.definition)
         except CellError:
             return None
 
     def pre_activation(self, gate: str) -> Array:
-        """What the gate's activation was applied to, (T, B, H), for the steps and units chosen.
+        """Return the value that the gate's activation was applied to, (T, B, H).
+
+        If steps and units were chosen, it is (K, B, U).
 
         Raises:
             ConfigurationError: the cell has no such gate.
-            DataError: the weights have been written to since, as by training.
+            DataError: it is a state, or the weights have changed since the trace, as by training.
         """
         cell = self.definition
         check_gate_names(cell, "gate", [gate])
         if gate not in cell.gates:
-            raise DataError(f"{gate} is a state of {self.kind}, and no gate: it has no activation")
+            raise DataError(f"{gate} is a state of {self.kind}, not a gate: it has no activation")
         (found,) = self.computed(cell.tape, [summed(cell, gate)], known=False)
         return found
 
     def computed(self, tape: Tape, places: Sequence[Place], known: bool = True) -> list[Array]:
-        """The values of nodes at the steps and of the units chosen, (K, B, U) each.
+        """Return the values of nodes of a tape for the chosen steps and units, (K, B, U) each.
 
         Args:
-            tape: the cell's, or one that begins as it does.
+            tape: the cell's, or one that begins with the same nodes.
             places: of the nodes.
-            known: whether gates and states are as they were traced, or computed once more too.
+            known: whether to use the traced gates and states, or compute them again.
 
         Raises:
-            DataError: the weights have been written to since, as by training.
+            DataError: the weights have changed since the trace, as by training.
         """
         run, named = self._run, self.definition.named
         values = {
@@ -181,12 +184,12 @@ class LayerTrace:
             values = {}
         if _is_wide(tape, needed_nodes(tape, places, values)):
             self._check_weights()
-        with np.errstate(all="ignore"):  # of padding, which is zeros
+        with np.errstate(all="ignore"):  # padding, which is zeros, may give NaN
             found = run.equations.values(run.given, tape, wanted=places, known=values)
         return [self._of_units(np.asarray(found[place])) for place in places]
 
     def _of_units(self, values: Array) -> Array:
-        """The same of the units chosen alone, whether it was computed of these or of all."""
+        """Return values of the chosen units only, with zeros as padding."""
         width = values.shape[-1] if values.ndim else 1
         if width == self.size and len(self.units) < self.size:
             values, width = values.take(self.units, axis=-1), len(self.units)
@@ -201,39 +204,43 @@ class LayerTrace:
         if any(version_of(weight) != version for weight, version in self._run.versions):
             raise DataError(
                 f"the weights of {self.name} have changed since it was traced, and pre-activations "
-                "are computed from them when they are asked for: trace again"
+                "are computed from the weights on request: trace again"
             )
 
     @property
     def size(self) -> int:
-        """H, the units that the layer has."""
+        """H, the number of units of the layer."""
         return self._run.equations.sizes["H"]
 
     @property
     def time(self) -> int:
-        """T, the steps that the layer ran."""
+        """T, the number of steps that the layer ran."""
         return self._run.time
 
     @property
     def units(self) -> NDArray[np.int64]:
-        """Which of the H units the values are of."""
+        """(U,), indices of the units that were traced."""
         return self._run.units
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """Which of the T steps the values are of."""
+        """(K,), the steps that were traced."""
         return self._run.steps
 
     @property
     def projection(self) -> Array:
-        """(P, H), the weights that project what the units show."""
+        """(P, H), the weights that project the hidden state.
+
+        Raises:
+            DataError: the layer has no projection.
+        """
         if not self.projected:
-            raise DataError(f"{self.name} projects nothing")
+            raise DataError(f"{self.name} has no projection; see `projected`")
         cell = self.definition
         weight: Array = self._run.equations.blocks[cell.tape[cell.output].about][0]
         return weight
 
     @property
     def projected(self) -> bool:
-        """Whether `hidden` is a projection: then it has all P units, whichever were chosen."""
+        """Whether `hidden` is a projection; if so it has all P units, whichever were chosen."""
         return shown(self.definition) != self.definition.output

@@ -1,11 +1,12 @@
-"""The memory of a gated unit as a sum: which step wrote what it holds.
+"""The ledger of a gated unit: its state as a sum over the steps that wrote it.
 
-What an LSTM remembers is a sum over the steps that wrote it (Hochreiter and Schmidhuber 1997, with
-the forget gate of Gers, Schmidhuber and Cummins 2000),
+The cell state of an LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers,
+Schmidhuber and Cummins 2000) is a sum over all past steps,
 
     c_t = Σ_k (Π_{k<j≤t} f_j) · i_k · C̃_k  +  (Π_{0<j≤t} f_j) · c_0,
 
-and a GRU's hidden state one with its update gate z in place of f and 1 - z in place of i.
+and the hidden state of a GRU is such a sum with its update gate z in place of f and 1 - z in place
+of i.
 """
 
 from __future__ import annotations
@@ -33,32 +34,32 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ledger:
-    """What one unit of one sequence holds after a step, by the steps that wrote it.
+    """The state of one unit of one sequence after a step, as a sum over the steps that wrote it.
 
-    Entries are in the order of the layer's time: the first to write is first, which of a layer that
-    runs backwards is the end of the sequence.
+    Entries are in the order in which the layer ran: for a layer that runs backwards the first entry
+    is the end of the sequence.
     """
 
     steps: NDArray[np.int64]
-    """(K), when each entry was written; K is `step + 1`, for a layer that runs forwards."""
+    """(K,), the step that wrote each entry; for a layer that runs forwards K is `step + 1`."""
     written: Floats
-    """(K), what each step wrote, as far as it is still there."""
+    """(K,), what each step wrote, times the gates of all later steps."""
     kept: Floats
-    """(K), the share of what each step wrote that is still there, between 0 and 1."""
+    """(K,), the product of the gates of all later steps: the share that is left, from 0 to 1."""
     initial: float
     """What is left of the first state."""
     state: float
-    """The state as the network has it: the sum of `written` and `initial`, to rounding."""
+    """The state of the network: the sum of `written` and `initial`, up to rounding."""
     hidden: float
-    """What the unit shows, before any projection: of a GRU the state itself, of an LSTM
-    o_t · tanh(c_t), with c_t normalised where the layer does that."""
+    """The unit's output before any projection: for a GRU the state itself, for an LSTM
+    o_t · tanh(c_t), with c_t normalised if the layer does so."""
 
     @property
     def shown(self) -> Floats:
-        """(K), the part of `hidden` that each step accounts for.
+        """(K,), the part of `hidden` that is due to each step.
 
-        An LSTM shows o · tanh(c), which is its state times a factor: each entry passes through that
-        same factor, so that the parts, and that of the first state, add up.
+        `hidden` is `state` times a factor (of an LSTM o · tanh(c) / c); each entry is multiplied by
+        the same factor, so that the parts and that of the first state add up to `hidden`.
         """
         factor = self.hidden / self.state if self.state else 0.0
         return self.written * factor
@@ -66,27 +67,27 @@ class Ledger:
 
 @dataclass(frozen=True)
 class OutputLedger:
-    """What the memory of a layer's units carries of an output, by the steps that wrote it.
+    """An output of a model as a sum over the steps that wrote the memory of a layer.
 
-    An output reads the hidden states, and these show what the units hold; so each entry of their
-    ledgers carries a part of the output, by its gradient. Of an output that is linear in the hidden
-    states, `rest` is what it has besides them (a bias); else also what is not linear.
+    The part of an entry is the output's gradient with respect to the hidden state, times the
+    entry's part of the hidden state (`Ledger.shown`). If the output is linear in the hidden states,
+    `rest` is its bias; otherwise also its nonlinear part.
     """
 
     steps: NDArray[np.int64]
-    """(K), when each entry was written, as in `Ledger`."""
+    """(K,), the step that wrote each entry, as in `Ledger`."""
     parts: Floats
-    """(K, H), what each step's entry in each unit carries of the output."""
+    """(K, H), the part of the output that is due to each step's entry in each unit."""
     initial: float
-    """What is left of the first states carries."""
+    """The part that is due to what is left of the first states."""
     rest: float
-    """What the output has from elsewhere: other steps, inputs and layers, and its bias."""
+    """The part from elsewhere: other steps, inputs and layers, and the bias."""
     output: float
     """The output itself: the sum of `parts`, `initial` and `rest`."""
 
     @property
     def written(self) -> Floats:
-        """(K), what each step carries of the output, over all units."""
+        """(K,), the part of the output that is due to each step, over all units."""
         total: Floats = self.parts.sum(axis=1)
         return total
 
@@ -133,26 +134,26 @@ def ledger(
     lengths: ArrayLike | Tensor | None = None,
     initial: Any = None,
 ) -> Ledger | OutputLedger:
-    """Who wrote what a unit remembers, or what an output of the model owes to memory.
+    """Decompose the state of a unit, or an output of the model, into a sum over past steps.
 
     Args:
         model: a recurrent layer, or a model with some, as for `gated.explain.trace`.
-        x: its input.
-        layer: its place in `Trace.layers`.
-        unit: of the H; or give `output`.
-        output: from what the model gives, one number, such as a logit. The layer must be the last
-            of its module, whose states the model reads.
-        step: the time after which to look, from 0; negative counts from the sequence's end.
-        sequence: of the B; negative counts from the last.
+        x: the model's input.
+        layer: index in `Trace.layers`.
+        unit: index of one of the H units; or give `output`.
+        output: function from the model's output to a scalar, such as a logit. The layer must be the
+            last of its module, whose states the model reads.
+        step: the time step whose state is decomposed, from 0; negative counts from the end.
+        sequence: index of one of the B sequences; negative counts from the last.
         lengths: as for `trace`.
         initial: as for `trace`.
 
     Raises:
-        ConfigurationError: no state of the cell is a sum over its past (an RNN's is not), or it
-            shows another than it keeps (an LSTM with zoneout); neither or both of `unit` and
-            `output` are given.
-        DataError: there is no such layer, unit, step or sequence; the output is not one number
-            that depends on what the layer gives, or the layer is below another of its module.
+        ConfigurationError: no state of the cell is a sum over past steps (an RNN's is not), or the
+            output reads another value than the state (an LSTM with zoneout); or neither or both of
+            `unit` and `output` are given.
+        DataError: there is no such layer, unit, step or sequence; the output is not a scalar that
+            depends on the layer's output, or the layer is below another one of its module.
 
     >>> lstm = torch.nn.LSTM(3, 4)
     >>> found = ledger(lstm, torch.randn(6, 1, 3), unit=2, step=4)
@@ -166,15 +167,15 @@ def ledger(
         traced = trace(model, x, lengths=lengths, initial=initial, layers=[layer], units=[unit])
         return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence)
     if output is None or unit is not None:
-        raise ConfigurationError("ledger: give a unit, or an output; one of the two")
+        raise ConfigurationError("ledger: give either unit or output")
     of = trace(model, x, lengths=lengths, initial=initial, layers=[layer]).layers[0]
-    found = _books(of, step, sequence)
+    found = _ledgers(of, step, sequence)
     value, gradients = _gradient(model, x, output, layer, lengths, initial)
     by_hidden = gradients[found.at, found.sequence].double().numpy()
     if of.projected:
         by_hidden = by_hidden @ of.projection
     shows = _shown(of, found.at, found.sequence)
-    # An entry passes through the same factor as the state that it is a part of.
+    # An entry is multiplied by the same factor as the whole state.
     factors = np.divide(shows, found.state, out=np.zeros_like(shows), where=found.state != 0)
     parts = found.written * (factors * by_hidden)
     first = float(found.initial @ (factors * by_hidden))
@@ -195,9 +196,10 @@ def _gradient(
     lengths: ArrayLike | Tensor | None,
     initial: Any,
 ) -> tuple[float, Tensor]:
-    """The output, and (T, B, P) its gradient with respect to what a layer gives at each step.
+    """Return the output, and its gradient with respect to a layer's output at each step, (T, B, P).
 
-    What it gives is cut from how it came about, so that no step is counted for those after it.
+    The layer's output is detached from its past, so that the gradient at a step does not include
+    paths through later steps.
     """
     leaves: list[Tensor] = []
     finals: list[Tensor] = []
@@ -234,7 +236,8 @@ def _gradient(
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
             what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise DataError(
-                f"output must give a tensor of one number that depends on layer {layer}, got {what}"
+                f"output must return a tensor of one number that depends on layer {layer}, "
+                f"got {what}"
             )
         of_leaf, of_final = torch.autograd.grad(
             value.sum(), [leaves[0], finals[0]], allow_unused=True
@@ -250,23 +253,23 @@ def _gradient(
 
 
 def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) -> Ledger:
-    """The same of a layer that has been traced, at all its steps.
+    """Decompose the state of a unit as `ledger` does, from a trace of all steps.
 
     Args:
         traced: from `gated.explain.trace`.
-        unit: of the H, one of those that the trace has.
+        unit: index of one of the H units, which must be in the trace.
         step: as for `ledger`.
         sequence: as for `ledger`.
 
     Raises:
         ConfigurationError: as for `ledger`.
-        DataError: as for `ledger`, or the trace has not all steps.
+        DataError: as for `ledger`, or the trace does not have all steps.
     """
     columns = np.flatnonzero(traced.units == (unit + traced.size if unit < 0 else unit))
     if len(columns) == 0:
-        raise DataError(f"unit: the trace has {traced.units.tolist()}, got {unit}")
+        raise DataError(f"unit must be one of the trace's, {traced.units.tolist()}, got {unit}")
     column = int(columns[0])
-    found = _books(traced, step, sequence)
+    found = _ledgers(traced, step, sequence)
     return Ledger(
         steps=found.steps,
         written=found.written[:, column],
@@ -277,27 +280,27 @@ def ledger_of(traced: LayerTrace, *, unit: int, step: int, sequence: int = 0) ->
     )
 
 
-class _Books(NamedTuple):
+class _Ledgers(NamedTuple):
     """The ledgers of all units that were traced."""
 
     at: int
     """The step."""
     sequence: int
     steps: NDArray[np.int64]
-    """(K)"""
+    """(K,)"""
     written: Floats
     """(K, U)"""
     kept: Floats
     """(K, U)"""
     initial: Floats
-    """(U)"""
+    """(U,)"""
     state: Floats
-    """(U)"""
+    """(U,)"""
 
 
-def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
+def _ledgers(traced: LayerTrace, step: int, sequence: int) -> _Ledgers:
     if not np.array_equal(traced.steps, np.arange(traced.time)):
-        raise DataError("a ledger adds up all steps: trace without steps=")
+        raise DataError("a ledger is a sum over all steps: trace without steps=")
     count = len(traced.lengths)
     if not -count <= sequence < count:
         raise DataError(f"sequence: there are {count}, got {sequence}")
@@ -310,10 +313,10 @@ def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
     written_by, kept_by, states = sums_of(traced)
     order = np.arange(length - 1, at - 1, -1) if traced.reverse else np.arange(at + 1)
     keeps = kept_by[order, sequence].astype(np.float64)
-    # What was written at one step has gone through the gates of all later ones.
+    # What a step wrote was multiplied by the gates of all later steps.
     kept = np.ones_like(keeps)
     kept[:-1] = np.cumprod(keeps[:0:-1], axis=0)[::-1]
-    return _Books(
+    return _Ledgers(
         at=at,
         sequence=sequence,
         steps=order,
@@ -325,13 +328,13 @@ def _books(traced: LayerTrace, step: int, sequence: int) -> _Books:
 
 
 def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
-    """What each step writes, what it keeps, and the sum of both: (T, B, units) each.
+    """Return what each step writes, the factor by which it keeps the state, and the state.
 
-    Zoneout, in evaluation, keeps a share z of the state besides, a sum of the same kind:
-    c_t = z c_{t-1} + (1 - z)(f c_{t-1} + i c̃).
+    Each is (T, B, U). With zoneout in evaluation, which keeps a share z of the state, the state is
+    a sum of the same kind: c_t = z c_{t-1} + (1 - z)(f c_{t-1} + i c̃).
 
     Raises:
-        ConfigurationError: no state of the cell is such a sum; why.
+        ConfigurationError: no state of the cell is such a sum; the message says why.
     """
     of = _memory(traced)
     writes, keeps = traced.computed(of.tape, [of.write, of.keep])
@@ -339,7 +342,7 @@ def sums_of(traced: LayerTrace) -> tuple[Any, Any, Any]:
 
 
 def first_of(traced: LayerTrace) -> Floats:
-    """(B, U), the memory before the first step."""
+    """Return the state before the first step, (B, U)."""
     return traced.initial[_memory(traced).state][:, traced.units].astype(np.float64)
 
 
@@ -351,16 +354,16 @@ def _memory(traced: LayerTrace) -> Affine:
 
 
 def _shown(traced: LayerTrace, step: int, sequence: int) -> Floats:
-    """(U), what the units show, before any projection."""
+    """Return the units' output before any projection, (U,)."""
     cell = traced.definition
     state = cell.states[_memory(traced).state].after
-    # Past what the step has just remembered, it must show nothing older.
+    # Apart from the new state, the output must not read any older one.
     past = needed_nodes(cell.tape, [shown(cell)], {state, *cell.gates.values()})
     if any(cell.tape[place].operation == "state" for place in past):
         raise ConfigurationError(
-            f"{traced.kind} shows more than its memory as the step leaves it (with zoneout, the "
-            "memory before zoneout), so that its ledger does not say what it shows; "
-            "gated.explain.entries gives what it remembers"
+            f"the output of {traced.kind} is not computed from its new state alone (with zoneout, "
+            "from the state before zoneout), so that its ledger does not explain the output; "
+            "gated.explain.entries explains the state"
         )
     (values,) = traced.computed(cell.tape, [shown(cell)])
     found: Floats = values[step, sequence].astype(np.float64)

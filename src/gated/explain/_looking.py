@@ -1,4 +1,4 @@
-"""A model runs with something put around what its recurrent layers do, and is left as it was."""
+"""Observing the recurrent layers of any model while it runs, without changing the model."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from gated.nn.sequences import Sequences
 
 @contextmanager
 def looking(model: nn.Module, watched: Callable[[str, Any], RunLayer]) -> Iterator[dict[str, str]]:
-    """Take part in what every recurrent layer of the model does.
+    """Run every recurrent layer of a model through an observer while the context is active.
 
     Args:
         model: its layers of `torch.nn` run in the fused core meanwhile.
-        watched: from a module's name and the module, what is put around its layers.
+        watched: function from a module's name and the module to the observer of its layers.
 
     Yields:
-        The recurrent layers and cells that cannot be looked into, by name, and why; what torch
-        computes after all is added when it runs.
+        The recurrent layers and cells that cannot be examined, from name to reason; modules that
+        torch computes are added when they run.
     """
     replaced, unseen = accelerate(model)
     modules: dict[str, Any] = dict(model.named_modules())
-    left = {name: why for name, why in unseen.items() if not why.startswith("accelerated")}
+    left_out = {name: why for name, why in unseen.items() if not why.startswith("accelerated")}
     for name, module in modules.items():
         if isinstance(module, nn.RNNCellBase):
-            left[name or type(module).__name__] = "a cell, called step by step"
+            left_out[name or type(module).__name__] = "a cell, called step by step"
     with ExitStack() as around:
         for name in replaced:
             around.callback(restore, modules.get(name, model))
         for name, module in modules.items():
             if isinstance(module, Sequences):
                 known = name or type(module).__name__
-                around.enter_context(_watching(module, known, watched(known, module), left))
-        yield left
+                around.enter_context(_watching(module, known, watched(known, module), left_out))
+        yield left_out
 
 
 @contextmanager
-def _watching(module: Any, name: str, run_layer: RunLayer, left: dict[str, str]) -> Iterator[None]:
-    """Observe a module; what it computes without its observers is named in `left`."""
+def _watching(
+    module: Any, name: str, run_layer: RunLayer, left_out: dict[str, str]
+) -> Iterator[None]:
+    """Observe a module; if it runs without its observers, add it to `left_out`."""
     ran = [False]
 
     def noticed(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
@@ -57,7 +59,7 @@ def _watching(module: Any, name: str, run_layer: RunLayer, left: dict[str, str])
 
     def ends(*_: Any) -> None:
         if not ran[0]:
-            left[name] = "computed by torch: its dtype or device is not for the core"
+            left_out[name] = "computed by torch: the core does not support its dtype or device"
 
     hooks = module.register_forward_pre_hook(begins), module.register_forward_hook(ends)
     try:
@@ -68,23 +70,23 @@ def _watching(module: Any, name: str, run_layer: RunLayer, left: dict[str, str])
             hook.remove()
 
 
-def as_lines(left: dict[str, str]) -> str:
-    """What is left out, for the end of a message."""
-    return "".join(f"\n{name} is not looked into: {why}" for name, why in left.items())
+def as_lines(left_out: dict[str, str]) -> str:
+    """Return lines about the modules that are left out, for the end of a message."""
+    return "".join(f"\n{name} is not examined: {why}" for name, why in left_out.items())
 
 
-def nothing_ran(left: dict[str, str]) -> ConfigurationError:
-    """What to raise where there was no layer to look into."""
+def nothing_ran(left_out: dict[str, str]) -> ConfigurationError:
+    """Return the error for a model without a layer that can be examined."""
     return ConfigurationError(
-        "no recurrent layer of torch.nn or gated.nn ran in the fused core: nothing to look into. "
+        "no recurrent layer of torch.nn or gated.nn ran in the fused core: nothing to examine. "
         "Cells that are called step by step, layers with a forward of their own and models on "
-        "another device cannot be looked into." + as_lines(left)
+        "another device cannot be examined." + as_lines(left_out)
     )
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and each module in its own again."""
+    """Put the model into evaluation mode; afterwards each module is in its former mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

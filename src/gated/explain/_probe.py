@@ -1,6 +1,6 @@
-"""What a task offers so that its network can be looked into and drawn like that of any other.
+"""The input of `gated.explain.explain`: a trained network, some data, and labels for its steps.
 
-A task's face builds a `Probe` from a trained network and some data; `gated explain` does the rest.
+A task builds a `Probe` from a learner and data; `gated explain` does the rest for every task.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from gated.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """What stands at each of the T steps of one sequence, as one recurrent module reads them."""
+    """Labels of the T steps of one sequence, as one recurrent module reads them."""
 
     labels: Sequence[str] | NDArray[Any]
-    """(T): characters, words, times as `datetime64`, or numbers."""
+    """(T,): characters, words, times as `datetime64`, or numbers."""
     unit: str = "step"
-    """What a step is, for the axis: character, hour, frame."""
+    """What a step is called on the axis: character, hour, frame."""
     signals: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """What is read, by its name and unit: (T) is drawn as a line, (T, F) as a heat map of F rows.
-    Texts need none: their labels say it all."""
+    """The input, by name and unit: (T,) is drawn as a line, (T, F) as a heat map of F rows. Texts
+    need none, since their labels are the input."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A trained network and what to run through it."""
+    """A trained network and the data to run through it."""
 
     title: str
     """What the network does, as a heading."""
     model: nn.Module
     batches: Sequence[tuple[Any, Any]]
-    """Inputs of the model, each with the lengths (B) that it takes beside them, or with None.
-    Statistics go over all; the sequences drawn are those of the first."""
+    """Inputs of the model, each with its lengths (B,), or with None for a model without lengths.
+    Statistics are over all batches; sequences of the first batch are drawn."""
     sequences: Sequence[str]
-    """(B) names of the sequences of the first batch."""
+    """(B,), names of the sequences of the first batch."""
     timelines: Mapping[str, Sequence[Timeline]] = field(default_factory=dict)
-    """(B) for each recurrent module by its name in the model; steps without one are numbered."""
+    """(B,) for each recurrent module, by its name in the model; without one, steps are numbered."""
     loss: Callable[[Any], Tensor] | None = None
-    """From the model's output on the first batch, a scalar: its gradient is followed back in time,
-    and what forgetting costs is measured by it."""
+    """Function from the model's output on the first batch to a scalar, whose gradient is followed
+    back in time and which is also computed without memory."""
 
     def sequence(self, wanted: int) -> int:
-        """Return the place of a sequence, which may be counted from the end.
+        """Return the index of a sequence; negative counts from the end.
 
         Raises:
             DataError: there are fewer.
@@ -59,6 +59,6 @@ class Probe:
         return wanted % count
 
     def timeline(self, module: str, sequence: int, steps: int) -> Timeline:
-        """Return the timeline of a module's sequence, numbers where the task has none for it."""
+        """Return the timeline of a module's sequence; without one its steps are numbered."""
         known = self.timelines.get(module)
         return known[sequence] if known else Timeline(labels=np.arange(steps))

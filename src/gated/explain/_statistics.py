@@ -1,7 +1,7 @@
-"""What gates and units do over a whole data set.
+"""Statistics of gates and units over a data set.
 
 Shapes: T steps, B sequences, H hidden units, P units of the projected hidden state (H where nothing
-is projected), N the real steps of all sequences together.
+is projected), N real steps of all sequences together.
 """
 
 from __future__ import annotations
@@ -22,54 +22,54 @@ from gated.explain._trace import trace
 Floats = NDArray[np.float64]
 
 LEFT, RIGHT = 0.1, 0.9
-"""A sigmoid gate below the one is left-saturated, above the other right-saturated (Karpathy,
+"""A sigmoid gate is left-saturated below the first, right-saturated above the second (Karpathy,
 Johnson and Fei-Fei 2015)."""
 DEAD = 1e-3
-"""A unit whose hidden state has a smaller standard deviation says nothing."""
+"""A unit is dead if the standard deviation of its hidden state is smaller than this."""
 ALIKE = 0.99
-"""Two units whose hidden states correlate more than this, either way, say the same."""
+"""Two units are redundant if the absolute correlation of their hidden states exceeds this."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of one layer in one direction, over N steps."""
+    """Statistics of one layer in one direction, over N steps."""
 
     name: str
     """The module's name in the model; its class where the model is the layer itself."""
     layer: int
-    """Among the layers of its module, from 0."""
+    """Index among the layers of its module, from 0."""
     reverse: bool
     """Whether it runs from each sequence's end to its beginning."""
     kind: str
     """The cell's name, as in a trace."""
     keeping_gate: str | None
-    """The gate by which the cell keeps its memory; None where no gate alone does."""
+    """Name of the gate that keeps the cell's memory; None where no single gate does."""
     steps: int
     """N"""
     mean: dict[str, Floats]
-    """(H) of each gate."""
+    """(H,), the mean of each sigmoid gate, by name."""
     left: dict[str, Floats]
-    """(H), the share of steps in which a sigmoid gate is below 0.1."""
+    """(H,), the share of steps in which a sigmoid gate is below 0.1, by name."""
     right: dict[str, Floats]
-    """(H), the share of steps in which it is above 0.9."""
+    """(H,), the share of steps in which a sigmoid gate is above 0.9, by name."""
     saturated_candidate: Floats
-    """(H), the share of steps in which the candidate is beyond ±0.99; of an RNN, the state."""
+    """(H,), the share of steps in which the candidate is beyond ±0.99; of an RNN, the state."""
     memory: Floats | None
-    """(H), in how many steps a memory falls to 1/e, by the mean logarithm of the gate that keeps
-    it; None for an RNN."""
+    """(H,), the number of steps in which a state decays to 1/e, from the mean logarithm of the gate
+    that keeps it; None without such a gate."""
     deviation: Floats
-    """(P), the standard deviation of each unit's hidden state."""
+    """(P,), the standard deviation of each unit's hidden state."""
     correlation: Floats
     """(P, P), of the units' hidden states; 0 for units that never change."""
 
     @property
     def dead(self) -> NDArray[np.int64]:
-        """The units that say nothing."""
+        """Indices of units that hardly change (`DEAD`)."""
         return np.flatnonzero(self.deviation < DEAD)
 
     @property
     def redundant(self) -> list[tuple[int, int]]:
-        """Pairs of units that say the same, the first smaller."""
+        """Pairs of units that are nearly the same (`ALIKE`), the smaller index first."""
         pairs = np.argwhere(np.triu(np.abs(self.correlation) > ALIKE, k=1))
         return [(int(a), int(b)) for a, b in pairs]
 
@@ -77,15 +77,15 @@ class Statistics:
 def statistics(
     model: nn.Module, batches: Iterable[Any], *, layers: Sequence[int] | None = None
 ) -> list[Statistics]:
-    """Go over a data set once, whatever the number of layers.
+    """Compute the statistics of recurrent layers in one pass over a data set.
 
     Args:
         model: as for `gated.explain.trace`.
-        batches: inputs of the model, each alone (packed, too) or as a pair (input, lengths).
-        layers: which, by their place in `Trace.layers`; all by default.
+        batches: inputs of the model, each alone (also packed) or as a pair (input, lengths).
+        layers: indices in `Trace.layers`; all by default.
 
     Returns:
-        Of each layer and direction, in the order of `Trace.layers`.
+        One for each layer and direction, in the order of `Trace.layers`.
 
     Raises:
         ConfigurationError: as for `trace`.
@@ -110,7 +110,10 @@ def statistics(
 
 
 def input_and_lengths(batch: Any) -> tuple[Any, Any]:
-    """A batch's input, and its lengths where it is a pair: a packed sequence, a tuple, is none."""
+    """Return a batch's input and its lengths, None if the batch is no pair.
+
+    A packed sequence is a tuple, too, but no such pair.
+    """
     if isinstance(batch, tuple) and not isinstance(batch, PackedSequence):
         x, lengths = batch
         return x, lengths
@@ -120,16 +123,17 @@ def input_and_lengths(batch: Any) -> tuple[Any, Any]:
 def tied_to(
     traced: LayerTrace, property_: ArrayLike, *, state: str | None = None
 ) -> NDArray[np.float64]:
-    """How much each unit goes with a property, (H), from -1 to 1: their correlation.
+    """Return the correlation of each unit with a property of the input, (H,), from -1 to 1.
 
-    The units with the largest values are the candidates; `gated.explain.intervene` confirms them.
+    The units with the largest values are candidates; confirm them with `gated.explain.intervene`.
 
     Args:
         traced: from `gated.explain.trace`.
-        property_: (T, B), for the steps of the trace, or (T) where it is the same of all sequences:
-            numbers or truths, the position in a line, whether a quote is open.
-        state: which of the trace's values to take; the cell state, or the hidden state of a cell
-            that has none.
+        property_: (T, B), for the steps of the trace, or (T,) where it is the same for all
+            sequences: numbers or booleans, such as the position in a line or whether a quote is
+            open.
+        state: name of the traced value to use; by default the cell state, or the hidden state of a
+            cell without one.
 
     Raises:
         ConfigurationError: the cell has no such state.
@@ -158,7 +162,7 @@ def _place(of: LayerTrace) -> tuple[str, int, bool]:
 
 
 class _Sums:
-    """What is added up, batch after batch."""
+    """Sums over batches, of one layer."""
 
     def __init__(self, like: LayerTrace) -> None:
         self.place = _place(like)

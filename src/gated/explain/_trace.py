@@ -1,4 +1,4 @@
-"""Every gate and state of every recurrent layer, while a model runs.
+"""Traces: every gate and state of a model's recurrent layers in one run.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
 state (H where nothing is projected), L layers, D directions.
@@ -24,20 +24,20 @@ from gated.nn.backends import LayerResult, Run, RunLayer
 from gated.nn.operators import LayerCall, as_array
 
 CHUNK = 128
-"""Steps that run at a time where not all is kept."""
+"""Steps that run at a time where units or steps are chosen."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model's recurrent layers did in one run."""
+    """The gates and states of a model's recurrent layers in one run."""
 
     layers: list[LayerTrace]
-    """In the order in which they ran; of one module layer k, direction d at k·D + d, PyTorch's
-    order."""
+    """In the order in which they ran; layer k, direction d of a module is at k·D + d, as in
+    PyTorch."""
     output: Any = field(repr=False)
-    """What the model gave."""
-    left: dict[str, str]
-    """The recurrent layers and cells that were not looked into, by name, and why."""
+    """The model's output."""
+    left_out: dict[str, str]
+    """Recurrent layers and cells that could not be examined: from name to reason."""
 
 
 def trace(
@@ -52,23 +52,23 @@ def trace(
 ) -> Trace:
     """Run a model once and keep every gate and state of its recurrent layers.
 
-    Layers of `torch.nn` and of `gated.nn` anywhere in the model run in the fused core, which has
-    the gates in hand. The model runs in evaluation mode, without gradients, and is left as it was:
-    same classes, weights and mode.
+    Layers of `torch.nn` and of `gated.nn` anywhere in the model run in the fused core, which
+    returns the gates. The model runs in evaluation mode, without gradients, and keeps its classes,
+    weights and mode.
 
     Args:
         model: a recurrent layer, or any module that contains some.
-        x: its input, as it takes it; of a layer (T, B, I), or (B, T, I) with `batch_first`.
-        lengths: (B), the real steps of each sequence, for a model that takes them.
-        initial: the states to start from, for a layer.
-        layers: which to keep, by their place in `Trace.layers`; all by default.
-        units: which to keep, indices or a slice; all by default.
-        steps: which to keep, indices or a slice of time; all by default. Where units or steps are
-            chosen, a layer runs 128 steps at a time, so that the gates of no more are ever there.
+        x: the model's input; of a layer (T, B, I), or (B, T, I) with `batch_first`.
+        lengths: (B,), the number of real steps of each sequence, for a model that takes them.
+        initial: the initial states, for a layer.
+        layers: indices in `Trace.layers` to keep; all by default.
+        units: indices of units to keep, or a slice; all by default.
+        steps: time steps to keep, or a slice; all by default. Where units or steps are chosen, a
+            layer runs 128 steps at a time, so that memory never holds the gates of more.
 
     Raises:
-        ConfigurationError: the model has no recurrent layer, or one that cannot be looked into.
-        DataError: a selection does not fit.
+        ConfigurationError: the model has no recurrent layer that can be examined.
+        DataError: there is no such layer, unit or step.
         MissingNativeError: the core is not built.
 
     >>> lstm = torch.nn.LSTM(3, 4)
@@ -83,21 +83,22 @@ def trace(
     def watched(name: str, module: Any) -> RunLayer:
         return _Watched(name, module, found, selection)
 
-    with evaluating(model), looking(model, watched) as left, torch.no_grad():
+    with evaluating(model), looking(model, watched) as left_out, torch.no_grad():
         output = model(x, *before, **options)
     if selection.seen == 0:
-        raise nothing_ran(left)
+        raise nothing_ran(left_out)
     absent = [place for place in layers or () if not 0 <= place < selection.seen]
     if absent:
         raise DataError(
-            f"layers: {absent[0]} was asked for, the model has {selection.seen}{as_lines(left)}"
+            f"layers: the model has {selection.seen}, from 0 on, got {absent[0]}"
+            f"{as_lines(left_out)}"
         )
-    return Trace(found, output, left)
+    return Trace(found, output, left_out)
 
 
 @dataclass
 class _Selection:
-    """Which part is wanted."""
+    """The layers, units and steps to keep."""
 
     layers: Sequence[int] | None
     units: Sequence[int] | slice | None
@@ -112,7 +113,7 @@ class _Selection:
 
 
 class _Part(NamedTuple):
-    """What is kept of some steps."""
+    """The kept values of some steps."""
 
     values: dict[str, Array]
     given: dict[str, dict[Any, Array]]
@@ -120,7 +121,7 @@ class _Part(NamedTuple):
 
 @dataclass
 class _Watched:
-    """What keeps the gates and states of a module's layers."""
+    """The observer that keeps the gates and states of a module's layers."""
 
     name: str
     module: Any
@@ -136,7 +137,7 @@ class _Watched:
         units = _chosen("units", selection.units, call.sizes["H"])
         real = np.full(B, T) if call.lengths is None else call.lengths.numpy()
         in_parts = selection.units is not None or selection.steps is not None
-        # Whoever else takes part in the run counts its steps.
+        # Other observers of the module expect to see all steps in one call.
         alone = len(self.module.observers) == 1
         size = CHUNK if in_parts and alone and not return_gates else max(T, 1)
         parts: list[_Part] = []
@@ -188,7 +189,7 @@ class _Watched:
 
 
 def _pieces(call: LayerCall, size: int) -> Iterator[tuple[int, LayerCall]]:
-    """The call, so many steps at a time, and when each piece begins."""
+    """Yield the call in pieces of `size` steps, each with its first step."""
     for start in range(0, max(len(call.x), 1), size):
         x = call.x[start : start + size]
         lengths = None if call.lengths is None else (call.lengths - start).clamp(0, len(x))
@@ -203,7 +204,7 @@ def _part(
     selection: _Selection,
     units: NDArray[np.int64],
 ) -> _Part:
-    """What is wanted of a piece, in memory that the model does not get."""
+    """Return the chosen values of a piece, in memory that the model cannot write to."""
     cell, T = call.changed_cell, len(call.x)
     lengths = np.full(call.x.shape[1], T) if call.lengths is None else call.lengths.numpy()
     gates = {name: as_array(of) for name, of in (result.gates or {}).items()}
@@ -217,7 +218,7 @@ def _part(
             start = as_array(call.initial[k])
             gates[name], begins = _with_before(gates[name], start, lengths, call.reverse)
             before[k] = at_steps(begins)
-        elif k == 0:  # what the model gets
+        elif k == 0:  # the model gets this array as its output
             gates[name] = gates[name].copy()
     for name in cell.named:
         values[name] = at_steps(gates[cell.one_name[name]])
@@ -233,7 +234,7 @@ def _part(
 def _with_before(
     hidden: Array, initial: Array, lengths: NDArray[np.int64], reverse: bool
 ) -> tuple[Array, Array]:
-    """The states after and before each step, (T, B, ·), in one memory where that goes."""
+    """Return the states after and before each step, (T, B, ·), sharing memory where possible."""
     if not reverse:
         states = np.concatenate([initial[None], hidden])
         return states[1:], states[:-1]
@@ -246,7 +247,7 @@ def _with_before(
 
 
 def _joined(parts: list[dict[Any, Array]], order: NDArray[np.int64] | None) -> dict[Any, Array]:
-    """The parts one after the other, and then in this order."""
+    """Concatenate the parts, then put the steps into this order."""
     joined = parts[0]
     if len(parts) > 1:
         joined = {name: np.concatenate([part[name] for part in parts]) for name in joined}
@@ -256,7 +257,7 @@ def _joined(parts: list[dict[Any, Array]], order: NDArray[np.int64] | None) -> d
 
 
 def _chosen(name: str, places: Sequence[int] | slice | None, size: int) -> NDArray[np.int64]:
-    """Which of so many are wanted."""
+    """Return the chosen indices of `size`."""
     everything = np.arange(size)
     if places is None or isinstance(places, slice):
         return everything[slice(None) if places is None else places]

@@ -1,7 +1,7 @@
-"""One layer in one direction, with every gradient of its states on the way back in hand.
+"""The backward pass of one layer in one direction, with the gradients of its states at each step.
 
 Shapes: T steps, B sequences, I input features, H hidden units, P units of the projected hidden
-state (H where nothing is projected), S numbers of all states together: P, of an LSTM P + H.
+state (H where nothing is projected), S units of all states together: P, of an LSTM P + H.
 """
 
 from __future__ import annotations
@@ -22,27 +22,26 @@ from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
 SMALL = 256
-"""S up to which the norm of a Jacobian comes from its singular values; beyond, from iteration."""
+"""S up to which the norm of a Jacobian comes from singular values; beyond, from power iteration."""
 
 
 @dataclass
 class Followed:
-    """A layer in one direction, and what came of it."""
+    """A layer in one direction that has run, and the gradients of its states."""
 
     name: str
     """The module's name in the model."""
     kind: str
     """The cell's name, as in a trace."""
     layer: int
-    """Among the layers of its module."""
+    """Index among the layers of its module."""
     reverse: bool
     lengths: NDArray[np.int64]
-    """(B)"""
+    """(B,)"""
     kept: Kept
     """All its steps, in float64."""
     squares: list[Floats] = field(default_factory=list)
-    """Of each state (T, B): the squared norm of the gradient after each step; zeros where none
-    came."""
+    """For each state (T, B), the squared norm of its gradient after each step; 0 without one."""
 
 
 def followed(
@@ -50,13 +49,14 @@ def followed(
 ) -> tuple[LayerResult, Followed]:
     """Run a layer so that a backward pass to `anchor` fills in its `squares`.
 
-    In float64 inside, whatever the weights are: a gradient may shrink by more than float32 holds.
+    It is computed in float64, whatever the weights' dtype: a gradient may underflow in float32.
 
     Args:
         name: as in `Followed`.
-        call: the layer and what it takes.
+        call: the layer and its arguments.
         layer: as in `Followed`.
-        anchor: a leaf that requires a gradient; it gets none, it only draws the backward pass.
+        anchor: a leaf that requires a gradient, so that the backward pass comes to this layer; it
+            gets no gradient itself.
     """
     T, B, _ = call.x.shape
     real = np.full(B, T) if call.lengths is None else call.lengths.numpy()
@@ -75,7 +75,7 @@ def followed(
 
 
 def in_double(call: LayerCall) -> LayerCall:
-    """The same in float64, without gradients."""
+    """Return the call in float64, without gradients."""
 
     def double(tensors: list[Tensor]) -> list[Tensor]:
         return [tensor.detach().double() for tensor in tensors]
@@ -90,7 +90,7 @@ def in_double(call: LayerCall) -> LayerCall:
 
 
 class _Layer(torch.autograd.Function):
-    """A layer that has run, as a node on the way back."""
+    """A layer that has run, as a node of the backward pass."""
 
     @staticmethod
     def forward(
@@ -116,7 +116,7 @@ class _Layer(torch.autograd.Function):
 def _way_back(
     of: Followed, grad_output: Floats, grads: list[Any], grad_gates: dict[str, Floats]
 ) -> list[Any]:
-    """The gradients of the input and of the first states; notes those of the states between.
+    """Return the gradients of the input and of the first states; fill in `of.squares`.
 
     `grads` are of the final states, `grad_gates` of every gate and state at every step, (T, B, ·).
     """
@@ -148,11 +148,11 @@ def _way_back(
 
 
 def jacobian_norms(of: Followed, sequence: int) -> Floats:
-    """Log ‖∂s_T/∂s_t‖₂ of one sequence's states s, by the distance T - t, from 0 on.
+    """Return log ‖∂s_T/∂s_t‖₂ of one sequence's states s, by the distance T - t, from 0 on.
 
-    The product of the Jacobians of all steps between is computed exactly, S rows at once: each is a
-    vector that goes back through the steps. It is scaled to 1 at each, so that the logarithm of a
-    norm is known where the norm itself is beyond all numbers; that of a product that is 0 is -inf.
+    The product of the Jacobians of all steps between is computed exactly, S rows at once: each row
+    is a vector in a backward pass. It is normalised at each step, so that the logarithm of the norm
+    is known even where the norm overflows; that of a product that is 0 is -inf.
     """
     widths = of.kept.call.state_widths
     product, scale = np.eye(sum(widths)), 0.0
@@ -176,11 +176,11 @@ def jacobian_norms(of: Followed, sequence: int) -> Floats:
 
 
 def spectral_norm(matrix: Floats, start: Floats) -> tuple[float, Floats]:
-    """‖A‖₂ of A (S, S), and the vector that A' stretches most, for the next matrix like it.
+    """Return ‖A‖₂ of A (S, S), and its left singular vector as `start` for a similar matrix.
 
-    By its singular values up to `SMALL`; beyond by power iteration on A A' from `start`. That is
-    never too large, and too small by some thousandths where the largest singular values lie
-    together.
+    Up to size `SMALL` it is computed from the singular values; beyond by power iteration on A A'
+    from `start`, which never overestimates, and underestimates by some thousandths where the
+    largest singular values are close together.
     """
     if len(matrix) <= SMALL:
         return float(np.linalg.norm(matrix, 2)), start

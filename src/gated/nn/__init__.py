@@ -1,4 +1,4 @@
-"""Recurrent networks for PyTorch: the signatures and results of `torch.nn`, and more."""
+"""Recurrent layers for PyTorch, with the signatures and results of `torch.nn`, and more options."""
 
 from gated.errors import require
 

@@ -1,9 +1,9 @@
 """Make the recurrent layers of any model run on the native core, and undo it.
 
-A layer keeps its identity and gets another class: the same name and module, the forward pass of
-gated just before that of `torch.nn` in the order of inheritance. So parameters, optimizers, hooks,
-state dicts, tied weights, parametrizations, `isinstance` and references to the layer stay as they
-are, and so do the methods of subclasses; what a copy or a pickle of the layer gives is accelerated.
+A layer is the same object afterwards, but of another class with the same name and module, in whose
+order of inheritance the forward pass of gated comes just before that of `torch.nn`. So parameters,
+optimizers, hooks, state dicts, tied weights, parametrizations, `isinstance`, references to the
+layer and methods of subclasses do not change; copies and pickles of it are accelerated too.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _STEPS_OF_FORWARD = (
     "get_expected_hidden_size",
     "permute_hidden",
 )
-"""What `forward` of `torch.nn` calls: a subclass that changes one of these changes the results."""
+"""Methods that `forward` of `torch.nn` calls: a subclass that overrides one changes the results."""
 
 
 class Accelerated(NamedTuple):
-    """What `accelerate` or `restore` did to a model."""
+    """The result of `accelerate` or `restore`."""
 
     replaced: tuple[str, ...]
-    """The layers that now run another way, by their names in the model."""
+    """Names in the model of the layers whose class was changed."""
     left: dict[str, str]
-    """The recurrent layers that were left as they were, and why."""
+    """Recurrent layers that were not changed: from name in the model to reason."""
 
     def __str__(self) -> str:
         lines = [f"{name}: replaced" for name in self.replaced]
@@ -54,13 +54,13 @@ class Accelerated(NamedTuple):
 def accelerate(model: nn.Module) -> Accelerated:
     """Run every `torch.nn.RNN`, `GRU` and `LSTM` of a model on the native core, in place.
 
-    Results stay equal, up to the order of sums. What the core cannot compute (other devices and
-    dtypes, autocast, `torch.func`, forward-mode derivatives) torch computes as before. A subclass
-    keeps its methods: where its `forward` calls that of `torch.nn`, it gets the core's. Cells stay:
-    a single step is done as fast by torch's own kernels.
+    Results are the same up to rounding. Calls that the core does not support (other devices and
+    dtypes, autocast, `torch.func`, forward-mode derivatives) are computed by torch as before. A
+    subclass keeps its methods: where its `forward` calls that of `torch.nn`, the core's is called.
+    Cells are not changed: torch's kernels are as fast for a single step.
 
     Args:
-        model: any module; itself a recurrent layer, or with such layers somewhere within.
+        model: any module: a recurrent layer, or a module that contains some.
 
     Returns:
         Which layers were replaced, and which were left and why.
@@ -102,16 +102,19 @@ def restore(model: nn.Module) -> Accelerated:
 
 
 class _ByTheCore(SequencesOfTorch):
-    """Comes just before a layer of `torch.nn` in the order of inheritance."""
+    """The forward pass of gated, just before a layer of `torch.nn` in the order of inheritance."""
 
     def forward(self, input: Any, hx: Hidden | None = None, **options: Any) -> Any:
         """Run over whole sequences, as `torch.nn` does; `options` are those of `gated.nn`."""
         if options:
             return super().forward(input, hx, **options)
+        found = self._run_plainly(input, hx)
+        if found is not None:
+            return found
         if self._is_for_the_core(input):
             try:
                 asked = self._asked(input, hx, None, {})
-            except DataError:  # what does not fit, torch says in its own words
+            except DataError:  # torch raises its own error for arguments that do not fit
                 pass
             else:
                 return self._computed(asked)
@@ -127,13 +130,13 @@ class _ByTheCore(SequencesOfTorch):
         return chosen_backend(None, self._cell, data, weights, self.variant) == "native"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Name the class by the one that can be imported."""
+        """Pickle the original class, which can be imported."""
         made: Any = super().__reduce_ex__(protocol)
         return (_new, (_plain(type(self)),), *made[2:])
 
 
 def _recurrent(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The recurrent layers of `torch.nn`, each once, by name."""
+    """Return the recurrent layers of `torch.nn` and their names, each once."""
     modules = model.named_modules()
     return [(name or type(m).__name__, m) for name, m in modules if isinstance(m, _CLASSES)]
 
@@ -163,7 +166,7 @@ def _torch_class(kind: type) -> Any:
 
 
 def _change_class(layer: nn.Module, changed: Callable[[type], type]) -> None:
-    """Give a layer the changed class, beneath the one that parametrizations put on top."""
+    """Change a layer's class; of a parametrized layer, the base of its parametrized class."""
     kind = type(layer)
     if not is_parametrized(layer):
         layer.__class__ = changed(kind)
@@ -187,6 +190,6 @@ def _plain(kind: type) -> Any:
 
 
 def _new(plain: type) -> Any:
-    """An empty layer, for unpickling and copying."""
+    """Return an empty layer, for unpickling and copying."""
     kind = _accelerated(plain)
     return kind.__new__(kind)

@@ -1,4 +1,4 @@
-"""What callers hand to the modules, checked in words that name it."""
+"""Checks of the modules' arguments; messages name the argument."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Hidden: TypeAlias = Tensor | States
 
 
 def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
-    """The states, each changed the same way."""
+    """Apply a function to each state."""
     if isinstance(hidden, Tensor):
         return change(hidden)
     return tuple(change(state) for state in hidden)
@@ -41,12 +41,12 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
 
 
 def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> Tensor:
-    """The real steps of each sequence, (B), int64 on the CPU.
+    """Return the number of real steps of each sequence, (B,), int64 on the CPU.
 
-    While torch traces there are no values to look at: the operator looks when it runs.
+    While torch traces there are no values to check: the operator checks them when it runs.
 
     Raises:
-        DataError: not one integer a sequence, or one is negative or beyond the steps.
+        DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
     """
     if isinstance(lengths, Tensor):
         if torch.compiler.is_compiling():
@@ -58,16 +58,16 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
 def initial_states(
     cell: str, x: Tensor, hx: Hidden | None, shapes: tuple[tuple[int, ...], ...]
 ) -> States:
-    """The states to start from: those given, or zeros.
+    """Return the initial states: `hx`, or zeros.
 
     Args:
         cell: one of `gated.core.layout.LAYOUTS`.
-        x: the input, whose dtype and device zeros get.
-        hx: what the caller gave.
+        x: the input, whose dtype and device zeros have.
+        hx: the caller's argument.
         shapes: of the hidden state and of the cell state.
 
     Raises:
-        DataError: not the states that the cell has, or one of another shape or dtype.
+        DataError: these are not the states of the cell, or one has another shape or dtype.
     """
     names = layout_of(cell).states
     if hx is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from gated.cells import library
+from gated.cells.cell import Cell
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
 from gated.core.layout import Weights
-from gated.core.plans import varied
+from gated.core.plans import register, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
+from gated.nn import triton_layers
 from gated.nn.operators import (
     LayerCall,
     Results,
@@ -32,9 +35,11 @@ from gated.nn.operators import (
     layer,
     states_by_other_names,
 )
+from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
-Backend: TypeAlias = Literal["torch", "reference", "native"]
+Backend: TypeAlias = Literal["native", "triton", "torch", "reference"]
+"""Who can compute, those first that are faster where they can."""
 States: TypeAlias = tuple[Tensor, ...]
 Layer: TypeAlias = Sequence[Weights[Tensor] | Mapping[str, Tensor]]
 """The weights of each direction: those of `torch.nn`'s cells, or of any cell by name."""
@@ -44,20 +49,20 @@ state (T, B, P); zeros in the padding."""
 
 
 class Variant(NamedTuple):
-    """What a layer does beyond its equations; by default nothing."""
+    """Regularisation and recomputation of a layer; by default none."""
 
     recurrent_dropout: float = 0.0
-    """Probability that a unit of the hidden state is not read, at all steps of a sequence, while
+    """Probability that a unit of the hidden state is dropped, at all steps of a sequence, in
     training (Gal and Ghahramani 2016)."""
     weight_drop: float = 0.0
-    """Probability that a recurrent weight is left out, while training (Merity et al. 2018)."""
+    """Probability that a recurrent weight is dropped, in training (Merity et al. 2018)."""
     zoneout_hidden: float = 0.0
     """Probability that a unit of the hidden state keeps its value for a step (Krueger et al. 2017);
-    when not training, the share of it that is kept."""
+    in evaluation, the share of it that is kept."""
     zoneout_cell: float = 0.0
     """The same for the cell state of an LSTM."""
     recompute: bool = False
-    """Keep the states alone for the backward pass, and compute the gates once more there."""
+    """Keep only the states for the backward pass, which computes the gates again."""
 
     @property
     def changes_results(self) -> bool:
@@ -66,28 +71,28 @@ class Variant(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What layers make of their sequences."""
+    """The results of all layers of a module."""
 
     output: Tensor
     """(T, B, D·P), the last layer's hidden states; zeros in the padding."""
     final: States
     """The states after each sequence's last step, (L·D, B, P) and, of an LSTM, (L·D, B, H)."""
     gates: list[Gates] | None = None
-    """Of each layer and direction, in PyTorch's order, where they were asked for."""
+    """The gates of each layer and direction, in PyTorch's order, if they were requested."""
 
 
 class LayerResult(NamedTuple):
-    """What one layer in one direction makes of its sequences."""
+    """The results of one layer in one direction."""
 
     output: Tensor
     """(T, B, P); zeros in the padding."""
     final: States
-    """The states after each sequence's last step, (B, P) and whatever others there are, (B, H)."""
+    """The states after each sequence's last step: (B, P), and any others (B, H)."""
     gates: Gates | None = None
 
 
 Run: TypeAlias = Callable[[LayerCall, bool], LayerResult]
-"""Runs a layer in one direction, with its gates where that is asked for."""
+"""A function that runs a layer in one direction, and returns its gates if they are requested."""
 RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
 """What is put around it: takes its place among the layers and directions of its module, in
 PyTorch's order, the call, whether gates are asked for, and what would run it."""
@@ -95,15 +100,16 @@ PyTorch's order, the call, whether gates are asked for, and what would run it.""
 
 @contextmanager
 def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
-    """Take part in every run of a recurrent module, layer by layer and direction by direction.
+    """Call a function in place of each layer and direction of a recurrent module, in every run.
 
-    `run_layer` may look at what goes in and what comes out, change either, or compute in its own
-    way, with gradients where it does so in torch's operations. Where several take part, the one
-    that came last is asked first, and `run` asks the others.
+    `run_layer` may read and change the arguments and the results, or compute the results itself,
+    with gradients if it does so in torch's operations. Of several such functions the last is
+    called first, and its `run` calls the others.
 
     Args:
         module: a layer of `gated.nn`, or one of `torch.nn` after `gated.accelerate`.
-        run_layer: called in place of the layer.
+        run_layer: called in place of the layer, with its index among the layers and directions in
+            PyTorch's order, its call, whether gates are requested, and the function to run it.
 
     Raises:
         ConfigurationError: the module is none of these.
@@ -140,10 +146,11 @@ def checked_backend(name: str | None) -> Backend | None:
     Raises:
         ConfigurationError: there is no such backend.
     """
-    for known in ("torch", "reference", "native", None):
+    for known in (*get_args(Backend), None):
         if name == known:
-            return known
-    raise ConfigurationError(f"backend must be torch, reference or native, got {name!r}")
+            return cast(Backend | None, known)
+    *first, last = get_args(Backend)
+    raise ConfigurationError(f"backend must be {', '.join(first)} or {last}, got {name!r}")
 
 
 def chosen_backend(
@@ -152,73 +159,92 @@ def chosen_backend(
     x: Tensor,
     weights: Weights[Tensor] | Mapping[str, Tensor],
     variant: Variant,
+    seen: bool = False,
 ) -> Backend:
-    """Who computes: the backend named, or else the first of native, torch and reference that can.
+    """Who computes: the backend named, or else the first that can.
 
-    native computes on the CPU, in float32 and float64; torch wherever it runs,
-    in every dtype, the cells of `torch.nn` without variants; reference what native does, in NumPy.
-    Transforms of `torch.func` and forward-mode derivatives are torch's alone.
+    native computes on the CPU, in float32 and float64; on a GPU torch's own kernels (cuDNN) the
+    cells of `torch.nn`, and triton all that goes beyond them; torch anything anywhere, in every
+    dtype, step by step where it has no kernel; reference what native does, in NumPy. Transforms of
+    `torch.func` and forward-mode derivatives are torch's alone.
+
+    Args:
+        backend: a name, or None.
+        cell: one that `gated.core.plans.named_cell` knows.
+        x: (T, B, I).
+        weights: of the first layer and direction.
+        variant: what the layers do beyond their equations.
+        seen: whether somebody looks into the layers, as torch's own kernels do not let them.
 
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
     """
-    dtype = dtype_of(weights)
-
-    def hindrance(name: Backend) -> str | None:
-        if name == "native":
-            return _hindrance_of_native(x, dtype)
-        if name == "torch":
-            return _hindrance_of_torch(cell, weights, variant)
-        return _hindrance_of_arrays(x, dtype)
-
-    everyone: tuple[Backend, ...] = ("native", "torch", "reference")
     named = checked_backend(backend)
-    for name in everyone if named is None else (named,):
-        if hindrance(name) is None:
+    everyone: list[Backend] = list(_RUNS)
+    cudnn = named is None and not seen and torch_kernel(cell, weights, variant) is not None
+    if named != "triton" and (cudnn or x.device.type != "cuda"):  # on the CPU it is interpreted
+        everyone.remove("triton")
+    dtype = dtype_of(weights)
+    for name in everyone if named is None else [named]:
+        if _hindrance(name, x, dtype) is None:
             return name
-    able = [f"backend={name!r}" for name in everyone if hindrance(name) is None]
-    instead = f": choose {' or '.join(able)}" if able else ""
+    able = [f"backend={name!r}" for name in everyone if _hindrance(name, x, dtype) is None]
     first = named or everyone[0]
-    raise ConfigurationError(f"backend {first} {hindrance(first)}{instead}")
+    hindrance = _hindrance(first, x, dtype)
+    raise ConfigurationError(f"backend {first} {hindrance}: choose {' or '.join(able)}")
 
 
-def _hindrance_of_native(x: Tensor, dtype: torch.dtype) -> str | None:
-    if not _native_is_there():
-        return "is not built: see gated.core.native"
-    return _hindrance_of_arrays(x, dtype)
-
-
-def _hindrance_of_arrays(x: Tensor, dtype: torch.dtype) -> str | None:
-    device = x.device.type
-    if dtype not in (torch.float32, torch.float64):
-        return f"computes in float32 or float64, the weights are {dtype}"
-    if device not in ("cpu", "meta"):
-        return f"computes on the CPU, the input is on {device}"
+def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
+    """Why a backend cannot compute this, or None where it can."""
+    if name == "torch":
+        return None
     if not torch.compiler.is_compiling() and (
         forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
     ):
         return "knows neither the transforms of torch.func nor forward-mode derivatives"
+    device = x.device.type
+    if name == "triton":
+        return _hindrance_of_triton(device, dtype)
+    if name == "native" and not native_is_there():
+        return "is not built: see gated.core.native"
+    if dtype not in (torch.float32, torch.float64):
+        return f"computes in float32 or float64, the weights are {dtype}"
+    if device not in ("cpu", "meta"):
+        return f"computes on the CPU, the input is on {device}"
     return None
 
 
-def _hindrance_of_torch(
+def _hindrance_of_triton(device: str, dtype: torch.dtype) -> str | None:
+    if device != "cuda" and not (device == "cpu" and triton_layers.is_interpreted()):
+        return f"computes on a GPU, the input is on {device}"
+    if not triton_layers.is_there():
+        return "needs the package triton, which comes with PyTorch for CUDA"
+    if dtype not in triton_layers.DTYPES:
+        return f"computes in no {dtype}"
+    return None
+
+
+def torch_kernel(
     cell: str, weights: Weights[Tensor] | Mapping[str, Tensor], variant: Variant
 ) -> str | None:
-    if not isinstance(weights, Weights):
-        return None  # step by step, from the tape
-    if cell not in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
-        return f"has no {cell}"
-    if weights.peepholes is not None:
-        return f"has no {cell} with peepholes"
-    if weights.gain_hh is not None:
-        return "has no layer normalisation"
-    if variant.changes_results:
-        return "has no recurrent dropout, weight drop or zoneout"
-    return None
+    """The name of torch's own kernel that computes all layers at once, if there is one."""
+    if variant.changes_results or not _named(weights).keys() <= _OF_TORCH:
+        return None
+    return _KERNELS.get(cell)
+
+
+_OF_TORCH = {"weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"}
+_KERNELS = {
+    name: of.name
+    for of in (library.rnn_tanh, library.rnn_relu, library.gru, library.lstm)
+    for name in (of.name, register(of))
+}
+"""Of the cells that torch has, by the names under which layers ask for them."""
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _native_is_there() -> bool:
+def native_is_there() -> bool:
+    """Whether the native core is built; where it is, it shares torch's threads."""
     try:
         native.extension()
     except MissingNativeError:
@@ -253,25 +279,26 @@ def recurrence(
             is never read.
         dropout: probability, between layers, while `training`.
         training: whether to drop, and to draw for zoneout.
-        backend: `native` computes with the compiled core, `torch` with torch's own kernels,
-            `reference` with the NumPy equations; see `chosen_backend` for the default.
+        backend: `native` computes with the compiled core, `triton` with kernels for a GPU, `torch`
+            with torch's own, or step by step, `reference` with the NumPy equations; see
+            `chosen_backend` for the default.
         variant: what the layers do beyond their equations.
         return_gates: also give every gate and state at every step, with gradients.
         per_step: (T, B) of each of the cell's inputs for a step, by name.
-        observers: who takes part, see `observed`; not where torch's own kernels compute.
+        observers: who takes part, see `observed`.
 
     Raises:
         ConfigurationError: the backend cannot compute this.
     """
     variant = variant or Variant()
-    backend = chosen_backend(backend, cell, x, weights[0][0], variant)
-    known = isinstance(weights[0][0], Weights)
-    if backend == "torch" and known:
-        if return_gates:
-            raise ConfigurationError("backend torch keeps its gates to itself: choose native")
-        return Result(*_torch_layers(cell, x, initial, weights, lengths, dropout, training))
+    first = weights[0][0]
+    seen = return_gates or bool(observers)
+    backend = chosen_backend(backend, cell, x, first, variant, seen)
+    kernel = None if backend != "torch" or seen else torch_kernel(cell, first, variant)
+    if kernel is not None:
+        return Result(*_torch_layers(kernel, x, initial, weights, lengths, dropout, training))
     run: Run = _RUNS[backend]
-    x, *states = (tensor.to(dtype_of(weights[0][0])) for tensor in (x, *initial))  # as autocast may
+    x, *states = (tensor.to(dtype_of(first)) for tensor in (x, *initial))  # as autocast may
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
         if depth > 0:
@@ -313,7 +340,7 @@ def recurrence(
 
 
 def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:
-    """What runs a layer, with all who take part."""
+    """Return the function that runs a layer, with all observers around it."""
     for observer in observers:
         run = partial(_observed_by, observer, place, run)
     return run
@@ -348,7 +375,7 @@ def _of_direction(per_step: Mapping[str, Tensor], reverse: bool) -> dict[str, Te
 def _masks(
     variant: Variant, hidden: Tensor, weight: Tensor | None, training: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Of recurrent dropout and of weight drop, drawn once for a call."""
+    """Return the masks of recurrent dropout and weight drop, drawn once for a call."""
 
     def mask(like: Tensor | None, probability: float) -> Tensor | None:
         if like is None or not (training and probability):
@@ -363,7 +390,7 @@ def _masks(
 
 
 def _seed(variant: Variant, training: bool) -> Tensor | None:
-    """Of zoneout, which draws in training alone."""
+    """Return the seed of zoneout, which draws only in training."""
     zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
     return torch.randint(2**63 - 1, (1,)) if zones_out else None
 
@@ -418,27 +445,63 @@ def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> G
     return gates
 
 
-def _unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
-    named = call.named_weights
+class _Beside(NamedTuple):
+    """What is done beside the equations of a call's cell, in torch, with gradients."""
+
+    cell: Cell
+    """With all of it."""
+    weights: dict[str, Tensor]
+    """As the equations read them."""
+    per_sequence: dict[str, Tensor]
+    draw: Callable[[int, Any, Any], Tensor]
+    """Of zoneout: from the state, times and sequences, how much is kept."""
+
+
+def _beside(call: LayerCall) -> _Beside:
+    weights = call.named_weights
     if call.weight_mask is not None:
-        named["weight_hh"] = named["weight_hh"] * call.weight_mask
-    masks = {} if call.hidden_mask is None else {"hidden_mask": call.hidden_mask}
+        weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
     seed = None if call.seed is None else int(call.seed)
     zoneout = Zoneout(call.zoneout_hidden, call.zoneout_cell, seed)
-    # The masks themselves are in torch, with gradients; the cell need but know that there are some.
+    # The cell need but know that there are masks.
     regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
-    sequences = np.arange(call.x.shape[1])
 
-    def draw(state: int, time: int) -> Tensor:
+    def draw(state: int, times: Any, sequences: Any) -> Tensor:
         units = call.initial[state].shape[-1]
-        kept = zoneout.kept(state, time, sequences, units, np.dtype(np.float64))
+        kept = zoneout.kept(state, times, sequences, units, np.dtype(np.float64))
         return torch.from_numpy(kept).to(call.x)
 
+    masks = {} if call.hidden_mask is None else {"hidden_mask": call.hidden_mask}
+    return _Beside(varied(call.plain_cell, regularisation), weights, masks, draw)
+
+
+def _unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    cell, weights, masks, draw = _beside(call)
+    sequences = np.arange(call.x.shape[1])
     result = unrolled(
-        varied(call.plain_cell, regularisation), call.x, named, call.initial, call.lengths,
-        call.reverse, per_step=call.named_per_step, per_sequence=masks, draw=draw,
+        cell, call.x, weights, call.initial, call.lengths, call.reverse,
+        per_step=call.named_per_step, per_sequence=masks,
+        draw=lambda state, time: draw(state, time, sequences),
     )  # fmt: skip
     return LayerResult(result.output, result.final, result.values if return_gates else None)
+
+
+def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    cell, weights, masks, draw = _beside(call)
+    T, B, _ = call.x.shape
+    times, sequences = np.repeat(np.arange(T), B), np.tile(np.arange(B), T)
+    draws = {
+        node.about: draw(node.about, times, sequences).view(T, B, -1)
+        for node in cell.tape.nodes
+        if node.operation == "draw"
+    }
+    given = Given(
+        cell, call.x, weights, call.initial, call.per_step,
+        [masks[name] for name in cell.per_sequence], draws, call.lengths, call.reverse,
+        return_gates or _needs_gradients(*_tensors(call)), return_gates, call.recompute,
+    )  # fmt: skip
+    output, final, gates = triton_layers.layer(given)
+    return LayerResult(output, final, gates if return_gates else None)
 
 
 def _reference_layer(call: LayerCall, return_gates: bool) -> LayerResult:
@@ -491,10 +554,11 @@ class _ReferenceLayer(torch.autograd.Function):
         return (None,) * 4 + tuple(map(torch.from_numpy, arrays))
 
 
-_RUNS: Mapping[str, Run] = {
+_RUNS: Mapping[Backend, Run] = {
     "native": _native_layer,
-    "reference": _reference_layer,
+    "triton": _triton_layer,
     "torch": _unrolled_layer,
+    "reference": _reference_layer,
 }
 
 

@@ -6,24 +6,24 @@ from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import DataError
-from gated.nn.arguments import Hidden, check_input, initial_states, of_each
+from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
 from gated.nn.backends import recurrence
 from gated.nn.options import Options
 
 
 class _Cell(Options, nn.RNNCellBase):
-    """What the three have in common."""
+    """The common base of the three cells."""
 
     @property
     def _cell(self) -> str:
-        """The name that the cell has in `gated.core.layout.LAYOUTS`."""
+        """The name of the cell in `gated.core.layout.LAYOUTS`."""
         raise NotImplementedError
 
     def _weights(self) -> Weights[Tensor]:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def reset_parameters(self) -> None:
-        """Draw the initial values of `torch.nn`, then set what the options ask for."""
+        """Initialise as `torch.nn` does, then apply the options of initialisation."""
         super().reset_parameters()
         self._initialise([self._weights()])
 
@@ -31,35 +31,46 @@ class _Cell(Options, nn.RNNCellBase):
         """Compute one step.
 
         Args:
-            input: (B, I), or unbatched (I).
-            hx: the states before the step, (B, H) or (H); zeros where not given.
+            input: (B, I), or unbatched (I,).
+            hx: the states before the step, (B, H) or (H,); zeros by default.
 
         Returns:
-            The states after it, in the shape of `hx`.
+            The states after the step, in the shape of `hx`.
+
+        Raises:
+            DataError: an argument has another shape or dtype.
+        """
+        if self.backend in (None, "torch"):  # has kernels of its own for one step
+            try:
+                after: Hidden = super().forward(input, hx)
+            except Exception:
+                self._checked(input, hx)  # says it in words that name the argument
+                raise
+            return after
+        if isinstance(input, Tensor) and input.dim() == 1:
+            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(0))
+            return of_each(self.forward(input.unsqueeze(0), states), lambda state: state.squeeze(0))
+        final = recurrence(
+            self._cell,
+            input.unsqueeze(0),
+            tuple(state.unsqueeze(0) for state in self._checked(input, hx)),
+            [[self._weights()]],
+            backend=self.backend,
+        ).final
+        return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
+
+    def _checked(self, input: Tensor, hx: Hidden | None) -> States:
+        """The states before a step, given or zeros.
 
         Raises:
             DataError: an argument does not fit the cell, or the other argument.
         """
         if not isinstance(input, Tensor) or input.dim() not in (1, 2):
             what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            raise DataError(f"input must have the shape (B, I), or unbatched (I), got {what}")
-        if input.dim() == 1:
-            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(0))
-            return of_each(self.forward(input.unsqueeze(0), states), lambda state: state.squeeze(0))
+            raise DataError(f"input must have the shape (B, I), or unbatched (I,), got {what}")
         check_input(input, self.weight_ih)
-        shape = (len(input), self.hidden_size)
-        initial = initial_states(self._cell, input, hx, (shape, shape))
-        if self.backend in (None, "torch"):  # has kernels of its own for one step
-            after: Hidden = super().forward(input, initial if len(initial) > 1 else initial[0])
-            return after
-        final = recurrence(
-            self._cell,
-            input.unsqueeze(0),
-            tuple(state.unsqueeze(0) for state in initial),
-            [[self._weights()]],
-            backend=self.backend,
-        ).final
-        return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
+        shape = (*input.shape[:-1], self.hidden_size)
+        return initial_states(self._cell, input, hx, (shape, shape))
 
 
 class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base
@@ -73,10 +84,10 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
         device: of the parameters.
         dtype: of the parameters.
         recurrent_init: as for `gated.nn.RNN`.
-        backend: as for `gated.nn.RNN`; torch by default, whose kernels for one step suffice.
+        backend: as for `gated.nn.RNN`; torch by default, whose kernels are as fast for one step.
 
     Raises:
-        ConfigurationError: an option of gated has a value that cannot be meant.
+        ConfigurationError: an option of gated has a value that is not allowed.
 
     >>> import torch
     >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape

@@ -13,12 +13,12 @@ class VariationalDropout(nn.Module):
 
     Args:
         p: probability that a feature is dropped, 0 to 1.
-        batch_first: the sequences are (B, T, I), not (T, B, I).
+        batch_first: whether sequences are (B, T, I), not (T, B, I).
 
-    Shapes: (T, B, I) or (B, T, I) in, the same out; unbatched (T, I) too.
+    Shapes: input and output are (T, B, I) or (B, T, I); or, unbatched, (T, I).
 
     Raises:
-        ConfigurationError: `p` is no probability.
+        ConfigurationError: `p` is not from 0 to 1.
     """
 
     def __init__(self, p: float = 0.5, batch_first: bool = False) -> None:
@@ -29,7 +29,7 @@ class VariationalDropout(nn.Module):
         self.batch_first = batch_first
 
     def forward(self, x: Tensor) -> Tensor:
-        """Drop features of each sequence, and scale the others by 1 / (1 - p), while training."""
+        """In training, set features of each sequence to 0 and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0:
             return x
         time = 1 if self.batch_first and x.dim() == 3 else 0
@@ -38,5 +38,5 @@ class VariationalDropout(nn.Module):
         return x * functional.dropout(x.new_ones(one_step), self.p)
 
     def extra_repr(self) -> str:
-        """What the module is made with."""
+        """Return the module's options, for `repr`."""
         return f"p={self.p}" + (", batch_first=True" if self.batch_first else "")

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
-from gated.cells.cell import Cell, Matrix
+from gated.cells.cell import Cell
 from gated.cells.tape import Place
 from gated.errors import ConfigurationError
 from gated.nn.recurrent import Recurrent
@@ -25,14 +25,14 @@ Role: TypeAlias = Literal["keeps", "replaces", "writes"]
 is added to a state that another gate keeps."""
 
 _OPEN = 30.0
-"""A sum at which a sigmoid is 1."""
+"""Input of a sigmoid at which it is 1 up to rounding."""
 
 
 class GateRole(NamedTuple):
-    """What a gate does to one state."""
+    """The effect of a gate on one state."""
 
     gate: str
-    """As the definition names it."""
+    """The gate's name in the definition."""
     state: int
     role: Role
 
@@ -87,15 +87,9 @@ def chrono_(layer: Recurrent, longest: int) -> Recurrent:
         raise ConfigurationError(
             f"longest is the longest memory in steps, at least 3, got {longest}"
         )
-    roles = _roles_of(layer)
-    with torch.no_grad():
-        for suffix in _suffixes(layer):
-            for state in sorted({of.state for of in roles}):
-                lifetimes = torch.empty(layer.hidden_size).uniform_(1, longest - 1).log()
-                for of in roles:
-                    if of.state == state:
-                        value = lifetimes if of.role == "keeps" else -lifetimes
-                        _set_bias(layer, suffix, of.gate, value)
+    _check_biases(layer)
+    for weights in _directions(layer):
+        set_chrono(layer.cell, weights, layer.hidden_size, longest)
     return layer
 
 
@@ -107,12 +101,9 @@ def forget_bias_(layer: Recurrent, bias: float = 1.0) -> Recurrent:
     Raises:
         ConfigurationError: no gate of the cell keeps a state, or there is no bias to set.
     """
-    with torch.no_grad():
-        for suffix in _suffixes(layer):
-            for of in _roles_of(layer):
-                if of.role != "writes":
-                    value = torch.full((layer.hidden_size,), bias if of.role == "keeps" else -bias)
-                    _set_bias(layer, suffix, of.gate, value)
+    _check_biases(layer)
+    for weights in _directions(layer):
+        set_forget_bias(layer.cell, weights, layer.hidden_size, bias)
     return layer
 
 
@@ -124,15 +115,18 @@ def orthogonal_(layer: Recurrent) -> Recurrent:
     Raises:
         ConfigurationError: the cell has no square matrix that meets a state, or heads cut it.
     """
-    squares = [matrix for matrix in _matrices(layer) if matrix.columns == matrix.rows == "H"]
+    squares = [
+        matrix
+        for matrix in layer.cell.matrices
+        if matrix.name != "weight_ih" and matrix.columns == matrix.rows == "H"
+    ]
     if not squares or layer.heads > 1:
         raise ConfigurationError(
             f"the cell {layer.cell.name} has no square recurrent matrix that could be orthogonal"
         )
-    for suffix in _suffixes(layer):
+    for weights in _directions(layer):
         for matrix in squares:
-            for block in torch.split(getattr(layer, matrix.name + suffix), layer.hidden_size):
-                nn.init.orthogonal_(block.data)
+            set_orthogonal(weights[matrix.name], layer.hidden_size)
     return layer
 
 
@@ -152,20 +146,42 @@ def stay_orthogonal_(layer: Recurrent) -> Recurrent:
     >>> bool(torch.allclose(W @ W.T, torch.eye(6), atol=1e-5))
     True
     """
-    of = {matrix.name: matrix for matrix in layer.cell.matrices}.get("weight_hh")
-    if of is None or len(of.gates) > 1 or of.columns != "H" or layer.heads > 1:
-        raise ConfigurationError(
-            f"the cell {layer.cell.name} has no recurrent matrix of one gate, so it cannot stay "
-            "orthogonal: take rnn_modrelu, rnn_tanh or another without gates"
-        )
-    for suffix in _suffixes(layer):
-        name = "weight_hh" + suffix
+    for name in _one_square(layer, "orthogonal", "rnn_modrelu, rnn_tanh"):
         weight = getattr(layer, name)
         parametrizations.orthogonal(layer, name, orthogonal_map="matrix_exp")
         turn = _rotations(layer.hidden_size).to(weight)
         with torch.no_grad():
             setattr(layer, name, turn)
     return layer
+
+
+def stay_antisymmetric_(layer: Recurrent) -> Recurrent:
+    """Let each recurrent matrix be W - Wᵀ of a matrix W, which is learned in its place.
+
+    Chang et al. 2019: such a matrix has imaginary eigenvalues alone, so that a state which moves by
+    it neither grows nor fades. For cells whose recurrent matrix has a single gate.
+
+    Raises:
+        ConfigurationError: the cell's recurrent matrix is not one square.
+
+    >>> from gated.cells import library
+    >>> layer = stay_antisymmetric_(Recurrent(library.antisymmetric_rnn, 1, 6))
+    >>> W = layer.weight_hh_l0
+    >>> bool(torch.equal(W, -W.T))
+    True
+    """
+    cells = "antisymmetric_rnn, gated_antisymmetric_rnn"
+    for name in _one_square(layer, "antisymmetric", cells):
+        parametrize.register_parametrization(layer, name, _Antisymmetric())
+    return layer
+
+
+class _Antisymmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight - weight.T
+
+    def right_inverse(self, antisymmetric: Tensor) -> Tensor:
+        return antisymmetric / 2
 
 
 def independent_(layer: Recurrent, longest: int, least: float = 0.0) -> Recurrent:
@@ -197,6 +213,37 @@ def bound_independent_(layer: Recurrent, longest: int) -> Recurrent:
     for weight in _own_weights(layer):
         weight.clamp_(-(2 ** (1 / longest)), 2 ** (1 / longest))
     return layer
+
+
+Weights: TypeAlias = Mapping[str, Tensor]
+"""Of one direction, by the names of a cell's matrices, biases and parameters."""
+
+
+@torch.no_grad()
+def set_chrono(cell: Cell, weights: Weights, units: int, longest: int) -> None:
+    """What `chrono_` does to the biases of one direction."""
+    roles = gate_roles(cell)
+    for state in sorted({of.state for of in roles}):
+        lifetimes = weights["bias_ih"].new_empty(units).uniform_(1, longest - 1).log()
+        for of in roles:
+            if of.state == state:
+                _set_bias(cell, weights, of.gate, lifetimes if of.role == "keeps" else -lifetimes)
+
+
+@torch.no_grad()
+def set_forget_bias(cell: Cell, weights: Weights, units: int, bias: float) -> None:
+    """What `forget_bias_` does to the biases of one direction."""
+    value = weights["bias_ih"].new_full((units,), bias)
+    for of in gate_roles(cell):
+        if of.role != "writes":
+            _set_bias(cell, weights, of.gate, value if of.role == "keeps" else -value)
+
+
+@torch.no_grad()
+def set_orthogonal(weight: Tensor, units: int) -> None:
+    """Let each block of rows of a matrix be orthogonal."""
+    for block in torch.split(weight, units):
+        nn.init.orthogonal_(block)
 
 
 def _own_weights(layer: Recurrent) -> list[Tensor]:
@@ -238,8 +285,9 @@ def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> 
         layer = Recurrent(cell, 1, 1, dtype=torch.float64, backend="torch")
     for parameter in layer.parameters():
         parameter.zero_()
+    (weights,) = _directions(layer)
     for gate, value in sums.items():
-        _set_bias(layer, "_l0", gate, torch.tensor(value))
+        _set_bias(cell, weights, gate, torch.tensor([value]))
     initial = [torch.zeros(1, 1, 1, dtype=torch.float64) for _ in cell.states]
     initial[state] += before
     nothing = torch.zeros(1, 1, dtype=torch.float64)
@@ -259,30 +307,37 @@ def _written(cell: Cell, state: int, gate: str) -> float:
     return round(_after(cell, state, 0.0, sums), 6)
 
 
-def _roles_of(layer: Recurrent) -> tuple[GateRole, ...]:
-    roles = gate_roles(layer.cell)
-    if not roles:
+def _check_biases(layer: Recurrent) -> None:
+    if not gate_roles(layer.cell):
         raise ConfigurationError(
             f"the cell {layer.cell.name} has no gate that keeps a state, so there is no such bias"
         )
     if not layer.bias:
         raise ConfigurationError("bias=False leaves no bias of the gates that keep to be set")
-    return roles
 
 
-def _set_bias(layer: Recurrent, suffix: str, gate: str, value: Tensor) -> None:
+def _set_bias(cell: Cell, weights: Weights, gate: str, value: Tensor) -> None:
     """What all biases of a gate add up to."""
-    H = layer.hidden_size
-    for matrix in layer.cell.matrices:
+    for matrix in cell.matrices:
         if gate in matrix.gates:
-            first = matrix.gates.index(gate) * H
-            getattr(layer, matrix.bias + suffix).data[first : first + H] = value
+            first = matrix.gates.index(gate) * len(value)
+            weights[matrix.bias][first : first + len(value)] = value
             value = torch.zeros_like(value)
 
 
-def _matrices(layer: Recurrent) -> Iterator[Matrix]:
-    """Those that meet what the step or the one before has computed."""
-    return (matrix for matrix in layer.cell.matrices if matrix.name != "weight_ih")
+def _one_square(layer: Recurrent, so: str, cells: str) -> list[str]:
+    """The names of the recurrent matrices, each one square."""
+    of = {matrix.name: matrix for matrix in layer.cell.matrices}.get("weight_hh")
+    if of is None or len(of.gates) > 1 or of.columns != "H" or layer.heads > 1:
+        raise ConfigurationError(
+            f"the cell {layer.cell.name} has no recurrent matrix of one gate, so it cannot stay "
+            f"{so}: take {cells} or another with one"
+        )
+    return [of.name + suffix for suffix in _suffixes(layer)]
+
+
+def _directions(layer: Recurrent) -> Iterator[Weights]:
+    return (weights for directions in layer._weights() for weights in directions)
 
 
 def _suffixes(layer: Recurrent) -> list[str]:

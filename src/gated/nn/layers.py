@@ -20,7 +20,7 @@ from gated.nn.sequences import SequencesOfTorch
 
 
 class _Layers(SequencesOfTorch, Options, nn.RNNBase):
-    """What the three have in common."""
+    """The common base of the three layers."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
                 nn.init.constant_(parameter, float(name.startswith("gain_")))
 
     def reset_parameters(self) -> None:
-        """Draw the initial values of `torch.nn`, then set what the options ask for."""
+        """Initialise as `torch.nn` does, then apply the options of initialisation."""
         super().reset_parameters()
         self._initialise(direction for layer in self._weights() for direction in layer)
         if self.layer_norm:
@@ -305,7 +305,7 @@ class LSTM(_Layers):
             self.reset_parameters()
 
     def _drop_the_input_gate(self) -> None:
-        """Leave three gates' rows in every weight and bias; their values are drawn anew."""
+        """Reduce every weight and bias to the rows of three gates, and initialise them again."""
         for name, parameter in list(self.named_parameters(recurse=False)):
             if name.startswith(("weight_ih", "weight_hh", "bias_")) and "cell" not in name:
                 rows = len(parameter) // 4 * 3

@@ -39,7 +39,7 @@ _library.define(  # type: ignore[no-untyped-call]
 
 
 class Results(NamedTuple):
-    """What `torch.ops.gated.layer` gives, named."""
+    """The results of `torch.ops.gated.layer`, named."""
 
     output: Tensor
     """(T, B, P)"""
@@ -47,7 +47,7 @@ class Results(NamedTuple):
     """(B, P) and, of an LSTM, (B, H)."""
     kept: dict[str, Tensor]
     """With `keep`, by the names of `gated.core.plans.kept_shapes`, T·B rows: those of real steps by
-    time and then by falling length, and behind them rows that nobody touches."""
+    time and then by falling length, and after them unused rows."""
 
 
 class LayerCall(NamedTuple):
@@ -61,7 +61,7 @@ class LayerCall(NamedTuple):
     names: str
     """Of the weights, with commas between; those of `gated.core.plans.parameter_shapes`."""
     initial: list[Tensor]
-    """(B, P) and whatever other states there are, (B, H)."""
+    """The initial states: (B, P), and any others (B, H)."""
     per_step: list[Tensor]
     """(T, B) each, in the order of the cell."""
     lengths: Tensor | None
@@ -83,12 +83,12 @@ class LayerCall(NamedTuple):
 
     @property
     def plain_cell(self) -> Cell:
-        """The cell, without what is done beside its equations."""
+        """The cell, without dropout and zoneout."""
         return named_cell(self.cell, self.named_weights)
 
     @property
     def changed_cell(self) -> Cell:
-        """The cell, with all of it."""
+        """The cell, with dropout and zoneout in its tape."""
         return varied(self.plain_cell, self.regularisation)
 
     @property
@@ -337,19 +337,22 @@ class _Eager(torch.autograd.Function):
         call = layer_call.checked()
         results = _run(layer_call, call)
         if layer_call.keep:
-            _save(ctx, saved, tensors, results)
+            # The way back reads the output, whatever callers do with theirs, and no final state.
+            read = [results[0].clone(), *results[1 + len(layer_call.initial) :]]
+            _save(ctx, saved, tensors, read)
             ctx.call = call  # checked; shares the memory of what torch watches
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        layer_call, results = _saved_by(ctx)
-        found = _run_back(layer_call.named(results), ctx.call, grads)
+        layer_call, (output, *kept) = _saved_by(ctx)
+        results = layer_call.named([output, *layer_call.initial, *kept])
+        found = _run_back(results, ctx.call, grads)
         return (None, *found, *(None for _ in range(sum(ctx.saved.optional))))
 
 
 def layer(layer_call: LayerCall) -> Results:
-    """One layer in one direction, by the operator or, where nobody traces, without it."""
+    """Run one layer in one direction, by the operator if torch traces, else without it."""
     if torch.compiler.is_compiling() or type(layer_call.x) is not Tensor or layer_call.x.is_meta:
         return layer_call.named(torch.ops.gated.layer(*layer_call))
     saved, tensors = _taken_apart(layer_call)

@@ -1,23 +1,23 @@
-"""What every layer and cell takes beyond `torch.nn`."""
+"""Options that all layers and cells have in addition to those of `torch.nn`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
-from torch.nn import init
 
-from gated.core.layout import Weights, gate_rows, layout_of
+from gated.cells import Cell, library
+from gated.core.layout import Weights
 from gated.errors import ConfigurationError
+from gated.nn import init
 from gated.nn.backends import Backend, checked_backend
 
 RecurrentInit: TypeAlias = Literal["default", "orthogonal"]
 
 
 class Options(nn.Module):
-    """The options of gated, beside the arguments of the class of `torch.nn` that is extended."""
+    """The options of gated, in addition to the arguments of a class of `torch.nn`."""
 
     hidden_size: int
     bias: bool
@@ -64,43 +64,27 @@ class Options(nn.Module):
         self.forget_bias = forget_bias
         self.chrono_init = chrono_init
         super().__init__(*arguments, **options)
-        for name in ("forget_bias", "chrono_init"):
-            value = getattr(self, name)
-            if value is not None and not self.bias:
-                raise ConfigurationError(f"{name} is {value}, but bias=False leaves no bias to set")
 
-    @torch.no_grad()
     def _initialise(self, weights: Iterable[Weights[Tensor]]) -> None:
-        """Overwrite what the options ask for, after `torch.nn` has drawn its values.
-
-        An orthogonal matrix neither shrinks nor stretches the hidden state (Saxe, McClelland and
-        Ganguli 2014); a forget gate that starts open remembers until training says otherwise
-        (Gers, Schmidhuber and Cummins 2000; Jozefowicz, Zaremba and Sutskever 2015); units whose
-        gates start with memories from one step to `chrono_init` steps long can learn what lies that
-        far apart (Tallec and Ollivier 2018, eq. 16).
+        """Apply the options of initialisation, after `torch.nn` has drawn its values.
 
         Args:
             weights: of each layer and direction.
         """
         H = self.hidden_size
-        cell = self._cell if self.keeping_gate else ""  # the plain one has no biases to set
+        for name in ("forget_bias", "chrono_init"):
+            value = getattr(self, name)
+            if value is not None and not self.bias:
+                raise ConfigurationError(f"{name} is {value}, but bias=False leaves no bias to set")
         for direction in weights:
             if self.recurrent_init == "orthogonal":
-                for gate in torch.split(direction.weight_hh, H):
-                    init.orthogonal_(gate)
+                init.set_orthogonal(direction.weight_hh, H)
             if self.forget_bias is not None:
-                _set_bias(direction, gate_rows(cell, "forget_gate", H), self.forget_bias)
-            if self.chrono_init is not None and self.keeping_gate is not None:
-                lifetimes = torch.empty_like(direction.weight_hh[:H, 0]).uniform_(
-                    1, self.chrono_init - 1
-                )
-                _set_bias(direction, gate_rows(cell, self.keeping_gate, H), lifetimes.log())
-                if "input_gate" in layout_of(cell).gates:
-                    _set_bias(direction, gate_rows(cell, "input_gate", H), -lifetimes.log())
+                init.set_forget_bias(self._definition, direction._asdict(), H, self.forget_bias)
+            if self.chrono_init is not None:
+                init.set_chrono(self._definition, direction._asdict(), H, self.chrono_init)
 
-
-def _set_bias(direction: Weights[Tensor], rows: slice, value: Tensor | float) -> None:
-    """What the two biases of a gate add up to."""
-    for bias, part in ((direction.bias_ih, value), (direction.bias_hh, 0.0)):
-        if bias is not None:
-            bias[rows] = part
+    @property
+    def _definition(self) -> Cell:
+        of: Cell = getattr(library, self._cell)
+        return of

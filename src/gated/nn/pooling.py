@@ -1,4 +1,4 @@
-"""The states of all steps as one: steps beyond a sequence's length take no part.
+"""Pooling over time; steps beyond a sequence's length do not count.
 
 Shapes: T steps, B sequences, S features.
 """
@@ -10,23 +10,26 @@ from torch import Tensor
 
 
 def _beyond(states: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, 1), which steps are padding."""
+    """Return which steps are padding, (T, B, 1)."""
     steps = torch.arange(len(states), device=states.device)
     return (steps[:, None] >= lengths.to(states.device))[..., None]
 
 
 def mean_over_time(states: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, S) and (B,) to (B, S)."""
+    """Return the mean (B, S) over time of `states` (T, B, S) with `lengths` (B,)."""
     total = states.masked_fill(_beyond(states, lengths), 0.0).sum(0)
     return total / lengths.to(states)[:, None]
 
 
 def max_over_time(states: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, S) and (B,) to (B, S)."""
+    """Return the maximum (B, S) over time of `states` (T, B, S) with `lengths` (B,)."""
     return states.masked_fill(_beyond(states, lengths), -torch.inf).amax(0)
 
 
 def attention_over_time(states: Tensor, energy: Tensor, lengths: Tensor) -> Tensor:
-    """Average (T, B, S) with weights that are the softmax over time of `energy` (T, B, 1)."""
+    """Return the weighted mean (B, S) over time of `states` (T, B, S) with `lengths` (B,).
+
+    The weights are the softmax over time of `energy` (T, B, 1).
+    """
     weights = torch.softmax(energy.masked_fill(_beyond(states, lengths), -torch.inf), 0)
     return (weights * states).sum(0)

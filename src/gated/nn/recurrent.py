@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ from gated.core.plans import parameter_shapes, register
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input
 from gated.nn.backends import Backend, States, Variant, checked_backend
+from gated.nn.plain import PlainLayers
 from gated.nn.sequences import Asked, Sequences
 
 RESETS = "resets"
@@ -248,6 +249,12 @@ class Recurrent(Sequences, nn.Module):
             for layer in range(self.num_layers)
         ]
 
+    def _weight_names(self) -> Sequence[str]:
+        return tuple(parameter_shapes(self.cell, {"H": 1, "I": 1, "P": 1, "1": 1}))
+
+    def _plain_layers(self) -> PlainLayers | None:
+        return None if self.heads > 1 else super()._plain_layers()
+
     def _named(self, suffix: str) -> dict[str, Tensor]:
         sizes = {"H": 1, "I": 1, "P": 1, "1": 1}
         found = {}
@@ -263,9 +270,9 @@ class Recurrent(Sequences, nn.Module):
         return (f"_l{layer}", f"_l{layer}_reverse")[: 1 + self.bidirectional]
 
     def extra_repr(self) -> str:
-        """Return what the constructor was given."""
-        said = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-        return f"{said}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
+        """Return the arguments of the constructor, for `repr`."""
+        text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
+        return f"{text}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
 
 
 def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whole sequences through recurrent layers, in every form in which callers bring them."""
+"""Running recurrent layers over whole sequences, in every form of input that callers may use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_plainly
 
 
 class Asked(NamedTuple):
-    """What a layer is asked to run over, checked."""
+    """The checked arguments of a layer's run."""
 
     x: Tensor
     """(T, B, I)"""
@@ -38,6 +39,7 @@ class Asked(NamedTuple):
 class Sequences:
     """What recurrent layers do with sequences; before `torch.nn.Module` among the bases."""
 
+    input_size: int
     hidden_size: int
     num_layers: int
     proj_size: int
@@ -48,11 +50,15 @@ class Sequences:
     backend: Backend | None = None
     variant: Variant = Variant()
     observers: tuple[RunLayer, ...] = ()
-    """Who takes part in every run; see `gated.nn.observed`."""
+    """Functions that are called in every run; see `gated.nn.observed`."""
 
     @abstractmethod
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
         """The name by which `gated.core.plans.named_cell` knows the cell that takes these."""
+
+    @abstractmethod
+    def _weight_names(self) -> Sequence[str]:
+        """What weights a layer and direction may have, without their suffix."""
 
     @abstractmethod
     def _weights(self) -> Sequence[Layer]:
@@ -64,7 +70,7 @@ class Sequences:
 
     @abstractmethod
     def _initial(self, x: Tensor, hx: Hidden | None) -> States:
-        """The states to start from: those given, checked, or zeros."""
+        """Return the initial states: those given, checked, or zeros."""
 
     def _forward(
         self,
@@ -74,7 +80,38 @@ class Sequences:
         return_gates: bool = False,
         per_step: Mapping[str, Tensor] | None = None,
     ) -> Any:
+        if lengths is None and not return_gates and not per_step:
+            found = self._run_plainly(input, hx)
+            if found is not None:
+                return found
         return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
+
+    def _run_plainly(self, input: Any, hx: Hidden | None) -> Any:
+        """What the caller gets, in the shortest way; None where a call is not of the plain kind."""
+        if (
+            not is_plain(input)
+            or input.dim() != 3
+            or not input.numel()
+            or self.observers
+            or self.backend not in (None, "native")
+            or any(self.variant)
+            or (self.dropout and self.training and self.num_layers > 1)
+        ):
+            return None
+        layers = plain_layers(self)
+        if layers is None:
+            return None
+        found = run_plainly(layers, input.transpose(0, 1) if self.batch_first else input, hx)
+        if found is None:
+            return None
+        output, final = found
+        return (output.transpose(0, 1) if self.batch_first else output), final
+
+    def _plain_layers(self) -> PlainLayers | None:
+        """The layers with the module's parameters, if all their weights are such."""
+        ways = ("", "_reverse")[: 1 + self.bidirectional]
+        suffixes = [[f"_l{layer}{way}" for way in ways] for layer in range(self.num_layers)]
+        return layers_of(self, self._cell_for({}), self._weight_names(), suffixes)
 
     def _asked(
         self,
@@ -121,7 +158,7 @@ class Sequences:
         return Asked(x, initial, spans, per_step, laid_out, _as_it_is)
 
     def _computed(self, asked: Asked, return_gates: bool = False) -> Any:
-        """What the caller gets."""
+        """Compute the results, in the form that the caller's input has."""
         result: Result = recurrence(
             self._cell_for(asked.per_step),
             asked.x,
@@ -242,6 +279,9 @@ class SequencesOfTorch(Sequences):
         widths = self.proj_size or self.hidden_size, self.hidden_size
         shapes = tuple((rows, x.shape[1], width) for width in widths)
         return initial_states(self._cell, x, hx, shapes)
+
+    def _weight_names(self) -> Sequence[str]:
+        return Weights._fields
 
     def _weights(self) -> list[list[Weights[Tensor]]]:
         directions = (False, True) if self.bidirectional else (False,)

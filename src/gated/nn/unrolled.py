@@ -1,7 +1,7 @@
-"""A layer of any cell step by step in torch's own operations, from the cell's tape.
+"""Layers of any cell, step by step in torch's operations, from the cell's tape.
 
-Slow, and right wherever torch runs: on every device and dtype, under transforms, and to any order
-of derivatives.
+They are slow, but work wherever torch does: on every device and dtype, under transforms, and with
+derivatives of any order.
 
 Shapes: T steps, B sequences, I input features, H hidden units.
 """
@@ -21,11 +21,12 @@ from gated.core.plans import sizes_of
 
 
 class Unrolled(NamedTuple):
-    """What a layer in one direction makes of its sequences."""
+    """The results of a layer in one direction."""
 
     output: Tensor
     """(T, B, H); zeros in the padding."""
     final: tuple[Tensor, ...]
+    """The states after each sequence's last step, (B, H) each."""
     values: dict[str, Tensor]
     """Every gate and state by name, (T, B, H); zeros in the padding."""
 
@@ -42,18 +43,19 @@ def unrolled(
     per_sequence: Mapping[str, Tensor] | None = None,
     draw: Callable[[int, int], Tensor] | None = None,
 ) -> Unrolled:
-    """One layer in one direction.
+    """Run one layer in one direction.
 
     Args:
-        cell: with all that is done beside its equations.
+        cell: with dropout and zoneout in its tape.
         x: (T, B, I).
-        weights: by name, as `gated.core.plans.parameter_shapes` has them.
-        initial: the states to start from, (B, H) each.
-        lengths: (B), the real steps of each sequence; T where not given.
-        reverse: from each sequence's last real step to its first.
-        per_step: (T, B) of each of the cell's inputs for a step.
-        per_sequence: what stays the same over all steps, (B, H).
-        draw: of zoneout: from the state and the time, how much is kept, (B, H).
+        weights: by name, in the shapes of `gated.core.plans.parameter_shapes`.
+        initial: the initial states, (B, H) each.
+        lengths: (B,), the number of real steps of each sequence; T by default.
+        reverse: whether to run from each sequence's last real step to its first.
+        per_step: (T, B) for each of the cell's inputs for a step, by name.
+        per_sequence: values that are the same at all steps, (B, H), by name.
+        draw: for zoneout: function from the index of a state and the time to how much of each unit
+            is kept, (B, H).
     """
     T, B, inputs = x.shape
     sizes = sizes_of(cell, weights, inputs)
@@ -92,7 +94,7 @@ def unrolled(
 
 
 def _constant(value: float) -> Tensor:
-    # Of no dimension, it takes the dtype and device of what it meets.
+    # A tensor without dimensions takes the dtype and device of the other operand.
     return torch.tensor(value, dtype=torch.float64)
 
 

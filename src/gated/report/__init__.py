@@ -1,1 +1,1 @@
-"""Pages and pictures: what people look at."""
+"""Report pages and their pictures."""

@@ -1,9 +1,10 @@
-"""A picture of any cell, in the style of the story page: read off its tape, laid out by grandalf.
+"""A diagram of any cell, derived from its tape and laid out by grandalf.
 
-States come in from the left and leave to the right, the input comes from below. A box is a
-function of a sum of products, with its gate's name; circles are what happens unit by unit. Lines
-stay within tracks between the columns, so that no two run over each other. Where the order counts,
-as in a difference, the upper line is the first operand.
+It has the style of the page "From the RNN to the LSTM, in pictures". States come in from the left
+and leave to the right; the input comes from below. A box is a function of a sum of products, with
+the name of its gate; circles are elementwise operations. Lines turn only in tracks between the
+columns, so that no two overlap. Where the order of operands matters, as in a difference, the upper
+line is the first operand.
 """
 
 from __future__ import annotations
@@ -61,18 +62,18 @@ NAMES = {words.en: words for words in (FORGET_GATE, INPUT_GATE, CANDIDATE, OUTPU
     "update gate": Words("update gate", "更新门"),
 }
 TRACK, MARGIN, ROW = 13.0, 24.0, 30.0
-"""Between two lines that run beside each other; around the picture; between two rows."""
+"""Distance between two parallel lines, around the picture, and between two rows, in pixels."""
 FUNCTION_HALF = 30.0
 
 
 @dataclass
 class _Box:
-    """A shape of the picture, or a place where a line passes through a column."""
+    """A shape of the picture, or an invisible point where a line passes through a column."""
 
     symbol: str = ""
     shape: str = "pass"
     sources: list[int] = field(default_factory=list)
-    """Boxes whose values it takes."""
+    """Indices of the boxes whose values it takes."""
     role: Role = "plain"
     weights: str = ""
     caption: str = ""
@@ -92,7 +93,7 @@ class _Box:
 
     @property
     def edge(self) -> float:
-        """How far from its middle lines meet it."""
+        """Horizontal distance from its middle to where lines end."""
         if self.shape == "layer":
             return half_layer(Node("", (0, 0), "layer", weights=self.weights))
         return self.half
@@ -105,7 +106,7 @@ class _Box:
 
 
 def cell_picture(cell: Cell, language: Language = "en") -> str:
-    """The picture of a cell as the text of an SVG file, for light and dark paper."""
+    """Return the diagram of a cell as the text of an SVG file, for light and dark pages."""
     boxes = _Reader(cell).boxes
     _into_columns(boxes)
     _laid_out(boxes)
@@ -116,7 +117,7 @@ def cell_picture(cell: Cell, language: Language = "en") -> str:
 
 
 class _Reader:
-    """Walks from the results of a step to what they are computed from."""
+    """Collects the boxes of a cell, from the results of a step back to its inputs."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -150,7 +151,7 @@ class _Reader:
         return self.known[key]
 
     def box(self, place: Place) -> int:
-        """The box of a node's value."""
+        """Return the index of the box of a node's value; add the box if there is none yet."""
         if place in self.known:
             return self.known[place]
         node = self.tape[place]
@@ -161,7 +162,7 @@ class _Reader:
                 return self.new(
                     place, _Box(_at(name, "{t-1}"), "name", [], self.role_of_state(name))
                 )
-            # A number is written wherever it is used.
+            # A constant has a box of its own at each use.
             key = object() if operation == "constant" else place
             return self.new(key, _Box(self.leaf(place), "name", [], "input"))
         products, others = self.gathered(place)
@@ -196,7 +197,10 @@ class _Reader:
         return "H" if node.operation == "size" else str(node.about)
 
     def gathered(self, place: Place) -> tuple[list[Place], list[Place]]:
-        """The products of a function's sum, or of a sum, and its other terms."""
+        """Return the products and the other terms of the sum at `place`.
+
+        Where there is an activation at `place`, the sum is that of its argument.
+        """
         node = self.tape[place]
         inside = place
         if node.operation in ACTIVATIONS:
@@ -239,7 +243,7 @@ class _Reader:
         return self.new(place, box)
 
     def joined(self, sources: list[int]) -> list[int]:
-        """With one line for the input and a state that it is joined to."""
+        """Replace the input and a hidden state among the sources by one box that joins them."""
         sources = list(dict.fromkeys(sources))
         shapes = [self.boxes[of] for of in sources]
         inputs = [of for of in sources if self.boxes[of].symbol == "x_t"]
@@ -256,13 +260,13 @@ class _Reader:
 
 
 def _at(name: str, index: str) -> str:
-    """A name with an index, in the notation of the pictures."""
+    """Return a name with an index, in the notation of the diagrams."""
     name = name.replace("_", " ")
     return f"{name}_{index}" if len(index) == 1 or index.startswith("{") else f"{name}_{{{index}}}"
 
 
 def _into_columns(boxes: list[_Box]) -> None:
-    """Number the columns, and let lines that cross one pass through it in a box."""
+    """Number the columns, and add a box wherever a line passes through a column."""
     order = _order(boxes)
     for of in order:
         box = boxes[of]
@@ -278,7 +282,7 @@ def _into_columns(boxes: list[_Box]) -> None:
     passing: dict[tuple[int, int], int] = {}
 
     def passed(source: int, column: int) -> int:
-        """The box by which a value is there in a column."""
+        """Return the box that carries the value of `source` in a column."""
         if boxes[source].column == column:
             return source
         if (source, column) not in passing:
@@ -307,7 +311,7 @@ def _order(boxes: list[_Box]) -> list[int]:
 
 
 def _laid_out(boxes: list[_Box]) -> None:
-    """Places: rows by the layered method of Sugiyama, columns as wide as what stands in them."""
+    """Set the positions: rows by the layered method of Sugiyama, columns as wide as their boxes."""
     vertices = [Vertex(number) for number in range(len(boxes))]
     for vertex, box in zip(vertices, boxes, strict=True):
         vertex.view = VertexViewer(w=box.height, h=10)
@@ -343,7 +347,7 @@ def _laid_out(boxes: list[_Box]) -> None:
 
 
 def _input_last(column: list[_Box]) -> None:
-    """Let the input stand below the states, as everywhere."""
+    """Place the input below the states, as in all diagrams."""
     rows = sorted(box.y for box in column)
     column.sort(key=lambda box: (box.symbol == "x_t", box.y))
     for box, y in zip(column, rows, strict=True):
@@ -366,12 +370,12 @@ def _diagram(cell: Cell, boxes: list[_Box]) -> Diagram:
             captions.append(Caption(words, (box.x, below)))
     width = max(box.x + box.half for box in boxes) + MARGIN
     height = max(box.y + box.height / 2 for box in boxes) + MARGIN
-    said = f"{cell.name}: " + ", ".join(name.replace("_", " ") for name in cell.gates)
+    description = f"{cell.name}: " + ", ".join(name.replace("_", " ") for name in cell.gates)
     return Diagram(
         name=f"cell-{cell.name}",
         size=(width, height),
         title=Words(cell.name, cell.name),
-        description=Words(said, said),
+        description=Words(description, description),
         equations=(),
         nodes=tuple(nodes),
         wires=tuple(wires),
@@ -380,7 +384,7 @@ def _diagram(cell: Cell, boxes: list[_Box]) -> Diagram:
 
 
 def _wires(boxes: list[_Box], column: int) -> list[Wire]:
-    """Lines from a column to the next: each value has its own track where lines turn."""
+    """Return the lines from a column to the next; those of one value turn in a track of its own."""
     targets = [box for box in boxes if box.column == column + 1]
     right = max(box.x + box.half for box in boxes if box.column == column)
     ways = [
@@ -403,7 +407,7 @@ def _wires(boxes: list[_Box], column: int) -> list[Wire]:
 
 
 def _by_track(boxes: list[_Box], ways: list[tuple[int, _Box, float]]) -> list[int]:
-    """Sources by where they turn, from the left: so that lines of one direction do not cross."""
+    """Order sources by track, from the left, so that lines of one direction do not cross."""
     sources = dict.fromkeys(source for source, _, _ in ways)
     drop = {s: sum(y - boxes[s].y for source, _, y in ways if source == s) for s in sources}
     up = sorted((s for s in sources if drop[s] < 0), key=lambda s: boxes[s].y)
@@ -412,7 +416,10 @@ def _by_track(boxes: list[_Box], ways: list[tuple[int, _Box, float]]) -> list[in
 
 
 def _port(box: _Box, port: int, boxes: list[_Box]) -> float:
-    """Where, from its middle, a line meets a box: lines come in the order of their rows."""
+    """Return the vertical distance from a box's middle to the end of a line.
+
+    Lines end in the order of their rows.
+    """
     count = len(box.sources)
     if box.shape in ("pass", "join", "name") or count == 1:
         return 0.0

@@ -1,4 +1,4 @@
-"""How pictures look: one style, and SVG that follows the page's light or dark colours."""
+"""The common style of all pictures; their SVG follows the light or dark colours of the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, LINE = "#24313f", "#66727f", "#d5dbe1"
-# Okabe and Ito (2008): told apart by every kind of colour vision.
+# Okabe and Ito (2008): distinguishable with every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = (
     "#0072b2",
     "#e69f00",
@@ -42,27 +42,28 @@ PAGE_VARIABLES = {
 }
 """Variables of the page's style sheet that stand for the colours in its SVG."""
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "SimHei")
-"""Tried in this order, letter by letter; the later ones have Chinese letters."""
+"""Fonts that are tried for each letter, in this order; the later ones have Chinese characters."""
 WIDTH = 9.0
-"""Inches, at 100 dots each in the page."""
+"""Width of pictures in inches; a page shows 100 pixels an inch."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for the page and for elsewhere."""
+    """A figure, rendered as SVG for the page and as PNG for other uses."""
 
     name: str
-    """Of its file, without the ending."""
+    """Of its file, without the suffix."""
     svg: str
     png: bytes
     description: str
-    """What is to be seen, for those who do not see it."""
+    """Alternative text for readers who cannot see the picture."""
     caption: str
+    """The text under the picture."""
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw calmly: no frames, light grid, letters that stay text."""
+    """Set the common style: no frames, a light grid, and text that stays text in SVG."""
     matplotlib = require("matplotlib", extra="explain")
     from matplotlib import font_manager
 
@@ -92,7 +93,7 @@ def style() -> Iterator[None]:
         "lines.linewidth": 1.5,
         "lines.solid_capstyle": "round",
         "svg.fonttype": "none",
-        # Names of series are names, also those with dollars in them.
+        # A name of a series may hold dollar signs, and is no formula.
         "text.parse_math": False,
     }
     with matplotlib.rc_context(settings), _any_letter():
@@ -101,14 +102,17 @@ def style() -> Iterator[None]:
 
 @contextmanager
 def _any_letter() -> Iterator[None]:
-    """A letter that no font here has becomes a box in the PNG, and stays a letter in the SVG."""
+    """Silence warnings of missing glyphs: such a letter is a box in PNG, and still text in SVG."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
 
 
 def new_figure(height: float, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure of the page's width and its axes, as `Figure.subplots` gives them."""
+    """Return a figure of the page's width, `height` inches high, and its axes.
+
+    The axes are what `Figure.subplots` returns for `options`.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -116,7 +120,7 @@ def new_figure(height: float, **options: Any) -> tuple[Figure, Any]:
 
 
 def whole_ticks(axis: Any) -> None:
-    """Let the ticks of an axis that counts be whole numbers."""
+    """Restrict the ticks of an axis to whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -130,11 +134,11 @@ def finish(figure: Figure, name: str, *, description: str, caption: str) -> Pict
 
 
 def _lay_out(figure: Figure) -> None:
-    """Place everything once, not again for each format."""
+    """Compute the layout once, not again for each format."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     if figure.get_layout_engine() is not None:
-        # Letters are wider in one format than in the other: without more room some are cut.
+        # Text is wider in one format than in the other: without padding some would be cut.
         roomy = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
         roomy.execute(figure)
         figure.set_layout_engine("none")
@@ -144,7 +148,7 @@ def _rendered(figure: Figure, name: str) -> tuple[str, bytes]:
     """Return `figure` as SVG for a page and as PNG."""
     import matplotlib
 
-    # Makes the identifiers in the SVG the same each time, and its own among the page's figures.
+    # Identifiers in the SVG are then the same in each run, and differ between a page's figures.
     with matplotlib.rc_context({"svg.hashsalt": name}):
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -154,7 +158,7 @@ def _rendered(figure: Figure, name: str) -> tuple[str, bytes]:
 
 
 def _for_page(svg: str, name: str) -> str:
-    """Make `svg` part of a page: its size from the page, its colours from the style sheet."""
+    """Prepare `svg` for a page, which sets its size and, by variables in CSS, its colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
@@ -162,7 +166,7 @@ def _for_page(svg: str, name: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) xmlns(:xlink)?="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) xmlns(:xlink)?="[^"]*"', r"\1", svg, count=1)
     svg = svg.replace("xlink:href=", "href=")
-    # Groups are called axes_1 or text_3 in every figure.
+    # Identifiers such as axes_1 or text_3 would occur in every figure of the page.
     svg = re.sub(r'(<g id=")', rf"\g<1>{name}-", svg)
     for colour, variable in PAGE_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
@@ -170,22 +174,22 @@ def _for_page(svg: str, name: str) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Make the SVG of a page a file of its own, in the colours of a light page."""
+    """Return the SVG of a page as that of a separate file, in the colours of a light page."""
     for colour, variable in PAGE_VARIABLES.items():
         svg = svg.replace(f"var({variable})", colour)
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
 
 
 def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:
-    """Write at most about so many times on the x axis, dates as briefly as they allow."""
+    """Set about `most` ticks at most on an x axis of times, with dates written briefly."""
     from matplotlib import dates
 
     if times.dtype.kind == "M":
-        # Without multiples, or three weeks may have a single tick: the first of the month.
+        # With multiples, three weeks might have a single tick: the first of the month.
         locator: Any = dates.AutoDateLocator(  # type: ignore[no-untyped-call]
             minticks=3, maxticks=most, interval_multiples=False
         )
-        # Up to where the next larger unit has three ticks, this one has to have few enough.
+        # Wide intervals for each unit, for ranges too short for three ticks of the next larger one.
         for unit, wide in (
             (dates.MONTHLY, 12),
             (dates.DAILY, 35),
@@ -208,7 +212,7 @@ def shared_legend(figure: Figure, axes: Axes, columns: int = 5) -> None:
 
 
 def short(name: str, most: int = 36) -> str:
-    """Return `name`, cut where it would push the picture aside.
+    """Return `name`, shortened to at most `most` characters.
 
     >>> short("a long name", most=7)
     'a long…'

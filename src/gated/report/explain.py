@@ -1,4 +1,4 @@
-"""The page of `gated explain`: words first, then every gate, the memory, and what the units do."""
+"""The page of `gated explain`: a summary, then gates, memory, gradients and units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gated.report.timeline import View
 from gated.report.unit_pictures import memory_picture, saturation_picture
 
 MOST_STEPS = 120
-"""Drawn where no stretch is chosen: the last ones."""
+"""Steps that are drawn by default: the last ones of the sequence."""
 
 
 def write_explanation(
@@ -34,10 +34,10 @@ def write_explanation(
 
     Args:
         out: as for `gated.report.page.write_page`.
-        explanation: of `gated.explain.explain`.
-        command: that led to it.
-        sequence: which of the probe's sequences to draw.
-        steps: the first and the last step to draw; by default the last ones of the sequence.
+        explanation: from `gated.explain.explain`.
+        command: the command that reproduces the page; it is printed there.
+        sequence: index of the probe's sequence to draw.
+        steps: the first and the last step to draw; by default the last 120 of the sequence.
 
     Raises:
         DataError: there is no such sequence, or no such steps in any layer.
@@ -47,11 +47,11 @@ def write_explanation(
     name = probe.sequences[probe.sequence(sequence)]
     with style():
         sections = [
-            Section("In words", _words(explanation)),
+            Section("Summary", _summary(explanation)),
             *(_layer_section(view, name) for view in views),
             *_gradient_section(explanation),
             Section("Units", _units(explanation.layers)),
-            Section("Again", [Code(command)]),
+            Section("Reproduce", [Code(command)]),
         ]
     page = Page(
         title=probe.title,
@@ -68,7 +68,7 @@ def write_explanation(
 
 
 def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | None) -> list[View]:
-    """The stretch to draw, in every layer that has it."""
+    """Return a view of the steps to draw for each layer that has them."""
     views = []
     for layer in explanation.layers:
         length = int(layer.traced.lengths[sequence])
@@ -84,7 +84,7 @@ def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | Non
     return views
 
 
-def _words(explanation: Explanation) -> list[Block]:
+def _summary(explanation: Explanation) -> list[Block]:
     blocks: list[Block] = []
     if explanation.findings:
         rows = [(f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings]
@@ -95,11 +95,13 @@ def _words(explanation: Explanation) -> list[Block]:
     if explanation.count > len(explanation.layers):
         blocks.append(
             Text(
-                f"Drawn are {len(explanation.layers)} of {explanation.count} layers and "
-                "directions; choose others with --layer."
+                f"{len(explanation.layers)} of {explanation.count} layers and directions are "
+                "shown; choose others with --layer."
             )
         )
-    blocks += [Text(f"{name} is not looked into: {why}") for name, why in explanation.left.items()]
+    blocks += [
+        Text(f"{name} is not explained: {why}") for name, why in explanation.left_out.items()
+    ]
     return blocks
 
 
@@ -107,16 +109,16 @@ def _memory_in_words(layer: ExplainedLayer, loss: float | None) -> str:
     memory = layer.statistics.memory
     if memory is None:
         return f"{layer.title} computes its state anew at each step: no gate keeps a memory."
-    told = (
-        f"{layer.title}: half of the {layer.traced.size} units lose what they hold within "
-        f"{np.median(memory):.1f} steps (to 1/e), the one that remembers longest in "
+    lengths = (
+        f"{layer.title}: half of the {layer.traced.size} units lose their content within "
+        f"{np.median(memory):.1f} steps (to 1/e); the unit with the longest memory loses it in "
         f"{memory.max():,.1f}."
     )
     if loss is None or layer.forgetting is None:
-        return told
+        return lengths
     change = f"{(layer.forgetting - loss) / loss if loss else 0.0:+.1%}".replace("-", "−")
     return (
-        f"{told} With the gate that keeps the memory held shut at every step the loss is "
+        f"{lengths} With the gate that keeps the memory held shut at every step the loss is "
         f"{layer.forgetting:.4g} instead of {loss:.4g} ({change})."
     )
 
@@ -160,16 +162,16 @@ def _gradient(layers: Sequence[LayerFlow]) -> Picture:
         _lines(paths),
         name="gradient",
         xlabel="steps back from the layer's last",
-        caption="How far back the network learns from: the gradient of the loss with respect to "
-        "the states after each step. Below the dashed line, a hundredth, hardly anything is "
-        "learned. A loss that reads every step has a gradient at every step; how far one of them "
-        "counts is in the next picture.",
+        caption="From how far back the network learns: the norm of the gradient of the loss with "
+        "respect to the states after each step. Below the dashed line, a hundredth of the largest, "
+        "hardly anything is learned. A loss over all steps has a gradient at every step; how far "
+        "the influence of a single step reaches is in the next picture.",
     )
 
 
 def _jacobian(layers: Sequence[LayerFlow]) -> Picture:
     products = [
-        # What exploded beyond all numbers is their largest.
+        # An infinite norm is drawn as the largest number.
         (of.title, _shares(np.minimum(of.jacobian[::-1], np.finfo(float).max)))
         for of in layers
         if of.jacobian is not None
@@ -179,9 +181,9 @@ def _jacobian(layers: Sequence[LayerFlow]) -> Picture:
         name="jacobian",
         xlabel="steps between two states",
         ylabel="change, share of its largest",
-        caption="How much of a small change of the states is still there so many steps later, at "
-        "most: the norm of the product of the Jacobians from state to state. It falls where the "
-        "gradient vanishes and rises where it explodes, whatever the loss.",
+        caption="The largest share of a small change of the states that is left so many steps "
+        "later: the spectral norm of the product of the Jacobians from state to state. It falls "
+        "where the gradient vanishes and rises where it explodes, independently of the loss.",
     )
 
 
@@ -193,7 +195,7 @@ def _lines(paths: Sequence[tuple[str, NDArray[np.float64]]]) -> list[Line]:
 
 
 def _shares(norms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the largest; not a number after the last step that the loss depends on."""
+    """Return norms as shares of the largest; NaN after the last step that the loss depends on."""
     shares: NDArray[np.float64] = norms / norms.max()
     shares[np.flatnonzero(norms)[-1] + 1 :] = np.nan
     return shares
@@ -214,5 +216,5 @@ def _units(layers: Sequence[ExplainedLayer]) -> list[Block]:
         )
         for layer in layers
     ]
-    table = Table(("", "units", "never change", "repeat another"), rows)
+    table = Table(("", "units", "dead (never change)", "redundant (same as another)"), rows)
     return [*map(Drawing, pictures), table]

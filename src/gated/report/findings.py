@@ -1,4 +1,4 @@
-"""The section on what was found in the data and done about it; the same for every task."""
+"""The report's section on what was found in the data and what was done about it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from gated.report.page import Section, Table, Text
 
 
 def cleaning_section(findings: Sequence[Finding], note: str = "") -> Section:
-    """Return a row for each kind of finding, under a `note` of the task's own."""
+    """Return a section with a row for each finding, under a `note` of the task."""
     if not findings:
-        return Section("What was cleaned", [Text("Nothing: the data were complete and in order.")])
+        return Section("Data cleaning", [Text("Nothing had to be cleaned.")])
     header = ["column", "found", "done", "first"]
     rows = [
         [
             finding.column or "",
-            # What concerns a whole column has no first example, and no count worth showing.
+            # A finding about a whole column has no example; its count, 1, is not shown.
             f"{finding.count:,} {finding.what}" if finding.example else finding.what,
             finding.action,
             finding.example,
@@ -25,5 +25,5 @@ def cleaning_section(findings: Sequence[Finding], note: str = "") -> Section:
     ]
     if not any(finding.column for finding in findings):
         header, rows = header[1:], [row[1:] for row in rows]
-    text = Text(f"In the order of finding. {note}".strip())
-    return Section("What was cleaned", [text, Table(header, rows, prose=True)])
+    text = Text(f"In the order in which it was found. {note}".strip())
+    return Section("Data cleaning", [text, Table(header, rows, prose=True)])

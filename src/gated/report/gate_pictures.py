@@ -1,4 +1,4 @@
-"""Gates and states of a layer over time, with what it read under them."""
+"""Pictures of a layer's gates and states over time, above the input that it read."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GATE_HEIGHT = 1.25
-"""Inches."""
+"""Height of a panel in inches."""
 WORDS = {
     "forget_gate": "forget gate: what is kept",
     "input_gate": "input gate: what is written",
-    "output_gate": "output gate: what is shown",
+    "output_gate": "output gate: what is output",
     "update_gate": "update gate: what is kept",
-    "reset_gate": "reset gate: what of the past the candidate sees",
+    "reset_gate": "reset gate: how much of the past state the candidate reads",
     "candidate": "candidate: what would be written",
     "cell": "cell state: the memory",
-    "hidden": "hidden state: what is shown",
+    "hidden": "hidden state: the output",
 }
 
 
@@ -38,14 +38,14 @@ def gates_picture(view: View) -> Picture:
         figure,
         view.place("gates"),
         description=f"Heat maps of the gates and the memory of {view.layer.title}, over time.",
-        caption=f"{view.layer.title}: a row for each of {view.layer.traced.size} units, in all "
-        f"panels in the same order, by {ordered}, longest on top. Gates are bright where they are "
+        caption=f"{view.layer.title}: a row for each of {view.layer.traced.size} units, in the "
+        f"same order in all panels, by {ordered}, longest on top. Gates are bright where they are "
         "open; states and candidates are blue above zero and orange below.",
     )
 
 
 def drawn_values(view: View) -> list[str]:
-    """The gates and the state of a layer in the order in which they are drawn."""
+    """Return the names of a layer's gates and state in the order in which they are drawn."""
     values = view.layer.traced.values
     keeping = view.layer.traced.keeping_gate
     gates = sorted((name for name in values if name.endswith("_gate")), key=lambda n: n != keeping)

@@ -1,4 +1,4 @@
-"""How far back the gradient of a loss comes."""
+"""Pictures of the gradient of a loss over the steps back in time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from gated.report.drawing import MUTED, Picture, finish, new_figure
 
 SMALLEST = 1e-12
-"""Where the axis ends: of a gradient that vanished, nothing is drawn."""
+"""Smaller shares are not drawn: the gradient has vanished."""
 
 
 class Line(NamedTuple):
     """The gradient of one network."""
 
     label: str
-    """Lines of one label share an entry of the legend."""
+    """Lines of the same label share an entry of the legend."""
     colour: str
     norms: NDArray[np.float64]
-    """(T,), each as a share of the largest, oldest step first."""
+    """(T,), as shares of the largest, oldest step first."""
     every: int = 1
     """Steps from one norm to the next."""
 
@@ -34,9 +34,9 @@ def gradient_picture(
     ylabel: str = "gradient, share of its largest",
     name: str = "gradient_by_cell",
 ) -> Picture:
-    """Draw the norm of the gradient over the steps back from the end, on a logarithmic axis."""
+    """Draw gradient norms over the steps back from the end, on a logarithmic axis."""
     figure, axes = new_figure(3.2)
-    told: set[str] = set()
+    labelled: set[str] = set()
     for label, colour, norms, every in lines:
         back = np.arange(len(norms))[::-1] * every
         axes.plot(
@@ -44,16 +44,16 @@ def gradient_picture(
             np.where(norms < SMALLEST, np.nan, norms),
             color=colour,
             alpha=0.85,
-            label=None if label in told else label,
+            label=None if label in labelled else label,
         )
-        told.add(label)
+        labelled.add(label)
     axes.axhline(0.01, color=MUTED, linewidth=1, linestyle="--")
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    longest = max(map(len, told), default=0)
+    longest = max(map(len, labelled), default=0)
     columns = 4 if longest <= 18 else 3 if longest <= 28 else 2
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=columns)
     return finish(

@@ -1,4 +1,4 @@
-"""Scores of labels as tables; the same for every task that predicts labels."""
+"""Tables of label scores, for every task that predicts labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gated.scoring.label_scores import Evaluation, Score
 
 
 def score_table(evaluation: Evaluation) -> Table:
-    """A row for each method."""
+    """Return a table with a row for each method."""
     rows = []
     for name, score in evaluation.scores.items():
         low, high = score.interval
@@ -36,7 +36,7 @@ def _loss(score: Score) -> float:
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
-    """How often each label was predicted, in columns, by expected labels, in rows."""
+    """Return the confusion matrix: expected labels in rows, predicted labels in columns."""
     rows = [
         (label, *(str(count) for count in counts))
         for label, counts in zip(evaluation.labels, evaluation.confusion.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""The ledger as a picture: which past step wrote what the memory holds."""
+"""Pictures of the ledger: the contribution of each past step to the memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 AGES = (0, 1, 3, 6, 12, 24, 48, 96, 192, 384)
-"""The least age of each class, in steps."""
+"""The smallest age of each class, in steps."""
 MOST_BARS = 16
 
 
 def ledger_pictures(view: View) -> list[Picture]:
-    """Draw who wrote the memory: now by step, now by unit, and over time by age.
+    """Draw the contributions to the memory at one step, by past step and by unit, and over time.
 
     Raises:
-        ConfigurationError: the layer keeps no sum.
+        ConfigurationError: the layer's state is not a sum over past steps.
     """
     traced = view.layer.traced
     written = int(traced.lengths[view.sequence]) - view.now if traced.reverse else view.now + 1
     ages = [age for age in AGES if age < written]
     shares = {}
-    # One after the other: all at once they would fill the memory of a long sequence's layer.
+    # One step at a time: all entries at once may not fit in memory for a long sequence.
     for now in entries(traced, sequence=view.sequence):
         if view.first <= now.step <= view.last:
             shares[now.step] = mean_shares(now, ages)
@@ -44,7 +44,7 @@ def ledger_pictures(view: View) -> list[Picture]:
 
 
 def age_names(ages: Sequence[int]) -> list[str]:
-    """Name the classes, the first state last.
+    """Return a name for each class of ages, and one for the first state.
 
     >>> age_names([0, 1, 3])
     ['now', '1–2', '3 and more', 'first state']
@@ -58,7 +58,7 @@ def age_names(ages: Sequence[int]) -> list[str]:
 
 
 def age_colours(count: int) -> list[str]:
-    """Bright for what is new and dark for what is old; grey for the first state."""
+    """Return a colour for each class, bright for new and dark for old; grey for the first state."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -67,7 +67,7 @@ def age_colours(count: int) -> list[str]:
 
 
 def _by_step(view: View, now: Entries) -> Picture:
-    """A bar for each past step, over a tile for each unit and past step."""
+    """Draw a bar for each past step, and below it a tile for each unit and past step."""
     order = np.argsort(now.steps)
     written = now.written[order][:, view.layer.by_memory]
     inside = (now.steps[order] >= view.first) & (now.steps[order] <= view.last)
@@ -75,28 +75,28 @@ def _by_step(view: View, now: Entries) -> Picture:
     share = np.abs(written).sum(axis=1)
     share = 100 * share / max(float(share.sum() + np.abs(now.initial).sum()), 1e-12)
     upper.bar(now.steps[order][inside], share[inside], width=0.85, color=BLUE)
-    upper.set_ylabel("% of it")
-    upper.set_title(f"share of what is remembered at {view.moment}, by the step that wrote it")
+    upper.set_ylabel("% of memory")
+    upper.set_title(f"share of the memory at {view.moment}, by the step that wrote it")
     whole = np.zeros((view.count, written.shape[1]))
     whole[now.steps[order][inside] - view.first] = written[inside]
     most = max(float(np.abs(whole).max()), 1e-6)
     drawn = heat_map(lower, whole.T, view, diverging(), least=-most, most=most)
     colour_bar(figure, drawn, lower, [-most, 0, most])
-    lower.set_title("written by each step, as far as it is still there")
+    lower.set_title("written by each step, as far as it is still in memory")
     lower.set_ylabel("unit")
     lower.set_yticks([])
     return finish(
         figure,
         view.place("ledger"),
-        description=f"What each past step wrote of what {view.layer.title} remembers.",
-        caption=f"{view.layer.title}: what its units hold after {view.moment} is a sum over the "
-        "steps that wrote it. On top the share of each step, over all units, signs aside; below "
-        "each unit's entries, the longest memory on top, blue above zero and orange below.",
+        description=f"The contribution of each past step to the memory of {view.layer.title}.",
+        caption=f"{view.layer.title}: the state after {view.moment} is a sum of what each past "
+        "step wrote. On top the share of each step in absolute values over all units; below the "
+        "entries of each unit, the longest memory on top, blue above zero and orange below.",
     )
 
 
 def _by_unit(view: View, now: Entries, ages: Sequence[int]) -> Picture:
-    """A stacked bar for each of the fullest units."""
+    """Draw a stacked bar for each of the units with the largest states."""
     chosen = np.argsort(-np.abs(now.state), kind="stable")[:MOST_BARS]
     held = by_age(now, ages)[:, chosen]
     figure, axes = new_figure(1.3 + 0.22 * len(chosen))
@@ -117,14 +117,17 @@ def _by_unit(view: View, now: Entries, ages: Sequence[int]) -> Picture:
         figure,
         view.place("ledger_units"),
         description=f"The memory of single units of {view.layer.title}, stacked by age.",
-        caption=f"{view.layer.title} after {view.moment}: the {len(chosen)} units that hold most, "
-        "each a stack of what was written how many steps ago. What is left of zero takes away "
-        "from what is right of it; the diamond, the state, is the sum.",
+        caption=f"{view.layer.title} after {view.moment}: the {len(chosen)} units with the largest "
+        "states, each a stack of contributions by how many steps ago they were written. Negative "
+        "contributions are left of zero, positive ones right; the diamond, the state, is the sum.",
     )
 
 
 def drawn_classes(held: Floats, ages: Sequence[int]) -> list[tuple[Any, str, str]]:
-    """The classes of `held` `(A + 1, …)` with their names and colours; no first state of zeros."""
+    """Return the classes of `held` `(A + 1, …)`, their names and colours.
+
+    The first state is left out if it is zero.
+    """
     classes = list(zip(held, age_names(ages), age_colours(len(ages)), strict=True))
     return classes if np.any(held[-1]) else classes[:-1]
 
@@ -133,9 +136,9 @@ def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
     """Draw horizontal bars, positive parts to the right and negative ones to the left.
 
     Args:
-        axes: where.
-        held: `(A + 1, U)`, as `gated.explain.by_age` gives them.
-        ages: `(A)`, the least age of each class.
+        axes: where to draw.
+        held: `(A + 1, U)` contributions, from `gated.explain.by_age`.
+        ages: `(A,)`, the smallest age of each class.
     """
     right, left = np.zeros(held.shape[1]), np.zeros(held.shape[1])
     rows = np.arange(held.shape[1])
@@ -147,25 +150,25 @@ def stacks(axes: Axes, held: Floats, ages: Sequence[int]) -> None:
 
 
 def _over_time(view: View, shares: Floats, ages: Sequence[int]) -> Picture:
-    """An area for each class of age, from their shares `(steps, A + 1)`."""
+    """Draw an area for each class of age, from their shares `(steps, A + 1)`."""
     figure, (axes,) = panels_over_time(view, [2.3])
     values, names, colours = zip(*drawn_classes(100 * shares.T, ages), strict=True)
     steps = np.arange(view.first, view.last + 1)
     axes.stackplot(steps, values, colors=colours, labels=names, edgecolor=LINE, linewidth=0.3)
     axes.set_ylim(0, 100)
-    axes.set_ylabel("% of what is held")
+    axes.set_ylabel("% of memory")
     _legend(figure, axes)
     return finish(
         figure,
         view.place("ledger_ages"),
         description=f"How old the memory of {view.layer.title} is, over time.",
         caption=f"{view.layer.title}: at each step, the share of its memory by how many steps ago "
-        "it was written, signs aside, the mean over its units.",
+        "it was written: in absolute values, the mean over its units.",
     )
 
 
 def mean_shares(found: Entries, ages: Sequence[int]) -> Floats:
-    """(A + 1), the mean over units that hold something of the share of each age."""
+    """Return `(A + 1,)`, the share of each age, the mean over the units whose state is not zero."""
     shares = shares_by_age(found, ages)
     holding = shares.sum(axis=0) > 0
     mean: Floats = shares[:, holding].mean(axis=1) if holding.any() else 0 * shares[:, 0]

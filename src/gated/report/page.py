@@ -1,4 +1,4 @@
-"""A report: one HTML file that opens without a network, and its pictures beside it as PNG."""
+"""Report pages: one HTML file that opens offline, and its pictures beside it as PNG."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gated.report.drawing import Picture, standalone
 
 @dataclass(frozen=True)
 class Table:
-    """Names in the first column, figures in the others."""
+    """A table with names in its first column and figures in the others."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     best: Sequence[int | None] = ()
-    """For each column after the first, the row whose figure is the best."""
+    """For each column after the first, the row with the best figure, which is set in bold."""
     prose: bool = False
     """Whether the columns hold sentences, not figures."""
     kind: str = "table"
@@ -47,7 +47,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture in its place."""
+    """A picture, with its caption."""
 
     picture: Picture
     kind: str = "drawing"
@@ -58,7 +58,7 @@ Block = Table | Code | Text | Drawing
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and the blocks under it."""
 
     title: str
     blocks: Sequence[Block]
@@ -74,17 +74,17 @@ class Page:
     """Whether the verdict is good news."""
     sections: Sequence[Section]
     facts: Sequence[str] = ()
-    """What stands at the foot, besides the machine and the time."""
+    """Lines for the foot of the page, besides the machine and the time."""
 
 
 def write_page(out: Path, page: Page, *, svg: bool = False) -> Path:
     """Write a page and its pictures, and return the page's path.
 
     Args:
-        out: a directory, for `report.html` and `figures/`; or a file that ends in `.html`, with its
-            pictures in the directory that `figures_of` names.
+        out: a directory, for `report.html` and `figures/`; or a file that ends in `.html`, whose
+            pictures go into the directory that `figures_of` returns.
         page: what to write.
-        svg: whether pictures are written as SVG, too, and not as PNG alone.
+        svg: whether to write the pictures as SVG files too.
     """
     jinja2 = require("jinja2", extra="explain")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

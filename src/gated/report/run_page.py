@@ -1,4 +1,4 @@
-"""The page of a trained network: what is the same for every task, around what is particular."""
+"""The report of a training: sections that every task has, around those of the task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gated.training.options import TrainingOptions
 
 
 class Trained(Protocol):
-    """What every learner has after training."""
+    """What this page reads of a trained learner."""
 
     config: Any
     training: TrainingOptions
@@ -28,27 +28,27 @@ class Trained(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """What a task adds."""
+    """What a task adds to the page."""
 
     title: str
     sections: Sequence[Section]
-    """Scores, pictures and examples, before the section on the training."""
+    """Scores, pictures and examples; they come before the section on training."""
     techniques: Mapping[str, str]
-    """Inside the network, with their settings."""
+    """Techniques of regularisation and the like inside the network, with their settings."""
     fact: str
     """The network in a line, for the foot of the page."""
     cleaned: str = ""
-    """What else was done to the data."""
+    """A sentence on what else was done to the data."""
 
 
 class TaskPage(Protocol):
     """The module `page` of a task."""
 
     def body(self, learner: Any, evaluation: Any) -> Body:
-        """Describe a trained network and its scores."""
+        """Return the task's sections about a trained network and its scores."""
 
     def score_table(self, evaluation: Any) -> Table:
-        """Return a row for each method."""
+        """Return a table with a row for each method."""
 
 
 def write_run_page(

@@ -1,4 +1,4 @@
-"""The time axis of a sequence: its characters, words or times under a picture, and what is read."""
+"""Pictures over the steps of a sequence: its characters, words or times as axis, and its input."""
 
 from __future__ import annotations
 
@@ -18,47 +18,49 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIGNAL_HEIGHT = 0.95
-"""Inches of a panel that shows what is read."""
+"""Height in inches of a panel that shows the input."""
 MOST_WORDS = 60
-"""Words side by side; of more, only some are written."""
+"""Words that are written side by side at most; of more, every second, third, … is written."""
 VISIBLE = {"\n": "↵", "\t": "⇥", " ": "␣", "\r": "↵"}
 POINTS = 0.85 * WIDTH * 72
-"""Width of a panel, about, in the points that letters are measured in."""
+"""About the width of a panel, in points."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A stretch of one sequence, as one layer saw it."""
+    """Some steps of one sequence, in one layer."""
 
     layer: ExplainedLayer
     timeline: Timeline
     sequence: int
+    """Index of the sequence."""
     first: int
+    """The first step that is shown."""
     last: int
-    """The stretch's last step."""
+    """The last step that is shown."""
 
     @property
     def steps(self) -> slice:
-        """The stretch."""
+        """The shown steps, as a slice."""
         return slice(self.first, self.last + 1)
 
     @property
     def count(self) -> int:
-        """Its steps."""
+        """Number of shown steps."""
         return self.last + 1 - self.first
 
     def place(self, name: str) -> str:
-        """A name for a picture of this layer, its own in the page."""
+        """Return a name for a picture of this layer that no other picture of the page has."""
         return f"{name}_{self.layer.place}"
 
     @property
     def now(self) -> int:
-        """The step after which the memory is looked into: where the layer comes out of it."""
+        """The step whose state the ledger explains: the last shown step that the layer reads."""
         return self.first if self.layer.traced.reverse else self.last
 
     @property
     def moment(self) -> str:
-        """That step, in words."""
+        """The step `now` in words."""
         label = self.timeline.labels[self.now]
         if isinstance(label, np.datetime64):
             return str(np.datetime_as_string(label, unit="m")).replace("T", " ")
@@ -67,7 +69,7 @@ class View:
 
 
 def label_steps(axes: Axes, view: View) -> None:
-    """Write the stretch's characters, words, times or numbers under `axes`."""
+    """Write the characters, words, times or numbers of the shown steps under `axes`."""
     labels = view.timeline.labels[view.steps]
     steps = np.arange(view.first, view.last + 1)
     axes.set_xlim(view.first - 0.5, view.last + 0.5)
@@ -86,7 +88,7 @@ def _are_texts(view: View) -> bool:
 
 
 def _times(axes: Axes, times: NDArray[Any], steps: NDArray[np.int64]) -> None:
-    """At the steps nearest to round times."""
+    """Write times at the steps that are nearest to round times."""
     from matplotlib import dates
 
     locator: Any = dates.AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
@@ -108,7 +110,7 @@ def _times(axes: Axes, times: NDArray[Any], steps: NDArray[np.int64]) -> None:
 
 
 def _texts(axes: Axes, texts: Sequence[str], steps: NDArray[np.int64]) -> None:
-    """Every character; words upright, and only some of many."""
+    """Write every character; or words, turned by 90°, leaving some out if there are many."""
     shown = ["".join(VISIBLE.get(letter, letter) for letter in text) for text in texts]
     if max(map(len, shown)) <= 2:
         wide = any(unicodedata.east_asian_width(letter) in "WF" for t in shown for letter in t)
@@ -123,11 +125,11 @@ def _texts(axes: Axes, texts: Sequence[str], steps: NDArray[np.int64]) -> None:
 
 
 def panels_over_time(view: View, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Return a figure with panels over the steps, and its free panels; what is read is drawn below.
+    """Return a figure and its empty panels over the steps; the input is drawn below these.
 
     Args:
-        view: the stretch.
-        heights: of the free panels, in inches.
+        view: the steps.
+        heights: of the empty panels, in inches.
     """
     from matplotlib.figure import Figure
 
@@ -157,7 +159,7 @@ def _lines(panel: Axes, lines: Mapping[str, NDArray[Any]], view: View) -> None:
         panel.plot(steps, values[view.steps], color=colour, linewidth=1.2, label=short(name))
     if len(lines) == 1:
         panel.set_title(", ".join(map(short, lines)))
-    else:  # in place of a title: within the panel it would hide what it explains
+    else:  # in place of a title: a legend within the panel would hide the lines
         panel.legend(
             loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8, borderaxespad=0.2
         )
@@ -172,7 +174,7 @@ def heat_map(
     least: float | None = None,
     most: float | None = None,
 ) -> Any:
-    """Draw `(rows, steps)` of the stretch, the first row on top, each value a sharp tile."""
+    """Draw `values` `(rows, steps)` of the shown steps, each a sharp tile, the first row on top."""
     axes.grid(False)
     return axes.imshow(
         values,
@@ -186,14 +188,17 @@ def heat_map(
 
 
 def strongest(values: NDArray[Any]) -> float:
-    """Where the colours of a heat map end, so that a few units that hold far more hide none."""
+    """Return a limit for the colours of a heat map: the 98th percentile of the absolute values.
+
+    With the largest value as limit, a few extreme units would make all others look empty.
+    """
     return max(float(np.percentile(np.abs(values), 98)), 1e-6)
 
 
 def colour_bar(
     figure: Figure, drawn: Any, panel: Axes, ticks: Sequence[float], extend: str = "neither"
 ) -> None:
-    """Say beside `panel` what the colours of its heat map `drawn` mean, up to where they go."""
+    """Draw a colour bar for the heat map `drawn` beside its `panel`."""
     bar = figure.colorbar(
         drawn, ax=panel, ticks=ticks, format="%.2g", pad=0.01, aspect=12, extend=extend
     )
@@ -202,7 +207,7 @@ def colour_bar(
 
 
 def diverging() -> Any:
-    """Blue above zero, vermilion below, as in diagrams; nothing at zero: the page shows through."""
+    """Return a colour map: blue above zero, vermilion below as in diagrams, transparent at zero."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     low, high = to_rgb(VERMILION), to_rgb(BLUE)

@@ -1,4 +1,4 @@
-"""Sections on how a network was trained; the same for every task."""
+"""The report's sections on the training and how to reproduce it, for every task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ from gated.training.options import TrainingOptions
 def training_section(
     history: History, options: TrainingOptions, network: Mapping[str, str]
 ) -> Section:
-    """Learning curves, and every technique with its value; `network` adds those inside it."""
+    """Return the section with learning curves and every technique with its setting.
+
+    Args:
+        history: of the training.
+        options: of the training.
+        network: further techniques, inside the network, with their settings.
+    """
     blocks: list[Any] = [
         Drawing(learning_curves(history, options)),
         Table(("technique", "setting"), _techniques(history, options, network), prose=True),
@@ -40,10 +46,10 @@ def training_section(
 
 def _transferred(transfer: Transfer) -> list[Text | Table]:
     kinds = {
-        "taken over": transfer.loaded,
-        "of another shape, started anew": transfer.other_shape,
-        "absent there, started anew": transfer.absent,
-        "only there, not used": transfer.unused,
+        "loaded": transfer.loaded,
+        "of another shape, initialised anew": transfer.other_shape,
+        "not in that model, initialised anew": transfer.absent,
+        "only in that model, not used": transfer.unused,
     }
     rows = [(f"{len(names)} {kind}", ", ".join(names)) for kind, names in kinds.items() if names]
     return [
@@ -119,7 +125,7 @@ def _legend_beside_title(axes: Any) -> None:
 
 
 def _log_scale(axes: Any, values: Sequence[float]) -> None:
-    """Scale by logarithm where all `values` allow it, with two to five ticks in any range."""
+    """Make the y axis logarithmic if all `values` are positive, with two to five ticks."""
     from matplotlib.ticker import LogLocator
 
     if not all(value > 0 for value in values) or not any(map(math.isfinite, values)):
@@ -133,7 +139,7 @@ def _log_scale(axes: Any, values: Sequence[float]) -> None:
 
 
 def _clipping(history: History, options: TrainingOptions) -> dict[str, str]:
-    """Tell each way of clipping, how strong it was and how often it acted."""
+    """Return, for each way of clipping, its limit and how often it was applied."""
     norm, value = options.clip_norm, options.clip_value
     by_norm, by_value = sum(history.clipped_by_norm), sum(history.clipped_by_value)
     return {
@@ -144,21 +150,21 @@ def _clipping(history: History, options: TrainingOptions) -> dict[str, str]:
 
 def _acted(count: int, steps: int) -> str:
     if count == 0:
-        return f"never needed in {steps:,} steps"
-    return f"acted at {count:,} of {steps:,} steps ({count / steps:.1%})"
+        return f"not reached in {steps:,} steps"
+    return f"applied at {count:,} of {steps:,} steps ({count / steps:.1%})"
 
 
 def _clipped(history: History, options: TrainingOptions) -> str:
-    on = {way: told for way, told in _clipping(history, options).items() if told != "off"}
+    on = {way: setting for way, setting in _clipping(history, options).items() if setting != "off"}
     if not on:
         return "Gradients were not clipped."
-    return " ".join(f"Gradient clipping {way}, {told}." for way, told in on.items())
+    return " ".join(f"Gradient clipping {way}, {setting}." for way, setting in on.items())
 
 
 def _chosen(history: History) -> str:
     if history.best is None:
-        return "Nothing was held out for validation: the last weights are the result."
-    return f"The weights of step {history.best.step:,}, best on validation, are the result."
+        return "Nothing was held out for validation: the last weights are used."
+    return f"The weights of step {history.best.step:,}, the best on validation, are used."
 
 
 def _techniques(
@@ -169,7 +175,7 @@ def _techniques(
     machines = f" on each of {options.nodes} machines" if options.nodes > 1 else ""
     seconds = sum(history.seconds)
     return [
-        *((f"gradient clipping {way}", told) for way, told in clipping),
+        *((f"gradient clipping {way}", setting) for way, setting in clipping),
         *network.items(),
         ("weight decay", f"{options.weight_decay:g}, on matrices"),
         ("learning rate", _schedule(options)),
@@ -192,30 +198,32 @@ def _schedule(options: TrainingOptions) -> str:
 def _early_stopping(history: History, options: TrainingOptions) -> str:
     if options.patience is None:
         return "off"
-    told = f"after {options.patience} validations without improvement"
+    rule = f"after {options.patience} validations without improvement"
     stopped = history.stopped == "patience"
-    return f"{told}; stopped at step {history.steps:,}" if stopped else f"{told}; not needed"
+    return f"{rule}; stopped at step {history.steps:,}" if stopped else f"{rule}; not reached"
 
 
 def _transfer(options: TrainingOptions) -> str:
-    told = [f"from {options.init_from}"] if options.init_from else []
+    parts = [f"from {options.init_from}"] if options.init_from else []
     if options.freeze:
-        told.append(f"frozen: {', '.join(options.freeze)}")
+        parts.append(f"frozen: {', '.join(options.freeze)}")
     if options.thaw_every:
-        told.append(f"one more depth group thawed every {options.thaw_every} steps")
+        parts.append(f"one more depth group unfrozen every {options.thaw_every} steps")
     if options.layer_rate_decay != 1:
-        told.append(f"each depth group at {options.layer_rate_decay:g} times the rate above it")
-    return "; ".join(told) or "off"
+        parts.append(
+            f"each depth group at {options.layer_rate_decay:g} times the learning rate above it"
+        )
+    return "; ".join(parts) or "off"
 
 
 def reproduction_section(command: str, *configurations: Configuration) -> Section:
-    """The command, and every option as a TOML file that `--config` reads."""
+    """Return the section with the command, and every option as a TOML file for `--config`."""
     return Section(
-        "To do it again",
+        "Reproduce",
         [
             Text("The command:"),
             Code(command),
-            Text("Every option, as a file for --config; data and --out stay on the command line:"),
+            Text("Every option, as a file for --config; give data and --out on the command line:"),
             Code("\n".join(line for options in configurations for line in _toml_lines(options))),
         ],
     )

@@ -1,4 +1,4 @@
-"""What the units of a network do over a data set: saturation of their gates, length of memory."""
+"""Pictures of the units of a network over a data set: saturation of gates, length of memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gated.report.drawing import METHOD_COLOURS, MUTED, Picture, finish, new_fig
 
 MARKERS = "osD^vP*X"
 LONGEST = 1e4
-"""Steps: where the axis of memories ends; what never fades is drawn there."""
+"""Steps at which the axis of memory lengths ends; longer memories are drawn there."""
 
 
 def saturation_picture(layers: Sequence[ExplainedLayer]) -> Picture:
-    """Draw each gate's units by how often they are shut and how often open (Karpathy et al. 2015).
+    """Draw for each gate how often its units are shut and how often open (Karpathy et al. 2015).
 
     Args:
-        layers: some with gates.
+        layers: of which at least one has gates.
     """
     gates = list(dict.fromkeys(gate for layer in layers for gate in layer.statistics.left))
     figure, axes = new_figure(3.7, ncols=len(gates), sharex=True, sharey=True, squeeze=False)
@@ -46,9 +46,10 @@ def saturation_picture(layers: Sequence[ExplainedLayer]) -> Picture:
         figure,
         "saturation",
         description="Share of steps in which each unit's gates are open, and shut.",
-        caption="A mark for each unit, over all steps of the data. At the lower left a gate that "
-        "weighs, at the lower right one that stands open, at the upper left one that stands shut; "
-        "on the dashed line it does nothing else (after Karpathy, Johnson and Fei-Fei 2015).",
+        caption="A mark for each unit, over all steps of the data. At the lower left, gates that "
+        "take values in between; at the lower right, gates that are mostly open; at the upper "
+        "left, mostly shut; on the dashed line, always one or the other (after Karpathy, Johnson "
+        "and Fei-Fei 2015).",
     )
 
 
@@ -56,7 +57,7 @@ def memory_picture(layers: Sequence[ExplainedLayer]) -> Picture:
     """Draw how long each unit remembers, from the longest to the shortest.
 
     Args:
-        layers: some with a memory.
+        layers: of which at least one has a gate that keeps its state.
     """
     from matplotlib.ticker import LogLocator
 
@@ -85,6 +86,6 @@ def memory_picture(layers: Sequence[ExplainedLayer]) -> Picture:
         figure,
         "memory_by_unit",
         description="How long each unit remembers.",
-        caption="In how many steps what a unit holds falls to 1/e, by the mean logarithm of the "
-        f"gate that keeps it; {LONGEST:,.0f} stands for that and more.",
+        caption="Number of steps in which the content of a unit falls to 1/e, from the mean "
+        f"logarithm of the gate that keeps it; {LONGEST:,.0f} also stands for more.",
     )

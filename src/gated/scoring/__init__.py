@@ -1,1 +1,1 @@
-"""How results are judged: one verdict for all tasks, with an interval; and scores of labels."""
+"""The judge that compares networks with baselines for every task, and scores of labels."""

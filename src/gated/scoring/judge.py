@@ -1,22 +1,23 @@
-"""The one judge: whether a network is better than the best baseline, or chance could explain it.
+"""The judge of all tasks: whether a network is better than the best baseline, beyond chance.
 
-What is judged are paired values of examples, the same for network and baselines, in clusters that
-are independent of each other: windows that begin at the same time, segments of one clip.
+It compares values of the same examples, paired, for the network and each baseline. Examples that
+are not independent form a cluster (windows that begin at the same time, segments of one clip);
+clusters are independent of each other.
 
-- The difference of the means, and what it would be with each cluster left out (the jackknife; for
-  clusters, CV3 of MacKinnon, Nielsen and Webb 2023), give a t interval, whose degrees of freedom
-  count clusters by their share of the examples.
-- Differences are often lopsided: many small ones and a few large. The interval is widened to that
-  of Hall (1992), which corrects for the skewness; as few examples show less skewness than there is,
-  half as much again is assumed.
-- A difference is called only where chance, giving each cluster's difference its sign, would come to
-  as large a one in 5 % of cases at most (Fisher's randomisation test). It is exact whatever the
-  tails, and for right and wrong alone it is McNemar's.
-- The best of several baselines looks better than it is, for it was chosen by this test. So a
-  network is called worse with that much more care (Bonferroni).
-- Below 10 clusters nothing is said.
+- The difference of the means has a t interval. Its standard error is the jackknife's, from the
+  difference with each cluster left out in turn (for clusters, CV3 of MacKinnon, Nielsen and Webb
+  2023). Its degrees of freedom are the effective number of clusters (`Compared.effective`) less 1.
+- Differences are often skewed: many small and a few large. The interval is widened to that of Hall
+  (1992), which corrects for the skewness; since a small sample underestimates the skewness, 1.5
+  times the estimate is used.
+- A difference counts only if Fisher's randomisation test, which draws the sign of each cluster's
+  difference at random, finds one as large in at most 2.5 % of cases on its side. It is exact for
+  distributions with heavy tails too; where examples are only right or wrong, it is McNemar's test.
+- The best of several baselines was chosen on the same test data, so it looks better than it is.
+  For the outcome `worse` the level is therefore divided by the number of baselines (Bonferroni).
+- Below 10 clusters the outcome is `too few`.
 
-`benchmarks/judging.py` measures how often it is wrong.
+`benchmarks/judging.py` measures how often the judge is wrong.
 """
 
 from __future__ import annotations
@@ -35,31 +36,33 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 FEWEST = 10
-"""Independent clusters below which nothing is said: their tails are not known."""
+"""Clusters that a verdict needs: the tails of fewer differences cannot be estimated."""
 LEVEL = 0.95
-LOPSIDED = 1.5
-"""By how much the skewness of the clusters may be larger than it looks."""
+"""Confidence level of the intervals."""
+SKEWNESS_FACTOR = 1.5
+"""The estimated skewness of the clusters is multiplied by this: small samples show too little."""
 SIGNS = 9999
-"""Draws of signs, where not all can be tried."""
+"""Random draws of signs in the randomisation test, where not all combinations can be tried."""
 MOST_SIGNED = 500
-"""Clusters that differ up to which signs are drawn; with more, the interval says the same."""
+"""The randomisation test is skipped with more differing clusters: the interval suffices then."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The difference of two methods, and what is known of it."""
+    """The difference of two methods, over G clusters."""
 
     difference: float
+    """The first method's figure minus the second's."""
     without: Floats
     """(G,), the difference with each cluster left out."""
     signed: Floats
-    """(G,), each cluster's part in the difference."""
+    """(G,), the contribution of each cluster to the difference."""
     shares: Floats
-    """(G,), each cluster's share of the examples."""
+    """(G,), the share of the examples that are in each cluster."""
 
     @property
     def effective(self) -> float:
-        """How many clusters of equal size would say as much."""
+        """Effective number of clusters: G where all have the same size, else less."""
         return 1 / float((self.shares**2).sum())
 
 
@@ -75,13 +78,15 @@ def judge(
     """Compare a network with the best of its baselines.
 
     Args:
-        values: (N,) by method, the network first: of each example its loss, or what is measured; a
-            method with a value that is not finite is not compared.
-        measure: what they are.
+        values: from method to (N,) values, the loss or other measure of each example; the network
+            comes first. A method with a value that is not finite is not compared.
+        measure: what the values are.
         scope: what the examples are.
-        sizes: (N,), what the sum of the values is divided by; one each by default.
-        clusters: (N,) labels: examples with the same are not independent. None are, by default.
-        networks: how many the network was chosen from by these values.
+        sizes: (N,), such as the words of each example; the figure of a method is the sum of its
+            values divided by the sum of the sizes. 1 each by default.
+        clusters: (N,), labels; examples with the same label are not independent. By default all
+            examples are independent.
+        networks: from how many networks this one was chosen by these values.
 
     Raises:
         ValueError: there is no example.
@@ -89,7 +94,7 @@ def judge(
     arrays = {name: np.asarray(of, np.float64) for name, of in values.items()}
     count = len(next(iter(arrays.values())))
     if not count:
-        raise ValueError("There is no example to judge by.")
+        raise ValueError("There is no example to judge by; give at least one value of each method.")
     weights = np.ones(count) if sizes is None else np.asarray(sizes, np.float64)
     groups = grouped(count, clusters)
     sums = {name: np.bincount(groups, of).astype(np.float64) for name, of in arrays.items()}
@@ -103,7 +108,12 @@ def judge(
 
 
 def compared_sums(gaps: Floats, sizes: Floats) -> Compared:
-    """Compare two means from (G,) sums of differences over clusters, and the clusters' sizes."""
+    """Compare two means.
+
+    Args:
+        gaps: (G,), the sum of the differences of each cluster's examples.
+        sizes: (G,), the size of each cluster.
+    """
     rest = sizes.sum() - sizes
     left = np.divide(gaps.sum() - gaps, rest, out=np.full(len(gaps), np.nan), where=rest > 0)
     return Compared(float(gaps.sum() / sizes.sum()), left, gaps, sizes / sizes.sum())
@@ -129,15 +139,15 @@ def decide(
     examples: int,
     networks: int = 1,
 ) -> Verdict:
-    """Judge any figure of the whole, a mean or not, that is known with each cluster left out.
+    """Judge by any figure, a mean or not, that can be computed with each cluster left out.
 
     Args:
-        figures: by method, the network first.
-        compared: from the names of network and baseline, their `Compared`.
+        figures: from method to its figure over all examples, the network first.
+        compared: function from the names of network and baseline to their `Compared`.
         measure: what the figures are.
         scope: what the examples are.
-        examples: how many.
-        networks: how many the network was chosen from by these figures.
+        examples: number of examples.
+        networks: from how many networks this one was chosen by these figures.
     """
     network, *others = figures
     others = [name for name in others if np.isfinite(figures[name])]
@@ -155,7 +165,7 @@ def decide(
     best = min(others, key=lambda name: sign * figures[name])
     found = compared(network, best)
     clusters = len(found.signed)
-    told = measure.against(ours, figures[best])
+    comparison = measure.against(ours, figures[best])
     over = scope.over(examples, clusters)
     loss = Compared(
         sign * found.difference, sign * found.without, sign * found.signed, found.shares
@@ -164,20 +174,23 @@ def decide(
     if outcome == "too few":
         head = head_of(outcome, network, best, scope.independent)
         weighty = "" if clusters < FEWEST else " of equal weight"
-        sentence = f"{head}: {told}, {over}; it takes {FEWEST}{weighty}."
+        sentence = f"{head}: {comparison}, {over}; it takes {FEWEST}{weighty}."
     else:
         if sign < 0:
             low, high = -high, -low
-        told = f"{told} ({measure.interval(low, high, LEVEL)})"
-        sentence = f"{head_of(outcome, network, best, scope.unit)}: {told}, {over}."
+        comparison = f"{comparison} ({measure.interval(low, high, LEVEL)})"
+        sentence = f"{head_of(outcome, network, best, scope.unit)}: {comparison}, {over}."
     return replace(
-        alone, outcome=outcome, baseline=best, figure=told, theirs=figures[best],
+        alone, outcome=outcome, baseline=best, figure=comparison, theirs=figures[best],
         difference=found.difference, low=low, high=high, clusters=clusters, sentence=sentence,
     )  # fmt: skip
 
 
 def _outcome(loss: Compared, baselines: int, networks: int) -> tuple[Outcome, float, float]:
-    """Decide on a difference of losses, below 0 where the network is better; and its interval."""
+    """Return the outcome for a difference of losses, and its interval (low, high).
+
+    The difference is below 0 where the network is better.
+    """
     if loss.effective < FEWEST - 1e-9:
         return "too few", -np.inf, np.inf
     tail = (1 - LEVEL) / 2
@@ -192,7 +205,7 @@ def _outcome(loss: Compared, baselines: int, networks: int) -> tuple[Outcome, fl
 
 
 def _end(loss: Compared, tail: float, end: Literal["low", "high"]) -> float:
-    """Return an end of the interval, beyond which the true difference lies with chance `tail`."""
+    """Return an end of the interval; the true difference is beyond it with probability `tail`."""
     stats = require("scipy.stats", extra="train")
     count = len(loss.without)
     parts = (count - 1) * (loss.difference - loss.without)
@@ -201,7 +214,7 @@ def _end(loss: Compared, tail: float, end: Literal["low", "high"]) -> float:
         return loss.difference
     sign = 1 if end == "low" else -1
     usual = sign * float(stats.t.ppf(1 - tail, loss.effective - 1))
-    slope = LOPSIDED * float(stats.skew(parts, bias=False)) / np.sqrt(count)
+    slope = SKEWNESS_FACTOR * float(stats.skew(parts, bias=False)) / np.sqrt(count)
     corrected = usual
     if abs(slope) > 1e-9:
         corrected = 3 / slope * (np.cbrt(1 + slope * (usual - slope / 6)) - 1)
@@ -210,7 +223,7 @@ def _end(loss: Compared, tail: float, end: Literal["low", "high"]) -> float:
 
 
 def _by_signs(signed: Floats, tail: float, side: Literal["less", "greater"]) -> bool:
-    """Whether signs drawn by chance come to as large a sum in more than `tail` of the cases."""
+    """Whether random signs give as large a sum in more than a share `tail` of the cases."""
     differing = signed[signed != 0]
     if len(differing) > MOST_SIGNED:
         return False

@@ -1,4 +1,4 @@
-"""How often a network finds the right label, beside other methods."""
+"""Scores of predicted labels: accuracy, balanced accuracy and cross-entropy, by method."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ RIGHT = Measure("{} right", percent, higher_is_better=True)
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Of one method, over `n` things to label."""
+    """Scores of one method over N examples."""
 
     hits: Mask
-    """(N,), whether each was labelled right."""
+    """(N,), whether the predicted label is the expected one."""
     balanced: float
-    """Mean over the labels of the share that was labelled right."""
+    """Balanced accuracy: the mean over the labels of the share of their examples that are right."""
     loss: float | None
-    """Cross-entropy in nats: of the true label's probability. None of a method that gives none."""
+    """Cross-entropy in nats; None for a method that gives no probabilities."""
     clusters: NDArray[Any] | None = None
-    """(N,), the same for those that are not independent; by default all are."""
+    """(N,), labels; examples with the same label are not independent. By default all are."""
 
     @property
     def n(self) -> int:
-        """How many there were."""
+        """N, the number of examples."""
         return len(self.hits)
 
     @property
     def accuracy(self) -> float:
-        """Share that was labelled right."""
+        """Share of the examples whose label was predicted."""
         return float(self.hits.mean())
 
     @property
     def interval(self) -> tuple[float, float]:
-        """In which the true accuracy lies with 95 % (Wilson 1927).
+        """The 95 % interval of the accuracy (Wilson 1927).
 
-        In clusters there are as many as would vary as much if they were independent (Korn and
-        Graubard 1998); nothing is known of a single cluster.
+        With clusters, N is replaced by the effective number of independent examples (Korn and
+        Graubard 1998); with a single cluster the interval is (0, 1).
 
         >>> low, high = Score(np.arange(10) < 8, balanced=0.8, loss=0.5).interval
         >>> round(low, 3), round(high, 3)
@@ -84,25 +84,26 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How the test part was labelled."""
+    """The scores of all methods on the test part."""
 
     labels: tuple[str, ...]
+    """The C labels."""
     scores: Mapping[str, Score]
     """By method, the network first."""
     confusion: Integers
-    """(C, C): how often the label of the column was predicted where that of the row is expected."""
+    """(C, C): how often the column's label was predicted where the row's label was expected."""
     scope: Scope
-    """What was labelled: segments, frames, sequences."""
+    """What the examples are: segments, frames, sequences."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
     known: int = 0
-    """Examples that were trained on."""
+    """Number of test examples that were also trained on."""
 
     higher_is_better = frozenset({"accuracy", "balanced accuracy"})
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method and measure; the network and the deciding measure come first."""
         return {
             name: {"accuracy": of.accuracy, "balanced accuracy": of.balanced}
             | ({} if of.loss is None else {"cross-entropy": of.loss})
@@ -132,7 +133,10 @@ class Evaluation:
 def score_of(
     predicted: Floats | Integers, truth: Integers, clusters: NDArray[Any] | None = None
 ) -> Score:
-    """Score predictions, (N, C) probabilities or (N,) labels, against (N,) true labels."""
+    """Score predictions, (N, C) probabilities or (N,) labels, against (N,) expected labels.
+
+    `clusters`, (N,), are labels of the examples that are not independent, as in `Score`.
+    """
     labels = predicted.argmax(1) if predicted.ndim == 2 else predicted
     right = labels == truth
     loss = None
@@ -148,7 +152,13 @@ def score_of(
 
 
 def confusion_of(probabilities: Floats, truth: Integers, labels: Sequence[str]) -> Integers:
-    """Count `(C, C)`: predicted labels, in columns, by expected labels, in rows."""
+    """Return the counts (C, C) of expected labels, in rows, and predicted labels, in columns.
+
+    Args:
+        probabilities: (N, C).
+        truth: (N,), the expected labels.
+        labels: the C names.
+    """
     counts = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(counts, (truth, probabilities.argmax(1)), 1)
     return counts

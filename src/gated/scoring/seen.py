@@ -1,4 +1,4 @@
-"""Whether an example was trained on: the guard against scores on what a network has seen."""
+"""Which examples a network was trained on, so that it is not scored on them unnoticed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from gated.errors import DataError
 
 MOST = 1_000_000
-"""Examples that are remembered at most, 8 bytes each."""
+"""Digests that are kept at most, 8 bytes each."""
 MOST_KNOWN = 0.5
-"""Share of the test data that may stand among the training data."""
+"""Largest share of the test data that may also be training data."""
 
 Key = str | bytes
-"""What makes an example the same as another."""
+"""The content of an example: two examples with equal keys are the same."""
 
 
 class Seen:
     """Digests of the examples that a network was trained on."""
 
     def __init__(self, digests: NDArray[np.uint64] | None = None) -> None:
-        """Take sorted digests, none by default."""
+        """Take sorted digests (N,); by default there are none."""
         self.digests = np.zeros(0, np.uint64) if digests is None else digests
 
     @classmethod
     def of(cls, keys: Iterable[Key]) -> Seen:
-        """Remember examples; of more than a million those with the smallest digests.
+        """Return the digests of examples; if over a million, only the smallest are kept.
 
         >>> Seen.of(["a", "b"]).among(["b", "c"])
         array([ True, False])
@@ -37,11 +37,11 @@ class Seen:
         return cls(np.unique(_digests(keys))[:MOST])
 
     def among(self, keys: Iterable[Key]) -> NDArray[np.bool_]:
-        """Return (N,), which of some examples were trained on."""
+        """Return (N,), whether each of N examples was trained on."""
         return np.isin(_digests(keys), self.digests)
 
     def count(self, keys: Iterable[Key]) -> int:
-        """Return how many of some examples were trained on."""
+        """Return how many of the examples were trained on."""
         return int(self.among(keys).sum())
 
     def to_json_value(self) -> str:
@@ -61,18 +61,23 @@ class Seen:
 def refuse_known(known: int, count: int, what: str) -> None:
     """Refuse test data that are mostly training data.
 
+    Args:
+        known: number of test examples that were trained on.
+        count: number of test examples.
+        what: what the examples are called, in the plural.
+
     Raises:
-        DataError: more than half of them are.
+        DataError: more than half of the test examples were trained on.
 
     >>> refuse_known(3, 4, "texts")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    gated.errors.DataError: 3 of the 4 texts to score on stand among the training data too; a ...
+    gated.errors.DataError: 3 of the 4 texts to score on are also in the training data; a score ...
     """
     if known > MOST_KNOWN * count:
         raise DataError(
-            f"{known:,} of the {count:,} {what} to score on stand among the training data too; a "
-            "score on what was seen says nothing. Give other test data, or take them out of one."
+            f"{known:,} of the {count:,} {what} to score on are also in the training data; a score "
+            "on them says nothing about new data. Give other test data, or remove them from either."
         )
 
 

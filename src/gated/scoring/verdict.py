@@ -1,4 +1,4 @@
-"""What the judge says: a verdict with its figures, and the sentence made from them."""
+"""The verdict of the judge: its figures, and the sentence that states them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal, Self
 
 Outcome = Literal["better", "worse", "undecided", "too few"]
 NOT_WANTED = "with --no-baseline"
-"""Why a baseline was left out that somebody did not want."""
+"""The reason given for baselines that were left out by that option."""
 MOST_DIGITS = 8
-"""Digits up to which two figures that look the same are written out to tell them apart."""
+"""Digits that are written at most to show the difference of two figures that look the same."""
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Write `value` with at least `digits` digits that say something, without an exponent.
+    """Write `value` with at least `digits` significant digits, without an exponent.
 
     >>> significant(4.4149), significant(0.0012345), significant(12345.6), significant(0.0)
     ('4.41', '0.00123', '12,346', '0')
@@ -26,7 +26,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def fixed(decimals: int) -> Callable[[float, int], str]:
-    """Return what writes numbers with so many decimals, and more where digits ask for more.
+    """Return a function that writes a number with so many decimals, plus any digits beyond three.
 
     >>> fixed(3)(2.2581, 3)
     '2.258'
@@ -35,7 +35,7 @@ def fixed(decimals: int) -> Callable[[float, int], str]:
 
 
 def percent(share: float, digits: int) -> str:
-    """Write a share in percent.
+    """Write a share (0 to 1) in percent.
 
     >>> percent(0.9667, 3)
     '96.7%'
@@ -45,18 +45,18 @@ def percent(share: float, digits: int) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """What is compared, and how it is written."""
+    """The measure that is compared, and how its figures are written."""
 
     figure: str
-    """With braces where the number stands: `MAE {}`, `{} right`."""
+    """Template with braces in place of the number: `MAE {}`, `{} right`."""
     write: Callable[[float, int], str] = significant
-    """The number, with about so many digits; three is usual."""
+    """Writes a number with about so many digits; three is usual."""
     higher_is_better: bool = False
     relative: bool = False
-    """Whether to say how many percent less or more it is."""
+    """Whether to add by how many percent the network's figure is less or more."""
 
     def against(self, ours: float, theirs: float) -> str:
-        """Compare two figures, with digits enough to tell them apart.
+        """Write two figures side by side, with as many digits as show their difference.
 
         >>> Measure("MAE {}", relative=True).against(4.41, 6.75)
         'MAE 4.41 against 6.75, 35 % less'
@@ -84,20 +84,20 @@ class Measure:
 
 @dataclass(frozen=True)
 class Scope:
-    """What was judged on: `Scope("windows", "at {} times")`."""
+    """What examples and clusters are called in a verdict: `Scope("windows", "at {} times")`."""
 
     unit: str
-    """Of an example, in the plural."""
+    """What an example is called, in the plural."""
     clustered: str = ""
-    """How examples that are not independent stand together, with their number in braces."""
+    """How clusters are described, with braces in place of their number; empty without clusters."""
 
     @property
     def independent(self) -> str:
-        """What is independent of its like: `times`."""
+        """What the independent units are called, in the plural: `times`."""
         return self.clustered.split()[-1] if self.clustered else self.unit
 
     def over(self, examples: int, clusters: int) -> str:
-        """Say over how much.
+        """Write the number of examples and clusters.
 
         >>> Scope("windows", "at {} times").over(84, 28), Scope("texts").over(1, 1)
         ('over 84 windows at 28 times', 'over 1 text')
@@ -120,26 +120,28 @@ class Verdict:
     """Whether a network is better than the best of its baselines."""
 
     outcome: Outcome
-    """`undecided` also where there was nothing to compare with."""
+    """`undecided` also where there was no baseline."""
     network: str
     baseline: str
-    """The best of them; empty where there is none."""
+    """The name of the best baseline; empty where there is none."""
     figure: str
-    """What was compared, with the interval: `MAE 4.41 against 6.75, 35 % less (95% interval …)`."""
+    """The comparison in words, with its interval: `MAE 4.41 against 6.75, 35 % less (95% …)`."""
     ours: float
+    """The network's figure."""
     theirs: float
-    """NaN without a baseline."""
+    """The best baseline's figure; NaN without a baseline."""
     difference: float
     """The network's figure minus the baseline's."""
     low: float
     high: float
-    """The interval of the difference; infinite where there are too few to have one."""
+    """The ends of the interval of the difference; infinite where there are too few clusters."""
     level: float
-    """How often such an interval holds the true difference."""
+    """Confidence level of the interval, such as 0.95."""
     examples: int
     clusters: int
-    """Groups of examples that are independent of each other."""
+    """Number of clusters: groups of examples that are independent of each other."""
     sentence: str
+    """The verdict in words."""
 
     @property
     def better(self) -> bool:
@@ -151,16 +153,16 @@ class Verdict:
         return self.sentence
 
     def adding(self, *sentences: str) -> Self:
-        """Return the same verdict with more said; what is empty is not."""
+        """Return the same verdict with further sentences; empty ones are ignored."""
         return replace(self, sentence=" ".join([self.sentence, *filter(None, sentences)]))
 
     def without(self, left_out: Mapping[str, str]) -> Self:
-        """Return the same verdict, which says which baselines were left out, and why."""
+        """Return the same verdict that also states which baselines were left out, and why."""
         return self.adding(*(f"Left out: {name} ({why})." for name, why in left_out.items()))
 
 
 def head_of(outcome: Outcome, network: str, baseline: str, unit: str) -> str:
-    """How the sentence of a verdict begins."""
+    """Return the beginning of a verdict's sentence."""
     best = f"the best baseline ({baseline})"
     return {
         "better": f"{network} beats {best}",
@@ -171,16 +173,16 @@ def head_of(outcome: Outcome, network: str, baseline: str, unit: str) -> str:
 
 
 def flattered(known: int) -> str:
-    """Say how many examples were trained on; nothing of none.
+    """Return a sentence about test examples that were trained on; empty if there are none.
 
     >>> flattered(2)
-    '2 of them were trained on, which flatters it.'
+    '2 of them were trained on, so the score is too good.'
     """
-    return f"{known:,} of them were trained on, which flatters it." if known else ""
+    return f"{known:,} of them were trained on, so the score is too good." if known else ""
 
 
 def wrote_nothing(written: Sequence[str], unit: str) -> str:
-    """Say for how many a network wrote nothing; nothing of none.
+    """Return a sentence about outputs that are empty; itself empty if there are none.
 
     >>> wrote_nothing(["", "yes"], "recordings")
     'It wrote nothing for 1 of 2 recordings.'
@@ -190,19 +192,20 @@ def wrote_nothing(written: Sequence[str], unit: str) -> str:
 
 
 def both(verdicts: Sequence[Verdict], scope: Scope) -> Verdict:
-    """Join verdicts by several measures: one that is not shared by all is `undecided`.
+    """Join verdicts by several measures into one: `undecided` unless all have the same outcome.
 
-    The figures are those of the first.
+    The figures of the result are those of the first verdict.
     """
     first = verdicts[0]
     outcomes = {verdict.outcome for verdict in verdicts}
     outcome: Outcome = first.outcome if len(outcomes) == 1 else "undecided"
     if not first.baseline:
         return first
-    told = "; ".join(
+    comparison = "; ".join(
         f"{verdict.outcome} in {verdict.figure}" if len(outcomes) > 1 else verdict.figure
         for verdict in verdicts
     )
     head = head_of(outcome, first.network, first.baseline, scope.unit)
     over = scope.over(first.examples, first.clusters)
-    return replace(first, outcome=outcome, figure=told, sentence=f"{head}: {told}; {over}.")
+    sentence = f"{head}: {comparison}; {over}."
+    return replace(first, outcome=outcome, figure=comparison, sentence=sentence)

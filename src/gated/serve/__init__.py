@@ -1,1 +1,1 @@
-"""The explorer: a page in the browser that shows a network at work, and the server behind it."""
+"""The explorer: a page in the browser that shows how a network computes, and its server."""

@@ -1,4 +1,4 @@
-"""The server of the explorer: the page, the networks, and what they compute on a passage."""
+"""The server of the explorer: its page, the networks, and their results on a passage."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ HEADERS = {
 }
 
 
-class ReadingAsked(BaseModel):
-    """A passage for a network to read, perhaps with a gate held."""
+class ReadingRequest(BaseModel):
+    """A request to run a network over a passage, perhaps with a gate held."""
 
     network: str
     passage: Passage
@@ -37,10 +37,10 @@ class ReadingAsked(BaseModel):
 
 
 def create_app(exhibit: Exhibit) -> FastAPI:
-    """The server for the readers of `exhibit`, which have different names."""
+    """Return the application that serves the readers of `exhibit`, whose names differ."""
     by_name = {reader.name: reader for reader in exhibit.readers}
     app = FastAPI(title="gated explore", docs_url=None, redoc_url=None, openapi_url=None)
-    # Only pages of this machine may ask, whatever name another one's address is given.
+    # Only pages of this machine may send requests (a host name of another page may point here).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
 
     @app.middleware("http")
@@ -58,13 +58,13 @@ def create_app(exhibit: Exhibit) -> FastAPI:
         return {**exhibit.offered, "networks": [describe(reader) for reader in exhibit.readers]}
 
     @app.post("/api/readings")
-    def readings(asked: ReadingAsked) -> Response:
-        reader = by_name.get(asked.network)
+    def readings(wanted: ReadingRequest) -> Response:
+        reader = by_name.get(wanted.network)
         if reader is None:
             raise ConfigurationError(
-                f"network must be one of {', '.join(by_name)}, got {asked.network!r}"
+                f"network must be one of {', '.join(by_name)}, got {wanted.network!r}"
             )
-        reading = reader.read(asked.passage, asked.clamp)
+        reading = reader.read(wanted.passage, wanted.clamp)
         arrays = {**reading.values, **reading.outputs, "gradient": reading.gradient}
         header = {"network": reader.name, "score": reading.score, "labels": reading.labels}
         return Response(pack(header, arrays), media_type=MEDIA_TYPE)
@@ -74,13 +74,13 @@ def create_app(exhibit: Exhibit) -> FastAPI:
 
 
 def create_server(exhibit: Exhibit) -> uvicorn.Server:
-    """What runs `create_app` on a socket that listens; browsers that hold on do not keep it."""
+    """Return the server for `create_app`; it shuts down within a second, whoever is connected."""
     config = uvicorn.Config(create_app(exhibit), log_level="warning", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
 
 
 def describe(reader: Reader) -> dict[str, Any]:
-    """What the page says of a network."""
+    """Return the facts about a network that the page shows, for JSON."""
     layout = layout_of(reader.cell)
     return {
         "name": reader.name,

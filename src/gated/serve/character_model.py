@@ -1,4 +1,4 @@
-"""Networks over characters, read from disk with NumPy alone.
+"""Character-level networks, loaded with NumPy alone.
 
 Shapes: T steps, V characters in the vocabulary, H hidden units, G gates of the cell.
 """
@@ -20,16 +20,16 @@ from gated.model_files import FILE_NAME, load_description
 Floats = NDArray[np.float32]
 TASK = "characters"
 LANGUAGE = "language"
-"""The task of `gated fit language`; its runs of one layer over characters can be read too."""
+"""The task of `gated fit language`; its models of one layer over characters are loaded too."""
 NAMES = {"rnn_tanh": "rnn", "rnn_relu": "rnn", "gru": "gru", "lstm": "lstm"}
-"""Cells that the explorer draws, and what it calls them."""
+"""The names in the explorer of the cells that it can draw."""
 BUNDLED = Path(__file__).parent / "models"
 """The three networks that come with the package; `examples/explorer_models.py` trains them."""
 
 
 @dataclass(frozen=True)
 class CharacterModel:
-    """One recurrent layer over one-hot characters, and a linear layer that scores the next one."""
+    """A recurrent layer over one-hot characters, and a linear layer that predicts the next one."""
 
     cell: str
     """One of `NAMES`."""
@@ -37,14 +37,15 @@ class CharacterModel:
     output_weight: Floats
     """(V, H)"""
     output_bias: Floats
-    """(V)"""
+    """(V,)"""
     vocabulary: str
-    """The V characters; the first stands for every other one."""
+    """The V characters; the first stands for any character that is not among them."""
     description: dict[str, Any]
+    """The description in the model's file."""
 
     @property
     def units(self) -> int:
-        """H."""
+        """H, the number of hidden units."""
         return int(self.weights.weight_hh.shape[1])
 
     @property
@@ -53,22 +54,23 @@ class CharacterModel:
         return NAMES[self.cell]
 
     def encode(self, text: str) -> NDArray[np.int64]:
-        """The place of each character in the vocabulary (T); 0 where it has none."""
+        """Return the index of each character in the vocabulary, (T,); 0 for unknown characters."""
         places = {character: place for place, character in enumerate(self.vocabulary)}
         return np.array([places.get(character, 0) for character in text], np.int64)
 
     def one_hot(self, characters: NDArray[np.int64]) -> Floats:
-        """(T, 1, V), what the layer reads for the characters (T)."""
+        """Return the input of the layer, (T, 1, V), for the indices of characters, (T,)."""
         x = np.zeros((len(characters), 1, len(self.vocabulary)), np.float32)
         x[np.arange(len(characters)), 0, characters] = 1
         return x
 
 
 def load_models(directory: Path | None = None) -> list[CharacterModel]:
-    """The model in `directory`, or those in its subdirectories, plain RNN first.
+    """Load the model in `directory`, or those in its subdirectories, the plain RNN first.
 
     Args:
-        directory: of a run over characters, or of several; None for those of the package.
+        directory: of one trained network over characters, or of several; None for the networks
+            that come with the package.
 
     Raises:
         ModelFileError: there is no model, it is damaged, or it does not read characters.
@@ -79,13 +81,13 @@ def load_models(directory: Path | None = None) -> list[CharacterModel]:
     models.sort(key=lambda model: order.index(model.name))
     if len({model.name for model in models}) < len(models):
         raise ModelFileError(
-            f"{directory} holds two networks of one cell. Give the directory of one of them."
+            f"{directory} holds two networks with the same cell. Give the directory of one of them."
         )
     return models
 
 
 def model_directories(directory: Path) -> list[Path]:
-    """`directory` where it holds a model, else those in it that hold one, by name.
+    """Return `[directory]` if it holds a model, else its subdirectories with a model, by name.
 
     Raises:
         ModelFileError: there is none.
@@ -95,17 +97,17 @@ def model_directories(directory: Path) -> list[Path]:
     found = [path.parent for path in sorted(directory.glob(f"*/{FILE_NAME}"))]
     if not found:
         raise ModelFileError(
-            f"{directory} holds no {FILE_NAME}, nor does a directory in it. Give the directory of "
-            "a trained network, or none to explore those that come with gated."
+            f"Neither {directory} nor a directory in it holds {FILE_NAME}. Give the directory of a "
+            "trained network, or none to explore the networks that come with gated."
         )
     return found
 
 
 def load_model(directory: Path) -> CharacterModel:
-    """Read a model over characters and the weights it names.
+    """Load a model over characters and its weights.
 
     Raises:
-        ModelFileError: they are missing or damaged, or the model does not read characters.
+        ModelFileError: a file is missing or damaged, or the model does not read characters.
     """
     path, description = directory / FILE_NAME, load_description(directory)
     task, cell = description.get("task"), description.get("cell")
@@ -114,9 +116,9 @@ def load_model(directory: Path) -> CharacterModel:
     elif task != TASK or cell not in [*NAMES]:
         raise ModelFileError(
             f"{path} describes the task {task!r} with the cell {cell!r}; the explorer shows the "
-            f"task {TASK!r} with one of {', '.join(NAMES)}, and the tasks {LANGUAGE!r} and "
-            "'forecast'. Run `gated explore` without a directory for the networks that come with "
-            "gated."
+            f"tasks {LANGUAGE!r} and 'forecast', and {TASK!r} with one of the cells "
+            f"{', '.join(NAMES)}. Run `gated explore` without a directory for the networks that "
+            "come with gated."
         )
     state, description = model_files.load_model(directory, task)
     layer_names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -136,7 +138,7 @@ def load_model(directory: Path) -> CharacterModel:
         V, H, G = len(model.vocabulary), model.units, len(layout_of(model.cell).gates)
     except (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(
-            f"The model in {directory} is none of one layer over characters "
+            f"The model in {directory} is not one of a single layer over characters "
             f"({type(error).__name__}: {error})."
         ) from error
     shapes = [state[name].shape for name in names]
@@ -155,16 +157,16 @@ def _check_characters(path: Path, description: dict[str, Any]) -> None:
     if config.get("unit") != "character" or config.get("layers") != 1:
         raise ModelFileError(
             f"{path} is a language model of {config.get('layers')} layers that reads "
-            f"{config.get('unit')}s; the explorer shows those of one layer that read characters."
+            f"{config.get('unit')}s; the explorer shows models of one layer that read characters."
         )
 
 
 def _over_characters(
     description: dict[str, Any], state: dict[str, Floats]
 ) -> tuple[dict[str, Any], dict[str, Floats]]:
-    """The same language model as one layer over one-hot characters.
+    """Convert a language model to one layer over one-hot characters.
 
-    What a layer reads of a character's embedding is a column of W_ih · embeddingᵀ.
+    Its input weights are W_ih · embeddingᵀ.
     """
     config = description["config"]
     embedding = state["embedding.weight"]

@@ -1,9 +1,9 @@
-"""How arrays travel to the page: a JSON header, then float32 numbers as they lie in memory.
+"""The binary format in which arrays are sent to the page: a JSON header, then float32 numbers.
 
     bytes 0 to 3          length n of the header, little-endian
     bytes 4 to 4 + n      header in UTF-8, padded with spaces so that the numbers are aligned;
                           `arrays` lists name and shape of each array, in order
-    from there            the arrays, float32, little-endian, one behind the other
+    from there            the arrays, float32, little-endian, one after the other
 
 `web/explorer/src/server.ts` reads it.
 """
@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/octet-stream"
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
-    """One message of `header` and `arrays`.
+    """Return the message with `header` and `arrays`.
 
     >>> message = pack({}, {"gate": np.ones(2, np.float32)})
     >>> np.frombuffer(message[-8:], "<f4")

@@ -1,4 +1,4 @@
-"""What a reader of the explorer is: it runs a network over a passage and keeps everything.
+"""The interface of the explorer's readers: a reader runs a network over a passage of text or data.
 
 Shapes: T steps, H hidden units, D distances.
 """
@@ -13,18 +13,18 @@ from gated.core.layout import Array, layout_of
 from gated.errors import ConfigurationError
 
 MOMENTS = 16
-"""Gradients are followed back from so many moments."""
+"""Number of steps from which gradients are computed back in time."""
 
 
 @dataclass(frozen=True)
 class Passage:
-    """What is to be read: a text, or a window of a series."""
+    """The input of a network: a text, or a window of a series."""
 
     text: str = ""
     series: int = 0
-    """Its place among the series."""
+    """Index of the series."""
     moment: int = 0
-    """Of the window, among those of the series."""
+    """Index of the window among those of the series."""
 
 
 @dataclass(frozen=True)
@@ -32,41 +32,40 @@ class Clamp:
     """A gate held at a value while a passage is read."""
 
     gate: str
-    """A gate with a sigmoid."""
+    """Name of a gate with a sigmoid."""
     value: float
     """From 0, closed, to 1, open."""
     unit: int | None = None
-    """None for every unit."""
+    """Index of the unit; None for all units."""
     first: int = 0
-    """The step from which it is held."""
+    """The first step at which it is held."""
     last: int | None = None
-    """The last step at which it is held; None for that of the passage."""
+    """The last step at which it is held; None for the last of the passage."""
 
     def check(self, cell: str, units: int) -> None:
-        """Refuse what cannot be meant for a `cell` of so many units.
+        """Check that it fits a `cell` with so many units.
 
         Raises:
-            ConfigurationError: says what.
+            ConfigurationError: it does not; the message names the field and what was expected.
         """
         gates = clampable(cell)
         if self.gate not in gates:
             raise ConfigurationError(
-                f"gate must be one of {', '.join(gates) or 'none'} for the cell {cell}, "
-                f"got {self.gate!r}"
+                f"gate must be one of {', '.join(gates)} for the cell {cell}, got {self.gate!r}"
+                if gates
+                else f"the cell {cell} has no gate to hold, got {self.gate!r}"
             )
         if not 0 <= self.value <= 1:
             raise ConfigurationError(f"value must be from 0 to 1, got {self.value}")
         if self.unit is not None and not 0 <= self.unit < units:
             raise ConfigurationError(f"unit must be from 0 to {units - 1}, got {self.unit}")
         if self.first < 0:
-            raise ConfigurationError(f"first must be a step from 0 on, got {self.first}")
+            raise ConfigurationError(f"first must be 0 or more, got {self.first}")
         if self.last is not None and self.last < self.first:
-            raise ConfigurationError(
-                f"last must be first ({self.first}) or a step after it, got {self.last}"
-            )
+            raise ConfigurationError(f"last must be at least first, {self.first}, got {self.last}")
 
     def within(self, steps: int) -> range:
-        """The steps at which it is held, in a passage of so many."""
+        """Return the steps at which it is held, in a passage of so many steps."""
         return range(
             min(self.first, steps), steps if self.last is None else min(self.last + 1, steps)
         )
@@ -74,58 +73,58 @@ class Clamp:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network computed while it read a passage."""
+    """The results of a network on a passage."""
 
     values: dict[str, Array]
     """Gates and states by the names of `gated.core.layout`, each (T, H)."""
     gradient: Array
-    """(D), how strongly an output depends on what was read d steps before, for distances d of 0 to
-    D - 1: a mean of norms over several moments."""
+    """(D,), the norm of the gradient of an output with respect to the input d steps before, for d
+    from 0 to D - 1: the mean over several outputs."""
     outputs: dict[str, Array]
-    """What the network predicted, and what it is measured by, (T, …)."""
+    """Predicted values and, where they are known, observed ones, (T, …) each."""
     score: float | None
-    """How wrong it was, in the unit that the page says; None where that is not known."""
+    """The mean error, in the unit that the page names; None where it is not known."""
     labels: tuple[str, ...] = ()
-    """(T), the times of a series."""
+    """(T,), the times of a series."""
 
 
 class Reader(Protocol):
-    """One recurrent layer and what it reads."""
+    """One recurrent layer of a network, and the passages that it can read."""
 
     @property
     def name(self) -> str:
-        """By which the page asks for it."""
+        """The name that requests of the page use."""
 
     @property
     def cell(self) -> str:
-        """One of `gated.core.layout.LAYOUTS`."""
+        """Name of the cell, one of `gated.core.layout.LAYOUTS`."""
 
     @property
     def units(self) -> int:
-        """H."""
+        """H, the number of hidden units."""
 
     def describe(self) -> dict[str, Any]:
-        """What else the page is told of it, a JSON document."""
+        """Return further facts for the page, for JSON."""
 
     def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
-        """Run over `passage`, with a gate held where `clamp` says so.
+        """Run over `passage`, with a gate held if there is a `clamp`.
 
         Raises:
-            ConfigurationError: there is no such passage, or `clamp` cannot be meant.
+            ConfigurationError: there is no such passage, or `clamp` does not fit the cell.
         """
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """What one explorer shows: readers, and the passages that it offers them."""
+    """All that one explorer shows: readers, and the passages to choose from."""
 
     readers: Sequence[Reader]
     offered: Mapping[str, Any]
-    """A JSON document with `kind`, `text` or `series`, and what there is to choose."""
+    """A JSON document with `kind`, `text` or `series`, and the passages to choose from."""
 
 
 def clampable(cell: str) -> tuple[str, ...]:
-    """The gates of a cell that a sigmoid opens and closes.
+    """Return the gates of a cell that have a sigmoid, which a `Clamp` can hold.
 
     >>> clampable("gru")
     ('reset_gate', 'update_gate')

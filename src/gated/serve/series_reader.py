@@ -1,7 +1,8 @@
-"""A forecaster reads one window of a series: its history, and the steps that it forecasts.
+"""The explorer's reader of time series: a forecaster on one window, its history and horizon.
 
-The encoder's steps and then the decoder's stand one behind the other, as the state goes on from one
-to the other. Shapes: T steps (history and horizon), Q quantiles, H hidden units, D distances.
+The decoder's steps follow the encoder's, from its last state.
+
+Shapes: T steps (history and horizon), Q quantiles, H hidden units, D distances.
 """
 
 from __future__ import annotations
@@ -30,17 +31,17 @@ from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.windows import gather
 
 MOST_WINDOWS = 2_000
-"""Windows of one series that the page offers: the last so many."""
+"""Windows of one series that the page offers at most: the last ones."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """One moment to forecast from."""
+    """One window to forecast."""
 
     row: int
-    """Of the panel, the last step that is known."""
+    """Row of the panel with the last step of the history."""
     batch: Batch
-    """Of one window."""
+    """The batch with this window alone."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class SeriesReader:
     forecaster: Forecaster
     prepared: Prepared
     origins: tuple[Integers, ...]
-    """For each series rows of the panel, each the last known step of a window."""
+    """For each series, the rows of the panel that are the last steps of its windows' histories."""
     layer: int
+    """Index of the layer, from 0."""
     running: threading.Lock
-    """Held while the network runs: whoever looks into it or holds its gates changes it."""
+    """Held while the network runs, since traces and interventions change it meanwhile."""
 
     @property
     def name(self) -> str:
-        """The cell, and which layer where there are several."""
+        """The name of the cell, with the number of the layer if there are several."""
         cell = NAMES[self.cell]
         return f"{cell} {self.layer + 1}" if self.forecaster.config.layers > 1 else cell
 
@@ -68,19 +70,19 @@ class SeriesReader:
 
     @property
     def units(self) -> int:
-        """H."""
+        """H, the number of hidden units."""
         return self.forecaster.config.hidden
 
     def describe(self) -> dict[str, Any]:
-        """Windows, and what there is to compare."""
+        """Return the number of parameters."""
         return {"parameters": self.forecaster.parameters}
 
     def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
         """Run over a window.
 
-        `outputs` are `observed` (T, 1), NaN where nothing was, and `forecast` (T, Q), NaN in the
-        history; `score` is the mean distance of the median from what came, and `gradient` is of
-        the median, scaled, whether or not a gate is held.
+        `outputs` are `observed` (T, 1), NaN where values are missing, and `forecast` (T, Q), NaN in
+        the history; `score` is the mean absolute error of the median, and `gradient` is that of the
+        scaled median, without the clamp.
 
         Raises:
             ConfigurationError: there is no such window, or as for `Clamp.check`.
@@ -125,7 +127,7 @@ class SeriesReader:
         return Window(int(origin[0]), Batch.of(gather(self.prepared, origin)))
 
     def _held(self, clamp: Clamp | None) -> list[Intervention]:
-        """The same of the encoder's layer and of the decoder's, each at its own steps."""
+        """Return the clamp as interventions on encoder and decoder, each at its own steps."""
         if clamp is None:
             return []
         clamp.check(self.cell, self.units)
@@ -144,12 +146,13 @@ class SeriesReader:
 
 
 def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
-    """The explorer of forecasters that forecast the same, each on what it was not trained on.
+    """Return the exhibit of forecasters of the same target, on data after their training data.
 
     Raises:
         DataError: no window of `data` lies after the training data.
         FileNotFoundError: there is no `data`.
-        ModelFileError: a directory holds no forecaster, or they do not forecast the same.
+        ModelFileError: a directory holds no forecaster, or the forecasters differ in target,
+            history, horizon, quantiles or time of training.
     """
     readers: list[SeriesReader] = []
     for directory in directories:
@@ -182,7 +185,7 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
 
 
 def _check_alike(readers: Sequence[SeriesReader]) -> None:
-    """Refuse networks that cannot stand side by side."""
+    """Refuse forecasters that cannot be compared."""
     first = readers[0]
     for reader in readers[1:]:
         differs = next(
@@ -197,33 +200,35 @@ def _check_alike(readers: Sequence[SeriesReader]) -> None:
             np.concatenate(first.origins), np.concatenate(reader.origins)
         ):
             differs = "the time that they were trained on"
-        if differs is None and reader.name in [one.name for one in readers if one is not reader]:
-            differs = "nothing that has a name of its own"
         if differs is not None:
-            raise ModelFileError(
-                f"The forecasters {first.name} and {reader.name} cannot stand side by side: they "
-                f"differ in {differs}. Give the directory of one of them."
-            )
+            reason = f"differ in {differs}"
+        elif reader.name in [one.name for one in readers if one is not reader]:
+            reason = "have the same cell, by which the page names them"
+        else:
+            continue
+        raise ModelFileError(
+            f"The forecasters {first.name} and {reader.name} cannot be compared: they {reason}. "
+            "Give the directory of one of them."
+        )
 
 
 def labels(prepared: Prepared, rows: Integers) -> tuple[str, ...]:
-    """The time of each of the `rows`, as text."""
+    """Return the time of each of the `rows`, as text."""
     panel = prepared.panel
     return tuple(map(_label, panel.grid.to_series(panel.times[rows])))
 
 
 def _label(time: object) -> str:
-    """A time as short as can be: to the minute, where it is a whole one."""
+    """Return a time as text, without seconds if they are zero."""
     if not isinstance(time, datetime):
         return str(time)
     return time.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
 
 
 def gradient_by_distance(network: nn.Module, batch: Batch) -> Array:
-    """How strongly the median forecast of a step depends on what was read d steps before (D).
+    """Return the gradient of the median forecast with respect to the input d steps before, (D,).
 
-    The mean of the norms of its gradient with respect to what the encoder and the decoder read,
-    over steps of the horizon.
+    It is the mean of the gradient's norms over steps of the horizon.
     """
     horizon, history = len(batch.target), len(batch.inputs)
     moments = np.unique(np.linspace(0, horizon - 1, MOMENTS).astype(np.int64))
@@ -252,5 +257,5 @@ def gradient_by_distance(network: nn.Module, batch: Batch) -> Array:
 
 
 def _sequence(tensor: Tensor) -> int:
-    """The axis of the sequences in a part of a batch: `(B,)`, or time first."""
+    """Return the axis of the sequences of a tensor in a batch: `(B,)`, or time first."""
     return 0 if tensor.dim() == 1 else 1

@@ -1,4 +1,4 @@
-"""A network over characters reads a text once, in NumPy and the native core.
+"""The explorer's reader of texts: a network over characters, run by NumPy and the native core.
 
 Shapes: T steps, V characters in the vocabulary, H hidden units, D distances.
 """
@@ -19,9 +19,9 @@ from gated.serve.character_model import CharacterModel, Floats
 from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
 
 LONGEST = 5_000
-"""Characters of a text."""
-SURE = 30.0
-"""σ(±30) is 1 or 0 to the last bit but a few that float32 shows."""
+"""Characters of a text at most."""
+SATURATED = 30.0
+"""Input of a sigmoid that is 1 (or, negated, 0) up to rounding in float32."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,17 @@ class TextReader:
 
     @property
     def units(self) -> int:
-        """H."""
+        """H, the number of hidden units."""
         return self.model.units
 
     def describe(self) -> dict[str, Any]:
-        """Vocabulary and training."""
-        told = self.model.description.get("trained_on", "")
+        """Return the vocabulary, the training data and the score."""
+        trained_on = self.model.description.get("trained_on", "")
         return {
             "vocabulary": self.model.vocabulary,
-            "trained_on": told if isinstance(told, dict) else {"en": told, "zh": told},
+            "trained_on": trained_on
+            if isinstance(trained_on, dict)
+            else {"en": trained_on, "zh": trained_on},
             "score": self.model.description.get("bits_per_character"),
         }
 
@@ -58,8 +60,8 @@ class TextReader:
         """Run over a text.
 
         `outputs` are the probabilities (T, V) of the next character after each step, `score` is
-        the mean surprise at the text's own characters in bits, None for a text of one character,
-        and `gradient` is of the loss of predicting the next character.
+        the cross-entropy of the text in bits a character, None for a text of one character, and
+        `gradient` is of the loss of predicting the next character.
 
         Raises:
             ConfigurationError: the text is empty or too long, or as for `Clamp.check`.
@@ -88,10 +90,10 @@ class TextReader:
 
 
 def texts(models: Sequence[CharacterModel]) -> Exhibit:
-    """The explorer of `models`, which have different names."""
+    """Return the exhibit of `models`, whose names differ."""
     description = models[-1].description
     passages, guide = description.get("passages", {}), description.get("guide")
-    # The tour goes from one end of a line to the next, in a network that is there.
+    # The tour needs its network, and a passage with at least two ends of lines.
     if guide and (
         passages.get(guide["passage"], "").count("\n") < 2
         or guide["network"] not in [model.name for model in models]
@@ -106,7 +108,7 @@ Piece = tuple[slice, Weights[Floats]]
 
 
 def planned(model: CharacterModel, steps: int, clamp: Clamp | None) -> list[Piece]:
-    """The pieces in which so many steps are run: with a clamp up to three, none empty.
+    """Return the pieces in which so many steps are run: with a clamp up to three, none empty.
 
     Raises:
         ConfigurationError: as for `Clamp.check`.
@@ -123,7 +125,7 @@ def planned(model: CharacterModel, steps: int, clamp: Clamp | None) -> list[Piec
 
 
 def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
-    """What each piece of `x` (T, B, V) leaves, each going on from the states of the last."""
+    """Run pieces of `x` (T, B, V), each from the last states of the one before; return values."""
     kept = []
     state = None
     for part, weights in pieces:
@@ -135,7 +137,7 @@ def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
 
 
 def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
-    """The weights with which a gate has one value whatever it reads: no products, bias logit(v).
+    """Return weights with which a gate has a constant value v: zero weights, and the bias logit(v).
 
     Raises:
         ConfigurationError: as for `Clamp.check`.
@@ -151,17 +153,17 @@ def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
     with np.errstate(divide="ignore"):
         logit = np.log(clamp.value) - np.log1p(-clamp.value)
     bias: Any = changed.bias_ih
-    bias[rows] = np.clip(logit, -SURE, SURE)
+    bias[rows] = np.clip(logit, -SATURATED, SATURATED)
     return changed
 
 
 def gradient_by_distance(
     model: CharacterModel, pieces: Sequence[Piece], x: Floats, probabilities: Array
 ) -> Array:
-    """How strongly the loss of a moment depends on what was read d steps before (D).
+    """Return the gradient of the loss at a step with respect to the input d steps before, (D,).
 
-    The back-propagated signal of Hochreiter (1991): the mean of the norms of ∂ℓ_t/∂x_{t-d} over
-    moments t in the last quarter of the text, for the loss ℓ_t of predicting the character after
+    It is the back-propagated signal of Hochreiter (1991): the mean of the norms of ∂ℓ_t/∂x_{t-d}
+    over steps t in the last quarter of the text, for the loss ℓ_t of predicting the character after
     t; empty for a text of one character.
     """
     T = len(x)
@@ -171,13 +173,13 @@ def gradient_by_distance(
     moments = np.unique(np.linspace(first, T - 2, MOMENTS).astype(np.int64))
     B = len(moments)
     kept = run(model.cell, np.repeat(x, B, axis=1), pieces)
-    surprise = (probabilities[moments] - x[moments + 1, 0]) @ model.output_weight
+    grad_hidden = (probabilities[moments] - x[moments + 1, 0]) @ model.output_weight
     grad_output = np.zeros((T, B, model.units), np.float32)
-    grad_output[moments, np.arange(B)] = surprise
+    grad_output[moments, np.arange(B)] = grad_hidden
     after = None
     parts: list[Array] = []
-    for (part, _), left in reversed(list(zip(pieces, kept, strict=True))):
-        grads = ops.backward(left, grad_output[part], after)
+    for (part, _), kept_part in reversed(list(zip(pieces, kept, strict=True))):
+        grads = ops.backward(kept_part, grad_output[part], after)
         after = grads.initial
         parts.insert(0, np.linalg.norm(grads.x, axis=-1))
     norms = np.concatenate(parts)
@@ -186,8 +188,8 @@ def gradient_by_distance(
     return back.astype(np.float32)
 
 
-def softmax(scores: Array) -> Array:
-    """Probabilities from scores (…, V)."""
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True))
+def softmax(logits: Array) -> Array:
+    """Return probabilities from logits (…, V)."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares: NDArray[np.float32] = shifted / shifted.sum(axis=-1, keepdims=True)
     return shares

@@ -470,7 +470,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         if not len(data) and purpose != "predict":
             raise DataError(
                 f"{source} holds no {self.counted} to {purpose.replace('score', 'score on')}."
-                f"{bad.told}"
+                f"{bad.summary}"
             )
         self.network.eval()
         return data

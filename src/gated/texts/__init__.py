@@ -1,1 +1,1 @@
-"""What reads text, whatever is then said of it: files, vocabularies, and the network."""
+"""Reading text, for every task on texts: files, vocabularies, and the recurrent network."""

@@ -1,6 +1,6 @@
-"""What a network that reads text is made of.
+"""Options of a network that reads text.
 
-Annotations are evaluated here (no `from __future__ import annotations`): tasks' options extend
+Annotations are evaluated here (no `from __future__ import annotations`): options of tasks extend
 these, and need not import the names in them.
 """
 
@@ -12,41 +12,41 @@ from gated.errors import ConfigurationError
 from gated.texts.vocabulary import MOST
 
 FEWEST_SUBWORDS = 257
-"""All bytes, and the unknown."""
+"""All 256 bytes, and the unknown code."""
 
 
 OF_THE_READER = ("unit", "vocabulary", "cell", "embedding", "hidden", "layers", "tied")
-"""Options that go with the weights of a network that reads."""
+"""Options that the weights depend on, and that another run of the same weights must share."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderConfig(Configuration):
-    """What a network that reads text is made of, whatever it then says.
+    """Options of a network that reads text.
 
-    With `init_from` in training, all but the dropouts are those of the run that it names.
+    With `init_from` in training, all except the dropouts are adopted from that run.
     """
 
     unit: Literal["character", "byte", "subword"] = "character"
     """What is read at a step."""
     vocabulary: int = 4000
-    """Subwords that are learnt at most, from the training part, by byte pairs."""
+    """Largest number of subwords, which are learnt from the training part by byte-pair encoding."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell."""
     embedding: int = 64
-    """E, numbers that stand for a character."""
+    """E, size of the embedding."""
     hidden: int = 256
     """H, units per layer."""
     layers: int = 1
-    """Recurrent layers."""
+    """Number of recurrent layers."""
     tied: bool = False
-    """The last layer has E units, so that a language model can write with the embedding that reads
-    (Press and Wolf 2017)."""
+    """Give the last layer E units, so that the output layer of a language model can share the
+    weights of the embedding (Press and Wolf 2017)."""
     dropout: float = 0.1
-    """Variational dropout of what is read, of what passes between layers, and of the output."""
+    """Variational dropout of the embedding's output, between layers, and of the last output."""
     embedding_dropout: float = 0.0
-    """Share of the characters whose embedding is dropped from a stretch."""
+    """Share of the vocabulary whose embeddings are set to zero for a training step."""
     weight_drop: float = 0.0
-    """Share of the recurrent weights that is dropped from a stretch."""
+    """Share of the recurrent weights that are set to zero for a training step."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

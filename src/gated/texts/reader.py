@@ -1,8 +1,8 @@
-"""The network that reads a text: an embedding and recurrent layers, whatever is then said of it.
+"""The network that reads a text: an embedding and recurrent layers.
 
-Regularised as Merity, Keskar and Socher (2018) do.
+It is regularised as by Merity, Keskar and Socher (2018).
 
-Shapes: T steps, B streams, V codes, E features of an embedding, H units.
+Shapes: T steps, B streams, V codes, E features of an embedding, H units, S units of the last layer.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Read(NamedTuple):
-    """What was made of a stretch."""
+    """The results of reading T steps."""
 
     output: Tensor
     """(T, B, S), of the last layer."""
     dropped: Tensor
-    """The same, as dropout leaves it."""
+    """The same after dropout."""
     states: dict[str, Tensor]
-    """After the last step, or the one asked for."""
+    """The states after the last step, or after the steps `carried`, by name."""
 
 
 class Reader(nn.Module):
-    """Reads codes: an embedding and recurrent layers.
+    """An embedding and recurrent layers.
 
     Args:
-        config: what it is made of.
-        codes: V.
+        config: its options.
+        codes: V, the size of the vocabulary.
     """
 
     def __init__(self, config: ReaderConfig, codes: int) -> None:
@@ -50,7 +50,7 @@ class Reader(nn.Module):
         begin = {"forget_bias": 1.0} if config.cell == "lstm" else {}
         self.embedding_dropout = config.embedding_dropout
         self.embedding = nn.Embedding(codes, E)
-        if config.tied:  # the scores begin small; what is read alone learns sooner from 1 each
+        if config.tied:  # so that logits are small at first; PyTorch's default of 1 suits inputs
             nn.init.normal_(self.embedding.weight, std=E**-0.5)
         self.layers = nn.ModuleList(
             LAYERS[config.cell](read, units, weight_drop=config.weight_drop, **begin)
@@ -67,10 +67,14 @@ class Reader(nn.Module):
         lengths: Tensor | None = None,
         carried: Tensor | None = None,
     ) -> Read:
-        """Read `codes` (T, B) on from `states`; there are none at the start.
+        """Read codes.
 
-        With `lengths` (B,), the steps of each stream; the others are padding. The states that are
-        returned are those after the steps `carried` (B,), by default the last.
+        Args:
+            codes: (T, B).
+            states: the initial states, by name as in `Read.states`; zeros by default.
+            lengths: (B,), the number of real steps of each stream; T by default.
+            carried: (B,), the step of each stream after which states are returned; by default the
+                last.
         """
         states = states or {}
         weight = self.embedding.weight
@@ -95,13 +99,13 @@ class Reader(nn.Module):
         return Read(output, dropped, after)
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first; above all, those of a subclass."""
+        """Return parameters by depth, nearest the input first; subclasses add theirs at the end."""
         layers = [(f"layer{k}", list(of.parameters())) for k, of in enumerate(self.layers)]
         return [("embedding", list(self.embedding.parameters())), *layers]
 
 
 def _before(states: Mapping[str, Tensor], place: int) -> Tensor | tuple[Tensor, Tensor] | None:
-    """The states of a layer as it takes them."""
+    """Return the states of a layer in the form that the layer takes."""
     hidden, cell = states.get(f"{place}.h"), states.get(f"{place}.c")
     if hidden is None or cell is None:
         return hidden

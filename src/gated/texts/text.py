@@ -1,4 +1,4 @@
-"""Texts as numbers, a block at a time: files may be larger than memory."""
+"""Texts as numbers, block by block, so that files may be larger than memory."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ BLOCK = 1 << 20
 """Bytes that are read at once."""
 SENTENCE_ENDS = re.compile(r"[.!?\n。！？]+")
 FEWEST_OF_SENTENCE = 20
-"""Characters of a sentence that is not the same as another by chance."""
+"""Shortest sentence, in characters, that counts as trained on if it is in the training part too:
+shorter ones are the same by chance."""
 BETWEEN_WORDS = (ord("\n"), ord(" "))
 Codes = NDArray[np.uint16]
+"""Indices in a vocabulary."""
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A text in codes."""
+    """A text as codes of a vocabulary."""
 
     codes: Codes
     """(N,)"""
     ends: Places
-    """Places of the last codes of its documents, sorted; none where it is one."""
+    """Sorted indices of the last codes of its documents; empty if it is one document."""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -48,12 +50,12 @@ class Coded:
 
 
 class Text:
-    """The characters, or bytes, of some files, one after the other, on disk.
+    """The characters or bytes of some files, one after the other, in a temporary file.
 
     Args:
-        files: in UTF-8, unless bytes are wanted.
-        unit: byte; otherwise the points are those of characters.
-        bad: told of files that cannot be used.
+        files: in UTF-8, unless `unit` is byte.
+        unit: byte, or character or subword, both of which are read as code points of characters.
+        bad: called with the error of each file that cannot be used; raises it by default.
 
     Raises:
         DataError: a file is empty, binary, or not in UTF-8; the message names the place.
@@ -79,7 +81,7 @@ class Text:
         if not file_ends:
             raise DataError("None of the files can be used: there is no text.")
         self.file_ends = np.array(file_ends, np.int64)
-        """Places of the last points of the files."""
+        """Indices of the last points of the files."""
         self.points: Points = np.memmap(self.directory / "points", np.uint32, "r")
 
     def __len__(self) -> int:
@@ -92,13 +94,13 @@ class Text:
         first: int = 0,
         last: int | None = None,
     ) -> Coded:
-        """Return a part of the text as codes of a vocabulary, on disk too.
+        """Return a part of the text as codes of a vocabulary, in a memory-mapped file.
 
         Args:
             vocabulary: of the codes.
-            documents: what ends one: file, line, or none.
-            first: where the part begins.
-            last: before which place it ends.
+            documents: where a document ends: at the end of each file, of each line, or none.
+            first: index of the first point of the part.
+            last: index after the last point of the part; by default the text's end.
         """
         line_ends, made = vocabulary.line_ends(), 0
         ends = [np.zeros(0, np.int64)]
@@ -116,7 +118,7 @@ class Text:
         return Coded(codes, np.concatenate(ends))
 
     def blocks(self, first: int, last: int) -> Iterator[Points]:
-        """Yield the points of a part, some at a time; no word is cut that is not very long."""
+        """Yield the points of a part in blocks, which end between words if possible."""
         for start, stop in self._blocks(first, last):
             yield self.points[start:stop]
 
@@ -133,7 +135,7 @@ class Text:
 
 
 def sentences_in(points: Points) -> Iterator[str]:
-    """Yield the sentences, or lines, of a text that are long enough not to be alike by chance."""
+    """Yield the sentences, or lines, of a text of at least `FEWEST_OF_SENTENCE` characters."""
     for first in range(0, len(points), BLOCK):
         block = np.asarray(points[first : first + BLOCK])
         text = "".join(map(chr, block.tolist()))
@@ -143,7 +145,7 @@ def sentences_in(points: Points) -> Iterator[str]:
 
 
 def unknown_in(codes: Codes) -> tuple[int, int]:
-    """Return how many codes stand for what the vocabulary does not hold, and where the first is."""
+    """Return the number of unknown codes, and the index of the first, -1 if there is none."""
     count, first = 0, -1
     for start in range(0, len(codes), BLOCK):
         places = np.flatnonzero(codes[start : start + BLOCK] == UNKNOWN)
@@ -157,7 +159,7 @@ def points_of(text: str, unit: str) -> Points:
     """Return the code points, or the bytes of the UTF-8 form, of a text.
 
     Raises:
-        DataError: it holds half of a character, as what a terminal gives that is not in UTF-8.
+        DataError: it holds a surrogate, as text from a terminal that is not in UTF-8 does.
     """
     try:
         if unit == "byte":
@@ -174,7 +176,7 @@ def _points_of(path: Path, unit: str) -> Iterator[Points]:
         raise FileNotFoundError(f"There is no file {path}.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty; give a text.")
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # a byte order mark is no text
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # it skips a byte order mark
     place, size = 0, path.stat().st_size
     with path.open("rb") as file:
         for block in iter(lambda: file.read(BLOCK), b""):
@@ -183,8 +185,8 @@ def _points_of(path: Path, unit: str) -> Iterator[Points]:
                 continue
             if b"\0" in block:
                 raise DataError(
-                    f"{path} holds a zero byte at {place + block.index(0)}: it is no text. "
-                    "With --unit byte anything is read."
+                    f"{path} holds a zero byte at {place + block.index(0)}: it is not text. "
+                    "With --unit byte any file is read."
                 )
             pending = len(decoder.getstate()[0])
             try:

@@ -1,4 +1,4 @@
-"""What a model knows of a text, as numbers: characters, bytes or subwords."""
+"""Vocabularies of characters, bytes or subwords."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from gated.errors import DataError, ModelFileError, require
 Points = NDArray[np.uint32]
 """Code points of characters, or bytes."""
 UNKNOWN = 0
-"""The code of whatever the training part does not hold."""
+"""The code of everything that is not in the vocabulary."""
 MOST = 2**16 - 1
+"""Largest number of pieces: codes have 16 bits, and one is for the unknown."""
 MARKS = {"\n": "↵", " ": "␣", "\t": "⇥"}
-"""How characters that cannot be seen are shown."""
+"""Visible marks for invisible characters."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 WORDS = r"\n| ?\p{L}\p{M}*(?:\p{L}|\p{M})*| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+|\p{M}+"
-"""What no subword reaches beyond: a word with the space before it, a digit, a line's end."""
+"""Subwords are within one of these: a word with the space before it, a digit, the end of a line."""
 
 
 class Vocabulary(ABC):
-    """Pieces of text, each with its code; that of the unknown comes first."""
+    """Pieces of text, each with a code; code 0 is the unknown."""
 
     unit: str
     """What a piece is: character, byte or subword."""
 
     @abstractmethod
     def encode(self, points: Points) -> NDArray[np.uint16]:
-        """Return the codes of a text; `UNKNOWN` for what is not known."""
+        """Return the codes of a text; `UNKNOWN` for what is not in the vocabulary."""
 
     @abstractmethod
     def pieces(self) -> list[bytes]:
@@ -52,7 +53,7 @@ class Vocabulary(ABC):
             ModelFileError: it is damaged.
         """
         if "subwords" not in saved:
-            # A vocabulary of all bytes is one of bytes, also where it does not say so.
+            # All 256 code points are a vocabulary of bytes; the unit is not saved.
             bytes_alone = saved["points"] == list(range(256))
             return Letters(saved["points"], "byte" if bytes_alone else "character")
         return Subwords(tokenizer_from(saved["subwords"]))
@@ -62,21 +63,29 @@ class Vocabulary(ABC):
         return len(self.pieces())
 
     def letters(self) -> NDArray[np.int64]:
-        """Return (V,), how many characters, or bytes, each code stands for.
+        """Return the number of characters, or bytes, of each code, (V,).
 
-        A character counts where its first byte is.
+        A character counts in the code that holds its first byte.
         """
         if self.unit == "byte":
             return np.ones(len(self), np.int64)
         return np.array([sum(byte & 0xC0 != 0x80 for byte in of) for of in self.pieces()])
 
     def line_ends(self) -> NDArray[np.bool_]:
-        """Return (V,), which codes end a line."""
+        """Return whether each code ends a line, (V,)."""
         return np.array([of.endswith(b"\n") for of in self.pieces()])
 
 
 class Letters(Vocabulary):
-    """Characters or bytes, by code point."""
+    """A vocabulary of characters or bytes, by code point.
+
+    Args:
+        points: code points, each once.
+        unit: character or byte.
+
+    Raises:
+        ValueError: `points` are not code points, or one is there twice.
+    """
 
     def __init__(self, points: Sequence[int], unit: str) -> None:
         if len(set(points)) < len(points) or not all(0 <= of <= sys.maxunicode for of in points):
@@ -88,7 +97,7 @@ class Letters(Vocabulary):
 
     @classmethod
     def of(cls, blocks: Iterable[Points], unit: str) -> Letters:
-        """Take every character of a text; of bytes, all 256.
+        """Return the vocabulary of all characters of a text; for bytes, of all 256.
 
         Raises:
             DataError: there are more than 65,535.
@@ -103,7 +112,7 @@ class Letters(Vocabulary):
         return cls(known.tolist(), unit)
 
     def encode(self, points: Points) -> NDArray[np.uint16]:
-        """Return a code for each point; for what is not known, `UNKNOWN`.
+        """Return the code of each point; `UNKNOWN` for points that are not in the vocabulary.
 
         >>> Letters([97, 99], "character").encode(np.array([99, 98, 97], np.uint32)).tolist()
         [2, 0, 1]
@@ -123,13 +132,19 @@ class Letters(Vocabulary):
 
 
 class Subwords(Vocabulary):
-    """Byte pairs (Sennrich, Haddow and Birch 2016) over the bytes of UTF-8: nothing is unknown."""
+    """A vocabulary of subwords by byte-pair encoding (Sennrich, Haddow and Birch 2016).
+
+    It is over the bytes of UTF-8, so that no text is unknown.
+
+    Args:
+        tokenizer: a `tokenizers.Tokenizer`.
+    """
 
     unit = "subword"
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        # Not kept in its document: "<unknown>" in a text is text.
+        # "<unknown>" in a text is ordinary text; this setting is not part of the saved document.
         tokenizer.encode_special_tokens = True
         byte = {letter: value for value, letter in _shown().items()}
         names = [tokenizer.id_to_token(code) for code in range(1, tokenizer.get_vocab_size())]
@@ -137,9 +152,9 @@ class Subwords(Vocabulary):
 
     @classmethod
     def learn(cls, blocks: Iterable[Points], most: int) -> Subwords:
-        """Learn at most so many subwords, of which each came twice or more.
+        """Learn at most `most` subwords, each of which occurs at least twice.
 
-        The words of the text, each once, are in memory meanwhile.
+        The distinct words of the text are in memory meanwhile.
         """
         tokenizers = require("tokenizers", extra="text")
         pre = tokenizers.pre_tokenizers
@@ -173,7 +188,7 @@ class Subwords(Vocabulary):
 
 
 def tokenizer_from(text: str) -> Any:
-    """Read a JSON document of the tokenizers library, of a model as gated makes them.
+    """Return the tokenizer of a JSON document that `Subwords.to_json_value` returned.
 
     Raises:
         ModelFileError: it is damaged.
@@ -182,10 +197,10 @@ def tokenizer_from(text: str) -> Any:
     try:
         model = json.loads(text)["model"]
         if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
-            # With a prefix that its subwords lack, the library ends the process.
+            # If a subword lacks the prefix, the library aborts the process.
             raise ValueError("they have a prefix or a suffix")
         return tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library raises no class of its own
+    except Exception as error:  # the library raises bare Exceptions
         raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 
 
@@ -194,7 +209,7 @@ def _text(points: Points) -> str:
 
 
 def _shown() -> dict[int, str]:
-    """Return the letter by which the tokenizers library shows each byte (Radford et al. 2019)."""
+    """Return the character that the tokenizers library has for each byte (Radford et al. 2019)."""
     itself = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in itself]
     beyond = {byte: chr(256 + place) for place, byte in enumerate(others)}

@@ -59,7 +59,7 @@ def test_what_was_trained_on_and_what_was_not_compared_is_told(
     assert "of them were trained on" in " ".join(capsys.readouterr().out.split())
     fit = ["fit", "classify", train, "--hidden", "8", "--steps", "2", "--threads", "1"]
     assert run([*fit, "--test-data", train, "--out", str(tmp_path / "same")]) == 2
-    assert "stand among the training data too" in " ".join(capsys.readouterr().err.split())
+    assert "are also in the training data" in " ".join(capsys.readouterr().err.split())
     out = ["--out", str(tmp_path / "alone"), "--no-baseline", "--json"]
     assert run([*fit, "--test-data", test, *out]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -104,8 +104,8 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
         "Forecast and truth",
         "Where the error lies",
         "Training",
-        "What was cleaned",
-        "To do it again",
+        "Data cleaning",
+        "Reproduce",
     ]
     assert picture_names(tmp_path) == [
         "calibration",
@@ -250,7 +250,7 @@ def test_clipping_is_told_in_words(write, history):
     past = history()
     acted = int(np.sum(past.clipped_by_norm))
     text = write(past=past)
-    assert f"above 1, acted at {acted} of 120 steps ({acted / 120:.1%})" in text
+    assert f"above 1, applied at {acted} of 120 steps ({acted / 120:.1%})" in text
     off = write(past=history(clip_norm=None), training=TrainingOptions(clip_norm=None))
     assert "Gradients were not clipped." in off
 
@@ -261,7 +261,7 @@ def test_without_validation_the_last_weights_are_the_result(write, history):
     text = write(past=past)
     assert "Nothing was held out for validation" in text
     assert "best, step" not in text
-    assert "The weights of step 100, best on validation" in write(past=history())
+    assert "The weights of step 100, the best on validation" in write(past=history())
 
 
 def test_techniques_are_named_with_their_values(write, history):
@@ -283,14 +283,14 @@ def test_techniques_are_named_with_their_values(write, history):
     )
     told = page.words("td")
     for expected in (
-        "beyond ±0.5, never needed in 120 steps",
+        "beyond ±0.5, not reached in 120 steps",
         "0.2, between layers and before the output",
         "0.3 of the inputs, one mask for all steps",
         "0.01, on matrices",
         "one-cycle, peak 0.003 after 20% of the steps",
         "after 3 validations without improvement; stopped at step 120",
-        "from runs/first; frozen: encoder; one more depth group thawed every 40 steps; "
-        "each depth group at 0.5 times the rate above it",
+        "from runs/first; frozen: encoder; one more depth group unfrozen every 40 steps; "
+        "each depth group at 0.5 times the learning rate above it",
         "32-true",
     ):
         assert expected in told

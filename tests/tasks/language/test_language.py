@@ -290,7 +290,7 @@ def test_a_text_that_is_read_twice_is_told_apart_from_a_new_one(tmp_path: Path) 
     once = LanguageModel(config, options).fit([path])
     assert "trained on" not in str(once.score().verdict)
     twice = LanguageModel(config, options).fit([path, path]).score()
-    assert "of them were trained on, which flatters it." in str(twice.verdict)
+    assert "of them were trained on, so the score is too good." in str(twice.verdict)
     assert "Left out: n-grams (with --no-baseline)." in str(twice.verdict)
     assert list(twice.bits) == ["LSTM"]
     once.save(tmp_path / "run")

@@ -77,7 +77,7 @@ def test_test_data_of_their_own_are_kept_apart_too(asked: Path, tmp_path: Path) 
 def test_a_score_on_what_was_trained_on_says_so(fitted: TextClassifier, asked: Path) -> None:
     learnt = len(fitted.parts.training) + len(fitted.parts.validation)
     verdict = fitted.evaluate(asked).verdict
-    assert f"{learnt} of them were trained on, which flatters it." in str(verdict)
+    assert f"{learnt} of them were trained on, so the score is too good." in str(verdict)
     assert "trained on" not in str(fitted.score().verdict)
 
 

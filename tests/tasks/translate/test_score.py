@@ -30,7 +30,7 @@ def test_the_verdict_says_what_is_not_beaten_and_what_was_seen() -> None:
     assert found.verdict.outcome == "worse"
     assert str(found.verdict).startswith("LSTM does NOT beat the best baseline (nearest)")
     assert "It wrote nothing for 1 of 12 sentences." in str(found.verdict)
-    assert str(found.verdict).endswith("2 of them were trained on, which flatters it.")
+    assert str(found.verdict).endswith("2 of them were trained on, so the score is too good.")
     same = evaluate(REFERENCES, REFERENCES, {"LSTM": REFERENCES, "copy": REFERENCES})
     assert same.verdict.outcome == "undecided"
 

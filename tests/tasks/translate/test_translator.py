@@ -76,7 +76,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 def test_the_run_holds_a_report_with_everything_in_it(trained) -> None:
     page = (trained / "report.html").read_text("utf-8")
-    for title in ("Score", "Translations", "Where it looks", "Training", "To do it again"):
+    for title in ("Score", "Translations", "Where it looks", "Training", "Reproduce"):
         assert f"{title}</h2>" in page
     drawn = {path.name for path in (trained / "figures").iterdir()}
     assert {"training.png", "attention_1.png"} <= drawn
@@ -257,7 +257,7 @@ def test_too_little_to_score_on_is_told_before_training(tmp_path, capsys, monkey
     path = write_pairs(tmp_path / "pairs.tsv", toy_pairs(60))
     for test, message in (
         ("0", "There is no test part to score on. Hold back more (--test), or give more pairs."),
-        ("3", "The test part holds 3 pairs; a score is told of 10 or more."),
+        ("3", "The test part holds 3 pairs; a score needs 10 or more."),
     ):
         out = tmp_path / "run"
         few = {"test": test, "validation": "5"}

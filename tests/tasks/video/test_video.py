@@ -317,7 +317,7 @@ def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(movin
     assert told in str(evaluation.verdict)
     everything = classifier.evaluate(moving)
     learnt = len(classifier.parts.training) + len(classifier.parts.validation)
-    assert f"{learnt} of them were trained on, which flatters it." in str(everything.verdict)
+    assert f"{learnt} of them were trained on, so the score is too good." in str(everything.verdict)
     assert evaluation.known == 0
 
 
@@ -443,7 +443,7 @@ def test_there_is_no_such_file(tmp_path: Path) -> None:
     [
         ({"frames": 0}, "frames is 0"),
         ({"per": "second"}, "per must be one of clip, frame, not 'second'"),
-        ({"test": 1.0}, "test is 1.0; it is a share"),
+        ({"test": 1.0}, "test is 1.0; it must be a share"),
         ({"crop": 0.5}, "crop is 0.5"),
         ({"fps": 0.0}, "fps is 0.0"),
         ({"channels": ()}, "channels are"),

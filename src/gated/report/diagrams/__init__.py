@@ -1,4 +1,7 @@
-"""The pictures of the LSTM's story, drawn from data by `python -m gated.report.diagrams`."""
+"""The diagrams of the page "From the RNN to the LSTM, in pictures", and diagrams with real values.
+
+`python -m gated.report.diagrams` writes the former.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ STORY = (
 
 
 def draw(diagram: Diagram, language: Language = "en") -> str:
-    """The diagram as the text of an SVG file."""
+    """Return the diagram as the text of an SVG file."""
     svg = new_picture(diagram, language)
     add_diagram(svg, diagram, language)
     return write(svg)

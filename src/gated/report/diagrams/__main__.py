@@ -1,4 +1,4 @@
-"""Writes the pictures of the LSTM's story, in both languages."""
+"""Writes the diagrams of "From the RNN to the LSTM, in pictures", in both languages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from gated.report.diagrams.shapes import Language
 def main() -> None:
     """Write `NAME.LANGUAGE.svg` for each picture and language."""
     parser = argparse.ArgumentParser(prog="python -m gated.report.diagrams", description=__doc__)
-    parser.add_argument("directory", type=Path, help="where to, such as docs/images/lstm")
+    parser.add_argument(
+        "directory", type=Path, help="directory to write to, such as docs/images/lstm"
+    )
     directory: Path = parser.parse_args().directory
     directory.mkdir(parents=True, exist_ok=True)
     for diagram in STORY:

@@ -1,4 +1,4 @@
-"""The third to the fifth picture: a chain in time is added, turned into view, and connected."""
+"""Pictures 3 to 5: a second chain in time is added, seen from above, and connected by functions."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from gated.report.diagrams.unrolled import TIMES, column, onward, time_axis, upw
 
 Drawn: TypeAlias = tuple[list[Node], list[Wire]]
 HEIGHTS = LOW, MIDDLE, HIGH = (340.0, 228.0, 92.0)
-"""Of inputs, hidden states and outputs."""
+"""The y of inputs, hidden states and outputs."""
 
 
 DEPTH = (44.0, -58.0)
-"""From a hidden state to the cell state behind it."""
+"""Offset (x, y) from a hidden state to the cell state behind it."""
 
 
 def _behind(place: Point, share: float = 1.0) -> Point:
@@ -37,7 +37,7 @@ def _behind(place: Point, share: float = 1.0) -> Point:
 
 
 def _chain(letter: str, places: Sequence[Point], dashed: bool = False) -> Drawn:
-    """The states c or h at these places, each with an arrow to the next."""
+    """Return the states c or h at these places, each with an arrow to the next."""
     role: Role = "cell" if letter == "c" else "hidden"
     names = [f"{letter}_{time}" for time in TIMES]
     states = [Node(name, place, "state", role) for name, place in zip(names, places, strict=True)]
@@ -46,7 +46,7 @@ def _chain(letter: str, places: Sequence[Point], dashed: bool = False) -> Drawn:
 
 
 def _network(columns: Sequence[float]) -> Drawn:
-    """The plain network in the plane."""
+    """Return the plain RNN, drawn in the plane."""
     states = [
         node for x, time in zip(columns, TIMES, strict=True) for node in column(x, HEIGHTS, time)
     ]
@@ -59,7 +59,7 @@ def _network(columns: Sequence[float]) -> Drawn:
 
 
 def _links(columns: Sequence[float]) -> list[Wire]:
-    """Between each hidden state and the cell state behind it."""
+    """Return a line between each hidden state and the cell state behind it."""
     shorter = STATE / math.hypot(*DEPTH)
     return [
         Wire(
@@ -73,7 +73,7 @@ def _links(columns: Sequence[float]) -> list[Wire]:
 
 
 def _two_chains(columns: Sequence[float], dashed: bool = False, links: bool = True) -> Drawn:
-    """The network, and behind it the chain of cell states."""
+    """Return the plain RNN, and behind it the chain of cell states."""
     behind = _chain("c", [_behind((x, MIDDLE)) for x in columns], dashed)
     front = _network(columns)
     between = _links(columns) if links else []

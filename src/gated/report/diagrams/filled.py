@@ -1,4 +1,4 @@
-"""A cell's diagram with the values of real steps in it, still or moving."""
+"""Diagrams of cells with the values of a traced layer, still or animated."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ if TYPE_CHECKING:
 CELLS = {"lstm": LSTM_CELL, "gru": GRU_CELL, "rnn_tanh": RNN_CELL}
 """The diagram of each cell that has one, by the names of `gated.core.layout.LAYOUTS`."""
 MEMORIES = {"lstm": "c_t", "gru": "h_t", "rnn_tanh": "h_t"}
-"""What the strip under a moving picture shows."""
+"""The state whose values are drawn under an animated diagram."""
 THINNEST, WIDEST = 1.5, 8.0
+"""Widths of wires with the values 0 and ±1."""
 FAINTEST = 0.3
-"""Opacity of a wire that carries nothing."""
+"""Opacity of a wire with the value 0."""
 HEAD = 13.0
 VALUE_SIZE, GAP = 14.0, 6.0
 VALUE_WIDTH = 3.2 * VALUE_SIZE
 ROOM = 1.15
-"""For a symbol before its value: the reader's font may be wider than the one reckoned with."""
+"""Factor on the width of a symbol before its value: fonts may be wider than assumed."""
 STILL = 0.75
-"""The share of a step for which a moving picture stands still."""
+"""Share of a step's time during which an animated diagram does not change."""
 STRIP = 132.0
-"""Height of the strip."""
+"""Height of the strip under an animated diagram."""
 LEFT, RIGHT = 24.0, 736.0
 SIGNS = Words(" · blue: positive, orange: negative", " · 蓝色为正，橙色为负")
 SHOWN_AS = {" ": "␣", "\n": "↵", "\t": "⇥"}
 
 Frames = dict[str, list[float]]
-"""What each wire carries, by its symbol, in each frame."""
+"""The value of each wire, by its symbol, in each frame."""
 
 
 def filled(
@@ -61,20 +62,22 @@ def filled(
     reads: str = "",
     language: Language = "en",
 ) -> str:
-    """The diagram of a traced layer with the values of one step, as the text of an SVG file.
+    """Return the diagram of a traced layer with the values of one step, as the text of an SVG file.
 
-    Wires are wide and strong where values are large, blue where positive, orange where negative.
+    Wires are wide and opaque where absolute values are large, blue where positive, orange where
+    negative.
 
     Args:
         layer: an LSTM, a GRU or a plain RNN.
-        step: of time.
-        unit: one of the layer's; None for the mean magnitude over all that were traced.
-        sequence: of the batch.
-        reads: what the step reads, such as a character.
-        language: of the words.
+        step: the time step.
+        unit: index of one of the layer's units; None for the mean absolute value over all units
+            that were traced.
+        sequence: index in the batch.
+        reads: the input of the step as text, such as a character.
+        language: of titles and captions.
 
     Raises:
-        ConfigurationError: the layer has no diagram, or computes something else than it says.
+        ConfigurationError: the layer has no diagram, or is a variant with other equations.
         DataError: there is no such step, unit or sequence in the trace.
     """
     frames = wire_values(layer, [step], unit=unit, sequence=sequence)
@@ -98,25 +101,26 @@ def animated(
     seconds: float = 1.2,
     language: Language = "en",
 ) -> str:
-    """The diagram moving through steps, with what each reads under it, as the text of an SVG file.
+    """Return a diagram animated over steps, with their inputs under it, as the text of an SVG file.
 
-    It moves by style alone, without scripts, and stands still where less motion is preferred.
+    The animation is CSS, without scripts; readers who prefer reduced motion see the first step.
 
     Args:
         layer: an LSTM, a GRU or a plain RNN.
-        reads: what each step reads, such as the characters of a text.
-        first: the step of the first of them.
-        unit: one of the layer's; None for the mean magnitude over all that were traced.
-        sequence: of the batch.
-        seconds: that a step takes.
-        language: of the words.
+        reads: the input of each step as text, such as the characters of a text.
+        first: the step of the first of these.
+        unit: index of one of the layer's units; None for the mean absolute value over all units
+            that were traced.
+        sequence: index in the batch.
+        seconds: duration of a step.
+        language: of titles and captions.
 
     Raises:
-        ConfigurationError: the layer has no diagram, or computes something else than it says.
-        DataError: there are no steps, or not these in the trace, or no such unit or sequence.
+        ConfigurationError: the layer has no diagram, or is a variant with other equations.
+        DataError: `reads` is empty, or the steps, unit or sequence are not in the trace.
     """
     if not reads:
-        raise DataError("reads must have something for each step to show, got nothing")
+        raise DataError("reads must hold the input of at least one step, got none")
     steps = range(first, first + len(reads))
     frames = wire_values(layer, steps, unit=unit, sequence=sequence)
     named = Words(
@@ -128,7 +132,7 @@ def animated(
     svg = new_picture(diagram, language, (width, height + STRIP))
     ways = _add_frames(svg, diagram, frames, reads, unit, language)
     _add_strip(svg, height, MEMORIES[layer.kind], frames[MEMORIES[layer.kind]], reads)
-    # A page such as a notebook may hold several pictures, each to be moved by its own style only.
+    # A page such as a notebook may hold several diagrams; each needs CSS names of its own.
     own = f"moving-{crc32(write(svg).encode()):08x}"
     svg.set("class", f"{svg.get('class')} {own}")
     moving = SubElement(svg, "style")
@@ -145,7 +149,7 @@ def _title(layer: LayerTrace, language: Language) -> str:
 
 def _whose(unit: int | None, language: Language) -> str:
     if language == "zh":
-        return "各单元的平均幅度" if unit is None else f"单元 {unit}"
+        return "各神经元的平均幅度" if unit is None else f"神经元 {unit}"
     return "mean magnitude over units" if unit is None else f"unit {unit}"
 
 
@@ -157,7 +161,7 @@ def _add_frames(
     unit: int | None,
     language: Language,
 ) -> dict[int, list[float]]:
-    """Draw the diagram with its values; return those of each wire, by its place in the diagram."""
+    """Draw the diagram with its values; return the values of each wire, by its index there."""
     svg.set("class", "gated-diagram filled")
     bare = tuple(
         replace(wire, label=None) if wire.symbol in frames or wire.symbol == "x_t" else wire
@@ -166,7 +170,7 @@ def _add_frames(
     ways = add_diagram(svg, replace(diagram, wires=bare), language, HEAD)
     moving = {}
     for place, (wire, way) in enumerate(zip(diagram.wires, ways, strict=True)):
-        # Without a label it is a branch into layers, which read all units and not the followed one.
+        # A wire without a label is a branch into layers, which read all units, not the shown one.
         if wire.symbol in frames and wire.label is not None:
             way.set("class", f"way w{place}")
             way.set("style", _look(frames[wire.symbol][0]))
@@ -174,7 +178,7 @@ def _add_frames(
             _add_values(svg, wire, [_signed(value) for value in frames[wire.symbol]])
         elif wire.symbol == "x_t":
             _add_values(svg, wire, [f"“{SHOWN_AS.get(letter, letter)}”" for letter in reads])
-    # Magnitudes have no sign.
+    # Mean absolute values have no sign.
     signs = Words("", "") if unit is None else SIGNS
     legend = Words(
         f"{_whose(unit, 'en')} · full width at 1{signs.en}",
@@ -185,7 +189,7 @@ def _add_frames(
 
 
 def _add_values(svg: Element, wire: Wire, values: Sequence[str]) -> None:
-    """The wire's symbol, and behind it its value in each frame."""
+    """Draw the wire's symbol, and after it its value in each frame."""
     if wire.label is None:
         return
     x, y = wire.label
@@ -200,14 +204,14 @@ def _add_values(svg: Element, wire: Wire, values: Sequence[str]) -> None:
 
 
 def _frame(frame: int, frames: Sequence[object]) -> str:
-    """The class of what is seen in one frame only; none where there is but one."""
+    """Return the CSS class of an element that is visible in one frame only; none for one frame."""
     return f"frame f{frame}" if len(frames) > 1 else ""
 
 
 def _add_strip(
     svg: Element, top: float, symbol: str, memory: Sequence[float], reads: Sequence[str]
 ) -> None:
-    """What is read, step by step, the memory as bars under it, and the frame's step marked."""
+    """Draw the inputs of all steps, the state as bars below, and a mark at the frame's step."""
     begin = LEFT + 32
     pitch = (RIGHT - begin) / len(reads)
     line = top + 94
@@ -230,7 +234,7 @@ def _add_strip(
 
 
 def _look(value: float) -> str:
-    """How a wire that carries this value looks."""
+    """Return the CSS of a wire with this value."""
     strength = min(1.0, abs(value))
     width = THINNEST + (WIDEST - THINNEST) * strength
     opacity = FAINTEST + (1 - FAINTEST) * strength
@@ -243,7 +247,7 @@ def _signed(value: float) -> str:
 
 
 def _motion(own: str, frames: int, seconds: float) -> str:
-    """Each frame is seen in its turn; the first one where nothing is to move."""
+    """Return the CSS that shows one frame after the other, or only the first without motion."""
     whole = f"{frames * seconds:g}s"
     delays = "".join(
         f".{own} .f{frame}{{animation-delay:{frame * seconds:.2f}s}}\n" for frame in range(frames)
@@ -260,7 +264,7 @@ def _motion(own: str, frames: int, seconds: float) -> str:
 
 
 def _keyframes(own: str, place: int, values: Sequence[float]) -> str:
-    """A wire's way through the frames: it stands, then goes over to the next."""
+    """Return the CSS of a wire: in each frame it keeps its look, then changes to the next."""
     share = 100 / len(values)
     stands = "".join(
         f"{share * frame:.2f}%,{share * (frame + STILL):.2f}%{{{_look(value)}}}"

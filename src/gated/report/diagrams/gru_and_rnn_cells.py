@@ -1,4 +1,4 @@
-"""The GRU and the plain RNN, in the language of the LSTM's pictures."""
+"""The diagrams of the GRU and the plain RNN, in the style of the LSTM's."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gated.report.diagrams.shapes import (
 
 def _gru_cell() -> Diagram:
     z, r, u, n, add = 190.0, 298.0, 402.0, 556.0, 648.0
-    """The gates, the product with the hidden state, the candidate, the sum."""
+    """The x of the gates, the product with the hidden state, the candidate and the sum."""
     rest, reset, h_bus, x_bus = 152.0, 208.0, 354.0, 400.0
-    flip, wide = z + 82, 30.0  # wide enough for what stands in it
+    flip, wide = z + 82, 30.0
     kept = tuple(((x, CHAIN), (z - OPERATION, CHAIN)) for x in (LEFT, JOIN))
     into_layers = (
         ((JOIN, CHAIN), (JOIN, h_bus), (u, h_bus), (u, FOOT_OF_LAYER)),

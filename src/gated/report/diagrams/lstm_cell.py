@@ -1,4 +1,4 @@
-"""The sixth and the seventh picture: the memory cell, and the LSTM cell that it becomes."""
+"""Pictures 6 and 7: the memory cell, and the whole LSTM cell."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gated.report.diagrams.shapes import (
 )
 
 CHAIN, PRODUCT, LAYER, BUS, BOTTOM = 96.0, 178.0, 272.0, 358.0, 432.0
-"""Heights: of the chain of states, the products, the layers, [h_{t-1}, x_t], and the input."""
+"""The y of the chain of states, the products, the layers, [h_{t-1}, x_t], and the input."""
 TOP_OF_LAYER, FOOT_OF_LAYER = LAYER - LAYER_HEIGHT / 2, LAYER + LAYER_HEIGHT / 2
 NAME = LAYER + 48
 LEFT, JOIN, RIGHT = 24.0, 84.0, 736.0
-"""Where the states come in, where the input joins the hidden state, where the states go out."""
+"""The x where the states enter, where the input joins the hidden state, where the states leave."""
 
 
 def states_in() -> tuple[Wire, ...]:
-    """The hidden state before, and the input that joins it."""
+    """Return the wires of the previous hidden state and of the input that joins it."""
     return (
         Wire("x_t", (((JOIN, BOTTOM), (JOIN, BUS)),), "input", (JOIN + 12, BOTTOM - 6)),
         Wire("h_{t-1}", (((LEFT, BUS), (JOIN, BUS)),), "hidden", (LEFT, BUS - 14), heads=False),
@@ -31,7 +31,7 @@ def states_in() -> tuple[Wire, ...]:
 
 
 def into_layers(*layers: float) -> Wire:
-    """[h_{t-1}, x_t] on its way into layers; the last is the farthest."""
+    """Return the wire of [h_{t-1}, x_t] into layers at these x; the last is the farthest."""
     *near, far = layers
     branches = (((x, BUS), (x, FOOT_OF_LAYER)) for x in near)
     way = ((JOIN, BUS), (far, BUS), (far, FOOT_OF_LAYER))
@@ -39,7 +39,7 @@ def into_layers(*layers: float) -> Wire:
 
 
 def forget(forget_gate: float, add: float) -> tuple[tuple[Node, ...], tuple[Wire, ...]]:
-    """What deletes, with the gate and the sum at these places."""
+    """Return the part that deletes, with the forget gate and the sum at these x."""
     nodes = (
         Node("σ", (forget_gate, LAYER), "layer", "keep", "W_f, b_f"),
         Node("⊙", (forget_gate, CHAIN), "operation", "keep"),
@@ -57,7 +57,7 @@ def forget(forget_gate: float, add: float) -> tuple[tuple[Node, ...], tuple[Wire
 
 
 def write(input_gate: float, candidate: float) -> tuple[tuple[Node, ...], tuple[Wire, ...]]:
-    """What adds, with the gate and the candidate at these places."""
+    """Return the part that adds, with the input gate and the candidate at these x."""
     nodes = (
         Node("σ", (input_gate, LAYER), "layer", "write", "W_i, b_i"),
         Node("tanh", (candidate, LAYER), "layer", "candidate", "W_c, b_c"),
@@ -80,7 +80,7 @@ def write(input_gate: float, candidate: float) -> tuple[tuple[Node, ...], tuple[
 
 
 def name(words: Words, layer: float) -> Caption:
-    """What a layer is called, beside the wire that enters it."""
+    """Return the name of the layer at this x, beside the wire that enters it."""
     return Caption(words, (layer + 9, NAME), "start")
 
 

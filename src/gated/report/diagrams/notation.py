@@ -1,7 +1,7 @@
-"""Mathematics as one line of text, and what it becomes: letters in a picture, TeX in a page.
+"""Formulas as one line of text, converted to styled text for pictures and to TeX for pages.
 
-The line is what one would type: `f_t = σ(W_f · [h_{t-1}, x_t] + b_f)`, with an underscore before a
-subscript and a combining tilde for a candidate.
+An example is `f_t = σ(W_f · [h_{t-1}, x_t] + b_f)`: an underscore begins a subscript, and a
+combining tilde marks a candidate.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ANY_TIME = re.compile(r"_(?:t|\{t[-+]1\})")
 
 
 class Run(NamedTuple):
-    """Letters set alike."""
+    """Letters of the same style."""
 
     text: str
     italic: bool
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 def runs(line: str) -> list[Run]:
-    """The line cut where its setting changes; variables are italic, all else is upright.
+    """Split the line where its style changes; variables are italic, all else is upright.
 
     >>> [run.text for run in runs("h_{t-1}")]
     ['h', 't', '−1']
@@ -68,7 +68,7 @@ def _pieces(line: str) -> Iterator[Run]:
 
 
 def tex(line: str) -> str:
-    r"""The line as TeX.
+    r"""Return the line as TeX.
 
     >>> tex("c̃_t = tanh(W_c · [h_{t-1}, x_t] + b_c)")
     '\\tilde{c}_t = \\tanh(W_c \\cdot [h_{t-1}, x_t] + b_c)'
@@ -79,7 +79,7 @@ def tex(line: str) -> str:
 
 
 def symbols(equation: str) -> set[str]:
-    """The variables, functions and operations of an equation that a diagram has to show.
+    """Return the variables, functions and operations of an equation that a diagram must show.
 
     Sums inside brackets are left out: a layer adds its products and its bias by itself.
 
@@ -98,7 +98,7 @@ def symbols(equation: str) -> set[str]:
 
 
 def at_any_time(line: str) -> str:
-    """The line with its time left open, for an equation holds at every step.
+    """Return the line with subscripts of time replaced by one that stands for any step.
 
     >>> at_any_time("h_{t-1}") == at_any_time("h_t")
     True
@@ -107,14 +107,14 @@ def at_any_time(line: str) -> str:
 
 
 def width(line: str, size: float) -> float:
-    """About how wide the line is, in units of the picture, set at a font size of `size`."""
+    """Return about the width of the line at font size `size`, in units of the picture."""
     return size * sum(
         (0.7 if run.lowered else 1.0) * sum(map(advance, run.text)) for run in runs(line)
     )
 
 
 def advance(letter: str) -> float:
-    """About how wide a letter is, as a share of the font size."""
+    """Return about the width of a letter, as a share of the font size."""
     if letter == TILDE:
         return 0.0
     if ord(letter) > 0x2E80:  # Chinese

@@ -1,4 +1,4 @@
-"""What a diagram is made of. Places are (x, y) in units of the picture, y downwards."""
+"""The parts of a diagram. Places are (x, y) in units of the picture, y downwards."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Anchor: TypeAlias = Literal["start", "middle", "end"]
 Role: TypeAlias = Literal[
     "keep", "write", "candidate", "read", "cell", "hidden", "input", "output", "plain"
 ]
-"""What something does in a network, which gives it its colour in all pictures: the forget gate and
-the GRU's update gate keep, the input gate writes, the output gate and the GRU's reset gate read."""
+"""The function of a part in a network, which decides its colour in all pictures: the forget gate
+and the GRU's update gate keep, the input gate writes, output gate and reset gate read."""
 
 
 OPERATION, STATE, NEURON = 14.0, 21.0, 6.5
@@ -31,41 +31,41 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """Something that wires meet in."""
+    """A part that wires begin or end at."""
 
     symbol: str
     place: Point
     shape: Literal["layer", "operation", "function", "state", "neuron", "name"]
-    """A layer with weights, an operation unit by unit (⊙ or +), a function unit by unit, a vector,
-    one number of a vector, or nothing but the symbol."""
+    """In this order: a layer with weights, an elementwise operation (⊙ or +), an elementwise
+    function, a vector, one number of a vector, or nothing but the symbol."""
     role: Role = "plain"
     weights: str = ""
-    """Of a layer, with commas between; shown under its symbol, of a state to its left."""
+    """Names of the weights, separated by commas; under a layer's symbol, left of a state."""
 
 
 @dataclass(frozen=True)
 class Wire:
-    """A vector on its way, with an arrow head at the end of each path."""
+    """A line that carries a vector, with an arrow head at the end of each path."""
 
     symbol: str
     paths: tuple[Path, ...]
-    """The first comes from where the wire begins, further ones branch off."""
+    """The first path starts at the wire's beginning, further ones branch off it."""
     role: Role = "plain"
     label: Point | None = None
-    """Where its symbol begins, ends or has its middle, on the base line."""
+    """Position of its symbol on the base line; `anchor` says whether start, middle or end."""
     anchor: Anchor = "start"
     curved: bool = False
-    """Whether the paths are cubic curves, by their ends and the two points between them."""
+    """Whether the paths are cubic Bézier curves, each of four points."""
     heads: bool = True
     dashed: bool = False
     thin: bool = False
     over: bool = False
-    """Whether it is to be seen in front of wires that it crosses."""
+    """Whether it is drawn in front of the wires that it crosses."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A coloured ground."""
+    """A coloured background area."""
 
     corners: Path
     role: Role = "plain"
@@ -74,7 +74,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Caption:
-    """Words in the picture."""
+    """A text in the picture."""
 
     words: Words
     place: Point
@@ -87,11 +87,11 @@ class Diagram:
     """A picture, and the equations that it shows."""
 
     name: str
-    """Of its file, without language and ending."""
+    """Of its file, without language and suffix."""
     size: tuple[float, float]
     title: Words
     description: Words
-    """What is to be seen, for those who do not see it."""
+    """Alternative text for readers who cannot see the picture."""
     equations: tuple[str, ...]
     """Names in `gated.report.diagrams.equations.EQUATIONS`."""
     nodes: tuple[Node, ...]
@@ -101,5 +101,5 @@ class Diagram:
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Path:
-    """The corners of a rectangle."""
+    """Return the corners of a rectangle."""
     return ((left, top), (right, top), (right, bottom), (left, bottom))

@@ -1,4 +1,4 @@
-"""The style sheet inside every diagram: Okabe and Ito's colours, on light and on dark paper."""
+"""The style sheet inside every diagram: Okabe and Ito's colours, for light and dark pages."""
 
 from __future__ import annotations
 

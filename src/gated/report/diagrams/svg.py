@@ -1,4 +1,4 @@
-"""A diagram as SVG: one file without scripts, fonts or style sheets of others, light and dark."""
+"""Diagrams as SVG: one file without scripts or external resources, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ROUNDING = 12.0
 HEAD = 9.0
 """Length of an arrow head."""
 SIZES = {"layer": 19.0, "function": 17.0, "state": 19.0, "operation": 14.0, "name": 20.0}
-"""Of the symbols of nodes."""
+"""Font sizes of the symbols of nodes, by shape."""
 NAMES = {"⊙": "product unit by unit", "+": "sum", "1 −": "one minus", "σ": "sigmoid"}
 
 
 def new_picture(diagram: Diagram, language: Language, size: Point | None = None) -> Element:
-    """An empty picture of the diagram's size, or of another, with its title and ground."""
+    """Return an empty picture with the diagram's title, of its size or of `size`."""
     width, height = size or diagram.size
     svg = Element(
         "svg",
@@ -64,10 +64,13 @@ def new_picture(diagram: Diagram, language: Language, size: Point | None = None)
 def add_diagram(
     svg: Element, diagram: Diagram, language: Language, head: float = HEAD
 ) -> list[Element]:
-    """Draw everything that the diagram declares, and return the lines of each wire.
+    """Draw the parts of a diagram, and return the element of each wire, in the diagram's order.
 
     Args:
-        head: how long arrow heads are.
+        svg: where to draw.
+        diagram: what to draw.
+        language: of the captions.
+        head: length of arrow heads.
     """
     for region in diagram.regions:
         _add_region(svg, region)
@@ -80,14 +83,14 @@ def add_diagram(
 
 
 def write(svg: Element) -> str:
-    """The file's text, one shape a line."""
+    """Return the text of the file, one element a line."""
     for element in svg:
         element.tail = "\n"
     return ElementTree.tostring(svg, "unicode") + "\n"
 
 
 def _add_wire(svg: Element, wire: Wire, head: float) -> Element:
-    """Lines with their heads and, where they branch, dots; the symbol beside them."""
+    """Draw lines with arrow heads, dots where they branch, and the symbol beside them."""
     classes = ["wire", wire.role, *(["dashed"] * wire.dashed), *(["thin"] * wire.thin)]
     group = SubElement(svg, "g", {"class": " ".join(classes), "data-symbol": wire.symbol})
     SubElement(group, "title").text = wire.symbol
@@ -112,7 +115,7 @@ def _add_wire(svg: Element, wire: Wire, head: float) -> Element:
 def add_formula(
     parent: Element, line: str, place: Point, anchor: str = "start", size: float = SYMBOL_SIZE
 ) -> Element:
-    """A line of mathematics, with subscripts where it has some."""
+    """Add a formula in the notation of `notation`."""
     text = add_text(parent, place, anchor, size, "math")
     lowered, back = False, 0.0
     for run in notation.runs(line):
@@ -127,14 +130,14 @@ def add_formula(
         lowered, back = run.lowered, 0.0
         SubElement(text, "tspan", options).text = letters
         if tilde:
-            # A letter of its own, for many fonts lack the combining one.
+            # A separate character, since many fonts lack the combining tilde.
             SubElement(text, "tspan", dx=number(-0.38 * size)).text = "˜"
             back = 0.06 * size
     return text
 
 
 def add_caption(svg: Element, caption: Caption, language: Language) -> Element:
-    """Words."""
+    """Add a caption in the given language."""
     kind = "strong" if caption.strong else "words"
     size = CAPTION_SIZE + 2 * caption.strong
     text = add_text(svg, caption.place, caption.anchor, size, kind)
@@ -143,7 +146,7 @@ def add_caption(svg: Element, caption: Caption, language: Language) -> Element:
 
 
 def add_text(parent: Element, place: Point, anchor: str, size: float, kind: str) -> Element:
-    """An empty line of text."""
+    """Add an empty line of text."""
     x, y = place
     options = {"class": kind, "x": number(x), "y": number(y), "font-size": number(size)}
     return SubElement(parent, "text", options | {"text-anchor": anchor})
@@ -177,7 +180,7 @@ def _add_node(svg: Element, node: Node) -> None:
 
 
 def _add_weights(group: Element, node: Node) -> None:
-    """The weights of a layer under its symbol, of a state to its left."""
+    """Write the names of weights under a layer's symbol, or left of a state."""
     (x, y), anchor = node.place, "middle"
     if node.shape == "layer":
         y += 17.0 if node.symbol else 5.0
@@ -188,7 +191,7 @@ def _add_weights(group: Element, node: Node) -> None:
 
 
 def half_layer(node: Node) -> float:
-    """Half of the width of a layer's box."""
+    """Return half of the width of a layer's box."""
     return max(42.0, notation.width(node.weights, WEIGHTS_SIZE) / 2 + 8)
 
 
@@ -207,7 +210,7 @@ def _add_outline(group: Element, node: Node, kind: str) -> None:
 
 
 def _add_sign(group: Element, symbol: str, place: Point) -> None:
-    """⊙ and + as shapes: no font puts them in the middle of a circle."""
+    """Draw ⊙ and + as shapes: fonts do not centre them in a circle."""
     x, y = place
     if symbol == "⊙":
         SubElement(group, "circle", {"class": "dot", "cx": number(x), "cy": number(y), "r": "3.5"})
@@ -217,7 +220,7 @@ def _add_sign(group: Element, symbol: str, place: Point) -> None:
 
 
 def _line(path: Path, curved: bool, head: float) -> str:
-    """The path up to the beginning of its head."""
+    """Return the path up to the beginning of its arrow head."""
     (x, y), angle = path[-1], _direction(path)
     end = (x - 0.8 * head * math.cos(angle), y - 0.8 * head * math.sin(angle))
     return (_curve if curved else _rounded)((*path[:-1], end))
@@ -233,7 +236,7 @@ def _head(path: Path, length: float) -> str:
 
 
 def _direction(path: Path) -> float:
-    """The angle at which a path arrives."""
+    """Return the angle of the last part of a path."""
     (x0, y0), (x1, y1) = path[-2:]
     return math.atan2(y1 - y0, x1 - x0)
 
@@ -256,7 +259,7 @@ def _pieces(path: Path) -> Iterator[str]:
 
 
 def _toward(corner: Point, other: Point) -> Point:
-    """Where the rounding of a corner begins or ends."""
+    """Return where the rounding of a corner begins or ends."""
     (x, y), (to_x, to_y) = corner, other
     length = math.hypot(to_x - x, to_y - y)
     share = min(ROUNDING, length / 2) / length
@@ -268,7 +271,7 @@ def _place(point: Point) -> str:
 
 
 def number(value: float) -> str:
-    """At most one decimal, none where it is zero.
+    """Write a number with at most one decimal, none where it is zero.
 
     >>> number(3.04), number(2.5)
     ('3', '2.5')

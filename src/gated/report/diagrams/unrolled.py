@@ -1,4 +1,4 @@
-"""The first two pictures: the plain network folded, unrolled in depth, and in the plane."""
+"""Pictures 1 and 2: the plain RNN folded, unrolled in depth, and in the plane."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIME = Words("time", "时间")
 def column(
     x: float, heights: tuple[float, float, float], time: str, weights: str = ""
 ) -> tuple[Node, ...]:
-    """Input, hidden state and output of a step, from the bottom up."""
+    """Return input, hidden state and output of a step, from the bottom up."""
     low, middle, high = heights
     return (
         Node(f"x_{time}", (x, low), "state", "input"),
@@ -40,7 +40,7 @@ def upward(
     symbols: tuple[str, str] = ("W", "V"),
     roles: tuple[Role, Role] = ("plain", "plain"),
 ) -> tuple[Wire, ...]:
-    """From the input up to the hidden state, and on to the output, with the weights beside."""
+    """Return the wires from input to hidden state to output, labelled with their weights."""
     low, middle, high = heights
     ways = zip(symbols, roles, ((low, middle), (middle, high)), strict=True)
     return tuple(
@@ -58,14 +58,14 @@ def upward(
 def onward(
     symbol: str, begin: Point, end: Point, role: Role = "hidden", dashed: bool = False
 ) -> Wire:
-    """From a state to the next in time; weights are named above the wire."""
+    """Return the wire from a state to the next in time, labelled if `symbol` is a weight."""
     path = ((begin[0] + STATE, begin[1]), (end[0] - STATE, end[1]))
     label = ((begin[0] + end[0]) / 2, begin[1] - 10) if "_" not in symbol else None
     return Wire(symbol, (path,), role, label, "middle", dashed=dashed)
 
 
 def time_axis(left: float, right: float, y: float) -> tuple[Wire, Caption]:
-    """An arrow that says which way time goes."""
+    """Return an arrow in the direction of time, and its label."""
     return (
         Wire("t", (((left, y), (right, y)),), "plain", thin=True),
         Caption(TIME, (right + 8, y + 5), "start"),
@@ -73,13 +73,13 @@ def time_axis(left: float, right: float, y: float) -> tuple[Wire, Caption]:
 
 
 LOW, MIDDLE, HIGH = HEIGHTS = (318.0, 210.0, 102.0)
-"""Of inputs, hidden states and outputs."""
+"""The y of inputs, hidden states and outputs."""
 LEVELS = dict(zip("xhy", HEIGHTS, strict=True))
 ROWS = {"x": (-1.0, 0.0, 1.0), "h": (-1.0, 0.0, 1.0), "y": (-0.5, 0.5)}
-"""Where the numbers of each vector stand in its row."""
+"""Positions of the numbers of each vector in its row."""
 ROLES: dict[str, Role] = {"x": "input", "h": "hidden", "y": "output"}
 SHEETS = (366.0, 506.0, 646.0)
-"""One network for each step, seen from the side."""
+"""The x of the network of each step, seen from the side."""
 
 
 def _neuron(sheet: float, letter: str, unit: float) -> Point:
@@ -89,14 +89,14 @@ def _neuron(sheet: float, letter: str, unit: float) -> Point:
 def _bundle(
     symbol: str, role: Role, begin: tuple[float, str], end: tuple[float, str], label: Point
 ) -> Wire:
-    """Lines from every number of a vector to every number of another."""
+    """Return lines from every number of a vector to every number of another."""
     pairs = [(a, b) for a in ROWS[begin[1]] for b in ROWS[end[1]]]
     paths = tuple((_neuron(*begin, a), _neuron(*end, b)) for a, b in pairs)
     return Wire(symbol, paths, role, label, heads=False, thin=True)
 
 
 def _sheet(sheet: float, time: str) -> tuple[list[Node], list[Wire], Region]:
-    """The network of one step."""
+    """Return the network of one step."""
     nodes = [
         Node(f"{letter}_{time}", _neuron(sheet, letter, unit), "neuron", ROLES[letter])
         for letter, units in ROWS.items()

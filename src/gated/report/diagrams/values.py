@@ -1,4 +1,4 @@
-"""What the wires of a cell's diagram carry at a step of a traced layer.
+"""The values of the wires of a cell's diagram at steps of a traced layer.
 
 Shapes: S steps, H hidden units.
 """
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 
 
 class _Step(NamedTuple):
-    """A layer at a step: all its values, and its states before; each (H)."""
+    """All values of a layer at a step, and its states before it; each (H,)."""
 
     now: dict[str, Array]
     before: dict[str, Array]
@@ -29,23 +29,24 @@ class _Step(NamedTuple):
 def wire_values(
     layer: LayerTrace, steps: Sequence[int], *, unit: int | None = None, sequence: int = 0
 ) -> dict[str, list[float]]:
-    """What each wire of the layer's diagram carries, by its symbol, at each of the steps (S).
+    """Return the value of each wire of the layer's diagram, by symbol, at each of S steps.
 
     Args:
         layer: an LSTM, a GRU or a plain RNN with tanh, of the equations in
             `gated.report.diagrams.equations`.
-        steps: of time.
-        unit: one of the layer's; None for the mean magnitude over all that were traced.
-        sequence: of the batch.
+        steps: (S,), time steps.
+        unit: index of one of the layer's units; None for the mean absolute value over all units
+            that were traced.
+        sequence: index in the batch.
 
     Raises:
-        ConfigurationError: the cell has no diagram, or computes something else than its diagram
-            says, as with zoneout or layer normalisation.
-        DataError: there is no such step, unit or sequence in the trace.
+        ConfigurationError: the cell has no diagram, or is a variant with other equations, as with
+            zoneout or layer normalisation.
+        DataError: a step, the unit or the sequence is not in the trace.
     """
     if layer.kind not in _WIRES:
         raise ConfigurationError(
-            f"{layer.name} is of the kind {layer.kind!r}; there are diagrams of "
+            f"{layer.name} is of the kind {layer.kind!r}; there are diagrams only of "
             f"{', '.join(_WIRES)}. Trace one of these."
         )
     _check(layer, unit, sequence)
@@ -105,7 +106,7 @@ _SUMS = {
 
 
 def _check_equations(layer: LayerTrace, at: _Step) -> None:
-    """Refuse a layer whose values do not add up as the diagram says."""
+    """Refuse a layer whose values do not satisfy the equations of the diagram."""
     wires = _WIRES[layer.kind](at)
     right = all(
         np.allclose(wires[whole], wires[kept] + wires[added], atol=TOLERANCE)
@@ -138,7 +139,7 @@ def _check(layer: LayerTrace, unit: int | None, sequence: int) -> None:
     if unit is not None and unit not in layer.units:
         raise DataError(
             f"unit {unit} is not in the trace, which holds {len(layer.units)} of {layer.size} "
-            "units. Trace it, or choose another."
+            "units. Trace it, or choose another one."
         )
 
 
@@ -158,7 +159,7 @@ def _step(layer: LayerTrace, step: int, sequence: int) -> _Step:
 
 
 def _place(layer: LayerTrace, step: int) -> int:
-    """Where a step stands among those that were traced."""
+    """Return the index of a step among those that were traced."""
     found = np.flatnonzero(layer.steps == step)
     if not len(found):
         raise DataError(

@@ -113,7 +113,7 @@ def read_parts(
         labels = set(read.values.tolist()) if stratified else None
         test = those_that_fit(test, bad, channels=read.channels, labels=labels)
         if not len(test):
-            raise DataError(f"{options.test_data} holds no usable sequence.{bad.told}")
+            raise DataError(f"{options.test_data} holds no usable sequence.{bad.summary}")
         known = Seen.of(map(key_of, read.arrays)).count(map(key_of, test.arrays))
         refuse_known(known, len(test), "sequences")
         return Parts(read, test, tuple(bad.findings))

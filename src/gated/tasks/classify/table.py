@@ -58,7 +58,7 @@ def read_sequences(
     else:
         read = _read_long(path, options, columns, bad)
     if not len(read) and (labelled or not bad.errors):
-        raise DataError(f"{path} holds no usable sequence.{bad.told}")
+        raise DataError(f"{path} holds no usable sequence.{bad.summary}")
     if labelled and not len(read.values):
         raise DataError(f"{path} holds no labels, and there is nothing to learn without them.")
     return read

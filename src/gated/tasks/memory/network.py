@@ -31,13 +31,6 @@ STARTS: Mapping[str, Callable[[Recurrent, int], Any]] = {
 LAYER_NORM = "layer-norm"
 """May follow a cell's name too."""
 
-CONSTANTS: Mapping[str, Mapping[str, float]] = {
-    "cornn": {"dt": 0.042, "gamma": 2.7, "epsilon": 4.7},
-    "unicornn": {"dt": 0.1},
-}
-"""Of the oscillators, whose defaults suit no problem: coRNN's are those that its authors' code has
-for images pixel by pixel."""
-
 
 class Start(NamedTuple):
     """A cell, and how its layer starts."""
@@ -53,8 +46,10 @@ class Start(NamedTuple):
         Raises:
             ConfigurationError: the cell cannot start like this.
         """
-        cell = self.cell.with_constants(**CONSTANTS.get(self.cell.name, {}))
-        layer = Recurrent(cell, inputs, units, layers, layer_norm=self.layer_norm)
+        layer = Recurrent(self.cell, inputs, units, layers, layer_norm=self.layer_norm)
+        antisymmetric = self.cell in (library.antisymmetric_rnn, library.gated_antisymmetric_rnn)
+        if antisymmetric:
+            init.stay_antisymmetric_(layer)
         if next(layer.parameters()).is_meta:  # asked for shapes alone: there are no values to set
             if "exp" in self.starts:
                 _shape_orthogonal(layer)
@@ -63,7 +58,7 @@ class Start(NamedTuple):
             _start_indrnn(layer, longest)
         elif self.cell is library.unicornn:
             _start_unicornn(layer)
-        elif any(of.role == "writes" for of in init.gate_roles(self.cell)):
+        elif not antisymmetric and any(of.role == "writes" for of in init.gate_roles(self.cell)):
             init.forget_bias_(layer)
         for start in self.starts:
             STARTS[start](layer, longest)

@@ -130,7 +130,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         if not places.training:
             raise DataError(
                 f"Of {len(read)} recordings none is left to train on: hold back fewer, give more."
-                f"{bad.told}"
+                f"{bad.summary}"
             )
         if self.origin:
             self._adopt_letters_and_scale()
@@ -151,7 +151,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             )
         )
         if not parts.training:
-            raise DataError(f"{source} holds no recording to train on.{bad.told}")
+            raise DataError(f"{source} holds no recording to train on.{bad.summary}")
         plain = int(np.argmin([abs(speed - 1) for speed in config.speeds]))
         heard = [one.versions[plain] for one in parts.training]
         heard += [one.versions[0] for one in parts.validation]

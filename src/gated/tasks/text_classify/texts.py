@@ -46,7 +46,7 @@ def read_texts(
         else:
             found.append(LabelledText(text, label or None, row))
     if not found and (labelled or not bad.errors):
-        raise DataError(f"{path} holds no usable row. {HOLDS}{bad.told}")
+        raise DataError(f"{path} holds no usable row. {HOLDS}{bad.summary}")
     return found
 
 

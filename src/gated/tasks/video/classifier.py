@@ -113,7 +113,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
-            raise DataError(f"{source} has {had}; to classify takes two labels.{bad.told}")
+            raise DataError(f"{source} has {had}; to classify takes two labels.{bad.summary}")
         if self.config.test_manifest is None:
             stay, held = apart(segments, self.config.test, self.seed)
             tested = [segments[index] for index in held]
@@ -125,7 +125,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         chosen = [segments[index] for index in stay], [segments[index] for index in held], tested
         parts = Parts(*(self._spans(part, bad) for part in chosen))
         if not parts.training:
-            raise DataError(f"{source} holds no segment to train on.{bad.told}")
+            raise DataError(f"{source} holds no segment to train on.{bad.summary}")
         self.seen = Seen.of(span.key() for span in (*parts.training, *parts.validation))
         counts = np.concatenate([span.labels for span in parts.training])
         known = np.bincount(counts[counts != NOTHING], minlength=len(self.labels))

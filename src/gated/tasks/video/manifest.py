@@ -62,7 +62,7 @@ def read_manifest(
         except DataError as error:
             bad(RowError(str(error), row, of=str(path.parent / values["clip"])))
     if not segments and (labelled or not bad.errors):
-        message = f"{path} holds no usable row. Give at least one clip with its label.{bad.told}"
+        message = f"{path} holds no usable row. Give at least one clip with its label.{bad.summary}"
         raise DataError(message)
     return segments
 

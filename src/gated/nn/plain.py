@@ -1,0 +1,413 @@
+"""Plain calls: whole batches on the CPU, with nothing asked beside the cells' equations.
+
+Most calls are of this kind, and a short one is soon over: a step of 128 units takes the core some
+microseconds. So what can be found out once is, the layers are one node of autograd's graph, and
+arrays go to the core by their addresses.
+
+Shapes: T steps, B sequences, I input features, H hidden units, L layers, D directions, P units of
+the projected hidden state (H where nothing is projected).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from gated.cells.cell import Cell
+from gated.core import native
+from gated.core.plans import kept_shapes, named_cell, native_cell, sizes_of
+from gated.errors import ConfigurationError
+from gated.nn.arguments import Hidden
+from gated.nn.backends import native_is_there
+
+Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
+"""The weights there are by name, of each direction of each layer."""
+
+
+class _Direction(NamedTuple):
+    """One layer in one direction."""
+
+    core: Any
+    """Knows where the weights are."""
+    names: tuple[str, ...]
+    matrices: tuple[str, ...]
+    biases: tuple[str, ...]
+    """Of each matrix, which may have none."""
+    parameters: tuple[str, ...]
+    widths: tuple[tuple[str, int], ...]
+    """What a step keeps for the way back, by name: how many numbers for each sequence."""
+
+
+class PlainLayers:
+    """Layers whose weights stay where they are: in one piece each, of one dtype, on the CPU.
+
+    Nothing is copied, so weights that change in place are seen by the next call.
+    """
+
+    def __init__(self, cell: Cell, inputs: int, given: Given) -> None:
+        self.cell = cell
+        self.inputs = inputs
+        self.weights = tuple(w for layer in given for named in layer for w in named.values())
+        self.dtype = self.weights[0].dtype
+        # Their memory cannot become anything else's while this is there.
+        self._held: list[Tensor] = [w.detach() for w in self.weights]
+        sizes = sizes_of(cell, given[0][0], inputs)
+        self.state_widths = tuple(sizes[state.width] for state in cell.states)
+        self.rows = len(given) * len(given[0])
+        self.layers = []
+        for depth, layer in enumerate(given):
+            width = inputs if depth == 0 else len(layer) * self.state_widths[0]
+            self.layers.append(
+                [self._direction(named, width, way == 1) for way, named in enumerate(layer)]
+            )
+
+    def _direction(self, named: Mapping[str, Tensor], inputs: int, reverse: bool) -> _Direction:
+        cell = self.cell
+        sizes = sizes_of(cell, named, inputs)
+        core = native.extension()
+        made = core.PlainLayer32 if self.dtype == torch.float32 else core.PlainLayer64
+        parameters = []
+        for of in cell.parameters:
+            value = named.get(of.name)
+            if value is None:  # layers without bias have none that is normalised
+                value = torch.zeros(len(of.gates), sizes["H"], dtype=self.dtype)
+                self._held.append(value)
+            parameters.append(value.data_ptr())
+        matrices = tuple(of.name for of in cell.matrices)
+        biases = tuple(of.bias if of.has_bias else "" for of in cell.matrices)
+        return _Direction(
+            made(
+                native_cell(cell),
+                inputs,
+                sizes["H"],
+                sizes["P"],
+                reverse,
+                [named[name].data_ptr() for name in matrices],
+                [named[name].data_ptr() if name in named else 0 for name in biases],
+                parameters,
+            ),
+            tuple(named),
+            matrices,
+            biases,
+            tuple(of.name for of in cell.parameters),
+            tuple((n, shape[1]) for n, shape in kept_shapes(cell, 0, sizes, False).items()),
+        )
+
+    def __call__(self, x: Tensor, starts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Run over a batch.
+
+        Args:
+            x: (T, B, I), of the weights' dtype, on the CPU.
+            starts: (L·D, B, ·) of each state; zeros where there are none.
+
+        Returns:
+            The output (T, B, D·P), and of each state (L·D, B, ·) the values after the last step.
+        """
+        if torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (x, *starts, *self.weights)
+        ):
+            found: tuple[Tensor, ...] = _Run.apply(self, x, len(starts), *starts, *self.weights)  # type: ignore[no-untyped-call]
+            return found
+        return self.forward(x, starts, keep=False)[0]
+
+    def forward(
+        self, x: Tensor, starts: Sequence[Tensor], keep: bool
+    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Without gradients: what `__call__` gives, and with `keep` what `backward` takes."""
+        T, B, _ = x.shape
+        x = _side_by_side(x)
+        starts = tuple(_in_one_piece(state) for state in starts)
+        finals = [x.new_empty((self.rows, B, width)) for width in self.state_widths]
+        threads, size, width = torch.get_num_threads(), x.element_size(), self.state_widths[0]
+        kept, row = [x], 0
+        for layer in self.layers:
+            output = x.new_empty((T, B, len(layer) * width))
+            for way, direction in enumerate(layer):
+                here = (
+                    {name: x.new_empty((T * B, n)) for name, n in direction.widths} if keep else {}
+                )
+                direction.core.forward(
+                    T,
+                    B,
+                    _place(x),
+                    self._of_row(starts, row),
+                    _place(output, way * width * size),
+                    self._of_row(finals, row),
+                    *self._kept_addresses(here),
+                    threads,
+                )
+                kept += here.values()
+                row += 1
+            kept.append(output)
+            x = output
+        if keep and self.cell.output_is_hidden:
+            output = output.clone()  # the way back reads it, whatever callers do with theirs
+        return (output, *finals), kept
+
+    def backward(
+        self,
+        starts: Sequence[Tensor],
+        kept: Sequence[Tensor],
+        grad_output: Tensor | None,
+        grad_finals: Sequence[Tensor | None],
+        wanted: Sequence[bool],
+    ) -> tuple[Tensor | None, ...]:
+        """The gradients of x, the initial states and the weights, in this order.
+
+        Args:
+            starts: the initial states that there were.
+            kept: from `forward`.
+            grad_output: (T, B, D·P), or None.
+            grad_finals: of each state, or None.
+            wanted: which of the gradients are.
+        """
+        T, B, _ = kept[0].shape
+        starts = tuple(_in_one_piece(state) for state in starts)
+        lasts = [None if grad is None else _in_one_piece(grad) for grad in grad_finals]
+        output = kept[-1]
+        grad = output.new_zeros(output.shape) if grad_output is None else _side_by_side(grad_output)
+        threads, size, width = torch.get_num_threads(), output.element_size(), self.state_widths[0]
+        grad_starts = [torch.empty_like(state) for state in starts]
+        wanted_weights = wanted[1 + len(starts) :]
+        of_weights: list[Tensor | None] = []
+        end, row, weight = len(kept) - 1, self.rows, len(self.weights)
+        for depth in reversed(range(len(self.layers))):
+            layer = self.layers[depth]
+            each = len(layer[0].widths)
+            begin = end - each * len(layer)
+            x, output = kept[begin - 1], kept[end]
+            to_x: list[Tensor] = []
+            for way in reversed(range(len(layer))):
+                direction = layer[way]
+                row, weight = row - 1, weight - len(direction.names)
+                names = [name for name, _ in direction.widths]
+                here = dict(zip(names, kept[begin + way * each :], strict=False))
+                grads = {
+                    name: _like(self.weights[weight + i], name in direction.matrices)
+                    for i, name in enumerate(direction.names)
+                    if wanted_weights[weight + i]
+                }
+                if depth or wanted[0]:
+                    to_x.append(x.new_empty(x.shape))
+                address = {name: gradient.data_ptr() for name, gradient in grads.items()}
+                direction.core.backward(
+                    T,
+                    B,
+                    _place(x),
+                    self._of_row(starts, row),
+                    _place(output, way * width * size),
+                    *self._kept_addresses(here),
+                    _place(grad, way * width * size),
+                    [0 if last is None else _address(last, row) for last in lasts],
+                    _place(to_x[-1]) if to_x else (0, 0, 0),
+                    [address.get(name, 0) for name in direction.matrices],
+                    [address.get(name, 0) for name in direction.biases],
+                    [address.get(name, 0) for name in direction.parameters],
+                    self._of_row(grad_starts, row),
+                    threads,
+                )
+                of_weights[:0] = [grads.get(name) for name in direction.names]
+            if to_x:
+                grad = to_x[0] if len(to_x) == 1 else to_x[0].add_(to_x[1])
+            end = begin - 1
+        return (grad if wanted[0] else None, *grad_starts, *of_weights)
+
+    def _of_row(self, states: Sequence[Tensor], row: int) -> list[int]:
+        """Where a layer and direction has its part of each state; zeros where there is none."""
+        if not states:
+            return [0] * len(self.state_widths)
+        return [_address(state, row) for state in states]
+
+    def _kept_addresses(self, kept: dict[str, Tensor]) -> tuple[int, list[int]]:
+        """Of the values, and of each state that is not the output."""
+        address = {name: tensor.data_ptr() for name, tensor in kept.items()}
+        return address.get("values", 0), [address.get(n, 0) for n in self.cell.state_names]
+
+
+class _Run(torch.autograd.Function):
+    """All layers at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layers: PlainLayers, x: Tensor, states: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        results, kept = layers.forward(x, tensors[:states], keep=True)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, *tensors, *kept[1:])
+        ctx.layers, ctx.counts = layers, (states, len(tensors))
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise ConfigurationError(
+                "create_graph asks for second derivatives, which only backend='torch' has, and a "
+                "layer of torch.nn after gated.restore"
+            )
+        states, count = ctx.counts
+        x, *tensors = ctx.saved_tensors
+        wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[3:])
+        found = ctx.layers.backward(
+            tensors[:states],
+            [_side_by_side(x), *tensors[count:]],
+            grads[0],
+            grads[1:],
+            wanted,
+        )
+        return (None, found[0], None, *found[1:])
+
+
+def _like(weight: Tensor, is_matrix: bool) -> Tensor:
+    """Room for a gradient; of vectors, the core gives the blocks that anything depends on."""
+    return torch.empty_like(weight) if is_matrix else torch.zeros_like(weight)
+
+
+def _in_one_piece(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    """(T, B, features), each row of features in one piece."""
+    return x if x.stride(2) == 1 else x.contiguous()
+
+
+def _place(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
+    """Where an array (T, B, ·) begins, `behind` bytes further, and how far its rows are apart."""
+    step, sequence, _ = x.stride()
+    return x.data_ptr() + behind, step, sequence
+
+
+def _address(state: Tensor, row: int) -> int:
+    """Where a row of states (L·D, B, ·), which lie in one piece, begins."""
+    return state.data_ptr() + row * state.stride(0) * state.element_size()
+
+
+class _Known(NamedTuple):
+    """What was found for a module, and for which parameters."""
+
+    parameters: tuple[tuple[Any, ...], ...]
+    """Name and tensor of each, and where it was and how it lay there: `data` may be given anew."""
+    layers: PlainLayers | None
+
+
+_known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()  # a module's copies have none
+
+
+def is_plain(x: Any) -> bool:
+    """Whether nothing is around a call on x but autograd: no tracing, no transform, no autocast.
+
+    Args:
+        x: what a layer was called with.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and type(x) is Tensor
+        and x.is_cpu
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._len_torch_function_stack() == 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and forward_ad._current_level < 0
+        and torch._C._get_tracing_state() is None
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+def plain_layers(module: Any) -> PlainLayers | None:
+    """The layers of a module as its parameters are now; None where they cannot be run plainly.
+
+    Args:
+        module: a `torch.nn.Module` whose method `_plain_layers` makes them.
+    """
+    known = _known.get(module)
+    if known is None or not _are_still(known.parameters, module._parameters):
+        parameters = tuple(
+            (name, weight, *(() if weight is None else _mark(weight)))
+            for name, weight in module._parameters.items()
+        )
+        known = _known[module] = _Known(parameters, module._plain_layers())
+    return known.layers
+
+
+def _are_still(known: tuple[tuple[Any, ...], ...], parameters: Mapping[str, Any]) -> bool:
+    if len(known) != len(parameters):
+        return False
+    for (name, weight), (known_name, known_weight, *mark) in zip(
+        parameters.items(), known, strict=True
+    ):
+        if weight is not known_weight or name != known_name:
+            return False
+        if weight is not None and [weight.data_ptr(), weight.shape, weight.stride()] != mark:
+            return False
+    return True
+
+
+def _mark(weight: Tensor) -> tuple[Any, ...]:
+    return weight.data_ptr(), weight.shape, weight.stride()
+
+
+def layers_of(
+    module: Any, cell: str, names: Sequence[str], suffixes: Sequence[Sequence[str]]
+) -> PlainLayers | None:
+    """The layers with a module's parameters; None where not all weights are such as they take.
+
+    Args:
+        module: a `torch.nn.Module`.
+        cell: a name that `gated.core.plans.named_cell` knows.
+        names: of the weights that there may be.
+        suffixes: to the names, of each direction of each layer.
+    """
+    given: list[list[dict[str, Tensor]]] = []
+    for of_layer in suffixes:
+        given.append([])
+        for suffix in of_layer:
+            named = {name: module._parameters.get(name + suffix) for name in names}
+            for name, weight in named.items():  # parametrised, pruned, swapped
+                if weight is None and getattr(module, name + suffix, None) is not None:
+                    return None
+            given[-1].append({name: of for name, of in named.items() if of is not None})
+    weights = [weight for layer in given for named in layer for weight in named.values()]
+    if not weights or not native_is_there() or not _are_plain(weights):
+        return None
+    made = named_cell(cell, given[0][0])
+    return None if made.per_step else PlainLayers(made, module.input_size, given)
+
+
+def _are_plain(weights: Sequence[Tensor]) -> bool:
+    dtype = weights[0].dtype
+    return dtype in (torch.float32, torch.float64) and all(
+        type(weight) in (Tensor, nn.Parameter)
+        and weight.is_cpu
+        and weight.dtype is dtype
+        and weight.is_contiguous()
+        for weight in weights
+    )
+
+
+def run_plainly(layers: PlainLayers, x: Tensor, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
+    """The output and the final states; None where an argument is not such as the layers take.
+
+    Args:
+        layers: of a module.
+        x: (T, B, I).
+        hx: the states to start from, (L·D, B, ·) each, or zeros.
+    """
+    if x.dtype is not layers.dtype or x.shape[2] != layers.inputs:
+        return None
+    widths = layers.state_widths
+    starts: tuple[Tensor, ...] = ()
+    if hx is not None:
+        starts = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
+            return None
+        for state, width in zip(starts, widths, strict=True):
+            if type(state) is not Tensor or state.dtype is not x.dtype or not state.is_cpu:
+                return None
+            if state.shape != (layers.rows, x.shape[1], width):
+                return None
+    output, *final = layers(x, starts)
+    return output, tuple(final) if len(final) > 1 else final[0]

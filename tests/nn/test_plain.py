@@ -1,0 +1,180 @@
+"""Plain calls: right whatever became of the weights since the last one."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tests.comparison import assert_agree
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+import gated
+from gated.cells import library
+from gated.core import native
+from gated.nn import plain
+
+INPUT = torch.linspace(-1, 1, 24).view(3, 2, 4)
+
+
+def of_torch(layer: nn.LSTM) -> Any:
+    """What torch's own layer gives with the weights that the layer has now."""
+    with torch.no_grad():
+        own = nn.LSTM(4, 5).to(layer.weight_hh_l0.dtype)
+        own.load_state_dict({name: getattr(layer, name) for name in own.state_dict()})
+        return own(INPUT.to(layer.weight_hh_l0.dtype))
+
+
+def step(layer: nn.LSTM) -> None:
+    layer(INPUT)[0].sum().backward()
+    torch.optim.SGD(layer.parameters(), lr=0.5).step()
+
+
+def double_data(layer: nn.LSTM) -> None:
+    layer.weight_hh_l0.data.mul_(2)  # which no version counter sees
+
+
+def swap_data(layer: nn.LSTM) -> None:
+    for _ in range(3):  # memory that is free again may be taken for the next
+        layer.weight_hh_l0.data = layer.weight_hh_l0.data * 2
+
+
+def turn_data(layer: nn.LSTM) -> None:
+    square = layer.weight_hh_l0.data[:5].clone()
+    layer.weight_hh_l0.data[:5] = square.t()
+
+
+def lie_otherwise(layer: nn.LSTM) -> None:
+    columns = layer.weight_hh_l0.data.t().contiguous()
+    layer.weight_hh_l0.data = columns.t()
+
+
+def edit_by_numpy(layer: nn.LSTM) -> None:
+    layer.weight_ih_l0.detach().numpy()[:] += 1
+
+
+def load(layer: nn.LSTM) -> None:
+    layer.load_state_dict(nn.LSTM(4, 5).state_dict())
+
+
+def assign(layer: nn.LSTM) -> None:
+    layer.load_state_dict(nn.LSTM(4, 5).state_dict(), assign=True)
+
+
+def replace(layer: nn.LSTM) -> None:
+    layer.weight_hh_l0 = nn.Parameter(torch.randn(20, 5))
+
+
+def share(layer: nn.LSTM) -> None:
+    layer.share_memory()
+    layer.weight_hh_l0.data.add_(1)
+
+
+def cut(layer: nn.LSTM) -> None:
+    prune.l1_unstructured(layer, "bias_hh_l0", amount=0.5)  # the last of the parameters
+    layer(INPUT)
+
+
+def normalise(layer: nn.LSTM) -> None:
+    parametrizations.weight_norm(layer, "weight_hh_l0")
+    with torch.no_grad():
+        layer.parametrizations.weight_hh_l0.original0.mul_(3)
+
+
+CHANGES = [
+    step, double_data, swap_data, turn_data, lie_otherwise, edit_by_numpy, load, assign, replace,
+    share, cut, normalise, nn.Module.double,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [gated.nn.LSTM, nn.LSTM], ids=["gated", "accelerated"])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_weights_are_those_of_now(change: Callable[[Any], Any], made: Any) -> None:
+    layer = made(4, 5)
+    gated.accelerate(layer)
+    for gradients in (torch.no_grad, torch.enable_grad):
+        with gradients():
+            before = layer(INPUT)[0]
+    change(layer)
+    expected = of_torch(layer)
+    assert not torch.equal(expected[0].float(), before)
+    for gradients in (torch.no_grad, torch.enable_grad):
+        with gradients():
+            assert_agree(layer(INPUT.to(layer.weight_hh_l0.dtype)), expected, "after the change")
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_has_its_own_weights(twin: Callable[[Any], Any]) -> None:
+    layer = gated.nn.LSTM(4, 5)
+    layer(INPUT)
+    other = twin(layer)
+    with torch.no_grad():
+        layer.weight_hh_l0.zero_()
+    assert_agree(other(INPUT), of_torch(other), "the copy")
+    assert_agree(layer(INPUT), of_torch(layer), "the first")
+
+
+def test_weights_given_for_a_call() -> None:
+    layer, other = gated.nn.LSTM(4, 5), nn.LSTM(4, 5)
+    layer(INPUT)
+    found = torch.func.functional_call(layer, dict(other.named_parameters()), (INPUT,))
+    assert_agree(found, of_torch(other), "with the weights given")
+    assert_agree(layer(INPUT), of_torch(layer), "with its own again")
+
+
+@pytest.mark.parametrize("isa", native.instruction_sets())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("units", [1, 7, 8, 33, 64, 100])
+def test_one_row_that_reads_each_weight_once(units: int, dtype: torch.dtype, isa: str) -> None:
+    used = native.instruction_set()
+    native.set_instruction_set(isa)
+    try:
+        for kind in ("RNN", "GRU", "LSTM"):
+            layer = getattr(gated.nn, kind)(units + 3, units).to(dtype)
+            own = getattr(nn, kind)(units + 3, units).to(dtype)
+            own.load_state_dict(layer.state_dict())
+            x = torch.randn(1, 1, units + 3, dtype=dtype)
+            assert_agree(layer(x), own(x), f"{kind} {units}")
+    finally:
+        native.set_instruction_set(used)
+
+
+def test_what_wants_no_gradient_gets_none() -> None:
+    layer = gated.nn.GRU(4, 5, num_layers=2, bidirectional=True)
+    own = nn.GRU(4, 5, num_layers=2, bidirectional=True)
+    own.load_state_dict(layer.state_dict())
+    hidden = torch.randn(4, 2, 5, requires_grad=True)
+    for one in (layer, own):
+        for name in ("weight_hh_l0", "bias_ih_l1_reverse"):
+            getattr(one, name).requires_grad_(False)
+        hidden.grad = None
+        output, final = one(INPUT, hidden)
+        (output.square().sum() + final.sum()).backward()
+        one.of_hidden = hidden.grad  # type: ignore[assignment]
+    assert layer.weight_hh_l0.grad is None
+    assert layer.bias_ih_l1_reverse.grad is None
+    for (name, weight), other in zip(layer.named_parameters(), own.parameters(), strict=True):
+        if weight.requires_grad:
+            torch.testing.assert_close(weight.grad, other.grad, msg=name)
+    torch.testing.assert_close(layer.of_hidden, own.of_hidden)
+
+
+def test_any_cell_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what has more to it than its equations does not."""
+    taken = []
+    run = plain.PlainLayers.__call__
+    monkeypatch.setattr(
+        plain.PlainLayers, "__call__", lambda *given: taken.append(1) or run(*given)
+    )
+    layer = gated.nn.Recurrent(library.mgu, 4, 5, num_layers=2, batch_first=True)
+    found = layer(INPUT)
+    assert taken == [1]
+    layer.backend = "torch"
+    assert_agree(found, layer(INPUT), "step by step")
+    gated.nn.LSTM(4, 5, zoneout=0.5)(INPUT)
+    gated.nn.LSTM(4, 5)(INPUT, lengths=[3, 1])
+    assert taken == [1]
