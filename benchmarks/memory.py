@@ -27,8 +27,9 @@ from benchmarks.memory_page import write
 from benchmarks.side_by_side import training_step
 
 from gated.tasks.memory.gradient import Reach, reach
-from gated.tasks.memory.network import MemoryNetwork, MemoryTask
+from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import problem_of
+from gated.tasks.memory.task import MemoryTask
 from gated.training.loop import train
 from gated.training.options import TrainingOptions
 

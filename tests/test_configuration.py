@@ -33,17 +33,22 @@ class Learned:
 
 def test_options_go_through_json():
     options = TrainingOptions(freeze=("encoder",), init_from=Path("first"), seed=3)
-    saved = options.to_dict()
+    saved = json_values(options)
     assert saved["freeze"] == ["encoder"]
     assert saved["init_from"] == str(Path("first").resolve())
-    again = TrainingOptions.from_dict(saved)
+    again = from_json_values(TrainingOptions, saved)
     assert again == TrainingOptions(freeze=("encoder",), init_from=Path("first").resolve(), seed=3)
 
 
 def test_what_is_given_is_known_also_where_it_is_as_usual():
     assert Options(size=3, shape="round").given == {"size", "shape"}
     assert Options().given == frozenset()
-    assert Options.from_dict(Options(size=3).to_dict()).given == {"shape", "size", "share", "held"}
+    assert from_json_values(Options, json_values(Options(size=3))).given == {
+        "shape",
+        "size",
+        "share",
+        "held",
+    }
     assert Options(size=3) == Options()
 
 
@@ -68,7 +73,7 @@ def test_what_cannot_be_meant_is_refused(given, told):
     with pytest.raises(ConfigurationError, match=told):
         Options(**given)
     with pytest.raises(ModelFileError, match="The saved Options is damaged"):
-        Options.from_dict(given)
+        from_json_values(Options, given)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +86,4 @@ def test_what_cannot_be_meant_is_refused(given, told):
 )
 def test_damage_is_a_model_file_error(saved, told):
     with pytest.raises(ModelFileError, match=told):
-        Options.from_dict(saved)
+        from_json_values(Options, saved)

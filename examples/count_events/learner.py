@@ -113,8 +113,9 @@ class CountScore:
     def verdict(self) -> Verdict:
         return judge(self.errors, Measure("MAE {}", relative=True), Scope("streams"))
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"verdict": str(self.verdict), "scores": self.figures}
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"scores": self.figures}
 
 
 class EventCounter(Learner[CountConfig, Streams, CountScore]):

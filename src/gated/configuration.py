@@ -31,7 +31,7 @@ class Configuration:
     def given(self) -> frozenset[str]:
         """Names of the options that were given and not left at their defaults.
 
-        `dataclasses.replace` gives all of them, and so does `from_dict`.
+        `dataclasses.replace` gives all of them, and so does `from_json_values`.
         """
         return getattr(self, "_given", frozenset(self.__dataclass_fields__))
 
@@ -55,6 +55,14 @@ class Configuration:
             if value is not None and not value >= bound:
                 raise ConfigurationError(f"{name} is {value}; it must be {bound} or more.")
 
+    def _demand_rest(self, what: str) -> None:
+        """Refuse shares `validation` and `test` that leave nothing to train on."""
+        self._demand_shares("validation", "test")
+        held = {name: getattr(self, name) for name in ("validation", "test")}
+        if sum(held.values()) >= 1:
+            shares = " and ".join(f"{name} ({share})" for name, share in held.items())
+            raise ConfigurationError(f"{shares} leave no {what} to train on.")
+
     def _demand_shares(self, *names: str, counts: tuple[str, ...] = ()) -> None:
         """Refuse options that are not from 0 to below 1; `counts` may also be whole numbers."""
         for name in (*names, *counts):
@@ -67,23 +75,12 @@ class Configuration:
                     f"{name} is {value}; it must be a share, from 0 to below 1{whole}."
                 )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values; paths as they are found from everywhere."""
-        values: dict[str, Any] = json_values(self)
-        return values
-
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved, also after a way through JSON.
-
-        Raises:
-            ModelFileError: a field is not known, or has a value that cannot be meant.
-        """
-        return from_json_values(cls, saved)
-
 
 def json_values(fact: Any) -> Any:
-    """Return a dataclass, an array, or whatever JSON knows, as JSON values; NaN becomes None.
+    """Return a dataclass, an array, or whatever JSON knows, as JSON values.
+
+    What is not finite becomes None, and a path one that is found from everywhere. A class that is
+    no dataclass says itself what it becomes, by `to_json_value` and `from_json_value`.
 
     >>> json_values({"mean": np.array([0.5, np.nan]), "names": ("a",)})
     {'mean': [0.5, None], 'names': ['a']}
@@ -141,9 +138,9 @@ def demand_numbers(
 def _encoded(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value.resolve())
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return value.to_text() if hasattr(value, "to_text") else value.to_dict()
+    return value.to_json_value()
 
 
 def _decoded(kind: Any, saved: Any) -> Any:
@@ -153,4 +150,4 @@ def _decoded(kind: Any, saved: Any) -> Any:
         (scalar,) = get_args(get_args(kind)[1])
         known = isinstance(scalar, type) and issubclass(scalar, np.generic)
         return np.array(saved, scalar if known else None)
-    return kind.from_text(saved) if hasattr(kind, "from_text") else kind.from_dict(saved)
+    return kind.from_json_value(saved)

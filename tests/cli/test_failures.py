@@ -6,9 +6,11 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,99 @@ def test_where_nothing_may_be_written(texts, tmp_path, capsys, monkeypatch) -> N
     monkeypatch.setattr(Path, "mkdir", refused)
     assert run(fit(texts, tmp_path / "run")) == 1
     assert f"not allowed to write or read {tmp_path / 'run'}: Permission" in told(capsys)
+
+
+NOBODY = 65534
+
+
+def as_a_user(arguments: list[str], log: Path) -> tuple[int, str]:
+    """Run a command in a fork, without the rights of root; return its status and what it printed.
+
+    A fork knows all modules already: such a user may not be able to read them.
+    """
+    log.touch()
+    pid = os.fork()
+    if pid == 0:
+        status = 99
+        try:
+            descriptor = os.open(log, os.O_WRONLY)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            # What pytest captures with goes to the log as well.
+            sys.stdout, sys.stderr = (os.fdopen(os.dup(descriptor), "w") for _ in range(2))
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+            status = run(arguments)
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status, " ".join(log.read_text().split())
+
+
+@pytest.fixture
+def unwritable(texts: Path) -> Iterator[Path]:
+    """A directory with a run and its text, which others than root may read and not write."""
+    # Not pytest's own, into which nobody else may look.
+    with tempfile.TemporaryDirectory() as made:
+        place = Path(made)
+        shutil.copy(texts, place / "text.txt")
+        assert run(fit(place / "text.txt", place / "run")) == 0
+        every = [place, *place.rglob("*")]
+        for path in every:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield place
+        for path in every:
+            path.chmod(0o755)
+
+
+def test_a_directory_that_is_for_reading_alone(unwritable: Path, tmp_path: Path) -> None:
+    """By the system's own refusal; as root, whom none stops, in the place of another user."""
+    run_directory, text, log = unwritable / "run", unwritable / "text.txt", tmp_path / "log"
+    out = unwritable / "new"
+    status, printed = as_a_user(fit(text, out), log)
+    assert status == 1
+    assert f"not allowed to write or read {out}: Permission denied. Give another place." in printed
+    status, printed = as_a_user(["resume", str(run_directory)], log)
+    assert status == 1
+    assert f"not allowed to write or read {run_directory}" in printed
+    page = unwritable / "page.html"
+    status, printed = as_a_user(["explain", str(run_directory), str(text), "--out", str(page)], log)
+    assert status == 1
+    assert "not allowed to write or read" in printed
+    assert "Traceback" not in printed
+    # To be asked, a run needs no writing.
+    status, printed = as_a_user(["evaluate", str(run_directory), str(text), "--json"], log)
+    assert status == 0, printed
+    assert "verdict" in printed
+    names = {path.name for path in unwritable.iterdir()}
+    assert names == {"run", "text.txt"}
+
+
+SCARCE = """
+import resource
+from pathlib import Path
+import lightning_fabric, matplotlib, scipy.stats, torch
+import gated.cli.fit, gated.tasks.language.model
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 400 * 2**20,) * 2)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="says how much memory it holds")
+def test_memory_that_runs_out(texts: Path, tmp_path: Path) -> None:
+    """By the system's own refusal: half a gigabyte of weights where 400 megabytes are left."""
+    large = fit(texts, tmp_path / "run", "--threads", "1")
+    large[large.index("--hidden") + 1] = "6000"
+    done = gated(*large, before=SCARCE, OMP_NUM_THREADS="1")
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    words = " ".join(done.stderr.split())
+    assert "error: There is not enough memory (" in words
+    assert "Ask for less: a smaller network or batch, or --accumulate" in words
 
 
 def test_a_device_that_is_not_there(texts, tmp_path, capsys) -> None:

@@ -15,6 +15,7 @@ TASKS = (
     "classify",
     "forecast",
     "language",
+    "memory",
     "regress",
     "speech",
     "text-classify",
@@ -76,6 +77,8 @@ def _written(task: str, data: Path) -> list[str]:
         path = data / "text.txt"
         path.write_text("the quick brown fox jumps over the lazy dog\n" * 30)
         return [str(path), "--window", "8", "--embedding", "4", *small]
+    if task == "memory":
+        return ["--length", "10", *small]
     if task == "speech":
         from tests.tasks.speech.tones import RATE, write_tones
 

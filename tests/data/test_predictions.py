@@ -3,6 +3,7 @@
 import csv
 import io
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -32,6 +33,17 @@ def test_rows_that_could_not_be_used_stand_in_their_places():
         (9, "z", None, None, "row 9: no clip"),
     ]
     assert prediction_table({"text": ["a", "b"]}, told, [2, 4]).columns[-1] == "p(x)"
+
+
+def test_where_no_row_could_be_used_each_stands_there() -> None:
+    left_out = [RowError("row 3: no text", 3), RowError("row 2: no clip", 2, of="z")]
+    predicted = {PREDICTED: [], "p(x)": np.zeros(0)}
+    table = prediction_table({"text": []}, predicted, [], left_out)
+    assert table.columns == ["row", "text", "predicted", "p(x)", "reason"]
+    assert table.rows() == [
+        (2, "z", None, None, "row 2: no clip"),
+        (3, None, None, None, "row 3: no text"),
+    ]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.judging import CASES, Case, errors, shares
 from scipy import stats
 
+from gated.configuration import json_values
 from gated.scoring.judge import FEWEST, judge
 from gated.scoring.verdict import Measure, Scope, Verdict, both, percent
 
@@ -158,8 +159,8 @@ def test_two_measures_must_agree() -> None:
 
 def test_a_verdict_is_json_and_takes_more_sentences() -> None:
     found = judge({"LSTM": [1.0], "naive": [2.0]}, MAE, WINDOWS)
-    assert found.to_dict()["low"] is None
-    assert found.to_dict()["outcome"] == "too few"
+    assert json_values(found)["low"] is None
+    assert json_values(found)["outcome"] == "too few"
     told = found.without({"1-NN": "would take too long"}).adding("", "One was known.")
     assert str(told).endswith("Left out: 1-NN (would take too long). One was known.")
     assert told.outcome == found.outcome

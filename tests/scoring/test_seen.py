@@ -10,16 +10,16 @@ from gated.scoring.seen import Seen, refuse_known
 
 def test_what_was_seen_is_known_again_after_saving() -> None:
     seen = Seen.of(["one", b"two", "三"])
-    again = Seen.from_text(seen.to_text())
+    again = Seen.from_json_value(seen.to_json_value())
     assert again.among(["two", "one", "four", "三"]).tolist() == [True, True, False, True]
     assert again.count(iter(["one", "one", "none"])) == 2
 
 
 def test_nothing_seen_knows_nothing() -> None:
-    assert Seen.from_text("").count(["one"]) == 0
+    assert Seen.from_json_value("").count(["one"]) == 0
     assert Seen.of([]).among(["one", ""]).tolist() == [False, False]
     with pytest.raises(ValueError, match="base64"):
-        Seen.from_text("no digests!")
+        Seen.from_json_value("no digests!")
 
 
 @pytest.mark.parametrize("known", [0, 50])

@@ -15,6 +15,7 @@ import pytest
 from tests.tasks.forecast.conftest import package_file
 
 from gated.cli.run_directory import Run, write_run
+from gated.configuration import json_values
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Exhibit
@@ -106,7 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
         training = TrainingOptions(steps=30)
         Forecaster(config, training).fit(weather_csv).save(directory / cell)
         write_run(
-            directory / cell, Run(Forecaster.task, (weather_csv,), config.to_dict(), training)
+            directory / cell, Run(Forecaster.task, (weather_csv,), json_values(config), training)
         )
     return directory
 

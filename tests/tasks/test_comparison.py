@@ -51,7 +51,7 @@ def test_summary_is_mean_and_spread_over_seeds(wave: pl.DataFrame) -> None:
     mean, spread = comparison.summary()["gru"]["MAE"]
     assert mean == pytest.approx((first + second) / 2)
     assert spread == pytest.approx(abs(first - second) / np.sqrt(2))
-    document = json.loads(json.dumps(comparison.to_dict()))
+    document = json.loads(json.dumps(comparison.document))
     assert set(document["summary"]["gru"]) == {*COSTS, "MAE", "MASE", "pinball loss"}
     assert comparison.verdict.startswith("GRU has the best MAE")
 

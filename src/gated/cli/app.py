@@ -19,7 +19,7 @@ from cyclopts.config import Toml
 from rich.console import Console
 
 from gated.cli.commands import COMMANDS, GROUPS, description, task_description
-from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, explained
+from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, NothingPredictedError, explained
 from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
 from gated.version import VERSION
@@ -41,8 +41,8 @@ for name in GROUPS:
     group = App(name=name, help=description(name))
     app.command(group)
     for task in LEARNERS:
-        told = task_description(name, task)
-        group.command(f"gated.cli.{name}:{task}", name=task.replace("_", "-"), help=told)
+        text = task_description(name, task)
+        group.command(f"gated.cli.{name}:{task}", name=task.replace("_", "-"), help=text)
 for name, target in COMMANDS.items():
     app.command(f"gated.cli.{target}", name=name, help=description(name))
 
@@ -85,9 +85,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit:
         raise
     except KeyboardInterrupt as interrupt:
-        told = getattr(interrupt, "__notes__", ())
+        notes = getattr(interrupt, "__notes__", ())
         console = Console(stderr=True, soft_wrap=True)  # so that a command can be copied
-        console.print("Interrupted.", *told, markup=False, highlight=False)
+        console.print("Interrupted.", *notes, markup=False, highlight=False)
         return INTERRUPTED
     except BaseException as error:  # also what a library in another language panics with
         if os.environ.get(SHOW_TRACEBACK) == "1":
@@ -100,12 +100,13 @@ def complain(error: BaseException, *, as_json: bool) -> int:
     """Print `error` as a paragraph, or as JSON, and return the exit status."""
     from gated.training.processes import is_main_process
 
-    told, status = explained(error)
+    as_json = as_json and not isinstance(error, NothingPredictedError)  # one document is enough
+    message, status = explained(error)
     if not is_main_process() and status == USAGE_ERROR:
         return 0  # the main process met the same error and says so
     try:
         if as_json:
-            print(json.dumps({"error": type(error).__name__, "message": told}))
+            print(json.dumps({"error": type(error).__name__, "message": message}))
         sys.stdout.flush()
     except OSError:  # the output itself is what failed
         as_json = False
@@ -113,5 +114,5 @@ def complain(error: BaseException, *, as_json: bool) -> int:
     if not as_json:
         console = Console(stderr=True, soft_wrap=not sys.stderr.isatty())
         console.print("[bold red]error:[/]", end=" ")
-        console.print(told, markup=False, highlight=False)
+        console.print(message, markup=False, highlight=False)
     return status

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gated.cli.fit import described, files_of, source_of
-from gated.cli.output import print_json, print_table, stdout_console, to_json
-from gated.cli.run_directory import claimed
+from gated.cli.fit import described, files_of
+from gated.cli.outcome import tell_of_many
+from gated.cli.output import to_json
+from gated.cli.run_directory import claimed, source_of
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.files import write_atomically
@@ -26,11 +27,11 @@ def compare(task: str) -> Callable[..., None]:
     """Return the command that trains each cell for a task with one budget."""
     kind = learner_of(task)
 
-    def command(data: Any, *, out: Path, config: Any = None, training: Any = None,
+    def command(data: Any = (), *, out: Path, config: Any = None, training: Any = None,
                 cells: tuple[str, ...] = (), seeds: tuple[int, ...] = (0, 1, 2),
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
-        files = files_of(kind, data if isinstance(data, list) else [data])
+        files = files_of(kind, data)
         with claimed(out):
             with training_bars() as bars:
                 comparison = run_comparison(
@@ -44,21 +45,17 @@ def compare(task: str) -> Callable[..., None]:
                 )
             if not is_main_process():
                 return
-            asked = shlex.join(["gated", *sys.argv[1:]])
-            report = write_comparison_report(out, comparison, command=asked)
-            write_atomically(out / "comparison.json", to_json(comparison.to_dict()).encode())
-        if json:
-            print_json(comparison.to_dict() | {"report": str(report)})
-            return
-        stdout_console().print(f"\n{comparison.verdict}\n", style="bold", markup=False)
+            command_line = shlex.join(["gated", *sys.argv[1:]])
+            report = write_comparison_report(out, comparison, command=command_line)
+            write_atomically(out / "comparison.json", to_json(comparison.document).encode())
         table = comparison_table(comparison)
         # A column for each method: so it fits a terminal.
         header, *rows = zip(table.header, *table.rows, strict=True)
-        print_table(f"Mean ± spread over {len(seeds)} seeds", header, rows)
-        stdout_console().print(f"Report: {report}", markup=False)
+        title = f"Mean ± spread over {len(seeds)} seeds"
+        tell_of_many(comparison.document, title, header, rows, report, json=json)
 
     known = cells_of(kind)
-    told = {
+    options = {
         "cells": (tuple[str, ...], known, f"Which cells: {', '.join(known)}."),
         "seeds": (tuple[int, ...], (0, 1, 2), "Each cell is trained once with each."),
     }
@@ -69,7 +66,7 @@ def compare(task: str) -> Callable[..., None]:
             default=default,
             annotation=Annotated[hint, Parameter(help=text)],
         )
-        for name, (hint, default, text) in told.items()
+        for name, (hint, default, text) in options.items()
     }
     return described(command, kind, more)
 

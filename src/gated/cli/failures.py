@@ -1,4 +1,4 @@
-"""What went wrong, as one paragraph for whoever ran the command: what failed, and how to go on."""
+"""What went wrong, as one paragraph: what failed, and how to go on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from gated.cli.commands import extra_with
-from gated.errors import GatedError
+from gated.errors import DataError, GatedError
+
+
+class NothingPredictedError(DataError):
+    """No row of the input could be used, which the output, already written, says of each."""
+
 
 USAGE_ERROR = 2
 FAILED = 1
@@ -38,9 +43,9 @@ def explained(error: BaseException) -> tuple[str, int]:
     return _with_notes(error, _of_the_machine(error) or _defect(error)), FAILED
 
 
-def _with_notes(error: BaseException, told: str) -> str:
-    """Add what was kept, which those have noted who know it."""
-    return " ".join([told, *getattr(error, "__notes__", ())])
+def _with_notes(error: BaseException, message: str) -> str:
+    """Add the notes on what was kept."""
+    return " ".join([message, *getattr(error, "__notes__", ())])
 
 
 def _of_the_machine(error: BaseException) -> str | None:
@@ -78,11 +83,13 @@ def _first_line(error: BaseException) -> str:
 
 def _defect(error: BaseException) -> str:
     """Keep the traceback of an error that nobody foresaw, and say where."""
-    told = f"gated failed, which is a defect of it: {type(error).__name__}: {_first_line(error)}."
+    message = (
+        f"gated failed, which is a defect of it: {type(error).__name__}: {_first_line(error)}."
+    )
     try:
         descriptor, name = tempfile.mkstemp(prefix="gated-traceback-", suffix=".txt")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(traceback.format_exception(error)))
     except OSError:
-        return f"{told} Please report it; with {SHOW_TRACEBACK}=1 it prints its traceback."
-    return f"{told} Please report it with its traceback: {Path(name)}."
+        return f"{message} Please report it; with {SHOW_TRACEBACK}=1 it prints its traceback."
+    return f"{message} Please report it with its traceback: {Path(name)}."

@@ -3,9 +3,9 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from inspect import Parameter as Argument
 from inspect import Signature
 from pathlib import Path
@@ -25,9 +25,12 @@ from gated.cli.run_directory import (
     is_complete,
     noting_what_is_kept,
     read_run,
+    source_of,
     terminable,
+    write_run,
 )
 from gated.cli.training_bar import Bars, TrainingBar, training_bars
+from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, InUseError, require
 from gated.files import locked, write_atomically
 from gated.phases import phase
@@ -47,15 +50,15 @@ def fit(task: str) -> Callable[..., None]:
     """Return the command that trains a network for a task."""
     kind = learner_of(task)
 
-    def command(data: Any, *, out: Path, config: Any = None, training: Any = None,
+    def command(data: Any = (), *, out: Path, config: Any = None, training: Any = None,
                 json: bool = False) -> None:  # fmt: skip
         require("matplotlib", extra="explain")  # before the training, not after it
-        files = files_of(kind, data if isinstance(data, list) else [data])
+        files = files_of(kind, data)
         learner = kind(config, training).adopt()
-        asked = learner.config.to_dict()  # as it is before choices are left to the data
+        options = json_values(learner.config)  # as it is before choices are left to the data
         with terminable(), claimed(out), training_bars() as bars:
             learner.prepare(source_of(files)).check_test_part()
-            with begun(out, Run(task, files, asked, learner.training)):
+            with begun(out, Run(task, files, options, learner.training)):
                 come_to = train_and_report(learner, out, bars)
         if come_to is not None:
             tell(learner, *come_to, run=out, json=json)
@@ -83,9 +86,11 @@ def described(
     }
     usual = f"It ends after {kind.training_type.usual_steps:,} steps where no budget is given."
     groups = {"config": Group("Network and data"), "training": Group("Training", help=usual)}
+    if kind.most_files == 0:
+        del arguments["data"]
     signature = {}
-    for name, (hint, default, told) in arguments.items():
-        shown = Parameter(name="*", group=groups[name]) if name in groups else Parameter(help=told)
+    for name, (hint, default, text) in arguments.items():
+        shown = Parameter(name="*", group=groups[name]) if name in groups else Parameter(help=text)
         optional = hint if default is not None else hint | None
         signature[name] = Argument(
             name,
@@ -99,37 +104,42 @@ def described(
     return command
 
 
-def resume(run: Path, *, json: bool = False) -> None:
+def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:
     """Go on with an interrupted training, to the same weights as if it had never stopped.
 
     Parameters
     ----------
     run
         Directory of the run.
+    data
+        Where the data are now, if they were moved; others than the run began with are refused.
     json
         Print the result as one JSON document.
     """
-    _go_on(run, json=json, finish=False)
+    _go_on(run, json=json, finish=False, moved=data)
 
 
-def finish(run: Path, *, json: bool = False) -> None:
-    """End a training after its next step, and score the best weights so far.
+def finish(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:
+    """End a training, and score the best weights so far.
 
     The run is then complete, as if the training had been meant to end there. It may be one that
-    another process is at, which ends it and prints the scores, or one that was interrupted.
+    another process is at, which ends it after its next step and prints the scores, or one that was
+    interrupted, which takes no step more.
 
     Parameters
     ----------
     run
         Directory of the run.
+    data
+        Where the data are now, if they were moved; others than the run began with are refused.
     json
         Print the result as one JSON document.
     """
     read_run(run)
     if not is_main_process():  # the main one has found that there is something to do
-        return _go_on(run, json=json, finish=True)
+        return _go_on(run, json=json, finish=True, moved=data)
     if is_complete(run):
-        told = f"{run} is complete: there is nothing to finish."
+        message = f"{run} is complete: there is nothing to finish."
     else:
         checkpoint = run / CHECKPOINT
         try:
@@ -139,19 +149,19 @@ def finish(run: Path, *, json: bool = False) -> None:
                         f"{run} was interrupted before its first checkpoint, so there is nothing "
                         f"to finish. To begin anew: gated resume {shlex.quote(str(run))}"
                     )
-                return _go_on(run, json=json, finish=True)
+                return _go_on(run, json=json, finish=True, moved=data)
         except InUseError:
             (run / FINISH).touch()
-        told = f"Another process trains in {run}: it is asked to finish, and waited for."
-        Console(stderr=True, soft_wrap=True).print(told, markup=False, highlight=False)
+        message = f"Another process trains in {run}: it is asked to finish, and waited for."
+        Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
         _wait_until_free(run)
         if not is_complete(run):  # it was ended before it could
-            return _go_on(run, json=json, finish=True)
-        told = f"{run} is complete now."
+            return _go_on(run, json=json, finish=True, moved=data)
+        message = f"{run} is complete now."
     if json:
         print_json({"run": str(run), "report": str(run / REPORT)})
     else:
-        stdout_console().print(f"{told} Report: {run / REPORT}", markup=False)
+        stdout_console().print(f"{message} Report: {run / REPORT}", markup=False)
     return None
 
 
@@ -165,39 +175,39 @@ def _wait_until_free(run: Path) -> None:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _go_on(run: Path, *, json: bool, finish: bool) -> None:
-    """Complete an interrupted run; with `finish`, after a step more."""
-    asked = read_run(run)
-    kind = learner_of(asked.task)
-    learner = kind(kind.config_type.from_dict(asked.config), asked.training)
+def _go_on(run: Path, *, json: bool, finish: bool, moved: tuple[Path, ...] = ()) -> None:
+    """Complete an interrupted run; with `finish`, without another step."""
+    recorded = read_run(run)
+    kind = learner_of(recorded.task)
+    data = files_of(kind, moved) if moved else recorded.data
+    recorded.check_data(run, data)
+    learner = kind(from_json_values(kind.config_type, recorded.config), recorded.training)
     kept = locked(run) if is_main_process() else nullcontext()
     with terminable(), kept, noting_what_is_kept(run), training_bars() as bars:
         if finish and is_main_process():
             (run / FINISH).touch()
         elif is_main_process():
             (run / FINISH).unlink(missing_ok=True)  # it was asked of a training that is over
-        learner.prepare(source_of(asked.data))
+            if moved:
+                write_run(run, replace(recorded, data=data))
+        learner.prepare(source_of(data))
         come_to = train_and_report(learner, run, bars, resume=True)
     if come_to is not None:
         tell(learner, *come_to, run=run, json=json)
 
 
-def files_of(kind: type[Learner[Any, Any, Any]], data: list[Path]) -> tuple[Path, ...]:
+def files_of(kind: type[Learner[Any, Any, Any]], data: Path | Sequence[Path]) -> tuple[Path, ...]:
     """Return the files that a learner reads together.
 
     Raises:
         ConfigurationError: there are none, or more than it takes.
     """
-    most = kind.most_files
-    if not data or (most is not None and len(data) > most):
-        wanted = {1: "one file", None: "one file or more"}.get(most, f"one file, up to {most}")
-        raise ConfigurationError(f"The task {kind.task!r} reads {wanted}, and got {len(data)}.")
-    return tuple(data)
-
-
-def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...]:
-    """Return files as a learner takes them: one alone as it is."""
-    return files[0] if len(files) == 1 else files
+    most, files = kind.most_files, (data,) if isinstance(data, Path) else tuple(data)
+    if (not files and most != 0) or (most is not None and len(files) > most):
+        counts = {0: "no files", 1: "one file", None: "one file or more"}
+        wanted = counts.get(most, f"one file, up to {most}")
+        raise ConfigurationError(f"The task {kind.task!r} reads {wanted}, and got {len(files)}.")
+    return files
 
 
 def train_and_report(

@@ -8,6 +8,7 @@ from gated.cli.outcome import print_scores
 from gated.cli.output import print_json
 from gated.cli.run_directory import trained
 from gated.tasks.forecast.forecaster import Forecaster
+from gated.tasks.learner import document
 
 
 def backtest(
@@ -38,4 +39,4 @@ def backtest(
     """
     forecaster = trained(Forecaster, run)
     evaluation = forecaster.backtest(data, start=start, end=end, stride=stride)
-    print_json(evaluation.to_dict()) if json else print_scores(forecaster, evaluation)
+    print_json(document(evaluation)) if json else print_scores(forecaster, evaluation)

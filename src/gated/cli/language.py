@@ -59,10 +59,10 @@ def generate(
         count = length * len(prompt)
         if json:
             pairs = zip(prompt, texts, strict=True)
-            print_json([{"prompt": asked, "text": text} for asked, text in pairs])
+            print_json([{"prompt": beginning, "text": text} for beginning, text in pairs])
         else:
-            for asked, text in zip(prompt, texts, strict=True):
-                print(f"{asked}{text}\n")
+            for beginning, text in zip(prompt, texts, strict=True):
+                print(f"{beginning}{text}\n")
     seconds = time.perf_counter() - started
     print(f"{count / seconds:,.0f} {model.config.unit}s a second", file=sys.stderr)
 

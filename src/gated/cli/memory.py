@@ -9,17 +9,20 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gated.cli.output import print_json, print_table, stdout_console, to_json
+from gated.cli.outcome import tell_of_many
+from gated.cli.output import to_json
 from gated.cli.run_directory import claimed
 from gated.cli.training_bar import TrainingBar, training_bars
 from gated.errors import require
 from gated.files import write_atomically
-from gated.tasks.memory.longest import MemoryTraining, memory_test
-from gated.tasks.memory.page import memory_table, write_memory_report
+from gated.tasks.memory.config import MemoryTraining
+from gated.tasks.memory.longest import memory_test
+from gated.tasks.memory.longest_page import memory_table, write_memory_report
+from gated.tasks.memory.problems import ProblemName
 
 
 def find_longest(
-    problem: str = "adding",
+    problem: ProblemName = "adding",
     *,
     out: Path,
     cells: tuple[str, ...] = ("rnn", "gru", "lstm", "lstm-chrono"),
@@ -35,7 +38,7 @@ def find_longest(
     Parameters
     ----------
     problem
-        adding, copy, digits, permuted-digits, fashion or permuted-fashion.
+        What is to be remembered.
     out
         New directory for figures and report.
     cells
@@ -71,11 +74,7 @@ def find_longest(
                 ),
             )
         report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
-        write_atomically(out / "memory.json", to_json(tested.to_dict()).encode())
-    if json:
-        print_json(tested.to_dict() | {"report": str(report)})
-        return
-    stdout_console().print(f"\n{tested.verdict}\n", style="bold", markup=False)
+        write_atomically(out / "memory.json", to_json(tested.document).encode())
     table = memory_table(tested)
-    print_table(f"{problem}, median score on test sequences", table.header, table.rows)
-    stdout_console().print(f"Report: {report}", markup=False)
+    title = f"{problem}, median score on test sequences"
+    tell_of_many(tested.document, title, table.header, table.rows, report, json=json)

@@ -11,13 +11,15 @@ from typing import Any
 import polars as pl
 from rich.console import Console
 
+from gated.cli.failures import NothingPredictedError
 from gated.cli.output import print_json, print_table, stdout_console
-from gated.cli.training_bar import told, training_summary
+from gated.cli.training_bar import in_words, training_summary
+from gated.configuration import json_values
 from gated.data.findings import Finding
 from gated.data.manifest import LEFT_OUT
-from gated.data.predictions import to_csv
+from gated.data.predictions import REASON, to_csv
 from gated.files import write_atomically
-from gated.tasks.learner import Learner, Scored
+from gated.tasks.learner import Learner, Scored, document
 
 
 def page_of(learner: Learner[Any, Any, Any]) -> Any:
@@ -33,14 +35,26 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
-def give_table(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
-    """Write what was predicted into a new file, or print it."""
+def give_predictions(
+    learner: Learner[Any, Any, Any], table: pl.DataFrame, out: Path | None, *, json: bool
+) -> None:
+    """Write what was predicted into a new file, or print it.
+
+    Raises:
+        NothingPredictedError: afterwards, where no row of the input could be used.
+    """
     if out is not None:
         write_atomically(out, to_csv(table).encode())
     elif json:
         print_json(table.to_dicts())
     else:
         sys.stdout.write(to_csv(table))
+    left_out = learner.left_out or []
+    if left_out and len(left_out) == len(table):
+        raise NothingPredictedError(
+            f"None of the {len(table):,} rows could be used, so nothing is predicted; the column "
+            f"{REASON!r} of the output says why. The first: {left_out[0]}"
+        )
 
 
 def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:
@@ -60,13 +74,13 @@ def tell(
     """Print scores and outcome, for people or as one JSON document."""
     if json:
         print_json(
-            evaluation.to_dict()
+            document(evaluation)
             | {
                 "run": str(run),
                 "report": str(report),
                 "parameters": learner.parameters,
                 "training": training_summary(learner.history),
-                "findings": [finding.to_dict() for finding in learner.findings],
+                "findings": json_values(learner.findings),
             }
         )
         return
@@ -74,5 +88,23 @@ def tell(
     for finding in learner.findings:
         console.print(f"· {finding}", style="dim", markup=False)
     print_scores(learner, evaluation)
-    console.print(f"Trained {learner.parameters:,} parameters: {told(learner.history)}.")
+    console.print(f"Trained {learner.parameters:,} parameters: {in_words(learner.history)}.")
     console.print(f"Report: {report}", markup=False)
+
+
+def tell_of_many(
+    document: dict[str, Any],
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    report: Path,
+    *,
+    json: bool,
+) -> None:
+    """Print what several trainings came to: verdict and table, or one JSON document."""
+    if json:
+        print_json(document | {"report": str(report)})
+        return
+    stdout_console().print(f"\n{document['verdict']}\n", style="bold", markup=False)
+    print_table(title, header, rows)
+    stdout_console().print(f"Report: {report}", markup=False)

@@ -6,6 +6,7 @@ model, history and report are written by the rooms that know them.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import shutil
 import signal
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
-from gated.configuration import from_json_values
+from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
 from gated.model_files import FILE_NAME as MODEL
@@ -48,6 +49,48 @@ class Run:
     config: dict[str, Any]
     """Fields of the task's configuration."""
     training: TrainingOptions
+    digests: tuple[str, ...] | None = None
+    """SHA-256 of each file of the data; None in a run of a version that did not write them."""
+
+    def check_data(self, run: Path, data: tuple[Path, ...]) -> None:
+        """Refuse other data than the run `run` began with.
+
+        Raises:
+            ConfigurationError: a file is not there, or is another; says what to do.
+        """
+        for path in data:
+            if not path.is_file():
+                raise ConfigurationError(
+                    f"{path}, which {run} is trained on, is not there. If it was moved: "
+                    f"gated resume {shlex.quote(str(run))} --data NEW_PLACE"
+                )
+        found = digests_of(data)
+        if self.digests is None or found == self.digests:
+            return
+        if len(found) != len(self.digests):
+            raise ConfigurationError(
+                f"{run} is trained on {len(self.digests)} files, and got {len(found)}."
+            )
+        place = next(k for k, digest in enumerate(found) if digest != self.digests[k])
+        raise ConfigurationError(
+            f"{data[place]} is not what {run} began with: its SHA-256 is {found[place]}, and that "
+            f"of {self.data[place]} was {self.digests[place]}. Bring the former data back, or "
+            "begin a new run."
+        )
+
+
+def digests_of(data: tuple[Path, ...]) -> tuple[str, ...]:
+    """Return the SHA-256 of each file."""
+    digests = []
+    for path in data:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return tuple(digests)
+
+
+def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...] | None:
+    """Return files as a learner takes them: one alone as it is, and None where it reads none."""
+    return files[0] if len(files) == 1 else files or None
 
 
 def check_free(out: Path) -> None:
@@ -73,7 +116,8 @@ def write_run(out: Path, run: Run) -> None:
         "task": run.task,
         "data": [str(path.resolve()) for path in run.data],
         "config": run.config,
-        "training": run.training.to_dict(),
+        "training": json_values(run.training),
+        "digests": list(digests_of(run.data)),
     }
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / FILE_NAME, to_document(RUN_FORMAT, RUN_VERSION, content))
@@ -158,18 +202,40 @@ def trained(kind: type[Kind], run: Path) -> Kind:
     if (run / MODEL).exists() or not (run / UNTRAINED).exists():
         return kind.load(run)
     learner = kind.load_so_far(run)
+    settled = ""
+    if kind.settle is not Learner.settle:
+        learner, settled = _settled(learner, run)
     history, name = learner.history, shlex.quote(str(run))
     which = "best on validation" if history.best else "the last"
     step = history.best.step if history.best else history.steps
     Console(stderr=True, soft_wrap=True).print(
         f"The training in {run} has not ended: these are its weights of step {step:,}, {which} of "
-        f"the {history.steps:,} steps of its checkpoint. What is done after a training, such as "
-        f"fitting the width of intervals, is not done yet. To go on: gated resume {name}; to end "
-        f"it here and score it: gated finish {name}",
+        f"the {history.steps:,} steps of its checkpoint.{settled} To go on: gated resume {name}; "
+        f"to end it here and score it: gated finish {name}",
         markup=False,
         highlight=False,
     )
     return learner
+
+
+def _settled(learner: Kind, run: Path) -> tuple[Kind, str]:
+    """Fit what goes with a network on the validation part of the run's data, if they are there.
+
+    Returns the learner, and what is to be said of it.
+    """
+    try:
+        recorded = read_run(run)
+        recorded.check_data(run, recorded.data)
+        config = from_json_values(type(learner).config_type, recorded.config)
+        prepared = type(learner)(config, recorded.training).prepare(source_of(recorded.data))
+    except (GatedError, OSError) as error:
+        return learner, (
+            " What is fitted to the network after a training, such as the width of intervals, is "
+            f"not fitted yet, since the run's data cannot be read: {error}"
+        )
+    prepared.network, prepared.history = learner.network, learner.history
+    prepared.settle()
+    return prepared, " What goes with them was fitted on the validation part."
 
 
 def is_complete(run: Path) -> bool:
@@ -190,12 +256,14 @@ def read_run(directory: Path) -> Run:
         ModelFileError: `directory` holds no run, or a damaged one, or one of another version.
     """
     document = read_document(directory / FILE_NAME, RUN_FORMAT, RUN_VERSION)
+    digests = document.get("digests")
     try:
         return Run(
             task=from_json_values(str, document["task"]),
             data=from_json_values(tuple[Path, ...], document["data"]),
             config=from_json_values(dict[str, Any], document["config"]),
-            training=TrainingOptions.from_dict(document["training"]),
+            training=from_json_values(TrainingOptions, document["training"]),
+            digests=None if digests is None else from_json_values(tuple[str, ...], digests),
         )
     except KeyError as error:
         raise ModelFileError(f"{directory / FILE_NAME} is damaged: {error} is missing.") from error

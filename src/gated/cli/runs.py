@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gated.cli.fit import files_of, source_of
-from gated.cli.outcome import give_table, print_scores, tell_left_out
+from gated.cli.fit import files_of
+from gated.cli.outcome import give_predictions, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
-from gated.cli.run_directory import FILE_NAME, check_free, read_run, trained
+from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.errors import ConfigurationError, require
 from gated.model_files import load_description
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
 from gated.tasks import learner_of
-from gated.tasks.learner import Learner
+from gated.tasks.learner import Learner, document
 
 
 def predict(
@@ -40,7 +40,8 @@ def predict(
         New CSV file for the predictions; by default they are printed.
     skip_bad
         Go on after rows that cannot be used, which are errors otherwise: they are listed, and
-        stand in their place with nothing predicted and the reason.
+        stand in their place with nothing predicted and the reason. Where none can be used, the
+        output says so of each, and the command fails.
     json
         Print the predictions as one JSON document.
     """
@@ -49,7 +50,7 @@ def predict(
     learner = loaded(run, skip_bad=skip_bad)
     table = learner.predict(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
-    give_table(table, out, json=json)
+    give_predictions(learner, table, out, json=json)
 
 
 def evaluate(run: Path, *data: Path, skip_bad: bool = False, json: bool = False) -> None:
@@ -70,7 +71,7 @@ def evaluate(run: Path, *data: Path, skip_bad: bool = False, json: bool = False)
     learner = loaded(run, skip_bad=skip_bad)
     evaluation = learner.evaluate(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
-    print_json(evaluation.to_dict()) if json else print_scores(learner, evaluation)
+    print_json(document(evaluation)) if json else print_scores(learner, evaluation)
 
 
 def explain(
@@ -139,6 +140,8 @@ def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
     known = (run / FILE_NAME).exists()
     kind = learner_of(read_run(run).task if known else load_description(run).get("task", ""))
     learner = trained(kind, run)
+    if skip_bad and not hasattr(learner.config, "skip_bad"):
+        raise ConfigurationError(f"--skip-bad: the task {kind.task!r} has no rows to skip.")
     if skip_bad:
         learner.config = replace(learner.config, skip_bad=True)
     return learner

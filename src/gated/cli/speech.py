@@ -11,6 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gated.cli.failures import NothingPredictedError
 from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
 from gated.cli.run_directory import trained
@@ -78,8 +79,8 @@ def transcribe(
             bad(DataError(reason))
         text = transcript.text if transcript else ""
         if json:
-            told = asdict(transcript) if transcript else {"text": "", "reason": reason}
-            documents.append({"path": str(path)} | told)
+            document = asdict(transcript) if transcript else {"text": "", "reason": reason}
+            documents.append({"path": str(path)} | document)
         elif len(files) == 1:
             print(text, flush=True)
         else:
@@ -87,6 +88,8 @@ def transcribe(
     if json:
         print_json(documents)
     tell_left_out(bad.findings)
+    if len(bad.errors) == len(files):
+        raise NothingPredictedError(f"None of the {len(files)} recordings could be used.")
 
 
 def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
@@ -109,7 +112,7 @@ def _stream(recogniser: SpeechRecogniser, path: Path | None, rate: int) -> None:
             print(word.text, end=" ", flush=True)
     print(" ".join(word.text for word in listener.finish()), flush=True)
     heard = samples / rate
-    told = f"{spent / heard:.3f} s of computation for a second of sound"
+    summary = f"{spent / heard:.3f} s of computation for a second of sound"
     if delays:
-        told += f"; words came {median(delays):.2f} s after their end (median)"
-    print(f"{told}.", file=sys.stderr)
+        summary += f"; words came {median(delays):.2f} s after their end (median)"
+    print(f"{summary}.", file=sys.stderr)

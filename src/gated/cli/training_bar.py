@@ -32,7 +32,7 @@ class Phase:
 
     def __init__(self, name: str, total: int | None = None) -> None:
         self.name, self.total, self.done = name, total, 0
-        self.told = ""
+        self.status = ""
         self.began = time.monotonic()
         self.share = 0.0
         """Of what there is to do; 0 where that is not known."""
@@ -61,7 +61,7 @@ class Phase:
         return spent if left is None else f"{spent}, {duration(left)} left"
 
     def __str__(self) -> str:
-        return f"{self.name}: {', '.join(filter(None, (self.told, self.time)))}"
+        return f"{self.name}: {', '.join(filter(None, (self.status, self.time)))}"
 
 
 class Bars:
@@ -109,10 +109,10 @@ class Bars:
         phase, task = self._phases[-1]
         phase.done += 1
         if phase.total:
-            phase.told = f"{phase.done:,} of {phase.total:,}"
+            phase.status = f"{phase.done:,} of {phase.total:,}"
             phase.reached(phase.done / phase.total)
         else:
-            phase.told = f"{phase.done:,}"
+            phase.status = f"{phase.done:,}"
         self.update(task, phase)
 
     def end(self) -> None:
@@ -181,7 +181,7 @@ class TrainingBar:
         self._show()
 
     def _show(self) -> None:
-        self._phase.told = ", ".join(filter(None, (self._step, self._held_out)))
+        self._phase.status = ", ".join(filter(None, (self._step, self._held_out)))
         self._bars.update(self._task, self._phase)
 
 
@@ -200,7 +200,7 @@ class _Told(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         phase: Phase = task.fields["phase"]
-        return Text(", ".join(filter(None, (phase.told, phase.time))))
+        return Text(", ".join(filter(None, (phase.status, phase.time))))
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def training_summary(history: History) -> dict[str, Any]:
     }
 
 
-def told(history: History) -> str:
+def in_words(history: History) -> str:
     """Return what a training came to, in words."""
     clipped = sum(
         by_norm or by_value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from gated.errors import DataError
 
@@ -34,10 +34,6 @@ class Finding:
         where = f"column '{self.column}': " if self.column is not None else ""
         first = f" ({self.count:,}, first: {self.example})" if self.example else ""
         return f"{where}{self.what}{first}; {self.action}."
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields, for JSON."""
-        return asdict(self)
 
 
 class RowError(DataError):

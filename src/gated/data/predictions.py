@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars import selectors
 
 from gated.data.findings import RowError
@@ -25,6 +27,16 @@ def probability_of(label: str) -> str:
     'p(text)'
     """
     return f"p({label})"
+
+
+def label_columns(labels: Sequence[str], probabilities: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the likeliest of (C,) labels, and what (N, C) says of each, as columns.
+
+    >>> label_columns(["no", "yes"], np.array([[0.25, 0.75]]))["predicted"]
+    ['yes']
+    """
+    likeliest = {PREDICTED: [labels[place] for place in probabilities.argmax(1)]}
+    return likeliest | dict(zip(map(probability_of, labels), probabilities.T, strict=True))
 
 
 def prediction_table(
@@ -57,9 +69,12 @@ def prediction_table(
         {names[ROW]: one.row, next(iter(given)): one.of, names[REASON]: str(one)}
         for one in left_out
     ]
-    schema = {**table.schema, names[REASON]: pl.String()}
+    texts = dict.fromkeys((next(iter(given)), names[REASON]), pl.String())
+    schema = pl.Schema({**table.schema, **texts})
+    if place:
+        schema[names[ROW]] = pl.Int64()
     joined = pl.concat(
-        [table.with_columns(pl.lit(None, pl.String).alias(names[REASON])),
+        [table.with_columns(pl.lit(None, pl.String).alias(names[REASON])).cast(schema),
          pl.DataFrame(missing, schema=schema)]
     )  # fmt: skip
     return joined.sort(names[ROW], nulls_last=True, maintain_order=True) if place else joined

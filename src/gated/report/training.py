@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from gated.configuration import Configuration
+from gated.configuration import Configuration, json_values
 from gated.report.drawing import (
     BLUE,
     MUTED,
@@ -21,7 +21,7 @@ from gated.report.drawing import (
     new_figure,
 )
 from gated.report.page import Code, Drawing, Section, Table, Text
-from gated.training.history import History, Transfer
+from gated.training.history import History, Transfer, Validation
 from gated.training.options import TrainingOptions
 
 
@@ -59,39 +59,29 @@ def _transferred(transfer: Transfer) -> list[Text | Table]:
 
 
 def learning_curves(history: History, options: TrainingOptions) -> Picture:
-    """Draw loss, gradient norm with the clipped steps marked, and learning rate over the steps."""
-    figure, (loss, norm, rate) = new_figure(5.6, nrows=3, sharex=True, height_ratios=(3, 2, 1))
-    steps = np.arange(1, history.steps + 1)
-    loss.set_title("Loss")
-    loss.plot(steps, history.loss, color=BLUE, alpha=0.35, linewidth=1, label="training, each step")
+    """Draw loss, validation score, gradient norm and learning rate over the steps."""
+    scored, rows = history.score, (3, 2, 2, 1)
+    figure, axes = new_figure(
+        6.6 if scored else 5.6, nrows=4 if scored else 3, sharex=True,
+        height_ratios=rows if scored else rows[:1] + rows[2:],
+    )  # fmt: skip
+    loss, norm, rate = axes[0], axes[-2], axes[-1]
+    steps, losses = np.arange(1, history.steps + 1), history.factor * np.array(history.loss)
+    loss.set_title(history.measure[:1].upper() + history.measure[1:])
+    loss.plot(steps, losses, color=BLUE, alpha=0.35, linewidth=1, label="training, each step")
     window = max(1, history.steps // 40)
     loss.plot(
         steps[window - 1 :],
-        np.convolve(history.loss, np.full(window, 1 / window), "valid"),
+        np.convolve(losses, np.full(window, 1 / window), "valid"),
         color=BLUE,
         label=f"training, mean of {window}",
     )
-    if history.validations:
-        loss.plot(
-            [validation.step for validation in history.validations],
-            [validation.loss for validation in history.validations],
-            "o-",
-            color=ORANGE,
-            markersize=4,
-            label="validation",
-        )
-    if history.best:
-        loss.axvline(history.best.step, color=MUTED, linewidth=1, linestyle=":")
-        loss.plot(
-            history.best.step,
-            history.best.loss,
-            "*",
-            color=ORANGE,
-            markersize=13,
-            label=f"best, step {history.best.step}",
-        )
-    _log_scale(loss, history.loss)
+    _validated(loss, history, history.validation_loss)
+    _log_scale(loss, losses.tolist())
     _legend_beside_title(loss)
+    if scored:
+        axes[1].set_title(f"{scored[:1].upper()}{scored[1:]} on validation")
+        _validated(axes[1], history, lambda of: of.scores[scored])
 
     norms = np.array(history.gradient_norm)
     clipped = np.array(history.clipped_by_norm) | np.array(history.clipped_by_value)
@@ -116,6 +106,18 @@ def learning_curves(history: History, options: TrainingOptions) -> Picture:
         description=f"Learning curves over {history.steps} steps.",
         caption=f"{_clipped(history, options)} {_chosen(history)}",
     )
+
+
+def _validated(axes: Any, history: History, value: Callable[[Validation], float]) -> None:
+    """Draw a score of the validations, and mark the one whose weights are the result."""
+    if (best := history.best) is None:
+        return
+    steps = [validation.step for validation in history.validations]
+    values = [value(validation) for validation in history.validations]
+    axes.plot(steps, values, "o-", color=ORANGE, markersize=4, label="validation")
+    axes.axvline(best.step, color=MUTED, linewidth=1, linestyle=":")
+    label = f"best, step {best.step}"
+    axes.plot(best.step, value(best), "*", color=ORANGE, markersize=13, label=label)
 
 
 def _legend_beside_title(axes: Any) -> None:
@@ -229,7 +231,7 @@ def reproduction_section(command: str, *configurations: Configuration) -> Sectio
 
 def _toml_lines(options: Configuration) -> Iterator[str]:
     """Write each option; one that is None only where that is not what it is by default."""
-    saved = options.to_dict()
+    saved = json_values(options)
     for field in fields(options):
         value = saved[field.name]
         if value is not None:

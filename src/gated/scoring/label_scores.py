@@ -69,8 +69,9 @@ class Score:
         middle, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
-    def to_dict(self) -> dict[str, float | None]:
-        """All figures, for JSON."""
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """All of them, for JSON."""
         low, high = self.interval
         return {
             "accuracy": self.accuracy,
@@ -117,15 +118,14 @@ class Evaluation:
         found = judge(hits, RIGHT, self.scope, clusters=clusters)
         return found.without(self.left_out).adding(flattered(self.known))
 
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the verdict, for JSON."""
         return {
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "labels": list(self.labels),
             "unit": self.scope.unit,
             "n": next(iter(self.scores.values())).n,
-            "scores": {name: score.to_dict() for name, score in self.scores.items()},
+            "scores": {name: score.figures for name, score in self.scores.items()},
             "confusion": self.confusion.tolist(),
         }
 

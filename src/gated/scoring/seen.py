@@ -44,13 +44,13 @@ class Seen:
         """Return how many of the examples were trained on."""
         return int(self.among(keys).sum())
 
-    def to_text(self) -> str:
+    def to_json_value(self) -> str:
         """Return the digests, for JSON."""
         return b64encode(self.digests.astype("<u8").tobytes()).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> Seen:
-        """Return what `to_text` wrote; nothing is known of what says nothing.
+    def from_json_value(cls, text: str) -> Seen:
+        """Return what `to_json_value` wrote; nothing is known of what says nothing.
 
         Raises:
             ValueError: it is damaged.

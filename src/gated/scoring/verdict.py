@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 Outcome = Literal["better", "worse", "undecided", "too few"]
 NOT_WANTED = "with --no-baseline"
@@ -101,6 +101,8 @@ class Scope:
 
         >>> Scope("windows", "at {} times").over(84, 28), Scope("texts").over(1, 1)
         ('over 84 windows at 28 times', 'over 1 text')
+        >>> Scope("characters", "in {} stretches").over(65, 1)
+        'over 65 characters in 1 stretch'
         """
         text = f"over {examples:,} {_counted(self.unit, examples)}"
         if self.clustered and clusters < examples:
@@ -109,7 +111,8 @@ class Scope:
 
 
 def _counted(plural: str, number: int) -> str:
-    return plural.removesuffix("s") if number == 1 else plural
+    ending = "es" if plural.endswith("ches") else "s"
+    return plural.removesuffix(ending) if number == 1 else plural
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +159,6 @@ class Verdict:
     def without(self, left_out: Mapping[str, str]) -> Self:
         """Return the same verdict that also states which baselines were left out, and why."""
         return self.adding(*(f"Left out: {name} ({why})." for name, why in left_out.items()))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON; what is not finite is None."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
 
 
 def head_of(outcome: Outcome, network: str, baseline: str, unit: str) -> str:

@@ -15,6 +15,7 @@ LEARNERS = {
     "classify": "gated.tasks.classify.learner:ClassLearner",
     "forecast": "gated.tasks.forecast.forecaster:Forecaster",
     "language": "gated.tasks.language.model:LanguageModel",
+    "memory": "gated.tasks.memory.learner:MemoryLearner",
     "regress": "gated.tasks.classify.learner:NumberLearner",
     "speech": "gated.tasks.speech.recogniser:SpeechRecogniser",
     "text_classify": "gated.tasks.text_classify.classifier:TextClassifier",

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.configuration import Configuration
+from gated.configuration import Configuration, json_values
 from gated.errors import ConfigurationError
 from gated.explain import flow
 from gated.phases import counted
@@ -105,25 +105,26 @@ class Comparison:
         key = self.better(score)
         means = {cell: summary[score] for cell, summary in self.summary().items()}
         best, *others = sorted(means, key=lambda cell: key(means[cell][0]))
-        told = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
+        text = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
         if others:
             gap = abs(means[others[0]][0] - means[best][0])
             spread = float(np.hypot(means[best][1], means[others[0]][1]))
             clear = "more" if gap > spread else "no more"
-            told += (
+            text += (
                 f", {others[0].upper()} {means[others[0]][0]:.3g}; the difference is {clear} than "
                 "the spread over seeds"
             )
         if (name := self.best_baseline) is not None:
-            told += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
-        return f"{told}."
+            text += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
+        return f"{text}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all figures, for JSON."""
+    @property
+    def document(self) -> dict[str, Any]:
+        """All figures, for JSON."""
         return {
             "task": self.task,
-            "config": self.config.to_dict(),
-            "training": self.training.to_dict(),
+            "config": json_values(self.config),
+            "training": json_values(self.training),
             "verdict": self.verdict,
             "summary": {
                 cell: {name: {"mean": mean, "spread": spread} for name, (mean, spread) in s.items()}
@@ -145,8 +146,8 @@ class Comparison:
 
 def cells_of(kind: type[Learner[Any, Any, Any]]) -> tuple[str, ...]:
     """Return the cells that a task can be done with, the smallest first."""
-    known = get_args(get_type_hints(kind.config_type)["cell"])
-    return tuple(cell for cell in ("rnn", "gru", "lstm") if cell in known)
+    usual, known = ("rnn", "gru", "lstm"), get_args(get_type_hints(kind.config_type)["cell"])
+    return tuple(cell for cell in usual if cell in known or not known)
 
 
 def compare(
@@ -179,16 +180,18 @@ def compare(
     if training.init_from:
         config = kind(config, training).adopt().config
         known = (config.cell,)
-    for cell in cells:
-        if cell not in known:
-            of_run = f" (the cell of {training.init_from})" if training.init_from else ""
-            raise ConfigurationError(f"cells: '{cell}' is not one of {', '.join(known)}{of_run}.")
+        if strange := [cell for cell in cells if cell not in known]:
+            raise ConfigurationError(
+                f"cells: '{strange[0]}' is not one of {known[0]} (the cell of "
+                f"{training.init_from})."
+            )
+    configs = [replace(config, cell=cell) for cell in cells or known]  # refused before any trains
     if not seeds:
         raise ConfigurationError("seeds: give at least one.")
     rows, scores, higher = [], {}, frozenset[str]()
-    networks = [(cell, seed) for cell in cells or known for seed in seeds]
-    for cell, seed in counted("Networks", networks):
-        learner = kind(replace(config, cell=cell), replace(training, seed=seed))
+    networks = [(of, seed) for of in configs for seed in seeds]
+    for of, seed in counted("Networks", networks):
+        cell, learner = of.cell, kind(of, replace(training, seed=seed))
         learner.prepare(source).check_test_part()
         learner.train(progress=progress(cell, seed) if progress else None)
         evaluation = learner.score()

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from gated.report.drawing import BLUE, GREEN, MUTED, ORANGE, Picture, finish, new_figure, style
+from gated.report.drawing import (
+    BLUE,
+    GREEN,
+    MUTED,
+    ORANGE,
+    Picture,
+    finish,
+    method_colours,
+    new_figure,
+    style,
+)
 from gated.report.gradients import Line, gradient_picture
 from gated.report.page import Drawing, Page, Section, Table, Text, write_page
 from gated.report.training import reproduction_section
@@ -23,6 +33,11 @@ COSTS = {
 REACH = ("reach, steps", ".0f")
 
 
+def _colours(comparison: Comparison) -> dict[str, str]:
+    cells = list(comparison.summary())
+    return COLOURS if set(cells) <= set(COLOURS) else method_colours(cells)
+
+
 def comparison_table(comparison: Comparison) -> Table:
     """Return a row for each cell, mean ± spread over the seeds, then the baselines."""
     summary = comparison.summary()
@@ -36,8 +51,8 @@ def comparison_table(comparison: Comparison) -> Table:
         for cell, figures in summary.items()
     ]
     for method, scores in comparison.baselines.items():
-        told = [f"{scores[name]:.3f}" if name in scores else "–" for name in columns]
-        rows.append((method, *told))
+        figures = [f"{scores[name]:.3f}" if name in scores else "–" for name in columns]
+        rows.append((method, *figures))
     cells = list(summary)
     best = [
         min(
@@ -118,7 +133,7 @@ def _errors(comparison: Comparison) -> Picture:
                 [getattr(row, name) for row in rows],
                 [row.scores[score] for row in rows],
                 "o",
-                color=COLOURS[cell],
+                color=_colours(comparison)[cell],
                 markersize=8,
                 alpha=0.85,
                 label=cell.upper(),
@@ -154,31 +169,32 @@ def _errors(comparison: Comparison) -> Picture:
 
 def _learning(comparison: Comparison) -> Picture:
     figure, axes = new_figure(3.2)
+    score = comparison.rows[0].history.score or comparison.rows[0].history.measure
     for cell, rows in _rows_of(comparison).items():
         for place, row in enumerate(rows):
-            validations = row.history.validations
-            seconds = np.cumsum(row.history.seconds)
+            history, seconds = row.history, np.cumsum(row.history.seconds)
             axes.plot(
-                [seconds[validation.step - 1] for validation in validations],
-                [validation.loss for validation in validations],
-                color=COLOURS[cell],
+                [seconds[of.step - 1] for of in history.validations],
+                [of.scores.get(score, history.validation_loss(of)) for of in history.validations],
+                color=_colours(comparison)[cell],
                 alpha=0.85,
                 label=cell.upper() if place == 0 else None,
             )
     axes.set_xlabel("seconds of training")
-    axes.set_ylabel("validation loss")
+    axes.set_ylabel(f"{score}, validation")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3)
     return finish(
         figure,
         "learning_by_cell",
-        description="Validation loss of each cell and seed over training time.",
-        caption="Validation loss over the time spent; each line is a seed.",
+        description=f"{score} of each cell and seed on validation over training time.",
+        caption=f"The {score} on validation over the time spent; each line is a seed.",
     )
 
 
 def _gradients(comparison: Comparison) -> Picture:
+    colours = _colours(comparison)
     return gradient_picture(
-        [Line(row.cell.upper(), COLOURS[row.cell], row.gradient_norms) for row in comparison.rows],
+        [Line(row.cell.upper(), colours[row.cell], row.gradient_norms) for row in comparison.rows],
         xlabel="steps back from the last one read",
         caption="How far back each network learns from: the gradient of the loss with respect to "
         "the first layers' states. A steep fall is the vanishing gradient; the dashed line is the "

@@ -58,8 +58,18 @@ class Scored(Protocol):
     def higher_is_better(self) -> frozenset[str]:
         """Which of the scores are no errors."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All else, for JSON."""
+
+
+def document(evaluation: Scored) -> dict[str, Any]:
+    """Return all that a score says, as JSON values."""
+    verdict = evaluation.verdict
+    values: dict[str, Any] = json_values(
+        {"verdict": str(verdict), "judged": verdict, **evaluation.facts}
+    )
+    return values
 
 
 Config = TypeVar("Config", bound=Configuration)
@@ -99,11 +109,11 @@ class Learner(ABC, Generic[Config, Data, Score]):
     does: ClassVar[str]
     """What the network does: `label what clips show`."""
     data: ClassVar[str]
-    """What its files hold, for those who bring one."""
+    """What its files hold, for `--help` and errors."""
     made_of: ClassVar[str] = "examples"
     """What the data are made of, in the plural."""
     most_files: ClassVar[int | None] = 1
-    """How many files make the data; None for any number."""
+    """How many files make the data; None for any number, 0 where data are made and not read."""
     fewest_scored: ClassVar[int] = 1
     """Examples that a score needs at least."""
 
@@ -181,6 +191,12 @@ class Learner(ABC, Generic[Config, Data, Score]):
             ValueError: says what.
         """
 
+    def settle(self) -> None:
+        """Fit to the trained network, on the validation part, what goes with it: a width, a search.
+
+        A task may have nothing of the kind.
+        """
+
     @property
     def name(self) -> str:
         """What tables call the network."""
@@ -238,7 +254,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self.origin and self.origin.learned(name, get_type_hints(type(self))[name])
 
     def labels_among(self, found: Iterable[str], known: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the labels to tell apart: those `known` to the run of `init_from`, if it has all.
+        """Return the labels to predict: those `known` to the run of `init_from`, if it has all.
 
         Otherwise the labels are those found, and what the network says of them begins anew.
         """
@@ -251,7 +267,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             Finding(
                 kind="labels",
                 count=len(strange),
-                what=f"labels that {self.training.init_from} does not tell apart",
+                what=f"labels that {self.training.init_from} does not know",
                 action="its last layer is not taken over",
                 example=strange[0],
             ),
@@ -330,6 +346,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.history = loop.train(
             task, self.training, directory=directory, resume=resume, progress=progress
         )
+        self.settle()
         return self
 
     def score(self, source: Source | None = None) -> Score:
@@ -386,8 +403,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """Write the model, atomically: `model.json` and its weights."""
         description = {
             "task": self.task,
-            "config": self.config.to_dict(),
-            "training": self.training.to_dict(),
+            "config": json_values(self.config),
+            "training": json_values(self.training),
             **{name: json_values(getattr(self, name)) for name in self.learned},
         }
         save_model(Path(directory), self.network, description, self.attached())
@@ -403,8 +420,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         hints = get_type_hints(cls)
         try:
             learner = cls(
-                cast("Config", cls.config_type.from_dict(description["config"])),
-                TrainingOptions.from_dict(description["training"]),
+                cast("Config", from_json_values(cls.config_type, description["config"])),
+                from_json_values(TrainingOptions, description["training"]),
                 **given,
             )
             for name in cls.learned:
@@ -459,7 +476,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return data
 
     def _or_fitted(self, source: Source | None) -> Source:
-        if source is None:
+        if source is None and self.most_files:
             self.parts  # noqa: B018 - there are none after `load`, which it says
             return self._source
         return source

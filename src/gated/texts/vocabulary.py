@@ -41,12 +41,12 @@ class Vocabulary(ABC):
         """Return the bytes that each code stands for."""
 
     @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values for `from_dict`."""
+    def to_json_value(self) -> dict[str, Any]:
+        """Return JSON values for `from_json_value`."""
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Vocabulary:
-        """Return what `to_dict` of any vocabulary saved.
+    def from_json_value(cls, saved: Mapping[str, Any]) -> Vocabulary:
+        """Return what `to_json_value` of any vocabulary saved.
 
         Raises:
             KeyError: it is damaged.
@@ -126,7 +126,7 @@ class Letters(Vocabulary):
             return [REPLACEMENT, *(bytes([point]) for point in self.points)]
         return [REPLACEMENT, *(chr(of).encode() for of in self.points)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json_value(self) -> dict[str, Any]:
         """Return the points."""
         return {"points": self.points.tolist()}
 
@@ -182,13 +182,13 @@ class Subwords(Vocabulary):
         """Return the bytes that each code stands for."""
         return self._pieces
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json_value(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""
         return {"subwords": self._tokenizer.to_str()}
 
 
 def tokenizer_from(text: str) -> Any:
-    """Return the tokenizer of a JSON document that `Subwords.to_dict` saved.
+    """Return the tokenizer of a JSON document that `Subwords.to_json_value` returned.
 
     Raises:
         ModelFileError: it is damaged.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gated.errors import DataError
+from gated.training.task import Task
 
 Integers = NDArray[np.int64]
+Batch = TypeVar("Batch")
 
 
 class LengthBuckets:
@@ -64,3 +71,24 @@ class LengthBuckets:
         return [
             longest_first[start : start + batch_size] for start in range(0, len(pool), batch_size)
         ]
+
+
+class BucketedTask(Task[Batch], ABC):
+    """A task whose examples are trained on beside others of like length."""
+
+    buckets: LengthBuckets
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Steps in which each example is seen once."""
+        return self.buckets.steps_per_epoch(batch_size)
+
+
+def computed(lengths: Sequence[int], most: int, compute: Callable[[Integers], Tensor]) -> Tensor:
+    """Compute rows for (N,) examples, `most` of like length at once, and put them in order.
+
+    >>> computed([3, 1, 2], 2, lambda examples: torch.tensor(examples)).tolist()
+    [0, 1, 2]
+    """
+    order = np.argsort(lengths, kind="stable")
+    parts = [compute(order[start : start + most]) for start in range(0, len(order), most)]
+    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]

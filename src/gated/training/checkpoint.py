@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from gated.configuration import json_values
 from gated.errors import ConfigurationError
 from gated.files import read_bytes, write_atomically
 from gated.model_files import NO_DIGEST, check_format, check_seal, damaged, seal
@@ -169,7 +170,7 @@ def restore_optimizer(
 
 def identity(task: Task[Any], options: TrainingOptions) -> dict[str, Any]:
     """What must be the same for a checkpoint to be continued, as a JSON document."""
-    chosen = options.to_dict()
+    chosen = json_values(options)
     for name in ("threads", "checkpoint_every"):  # these do not change the result
         del chosen[name]
     return {"options": chosen, "data": task.fingerprint()}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+
+from gated.configuration import from_json_values, json_values
 
 COLUMNS = (
     "loss",
@@ -81,6 +83,25 @@ class History:
     """Why training ended: the budget, the patience, the goal, `gated finish`, or that the
     processor time was used up. Empty while it goes on."""
     transfer: Transfer | None = None
+    measure: str = "loss"
+    """What people call the training loss."""
+    factor: float = 1.0
+    """What makes the loss so."""
+
+    @property
+    def score(self) -> str | None:
+        """Which validation score is in the unit of the result; None where none is beside the loss.
+
+        >>> scores = {"loss": 0.2, "CTC loss": 1.5, "WER": 0.3}
+        >>> History(validations=[Validation(5, scores)], measure="CTC loss").score
+        'WER'
+        """
+        first = self.validations[0].scores if self.validations else ()
+        return next((name for name in first if name not in ("loss", self.measure)), None)
+
+    def validation_loss(self, validation: Validation) -> float:
+        """Return the loss of a validation by the same measure as that of the training."""
+        return validation.scores.get(self.measure, self.factor * validation.loss)
 
     @property
     def steps(self) -> int:
@@ -109,16 +130,15 @@ class History:
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     def to_json(self) -> str:
-        """Write as a JSON document."""
-        columns = {
-            name: [number if math.isfinite(number) else None for number in getattr(self, name)]
-            for name in COLUMNS
-        }
-        return json.dumps(columns | self.facts(), allow_nan=False)
+        """Write as a JSON document, in which what is not finite is null."""
+        return json.dumps(json_values(self))
 
     @classmethod
     def from_json(cls, text: str) -> History:
         """Read what `to_json` wrote.
+
+        Raises:
+            ModelFileError: it is damaged.
 
         >>> history = History(loss=[0.5], gradient_norm=[2.0], validations=[Validation(1, {})])
         >>> History.from_json(history.to_json()) == history
@@ -133,43 +153,18 @@ class History:
 
     def facts(self) -> dict[str, Any]:
         """Everything but the columns, as JSON values."""
-        return {
-            "validations": [
-                {
-                    "step": validation.step,
-                    "seconds": validation.seconds,
-                    "scores": {
-                        name: score if math.isfinite(score) else None
-                        for name, score in validation.scores.items()
-                    },
-                }
-                for validation in self.validations
-            ],
-            "stopped": self.stopped,
-            "transfer": self.transfer and vars(self.transfer),
-        }
+        names = [of.name for of in fields(self) if of.name not in COLUMNS]
+        facts: dict[str, Any] = json_values({name: getattr(self, name) for name in names})
+        return facts
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any], columns: dict[str, list[Any]]) -> History:
-        """Put together what `facts` and the columns say."""
-        transfer = facts["transfer"]
-        return cls(
-            **columns,
-            validations=[
-                Validation(
-                    validation["step"],
-                    {
-                        name: math.nan if score is None else score
-                        for name, score in validation["scores"].items()
-                    },
-                    validation["seconds"],
-                )
-                for validation in facts["validations"]
-            ],
-            stopped=facts["stopped"],
-            transfer=transfer
-            and Transfer(
-                transfer["source"],
-                *(tuple(transfer[kind]) for kind in ("loaded", "other_shape", "absent", "unused")),
-            ),
-        )
+        """Put together what `facts` and the columns say.
+
+        Raises:
+            ModelFileError: it is damaged.
+        """
+        for validation in facts["validations"]:
+            of = validation["scores"]
+            of.update({name: math.nan for name, score in of.items() if score is None})
+        return from_json_values(cls, facts | columns)

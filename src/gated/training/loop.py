@@ -62,7 +62,7 @@ def train(
     nothing is held out) and is in evaluation mode. With a `directory`, checkpoints are written
     there; with `resume`, the training goes on from the one that is there, if any, to the same
     weights as if it had never stopped. It ends when the budget is used up, or after the step in
-    which a file `FINISH` comes into the directory.
+    which a file `FINISH` comes into the directory; with `resume`, where it is there, at once.
 
     Raises:
         ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
@@ -81,6 +81,8 @@ def train(
         training = _Training(task, options, path, checkpoint, progress)
         # Where nobody is told of the steps, as of a baseline that is trained, they are a phase.
         steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
+        if checkpoint and not training.history.stopped and training.agreed(0.0)[1]:
+            training.end_early()
         with steps as done:
             while not training.history.stopped:
                 training.step()
@@ -145,6 +147,7 @@ class _Training(Generic[Batch]):
                 self.restore(checkpoint)
             except Exception as error:  # whatever a file may hold that gated did not write
                 raise damaged(path or Path(FILE_NAME), str(error)) from error
+        self.history.measure, self.history.factor = task.unit
         self.spent = self.kept = self.history.spent
         """Seconds of training so far, and at the last checkpoint; the same in all processes."""
 
@@ -191,12 +194,12 @@ class _Training(Generic[Batch]):
     def agreed(self, seconds: float) -> tuple[float, bool]:
         """Return what the main process says: how long a step took, and whether it is to finish."""
         main, path = self.fabric.is_global_zero, self.path
-        asked = main and path is not None and (path.parent / FINISH).exists()
+        finish = main and path is not None and (path.parent / FINISH).exists()
         if self.fabric.world_size == 1:
-            return seconds, asked
-        said = torch.tensor([seconds, float(asked)]) * float(main)
-        seconds, asked = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
-        return seconds, bool(asked)
+            return seconds, finish
+        said = torch.tensor([seconds, float(finish)]) * float(main)
+        seconds, finish = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
+        return seconds, bool(finish)
 
     def record(
         self,
@@ -205,10 +208,10 @@ class _Training(Generic[Batch]):
         clipping: Clipping,
         rate: float,
         seconds: float,
-        asked: bool,
+        finish: bool,
     ) -> None:
-        """Write a step into the history, and tell of it."""
-        history, (unit, factor) = self.history, self.task.unit
+        """Write a step into the history, and report it."""
+        history = self.history
         by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
         history.gradient_norm.append(norm)
@@ -218,7 +221,7 @@ class _Training(Generic[Batch]):
         history.seconds.append(seconds)
         self.spent += seconds
         history.stopped = self.budget.ended_by(history.steps, self.spent)
-        if asked and not history.stopped:
+        if finish and not history.stopped:
             history.stopped = "finish"
         if self.is_time_over() and not history.stopped:
             history.stopped = "time"
@@ -226,8 +229,8 @@ class _Training(Generic[Batch]):
             self.progress.step(
                 step=history.steps,
                 share=self.budget.share(history.steps, self.spent),
-                loss=factor * loss,
-                unit=unit,
+                loss=history.factor * loss,
+                unit=history.measure,
                 gradient_norm=norm,
                 clipped=by_norm or by_value,
                 learning_rate=rate,
@@ -281,6 +284,14 @@ class _Training(Generic[Batch]):
         loss_sum, weight = torch.stack(sums).sum(0)
         loss_sum, weight = fabric.all_reduce((loss_sum, weight), reduce_op="sum")
         return loss_sum.item(), weight.item()
+
+    def end_early(self) -> None:
+        """End without another step, and validate the checkpoint's weights if they were not."""
+        history = self.history
+        history.stopped = "finish"
+        if not history.validations or history.validations[-1].step < history.steps:
+            self.validate()
+        self.keep()
 
     def validate(self) -> None:
         """Score the network where a validation is due, and keep the best weights."""

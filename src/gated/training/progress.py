@@ -1,4 +1,4 @@
-"""What the training loop tells while it runs."""
+"""What the training loop reports while it runs."""
 
 from __future__ import annotations
 

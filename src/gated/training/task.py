@@ -93,8 +93,12 @@ class Task(ABC, Generic[Batch]):
         """
 
     def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first: the order of thawing and layered rates."""
-        return [("network", list(self.network.parameters()))]
+        """Parameters by depth, nearest the input first: the order of thawing and layered rates.
+
+        By default those of the network's own `depth_groups`, or all in one group.
+        """
+        own: Any = getattr(self.network, "depth_groups", None)
+        return list(own()) if own else [("network", list(self.network.parameters()))]
 
     def fingerprint(self) -> str:
         """Digest of network and data: a run resumes only where it is the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
 from gated.errors import ConfigurationError, ModelFileError
+from gated.model_files import FILE_NAME as MODEL
 from gated.model_files import load_description
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.history import Transfer
 from gated.training.model_files import load_model
 from gated.training.options import TrainingOptions
@@ -34,6 +37,12 @@ class Origin:
         Raises:
             ModelFileError: `run` holds no such model.
         """
+        if not (run / MODEL).exists() and (run / CHECKPOINT).exists():
+            name = shlex.quote(str(run))
+            raise ModelFileError(
+                f"init_from: the training in {run} has not ended. To end it and begin with its "
+                f"best weights so far: gated finish {name}; to go on with it: gated resume {name}"
+            )
         description = load_description(run)
         task = description.get("task")
         if task not in tasks:
@@ -50,18 +59,18 @@ class Origin:
             ConfigurationError: one of them was given, and is another.
             ModelFileError: the run does not say what they are.
         """
-        asked = json_values(config)
+        chosen = json_values(config)
         try:
             theirs = {name: self.description["config"][name] for name in names}
         except (KeyError, TypeError) as error:
             raise ModelFileError(f"init_from: the model in {self.run} lacks {error}.") from error
         for name, value in theirs.items():
-            if name in config.given and asked[name] not in (None, value):
+            if name in config.given and chosen[name] not in (None, value):
                 raise ConfigurationError(
-                    f"{name} is {asked[name]!r}, and {value!r} in {self.run}, with whose weights "
+                    f"{name} is {chosen[name]!r}, and {value!r} in {self.run}, with whose weights "
                     "init_from begins: leave it out to have that of the run, or begin anew."
                 )
-        return type(config).from_dict(asked | theirs)
+        return from_json_values(type(config), chosen | theirs)
 
     def learned(self, name: str, kind: Any) -> Any:
         """Return what the run learned from its data under a name; None where it learned no such.

@@ -120,6 +120,32 @@ def test_what_a_run_is_asked_about_can_be_bad(trained, tmp_path, capsys, command
         assert rows[7]["sequence"] == "asked.ts, line 13"
 
 
+def test_where_no_row_can_be_used_the_output_says_so(trained, tmp_path, capsys) -> None:
+    path, out = tmp_path / "asked.ts", tmp_path / "out.csv"
+    head = ts_text(*bumps(1, 0)).partition("@data\n")[0] + "@data\n"
+    path.write_text(head + "1,x:2,3:late\n1,2:early\n")
+    command = ["predict", str(trained), str(path)]
+    assert run([*command, "--out", str(out)]) == 2
+    assert not out.exists()
+    capsys.readouterr()
+    assert run([*command, "--skip-bad", "--out", str(out)]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "error: None of the 2 rows could be used, so nothing is predicted; the column" in told
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["predicted"] for row in rows] == ["", ""]
+    assert "'x', which is not a number" in rows[0]["reason"]
+    assert "has 1 channels" in rows[1]["reason"]
+    assert list(rows[0])[:3] == ["row", "sequence", "predicted"]
+    assert run([*command, "--skip-bad", "--json"]) == 2
+    printed = capsys.readouterr()
+    assert [row["predicted"] for row in json.loads(printed.out)] == [None, None]
+    assert "None of the 2 rows could be used" in " ".join(printed.err.split())
+    assert run(["evaluate", *command[1:], "--skip-bad"]) == 2
+    assert "holds no usable sequence. 2 left out, the first: " in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_a_table_of_a_run_may_have_its_columns_in_another_order(tmp_path, capsys) -> None:
     rows = [
         (f"r{k}", *step, label)

@@ -8,8 +8,10 @@ import pytest
 import torch
 from tests.documents import replace_in_document
 
+from gated.configuration import json_values
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.forecast import ForecastConfig, Forecaster
+from gated.tasks.learner import document
 from gated.training.options import TrainingOptions
 
 ROWS, TEST = 500, 90
@@ -98,7 +100,7 @@ def test_a_loaded_model_forecasts_and_scores_the_same(tmp_path, wave, fitted):
     assert loaded.config == fitted.config
     assert loaded.training == fitted.training
     assert loaded.predict(wave).equals(fitted.predict())
-    assert loaded.score(wave).to_dict() == fitted.score().to_dict()
+    assert document(loaded.score(wave)) == document(fitted.score())
     with pytest.raises(DataError, match="holds no data"):
         loaded.predict()
 
@@ -247,7 +249,7 @@ def test_a_run_begins_as_another_forecasts(tmp_path, wave, fitted):
     short = ForecastConfig(time="t", target="y", horizon=6, test=TEST)
     tuned = Forecaster(short, training).fit(wave)
     assert (tuned.config.hidden, tuned.config.history) == (16, 26)
-    assert tuned.config.to_dict() == Forecaster(short, training).adopt().config.to_dict() | {
+    assert json_values(tuned.config) == json_values(Forecaster(short, training).adopt().config) | {
         "history": 26,
         "every": tuned.config.every,
         "stride": tuned.config.stride,

@@ -8,6 +8,7 @@ from scipy import stats
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.score import METRICS, Forecasts, evaluate
 from gated.tasks.forecast.windows import held_out_origins
+from gated.tasks.learner import document
 
 NAN = np.nan
 TRUTH = [[10.0, NAN], [0.0, 4.0], [NAN, NAN]]
@@ -250,7 +251,7 @@ def test_windows_that_overlap_are_not_counted_as_independent():
 
 
 def test_saved_as_numbers(scored):
-    saved = scored.to_dict()
+    saved = document(scored)
     assert json.loads(json.dumps(saved))["overall"] == scored.overall
     assert (saved["windows"], saved["overlap"], saved["target"]) == (3, 0, "temp")
     assert saved["quantiles"] == [0.1, 0.5, 0.9]

@@ -194,7 +194,7 @@ def test_subwords_put_together_are_the_text(tmp_path: Path, monkeypatch) -> None
     assert len(codes) < len(written)
     assert vocabulary.letters()[codes].sum() == len(written * 2)
     assert len(ends) == (written * 2).count("\n")
-    again = Vocabulary.from_dict(vocabulary.to_dict())
+    again = Vocabulary.from_json_value(vocabulary.to_json_value())
     assert again.pieces() == vocabulary.pieces()
     files = text.coded(vocabulary, "file").ends
     assert files.tolist() == [len(codes) // 2 - 1, len(codes) - 1]
@@ -398,7 +398,7 @@ def test_what_looks_like_a_special_token_is_text() -> None:
     vocabulary = Subwords.learn([points], 300)
     codes = vocabulary.encode(points)
     assert UNKNOWN not in codes.tolist()
-    again = Vocabulary.from_dict(vocabulary.to_dict()).encode(points)
+    again = Vocabulary.from_json_value(vocabulary.to_json_value()).encode(points)
     assert again.tolist() == codes.tolist()
 
 

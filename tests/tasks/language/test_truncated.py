@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gated.configuration import json_values
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.network import LanguageNetwork, nats
 from gated.tasks.language.task import LanguageTask
@@ -67,7 +68,7 @@ def test_the_loss_of_all_stretches_is_that_of_the_whole_text(
     ends: Sequence[int], overlap: int, cell: str
 ) -> None:
     task = task_of(
-        LanguageConfig(**CONFIG.to_dict() | {"overlap": overlap, "cell": cell}), ends=ends
+        LanguageConfig(**json_values(CONFIG) | {"overlap": overlap, "cell": cell}), ends=ends
     )
     total, carried, step = 0.0, {}, 0
     batch = task.training_batch(0, 1, Shard(0, 1))
@@ -117,7 +118,7 @@ def test_a_document_is_read_as_if_it_were_alone() -> None:
 
 
 def test_ragged_stretches_penalise_what_is_there_alone() -> None:
-    config = LanguageConfig(**{**CONFIG.to_dict(), "activation": 2.0, "change": 1.0})
+    config = LanguageConfig(**{**json_values(CONFIG), "activation": 2.0, "change": 1.0})
     task = task_of(config, ends=ENDS)
     batch = task.training_batch(0, 3, Shard(0, 1))
     assert batch.lengths is not None
@@ -185,7 +186,7 @@ def test_a_killed_training_goes_on_with_its_states(tmp_path: Path, accumulate: i
         accumulate=accumulate,
     )  # fmt: skip
     config = LanguageConfig(
-        **{**CONFIG.to_dict(), "dropout": 0.2, "weight_drop": 0.3, "overlap": 4 * accumulate - 4}
+        **{**json_values(CONFIG), "dropout": 0.2, "weight_drop": 0.3, "overlap": 4 * accumulate - 4}
     )
     whole = task_of(config)
     train(whole, options)

@@ -16,8 +16,9 @@ from gated.explain import flow
 from gated.tasks.memory import gradient
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.longest import MemoryTest, Trial, memory_test
-from gated.tasks.memory.network import CELLS, MemoryNetwork, MemoryTask
+from gated.tasks.memory.network import CELLS, MemoryNetwork
 from gated.tasks.memory.problems import problem_of
+from gated.tasks.memory.task import MemoryTask
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
@@ -166,7 +167,7 @@ def test_indrnn_keeps_its_bound_in_training() -> None:
     with torch.no_grad():
         network.encoder.u_l1 += 1
     x, _ = problem.draw("training", 2, 0)
-    network(x, 1)
+    network(x)
     assert network.encoder.u_l1.max().item() == pytest.approx(2 ** (1 / 10))
     assert network.encoder.u_l0.max() < 2 ** (1 / 10)
 

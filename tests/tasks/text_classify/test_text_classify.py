@@ -161,7 +161,7 @@ def test_a_language_model_goes_on_with_the_vocabulary_of_another(
     path.write_text("what is é plus z?\n" * 60)
     options = LanguageTraining(steps=2, batch_size=4, init_from=reader)
     model = LanguageModel(LanguageConfig(), options).fit([path])
-    assert model.vocabulary.to_dict() == LanguageModel.load(reader).vocabulary.to_dict()
+    assert model.vocabulary.to_json_value() == LanguageModel.load(reader).vocabulary.to_json_value()
     (finding,) = [of for of in model.findings if of.kind == "unknown"]
     assert finding.count == 120
     assert "'é' at character 8" in str(finding)

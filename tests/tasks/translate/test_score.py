@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gated.tasks.learner import document
 from gated.tasks.translate.baselines import nearest
 from gated.tasks.translate.pairs import Pair
 from gated.tasks.translate.score import bleu_tokenizer, bleu_without, evaluate, quick_scores
@@ -39,7 +40,7 @@ def test_of_too_few_sentences_no_interval_is_told() -> None:
     found = evaluate(few, few, {"LSTM": few, "nearest": few[::-1]})
     assert found.verdict.outcome == "too few"
     assert str(found.verdict).startswith("Too few independent wordings to judge LSTM against")
-    assert found.to_dict()["scores"]["LSTM"]["bleu_error"] is None
+    assert document(found)["scores"]["LSTM"]["bleu_error"] is None
     assert found.scores["LSTM"].bleu_with_error == "100.0"
     assert (
         evaluate(few * 2, few * 2, {"LSTM": few * 2, "n": few * 2}).scores["LSTM"].bleu_error == 0

@@ -14,7 +14,7 @@ def test_sentences_come_back_also_from_json(kind) -> None:
     subwords = Subwords.learn(SENTENCES, 80, kind)
     assert subwords.names[: len(SPECIAL)] == list(SPECIAL)
     assert len(subwords) <= 80
-    again = Subwords.from_dict(subwords.to_dict())
+    again = Subwords.from_json_value(subwords.to_json_value())
     for sentence, codes in zip(SENTENCES, subwords.encode(SENTENCES), strict=True):
         assert UNKNOWN not in codes
         assert subwords.decode([subwords.names[code] for code in codes]) == sentence
@@ -40,22 +40,22 @@ def test_a_vocabulary_too_small_for_the_letters_is_refused_a_large_one_is_not_fi
 
 
 def test_a_prefix_that_would_end_the_process_is_refused() -> None:
-    saved = Subwords.learn(["ba ko", "一二"], 30, "bpe").to_dict()
+    saved = Subwords.learn(["ba ko", "一二"], 30, "bpe").to_json_value()
     saved["model"]["continuing_subword_prefix"] = "x"
     with pytest.raises(ModelFileError, match="damaged"):
-        Subwords.from_dict(saved)
+        Subwords.from_json_value(saved)
 
 
 def test_damaged_json_is_refused() -> None:
     with pytest.raises(ModelFileError, match="damaged"):
-        Subwords.from_dict({})
+        Subwords.from_json_value({})
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_names_of_special_subwords_in_a_sentence_are_text(kind) -> None:
     sentence = "<pad> is <unk>, </s>[EOS]<s>"
     subwords = Subwords.learn([*SENTENCES, sentence, sentence], 120, kind)
-    for one in (subwords, Subwords.from_dict(subwords.to_dict())):
+    for one in (subwords, Subwords.from_json_value(subwords.to_json_value())):
         (codes,) = one.encode([sentence])
         assert min(codes) >= len(SPECIAL)
         assert one.decode([one.names[code] for code in codes]) == sentence

@@ -21,6 +21,7 @@ from gated.data.manifest import BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.scoring.verdict import Scope
+from gated.tasks.learner import document
 from gated.tasks.video import VideoClassifier, VideoConfig
 from gated.tasks.video.frames import FrameStore
 from gated.tasks.video.manifest import Segment, read_manifest
@@ -305,7 +306,7 @@ def test_the_verdict_says_what_memory_adds(right: int, outcome: str, verdict: st
     )
     assert evaluation.verdict.outcome == outcome
     assert str(evaluation.verdict).startswith(verdict)
-    assert evaluation.to_dict()["judged"]["clusters"] == 100
+    assert document(evaluation)["judged"]["clusters"] == 100
 
 
 def test_networks_without_memory_are_not_trained_where_they_are_not_wanted(moving: Path) -> None:

@@ -26,20 +26,20 @@ PARTS = 4
 
 
 def nearest(
-    read: Preprocessing, known: Sequence[Floats], targets: Values, asked: Sequence[Floats]
+    read: Preprocessing, known: Sequence[Floats], targets: Values, tested: Sequence[Floats]
 ) -> Values | None:
     """Return the target of the nearest training sequence, by dynamic time warping of all channels.
 
     The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
     too many or too long for it.
     """
-    cells = float(sum(map(len, known))) * float(sum(map(len, asked)))
+    cells = float(sum(map(len, known))) * float(sum(map(len, tested)))
     if cells > MOST_CELLS:
         return None
     distances = require("aeon.distances", extra="classify")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler that the library brings
-        apart = distances.dtw_pairwise_distance(_columns(read, asked), _columns(read, known))
+        apart = distances.dtw_pairwise_distance(_columns(read, tested), _columns(read, known))
     nearest_of: Values = targets[np.asarray(apart).argmin(1)]
     return nearest_of
 
@@ -48,13 +48,13 @@ def linear(
     read: Preprocessing,
     known: Sequence[Floats],
     targets: Values,
-    asked: Sequence[Floats],
+    tested: Sequence[Floats],
     *,
     classes: bool,
 ) -> Values:
     """Return what ridge regression, its penalty cross-validated, predicts from simple features."""
     features, others = (
-        np.stack([_features(read.scaled(array)) for array in part]) for part in (known, asked)
+        np.stack([_features(read.scaled(array)) for array in part]) for part in (known, tested)
     )
     penalties = np.logspace(-3, 3, 13)
     model = make_pipeline(

@@ -84,10 +84,10 @@ class SequenceEstimator(BaseEstimator):
     @property
     def config(self) -> SequenceConfig:
         """The network's options, checked."""
-        asked = {of.name: getattr(self, of.name) for of in fields(ClassifyConfig)}
+        chosen = {of.name: getattr(self, of.name) for of in fields(ClassifyConfig)}
         usual = vars(SequenceConfig())
         # What is as usual may as well be as the run has it that `init_from` names.
-        return SequenceConfig(**{name: of for name, of in asked.items() if of != usual[name]})
+        return SequenceConfig(**{name: of for name, of in chosen.items() if of != usual[name]})
 
     @property
     def options(self) -> TrainingOptions:
@@ -231,7 +231,7 @@ def _values(options: TrainingOptions) -> dict[str, Any]:
 
 
 class SequenceClassifier(ClassifierMixin, SequenceEstimator):
-    """Tells the class of a sequence."""
+    """Predicts the class of a sequence."""
 
     __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
 
@@ -256,7 +256,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """Tells a number of a sequence."""
+    """Predicts a number of a sequence."""
 
     __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
 

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def evaluate_classes(
-    learner: ClassLearner, known: Sequences | None, asked: Sequences
+    learner: ClassLearner, known: Sequences | None, tested: Sequences
 ) -> Evaluation:
-    """Score a classifier on `asked`, beside baselines that learn from `known`, where it is given.
+    """Score a classifier on `tested`, beside baselines that learn from `known`, where it is given.
 
     Raises:
         DataError: a label was not trained on.
     """
-    truth = learner.targets.learnt(asked.values)
-    probabilities = learner.probabilities(asked.arrays)
+    truth = learner.targets.learnt(tested.values)
+    probabilities = learner.probabilities(tested.arrays)
     predicted: dict[str, np.ndarray] = {learner.name: probabilities}
-    others, left_out = _baselines(learner, known, asked, classes=True)
+    others, left_out = _baselines(learner, known, tested, classes=True)
     predicted |= others
     predicted["most frequent class"] = np.tile(learner.targets.frequencies, (len(truth), 1))
     labels = learner.targets.names
@@ -39,17 +39,17 @@ def evaluate_classes(
         confusion=confusion_of(probabilities, truth, labels),
         scope=SEQUENCES,
         left_out=left_out,
-        known=learner.seen.count(map(key_of, asked.arrays)),
+        known=learner.seen.count(map(key_of, tested.arrays)),
     )
 
 
 def evaluate_numbers(
-    learner: NumberLearner, known: Sequences | None, asked: Sequences
+    learner: NumberLearner, known: Sequences | None, tested: Sequences
 ) -> NumberEvaluation:
-    """Score a regressor on `asked`, beside baselines that learn from `known`, where it is given."""
-    truth = learner.targets.numbers(asked.values)
-    predicted: dict[str, Floats] = {learner.name: learner.numbers(asked.arrays)}
-    others, left_out = _baselines(learner, known, asked, classes=False)
+    """Score a regressor on `tested`, beside baselines that learn from `known`, if there is some."""
+    truth = learner.targets.numbers(tested.values)
+    predicted: dict[str, Floats] = {learner.name: learner.numbers(tested.arrays)}
+    others, left_out = _baselines(learner, known, tested, classes=False)
     predicted |= others
     predicted["mean"] = np.full(len(truth), learner.targets.mean)
     return NumberEvaluation(
@@ -58,14 +58,14 @@ def evaluate_numbers(
         predicted=predicted[learner.name],
         errors={name: np.abs(of - truth) for name, of in predicted.items()},
         left_out=left_out,
-        known=learner.seen.count(map(key_of, asked.arrays)),
+        known=learner.seen.count(map(key_of, tested.arrays)),
     )
 
 
 def _baselines(
     learner: ClassLearner | NumberLearner,
     known: Sequences | None,
-    asked: Sequences,
+    tested: Sequences,
     *,
     classes: bool,
 ) -> tuple[dict[str, Values], dict[str, str]]:
@@ -78,13 +78,13 @@ def _baselines(
     targets = of.numbers(known.values) if isinstance(of, Numbers) else of.learnt(known.values)
     read, found, left_out = learner.preprocessing, {}, {}
     with phase(f"Baseline: {NEAREST}"):
-        near = nearest(read, known.arrays, targets, asked.arrays)
+        near = nearest(read, known.arrays, targets, tested.arrays)
     if near is None:
         left_out[NEAREST] = (
-            f"{len(asked):,} × {len(known):,} sequences of these lengths take too long"
+            f"{len(tested):,} × {len(known):,} sequences of these lengths take too long"
         )
     else:
         found[NEAREST] = near
     with phase(f"Baseline: {LINEAR}"):
-        found[LINEAR] = linear(read, known.arrays, targets, asked.arrays, classes=classes)
+        found[LINEAR] = linear(read, known.arrays, targets, tested.arrays, classes=classes)
     return found, left_out

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from gated.data.manifest import BadRows
-from gated.data.predictions import PREDICTED, probability_of
+from gated.data.predictions import PREDICTED, label_columns
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
@@ -127,7 +127,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
 
     def _targets(self, values: Values) -> Any:
-        """Find what is to be told in the data; as in the run of `init_from` where that knows it."""
+        """Find the targets in the data; as in the run of `init_from` where that knows them."""
         if not self.origin:
             return self.targets_of(values, None)
         if self.origin.description["task"] == self.task:
@@ -137,10 +137,16 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     @abstractmethod
     def targets_of(self, values: Values, known: Any) -> Any:
-        """Find what is to be told in the data, as those `known` tell it, if there are any."""
+        """Find the targets in the data; where some are `known`, in their form."""
+
+    def _table(self, data: Sequences, predicted: dict[str, Any]) -> pl.DataFrame:
+        rows = data.rows if data.rows or not len(data) else None  # none of what Python holds
+        return self.table({"sequence": data.names}, predicted, rows)
 
     def answers(self, arrays: list[Floats]) -> Values:
         """Return (N, outputs) of the network for sequences."""
+        if not arrays:
+            return np.zeros((0, self.targets.outputs))
         answers = answers_of(self.network, self.preprocessing, arrays)
         found: Values = answers.double().numpy()
         return found
@@ -166,11 +172,8 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence, its likeliest class and the probability of each class."""
-        probabilities = self.probabilities(data.arrays)
-        likeliest = {PREDICTED: self.targets.classes[probabilities.argmax(1)]}
-        names = map(probability_of, self.targets.names)
-        of_class = dict(zip(names, probabilities.T, strict=True))
-        return self.table({"sequence": data.names}, likeliest | of_class, data.rows or None)
+        columns = label_columns(self.targets.names, self.probabilities(data.arrays))
+        return self._table(data, columns)
 
     def probabilities(self, arrays: list[Floats]) -> Floats:
         """Return (N, C), the probability of each class."""
@@ -196,7 +199,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
     def predicted(self, data: Sequences) -> pl.DataFrame:
         """Return each sequence and its number."""
         predicted = {PREDICTED: self.numbers(data.arrays)}
-        return self.table({"sequence": data.names}, predicted, data.rows or None)
+        return self._table(data, predicted)
 
     def numbers(self, arrays: list[Floats]) -> Floats:
         """Return (N,), a number for each sequence."""

@@ -36,10 +36,7 @@ def those_that_fit(
         read: what stands in a file.
         bad: told of each that has other channels, or a value that is not known.
         channels: that the learner reads.
-        labels: the classes that it knows; None where it tells numbers.
-
-    Raises:
-        DataError: none is left.
+        labels: the classes that it knows; None where it predicts numbers.
     """
     stay = []
     for place, name in enumerate(read.names):
@@ -51,8 +48,6 @@ def those_that_fit(
         except DataError as error:
             row = read.rows[place] if read.rows else None
             bad(RowError(str(error), row, of=name))
-    if not stay:
-        raise DataError("No sequence can be used: each has other channels, or a value unknown.")
     return read.take(np.array(stay)) if len(stay) < len(read) else read
 
 
@@ -117,6 +112,8 @@ def read_parts(
         )
         labels = set(read.values.tolist()) if stratified else None
         test = those_that_fit(test, bad, channels=read.channels, labels=labels)
+        if not len(test):
+            raise DataError(f"{options.test_data} holds no usable sequence.{bad.summary}")
         known = Seen.of(map(key_of, read.arrays)).count(map(key_of, test.arrays))
         refuse_known(known, len(test), "sequences")
         return Parts(read, test, tuple(bad.findings))

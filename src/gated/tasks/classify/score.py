@@ -28,10 +28,6 @@ class NumberScore:
     r2: float
     """Share of the variance that is explained; NaN where all expected numbers are the same."""
 
-    def to_dict(self) -> dict[str, float]:
-        """All figures, for JSON."""
-        return {"mae": self.mae, "rmse": self.rmse, "r2": self.r2}
-
 
 @dataclass(frozen=True, kw_only=True)
 class NumberEvaluation:
@@ -66,13 +62,12 @@ class NumberEvaluation:
         found = judge(self.errors, MAE, SEQUENCES).without(self.left_out)
         return found.adding(flattered(self.known))
 
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the verdict, for JSON."""
         return {
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "n": len(self.truth),
-            "scores": {name: score.to_dict() for name, score in self.scores.items()},
+            "scores": dict(self.scores),
         }
 
 

@@ -57,8 +57,8 @@ def read_sequences(
         read = read_ts(path, bad, channels)
     else:
         read = _read_long(path, options, columns, bad)
-    if not len(read):
-        raise DataError(f"{path} holds no usable sequence.")
+    if not len(read) and (labelled or not bad.errors):
+        raise DataError(f"{path} holds no usable sequence.{bad.summary}")
     if labelled and not len(read.values):
         raise DataError(f"{path} holds no labels, and there is nothing to learn without them.")
     return read
@@ -163,12 +163,12 @@ def _sorted_by(raw: RawTable, time: str) -> Values:
 
 def _label(raw: RawTable, column: str, series: str, rows: Values) -> str:
     """Return the one label that all rows of a series bear."""
-    told = raw.frame[column][rows.tolist()].cast(pl.String).str.strip_chars().unique().to_list()
-    told = [label for label in told if label]
-    if len(told) != 1:
-        what = f"has the labels {', '.join(sorted(told)[:3])}" if told else "has no label"
+    labels = raw.frame[column][rows.tolist()].cast(pl.String).str.strip_chars().unique().to_list()
+    labels = [label for label in labels if label]
+    if len(labels) != 1:
+        what = f"has the labels {', '.join(sorted(labels)[:3])}" if labels else "has no label"
         raise DataError(
             f"Series '{series}' ({raw.place} {raw.lines[rows[0]]}) {what} in the column "
             f"'{column}'; it needs one, the same in all its rows."
         )
-    return str(told[0])
+    return str(labels[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.network import Batch, SequenceNetwork, summed_loss
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.sequences import Floats, Values
-from gated.training.bucketing import LengthBuckets
-from gated.training.task import Loss, Shard, Task
+from gated.training.bucketing import BucketedTask, LengthBuckets, computed
+from gated.training.task import Loss, Shard
 
 AT_ONCE = 256
 """Sequences that pass through the network at once where no gradient is needed."""
 
 
-class SequenceTask(Task[Batch]):
+class SequenceTask(BucketedTask[Batch]):
     """Whole sequences, changed a little where that is asked for."""
 
     network: SequenceNetwork
@@ -44,13 +44,9 @@ class SequenceTask(Task[Batch]):
         self.network, self.config, self.preprocessing = network, config, preprocessing
         self.arrays, self.targets, self.weights = arrays, targets, weights
         self.held_out, self.seed = held_out, seed
-        if targets.dtype.kind == "i":
-            self.unit = "cross-entropy", 1.0
+        classes = targets.dtype.kind == "i"
+        self.unit = ("cross-entropy", 1.0) if classes else ("mean squared error", deviation**2)
         self.buckets = LengthBuckets(np.array([len(array) for array in arrays]), seed)
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each sequence is seen once."""
-        return self.buckets.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return the sequences of the step, each warped and with noise of its own."""
@@ -93,10 +89,6 @@ class SequenceTask(Task[Batch]):
             scores["accuracy"] = float((answers.argmax(-1) == truth).double().mean())
         return scores
 
-    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first."""
-        return self.network.depth_groups()
-
 
 def batch_of(read: Sequence[np.ndarray], targets: Values, weights: Floats) -> Batch:
     """Pad sequences to the length of the longest."""
@@ -114,15 +106,11 @@ def answers_of(
 ) -> Tensor:
     """Return (N, outputs) for sequences, those of like length computed together."""
     device = next(network.parameters()).device
-    order = np.argsort([len(array) for array in arrays], kind="stable")
-    parts: list[Tensor] = []
-    for rows in _portions(order):
+
+    def answers(rows: Values) -> Tensor:
         read = [preprocessing.read(arrays[row]) for row in rows]
         batch = batch_of(read, np.zeros(len(rows)), np.ones(len(rows)))
-        parts.append(network(batch.steps.to(device), batch.lengths.to(device)).cpu())
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+        answered: Tensor = network(batch.steps.to(device), batch.lengths.to(device)).cpu()
+        return answered
 
-
-def _portions(rows: Values) -> Iterator[Values]:
-    for start in range(0, len(rows), AT_ONCE):
-        yield rows[start : start + AT_ONCE]
+    return computed([len(array) for array in arrays], AT_ONCE, answers)

@@ -64,11 +64,11 @@ def choose_columns(panel: Panel, training: Mask, config: ForecastConfig) -> Colu
     """
     findings: list[Finding] = []
     kept: list[str] = []
-    asked = {*config.known, *(config.past or ())}
+    named = {*config.known, *(config.past or ())}
     reasons = {
-        name: _useless_number(panel, name, training, name in asked) for name in panel.numbers
+        name: _useless_number(panel, name, training, name in named) for name in panel.numbers
     }
-    reasons |= {name: _useless_text(panel, name, training, name in asked) for name in panel.codes}
+    reasons |= {name: _useless_text(panel, name, training, name in named) for name in panel.codes}
     for name, reason in reasons.items():
         if reason is None:
             kept.append(name)
@@ -87,7 +87,7 @@ def choose_columns(panel: Panel, training: Mask, config: ForecastConfig) -> Colu
     )
 
 
-def _useless_number(panel: Panel, name: str, training: Mask, asked: bool) -> tuple[str, str] | None:
+def _useless_number(panel: Panel, name: str, training: Mask, named: bool) -> tuple[str, str] | None:
     """Why a number column is left out, or None."""
     values = panel.numbers[name][training]
     observed = values[~np.isnan(values)]
@@ -96,12 +96,12 @@ def _useless_number(panel: Panel, name: str, training: Mask, asked: bool) -> tup
     # A constant with holes is a flag: its being there is what it says.
     if np.ptp(observed) == 0 and len(observed) > (1 - MASKED) * len(values):
         return "constant", f"always {observed[0]:g} in the training part"
-    if not asked and repeats_the_time(panel.grid, panel.times[training], values):
+    if not named and repeats_the_time(panel.grid, panel.times[training], values):
         return "repeats-time", "repeats a part of the time"
     return None
 
 
-def _useless_text(panel: Panel, name: str, training: Mask, asked: bool) -> tuple[str, str] | None:
+def _useless_text(panel: Panel, name: str, training: Mask, named: bool) -> tuple[str, str] | None:
     """Why a text column is left out, or None."""
     codes = panel.codes[name]
     seen = np.unique(codes[training & (codes >= 0)])
@@ -115,7 +115,7 @@ def _useless_text(panel: Panel, name: str, training: Mask, asked: bool) -> tuple
         return "redundant", "another name of the series"
     if len(seen) > MOST_CATEGORIES:
         what = f"{len(seen):,} different texts, too many for categories"
-        if asked:
+        if named:
             raise DataError(
                 f"column '{name}' has {len(seen):,} different texts; at most {MOST_CATEGORIES} "
                 "make categories. Group them, or leave the column out."
@@ -125,7 +125,7 @@ def _useless_text(panel: Panel, name: str, training: Mask, asked: bool) -> tuple
 
 
 def outliers(panel: Panel, column: str, training: Mask) -> Finding | None:
-    """Tell of the values far from what the training part holds, each series by itself.
+    """Return a finding of the values far from what the training part holds, each series by itself.
 
     Far is `OUTLYING` robust standard deviations: 1.4826 times the median distance from the median
     (Hampel 1974). Nothing is changed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -127,7 +127,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return after if len(after) else self._some(self._windows(source, bad, stride=1))
 
     def check_learned(self) -> None:
-        """The intervals are of the quantiles and the series."""
+        """Refuse intervals and scales of other quantiles or series."""
         config, series = self.config, len(self.preprocessing.series)
         quantiles = len(config.quantiles)
         demand_numbers("The spread of a quantile", self.spread, count=quantiles, above=0)
@@ -144,16 +144,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Windows of the training part."""
         return ForecastTask(self.network, self.prepared, self.seed)
 
-    def train(self, **options: Any) -> Self:
-        """Train on the data of `prepare`, and set the width of the intervals."""
-        super().train(**options)
+    def settle(self) -> None:
+        """Set the width of the intervals."""
         held = self.parts.validation
         origins = thinned(held.origins, MOST_CALIBRATED)
         if len(origins):
             truth = _truth(held.prepared, origins, self.config.horizon)
             forecast = self._forecast(held.prepared, origins)
             self.spread = spread_factors(forecast, truth, self.config.quantiles)
-        return self
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
         """Compare walk-forward forecasts with the truth and the baselines."""

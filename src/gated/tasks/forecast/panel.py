@@ -61,7 +61,7 @@ class Panel:
     def finding(
         self, kind: str, rows: NDArray[np.bool_], *, what: str, action: str, column: str
     ) -> Finding:
-        """Tell of the rows `(N,)` at which something was found in `column`."""
+        """Return a finding of rows `(N,)` in `column`."""
         values = self.numbers.get(column, self.target)
         first = int(rows.argmax())
         known = column not in self.codes and not np.isnan(values[first])
@@ -235,7 +235,7 @@ class _Rows:
         return codes[rows]
 
     def findings(self) -> list[Finding]:
-        """Tell of rows that repeat, contradict or were moved."""
+        """Return findings of rows that repeat, contradict or were moved."""
         repeated = np.ones(len(self.order), np.bool_)
         repeated[self.begins] = False
         same_time = np.zeros_like(repeated)

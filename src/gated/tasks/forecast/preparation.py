@@ -69,8 +69,8 @@ def prepare(
     if origin:
         preprocessing = preprocessing.like(origin)
     names = (config.target, *columns.known_numbers, *columns.past_numbers)
-    told = [outliers(panel, name, training) for name in names]
-    findings = [*panel.findings, *planned, *columns.findings, *filter(None, told)]
+    found = [outliers(panel, name, training) for name in names]
+    findings = [*panel.findings, *planned, *columns.findings, *filter(None, found)]
     return _assemble(panel, preprocessing, split, findings)
 
 
@@ -207,7 +207,7 @@ def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Intege
 
 
 def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
-    """Tell what is filled in the rows of the table up to the last observation of each series."""
+    """Return findings of what is filled in the rows of the table up to the last observation of each series."""
     past = panel.present & (
         np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
     )

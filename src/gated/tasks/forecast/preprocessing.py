@@ -83,7 +83,7 @@ class Preprocessing:
             DataError: columns or time between steps are others, so that its weights mean something
                 else.
         """
-        asked: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
+        compared: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
             "time between steps": (self.grid.every, origin.grid.every),
             "columns known ahead": (
                 (*self.known_numbers, *self.known_texts),
@@ -94,7 +94,7 @@ class Preprocessing:
                 (*origin.past_numbers, *origin.past_texts),
             ),
         }
-        for what, (ours, theirs) in asked.items():
+        for what, (ours, theirs) in compared.items():
             if ours != theirs:
                 raise DataError(
                     f"The {what} are {_listed(ours)} here, and {_listed(theirs)} in the run that "

@@ -85,12 +85,11 @@ class Evaluation:
             for method, scores in self.overall.items()
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the scores without the forecasts, for JSON; some may be NaN."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The scores without the forecasts, for JSON."""
         return {
             "target": self.target,
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "windows": len(self.forecasts.truth),
             "overlap": self.overlap,
             "quantiles": list(self.forecasts.quantiles),

@@ -113,8 +113,8 @@ def _covariates(
     raw: RawTable, config: ForecastConfig, kinds: Mapping[str, Kind] | None
 ) -> tuple[list[str], list[str], list[Finding]]:
     """Return the names of number columns, of text columns, and what was left out."""
-    asked = [*config.known, *(config.past or ())] if kinds is None else list(kinds)
-    candidates = asked
+    named = [*config.known, *(config.past or ())] if kinds is None else list(kinds)
+    candidates = named
     if kinds is None and config.past is None:
         taken = {config.time, config.target, config.series}
         candidates = [name for name in raw.frame.columns if name not in taken]
@@ -129,7 +129,7 @@ def _covariates(
     for name in candidates:
         column = raw.frame[name]
         if not is_readable(column):
-            if name in asked:
+            if name in named:
                 raise unreadable(raw, name, "neither numbers nor texts")
             what = f"holds {column.dtype}"
             findings.append(

@@ -84,10 +84,6 @@ class ForecastTask(Task[Batch]):
         """Also of the configuration, of which quantiles and splits show nowhere else."""
         return super().fingerprint() + repr(self.prepared.preprocessing.config)
 
-    def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
-        """Encoder, decoder, head."""
-        return [(name, list(group)) for name, group in self.network.depth_groups()]
-
 
 def chunks(origins: Integers) -> list[Integers]:
     """Cut `origins` `(N,)` into pieces that fit into memory."""

@@ -53,11 +53,7 @@ class LanguageConfig(ReaderConfig):
             raise ConfigurationError(
                 f"overlap is {self.overlap}; it is from 0 to below window ({self.window})."
             )
-        self._demand_shares("validation", "test")
-        if self.validation + self.test >= 1:
-            raise ConfigurationError(
-                f"validation ({self.validation}) and test ({self.test}) leave no text to train on."
-            )
+        self._demand_rest("text")
         for name in ("activation", "change"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ConfigurationError(f"{name} is {getattr(self, name)}; it is 0 or more.")

@@ -1,4 +1,4 @@
-"""What a language model says of the next letter, for those who write letters and ask it."""
+"""The probabilities of the next letter by a language model, for the search of transcripts."""
 
 from __future__ import annotations
 

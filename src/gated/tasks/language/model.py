@@ -190,17 +190,17 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             raise ConfigurationError(f"length is {length}; it must be 1 or more.")
         if "" in stop:
             raise ConfigurationError("stop: an empty text stops nothing; leave it out.")
-        told: list[list[str]] = [[] for _ in prompts]
+        texts: list[list[str]] = [[] for _ in prompts]
         going = set(range(len(prompts))) if stop else set()
         tail = max(map(len, stop), default=0)
         for pieces in islice(self.writing(prompts, sampling), length):
-            for text, piece in zip(told, pieces, strict=True):
+            for text, piece in zip(texts, pieces, strict=True):
                 text.append(piece)
             # A stop text ends in the last piece; a piece may be one of four bytes.
-            going -= {k for k in going if any(of in "".join(told[k][-4 * tail :]) for of in stop)}
+            going -= {k for k in going if any(of in "".join(texts[k][-4 * tail :]) for of in stop)}
             if stop and not going:
                 break
-        return [cut("".join(text), stop) for text in told]
+        return [cut("".join(text), stop) for text in texts]
 
     def writing(
         self, prompts: Sequence[str], sampling: Sampling | None = None
@@ -239,7 +239,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return self.vocabulary.pieces()[1].decode()
 
     def next_letter(self, letters: str) -> NextLetter:
-        """Offer the model to those who write letters, and ask it which come next.
+        """Offer the probabilities of next letters, for a search of transcripts.
 
         Raises:
             ConfigurationError: it reads something else, or has never seen one of the letters.

@@ -1,4 +1,4 @@
-"""Who has to be beaten: characters counted in context, and compressors.
+"""The baselines: characters counted in context, and compressors.
 
 All say what they say in bits for each character of the same text.
 """

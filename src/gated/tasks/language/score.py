@@ -43,11 +43,10 @@ class Evaluation:
         """Scores by method, the network and what decides first."""
         return {name: {f"bits a {self.unit}": of} for name, of in self.bits.items()}
 
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the verdict, for JSON."""
         return {
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "bits": dict(self.bits),
             "perplexity": {name: 2**bits for name, bits in self.bits.items()},
             "count": self.count,

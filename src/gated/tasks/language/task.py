@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -20,7 +18,7 @@ CONTEXT = 128
 STREAMS = 32
 """Streams in a validation."""
 MOST_MEASURED = 1_000_000
-"""Codes, the first, that tell how many letters a code stands for on average."""
+"""Codes, the first, from which is computed how many letters a code stands for on average."""
 
 
 class LanguageTask(Task[Stretch]):
@@ -93,7 +91,3 @@ class LanguageTask(Task[Stretch]):
         loss = float(nats(network, self.validation, CONTEXT, STREAMS, self.config.window).mean())
         letters = float(self.letters[self.validation.codes[1:]].mean()) or 1.0
         return {"loss": loss, self.unit[0]: loss / (float(np.log(2)) * letters)}
-
-    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first."""
-        return self.network.depth_groups()

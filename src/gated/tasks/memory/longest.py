@@ -4,29 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-import torch
 
+from gated.configuration import json_values
 from gated.errors import ConfigurationError
+from gated.tasks.memory.config import MemoryConfig, MemoryTraining
 from gated.tasks.memory.gradient import Reach, reach
-from gated.tasks.memory.network import MemoryNetwork, MemoryTask, start_of
-from gated.tasks.memory.problems import Problem, problems_of
+from gated.tasks.memory.learner import MemoryLearner
+from gated.tasks.memory.network import start_of
+from gated.tasks.memory.problems import ProblemName, problems_of
 from gated.training.history import History
-from gated.training.loop import train
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryTraining(TrainingOptions):
-    """How to train: as for every task, with a budget in which long memories can be learnt."""
-
-    usual_steps: ClassVar[int] = 2000
-
-    validate_every: int = 100
-    """Steps between validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +81,15 @@ class MemoryTest:
 
     @property
     def verdict(self) -> str:
-        """Who remembers longest."""
-        told = [
+        """Which lengths each cell solves, the longest first."""
+        each = [
             f"{cell} {f'solves {self.longest(cell)}' if self.longest(cell) else 'solves none'}"
             for cell in sorted(self.cells, key=self.longest, reverse=True)
         ]
-        return f"{self.problem}, {self.training.budget} of training: {', '.join(told)}."
+        return f"{self.problem}, {self.training.budget} of training: {', '.join(each)}."
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def document(self) -> dict[str, Any]:
         """All figures, for JSON."""
         return {
             "problem": self.problem,
@@ -105,7 +97,7 @@ class MemoryTest:
             "layers": self.layers,
             "lengths": list(self.lengths),
             "seeds": list(self.seeds),
-            "training": self.training.to_dict(),
+            "training": json_values(self.training),
             "verdict": self.verdict,
             "longest": {cell: self.longest(cell) for cell in self.cells},
             "trials": [
@@ -132,7 +124,7 @@ class MemoryTest:
 
 
 def memory_test(
-    problem: str = "adding",
+    problem: ProblemName = "adding",
     *,
     cells: Sequence[str] = ("rnn", "gru", "lstm", "lstm-chrono"),
     lengths: Sequence[int] | None = None,
@@ -180,13 +172,11 @@ def memory_test(
         trials=(),
     )
     for cell in cells:
+        config = MemoryConfig(problem=problem, cell=cell, hidden=units, layers=layers)
         for of_length in posed:
             trials = [
                 _trial(
-                    cell,
-                    of_length,
-                    units,
-                    layers,
+                    replace(config, length=of_length.length),
                     replace(test.training, seed=seed),
                     progress(cell, of_length.length, seed) if progress else None,
                 )
@@ -198,27 +188,17 @@ def memory_test(
     return test
 
 
-def _trial(
-    cell: str,
-    problem: Problem,
-    units: int,
-    layers: int,
-    training: TrainingOptions,
-    progress: Progress | None,
-) -> Trial:
-    network = MemoryNetwork(cell, units, problem, training.seed, layers=layers)
-    task = MemoryTask(network, problem, training.seed)
-    before = reach(network, problem)
-    history = train(task, replace(training, goal=problem.solved), progress=progress)
-    with torch.no_grad():
-        score = task.score(network, "test")
+def _trial(config: MemoryConfig, training: TrainingOptions, progress: Progress | None) -> Trial:
+    learner = MemoryLearner(config, training).prepare(None)
+    before = reach(learner.network, learner.problem)
+    result = learner.train(progress=progress).score()
     return Trial(
-        cell=cell,
-        length=problem.length,
-        seed=training.seed,
-        score=score,
-        solved=score < problem.solved,
+        cell=config.cell,
+        length=config.length,
+        seed=learner.seed,
+        score=result.score,
+        solved=result.solved,
         before=before,
-        after=reach(network, problem),
-        history=history,
+        after=reach(learner.network, learner.problem),
+        history=learner.history,
     )

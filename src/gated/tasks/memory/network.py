@@ -1,20 +1,20 @@
-"""The networks that are tested, and the task of training one on a problem."""
+"""The networks that are tested: cells by name, and how they start."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import orthogonal
 
 from gated.cells import Cell, library
 from gated.errors import ConfigurationError
 from gated.nn import init
 from gated.nn.recurrent import Recurrent
-from gated.tasks.memory.problems import Batch, Part, Problem
-from gated.training.task import Loss, Shard, Task
+from gated.tasks.memory.problems import Problem
 
 CELLS: Mapping[str, Cell] = {
     name.replace("_", "-"): of for name, of in vars(library).items() if isinstance(of, Cell)
@@ -47,13 +47,18 @@ class Start(NamedTuple):
             ConfigurationError: the cell cannot start like this.
         """
         layer = Recurrent(self.cell, inputs, units, layers, layer_norm=self.layer_norm)
+        antisymmetric = self.cell in (library.antisymmetric_rnn, library.gated_antisymmetric_rnn)
+        if antisymmetric:
+            init.stay_antisymmetric_(layer)
+        if next(layer.parameters()).is_meta:  # asked for shapes alone: there are no values to set
+            if "exp" in self.starts:
+                _shape_orthogonal(layer)
+            return layer
         if self.cell is library.indrnn:
             _start_indrnn(layer, longest)
         elif self.cell is library.unicornn:
             _start_unicornn(layer)
-        elif self.cell in (library.antisymmetric_rnn, library.gated_antisymmetric_rnn):
-            init.stay_antisymmetric_(layer)
-        elif any(of.role == "writes" for of in init.gate_roles(self.cell)):
+        elif not antisymmetric and any(of.role == "writes" for of in init.gate_roles(self.cell)):
             init.forget_bias_(layer)
         for start in self.starts:
             STARTS[start](layer, longest)
@@ -91,6 +96,14 @@ def start_of(name: str) -> Start:
     return Start(CELLS[cell], starts, "layer_norm" in follows)
 
 
+def _shape_orthogonal(layer: Recurrent) -> None:
+    """Give a layer without values the parameters and buffers that `init.stay_orthogonal_` does."""
+    for name in [name for name, _ in layer.named_parameters() if name.startswith("weight_hh")]:
+        weight = getattr(layer, name)
+        orthogonal(layer, name, orthogonal_map="matrix_exp", use_trivialization=False)
+        layer.get_submodule(f"parametrizations.{name}.0").register_buffer("base", weight.detach())
+
+
 @torch.no_grad()
 def _start_indrnn(layer: Recurrent, longest: int) -> None:
     """Li et al. 2018: small weights of what comes in, so that sums over all steps stay small."""
@@ -124,59 +137,12 @@ class MemoryNetwork(nn.Module):
             torch.manual_seed(seed)
             self.encoder = of.layer(problem.inputs, units, layers, problem.length)
             self.head = nn.Linear(units, problem.outputs)
-        self.longest = problem.length
+        self.longest, self.answered = problem.length, problem.answered
 
-    def forward(self, x: Tensor, answered: int) -> Tensor:
-        """(T, B, I) to the answers of the last `answered` steps, (R, B, O)."""
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, B, I) to the answers of the last R steps, (R, B, O)."""
         if self.training and self.encoder.cell.name == library.indrnn.name:
             init.bound_independent_(self.encoder, self.longest)
         hidden: Tensor = self.encoder(x)[0]
-        answers: Tensor = self.head(hidden[-answered:])
+        answers: Tensor = self.head(hidden[-self.answered :])
         return answers
-
-
-class MemoryTask(Task[Batch]):
-    """Training on sequences that are drawn anew for each step."""
-
-    def __init__(self, network: MemoryNetwork, problem: Problem, seed: int) -> None:
-        self.network = network
-        self.problem = problem
-        self.seed = seed
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """No example comes twice: an epoch is any number."""
-        return 100
-
-    def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
-        """Matrices that stay orthogonal may learn at a rate of their own, a lower one."""
-        slow = {p for name, p in self.network.named_parameters() if "parametrizations" in name}
-        rest = [p for p in self.network.parameters() if p not in slow]
-        groups: list[tuple[str, Sequence[nn.Parameter]]] = [("network", rest)]
-        return [("orthogonal", list(slow)), *groups] if slow else groups
-
-    def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Sequences of the step, new ones."""
-        x, target = self.problem.draw("training", batch_size, (self.seed << 32) + step)
-        mine = slice(shard.index, None, shard.count)
-        return Batch(x[:, mine], target[:, mine])
-
-    def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """The loss of all answers."""
-        losses = self.problem.loss(network(batch.x, len(batch.target)), batch.target)
-        return Loss(losses.sum(), torch.tensor(float(losses.numel())))
-
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """The problem's score, as the loss."""
-        return {"loss": self.score(network, "validation")}
-
-    def score(self, network: nn.Module, part: Part) -> float:
-        """The problem's score on held-out sequences, the same for every network."""
-        batches = [
-            self.problem.draw(part, sequences, place)
-            for place, sequences in enumerate(self.problem.held_out(part))
-        ]
-        scores = [
-            self.problem.score(network(x, len(target)), target) * x.shape[1]
-            for x, target in batches
-        ]
-        return sum(scores) / sum(batch.x.shape[1] for batch in batches)

@@ -23,6 +23,9 @@ from torch.nn import functional
 
 from gated.errors import ConfigurationError, DataError, require
 
+ProblemName: TypeAlias = Literal[
+    "adding", "copy", "digits", "permuted-digits", "fashion", "permuted-fashion"
+]
 Part: TypeAlias = Literal["training", "validation", "test"]
 """Which sequences: none of one part is in another, but for what chance draws twice."""
 
@@ -46,8 +49,14 @@ class Problem(ABC):
     """O"""
     unit: str
     """What the score is."""
+    loss_unit: str
+    """What the loss is that is trained on."""
+    answered = 1
+    """R"""
+    constant = 0.0
+    """The output at every answer of the best guess without a memory."""
     chance: float
-    """The score of who remembers nothing."""
+    """The score of that guess."""
     solved: float
     """A score below this counts as solved."""
     lengths: tuple[int, ...]
@@ -73,9 +82,13 @@ class Problem(ABC):
     def loss(self, answers: Tensor, target: Tensor) -> Tensor:
         """What is trained on: the loss of each answer (R, B, O), (R, B)."""
 
-    def score(self, answers: Tensor, target: Tensor) -> float:
-        """What counts: smaller is better."""
-        return float(self.loss(answers, target).mean())
+    def score(self, answers: Tensor, target: Tensor) -> Tensor:
+        """What counts, of each sequence, (B,): smaller is better."""
+        return self.loss(answers, target).mean(0)
+
+    def guess(self, target: Tensor) -> Tensor:
+        """The answers (R, B, O) without a memory, the same to every sequence."""
+        return torch.full((*target.shape, self.outputs), self.constant)
 
 
 def _random(part: Part, seed: int) -> np.random.Generator:
@@ -91,7 +104,8 @@ class Adding(Problem):
 
     name = "adding"
     inputs, outputs = 2, 1
-    unit = "mean squared error"
+    unit = loss_unit = "mean squared error"
+    constant = 1.0
     chance = 1 / 6
     solved = chance / 10
     lengths = (50, 100, 200, 400, 600)
@@ -132,11 +146,11 @@ class Copying(_Choosing):
 
     name = "copy"
     inputs, outputs = 10, 8
-    unit = "cross-entropy of a symbol"
+    unit = loss_unit = "cross-entropy of a symbol"
     chance = log(8)
     solved = chance / 10
     lengths = (100, 200, 500, 1000, 2000)
-    symbols = 10
+    answered = symbols = 10
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
         """Symbols, silence and the sign, one-hot, and the symbols again."""
@@ -153,6 +167,7 @@ class _Pixels(_Choosing):
     """An image, pixel by pixel (Le, Jaitly and Hinton 2015)."""
 
     inputs, outputs = 1, 10
+    loss_unit = "cross-entropy"
     chance = 0.9
     shortest = 64
 
@@ -174,9 +189,9 @@ class _Pixels(_Choosing):
         """The pixels (B, T) in the order in which they are shown."""
         return pixels
 
-    def score(self, answers: Tensor, target: Tensor) -> float:
+    def score(self, answers: Tensor, target: Tensor) -> Tensor:
         """The share of wrong answers."""
-        return float((answers.argmax(-1) != target).float().mean())
+        return (answers.argmax(-1) != target).float().mean(0)
 
 
 class _Permuted(_Pixels):

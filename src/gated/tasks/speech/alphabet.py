@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from gated.errors import DataError
 
@@ -36,22 +38,20 @@ def _heard(text: str, place: int) -> str:
     return letter if letter == "'" and inside else " "
 
 
+@dataclass(frozen=True)
 class Alphabet:
     """The letters that can be written; the first has the number 1, after the blank."""
 
-    def __init__(self, letters: Iterable[str]) -> None:
-        """Take the letters, each once."""
-        self.letters = "".join(sorted(set(letters)))
-        self._codes = {letter: code for code, letter in enumerate(self.letters, 1)}
+    letters: str
+    """Each once, in order."""
 
-    def to_dict(self) -> dict[str, str]:
-        """Return JSON values for `from_dict`."""
-        return {"letters": self.letters}
+    def __post_init__(self) -> None:
+        """Put the letters in order."""
+        object.__setattr__(self, "letters", "".join(sorted(set(self.letters))))
 
-    @classmethod
-    def from_dict(cls, saved: Mapping[str, str]) -> Alphabet:
-        """Return what `to_dict` saved."""
-        return cls(saved["letters"])
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        return {letter: code for code, letter in enumerate(self.letters, 1)}
 
     def __len__(self) -> int:
         """Count the outputs of a network: letters and blank."""

@@ -1,4 +1,4 @@
-"""Who has to be beaten: the training recording that sounds most alike."""
+"""The baseline: the training recording that sounds most alike."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MEANS = 8
 
 
 def nearest(
-    known: Sequence[Utterance], asked: Sequence[Utterance], speeds: Sequence[float]
+    known: Sequence[Utterance], tested: Sequence[Utterance], speeds: Sequence[float]
 ) -> list[str]:
     """Give the text of the training recording most like each: in mean features and length."""
     plain = int(np.argmin([abs(speed - 1) for speed in speeds]))
     sketches = np.array([_sketch(one.versions[plain]) for one in known])
-    wanted = np.array([_sketch(one.versions[0]) for one in asked])
+    wanted = np.array([_sketch(one.versions[0]) for one in tested])
     nearest = [int(((sketch - sketches) ** 2).sum(-1).argmin()) for sketch in wanted]
     return [known[place].text for place in nearest]
 

@@ -37,7 +37,7 @@ class SpeechConfig(Configuration):
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
     """Speeds at which recordings are trained on (Ko et al. 2015)."""
     keep_case: bool = False
-    """Tell large letters from small ones."""
+    """Keep capital letters apart from small ones."""
     keep_punctuation: bool = False
     """Write punctuation; apostrophes within words are always kept."""
     alphabet: str = ""

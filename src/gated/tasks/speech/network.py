@@ -67,13 +67,13 @@ class SpeechNetwork(nn.Module):
             dropout=config.dropout if config.layers > 1 else 0.0,
             weight_drop=config.weight_drop,
         )
-        told = config.hidden * (1 if config.streaming else 2)
+        width = config.hidden * (1 if config.streaming else 2)
         self.look_ahead = config.look_ahead if config.streaming else 0
         self.future = (
-            nn.Conv1d(told, told, self.look_ahead + 1, groups=told) if self.look_ahead else None
+            nn.Conv1d(width, width, self.look_ahead + 1, groups=width) if self.look_ahead else None
         )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(told, classes)
+        self.head = nn.Linear(width, classes)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(T, B, F) and (B,) to (S, B, C) log-probabilities, and (B,) how many of S are real."""
@@ -84,12 +84,12 @@ class SpeechNetwork(nn.Module):
             # Else a recording's last step would depend on the padding behind it.
             real = torch.arange(maps.shape[-1], device=maps.device) < lengths[:, None]
             maps = maps * real[:, None, None]
-        told = self.dropout(self.norm(maps.flatten(1, 2).permute(2, 0, 1)))
-        told, _ = self.recurrent(told, lengths=lengths)
+        states = self.dropout(self.norm(maps.flatten(1, 2).permute(2, 0, 1)))
+        states, _ = self.recurrent(states, lengths=lengths)
         if self.future is not None:
-            ahead = functional.pad(told.permute(1, 2, 0), (0, self.look_ahead))
-            told = told + self.future(ahead).permute(2, 0, 1)
-        return self.head(self.dropout(told)).log_softmax(-1), lengths
+            ahead = functional.pad(states.permute(1, 2, 0), (0, self.look_ahead))
+            states = states + self.future(ahead).permute(2, 0, 1)
+        return self.head(self.dropout(states)).log_softmax(-1), lengths
 
 
 def ctc_loss(likely: Tensor, lengths: Tensor, batch: Batch) -> Tensor:

@@ -32,8 +32,8 @@ def speech_probe(
     first = batches[0]
     every = 2 ** len(network.convolutions)
 
-    def loss(told: tuple[Tensor, Tensor]) -> Tensor:
-        return ctc_loss(*told, first) / first.code_lengths.sum()
+    def loss(output: tuple[Tensor, Tensor]) -> Tensor:
+        return ctc_loss(*output, first) / first.code_lengths.sum()
 
     def timeline(one: Utterance) -> Timeline:
         heard = one.versions[0][::every]

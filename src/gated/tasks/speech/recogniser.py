@@ -179,7 +179,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         )
 
     def check_learned(self) -> None:
-        """Mean and deviation are of the features."""
+        """Refuse a mean and a deviation of other features."""
         demand_numbers("The mean of a feature", self.mean, count=self.config.mels)
         demand_numbers(
             "The deviation of a feature", self.deviation, count=self.config.mels, above=0
@@ -194,12 +194,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         parts = self.parts.training, self.parts.validation
         return SpeechTask(self.network, self.config, self.alphabet, *parts, self.seed)
 
-    def train(self, **options: Any) -> Self:
-        """Train on what `prepare` read; with a language model, choose how much it counts."""
-        super().train(**options)
+    def settle(self) -> None:
+        """With a language model, choose how much it counts."""
         if self.language and self.parts.validation:
             self.choose_search(self.language)
-        return self
 
     def scored(self, data: list[Utterance], known: Parts[list[Utterance]] | None) -> Evaluation:
         """Compare ways to search, and the nearest recording."""
@@ -336,10 +334,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         """
         self.mean, self.deviation = self.adopted("mean"), self.adopted("deviation")
         self.alphabet = self.adopted("alphabet")
-        asked = Alphabet(self.config.alphabet).letters
-        if asked and asked != self.alphabet.letters:
+        wanted = Alphabet(self.config.alphabet).letters
+        if wanted and wanted != self.alphabet.letters:
             raise ConfigurationError(
-                f"alphabet is {asked!r}, and {self.alphabet.letters!r} in "
+                f"alphabet is {wanted!r}, and {self.alphabet.letters!r} in "
                 f"{self.training.init_from}, with whose weights init_from begins: leave it out to "
                 "have that of the run, or begin anew."
             )
@@ -422,7 +420,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
 
 def _changed(heard: Sequence[Heard], rate: int) -> list[Finding]:
-    """Tell of the recordings that were resampled or mixed down."""
+    """Return findings of the recordings that were resampled or mixed down."""
     other = [one for one in heard if one.rate != rate]
     mixed = [one for one in heard if one.channels > 1]
     findings = []

@@ -100,11 +100,10 @@ class Evaluation:
         empty = wrote_nothing(self.methods[self.chosen], RECORDINGS.unit)
         return found.adding(empty, flattered(self.known))
 
-    def to_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the verdict, for JSON."""
         return {
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "recordings": len(self.references),
             "scores": {name: rates._asdict() for name, rates in self.scores.items()},
             "substitutions": [list(one) for one in self.substitutions],

@@ -15,8 +15,8 @@ from gated.tasks.speech.features import Frames
 from gated.tasks.speech.network import Batch, SpeechNetwork, ctc_loss
 from gated.tasks.speech.score import error_rates
 from gated.tasks.speech.search import greedy
-from gated.training.bucketing import LengthBuckets
-from gated.training.task import Loss, Shard, Task
+from gated.training.bucketing import BucketedTask, LengthBuckets
+from gated.training.task import Loss, Shard
 
 VALIDATED_AT_ONCE = 32
 
@@ -33,7 +33,7 @@ class Utterance:
     """Normalised (T, F), at each speed; the unchanged one alone where it is held back."""
 
 
-class SpeechTask(Task[Batch]):
+class SpeechTask(BucketedTask[Batch]):
     """Recordings at speeds of chance, masked (SpecAugment, Park et al. 2019); CTC."""
 
     network: SpeechNetwork
@@ -54,10 +54,6 @@ class SpeechTask(Task[Batch]):
         self.validation = sorted(validation, key=lambda utterance: -utterance.seconds)
         lengths = np.array([len(utterance.versions[0]) for utterance in training])
         self.buckets = LengthBuckets(lengths, seed)
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each recording is heard once."""
-        return self.buckets.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return recordings of like length, each at a speed and with masks of chance."""

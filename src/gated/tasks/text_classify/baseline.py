@@ -18,7 +18,7 @@ STRENGTHS = (1.0, 10.0, 100.0)
 def bag_of_words(
     training: tuple[Sequence[str], Integers],
     validation: tuple[Sequence[str], Integers],
-    asked: Sequence[str],
+    tested: Sequence[str],
     labels: int,
 ) -> Floats:
     """Return (N, C) what logistic regression predicts from TF-IDF of words and letters.
@@ -42,6 +42,6 @@ def bag_of_words(
     if len(validation[0]):
         held = features.transform(validation[0])
         best = max(models, key=lambda model: model.score(held, validation[1]))
-    predicted: Floats = np.zeros((len(asked), labels))
-    predicted[:, best.classes_] = best.predict_proba(features.transform(asked))
+    predicted: Floats = np.zeros((len(tested), labels))
+    predicted[:, best.classes_] = best.predict_proba(features.transform(tested))
     return predicted

@@ -14,7 +14,7 @@ import torch
 from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
-from gated.data.predictions import PREDICTED, probability_of
+from gated.data.predictions import label_columns
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
@@ -71,7 +71,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     learned = ("vocabulary", "labels", "frequencies", "seen")
     adopts, begins_with = OF_THE_READER, ("language", "text_classify")
     head = ("head.",)
-    does = "tell what a text is"
+    does = "label texts"
     data = (
         "Table (CSV, Parquet or a sheet) with the columns text and label; to predict or explain, "
         "also a file of texts, one a line."
@@ -132,7 +132,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         return self._labelled(read)
 
     def check_learned(self) -> None:
-        """Each label has its share."""
+        """Refuse another number of frequencies than of labels."""
         demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self) -> TextNetwork:
@@ -157,7 +157,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
     def scored(self, data: Texts, known: Parts[Texts] | None) -> Evaluation:
         """Compare with a linear model of words and letters."""
-        told = {self.name: self.predict_proba(data.texts)}
+        probabilities = {self.name: self.predict_proba(data.texts)}
         left_out = {}
         if known and self.training.no_baseline:
             left_out[WORDS] = NOT_WANTED
@@ -167,19 +167,19 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             if every > 1:
                 left_out[f"{WORDS}, of all texts"] = f"it learnt from one in {every}"
             with phase(f"Baseline: {WORDS}"):
-                told[WORDS] = bag_of_words(
+                probabilities[WORDS] = bag_of_words(
                     (training.texts[::every], training.truth[::every]),
                     (held.texts, held.truth),
                     data.texts,
                     len(self.labels),
                 )
-        told[FREQUENT] = np.tile(self.frequencies, (len(data), 1))
+        probabilities[FREQUENT] = np.tile(self.frequencies, (len(data), 1))
         # The same but for case, digits and punctuation is no second text.
         wordings = np.array([bare(text) for text in data.texts])
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(of, data.truth, wordings) for name, of in told.items()},
-            confusion=confusion_of(told[self.name], data.truth, self.labels),
+            scores={name: score_of(of, data.truth, wordings) for name, of in probabilities.items()},
+            confusion=confusion_of(probabilities[self.name], data.truth, self.labels),
             scope=TEXTS,
             left_out=left_out,
             known=self.seen.count(wordings.tolist()),
@@ -187,10 +187,8 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
     def predicted(self, data: Texts) -> pl.DataFrame:
         """Return each text, its likeliest label and the probability of each label."""
-        told = self.predict_proba(data.texts)
-        of_label = dict(zip(map(probability_of, self.labels), told.T, strict=True))
-        likeliest = {PREDICTED: [self.labels[k] for k in told.argmax(1)]}
-        return self.table({self.config.text: data.texts}, likeliest | of_label, data.rows)
+        columns = label_columns(self.labels, self.predict_proba(data.texts))
+        return self.table({self.config.text: data.texts}, columns, data.rows)
 
     def predict_proba(self, texts: Sequence[str]) -> Floats:
         """Return (N, C), the probability of each of `labels` for each text.
@@ -203,10 +201,10 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         if not texts:
             return np.zeros((0, len(self.labels)))
         self.network.eval()
-        told: Floats = torch.softmax(
+        probabilities: Floats = torch.softmax(
             logits_of(self.network, self._coded(texts)).double(), -1
         ).numpy()
-        return told
+        return probabilities
 
     def probed(self, data: Texts) -> Probe:
         """Offer the network, with its loss where all labels are known."""
@@ -253,7 +251,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                     codes = self.vocabulary.encode(points_of(letter, "character"))
                     unknown[letter] += int(codes[0] == UNKNOWN) * text.count(letter)
         strange = +unknown
-        told = (
+        kinds = (
             (
                 "near",
                 len(near),
@@ -278,7 +276,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
         return [
             Finding(kind=kind, count=count, what=what, action=action, example=example)
-            for kind, count, what, action, example in told
+            for kind, count, what, action, example in kinds
             if count
         ]
 

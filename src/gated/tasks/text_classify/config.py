@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from gated.errors import ConfigurationError
 from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
 
@@ -48,8 +47,4 @@ class TextClassifyConfig(ReaderConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._demand(longest=1)
-        self._demand_shares("validation", "test")
-        if self.validation + self.test >= 1:
-            raise ConfigurationError(
-                f"validation ({self.validation}) and test ({self.test}) leave no text to train on."
-            )
+        self._demand_rest("text")

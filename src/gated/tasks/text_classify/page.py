@@ -1,4 +1,4 @@
-"""The report of a text classifier: how often it is right, and its surest mistakes."""
+"""The report of a text classifier: how often it is right, and its mistakes of the highest probability."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def shown_texts(classifier: TextClassifier) -> Table:
     random = np.random.default_rng(classifier.training.seed)
     drawn = random.permutation(len(part))[:SHOWN]
     wrong = np.flatnonzero(best != part.truth)
-    surest = wrong[np.argsort(-highest[wrong], kind="stable")][:SHOWN]
+    most_probable = wrong[np.argsort(-highest[wrong], kind="stable")][:SHOWN]
     rows = [
         (
             classifier.labels[part.truth[place]],
@@ -71,7 +71,7 @@ def shown_texts(classifier: TextClassifier) -> Table:
             f"{highest[place]:.0%}",
             _short(part.texts[place]),
         )
-        for place in dict.fromkeys([*drawn.tolist(), *surest.tolist()])
+        for place in dict.fromkeys([*drawn.tolist(), *most_probable.tolist()])
     ]
     return Table(("expected", "predicted", "probability", "text"), rows, prose=True)
 

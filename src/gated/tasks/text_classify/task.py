@@ -12,14 +12,14 @@ from torch.nn import functional
 from gated.scoring.label_scores import Floats, Integers
 from gated.tasks.text_classify.network import Batch, TextNetwork
 from gated.texts.text import Codes
-from gated.training.bucketing import LengthBuckets
-from gated.training.task import Loss, Shard, Task
+from gated.training.bucketing import BucketedTask, LengthBuckets, computed
+from gated.training.task import Loss, Shard
 
 AT_ONCE = 128
 """Texts that pass through the network at once where no gradient is needed."""
 
 
-class TextTask(Task[Batch]):
+class TextTask(BucketedTask[Batch]):
     """Whole texts, those of like length together."""
 
     network: TextNetwork
@@ -39,10 +39,6 @@ class TextTask(Task[Batch]):
         self.weights = torch.from_numpy(weights.astype(np.float32))
         self.held_out = held_out
         self.buckets = LengthBuckets(np.array([len(text) for text in texts]), seed)
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each text is seen once."""
-        return self.buckets.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return the texts of the step."""
@@ -68,10 +64,6 @@ class TextTask(Task[Batch]):
             "accuracy": float((logits.argmax(-1) == truth).double().mean()),
         }
 
-    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first."""
-        return self.network.depth_groups()
-
 
 def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
     """Pad texts to the length of the longest."""
@@ -84,10 +76,10 @@ def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
 def logits_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
     """Return (N, C) for texts, those of like length computed together."""
     device = next(network.parameters()).device
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    parts: list[Tensor] = []
-    for start in range(0, len(order), AT_ONCE):
-        rows = order[start : start + AT_ONCE]
+
+    def logits(rows: Integers) -> Tensor:
         batch = batch_of([texts[row] for row in rows], np.zeros(len(rows), np.int64))
-        parts.append(network(batch.codes.to(device), batch.lengths.to(device)).cpu())
-    return torch.cat(parts)[torch.from_numpy(np.argsort(order))]
+        written: Tensor = network(batch.codes.to(device), batch.lengths.to(device)).cpu()
+        return written
+
+    return computed([len(text) for text in texts], AT_ONCE, logits)

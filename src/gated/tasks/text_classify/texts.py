@@ -45,8 +45,8 @@ def read_texts(
             bad(RowError(f"{path}, row {row}: the label is empty; say what the text is.", row))
         else:
             found.append(LabelledText(text, label or None, row))
-    if not found:
-        raise DataError(f"{path} holds no usable row. {HOLDS}")
+    if not found and (labelled or not bad.errors):
+        raise DataError(f"{path} holds no usable row. {HOLDS}{bad.summary}")
     return found
 
 
@@ -60,6 +60,6 @@ def _lines(path: Path, bad: BadRows) -> list[LabelledText]:
             found.append(LabelledText(line.strip(), None, row))
         else:
             bad(RowError(f"{path}, line {row} is empty; give a text a line.", row))
-    if not found:
+    if not found and not bad.errors:
         raise DataError(f"{path} holds no text; give a text a line.")
     return found

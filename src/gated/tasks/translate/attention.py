@@ -66,8 +66,8 @@ class Attention(nn.Module):
         if self.kind == "multiplicative":
             scores = queries @ memory.keys.transpose(1, 2)
         else:
-            asked = self.query(queries).unbind(1)
-            scores = torch.stack([self._additive(query, memory.keys) for query in asked], dim=1)
+            projected = self.query(queries).unbind(1)
+            scores = torch.stack([self._additive(query, memory.keys) for query in projected], dim=1)
         weights = (scores + memory.padding[:, None]).softmax(-1)
         return weights @ memory.values, weights
 

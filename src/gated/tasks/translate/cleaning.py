@@ -86,7 +86,7 @@ def clean(
 
 
 def left_out(kind: str, what: str, pairs: Sequence[Pair]) -> Finding:
-    """Tell of `pairs` that were left out."""
+    """Return a finding of the `pairs` that were left out."""
     first = pairs[0]
     shown = first.source if len(first.source) <= 60 else f"{first.source[:60]}…"
     return Finding(

@@ -112,7 +112,7 @@ class _Loop(torch.autograd.Function):
         fed, hiddens = states[1:, :, :H], states[1:, :, H:]
         mixed, scored = torch.empty_like(grad), torch.empty_like(attention)
         additive = _AdditiveGradients(weights.additive, memory.keys) if weights.additive else None
-        asked = torch.empty_like(grad) if additive else hiddens
+        projected = torch.empty_like(grad) if additive else hiddens
         sums = torch.empty_like(gates)
         carried, carried_cell = grad.new_zeros(B, 2 * H), grad.new_zeros(B, H)
         for t in reversed(range(T)):
@@ -126,8 +126,8 @@ class _Loop(torch.autograd.Function):
             if additive is None:
                 h += torch.bmm(of_scores.unsqueeze(1), memory.keys).squeeze(1)
             else:
-                asked[t] = additive.step(hiddens[t], of_scores)
-                h.addmm_(asked[t], additive.weights.query)
+                projected[t] = additive.step(hiddens[t], of_scores)
+                h.addmm_(projected[t], additive.weights.query)
             carried_cell = _cell_backward(h, carried_cell, gates[t], squashed[t], cells[t], sums[t])
             carried = sums[t] @ weights.recurrent
         flat = sums.flatten(0, 1)
@@ -138,9 +138,9 @@ class _Loop(torch.autograd.Function):
         values = torch.bmm(attention.permute(1, 2, 0), mixed.transpose(0, 1))
         start = (sums, carried[:, H:], carried_cell)
         if additive is None:
-            keys = torch.bmm(scored.permute(1, 2, 0), asked.transpose(0, 1))
+            keys = torch.bmm(scored.permute(1, 2, 0), projected.transpose(0, 1))
             return *start, *of_loop, keys, values, None
-        of_query = asked.flatten(0, 1).t() @ hiddens.flatten(0, 1), asked.sum((0, 1))
+        of_query = projected.flatten(0, 1).t() @ hiddens.flatten(0, 1), projected.sum((0, 1))
         return *start, *of_loop, additive.keys, values, None, *of_query, additive.energy
 
 

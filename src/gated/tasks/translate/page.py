@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gated.errors import DataError
 from gated.report.drawing import (
     BLUE,
-    MUTED,
-    ORANGE,
     Picture,
     finish,
     new_figure,
-    shared_legend,
 )
 from gated.report.page import Drawing, Section, Table, Text
 from gated.report.run_page import Body
@@ -22,7 +18,6 @@ from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.score import Evaluation
 from gated.tasks.translate.translation import Example, Translation
 from gated.tasks.translate.translator import Translator
-from gated.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +39,7 @@ def body(translator: Translator, evaluation: Evaluation) -> Body:
     return Body(
         title="Translation",
         sections=[
-            _score_section(evaluation, translator.history),
+            _score_section(evaluation),
             _example_section(examples),
             _attention_section(examples),
         ],
@@ -55,7 +50,7 @@ def body(translator: Translator, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Tell what was found in data given later, and how BLEU and chrF were computed."""
+    """Say what was found in data given later, and how BLEU and chrF were computed."""
     bleu, chrf = evaluation.signatures
     return [*(f"· {of}" for of in evaluation.findings), f"BLEU {bleu}", f"chrF {chrf}"]
 
@@ -122,8 +117,8 @@ def _make_room(figure: Figure, axes: Axes, width: float, height: float) -> None:
         )
 
 
-def _score_section(evaluation: Evaluation, history: History) -> Section:
-    blocks: list[Text | Table | Drawing] = [
+def _score_section(evaluation: Evaluation) -> Section:
+    blocks: list[Text | Table] = [
         Text(
             f"{len(evaluation.sources):,} sentences of the test part, none of which is in the "
             "training part, nor nearly: see what was cleaned. BLEU with half of its 95 % interval "
@@ -132,30 +127,7 @@ def _score_section(evaluation: Evaluation, history: History) -> Section:
         score_table(evaluation),
         Text(f"BLEU {evaluation.signatures[0]}; chrF {evaluation.signatures[1]}"),
     ]
-    if any("BLEU" in validation.scores for validation in history.validations):
-        blocks.append(Drawing(_score_curves(history)))
     return Section("Score", blocks)
-
-
-def _score_curves(history: History) -> Picture:
-    figure, axes = new_figure(2.8)
-    steps = [validation.step for validation in history.validations]
-    seconds = [sum(history.seconds[:step]) for step in steps]
-    for name, colour in (("BLEU", BLUE), ("chrF", ORANGE)):
-        values = [validation.scores.get(name, math.nan) for validation in history.validations]
-        axes.plot([s / 60 for s in seconds], values, "o-", color=colour, markersize=4, label=name)
-    if history.best:
-        best = sum(history.seconds[: history.best.step]) / 60
-        axes.axvline(best, color=MUTED, linewidth=1, linestyle=":", label="weights chosen")
-    axes.set_xlabel("minutes of training")
-    axes.set_ylim(bottom=0)
-    shared_legend(figure, axes)
-    return finish(
-        figure,
-        "score_over_time",
-        description="BLEU and chrF of validation sentences over the time of training.",
-        caption="Greedy translations of validation sentences while training.",
-    )
 
 
 def _example_section(examples: Sequence[Example]) -> Section:

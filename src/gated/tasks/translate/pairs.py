@@ -129,12 +129,12 @@ def _read_columns(path: Path, bad: Bad) -> list[Pair]:
     for number, line in enumerate(lines_of(path, bad), 1):
         columns = line.split("\t")
         if len(columns) != 2 and line.strip():
-            told = (
+            message = (
                 f"{path}, line {number}: {len(columns)} column{'s'[: len(columns) > 1]} and not "
                 f"2. Each line is a sentence, a tab, and its translation; this one begins "
                 f"{line[:40]!r}."
             )
-            bad(RowError(told, number))
+            bad(RowError(message, number))
             continue
         source, target = columns if len(columns) == 2 else ("", "")
         pairs.append(Pair(source, target, number))

@@ -97,14 +97,13 @@ class Evaluation:
             wrote_nothing(written, SENTENCES.unit), flattered(self.overlap)
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return scores and signatures, for JSON."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Scores and signatures, for JSON."""
         return {
-            "verdict": str(self.verdict),
-            "judged": self.verdict.to_dict(),
             "sentences": len(self.sources),
             "overlap": self.overlap,
-            "left_out": [finding.to_dict() for finding in self.findings],
+            "left_out": list(self.findings),
             "scores": {
                 method: {
                     name: None if math.isnan(value) else value

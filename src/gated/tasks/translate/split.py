@@ -30,11 +30,11 @@ def split(pairs: Sequence[Pair], test: float, validation: float, seed: int) -> S
     """
     pairs = sorted(pairs, key=lambda pair: pair.line)
     parts = split_by_text([pair[:2] for pair in pairs], test, validation, seed)
-    for asked, held in (
+    for wanted, held in (
         (test, parts.test),
         (validation, [*parts.validation, *parts.near_validation]),
     ):
-        if asked and not held:
+        if wanted and not held:
             raise DataError(
                 f"{len(pairs)} pairs are too few to hold back test and validation parts. Give more "
                 "pairs."

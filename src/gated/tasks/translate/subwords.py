@@ -145,14 +145,14 @@ class Subwords:
         """Put subwords, by name, together."""
         return str(self._tokenizer.decoder.decode(list(names)))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json_value(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""
         document: dict[str, Any] = json.loads(self._tokenizer.to_str())
         return document
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` saved.
+    def from_json_value(cls, saved: Mapping[str, Any]) -> Self:
+        """Return what `to_json_value` saved.
 
         Raises:
             ModelFileError: it is damaged.

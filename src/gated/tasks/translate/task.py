@@ -11,18 +11,19 @@ from torch import nn
 from gated.tasks.translate.batches import Batch, Codes
 from gated.tasks.translate.config import TranslateConfig
 from gated.tasks.translate.network import TranslateNetwork, smoothed_loss
-from gated.training.bucketing import LengthBuckets
-from gated.training.task import Loss, Shard, Task
+from gated.training.bucketing import BucketedTask, LengthBuckets
+from gated.training.task import Loss, Shard
 
 Encoded = tuple[Codes, Codes]
 """A sentence and its translation in subwords."""
 VALIDATED_AT_ONCE = 64
 
 
-class TranslateTask(Task[Batch]):
+class TranslateTask(BucketedTask[Batch]):
     """Pairs of sentences, cross-entropy with smoothed labels."""
 
     network: TranslateNetwork
+    unit = "cross-entropy of a subword", 1.0
 
     def __init__(
         self,
@@ -40,10 +41,6 @@ class TranslateTask(Task[Batch]):
         # The decoder's steps cost the most: so by length of the target, then of the source.
         sources, targets = (np.array([len(pair[side]) for pair in training]) for side in (0, 1))
         self.buckets = LengthBuckets(targets * (sources.max() + 1) + sources, seed)
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each pair is seen once."""
-        return self.buckets.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return pairs of like length; each shard every `count`-th of them."""
@@ -71,10 +68,6 @@ class TranslateTask(Task[Batch]):
     def fingerprint(self) -> str:
         """Also of the configuration, which shows in no weight."""
         return f"{super().fingerprint()} {self.config}"
-
-    def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
-        """Encoder, decoder."""
-        return self.network.depth_groups()
 
 
 def batch_of(pairs: Sequence[Encoded]) -> Batch:

@@ -311,7 +311,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         return list(zip(sources, targets, strict=True))
 
     def _short_enough(self, pairs: Sequence[Pair]) -> tuple[list[Encoded], list[Finding]]:
-        """Encode the pairs whose sides both have few enough subwords, and tell of the others."""
+        """Encode the pairs whose sides both have few enough subwords, and report the others."""
         encoded = self._encoded(pairs)
         long = [pair for pair, codes in zip(pairs, encoded, strict=True) if not self._fits(codes)]
         what = f"training pairs with more than {self.config.longest} subwords on one side"

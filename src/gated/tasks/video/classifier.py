@@ -14,7 +14,7 @@ from torch import nn
 
 from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
-from gated.data.predictions import PREDICTED, probability_of
+from gated.data.predictions import label_columns
 from gated.data.raw_table import is_table
 from gated.errors import DataError
 from gated.explain import Probe
@@ -71,7 +71,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         "crop",
     )
     head = ("head.",)
-    does = "tell what clips show"
+    does = "label what clips show"
     data = (
         "Table (CSV, Parquet or a sheet) with the columns clip (from the manifest's directory), "
         "label and, where wanted, start and end in seconds and speed (2 is double, -1 backwards); "
@@ -145,7 +145,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
 
     def check_learned(self) -> None:
-        """Each label has its share."""
+        """Refuse another number of frequencies than of labels."""
         demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self, *, memory: bool = True) -> VideoNetwork:
@@ -184,11 +184,11 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         labelled = truth != NOTHING
         if not labelled.any():
             raise DataError("There is no label to score against.")
-        tell = after_each_frame if per_frame else of_segment
-        told = {
+        predict = after_each_frame if per_frame else of_segment
+        probabilities = {
             name: np.concatenate(
                 [
-                    tell(network, span, self.config, most).reshape(-1, len(self.labels))
+                    predict(network, span, self.config, most).reshape(-1, len(self.labels))
                     for span in counted(f"Scoring {name}", data)
                 ]
             )[labelled]
@@ -198,11 +198,11 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         clips = np.repeat([str(span.segment.clip) for span in data], each)[labelled]
         seen = np.repeat(self.seen.among(span.key() for span in data), each)[labelled]
         truth = truth[labelled]
-        told["most frequent label"] = np.tile(self.frequencies, (len(truth), 1))
+        probabilities["most frequent label"] = np.tile(self.frequencies, (len(truth), 1))
         return Evaluation(
             labels=self.labels,
-            scores={name: score_of(of, truth, clips) for name, of in told.items()},
-            confusion=confusion_of(told[self.name], truth, self.labels),
+            scores={name: score_of(of, truth, clips) for name, of in probabilities.items()},
+            confusion=confusion_of(probabilities[self.name], truth, self.labels),
             scope=Scope("frames" if per_frame else "segments", "of {} clips"),
             known=int(seen.sum()),
             left_out=dict.fromkeys(without, NOT_WANTED)
@@ -216,8 +216,8 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         A segment is known by its clip, start and end, a frame by its clip and time.
         """
         frames = self.config.per == "frame"
-        told = [self.moments(of) if frames else self._whole(of) for of in data]
-        each = [len(of) for of in told]
+        parts = [self.moments(of) if frames else self._whole(of) for of in data]
+        each = [len(of) for of in parts]
         rows = np.repeat([of.segment.row or 0 for of in data], each).tolist()
         clips = np.repeat([str(of.segment.clip) for of in data], each).tolist()
         given: dict[str, Any] = {self.config.clip: pl.Series(clips, dtype=pl.String)}
@@ -226,10 +226,8 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         else:
             given["start"] = [float(of.seconds.min()) for of in data]
             given["end"] = [float(of.seconds.max()) + 1 / of.fps for of in data]
-        every = np.concatenate([np.zeros((0, len(self.labels))), *told])
-        of_label = dict(zip(map(probability_of, self.labels), every.T, strict=True))
-        likeliest = {PREDICTED: [self.labels[k] for k in every.argmax(1)]}
-        return self.table(given, likeliest | of_label, rows if all(rows) else None)
+        every = np.concatenate([np.zeros((0, len(self.labels))), *parts])
+        return self.table(given, label_columns(self.labels, every), rows if all(rows) else None)
 
     def probed(self, data: list[Span]) -> Probe:
         """Offer the network with its loss, where each segment has a label."""

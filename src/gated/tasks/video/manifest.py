@@ -61,8 +61,9 @@ def read_manifest(
             segments.append(_segment(values, row, path.parent, labelled))
         except DataError as error:
             bad(RowError(str(error), row, of=str(path.parent / values["clip"])))
-    if not segments:
-        raise DataError(f"{path} holds no usable row. Give at least one clip with its label.")
+    if not segments and (labelled or not bad.errors):
+        message = f"{path} holds no usable row. Give at least one clip with its label.{bad.summary}"
+        raise DataError(message)
     return segments
 
 

@@ -101,9 +101,9 @@ class VideoNetwork(nn.Module):
             if memory
             else None
         )
-        told = config.hidden * (2 if config.bidirectional else 1) if memory else features
+        width = config.hidden * (2 if config.bidirectional else 1) if memory else features
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(told, classes)
+        self.head = nn.Linear(width, classes)
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -124,17 +124,17 @@ class VideoNetwork(nn.Module):
             change = torch.zeros_like(frames)
             change[1:] = frames[1:] - frames[:-1]
             frames = torch.cat((frames, 3 * change), dim=2)
-        told = self.dropout(self.encoder(frames.flatten(0, 1)).unflatten(0, (T, B)))
+        states = self.dropout(self.encoder(frames.flatten(0, 1)).unflatten(0, (T, B)))
         if self.recurrent is not None:
             packed = nn.utils.rnn.pack_padded_sequence(
-                told, batch.lengths.cpu(), enforce_sorted=False
+                states, batch.lengths.cpu(), enforce_sorted=False
             )
-            told, _ = nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], total_length=T)
-            told = self.dropout(told)
+            states, _ = nn.utils.rnn.pad_packed_sequence(self.recurrent(packed)[0], total_length=T)
+            states = self.dropout(states)
         if not self.per_frame:
-            steps = torch.arange(1, T + 1, device=told.device)[:, None, None]
-            told = told.cumsum(0) / steps
-        logits: Tensor = self.head(told)
+            steps = torch.arange(1, T + 1, device=states.device)[:, None, None]
+            states = states.cumsum(0) / steps
+        logits: Tensor = self.head(states)
         return logits
 
 

@@ -64,8 +64,8 @@ def _groups(segments: Sequence[Segment]) -> list[list[int]]:
 
 def _rank(segments: Sequence[Segment], group: Sequence[int], seed: int) -> bytes:
     """An order of chance that depends on what is in the group, not on its place in the manifest."""
-    told = [(segments[k].clip.name, segments[k].start, segments[k].end) for k in sorted(group)]
-    return hashlib.sha256(repr((seed, told[0])).encode()).digest()
+    places = [(segments[k].clip.name, segments[k].start, segments[k].end) for k in sorted(group)]
+    return hashlib.sha256(repr((seed, places[0])).encode()).digest()
 
 
 def check_apart(segments: Sequence[Segment], tested: Sequence[Segment]) -> None:

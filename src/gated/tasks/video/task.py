@@ -12,11 +12,11 @@ from gated.tasks.video.config import VideoConfig
 from gated.tasks.video.network import Batch, VideoNetwork, answers, cross_entropy
 from gated.tasks.video.spans import Span
 from gated.tasks.video.windows import as_tensors, batches, collate, cropped, margins
-from gated.training.bucketing import LengthBuckets
-from gated.training.task import Loss, Shard, Task
+from gated.training.bucketing import BucketedTask, LengthBuckets
+from gated.training.task import Loss, Shard
 
 
-class VideoTask(Task[Batch]):
+class VideoTask(BucketedTask[Batch]):
     """Windows of spans, at a place of chance in each; cross-entropy."""
 
     network: VideoNetwork
@@ -39,10 +39,6 @@ class VideoTask(Task[Batch]):
         self.buckets = LengthBuckets(
             np.array([min(len(span), self.most) for span in training]), seed
         )
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each span is seen once, by one window."""
-        return self.buckets.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return windows of the spans of the step, cropped and mirrored by chance."""
