@@ -207,7 +207,7 @@ def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Intege
 
 
 def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
-    """Return findings of what is filled in the rows of the table up to the last observation of each series."""
+    """What is filled in the rows of the table up to the last observation of each series."""
     past = panel.present & (
         np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
     )

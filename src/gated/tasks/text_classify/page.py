@@ -1,4 +1,4 @@
-"""The report of a text classifier: how often it is right, and its mistakes of the highest probability."""
+"""The report of a text classifier: how often it is right, and its most confident mistakes."""
 
 from __future__ import annotations
 
