@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gated.cells.cell import Cell
+from gated.core import native
 from gated.core.arguments import check_gate_names, check_lengths, check_shape, check_variant
 from gated.core.layout import Array, Weights, layout_of
-from gated.core.plans import named_cell, required_arrays, shapes_for, sizes_of, varied
-from gated.core.variants import Regularisation, check_regularisation
+from gated.core.plans import named_cell, native_cell, required_arrays, shapes_for, sizes_of, varied
+from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import DataError
 
 _NONE = Regularisation()
+_NO_ZONEOUT = Zoneout()
 K = TypeVar("K")
 Arrays = Weights[Array] | Mapping[str, Array]
 """The weights of a layer and direction: PyTorch's, or those of any cell by name."""
@@ -50,6 +53,26 @@ class Call:
     compiled: bool = True
     """Whether to use code that was generated when the core was built; else all is interpreted."""
 
+    @cached_property
+    def native(self) -> Any:
+        """The same as the native core takes it: made once for the way forward and the way back."""
+        core = native.extension()
+        zoneout = self.regularisation.zoneout or _NO_ZONEOUT
+        return (core.Layer32 if self.x.dtype == np.float32 else core.Layer64)(
+            native_cell(self.cell, self.compiled),
+            self.x,
+            self.units,
+            self.outputs,
+            self.lengths,
+            self.reverse,
+            *native_arrays(self.cell, self.masked_arrays, self.units, self.x.dtype),
+            [self.regularisation.hidden_mask] * len(self.cell.per_sequence),
+            list(self.per_step),
+            list(self.initial),
+            probabilities_of(zoneout, len(self.initial)),
+            zoneout.seed,
+        )
+
     @property
     def units(self) -> int:
         """H."""
@@ -78,6 +101,25 @@ class Call:
     def state_widths(self) -> tuple[int, ...]:
         """Number of units of each state."""
         return tuple(self.sizes[state.width] for state in self.cell.states)
+
+
+def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
+    """Return the probability of zoneout for each state; only the first two can have one."""
+    return [zoneout.hidden, zoneout.cell, *(0.0 for _ in range(2, states))][:states]
+
+
+def native_arrays(
+    cell: Cell, arrays: Mapping[str, Array], units: int, dtype: Any
+) -> tuple[list[Array | None], list[Array | None], list[Array]]:
+    """Return weights, biases and parameters of a cell in the form that the core takes."""
+    return (
+        [arrays[matrix.name] for matrix in cell.matrices],
+        [arrays.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
+        [
+            arrays[of.name] if of.name in arrays else np.zeros((len(of.gates), units), dtype)
+            for of in cell.parameters  # absent: bias_cell of a normalised layer without biases
+        ],
+    )
 
 
 class Forward(NamedTuple, Generic[K]):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,50 +24,9 @@ from gated.core.call import (
     checked_gradients,
 )
 from gated.core.layout import Array, Weights
-from gated.core.plans import kept_columns, kept_shapes, native_cell
-from gated.core.variants import Regularisation, Zoneout
+from gated.core.plans import kept_columns, kept_shapes
+from gated.core.variants import Regularisation
 from gated.errors import DataError
-
-_NO_ZONEOUT = Zoneout()
-
-
-def _for_the_core(call: Call) -> Any:
-    """Return a call in the form that the native core takes."""
-    core = native.extension()
-    zoneout = call.regularisation.zoneout or _NO_ZONEOUT
-    return (core.Layer32 if call.x.dtype == np.float32 else core.Layer64)(
-        native_cell(call.cell, call.compiled),
-        call.x,
-        call.units,
-        call.outputs,
-        call.lengths,
-        call.reverse,
-        *native_arrays(call.cell, call.masked_arrays, call.units, call.x.dtype),
-        [call.regularisation.hidden_mask] * len(call.cell.per_sequence),
-        list(call.per_step),
-        list(call.initial),
-        probabilities_of(zoneout, len(call.initial)),
-        zoneout.seed,
-    )
-
-
-def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
-    """Return the probability of zoneout for each state; only the first two can have one."""
-    return [zoneout.hidden, zoneout.cell, *(0.0 for _ in range(2, states))][:states]
-
-
-def native_arrays(
-    cell: Cell, arrays: Mapping[str, Array], units: int, dtype: Any
-) -> tuple[list[Array | None], list[Array | None], list[Array]]:
-    """Return weights, biases and parameters of a cell in the form that the core takes."""
-    return (
-        [arrays[matrix.name] for matrix in cell.matrices],
-        [arrays.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
-        [
-            arrays[of.name] if of.name in arrays else np.zeros((len(of.gates), units), dtype)
-            for of in cell.parameters  # absent: bias_cell of a normalised layer without biases
-        ],
-    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +163,7 @@ def forward_into(
         threads: as for `forward`.
     """
     history = [kept.get(name) for name in call.cell.state_names]
-    _for_the_core(call).forward(
+    call.native.forward(
         output, list(final), kept.get("values"), history, threads or native.threads()
     )
 
@@ -274,7 +232,7 @@ def backward_packed(
     }
     initial = tuple(np.empty((B, width), dtype) for width in call.state_widths)
     per_step = tuple(np.zeros(array.shape, dtype) for array in call.per_step)
-    _for_the_core(call).backward(
+    call.native.backward(
         kept.output,
         kept.values,
         [kept.history.get(name) for name in cell.state_names],
@@ -298,6 +256,8 @@ def backward_packed(
 
 def _packed(kept: Kept, grads: dict[str, Array]) -> tuple[Array | None, dict[str, Array | None]]:
     """Return padded gradients of gates and states (T, B, H) in the layout of `kept`."""
+    if not grads:
+        return None, {}
     call = kept.call
     T, B, _ = call.x.shape
     lengths = np.full(B, T) if call.lengths is None else call.lengths

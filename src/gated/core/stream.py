@@ -13,8 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.cells.cell import Cell
-from gated.core import native, ops
-from gated.core.call import Arrays, Call, checked_call, named_arrays
+from gated.core import native
+from gated.core.call import (
+    Arrays,
+    Call,
+    checked_call,
+    named_arrays,
+    native_arrays,
+    probabilities_of,
+)
 from gated.core.layout import Weights
 from gated.core.plans import native_cell
 from gated.core.variants import Regularisation, Zoneout
@@ -81,8 +88,8 @@ class Stream:
         for depth, weights in enumerate(stack):
             call = self._checked(cell, weights, depth, zoneout)
             sizes = call.x.shape[2], call.units, call.outputs
-            arrays = ops.native_arrays(call.cell, call.arrays, call.units, np.float32)
-            probabilities = ops.probabilities_of(zoneout, len(call.cell.states))
+            arrays = native_arrays(call.cell, call.arrays, call.units, np.float32)
+            probabilities = probabilities_of(zoneout, len(call.cell.states))
             given.append((native_cell(call.cell), *sizes, *arrays, probabilities))
             calls.append(call)
         self._native = core.Stream(given, sequences, threads)
