@@ -393,8 +393,8 @@ def test_what_does_not_fit_is_named(arguments: tuple, message: str) -> None:
     [
         ([1], "lengths must be 2 integers"),
         ([1.5, 2.0], "lengths must be 2 integers.*float64"),
-        ([5, 1], "between 0 and 4.*got 5 for sequence 0"),
-        (torch.tensor([4, -1]), "between 0 and 4.*got -1 for sequence 1"),
+        ([5, 1], "from 0 to 4, .*got 5 for sequence 0"),
+        (torch.tensor([4, -1]), "from 0 to 4, .*got -1 for sequence 1"),
     ],
 )
 @pytest.mark.parametrize("backend", BACKENDS)
