@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_explained(
 def test_runs_that_cannot_stand_side_by_side_are_refused(
     runs: Path, weather_csv: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelFileError, match="differ in nothing that has a name of its own"):
+    with pytest.raises(ModelFileError, match="have the same cell, by which the page names them"):
         forecasts([runs / "gru", runs / "gru"], weather_csv)
     shutil.copytree(runs / "gru", tmp_path / "gru")
     (tmp_path / "gru" / FILE_NAME).unlink()
