@@ -91,6 +91,24 @@ def test_forget_bias_opens_what_keeps_and_shuts_what_replaces() -> None:
     assert (mgu.bias_ih_l0[:3] + mgu.bias_hh_l0[:3] == -1).all()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"forget_bias": 1.0}, {"chrono_init": 20}, {"recurrent_init": "orthogonal"}],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "LSTMCell"])
+def test_layers_without_memory_are_made_first(kind: str, options: dict[str, float]) -> None:
+    """As a saved model is read: its shapes are looked at before any layer with values was made."""
+    if kind != "LSTM" and "forget_bias" in options:
+        kind, options = "LSTM", {**options, "coupled": True}
+    if kind == "LSTMCell" and "chrono_init" in options:
+        kind = "LSTM"
+    init.gate_roles.cache_clear()
+    with torch.device("meta"):
+        made = getattr(gated.nn, kind)(3, 4, **options)
+    assert all(parameter.is_meta for parameter in made.parameters())
+
+
 def test_orthogonal_is_so_for_each_gate() -> None:
     layer = init.orthogonal_(Recurrent(library.gru, 2, 5, bidirectional=True))
     for name in ("weight_hh_l0", "weight_hh_l0_reverse"):

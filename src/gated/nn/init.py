@@ -281,17 +281,19 @@ def _is_sigmoid(cell: Cell, gate: str) -> bool:
 @torch.no_grad()
 def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> float:
     """A state after one step of one unit, all weights 0 but the biases that are given."""
-    with torch.random.fork_rng(devices=[]):  # what is looked up once must not change what is drawn
+    # Looking up must not change what is drawn, and has values also while layers are made on meta.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         layer = Recurrent(cell, 1, 1, dtype=torch.float64, backend="torch")
-    for parameter in layer.parameters():
-        parameter.zero_()
-    (weights,) = _directions(layer)
-    for gate, value in sums.items():
-        _set_bias(cell, weights, gate, torch.tensor([value]))
-    initial = [torch.zeros(1, 1, 1, dtype=torch.float64) for _ in cell.states]
-    initial[state] += before
-    nothing = torch.zeros(1, 1, dtype=torch.float64)
-    _, final = layer(nothing.unsqueeze(-1), tuple(initial), **dict.fromkeys(cell.per_step, nothing))
+        for parameter in layer.parameters():
+            parameter.zero_()
+        (weights,) = _directions(layer)
+        for gate, value in sums.items():
+            _set_bias(cell, weights, gate, torch.tensor([value]))
+        initial = [torch.zeros(1, 1, 1, dtype=torch.float64) for _ in cell.states]
+        initial[state] += before
+        nothing = torch.zeros(1, 1, dtype=torch.float64)
+        per_step = dict.fromkeys(cell.per_step, nothing)
+        _, final = layer(nothing.unsqueeze(-1), tuple(initial), **per_step)
     return float(final[state] if len(cell.states) > 1 else final)
 
 
