@@ -182,10 +182,11 @@ def test_moved_data_are_named_and_others_refused(
     moved, other = tmp_path / "moved.csv", tmp_path / "other.csv"
     data.rename(moved)
     capsys.readouterr()
-    assert run(["resume", str(out)]) == 2
-    told = " ".join(capsys.readouterr().err.split())
-    assert f"{data}, which {out} is trained on, is not there. If it was moved: " in told
-    assert f"gated resume '{out}' --data NEW_PLACE" in told
+    for verb in ("resume", "finish"):
+        assert run([verb, str(out)]) == 2
+        told = " ".join(capsys.readouterr().err.split())
+        assert f"{data}, which {out} is trained on, is not there. If it was moved, " in told
+        assert "give the same command with --data NEW_PLACE" in told
     other.write_text(text.replace("299,", "300,"))
     assert run(["resume", str(out), "--data", str(other)]) == 2
     told = "".join(capsys.readouterr().err.split())

@@ -61,8 +61,8 @@ class Run:
         for path in data:
             if not path.is_file():
                 raise ConfigurationError(
-                    f"{path}, which {run} is trained on, is not there. If it was moved: "
-                    f"gated resume {shlex.quote(str(run))} --data NEW_PLACE"
+                    f"{path}, which {run} is trained on, is not there. If it was moved, "
+                    "give the same command with --data NEW_PLACE."
                 )
         found = digests_of(data)
         if self.digests is None or found == self.digests:
