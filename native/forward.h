@@ -23,7 +23,8 @@ public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team, int parts,
                const Plan& plan, bool one_row = false)
         : call_(call), schedule_(schedule), team_(team), plan_(plan), places_(plan, call),
-          packs_(!one_row), cut_(call.units), constants_(constants_of<T>(plan, call)), scalars_(scalars_of<T>(call)) {
+          packs_(!one_row), cut_(call.units), constants_(constants_of<T>(plan, call)),
+          scalars_(scalars_of<T>(call)) {
         const Index sequences = call.sequences, width = places_.width();
         const Index fitting = 262144 / (width * Index(sizeof(T)));  // half a second cache
         rows_at_once_ = fitting < 64 ? 64 : fitting;

@@ -2,8 +2,8 @@
 // there.
 //
 // Weights are packed in panels of V vectors, for one row of activations [k][vector][lane], so that
-// a tile of R rows by V vectors stays in registers over the whole of k. The vectors of a panel
-// interleave the gates of the same units: when a tile is done, all the gates of its units are.
+// a tile of R rows by V vectors stays in registers over the whole of k. A panel has up to four
+// vectors of units of one gate; those of the other gates lie behind it.
 #pragma once
 
 #include <utility>
@@ -313,7 +313,8 @@ template <class T, int V>
                 for (Index k = begin; k < end; k += L) {
                     Vector<T> square[L];
 #pragma GCC unroll 32
-                    for (Index lane = 0; lane < L; ++lane) square[lane] = load(from + lane * depth + k);
+                    for (Index lane = 0; lane < L; ++lane)
+                        square[lane] = load(from + lane * depth + k);
                     transpose<T>(square);
 #pragma GCC unroll 32
                     for (Index i = 0; i < L; ++i) sum[v] += broadcast<T>(left[k + i]) * square[i];

@@ -49,12 +49,12 @@ GATED_INLINE Vector<T> broadcast(T x) {
     }(std::make_index_sequence<lanes<T>>());
 }
 
-// Lanes of `a` and `b`: of each lane, the number among those of both.
-template <class T, class Pick>
-GATED_INLINE Vector<T> picked(Vector<T> a, Vector<T> b, Pick pick) {
+// Lanes of `a` and `b`: `pick` tells each lane of the result which of those of both it takes.
+template <class T, auto pick>
+GATED_INLINE Vector<T> picked(Vector<T> a, Vector<T> b) {
     return [&]<std::size_t... lane>(std::index_sequence<lane...>) __attribute__((always_inline)) {
 #if defined(__clang__)
-        return __builtin_shufflevector(a, b, Pick{}(Index(lane))...);
+        return __builtin_shufflevector(a, b, pick(Index(lane))...);
 #else
         typedef Bits<T> Places __attribute__((vector_size(GATED_VECTOR_BYTES)));
         return __builtin_shuffle(a, b, Places{static_cast<Bits<T>>(pick(Index(lane)))...});
@@ -75,18 +75,19 @@ GATED_INLINE void transpose(Vector<T> (&rows)[lanes<T>]) {
             if (i & apart) continue;
             const Vector<T> a = rows[i], b = rows[i + apart];
             if constexpr (apart < quarter) {
-                constexpr auto lower = [](Index lane) {
-                    const Index within = lane % quarter;
-                    return lane - within + within / 2 + within % 2 * L;
-                };
-                rows[i] = picked<T>(a, b, lower);
-                rows[i + apart] =
-                    picked<T>(a, b, [=](Index lane) { return lower(lane) + quarter / 2; });
+                rows[i] = picked<T, [](Index lane) {
+                    return lane / quarter * quarter + lane % quarter / 2 + lane % 2 * L;
+                }>(a, b);
+                rows[i + apart] = picked<T, [](Index lane) {
+                    return lane / quarter * quarter + lane % quarter / 2 + lane % 2 * L + quarter / 2;
+                }>(a, b);
             } else {
-                rows[i] = picked<T>(
-                    a, b, [](Index lane) { return lane & apart ? lane - apart + L : lane; });
-                rows[i + apart] = picked<T>(
-                    a, b, [](Index lane) { return lane & apart ? lane + L : lane + apart; });
+                rows[i] = picked<T, [](Index lane) {
+                    return lane & apart ? lane - apart + L : lane;
+                }>(a, b);
+                rows[i + apart] = picked<T, [](Index lane) {
+                    return lane & apart ? lane + L : lane + apart;
+                }>(a, b);
             }
         }
         transpose<T, quarter, apart == 1 ? quarter : apart < quarter ? apart / 2 : apart * 2>(rows);
