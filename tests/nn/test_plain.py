@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.comparison import assert_agree
@@ -105,6 +108,38 @@ def test_weights_are_those_of_now(change: Callable[[Any], Any], made: Any) -> No
     for gradients in (torch.no_grad, torch.enable_grad):
         with gradients():
             assert_agree(layer(INPUT.to(layer.weight_hh_l0.dtype)), expected, "after the change")
+
+
+def test_a_square_weight_that_is_turned_where_it_lies() -> None:
+    """Its address and shape stay."""
+    layer, own = gated.nn.RNN(4, 5), nn.RNN(4, 5)
+    layer(INPUT)
+    layer.weight_hh_l0.data = layer.weight_hh_l0.data.t()
+    own.load_state_dict(layer.state_dict())
+    assert_agree(layer(INPUT), own(INPUT), "turned")
+
+
+def test_values_that_are_not_what_lies_in_memory() -> None:
+    """A sign that torch keeps beside the values, as of the imaginary part of a conjugate."""
+    layer, ones = gated.nn.LSTM(4, 5), torch.ones(1, 2, 5)
+    negated = [torch._neg_view(of) for of in (INPUT, ones)]
+    assert all(of.is_neg() and of.is_contiguous() for of in negated)
+    assert_agree(layer(negated[0]), layer(-INPUT), "input")
+    assert_agree(layer(INPUT, (negated[1],) * 2), layer(INPUT, (-ones,) * 2), "states")
+
+
+def test_gradients_are_those_of_the_weights_that_were_read() -> None:
+    layer = gated.nn.GRU(4, 5)
+    memory = np.linspace(-1, 1, 75, dtype=np.float32).reshape(15, 5)
+    layer.weight_hh_l0.data = torch.from_numpy(memory)
+    expected = torch.autograd.grad(layer(INPUT)[0].square().sum(), layer.weight_ih_l0)[0]
+    loss = layer(INPUT)[0].square().sum()
+    layer.weight_hh_l0.data = torch.zeros(15, 5)
+    there = weakref.ref(memory)
+    del memory
+    gc.collect()
+    assert there() is not None
+    torch.testing.assert_close(torch.autograd.grad(loss, layer.weight_ih_l0)[0], expected)
 
 
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])

@@ -207,7 +207,7 @@ def as_array(tensor: Tensor | None) -> Any:
     if tensor is None:
         return None
     in_one_piece = tensor.dim() == 3 and tensor.stride(2) == 1
-    return (tensor if in_one_piece else tensor.contiguous()).detach().numpy()
+    return (tensor if in_one_piece else tensor.contiguous()).detach().resolve_neg().numpy()
 
 
 def _layer(*given: Any) -> list[Tensor]:

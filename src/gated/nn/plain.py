@@ -54,7 +54,7 @@ class PlainLayers:
         self.inputs = inputs
         self.weights = tuple(w for layer in given for named in layer for w in named.values())
         self.dtype = self.weights[0].dtype
-        # Their memory cannot become anything else's while this is there.
+        # The way back reads them here, whatever `data` they were given since.
         self._held: list[Tensor] = [w.detach() for w in self.weights]
         sizes = sizes_of(cell, given[0][0], inputs)
         self.state_widths = tuple(sizes[state.width] for state in cell.states)
@@ -298,6 +298,11 @@ class _Known(NamedTuple):
 _known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()  # a module's copies have none
 
 
+def is_memory(x: Any) -> bool:
+    """Whether what lies at a tensor's address is its values: on the CPU, dense, not negated."""
+    return type(x) is Tensor and x.is_cpu and x.layout is torch.strided and not x.is_neg()
+
+
 def is_plain(x: Any) -> bool:
     """Whether nothing is around a call on x but autograd: no tracing, no transform, no autocast.
 
@@ -306,8 +311,7 @@ def is_plain(x: Any) -> bool:
     """
     return (
         not torch.compiler.is_compiling()
-        and type(x) is Tensor
-        and x.is_cpu
+        and is_memory(x)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0
         and torch._C._functorch.peek_interpreter_stack() is None
@@ -405,7 +409,7 @@ def run_plainly(layers: PlainLayers, x: Tensor, hx: Hidden | None) -> tuple[Tens
         if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
             return None
         for state, width in zip(starts, widths, strict=True):
-            if type(state) is not Tensor or state.dtype is not x.dtype or not state.is_cpu:
+            if not is_memory(state) or state.dtype is not x.dtype:
                 return None
             if state.shape != (layers.rows, x.shape[1], width):
                 return None
