@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -61,3 +62,26 @@ def test_an_unknown_cell_is_refused(wave: pl.DataFrame) -> None:
         compare(Forecaster, wave, CONFIG, TRAINING, cells=("elman",))
     with pytest.raises(ConfigurationError, match="at least one"):
         compare(Forecaster, wave, CONFIG, TRAINING, seeds=())
+
+
+@pytest.mark.parametrize(
+    ("seeds", "gap", "end"),
+    [
+        (3, 5.0, "; too few seeds to tell them apart (3; it takes 10)."),
+        (12, 5.0, "; the difference is clear over 12 seeds."),
+        (12, 0.01, "; the difference is not clear over 12 seeds."),
+    ],
+)
+def test_cells_are_told_apart_by_the_judge(
+    wave: pl.DataFrame, seeds: int, gap: float, end: str
+) -> None:
+    found = compare(Forecaster, wave, CONFIG, TRAINING, cells=("gru",), seeds=(0,))
+    draw, (row,) = np.random.default_rng(0), found.rows
+    rows = tuple(
+        replace(
+            row, cell=cell, seed=seed, scores={"MAE": 9 + draw.normal() + gap * (cell == "rnn")}
+        )
+        for cell in ("rnn", "gru")
+        for seed in range(seeds)
+    )
+    assert replace(found, rows=rows, baselines={}).verdict.endswith(end)

@@ -22,7 +22,7 @@ def significant(value: float, digits: int = 3) -> str:
     """
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    return f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
+    return f"{value:z,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
 
 
 def fixed(decimals: int) -> Callable[[float, int], str]:
@@ -31,16 +31,16 @@ def fixed(decimals: int) -> Callable[[float, int], str]:
     >>> fixed(3)(2.2581, 3)
     '2.258'
     """
-    return lambda value, digits: f"{value:,.{decimals + digits - 3}f}"
+    return lambda value, digits: f"{value:z,.{decimals + digits - 3}f}"
 
 
 def percent(share: float, digits: int) -> str:
     """Write a share (0 to 1) in percent.
 
-    >>> percent(0.9667, 3)
-    '96.7%'
+    >>> percent(0.9667, 3), percent(-0.0002, 3)
+    ('96.7%', '0.0%')
     """
-    return f"{share:.{digits - 2}%}"
+    return f"{share:z.{digits - 2}%}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from gated.configuration import Configuration, json_values
 from gated.errors import ConfigurationError
 from gated.explain import flow
 from gated.phases import counted
+from gated.scoring.judge import FEWEST, judge
+from gated.scoring.verdict import Measure, Scope
 from gated.tasks.learner import Learner, Source
 from gated.training.history import History
 from gated.training.options import TrainingOptions
@@ -100,23 +102,38 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Which cell has the best score, and whether by more than the seeds vary."""
+        """Which cell has the best mean score, and whether the judge can tell it from the next."""
         score = self.scores[0]
         key = self.better(score)
-        means = {cell: summary[score] for cell, summary in self.summary().items()}
-        best, *others = sorted(means, key=lambda cell: key(means[cell][0]))
-        text = f"{best.upper()} has the best {score}: {means[best][0]:.3g}"
+        means = {cell: summary[score][0] for cell, summary in self.summary().items()}
+        best, *others = sorted(means, key=lambda cell: key(means[cell]))
+        text = f"{best.upper()} has the best {score}: {means[best]:.3g}"
         if others:
-            gap = abs(means[others[0]][0] - means[best][0])
-            spread = float(np.hypot(means[best][1], means[others[0]][1]))
-            clear = "more" if gap > spread else "no more"
-            text += (
-                f", {others[0].upper()} {means[others[0]][0]:.3g}; the difference is {clear} than "
-                "the spread over seeds"
-            )
+            text += f", {others[0].upper()} {means[others[0]]:.3g}; {self._apart(best, others[0])}"
         if (name := self.best_baseline) is not None:
             text += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
         return f"{text}."
+
+    def _apart(self, best: str, other: str) -> str:
+        """Whether the seeds tell two cells apart: each seed is one case."""
+        score = self.scores[0]
+        of = {
+            cell: [row.figure(score) for row in rows]
+            for cell, rows in self._by_cell()
+            if cell in (best, other)
+        }
+        measure = Measure("{}", higher_is_better=score in self.higher_is_better)
+        found = judge(
+            {best: of[best], other: of[other]},
+            measure,
+            Scope("seeds"),
+            networks=len(self.summary()),
+        )
+        seeds = len(of[best])
+        if found.outcome == "too few":
+            return f"too few seeds to tell them apart ({seeds}; it takes {FEWEST})"
+        clear = "clear" if found.outcome == "better" else "not clear"
+        return f"the difference is {clear} over {seeds} seeds"
 
     @property
     def document(self) -> dict[str, Any]:
