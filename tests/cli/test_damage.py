@@ -9,6 +9,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -276,3 +278,14 @@ def test_a_training_on_a_full_disk_is_completed_when_there_is_room(
         assert run(["resume", str(out)]) == 0
         assert same(out, whole)
         assert {path.name for path in contents(out)} == {path.name for path in contents(whole)}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_is_read_by_a_process_that_made_nothing_before(
+    task: str, runs: Callable[[str], Path]
+) -> None:
+    """What this process has looked up already, a new one has not."""
+    read = "import pathlib, sys, gated.tasks as t; t.load(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", read, str(runs(task))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
