@@ -101,6 +101,8 @@ def test_every_task_predicts_from_a_checkpoint_and_is_finished(
     assert so_far not in capsys.readouterr().err
     assert run(["finish", str(interrupted)]) == 0
     assert "is complete: there is nothing to finish" in capsys.readouterr().out
+    assert run(["resume", str(interrupted)]) == 0
+    assert "is complete: there is nothing to resume" in capsys.readouterr().err
 
 
 def test_predictions_of_a_checkpoint_are_those_of_the_best_weights_so_far(

@@ -116,6 +116,10 @@ def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> Non
     json
         Print the result as one JSON document.
     """
+    read_run(run)
+    if is_main_process() and is_complete(run):
+        message = f"{run} is complete: there is nothing to resume. Its scores:"
+        Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
     _go_on(run, json=json, finish=False, moved=data)
 
 

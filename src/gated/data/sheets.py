@@ -38,7 +38,9 @@ def open_sheet(path: Path) -> tuple[list[str], pl.DataFrame, tuple[Finding, ...]
         frame = _loaded(reader, header_row=0)
     except fastexcel.FastExcelError as error:
         reason = str(error).split("\n", 1)[0]
-        raise DataError(f"{path.name} cannot be read as sheets ({reason}).") from error
+        raise DataError(
+            f"{path.name} cannot be read as sheets ({reason}). A table of text is called .csv."
+        ) from error
     others = [f"'{name}'" for name in names[1:]]
     if not header.width:
         hint = f" Put the table first; there is also {', '.join(others)}." if others else ""

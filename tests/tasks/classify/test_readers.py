@@ -161,7 +161,8 @@ def test_what_is_no_number_to_learn_is_named_or_skipped(tmp_path: Path, value: s
     path = tmp_path / "a.ts"
     good = "".join(f"1,2,{k}:{k}\n" for k in range(8))
     path.write_text(f"@targetLabel true\n@data\n{good}1,2,3:{value}\n")
-    with pytest.raises(DataError, match=f"a.ts, line 11: '{value}' is not a number"):
+    message = f"a.ts, line 11: the label '{value}' is not a finite number"
+    with pytest.raises(DataError, match=message):
         read_parts(path, SourceOptions(), 0, stratified=False)
     parts = read_parts(path, SourceOptions(skip_bad=True), 0, stratified=False)
     assert len(parts.training) + len(parts.test) == 8

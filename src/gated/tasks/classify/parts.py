@@ -71,7 +71,7 @@ def _check_value(value: str, name: str, labels: Collection[str] | None) -> None:
     except ValueError:
         number = float("nan")
     if not abs(number) < float("inf"):
-        raise DataError(f"{name}: {value!r} is not a number that could be learnt.")
+        raise DataError(f"{name}: the label {value!r} is not a finite number, as regress needs.")
 
 
 def read_parts(

@@ -7,7 +7,8 @@ from pathlib import Path
 from gated.report.drawing import MUTED, Picture, finish, method_colours, new_figure, style
 from gated.report.gradients import Line, gradient_picture
 from gated.report.page import Code, Drawing, Page, Section, Table, Text, write_page
-from gated.tasks.memory.longest import MemoryTest
+from gated.tasks.memory.gradient import Reach
+from gated.tasks.memory.longest import MemoryTest, Trial
 from gated.tasks.memory.problems import PROBLEMS
 
 
@@ -128,12 +129,13 @@ def _gradients(test: MemoryTest) -> list[Picture]:
     colours = method_colours(test.cells)
     trials = [trial for cell in test.cells for trial in test.of(cell, shared)]
     xlabel = f"steps back from the end, T = {shared}"
+
+    def drawn(trial: Trial, of: Reach) -> Line:
+        return Line(trial.cell, colours[trial.cell], of.norms, of.every)
+
     return [
         gradient_picture(
-            [
-                Line(trial.cell, colours[trial.cell], trial.before.norms, trial.before.every)
-                for trial in trials
-            ],
+            [drawn(trial, trial.before) for trial in trials],
             xlabel=xlabel,
             name="gradient_before",
             caption="How far back each network could learn before its first training step: "
@@ -141,10 +143,7 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             "line, a hundredth, hardly teaches.",
         ),
         gradient_picture(
-            [
-                Line(trial.cell, colours[trial.cell], trial.after.norms, trial.after.every)
-                for trial in trials
-            ],
+            [drawn(trial, trial.after) for trial in trials],
             xlabel=xlabel,
             name="gradient_after",
             caption="The same after training: "
