@@ -267,8 +267,11 @@ private:
                         call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
-                for (const auto& product : stages_[i])
-                    multiply(share, product, before, running, step);
+                int cleared = -1;  // products with one target follow each other
+                for (const auto& product : stages_[i]) {
+                    multiply(share, product, before, running, step, product.target() != cleared);
+                    cleared = product.target();
+                }
                 for (const Segment& segment : plan_.stages[i].segments) {
                     GATED_TIMED(pointwise);
                     const auto [begin, end] = span_of(share, call_.of(segment.width));
@@ -320,7 +323,7 @@ private:
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
     void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
-                  Index running, Index step) {
+                  Index running, Index step, bool begins) {
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
@@ -334,7 +337,7 @@ private:
         const Index end = share.splits_units ? share.last_panel : product.cut().count;
         for (Index p = begin; p < end; ++p) {
             T* of_panel = results + product.cut().first(p);
-            if (!to_state)
+            if (begins && !to_state)
                 for (Index r = 0; r < running; ++r)
                     clear(of_panel + r * stride, product.cut().vectors_of(p) * L);
             product.add(p, running, grads, of_panel, stride);

@@ -11,19 +11,21 @@ the projected hidden state (H where nothing is projected).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.plans import kept_shapes, named_cell, native_cell, sizes_of
-from gated.errors import ConfigurationError
+from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
 from gated.nn.arguments import Hidden
 from gated.nn.backends import native_is_there
+from gated.nn.operators import LayerCall
+from gated.nn.transforms import gradients, is_transformed, of_batches
+from gated.nn.transforms import layer as run_layer
 
 Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
 """The weights there are by name, of each direction of each layer."""
@@ -217,6 +219,29 @@ class PlainLayers:
             end = begin - 1
         return (grad if wanted[0] else None, *grad_starts, *of_weights)
 
+    def one_by_one(self, states: int, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """What `__call__` gives, from a node of the graph for each layer and direction.
+
+        Args:
+            states: how many of the tensors are initial states.
+            x: (T, B, I).
+            tensors: initial states and weights.
+        """
+        cell, weights = register(self.cell), iter(tensors[states:])
+        finals: list[tuple[Tensor, ...]] = []
+        for layer in self.layers:
+            outputs = []
+            for way, direction in enumerate(layer):
+                starts = [state[len(finals)] for state in tensors[:states]]
+                starts = starts or [x.new_zeros(x.shape[1], width) for width in self.state_widths]
+                own, names = [next(weights) for _ in direction.names], ",".join(direction.names)
+                call = LayerCall(cell, x, own, names, starts, [], None, way == 1, keep=True)
+                output, final, _ = run_layer(call)
+                outputs.append(output)
+                finals.append(final)
+            x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+        return (x, *(torch.stack(rows) for rows in zip(*finals, strict=True)))
+
     def _of_row(self, states: Sequence[Tensor], row: int) -> list[int]:
         """Where a layer and direction has its part of each state; zeros where there is none."""
         if not states:
@@ -243,15 +268,16 @@ class _Run(torch.autograd.Function):
         return results
 
     @staticmethod
+    @of_batches
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise ConfigurationError(
-                "create_graph asks for second derivatives, which only backend='torch' has, and a "
-                "layer of torch.nn after gated.restore"
-            )
         states, count = ctx.counts
         x, *tensors = ctx.saved_tensors
         wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[3:])
+        if torch.is_grad_enabled() or is_transformed():
+            grad_x, *others = gradients(
+                partial(ctx.layers.one_by_one, states), (x, *tensors[:count]), grads, wanted
+            )
+            return (None, grad_x, None, *others)
         found = ctx.layers.backward(
             tensors[:states],
             [_side_by_side(x), *tensors[count:]],
@@ -314,8 +340,7 @@ def is_plain(x: Any) -> bool:
         and is_memory(x)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and forward_ad._current_level < 0
+        and not is_transformed()
         and torch._C._get_tracing_state() is None
         and not torch.is_autocast_enabled("cpu")
     )
