@@ -182,8 +182,9 @@ class _Layer(torch.autograd.Function):
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
         tensors = _saved_by(ctx)[0]
         saved = ctx.saved
-        call = put_together(saved, tensors)
-        found = _moved(call, moves[: saved.differentiable]).results()
+        call, by = put_together(saved, tensors), moves[: saved.differentiable]
+        there = (of for of in (*tensors, *by) if of is not None)
+        found = _moved(call, by, keep=needs_gradients(*there)).results()
         return tuple(of for of in found if of is not None)
 
     @staticmethod
@@ -229,7 +230,7 @@ class _Back(torch.autograd.Function):
         call = put_together(saved, there)
         if knows(call):
             wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
-            moved = _moved(call, _spread(back.wanted, moves))
+            moved = _moved(call, _spread(back.wanted, moves), keep=any(wanted))
             of_grads = moved.results()
             found = moved.back(wanted, grads)
         else:
@@ -244,7 +245,7 @@ class _Back(torch.autograd.Function):
         there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
         of_grads = _spread(back.given, moves[saved.tensors :])
         straight = _back(_Way(saved), back.wanted, there, of_grads)
-        moved = _moved(put_together(saved, there), moves[: saved.differentiable])
+        moved = _moved(put_together(saved, there), moves[: saved.differentiable], keep=False)
         around = moved.back(back.wanted, grads)
         return tuple(
             _sum(a, b, like)
@@ -473,12 +474,13 @@ class _Moved:
         return [*results, *found[first : first + states + len(of.per_step)]]
 
 
-def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
+def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
     """The tangent layer of a layer.
 
     Args:
         call: whose cell `can_have` tangents.
         moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
+        keep: whether the way forward keeps what the way back reads.
     """
     cell, weights = call.changed_cell, call.named_weights
     names = tangent.names(cell)
@@ -529,7 +531,7 @@ def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
         names=",".join(found),
         initial=[*initial, *call.initial],
         per_step=[*call.per_step, *(step for step in steps if step is not None)],
-        keep=True,
+        keep=keep,
     )
     return _Moved(call, moved, names)
 
