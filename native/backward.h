@@ -48,7 +48,7 @@ public:
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
         vector_sums_ = take<T>(places_.width());
         name_sums();
-        if (!call.kept.values) take_replay();
+        if (!call.kept.values && !cell_.training.kept.empty()) take_replay();
     }
 
     void run() {
@@ -64,6 +64,7 @@ private:
         Index height, columns, stride, panels;
         int cuts;          // of a block, so that a part of it stays in the second cache
         int round;         // after others that add to the same blocks
+        bool first;        // of all that add to the matrix, so that nothing need be there before
         T* packed;         // (panels, rows of the run, W), what the blocks multiplied
 
         Index jobs() const { return Index(of->blocks.size()) * cuts * panels; }
@@ -72,6 +73,7 @@ private:
     struct MatrixSums {
         T *result, *sums;
         Index rows, columns, stride;
+        bool cleared;  // there are blocks that no first sums write
     };
     static constexpr Index tallest = 128;
 
@@ -121,7 +123,8 @@ private:
                        std::vector<PackedTransposed<T>>& packed) {
         for (const Product& product : products) {
             packed.emplace_back(call_, product);
-            packed.back().lies_at(take<T>(packed.back().size()));
+            if (packed.back().is_worth_packing(schedule_.offsets.back()))
+                packed.back().lies_at(take<T>(packed.back().size()));
         }
     }
 
@@ -154,7 +157,7 @@ private:
             T* result = call_.grad_matrices[m].weight;
             const Index rows = shape.blocks * call_.of(shape.rows), columns = call_.of(shape.columns);
             const Index stride = columns % W ? plain_panels<T>(columns) * W : columns;
-            matrices_.push_back({result, result, rows, columns, stride});
+            matrices_.push_back({result, result, rows, columns, stride, false});
             if (result && stride != columns) matrices_.back().sums = take<T>(rows * stride);
         }
         for (const Summed& of : plan_.summed) {
@@ -169,8 +172,17 @@ private:
             if (round >= rounds_) rounds_ = round + 1;
             const Index panels = plain_panels<T>(matrix.columns);
             sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
-                             int((height + tallest - 1) / tallest), round,
+                             int((height + tallest - 1) / tallest), round, round == 0,
                              take<T>(panels * rows_at_once_ * W)});
+        }
+        for (std::size_t m = 0; m < matrices_.size(); ++m) {
+            int written = 0;
+            for (const WeightSums& of : sums_)
+                if (of.of->matrix == int(m) && of.first) written += int(of.of->blocks.size());
+            matrices_[m].cleared = longest() == 0 || written < cell_.matrices[m].blocks;
+            if (matrices_[m].cleared)
+                for (WeightSums& of : sums_)
+                    if (of.of->matrix == int(m)) of.first = false;
         }
     }
 
@@ -198,7 +210,7 @@ private:
             steps_back(share, part, first, last, rows);
             team_.barrier();
             if (call_.grad_input.data) multiply_inputs(rows, part, parts);
-            sum_weights(rows, part, parts);
+            sum_weights(rows, part, parts, last == longest());
             team_.barrier();
             last = first;
         }
@@ -212,7 +224,7 @@ private:
             for (const auto& product : stage) product.pack(part, parts);
         for (const auto& product : with_input_) product.pack(part, parts);
         for (const MatrixSums& of : matrices_) {
-            if (!of.result) continue;
+            if (!of.result || !of.cleared) continue;
             const Index first = of.rows * part / parts;
             clear(of.sums + first * of.stride,
                   (of.rows * (part + 1) / parts - first) * of.stride);
@@ -327,11 +339,21 @@ private:
         const EvenRows<T> grads{rows + places_.offsets()[product.source()], share.every * width};
         const Operand& target = plan_.operands[product.target()];
         const bool to_state = target.base == Base::grad_before;
+        if (to_state && step == 0 && !call_.grad_initial[target.index]) return;  // nobody asks
         T* results = to_state ? grad_of(target.index, share.first, step)
                               : rows + places_.offsets()[product.target()];
         const Index stride = share.every * (to_state ? grad_width_ : width);
         const Index begin = share.splits_units ? share.first_panel : 0;
         const Index end = share.splits_units ? share.last_panel : product.cut().count;
+        if (!product.is_packed()) {
+            if (begin == end) return;
+            const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
+            const auto to = [&](Index r) { return results + unit + r * stride; };
+            if (!to_state)
+                for (Index r = 0; r < running; ++r) clear(to(r), product.cut().first(end) - unit);
+            product.add_along(unit, last, running, grads, to);
+            return;
+        }
         for (Index p = begin; p < end; ++p) {
             T* of_panel = results + product.cut().first(p);
             if (!to_state)
@@ -364,6 +386,19 @@ private:
         const T* run = slots_ + first * width;
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
         const Cut<T> cut(inputs);
+        if (!with_input_.empty() && !with_input_[0].is_packed()) {
+            for (Index r = 0; r < count; ++r) clear(to_inputs_[first + r], inputs);
+            for (const auto& product : with_input_)
+                product.add_along(0, inputs, count,
+                                  {run + places_.offsets()[product.source()], width},
+                                  [&](Index r) { return to_inputs_[first + r]; });
+            if (plan_.grad_input >= 0)
+                for (Index r = 0; r < count; ++r) {
+                    const T* direct = run + r * width + places_.slot(plan_.grad_input);
+                    for (Index u = 0; u < inputs; ++u) to_inputs_[first + r][u] += direct[u];
+                }
+            return;
+        }
         for (Index p = 0; p < cut.count; ++p) {
             const Index unit = cut.first(p), real = cut.end(p) - unit;
             clear(grads, count * W);
@@ -380,7 +415,7 @@ private:
     }
 
     // Each part takes as many panels of tall blocks of the matrices, and some of the vectors.
-    void sum_weights(Index rows, int part, int parts) {
+    void sum_weights(Index rows, int part, int parts, bool first_run) {
         GATED_TIMED(weight_gradient);
         for (int round = 0; round < rounds_; ++round) {
             if (round > 0) team_.barrier();
@@ -395,7 +430,7 @@ private:
                     const Index first = begin > job ? begin - job : 0;
                     const Index last = end - job < of.panels ? end - job : of.panels;
                     if (first < last)
-                        sum_block(of, block, first, last, rows,
+                        sum_block(of, block, first, last, rows, first_run && of.first,
                                   left_ + part * rows_at_once_ * tallest);
                 }
             }
@@ -410,7 +445,8 @@ private:
 
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
-    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
+    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows,
+                   bool is_first, T* left) {
         GATED_TIMED(copying);
         const Index which = block / of.cuts, cut = block % of.cuts;
         const Index unit = of.height * cut / of.cuts;
@@ -422,7 +458,8 @@ private:
         T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         for (Index p = first; p < last; ++p)
             GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
-                                         of.packed + p * rows * W, sums + p * W, of.stride);
+                                         of.packed + p * rows * W, sums + p * W, of.stride, false,
+                                         is_first);
     }
 
     void finish(const Share& share, int part, int parts) {
