@@ -141,7 +141,8 @@ private:
     void take_replay() {
         static_cast<Layer<T>&>(again_) = call_;
         // Replaying reads these alone.
-        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence};
+        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence,
+                         call_.output.packed};
         for (const T* history : call_.kept.history)
             again_.kept.history.push_back(const_cast<T*>(history));
         replayed_ = take<T>(rows_at_once_ * places_.kept_width());
@@ -481,7 +482,7 @@ private:
                                      (last - first) * sizeof(T));
             }
             if (!share.leads) continue;
-            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t) {
+            for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t) {
                 if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
                 for (T* of : call_.grad_per_step)
                     if (of) of[t * call_.sequences + b] = 0;

@@ -268,7 +268,7 @@ private:
                 copy_units(own, own.before[r * states() + k],
                            call_.final_states[k] + sequence * width, width);
             }
-            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t)
+            for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t)
                 copy_units(own, zeros_, call_.output.at(t, sequence), output_width());
         }
     }
