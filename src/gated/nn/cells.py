@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import DataError
 from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
-from gated.nn.backends import recurrence
+from gated.nn.backends import RunLayer, recurrence
 from gated.nn.options import Options
 
 
-class _Cell(Options, nn.RNNCellBase):
+class OneStep(Options, nn.RNNCellBase):
     """The common base of the three cells."""
+
+    observers: tuple[RunLayer, ...] = ()
+    """Functions that are called in every run; see `gated.nn.observed`."""
+    num_layers = 1
+    bidirectional = False
 
     @property
     def _cell(self) -> str:
@@ -40,7 +47,9 @@ class _Cell(Options, nn.RNNCellBase):
         Raises:
             DataError: an argument has another shape or dtype.
         """
-        if self.backend in (None, "torch"):  # has kernels of its own for one step
+        if (
+            self.backend in (None, "torch") and not self.observers
+        ):  # has kernels of its own for one step
             try:
                 after: Hidden = super().forward(input, hx)
             except Exception:
@@ -56,6 +65,7 @@ class _Cell(Options, nn.RNNCellBase):
             tuple(state.unsqueeze(0) for state in self._checked(input, hx)),
             [[self._weights()]],
             backend=self.backend,
+            observers=self.observers,
         ).final
         return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
 
@@ -73,7 +83,7 @@ class _Cell(Options, nn.RNNCellBase):
         return initial_states(self._cell, input, hx, (shape, shape))
 
 
-class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base
+class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc] # takes more than its base
     """One step of the plain recurrent network (Elman 1990): `torch.nn.RNNCell`.
 
     Args:
@@ -101,7 +111,7 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
         return f"rnn_{self.nonlinearity}"
 
 
-class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
+class GRUCell(OneStep, nn.GRUCell):  # type: ignore[misc]
     """One step of the gated recurrent unit (Cho et al. 2014): `torch.nn.GRUCell`.
 
     The arguments are those of `RNNCell`, without the nonlinearity.
@@ -114,7 +124,7 @@ class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
         return "gru"
 
 
-class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
+class LSTMCell(OneStep, nn.LSTMCell):  # type: ignore[misc]
     """One step of long short-term memory: `torch.nn.LSTMCell`.
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000.
@@ -127,3 +137,8 @@ class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
     @property
     def _cell(self) -> str:
         return "lstm"
+
+
+def with_options(kind: type) -> Any:
+    """Return the class of gated for a cell's class of `torch.nn`; None for any other."""
+    return {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}.get(kind)
