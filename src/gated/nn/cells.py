@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import DataError
 from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
-from gated.nn.backends import RunLayer, recurrence
-from gated.nn.options import Options
+from gated.nn.backends import Backend, RunLayer, recurrence
+from gated.nn.options import Options, RecurrentInit
 
 
 class OneStep(Options, nn.RNNCellBase):
@@ -106,6 +107,29 @@ class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc] # takes more than its 
 
     keeping_gate = None
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            nonlinearity=nonlinearity,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            backend=backend,
+        )
+
     @property
     def _cell(self) -> str:
         return f"rnn_{self.nonlinearity}"
@@ -114,10 +138,34 @@ class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc] # takes more than its 
 class GRUCell(OneStep, nn.GRUCell):  # type: ignore[misc]
     """One step of the gated recurrent unit (Cho et al. 2014): `torch.nn.GRUCell`.
 
-    The arguments are those of `RNNCell`, without the nonlinearity.
+    The arguments are those of `RNNCell`, without the nonlinearity, and `chrono_init`, as for
+    `gated.nn.GRU`.
     """
 
     keeping_gate = "update_gate"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        chrono_init: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            chrono_init=chrono_init,
+            backend=backend,
+        )
 
     @property
     def _cell(self) -> str:
@@ -128,11 +176,36 @@ class LSTMCell(OneStep, nn.LSTMCell):  # type: ignore[misc]
     """One step of long short-term memory: `torch.nn.LSTMCell`.
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000.
-    The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias`, as for
-    `gated.nn.LSTM`.
+    The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias` and
+    `chrono_init`, as for `gated.nn.LSTM`.
     """
 
     keeping_gate = "forget_gate"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        forget_bias: float | None = None,
+        chrono_init: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            forget_bias=forget_bias,
+            chrono_init=chrono_init,
+            backend=backend,
+        )
 
     @property
     def _cell(self) -> str:
