@@ -111,8 +111,8 @@ class LayerTrace:
     """The gates and states by name, for the chosen steps and units."""
     initial: tuple[Array, ...] = field(repr=False)
     """The states before the first step, of all units: (B, P), and any others (B, H)."""
-    zoneout: tuple[float, float]
-    """Zoneout rates: the share of the hidden and of the cell state that each step leaves as is."""
+    zoneout: tuple[float, ...]
+    """Zoneout rates: of each state, the share that each step leaves as is; empty without."""
     _run: Taken = field(repr=False)
     call: int | None = None
     """Which of the layer's calls in this run, from 0, where it had several of which each began from

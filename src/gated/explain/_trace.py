@@ -187,7 +187,7 @@ class _Read:
             kind: joined(lambda part, kind=kind: part.given[kind])  # type: ignore[misc]
             for kind in ("input", "state", "per_step")
         }
-        zoneout = (call.zoneout_hidden, call.zoneout_cell)
+        zoneout = tuple(call.zoneout)
         given |= {"input": given["input"][None], "draw": dict(enumerate(zoneout))}
         weights = {name: as_array(of) for name, of in call.named_weights.items()}
         return LayerTrace(
@@ -294,7 +294,8 @@ def _part(
             values[name] = values[name].take(units, axis=2)
     inputs = {None: at_steps(as_array(call.x).copy())}
     steps_given = {
-        name: at_steps(as_array(of)[..., None]) for name, of in call.named_per_step.items()
+        name: at_steps(as_array(of if of.dim() == 3 else of[..., None]))
+        for name, of in call.named_per_step.items()
     }
     return _Part(values, {"input": inputs, "state": before, "per_step": steps_given})
 
