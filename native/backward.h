@@ -292,7 +292,7 @@ private:
             }
             for (Index r = 0; r < running; ++r) {
                 if (share.leads) pack_rights(rows_of[r], before + share.rank(r), rows);
-                give_per_step(rows_of[r], before + share.rank(r));
+                give_per_step(share, rows_of[r], before + share.rank(r));
             }
         }
     }
@@ -326,9 +326,9 @@ private:
         places_.put_each(row.at, Base::grad_history, [&](int k) {
             return call_.grad_kept.history[k] + packed * call_.of(cell_.states[k]);
         });
+        places_.put_each(row.at, Base::per_step, [&](int i) { return per_step_at(call_, i, t, b); });
         for (const auto& of : plan_.per_step)
-            store(slots + places_.slot(of[0]),
-                  broadcast<T>(call_.per_step[of[1]][t * call_.sequences + b]));
+            store(slots + places_.slot(of[0]), broadcast<T>(*per_step_at(call_, of[1], t, b)));
     }
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
@@ -373,11 +373,16 @@ private:
                          of.packed + (p * rows + row_of_run) * W);
     }
 
-    void give_per_step(const Row<T>& row, Index row_of_run) const {
-        for (const auto& of : plan_.grad_per_step)
-            if (T* to = call_.grad_per_step[of[1]])
-                to[row.time * call_.sequences + row.sequence] =
-                    slots_[row_of_run * places_.width() + places_.slot(of[0])];
+    void give_per_step(const Share& share, const Row<T>& row, Index row_of_run) const {
+        for (const auto& of : plan_.grad_per_step) {
+            T* to = call_.grad_per_step[of[1]];
+            const Index width = call_.of(cell_.per_step[of[1]]);
+            const auto [first, last] = span_of(share, width);
+            if (!to || first >= last) continue;
+            const T* from = slots_ + row_of_run * places_.width() + places_.slot(of[0]);
+            __builtin_memcpy(to + (row.time * call_.sequences + row.sequence) * width + first,
+                             from + first, (last - first) * sizeof(T));
+        }
     }
 
     void multiply_inputs(Index rows, int part, int parts) {
@@ -484,8 +489,11 @@ private:
             if (!share.leads) continue;
             for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t) {
                 if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
-                for (T* of : call_.grad_per_step)
-                    if (of) of[t * call_.sequences + b] = 0;
+                for (std::size_t i = 0; i < call_.grad_per_step.size(); ++i) {
+                    const Index width = call_.of(cell_.per_step[i]);
+                    if (T* to = call_.grad_per_step[i])
+                        clear(to + (t * call_.sequences + b) * width, width);
+                }
             }
         }
     }

@@ -369,7 +369,8 @@ NB_MODULE(_native, module) {
     nb::class_<gated::Cell>(module, "Cell")
         .def("__init__", [](gated::Cell* cell, const Numbers& matrices,
                             const std::vector<int>& parameters, const std::vector<int>& sequence,
-                            const std::vector<int>& states, int per_step, bool output_is_hidden,
+                            const std::vector<int>& states, const std::vector<int>& per_step,
+                            bool output_is_hidden,
                             const gated::Plan& inference, const gated::Plan& training,
                             const gated::Plan& backward, const gated::Plan& backward_of_gates) {
             new (cell) gated::Cell(gated::cell_of(matrices, parameters, sequence, states, per_step,

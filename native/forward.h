@@ -252,10 +252,12 @@ private:
             places_.put_each(row.at, Base::input, [&](int) {
                 return call_.input.at(row.time, row.sequence);
             });
+            places_.put_each(row.at, Base::per_step, [&](int i) {
+                return per_step_at(call_, i, row.time, row.sequence);
+            });
             for (const auto& of : plan_.per_step)
                 store(slots + places_.slot(of[0]),
-                      broadcast<T>(call_.per_step[of[1]][row.time * call_.sequences +
-                                                         row.sequence]));
+                      broadcast<T>(*per_step_at(call_, of[1], row.time, row.sequence)));
         }
     }
 

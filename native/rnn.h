@@ -57,7 +57,7 @@ struct Layer {
     std::vector<Matrix<const Value>> matrices;
     std::vector<const Value*> parameters;  // (blocks, H), or one number
     std::vector<const Value*> sequence;    // (B, width), the same at all steps
-    std::vector<const Value*> per_step;    // (T, B)
+    std::vector<const Value*> per_step;    // (T, B, width)
     std::vector<const Value*> initial;     // (B, width) of each state, or null for zeros
     Zoneout zoneout{};
 
@@ -105,7 +105,7 @@ struct Backward : Layer<Value> {
     Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end
     std::vector<Matrix<Value>> grad_matrices;
     std::vector<Value*> grad_parameters;
-    std::vector<Value*> grad_per_step;  // (T, B)
+    std::vector<Value*> grad_per_step;  // (T, B, width)
     std::vector<Value*> grad_initial;
 };
 

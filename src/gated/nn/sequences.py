@@ -233,7 +233,7 @@ class Sequences:
             else {name: array(weight) for name, weight in weights.items()}
             for (weights,) in self._weights()
         ]
-        zoneout = Zoneout(self.variant.zoneout_hidden, self.variant.zoneout_cell)
+        zoneout = Zoneout(self.variant.zoneout)
         cell = self._streamed_cell()
         return Stream(cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
 
