@@ -280,8 +280,11 @@ private:
                         call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
-                for (const auto& product : stages_[i])
-                    multiply(share, product, before, running, step);
+                int cleared = -1;  // products with one target follow each other
+                for (const auto& product : stages_[i]) {
+                    multiply(share, product, before, running, step, product.target() != cleared);
+                    cleared = product.target();
+                }
                 for (const Segment& segment : plan_.stages[i].segments) {
                     GATED_TIMED(pointwise);
                     const auto [begin, end] = span_of(share, call_.of(segment.width));
@@ -333,7 +336,7 @@ private:
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
     void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
-                  Index running, Index step) {
+                  Index running, Index step, bool begins) {
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
@@ -350,14 +353,14 @@ private:
             if (begin == end) return;
             const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
             const auto to = [&](Index r) { return results + unit + r * stride; };
-            if (!to_state)
+            if (begins && !to_state)
                 for (Index r = 0; r < running; ++r) clear(to(r), product.cut().first(end) - unit);
             product.add_along(unit, last, running, grads, to);
             return;
         }
         for (Index p = begin; p < end; ++p) {
             T* of_panel = results + product.cut().first(p);
-            if (!to_state)
+            if (begins && !to_state)
                 for (Index r = 0; r < running; ++r)
                     clear(of_panel + r * stride, product.cut().vectors_of(p) * L);
             product.add(p, running, grads, of_panel, stride);

@@ -11,20 +11,22 @@ the projected hidden state (H where nothing is projected).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.plans import kept_shapes, named_cell, native_cell, sizes_of
-from gated.errors import ConfigurationError
+from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
 from gated.nn.arguments import Hidden
 from gated.nn.backends import native_is_there
+from gated.nn.operators import LayerCall
+from gated.nn.transforms import gradients, is_transformed, of_batches
+from gated.nn.transforms import layer as run_layer
 
 Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
 """The weights there are by name, of each direction of each layer."""
@@ -67,6 +69,20 @@ class Batch(NamedTuple):
         B = -int(falling[0])
         lengths = np.searchsorted(falling, -np.arange(B), "left")
         return cls(len(sizes), B, -int(falling.sum()), torch.from_numpy(lengths), packed=True)
+
+    def unpacked(self, x: Tensor) -> Tensor:
+        """(T, B, features), of what is laid out as the batch; zeros in the padding."""
+        if not self.packed or self.lengths is None:
+            return x
+        padded = x.new_zeros(self.steps * self.sequences, x.shape[2])
+        padded = padded.index_copy(0, _places(self.lengths, self.steps), x.squeeze(1))
+        return padded.view(self.steps, self.sequences, x.shape[2])
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """The same undone."""
+        if not self.packed or self.lengths is None:
+            return x
+        return x.flatten(0, 1).index_select(0, _places(self.lengths, self.steps)).unsqueeze(1)
 
     def for_the_core(self) -> tuple[int, int, int, bool]:
         """T, B, where the lengths are, and whether rows are packed."""
@@ -289,6 +305,41 @@ class PlainLayers:
             end = begin - 1
         return (grad if wanted[0] else None, *grad_starts, *of_weights)
 
+    def one_by_one(
+        self, states: int, batch: Batch, masks: Sequence[Tensor], x: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What `__call__` gives, from a node of the graph for each layer and direction.
+
+        Args:
+            states: how many of the tensors are initial states.
+            batch: what x has.
+            masks: as for `forward`.
+            x: (T, B, I), or packed (N, 1, I).
+            tensors: initial states and weights.
+        """
+        cell, weights = register(self.cell), iter(tensors[states:])
+        finals: list[tuple[Tensor, ...]] = []
+        x, *masks = map(batch.unpacked, (x, *masks))
+        for depth, layer in enumerate(self.layers):
+            outputs = []
+            for way, direction in enumerate(layer):
+                starts = [state[len(finals)] for state in tensors[:states]]
+                starts = starts or [x.new_zeros(x.shape[1], width) for width in self.state_widths]
+                own, names = [next(weights) for _ in direction.names], ",".join(direction.names)
+                call = LayerCall(
+                    cell, x, own, names, starts, [], batch.lengths, way == 1, keep=True
+                )
+                output, final, _ = run_layer(call)
+                outputs.append(output)
+                finals.append(final)
+            x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+            if depth < len(masks):
+                x = x * masks[depth]
+        return (
+            batch.laid_out(x),
+            *(torch.stack(rows) for rows in zip(*finals, strict=True)),
+        )
+
     def _of_row(self, states: Sequence[Tensor], row: int) -> list[int]:
         """Where a layer and direction has its part of each state; zeros where there is none."""
         if not states:
@@ -321,14 +372,16 @@ class _Run(torch.autograd.Function):
         return results
 
     @staticmethod
+    @of_batches
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise ConfigurationError(
-                "create_graph asks for second derivatives, which only backend='torch' has, and a "
-                "layer of torch.nn after gated.restore"
-            )
         states, weights, count = ctx.counts
         x, *tensors = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[3 : 4 + weights]
+        constants = (None,) * (count - weights)
+        if torch.is_grad_enabled() or is_transformed():
+            run = partial(ctx.layers.one_by_one, states, ctx.batch, tensors[weights:count])
+            found = gradients(run, (x, *tensors[:weights]), grads, wanted)
+            return (None, None, None, *found, *constants)
         found = ctx.layers.backward(
             tensors[:states],
             ctx.batch,
@@ -336,9 +389,14 @@ class _Run(torch.autograd.Function):
             [_side_by_side(x), *tensors[count:]],
             grads[0],
             grads[1:],
-            ctx.needs_input_grad[3 : 4 + weights],
+            wanted,
         )
-        return (None, None, None, *found, *(None for _ in range(count - weights)))
+        return (None, None, None, *found, *constants)
+
+
+def _places(lengths: Tensor, steps: int) -> Tensor:
+    """Where packed rows are among all steps of all sequences, (N)."""
+    return (torch.arange(steps)[:, None] < lengths).flatten().nonzero().squeeze(1)
 
 
 def _like(weight: Tensor, is_matrix: bool) -> Tensor:
@@ -393,8 +451,7 @@ def is_plain(x: Any) -> bool:
         and is_memory(x)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and forward_ad._current_level < 0
+        and not is_transformed()
         and torch._C._get_tracing_state() is None
         and not torch.is_autocast_enabled("cpu")
     )
