@@ -38,7 +38,7 @@ def arguments(cell: str, *, keep: bool = True, **options: Any) -> LayerCall:
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
 def test_the_operator_is_what_torch_asks_of_one(cell: str) -> None:
-    given = arguments(cell, hidden_mask=torch.full((2, 5), 2.0), zoneout_hidden=0.2)
+    given = arguments(cell, hidden_mask=torch.full((2, 5), 2.0), zoneout=[0.2])
     given = given._replace(lengths=None)  # behind real rows is whatever was there
     passed = torch.library.opcheck(torch.ops.gated.layer, tuple(given))
     assert set(passed.values()) == {"SUCCESS"}

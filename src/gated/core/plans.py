@@ -51,7 +51,7 @@ def varied(cell: Cell, regularisation: Regularisation) -> Cell:
     if cell.per_sequence or any(node.operation == "draw" for node in cell.tape.nodes):
         return cell
     zoneout = regularisation.zoneout or Zoneout()
-    zones = (zoneout.hidden > 0, zoneout.cell > 0, *(False for _ in cell.states))
+    zones = (*(rate > 0 for rate in zoneout.rates), *(False for _ in cell.states))
     return _varied(cell, regularisation.hidden_mask is not None, zones[: len(cell.states)])
 
 

@@ -55,18 +55,16 @@ class Variant(NamedTuple):
     training (Gal and Ghahramani 2016)."""
     weight_drop: float = 0.0
     """Probability that a recurrent weight is dropped, in training (Merity et al. 2018)."""
-    zoneout_hidden: float = 0.0
-    """Probability that a unit of the hidden state keeps its value for a step (Krueger et al. 2017);
-    in evaluation, the share of it that is kept."""
-    zoneout_cell: float = 0.0
-    """The same for the cell state of an LSTM."""
+    zoneout: tuple[float, ...] = ()
+    """Of each state, the probability that a unit keeps its value for a step (Krueger et al. 2017);
+    in evaluation, the share of it that is kept. Empty where no unit does."""
     recompute: bool = False
     """Keep only the states for the backward pass, which computes the gates again."""
 
     @property
     def changes_results(self) -> bool:
         """Whether anything differs from the plain layer."""
-        return any(self[:4])
+        return any(self[:3])
 
 
 class Result(NamedTuple):
@@ -318,8 +316,7 @@ def recurrence(
                 lengths,
                 direction == 1,
                 *_masks(variant, start[0], named.get("weight_hh"), training),
-                variant.zoneout_hidden,
-                variant.zoneout_cell,
+                variant.zoneout,
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
             )
@@ -391,8 +388,36 @@ def _masks(
 
 def _seed(variant: Variant, training: bool) -> Tensor | None:
     """Return the seed of zoneout, which draws only in training."""
-    zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
+    zones_out = training and bool(variant.zoneout)
     return torch.randint(2**63 - 1, (1,)) if zones_out else None
+
+
+def rates_of(zoneout: float | tuple[float, ...], states: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the rate of zoneout for each state: one for all, or one each; none where all are 0.
+
+    Raises:
+        ConfigurationError: it is no probability, or there are more or fewer rates than states.
+    """
+    rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(states)
+    if len(rates) != len(states):
+        raise ConfigurationError(
+            f"zoneout must be one number, or one for each state ({', '.join(states)}), got "
+            f"{zoneout}"
+        )
+    check_probabilities(zoneout=rates)
+    return rates if any(rates) else ()
+
+
+def check_probabilities(**given: float | tuple[float, ...]) -> None:
+    """Refuse what is not from 0 to 1.
+
+    Raises:
+        ConfigurationError: with the name of the argument.
+    """
+    for name, of in given.items():
+        for probability in of if isinstance(of, tuple) else (of,):
+            if not 0 <= probability <= 1:
+                raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
 
 
 def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
@@ -460,7 +485,7 @@ def _beside(call: LayerCall) -> _Beside:
     if call.weight_mask is not None:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
     seed = None if call.seed is None else int(call.seed)
-    zoneout = Zoneout(call.zoneout_hidden, call.zoneout_cell, seed)
+    zoneout = Zoneout(tuple(call.zoneout), seed)
     # The cell need but know that there are masks.
     regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ from gated.errors import ConfigurationError
 _LAYER = (
     "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
     "Tensor? lengths, bool reverse, Tensor? hidden_mask, Tensor? weight_mask, "
-    "float zoneout_hidden, float zoneout_cell, Tensor? seed, bool keep, bool recompute"
+    "float[] zoneout, Tensor? seed, bool keep, bool recompute"
 )
 _library = torch.library.Library("gated", "DEF")  # type: ignore[no-untyped-call]
 _library.define(  # type: ignore[no-untyped-call]
@@ -69,8 +69,8 @@ class LayerCall(NamedTuple):
     reverse: bool = False
     hidden_mask: Tensor | None = None
     weight_mask: Tensor | None = None
-    zoneout_hidden: float = 0.0
-    zoneout_cell: float = 0.0
+    zoneout: Sequence[float] = ()
+    """Of each state; none where no state has any."""
     seed: Tensor | None = None
     """Of zoneout, one int64; a tensor, so that it is no constant of what is compiled."""
     keep: bool = False
@@ -89,7 +89,7 @@ class LayerCall(NamedTuple):
     @property
     def changed_cell(self) -> Cell:
         """The cell, with dropout and zoneout in its tape."""
-        zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell)
+        zoneout = Zoneout(tuple(self.zoneout))
         return varied(self.plain_cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
 
     @property
@@ -106,9 +106,9 @@ class LayerCall(NamedTuple):
     def regularisation(self) -> Regularisation:
         """Masks and zoneout, as the core takes them."""
         zoneout = None
-        if self.zoneout_hidden or self.zoneout_cell:
+        if self.zoneout:
             seed = None if self.seed is None or self.seed.is_meta else int(self.seed.item()) % 2**64
-            zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell, seed)
+            zoneout = Zoneout(tuple(self.zoneout), seed)
         return Regularisation(as_array(self.hidden_mask), as_array(self.weight_mask), zoneout)
 
     def _kept_names(self) -> tuple[str, ...]:
@@ -311,7 +311,14 @@ def taken_apart(layer_call: LayerCall) -> tuple[Saved, list[Tensor]]:
     weights, initial = len(layer_call.weights), len(layer_call.initial)
     tensors = [layer_call.x, *layer_call.weights, *layer_call.initial, *layer_call.per_step]
     tensors += [t for t in (getattr(layer_call, name) for name in _TENSORS) if t is not None]
-    rest = tuple(v for v in layer_call if not isinstance(v, (Tensor, list)) and v is not None)
+    rest = (
+        layer_call.cell,
+        layer_call.names,
+        layer_call.reverse,
+        tuple(layer_call.zoneout),
+        layer_call.keep,
+        layer_call.recompute,
+    )
     return Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
 
 
@@ -324,10 +331,10 @@ def put_together(saved: Saved, tensors: Sequence[Tensor]) -> LayerCall:
     optional = iter(more)
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
-    cell, names, reverse, zoneout_hidden, zoneout_cell, keep, recompute = saved.rest
+    cell, names, reverse, zoneout, keep, recompute = saved.rest
     return LayerCall(
         cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
-        zoneout_hidden, zoneout_cell, seed, keep, recompute,
+        zoneout, seed, keep, recompute,
     )  # fmt: skip
 
 
@@ -344,7 +351,8 @@ def _saved_by(ctx: Any) -> tuple[LayerCall, list[Tensor]]:
             "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
             "of torch.nn after gated.restore"
         )
-    if not ctx.saved.rest[5]:
+    *_, keep, _ = ctx.saved.rest
+    if not keep:
         raise ConfigurationError("torch.ops.gated.layer has gradients with keep=True alone")
     tensors = ctx.saved_tensors
     return put_together(ctx.saved, tensors[: ctx.count]), list(tensors[ctx.count :])
@@ -359,7 +367,9 @@ def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     found = torch.ops.gated.layer_backward(*layer_call, results, list(grads))
     last = 1 + len(layer_call.weights)
     states = last + len(layer_call.initial)
-    rest = (None,) * (len(layer_call) - 6)
+    rest: list[Any] = [None] * (len(layer_call) - 6)
+    if not layer_call.zoneout:  # torch takes a list without numbers for one without tensors
+        rest[LayerCall._fields.index("zoneout") - 6] = []
     return (None, found[0], found[1:last], None, found[last:states], found[states:], *rest)
 
 
