@@ -1,8 +1,9 @@
 """What derivatives and transforms cost: `python -m benchmarks.transforms [--turns N] [ROW ...]`.
 
-Each row is one piece of work and what it is measured against, in turns in one process; the ratio is
-of the second to the first, with the 95 % interval of the median of the turns' ratios. Torch's LSTM
-and GRU cannot be mapped: what takes their place is a loop over them.
+Each row is one piece of work and what it is measured against, in turns in one process, on one
+thread by its own clock; the ratio is of the second to the first, with the 95 % interval of the
+median of the turns' ratios. Torch's LSTM and GRU cannot be mapped: what takes their place is a loop
+over them.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from benchmarks import own_cells
-from benchmarks.machine import processor
-from benchmarks.own_cells import Work, in_turns, told
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 
 import gated
+from benchmarks import own_cells
+from benchmarks.machine import processor
+from benchmarks.own_cells import Work, in_turns, told
 
 T, B, I, H = 100, 32, 64, 128  # noqa: E741
 MEMBERS = 8
@@ -151,12 +152,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=own_cells.TURNS)
     options = parser.parse_args()
     own_cells.TURNS = options.turns
-    print(f"{processor()}; torch {torch.__version__}; {torch.get_num_threads()} threads")
+    torch.set_num_threads(1)
+    print(f"{processor()}; torch {torch.__version__}; one thread")
     print(f"{T}·{B}·{I}·{H}, float32, milliseconds                   this    against  ratio   95 %")
     for kind in ("LSTM", "GRU"):
         for name, work, against in rows(Pair(kind)):
             if not options.rows or any(name.startswith(row) for row in options.rows):
-                told(f"{kind} {name}", *in_turns(work, against, time.perf_counter))
+                told(f"{kind} {name}", *in_turns(work, against, time.thread_time))
 
 
 if __name__ == "__main__":

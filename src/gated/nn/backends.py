@@ -33,7 +33,7 @@ from gated.nn.operators import (
     gate_columns,
     states_by_other_names,
 )
-from gated.nn.transforms import is_mapped, is_transformed, knows, layer, needs_gradients
+from gated.nn.transforms import is_mapped, is_transformed, layer, needs_gradients
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -195,7 +195,7 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
     """Why a backend cannot compute this, or None where it can."""
     if name == "torch":
         return None
-    if name != "native" and is_transformed() and not torch.compiler.is_compiling():
+    if name != "native" and is_transformed():
         return "knows neither the transforms of torch.func nor forward-mode derivatives"
     device = x.device.type
     if name == "triton":
@@ -427,7 +427,7 @@ def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
-    if is_transformed() and not torch.compiler.is_compiling() and (return_gates or not knows(call)):
+    if return_gates and is_transformed():
         return unrolled_layer(call, return_gates)
     results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
