@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from benchmarks.machine import described
-from benchmarks.side_by_side import side_by_side, training_step
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.machine import described
+from benchmarks.side_by_side import side_by_side, training_step
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing

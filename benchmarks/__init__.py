@@ -1,0 +1,1 @@
+"""What gated is measured by; never part of the package."""
