@@ -19,12 +19,12 @@ class Configuration:
     """Base of the dataclasses of options."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    _given: frozenset[str]
+    _given: tuple[str, ...]
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Remember which options are given, also with their default values."""
         options = super().__new__(cls)
-        object.__setattr__(options, "_given", frozenset(given))
+        object.__setattr__(options, "_given", tuple(sorted(given)))  # copies have the same order
         return options
 
     @property
@@ -33,7 +33,7 @@ class Configuration:
 
         `dataclasses.replace` gives all of them, and so does `from_json_values`.
         """
-        return getattr(self, "_given", frozenset(self.__dataclass_fields__))
+        return frozenset(getattr(self, "_given", self.__dataclass_fields__))
 
     def __post_init__(self) -> None:
         """Check that options with a `Literal` type have one of its values.

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from gated.cli.places import check_new_directory, check_place
 from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
@@ -97,17 +98,15 @@ def check_free(out: Path) -> None:
     """Refuse a directory that holds anything, so that nothing is overwritten.
 
     Raises:
-        ConfigurationError: `out` is a file, or a directory with files in it.
+        ConfigurationError: `out` is a file, or a directory with files in it, or cannot be made.
     """
-    if out.is_file():
-        raise ConfigurationError(f"--out: {out} is a file; give a new directory.")
-    if (out / FILE_NAME).exists():
+    check_place(out)
+    if out.is_dir() and (out / FILE_NAME).exists():
         raise ConfigurationError(
             f"--out: {out} already holds a run. Give another directory, remove this one, or go on "
-            f"with it: gated resume {out}"
+            f"with it: gated resume {shlex.quote(str(out))}"
         )
-    if out.is_dir() and contents(out):
-        raise ConfigurationError(f"--out: {out} is not empty; give a new directory.")
+    check_new_directory(out)
 
 
 def write_run(out: Path, run: Run) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from gated.cli.fit import files_of
 from gated.cli.outcome import give_predictions, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
+from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.errors import ConfigurationError, require
 from gated.model_files import load_description
@@ -45,8 +46,8 @@ def predict(
     json
         Print the predictions as one JSON document.
     """
-    if out is not None and out.exists():
-        raise ConfigurationError(f"--out: {out} exists already; give a new file.")
+    if out is not None:
+        check_new_file(out)
     learner = loaded(run, skip_bad=skip_bad)
     table = learner.predict(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
@@ -107,8 +108,7 @@ def explain(
     """
     require("matplotlib", extra="explain")
     if is_file_name(out):
-        if out.exists():
-            raise ConfigurationError(f"--out: {out} exists already; give a new file.")
+        check_new_file(out)
         check_free(figures_of(out))
     else:
         check_free(out)

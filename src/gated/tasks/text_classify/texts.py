@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from gated.data.findings import RowError
 from gated.data.manifest import BadRows, read_rows
-from gated.data.raw_table import decoded, is_table
+from gated.data.raw_table import is_table
+from gated.data.text_lines import numbered_lines
 from gated.errors import DataError
 from gated.tasks.text_classify.config import TextClassifyConfig
 
@@ -51,11 +52,10 @@ def read_texts(
 
 
 def _lines(path: Path, bad: BadRows) -> list[LabelledText]:
-    text = decoded(path).removesuffix("\n")
-    if "\0" in text:
-        raise DataError(f"{path} holds a zero byte at {text.index(chr(0))}: it is no text.")
     found = []
-    for row, line in enumerate(text.split("\n"), 1):
+    for row, line in numbered_lines(path, bad):
+        if line is None:
+            continue
         if line.strip():
             found.append(LabelledText(line.strip(), None, row))
         else:
