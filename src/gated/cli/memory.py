@@ -38,7 +38,7 @@ def find_longest(
     Parameters
     ----------
     problem
-        What is to be remembered.
+        Kind of sequences: what must be remembered, and for how long.
     out
         New directory for figures and report.
     cells
@@ -46,11 +46,11 @@ def find_longest(
         behind a name how it starts: -chrono (biases for memories of the length), -orthogonal
         (recurrent weights), -exp (weights that stay orthogonal), -layer-norm.
     lengths
-        Lengths to try, growing; for images the number of pixels, a square. By default 50 to 600 for
-        adding, 100 to 2,000 for copy, 64 to 784 for images.
+        Lengths to try, ascending; for images the number of pixels, a square. By default 50 to 600
+        for adding, 100 to 2,000 for copy, 64 to 784 for images.
     seeds
-        Each cell is trained once with each at every length, and solves one that it solves from more
-        than half of them.
+        Seeds. Each cell is trained once with each seed at every length, and solves a length if it
+        does so with more than half of the seeds.
     units
         Hidden units of each layer.
     layers

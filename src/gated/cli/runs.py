@@ -85,7 +85,7 @@ def explain(
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
-    """Draw what a trained network's gates and memory do on some data, and say what ails it.
+    """Draw what a network's gates and memory do on some data, and list problems that are found.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def explain(
     out
         New file that ends in .html, with its pictures in a directory beside it; or a new directory.
     layer
-        Layers to look into, counted from 0, directions apart; by default the first four.
+        Layers to draw, counted from 0; each direction counts as a layer. By default the first four.
     sequence
-        Which sequence to draw, of those chosen from the data; negative counts from the last.
+        Which of the chosen sequences to draw, counted from 0; -1 is the last.
     steps
         First and last step to draw; by default the last 120.
     skip_bad

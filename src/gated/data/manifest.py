@@ -16,7 +16,7 @@ from gated.data.raw_table import (
     read_header,
     records,
 )
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 
 Bad = Callable[[DataError], None]
 """Called with the error of each row that cannot be used; may raise it or leave the row out."""
@@ -54,7 +54,9 @@ class BadRows:
     def __call__(self, error: DataError) -> None:
         """Leave out the row that `error` is about, or raise the error."""
         if not self.skip:
-            raise DataError(f"{error} (--skip-bad leaves such {self.what}s out.)") from error
+            raise DataError(
+                f"{error} ({option('skip_bad')} leaves such {self.what}s out.)"
+            ) from error
         self.errors.append(error if isinstance(error, RowError) else RowError(str(error)))
         what = f"unusable {self.what}"
         self.findings.append(

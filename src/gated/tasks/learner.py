@@ -91,7 +91,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     Args:
         config: what is particular to the task, a `config_type`.
-        training: how to train, by default as is usual for the task.
+        training: how to train; by default with the task's own defaults.
     """
 
     task: ClassVar[str]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gated.data.findings import RowError
 from gated.data.manifest import Bad, refuse
 from gated.data.text_lines import decoded_line
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary
 from gated.training.streams import Places
 
@@ -201,7 +201,9 @@ def _points_of(path: Path, unit: str, errors: list[RowError]) -> Iterator[Points
                     try:
                         yield points_of(decoded_line(line, str(path), place), unit)
                     except RowError as error:
-                        errors.append(RowError(f"{error} Or read bytes (--unit byte).", place))
+                        errors.append(
+                            RowError(f"{error} Or read bytes ({option('unit', 'byte')}).", place)
+                        )
             number += block.count(b"\n")
             lines = number - block.endswith(b"\n")
     if 2 * len(errors) > lines:

@@ -12,7 +12,7 @@ import polars as pl
 
 from gated.data.manifest import BadRows
 from gated.data.predictions import PREDICTED, label_columns
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
@@ -77,7 +77,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
         if known.channels != len(self.preprocessing.mean):
             raise DataError(
-                f"{self.training.init_from}, with whose weights init_from begins, reads "
+                f"{self.training.init_from}, with whose weights {option('init_from')} "
+                f"begins, reads "
                 f"{len(self.preprocessing.mean)} channels, and these data have {known.channels}."
             )
         return Parts(training, known.take(held), test)

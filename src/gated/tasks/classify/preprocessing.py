@@ -24,7 +24,7 @@ class Preprocessing:
     deviation: Floats
     """(channels,)"""
     masked: bool
-    """Whether the network is told which values are missing: where some were in training."""
+    """Whether an input marks which values are missing: if some were in training."""
     patch: int
 
     def __post_init__(self) -> None:

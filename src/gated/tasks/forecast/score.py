@@ -161,7 +161,7 @@ def judged(
     found = judge(sums, MAE, scope, sizes=sizes, clusters=clusters, networks=networks)
     return found.adding(
         ADVICE.get(found.outcome, ""),
-        f"{overlap:,} of them overlap what {network} was trained on, which flatters it."
+        f"{overlap:,} of them overlap what {network} was trained on, so the score is too good."
         if overlap
         else "",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gated.configuration import json_values
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.tasks.memory.config import MemoryConfig, MemoryTraining
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.learner import MemoryLearner
@@ -156,9 +156,13 @@ def memory_test(
         MissingExtraError: the digits need scikit-learn.
     """
     if not cells or not seeds or (lengths is not None and not lengths):
-        raise ConfigurationError("cells, lengths, seeds: give at least one of each.")
+        raise ConfigurationError(
+            f"{option('cells')}, {option('lengths')}, {option('seeds')}: give at least one of each."
+        )
     if lengths is not None and list(lengths) != sorted(set(lengths)):
-        raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
+        raise ConfigurationError(
+            f"{option('lengths')} must grow, got {', '.join(map(str, lengths))}."
+        )
     for cell in cells:
         start_of(cell).layer(1, units, layers, 10)  # refused before any is trained
     posed = problems_of(problem, lengths)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from gated.cells import Cell, library
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.nn import init
 from gated.nn.recurrent import Recurrent
 from gated.tasks.memory.problems import Problem
@@ -79,7 +79,7 @@ def start_of(name: str) -> Start:
     if not parts:
         near = difflib.get_close_matches(plain, CELLS, n=1, cutoff=0.0)[0]
         raise ConfigurationError(
-            f"cells: {name!r} is no cell of the library; did you mean {near}? "
+            f"{option('cells')}: {name!r} is no cell of the library; did you mean {near}? "
             f"There are {', '.join(CELLS)}."
         )
     cell = max(parts, key=len)
@@ -89,7 +89,7 @@ def start_of(name: str) -> Start:
             every = [*STARTS, LAYER_NORM]
             near = difflib.get_close_matches(one, every, n=1, cutoff=0.0)[0]
             raise ConfigurationError(
-                f"cells: {name!r} has {one!r} behind {cell}; did you mean {near}? "
+                f"{option('cells')}: {name!r} has {one!r} behind {cell}; did you mean {near}? "
                 f"There are {', '.join(every)}."
             )
     starts = tuple(one for one in follows if one in STARTS)
