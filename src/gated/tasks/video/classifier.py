@@ -62,7 +62,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         "fps",
         "width",
         "height",
-        "change",
+        "no_change",
         "channels",
         "features",
         "cell",
