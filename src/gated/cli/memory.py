@@ -87,7 +87,7 @@ def find_longest(
 
 @dataclass(frozen=True)
 class Asked:
-    """What a memory test was asked to do: the arguments of `memory_test`."""
+    """The arguments of `memory_test` that a memory test was started with."""
 
     problem: ProblemName
     cells: tuple[str, ...]
@@ -104,7 +104,7 @@ def is_memory_test(out: Path) -> bool:
 
 
 def asked_in(out: Path) -> Asked:
-    """Read what a memory test was asked to do.
+    """Read the arguments that a memory test was started with.
 
     Raises:
         ModelFileError: that is damaged.

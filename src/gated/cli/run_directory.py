@@ -1,4 +1,4 @@
-"""The directory of a run: what the command was asked to do stands there from the first step on.
+"""The directory of a run. It says from the first step on what the command was called with.
 
 `run.json` is written before training begins, so that `gated resume` knows how to go on; checkpoint,
 model, history and report are written by the rooms that know them.
@@ -43,7 +43,7 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run was asked to do."""
+    """What a run was started with."""
 
     task: str
     data: tuple[Path, ...]
@@ -141,7 +141,7 @@ def claimed(out: Path) -> Iterator[None]:
 
 @contextmanager
 def begun(out: Path, run: Run) -> Iterator[None]:
-    """Say in `out` what is asked; where nothing comes of it, not even a checkpoint, unsay it."""
+    """Write `run.json` into `out`, and remove it again on an error before the first checkpoint."""
     if is_main_process():
         write_run(out, run)
     try:
@@ -238,12 +238,12 @@ def _settled(learner: Kind, run: Path) -> tuple[Kind, str]:
 
 
 def is_complete(run: Path) -> bool:
-    """Whether a run came to its end: its report is what is written last."""
+    """Whether a run is complete; its report is written last."""
     return (run / REPORT).exists()
 
 
 def ended(run: Path) -> None:
-    """Remove what a run needs only until it has come to its end."""
+    """Remove what only an unfinished run needs."""
     shutil.rmtree(run / UNTRAINED, ignore_errors=True)
     (run / FINISH).unlink(missing_ok=True)
 

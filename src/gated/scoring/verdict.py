@@ -26,7 +26,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def fixed(decimals: int) -> Callable[[float, int], str]:
-    """Return a function that writes a number with so many decimals, plus any digits beyond three.
+    """Return a function that writes a number with this many decimals at three digits.
 
     >>> fixed(3)(2.2581, 3)
     '2.258'

@@ -102,7 +102,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Which cell has the best mean score, and whether the judge can tell it from the next."""
+        """Which cell has the best mean score, and whether the next is worse beyond chance."""
         score = self.scores[0]
         key = self.better(score)
         means = {cell: summary[score][0] for cell, summary in self.summary().items()}

@@ -61,7 +61,7 @@ class SequenceTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(Configuration):
-    """Where sequences stand in a file, and which are for the test."""
+    """Columns of a file of sequences, and which sequences are held back."""
 
     series: str | None = None
     """Column of a table that names the sequence a row belongs to. `.ts` files need none."""
@@ -86,4 +86,4 @@ class SourceOptions(Configuration):
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceConfig(ClassifyConfig, SourceOptions):
-    """The network, and where sequences stand in a file."""
+    """Options of the network, and of a file of sequences."""

@@ -84,7 +84,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return Parts(training, known.take(held), test)
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Sequences:
-        """Read the sequences of a file that the network can be asked about."""
+        """Read the sequences of a file that fit the network."""
         channels = len(self.preprocessing.mean)
         read = read_sequences(
             Path(source),
@@ -104,7 +104,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return SequenceNetwork(self.config, self.preprocessing.inputs, self.targets.outputs)
 
     def new_task(self) -> SequenceTask:
-        """Sequences, changed a little where that is asked for."""
+        """Return the training task, with augmented sequences if that is configured."""
         known, held = self.parts.training, self.parts.validation
         targets = self.targets.learnt(known.values)
         return SequenceTask(

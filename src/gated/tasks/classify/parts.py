@@ -31,7 +31,7 @@ class Parts:
 def those_that_fit(
     read: Sequences, bad: Bad, *, channels: int, labels: Collection[str] | None = None
 ) -> Sequences:
-    """Return the sequences that a learner can be asked about; the others go to `bad`.
+    """Return the sequences that fit a learner; the others go to `bad`.
 
     Args:
         read: what stands in a file.

@@ -1,4 +1,4 @@
-"""From sequences as they came to what the network reads; all statistics of the training part."""
+"""Scaling and filling of sequences for the network; all statistics are of the training part."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Start(NamedTuple):
     layer_norm: bool
 
     def layer(self, inputs: int, units: int, layers: int, longest: int) -> Recurrent:
-        """Layers of the cell, ready for memories of so many steps.
+        """Return layers of the cell, initialised for memories of this many steps.
 
         Raises:
             ConfigurationError: the cell cannot start like this.

@@ -14,7 +14,7 @@ HOLDS = "A manifest has the columns path and text (--path and --text name others
 
 @dataclass(frozen=True)
 class Recording:
-    """A file, and what is said in it."""
+    """A file and its transcript."""
 
     path: Path
     text: str

@@ -273,7 +273,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return Transcript(text, words, heard.seconds)
 
     def listener(self, rate: int) -> Listener:
-        """Return what transcribes a recording of so many samples a second as it comes.
+        """Return a listener that transcribes sound, at this sample rate, while it arrives.
 
         Raises:
             ConfigurationError: the network reads both ways.

@@ -16,7 +16,7 @@ HOLDS = "A table of texts has the columns text and label (--text and --label nam
 
 
 class LabelledText(NamedTuple):
-    """A text, and what it is; None where nobody said."""
+    """A text and its label; None where it is not known."""
 
     text: str
     label: str | None
