@@ -242,6 +242,6 @@ def in_words(history: History) -> str:
     )
     best = f", best at step {history.best.step}" if history.best else ""
     return (
-        f"{history.steps} steps in {sum(history.seconds):.1f} s ({history.ended}){best}, gradient "
-        f"clipped at {clipped} of them"
+        f"{history.steps} step{'s' * (history.steps != 1)} in {sum(history.seconds):.1f} s "
+        f"({history.ended}){best}, gradient clipped at {clipped} of them"
     )

@@ -114,4 +114,8 @@ class TrainingOptions(Configuration):
         '1,000 steps or 2 minutes'
         """
         bounds = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
-        return " or ".join(f"{of:,g} {name}" for name, of in bounds.items() if of is not None)
+        return " or ".join(
+            f"{of:,g} {name if of != 1 else name[:-1]}"
+            for name, of in bounds.items()
+            if of is not None
+        )

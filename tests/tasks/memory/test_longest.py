@@ -66,7 +66,7 @@ def test_the_verdict_is_of_the_solved_lengths() -> None:
     assert np.isnan(tested.score("rnn", 10))
     assert tested.score("rnn", 5) == np.mean([t.score for t in tested.of("rnn", 5)])
     assert tested.of("rnn", 5)[0].score != tested.of("rnn", 5)[1].score
-    assert tested.verdict == "copy, 1 steps of training: rnn solves none, lstm-chrono solves none."
+    assert tested.verdict == "copy, 1 step of training: rnn solves none, lstm-chrono solves none."
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ WINDOWS = Scope("windows", "at {} times")
 OVERLAPPING = Scope("windows", "in {} stretches")
 ADVICE: dict[Outcome, str] = {
     "worse": "Use the baseline, or give the network more informative columns.",
-    "too few": "Hold back more (--test).",
+    "too few": "Hold back more for the test.",
 }
 INDEPENDENT = 3
 """Windows that follow one another in a stretch, where windows overlap: what they share with the

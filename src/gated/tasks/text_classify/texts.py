@@ -12,8 +12,6 @@ from gated.data.text_lines import numbered_lines
 from gated.errors import DataError
 from gated.tasks.text_classify.config import TextClassifyConfig
 
-HOLDS = "A table of texts has the columns text and label (--text and --label name others)."
-
 
 class LabelledText(NamedTuple):
     """A text and its label; None where it is not known."""
@@ -38,7 +36,7 @@ def read_texts(
     found = []
     columns = {"text": config.text, "label": config.label}
     needed = tuple(columns) if labelled else ("text",)
-    for row, values in read_rows(path, columns, needed, HOLDS, bad):
+    for row, values in read_rows(path, columns, needed, "A table of texts", bad):
         text, label = values["text"], values.get("label", "")
         if not text:
             bad(RowError(f"{path}, row {row}: the text is empty; give one.", row))
@@ -47,7 +45,7 @@ def read_texts(
         else:
             found.append(LabelledText(text, label or None, row))
     if not found and (labelled or not bad.errors):
-        raise DataError(f"{path} holds no usable row. {HOLDS}{bad.summary}")
+        raise DataError(f"{path} holds no usable row.{bad.summary}")
     return found
 
 

@@ -14,7 +14,6 @@ from gated.errors import DataError, require
 
 TAB_SEPARATED = (".tsv", ".tab")
 """Suffixes of files of pairs, without a header."""
-HOLDS = "A table of pairs has the columns source and target (--source and --target name others)."
 
 
 class Pair(NamedTuple):
@@ -48,7 +47,7 @@ def read_pairs(
             pairs = _read_po(path)
         elif is_table(path) and path.suffix.lower() not in TAB_SEPARATED:
             roles = dict(zip(Pair._fields, columns, strict=False))
-            rows = read_rows(path, roles, tuple(roles), HOLDS, bad)
+            rows = read_rows(path, roles, tuple(roles), "A table of pairs", bad)
             pairs = [Pair(of["source"], of["target"], line) for line, of in rows]
         else:
             pairs = _read_columns(path, bad)
