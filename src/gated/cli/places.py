@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from gated.errors import ConfigurationError
-from gated.files import contents
+from gated.files import TEMPORARY, contents
 
 REASONS = {
     errno.ENOENT: "there is no such place, and none can be made",
@@ -36,7 +36,9 @@ def check_place(out: Path, option: str = "--out") -> None:
         longest = os.pathconf(held, "PC_NAME_MAX")
         if any(len(os.fsencode(part)) > longest for part in out.parts):
             raise OSError(errno.ENAMETOOLONG, "")
-        with tempfile.TemporaryDirectory(prefix=".gated-", dir=held if held.is_dir() else None):
+        before, after = TEMPORARY.split("*")
+        inside = held if held.is_dir() else held.parent
+        with tempfile.TemporaryDirectory(prefix=before, suffix=after, dir=inside):
             pass
     except ValueError as error:  # the system takes no zero byte
         raise ConfigurationError(
