@@ -69,7 +69,8 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for of in cell.matrices:
-        shapes[of.name] = (len(of.gates) * sizes[of.rows], sizes[of.columns])
+        columns = sizes[of.columns] // cell.heads_of(of.name)
+        shapes[of.name] = (len(of.gates) * sizes[of.rows], columns)
     for of in cell.matrices:
         if of.has_bias:
             shapes[of.bias] = (len(of.gates) * sizes[of.rows],)
