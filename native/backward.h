@@ -48,7 +48,7 @@ public:
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
         vector_sums_ = take<T>(places_.width());
         name_sums();
-        if (!call.kept.values) take_replay();
+        if (!call.kept.values && !cell_.training.kept.empty()) take_replay();
     }
 
     void run() {
@@ -65,6 +65,7 @@ private:
         int cuts;          // of a block, so that a part of it stays in the second cache
         int heads;         // of the matrix; a cut lies in one of them
         int round;         // after others that add to the same blocks
+        bool first;        // of all that add to the matrix, so that nothing need be there before
         T* packed;         // (heads, panels, rows of the run, W), what the blocks multiplied
 
         Index jobs() const { return Index(of->blocks.size()) * cuts * panels; }
@@ -73,6 +74,7 @@ private:
     struct MatrixSums {
         T *result, *sums;
         Index rows, columns, stride;
+        bool cleared;  // there are blocks that no first sums write
     };
     static constexpr Index tallest = 128;
 
@@ -122,11 +124,14 @@ private:
                        std::vector<PackedTransposed<T>>& packed) {
         for (const Product& product : products) {
             const int heads = cell_.matrices[product.matrix].heads;
+            const std::size_t first = packed.size();
             if (heads == 1) packed.emplace_back(call_, product);
             for (int i = 0; heads > 1 && i < heads * int(product.blocks.size()); ++i)
                 packed.emplace_back(call_, product, i / heads, i % heads);
+            for (std::size_t i = first; i < packed.size(); ++i)
+                if (heads > 1 || packed[i].is_worth_packing(schedule_.offsets.back()))
+                    packed[i].lies_at(take<T>(packed[i].size()));
         }
-        for (auto& product : packed) product.lies_at(take<T>(product.size()));
     }
 
     // Whole steps, and enough rows for the products with the weights to be worth their sums.
@@ -142,7 +147,8 @@ private:
     void take_replay() {
         static_cast<Layer<T>&>(again_) = call_;
         // Replaying reads these alone.
-        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence};
+        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence,
+                         call_.output.packed};
         for (const T* history : call_.kept.history)
             again_.kept.history.push_back(const_cast<T*>(history));
         replayed_ = take<T>(rows_at_once_ * places_.kept_width());
@@ -159,7 +165,7 @@ private:
             const Index rows = shape.blocks * call_.of(shape.rows);
             const Index columns = call_.of(shape.columns) / shape.heads;
             const Index stride = columns % W ? plain_panels<T>(columns) * W : columns;
-            matrices_.push_back({result, result, rows, columns, stride});
+            matrices_.push_back({result, result, rows, columns, stride, false});
             if (result && stride != columns) matrices_.back().sums = take<T>(rows * stride);
         }
         for (const Summed& of : plan_.summed) {
@@ -176,7 +182,16 @@ private:
             const int heads = cell_.matrices[of.matrix].heads;
             sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
                              heads * int((height / heads + tallest - 1) / tallest), heads, round,
-                             take<T>(heads * panels * rows_at_once_ * W)});
+                             round == 0, take<T>(heads * panels * rows_at_once_ * W)});
+        }
+        for (std::size_t m = 0; m < matrices_.size(); ++m) {
+            int written = 0;
+            for (const WeightSums& of : sums_)
+                if (of.of->matrix == int(m) && of.first) written += int(of.of->blocks.size());
+            matrices_[m].cleared = longest() == 0 || written < cell_.matrices[m].blocks;
+            if (matrices_[m].cleared)
+                for (WeightSums& of : sums_)
+                    if (of.of->matrix == int(m)) of.first = false;
         }
     }
 
@@ -204,7 +219,7 @@ private:
             steps_back(share, part, first, last, rows);
             team_.barrier();
             if (call_.grad_input.data) multiply_inputs(rows, part, parts);
-            sum_weights(rows, part, parts);
+            sum_weights(rows, part, parts, last == longest());
             team_.barrier();
             last = first;
         }
@@ -218,7 +233,7 @@ private:
             for (const auto& product : stage) product.pack(part, parts);
         for (const auto& product : with_input_) product.pack(part, parts);
         for (const MatrixSums& of : matrices_) {
-            if (!of.result) continue;
+            if (!of.result || !of.cleared) continue;
             const Index first = of.rows * part / parts;
             clear(of.sums + first * of.stride,
                   (of.rows * (part + 1) / parts - first) * of.stride);
@@ -273,11 +288,10 @@ private:
                         call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
-                for (std::size_t j = 0; j < stages_[i].size(); ++j) {
-                    bool begins = true;  // whether nothing has been added to its target
-                    for (std::size_t k = 0; k < j; ++k)
-                        begins &= stages_[i][k].target() != stages_[i][j].target();
-                    multiply(share, stages_[i][j], begins, before, running, step);
+                int cleared = -1;  // products with one target follow each other
+                for (const auto& product : stages_[i]) {
+                    multiply(share, product, before, running, step, product.target() != cleared);
+                    cleared = product.target();
                 }
                 for (const Segment& segment : plan_.stages[i].segments) {
                     GATED_TIMED(pointwise);
@@ -329,8 +343,8 @@ private:
     }
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
-    void multiply(const Share& share, const PackedTransposed<T>& product, bool begins,
-                  Index first_row, Index running, Index step) {
+    void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
+                  Index running, Index step, bool begins) {
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
@@ -338,16 +352,24 @@ private:
                                 share.every * width};
         const Operand& target = plan_.operands[product.target()];
         const bool to_state = target.base == Base::grad_before;
+        if (to_state && step == 0 && !call_.grad_initial[target.index]) return;  // nobody asks
         T* results = to_state ? grad_of(target.index, share.first, step)
                               : rows + places_.offsets()[product.target()];
         const Index stride = share.every * (to_state ? grad_width_ : width);
         const Index begin = share.splits_units ? share.first_panel : 0;
         const Index end = share.splits_units ? share.last_panel : product.cut().count;
-        if (!to_state && begins) {
+        if (begins && !to_state) {
             const Cut<T> whole(call_.of(target.width));
             const Index first = share.splits_units ? whole.first(begin) : 0;
             const Index last = share.splits_units ? whole.first(end) : whole.padded();
             for (Index r = 0; r < running; ++r) clear(results + r * stride + first, last - first);
+        }
+        if (!product.is_packed()) {
+            if (begin == end) return;
+            const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
+            product.add_along(unit, last, running, grads,
+                              [&](Index r) { return results + unit + r * stride; });
+            return;
         }
         for (Index p = begin; p < end; ++p)
             product.add(p, running, grads, results + product.to() + product.cut().first(p), stride);
@@ -382,6 +404,19 @@ private:
         const T* run = slots_ + first * width;
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
         const Cut<T> cut(inputs);
+        if (!with_input_.empty() && !with_input_[0].is_packed()) {
+            for (Index r = 0; r < count; ++r) clear(to_inputs_[first + r], inputs);
+            for (const auto& product : with_input_)
+                product.add_along(0, inputs, count,
+                                  {run + places_.offsets()[product.source()], width},
+                                  [&](Index r) { return to_inputs_[first + r]; });
+            if (plan_.grad_input >= 0)
+                for (Index r = 0; r < count; ++r) {
+                    const T* direct = run + r * width + places_.slot(plan_.grad_input);
+                    for (Index u = 0; u < inputs; ++u) to_inputs_[first + r][u] += direct[u];
+                }
+            return;
+        }
         for (Index p = 0; p < cut.count; ++p) {
             const Index unit = cut.first(p), real = cut.end(p) - unit;
             clear(grads, count * W);
@@ -398,7 +433,7 @@ private:
     }
 
     // Each part takes as many panels of tall blocks of the matrices, and some of the vectors.
-    void sum_weights(Index rows, int part, int parts) {
+    void sum_weights(Index rows, int part, int parts, bool first_run) {
         GATED_TIMED(weight_gradient);
         for (int round = 0; round < rounds_; ++round) {
             if (round > 0) team_.barrier();
@@ -413,7 +448,7 @@ private:
                     const Index first = begin > job ? begin - job : 0;
                     const Index last = end - job < of.panels ? end - job : of.panels;
                     if (first < last)
-                        sum_block(of, block, first, last, rows,
+                        sum_block(of, block, first, last, rows, first_run && of.first,
                                   left_ + part * rows_at_once_ * tallest);
                 }
             }
@@ -428,7 +463,8 @@ private:
 
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
-    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
+    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows,
+                   bool is_first, T* left) {
         GATED_TIMED(copying);
         const Index which = block / of.cuts, in_head = of.cuts / of.heads;
         const Index head = block % of.cuts / in_head, cut = block % of.cuts % in_head;
@@ -442,7 +478,7 @@ private:
         for (Index p = first; p < last; ++p)
             GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
                                          of.packed + (head * of.panels + p) * rows * W,
-                                         sums + p * W, of.stride);
+                                         sums + p * W, of.stride, false, is_first);
     }
 
     void finish(const Share& share, int part, int parts) {
@@ -464,7 +500,7 @@ private:
                                      (last - first) * sizeof(T));
             }
             if (!share.leads) continue;
-            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t) {
+            for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t) {
                 if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
                 for (std::size_t i = 0; i < call_.grad_per_step.size(); ++i) {
                     const Index width = call_.of(cell_.per_step[i]);

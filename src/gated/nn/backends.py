@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 import numpy as np
 import torch
 from torch import _VF, Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -33,9 +32,9 @@ from gated.nn.operators import (
     Results,
     as_array,
     gate_columns,
-    layer,
     states_by_other_names,
 )
+from gated.nn.transforms import is_mapped, is_transformed, knows, layer, needs_gradients
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -165,7 +164,7 @@ def chosen_backend(
     native computes on the CPU, in float32 and float64; on a GPU torch's own kernels (cuDNN) the
     cells of `torch.nn`, and triton all that goes beyond them; torch anything anywhere, in every
     dtype, step by step where it has no kernel; reference what native does, in NumPy. Transforms of
-    `torch.func` and forward-mode derivatives are torch's alone.
+    `torch.func` and forward-mode derivatives are native's and torch's alone.
 
     Args:
         backend: a name, or None.
@@ -197,9 +196,7 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
     """Why a backend cannot compute this, or None where it can."""
     if name == "torch":
         return None
-    if not torch.compiler.is_compiling() and (
-        forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
-    ):
+    if name != "native" and is_transformed() and not torch.compiler.is_compiling():
         return "knows neither the transforms of torch.func nor forward-mode derivatives"
     device = x.device.type
     if name == "triton":
@@ -293,7 +290,9 @@ def recurrence(
     first = weights[0][0]
     seen = return_gates or bool(observers)
     backend = chosen_backend(backend, cell, x, first, variant, seen)
-    kernel = None if backend != "torch" or seen else torch_kernel(cell, first, variant)
+    kernel = None
+    if backend == "torch" and not seen and not is_mapped():
+        kernel = torch_kernel(cell, first, variant)
     if kernel is not None:
         return Result(*_torch_layers(kernel, x, initial, weights, lengths, dropout, training))
     run: Run = _RUNS[backend]
@@ -378,12 +377,13 @@ def _masks(
     def mask(like: Tensor | None, probability: float) -> Tensor | None:
         if like is None or not (training and probability):
             return None
-        kept = torch.full_like(like, 1 - probability, requires_grad=False).bernoulli()
+        kept = torch.full(like.shape, 1 - probability, dtype=like.dtype, device=like.device)
+        kept = kept.bernoulli()
         return kept / (1 - probability) if probability < 1 else kept
 
     return (
-        mask(hidden.detach(), variant.recurrent_dropout),
-        mask(None if weight is None else weight.detach(), variant.weight_drop),
+        mask(hidden, variant.recurrent_dropout),
+        mask(weight, variant.weight_drop),
     )
 
 
@@ -421,18 +421,16 @@ def check_probabilities(**given: float | tuple[float, ...]) -> None:
                 raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
 
 
-def _needs_gradients(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-
-
 def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
     """What may have gradients."""
     return (call.x, *call.weights, *call.initial, *call.per_step)
 
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
-    call = call._replace(keep=return_gates or _needs_gradients(*_tensors(call)))
-    results = layer(call)
+    call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
+    if is_transformed() and not torch.compiler.is_compiling() and (return_gates or not knows(call)):
+        return unrolled_layer(call, return_gates)
+    results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
     return LayerResult(results.output, results.final, gates)
 
@@ -501,7 +499,8 @@ def _beside(call: LayerCall) -> _Beside:
     return _Beside(varied(call.plain_cell, regularisation), weights, masks, draw)
 
 
-def _unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+def unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    """Run a layer in one direction step by step, in torch."""
     cell, weights, masks, draw = _beside(call)
     sequences = np.arange(call.x.shape[1])
     result = unrolled(
@@ -535,7 +534,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     given = Given(
         cell, call.x, weights, call.initial, call.per_step,
         [masks[name] for name in cell.per_sequence], draws, call.lengths, call.reverse,
-        return_gates or _needs_gradients(*_tensors(call)), return_gates, call.recompute,
+        return_gates or needs_gradients(*_tensors(call)), return_gates, call.recompute,
     )  # fmt: skip
     output, final, gates = triton_layers.layer(given)
     return LayerResult(output, final, gates if return_gates else None)
@@ -543,7 +542,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
 
 def _reference_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     names = tuple(call.plain_cell.named) if return_gates else ()
-    keep = return_gates or _needs_gradients(*_tensors(call))
+    keep = return_gates or needs_gradients(*_tensors(call))
     counts = len(call.weights), len(call.initial)
     output, *others = _ReferenceLayer.apply(  # type: ignore[no-untyped-call]
         call, counts, names, keep, *_tensors(call)
@@ -594,7 +593,7 @@ class _ReferenceLayer(torch.autograd.Function):
 _RUNS: Mapping[Backend, Run] = {
     "native": _native_layer,
     "triton": _triton_layer,
-    "torch": _unrolled_layer,
+    "torch": unrolled_layer,
     "reference": _reference_layer,
 }
 
