@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gated.cells.cell import Cell
-from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment, plans
+from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment
+from gated.cells.plans import plans
 
 
 def digest(plan: Plan, segment: Segment) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from gated.cells import library, options
 from gated.cells.cell import Cell
 from gated.cells.emit_cpp import listed_cell, listed_plan
-from gated.cells.plan import plans
+from gated.cells.plans import plans
 from gated.cells.tape import Place
 from gated.core import native
 from gated.core.layout import layout_of
