@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.machine import processor
 from gated.cells import cell, library, sigmoid, tanh
-from gated.cells.plan import plans
+from gated.cells.plans import plans
 from gated.core import ops
 from gated.core.layout import Weights, weight_shapes
 from gated.nn import Recurrent

@@ -63,9 +63,10 @@ private:
         T* sums;           // of the matrix, (blocks·height, stride)
         Index height, columns, stride, panels;
         int cuts;          // of a block, so that a part of it stays in the second cache
+        int heads;         // of the matrix; a cut lies in one of them
         int round;         // after others that add to the same blocks
         bool first;        // of all that add to the matrix, so that nothing need be there before
-        T* packed;         // (panels, rows of the run, W), what the blocks multiplied
+        T* packed;         // (heads, panels, rows of the run, W), what the blocks multiplied
 
         Index jobs() const { return Index(of->blocks.size()) * cuts * panels; }
     };
@@ -122,9 +123,14 @@ private:
     void pack_products(const std::vector<Product>& products,
                        std::vector<PackedTransposed<T>>& packed) {
         for (const Product& product : products) {
-            packed.emplace_back(call_, product);
-            if (packed.back().is_worth_packing(schedule_.offsets.back()))
-                packed.back().lies_at(take<T>(packed.back().size()));
+            const int heads = cell_.matrices[product.matrix].heads;
+            const std::size_t first = packed.size();
+            if (heads == 1) packed.emplace_back(call_, product);
+            for (int i = 0; heads > 1 && i < heads * int(product.blocks.size()); ++i)
+                packed.emplace_back(call_, product, i / heads, i % heads);
+            for (std::size_t i = first; i < packed.size(); ++i)
+                if (heads > 1 || packed[i].is_worth_packing(schedule_.offsets.back()))
+                    packed[i].lies_at(take<T>(packed[i].size()));
         }
     }
 
@@ -156,7 +162,8 @@ private:
         for (std::size_t m = 0; m < cell_.matrices.size(); ++m) {
             const MatrixShape& shape = cell_.matrices[m];
             T* result = call_.grad_matrices[m].weight;
-            const Index rows = shape.blocks * call_.of(shape.rows), columns = call_.of(shape.columns);
+            const Index rows = shape.blocks * call_.of(shape.rows);
+            const Index columns = call_.of(shape.columns) / shape.heads;
             const Index stride = columns % W ? plain_panels<T>(columns) * W : columns;
             matrices_.push_back({result, result, rows, columns, stride, false});
             if (result && stride != columns) matrices_.back().sums = take<T>(rows * stride);
@@ -172,9 +179,10 @@ private:
                     round = earlier.round + 1;
             if (round >= rounds_) rounds_ = round + 1;
             const Index panels = plain_panels<T>(matrix.columns);
+            const int heads = cell_.matrices[of.matrix].heads;
             sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
-                             int((height + tallest - 1) / tallest), round, round == 0,
-                             take<T>(panels * rows_at_once_ * W)});
+                             heads * int((height / heads + tallest - 1) / tallest), heads, round,
+                             round == 0, take<T>(heads * panels * rows_at_once_ * W)});
         }
         for (std::size_t m = 0; m < matrices_.size(); ++m) {
             int written = 0;
@@ -340,7 +348,8 @@ private:
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
-        const EvenRows<T> grads{rows + places_.offsets()[product.source()], share.every * width};
+        const EvenRows<T> grads{rows + places_.offsets()[product.source()] + product.from(),
+                                share.every * width};
         const Operand& target = plan_.operands[product.target()];
         const bool to_state = target.base == Base::grad_before;
         if (to_state && step == 0 && !call_.grad_initial[target.index]) return;  // nobody asks
@@ -349,31 +358,31 @@ private:
         const Index stride = share.every * (to_state ? grad_width_ : width);
         const Index begin = share.splits_units ? share.first_panel : 0;
         const Index end = share.splits_units ? share.last_panel : product.cut().count;
+        if (begins && !to_state) {
+            const Cut<T> whole(call_.of(target.width));
+            const Index first = share.splits_units ? whole.first(begin) : 0;
+            const Index last = share.splits_units ? whole.first(end) : whole.padded();
+            for (Index r = 0; r < running; ++r) clear(results + r * stride + first, last - first);
+        }
         if (!product.is_packed()) {
             if (begin == end) return;
             const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
-            const auto to = [&](Index r) { return results + unit + r * stride; };
-            if (begins && !to_state)
-                for (Index r = 0; r < running; ++r) clear(to(r), product.cut().first(end) - unit);
-            product.add_along(unit, last, running, grads, to);
+            product.add_along(unit, last, running, grads,
+                              [&](Index r) { return results + unit + r * stride; });
             return;
         }
-        for (Index p = begin; p < end; ++p) {
-            T* of_panel = results + product.cut().first(p);
-            if (begins && !to_state)
-                for (Index r = 0; r < running; ++r)
-                    clear(of_panel + r * stride, product.cut().vectors_of(p) * L);
-            product.add(p, running, grads, of_panel, stride);
-        }
+        for (Index p = begin; p < end; ++p)
+            product.add(p, running, grads, results + product.to() + product.cut().first(p), stride);
     }
 
     // Packs what the products that sum the weights' gradients take on their right.
     void pack_rights(const Row<T>& row, Index row_of_run, Index rows) {
         GATED_TIMED(copying);
         for (const WeightSums& of : sums_)
-            for (Index p = 0; p < of.panels; ++p)
-                pack_row(row.at[of.of->source], p * W, of.columns, W,
-                         of.packed + (p * rows + row_of_run) * W);
+            for (Index head = 0; head < of.heads; ++head)
+                for (Index p = 0; p < of.panels; ++p)
+                    pack_row(row.at[of.of->source] + head * of.columns, p * W, of.columns, W,
+                             of.packed + ((head * of.panels + p) * rows + row_of_run) * W);
     }
 
     void give_per_step(const Share& share, const Row<T>& row, Index row_of_run) const {
@@ -457,9 +466,10 @@ private:
     void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows,
                    bool is_first, T* left) {
         GATED_TIMED(copying);
-        const Index which = block / of.cuts, cut = block % of.cuts;
-        const Index unit = of.height * cut / of.cuts;
-        const Index height = of.height * (cut + 1) / of.cuts - unit;
+        const Index which = block / of.cuts, in_head = of.cuts / of.heads;
+        const Index head = block % of.cuts / in_head, cut = block % of.cuts % in_head;
+        const Index each = of.height / of.heads, begin = each * cut / in_head;
+        const Index unit = head * each + begin, height = each * (cut + 1) / in_head - begin;
         const T* from = slots_ + places_.offsets()[of.of->slots[which]] + unit;
         for (Index r = 0; r < rows; ++r)
             __builtin_memcpy(left + r * height, from + r * places_.width(), height * sizeof(T));
@@ -467,8 +477,8 @@ private:
         T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         for (Index p = first; p < last; ++p)
             GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
-                                         of.packed + p * rows * W, sums + p * W, of.stride, false,
-                                         is_first);
+                                         of.packed + (head * of.panels + p) * rows * W,
+                                         sums + p * W, of.stride, false, is_first);
     }
 
     void finish(const Share& share, int part, int parts) {

@@ -62,7 +62,7 @@ template <class Value>
 int worth(const Layer<Value>& call, std::ptrdiff_t rows, int threads) {
     double weights = 0;
     for (const MatrixShape& of : call.cell->matrices)
-        weights += double(of.blocks) * call.of(of.rows) * call.of(of.columns);
+        weights += double(of.blocks) * call.of(of.rows) * call.of(of.columns) / of.heads;
     const double multiplications = weights * (call.sequences < threads ? call.sequences : rows);
     return multiplications < worth_a_thread ? 1 : threads;
 }

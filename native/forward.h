@@ -142,11 +142,12 @@ private:
 
     void pack_products(const std::vector<Product>& products, std::vector<PackedProduct<T>>& packed,
                        Index uses) {
-        for (const Product& product : products) {
-            packed.emplace_back(call_, product);
-            if (packed.back().is_worth_packing(uses))
-                packed.back().lies_at(take<T>(packed.back().size()));
-        }
+        for (const Product& product : products)
+            for (int head = 0; head < call_.cell->matrices[product.matrix].heads; ++head) {
+                packed.emplace_back(call_, product, head);
+                if (packed.back().is_worth_packing(uses))
+                    packed.back().lies_at(take<T>(packed.back().size()));
+            }
     }
 
     Own share_of(Team& team, int part) const {
@@ -349,7 +350,7 @@ private:
             for (Index p = begin; p < end; ++p) {
                 for (std::size_t j = i; j < (side_by_side ? products.size() : i + 1); ++j) {
                     for (Index r = 0; r < running; ++r)
-                        own.sources[r] = own.rows[r].at[products[j].source()];
+                        own.sources[r] = own.rows[r].at[products[j].source()] + products[j].from();
                     products[j].add(p, running, own.sources, places_.offsets(), slots,
                                     places_.width());
                 }
@@ -369,7 +370,9 @@ private:
     bool runs_by_panels(const Stage& stage) const {
         if (is_alone() || stage.products.empty() || stage.segments.empty()) return false;
         for (const Product& product : stage.products)
-            if (call_.cell->matrices[product.matrix].rows != Width::units) return false;
+            if (call_.cell->matrices[product.matrix].rows != Width::units ||
+                call_.cell->matrices[product.matrix].heads > 1)
+                return false;
         return stage.segments[0].width == Width::units && !stage.segments[0].reduces;
     }
 

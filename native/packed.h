@@ -14,16 +14,19 @@ constexpr Index second_cache = Index{512} << 10;
 template <class T>
 class PackedProduct {
 public:
-    PackedProduct(const Layer<T>& layer, const Product& product)
+    // Of one head of the matrix's.
+    PackedProduct(const Layer<T>& layer, const Product& product, int head = 0)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
-          blocks_(Index(product.blocks.size())),
-          cut_(layer.of(layer.cell->matrices[product.matrix].rows)),
-          depth_(layer.of(layer.cell->matrices[product.matrix].columns)) {}
+          blocks_(Index(product.blocks.size())), shape_(layer.cell->matrices[product.matrix]),
+          height_(layer.of(shape_.rows)), cut_(height_ / shape_.heads),
+          depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
+          from_(head * depth_) {}
 
     Index size() const { return blocks_ * cut_.padded() * depth_; }
     void lies_at(T* memory) { weights_ = memory; }
     const Cut<T>& cut() const { return cut_; }
     int source() const { return product_->source; }
+    Index from() const { return from_; }  // the first of the source's units
 
     // Whether packing pays where the weights are used so many times, by up to `rows_unpacked` rows
     // each: to turn squares of them around takes about as long as to fetch them, packed or not, from
@@ -45,7 +48,9 @@ public:
     void add(Index p, Index rows, const T* const* vectors, const Index* offsets, T* sums,
              Index stride) const {
         const int width = cut_.vectors_of(p);
-        const auto to = [&](Index b) { return sums + offsets[product_->targets[b]] + cut_.first(p); };
+        const auto to = [&](Index b) {
+            return sums + offsets[product_->targets[b]] + first_ + cut_.first(p);
+        };
         if (!weights_) {
             for (Index b = 0; b < blocks_; ++b)
                 multiply_panel_unpacked<T>(width, rows, depth_, vectors, rows_of(p, b),
@@ -79,12 +84,14 @@ private:
     const Product* product_;
     const T* matrix_;
     const Index blocks_;
-    const Cut<T> cut_;
-    const Index depth_;
+    const MatrixShape& shape_;
+    const Index height_;  // of a block
+    const Cut<T> cut_;    // of the head's units
+    const Index depth_, first_, from_;
     T* weights_ = nullptr;
 
     const T* rows_of(Index p, Index b) const {
-        return matrix_ + (product_->blocks[b] * cut_.units + cut_.first(p)) * depth_;
+        return matrix_ + (product_->blocks[b] * height_ + first_ + cut_.first(p)) * depth_;
     }
     T* panel(Index p, Index b) const {
         return weights_ + (cut_.first(p) * blocks_ + b * cut_.vectors_of(p) * lanes<T>) * depth_;
@@ -96,17 +103,31 @@ private:
 template <class T>
 class PackedTransposed {
 public:
+    // Of a matrix without heads, all blocks at once.
     PackedTransposed(const Layer<T>& layer, const Product& product)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
-          rows_(layer.of(layer.cell->matrices[product.matrix].rows)),
+          height_(layer.of(layer.cell->matrices[product.matrix].rows)), rows_(height_),
           padded_(Cut<T>(rows_).padded()), depth_(Index(product.blocks.size()) * padded_),
           cut_(layer.of(layer.cell->matrices[product.matrix].columns)) {}
+
+    // Of one block of one head.
+    PackedTransposed(const Layer<T>& layer, const Product& product, int block, int head)
+        : product_(&product), matrix_(layer.matrices[product.matrix].weight),
+          height_(layer.of(layer.cell->matrices[product.matrix].rows)),
+          rows_(height_ / layer.cell->matrices[product.matrix].heads), padded_(rows_),
+          depth_(rows_),
+          cut_(layer.of(layer.cell->matrices[product.matrix].columns) /
+               layer.cell->matrices[product.matrix].heads),
+          block_(block), first_(head * rows_), from_(block * Cut<T>(height_).padded() + first_),
+          to_(head * cut_.units) {}
 
     Index size() const { return depth_ * cut_.padded(); }
     void lies_at(T* memory) { weights_ = memory; }
     const Cut<T>& cut() const { return cut_; }
     int source() const { return product_->source; }
     int target() const { return product_->targets[0]; }
+    Index from() const { return from_; }  // behind the source's first unit
+    Index to() const { return to_; }      // the first of the target's units
 
     // Whether packing pays where so many rows of gradients use the weights: as they are, they can be
     // read along.
@@ -119,7 +140,8 @@ public:
                 const Index width = cut_.vectors_of(p) * lanes<T>, row = k % padded_;
                 T* to = panel(p) + k * width;
                 if (row < rows_)
-                    pack_row(matrix_ + (product_->blocks[k / padded_] * rows_ + row) * cut_.units,
+                    pack_row(matrix_ + (product_->blocks[block_ + k / padded_] * height_ + first_ +
+                                        row) * cut_.units,
                              cut_.first(p), cut_.units, width, to);
                 else
                     __builtin_memset(to, 0, width * sizeof(T));
@@ -147,8 +169,9 @@ public:
 private:
     const Product* product_;
     const T* matrix_;
-    const Index rows_, padded_, depth_;
+    const Index height_, rows_, padded_, depth_;  // of a block, and those of it that are taken
     const Cut<T> cut_;
+    const Index block_ = 0, first_ = 0, from_ = 0, to_ = 0;
     T* weights_ = nullptr;
 
     T* panel(Index p) const { return weights_ + cut_.first(p) * depth_; }

@@ -78,7 +78,11 @@ Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
              const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference, const Plan& training,
              const Plan& backward, const Plan& backward_of_gates) {
     Cell made;
-    for (const auto& of : matrices) made.matrices.push_back({Width(of.at(0)), Width(of.at(1)), of.at(2)});
+    bool has_heads = false;
+    for (const auto& of : matrices) {
+        made.matrices.push_back({Width(of.at(0)), Width(of.at(1)), of.at(2), of.at(3)});
+        has_heads |= of.at(3) > 1;
+    }
     made.parameters = parameters;
     for (const int of : sequence) made.sequence.push_back(Width(of));
     for (const int of : states) made.states.push_back(Width(of));
@@ -88,6 +92,9 @@ Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
     made.training = training;
     made.backward = backward;
     made.backward_of_gates = backward_of_gates;
+    if (has_heads)  // units are shared out by panels of the whole matrix
+        for (Plan* plan : {&made.inference, &made.training, &made.backward, &made.backward_of_gates})
+            plan->can_split = false;
     return made;
 }
 

@@ -103,6 +103,7 @@ struct Plan {
 struct MatrixShape {
     Width rows, columns;
     int blocks;
+    int heads = 1;  // groups of units, of which each is multiplied by its own alone
 };
 
 // What a cell is to the core.

@@ -359,11 +359,12 @@ bool share_threads(const std::string& library) {
 }
 
 int available_threads() {
-    int processors = static_cast<int>(std::thread::hardware_concurrency());
+    int processors = 0;
 #ifdef __linux__
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) processors = CPU_COUNT(&allowed);
 #endif
+    if (processors == 0) processors = static_cast<int>(std::thread::hardware_concurrency());
     static const double quota = std::ceil(quota_of_container());
     if (quota < processors) processors = static_cast<int>(quota);
     return std::max(processors, 1);

@@ -8,7 +8,8 @@ import pytest
 
 from gated.cells import Cell, cell, library, norm, options, tanh
 from gated.cells.emit_triton import SIZES, Kernels, is_backward, kernels
-from gated.cells.plan import Plan, plans
+from gated.cells.plan import Plan
+from gated.cells.plans import plans
 
 CELLS = [of for of in vars(library).values() if isinstance(of, Cell)]
 CHANGED = [

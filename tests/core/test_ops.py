@@ -226,6 +226,14 @@ def test_input_may_lie_anywhere_as_long_as_features_are_side_by_side() -> None:
     )
 
 
+def misaligned(array: np.ndarray) -> np.ndarray:
+    """The same values, a byte off where the processor would have them."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    there = memory[1:].view(array.dtype).reshape(array.shape)
+    there[:] = array
+    return there
+
+
 LAYER = RandomLayer("lstm", (5, 2, 3, 4), dtype="float32")
 X, WEIGHTS = LAYER.x, LAYER.weights
 STATE = np.zeros((2, 4), np.float32)
@@ -239,6 +247,7 @@ STATE = np.zeros((2, 4), np.float32)
         ({"x": X.tolist()}, "x must be a NumPy array, got list"),
         ({"x": X.astype(np.float16)}, "x must be float32 or float64, got float16"),
         ({"x": X.astype(">f4")}, "x must be float32 or float64, got >f4"),
+        ({"x": misaligned(X)}, r"features of x .* adjacent in memory"),
         ({"x": X.T}, r"features of x .* adjacent in memory, got strides"),
         ({"x": X[:, :, :2]}, r"weight_ih must have the shape \(16, 2\), got \(16, 3\)"),
         ({"weights": WEIGHTS._replace(weight_hh=np.float32(1))}, "weight_hh must have the shape"),
@@ -253,6 +262,18 @@ STATE = np.zeros((2, 4), np.float32)
         (
             {"weights": WEIGHTS._replace(weight_hh=WEIGHTS.weight_hh.astype(np.float64))},
             "weight_hh must have the dtype of x, float32, got float64",
+        ),
+        (
+            {"weights": WEIGHTS._replace(bias_ih=WEIGHTS.bias_ih.astype(">f4"))},
+            "bias_ih must have the dtype of x, float32, got >f4",
+        ),
+        (
+            {"weights": WEIGHTS._replace(weight_hh=misaligned(WEIGHTS.weight_hh))},
+            "weight_hh must be contiguous in memory",
+        ),
+        (
+            {"weights": WEIGHTS._replace(bias_hh=WEIGHTS.bias_hh.tolist())},
+            "bias_hh must be a NumPy array, got list",
         ),
         (
             {"weights": WEIGHTS._replace(peepholes=np.zeros((3, 4)))},

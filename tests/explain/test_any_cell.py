@@ -166,3 +166,16 @@ def test_what_the_model_does_with_its_output_does_not_reach_the_trace() -> None:
     assert set(kept) == {"n", "hidden"}
     for name, value in kept.items():
         assert_agree(found.layers[0].values[name], value, name, relative=0)
+
+
+def test_heads_are_looked_into() -> None:
+    layer = gated.nn.Recurrent(library.lstm, 3, 6, heads=2)
+    x = torch.randn(5, 2, 3)
+    traced = gated.explain.trace(layer, x).layers[0]
+    gate = traced.forget_gate
+    assert_agree(gate, 1 / (1 + np.exp(-traced.pre_activation("forget_gate"))), "f", absolute=1e-6)
+    found = gated.explain.ledger(layer, x, unit=4, step=3)
+    assert abs(found.written.sum() + found.initial - found.state) < 1e-6
+    span = gated.explain.flow(layer, x, lambda output: output[0].sum()).layers[0]
+    assert span.jacobian is not None
+    assert span.jacobian[1] > 0

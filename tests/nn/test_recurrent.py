@@ -92,6 +92,14 @@ def masked(x, h, c, *, mask: PerStepFeature, noise: PerStepUnit, age: PerStep):
     return tanh(linear(mask, name="mask") + c + mean(mask)), c + 0 * mean(noise * noise)
 
 
+@cell
+def two_matrices(x, h, c):
+    """Of the two states' products those of the first alone have heads."""
+    f = sigmoid(x.f + h.f + c.f)
+    c = f * c + tanh(x.n + h.n + c.n)
+    return tanh(c) + linear(h * c).m, c
+
+
 CELLS = [peephole_lstm, gru_as_published, timed, mogrifier, every_function, masked]
 
 
@@ -175,6 +183,64 @@ def test_heads_do_not_meet() -> None:
     output, _ = layer(torch.randn(1, 1, 3, dtype=torch.float64), h)
     (reach,) = torch.autograd.grad(output[0, 0, 0], h)
     assert (reach[0, 0, 2:] == 0).all()
+
+
+HEADED = {
+    "slstm": (library.slstm, 24, 4),
+    "one unit each": (library.lstm, 6, 6),
+    "products in stages": (gru_as_published, 20, 2),
+    "wide": (library.gru, 300, 2),
+    "half a vector": (library.gru_reset_before, 36, 3),
+    "several states": (two_matrices, 12, 3),
+}
+
+
+@pytest.mark.parametrize("case", HEADED)
+@pytest.mark.parametrize("options", [{}, {"recompute": True, "weight_drop": 0.3}], ids=str)
+def test_products_of_heads_are_those_of_blocks(case: str, options: dict[str, Any]) -> None:
+    of, units, heads = HEADED[case]
+    torch.manual_seed(0)
+    layer = gated.nn.Recurrent(
+        of, 5, units, heads=heads, bidirectional=True, dtype=torch.float64, **options
+    )
+    x = torch.randn(7, 4, 5, dtype=torch.float64)
+    given: dict[str, Any] = {"lengths": [7, 3, 0, 5]}
+    native, torchs, reference = (
+        results(layer, name, x, **given) for name in ("native", "torch", "reference")
+    )
+    assert_agree(native, torchs, "torch", relative=1e-8, absolute=1e-8)
+    assert_agree(native, reference, "reference", relative=1e-8, absolute=1e-8)
+    if not options:  # as the dense matrix with zeros between the blocks
+        dense = gated.nn.Recurrent(of, 5, units, bidirectional=True, dtype=torch.float64)
+        with torch.no_grad():
+            for name, weight in layer.named_parameters():
+                if name.startswith("weight_hh"):
+                    rows = weight.view(-1, heads, units // heads, units // heads)
+                    weight = torch.stack([torch.block_diag(*gate) for gate in rows]).flatten(0, 1)
+                getattr(dense, name).copy_(weight)
+        assert_agree(native[0], dense(x, **given)[0], "dense", relative=1e-9, absolute=1e-9)
+
+
+@pytest.mark.parametrize("sequences", [None, 3])
+def test_a_stream_of_heads(sequences: int | None) -> None:
+    torch.manual_seed(0)
+    layer = gated.nn.Recurrent(library.slstm, 5, 24, 2, heads=4)
+    x = torch.randn(6, sequences or 1, 5)
+    stream = layer.stream(sequences)
+    for step, expected in zip(x, layer(x)[0], strict=True):
+        given = step if sequences else step[0]
+        found = stream.step(given.numpy())
+        assert_agree(
+            found, (expected if sequences else expected[0]).detach(), "step", absolute=1e-6
+        )
+
+
+def test_heads_that_cannot_be_are_refused() -> None:
+    for heads in (0, 5):
+        with pytest.raises(ConfigurationError, match=f"heads must divide .* 8, got {heads}"):
+            gated.nn.Recurrent(library.gru, 3, 8, heads=heads)
+    with pytest.raises(ConfigurationError, match="heads are groups of hidden units: leave out"):
+        gated.nn.Recurrent(library.lstm, 3, 8, heads=2, proj_size=4)
 
 
 def test_parameters_are_called_and_ordered_as_the_definition_names_them() -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tests.comparison import assert_agree
+from tests.per_step import per_step_of
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import gated
-from gated.cells import PerUnit, cell, library, sigmoid, tanh
+from gated.cells import PerStep, PerStepUnit, PerUnit, cell, library, sigmoid, tanh
 from gated.cells.tangent import tangent
 from gated.core.plans import native_cell
 from gated.nn import backends
@@ -291,3 +292,34 @@ def test_the_tangent_of_a_cell_is_a_cell() -> None:
         "weight_ih", "weight_hh", "weight_hh_again2",
     ]  # fmt: skip
     assert native_cell(tangent(moving, frozenset({"weight_hh"}))) is not None
+
+
+@cell
+def shaken(x: Any, h: Any, *, noise: PerStepUnit, age: PerStep) -> Any:
+    """Inputs for each step, one of them as wide as the units."""
+    return tanh(x.n + h.n + noise * age) * noise
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        gated.nn.Recurrent(library.lstm, 3, 4, heads=2, dtype=torch.float64),
+        gated.nn.Recurrent(shaken, 3, 4, dtype=torch.float64),
+    ],
+    ids=["heads", "wide inputs for each step"],
+)
+def test_heads_and_inputs_for_each_step_have_every_derivative(layer: gated.nn.Recurrent) -> None:
+    given = per_step_of(layer.cell, 4, 2, inputs=3, units=4)
+
+    def loss(x: Tensor, *steps: Tensor) -> Tensor:
+        return (layer(x, **dict(zip(given, steps, strict=True)))[0] ** 2).sum()
+
+    tensors = (X, *given.values())
+    found = []
+    for backend in (None, "torch"):
+        layer.backend = backend  # type: ignore[assignment]
+        every = tuple(range(len(tensors)))
+        forward = jvp(loss, tensors, tuple(of.cos() for of in tensors))
+        twice = jacrev(grad(loss))(*tensors)
+        found.append([*forward, *grad(loss, argnums=every)(*tensors), twice])
+    assert_agree(found[0], found[1], "derivatives", absolute=1e-9)

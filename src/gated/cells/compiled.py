@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gated.cells import library
-from gated.cells.plan import Plan, plans
+from gated.cells.plan import Plan
+from gated.cells.plans import plans
 
 COMPILED = (
     library.rnn_tanh,

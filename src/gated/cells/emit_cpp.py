@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gated.cells.cell import Cell
-from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment, plans
+from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment
+from gated.cells.plans import plans
 
 
 def digest(plan: Plan, segment: Segment) -> str:
@@ -98,7 +99,10 @@ _WIDTHS = ("H", "I", "P", "1")
 def listed_cell(cell: Cell) -> tuple[Any, ...]:
     """A cell in numbers, as the native core takes it, without its plans."""
     return (
-        [[_width(m.rows), _width(m.columns), len(m.gates)] for m in cell.matrices],
+        [
+            [_width(m.rows), _width(m.columns), len(m.gates), cell.heads_of(m.name)]
+            for m in cell.matrices
+        ],
         [0 if of.gates == ("1",) else max(1, len(of.gates)) for of in cell.parameters],
         [_width(cell.states[0].width) for _ in cell.per_sequence],
         [_width(state.width) for state in cell.states],

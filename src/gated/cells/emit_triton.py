@@ -14,7 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gated.cells.plan import Operand, Plan, Product, Stage, side_by_side
+from gated.cells.backward_plan import side_by_side
+from gated.cells.plan import Operand, Plan, Product, Stage
 from gated.cells.tape import Width
 
 SIZES = ("H", "I", "P", "BLOCK", "DTYPE")
@@ -48,7 +49,7 @@ def kernels(plan: Plan) -> Kernels:
     """The kernels of a plan, forward or back.
 
     >>> from gated.cells import library
-    >>> from gated.cells.plan import forward_plan
+    >>> from gated.cells.forward_plan import forward_plan
     >>> print(kernels(forward_plan(library.rnn_relu)).text)
     @triton.jit(do_not_specialize_on_alignment=["running"])
     def step1(after0, before0, output, running, slot, H: tl.constexpr, I: tl.constexpr, \

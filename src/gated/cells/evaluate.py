@@ -51,7 +51,7 @@ class Equations:
         """The rows of a weight matrix and of its bias, by `Block`."""
         self._functions: dict[str, Callable[..., Any]] = {
             **functions,
-            "product": lambda node, v: functions["linear"](v, *self.blocks[node.about]),
+            "product": self._product,
             "transposed": self._transposed,
             "spread": lambda node, v: functions["spread"](v, sizes[node.width]),
         }
@@ -121,11 +121,30 @@ class Equations:
         found = given[node.operation]
         return found if node.about is None else found[node.about]
 
+    def _product(self, node: Node, vector: Any) -> Any:
+        weight, bias = self.blocks[node.about]
+        if self.cell.heads_of(node.about.matrix) == 1:
+            return self._functions["linear"](vector, weight, bias)
+        found = _by_heads(vector, weight, transposed=False)
+        return found if bias is None else found + bias
+
     def _transposed(self, node: Node, *grads: Any) -> Any:
         parts = [
-            grad @ self.blocks[block][0] for grad, block in zip(grads, node.about, strict=True)
+            grad @ self.blocks[block][0]
+            if self.cell.heads_of(block.matrix) == 1
+            else _by_heads(grad, self.blocks[block][0], transposed=True)
+            for grad, block in zip(grads, node.about, strict=True)
         ]
         return sum(parts[1:], parts[0])
+
+
+def _by_heads(vector: Any, weight: Any, transposed: bool) -> Any:
+    """Each group of a vector's units (…, H) by its own square of the rows (H, H / heads)."""
+    each = weight.shape[-1]
+    squares = weight.reshape(-1, each, each)
+    rows = vector.reshape(*vector.shape[:-1], -1, 1, each)
+    found = rows @ (squares if transposed else squares.swapaxes(-1, -2))
+    return found.reshape(vector.shape)
 
 
 def needed_nodes(tape: Tape, wanted: Iterable[Place], known: Collection[Place] = ()) -> set[Place]:

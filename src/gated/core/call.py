@@ -22,6 +22,9 @@ from gated.core.plans import named_cell, native_cell, required_arrays, shapes_fo
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import DataError
 
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_ALWAYS = frozenset({"weight_ih", "weight_hh", "bias_ih", "bias_hh"})
+"""Weights that every named cell may have."""
 _NONE = Regularisation()
 _NO_ZONEOUT = Zoneout()
 K = TypeVar("K")
@@ -97,7 +100,7 @@ class Call:
             return self.arrays
         return {**self.arrays, "weight_hh": self.arrays["weight_hh"] * mask}
 
-    @property
+    @cached_property
     def state_widths(self) -> tuple[int, ...]:
         """Number of units of each state."""
         return tuple(self.sizes[state.width] for state in self.cell.states)
@@ -146,8 +149,10 @@ class Backward(NamedTuple):
 
 def named_arrays(weights: Arrays) -> dict[str, Array]:
     """Return the weights by name, without absent ones."""
-    given = weights._asdict() if isinstance(weights, Weights) else weights
-    return {name: array for name, array in given.items() if array is not None}
+    if isinstance(weights, Weights):
+        fields = zip(Weights._fields, weights, strict=True)
+        return {name: array for name, array in fields if array is not None}
+    return {name: array for name, array in weights.items() if array is not None}
 
 
 def checked_call(
@@ -171,7 +176,7 @@ def checked_call(
     T, B, inputs = x.shape
     arrays = named_arrays(weights)
     if isinstance(cell, str) and isinstance(weights, Weights):
-        _check_named(cell, weights)
+        _check_named(cell, weights, arrays)
     plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
     sizes = _check_arrays(plain, arrays, inputs, x.dtype)
     if regularisation is None or all(of is None for of in regularisation):
@@ -244,17 +249,22 @@ def _check_gradient(
     _check_side_by_side(name, array)
 
 
+# Calls of few steps cost little more than their checks: what is as it should be is seen at once.
+
+
 def _check_input(x: Array) -> None:
     if not isinstance(x, np.ndarray):
         raise DataError(f"x must be a NumPy array, got {type(x).__name__}")
     if x.ndim != 3:
         raise DataError(f"x must have the shape (T, B, I), got {x.shape}")
-    if x.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if x.dtype not in _DTYPES:
         raise DataError(f"x must be float32 or float64, got {x.dtype}")
     _check_side_by_side("x", x)
 
 
 def _check_side_by_side(name: str, array: Array) -> None:
+    if array.flags.c_contiguous and array.flags.aligned:
+        return
     side_by_side = array.shape[2] < 2 or array.strides[2] == array.itemsize
     whole = all(stride % array.itemsize == 0 for stride in array.strides)
     if array.size and not (side_by_side and whole and array.flags.aligned):
@@ -264,11 +274,16 @@ def _check_side_by_side(name: str, array: Array) -> None:
         )
 
 
-def _check_named(cell: str, weights: Weights[Array]) -> None:
+def _check_named(cell: str, weights: Weights[Array], arrays: Mapping[str, Array]) -> None:
     """Refuse weights that cannot belong to the cell of this name."""
-    check_variant(cell, weights)
+    if not _ALWAYS.issuperset(arrays):
+        check_variant(cell, weights)
     gates = len(layout_of(cell).gates)
     recurrent = weights.weight_hh
+    if type(recurrent) is np.ndarray and recurrent.ndim == 2:
+        rows, columns = recurrent.shape
+        if rows and columns and rows % gates == 0:
+            return
     rows = np.shape(recurrent)[0] if np.ndim(recurrent) == 2 else 0
     if rows == 0 or recurrent.shape[1] < 1 or rows % gates:
         raise DataError(
@@ -283,6 +298,10 @@ def _check_arrays(
     """Check that the weights fit each other and x; return the number of units of each width."""
     for name, gates in required_arrays(cell):
         array = arrays.get(name)
+        if type(array) is np.ndarray and array.ndim == 2 and gates:
+            rows = array.shape[0]
+            if rows and rows % gates == 0:
+                continue
         if array is None:
             raise DataError(f"the cell {cell.name} needs {name}, got {', '.join(arrays)}")
         if gates and (np.ndim(array) != 2 or not len(array) or len(array) % gates):
@@ -342,6 +361,10 @@ def _checked_per_step(
 
 def _check_block(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     """Check that an array has this shape and dtype and is contiguous in memory."""
+    if type(array) is np.ndarray and array.shape == shape and array.dtype is dtype:
+        flags = array.flags
+        if flags.c_contiguous and flags.aligned:
+            return
     if not isinstance(array, np.ndarray):
         raise DataError(f"{name} must be a NumPy array, got {type(array).__name__}")
     check_shape(name, array, shape)

@@ -134,8 +134,9 @@ def forward(
         cell, x, weights, lengths, initial, reverse, regularisation, per_step, compiled
     )
     T, B, _ = x.shape
-    output = np.empty((T, B, call.state_widths[0]), x.dtype)
-    final = tuple(np.empty((B, width), x.dtype) for width in call.state_widths)
+    widths = call.state_widths
+    output = np.empty((T, B, widths[0]), x.dtype)
+    final = tuple([np.empty((B, width), x.dtype) for width in widths])
     kept: dict[str, Array] = {}
     if keep:
         shapes = kept_shapes(call.cell, call.rows, call.sizes, recompute)

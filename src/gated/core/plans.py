@@ -9,7 +9,7 @@ from typing import Any
 from gated.cells import library, options
 from gated.cells.cell import Cell
 from gated.cells.emit_cpp import listed_cell, listed_plan
-from gated.cells.plan import plans
+from gated.cells.plans import plans
 from gated.cells.tape import Place
 from gated.core import native
 from gated.core.layout import layout_of
@@ -71,7 +71,8 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for of in cell.matrices:
-        shapes[of.name] = (len(of.gates) * sizes[of.rows], sizes[of.columns])
+        columns = sizes[of.columns] // cell.heads_of(of.name)
+        shapes[of.name] = (len(of.gates) * sizes[of.rows], columns)
     for of in cell.matrices:
         if of.has_bias:
             shapes[of.bias] = (len(of.gates) * sizes[of.rows],)

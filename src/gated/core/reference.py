@@ -244,7 +244,15 @@ class StepGradients(NamedTuple):
             height = sizes[matrix.rows]
             first = matrix.gates.index(block.gate) * height
             grad = np.broadcast_to(self.values[place], (count, height))
-            grads[matrix.name][first : first + height] += grad.T @ self.step.values[source]
+            heads = cell.heads_of(matrix.name)
+            of_heads = zip(
+                np.split(grads[matrix.name][first : first + height], heads),
+                np.split(grad, heads, axis=1),
+                np.split(self.step.values[source], heads, axis=1),
+                strict=True,
+            )
+            for rows, of_head, taken in of_heads:
+                rows += of_head.T @ taken
             if matrix.has_bias and matrix.bias in grads:
                 grads[matrix.bias][first : first + height] += grad.sum(axis=0)
         for of in cell.parameters:

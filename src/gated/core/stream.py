@@ -84,9 +84,9 @@ class Stream:
         self._weights = [named_arrays(weights) for weights in stack]
         zoneout = zoneout or Zoneout()
         given = []
-        calls = []
+        calls: list[Call] = []
         for depth, weights in enumerate(stack):
-            call = self._checked(cell, weights, depth, zoneout)
+            call = self._checked(cell, weights, depth, zoneout, calls)
             sizes = call.x.shape[2], call.units, call.outputs
             arrays = native_arrays(call.cell, call.arrays, call.units, np.float32)
             probabilities = probabilities_of(zoneout, len(call.cell.states))
@@ -105,21 +105,23 @@ class Stream:
             else self._native.output.reshape(*self._side_by_side, -1)
         )
 
-    def _checked(self, cell: str | Cell, weights: Arrays, depth: int, zoneout: Zoneout) -> Call:
+    def _checked(
+        self,
+        cell: str | Cell,
+        weights: Arrays,
+        depth: int,
+        zoneout: Zoneout,
+        below: Sequence[Call],
+    ) -> Call:
         """Return the checked call of a layer for one step, for its cell and weights."""
         arrays = self._weights[depth]
         weight: Any = arrays.get("weight_ih")
         features = np.shape(weight)[-1] if np.ndim(weight) == 2 else 0
-        if depth:
-            below = self._weights[depth - 1]
-            wanted = (
-                len(below["weight_hr"]) if "weight_hr" in below else below["weight_hh"].shape[1]
+        if below and features != below[-1].outputs:
+            raise DataError(
+                f"weight_ih of layer {depth} must take the {below[-1].outputs} outputs of the "
+                f"layer before, got the shape {np.shape(weight)}"
             )
-            if features != wanted:
-                raise DataError(
-                    f"weight_ih of layer {depth} must take the {wanted} outputs of the layer "
-                    f"before, got the shape {np.shape(weight)}"
-                )
         plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
         if plain.per_step:
             raise ConfigurationError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -510,8 +511,19 @@ def unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     return LayerResult(result.output, result.final, result.values if return_gates else None)
 
 
+def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:
+    """Each gate's rows (H, H / heads) as a matrix (H, H) whose groups of units do not meet."""
+    each = units // heads
+    blocks = weight.view(-1, heads, each, each)
+    eye = torch.eye(heads, device=weight.device, dtype=weight.dtype)
+    return torch.einsum("ghij,hk->ghikj", blocks, eye).reshape(-1, units)
+
+
 def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     cell, weights, masks, draw = _beside(call)
+    if cell.heads > 1:
+        weights["weight_hh"] = _block_diagonal(weights["weight_hh"], cell.heads, call.sizes["H"])
+        cell = replace(cell, heads=1)
     T, B, _ = call.x.shape
     times, sequences = np.repeat(np.arange(T), B), np.tile(np.arange(B), T)
     draws = {

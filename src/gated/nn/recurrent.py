@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -116,7 +117,7 @@ class Recurrent(Sequences, nn.Module):
             )
         if num_layers < 1:
             raise ConfigurationError(f"num_layers must be at least 1, got {num_layers}")
-        if hidden_size % heads:
+        if heads < 1 or hidden_size % heads:
             raise ConfigurationError(f"heads must divide hidden_size {hidden_size}, got {heads}")
         check_probabilities(
             recurrent_dropout=recurrent_dropout, weight_drop=weight_drop, dropout=dropout
@@ -128,7 +129,11 @@ class Recurrent(Sequences, nn.Module):
         if layer_norm:
             cell = options.layer_norm(cell)
         if proj_size:
+            if heads > 1:
+                raise ConfigurationError("heads are groups of hidden units: leave out proj_size")
             cell = options.projected(cell)
+        if cell.heads != heads:
+            cell = replace(cell, heads=heads)
         self.cell = cell
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -147,8 +152,6 @@ class Recurrent(Sequences, nn.Module):
             for name, shape in parameter_shapes(cell, sizes).items():
                 if name in biases and not bias:
                     continue
-                if name == "weight_hh" and heads > 1:
-                    shape = (shape[0], shape[1] // heads)
                 for suffix in self._suffixes(layer):
                     value = torch.empty(shape, device=device, dtype=dtype)
                     self.register_parameter(name + suffix, nn.Parameter(value))
@@ -274,14 +277,11 @@ class Recurrent(Sequences, nn.Module):
         return None if self.heads > 1 else super()._plain_layers()
 
     def _named(self, suffix: str) -> dict[str, Tensor]:
-        sizes = {"H": 1, "I": 1, "P": 1, "1": 1}
         found = {}
-        for name in parameter_shapes(self.cell, sizes):
+        for name in self._weight_names():
             weight = getattr(self, name + suffix, None)
             if weight is not None:
                 found[name] = weight
-        if self.heads > 1:
-            found["weight_hh"] = _block_diagonal(found["weight_hh"], self.heads, self.hidden_size)
         return found
 
     def _suffixes(self, layer: int) -> tuple[str, ...]:
@@ -291,12 +291,3 @@ class Recurrent(Sequences, nn.Module):
         """Return the arguments of the constructor, for `repr`."""
         text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
         return f"{text}, num_layers={self.num_layers}, bidirectional={self.bidirectional}"
-
-
-def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:
-    """Each gate's rows (H, H / heads) as a matrix (H, H) whose groups of units do not meet."""
-    gates = weight.shape[0] // units
-    each = units // heads
-    blocks = weight.view(gates, heads, each, each)
-    eye = torch.eye(heads, device=weight.device, dtype=weight.dtype)
-    return torch.einsum("ghij,hk->ghikj", blocks, eye).reshape(gates * units, units)

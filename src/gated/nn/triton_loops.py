@@ -18,7 +18,8 @@ from torch import Tensor
 
 from gated.cells.cell import Cell
 from gated.cells.emit_triton import Kernel, Kernels, array_of, blocks_and_slots, kernels
-from gated.cells.plan import Operand, Plan, Plans, Product, plans
+from gated.cells.plan import Operand, Plan, Product
+from gated.cells.plans import Plans, plans
 from gated.core.plans import sizes_of
 
 LONGEST_BLOCK = 1024

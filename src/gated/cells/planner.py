@@ -1,0 +1,220 @@
+"""What both ways of a step's plan have in common: where values are, its stages and its segments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from gated.cells.cell import Cell
+from gated.cells.plan import Operand, Segment
+from gated.cells.segments import Writer
+from gated.cells.tape import ARITHMETIC, Block, Node, Place, Tape, Width
+
+
+class Planner:
+    """One tape on its way to a plan."""
+
+    def __init__(self, cell: Cell, tape: Tape) -> None:
+        self.cell = cell
+        self.tape = tape
+        self.operands: dict[Operand, int] = {}
+        self.slots: list[Width] = []
+        self.constants: list[float | str] = []
+        self.homes: dict[Place, list[int]] = defaultdict(list)
+        self.matrices = {matrix.name: i for i, matrix in enumerate(cell.matrices)}
+
+    # Where values are and go.
+
+    def operand(self, base: str, index: int, width: Width) -> int:
+        """The number of an operand."""
+        return self.operands.setdefault(Operand(base, index, width), len(self.operands))
+
+    def slot(self, width: Width) -> int:
+        """A new slot's operand."""
+        self.slots.append(width)
+        return self.operand("slot", len(self.slots) - 1, width)
+
+    def goes_to(self, place: Place, base: str, index: int, width: Width) -> None:
+        """Let a node's value be written somewhere."""
+        place = self.tape.spread(place, width)
+        self.homes[place].append(self.operand(base, index, width))
+
+    def block(self, block: Block) -> tuple[int, int]:
+        """The numbers of a matrix and of its block."""
+        matrix = self.cell.matrix(block.matrix)
+        return self.matrices[block.matrix], matrix.gates.index(block.gate)
+
+    def vector(self, block: Block) -> tuple[int, int]:
+        """The numbers of a parameter's array and of its gate."""
+        names = [parameter.name for parameter in self.cell.parameters]
+        index = names.index(block.matrix)
+        gates = self.cell.parameters[index].gates
+        return len(self.matrices) + index, gates.index(block.gate) if block.gate in gates else 0
+
+    def is_slot(self, operand: int) -> bool:
+        """Whether an operand is in a row's scratch memory."""
+        return list(self.operands)[operand].base == "slot"
+
+    def slot_of(self, operand: int) -> int:
+        """The number of an operand's slot."""
+        return list(self.operands)[operand].number
+
+    # Stages and segments.
+
+    def stages(
+        self, is_into: Callable[[Place], int | None]
+    ) -> tuple[list[tuple[Segment, ...]], list[tuple[int, int]]]:
+        """The segments of each stage, and the slots of inputs of one number for the step.
+
+        Args:
+            is_into: from a node to the state whose gradient a product adds it to, if it does.
+        """
+        self._find_live(is_into)
+        self._find_levels()
+        per_step = []
+        for place in sorted(self.live):
+            node = self.tape[place]
+            if node.operation == "per_step" and node.width == "1":
+                self.homes[place].insert(0, self.slot("1"))
+                index = self.cell.per_step.index(node.about)
+                per_step.append((self.slot_of(self.homes[place][0]), index))
+        count = 1 + max([0, *(self.levels[place] for place in self.live)])
+        self._find_segments(count - 1)
+        segments: dict[tuple[int, int, Width], list[Place]] = defaultdict(list)
+        for place in sorted(self.live):
+            if place in self.segment:
+                segments[self.segment[place]].append(place)
+        for place in self.homes:
+            if place not in self.segment:
+                for home in self.to_write(place):
+                    level = self.levels.get(place, 0)
+                    width = list(self.operands)[home].width
+                    segments.setdefault((level, 0, width), [])
+        stages: list[list[Segment]] = [[] for _ in range(count)]
+        for key in sorted(segments):
+            stages[key[0]].append(Writer(self, key, segments[key]).segment())
+        return [tuple(of for of in stage if of.instructions) for stage in stages], per_step
+
+    def to_write(self, place: Place) -> list[int]:
+        """Where a value that no segment computes is copied: all its places but its own."""
+        at = self.where(place)
+        return [home for home in self.homes[place] if home != at]
+
+    def where(self, place: Place) -> int:
+        """The operand that has a node's value in memory."""
+        node = self.tape[place]
+        one_number = node.operation == "per_step" and node.width == "1"
+        if node.arguments or one_number or node.operation == "draw":
+            if not self.homes[place]:
+                self.homes[place].append(self.slot(node.width))
+            return self.homes[place][0]
+        return self.leaf(node)
+
+    def leaf(self, node: Node) -> int:
+        """The operand of a value that is given from outside the tape."""
+        about = node.about
+        if node.operation == "constant":
+            return self.operand("constant", self._constant(about), "1")
+        if node.operation == "size":
+            return self.operand("constant", self._constant(f"size {about}"), "1")
+        if node.operation == "input":
+            return self.operand("input", 0, "I")
+        if node.operation == "state":
+            return self.operand("before", about, node.width)
+        if node.operation == "parameter":
+            array, gate = self.vector(about)
+            return self.operand("parameter", (array - len(self.matrices)) * 64 + gate, node.width)
+        if node.operation == "per_sequence":
+            index = self.cell.per_sequence.index(about)
+            return self.operand("sequence", index, node.width)
+        if node.operation == "per_step":
+            return self.operand("per_step", self.cell.per_step.index(about), node.width)
+        if node.operation == "grad_output":
+            return self.operand("grad_output", 0, node.width)
+        if node.operation == "grad_state":
+            return self.operand("grad_after", about, node.width)
+        raise ValueError(f"{node.operation} has no place in memory")
+
+    def _constant(self, value: float | str) -> int:
+        if value not in self.constants:
+            self.constants.append(value)
+        return self.constants.index(value)
+
+    def _find_live(self, is_into: Callable[[Place], int | None]) -> None:
+        """Find the nodes on which an output depends."""
+        todo = [place for place, homes in self.homes.items() if homes]
+        todo += [p for p, _ in enumerate(self.tape.nodes) if is_into(p) is not None]
+        self.live: set[Place] = set()
+        self.into = {p for p in range(len(self.tape)) if is_into(p) is not None}
+        while todo:
+            place = todo.pop()
+            if place not in self.live:
+                self.live.add(place)
+                todo += self.tape[place].arguments
+
+    def _find_levels(self) -> None:
+        """The stage of each value: no product earlier than what it takes."""
+        nodes = self.tape.nodes
+        levels: dict[Place, int] = {}
+        users: dict[Place, list[Place]] = defaultdict(list)
+        for place in sorted(self.live):
+            node = nodes[place]
+            for argument in node.arguments:
+                users[argument].append(place)
+            if node.operation in ("product", "transposed"):
+                from_input = nodes[node.arguments[0]].operation == "input"
+                levels[place] = 0 if from_input else 1 + max(levels[of] for of in node.arguments)
+            else:
+                levels[place] = max([0, *(levels[of] for of in node.arguments)])
+        last = max([0, *(levels[p] for p in self.live if p not in self.into)])
+        for place in sorted(self.live, reverse=True):  # as late as they are wanted
+            node = nodes[place]
+            if levels[place] or not self._is_pointwise(node) or node.width == "1":
+                continue
+            levels[place] = min(
+                [
+                    last,
+                    *(
+                        levels[user] - (nodes[user].operation in ("product", "transposed"))
+                        if user not in self.into
+                        else last
+                        for user in users[place]
+                    ),
+                ]
+            )
+        for place in self.into:
+            levels[place] = last
+        self.levels = levels
+
+    @staticmethod
+    def _is_pointwise(node: Node) -> bool:
+        return node.operation in ARITHMETIC or node.operation in ("sum", "spread", "draw")
+
+    def _find_segments(self, last: int) -> None:
+        """Which piece of its stage computes each value: sums over units end a piece."""
+        nodes = self.tape.nodes
+        self.segment: dict[Place, tuple[int, int, Width]] = {}
+        for place in sorted(self.live):
+            node = nodes[place]
+            if not self._is_pointwise(node):
+                continue
+            level, number = self.levels[place], 0
+            width = nodes[node.arguments[0]].width if node.operation == "sum" else node.width
+            for argument in node.arguments:
+                of = self.segment.get(argument)
+                if of is not None and of[0] == level:
+                    ends = nodes[argument].operation == "sum" or of[2] != width
+                    number = max(number, of[1] + ends)
+            self.segment[place] = (level, number, width)
+        outside: set[Place] = set()
+        for place in sorted(self.live):
+            node = nodes[place]
+            here = self.segment.get(place)
+            for argument in node.arguments:
+                if argument in self.segment and self.segment[argument] != here:
+                    outside.add(argument)
+        for place in outside:
+            self.where(place)
+        for place in self.segment:
+            if nodes[place].operation == "sum":
+                self.where(place)
