@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.machine import processor
 
+from benchmarks.machine import processor
 from gated.cells import cell, library, sigmoid, tanh
 from gated.cells.plan import plans
 from gated.core import ops

@@ -19,7 +19,7 @@ from gated.cells.tape import ARITHMETIC, Block, Node, Place, Tape, Width
 
 
 class Operand(NamedTuple):
-    """A place in memory that differs from row to row, or stays."""
+    """A place in memory: the same for all rows, or one for each row."""
 
     base: str
     """One of `BASES`."""
@@ -69,7 +69,7 @@ class Segment(NamedTuple):
 
 
 class Product(NamedTuple):
-    """Blocks of a matrix by a vector, or, transposed, what they give back to it."""
+    """Blocks of a matrix times a vector; transposed in the backward pass."""
 
     matrix: int
     blocks: tuple[int, ...]
@@ -81,7 +81,7 @@ class Product(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Products side by side, then what follows from them."""
+    """Products that are independent of each other, then the pointwise programs that read them."""
 
     products: tuple[Product, ...]
     segments: tuple[Segment, ...]
@@ -98,7 +98,7 @@ class Summed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A step, forward or back."""
+    """The plan of a step, forward or backward."""
 
     operands: tuple[Operand, ...]
     slots: tuple[Width, ...]
@@ -285,7 +285,7 @@ class _Planner:
         return len(self.matrices) + index, gates.index(block.gate) if block.gate in gates else 0
 
     def forward(self, kept: tuple[Width, ...]) -> Plan:
-        """The plan of the way forward."""
+        """Return the plan of the forward pass."""
         products = [
             place for place, node in enumerate(self.tape.nodes) if node.operation == "products"
         ]
@@ -330,7 +330,7 @@ class _Planner:
         )
 
     def backward(self, back: Derivative) -> Plan:
-        """The plan of the way back."""
+        """Return the plan of the backward pass."""
         tape, cell = self.tape, self.cell
         groups: dict[tuple[str, Place], dict[str, Place]] = defaultdict(dict)
         for (block, source), gradient in back.sums.items():
@@ -441,7 +441,7 @@ class _Planner:
     def _runs(
         self, blocks: Sequence[tuple[int, int]], slots: Sequence[int], target: int
     ) -> list[Product]:
-        """Products of blocks whose gradients lie one behind the other."""
+        """Products of blocks whose gradients are adjacent in memory."""
         runs: list[tuple[int, list[int], int, int]] = []
         together = zip(blocks, slots, strict=True)
         for (matrix, block), slot in sorted(together, key=lambda of: self._slot_of(of[1])):
@@ -487,7 +487,7 @@ class _Planner:
         return [tuple(of for of in stage if of.instructions) for stage in stages], per_step
 
     def _to_write(self, place: Place) -> list[int]:
-        """Where a value goes that no segment computes: all its homes but the one it is in."""
+        """Where a value that no segment computes is copied: all its places but its own."""
         at = self.where(place)
         return [home for home in self.homes[place] if home != at]
 
@@ -528,7 +528,7 @@ class _Planner:
         raise ValueError(f"{node.operation} has no place in memory")
 
     def _value(self, node: Node) -> int:
-        """What the way back takes of the way forward."""
+        """A value of the forward pass that the backward pass reads."""
         place: Place = node.about
         of = self.cell.tape[place]
         if node.operation == "value" and of.operation == "state":
@@ -546,7 +546,7 @@ class _Planner:
         return self.constants.index(value)
 
     def _find_live(self, is_into: Callable[[Place], int | None]) -> None:
-        """What leads to anything that is written."""
+        """Find the nodes on which an output depends."""
         todo = [place for place, homes in self.homes.items() if homes]
         todo += [p for p, _ in enumerate(self.tape.nodes) if is_into(p) is not None]
         self.live: set[Place] = set()
@@ -686,7 +686,7 @@ class _Writer:
         return Segment(self.key[2], tuple(instructions), count)
 
     def _joint(self, place: Place, swallowed: set[Place]) -> tuple[str, tuple[Place, ...]]:
-        """The operation of a node, together with a product that serves it alone."""
+        """The operation of a node, fused with a product that no other node uses."""
         node = self.tape[place]
         if node.operation == "spread":
             return "copy", node.arguments
