@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 import gated
 from gated.cells import PerStep, PerStepUnit, PerUnit, cell, library, sigmoid, tanh
-from gated.cells.tangent import can_have, tangent
+from gated.cells.tangent import tangent
 from gated.core.plans import native_cell
 from gated.nn import backends
 
@@ -49,7 +49,6 @@ def layers(kind: str) -> nn.Module:
 
 KINDS = ("RNN", "GRU", "LSTM", "normalised", "projected", "no biases", "own", "lem", "mogrifier",
          "slstm", "indrnn")  # fmt: skip
-BY_THE_CORE = tuple(kind for kind in KINDS if kind != "mogrifier")
 
 
 def numbers(*shape: int) -> Tensor:
@@ -171,7 +170,7 @@ def result(name: str, module: Any, backend: str | None) -> Any:
 def test_as_step_by_step(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = layers(kind)
     expected = result(name, module, "torch")
-    if kind in BY_THE_CORE and name != "gates":
+    if name != "gates":
         monkeypatch.setattr(backends, "unrolled_layer", None)
     found = result(name, module, None)
     assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)
@@ -293,8 +292,6 @@ def test_the_tangent_of_a_cell_is_a_cell() -> None:
         "weight_ih", "weight_hh", "weight_hh_again2",
     ]  # fmt: skip
     assert native_cell(tangent(moving, frozenset({"weight_hh"}))) is not None
-    assert can_have(library.gru)
-    assert not can_have(library.mogrifier)
 
 
 @cell

@@ -38,37 +38,14 @@ def names(cell: Cell) -> Names:
 def tangent(cell: Cell, of: frozenset[str]) -> Cell:
     """The cell whose states are the tangents of the cell's, and after them the cell's own.
 
-    Its output is the tangent of the cell's output. The input, if it has a tangent, is followed by
-    it, and so are the gates of a matrix that multiplies it, [W 0; dW W]; other matrices have a
-    twin that multiplies tangents, and, if they have a tangent, one for that.
+    Its output is the tangent of the cell's output. The tangent of the input is an input for each
+    step. A matrix has a twin that multiplies tangents, and, if it has a tangent, one for that.
 
     Args:
-        cell: any that `can_have` them.
+        cell: any.
         of: what has a tangent: names of matrices, parameters and inputs for each step, `input`.
     """
     return _Tangent(cell, of).cell()
-
-
-def can_have(cell: Cell) -> bool:
-    """Whether the input is read by products alone, and they read nothing else as wide; no heads."""
-    nodes = cell.tape.nodes
-    return (
-        cell.heads == 1
-        and all(
-            node.operation == "product" and matrix.columns == "I"
-            for node in nodes
-            for argument in node.arguments
-            if nodes[argument].operation == INPUT
-            for matrix in [
-                cell.matrix(node.about.matrix) if node.about else Matrix("", (), "H", "H")
-            ]
-        )
-        and all(
-            nodes[node.arguments[0]].operation == INPUT
-            for node in nodes
-            if node.operation == "product" and cell.matrix(node.about.matrix).columns == "I"
-        )
-    )
 
 
 class _Tangent:
@@ -110,7 +87,10 @@ class _Tangent:
                 *old.parameters,
                 *(Parameter(p.name + suffix, p.gates) for p in old.parameters if p.name in self.of),
             ),
-            per_step=(*old.per_step, *(n + suffix for n in old.per_step if n in self.of)),
+            per_step=(
+                *old.per_step,
+                *(name + suffix for name in (*old.per_step, INPUT) if name in self.of),
+            ),
             defined=None,
         )
 
@@ -118,19 +98,13 @@ class _Tangent:
         found = []
         for of in self.old.matrices:
             twins = tuple(self.names.gate + gate for gate in of.gates)
-            if self._reads_both(of):
-                found.append(of._replace(gates=(*of.gates, *twins)))
-                continue
             found.append(of)
             if of.name in self.again:
-                twin = Matrix(of.name + self.names.again, twins, of.rows, of.columns, False)
+                twin = of._replace(name=of.name + self.names.again, gates=twins, has_bias=False)
                 found.append(twin)
             if of.name in self.of:
                 found.append(of._replace(name=of.name + self.names.suffix, gates=twins))
         return found
-
-    def _reads_both(self, matrix: Matrix) -> bool:
-        return INPUT in self.of and matrix.columns == "I"
 
     def _visit(self, node: Node) -> tuple[Place, Place | None]:
         """The node's value and its tangent on the new tape; None for zero."""
@@ -145,15 +119,16 @@ class _Tangent:
         if node.operation == "parameter" and node.about.matrix in self.of:
             about = Block(node.about.matrix + self.names.suffix, node.about.gate)
             return value, tape.leaf("parameter", node.width, about)
-        if node.operation == "per_step" and node.about in self.of:
-            return value, tape.leaf("per_step", node.width, node.about + self.names.suffix)
+        name = INPUT if node.operation == INPUT else node.about
+        if node.operation in (INPUT, "per_step") and name in self.of:
+            return value, tape.leaf("per_step", node.width, name + self.names.suffix)
         given = [self.tangents[argument] for argument in node.arguments]
         if node.operation in _FLAT or all(moves is None for moves in given):
             return value, None
-        if node.operation == "sum":
-            return value, tape.sum(given[0] or 0)
         zero = tape.constant(0)
         moves = [zero if of is None else of for of in given]
+        if node.operation == "sum":
+            return value, tape.sum(moves[0])
         return value, _RULES[node.operation](tape, value, arguments, moves)
 
     def _product(self, node: Node) -> tuple[Place, Place | None]:
@@ -162,8 +137,6 @@ class _Tangent:
         vector, moves = self.values[source], self.tangents[source]
         value = tape.product(vector, block, node.width)
         twin = self.names.gate + block.gate
-        if self._reads_both(self.old.matrix(block.matrix)):
-            return value, tape.product(vector, Block(block.matrix, twin), node.width)
         parts = []
         if moves is not None:
             self.again.add(block.matrix)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -18,7 +17,7 @@ from torch import _VF, Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gated.cells import library
+from gated.cells import library, options
 from gated.cells.cell import Cell
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
@@ -34,7 +33,7 @@ from gated.nn.operators import (
     gate_columns,
     states_by_other_names,
 )
-from gated.nn.transforms import is_mapped, is_transformed, knows, layer, needs_gradients
+from gated.nn.transforms import is_mapped, is_transformed, layer, needs_gradients
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -196,7 +195,7 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
     """Why a backend cannot compute this, or None where it can."""
     if name == "torch":
         return None
-    if name != "native" and is_transformed() and not torch.compiler.is_compiling():
+    if name != "native" and is_transformed():
         return "knows neither the transforms of torch.func nor forward-mode derivatives"
     device = x.device.type
     if name == "triton":
@@ -428,7 +427,7 @@ def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
-    if is_transformed() and not torch.compiler.is_compiling() and (return_gates or not knows(call)):
+    if return_gates and is_transformed():
         return unrolled_layer(call, return_gates)
     results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
@@ -523,7 +522,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     cell, weights, masks, draw = _beside(call)
     if cell.heads > 1:
         weights["weight_hh"] = _block_diagonal(weights["weight_hh"], cell.heads, call.sizes["H"])
-        cell = replace(cell, heads=1)
+        cell = options.heads(cell, 1)
     T, B, _ = call.x.shape
     times, sequences = np.repeat(np.arange(T), B), np.tile(np.arange(B), T)
     draws = {

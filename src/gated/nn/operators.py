@@ -146,7 +146,7 @@ class LayerCall(NamedTuple):
             [as_array(state) for state in self.initial],
             self.reverse,
             self.regularisation,
-            {name: as_array(of) for name, of in self.named_per_step.items()},
+            {name: as_array(of.contiguous()) for name, of in self.named_per_step.items()},
         )
 
 

@@ -41,7 +41,12 @@ V = TypeVar("V")
 
 
 def is_transformed() -> bool:
-    """Whether a transform of `torch.func` or a forward-mode derivative is under way."""
+    """Whether a transform of `torch.func` or a forward-mode derivative is under way.
+
+    What torch compiles goes by the operator, which knows none.
+    """
+    if torch.compiler.is_compiling():
+        return False
     return torch._C._functorch.peek_interpreter_stack() is not None or (
         forward_ad._current_level >= 0
     )
@@ -49,18 +54,17 @@ def is_transformed() -> bool:
 
 def is_mapped() -> bool:
     """Whether a transform is under way that torch's own kernels do not know."""
+    if torch.compiler.is_compiling():
+        return False
     stack = torch._C._functorch.get_interpreter_stack() or ()
     grad = torch._C._functorch.TransformType.Grad
     return forward_ad._current_level >= 0 or any(level.key() != grad for level in stack)
 
 
-def knows(call: LayerCall) -> bool:
-    """Whether the layer's cell can have tangents."""
-    return tangent.can_have(call.changed_cell)
-
-
 def needs_gradients(*tensors: Tensor) -> bool:
     """Whether anything is derived by one of them, inside of transforms or outside."""
+    if torch.compiler.is_compiling():  # which cannot look inside
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return torch.is_grad_enabled() and any(map(_is_derived, tensors))
 
 
@@ -182,8 +186,9 @@ class _Layer(torch.autograd.Function):
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
         tensors = _saved_by(ctx)[0]
         saved = ctx.saved
-        call = put_together(saved, tensors)
-        found = _moved(call, moves[: saved.differentiable]).results()
+        call, by = put_together(saved, tensors), moves[: saved.differentiable]
+        there = (of for of in (*tensors, *by) if of is not None)
+        found = _moved(call, by, keep=needs_gradients(*there)).results()
         return tuple(of for of in found if of is not None)
 
     @staticmethod
@@ -227,13 +232,10 @@ class _Back(torch.autograd.Function):
             return (None,) * (1 + len(tensors))
         there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
         call = put_together(saved, there)
-        if knows(call):
-            wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
-            moved = _moved(call, _spread(back.wanted, moves))
-            of_grads = moved.results()
-            found = moved.back(wanted, grads)
-        else:
-            found, of_grads = _back_twice_by_torch(call, back.wanted, moves, grads)
+        wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
+        moved = _moved(call, _spread(back.wanted, moves), keep=any(wanted))
+        of_grads = moved.results()
+        found = moved.back(wanted, grads)
         rest = (None,) * (saved.tensors - saved.differentiable)
         return (None, *found, *rest, *_chosen(back.given, of_grads))
 
@@ -244,7 +246,7 @@ class _Back(torch.autograd.Function):
         there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
         of_grads = _spread(back.given, moves[saved.tensors :])
         straight = _back(_Way(saved), back.wanted, there, of_grads)
-        moved = _moved(put_together(saved, there), moves[: saved.differentiable])
+        moved = _moved(put_together(saved, there), moves[: saved.differentiable], keep=False)
         around = moved.back(back.wanted, grads)
         return tuple(
             _sum(a, b, like)
@@ -459,26 +461,22 @@ class _Moved:
             *(False for _ in self.call.per_step[len(of.per_step) :]),
         ]
         found = _back(self.way, new, self.tensors, grads)
-        x, weights = found[0], dict(zip(new_names, found[1:], strict=False))
-        inputs = of.x.shape[2]
-        results: list[Maybe] = [None if x is None else x[..., :inputs]]
-        for name, weight in zip(named, of.weights, strict=True):
+        weights = dict(zip(new_names, found[1:], strict=False))
+        results: list[Maybe] = found[:1]
+        for name in named:
             grad, twin = weights[name], weights.get(name + names.again)
-            if grad is not None and len(grad) > len(weight):  # [W 0; dW W] and [b; db]
-                rows = len(weight)
-                twin = grad[rows:, inputs:] if grad.dim() == 2 else None
-                grad = grad[:rows, :inputs] if grad.dim() == 2 else grad[:rows]
             results.append(grad if twin is None or grad is None else grad + twin)
         first = 1 + len(new_names) + states
         return [*results, *found[first : first + states + len(of.per_step)]]
 
 
-def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
+def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
     """The tangent layer of a layer.
 
     Args:
-        call: whose cell `can_have` tangents.
+        call: any.
         moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
+        keep: whether the way forward keeps what the way back reads.
     """
     cell, weights = call.changed_cell, call.named_weights
     names = tangent.names(cell)
@@ -489,10 +487,7 @@ def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
     of = {name for name, move in given.items() if move is not None}
     of |= {matrix.name for matrix in cell.matrices if matrix.has_bias and matrix.bias in of}
     of |= {name for name, move in zip(cell.per_step, steps, strict=True) if move is not None}
-    x = call.x
-    if dx is not None:
-        of.add(tangent.INPUT)
-        x = torch.cat([x, dx], -1)
+    of |= set() if dx is None else {tangent.INPUT}
     made = tangent.tangent(cell, frozenset(of))
 
     def move(name: str) -> Tensor:
@@ -503,12 +498,6 @@ def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
     there = {matrix.name for matrix in made.matrices}
     for matrix in cell.matrices:
         weight, has_bias = weights[matrix.name], matrix.has_bias and matrix.bias in weights
-        if dx is not None and matrix.columns == "I":
-            above = torch.cat([weight, torch.zeros_like(weight)], 1)
-            found[matrix.name] = torch.cat([above, torch.cat([move(matrix.name), weight], 1)])
-            if has_bias:
-                found[matrix.bias] = torch.cat([weights[matrix.bias], move(matrix.bias)])
-            continue
         if matrix.name + names.again in there:
             found[matrix.name + names.again] = weight
         if matrix.name in of:
@@ -524,40 +513,13 @@ def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
     ]
     moved = call._replace(
         cell=register(made),
-        x=x,
         weights=list(found.values()),
         names=",".join(found),
         initial=[*initial, *call.initial],
-        per_step=[*call.per_step, *(step for step in steps if step is not None)],
-        keep=True,
+        per_step=[*call.per_step, *(step for step in (*steps, dx) if step is not None)],
+        keep=keep,
     )
     return _Moved(call, moved, names)
-
-
-def _back_twice_by_torch(
-    call: LayerCall, wanted: Sequence[bool], moves: Sequence[Maybe], grads: Sequence[Maybe]
-) -> tuple[list[Maybe], list[Maybe]]:
-    """The gradients of what `_Back` took, for a cell that has no tangent cell."""
-    from gated.nn.backends import unrolled_layer  # which runs native layers by this module
-
-    saved, tensors = taken_apart(call)
-    there = [grad is not None for grad in grads]
-    count = saved.differentiable
-
-    def forward(*of: Tensor) -> tuple[Tensor, ...]:
-        result = unrolled_layer(put_together(saved, [*of, *tensors[count:]]), False)
-        return tuple(_chosen(there, (result.output, *result.final)))
-
-    def back(*given: Tensor) -> tuple[Tensor, ...]:
-        found = torch.func.vjp(forward, *given[:count])[1](given[count:])
-        return tuple(_chosen(wanted, found))
-
-    first: tuple[Tensor, ...]
-    first, twice, *_ = torch.func.vjp(back, *tensors[:count], *_chosen(there, grads))
-    found = twice(
-        tuple(torch.zeros_like(f) if m is None else m for f, m in zip(first, moves, strict=True))
-    )
-    return list(found[:count]), _spread(there, found[count:])
 
 
 def gradients(
