@@ -241,6 +241,8 @@ def test_heads_that_cannot_be_are_refused() -> None:
             gated.nn.Recurrent(library.gru, 3, 8, heads=heads)
     with pytest.raises(ConfigurationError, match="heads are groups of hidden units: leave out"):
         gated.nn.Recurrent(library.lstm, 3, 8, heads=2, proj_size=4)
+    with pytest.raises(ConfigurationError, match="the cell indrnn has no weight_hh for heads"):
+        gated.nn.Recurrent(library.indrnn, 3, 8, heads=2)
 
 
 def test_parameters_are_called_and_ordered_as_the_definition_names_them() -> None:

@@ -27,6 +27,8 @@ class Matrix(NamedTuple):
     """The width whose units are the rows of a block."""
     columns: Width
     has_bias: bool = True
+    heads: int = 1
+    """Groups of units within which its products stay: (blocks · rows, columns / heads)."""
 
     @property
     def bias(self) -> str:
@@ -75,8 +77,6 @@ class Cell:
     """The definition's docstring."""
     constants: Mapping[str, float] = field(default_factory=dict)
     """Values of the constants that may be changed, by name."""
-    heads: int = 1
-    """Groups of units within which the products of `weight_hh` stay, (G·H, H / heads)."""
     defined: Callable[[Mapping[str, float]], Cell] | None = None
     """Returns the cell for other values of its constants."""
 
@@ -144,9 +144,7 @@ class Cell:
     @cached_property
     def digest(self) -> str:
         """A hash of everything that the cell computes, which identifies it."""
-        said = repr(
-            (self.tape.nodes, self.states, self.output, self.matrices, self.parameters, self.heads)
-        )
+        said = repr((self.tape.nodes, self.states, self.output, self.matrices, self.parameters))
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     @cached_property
@@ -178,13 +176,10 @@ class Cell:
         name = html.escape(self.name)
         return f'{equations}\n<img alt="{name}" src="data:image/svg+xml;base64,{data}">'
 
-    def heads_of(self, matrix: str) -> int:
-        """Return how many groups of units a matrix's products stay within.
-
-        The matrices that `gated.cells.tangent` makes of it have its name before their own.
-        """
-        twins = ("weight_hh_tangent", "weight_hh_again")
-        return self.heads if matrix == "weight_hh" or matrix.startswith(twins) else 1
+    @property
+    def heads(self) -> int:
+        """Groups of units within which the products of `weight_hh` stay."""
+        return next((of.heads for of in self.matrices if of.name == "weight_hh"), 1)
 
     def matrix(self, name: str) -> Matrix:
         """Return the matrix of this name."""

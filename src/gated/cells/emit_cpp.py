@@ -99,10 +99,7 @@ _WIDTHS = ("H", "I", "P", "1")
 def listed_cell(cell: Cell) -> tuple[Any, ...]:
     """A cell in numbers, as the native core takes it, without its plans."""
     return (
-        [
-            [_width(m.rows), _width(m.columns), len(m.gates), cell.heads_of(m.name)]
-            for m in cell.matrices
-        ],
+        [[_width(m.rows), _width(m.columns), len(m.gates), m.heads] for m in cell.matrices],
         [0 if of.gates == ("1",) else max(1, len(of.gates)) for of in cell.parameters],
         [_width(cell.states[0].width) for _ in cell.per_sequence],
         [_width(state.width) for state in cell.states],

@@ -55,6 +55,7 @@ class Equations:
             "transposed": self._transposed,
             "spread": lambda node, v: functions["spread"](v, sizes[node.width]),
         }
+        self._heads = {matrix.name: matrix.heads for matrix in cell.matrices}
         for matrix in cell.matrices:
             bias = weights.get(matrix.bias) if matrix.has_bias else None
             for row, gate in enumerate(matrix.gates):
@@ -123,7 +124,7 @@ class Equations:
 
     def _product(self, node: Node, vector: Any) -> Any:
         weight, bias = self.blocks[node.about]
-        if self.cell.heads_of(node.about.matrix) == 1:
+        if self._heads[node.about.matrix] == 1:
             return self._functions["linear"](vector, weight, bias)
         found = _by_heads(vector, weight, transposed=False)
         return found if bias is None else found + bias
@@ -131,7 +132,7 @@ class Equations:
     def _transposed(self, node: Node, *grads: Any) -> Any:
         parts = [
             grad @ self.blocks[block][0]
-            if self.cell.heads_of(block.matrix) == 1
+            if self._heads[block.matrix] == 1
             else _by_heads(grad, self.blocks[block][0], transposed=True)
             for grad, block in zip(grads, node.about, strict=True)
         ]

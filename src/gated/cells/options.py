@@ -132,6 +132,18 @@ def zoneout(cell: Cell, states: tuple[bool, ...]) -> Cell:
     )
 
 
+def heads(cell: Cell, count: int) -> Cell:
+    """Let the products of `weight_hh` stay within so many groups of units.
+
+    Raises:
+        ConfigurationError: the cell has no such matrix.
+    """
+    if all(of.name != "weight_hh" for of in cell.matrices):
+        raise ConfigurationError(f"the cell {cell.name} has no weight_hh for heads to cut")
+    matrices = (of._replace(heads=count) if of.name == "weight_hh" else of for of in cell.matrices)
+    return replace(cell, matrices=tuple(matrices))
+
+
 def recurrent_dropout(cell: Cell) -> Cell:
     """Let products read the hidden state under a mask that stays for all steps.
 

@@ -100,7 +100,7 @@ class _Tangent:
             twins = tuple(self.names.gate + gate for gate in of.gates)
             found.append(of)
             if of.name in self.again:
-                twin = Matrix(of.name + self.names.again, twins, of.rows, of.columns, False)
+                twin = of._replace(name=of.name + self.names.again, gates=twins, has_bias=False)
                 found.append(twin)
             if of.name in self.of:
                 found.append(of._replace(name=of.name + self.names.suffix, gates=twins))

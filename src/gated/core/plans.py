@@ -71,7 +71,7 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for of in cell.matrices:
-        columns = sizes[of.columns] // cell.heads_of(of.name)
+        columns = sizes[of.columns] // of.heads
         shapes[of.name] = (len(of.gates) * sizes[of.rows], columns)
     for of in cell.matrices:
         if of.has_bias:

@@ -244,11 +244,10 @@ class StepGradients(NamedTuple):
             height = sizes[matrix.rows]
             first = matrix.gates.index(block.gate) * height
             grad = np.broadcast_to(self.values[place], (count, height))
-            heads = cell.heads_of(matrix.name)
             of_heads = zip(
-                np.split(grads[matrix.name][first : first + height], heads),
-                np.split(grad, heads, axis=1),
-                np.split(self.step.values[source], heads, axis=1),
+                np.split(grads[matrix.name][first : first + height], matrix.heads),
+                np.split(grad, matrix.heads, axis=1),
+                np.split(self.step.values[source], matrix.heads, axis=1),
                 strict=True,
             )
             for rows, of_head, taken in of_heads:

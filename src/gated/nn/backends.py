@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
@@ -18,7 +17,7 @@ from torch import _VF, Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gated.cells import library
+from gated.cells import library, options
 from gated.cells.cell import Cell
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
@@ -523,7 +522,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     cell, weights, masks, draw = _beside(call)
     if cell.heads > 1:
         weights["weight_hh"] = _block_diagonal(weights["weight_hh"], cell.heads, call.sizes["H"])
-        cell = replace(cell, heads=1)
+        cell = options.heads(cell, 1)
     T, B, _ = call.x.shape
     times, sequences = np.repeat(np.arange(T), B), np.tile(np.arange(B), T)
     draws = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -133,7 +132,7 @@ class Recurrent(Sequences, nn.Module):
                 raise ConfigurationError("heads are groups of hidden units: leave out proj_size")
             cell = options.projected(cell)
         if cell.heads != heads:
-            cell = replace(cell, heads=heads)
+            cell = options.heads(cell, heads)
         self.cell = cell
         self.input_size = input_size
         self.hidden_size = hidden_size
