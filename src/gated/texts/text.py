@@ -201,9 +201,8 @@ def _points_of(path: Path, unit: str, errors: list[RowError]) -> Iterator[Points
                     try:
                         yield points_of(decoded_line(line, str(path), place), unit)
                     except RowError as error:
-                        errors.append(
-                            RowError(f"{error} Or read bytes ({option('unit', 'byte')}).", place)
-                        )
+                        advice = f", or read bytes ({option('unit', 'byte')})."
+                        errors.append(RowError(str(error).rstrip(".") + advice, place))
             number += block.count(b"\n")
             lines = number - block.endswith(b"\n")
     if 2 * len(errors) > lines:
