@@ -195,6 +195,8 @@ def second_gradients(module: Any, case: Any) -> Any:
 def test_gradients_and_second_gradients(name: str, make: Make, training: bool) -> None:
     for ours, torchs, case in cases(name, make, training, requires_grad=True):
         assert_agree(gradients(ours, case), gradients(torchs, case), name)
+        if not training:  # these take long, and no case drops anything
+            continue
         found, expected = second_gradients(ours, case), second_gradients(torchs, case)
         assert_agree(found, expected, name, relative=1e-8, absolute=1e-8)
 
