@@ -10,9 +10,8 @@ from torch import nn
 
 from gated.errors import ConfigurationError
 from gated.nn.accelerate import accelerate, restore
-from gated.nn.backends import LayerResult, Run, RunLayer, observed
+from gated.nn.backends import LayerResult, Run, RunLayer, can_be_observed, observed
 from gated.nn.operators import LayerCall
-from gated.nn.sequences import Sequences
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def looking(model: nn.Module, watched: Callable[[str, Any], RunLayer]) -> Iterat
         for name in replaced:
             around.callback(restore, modules.get(name, model))
         for name, module in modules.items():
-            if isinstance(module, Sequences):
+            if can_be_observed(module):
                 known = name or type(module).__name__
                 around.enter_context(_watching(module, known, watched(known, module), left_out))
         yield left_out

@@ -40,6 +40,8 @@ from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["native", "triton", "torch", "reference"]
 """Who can compute, those first that are faster where they can."""
+MARK = "_runs_on_gated"
+"""In the `__dict__` of the layers of torch that `gated.accelerate` runs on the core."""
 States: TypeAlias = tuple[Tensor, ...]
 Layer: TypeAlias = Sequence[Weights[Tensor] | Mapping[str, Tensor]]
 """The weights of each direction: those of `torch.nn`'s cells, or of any cell by name."""
@@ -98,6 +100,11 @@ RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
 PyTorch's order, the call, whether gates are asked for, and what would run it."""
 
 
+def can_be_observed(module: Any) -> bool:
+    """Whether a module is a recurrent layer of gated, or one of torch that runs on the core."""
+    return hasattr(module, "observers") or MARK in vars(module)
+
+
 @contextmanager
 def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
     """Call a function in place of each layer and direction of a recurrent module, in every run.
@@ -124,12 +131,12 @@ def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
     >>> steps
     [5]
     """
-    if not hasattr(module, "observers"):
+    if not can_be_observed(module):
         raise ConfigurationError(
             f"{type(module).__name__} cannot be observed: observed takes recurrent layers "
             "of gated.nn, and those of torch.nn after gated.accelerate"
         )
-    before = module.observers
+    before = getattr(module, "observers", ())
     module.observers = (*before, run_layer)
     try:
         yield
