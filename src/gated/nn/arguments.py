@@ -25,6 +25,14 @@ def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
     return tuple(change(state) for state in hidden)
 
 
+def is_traced() -> bool:
+    """Whether `torch.jit.trace`, or the exporter that uses it, writes down what is run.
+
+    Sizes are tensors then: whoever compares them is warned, and the kernels check them anyway.
+    """
+    return torch._C._get_tracing_state() is not None
+
+
 def check_input(x: Tensor, weight_ih: Tensor) -> None:
     """Refuse an input (…, I) that does not fit the weights (G·H, I).
 
@@ -32,6 +40,8 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
         DataError: another number of features, or another dtype.
     """
     features = weight_ih.shape[1]
+    if is_traced():
+        return
     if x.shape[-1] != features:
         raise DataError(
             f"input must have {features} features (input_size), got {x.shape[-1]} in the shape "
@@ -48,6 +58,8 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
     Raises:
         DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
     """
+    if is_traced():
+        return torch.as_tensor(lengths).to("cpu", torch.int64)
     if isinstance(lengths, Tensor):
         if torch.compiler.is_compiling():
             return lengths.to("cpu", torch.int64)
@@ -79,6 +91,8 @@ def initial_states(
         wanted = "one tensor, the hidden state" if alone else "a pair of tensors (hidden, cell)"
         got = "one tensor" if isinstance(hx, Tensor) else f"a {type(hx).__name__} of {len(states)}"
         raise DataError(f"hx must be {wanted}, got {got}")
+    if is_traced():
+        return states
     for name, state, shape in zip(names, states, shapes, strict=False):
         check_shape(f"hx ({name})", state, shape)
         _check_dtype(f"hx ({name})", state, x.dtype)

@@ -23,10 +23,11 @@ from gated.cells.cell import Cell
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
 from gated.core.layout import Weights
-from gated.core.plans import register, varied
+from gated.core.plans import named_cell, register, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn import triton_layers
+from gated.nn import onnx_layers, triton_layers
+from gated.nn.arguments import is_traced
 from gated.nn.operators import (
     LayerCall,
     Results,
@@ -35,6 +36,7 @@ from gated.nn.operators import (
     layer,
     states_by_other_names,
 )
+from gated.nn.scripting import refusal
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -70,6 +72,16 @@ class Variant(NamedTuple):
     def changes_results(self) -> bool:
         """Whether anything differs from the plain layer."""
         return any(self[:4])
+
+    @property
+    def changing(self) -> dict[str, float]:
+        """What changes results, by the options' names."""
+        zoneout = self.zoneout_hidden or self.zoneout_cell
+        return {
+            "recurrent_dropout": self.recurrent_dropout,
+            "weight_drop": self.weight_drop,
+            "zoneout": zoneout,
+        }
 
 
 class Result(NamedTuple):
@@ -300,11 +312,21 @@ def recurrence(
     variant = variant or Variant()
     first = weights[0][0]
     seen = return_gates or bool(observers)
-    backend = chosen_backend(backend, cell, x, first, variant, seen)
+    traced = is_traced()
+    backend = "torch" if traced else chosen_backend(backend, cell, x, first, variant, seen)
     kernel = None if backend != "torch" or seen else torch_kernel(cell, first, variant)
-    if kernel is not None:
+    exported = traced and torch.onnx.is_in_onnx_export()
+    if exported and "weight_hr" in _named(first):
+        kernel = None
+    if kernel is not None and (lengths is None or not traced):
         return Result(*_torch_layers(kernel, x, initial, weights, lengths, dropout, training))
+    if return_gates and torch.onnx.is_in_onnx_export():
+        onnx_layers.refuse_gates()
     run: Run = _RUNS[backend]
+    if exported:
+        run = _traced_layer
+    elif traced:
+        raise _untraceable(cell, first, variant, lengths, return_gates)
     x, *states = (tensor.to(dtype_of(first)) for tensor in (x, *initial))  # as autocast may
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
@@ -344,6 +366,26 @@ def recurrence(
         for parts in zip(*finals, strict=True)
     )
     return Result(x, final, gates if return_gates else None)
+
+
+def _untraceable(
+    cell: str,
+    weights: Weights[Tensor] | Mapping[str, Tensor],
+    variant: Variant,
+    lengths: Tensor | None,
+    return_gates: bool,
+) -> ConfigurationError:
+    """The error for what `torch.jit.trace` cannot write down."""
+    what = [name for name, value in variant.changing.items() if value]
+    what += ["lengths"] if lengths is not None else []
+    what += ["return_gates"] if return_gates else []
+    if torch_kernel(cell, weights, Variant()) is None:
+        what.append(onnx_layers.in_words(named_cell(cell, _named(weights)), _named(weights)))
+    return refusal(", ".join(what) or "observers", "torch.jit.trace")
+
+
+def _traced_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    return LayerResult(*onnx_layers.traced_layer(call))
 
 
 def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:
@@ -585,10 +627,10 @@ def _torch_layers(
     batch_first = False
 
     T, B, _ = x.shape
-    spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
-    if T > 0 and bool((spans == T).all()):
+    if lengths is None and (is_traced() or len(x)):
         output, *final = kernel(x, _as_torch(initial), flat, *options, batch_first)
         return output, tuple(final)
+    spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
 
     # Torch's packed sequences fall in length and none is empty: the others keep their states.
     spans, order = spans.sort(descending=True, stable=True)

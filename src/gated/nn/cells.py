@@ -9,6 +9,7 @@ from gated.errors import DataError
 from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
 from gated.nn.backends import recurrence
 from gated.nn.options import Options
+from gated.nn.scripting import cell_of_torch
 
 
 class _Cell(Options, nn.RNNCellBase):
@@ -21,6 +22,10 @@ class _Cell(Options, nn.RNNCellBase):
 
     def _weights(self) -> Weights[Tensor]:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles."""
+        return cell_of_torch(self)
 
     def reset_parameters(self) -> None:
         """Initialise as `torch.nn` does, then apply the options of initialisation."""

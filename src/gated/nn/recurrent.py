@@ -20,6 +20,7 @@ from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden, check_input
 from gated.nn.backends import Backend, States, Variant, checked_backend
 from gated.nn.plain import PlainLayers
+from gated.nn.scripting import refusal
 from gated.nn.sequences import Asked, Sequences
 
 RESETS = "resets"
@@ -159,7 +160,6 @@ class Recurrent(Sequences, nn.Module):
         self,
         input: Tensor | PackedSequence,
         hx: Hidden | None = None,
-        *,
         lengths: ArrayLike | Tensor | None = None,
         resets: Tensor | None = None,
         return_gates: bool = False,
@@ -185,6 +185,14 @@ class Recurrent(Sequences, nn.Module):
         """
         given = per_step if resets is None else {RESETS: resets, **per_step}
         return self._forward(input, hx, lengths, return_gates, given)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles: nothing.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise refusal(f"the cell {self.cell.name}", "torch.jit.script")
 
     def _checked(
         self,

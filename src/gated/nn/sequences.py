@@ -242,7 +242,6 @@ class SequencesOfTorch(Sequences):
         self,
         input: Tensor | PackedSequence,
         hx: Hidden | None = None,
-        *,
         lengths: ArrayLike | Tensor | None = None,
         return_gates: bool = False,
     ) -> Any:
