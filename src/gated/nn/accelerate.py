@@ -149,6 +149,8 @@ def _asking(forward: Any) -> Any:
 def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) -> Any:
     """Run over whole sequences as `torch.nn` does; `options` are those of `gated.nn`."""
     seen = _seen(layer)
+    if options.keys() - {"lengths", "return_gates"}:
+        return forward(layer, input, hx, **options)  # whose error it is
     if options:
         return seen.forward(input, hx, **options)
     found = seen._run_plainly(input, hx)
@@ -166,7 +168,7 @@ def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) 
 
 def _is_for_the_core(seen: _Seen, input: Any) -> bool:
     data = input.data if isinstance(input, PackedSequence) else input
-    if not isinstance(data, Tensor) or data.device.type != "cpu":
+    if not isinstance(data, Tensor) or data.device.type != "cpu" or not data.numel():
         return False
     if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
         return False

@@ -15,7 +15,7 @@ from gated.cells.cell import Cell
 from gated.core.layout import Weights, parameter_names
 from gated.core.stream import Stream
 from gated.core.variants import Zoneout
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
 from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_plainly
@@ -133,7 +133,9 @@ class Sequences:
         if not isinstance(input, Tensor) or input.dim() not in (2, 3):
             what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
             order = "(B, T, I)" if self.batch_first else "(T, B, I)"
-            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
+            raise LayerTypeError(
+                f"input must have the shape {order}, or unbatched (T, I), got {what}"
+            )
         if input.dim() == 2:
             states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(1))
             steps = {name: of.unsqueeze(1) for name, of in per_step.items()}
