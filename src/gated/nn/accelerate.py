@@ -153,7 +153,7 @@ def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) 
         return forward(layer, input, hx, **options)  # whose error it is
     if options:
         return seen.forward(input, hx, **options)
-    found = seen._run_plainly(input, hx)
+    found = seen._run_at_once(input, hx)
     if found is not None:
         return found
     if _is_for_the_core(seen, input):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -18,6 +19,7 @@ from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.compiled import run_compiled
 from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_plainly
 
 
@@ -81,10 +83,14 @@ class Sequences:
         per_step: Mapping[str, Tensor] | None = None,
     ) -> Any:
         if lengths is None and not return_gates and not per_step:
-            found = self._run_plainly(input, hx)
+            found = self._run_at_once(input, hx)
             if found is not None:
                 return found
         return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
+
+    def _run_at_once(self, input: Any, hx: Hidden | None) -> Any:
+        """What the caller gets, if all layers can be run at once; else None."""
+        return self._run_plainly(input, hx)
 
     def _run_plainly(self, input: Any, hx: Hidden | None) -> Any:
         """What the caller gets, in the shortest way; None where a call is not of the plain kind."""
@@ -268,6 +274,11 @@ class SequencesOfTorch(Sequences):
             DataError: an argument does not fit the layer, or another argument.
         """
         return self._forward(input, hx, lengths, return_gates)
+
+    def _run_at_once(self, input: Any, hx: Hidden | None) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            return run_compiled(self, input, hx)
+        return self._run_plainly(input, hx)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
         return self._cell
