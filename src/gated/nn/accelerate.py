@@ -24,6 +24,8 @@ from gated.core.stream import Stream
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden
 from gated.nn.backends import MARK, Variant, chosen_backend
+from gated.nn.keras_layers import accelerate_layer, keras_layers
+from gated.nn.keras_layers import why_left as keras_why_left
 from gated.nn.sequences import Sequences, SequencesOfTorch
 
 _CLASSES = (nn.RNN, nn.GRU, nn.LSTM)
@@ -87,6 +89,13 @@ def accelerate(model: nn.Module) -> Accelerated:
             done = done._replace(replaced=(*done.replaced, name))
         else:
             done.left[name] = why
+    for name, layer in keras_layers(model):
+        why = keras_why_left(layer)
+        if why is None:
+            accelerate_layer(layer)
+            done = done._replace(replaced=(*done.replaced, name))
+        else:
+            done.left[name] = why
     return done
 
 
@@ -99,7 +108,8 @@ def restore(model: nn.Module) -> Accelerated:
     Returns:
         Which layers were replaced.
     """
-    found = [(name, layer) for name, layer in _recurrent(model) if MARK in vars(layer)]
+    everyone = (*_recurrent(model), *keras_layers(model))
+    found = [(name, layer) for name, layer in everyone if MARK in vars(layer)]
     for _, layer in found:
         del vars(layer)[MARK]
     return Accelerated(tuple(name for name, _ in found), {})

@@ -460,6 +460,11 @@ def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     return LayerResult(results.output, results.final, gates)
 
 
+def run_layer(call: LayerCall) -> LayerResult:
+    """One layer in one direction, by the core, with gradients."""
+    return _native_layer(call, False)
+
+
 def _sizes(call: LayerCall) -> tuple[int, int]:
     """H and P."""
     outputs = call.initial[0].shape[-1]
