@@ -4,7 +4,8 @@
 
 Both have the same weights, batches and loss, and take turns. The torch.nn network packs its
 sequences (`pack_padded_sequence`), as its documentation has it; ours is given padded batches in any
-order and their lengths.
+order and their lengths, or, with `--packed`, is the torch.nn network itself after
+`gated.accelerate`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from benchmarks.machine import described
-from benchmarks.side_by_side import side_by_side, training_step
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+import gated
+from benchmarks.machine import described
+from benchmarks.side_by_side import side_by_side, training_step
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.network import SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
@@ -63,7 +65,12 @@ def on_torch(network: Network, cell: str) -> Network:
 
 
 def measured(
-    config: ClassifyConfig, lengths: tuple[int, int], channels: int, size: int, steps: int
+    config: ClassifyConfig,
+    lengths: tuple[int, int],
+    channels: int,
+    size: int,
+    steps: int,
+    packed: bool,
 ) -> Line:
     """Train on sequences of random lengths, some short and some long, in batches as they come."""
     random = np.random.default_rng(0)
@@ -87,15 +94,23 @@ def measured(
         "both ways": not config.one_way,
         "lengths": list(lengths),
         "batch": size,
-        **beside(task, config.cell, size, steps, lambda batch: int(batch.lengths.sum())),
+        **beside(task, config.cell, size, steps, packed, lambda batch: int(batch.lengths.sum())),
     }
 
 
 def beside(
-    task: Task[Any], cell: str, size: int, steps: int, amount: Callable[[Any], int]
+    task: Task[Any],
+    cell: str,
+    size: int,
+    steps: int,
+    packed: bool,
+    amount: Callable[[Any], int],
 ) -> dict[str, Any]:
     """Train the network of `task` beside one on torch.nn; `amount` is what a batch holds."""
-    networks = task.network, on_torch(task.network, cell)  # type: ignore[type-var]
+    network = on_torch(task.network, cell) if packed else task.network  # type: ignore[type-var]
+    if packed:
+        gated.accelerate(network)
+    networks = network, on_torch(task.network, cell)  # type: ignore[type-var]
     both = (training_step(network, task, size) for network in networks)
 
     def done(number: int) -> int:
@@ -104,7 +119,9 @@ def beside(
     return side_by_side(*both, done, steps)
 
 
-def recognised(config: SpeechConfig, seconds: tuple[float, float], size: int, steps: int) -> Line:
+def recognised(
+    config: SpeechConfig, seconds: tuple[float, float], size: int, steps: int, packed: bool
+) -> Line:
     """Train a recogniser on noise of random lengths and texts, a letter for each tenth second."""
     random = np.random.default_rng(0)
     letters = Alphabet("abcdefghijklmnopqrstuvwxyz '")
@@ -129,7 +146,7 @@ def recognised(config: SpeechConfig, seconds: tuple[float, float], size: int, st
         "both ways": not config.streaming,
         "seconds": list(seconds),
         "batch": size,
-        **beside(task, "lstm", size, steps, spoken),
+        **beside(task, "lstm", size, steps, packed, spoken),
     }
 
 
@@ -137,17 +154,19 @@ def main() -> None:
     """Print the machine and a line for each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ragged")
     parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--packed", action="store_true", help="accelerated, in place of lengths")
     arguments = parser.parse_args()
+    how = arguments.steps, arguments.packed
     print(json.dumps(described(torch.get_num_threads())), flush=True)
     for cell in ("lstm", "gru", "rnn"):
         config = ClassifyConfig(cell=cell, dropout=0.0)  # type: ignore[arg-type]
-        print(json.dumps(measured(config, (7, 29), 12, 16, arguments.steps)), flush=True)
+        print(json.dumps(measured(config, (7, 29), 12, 16, *how)), flush=True)
     for one_way in (False, True):
         config = ClassifyConfig(cell="lstm", hidden=128, dropout=0.0, one_way=one_way)
-        print(json.dumps(measured(config, (10, 200), 40, 32, arguments.steps)), flush=True)
+        print(json.dumps(measured(config, (10, 200), 40, 32, *how)), flush=True)
     for streaming in (False, True):
         speech = SpeechConfig(mels=40, hidden=192, layers=2, dropout=0.0, streaming=streaming)
-        print(json.dumps(recognised(speech, (0.5, 8.0), 16, arguments.steps)), flush=True)
+        print(json.dumps(recognised(speech, (0.5, 8.0), 16, *how)), flush=True)
 
 
 if __name__ == "__main__":

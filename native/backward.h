@@ -48,7 +48,7 @@ public:
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
         vector_sums_ = take<T>(places_.width());
         name_sums();
-        if (!call.kept.values) take_replay();
+        if (!call.kept.values && !cell_.training.kept.empty()) take_replay();
     }
 
     void run() {
@@ -64,6 +64,7 @@ private:
         Index height, columns, stride, panels;
         int cuts;          // of a block, so that a part of it stays in the second cache
         int round;         // after others that add to the same blocks
+        bool first;        // of all that add to the matrix, so that nothing need be there before
         T* packed;         // (panels, rows of the run, W), what the blocks multiplied
 
         Index jobs() const { return Index(of->blocks.size()) * cuts * panels; }
@@ -72,6 +73,7 @@ private:
     struct MatrixSums {
         T *result, *sums;
         Index rows, columns, stride;
+        bool cleared;  // there are blocks that no first sums write
     };
     static constexpr Index tallest = 128;
 
@@ -121,7 +123,8 @@ private:
                        std::vector<PackedTransposed<T>>& packed) {
         for (const Product& product : products) {
             packed.emplace_back(call_, product);
-            packed.back().lies_at(take<T>(packed.back().size()));
+            if (packed.back().is_worth_packing(schedule_.offsets.back()))
+                packed.back().lies_at(take<T>(packed.back().size()));
         }
     }
 
@@ -138,7 +141,8 @@ private:
     void take_replay() {
         static_cast<Layer<T>&>(again_) = call_;
         // Replaying reads these alone.
-        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence};
+        again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence,
+                         call_.output.packed};
         for (const T* history : call_.kept.history)
             again_.kept.history.push_back(const_cast<T*>(history));
         replayed_ = take<T>(rows_at_once_ * places_.kept_width());
@@ -154,7 +158,7 @@ private:
             T* result = call_.grad_matrices[m].weight;
             const Index rows = shape.blocks * call_.of(shape.rows), columns = call_.of(shape.columns);
             const Index stride = columns % W ? plain_panels<T>(columns) * W : columns;
-            matrices_.push_back({result, result, rows, columns, stride});
+            matrices_.push_back({result, result, rows, columns, stride, false});
             if (result && stride != columns) matrices_.back().sums = take<T>(rows * stride);
         }
         for (const Summed& of : plan_.summed) {
@@ -169,8 +173,17 @@ private:
             if (round >= rounds_) rounds_ = round + 1;
             const Index panels = plain_panels<T>(matrix.columns);
             sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
-                             int((height + tallest - 1) / tallest), round,
+                             int((height + tallest - 1) / tallest), round, round == 0,
                              take<T>(panels * rows_at_once_ * W)});
+        }
+        for (std::size_t m = 0; m < matrices_.size(); ++m) {
+            int written = 0;
+            for (const WeightSums& of : sums_)
+                if (of.of->matrix == int(m) && of.first) written += int(of.of->blocks.size());
+            matrices_[m].cleared = longest() == 0 || written < cell_.matrices[m].blocks;
+            if (matrices_[m].cleared)
+                for (WeightSums& of : sums_)
+                    if (of.of->matrix == int(m)) of.first = false;
         }
     }
 
@@ -198,7 +211,7 @@ private:
             steps_back(share, part, first, last, rows);
             team_.barrier();
             if (call_.grad_input.data) multiply_inputs(rows, part, parts);
-            sum_weights(rows, part, parts);
+            sum_weights(rows, part, parts, last == longest());
             team_.barrier();
             last = first;
         }
@@ -212,7 +225,7 @@ private:
             for (const auto& product : stage) product.pack(part, parts);
         for (const auto& product : with_input_) product.pack(part, parts);
         for (const MatrixSums& of : matrices_) {
-            if (!of.result) continue;
+            if (!of.result || !of.cleared) continue;
             const Index first = of.rows * part / parts;
             clear(of.sums + first * of.stride,
                   (of.rows * (part + 1) / parts - first) * of.stride);
@@ -267,8 +280,11 @@ private:
                         call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
-                for (const auto& product : stages_[i])
-                    multiply(share, product, before, running, step);
+                int cleared = -1;  // products with one target follow each other
+                for (const auto& product : stages_[i]) {
+                    multiply(share, product, before, running, step, product.target() != cleared);
+                    cleared = product.target();
+                }
                 for (const Segment& segment : plan_.stages[i].segments) {
                     GATED_TIMED(pointwise);
                     const auto [begin, end] = span_of(share, call_.of(segment.width));
@@ -279,7 +295,7 @@ private:
             }
             for (Index r = 0; r < running; ++r) {
                 if (share.leads) pack_rights(rows_of[r], before + share.rank(r), rows);
-                give_per_step(rows_of[r], before + share.rank(r));
+                give_per_step(share, rows_of[r], before + share.rank(r));
             }
         }
     }
@@ -313,28 +329,38 @@ private:
         places_.put_each(row.at, Base::grad_history, [&](int k) {
             return call_.grad_kept.history[k] + packed * call_.of(cell_.states[k]);
         });
+        places_.put_each(row.at, Base::per_step, [&](int i) { return per_step_at(call_, i, t, b); });
         for (const auto& of : plan_.per_step)
-            store(slots + places_.slot(of[0]),
-                  broadcast<T>(call_.per_step[of[1]][t * call_.sequences + b]));
+            store(slots + places_.slot(of[0]), broadcast<T>(*per_step_at(call_, of[1], t, b)));
     }
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
     void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
-                  Index running, Index step) {
+                  Index running, Index step, bool begins) {
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
         const EvenRows<T> grads{rows + places_.offsets()[product.source()], share.every * width};
         const Operand& target = plan_.operands[product.target()];
         const bool to_state = target.base == Base::grad_before;
+        if (to_state && step == 0 && !call_.grad_initial[target.index]) return;  // nobody asks
         T* results = to_state ? grad_of(target.index, share.first, step)
                               : rows + places_.offsets()[product.target()];
         const Index stride = share.every * (to_state ? grad_width_ : width);
         const Index begin = share.splits_units ? share.first_panel : 0;
         const Index end = share.splits_units ? share.last_panel : product.cut().count;
+        if (!product.is_packed()) {
+            if (begin == end) return;
+            const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
+            const auto to = [&](Index r) { return results + unit + r * stride; };
+            if (begins && !to_state)
+                for (Index r = 0; r < running; ++r) clear(to(r), product.cut().first(end) - unit);
+            product.add_along(unit, last, running, grads, to);
+            return;
+        }
         for (Index p = begin; p < end; ++p) {
             T* of_panel = results + product.cut().first(p);
-            if (!to_state)
+            if (begins && !to_state)
                 for (Index r = 0; r < running; ++r)
                     clear(of_panel + r * stride, product.cut().vectors_of(p) * L);
             product.add(p, running, grads, of_panel, stride);
@@ -350,11 +376,16 @@ private:
                          of.packed + (p * rows + row_of_run) * W);
     }
 
-    void give_per_step(const Row<T>& row, Index row_of_run) const {
-        for (const auto& of : plan_.grad_per_step)
-            if (T* to = call_.grad_per_step[of[1]])
-                to[row.time * call_.sequences + row.sequence] =
-                    slots_[row_of_run * places_.width() + places_.slot(of[0])];
+    void give_per_step(const Share& share, const Row<T>& row, Index row_of_run) const {
+        for (const auto& of : plan_.grad_per_step) {
+            T* to = call_.grad_per_step[of[1]];
+            const Index width = call_.of(cell_.per_step[of[1]]);
+            const auto [first, last] = span_of(share, width);
+            if (!to || first >= last) continue;
+            const T* from = slots_ + row_of_run * places_.width() + places_.slot(of[0]);
+            __builtin_memcpy(to + (row.time * call_.sequences + row.sequence) * width + first,
+                             from + first, (last - first) * sizeof(T));
+        }
     }
 
     void multiply_inputs(Index rows, int part, int parts) {
@@ -364,6 +395,19 @@ private:
         const T* run = slots_ + first * width;
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
         const Cut<T> cut(inputs);
+        if (!with_input_.empty() && !with_input_[0].is_packed()) {
+            for (Index r = 0; r < count; ++r) clear(to_inputs_[first + r], inputs);
+            for (const auto& product : with_input_)
+                product.add_along(0, inputs, count,
+                                  {run + places_.offsets()[product.source()], width},
+                                  [&](Index r) { return to_inputs_[first + r]; });
+            if (plan_.grad_input >= 0)
+                for (Index r = 0; r < count; ++r) {
+                    const T* direct = run + r * width + places_.slot(plan_.grad_input);
+                    for (Index u = 0; u < inputs; ++u) to_inputs_[first + r][u] += direct[u];
+                }
+            return;
+        }
         for (Index p = 0; p < cut.count; ++p) {
             const Index unit = cut.first(p), real = cut.end(p) - unit;
             clear(grads, count * W);
@@ -380,7 +424,7 @@ private:
     }
 
     // Each part takes as many panels of tall blocks of the matrices, and some of the vectors.
-    void sum_weights(Index rows, int part, int parts) {
+    void sum_weights(Index rows, int part, int parts, bool first_run) {
         GATED_TIMED(weight_gradient);
         for (int round = 0; round < rounds_; ++round) {
             if (round > 0) team_.barrier();
@@ -395,7 +439,7 @@ private:
                     const Index first = begin > job ? begin - job : 0;
                     const Index last = end - job < of.panels ? end - job : of.panels;
                     if (first < last)
-                        sum_block(of, block, first, last, rows,
+                        sum_block(of, block, first, last, rows, first_run && of.first,
                                   left_ + part * rows_at_once_ * tallest);
                 }
             }
@@ -410,7 +454,8 @@ private:
 
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
-    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows, T* left) {
+    void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows,
+                   bool is_first, T* left) {
         GATED_TIMED(copying);
         const Index which = block / of.cuts, cut = block % of.cuts;
         const Index unit = of.height * cut / of.cuts;
@@ -422,7 +467,8 @@ private:
         T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         for (Index p = first; p < last; ++p)
             GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
-                                         of.packed + p * rows * W, sums + p * W, of.stride);
+                                         of.packed + p * rows * W, sums + p * W, of.stride, false,
+                                         is_first);
     }
 
     void finish(const Share& share, int part, int parts) {
@@ -444,10 +490,13 @@ private:
                                      (last - first) * sizeof(T));
             }
             if (!share.leads) continue;
-            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t) {
+            for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t) {
                 if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
-                for (T* of : call_.grad_per_step)
-                    if (of) of[t * call_.sequences + b] = 0;
+                for (std::size_t i = 0; i < call_.grad_per_step.size(); ++i) {
+                    const Index width = call_.of(cell_.per_step[i]);
+                    if (T* to = call_.grad_per_step[i])
+                        clear(to + (t * call_.sequences + b) * width, width);
+                }
             }
         }
     }

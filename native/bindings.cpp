@@ -161,14 +161,16 @@ private:
     Read arrays_[6];
 };
 
-// A layer with nothing beside its equations, on whole batches, by the addresses of arrays: an ndarray
-// costs more than some of a short call's work. The caller has checked all of them and keeps them.
+// A layer with nothing beside its equations, by the addresses of arrays: an ndarray costs more than
+// some of a short call's work. The caller has checked all of them and keeps them.
 template <class Value>
 class PlainLayer {
 public:
     using Address = std::uintptr_t;
     using Addresses = std::vector<Address>;
     using Place = std::tuple<Address, std::ptrdiff_t, std::ptrdiff_t>;  // and distances, in values
+    // T, B, the address of the lengths or 0, and whether the rows are packed.
+    using Batch = std::tuple<std::ptrdiff_t, std::ptrdiff_t, Address, bool>;
 
     PlainLayer(const gated::Cell& cell, std::ptrdiff_t inputs, std::ptrdiff_t units,
                std::ptrdiff_t outputs, bool reverse, const Addresses& weights,
@@ -184,10 +186,10 @@ public:
         layer_.zoneout.probabilities.resize(cell.states.size());
     }
 
-    void forward(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
-                 const Addresses& initial, const Place& output, const Addresses& final_states,
-                 Address kept, const Addresses& history, int threads) const {
-        auto call = call_of<gated::Forward<Value>>(steps, sequences, input, initial);
+    void forward(const Batch& batch, const Place& input, const Addresses& initial,
+                 const Place& output, const Addresses& final_states, Address kept,
+                 const Addresses& history, int threads) const {
+        auto call = call_of<gated::Forward<Value>>(batch, input, initial);
         call.output = rows_at<Value>(output);
         call.final_states = at<Value>(final_states);
         call.kept = {at<Value>(kept), at<Value>(history)};
@@ -195,13 +197,13 @@ public:
         gated::forward(call, threads);
     }
 
-    void backward(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
-                  const Addresses& initial, const Place& output, Address kept,
-                  const Addresses& history, const Place& grad_output, const Addresses& grad_final,
-                  const Place& grad_input, const Addresses& grad_weights,
-                  const Addresses& grad_biases, const Addresses& grad_parameters,
-                  const Addresses& grad_initial, int threads) const {
-        auto call = call_of<gated::Backward<Value>>(steps, sequences, input, initial);
+    void backward(const Batch& batch, const Place& input, const Addresses& initial,
+                  const Place& output, Address kept, const Addresses& history,
+                  const Place& grad_output, const Addresses& grad_final, const Place& grad_input,
+                  const Addresses& grad_weights, const Addresses& grad_biases,
+                  const Addresses& grad_parameters, const Addresses& grad_initial,
+                  int threads) const {
+        auto call = call_of<gated::Backward<Value>>(batch, input, initial);
         call.output = rows_at<const Value>(output);
         call.kept = {at<const Value>(kept), at<const Value>(history)};
         call.grad_output = rows_at<const Value>(grad_output);
@@ -229,12 +231,11 @@ private:
     gated::Layer<Value> layer_;
 
     template <class Call>
-    Call call_of(std::ptrdiff_t steps, std::ptrdiff_t sequences, const Place& input,
-                 const Addresses& initial) const {
+    Call call_of(const Batch& batch, const Place& input, const Addresses& initial) const {
         Call call;
         static_cast<gated::Layer<Value>&>(call) = layer_;
-        call.steps = steps;
-        call.sequences = sequences;
+        std::tie(call.steps, call.sequences, std::ignore, call.packed) = batch;
+        call.lengths = at<const std::int64_t>(std::get<2>(batch));
         call.input = rows_at<const Value>(input);
         call.initial = at<const Value>(initial);
         return call;
@@ -368,7 +369,8 @@ NB_MODULE(_native, module) {
     nb::class_<gated::Cell>(module, "Cell")
         .def("__init__", [](gated::Cell* cell, const Numbers& matrices,
                             const std::vector<int>& parameters, const std::vector<int>& sequence,
-                            const std::vector<int>& states, int per_step, bool output_is_hidden,
+                            const std::vector<int>& states, const std::vector<int>& per_step,
+                            bool output_is_hidden,
                             const gated::Plan& inference, const gated::Plan& training,
                             const gated::Plan& backward, const gated::Plan& backward_of_gates) {
             new (cell) gated::Cell(gated::cell_of(matrices, parameters, sequence, states, per_step,

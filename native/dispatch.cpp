@@ -67,11 +67,24 @@ int worth(const Layer<Value>& call, std::ptrdiff_t rows, int threads) {
     return multiplications < worth_a_thread ? 1 : threads;
 }
 
+template <class Value>
+void place(Forward<Value>& call, const std::ptrdiff_t* packed) {
+    call.input.packed = call.output.packed = packed;
+}
+template <class Value>
+void place(Backward<Value>& call, const std::ptrdiff_t* packed) {
+    call.input.packed = call.output.packed = packed;
+    call.grad_output.packed = call.grad_input.packed = packed;
+}
+
 template <class Call>
 void run(void (*kernel)(const Call&, const Schedule&, Team&), const Call& call, int threads) {
     const Schedule schedule(call.steps, call.sequences, call.lengths);
     Team team(worth(call, schedule.offsets.back(), threads));
-    kernel(call, schedule, team);
+    if (!call.packed) return kernel(call, schedule, team);
+    Call placed = call;
+    place(placed, schedule.offsets.data());
+    kernel(placed, schedule, team);
 }
 
 }  // namespace

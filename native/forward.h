@@ -11,19 +11,19 @@ namespace gated::GATED_TARGET {
 template <class T>
 class ForwardRun {
     static constexpr Index L = lanes<T>;
+    static constexpr Index always = 1 << 30;  // uses
 
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
         : ForwardRun(call, schedule, team, team.size(),
-                     call.kept.values ? call.cell->training : call.cell->inference,
-                     call.sequences == 1 && call.steps == 1) {}
+                     call.kept.values ? call.cell->training : call.cell->inference, false) {}
 
-    // With room for as many parts as a team may have that repeats the call, or that replays it.
-    // With `one_row` each weight is read but once, by one row, and nothing is packed.
+    // With room for as many parts as a team may have that repeats the call, or that replays it:
+    // then weights are packed, however few rows use them.
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team, int parts,
-               const Plan& plan, bool one_row = false)
+               const Plan& plan, bool repeats = true)
         : call_(call), schedule_(schedule), team_(team), plan_(plan), places_(plan, call),
-          packs_(!one_row), cut_(call.units), constants_(constants_of<T>(plan, call)),
+          cut_(call.units), constants_(constants_of<T>(plan, call)),
           scalars_(scalars_of<T>(call)) {
         const Index sequences = call.sequences, width = places_.width();
         const Index fitting = 262144 / (width * Index(sizeof(T)));  // half a second cache
@@ -31,10 +31,13 @@ public:
         if (rows_at_once_ < sequences) rows_at_once_ = sequences;
         if (rows_at_once_ > schedule.offsets.back() + 1)
             rows_at_once_ = schedule.offsets.back() + 1;
-        pack_products(plan.with_input, with_input_);
+        const auto uses = [repeats](Index times, Index rows) {
+            return repeats ? always : times * ((rows + rows_unpacked - 1) / rows_unpacked);
+        };
+        pack_products(plan.with_input, with_input_, uses(1, schedule.offsets.back()));
         stages_.resize(plan.stages.size());
         for (std::size_t i = 0; i < plan.stages.size(); ++i)
-            pack_products(plan.stages[i].products, stages_[i]);
+            pack_products(plan.stages[i].products, stages_[i], uses(call.steps, call.sequences));
         for (const SlotVector& of : plan.vectors)
             if (places_.slot(of.slot) + padded_slot(of.slot) > started_)
                 started_ = places_.slot(of.slot) + padded_slot(of.slot);
@@ -66,11 +69,9 @@ public:
     void prepare(int part) {
         GATED_TIMED(packing);
         const int parts = team_.size();
-        if (packs_) {
-            for (const auto& product : with_input_) product.pack(part, parts);
-            for (const auto& stage : stages_)
-                for (const auto& product : stage) product.pack(part, parts);
-        }
+        for (const auto& product : with_input_) product.pack(part, parts);
+        for (const auto& stage : stages_)
+            for (const auto& product : stage) product.pack(part, parts);
         if (part != 0) return;
         __builtin_memset(start_, 0, places_.width() * sizeof(T));
         for (const SlotVector& of : plan_.vectors) {
@@ -106,7 +107,6 @@ private:
     Team& team_;
     const Plan& plan_;
     const Places<T> places_;
-    const bool packs_;
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
     Index rows_at_once_, started_ = 0, spare_width_ = 0;
@@ -140,11 +140,12 @@ private:
 
     Index padded_slot(int slot) const { return places_.padded(call_, plan_.slots[slot]); }
 
-    void pack_products(const std::vector<Product>& products,
-                       std::vector<PackedProduct<T>>& packed) {
+    void pack_products(const std::vector<Product>& products, std::vector<PackedProduct<T>>& packed,
+                       Index uses) {
         for (const Product& product : products) {
             packed.emplace_back(call_, product);
-            if (packs_) packed.back().lies_at(take<T>(packed.back().size()));
+            if (packed.back().is_worth_packing(uses))
+                packed.back().lies_at(take<T>(packed.back().size()));
         }
     }
 
@@ -251,10 +252,12 @@ private:
             places_.put_each(row.at, Base::input, [&](int) {
                 return call_.input.at(row.time, row.sequence);
             });
+            places_.put_each(row.at, Base::per_step, [&](int i) {
+                return per_step_at(call_, i, row.time, row.sequence);
+            });
             for (const auto& of : plan_.per_step)
                 store(slots + places_.slot(of[0]),
-                      broadcast<T>(call_.per_step[of[1]][row.time * call_.sequences +
-                                                         row.sequence]));
+                      broadcast<T>(*per_step_at(call_, of[1], row.time, row.sequence)));
         }
     }
 
@@ -267,7 +270,7 @@ private:
                 copy_units(own, own.before[r * states() + k],
                            call_.final_states[k] + sequence * width, width);
             }
-            for (Index t = schedule_.lengths[rank]; t < call_.steps; ++t)
+            for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t)
                 copy_units(own, zeros_, call_.output.at(t, sequence), output_width());
         }
     }

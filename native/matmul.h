@@ -86,17 +86,25 @@ struct DownColumns {
 template <class T>
 constexpr Index line = 64 / Index(sizeof(T));
 
-// sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0. A function of its own, since
-// registers spill as soon as anything else is inlined beside it.
+// sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0; where they are the `first`
+// sums, whatever was there. A function of its own, since registers spill as soon as anything else is
+// inlined beside it.
 template <class T, int R, int V, class Left>
 [[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const T* __restrict weights,
-                                     T* __restrict sums, Index stride) {
+                                     T* __restrict sums, Index stride, bool first) {
     const auto left = from.template tile<R>();
     Vector<T> sum[R][V];
+    if (first) {
 #pragma GCC unroll 32
-    for (int r = 0; r < R; ++r)
+        for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-        for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * stride + v * lanes<T>);
+            for (int v = 0; v < V; ++v) sum[r][v] = Vector<T>{};
+    } else {
+#pragma GCC unroll 32
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+            for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * stride + v * lanes<T>);
+    }
     Index k = 0;
     do {  // at least once: a loop that may not run keeps all sums in memory too
         if constexpr (R < V) {  // hold what there is less of
@@ -168,8 +176,8 @@ constexpr bool come_from_memory(Index weights) {
 // second cache meanwhile. (From nearer the processor's own prefetching does as well, and this costs.)
 template <class T, int V, class Left>
 GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* weights, T* sums,
-                           Index stride, bool from_memory = false) {
-    using Tile = void (*)(Index, const Left&, const T*, T*, Index);
+                           Index stride, bool from_memory = false, bool first = false) {
+    using Tile = void (*)(Index, const Left&, const T*, T*, Index, bool);
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
         struct Table {
             Tile tile[tile_rows<V>];
@@ -190,7 +198,8 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
             if (from_memory && tiles > 7)
                 for (Index i = 0; i < fetched; i += line<T>) __builtin_prefetch(ahead + i, 0, 2);
             ahead += fetched;
-            of_height.tile[height - 1](here, block.below(r), panel, sums + r * stride, stride);
+            of_height.tile[height - 1](here, block.below(r), panel, sums + r * stride, stride,
+                                    first && k == 0);
             r += height;
         }
     }
@@ -295,15 +304,17 @@ void pack_panel(const T* rows, Index real, int vectors, Index stride, Index dept
     }
 }
 
-// multiply_one for a panel's weights that lie as pack_panel takes them: squares of them are turned
-// around in registers.
-template <class T, int V>
-[[gnu::noinline]] void multiply_one_unpacked(Index depth, const T* left, const T* rows, Index real,
-                                             T* sums) {
+// multiply_tile for R rows and a panel's weights that lie as pack_panel takes them: squares of them
+// are turned around in registers.
+template <class T, int V, int R>
+[[gnu::noinline]] void multiply_unpacked(Index depth, const T* const* left, const T* rows,
+                                         Index real, T* sums, Index stride) {
     constexpr Index L = lanes<T>;
-    Vector<T> sum[V];
+    Vector<T> sum[R][V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) sum[v] = load(sums + v * L);
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) sum[r][v] = load(sums + r * stride + v * L);
     for (Index begin = 0; begin < depth; begin += line<T>) {
         const Index end = depth - begin < line<T> ? depth : begin + line<T>;
 #pragma GCC unroll 8
@@ -317,28 +328,92 @@ template <class T, int V>
                         square[lane] = load(from + lane * depth + k);
                     transpose<T>(square);
 #pragma GCC unroll 32
-                    for (Index i = 0; i < L; ++i) sum[v] += broadcast<T>(left[k + i]) * square[i];
+                    for (Index i = 0; i < L; ++i)
+#pragma GCC unroll 8
+                        for (int r = 0; r < R; ++r)
+                            sum[r][v] += broadcast<T>(left[r][k + i]) * square[i];
                 }
             } else {
                 alignas(64) T packed[line<T> * L];
                 pack_panel<T>(from + begin, real - v * L, 1, depth, end - begin, packed);
                 for (Index k = begin; k < end; ++k)
-                    sum[v] += broadcast<T>(left[k]) * load(packed + (k - begin) * L);
+#pragma GCC unroll 8
+                    for (int r = 0; r < R; ++r)
+                        sum[r][v] += broadcast<T>(left[r][k]) * load(packed + (k - begin) * L);
             }
         }
     }
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) store(sums + v * L, sum[v]);
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) store(sums + r * stride + v * L, sum[r][v]);
 }
+template <class T, int R>
+GATED_INLINE void multiply_unpacked_by_vectors(int vectors, Index depth, const T* const* left,
+                                               const T* rows, Index real, T* sums, Index stride) {
+    constexpr Index L = lanes<T>;
+    for (int v = 0; v < vectors; ++v)
+        multiply_unpacked<T, 1, R>(depth, left, rows + v * L * depth, real - v * L, sums + v * L,
+                                   stride);
+}
+// So many rows share the turning.
+constexpr Index rows_unpacked = 4;
+// The same for a panel of `vectors` vectors and any number of rows.
 template <class T>
-GATED_INLINE void multiply_one_unpacked(int vectors, Index depth, const T* left, const T* rows,
-                                        Index real, T* sums) {
-    switch (vectors) {
-        case 1: return multiply_one_unpacked<T, 1>(depth, left, rows, real, sums);
-        case 2: return multiply_one_unpacked<T, 2>(depth, left, rows, real, sums);
-        case 3: return multiply_one_unpacked<T, 3>(depth, left, rows, real, sums);
-        default: return multiply_one_unpacked<T, 4>(depth, left, rows, real, sums);
+GATED_INLINE void multiply_panel_unpacked(int vectors, Index count, Index depth,
+                                          const T* const* left, const T* rows, Index real, T* sums,
+                                          Index stride) {
+    for (Index r = 0; r < count;) {
+        const Index tiles = (count - r + rows_unpacked - 1) / rows_unpacked;
+        const Index here = (count - r + tiles - 1) / tiles;
+        const T* const* from = left + r;
+        T* to = sums + r * stride;
+        r += here;
+        switch (here) {
+            case 4: multiply_unpacked_by_vectors<T, 4>(vectors, depth, from, rows, real, to, stride); continue;
+            case 3: multiply_unpacked_by_vectors<T, 3>(vectors, depth, from, rows, real, to, stride); continue;
+            case 2: multiply_unpacked_by_vectors<T, 2>(vectors, depth, from, rows, real, to, stride); continue;
+        }
+        switch (vectors) {  // one row: vectors side by side fill the multipliers
+            case 1: multiply_unpacked<T, 1, 1>(depth, from, rows, real, to, stride); break;
+            case 2: multiply_unpacked<T, 2, 1>(depth, from, rows, real, to, stride); break;
+            case 3: multiply_unpacked<T, 3, 1>(depth, from, rows, real, to, stride); break;
+            default: multiply_unpacked<T, 4, 1>(depth, from, rows, real, to, stride);
+        }
     }
+}
+
+// sums(r) += Σ_k left(r, k) · weights[k], of `width` columns, for weights of which a row lies `apart`
+// values behind the other: some rows at a time are read along, and the sums are in the first cache.
+template <class T, int K>
+GATED_INLINE void add_rows(const T* left, const T* weights, Index apart, Index width, T* sums) {
+    constexpr Index L = lanes<T>;
+    Vector<T> x[K];
+#pragma GCC unroll 8
+    for (int k = 0; k < K; ++k) x[k] = broadcast<T>(left[k]);
+    const auto add = [&](Index u, const auto& part) {
+        Vector<T> sum = part.load(sums + u);
+#pragma GCC unroll 8
+        for (int k = 0; k < K; ++k) sum += x[k] * part.load(weights + k * apart + u);
+        part.store(sums + u, sum);
+    };
+    Index u = 0;
+    for (; u + L <= width; u += L) add(u, Whole{});
+    if (u < width) add(u, Partial{width - u});
+}
+template <class T, class To>
+void multiply_along(Index rows, Index depth, const EvenRows<T>& left, const T* weights, Index apart,
+                    Index width, const To& sums) {
+    constexpr int some = 8;
+    Index k = 0;
+    for (; k + some <= depth; k += some)
+        for (Index r = 0; r < rows; ++r)
+            add_rows<T, some>(left.data + r * left.stride + k, weights + k * apart, apart, width,
+                              sums(r));
+    for (; k < depth; ++k)
+        for (Index r = 0; r < rows; ++r)
+            add_rows<T, 1>(left.data + r * left.stride + k, weights + k * apart, apart, width,
+                           sums(r));
 }
 
 }  // namespace gated::GATED_TARGET

@@ -6,6 +6,9 @@
 
 namespace gated::GATED_TARGET {
 
+// Bytes that stay near from one use to the next.
+constexpr Index second_cache = Index{512} << 10;
+
 // Blocks of a matrix by vectors: the sums of a panel of units lie in the slots of the blocks, and
 // are there, for all blocks, before the next panel begins.
 template <class T>
@@ -22,7 +25,15 @@ public:
     const Cut<T>& cut() const { return cut_; }
     int source() const { return product_->source; }
 
+    // Whether packing pays where the weights are used so many times, by up to `rows_unpacked` rows
+    // each: to turn squares of them around takes about as long as to fetch them, packed or not, from
+    // beyond the second cache.
+    bool is_worth_packing(Index uses) const {
+        return uses > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
+    }
+
     void pack(int part, int parts) const {
+        if (!weights_) return;
         for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
             for (Index b = 0; b < blocks_; ++b)
                 pack_panel<T>(rows_of(p, b), cut_.units - cut_.first(p), cut_.vectors_of(p), depth_,
@@ -30,16 +41,15 @@ public:
     }
 
     // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
-    // of `stride`. Weights that no memory was given for are read where they are, by one row: packing
-    // them would pay for no second use.
+    // of `stride`. Weights that no memory was given for are read where they are.
     void add(Index p, Index rows, const T* const* vectors, const Index* offsets, T* sums,
              Index stride) const {
         const int width = cut_.vectors_of(p);
         const auto to = [&](Index b) { return sums + offsets[product_->targets[b]] + cut_.first(p); };
         if (!weights_) {
             for (Index b = 0; b < blocks_; ++b)
-                multiply_one_unpacked<T>(width, depth_, vectors[0], rows_of(p, b),
-                                         cut_.units - cut_.first(p), to(b));
+                multiply_panel_unpacked<T>(width, rows, depth_, vectors, rows_of(p, b),
+                                           cut_.units - cut_.first(p), to(b), stride);
             return;
         }
         if (rows == 1) {
@@ -98,7 +108,12 @@ public:
     int source() const { return product_->source; }
     int target() const { return product_->targets[0]; }
 
+    // Whether packing pays where so many rows of gradients use the weights: as they are, they can be
+    // read along.
+    static bool is_worth_packing(Index rows) { return rows > 16; }
+
     void pack(int part, int parts) const {
+        if (!weights_) return;
         for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
             for (Index k = 0; k < depth_; ++k) {
                 const Index width = cut_.vectors_of(p) * lanes<T>, row = k % padded_;
@@ -115,6 +130,18 @@ public:
     void add(Index p, Index rows, const EvenRows<T>& grads, T* sums, Index stride) const {
         multiply_panel<T>(cut_.vectors_of(p), rows, depth_, grads, panel(p), sums, stride,
                           come_from_memory<T>(size()));
+    }
+
+    bool is_packed() const { return weights_; }
+    // The same for columns `first` to `last` - 1 of weights that were not packed, in the same order.
+    // `sums` gives where column `first` of each row of sums is.
+    template <class To>
+    void add_along(Index first, Index last, Index rows, const EvenRows<T>& grads,
+                   const To& sums) const {
+        for (std::size_t b = 0; b < product_->blocks.size(); ++b)
+            multiply_along<T>(rows, rows_, grads.behind(Index(b) * padded_),
+                              matrix_ + product_->blocks[b] * rows_ * cut_.units + first,
+                              cut_.units, last - first, sums);
     }
 
 private:

@@ -74,15 +74,15 @@ Plan plan_of(const Numbers& operands, const std::vector<int>& slots,
 }
 
 Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
-             const std::vector<int>& sequence, const std::vector<int>& states, int per_step,
-             bool output_is_hidden, const Plan& inference, const Plan& training,
+             const std::vector<int>& sequence, const std::vector<int>& states,
+             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference, const Plan& training,
              const Plan& backward, const Plan& backward_of_gates) {
     Cell made;
     for (const auto& of : matrices) made.matrices.push_back({Width(of.at(0)), Width(of.at(1)), of.at(2)});
     made.parameters = parameters;
     for (const int of : sequence) made.sequence.push_back(Width(of));
     for (const int of : states) made.states.push_back(Width(of));
-    made.per_step = per_step;
+    for (const int of : per_step) made.per_step.push_back(Width(of));
     made.output_is_hidden = output_is_hidden;
     made.inference = inference;
     made.training = training;

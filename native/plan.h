@@ -15,7 +15,7 @@ enum class Width { units, inputs, outputs, one };
 // Where an operand's memory is, in the order of gated.cells.plan.BASES.
 enum class Base {
     slot, kept, input, before, after, output, parameter, sequence, constant, grad_output,
-    grad_after, grad_before, grad_kept, grad_history, count
+    grad_after, grad_before, grad_kept, grad_history, per_step, count
 };
 
 // In the order of gated.cells.plan.OPERATIONS.
@@ -81,7 +81,7 @@ struct Plan {
     std::vector<Stage> stages;
     std::vector<Product> with_input;      // for many steps at once
     std::vector<SlotVector> vectors;
-    std::vector<std::vector<int>> per_step;       // slot, and the input whose number it takes
+    std::vector<std::vector<int>> per_step;       // slot, and the input whose one number it takes
     std::vector<std::vector<int>> grad_per_step;  // slot, and the input whose gradient it is
     std::vector<Summed> summed;
     int grad_input = -1;  // a slot, or -1
@@ -111,7 +111,7 @@ struct Cell {
     std::vector<int> parameters;   // blocks of each; 0 for one number
     std::vector<Width> sequence;   // of the inputs that stay the same over all steps
     std::vector<Width> states;     // the first is the hidden state
-    int per_step = 0;              // inputs of one number a step
+    std::vector<Width> per_step;   // of the inputs that differ from step to step
     bool output_is_hidden = true;  // the output is the first state
     Plan inference, training, backward, backward_of_gates;
 };
@@ -127,8 +127,8 @@ Plan plan_of(const Numbers& operands, const std::vector<int>& slots, const std::
              const Numbers& per_step, const Numbers& grad_per_step, const Numbers& summed,
              int grad_input);
 Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
-             const std::vector<int>& sequence, const std::vector<int>& states, int per_step,
-             bool output_is_hidden, const Plan& inference, const Plan& training,
+             const std::vector<int>& sequence, const std::vector<int>& states,
+             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference, const Plan& training,
              const Plan& backward, const Plan& backward_of_gates);
 
 // The place of a segment among those that were compiled, or -1: by a digest of what it says.

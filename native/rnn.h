@@ -17,14 +17,18 @@ namespace gated {
 
 class Team;  // of threads.h
 
-// An array (T, B, features): features lie side by side, steps and sequences anywhere.
+// An array (T, B, features): features lie side by side, steps and sequences anywhere. Or, as in a
+// PackedSequence, rows of real steps alone, (N, features).
 template <class Value>
 struct Rows {
     Value* data = nullptr;
-    std::ptrdiff_t step = 0;      // distance of two steps, in values
+    std::ptrdiff_t step = 0;      // distance of two steps, in values; where packed, of two rows
     std::ptrdiff_t sequence = 0;  // distance of two sequences, in values
+    const std::ptrdiff_t* packed = nullptr;  // the row at which each step begins
 
-    Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const { return data + t * step + b * sequence; }
+    Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const {
+        return packed ? data + (packed[t] + b) * step : data + t * step + b * sequence;
+    }
 };
 
 // A weight matrix of a cell, as PyTorch shapes it: (blocks·rows, columns).
@@ -48,11 +52,12 @@ struct Layer {
     std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0, outputs = 0;  // T, B, I, H, P
     const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
     bool reverse = false;  // from each sequence's last real step to its first
+    bool packed = false;   // input, output and their gradients are; lengths do not rise then
     Rows<const Value> input{};
     std::vector<Matrix<const Value>> matrices;
     std::vector<const Value*> parameters;  // (blocks, H), or one number
     std::vector<const Value*> sequence;    // (B, width), the same at all steps
-    std::vector<const Value*> per_step;    // (T, B)
+    std::vector<const Value*> per_step;    // (T, B, width)
     std::vector<const Value*> initial;     // (B, width) of each state, or null for zeros
     Zoneout zoneout{};
 
@@ -100,7 +105,7 @@ struct Backward : Layer<Value> {
     Rows<Value> grad_input{};  // (T, B, I); zeros behind a sequence's end
     std::vector<Matrix<Value>> grad_matrices;
     std::vector<Value*> grad_parameters;
-    std::vector<Value*> grad_per_step;  // (T, B)
+    std::vector<Value*> grad_per_step;  // (T, B, width)
     std::vector<Value*> grad_initial;
 };
 

@@ -96,6 +96,13 @@ void put_fixed(const Places<T>& places, const Layer<T>& layer, const std::vector
     });
 }
 
+// An input that differs from step to step.
+template <class T>
+const T* per_step_at(const Layer<T>& layer, int input, Index time, Index sequence) {
+    const Index width = layer.of(layer.cell->per_step[input]);
+    return layer.per_step[input] + (time * layer.sequences + sequence) * width;
+}
+
 // Parameters of one number, in every lane.
 template <class T>
 std::vector<T> scalars_of(const Layer<T>& layer) {

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchrecurrent as peer
 from tests.comparison import assert_agree
+from tests.per_step import per_step_of
 from torchrecurrent.base import DecoupledDoubleStateCellBase, DecoupledSingleStateCellBase
 
 import gated
@@ -34,11 +35,13 @@ def layer_of(of: Cell, H: int = 5, inputs: int = 3, **options: Any) -> gated.nn.
 def test_native_is_torch(name: str) -> None:
     layer = layer_of(CELLS[name], 13)
     x = torch.randn(6, 4, 3, dtype=torch.float64, requires_grad=True)
+    given = per_step_of(CELLS[name], 6, 4, inputs=3, units=13, requires_grad=True)
     results = []
     for backend in ("native", "torch"):
         layer.backend = backend  # type: ignore[assignment]
-        output, _ = layer(x, lengths=[6, 2, 5, 1])
-        results.append([output, *torch.autograd.grad(output.sin().sum(), [x, *layer.parameters()])])
+        output, _ = layer(x, lengths=[6, 2, 5, 1], **given)
+        wanted = [x, *layer.parameters(), *given.values()]
+        results.append([output, *torch.autograd.grad(output.sin().sum(), wanted)])
     assert_agree(*results, "results", relative=1e-8, absolute=1e-8)
 
 
@@ -47,12 +50,14 @@ def test_gradients_are_those_of_differences(name: str) -> None:
     layer = layer_of(CELLS[name], 2, backend="native")
     x = torch.randn(3, 1, 3, dtype=torch.float64, requires_grad=True)
     names, values = zip(*layer.named_parameters(), strict=True)
+    steps = per_step_of(CELLS[name], 3, 1, inputs=3, units=2, requires_grad=True)
 
-    def output(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        given = dict(zip(names, weights, strict=True))
-        return torch.func.functional_call(layer, given, (x,))[0]
+    def output(x: torch.Tensor, *tensors: torch.Tensor) -> torch.Tensor:
+        weights = dict(zip(names, tensors, strict=False))
+        given = dict(zip(steps, tensors[len(names) :], strict=True))
+        return torch.func.functional_call(layer, weights, (x,), given)[0]
 
-    assert torch.autograd.gradcheck(output, (x, *values))
+    assert torch.autograd.gradcheck(output, (x, *values, *steps.values()))
 
 
 def same(w: Weights) -> Weights:
@@ -457,3 +462,34 @@ def test_lem_reads_the_new_cell_state_as_its_paper_does_and_the_peer_the_old(wei
     output, _ = torch.func.functional_call(layer_of(library.lem), mapped, (x,))
     agree = torch.allclose(output[0], theirs(x[0])[0], atol=1e-8)
     assert agree == (weight == 0)
+
+
+def test_gru_d_is_its_papers_equations() -> None:
+    """Che et al. 2018, with a matrix for the decay of the input; means are 0."""
+    layer = layer_of(library.gru_d)
+    w = {name.removesuffix("_l0"): of for name, of in layer.named_parameters()}
+    T, B = 7, 2
+    x = torch.randn(T, B, 3, dtype=torch.float64)
+    given = per_step_of(library.gru_d, T, B, inputs=3, units=5)
+    given["m"] = (given["m"] < 0.6).double()
+    given["delta"][:, :, 0] *= 5
+    h = torch.zeros(B, 5, dtype=torch.float64)
+
+    def of(kind: str, v: torch.Tensor, gate: int | None = None) -> torch.Tensor:
+        rows = slice(None) if gate is None else slice(5 * gate, 5 * gate + 5)
+        return v @ w[f"weight_{kind}"][rows].T + w[f"bias_{kind}"][rows]
+
+    output, _ = layer(x, **given)
+    for t in range(T):
+        m, delta, last = (given[name][t] for name in ("m", "delta", "last"))
+        decay_x = torch.exp(-of("decay_x", delta).clamp(min=0))
+        decay_h = torch.exp(-of("decay_h", delta).clamp(min=0))
+        seen, h = m * x[t] + (1 - m) * decay_x * last, decay_h * h
+        z = torch.sigmoid(of("ih", seen, 0) + of("hh", h, 0) + of("mask_z", m))
+        r = torch.sigmoid(of("ih", seen, 1) + of("hh", h, 1) + of("mask_r", m))
+        n = torch.tanh(of("ih", seen, 2) + of("hh", r * h, 2) + of("mask_n", m))
+        h = (1 - z) * h + z * n
+        assert_agree(output[t], h, f"step {t}", absolute=1e-10)
+    # What was not seen is not read.
+    blank = torch.where(given["m"] == 0, torch.full_like(x, 1e3), x)
+    assert_agree(layer(blank, **given)[0], output, "unseen", absolute=1e-10)

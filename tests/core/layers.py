@@ -93,7 +93,7 @@ class RandomLayer:
         self.regularisation = Regularisation(
             self.mask(B, P) if hidden_mask else None,
             self.mask(*self.weights.weight_hh.shape) if weight_mask else None,
-            Zoneout(0.3, 0.6, 2**63 + 5) if zoneout else None,
+            Zoneout((0.3, 0.6)[: len(self.widths)], 2**63 + 5) if zoneout else None,
         )
         self.grad_output = self.array(T, B, P)
         self.grad_final = [self.array(B, width) for width in self.widths]
@@ -238,7 +238,7 @@ def _torch_step(
 
 def keeps(zoneout: Zoneout, state: int, time: int, sequence: int, unit: int) -> float:
     """How much of a unit zoneout keeps, one at a time and in Python's unbounded integers."""
-    probability = zoneout[state]
+    probability = zoneout.rates[state]
     if zoneout.seed is None:
         return probability
     word, half = 2**64, 2**32

@@ -17,7 +17,7 @@ from tests.comparison import assert_agree
 from tests.core.layers import RandomLayer
 
 from gated.core import native, reference
-from gated.core.layout import LAYOUTS, Weights
+from gated.core.layout import LAYOUTS, Weights, layout_of
 from gated.core.stream import Stream
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
@@ -49,7 +49,7 @@ def test_steps_are_the_sequence(
     first = RandomLayer(cell, (50, 1, inputs, units), dtype="float32", **options)
     outputs = first.weights.weight_hh.shape[1]
     second = RandomLayer(cell, (50, 1, outputs, units), dtype="float32", **options)
-    zoneout = Zoneout(0.2, 0.1)
+    zoneout = Zoneout((0.2, 0.1)[: len(layout_of(cell).states)])
     regularisation = Regularisation(zoneout=zoneout)
     below = reference.forward(cell, first.x, first.weights, regularisation=regularisation)
     above = reference.forward(cell, below.output, second.weights, regularisation=regularisation)
@@ -189,7 +189,7 @@ def test_layers_and_states_that_do_not_fit_are_told() -> None:
     with pytest.raises(ConfigurationError, match="threads must be at least 1, got 0"):
         Stream("lstm", LAYER.weights, threads=0)
     with pytest.raises(ConfigurationError, match="its seed must be None, got "):
-        Stream("lstm", LAYER.weights, zoneout=Zoneout(0.1, 0.1, 3))
+        Stream("lstm", LAYER.weights, zoneout=Zoneout((0.1, 0.1), 3))
     with pytest.raises(DataError, match="weight_ih must have the dtype of x, float32"):
         Stream("lstm", RandomLayer("lstm", (1, 1, 3, 4)).weights)
     stream = Stream("lstm", LAYER.weights)

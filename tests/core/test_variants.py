@@ -12,7 +12,7 @@ from gated.errors import ConfigurationError, DataError
 
 
 def test_zoneout_draws_what_its_hash_says() -> None:
-    zoneout = Zoneout(0.25, 0.8, seed=2**64 - 3)
+    zoneout = Zoneout((0.25, 0.8), seed=2**64 - 3)
     sequences = np.array([0, 3, 700])
     for state in (0, 1):
         drawn = zoneout.kept(state, 11, sequences, 9, np.dtype("float32"))
@@ -21,7 +21,7 @@ def test_zoneout_draws_what_its_hash_says() -> None:
 
 
 def test_zoneout_keeps_as_often_as_it_should_and_independently() -> None:
-    zoneout = Zoneout(0.3, 0.3, seed=7)
+    zoneout = Zoneout((0.3, 0.3), seed=7)
     steps = [zoneout.kept(0, t, np.arange(64), 128, np.dtype("float64")) for t in range(64)]
     drawn = np.stack(steps)
     spread = np.sqrt(0.3 * 0.7)
@@ -36,16 +36,17 @@ def test_zoneout_keeps_as_often_as_it_should_and_independently() -> None:
 
 
 def test_without_a_seed_zoneout_mixes_by_its_probability() -> None:
-    kept = Zoneout(0.25).kept(0, 3, np.arange(2), 5, np.dtype("float64"))
+    kept = Zoneout((0.25,)).kept(0, 3, np.arange(2), 5, np.dtype("float64"))
     np.testing.assert_array_equal(kept, np.full((2, 5), 0.25))
 
 
 @pytest.mark.parametrize(
     ("regularisation", "message"),
     [
-        (Regularisation(zoneout=Zoneout(1.5)), "zoneout of hidden must be from 0 to 1, got 1.5"),
-        (Regularisation(zoneout=Zoneout(0, -0.1)), "zoneout of cell must be from 0 to 1"),
-        (Regularisation(zoneout=Zoneout(0, 0, -1)), "seed must be from 0 to 2"),
+        (Regularisation(zoneout=Zoneout((1.5,))), "zoneout of hidden must be from 0 to 1, got 1.5"),
+        (Regularisation(zoneout=Zoneout((0, -0.1))), "zoneout of cell must be from 0 to 1"),
+        (Regularisation(zoneout=Zoneout((0, 0), -1)), "seed must be from 0 to 2"),
+        (Regularisation(zoneout=Zoneout((0, 0, 0.1))), r"3 rates, but .* \(hidden, cell\)"),
         (Regularisation(np.ones((2, 3))), r"hidden_mask must have the shape \(2, 4\), got"),
         (Regularisation(np.ones((2, 4), "f")), "hidden_mask must have the dtype of x, float64"),
         (Regularisation(None, np.ones((4, 4))), r"weight_mask must have the shape \(16, 4\)"),

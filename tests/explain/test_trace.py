@@ -326,10 +326,14 @@ class OwnForward(nn.GRU):
         return x.mean(-1, keepdim=True).expand(-1, -1, H), None
 
 
+class OwnCell(nn.GRUCell):
+    pass
+
+
 @pytest.mark.parametrize(
     ("below", "why"),
     [
-        (nn.GRUCell(I, H), "a cell, called step by step"),
+        (OwnCell(I, H), "a cell of a class of its own, OwnCell"),
         (nn.GRU(I, H).bfloat16(), "computed by torch"),
         (OwnForward(I, H), "forward of its own"),
     ],

@@ -91,7 +91,7 @@ def test_the_first_that_can_computes() -> None:
     assert chosen_backend(None, "lstm", ones, seeing, Variant()) == "native"
     half = Weights(ones.half(), ones.half())
     assert chosen_backend(None, "gru", ones.half(), half, Variant()) == "torch"
-    zones_out = Variant(zoneout_hidden=0.1)
+    zones_out = Variant(zoneout=(0.1, 0.0))
     assert chosen_backend(None, "gru", ones.half(), half, zones_out) == "torch"  # step by step
 
 

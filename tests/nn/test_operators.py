@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 from tests.comparison import assert_agree
-from torch.autograd import forward_ad
 
 import gated.nn
 from gated.core.layout import Weights, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.operators import LayerCall, layer
+from gated.nn.operators import LayerCall
+from gated.nn.transforms import layer
 
 KINDS = ["RNN", "GRU", "LSTM"]
 
@@ -38,7 +38,7 @@ def arguments(cell: str, *, keep: bool = True, **options: Any) -> LayerCall:
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "gru_reset_before", "lstm"])
 def test_the_operator_is_what_torch_asks_of_one(cell: str) -> None:
-    given = arguments(cell, hidden_mask=torch.full((2, 5), 2.0), zoneout_hidden=0.2)
+    given = arguments(cell, hidden_mask=torch.full((2, 5), 2.0), zoneout=[0.2])
     given = given._replace(lengths=None)  # behind real rows is whatever was there
     passed = torch.library.opcheck(torch.ops.gated.layer, tuple(given))
     assert set(passed.values()) == {"SUCCESS"}
@@ -126,23 +126,9 @@ def test_what_is_not_there_is_said() -> None:
         torch.autograd.grad(output.sum(), given.x, create_graph=True)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
-def test_transforms_and_forward_mode_are_torchs() -> None:
-    model, x = gated.nn.GRU(3, 5), torch.randn(4, 2, 3)
-    assert_agree(
-        torch.func.grad(lambda x: model(x)[0].square().sum())(x),
-        torch.autograd.grad(model(x.requires_grad_())[0].square().sum(), x)[0],
-        "gradient",
-    )
-    tangent = torch.randn(4, 2, 3)
-    _, along = torch.func.jvp(lambda x: model(x)[0], (x.detach(),), (tangent,))
-    with forward_ad.dual_level():
-        dual = forward_ad.unpack_dual(model(forward_ad.make_dual(x.detach(), tangent))[0]).tangent
-    step = 1e-2
-    ahead, behind = model(x + step * tangent)[0], model(x - step * tangent)[0]
-    assert_agree(along, dual, "forward mode")
-    assert_agree(along, (ahead - behind) / (2 * step), "differences", absolute=1e-3)
-    model.backend = "native"
+@pytest.mark.parametrize("backend", ["reference", "triton"])
+def test_who_knows_no_transforms_says_so(backend: Any) -> None:
+    model = gated.nn.GRU(3, 5, backend=backend)
     with pytest.raises(ConfigurationError, match=r"transforms of torch.func.*backend='torch'"):
         torch.func.vmap(lambda x: model(x)[0])(torch.randn(6, 4, 2, 3))
 

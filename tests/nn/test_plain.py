@@ -15,6 +15,7 @@ import torch
 from tests.comparison import assert_agree
 from torch import nn
 from torch.nn.utils import parametrizations, prune
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import gated
 from gated.cells import library
@@ -211,5 +212,99 @@ def test_any_cell_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     layer.backend = "torch"
     assert_agree(found, layer(INPUT), "step by step")
     gated.nn.LSTM(4, 5, zoneout=0.5)(INPUT)
-    gated.nn.LSTM(4, 5)(INPUT, lengths=[3, 1])
+    gated.nn.LSTM(4, 5, recurrent_dropout=0.5)(INPUT)
     assert taken == [1]
+    gated.nn.LSTM(4, 5, 2, dropout=0.5)(INPUT, lengths=[3, 1])
+    gated.nn.LSTM(4, 5)(pack_padded_sequence(INPUT, [3, 1]))
+    gated.nn.LSTM(4, 5)(INPUT[:, 0])
+    assert len(taken) == 4
+
+
+@pytest.mark.parametrize("is_accelerated", [False, True], ids=["gated", "accelerated"])
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4, 1.0])
+def test_a_packed_sequence_gives_what_torch_gives(
+    kind: str, dropout: float, is_accelerated: bool
+) -> None:
+    """With the same draws: both drop rows of real steps alone."""
+    options: dict[str, Any] = {"bidirectional": True, "dropout": dropout, "dtype": torch.float64}
+    of_torch = getattr(nn, kind)(4, 5, 2, **options)
+    layer = (
+        copy.deepcopy(of_torch) if is_accelerated else getattr(gated.nn, kind)(4, 5, 2, **options)
+    )
+    layer.load_state_dict(of_torch.state_dict())
+    if is_accelerated:
+        gated.accelerate(layer)
+    padded = torch.randn(6, 5, 4, dtype=torch.float64)
+    states = tuple(torch.randn(4, 5, 5, dtype=torch.float64) for _ in range(1 + (kind == "LSTM")))
+
+    def run(module: Any) -> list[Any]:
+        torch.manual_seed(3)
+        x = padded.clone().requires_grad_()
+        hx = tuple(state.clone().requires_grad_() for state in states)
+        packed = pack_padded_sequence(x, [2, 6, 1, 6, 3], enforce_sorted=False)
+        output, final = module(packed, hx if len(hx) > 1 else hx[0])
+        assert output.sorted_indices.equal(packed.sorted_indices)
+        assert output.unsorted_indices.equal(packed.unsorted_indices)
+        results = [output.data, *(final if isinstance(final, tuple) else [final])]
+        loss = sum(((i + 1) * result).square().sum() for i, result in enumerate(results))
+        (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+        (loss + slope.square().sum()).backward()
+        grads = [weight.grad for weight in module.parameters()]
+        return [*results, x.grad, *(state.grad for state in hx), *grads]
+
+    for ours, theirs in zip(run(layer), run(of_torch), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_padded_packed_and_whole_are_the_same_to_the_bit() -> None:
+    layer = gated.nn.GRU(4, 5, 2, bidirectional=True)
+    lengths = torch.tensor([2, 6, 6, 1])
+    x = torch.randn(6, 4, 4)
+    padded, final = layer(x, lengths=lengths)
+    packed, of_packed = layer(pack_padded_sequence(x, lengths, enforce_sorted=False))
+    assert pad_packed_sequence(packed)[0].equal(padded)
+    assert of_packed.equal(final)
+    for b, length in enumerate(lengths):
+        alone, of_alone = layer(x[:length, b])
+        assert alone.equal(padded[:length, b])
+        assert of_alone.equal(final[:, b])
+
+
+def test_draws_between_layers_are_torchs() -> None:
+    of_torch = nn.LSTM(4, 5, 3, dropout=0.3)
+    layer = gated.nn.LSTM(4, 5, 3, dropout=0.3)
+    layer.load_state_dict(of_torch.state_dict())
+    results = []
+    for module in (of_torch, layer):
+        torch.manual_seed(0)
+        output, _ = module(INPUT)
+        output.sum().backward()
+        results.append((output.detach(), module.weight_hh_l0.grad))
+    assert_agree(results[0], results[1], "dropout")
+    layer.eval()
+    assert_agree(layer(INPUT), of_torch.eval()(INPUT), "evaluation")
+
+
+def test_lengths_are_read_when_the_layer_runs() -> None:
+    """A caller may use their tensor again before the way back."""
+    layer = gated.nn.RNN(4, 5)
+    grads = []
+    for overwrites in (False, True):
+        layer.zero_grad()
+        lengths = torch.tensor([3, 1])
+        output, _ = layer(INPUT, lengths=lengths)
+        if overwrites:
+            lengths.fill_(0)
+        output.sum().backward()
+        grads.append(layer.weight_ih_l0.grad)
+    assert grads[0].equal(grads[1])
+
+
+@pytest.mark.parametrize("sizes", [[2, 3], [3, 3], [0], []])
+def test_a_packed_sequence_that_does_not_fit_itself_is_refused(sizes: list[int]) -> None:
+    packed = PackedSequence(torch.zeros(5, 4), torch.tensor(sizes, dtype=torch.int64))
+    for layer in (gated.nn.LSTM(4, 5), nn.LSTM(4, 5)):
+        gated.accelerate(layer)
+        with pytest.raises((RuntimeError, IndexError, ValueError)):  # torch's own
+            layer(packed)

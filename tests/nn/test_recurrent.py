@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import torch
 from tests.comparison import assert_agree
+from tests.per_step import per_step_of
 
 import gated
 from gated.cells import (
     Cell,
     PerStep,
+    PerStepFeature,
+    PerStepUnit,
     PerUnit,
     Scalar,
     absolute,
     cell,
     equal,
     exp,
+    library,
     linear,
     log,
     maximum,
@@ -33,6 +37,7 @@ from gated.cells import (
     total,
     where,
 )
+from gated.core import native
 from gated.errors import CellError, ConfigurationError, DataError
 
 
@@ -79,7 +84,15 @@ def every_function(x, h):
     return tanh(n - h.n) + 0 * equal(a, b) + 0.1 * (b >= a)
 
 
-CELLS = [peephole_lstm, gru_as_published, timed, mogrifier, every_function]
+@cell
+def masked(x, h, c, *, mask: PerStepFeature, noise: PerStepUnit, age: PerStep):
+    """Inputs for each step of every width, alone and in products."""
+    seen = mask * x + (1 - mask) * linear(h, like=x)
+    c = sigmoid(linear(seen).f + h.f + linear(noise, name="shaken")) * c + age * noise
+    return tanh(linear(mask, name="mask") + c + mean(mask)), c + 0 * mean(noise * noise)
+
+
+CELLS = [peephole_lstm, gru_as_published, timed, mogrifier, every_function, masked]
 
 
 def layer_of(of: Cell, **options: Any) -> gated.nn.Recurrent:
@@ -101,13 +114,13 @@ def results(layer: gated.nn.Recurrent, backend: str, x: torch.Tensor, **given: A
 
 
 def inputs_of(of: Cell, T: int, B: int) -> dict[str, torch.Tensor]:
-    return {name: torch.rand(T, B, dtype=torch.float64).requires_grad_() for name in of.per_step}
+    return per_step_of(of, T, B, inputs=5, units=13, requires_grad=True)
 
 
 @pytest.mark.parametrize("of", CELLS, ids=lambda of: of.name)
 @pytest.mark.parametrize("sizes", [(4, 3), (1, 1), (70, 9)], ids=str)
 def test_native_is_torch(of: Cell, sizes: tuple[int, int]) -> None:
-    layer = layer_of(of, num_layers=2, bidirectional=True)
+    layer = layer_of(of, num_layers=1 if of is masked else 2, bidirectional=True)
     x = torch.randn(*sizes, 5, dtype=torch.float64)
     given: dict[str, Any] = inputs_of(of, *sizes)
     given["lengths"] = torch.arange(sizes[1]) % (sizes[0] + 1)
@@ -180,7 +193,7 @@ def test_parameters_are_called_and_ordered_as_the_definition_names_them() -> Non
 
 
 def test_the_gated_lstm_is_torchs() -> None:
-    ours = gated.nn.Recurrent(gated.cells.library.lstm, 5, 6, num_layers=2, bidirectional=True)
+    ours = gated.nn.Recurrent(library.lstm, 5, 6, num_layers=2, bidirectional=True)
     theirs = torch.nn.LSTM(5, 6, num_layers=2, bidirectional=True)
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(4, 3, 5)
@@ -299,3 +312,68 @@ def test_the_reference_has_every_gradient_of_ones_own_cell() -> None:
     assert all(grad.abs().max() > 0 for grad in found["torch"])
     assert_agree(found["native"], found["torch"], "native", relative=1e-9, absolute=1e-12)
     assert_agree(found["reference"], found["torch"], "reference", relative=1e-9, absolute=1e-12)
+
+
+def test_inputs_for_each_step_of_any_width() -> None:
+    """Batch-first, unbatched and the reference are the same; a wrong width is refused."""
+    layer = layer_of(masked)
+    x, given = torch.randn(6, 2, 5, dtype=torch.float64), inputs_of(masked, 6, 2)
+    native = results(layer, "native", x, **given)
+    assert_agree(results(layer, "reference", x, **given), native, "reference", absolute=1e-10)
+    other = layer_of(masked, batch_first=True)
+    turned = {name: of.transpose(0, 1) for name, of in given.items()}
+    assert_agree(other(x.transpose(0, 1), **turned)[0].transpose(0, 1), native[0], "batch first")
+    one = {name: of[:, 1] for name, of in given.items()}
+    assert_agree(layer(x[:, 1], **one)[0], native[0][:, 1], "unbatched", absolute=1e-10)
+    with pytest.raises(DataError, match=r"mask .*and 5 features, \(6, 2, 5\), got \(6, 2\)"):
+        layer(x, **{**given, "mask": given["age"]})
+    with pytest.raises(DataError, match=r"noise .*and 13 features"):
+        layer(x, **{**given, "noise": given["mask"]})
+    with pytest.raises(ConfigurationError, match="mask is as wide as the input of the first layer"):
+        layer_of(masked, num_layers=2)
+    with pytest.raises(ConfigurationError, match="takes mask, noise, age for each step"):
+        layer.float().stream()
+
+
+def test_inputs_of_steps_are_interpreted_by_every_instruction_set() -> None:
+    layer, x = layer_of(masked, bidirectional=True), torch.randn(5, 3, 5, dtype=torch.float64)
+    given: dict[str, Any] = {**inputs_of(masked, 5, 3), "lengths": [5, 0, 3]}
+    torchs = results(layer, "torch", x, **given)
+    core = native.extension()
+    before = core.instruction_set()
+    try:
+        for name in core.instruction_sets():
+            core.set_instruction_set(name)
+            assert_agree(results(layer, "native", x, **given), torchs, name, absolute=1e-9)
+    finally:
+        core.set_instruction_set(before)
+
+
+@pytest.mark.parametrize(
+    ("of", "zoneout"),
+    [
+        (library.slstm, (0.0, 0.2, 0.3, 0.4)),
+        (library.slstm, 0.1),
+        (library.tau_gru, (0.1, 0.5)),
+    ],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_any_state_can_be_zoned_out(of: Cell, zoneout: Any, training: bool) -> None:
+    layer = layer_of(of, zoneout=zoneout).train(training)
+    x = torch.randn(6, 4, 5, dtype=torch.float64)
+    native, torchs, reference = (
+        results(layer, name, x, lengths=[6, 3, 0, 5]) for name in ("native", "torch", "reference")
+    )
+    assert_agree(native, torchs, "torch", relative=1e-8, absolute=1e-8)
+    assert_agree(native, reference, "reference", relative=1e-8, absolute=1e-8)
+
+
+def test_a_state_that_is_zoned_out_for_good_stays_and_no_other() -> None:
+    layer = layer_of(library.slstm, zoneout=(0.0, 0.0, 1.0, 0.0))
+    states = tuple(torch.full((1, 2, 13), 0.5, dtype=torch.float64) for _ in range(4))
+    _, after = layer(torch.randn(3, 2, 5, dtype=torch.float64), states)
+    assert [bool((of == 0.5).all()) for of in after] == [False, False, True, False]
+    with pytest.raises(ConfigurationError, match=r"one for each state \(hidden, cell, n, m\), got"):
+        layer_of(library.slstm, zoneout=(0.1, 0.2))
+    with pytest.raises(ConfigurationError, match=r"zoneout is a probability, 0 to 1, got 1\.5"):
+        layer_of(library.slstm, zoneout=(0.1, 0.2, 0.1, 1.5))

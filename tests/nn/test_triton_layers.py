@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from tests.comparison import assert_agree
+from tests.per_step import per_step_of
 
 import gated
 from gated.cells import (
@@ -109,7 +110,8 @@ def assert_same(layer: Any, x: torch.Tensor, hx: Any = None, **given: Any) -> No
 
 @pytest.mark.parametrize("of", LIBRARY, ids=lambda of: of.name)
 def test_every_cell_of_the_library(of: Cell) -> None:
-    assert_same(layer_of(of), random(2, 2, 3), lengths=[1, 2])
+    given = per_step_of(of, 2, 2, inputs=3, units=5, device=DEVICE, requires_grad=True)
+    assert_same(layer_of(of), random(2, 2, 3), lengths=[1, 2], **given)
 
 
 @pytest.mark.parametrize("of", [library.lstm, timed, every_function], ids=lambda of: of.name)

@@ -173,7 +173,6 @@ def test_chrono_initialisation(kind: str) -> None:
         ("LSTM", {"zoneout": 1.5}, "zoneout is a probability, 0 to 1, got 1.5"),
         ("GRU", {"zoneout": (0.1, 0.2)}, "a GRU has one state: give one number"),
         ("LSTM", {"weight_drop": -0.1}, "weight_drop is a probability"),
-        ("RNNCell", {"chrono_init": 100}, "a RNNCell has no gate that keeps"),
         ("LSTM", {"chrono_init": 2}, "at least 3, got 2"),
         ("LSTM", {"chrono_init": 9, "forget_bias": 1.0}, "set the same: leave one out"),
         ("LSTM", {"chrono_init": 9, "bias": False}, "bias=False leaves no bias to set"),

@@ -17,6 +17,8 @@ from gated.cells.cell import Cell
 from gated.cells.language import (
     Delayed,
     PerStep,
+    PerStepFeature,
+    PerStepUnit,
     PerUnit,
     Scalar,
     absolute,
@@ -42,6 +44,8 @@ __all__ = [
     "Cell",
     "Delayed",
     "PerStep",
+    "PerStepFeature",
+    "PerStepUnit",
     "PerUnit",
     "Scalar",
     "absolute",

@@ -66,7 +66,7 @@ class Cell:
     matrices: tuple[Matrix, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     per_step: tuple[str, ...] = ()
-    """Inputs of one number for each step and sequence, by name."""
+    """Inputs that differ from step to step, by name."""
     per_sequence: tuple[str, ...] = ()
     """Inputs that stay the same over all steps of a sequence."""
     gate_names: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +90,12 @@ class Cell:
                 raise CellError(f"the cell {self.name} has no constant {name}: it has {known}")
         assert self.defined is not None or not constants  # noqa: S101 - refused above
         return self if self.defined is None else self.defined({**self.constants, **constants})
+
+    @cached_property
+    def per_step_widths(self) -> dict[str, Width]:
+        """The width of each of `per_step`; one number where nothing reads it."""
+        leaves = {of.about: of.width for of in self.tape.nodes if of.operation == "per_step"}
+        return {name: leaves.get(name, "1") for name in self.per_step}
 
     @property
     def output_is_hidden(self) -> bool:

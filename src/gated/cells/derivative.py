@@ -266,6 +266,22 @@ def _zero(apply: Any) -> Place:
     return place
 
 
+def _of_sigmoid_back(
+    apply: Any, g: Place, value: Any, place: Place, node: Node
+) -> tuple[Place, Place]:
+    v, y = map(value, node.arguments)
+    slope = apply("sub", apply.__self__.constant(1), apply("add", y, y))
+    return apply("sigmoid_back", g, y), apply("mul", apply("mul", g, v), slope)
+
+
+def _of_tanh_back(
+    apply: Any, g: Place, value: Any, place: Place, node: Node
+) -> tuple[Place, Place]:
+    v, y = map(value, node.arguments)
+    slope = apply("mul", v, apply("add", y, y))
+    return apply("tanh_back", g, y), apply("neg", apply("mul", g, slope))
+
+
 _RULES: dict[str, _Rule] = {
     "add": lambda apply, g, value, place, node: (g, g),
     "sub": lambda apply, g, value, place, node: (g, apply("neg", g)),
@@ -304,6 +320,8 @@ _RULES: dict[str, _Rule] = {
     ),
     "maximum": _of_maximum,
     "minimum": _of_maximum,
+    "sigmoid_back": _of_sigmoid_back,
+    "tanh_back": _of_tanh_back,
     "less": lambda apply, g, value, place, node: (None, None),
     "less_equal": lambda apply, g, value, place, node: (None, None),
     "equal": lambda apply, g, value, place, node: (None, None),

@@ -102,7 +102,7 @@ def listed_cell(cell: Cell) -> tuple[Any, ...]:
         [0 if of.gates == ("1",) else max(1, len(of.gates)) for of in cell.parameters],
         [_width(cell.states[0].width) for _ in cell.per_sequence],
         [_width(state.width) for state in cell.states],
-        len(cell.per_step),
+        [_width(width) for width in cell.per_step_widths.values()],
         cell.output_is_hidden,
     )
 

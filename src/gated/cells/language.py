@@ -31,10 +31,6 @@ class PerUnit:
         def __getattr__(self, gate: str) -> Any: ...
 
 
-class PerStep:
-    """Annotates an input of one number for each step and sequence: elapsed time, or a mask."""
-
-
 class Scalar:
     """Annotates one learned number for the whole layer."""
 
@@ -153,6 +149,21 @@ class Value:
             f".{name} is asked of a value that the step has computed: only x, states and "
             f"parameters have gates; a product with a computed value is linear(value).{name}"
         )
+
+
+class PerStep(Value):
+    """Annotates an input of one number for each step and sequence, such as elapsed time."""
+
+
+class PerStepFeature(Value):
+    """Annotates an input of one number for each step and input feature, as wide as x: a mask."""
+
+
+class PerStepUnit(Value):
+    """Annotates an input of one number for each step and hidden unit."""
+
+
+_PER_STEP: Mapping[str, Width] = {"PerStep": "1", "PerStepFeature": "I", "PerStepUnit": "H"}
 
 
 Operand = Value | float
@@ -402,8 +413,9 @@ def cell(
     """Make a cell of its definition.
 
     The first parameter is the input, further positional ones are states; keywords are annotated
-    `PerUnit`, `PerStep` or `Scalar`, or are constants with a default. It returns the states in
-    their order, the first of which is the output, or one extra leading value, the output.
+    `PerUnit`, `PerStep`, `PerStepFeature`, `PerStepUnit` or `Scalar`, or are constants with a
+    default. It returns the states in their order, the first of which is the output, or one extra
+    leading value, the output.
 
     Args:
         function: the definition.
@@ -463,17 +475,17 @@ def traced(
                 trace, trace.tape.leaf("parameter", "1", Block(parameter.name, "1"))
             )
             trace.parameters[parameter.name] = ["1"]
-        elif kind == "PerStep":
+        elif kind in _PER_STEP:
             per_step.append(parameter.name)
             keywords[parameter.name] = Value(
-                trace, trace.tape.leaf("per_step", "1", parameter.name)
+                trace, trace.tape.leaf("per_step", _PER_STEP[kind], parameter.name)
             )
         elif parameter.default is not parameter.empty:
             keywords[parameter.name] = found.setdefault(parameter.name, parameter.default)
         else:
             trace.refuse(
-                f"{parameter.name} must be annotated PerUnit, PerStep or Scalar, or be a constant "
-                "with a default"
+                f"{parameter.name} must be annotated PerUnit, {', '.join(_PER_STEP)} or Scalar, or "
+                "be a constant with a default"
             )
     for unknown in constants.keys() - keywords.keys():
         trace.refuse(f"there is no constant {unknown}")

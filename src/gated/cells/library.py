@@ -6,6 +6,7 @@ from typing import Any
 
 from gated.cells.language import (
     Delayed,
+    PerStepFeature,
     PerUnit,
     Scalar,
     cell,
@@ -449,3 +450,18 @@ def tau_gru(x: Any, h: Any, d: Delayed, *, delay: float = 1) -> Any:
     u, z = tanh(x.u + h.u), tanh(x.z + d.z)
     g, a = sigmoid(x.g + h.g), sigmoid(x.a + h.a)
     return (1 - g) * h + g * (u + a * z), h
+
+
+@cell
+def gru_d(x: Any, h: Any, *, m: PerStepFeature, delta: PerStepFeature, last: PerStepFeature) -> Any:
+    """GRU-D (Che et al. 2018): where m is 0, x was not seen but delta ago, when it was `last`.
+
+    x has the mean 0; the decay of x has a full matrix, in the paper a diagonal one.
+    """
+    seen = m * x + (1 - m) * exp(-relu(linear(delta, like=x, name="decay_x"))) * last
+    h = exp(-relu(linear(delta, name="decay_h"))) * h
+    v = linear(seen)
+    z = sigmoid(v.z + linear(h).z + linear(m, name="mask_z"))
+    r = sigmoid(v.r + linear(h).r + linear(m, name="mask_r"))
+    n = tanh(v.n + linear(r * h).n + linear(m, name="mask_n"))
+    return (1 - z) * h + z * n

@@ -42,6 +42,7 @@ BASES = (
     "grad_before",
     "grad_kept",  # of what a step keeps, for a loss that reads it
     "grad_history",  # of a state that is not the output, likewise
+    "per_step",  # an input for the step that is more than one number
 )
 
 
@@ -112,7 +113,7 @@ class Plan(NamedTuple):
     """Slot, array and block: what a slot starts from, or whose gradient it adds to. Arrays count
     the biases of the matrices first, then the parameters."""
     per_step: tuple[tuple[int, int], ...]
-    """A slot, and the input whose number for the step it takes."""
+    """A slot, and the input whose one number for the step it takes."""
     grad_per_step: tuple[tuple[int, int], ...] = ()
     """A slot, and the input whose gradient it holds."""
     summed: tuple[Summed, ...] = ()
@@ -367,9 +368,11 @@ class _Planner:
         grad_per_step = []
         for name, place in back.per_step.items():
             if not tape.is_constant(place, 0):
-                self.homes[place].insert(0, self.slot("1"))
+                width = cell.per_step_widths[name]
+                wide = tape.spread(place, width)
+                self.homes[wide].insert(0, self.slot(width))
                 index = cell.per_step.index(name)
-                grad_per_step.append((self._slot_of(self.homes[place][0]), index))
+                grad_per_step.append((self._slot_of(self.homes[wide][0]), index))
         into = {place: state for state, place in back.into_states}
         stages, per_step = self._stages(is_into=into.get)
         transposed: dict[int, list[Product]] = defaultdict(list)
@@ -462,7 +465,7 @@ class _Planner:
         per_step = []
         for place in sorted(self.live):
             node = self.tape[place]
-            if node.operation == "per_step":
+            if node.operation == "per_step" and node.width == "1":
                 self.homes[place].insert(0, self.slot("1"))
                 index = self.cell.per_step.index(node.about)
                 per_step.append((self._slot_of(self.homes[place][0]), index))
@@ -491,7 +494,8 @@ class _Planner:
     def where(self, place: Place) -> int:
         """The operand that has a node's value in memory."""
         node = self.tape[place]
-        if node.arguments or node.operation in ("per_step", "draw"):
+        one_number = node.operation == "per_step" and node.width == "1"
+        if node.arguments or one_number or node.operation == "draw":
             if not self.homes[place]:
                 self.homes[place].append(self.slot(node.width))
             return self.homes[place][0]
@@ -513,6 +517,8 @@ class _Planner:
         if node.operation == "per_sequence":
             index = self.cell.per_sequence.index(about)
             return self.operand("sequence", index, node.width)
+        if node.operation == "per_step":
+            return self.operand("per_step", self.cell.per_step.index(about), node.width)
         if node.operation == "grad_output":
             return self.operand("grad_output", 0, node.width)
         if node.operation == "grad_state":

@@ -34,7 +34,7 @@ LEAVES = frozenset(
         "input",  # x of the step, (I)
         "state",  # about: which; as the step before left it
         "parameter",  # about: its name and gate; (H)
-        "per_step",  # about: its name; one number for each step and sequence
+        "per_step",  # about: its name; for each step and sequence, one number, (I) or (H)
         "per_sequence",  # about: its name; (H) or (P), the same at all steps
         "draw",  # about: which state; how much of it zoneout keeps, (H) or (P)
         "value",  # on the way back; about: the node of the way forward

@@ -104,8 +104,8 @@ class Call:
 
 
 def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
-    """Return the probability of zoneout for each state; only the first two can have one."""
-    return [zoneout.hidden, zoneout.cell, *(0.0 for _ in range(2, states))][:states]
+    """Return the probability of zoneout for each state."""
+    return [*zoneout.rates, *(0.0 for _ in range(len(zoneout.rates), states))]
 
 
 def native_arrays(
@@ -178,7 +178,7 @@ def checked_call(
         regularisation, changed = _NONE, plain
     else:
         recurrent = arrays["weight_hh"].shape if "weight_hh" in arrays else ()
-        check_regularisation(regularisation, (B, sizes["P"]), recurrent, x.dtype)
+        check_regularisation(regularisation, plain.state_names, (B, sizes["P"]), recurrent, x.dtype)
         for name in ("hidden_mask", "weight_mask"):
             mask = getattr(regularisation, name)
             if mask is not None:
@@ -197,7 +197,7 @@ def checked_call(
         regularisation,
         arrays,
         sizes,
-        _checked_per_step(plain, per_step, (T, B), x.dtype),
+        _checked_per_step(plain, per_step, (T, B), sizes, x.dtype),
         compiled,
     )
 
@@ -320,7 +320,11 @@ def _checked_states(
 
 
 def _checked_per_step(
-    cell: Cell, given: Mapping[str, Array] | None, shape: tuple[int, int], dtype: np.dtype[Any]
+    cell: Cell,
+    given: Mapping[str, Array] | None,
+    shape: tuple[int, int],
+    sizes: Mapping[str, int],
+    dtype: np.dtype[Any],
 ) -> tuple[Array, ...]:
     if not given and not cell.per_step:
         return ()
@@ -330,8 +334,9 @@ def _checked_per_step(
             f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}; "
             f"got {', '.join(found) or 'nothing'}"
         )
-    for name, array in found.items():
-        _check_block(name, array, shape, dtype)
+    for name, width in cell.per_step_widths.items():
+        wide = shape if width == "1" else (*shape, sizes[width])
+        _check_block(name, found[name], wide, dtype)
     return tuple(found[name] for name in cell.per_step)
 
 

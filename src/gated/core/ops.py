@@ -6,7 +6,7 @@ state (H where nothing is projected), G gates of the cell, N real steps of all s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,6 +202,7 @@ def backward_packed(
     grad_history: Mapping[str, Array | None],
     *,
     threads: int | None = None,
+    unwanted: Collection[str] = (),
 ) -> Backward:
     """Do the same as `backward`, with the gradients of gates and states laid out like `kept`.
 
@@ -212,6 +213,7 @@ def backward_packed(
         grad_values: laid out like `kept.values`, or None.
         grad_history: laid out like `kept.history`.
         threads: as for `backward`.
+        unwanted: `x` and weights by name whose gradients are not computed; theirs are empty.
     """
     call = kept.call
     dtype, cell, B = call.x.dtype, call.cell, call.x.shape[1]
@@ -230,6 +232,7 @@ def backward_packed(
         name: (np.empty_like if name in matrices else np.zeros_like)(array)
         for name, array in call.arrays.items()
     }
+    wanted = {name: grad for name, grad in grads.items() if name not in unwanted}
     initial = tuple(np.empty((B, width), dtype) for width in call.state_widths)
     per_step = tuple(np.zeros(array.shape, dtype) for array in call.per_step)
     call.native.backward(
@@ -240,10 +243,10 @@ def backward_packed(
         list(grad_final),
         grad_values,
         [grad_history.get(name) for name in cell.state_names],
-        grad_x,
-        [grads[matrix.name] for matrix in cell.matrices],
-        [grads.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
-        [grads.get(of.name) for of in cell.parameters],
+        None if "x" in unwanted else grad_x,
+        [wanted.get(matrix.name) for matrix in cell.matrices],
+        [wanted.get(matrix.bias) if matrix.has_bias else None for matrix in cell.matrices],
+        [wanted.get(of.name) for of in cell.parameters],
         list(per_step),
         list(initial),
         threads or native.threads(),

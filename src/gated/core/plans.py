@@ -47,9 +47,11 @@ def named_cell(name: str, weights: Mapping[str, Any]) -> Cell:
 
 
 def varied(cell: Cell, regularisation: Regularisation) -> Cell:
-    """Return a cell with recurrent dropout and zoneout in its tape."""
+    """Return a cell with recurrent dropout and zoneout in its tape, if they are not there."""
+    if cell.per_sequence or any(node.operation == "draw" for node in cell.tape.nodes):
+        return cell
     zoneout = regularisation.zoneout or Zoneout()
-    zones = (zoneout.hidden > 0, zoneout.cell > 0, *(False for _ in cell.states))
+    zones = (*(rate > 0 for rate in zoneout.rates), *(False for _ in cell.states))
     return _varied(cell, regularisation.hidden_mask is not None, zones[: len(cell.states)])
 
 

@@ -175,7 +175,9 @@ def backward(
     ]
     grad_x = np.zeros_like(call.x)
     grad_weights = {name: np.zeros_like(array) for name, array in call.arrays.items()}
-    grad_per_step = {name: np.zeros(call.x.shape[:2], call.x.dtype) for name in call.cell.per_step}
+    grad_per_step = {
+        name: np.zeros_like(of) for name, of in zip(call.cell.per_step, call.per_step, strict=True)
+    }
     for step in reversed(kept.steps):
         t, running = step.time, step.running
         of_step = step_backward(
@@ -188,7 +190,8 @@ def backward(
         of_step.add_to(grad_weights)
         grad_x[t, running] = of_step.x
         for name, grad in of_step.per_step.items():
-            grad_per_step[name][t, running] = np.broadcast_to(grad, (len(running), 1))[:, 0]
+            whole = grad_per_step[name].reshape(*call.x.shape[:2], -1)
+            whole[t, running] = np.broadcast_to(grad, (len(running), whole.shape[2]))
         for whole, grad in zip(grad_states, of_step.states, strict=True):
             whole[running] = grad
     if call.regularisation.weight_mask is not None:
@@ -304,7 +307,7 @@ def _given(call: Call, t: int, running: NDArray[np.int64], states: list[Array]) 
     zoneout, mask = call.regularisation.zoneout, call.regularisation.hidden_mask
     given: dict[str, Any] = {"input": call.x[t, running], "state": dict(enumerate(states))}
     given["per_step"] = {
-        name: of[t, running, None]
+        name: of[t, running, None] if of.ndim == 2 else of[t, running]
         for name, of in zip(call.cell.per_step, call.per_step, strict=True)
     }
     if mask is not None:
@@ -312,7 +315,7 @@ def _given(call: Call, t: int, running: NDArray[np.int64], states: list[Array]) 
     if zoneout is not None:
         given["draw"] = {
             k: zoneout.kept(k, t, running, state.shape[-1], state.dtype)
-            for k, state in enumerate(states[:2])
+            for k, state in enumerate(states)
         }
     return given
 

@@ -23,7 +23,7 @@ from gated.core.call import (
     probabilities_of,
 )
 from gated.core.layout import Weights
-from gated.core.plans import native_cell
+from gated.core.plans import named_cell, native_cell
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
 
@@ -120,14 +120,14 @@ class Stream:
                     f"weight_ih of layer {depth} must take the {wanted} outputs of the layer "
                     f"before, got the shape {np.shape(weight)}"
                 )
-        one = np.zeros((1, 1, features), np.float32)
-        call = checked_call(cell, one, weights, None, None, False, Regularisation(zoneout=zoneout))
-        if call.cell.per_step:
+        plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
+        if plain.per_step:
             raise ConfigurationError(
-                f"the cell {call.cell.name} takes {', '.join(call.cell.per_step)} for each step, "
+                f"the cell {plain.name} takes {', '.join(plain.per_step)} for each step, "
                 "which a stream does not support"
             )
-        return call
+        one = np.zeros((1, 1, features), np.float32)
+        return checked_call(cell, one, weights, None, None, False, Regularisation(zoneout=zoneout))
 
     def step(self, x: Vector, out: Vector | None = None) -> Vector:
         """Take one step.

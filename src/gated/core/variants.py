@@ -21,15 +21,14 @@ Words: TypeAlias = NDArray[np.unsignedinteger[Any]]
 class Zoneout(NamedTuple):
     """Zoneout: some units keep their old value for a step (Krueger et al. 2017).
 
-    s_t = k * s_{t-1} + (1 - k) * s̃_t, for the hidden state and the cell state, at the end of a
-    step. With a seed, as in training, k is 1 with the given probability and otherwise 0, drawn for
-    each unit, step and sequence; without a seed, as in evaluation, k is the probability itself.
+    s_t = k * s_{t-1} + (1 - k) * s̃_t, for any states, at the end of a step. With a seed, as in
+    training, k is 1 with the given probability and otherwise 0, drawn for each unit, step and
+    sequence; without a seed, as in evaluation, k is the probability itself.
     """
 
-    hidden: float = 0.0
-    """The probability that a unit of the hidden state keeps its value."""
-    cell: float = 0.0
-    """The same for the cell state of an LSTM."""
+    rates: tuple[float, ...] = ()
+    """Of each state, in the cell's order, the probability that a unit keeps its value; 0 for those
+    behind the last."""
     seed: int | None = None
     """Seed of the draws, 0 to 2^64 - 1; None to use the probabilities themselves."""
 
@@ -42,13 +41,13 @@ class Zoneout(NamedTuple):
         backward pass computes it again, in any order, and nothing has to be stored.
 
         Args:
-            state: 0 for the hidden state, 1 for the cell state.
+            state: its index; 0 for the hidden state, 1 for the cell state.
             time: index of the step.
             sequences: (B,), indices of the sequences in the batch.
             units: number of units of the state.
             dtype: of the result.
         """
-        probability = (self.hidden, self.cell)[state]
+        probability = self.rates[state] if state < len(self.rates) else 0.0
         if self.seed is None or probability >= 1:
             return np.full((len(sequences), units), probability, dtype)
         place: Words = (sequences.astype(np.uint64) << np.uint64(32)) + np.uint64(time + 1)
@@ -90,6 +89,7 @@ class Regularisation(NamedTuple):
 
 def check_regularisation(
     regularisation: Regularisation,
+    states: tuple[str, ...],
     hidden_shape: tuple[int, ...],
     weight_shape: tuple[int, ...],
     dtype: np.dtype[Any],
@@ -98,19 +98,25 @@ def check_regularisation(
 
     Args:
         regularisation: to be checked.
+        states: names of the cell's states.
         hidden_shape: of the hidden state, (B, P).
         weight_shape: of the recurrent weights, (G·H, P).
         dtype: of the input.
 
     Raises:
-        ConfigurationError: a probability is not from 0 to 1, or the seed not from 0 to 2^64 - 1.
+        ConfigurationError: a probability is not from 0 to 1, or for a state that the cell does not
+            have, or the seed not from 0 to 2^64 - 1.
         DataError: a mask has another shape or dtype.
     """
     check_array("hidden_mask", regularisation.hidden_mask, hidden_shape, dtype)
     check_array("weight_mask", regularisation.weight_mask, weight_shape, dtype)
     zoneout = regularisation.zoneout or Zoneout()
-    for name in ("hidden", "cell"):
-        probability = getattr(zoneout, name)
+    if len(zoneout.rates) > len(states):
+        raise ConfigurationError(
+            f"zoneout has {len(zoneout.rates)} rates, but the cell has the states "
+            f"({', '.join(states)})"
+        )
+    for name, probability in zip(states, zoneout.rates, strict=False):
         if not 0 <= probability <= 1:
             raise ConfigurationError(f"zoneout of {name} must be from 0 to 1, got {probability}")
     if zoneout.seed is not None and not 0 <= zoneout.seed < 2**64:

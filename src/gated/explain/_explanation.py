@@ -44,7 +44,8 @@ class ExplainedLayer:
     @property
     def title(self) -> str:
         """The module's name, and which layer and direction of it."""
-        return layer_title(self.traced.name, self.traced.layer, self.traced.reverse)
+        of = self.traced
+        return layer_title(of.name, of.layer, of.reverse, of.call)
 
     @property
     def by_memory(self) -> NDArray[np.int64]:

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from gated.errors import ConfigurationError, DataError
 from gated.explain._layer_trace import layer_title
-from gated.explain._looking import evaluating, looking, nothing_ran
-from gated.explain._way_back import Followed, followed, jacobian_norms
-from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.explain._looking import Part, Watch, evaluating, looking, nothing_ran
+from gated.explain._way_back import Followed, followed, jacobian_norms, joined
+from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
@@ -71,11 +71,13 @@ class LayerFlow:
     factor: float | None = None
     """The factor on `jacobian` for each step of distance, from a line fitted to its logarithms.
     None where it is not known, 0 where the product is 0 after one step."""
+    call: int | None = None
+    """As in a trace."""
 
     @property
     def title(self) -> str:
         """The module's name, and which layer and direction of it."""
-        return layer_title(self.name, self.layer, self.reverse)
+        return layer_title(self.name, self.layer, self.reverse, self.call)
 
     @property
     def strongest(self) -> Floats:
@@ -224,27 +226,32 @@ after 7 less than 1% is left.
         raise ConfigurationError(f"samples must be 0 or more, got {samples}")
     if loss is None and samples == 0:
         raise ConfigurationError("flow without a loss and without samples measures nothing")
-    found: list[Followed] = []
+    parts: dict[int, list[Followed]] = {}
     anchor = torch.zeros((), requires_grad=True)
     options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
     before = (initial,) if initial is not None else ()
 
-    def watched(name: str, module: Any) -> RunLayer:
-        def run(place: int, call: LayerCall, return_gates: bool, _: Run) -> LayerResult:
+    def watched(name: str, module: Any) -> Watch:
+        def run(here: Part, call: LayerCall, return_gates: bool, _: Run) -> LayerResult:
             if len(call.x) == 0 or (call.lengths is not None and not call.lengths.any()):
                 raise DataError(f"{name} got no step: there is no gradient to follow")
-            result, of = followed(name, call, place // (1 + module.bidirectional), anchor)
-            found.append(of)
+            result, of = followed(name, call, here, 1 + module.bidirectional, anchor)
+            parts.setdefault(here.number, []).append(of)
             return result if return_gates else result._replace(gates=None)
 
         return run
 
-    with evaluating(model), looking(model, watched) as left_out, torch.enable_grad():
+    with evaluating(model), looking(model, watched) as (left_out, (calls,)), torch.enable_grad():
         output = model(x, *before, **options)
-        if not found:
+        if not parts:
             raise nothing_ran(left_out)
+
+        def flows() -> list[LayerFlow]:
+            found = (joined(of, calls.turns) for of in parts.values())
+            return [_layer_flow(of, samples) for of in found]
+
         if loss is None:
-            return Flow([_layer_flow(of, samples) for of in found], None, left_out)
+            return Flow(flows(), None, left_out)
         value = loss(output)
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
             what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -253,7 +260,7 @@ after 7 less than 1% is left.
                 + (f"{what}, which does not" if what in ((), (1,)) else str(what))
             )
         torch.autograd.grad(value.sum(), anchor, allow_unused=True)
-    return Flow([_layer_flow(of, samples) for of in found], float(value.detach()), left_out)
+    return Flow(flows(), float(value.detach()), left_out)
 
 
 def _layer_flow(of: Followed, samples: int) -> LayerFlow:
@@ -278,6 +285,7 @@ def _layer_flow(of: Followed, samples: int) -> LayerFlow:
         None if others is None else _laid_together(others, of),
         jacobian,
         factor,
+        of.turn,
     )
 
 

@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Unpack
 from weakref import WeakSet
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from gated.core import reference
+from gated.core.call import Call
+from gated.core.reference import HoldAt
 from gated.errors import ConfigurationError, DataError
 from gated.explain._intervention import Held, Intervention, one_after_the_other, together
-from gated.explain._looking import as_lines, looking
+from gated.explain._looking import Calls, Part, Watch, as_lines, looking, real_steps
 from gated.explain._trace import Trace, trace
-from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
 
 _HELD: WeakSet[nn.Module] = WeakSet()
@@ -78,43 +79,59 @@ def intervene(
     True
     """
     interventions = together(interventions, one)
-    seen, running = [0], [False]
+    running = [False]
     ours_now: list[nn.Module] = []
+    steps_of: dict[int, int] = {}
+    met: set[int] = set()
 
-    def held(name: str, module: Any) -> RunLayer:
+    def held(name: str, module: Any) -> Watch:
         if module in _HELD:
             raise ConfigurationError(
                 f"{name} is held already: give all interventions to one intervene"
             )
         ours_now.append(module)
 
-        def changed(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
+        def changed(here: Part, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
             if interventions and not running[0]:
                 raise ConfigurationError(
                     f"{name} runs outside a call of the model, where its index among the layers is "
                     "not known: call the model itself, or intervene on this module"
                 )
-            seen[0] += 1
-            ours = [one for one in interventions if one.layer == seen[0] - 1]
-            return _run_held(call, ours, return_gates) if ours else run(call, return_gates)
+            ours = [k for k, one in enumerate(interventions) if one.layer == here.number]
+            if not ours:
+                return run(call, return_gates)
+            checked = call.checked()
+            real, holds = real_steps(call), []
+            # Padding is no step, but for one call alone it has a place in time.
+            steps_of[here.number] = max(len(call.x), int((here.before + real).max(initial=0)))
+            for k in ours:
+                hold, holds_any = interventions[k].hold(
+                    checked.cell, checked.sizes, real, len(call.x), here.before
+                )
+                holds.append(hold)
+                if holds_any:
+                    met.add(k)
+            return _run_held(checked, one_after_the_other(holds), return_gates)
 
         return changed
 
-    def begins(*_: Any) -> None:
-        seen[0], running[0] = 0, True
+    with looking(model, held) as (left_out, calls):
 
-    def ends(*_: Any) -> None:
-        running[0] = False
+        def begins(*_: Any) -> None:
+            calls[0], running[0] = Calls(), True
+            met.clear()
 
-    with looking(model, held) as left_out:
+        def ends(*_: Any) -> None:
+            running[0] = False
 
         def check(*_: Any) -> None:
-            for one in interventions:
-                if not 0 <= one.layer < seen[0]:
+            for k, one in enumerate(interventions):
+                if not 0 <= one.layer < calls[0].count:
                     raise DataError(
-                        f"layer: the model has {seen[0]}, from 0 on, got {one.layer}"
+                        f"layer: the model has {calls[0].count}, from 0 on, got {one.layer}"
                         + as_lines(left_out)
                     )
+                one.check_held(k in met, steps_of[one.layer])
 
         _HELD.update(ours_now)
         hooks = (
@@ -157,14 +174,10 @@ def effect(
         return Effect(plain, trace(model, x, lengths=lengths, initial=initial))
 
 
-def _run_held(call: LayerCall, held: list[Intervention], return_gates: bool) -> LayerResult:
+def _run_held(call: Call, hold: HoldAt, return_gates: bool) -> LayerResult:
     """Run a layer step by step, with some of its gates and states held."""
-    checked = call.checked()
-    cell, (T, B, _) = checked.cell, checked.x.shape
-    lengths = np.full(B, T) if checked.lengths is None else checked.lengths
-    holds = [one.hold(cell, checked.sizes, lengths, T) for one in held]
-    ran = reference.run(checked, keep=return_gates, hold=one_after_the_other(holds))
+    ran = reference.run(call, keep=return_gates, hold=hold)
     gates = None
     if ran.kept is not None:
-        gates = {name: torch.from_numpy(ran.kept.gate(name)) for name in cell.named}
+        gates = {name: torch.from_numpy(ran.kept.gate(name)) for name in call.cell.named}
     return LayerResult(torch.from_numpy(ran.output), tuple(map(torch.from_numpy, ran.final)), gates)

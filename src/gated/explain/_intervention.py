@@ -39,7 +39,8 @@ class Intervention:
     unit: Places = None
     """Indices of units, of H (of a projected hidden state, P); all where None."""
     step: Places = None
-    """Time steps, from 0; all where None."""
+    """Time steps, from 0; all where None. Of a layer that the model calls one part at a time they
+    are counted through all calls that go on from each other, and only from the beginning."""
     sequence: Places = None
     """Indices of sequences, of B; all where None."""
 
@@ -53,19 +54,29 @@ class Intervention:
                 raise ConfigurationError(f"{name} must be a finite number, got {number}")
 
     def hold(
-        self, cell: Cell, sizes: Mapping[str, int], lengths: NDArray[np.int64], steps: int
-    ) -> HoldAt:
+        self,
+        cell: Cell,
+        sizes: Mapping[str, int],
+        lengths: NDArray[np.int64],
+        steps: int,
+        before: NDArray[np.int64],
+    ) -> tuple[HoldAt, bool]:
         """Return the function by which `gated.core.reference.run` holds values of a cell.
 
         Args:
             cell: of the layer.
             sizes: number of units of each of the cell's widths.
-            lengths: (B,), of the sequences.
-            steps: T.
+            lengths: (B,), of the sequences in this call.
+            steps: T, of this call.
+            before: (B,), the steps of each sequence in the calls that this one goes on from.
+
+        Returns:
+            That function, and whether the call has a step of which it holds anything.
 
         Raises:
             ConfigurationError: the cell has no such gate or state, or it cannot have such a value.
-            DataError: a unit, step or sequence does not exist, or no sequence has such a step.
+            DataError: there is no such unit or sequence; or a step counts from the end, which is
+                not known where a layer is called several times.
         """
         least, most = _range(cell, self.gate)
         if self.value is not None and not least <= self.value <= most:
@@ -75,25 +86,45 @@ class Intervention:
             )
         units = _chosen("unit", self.unit, sizes[cell.tape[cell.named[self.gate]].width])
         sequences = _chosen("sequence", self.sequence, len(lengths))
-        times = _chosen("step", self.step, steps)
-        running = np.flatnonzero(times)[:, None] < lengths[sequences]
-        if not (units.any() and running.any()):
+        if before.any() and _counts_from_the_end(self.step):
             raise DataError(
-                f"{self.gate} cannot be held at step={self.step}, unit={self.unit}, "
-                f"sequence={self.sequence}: no sequence has such a step, or there is no such unit"
+                f"step={self.step} counts from the end, which is not known while the model calls "
+                "the layer a part at a time: count from 0"
             )
+        last = int(before.max(initial=0)) + steps
+        every = _chosen("step", _within(self.step, last), last)
+        times = np.arange(steps)[:, None] + before
+        held_at = every[times] & (np.arange(steps)[:, None] < lengths) & sequences
 
         def hold(time: int, running: NDArray[np.int64], name: str, natural: Array) -> Array:
-            if name != self.gate or not times[time]:
+            rows = held_at[time, running]
+            if name != self.gate or not rows.any():
                 return natural
-            held, where = natural.copy(), np.ix_(sequences[running], units)
+            held, where = natural.copy(), np.ix_(rows, units)
             if self.scale is None:
                 held[where] = self.value
             else:
                 held[where] = np.clip(natural[where] * self.scale, least, most)
             return held
 
-        return hold
+        return hold, bool(units.any() and held_at.any())
+
+    def check_held(self, held: bool, steps: int) -> None:
+        """Refuse what no call of the layer has held, when all have been made.
+
+        Args:
+            held: whether a call had a step of which it held anything.
+            steps: T, of all calls that went on from each other.
+
+        Raises:
+            DataError: a step does not exist, or no sequence has any.
+        """
+        _chosen("step", self.step, steps)
+        if not held:
+            raise DataError(
+                f"{self.gate} cannot be held at step={self.step}, unit={self.unit}, "
+                f"sequence={self.sequence}: no sequence has such a step, or there is no such unit"
+            )
 
 
 class Held(TypedDict, total=False):
@@ -127,6 +158,20 @@ def one_after_the_other(holds: list[HoldAt]) -> HoldAt:
         return value
 
     return hold
+
+
+def _counts_from_the_end(places: Places) -> bool:
+    if isinstance(places, slice):
+        return any(bound is not None and bound < 0 for bound in (places.start, places.stop))
+    return places is not None and bool((np.asarray(places) < 0).any())
+
+
+def _within(places: Places, size: int) -> Places:
+    """Return the places without those that do not exist."""
+    if places is None or isinstance(places, slice):
+        return places
+    wanted = np.atleast_1d(np.asarray(places, np.int64))
+    return [int(place) for place in wanted if -size <= place < size]
 
 
 _RANGES = {

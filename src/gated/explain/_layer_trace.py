@@ -49,9 +49,10 @@ def version_of(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def layer_title(name: str, layer: int, reverse: bool) -> str:
-    """Return a layer's title: the module's name, and which layer and direction of it."""
-    return f"{name}, layer {layer}{', backwards' if reverse else ''}"
+def layer_title(name: str, layer: int, reverse: bool, call: int | None) -> str:
+    """Return a layer's title: the module's name, which layer and direction of it, which call."""
+    which = "" if call is None else f", call {call}"
+    return f"{name}, layer {layer}{', backwards' if reverse else ''}{which}"
 
 
 def summed(cell: Cell, gate: str) -> Place:
@@ -110,9 +111,12 @@ class LayerTrace:
     """The gates and states by name, for the chosen steps and units."""
     initial: tuple[Array, ...] = field(repr=False)
     """The states before the first step, of all units: (B, P), and any others (B, H)."""
-    zoneout: tuple[float, float]
-    """Zoneout rates: the share of the hidden and of the cell state that each step leaves as is."""
+    zoneout: tuple[float, ...]
+    """Zoneout rates: of each state, the share that each step leaves as is; empty without."""
     _run: Taken = field(repr=False)
+    call: int | None = None
+    """Which of the layer's calls in this run, from 0, where it had several of which each began from
+    states of its own; calls that go on from each other are one."""
 
     def __getattr__(self, name: str) -> Array:
         """Return a gate or state by its name."""

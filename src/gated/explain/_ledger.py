@@ -23,10 +23,18 @@ from torch import Tensor, nn
 from gated.cells.affine import Affine, memory
 from gated.cells.evaluate import needed_nodes
 from gated.errors import CellError, ConfigurationError, DataError
-from gated.explain._layer_trace import LayerTrace, shown
-from gated.explain._looking import evaluating, looking
+from gated.explain._layer_trace import LayerTrace, layer_title, shown
+from gated.explain._looking import (
+    Part,
+    Placed,
+    Watch,
+    evaluating,
+    laid_together,
+    looking,
+    real_steps,
+)
 from gated.explain._trace import trace
-from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
@@ -97,7 +105,7 @@ def ledger(
     model: nn.Module,
     x: Any,
     *,
-    layer: int = 0,
+    layer: int | None = None,
     unit: int,
     output: None = None,
     step: int,
@@ -112,7 +120,7 @@ def ledger(
     model: nn.Module,
     x: Any,
     *,
-    layer: int = 0,
+    layer: int | None = None,
     unit: None = None,
     output: Callable[[Any], Tensor],
     step: int,
@@ -126,7 +134,7 @@ def ledger(
     model: nn.Module,
     x: Any,
     *,
-    layer: int = 0,
+    layer: int | None = None,
     unit: int | None = None,
     output: Callable[[Any], Tensor] | None = None,
     step: int,
@@ -139,7 +147,8 @@ def ledger(
     Args:
         model: a recurrent layer, or a model with some, as for `gated.explain.trace`.
         x: the model's input.
-        layer: index in `Trace.layers`.
+        layer: index in `Trace.layers`; the first by default, which must not be one of several calls
+            of the same layer that each begin anew.
         unit: index of one of the H units; or give `output`.
         output: function from the model's output to a scalar, such as a logit. The layer must be the
             last of its module, whose states the model reads.
@@ -153,7 +162,8 @@ def ledger(
             output reads another value than the state (an LSTM with zoneout); or neither or both of
             `unit` and `output` are given.
         DataError: there is no such layer, unit, step or sequence; the output is not a scalar that
-            depends on the layer's output, or the layer is below another one of its module.
+            depends on the layer's output, or the layer is below another one of its module; or
+            `layer` is not given, and the first layer was called several times, each anew.
 
     >>> lstm = torch.nn.LSTM(3, 4)
     >>> found = ledger(lstm, torch.randn(6, 1, 3), unit=2, step=4)
@@ -164,13 +174,13 @@ def ledger(
     ((5, 4), True)
     """
     if output is None and unit is not None:
-        traced = trace(model, x, lengths=lengths, initial=initial, layers=[layer], units=[unit])
-        return ledger_of(traced.layers[0], unit=unit, step=step, sequence=sequence)
+        (of,) = _traced(model, x, layer, lengths, initial, [unit])
+        return ledger_of(of, unit=unit, step=step, sequence=sequence)
     if output is None or unit is not None:
         raise ConfigurationError("ledger: give either unit or output")
-    of = trace(model, x, lengths=lengths, initial=initial, layers=[layer]).layers[0]
+    (of,) = _traced(model, x, layer, lengths, initial)
     found = _ledgers(of, step, sequence)
-    value, gradients = _gradient(model, x, output, layer, lengths, initial)
+    value, gradients = _gradient(model, x, output, layer or 0, of.time, lengths, initial)
     by_hidden = gradients[found.at, found.sequence].double().numpy()
     if of.projected:
         by_hidden = by_hidden @ of.projection
@@ -188,11 +198,32 @@ def ledger(
     )
 
 
+def _traced(
+    model: nn.Module,
+    x: Any,
+    layer: int | None,
+    lengths: ArrayLike | Tensor | None,
+    initial: Any,
+    units: list[int] | None = None,
+) -> list[LayerTrace]:
+    """Return the trace of the layer that is asked for; refuse to choose among its calls."""
+    found = trace(model, x, lengths=lengths, initial=initial, layers=[layer or 0], units=units)
+    of = found.layers[0]
+    if layer is None and of.call is not None:
+        raise DataError(
+            f"layer: {of.name} is called several times, each from states of its own, and each call "
+            "has its own ledger: give the index of one in Trace.layers; this is "
+            f"{layer_title(of.name, of.layer, of.reverse, of.call)}, index 0"
+        )
+    return found.layers
+
+
 def _gradient(
     model: nn.Module,
     x: Any,
     output: Callable[[Any], Tensor],
     layer: int,
+    time: int,
     lengths: ArrayLike | Tensor | None,
     initial: Any,
 ) -> tuple[float, Tensor]:
@@ -202,30 +233,26 @@ def _gradient(
     paths through later steps.
     """
     leaves: list[Tensor] = []
-    finals: list[Tensor] = []
-    ends: list[LayerCall] = []
-    seen = 0
+    parts: list[tuple[Part, LayerCall]] = []
 
-    def watched(name: str, module: Any) -> RunLayer:
+    def watched(name: str, module: Any) -> Watch:
         directions = 1 + module.bidirectional
 
-        def cut(place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
-            nonlocal seen
-            seen += 1
+        def cut(here: Part, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
             result = run(call, return_gates)
-            if seen - 1 != layer:
+            if here.number != layer:
                 return result
             top = module.num_layers * directions - directions
-            if place < top:
-                first = seen - 1 - place + top
+            if here.place < top:
+                first = layer - here.place + top
                 raise DataError(
                     f"output: layer {layer} is read by the layer above it in {name}, not by "
                     f"the model; take one from {first} to {first + directions - 1}"
                 )
-            leaves.append(result.output.detach().requires_grad_())
-            finals.append(result.final[0].detach().requires_grad_())
-            ends.append(call)
-            return result._replace(output=leaves[0], final=(finals[0], *result.final[1:]))
+            ends = [of.detach().requires_grad_() for of in (result.output, result.final[0])]
+            leaves.extend(ends)
+            parts.append((here, call))
+            return result._replace(output=ends[0], final=(ends[1], *result.final[1:]))
 
         return cut
 
@@ -239,16 +266,22 @@ def _gradient(
                 f"output must return a tensor of one number that depends on layer {layer}, "
                 f"got {what}"
             )
-        of_leaf, of_final = torch.autograd.grad(
-            value.sum(), [leaves[0], finals[0]], allow_unused=True
+        found = torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True)
+    of_outputs, of_finals = found[::2], found[1::2]
+    gradients = torch.from_numpy(
+        laid_together(
+            [
+                Placed(here.before, real_steps(call), np.arange(len(call.x)), of.numpy())
+                for (here, call), of in zip(parts, of_outputs, strict=True)
+            ],
+            time,
         )
-    (call,) = ends
-    T, B, _ = call.x.shape
-    gradients = torch.zeros_like(leaves[0]) if of_leaf is None else of_leaf.clone()
-    if of_final is not None:
-        last = torch.full((B,), T) if call.lengths is None else call.lengths
-        steps = torch.zeros(B, dtype=torch.int64) if call.reverse else last - 1
-        gradients[steps, torch.arange(B)] += of_final
+    )
+    for (here, call), of in zip(parts, of_finals, strict=True):
+        real = real_steps(call)
+        ran = np.flatnonzero(real)
+        last = here.before + (0 if call.reverse else real - 1)
+        gradients[last[ran], ran] += of[ran]
     return float(value.detach()), gradients
 
 

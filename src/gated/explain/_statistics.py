@@ -157,8 +157,8 @@ def tied_to(
     return found
 
 
-def _place(of: LayerTrace) -> tuple[str, int, bool]:
-    return of.name, of.layer, of.reverse
+def _place(of: LayerTrace) -> tuple[str, int, bool, int | None]:
+    return of.name, of.layer, of.reverse, of.call
 
 
 class _Sums:
@@ -213,7 +213,7 @@ class _Sums:
             # Not -1 / mean: a gate that is always 1 has the mean 0, and its memory is infinite.
             with np.errstate(divide="ignore"):
                 memory = 1 / np.abs(next(iter(logarithms.values())))
-        name, layer, reverse = self.place
+        name, layer, reverse, _ = self.place
         return Statistics(
             name=name,
             layer=layer,

@@ -6,7 +6,7 @@ state (H where nothing is projected), L layers, D directions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,8 +19,18 @@ from gated.core import reference
 from gated.core.layout import LAYOUTS, Array
 from gated.errors import DataError
 from gated.explain._layer_trace import LayerTrace, Taken, states_asked_for, version_of
-from gated.explain._looking import as_lines, evaluating, looking, nothing_ran
-from gated.nn.backends import LayerResult, Run, RunLayer
+from gated.explain._looking import (
+    Part,
+    Placed,
+    Watch,
+    as_lines,
+    evaluating,
+    laid_together,
+    looking,
+    nothing_ran,
+    real_steps,
+)
+from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall, as_array
 
 CHUNK = 128
@@ -33,7 +43,9 @@ class Trace:
 
     layers: list[LayerTrace]
     """In the order in which they ran; layer k, direction d of a module is at k·D + d, as in
-    PyTorch."""
+    PyTorch. Calls of a layer that go on from the states in which a former one ended, as where a
+    model calls it one step at a time, are one; any other call is one more, with its number in
+    `call`."""
     output: Any = field(repr=False)
     """The model's output."""
     left_out: dict[str, str]
@@ -52,9 +64,9 @@ def trace(
 ) -> Trace:
     """Run a model once and keep every gate and state of its recurrent layers.
 
-    Layers of `torch.nn` and of `gated.nn` anywhere in the model run in the fused core, which
-    returns the gates. The model runs in evaluation mode, without gradients, and keeps its classes,
-    weights and mode.
+    Layers and cells of `torch.nn` and of `gated.nn` anywhere in the model run in the fused core,
+    which returns the gates. The model runs in evaluation mode, without gradients, and keeps its
+    classes, weights and mode.
 
     Args:
         model: a recurrent layer, or any module that contains some.
@@ -75,48 +87,128 @@ def trace(
     >>> trace(lstm, torch.zeros(5, 2, 3)).layers[0].forget_gate.shape
     (5, 2, 4)
     """
-    found: list[LayerTrace] = []
+    found: dict[int, _Read] = {}
     selection = _Selection(layers, units, steps)
     options: dict[str, Any] = {} if lengths is None else {"lengths": lengths}
     before = (initial,) if initial is not None else ()
 
-    def watched(name: str, module: Any) -> RunLayer:
+    def watched(name: str, module: Any) -> Watch:
         return _Watched(name, module, found, selection)
 
-    with evaluating(model), looking(model, watched) as left_out, torch.no_grad():
+    with evaluating(model), looking(model, watched) as (left_out, (calls,)), torch.no_grad():
         output = model(x, *before, **options)
-    if selection.seen == 0:
+    if calls.count == 0:
         raise nothing_ran(left_out)
-    absent = [place for place in layers or () if not 0 <= place < selection.seen]
+    absent = [place for place in layers or () if not 0 <= place < calls.count]
     if absent:
         raise DataError(
-            f"layers: the model has {selection.seen}, from 0 on, got {absent[0]}"
-            f"{as_lines(left_out)}"
+            f"layers: the model has {calls.count}, from 0 on, got {absent[0]}{as_lines(left_out)}"
         )
-    return Trace(found, output, left_out)
+    traces = [of.traced(selection, calls.turns) for _, of in sorted(found.items())]
+    return Trace(traces, output, left_out)
 
 
-@dataclass
-class _Selection:
+class _Selection(NamedTuple):
     """The layers, units and steps to keep."""
 
     layers: Sequence[int] | None
     units: Sequence[int] | slice | None
     steps: Sequence[int] | slice | None
-    seen: int = 0
-    """Layers and directions that ran."""
 
-    def next(self) -> bool:
-        """Whether the next layer and direction is to be kept."""
-        self.seen += 1
-        return self.layers is None or self.seen - 1 in self.layers
+    def may_have(self, before: NDArray[np.int64], time: int) -> NDArray[np.int64]:
+        """Return the steps of a call that are chosen, or will be if it is the last, or is not."""
+        everything = np.arange(time)
+        if self.steps is None:
+            return everything
+        ends = set((before + time).tolist())
+        if isinstance(self.steps, slice):
+            bounds = [bound for bound in (self.steps.start, self.steps.stop) if bound is not None]
+            if (self.steps.step or 1) < 0 or any(bound < 0 for bound in bounds):
+                return everything
+            places = np.arange(max(ends, default=0))[self.steps]
+        else:
+            wanted = np.asarray(self.steps, np.int64)
+            # What counts from the end may be any step from there on, if further calls follow.
+            from_end = -int(wanted.min(initial=0))
+            late = [np.arange(max(end - from_end, 0), end) for end in ends]
+            places = np.concatenate([wanted[wanted >= 0], *late])
+        chosen = np.zeros(time, bool)
+        for start in set(before.tolist()):
+            here = places - start
+            chosen[here[(here >= 0) & (here < time)]] = True
+        return np.flatnonzero(chosen)
 
 
 class _Part(NamedTuple):
-    """The kept values of some steps."""
+    """The kept values of some steps of a call."""
 
     values: dict[str, Array]
     given: dict[str, dict[Any, Array]]
+
+
+class _Kept(NamedTuple):
+    """What is kept of a call, and where it belongs in what its layer reads."""
+
+    before: NDArray[np.int64]
+    real: NDArray[np.int64]
+    at: NDArray[np.int64]
+    """As in `Placed`."""
+    part: _Part
+
+
+@dataclass
+class _Read:
+    """What a layer reads in one direction, in one call or in several that go on from each other."""
+
+    name: str
+    layer: int
+    """Index among the layers of its module."""
+    first: Part
+    call: LayerCall
+    """The first one."""
+    kept: list[_Kept] = field(default_factory=list)
+
+    def traced(self, selection: _Selection, turns: Mapping[tuple[str, int], int]) -> LayerTrace:
+        """Return the trace, when all calls have been made."""
+        call = self.call
+        real = self.kept[-1].before + self.kept[-1].real
+        time = len(call.x) if len(self.kept) == 1 else int(real.max(initial=0))
+        steps = _chosen("steps", selection.steps, time)
+
+        def joined(kind: Callable[[_Part], dict[Any, Array]]) -> dict[Any, Array]:
+            return {
+                name: _at_steps(
+                    [Placed(*kept[:3], kind(kept.part)[name]) for kept in self.kept], steps, time
+                )
+                for name in kind(self.kept[0].part)
+            }
+
+        given: dict[str, Any] = {
+            kind: joined(lambda part, kind=kind: part.given[kind])  # type: ignore[misc]
+            for kind in ("input", "state", "per_step")
+        }
+        zoneout = tuple(call.zoneout)
+        given |= {"input": given["input"][None], "draw": dict(enumerate(zoneout))}
+        weights = {name: as_array(of) for name, of in call.named_weights.items()}
+        return LayerTrace(
+            self.name,
+            call.cell if call.cell in LAYOUTS else call.plain_cell.name,
+            self.layer,
+            call.reverse,
+            real,
+            joined(lambda part: part.values),
+            tuple(as_array(state).copy() for state in call.initial),
+            zoneout,
+            Taken(
+                time,
+                steps,
+                _chosen("units", selection.units, call.sizes["H"]),
+                reference.equations(call.changed_cell, weights, call.sizes),
+                given,
+                tuple((weight, version_of(weight)) for weight in call.weights),
+            ),
+            self.first.turn if turns[self.name, self.first.place] > 1 else None,
+        )
 
 
 @dataclass
@@ -125,17 +217,16 @@ class _Watched:
 
     name: str
     module: Any
-    found: list[LayerTrace]
+    found: dict[int, _Read]
     selection: _Selection
 
-    def __call__(self, place: int, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
+    def __call__(self, here: Part, call: LayerCall, return_gates: bool, run: Run) -> LayerResult:
         selection = self.selection
-        if not selection.next():
+        if selection.layers is not None and here.number not in selection.layers:
             return run(call, return_gates)
-        T, B, _ = call.x.shape
-        steps = _chosen("steps", selection.steps, T)
+        T = len(call.x)
+        at = selection.may_have(here.before, T)
         units = _chosen("units", selection.units, call.sizes["H"])
-        real = np.full(B, T) if call.lengths is None else call.lengths.numpy()
         in_parts = selection.units is not None or selection.steps is not None
         # Other observers of the module expect to see all steps in one call.
         alone = len(self.module.observers) == 1
@@ -146,44 +237,22 @@ class _Watched:
         pieces = list(_pieces(call, size))
         for start, piece in reversed(pieces) if call.reverse else pieces:
             piece = piece._replace(initial=list(states))
-            here = np.sort(steps[(steps >= start) & (steps < start + size)]) - start
-            wanted = not outputs or len(here) > 0
+            steps = at[(at >= start) & (at < start + size)] - start
+            wanted = not outputs or len(steps) > 0
             result = run(piece, wanted)
             if wanted:
-                parts.append(_part(piece, result, here, selection, units))
+                parts.append(_part(piece, result, steps, selection, units))
             outputs.append(result.output)
             states = list(result.final)
         if call.reverse:
             parts, outputs = parts[::-1], outputs[::-1]
-        order = None if selection.steps is None else np.argsort(np.argsort(steps, kind="stable"))
-        cell = call.changed_cell
-        weights = {name: as_array(of) for name, of in call.named_weights.items()}
-        given: dict[str, Any] = {
-            kind: _joined([part.given[kind] for part in parts], order)
-            for kind in ("input", "state", "per_step")
-        }
-        zoneout = (call.zoneout_hidden, call.zoneout_cell)
-        given |= {"input": given["input"][None], "draw": dict(enumerate(zoneout))}
-        self.found.append(
-            LayerTrace(
-                self.name,
-                call.cell if call.cell in LAYOUTS else call.plain_cell.name,
-                place // (1 + self.module.bidirectional),
-                call.reverse,
-                real.astype(np.int64),
-                _joined([part.values for part in parts], order),
-                tuple(as_array(state).copy() for state in call.initial),
-                zoneout,
-                Taken(
-                    T,
-                    steps,
-                    units,
-                    reference.equations(cell, weights, call.sizes),
-                    given,
-                    tuple((weight, version_of(weight)) for weight in call.weights),
-                ),
-            )
-        )
+        read = self.found.get(here.number)
+        if read is None:
+            initial = [state.clone() for state in call.initial]
+            layer = here.place // (1 + self.module.bidirectional)
+            read = _Read(self.name, layer, here, call._replace(initial=initial))
+            self.found[here.number] = read
+        read.kept.append(_Kept(here.before, real_steps(call), at, _in_order(parts)))
         output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
         return LayerResult(output, result.final, result.gates if return_gates else None)
 
@@ -205,8 +274,7 @@ def _part(
     units: NDArray[np.int64],
 ) -> _Part:
     """Return the chosen values of a piece, in memory that the model cannot write to."""
-    cell, T = call.changed_cell, len(call.x)
-    lengths = np.full(call.x.shape[1], T) if call.lengths is None else call.lengths.numpy()
+    cell, lengths = call.changed_cell, real_steps(call)
     gates = {name: as_array(of) for name, of in (result.gates or {}).items()}
 
     def at_steps(array: Array) -> Array:
@@ -226,7 +294,8 @@ def _part(
             values[name] = values[name].take(units, axis=2)
     inputs = {None: at_steps(as_array(call.x).copy())}
     steps_given = {
-        name: at_steps(as_array(of)[..., None]) for name, of in call.named_per_step.items()
+        name: at_steps(as_array(of if of.dim() == 3 else of[..., None]))
+        for name, of in call.named_per_step.items()
     }
     return _Part(values, {"input": inputs, "state": before, "per_step": steps_given})
 
@@ -246,14 +315,25 @@ def _with_before(
     return states[:-1], before
 
 
-def _joined(parts: list[dict[Any, Array]], order: NDArray[np.int64] | None) -> dict[Any, Array]:
-    """Concatenate the parts, then put the steps into this order."""
-    joined = parts[0]
+def _in_order(parts: list[_Part]) -> _Part:
+    """Concatenate the parts of a call."""
+
+    def joined(pieces: list[dict[Any, Array]]) -> dict[Any, Array]:
+        if len(pieces) == 1:
+            return pieces[0]
+        return {name: np.concatenate([of[name] for of in pieces]) for name in pieces[0]}
+
+    values = joined([part.values for part in parts])
+    kinds = parts[0].given
+    return _Part(values, {kind: joined([part.given[kind] for part in parts]) for kind in kinds})
+
+
+def _at_steps(parts: list[Placed], steps: NDArray[np.int64], time: int) -> Array:
+    """Return the values at the chosen steps, (K, B, ·), of those that were kept."""
     if len(parts) > 1:
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in joined}
-    if order is None or np.array_equal(order, np.arange(len(order))):
-        return joined
-    return {name: array[order] for name, array in joined.items()}
+        return laid_together(parts, time)[steps]
+    ((_, _, at, values),) = parts
+    return values if np.array_equal(at, steps) else values[np.searchsorted(at, steps)]
 
 
 def _chosen(name: str, places: Sequence[int] | slice | None, size: int) -> NDArray[np.int64]:

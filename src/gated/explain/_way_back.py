@@ -6,7 +6,8 @@ state (H where nothing is projected), S units of all states together: P, of an L
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from gated.core import reference
 from gated.core.layout import LAYOUTS
 from gated.core.reference import Kept
+from gated.explain._looking import Part, Placed, laid_together, real_steps
 from gated.nn.backends import LayerResult
 from gated.nn.operators import LayerCall
 
@@ -27,7 +29,10 @@ SMALL = 256
 
 @dataclass
 class Followed:
-    """A layer in one direction that has run, and the gradients of its states."""
+    """A layer in one direction that has run, and the gradients of its states.
+
+    Either one call of the layer, or all that go on from each other.
+    """
 
     name: str
     """The module's name in the model."""
@@ -38,14 +43,48 @@ class Followed:
     reverse: bool
     lengths: NDArray[np.int64]
     """(B,)"""
-    kept: Kept
-    """All its steps, in float64."""
+    kept: list[Kept]
+    """All the steps of each call, in float64."""
+    part: Part
+    """The first call."""
     squares: list[Floats] = field(default_factory=list)
     """For each state (T, B), the squared norm of its gradient after each step; 0 without one."""
+    turn: int | None = None
+    """As `LayerTrace.call`."""
+
+
+def joined(parts: list[Followed], turns: Mapping[tuple[str, int], int]) -> Followed:
+    """Return the calls that go on from each other as one.
+
+    Args:
+        parts: of one layer, in order.
+        turns: how many times each module's layer, by its place, began anew.
+    """
+    first, last = parts[0], parts[-1]
+    lengths = last.part.before + last.lengths
+    squares: list[Any] = first.squares
+    if len(parts) > 1:
+        squares = [
+            laid_together(
+                [
+                    Placed(of.part.before, of.lengths, np.arange(len(rows)), rows)
+                    for of, rows in ((of, of.squares[k]) for of in parts)
+                ],
+                int(lengths.max()),
+            )
+            for k in range(len(first.squares))
+        ]
+    return replace(
+        first,
+        lengths=lengths,
+        kept=[kept for of in parts for kept in of.kept],
+        squares=squares,
+        turn=first.part.turn if turns[first.name, first.part.place] > 1 else None,
+    )
 
 
 def followed(
-    name: str, call: LayerCall, layer: int, anchor: Tensor
+    name: str, call: LayerCall, part: Part, directions: int, anchor: Tensor
 ) -> tuple[LayerResult, Followed]:
     """Run a layer so that a backward pass to `anchor` fills in its `squares`.
 
@@ -54,16 +93,17 @@ def followed(
     Args:
         name: as in `Followed`.
         call: the layer and its arguments.
-        layer: as in `Followed`.
+        part: as in `Followed`.
+        directions: of the module's layers, 1 or 2.
         anchor: a leaf that requires a gradient, so that the backward pass comes to this layer; it
             gets no gradient itself.
     """
     T, B, _ = call.x.shape
-    real = np.full(B, T) if call.lengths is None else call.lengths.numpy()
+    real, layer = real_steps(call), part.place // directions
     ran = reference.run(in_double(call).checked(), keep=True)
     assert ran.kept is not None  # noqa: S101 - keep=True
     kind = call.cell if call.cell in LAYOUTS else call.plain_cell.name
-    of = Followed(name, kind, layer, call.reverse, real, ran.kept)
+    of = Followed(name, kind, layer, call.reverse, real, [ran.kept], part)
     of.squares = [np.zeros((T, B)) for _ in call.initial]
     names = tuple(ran.kept.call.cell.named)
     results = (ran.output, *ran.final, *(ran.kept.gate(gate) for gate in names))
@@ -120,7 +160,8 @@ def _way_back(
 
     `grads` are of the final states, `grad_gates` of every gate and state at every step, (T, B, ·).
     """
-    kept, cell = of.kept, of.kept.call.cell
+    (kept,) = of.kept
+    cell = kept.call.cell
     grad_x = np.zeros_like(kept.call.x)
     of_gates: dict[str, Any] = dict.fromkeys(cell.one_name.values(), 0.0)
     for name, grad in grad_gates.items():
@@ -154,14 +195,19 @@ def jacobian_norms(of: Followed, sequence: int) -> Floats:
     is a vector in a backward pass. It is normalised at each step, so that the logarithm of the norm
     is known even where the norm overflows; that of a product that is 0 is -inf.
     """
-    widths = of.kept.call.state_widths
+    widths = of.kept[0].call.state_widths
     product, scale = np.eye(sum(widths)), 0.0
     found, vector = [0.0], np.ones(sum(widths))
-    steps = [step for step in of.kept.steps if sequence in step.running]
-    for step in steps[:0:-1]:
+    steps = [
+        (kept.equations, step)
+        for kept in of.kept
+        for step in kept.steps
+        if sequence in step.running
+    ]
+    for equations, step in steps[:0:-1]:
         rows = np.split(product, np.cumsum(widths)[:-1], axis=-1)
         alone = step.of(step.running == sequence)
-        states = reference.step_backward(of.kept.equations, alone, rows).states
+        states = reference.step_backward(equations, alone, rows).states
         of_states = zip(states, widths, strict=True)
         product = np.concatenate(
             [np.broadcast_to(of, (len(product), width)) for of, width in of_states], axis=-1

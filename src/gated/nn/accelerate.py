@@ -58,7 +58,7 @@ def accelerate(model: nn.Module) -> Accelerated:
     """Run every `torch.nn.RNN`, `GRU` and `LSTM` of a model on the native core, in place.
 
     Results are the same up to rounding. Calls that the core does not support (other devices and
-    dtypes, autocast, `torch.func`, forward-mode derivatives) are computed by torch as before. A
+    dtypes, autocast) are computed by torch as before. A
     subclass keeps its methods: where its `forward` calls that of `torch.nn`, the core's is called.
     Cells are not changed: torch's kernels are as fast for a single step.
 

@@ -57,7 +57,7 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
 def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> Tensor:
     """Return the number of real steps of each sequence, (B,), int64 on the CPU.
 
-    While torch traces there are no values to check: the operator checks them when it runs.
+    While torch traces or maps there are no values to check: what runs checks them.
 
     Raises:
         DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
@@ -65,7 +65,9 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
     if is_traced():
         return torch.as_tensor(lengths).to("cpu", torch.int64)
     if isinstance(lengths, Tensor):
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(
+            lengths
+        ):
             return lengths.to("cpu", torch.int64)
         lengths = lengths.cpu().numpy()
     return torch.from_numpy(check_lengths(lengths, steps, sequences))

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 import numpy as np
 import torch
 from torch import _VF, Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -33,10 +32,10 @@ from gated.nn.operators import (
     Results,
     as_array,
     gate_columns,
-    layer,
     states_by_other_names,
 )
 from gated.nn.scripting import refusal
+from gated.nn.transforms import is_mapped, is_transformed, knows, layer, needs_gradients
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -60,27 +59,24 @@ class Variant(NamedTuple):
     training (Gal and Ghahramani 2016)."""
     weight_drop: float = 0.0
     """Probability that a recurrent weight is dropped, in training (Merity et al. 2018)."""
-    zoneout_hidden: float = 0.0
-    """Probability that a unit of the hidden state keeps its value for a step (Krueger et al. 2017);
-    in evaluation, the share of it that is kept."""
-    zoneout_cell: float = 0.0
-    """The same for the cell state of an LSTM."""
+    zoneout: tuple[float, ...] = ()
+    """Of each state, the probability that a unit keeps its value for a step (Krueger et al. 2017);
+    in evaluation, the share of it that is kept. Empty where no unit does."""
     recompute: bool = False
     """Keep only the states for the backward pass, which computes the gates again."""
 
     @property
     def changes_results(self) -> bool:
         """Whether anything differs from the plain layer."""
-        return any(self[:4])
+        return any(self[:3])
 
     @property
     def changing(self) -> dict[str, float]:
         """What changes results, by the options' names."""
-        zoneout = self.zoneout_hidden or self.zoneout_cell
         return {
             "recurrent_dropout": self.recurrent_dropout,
             "weight_drop": self.weight_drop,
-            "zoneout": zoneout,
+            "zoneout": max(self.zoneout, default=0.0),
         }
 
 
@@ -185,7 +181,7 @@ def chosen_backend(
     native computes on the CPU, in float32 and float64; on a GPU torch's own kernels (cuDNN) the
     cells of `torch.nn`, and triton all that goes beyond them; torch anything anywhere, in every
     dtype, step by step where it has no kernel; reference what native does, in NumPy. Transforms of
-    `torch.func` and forward-mode derivatives are torch's alone.
+    `torch.func` and forward-mode derivatives are native's and torch's alone.
 
     Args:
         backend: a name, or None.
@@ -217,9 +213,7 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
     """Why a backend cannot compute this, or None where it can."""
     if name == "torch":
         return None
-    if not torch.compiler.is_compiling() and (
-        forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack() is not None
-    ):
+    if name != "native" and is_transformed() and not torch.compiler.is_compiling():
         return "knows neither the transforms of torch.func nor forward-mode derivatives"
     device = x.device.type
     if name == "triton":
@@ -314,7 +308,9 @@ def recurrence(
     seen = return_gates or bool(observers)
     traced = is_traced()
     backend = "torch" if traced else chosen_backend(backend, cell, x, first, variant, seen)
-    kernel = None if backend != "torch" or seen else torch_kernel(cell, first, variant)
+    kernel = None
+    if backend == "torch" and not seen and not is_mapped():
+        kernel = torch_kernel(cell, first, variant)
     exported = traced and torch.onnx.is_in_onnx_export()
     if exported and "weight_hr" in _named(first):
         kernel = None
@@ -348,8 +344,7 @@ def recurrence(
                 lengths,
                 direction == 1,
                 *_masks(variant, start[0], named.get("weight_hh"), training),
-                variant.zoneout_hidden,
-                variant.zoneout_cell,
+                variant.zoneout,
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
             )
@@ -429,23 +424,48 @@ def _masks(
     def mask(like: Tensor | None, probability: float) -> Tensor | None:
         if like is None or not (training and probability):
             return None
-        kept = torch.full_like(like, 1 - probability, requires_grad=False).bernoulli()
+        kept = torch.full(like.shape, 1 - probability, dtype=like.dtype, device=like.device)
+        kept = kept.bernoulli()
         return kept / (1 - probability) if probability < 1 else kept
 
     return (
-        mask(hidden.detach(), variant.recurrent_dropout),
-        mask(None if weight is None else weight.detach(), variant.weight_drop),
+        mask(hidden, variant.recurrent_dropout),
+        mask(weight, variant.weight_drop),
     )
 
 
 def _seed(variant: Variant, training: bool) -> Tensor | None:
     """Return the seed of zoneout, which draws only in training."""
-    zones_out = training and (variant.zoneout_hidden or variant.zoneout_cell)
+    zones_out = training and bool(variant.zoneout)
     return torch.randint(2**63 - 1, (1,)) if zones_out else None
 
 
-def _needs_gradients(*tensors: Tensor | None) -> bool:
-    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+def rates_of(zoneout: float | tuple[float, ...], states: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the rate of zoneout for each state: one for all, or one each; none where all are 0.
+
+    Raises:
+        ConfigurationError: it is no probability, or there are more or fewer rates than states.
+    """
+    rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(states)
+    if len(rates) != len(states):
+        raise ConfigurationError(
+            f"zoneout must be one number, or one for each state ({', '.join(states)}), got "
+            f"{zoneout}"
+        )
+    check_probabilities(zoneout=rates)
+    return rates if any(rates) else ()
+
+
+def check_probabilities(**given: float | tuple[float, ...]) -> None:
+    """Refuse what is not from 0 to 1.
+
+    Raises:
+        ConfigurationError: with the name of the argument.
+    """
+    for name, of in given.items():
+        for probability in of if isinstance(of, tuple) else (of,):
+            if not 0 <= probability <= 1:
+                raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
 
 
 def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
@@ -454,8 +474,10 @@ def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
 
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
-    call = call._replace(keep=return_gates or _needs_gradients(*_tensors(call)))
-    results = layer(call)
+    call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
+    if is_transformed() and not torch.compiler.is_compiling() and (return_gates or not knows(call)):
+        return unrolled_layer(call, return_gates)
+    results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
     return LayerResult(results.output, results.final, gates)
 
@@ -516,7 +538,7 @@ def _beside(call: LayerCall) -> _Beside:
     if call.weight_mask is not None:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
     seed = None if call.seed is None else int(call.seed)
-    zoneout = Zoneout(call.zoneout_hidden, call.zoneout_cell, seed)
+    zoneout = Zoneout(tuple(call.zoneout), seed)
     # The cell need but know that there are masks.
     regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
 
@@ -529,7 +551,8 @@ def _beside(call: LayerCall) -> _Beside:
     return _Beside(varied(call.plain_cell, regularisation), weights, masks, draw)
 
 
-def _unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+def unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    """Run a layer in one direction step by step, in torch."""
     cell, weights, masks, draw = _beside(call)
     sequences = np.arange(call.x.shape[1])
     result = unrolled(
@@ -552,7 +575,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     given = Given(
         cell, call.x, weights, call.initial, call.per_step,
         [masks[name] for name in cell.per_sequence], draws, call.lengths, call.reverse,
-        return_gates or _needs_gradients(*_tensors(call)), return_gates, call.recompute,
+        return_gates or needs_gradients(*_tensors(call)), return_gates, call.recompute,
     )  # fmt: skip
     output, final, gates = triton_layers.layer(given)
     return LayerResult(output, final, gates if return_gates else None)
@@ -560,7 +583,7 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
 
 def _reference_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     names = tuple(call.plain_cell.named) if return_gates else ()
-    keep = return_gates or _needs_gradients(*_tensors(call))
+    keep = return_gates or needs_gradients(*_tensors(call))
     counts = len(call.weights), len(call.initial)
     output, *others = _ReferenceLayer.apply(  # type: ignore[no-untyped-call]
         call, counts, names, keep, *_tensors(call)
@@ -611,7 +634,7 @@ class _ReferenceLayer(torch.autograd.Function):
 _RUNS: Mapping[Backend, Run] = {
     "native": _native_layer,
     "triton": _triton_layer,
-    "torch": _unrolled_layer,
+    "torch": unrolled_layer,
     "reference": _reference_layer,
 }
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from gated.core.layout import Weights
 from gated.errors import LayerTypeError
 from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
-from gated.nn.backends import recurrence
-from gated.nn.options import Options
+from gated.nn.backends import Backend, RunLayer, recurrence
+from gated.nn.options import Options, RecurrentInit
 from gated.nn.scripting import cell_of_torch
 
 
-class _Cell(Options, nn.RNNCellBase):
+class OneStep(Options, nn.RNNCellBase):
     """The common base of the three cells."""
+
+    observers: tuple[RunLayer, ...] = ()
+    """Functions that are called in every run; see `gated.nn.observed`."""
+    num_layers = 1
+    bidirectional = False
 
     @property
     def _cell(self) -> str:
@@ -45,7 +53,9 @@ class _Cell(Options, nn.RNNCellBase):
         Raises:
             LayerArgumentError: an argument has another shape or dtype.
         """
-        if self.backend in (None, "torch"):  # has kernels of its own for one step
+        if (
+            self.backend in (None, "torch") and not self.observers
+        ):  # has kernels of its own for one step
             try:
                 after: Hidden = super().forward(input, hx)
             except Exception:
@@ -62,6 +72,7 @@ class _Cell(Options, nn.RNNCellBase):
             tuple(state.unsqueeze(0) for state in before),
             [[self._weights()]],
             backend=self.backend,
+            observers=self.observers,
         ).final
         return of_each(final if len(final) > 1 else final[0], lambda state: state.squeeze(0))
 
@@ -79,7 +90,7 @@ class _Cell(Options, nn.RNNCellBase):
         return initial_states(self._cell, input, hx, (shape, shape))
 
 
-class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its base
+class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc] # takes more than its base
     """One step of the plain recurrent network (Elman 1990): `torch.nn.RNNCell`.
 
     Args:
@@ -102,34 +113,111 @@ class RNNCell(_Cell, nn.RNNCell):  # type: ignore[misc] # takes more than its ba
 
     keeping_gate = None
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str = "tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            nonlinearity=nonlinearity,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            backend=backend,
+        )
+
     @property
     def _cell(self) -> str:
         return f"rnn_{self.nonlinearity}"
 
 
-class GRUCell(_Cell, nn.GRUCell):  # type: ignore[misc]
+class GRUCell(OneStep, nn.GRUCell):  # type: ignore[misc]
     """One step of the gated recurrent unit (Cho et al. 2014): `torch.nn.GRUCell`.
 
-    The arguments are those of `RNNCell`, without the nonlinearity.
+    The arguments are those of `RNNCell`, without the nonlinearity, and `chrono_init`, as for
+    `gated.nn.GRU`.
     """
 
     keeping_gate = "update_gate"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        chrono_init: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            chrono_init=chrono_init,
+            backend=backend,
+        )
 
     @property
     def _cell(self) -> str:
         return "gru"
 
 
-class LSTMCell(_Cell, nn.LSTMCell):  # type: ignore[misc]
+class LSTMCell(OneStep, nn.LSTMCell):  # type: ignore[misc]
     """One step of long short-term memory: `torch.nn.LSTMCell`.
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000.
-    The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias`, as for
-    `gated.nn.LSTM`.
+    The arguments are those of `RNNCell`, without the nonlinearity, and `forget_bias` and
+    `chrono_init`, as for `gated.nn.LSTM`.
     """
 
     keeping_gate = "forget_gate"
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        recurrent_init: RecurrentInit = "default",
+        forget_bias: float | None = None,
+        chrono_init: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            recurrent_init=recurrent_init,
+            forget_bias=forget_bias,
+            chrono_init=chrono_init,
+            backend=backend,
+        )
+
     @property
     def _cell(self) -> str:
         return "lstm"
+
+
+def with_options(kind: type) -> Any:
+    """Return the class of gated for a cell's class of `torch.nn`; None for any other."""
+    return {nn.RNNCell: RNNCell, nn.GRUCell: GRUCell, nn.LSTMCell: LSTMCell}.get(kind)

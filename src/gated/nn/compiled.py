@@ -21,7 +21,7 @@ from gated.core.plans import kept_shapes, named_cell, sizes_of
 from gated.errors import LayerArgumentError
 from gated.nn.arguments import Hidden
 from gated.nn.backends import native_is_there
-from gated.nn.plain import PlainLayers
+from gated.nn.plain import Batch, PlainLayers
 
 _LAYERS = (
     "str cell, Tensor x, Tensor[] initial, Tensor[] weights, str names, int directions, bool keep"
@@ -116,7 +116,8 @@ class _Call(NamedTuple):
 def _forward(*given: Any) -> list[Tensor]:
     call = _Call(*given)
     call.shapes()
-    results, kept = call.layers().forward(call.x, call.initial, keep=call.keep)
+    batch = Batch.padded(call.x, None)
+    results, kept = call.layers().forward(call.x, call.initial, batch, (), keep=call.keep)
     return [*results, *(kept[1:] if call.keep else ())]
 
 
@@ -129,7 +130,10 @@ def _backward(*given: Any) -> list[Tensor]:
     call, (kept, grads, wanted) = _Call(*given[:-3]), given[-3:]
     x = call.x if call.x.stride(2) == 1 else call.x.contiguous()
     grad_output, *grad_finals = grads
-    found = call.layers().backward(call.initial, [x, *kept], grad_output, grad_finals, wanted)
+    batch = Batch.padded(x, None)
+    found = call.layers().backward(
+        call.initial, batch, (), [x, *kept], grad_output, grad_finals, wanted
+    )
     # One that is not wanted has no values, as nobody reads it.
     return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
 

@@ -292,7 +292,10 @@ def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> 
         initial = [torch.zeros(1, 1, 1, dtype=torch.float64) for _ in cell.states]
         initial[state] += before
         nothing = torch.zeros(1, 1, dtype=torch.float64)
-        per_step = dict.fromkeys(cell.per_step, nothing)
+        per_step = {
+            name: nothing if width == "1" else nothing.unsqueeze(-1)
+            for name, width in cell.per_step_widths.items()
+        }
         _, final = layer(nothing.unsqueeze(-1), tuple(initial), **per_step)
     return float(final[state] if len(cell.states) > 1 else final)
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from gated.core.layout import Weights, layout_of, parameter_names, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.backends import Backend, Variant
+from gated.nn.backends import Backend, Variant, check_probabilities, rates_of
 from gated.nn.options import Options, RecurrentInit
 from gated.nn.scripting import layer_of_torch
 from gated.nn.sequences import SequencesOfTorch
@@ -35,16 +35,14 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         **options: Any,
     ) -> None:
         self.layer_norm = False  # until the gains are there
-        both = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
         if isinstance(zoneout, tuple) and self.keeping_gate != "forget_gate":
             raise ConfigurationError(
                 f"zoneout is {zoneout}, but a {type(self).__name__} has one state: give one number"
             )
-        self.variant = Variant(recurrent_dropout, weight_drop, *both, recompute)
-        names = ("recurrent_dropout", "weight_drop", "zoneout", "zoneout")
-        for name, probability in zip(names, self.variant[:4], strict=True):
-            if not 0 <= probability <= 1:
-                raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
+        states = ("hidden", "cell") if self.keeping_gate == "forget_gate" else ("hidden",)
+        check_probabilities(recurrent_dropout=recurrent_dropout, weight_drop=weight_drop)
+        rates = rates_of(zoneout, states)
+        self.variant = Variant(recurrent_dropout, weight_drop, rates, recompute)
         super().__init__(mode, *arguments, **options)
         if layer_norm:
             self._add_gains()

@@ -23,7 +23,8 @@ from gated.cells.evaluate import Equations, Functions
 from gated.core.layout import ONNX_PEEPHOLE_GATES, PEEPHOLE_GATES, layout_of
 from gated.errors import ConfigurationError
 from gated.nn.arguments import is_traced
-from gated.nn.operators import LayerCall, layer
+from gated.nn.operators import LayerCall
+from gated.nn.transforms import layer
 from gated.nn.unrolled import FUNCTIONS
 
 
@@ -76,7 +77,7 @@ def traced_layer(call: LayerCall) -> tuple[Tensor, tuple[Tensor, ...]]:
     """
     node = _node(call)
     if node is None:
-        zoneout = bool(call.zoneout_hidden or call.zoneout_cell)
+        zoneout = any(call.zoneout)
         what = in_words(call.plain_cell, call.named_weights, zoneout)
         raise ConfigurationError(
             f"the TorchScript exporter (dynamo=False) has no node for {what}: export with "
@@ -163,7 +164,7 @@ def _node(call: LayerCall) -> _Node | None:
     """The node that computes a layer, or None where there is none."""
     _refuse_what_is_drawn(call)
     cell = call.plain_cell
-    if cell.digest not in _KINDS or call.zoneout_hidden or call.zoneout_cell:
+    if cell.digest not in _KINDS or any(call.zoneout):
         return None
     operation, layout, attributes = _KINDS[cell.digest]
     weights, gates = call.named_weights, layout_of(layout)
@@ -230,7 +231,7 @@ def _scanned(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
     cell, weights = call.changed_cell, call.named_weights
     names, sizes, steps = list(weights), call.sizes, list(cell.per_step)
     x, lengths = call.x, call.lengths
-    kept = {0: call.zoneout_hidden, 1: call.zoneout_cell}  # without draws: the share that is kept
+    kept = dict(enumerate(call.zoneout))  # without draws: the share that is kept
     functions: Functions = {
         **FUNCTIONS,
         "constant": lambda value: torch.full((), value, dtype=x.dtype),  # ONNX promotes nothing

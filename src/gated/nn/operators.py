@@ -26,7 +26,7 @@ from gated.errors import ConfigurationError
 _LAYER = (
     "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
     "Tensor? lengths, bool reverse, Tensor? hidden_mask, Tensor? weight_mask, "
-    "float zoneout_hidden, float zoneout_cell, Tensor? seed, bool keep, bool recompute"
+    "float[] zoneout, Tensor? seed, bool keep, bool recompute"
 )
 _library = torch.library.Library("gated", "DEF")  # type: ignore[no-untyped-call]
 _library.define(  # type: ignore[no-untyped-call]
@@ -69,8 +69,8 @@ class LayerCall(NamedTuple):
     reverse: bool = False
     hidden_mask: Tensor | None = None
     weight_mask: Tensor | None = None
-    zoneout_hidden: float = 0.0
-    zoneout_cell: float = 0.0
+    zoneout: Sequence[float] = ()
+    """Of each state; none where no state has any."""
     seed: Tensor | None = None
     """Of zoneout, one int64; a tensor, so that it is no constant of what is compiled."""
     keep: bool = False
@@ -89,7 +89,8 @@ class LayerCall(NamedTuple):
     @property
     def changed_cell(self) -> Cell:
         """The cell, with dropout and zoneout in its tape."""
-        return varied(self.plain_cell, self.regularisation)
+        zoneout = Zoneout(tuple(self.zoneout))
+        return varied(self.plain_cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
 
     @property
     def named_per_step(self) -> dict[str, Tensor]:
@@ -105,9 +106,9 @@ class LayerCall(NamedTuple):
     def regularisation(self) -> Regularisation:
         """Masks and zoneout, as the core takes them."""
         zoneout = None
-        if self.zoneout_hidden or self.zoneout_cell:
+        if self.zoneout:
             seed = None if self.seed is None or self.seed.is_meta else int(self.seed.item()) % 2**64
-            zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell, seed)
+            zoneout = Zoneout(tuple(self.zoneout), seed)
         return Regularisation(as_array(self.hidden_mask), as_array(self.weight_mask), zoneout)
 
     def _kept_names(self) -> tuple[str, ...]:
@@ -119,9 +120,7 @@ class LayerCall(NamedTuple):
         if not self.keep:
             return {}
         T, B, _ = self.x.shape
-        zoneout = Zoneout(self.zoneout_hidden, self.zoneout_cell)
-        cell = varied(self.plain_cell, Regularisation(self.hidden_mask, None, zoneout))  # type: ignore[arg-type]
-        return kept_shapes(cell, T * B, self.sizes, self.recompute)
+        return kept_shapes(self.changed_cell, T * B, self.sizes, self.recompute)
 
     def fresh(self) -> list[Tensor]:
         """Tensors for all results, not filled."""
@@ -212,10 +211,16 @@ def as_array(tensor: Tensor | None) -> Any:
 
 def _layer(*given: Any) -> list[Tensor]:
     layer_call = LayerCall(*given)
-    return _run(layer_call, layer_call.checked())
+    return run(layer_call, layer_call.checked())
 
 
-def _run(layer_call: LayerCall, call: Call) -> list[Tensor]:
+def run(layer_call: LayerCall, call: Call) -> list[Tensor]:
+    """Compute the operator's results.
+
+    Args:
+        layer_call: on the CPU.
+        call: the same, checked.
+    """
     results = layer_call.fresh()
     output, final, kept = layer_call.named(results)
     ops.forward_into(
@@ -228,17 +233,32 @@ def _run(layer_call: LayerCall, call: Call) -> list[Tensor]:
     return results
 
 
-def _layer_backward(*given: Any) -> list[Tensor]:
+def _layer_backward(*given: Any) -> list[Tensor | None]:
     layer_call = LayerCall(*given[:-2])
-    return _run_back(layer_call.named(given[-2]), layer_call.checked(), given[-1])
+    return run_back(layer_call.named(given[-2]), layer_call.checked(), given[-1])
 
 
-def _run_back(results: Results, call: Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
+def run_back(
+    results: Results,
+    call: Call,
+    grads: Sequence[Tensor | None],
+    wanted: Sequence[bool] | None = None,
+) -> list[Tensor | None]:
+    """Compute the gradients of x, the weights, the initial states and the inputs for each step.
+
+    Args:
+        results: with what was kept.
+        call: what they are of.
+        grads: of the results, in their order.
+        wanted: which of the gradients; the others are None. All where not given.
+    """
     output, final, kept = results
     grad_output, *others = map(as_array, grads)
     grad_of = dict(zip(kept, others[len(final) :], strict=True))
     arrays = {name: tensor.numpy() for name, tensor in kept.items()}
     values = arrays.pop("values", None)
+    names = ("x", *call.arrays)
+    unwanted = [name for name, want in zip(names, wanted or (), strict=False) if not want]
     found = ops.backward_packed(
         ops.Kept(call, output.numpy(), values, arrays),
         np.zeros(output.shape, call.x.dtype) if grad_output is None else grad_output,
@@ -246,10 +266,13 @@ def _run_back(results: Results, call: Call, grads: Sequence[Tensor | None]) -> l
         grad_of.pop("values", None),
         grad_of,
         threads=torch.get_num_threads(),
+        unwanted=unwanted,
     )
     of_weights = [found.weights[name] for name in call.arrays]
+    of_all = (found.x, *of_weights, *found.initial, *found.per_step)
     return [
-        torch.from_numpy(array) for array in (found.x, *of_weights, *found.initial, *found.per_step)
+        torch.from_numpy(array) if want else None
+        for array, want in zip(of_all, wanted or [True] * len(of_all), strict=True)
     ]
 
 
@@ -259,7 +282,7 @@ def _fake_layer_backward(*given: Any) -> list[Tensor]:
     return [tensor.new_empty(tensor.shape) for tensor in of]
 
 
-class _Saved(NamedTuple):
+class Saved(NamedTuple):
     """The operator's arguments without their tensors, which torch watches."""
 
     rest: tuple[Any, ...]
@@ -268,20 +291,39 @@ class _Saved(NamedTuple):
     initial: int
     per_step: int
 
+    @property
+    def differentiable(self) -> int:
+        """How many tensors may have gradients; the optional ones come after them."""
+        return 1 + self.weights + self.initial + self.per_step
+
+    @property
+    def tensors(self) -> int:
+        """How many tensors there are."""
+        return self.differentiable + sum(self.optional)
+
 
 _TENSORS = ("lengths", "hidden_mask", "weight_mask", "seed")
 
 
-def _taken_apart(layer_call: LayerCall) -> tuple[_Saved, list[Tensor]]:
+def taken_apart(layer_call: LayerCall) -> tuple[Saved, list[Tensor]]:
+    """Separate the tensors from what else there is."""
     there = tuple(getattr(layer_call, name) is not None for name in _TENSORS)
     weights, initial = len(layer_call.weights), len(layer_call.initial)
     tensors = [layer_call.x, *layer_call.weights, *layer_call.initial, *layer_call.per_step]
     tensors += [t for t in (getattr(layer_call, name) for name in _TENSORS) if t is not None]
-    rest = tuple(v for v in layer_call if not isinstance(v, (Tensor, list)) and v is not None)
-    return _Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
+    rest = (
+        layer_call.cell,
+        layer_call.names,
+        layer_call.reverse,
+        tuple(layer_call.zoneout),
+        layer_call.keep,
+        layer_call.recompute,
+    )
+    return Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
 
 
-def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> LayerCall:
+def put_together(saved: Saved, tensors: Sequence[Tensor]) -> LayerCall:
+    """Undo `taken_apart`."""
     x, *more = tensors
     weights, more = list(more[: saved.weights]), more[saved.weights :]
     initial, more = list(more[: saved.initial]), more[saved.initial :]
@@ -289,14 +331,14 @@ def _put_together(saved: _Saved, tensors: Sequence[Tensor]) -> LayerCall:
     optional = iter(more)
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
-    cell, names, reverse, zoneout_hidden, zoneout_cell, keep, recompute = saved.rest
+    cell, names, reverse, zoneout, keep, recompute = saved.rest
     return LayerCall(
         cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
-        zoneout_hidden, zoneout_cell, seed, keep, recompute,
+        zoneout, seed, keep, recompute,
     )  # fmt: skip
 
 
-def _save(ctx: Any, saved: _Saved, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+def _save(ctx: Any, saved: Saved, tensors: Sequence[Tensor], results: Sequence[Tensor]) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*tensors, *results)
     ctx.saved = saved
@@ -309,14 +351,15 @@ def _saved_by(ctx: Any) -> tuple[LayerCall, list[Tensor]]:
             "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
             "of torch.nn after gated.restore"
         )
-    if not ctx.saved.rest[5]:
+    *_, keep, _ = ctx.saved.rest
+    if not keep:
         raise ConfigurationError("torch.ops.gated.layer has gradients with keep=True alone")
     tensors = ctx.saved_tensors
-    return _put_together(ctx.saved, tensors[: ctx.count]), list(tensors[ctx.count :])
+    return put_together(ctx.saved, tensors[: ctx.count]), list(tensors[ctx.count :])
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    _save(ctx, *_taken_apart(LayerCall(*inputs)), output)
+    _save(ctx, *taken_apart(LayerCall(*inputs)), output)
 
 
 def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
@@ -324,40 +367,10 @@ def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     found = torch.ops.gated.layer_backward(*layer_call, results, list(grads))
     last = 1 + len(layer_call.weights)
     states = last + len(layer_call.initial)
-    rest = (None,) * (len(layer_call) - 6)
+    rest: list[Any] = [None] * (len(layer_call) - 6)
+    if not layer_call.zoneout:  # torch takes a list without numbers for one without tensors
+        rest[LayerCall._fields.index("zoneout") - 6] = []
     return (None, found[0], found[1:last], None, found[last:states], found[states:], *rest)
-
-
-class _Eager(torch.autograd.Function):
-    """The same without torch's dispatcher, which costs more than a short sequence."""
-
-    @staticmethod
-    def forward(ctx: Any, saved: _Saved, *tensors: Tensor) -> tuple[Tensor, ...]:
-        layer_call = _put_together(saved, tensors)
-        call = layer_call.checked()
-        results = _run(layer_call, call)
-        if layer_call.keep:
-            # The way back reads the output, whatever callers do with theirs, and no final state.
-            read = [results[0].clone(), *results[1 + len(layer_call.initial) :]]
-            _save(ctx, saved, tensors, read)
-            ctx.call = call  # checked; shares the memory of what torch watches
-        return tuple(results)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        layer_call, (output, *kept) = _saved_by(ctx)
-        results = layer_call.named([output, *layer_call.initial, *kept])
-        found = _run_back(results, ctx.call, grads)
-        return (None, *found, *(None for _ in range(sum(ctx.saved.optional))))
-
-
-def layer(layer_call: LayerCall) -> Results:
-    """Run one layer in one direction, by the operator if torch traces, else without it."""
-    if torch.compiler.is_compiling() or type(layer_call.x) is not Tensor or layer_call.x.is_meta:
-        return layer_call.named(torch.ops.gated.layer(*layer_call))
-    saved, tensors = _taken_apart(layer_call)
-    results: tuple[Tensor, ...] = _Eager.apply(saved, *tensors)  # type: ignore[no-untyped-call]
-    return layer_call.named(results)
 
 
 _library.impl("layer", _layer, "CPU")  # type: ignore[no-untyped-call]

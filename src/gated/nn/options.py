@@ -21,6 +21,7 @@ class Options(nn.Module):
 
     hidden_size: int
     bias: bool
+    backend: Backend | None = None
     keeping_gate: ClassVar[str | None]
     """The gate whose bias says how long a unit remembers; the plain network has none."""
 

@@ -1,4 +1,4 @@
-"""Plain calls: whole batches on the CPU, with nothing asked beside the cells' equations.
+"""Plain calls: on the CPU, with nothing asked beside the cells' equations.
 
 Most calls are of this kind, and a short one is soon over: a step of 128 units takes the core some
 microseconds. So what can be found out once is, the layers are one node of autograd's graph, and
@@ -11,22 +11,83 @@ the projected hidden state (H where nothing is projected).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.plans import kept_shapes, named_cell, native_cell, sizes_of
-from gated.errors import ConfigurationError
+from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
 from gated.nn.arguments import Hidden, states_in
 from gated.nn.backends import native_is_there
+from gated.nn.operators import LayerCall
+from gated.nn.transforms import gradients, is_transformed, of_batches
+from gated.nn.transforms import layer as run_layer
 
 Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
 """The weights there are by name, of each direction of each layer."""
+
+
+class Batch(NamedTuple):
+    """Sequences side by side, and how their steps lie."""
+
+    steps: int
+    """T"""
+    sequences: int
+    """B"""
+    rows: int
+    """N, the real steps of all sequences together."""
+    lengths: Tensor | None = None
+    """(B) int64, of each sequence; None where all have T steps."""
+    packed: bool = False
+    """Whether there are rows of real steps alone, as in a PackedSequence: (N, 1, features), and
+    lengths do not rise."""
+
+    @classmethod
+    def padded(cls, x: Tensor, lengths: Tensor | None) -> Batch:
+        """Of x (T, B, features), with the lengths (B) of its sequences."""
+        T, B, _ = x.shape
+        if lengths is None:
+            return cls(T, B, T * B)
+        return cls(T, B, int(lengths.sum()), lengths.clone())
+
+    @classmethod
+    def of_sizes(cls, sizes: Tensor) -> Batch | None:
+        """Of a PackedSequence's `batch_sizes` (T): how many sequences have each step.
+
+        None where they rise, or are none.
+        """
+        falling = -sizes.numpy()
+        if falling.ndim != 1 or not len(falling) or falling[-1] >= 0:
+            return None
+        if (falling[1:] < falling[:-1]).any():
+            return None
+        B = -int(falling[0])
+        lengths = np.searchsorted(falling, -np.arange(B), "left")
+        return cls(len(sizes), B, -int(falling.sum()), torch.from_numpy(lengths), packed=True)
+
+    def unpacked(self, x: Tensor) -> Tensor:
+        """(T, B, features), of what is laid out as the batch; zeros in the padding."""
+        if not self.packed or self.lengths is None:
+            return x
+        padded = x.new_zeros(self.steps * self.sequences, x.shape[2])
+        padded = padded.index_copy(0, _places(self.lengths, self.steps), x.squeeze(1))
+        return padded.view(self.steps, self.sequences, x.shape[2])
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """The same undone."""
+        if not self.packed or self.lengths is None:
+            return x
+        return x.flatten(0, 1).index_select(0, _places(self.lengths, self.steps)).unsqueeze(1)
+
+    def for_the_core(self) -> tuple[int, int, int, bool]:
+        """T, B, where the lengths are, and whether rows are packed."""
+        place = 0 if self.lengths is None else self.lengths.data_ptr()
+        return self.steps, self.sequences, place, self.packed
 
 
 class _Direction(NamedTuple):
@@ -98,42 +159,61 @@ class PlainLayers:
             tuple((n, shape[1]) for n, shape in kept_shapes(cell, 0, sizes, False).items()),
         )
 
-    def __call__(self, x: Tensor, starts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def __call__(
+        self, x: Tensor, starts: tuple[Tensor, ...], batch: Batch, dropout: float = 0.0
+    ) -> tuple[Tensor, ...]:
         """Run over a batch.
 
         Args:
-            x: (T, B, I), of the weights' dtype, on the CPU.
+            x: (T, B, I), or packed (N, 1, I); of the weights' dtype, on the CPU.
             starts: (L·D, B, ·) of each state; zeros where there are none.
+            batch: what x has.
+            dropout: probability, between layers.
 
         Returns:
-            The output (T, B, D·P), and of each state (L·D, B, ·) the values after the last step.
+            The output, D·P features laid out as x, zeros in padding; and of each state (L·D, B, ·)
+            the values after each sequence's last step.
         """
+        masks = self._masks(x, dropout) if dropout else ()
         if torch.is_grad_enabled() and any(
             tensor.requires_grad for tensor in (x, *starts, *self.weights)
         ):
-            found: tuple[Tensor, ...] = _Run.apply(self, x, len(starts), *starts, *self.weights)  # type: ignore[no-untyped-call]
+            found: tuple[Tensor, ...] = _Run.apply(  # type: ignore[no-untyped-call]
+                self, batch, (len(starts), len(masks)), x, *starts, *self.weights, *masks
+            )
             return found
-        return self.forward(x, starts, keep=False)[0]
+        return self.forward(x, starts, batch, masks, keep=False)[0]
+
+    def _masks(self, x: Tensor, dropout: float) -> tuple[Tensor, ...]:
+        """What each layer but the last has its output multiplied by; drawn as torch draws it."""
+        width, stays = self.state_widths[0], 1 - dropout
+        masks = [x.new_empty((*x.shape[:2], len(of) * width)) for of in self.layers[:-1]]
+        return tuple(mask.bernoulli_(stays).div_(stays or 1) for mask in masks)
 
     def forward(
-        self, x: Tensor, starts: Sequence[Tensor], keep: bool
+        self,
+        x: Tensor,
+        starts: Sequence[Tensor],
+        batch: Batch,
+        masks: Sequence[Tensor],
+        keep: bool,
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
         """Without gradients: what `__call__` gives, and with `keep` what `backward` takes."""
-        T, B, _ = x.shape
         x = _side_by_side(x)
         starts = tuple(_in_one_piece(state) for state in starts)
-        finals = [x.new_empty((self.rows, B, width)) for width in self.state_widths]
+        finals = [x.new_empty((self.rows, batch.sequences, width)) for width in self.state_widths]
         threads, size, width = torch.get_num_threads(), x.element_size(), self.state_widths[0]
-        kept, row = [x], 0
-        for layer in self.layers:
-            output = x.new_empty((T, B, len(layer) * width))
+        kept, row, for_the_core = [x], 0, batch.for_the_core()
+        for depth, layer in enumerate(self.layers):
+            output = x.new_empty((*x.shape[:2], len(layer) * width))
             for way, direction in enumerate(layer):
                 here = (
-                    {name: x.new_empty((T * B, n)) for name, n in direction.widths} if keep else {}
+                    {name: x.new_empty((batch.rows, n)) for name, n in direction.widths}
+                    if keep
+                    else {}
                 )
                 direction.core.forward(
-                    T,
-                    B,
+                    for_the_core,
                     _place(x),
                     self._of_row(starts, row),
                     _place(output, way * width * size),
@@ -144,7 +224,7 @@ class PlainLayers:
                 kept += here.values()
                 row += 1
             kept.append(output)
-            x = output
+            x = output * masks[depth] if depth < len(masks) else output
         if keep and self.cell.output_is_hidden:
             output = output.clone()  # the way back reads it, whatever callers do with theirs
         return (output, *finals), kept
@@ -152,6 +232,8 @@ class PlainLayers:
     def backward(
         self,
         starts: Sequence[Tensor],
+        batch: Batch,
+        masks: Sequence[Tensor],
         kept: Sequence[Tensor],
         grad_output: Tensor | None,
         grad_finals: Sequence[Tensor | None],
@@ -161,12 +243,13 @@ class PlainLayers:
 
         Args:
             starts: the initial states that there were.
+            batch: as for `forward`.
+            masks: as for `forward`.
             kept: from `forward`.
-            grad_output: (T, B, D·P), or None.
+            grad_output: laid out as the output, or None.
             grad_finals: of each state, or None.
             wanted: which of the gradients are.
         """
-        T, B, _ = kept[0].shape
         starts = tuple(_in_one_piece(state) for state in starts)
         lasts = [None if grad is None else _in_one_piece(grad) for grad in grad_finals]
         output = kept[-1]
@@ -176,11 +259,15 @@ class PlainLayers:
         wanted_weights = wanted[1 + len(starts) :]
         of_weights: list[Tensor | None] = []
         end, row, weight = len(kept) - 1, self.rows, len(self.weights)
+        for_the_core = batch.for_the_core()
         for depth in reversed(range(len(self.layers))):
             layer = self.layers[depth]
             each = len(layer[0].widths)
             begin = end - each * len(layer)
             x, output = kept[begin - 1], kept[end]
+            mask = masks[depth - 1] if depth and masks else None
+            if mask is not None:
+                x = x * mask
             to_x: list[Tensor] = []
             for way in reversed(range(len(layer))):
                 direction = layer[way]
@@ -196,8 +283,7 @@ class PlainLayers:
                     to_x.append(x.new_empty(x.shape))
                 address = {name: gradient.data_ptr() for name, gradient in grads.items()}
                 direction.core.backward(
-                    T,
-                    B,
+                    for_the_core,
                     _place(x),
                     self._of_row(starts, row),
                     _place(output, way * width * size),
@@ -214,8 +300,45 @@ class PlainLayers:
                 of_weights[:0] = [grads.get(name) for name in direction.names]
             if to_x:
                 grad = to_x[0] if len(to_x) == 1 else to_x[0].add_(to_x[1])
+                if mask is not None:
+                    grad.mul_(mask)
             end = begin - 1
         return (grad if wanted[0] else None, *grad_starts, *of_weights)
+
+    def one_by_one(
+        self, states: int, batch: Batch, masks: Sequence[Tensor], x: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What `__call__` gives, from a node of the graph for each layer and direction.
+
+        Args:
+            states: how many of the tensors are initial states.
+            batch: what x has.
+            masks: as for `forward`.
+            x: (T, B, I), or packed (N, 1, I).
+            tensors: initial states and weights.
+        """
+        cell, weights = register(self.cell), iter(tensors[states:])
+        finals: list[tuple[Tensor, ...]] = []
+        x, *masks = map(batch.unpacked, (x, *masks))
+        for depth, layer in enumerate(self.layers):
+            outputs = []
+            for way, direction in enumerate(layer):
+                starts = [state[len(finals)] for state in tensors[:states]]
+                starts = starts or [x.new_zeros(x.shape[1], width) for width in self.state_widths]
+                own, names = [next(weights) for _ in direction.names], ",".join(direction.names)
+                call = LayerCall(
+                    cell, x, own, names, starts, [], batch.lengths, way == 1, keep=True
+                )
+                output, final, _ = run_layer(call)
+                outputs.append(output)
+                finals.append(final)
+            x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+            if depth < len(masks):
+                x = x * masks[depth]
+        return (
+            batch.laid_out(x),
+            *(torch.stack(rows) for rows in zip(*finals, strict=True)),
+        )
 
     def _of_row(self, states: Sequence[Tensor], row: int) -> list[int]:
         """Where a layer and direction has its part of each state; zeros where there is none."""
@@ -234,32 +357,46 @@ class _Run(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, layers: PlainLayers, x: Tensor, states: int, *tensors: Tensor
+        ctx: Any,
+        layers: PlainLayers,
+        batch: Batch,
+        counts: tuple[int, int],
+        x: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        results, kept = layers.forward(x, tensors[:states], keep=True)
+        states, weights = counts[0], len(tensors) - counts[1]
+        results, kept = layers.forward(x, tensors[:states], batch, tensors[weights:], keep=True)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *tensors, *kept[1:])
-        ctx.layers, ctx.counts = layers, (states, len(tensors))
+        ctx.layers, ctx.batch, ctx.counts = layers, batch, (states, weights, len(tensors))
         return results
 
     @staticmethod
+    @of_batches
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise ConfigurationError(
-                "create_graph asks for second derivatives, which only backend='torch' has, and a "
-                "layer of torch.nn after gated.restore"
-            )
-        states, count = ctx.counts
+        states, weights, count = ctx.counts
         x, *tensors = ctx.saved_tensors
-        wanted = (ctx.needs_input_grad[1], *ctx.needs_input_grad[3:])
+        wanted = ctx.needs_input_grad[3 : 4 + weights]
+        constants = (None,) * (count - weights)
+        if torch.is_grad_enabled() or is_transformed():
+            run = partial(ctx.layers.one_by_one, states, ctx.batch, tensors[weights:count])
+            found = gradients(run, (x, *tensors[:weights]), grads, wanted)
+            return (None, None, None, *found, *constants)
         found = ctx.layers.backward(
             tensors[:states],
+            ctx.batch,
+            tensors[weights:count],
             [_side_by_side(x), *tensors[count:]],
             grads[0],
             grads[1:],
             wanted,
         )
-        return (None, found[0], None, *found[1:])
+        return (None, None, None, *found, *constants)
+
+
+def _places(lengths: Tensor, steps: int) -> Tensor:
+    """Where packed rows are among all steps of all sequences, (N)."""
+    return (torch.arange(steps)[:, None] < lengths).flatten().nonzero().squeeze(1)
 
 
 def _like(weight: Tensor, is_matrix: bool) -> Tensor:
@@ -314,8 +451,7 @@ def is_plain(x: Any) -> bool:
         and is_memory(x)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and forward_ad._current_level < 0
+        and not is_transformed()
         and torch._C._get_tracing_state() is None
         and not torch.is_autocast_enabled("cpu")
     )
@@ -392,13 +528,17 @@ def _are_plain(weights: Sequence[Tensor]) -> bool:
     )
 
 
-def run_plainly(layers: PlainLayers, x: Tensor, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
+def run_plainly(
+    layers: PlainLayers, x: Tensor, hx: Hidden | None, batch: Batch, dropout: float = 0.0
+) -> tuple[Tensor, Hidden] | None:
     """The output and the final states; None where an argument is not such as the layers take.
 
     Args:
         layers: of a module.
-        x: (T, B, I).
+        x: (T, B, I), or packed (N, 1, I).
         hx: the states to start from, (L·D, B, ·) each, or zeros.
+        batch: what x has.
+        dropout: probability, between layers.
     """
     if x.dtype is not layers.dtype or x.shape[2] != layers.inputs:
         return None
@@ -411,7 +551,7 @@ def run_plainly(layers: PlainLayers, x: Tensor, hx: Hidden | None) -> tuple[Tens
         for state, width in zip(starts, widths, strict=True):
             if not is_memory(state) or state.dtype is not x.dtype:
                 return None
-            if state.shape != (layers.rows, x.shape[1], width):
+            if state.shape != (layers.rows, batch.sequences, width):
                 return None
-    output, *final = layers(x, starts)
+    output, *final = layers(x, starts, batch, dropout)
     return output, tuple(final) if len(final) > 1 else final[0]

@@ -18,7 +18,14 @@ from gated.cells.cell import Cell
 from gated.core.plans import parameter_shapes, register
 from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, check_state, is_traced, states_in
-from gated.nn.backends import Backend, States, Variant, checked_backend
+from gated.nn.backends import (
+    Backend,
+    States,
+    Variant,
+    check_probabilities,
+    checked_backend,
+    rates_of,
+)
 from gated.nn.plain import PlainLayers
 from gated.nn.scripting import refusal
 from gated.nn.sequences import Asked, Sequences
@@ -48,7 +55,8 @@ class Recurrent(Sequences, nn.Module):
         layer_norm: normalise the gates' sums (Ba, Kiros and Hinton 2016).
         recurrent_dropout: as for `gated.nn.RNN`; so are the three below.
         weight_drop: probability, while training, that a recurrent weight is left out.
-        zoneout: probability that a unit keeps its value for a step; or one for each of two states.
+        zoneout: probability that a unit keeps its value for a step, of every state; or one for each
+            state.
         recompute: keep the states alone for the backward pass.
         backend: `native` or `torch`; the first of these that can, by default.
         device: of the parameters.
@@ -86,7 +94,7 @@ class Recurrent(Sequences, nn.Module):
         layer_norm: bool = False,
         recurrent_dropout: float = 0.0,
         weight_drop: float = 0.0,
-        zoneout: float | tuple[float, float] = 0.0,
+        zoneout: float | tuple[float, ...] = 0.0,
         recompute: bool = False,
         backend: Backend | None = None,
         device: torch.device | str | None = None,
@@ -101,18 +109,23 @@ class Recurrent(Sequences, nn.Module):
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
             if size < 1:
                 raise ConfigurationError(f"{name} must be at least 1, got {size}")
+        per_feature = [name for name, width in cell.per_step_widths.items() if width == "I"]
+        if num_layers > 1 and per_feature:
+            raise ConfigurationError(
+                f"num_layers is {num_layers}, but {', '.join(per_feature)} is as wide as the input "
+                "of the first layer: stack layers of one layer each"
+            )
         if num_layers < 1:
             raise ConfigurationError(f"num_layers must be at least 1, got {num_layers}")
         if hidden_size % heads:
             raise ConfigurationError(f"heads must divide hidden_size {hidden_size}, got {heads}")
-        both = zoneout if isinstance(zoneout, tuple) else (zoneout, zoneout)
-        self.variant = Variant(recurrent_dropout, weight_drop, *both, recompute)
-        names = ("recurrent_dropout", "weight_drop", "zoneout", "zoneout", "dropout")
-        for name, probability in zip(names, (*self.variant[:4], dropout), strict=True):
-            if not 0 <= probability <= 1:
-                raise ConfigurationError(f"{name} is a probability, 0 to 1, got {probability}")
+        check_probabilities(
+            recurrent_dropout=recurrent_dropout, weight_drop=weight_drop, dropout=dropout
+        )
         if constants:
             cell = cell.with_constants(**constants)
+        rates = rates_of(zoneout, cell.state_names)
+        self.variant = Variant(recurrent_dropout, weight_drop, rates, recompute)
         if layer_norm:
             cell = options.layer_norm(cell)
         if proj_size:
@@ -174,7 +187,8 @@ class Recurrent(Sequences, nn.Module):
             resets: where a sequence begins anew in the middle, from states of zeros: bool or
                 number, laid out as the input, without features.
             return_gates: also give every gate and state at every step.
-            per_step: the cell's inputs for a step, by name, laid out as `resets`.
+            per_step: the cell's inputs for a step, by name, laid out as `resets`; those annotated
+                `PerStepFeature` or `PerStepUnit` with I or H features.
 
         Returns:
             As `gated.nn.LSTM`; a single state comes bare, as from a GRU.
@@ -208,14 +222,18 @@ class Recurrent(Sequences, nn.Module):
                 f"the cell {cell.name} takes for each step: {', '.join(cell.per_step) or 'nothing'}"
                 f"; got {', '.join(per_step) or 'nothing'}"
             )
-        for name, of in per_step.items():
-            if of.shape != x.shape[:2]:
+        sizes = {"I": self.input_size, "H": self.hidden_size}
+        for name, width in cell.per_step_widths.items():
+            of = per_step[name]
+            wide = () if width == "1" else (sizes[width],)
+            if of.shape != (*x.shape[:2], *wide):
+                features = f", and {sizes[width]} features" if wide else ""
                 raise DataError(
-                    f"{name} must have the steps and sequences of the input, "
-                    f"{tuple(x.shape[:2])}, got {tuple(of.shape)}"
+                    f"{name} must have the steps and sequences of the input{features}, "
+                    f"{(*x.shape[:2], *wide)}, got {tuple(of.shape)}"
                 )
         dtype = next(self.parameters()).dtype
-        steps = {name: per_step[name].to(dtype) for name in cell.per_step}
+        steps = {name: per_step[name].to(dtype).contiguous() for name in cell.per_step}
         return super()._checked(x, hx, lengths, steps, laid_out)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:

@@ -20,7 +20,7 @@ from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
 from gated.nn.compiled import run_compiled
-from gated.nn.plain import PlainLayers, is_plain, layers_of, plain_layers, run_plainly
+from gated.nn.plain import Batch, PlainLayers, is_plain, layers_of, plain_layers, run_plainly
 
 
 class Asked(NamedTuple):
@@ -82,36 +82,55 @@ class Sequences:
         return_gates: bool = False,
         per_step: Mapping[str, Tensor] | None = None,
     ) -> Any:
-        if lengths is None and not return_gates and not per_step:
-            found = self._run_at_once(input, hx)
+        if not return_gates and not per_step:
+            found = self._run_at_once(input, hx, lengths)
             if found is not None:
                 return found
         return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
 
-    def _run_at_once(self, input: Any, hx: Hidden | None) -> Any:
+    def _run_at_once(
+        self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+    ) -> Any:
         """What the caller gets, if all layers can be run at once; else None."""
-        return self._run_plainly(input, hx)
+        return self._run_plainly(input, hx, lengths)
 
-    def _run_plainly(self, input: Any, hx: Hidden | None) -> Any:
+    def _run_plainly(
+        self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+    ) -> Any:
         """What the caller gets, in the shortest way; None where a call is not of the plain kind."""
+        packed = isinstance(input, PackedSequence)
+        x = input.data if packed else input
         if (
-            not is_plain(input)
-            or input.dim() != 3
-            or not input.numel()
+            not is_plain(x)
+            or not x.numel()
             or self.observers
             or self.backend not in (None, "native")
             or any(self.variant)
-            or (self.dropout and self.training and self.num_layers > 1)
         ):
             return None
         layers = plain_layers(self)
         if layers is None:
             return None
-        found = run_plainly(layers, input.transpose(0, 1) if self.batch_first else input, hx)
+        dropout = self.dropout if self.training and self.num_layers > 1 else 0.0
+        if packed:
+            return None if lengths is not None else _run_packed(layers, input, hx, dropout)
+        if x.dim() == 2:
+            if hx is not None and not _have_dimensions(hx, 2):
+                return None
+            states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(1))
+            laid_out, state_laid_out, x = _alone, _alone, x.unsqueeze(1)
+        elif x.dim() == 3:
+            states = hx
+            laid_out, state_laid_out = _batch_first if self.batch_first else _as_it_is, _as_it_is
+            x = laid_out(x)
+        else:
+            return None
+        spans = None if lengths is None else checked_lengths(lengths, *x.shape[:2])
+        found = run_plainly(layers, x, states, Batch.padded(x, spans), dropout)
         if found is None:
             return None
         output, final = found
-        return (output.transpose(0, 1) if self.batch_first else output), final
+        return laid_out(output), of_each(final, state_laid_out)
 
     def _plain_layers(self) -> PlainLayers | None:
         """The layers with the module's parameters, if all their weights are such."""
@@ -224,7 +243,7 @@ class Sequences:
             else {name: array(weight) for name, weight in weights.items()}
             for (weights,) in self._weights()
         ]
-        zoneout = Zoneout(self.variant.zoneout_hidden, self.variant.zoneout_cell)
+        zoneout = Zoneout(self.variant.zoneout)
         cell = self._streamed_cell()
         return Stream(cell, layers, sequences=sequences, threads=threads, zoneout=zoneout)
 
@@ -275,10 +294,12 @@ class SequencesOfTorch(Sequences):
         """
         return self._forward(input, hx, lengths, return_gates)
 
-    def _run_at_once(self, input: Any, hx: Hidden | None) -> Any:
+    def _run_at_once(
+        self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+    ) -> Any:
         if torch.compiler.is_dynamo_compiling():
-            return run_compiled(self, input, hx)
-        return self._run_plainly(input, hx)
+            return run_compiled(self, input, hx) if lengths is None else None
+        return self._run_plainly(input, hx, lengths)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
         return self._cell
@@ -312,6 +333,11 @@ class SequencesOfTorch(Sequences):
         return [[weights(layer, d) for d in directions] for layer in range(self.num_layers)]
 
 
+def _have_dimensions(hx: Hidden, count: int) -> bool:
+    states = (hx,) if isinstance(hx, Tensor) else hx
+    return all(isinstance(state, Tensor) and state.dim() == count for state in states)
+
+
 def _as_it_is(value: Tensor) -> Tensor:
     return value
 
@@ -322,6 +348,27 @@ def _batch_first(value: Tensor) -> Tensor:
 
 def _alone(value: Tensor) -> Tensor:
     return value.squeeze(1)
+
+
+def _run_packed(
+    layers: PlainLayers, input: PackedSequence, hx: Hidden | None, dropout: float
+) -> Any:
+    """The results of a PackedSequence, whose rows are read and written where they are."""
+    batch = Batch.of_sizes(input.batch_sizes)
+    if input.data.dim() != 2 or batch is None or batch.rows != len(input.data):
+        return None
+    order, back = input.sorted_indices, input.unsorted_indices
+    if hx is not None and order is not None:
+        if not _have_dimensions(hx, 3):
+            return None
+        hx = of_each(hx, lambda state: state.index_select(1, order))
+    found = run_plainly(layers, input.data.unsqueeze(1), hx, batch, dropout)
+    if found is None:
+        return None
+    output, final = found
+    if back is not None:
+        final = of_each(final, lambda state: state.index_select(1, back))
+    return input._replace(data=output.squeeze(1)), final
 
 
 def _packed(value: Tensor, like: PackedSequence, lengths: Tensor) -> PackedSequence:

@@ -175,7 +175,8 @@ def _backward(
     initial = [loop.arrays[f"grad_state{k}"][given.start].clone() for k in range(states)]
     per_step = [torch.zeros_like(of) for of in given.per_step]
     for slot, number in steps.plan.grad_per_step:
-        per_step[number] = slots.view(T, B, width)[..., columns[slot]].squeeze(-1).clone()
+        grad = slots.view(T, B, width)[..., columns[slot]]
+        per_step[number] = grad.reshape(per_step[number].shape).clone()
     return [grad_x, *found.values(), *initial, *per_step]
 
 
@@ -201,6 +202,10 @@ def _summed(
     if given.lengths is not None:  # whatever the padding has, NaN times 0 is NaN
         x = torch.where(given.running.unsqueeze(-1) != 0, x, 0)
     sources = {"input": x, "kept": kept, "slot": slots.unsqueeze(0)}
+    for number, of_step in enumerate(given.per_step):
+        if of_step.dim() == 3:
+            real = given.running.unsqueeze(-1) != 0
+            sources[f"per_step{number}"] = torch.where(real, of_step, 0)
     for k, history in enumerate(histories):
         sources |= {f"before{k}": given.before(history), f"after{k}": given.after(history)}
     for of in steps.plan.summed:

@@ -73,7 +73,9 @@ def unrolled(
         given = {
             "input": x[t],
             "state": dict(enumerate(states)),
-            "per_step": {name: of[t, :, None] for name, of in per_step.items()},
+            "per_step": {
+                name: of[t, :, None] if of.dim() == 2 else of[t] for name, of in per_step.items()
+            },
             "per_sequence": dict(per_sequence or {}),
             "draw": {} if draw is None else {state: draw(state, t) for state in draws},
         }

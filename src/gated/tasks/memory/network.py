@@ -17,7 +17,9 @@ from gated.nn.recurrent import Recurrent
 from gated.tasks.memory.problems import Problem
 
 CELLS: Mapping[str, Cell] = {
-    name.replace("_", "-"): of for name, of in vars(library).items() if isinstance(of, Cell)
+    name.replace("_", "-"): of
+    for name, of in vars(library).items()
+    if isinstance(of, Cell) and not of.per_step  # the tasks have none of their inputs
 } | {"rnn": library.rnn_tanh}
 """The library's, by their names there; `rnn` is `rnn-tanh`."""
 

@@ -1,0 +1,597 @@
+"""Layers under the transforms of `torch.func`, forward-mode, and derivatives of any order.
+
+A layer and its way back are functions of autograd, each with rules for being derived, moved along
+tangents and mapped. All three come down to the two of them again, of this cell or of its tangent
+cell (`gated.cells.tangent`): how results move is the tangent cell's way forward, and the way back
+of the way back is the tangent cell's way back (Pearlmutter 1994). So there is no last order.
+
+Shapes: T steps, B sequences, I input features, V members that are mapped over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from gated.cells import tangent
+from gated.core.call import Call
+from gated.core.plans import register
+from gated.errors import ConfigurationError
+from gated.nn.operators import (
+    LayerCall,
+    Results,
+    Saved,
+    put_together,
+    run,
+    run_back,
+    taken_apart,
+)
+
+Maybe: TypeAlias = Tensor | None
+Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
+"""The static method of a function of autograd: from a context and gradients to gradients."""
+Apply: TypeAlias = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
+V = TypeVar("V")
+
+
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` or a forward-mode derivative is under way."""
+    return torch._C._functorch.peek_interpreter_stack() is not None or (
+        forward_ad._current_level >= 0
+    )
+
+
+def is_mapped() -> bool:
+    """Whether a transform is under way that torch's own kernels do not know."""
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    grad = torch._C._functorch.TransformType.Grad
+    return forward_ad._current_level >= 0 or any(level.key() != grad for level in stack)
+
+
+def knows(call: LayerCall) -> bool:
+    """Whether the layer's cell can have tangents."""
+    return tangent.can_have(call.changed_cell)
+
+
+def needs_gradients(*tensors: Tensor) -> bool:
+    """Whether anything is derived by one of them, inside of transforms or outside."""
+    return torch.is_grad_enabled() and any(map(_is_derived, tensors))
+
+
+def _is_derived(tensor: Tensor) -> bool:
+    functorch = torch._C._functorch
+    while not tensor.requires_grad and functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor.requires_grad
+
+
+def layer(call: LayerCall, with_kept: bool = False) -> Results:
+    """Run one layer in one direction, by the operator if torch traces, else without it.
+
+    Args:
+        call: with `keep` where gradients are wanted, or what is kept.
+        with_kept: give what is kept, too, with gradients; but no derivatives of these.
+    """
+    if torch.compiler.is_compiling() or type(call.x) is not Tensor or call.x.is_meta:
+        return call.named(torch.ops.gated.layer(*call))
+    if call.weight_mask is not None:
+        weights = {**call.named_weights}
+        weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
+        call = call._replace(weights=list(weights.values()), weight_mask=None)
+    saved, tensors = taken_apart(call)
+    results: tuple[Tensor, ...] = _Layer.apply(_Way(saved, with_kept), *tensors)  # type: ignore[no-untyped-call]
+    if with_kept:
+        return call.named(results)
+    return Results(results[0], results[1:], {})
+
+
+class _Way:
+    """What is asked of a layer besides its tensors, and what its way forward leaves behind."""
+
+    def __init__(
+        self,
+        saved: Saved,
+        with_kept: bool = False,
+        call: Call | None = None,
+        read: Sequence[Tensor] = (),
+    ) -> None:
+        self.saved = saved
+        self.with_kept = with_kept
+        self.call = call
+        """Checked; shares the memory of the tensors."""
+        self.read = read
+        """What the way back reads: the output, and what was kept."""
+
+
+def of_batches(backward: Backward) -> Backward:
+    """A way back that knows `is_grads_batched`, whose tensors are not those of `torch.func`."""
+
+    @wraps(backward)
+    def mapped(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
+        level = torch._C._vmapmode_increment_nesting() - 1
+        torch._C._vmapmode_decrement_nesting()
+        dims = tuple(0 if level and _is_batch(grad) else None for grad in grads)
+        if all(dim is None for dim in dims):
+            return backward(ctx, *grads)
+        given = [
+            grad if grad is None or dim is None else torch._remove_batch_dim(grad, level, 1, 0)
+            for grad, dim in zip(grads, dims, strict=True)
+        ]
+        there: list[bool] = []
+
+        def of_member(*own: Maybe) -> tuple[Tensor, ...]:
+            found = backward(ctx, *own)
+            there[:] = [grad is not None for grad in found]
+            return tuple(grad for grad in found if grad is not None)
+
+        found = torch.func.vmap(of_member, dims)(*given)
+        return tuple(_spread(there, [torch._add_batch_dim(grad, 0, level) for grad in found]))
+
+    return mapped
+
+
+def _is_batch(grad: Maybe) -> bool:
+    return grad is not None and torch._C._dispatch_keys(grad).has("Batched")
+
+
+class _Layer(torch.autograd.Function):
+    """One layer in one direction: from its tensors to the output and the final states."""
+
+    @staticmethod
+    def forward(way: _Way, *tensors: Tensor) -> tuple[Tensor, ...]:
+        layer_call = put_together(way.saved, tensors)
+        call = layer_call.checked()
+        results = run(layer_call, call)
+        shown = 1 + way.saved.initial
+        if layer_call.keep:
+            # The way back reads the output, whatever callers do with theirs, and no final state.
+            way.call, way.read = call, [results[0].clone(), *results[shown:]]
+        return tuple(results if way.with_kept else results[:shown])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        way, *tensors = inputs
+        _save(ctx, tensors, way.read)
+        ctx.saved, ctx.call, ctx.shown = way.saved, way.call, 1 + way.saved.initial
+
+    @staticmethod
+    @of_batches
+    def backward(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
+        tensors, read = _saved_by(ctx)
+        saved = ctx.saved
+        wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
+        if torch.is_grad_enabled() or is_transformed():
+            if any(grad is not None for grad in grads[ctx.shown :]):
+                raise ConfigurationError(
+                    "create_graph asks for second derivatives of gates, which only "
+                    "backend='torch' has"
+                )
+            found = _back(_Way(saved, call=ctx.call, read=read), wanted, tensors, grads)
+        else:
+            layer_call = put_together(saved, tensors)._replace(keep=True)
+            found = _gradients(layer_call, ctx.call, read, grads, wanted)
+        return (None, *found, *(None for _ in tensors[saved.differentiable :]))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
+        tensors = _saved_by(ctx)[0]
+        saved = ctx.saved
+        call = put_together(saved, tensors)
+        found = _moved(call, moves[: saved.differentiable]).results()
+        return tuple(of for of in found if of is not None)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], way: _Way, *tensors: Tensor
+    ) -> tuple[Any, tuple[int, ...]]:
+        saved, dims = way.saved, in_dims[1:]
+
+        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            found: tuple[Tensor, ...] = _Layer.apply(_Way(saved), *given)  # type: ignore[no-untyped-call]
+            return found
+
+        axes = _axes(saved)
+        if _is_one_batch(saved, dims, axes):
+            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(saved))
+        return _one_by_one(info.batch_size, dims, tensors, apply)
+
+
+class _Back(torch.autograd.Function):
+    """The way back through a layer: from its tensors and gradients of its results to gradients."""
+
+    @staticmethod
+    def forward(back: _BackWay, *tensors: Tensor) -> tuple[Tensor, ...]:
+        way, count = back.way, back.way.saved.tensors
+        layer_call = put_together(way.saved, tensors[:count])._replace(keep=True)
+        grads = _spread(back.given, tensors[count:])
+        found = _gradients(layer_call, way.call, way.read, grads, back.wanted)
+        return tuple(grad for grad in found if grad is not None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.back, *tensors = inputs
+        _save(ctx, tensors, ())
+
+    @staticmethod
+    @of_batches
+    def backward(ctx: Any, *moves: Maybe) -> tuple[Maybe, ...]:
+        back: _BackWay = ctx.back
+        saved, tensors = back.way.saved, _saved_by(ctx)[0]
+        if all(of is None for of in moves):
+            return (None,) * (1 + len(tensors))
+        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        call = put_together(saved, there)
+        if knows(call):
+            wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
+            moved = _moved(call, _spread(back.wanted, moves))
+            of_grads = moved.results()
+            found = moved.back(wanted, grads)
+        else:
+            found, of_grads = _back_twice_by_torch(call, back.wanted, moves, grads)
+        rest = (None,) * (saved.tensors - saved.differentiable)
+        return (None, *found, *rest, *_chosen(back.given, of_grads))
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
+        back: _BackWay = ctx.back
+        saved, tensors = back.way.saved, _saved_by(ctx)[0]
+        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        of_grads = _spread(back.given, moves[saved.tensors :])
+        straight = _back(_Way(saved), back.wanted, there, of_grads)
+        moved = _moved(put_together(saved, there), moves[: saved.differentiable])
+        around = moved.back(back.wanted, grads)
+        return tuple(
+            _sum(a, b, like)
+            for a, b, like, is_wanted in zip(straight, around, there, back.wanted, strict=False)
+            if is_wanted
+        )
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], back: _BackWay, *tensors: Tensor
+    ) -> tuple[Any, tuple[int, ...]]:
+        saved, dims = back.way.saved, in_dims[1:]
+        axes = [*_axes(saved), *_chosen(back.given, _result_axes(saved))]
+        of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not of the batch
+        is_one_batch = not of_weights and _is_one_batch(saved, dims, axes)
+        if is_one_batch or any(dim is not None for dim in dims[: saved.tensors]):
+            back = replace(back, way=_Way(saved))  # what was kept is of other tensors
+
+        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            found: tuple[Tensor, ...] = _Back.apply(back, *given)  # type: ignore[no-untyped-call]
+            return found
+
+        if is_one_batch:
+            found_axes = [axis for axis in _chosen(back.wanted, axes) if axis is not None]
+            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, found_axes)
+        return _one_by_one(info.batch_size, dims, tensors, apply)
+
+
+@dataclass(frozen=True)
+class _BackWay:
+    """What is asked of the way back besides its tensors."""
+
+    way: _Way
+    wanted: tuple[bool, ...]
+    """Of the layer's tensors: which gradients."""
+    given: tuple[bool, ...]
+    """Of the results: which gradients there are."""
+
+
+def _back(
+    way: _Way, wanted: Sequence[bool], tensors: Sequence[Tensor], grads: Sequence[Maybe]
+) -> list[Maybe]:
+    """The gradients of a layer's tensors, with derivatives of their own."""
+    given = tuple(grad is not None for grad in grads[: 1 + way.saved.initial])
+    if not any(given) or not any(wanted):
+        return [None] * way.saved.differentiable
+    there = [grad for grad in grads if grad is not None]
+    found = _Back.apply(_BackWay(way, tuple(wanted), given), *tensors, *there)  # type: ignore[no-untyped-call]
+    return _spread(wanted, found)
+
+
+def _gradients(
+    layer_call: LayerCall,
+    call: Call | None,
+    read: Sequence[Tensor],
+    grads: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """The same, computed; from a new way forward, where the first kept nothing for it."""
+    if not read or call is None:
+        call = layer_call.checked()
+        results = run(layer_call, call)
+        read = [results[0], *results[1 + len(layer_call.initial) :]]
+    output, *kept = read
+    shown = layer_call.named([output, *layer_call.initial, *kept])
+    missing = [None] * (1 + len(layer_call.initial) + len(kept) - len(grads))
+    return run_back(shown, call, [*grads, *missing], wanted)
+
+
+def _save(ctx: Any, tensors: Sequence[Tensor], read: Sequence[Tensor]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, *read)
+    if is_transformed():
+        ctx.save_for_forward(*tensors)
+    ctx.count = len(tensors)
+
+
+def _saved_by(ctx: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    tensors: tuple[Tensor, ...] = ctx.saved_tensors
+    return tensors[: ctx.count], tensors[ctx.count :]
+
+
+def _spread(flags: Sequence[bool], values: Sequence[Maybe]) -> list[Maybe]:
+    """The values at the places of the flags that are set, None at the others."""
+    rest = iter(values)
+    return [next(rest) if flag else None for flag in flags]
+
+
+def _chosen(flags: Sequence[bool], values: Sequence[V]) -> list[V]:
+    """The values at the places of the flags that are set."""
+    return [value for value, flag in zip(values, flags, strict=False) if flag]
+
+
+def _sum(a: Maybe, b: Maybe, like: Tensor) -> Tensor:
+    if a is None or b is None:
+        found = b if a is None else a
+        return torch.zeros_like(like) if found is None else found
+    return a + b
+
+
+# Mapping.
+
+
+def _axes(saved: Saved) -> list[int | None]:
+    """Of each of a layer's tensors the axis of the sequences, None where it has none."""
+    lengths, hidden_mask, _, seed = saved.optional
+    return [
+        1,
+        *(None for _ in range(saved.weights)),
+        *(0 for _ in range(saved.initial)),
+        *(1 for _ in range(saved.per_step)),
+        *(0 for there in (lengths, hidden_mask) if there),
+        *(None for there in (seed,) if there),
+    ]
+
+
+def _result_axes(saved: Saved) -> list[int]:
+    return [1, *(0 for _ in range(saved.initial))]
+
+
+def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
+    """Whether all members can be sequences of one larger batch: they share the weights.
+
+    Zoneout draws by the place in the batch.
+    """
+    seed = saved.optional[-1]
+    return not seed and all(
+        dim is None for dim, axis in zip(dims, axes, strict=True) if axis is None
+    )
+
+
+def _in_one_batch(
+    size: int,
+    dims: Sequence[int | None],
+    axes: Sequence[int | None],
+    tensors: Sequence[Tensor],
+    apply: Apply,
+    result_axes: Sequence[int],
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    given = []
+    for tensor, dim, axis in zip(tensors, dims, axes, strict=True):
+        if axis is None:
+            given.append(tensor)
+            continue
+        if dim is None:
+            tensor = tensor.unsqueeze(axis)
+            tensor = tensor.expand(*(size if i == axis else n for i, n in enumerate(tensor.shape)))
+        else:
+            tensor = tensor.movedim(dim, axis)
+        given.append(tensor.flatten(axis, axis + 1))
+    sequences = given[0].shape[1] // size
+    results = tuple(
+        torch.unflatten(result, axis, (size, sequences))
+        for result, axis in zip(apply(given), result_axes, strict=True)
+    )
+    return results, tuple(result_axes)
+
+
+def _one_by_one(
+    size: int, dims: Sequence[int | None], tensors: Sequence[Tensor], apply: Apply
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    members = [
+        apply(
+            [
+                tensor if dim is None else tensor.select(dim, member)
+                for tensor, dim in zip(tensors, dims, strict=True)
+            ]
+        )
+        for member in range(size)
+    ]
+    results = tuple(torch.stack(of) for of in zip(*members, strict=True))
+    return results, tuple(0 for _ in results)
+
+
+# Tangents.
+
+
+class _Moved:
+    """A layer's tangent layer, which is linear in the tangents."""
+
+    def __init__(self, of: LayerCall, call: LayerCall, names: tangent.Names) -> None:
+        self.of = of
+        self.call = call
+        self.names = names
+        saved, self.tensors = taken_apart(call)
+        self.way = _Way(saved)
+
+    def results(self) -> list[Maybe]:
+        """The tangents of the output and of the final states."""
+        found = _Layer.apply(self.way, *self.tensors)  # type: ignore[no-untyped-call]
+        return list(found[: 1 + len(self.of.initial)])
+
+    def back(self, wanted: Sequence[bool], grads: Sequence[Maybe]) -> list[Maybe]:
+        """The gradients of what the layer took, tangents held still; those of the tangents given.
+
+        Args:
+            wanted: which of them.
+            grads: of `results`.
+        """
+        of, names = self.of, self.names
+        states, named = len(of.initial), of.names.split(",")
+        is_wanted = dict(zip(named, wanted[1:], strict=False))
+        origin = {name: name for name in named}
+        origin |= {name + names.again: name for name in named}
+        new_names = self.call.names.split(",")
+        new = [
+            wanted[0],
+            *(is_wanted.get(origin.get(name, ""), False) for name in new_names),
+            *(False for _ in range(states)),
+            *wanted[1 + len(named) : 1 + len(named) + states],
+            *wanted[1 + len(named) + states :],
+            *(False for _ in self.call.per_step[len(of.per_step) :]),
+        ]
+        found = _back(self.way, new, self.tensors, grads)
+        x, weights = found[0], dict(zip(new_names, found[1:], strict=False))
+        inputs = of.x.shape[2]
+        results: list[Maybe] = [None if x is None else x[..., :inputs]]
+        for name, weight in zip(named, of.weights, strict=True):
+            grad, twin = weights[name], weights.get(name + names.again)
+            if grad is not None and len(grad) > len(weight):  # [W 0; dW W] and [b; db]
+                rows = len(weight)
+                twin = grad[rows:, inputs:] if grad.dim() == 2 else None
+                grad = grad[:rows, :inputs] if grad.dim() == 2 else grad[:rows]
+            results.append(grad if twin is None or grad is None else grad + twin)
+        first = 1 + len(new_names) + states
+        return [*results, *found[first : first + states + len(of.per_step)]]
+
+
+def _moved(call: LayerCall, moves: Sequence[Maybe]) -> _Moved:
+    """The tangent layer of a layer.
+
+    Args:
+        call: whose cell `can_have` tangents.
+        moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
+    """
+    cell, weights = call.changed_cell, call.named_weights
+    names = tangent.names(cell)
+    dx, *rest = moves
+    given = dict(zip(weights, rest, strict=False))
+    starts = rest[len(weights) : len(weights) + len(call.initial)]
+    steps = rest[len(weights) + len(call.initial) :]
+    of = {name for name, move in given.items() if move is not None}
+    of |= {matrix.name for matrix in cell.matrices if matrix.has_bias and matrix.bias in of}
+    of |= {name for name, move in zip(cell.per_step, steps, strict=True) if move is not None}
+    x = call.x
+    if dx is not None:
+        of.add(tangent.INPUT)
+        x = torch.cat([x, dx], -1)
+    made = tangent.tangent(cell, frozenset(of))
+
+    def move(name: str) -> Tensor:
+        found = given[name]
+        return torch.zeros_like(weights[name]) if found is None else found
+
+    found = dict(weights)
+    there = {matrix.name for matrix in made.matrices}
+    for matrix in cell.matrices:
+        weight, has_bias = weights[matrix.name], matrix.has_bias and matrix.bias in weights
+        if dx is not None and matrix.columns == "I":
+            above = torch.cat([weight, torch.zeros_like(weight)], 1)
+            found[matrix.name] = torch.cat([above, torch.cat([move(matrix.name), weight], 1)])
+            if has_bias:
+                found[matrix.bias] = torch.cat([weights[matrix.bias], move(matrix.bias)])
+            continue
+        if matrix.name + names.again in there:
+            found[matrix.name + names.again] = weight
+        if matrix.name in of:
+            found[matrix.name + names.suffix] = move(matrix.name)
+            if has_bias:
+                found[matrix.bias + names.suffix] = move(matrix.bias)
+    for parameter in cell.parameters:
+        if parameter.name in of:
+            found[parameter.name + names.suffix] = move(parameter.name)
+    initial = [
+        torch.zeros_like(state) if start is None else start
+        for state, start in zip(call.initial, starts, strict=True)
+    ]
+    moved = call._replace(
+        cell=register(made),
+        x=x,
+        weights=list(found.values()),
+        names=",".join(found),
+        initial=[*initial, *call.initial],
+        per_step=[*call.per_step, *(step for step in steps if step is not None)],
+        keep=True,
+    )
+    return _Moved(call, moved, names)
+
+
+def _back_twice_by_torch(
+    call: LayerCall, wanted: Sequence[bool], moves: Sequence[Maybe], grads: Sequence[Maybe]
+) -> tuple[list[Maybe], list[Maybe]]:
+    """The gradients of what `_Back` took, for a cell that has no tangent cell."""
+    from gated.nn.backends import unrolled_layer  # which runs native layers by this module
+
+    saved, tensors = taken_apart(call)
+    there = [grad is not None for grad in grads]
+    count = saved.differentiable
+
+    def forward(*of: Tensor) -> tuple[Tensor, ...]:
+        result = unrolled_layer(put_together(saved, [*of, *tensors[count:]]), False)
+        return tuple(_chosen(there, (result.output, *result.final)))
+
+    def back(*given: Tensor) -> tuple[Tensor, ...]:
+        found = torch.func.vjp(forward, *given[:count])[1](given[count:])
+        return tuple(_chosen(wanted, found))
+
+    first: tuple[Tensor, ...]
+    first, twice, *_ = torch.func.vjp(back, *tensors[:count], *_chosen(there, grads))
+    found = twice(
+        tuple(torch.zeros_like(f) if m is None else m for f, m in zip(first, moves, strict=True))
+    )
+    return list(found[:count]), _spread(there, found[count:])
+
+
+def gradients(
+    function: Callable[..., tuple[Tensor, ...]],
+    tensors: Sequence[Tensor],
+    grads: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """The gradients of a function, itself derivable; with derivatives of their own if asked for.
+
+    Args:
+        function: from tensors to its results.
+        tensors: what it was given.
+        grads: of its results, or None.
+        wanted: of the tensors: which gradients.
+    """
+    with torch.enable_grad():
+        given = [
+            _alias(tensor) if want else tensor for tensor, want in zip(tensors, wanted, strict=True)
+        ]
+        results = function(*given)
+    pairs = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None]
+    found = torch.autograd.grad(
+        [result for result, _ in pairs],
+        _chosen(wanted, given),
+        [grad for _, grad in pairs],
+        create_graph=torch.is_grad_enabled(),
+        allow_unused=True,
+    )
+    return _spread(wanted, found)
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    """The same values, to be derived by apart from what they come from."""
+    if tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()

@@ -1,0 +1,296 @@
+"""Transforms of torch.func, forward-mode, and second and third derivatives: as step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tests.comparison import assert_agree
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
+
+import gated
+from gated.cells import PerUnit, cell, library, sigmoid, tanh
+from gated.cells.tangent import can_have, tangent
+from gated.core.plans import native_cell
+from gated.nn import backends
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
+TOLERANCE = 1e-9
+Named = dict[str, Tensor]
+
+
+@cell
+def peephole(x: Any, h: Any, c: Any, *, p: PerUnit) -> Any:
+    """One's own."""
+    i, f = sigmoid(x.i + h.i + p.i * c), sigmoid(x.f + h.f + p.f * c)
+    c = f * c + i * tanh(x.g + h.g)
+    return sigmoid(x.o + h.o + p.o * c) * tanh(c), c
+
+
+def layers(kind: str) -> nn.Module:
+    torch.manual_seed(0)
+    if kind in ("RNN", "GRU", "LSTM"):
+        return getattr(gated.nn, kind)(3, 4, 2, bidirectional=True, dtype=torch.float64)
+    if kind == "normalised":
+        options: dict[str, Any] = {"layer_norm": True, "zoneout": 0.1}
+        return gated.nn.LSTM(3, 4, 2, dtype=torch.float64, **options).eval()
+    if kind == "projected":
+        return gated.nn.LSTM(3, 4, 2, proj_size=2, dtype=torch.float64)
+    if kind == "no biases":
+        return gated.nn.GRU(3, 4, 2, bias=False, dtype=torch.float64)
+    of = {"own": peephole}.get(kind) or getattr(library, kind)
+    return gated.nn.Recurrent(of, 3, 4, 2, bidirectional=True, dtype=torch.float64)
+
+
+KINDS = ("RNN", "GRU", "LSTM", "normalised", "projected", "no biases", "own", "lem", "mogrifier",
+         "slstm", "indrnn")  # fmt: skip
+BY_THE_CORE = tuple(kind for kind in KINDS if kind != "mogrifier")
+
+
+def numbers(*shape: int) -> Tensor:
+    count = torch.Size(shape).numel()
+    return torch.sin(torch.arange(1.0, count + 1, dtype=torch.float64) * 2.3).view(shape)
+
+
+X, MANY = numbers(4, 2, 3), numbers(3, 4, 2, 3)
+SHORT = X[:2, :1]
+LENGTHS = torch.tensor([[4, 2], [1, 3], [0, 4]])
+
+
+def stacked(named: Named) -> Named:
+    return {name: torch.stack([w, 2 * w, w + 0.1]) for name, w in named.items()}
+
+
+def moves(named: Named) -> Named:
+    return {name: torch.cos(w * 7) for name, w in named.items()}
+
+
+def forward_mode(module: nn.Module, named: Named) -> Any:
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(X, torch.cos(X))
+        return forward_ad.unpack_dual(module(dual)[0]).tangent
+
+
+def many_gradients(module: nn.Module, named: Named) -> Any:
+    x = X.clone().requires_grad_()
+    output, _ = module(x)
+    given = numbers(3, *output.shape)
+    return torch.autograd.grad(output, [x, *module.parameters()], given, is_grads_batched=True)
+
+
+def many_second_gradients(module: nn.Module, named: Named) -> Any:
+    x = X.clone().requires_grad_()
+    weights = list(module.parameters())
+    (first,) = torch.autograd.grad(module(x)[0].square().sum(), x, create_graph=True)
+    given = numbers(3, *first.shape)
+    return torch.autograd.grad(first, [x, *weights], given, is_grads_batched=True)
+
+
+def penalty(module: nn.Module, named: Named) -> Any:
+    """Gulrajani et al. 2017."""
+    x = X.clone().requires_grad_()
+    (first,) = torch.autograd.grad(module(x)[0].square().sum(), x, create_graph=True)
+    loss = (first.norm(dim=-1) - 1).square().mean()
+    return torch.autograd.grad(loss, [x, *module.parameters()])
+
+
+def third(module: nn.Module, named: Named) -> Any:
+    inputs = [X.clone().requires_grad_(), *module.parameters()]
+    output, final = module(inputs[0])
+    states = final if isinstance(final, tuple) else (final,)
+    loss = (output**3).sum() + sum(state.square().sum() for state in states)
+    for _ in range(2):
+        found = torch.autograd.grad(loss, inputs, create_graph=True)
+        loss = sum(of.square().sum() for of in found)  # type: ignore[assignment]
+    return torch.autograd.grad(loss, inputs)
+
+
+def weight_of(named: Named) -> str:
+    return next(name for name in named if name.startswith("weight_hh") or "weight_ih" in name)
+
+
+TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
+    "grad": lambda run, loss, m, w: grad(loss)(w, X),
+    "vmap": lambda run, loss, m, w: vmap(run, (None, 0))(w, MANY),
+    "vmap in 1": lambda run, loss, m, w: vmap(run, (None, 1), 1)(w, MANY.movedim(0, 1)),
+    "ensemble": lambda run, loss, m, w: vmap(run, (0, None))(stacked(w), X),
+    "ensemble of data": lambda run, loss, m, w: vmap(run, (0, 0))(stacked(w), MANY),
+    "training of an ensemble": lambda run, loss, m, w: vmap(grad(loss))(stacked(w), MANY),
+    "gradients of each": lambda run, loss, m, w: vmap(grad(loss), (None, 0))(w, MANY),
+    "gradient of a map": lambda run, loss, m, w: grad(
+        lambda w: vmap(run, (None, 0))(w, MANY).square().sum()
+    )(w),
+    "penalty of a map": lambda run, loss, m, w: grad(
+        lambda x: vmap(grad(loss, 1), (None, 0))(w, x).square().sum()
+    )(MANY),
+    "jvp": lambda run, loss, m, w: jvp(run, (w, X), (moves(w), torch.cos(X))),
+    "jvp of x": lambda run, loss, m, w: jvp(lambda x: run(w, x), (X,), (torch.cos(X),)),
+    "jacrev": lambda run, loss, m, w: jacrev(run, argnums=(0, 1))(w, SHORT),
+    "jacfwd": lambda run, loss, m, w: jacfwd(run, argnums=1)(w, SHORT),
+    "hessian": lambda run, loss, m, w: hessian(loss, argnums=1)(w, SHORT),
+    "hessian of weights": lambda run, loss, m, w: hessian(
+        lambda of: loss({**w, weight_of(w): of}, SHORT)
+    )(w[weight_of(w)]),
+    "reverse over reverse": lambda run, loss, m, w: jacrev(jacrev(loss, 1), 1)(w, SHORT),
+    "reverse over forward": lambda run, loss, m, w: jacrev(jacfwd(loss, 1), 1)(w, SHORT),
+    "forward mode": lambda run, loss, m, w: forward_mode(m, w),
+    "is_grads_batched": lambda run, loss, m, w: many_gradients(m, w),
+    "is_grads_batched twice": lambda run, loss, m, w: many_second_gradients(m, w),
+    "gradient penalty": lambda run, loss, m, w: penalty(m, w),
+    "third derivatives": lambda run, loss, m, w: third(m, w),
+    "lengths": lambda run, loss, m, w: vmap(lambda x: m(x, lengths=[4, 2])[0])(MANY),
+    "lengths of each": lambda run, loss, m, w: vmap(lambda x, n: m(x, lengths=n)[0])(MANY, LENGTHS),
+    "gradients with lengths": lambda run, loss, m, w: vmap(
+        grad(lambda x: m(x, lengths=[4, 2])[0].square().sum())
+    )(MANY),
+    "gates": lambda run, loss, m, w: vmap(lambda x: m(x, return_gates=True)[2])(MANY),
+}
+
+
+def result(name: str, module: Any, backend: str | None) -> Any:
+    module.backend = backend
+    weights = {name: weight.detach() for name, weight in module.named_parameters()}
+
+    def run(weights: Named, x: Tensor) -> Tensor:
+        output: Tensor = functional_call(module, weights, (x,))[0]
+        return output
+
+    def loss(weights: Named, x: Tensor) -> Tensor:
+        return run(weights, x).square().sum()
+
+    return TRANSFORMS[name](run, loss, module, weights)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_as_step_by_step(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = layers(kind)
+    expected = result(name, module, "torch")
+    if kind in BY_THE_CORE and name != "gates":
+        monkeypatch.setattr(backends, "unrolled_layer", None)
+    found = result(name, module, None)
+    assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "zoneout": {"zoneout": 0.4},
+    "recurrent dropout": {"recurrent_dropout": 0.4},
+    "weight drop": {"weight_drop": 0.4},
+    "all": {
+        "zoneout": 0.2, "recurrent_dropout": 0.3, "weight_drop": 0.3, "layer_norm": True,
+        "recompute": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gradient penalty", "third derivatives", "jvp", "grad"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_in_training_with_options(options: str, name: str) -> None:
+    module = gated.nn.GRU(3, 4, 2, dtype=torch.float64, **OPTIONS[options])
+    torch.manual_seed(3)
+    expected = result(name, module, "torch")
+    torch.manual_seed(3)
+    found = result(name, module, None)
+    assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_what_is_drawn_for_members(randomness: str) -> None:
+    module = gated.nn.GRU(3, 4, recurrent_dropout=0.5, dtype=torch.float64)
+    torch.manual_seed(1)
+    same = X.expand(6, 4, 2, 3)
+    found = vmap(lambda x: module(x)[0], randomness=randomness)(same)
+    assert (found[0] == found[1]).all() == (randomness == "same")
+    with pytest.raises(RuntimeError, match="random"):
+        vmap(lambda x: module(x)[0])(same)
+
+
+@pytest.mark.parametrize("zoneout", [0.5])
+def test_zoneout_draws_the_same_for_all_members_of_one_seed(zoneout: float) -> None:
+    module = gated.nn.GRU(3, 4, zoneout=zoneout, dtype=torch.float64)
+    found = vmap(lambda x: module(x)[0], randomness="same")(X.expand(6, 4, 2, 3))
+    assert_agree(found, found[:1].expand_as(found), "members", relative=0)
+
+
+def test_inputs_for_each_step_and_resets() -> None:
+    module = gated.nn.Recurrent(peephole, 3, 4, dtype=torch.float64)
+    resets = torch.tensor([[0.0, 0], [1, 0], [0, 1], [0, 0]], dtype=torch.float64)
+
+    def second(backend: str | None) -> Any:
+        module.backend = backend  # type: ignore[assignment]
+        x, marks = X.clone().requires_grad_(), resets.clone().requires_grad_()
+        first = torch.autograd.grad(
+            module(x, resets=marks)[0].square().sum(), [x, marks], create_graph=True
+        )
+        loss = sum(of.square().sum() for of in first)
+        along = jvp(
+            lambda x, r: module(x, resets=r)[0], (X, resets), (torch.cos(X), torch.cos(resets))
+        )
+        return torch.autograd.grad(loss, [x, marks, *module.parameters()]), along
+
+    assert_agree(second(None), second("torch"), "resets", relative=TOLERANCE, absolute=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_accelerated_layers_as_torchs(kind: str) -> None:
+    torch.manual_seed(0)
+    plain = getattr(nn, kind)(3, 4, 2, bidirectional=True, dtype=torch.float64)
+    fast = getattr(nn, kind)(3, 4, 2, bidirectional=True, dtype=torch.float64)
+    fast.load_state_dict(plain.state_dict())
+    gated.accelerate(fast)
+    for name in ("gradient penalty", "third derivatives", "is_grads_batched twice", "grad"):
+        expected, found = result(name, plain, None), result(name, fast, None)
+        assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)
+    of_each = torch.stack([plain(x)[0] for x in MANY])  # torch's own layer cannot be mapped
+    assert_agree(result("vmap", fast, None), of_each, "vmap", relative=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_second_gradients_by_differences(kind: str) -> None:
+    torch.manual_seed(0)
+    module = getattr(gated.nn, kind)(2, 3, dtype=torch.float64)
+    names = [name for name, _ in module.named_parameters()]
+
+    def run(x: Tensor, *weights: Tensor) -> Any:
+        output, final = functional_call(module, dict(zip(names, weights, strict=True)), (x,))
+        return output, *(final if isinstance(final, tuple) else (final,))
+
+    x = numbers(3, 2, 2).requires_grad_()
+    assert torch.autograd.gradgradcheck(run, (x, *module.parameters()), fast_mode=True)
+    assert torch.autograd.gradcheck(
+        run, (x, *module.parameters()), fast_mode=True, check_forward_ad=True
+    )
+
+
+def test_an_ensemble_is_trained() -> None:
+    members = [gated.nn.GRU(3, 4, dtype=torch.float64) for _ in range(3)]
+    weights, buffers = torch.func.stack_module_state(members)
+    base = gated.nn.GRU(3, 4, device="meta")
+
+    def loss(weights: Named, buffers: Named, x: Tensor) -> Tensor:
+        output: Tensor = functional_call(base, (weights, buffers), (x,))[0].square().sum()
+        return output
+
+    vmap(loss, (0, 0, None))(weights, buffers, X).sum().backward()
+    for place, member in enumerate(members):
+        member(X)[0].square().sum().backward()
+        for name, weight in member.named_parameters():
+            assert_agree(weights[name].grad[place], weight.grad, name, relative=TOLERANCE)
+
+
+def test_the_tangent_of_a_cell_is_a_cell() -> None:
+    moving = tangent(library.lstm, frozenset({"input", "weight_ih", "weight_hh"}))
+    assert [state.width for state in moving.states] == ["H"] * 4
+    assert list(moving.gates) == list(library.lstm.gates)
+    assert moving.output_is_hidden
+    still = tangent(library.lstm, frozenset())
+    assert [matrix.name for matrix in still.matrices] == [
+        "weight_ih", "weight_hh", "weight_hh_again2",
+    ]  # fmt: skip
+    assert native_cell(tangent(moving, frozenset({"weight_hh"}))) is not None
+    assert can_have(library.gru)
+    assert not can_have(library.mogrifier)
