@@ -11,17 +11,17 @@ from gated.version import VERSION
 if TYPE_CHECKING:
     from gated import cells, nn
     from gated.cells import Cell
-    from gated.nn.accelerate import accelerate, restore
+    from gated.nn.accelerate import accelerate, restore, stream
 
 __version__ = VERSION
-__all__ = ["__version__", "accelerate", "cells", "nn", "restore"]
+__all__ = ["__version__", "accelerate", "cells", "nn", "restore", "stream"]
 
 
 def __getattr__(name: str) -> Any:
     """Import modules that need torch on first use, so that `import gated` does not need it."""
     if name in ("cells", "nn"):
         return importlib.import_module(f"gated.{name}")
-    if name in ("accelerate", "restore"):
+    if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -48,6 +48,14 @@ class DataError(GatedError, ValueError):
     """The given data cannot be used."""
 
 
+class LayerArgumentError(DataError, RuntimeError):
+    """An argument does not fit a layer of `gated.nn`: what catches torch's errors catches it."""
+
+
+class LayerTypeError(LayerArgumentError, TypeError, AttributeError, IndexError):
+    """An argument of a layer is not what it must be; torch has an error of each of these kinds."""
+
+
 class ConfigurationError(GatedError, ValueError):
     """An option has a value that is not allowed."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
+from onnx.backend.test.case import node as cases
 
 from gated.core.layout import Array, Weights, from_onnx
 
-NODES = Path(onnx.__file__).parent / "backend/test/data/node"
-NAMES = sorted(
-    path.name for kind in ("lstm", "gru", "simple_rnn") for path in NODES.glob(f"test_{kind}_*")
-)
+for kind in ("lstm", "gru", "rnn"):
+    import_module(f"onnx.backend.test.case.node.{kind}")  # adds its cases to the list
+_CASES = {
+    case.name: case
+    for case in cases._NodeTestCases
+    if case.model.graph.node[0].op_type in ("LSTM", "GRU", "RNN")
+}
+NAMES = sorted(_CASES)
 
 
 class Case(NamedTuple):
@@ -27,16 +31,19 @@ class Case(NamedTuple):
     lengths: np.ndarray | None
     initial: list[Array]
     """Each (D, B, H); empty where none is given."""
+    reverse: bool
+    """Whether the only direction is from the end."""
     expected: dict[str, Array]
-    """By ONNX's names: Y (T, D, B, H), Y_h (D, B, H)."""
+    """By ONNX's names: Y (T, D, B, H), Y_h and Y_c (D, B, H)."""
 
 
 def read(name: str) -> Case:
-    node = onnx.load(str(NODES / name / "model.onnx")).graph.node[0]
-    given = dict(zip(node.input, _arrays(name, "input"), strict=True))
-    wanted = dict(zip(filter(None, node.output), _arrays(name, "output"), strict=True))
+    node = _CASES[name].model.graph.node[0]
+    ((inputs, outputs),) = _CASES[name].data_sets
+    given = dict(zip(filter(None, node.input), inputs, strict=True))
+    wanted = dict(zip(filter(None, node.output), outputs, strict=True))
     attributes: dict[str, Any] = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    known = {"hidden_size", "layout", "linear_before_reset"}
+    known = {"hidden_size", "layout", "direction", "linear_before_reset"}
     if attributes.keys() - known:
         raise NotImplementedError(f"{name}: {attributes.keys() - known}")
 
@@ -53,10 +60,6 @@ def read(name: str) -> Case:
         weights=from_onnx(cell, given["W"], given["R"], given.get("B"), given.get("P")),
         lengths=given.get("sequence_lens"),
         initial=[given[state] for state in ("initial_h", "initial_c") if state in given],
+        reverse=attributes.get("direction") == b"reverse",
         expected=wanted,
     )
-
-
-def _arrays(name: str, kind: str) -> list[Array]:
-    files = sorted((NODES / name / "test_data_set_0").glob(f"{kind}_*.pb"))
-    return [numpy_helper.to_array(onnx.load_tensor(str(path))) for path in files]

@@ -68,7 +68,7 @@ LAYOUTS: dict[str, CellLayout] = {
 
 PEEPHOLE_GATES = ("input_gate", "forget_gate", "output_gate")
 """The gates that read the cell state, in the order of the rows of `Weights.peepholes`."""
-_ONNX_PEEPHOLE_GATES = ("input_gate", "output_gate", "forget_gate")
+ONNX_PEEPHOLE_GATES = ("input_gate", "output_gate", "forget_gate")
 
 
 class Weights(NamedTuple, Generic[W]):
@@ -178,7 +178,7 @@ def to_onnx(cell: str, directions: Sequence[Weights[Array]]) -> dict[str, Array]
             node.setdefault("B", []).append(np.concatenate(both))
         if weights.peepholes is not None:
             flat = weights.peepholes.reshape(-1)
-            rows = _reordered(flat, PEEPHOLE_GATES, _ONNX_PEEPHOLE_GATES)
+            rows = _reordered(flat, PEEPHOLE_GATES, ONNX_PEEPHOLE_GATES)
             node.setdefault("P", []).append(rows)
     return {name: np.stack(arrays) for name, arrays in node.items()}
 
@@ -193,7 +193,7 @@ def from_onnx(
         biases = [] if B is None else np.split(B[d], 2)
         weights = Weights(*(_reordered(rows, onnx_gates, gates) for rows in (W[d], R[d], *biases)))
         if P is not None:
-            rows = _reordered(P[d], _ONNX_PEEPHOLE_GATES, PEEPHOLE_GATES)
+            rows = _reordered(P[d], ONNX_PEEPHOLE_GATES, PEEPHOLE_GATES)
             weights = weights._replace(peepholes=rows.reshape(len(PEEPHOLE_GATES), -1))
         directions.append(weights)
     return directions

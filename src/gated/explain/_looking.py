@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from gated.core.layout import Array
 from gated.errors import ConfigurationError
 from gated.nn.accelerate import accelerate, restore
-from gated.nn.backends import LayerResult, Run, observed
+from gated.nn.backends import LayerResult, Run, can_be_observed, observed
 from gated.nn.cells import OneStep, with_options
 from gated.nn.operators import LayerCall, as_array
-from gated.nn.sequences import Sequences
 
 
 class Part(NamedTuple):
@@ -152,7 +151,7 @@ def looking(model: nn.Module, watched: Callable[[str, Any], Watch]) -> Iterator[
                     continue
                 around.callback(setattr, module, "__class__", kind)
                 module.__class__ = changed
-            if isinstance(module, Sequences | OneStep):
+            if can_be_observed(module):
                 around.enter_context(_watching(module, known, watched(known, module), looked))
         yield looked
 

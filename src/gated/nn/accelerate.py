@@ -1,29 +1,32 @@
 """Make the recurrent layers of any model run on the native core, and undo it.
 
-A layer is the same object afterwards, but of another class with the same name and module, in whose
-order of inheritance the forward pass of gated comes just before that of `torch.nn`. So parameters,
-optimizers, hooks, state dicts, tied weights, parametrizations, `isinstance`, references to the
-layer and methods of subclasses do not change; copies and pickles of it are accelerated too.
+An accelerated layer is marked in its `__dict__`, and stays what it was, its class included. The
+`forward` of torch's three classes is replaced, once, by one that asks for the mark: so subclasses
+that call it, copies of whatever kind and unpickled layers are accelerated too. What a saved layer
+names is its class: it loads without gated, and is torch's there.
 """
 
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Callable
-from functools import cache
+from functools import wraps
+from types import FunctionType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.core import native
-from gated.errors import DataError
+from gated.core.stream import Stream
+from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden
-from gated.nn.backends import chosen_backend
-from gated.nn.sequences import SequencesOfTorch
+from gated.nn.backends import MARK, Variant, chosen_backend
+from gated.nn.keras_layers import accelerate_layer, keras_layers
+from gated.nn.keras_layers import why_left as keras_why_left
+from gated.nn.sequences import Sequences, SequencesOfTorch
 
 _CLASSES = (nn.RNN, nn.GRU, nn.LSTM)
 _STEPS_OF_FORWARD = (
@@ -41,7 +44,7 @@ class Accelerated(NamedTuple):
     """The result of `accelerate` or `restore`."""
 
     replaced: tuple[str, ...]
-    """Names in the model of the layers whose class was changed."""
+    """Names in the model of the layers that run on the core."""
     left: dict[str, str]
     """Recurrent layers that were not changed: from name in the model to reason."""
 
@@ -75,11 +78,21 @@ def accelerate(model: nn.Module) -> Accelerated:
     ('words',)
     """
     native.extension()
+    for kind in _CLASSES:
+        if inspect.unwrap(kind.forward) is kind.forward:
+            setattr(kind, "forward", _asking(kind.forward))  # noqa: B010 - of torch's own
     done = Accelerated((), {})
     for name, layer in _recurrent(model):
         why = _why_left(layer)
         if why is None:
-            _change_class(layer, _accelerated)
+            vars(layer)[MARK] = True
+            done = done._replace(replaced=(*done.replaced, name))
+        else:
+            done.left[name] = why
+    for name, layer in keras_layers(model):
+        why = keras_why_left(layer)
+        if why is None:
+            accelerate_layer(layer)
             done = done._replace(replaced=(*done.replaced, name))
         else:
             done.left[name] = why
@@ -87,7 +100,7 @@ def accelerate(model: nn.Module) -> Accelerated:
 
 
 def restore(model: nn.Module) -> Accelerated:
-    """Undo `accelerate`: the layers of a model get their own classes back, in place.
+    """Undo `accelerate`: torch computes the layers of a model again.
 
     Args:
         model: any module.
@@ -95,44 +108,116 @@ def restore(model: nn.Module) -> Accelerated:
     Returns:
         Which layers were replaced.
     """
-    found = [(name, layer) for name, layer in _recurrent(model) if _is_accelerated(layer)]
+    everyone = (*_recurrent(model), *keras_layers(model))
+    found = [(name, layer) for name, layer in everyone if MARK in vars(layer)]
     for _, layer in found:
-        _change_class(layer, _plain)
+        del vars(layer)[MARK]
     return Accelerated(tuple(name for name, _ in found), {})
 
 
-class _ByTheCore(SequencesOfTorch):
-    """The forward pass of gated, just before a layer of `torch.nn` in the order of inheritance."""
+def stream(layer: nn.Module, sequences: int | None = None, threads: int = 1) -> Stream:
+    """Return the layers of a recurrent module as they are now, ready to take one step at a time.
 
-    def forward(self, input: Any, hx: Hidden | None = None, **options: Any) -> Any:
-        """Run over whole sequences, as `torch.nn` does; `options` are those of `gated.nn`."""
-        if options:
-            return super().forward(input, hx, **options)
-        found = self._run_plainly(input, hx)
-        if found is not None:
-            return found
-        if self._is_for_the_core(input):
-            try:
-                asked = self._asked(input, hx, None, {})
-            except DataError:  # torch raises its own error for arguments that do not fit
-                pass
-            else:
-                return self._computed(asked)
-        return super(SequencesOfTorch, self).forward(input, hx)  # type: ignore[misc]
+    Args:
+        layer: a `torch.nn.RNN`, `GRU` or `LSTM`, or a layer of `gated.nn`.
+        sequences: as for `gated.nn.LSTM.stream`.
+        threads: as for `gated.nn.LSTM.stream`.
 
-    def _is_for_the_core(self, input: Any) -> bool:
-        data = input.data if isinstance(input, PackedSequence) else input
-        if not isinstance(data, Tensor) or data.device.type != "cpu":
-            return False
-        if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
-            return False
-        weights = self._weights()[0][0]
-        return chosen_backend(None, self._cell, data, weights, self.variant) == "native"
+    Raises:
+        ConfigurationError: it is none of these, or as `gated.nn.LSTM.stream` says.
+        DataError: the weights are not float32.
+        MissingNativeError: the native core is not built.
+    """
+    if isinstance(layer, _CLASSES):
+        return _seen(layer).stream(sequences, threads)
+    if not isinstance(layer, Sequences):
+        raise ConfigurationError(
+            f"{type(layer).__name__} cannot be streamed: stream takes the recurrent layers of "
+            "torch.nn and gated.nn"
+        )
+    return layer.stream(sequences, threads)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle the original class, which can be imported."""
-        made: Any = super().__reduce_ex__(protocol)
-        return (_new, (_plain(type(self)),), *made[2:])
+
+def _asking(forward: Any) -> Any:
+    """`forward` of a class of torch, by the core where the layer is marked.
+
+    It has torch's globals, and its source by `__wrapped__`, so scripting compiles torch's own.
+    """
+    mark, run = MARK, _run
+
+    def asking(self: Any, input: Any, hx: Hidden | None = None, **options: Any) -> Any:
+        if mark in self.__dict__:
+            return run(self, forward, input, hx, options)
+        return forward(self, input, hx, **options)
+
+    made = FunctionType(
+        asking.__code__, forward.__globals__, "forward", asking.__defaults__, asking.__closure__
+    )
+    return wraps(forward)(made)
+
+
+def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) -> Any:
+    """Run over whole sequences as `torch.nn` does; `options` are those of `gated.nn`."""
+    seen = _seen(layer)
+    if options.keys() - {"lengths", "return_gates"}:
+        return forward(layer, input, hx, **options)  # whose error it is
+    if options:
+        return seen.forward(input, hx, **options)
+    found = seen._run_at_once(input, hx)
+    if found is not None:
+        return found
+    if _is_for_the_core(seen, input):
+        try:
+            asked = seen._asked(input, hx, None, {})
+        except DataError:  # torch raises its own error for arguments that do not fit
+            pass
+        else:
+            return seen._computed(asked)
+    return forward(layer, input, hx)
+
+
+def _is_for_the_core(seen: _Seen, input: Any) -> bool:
+    data = input.data if isinstance(input, PackedSequence) else input
+    if not isinstance(data, Tensor) or data.device.type != "cpu" or not data.numel():
+        return False
+    if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
+        return False
+    weights = seen._weights()[0][0]
+    return chosen_backend(None, seen._cell, data, weights, seen.variant) == "native"
+
+
+_NO_VARIANT: Variant = Variant()
+
+
+class _Seen(SequencesOfTorch):
+    """A layer of torch, seen as one of gated: it has the layer's own `__dict__`."""
+
+    __slots__ = ("_layer",)
+    _layer: Callable[[], Any]
+    # The class's, whatever attributes of these names a subclass of torch's layers has.
+    backend = property(lambda self: None)
+    variant = property(lambda self: _NO_VARIANT)
+    layer_norm = property(lambda self: False)
+
+    def __init__(self, layer: Any) -> None:
+        self._layer = ref(layer)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not in the `__dict__`: parameters, and what parametrizations make of them."""
+        return getattr(self._layer(), name)
+
+
+_seen_layers: WeakKeyDictionary[nn.Module, _Seen] = WeakKeyDictionary()
+
+
+def _seen(layer: Any) -> _Seen:
+    if torch.compiler.is_dynamo_compiling():
+        return _Seen(layer)
+    seen = _seen_layers.get(layer)
+    if seen is None or seen.__dict__ is not layer.__dict__:
+        seen = _seen_layers[layer] = _Seen(layer)
+        seen.__dict__ = layer.__dict__
+    return seen
 
 
 def _recurrent(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -141,12 +226,8 @@ def _recurrent(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name or type(m).__name__, m) for name, m in modules if isinstance(m, _CLASSES)]
 
 
-def _is_accelerated(layer: nn.Module) -> bool:
-    return isinstance(layer, _ByTheCore)
-
-
 def _why_left(layer: nn.Module) -> str | None:
-    if _is_accelerated(layer):
+    if MARK in vars(layer):
         return "accelerated already"
     kind: Any = type(layer)
     of_torch = _torch_class(kind)
@@ -156,40 +237,10 @@ def _why_left(layer: nn.Module) -> str | None:
     if changed:
         return f"its class {kind.__qualname__} has a {changed[0]} of its own"
     forward: Any = inspect.unwrap(kind.forward)
-    if forward is not of_torch.forward and "super" not in forward.__code__.co_names:
+    if forward is not inspect.unwrap(of_torch.forward) and "super" not in forward.__code__.co_names:
         return f"its class {kind.__qualname__} has a forward of its own"
     return None
 
 
 def _torch_class(kind: type) -> Any:
     return next(of_torch for of_torch in _CLASSES if issubclass(kind, of_torch))
-
-
-def _change_class(layer: nn.Module, changed: Callable[[type], type]) -> None:
-    """Change a layer's class; of a parametrized layer, the base of its parametrized class."""
-    kind = type(layer)
-    if not is_parametrized(layer):
-        layer.__class__ = changed(kind)
-        return
-    own = {n: value for n, value in vars(kind).items() if n not in ("__dict__", "__weakref__")}
-    layer.__class__ = type(kind.__name__, (changed(kind.__bases__[0]),), own)
-
-
-@cache
-def _accelerated(kind: type) -> Any:
-    of_torch = _torch_class(kind)
-    bases = (_ByTheCore, of_torch) if kind is of_torch else (kind, _accelerated(of_torch))
-    body = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return types.new_class(
-        kind.__name__, bases, exec_body=lambda own: own.update(body, _plain=kind)
-    )
-
-
-def _plain(kind: type) -> Any:
-    return vars(kind)["_plain"]
-
-
-def _new(plain: type) -> Any:
-    """Return an empty layer, for unpickling and copying."""
-    kind = _accelerated(plain)
-    return kind.__new__(kind)

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gated.core.arguments import check_lengths, check_shape
+from gated.core.arguments import check_lengths
 from gated.core.layout import layout_of
-from gated.errors import DataError
+from gated.errors import LayerArgumentError, LayerTypeError
 
 States: TypeAlias = tuple[Tensor, ...]
 Hidden: TypeAlias = Tensor | States
@@ -25,17 +25,31 @@ def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
     return tuple(change(state) for state in hidden)
 
 
+def is_traced() -> bool:
+    """Whether `torch.jit.trace`, or the exporter that uses it, writes down what is run.
+
+    Sizes are tensors then: whoever compares them is warned, and the kernels check them anyway.
+    """
+    return torch._C._get_tracing_state() is not None
+
+
 def check_input(x: Tensor, weight_ih: Tensor) -> None:
     """Refuse an input (…, I) that does not fit the weights (G·H, I).
 
     Raises:
-        DataError: another number of features, or another dtype.
+        LayerArgumentError: another number of features, another dtype, or another device.
     """
     features = weight_ih.shape[1]
+    if is_traced():
+        return
     if x.shape[-1] != features:
-        raise DataError(
+        raise LayerArgumentError(
             f"input must have {features} features (input_size), got {x.shape[-1]} in the shape "
             f"{tuple(x.shape)}"
+        )
+    if x.device != weight_ih.device:
+        raise LayerArgumentError(
+            f"input is on {x.device}, the weights on {weight_ih.device}: move one of them with .to"
         )
     _check_dtype("input", x, weight_ih.dtype)
 
@@ -48,6 +62,8 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
     Raises:
         DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
     """
+    if is_traced():
+        return torch.as_tensor(lengths).to("cpu", torch.int64)
     if isinstance(lengths, Tensor):
         if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(
             lengths
@@ -69,27 +85,57 @@ def initial_states(
         shapes: of the hidden state and of the cell state.
 
     Raises:
-        DataError: these are not the states of the cell, or one has another shape or dtype.
+        LayerArgumentError: these are not the states of the cell, or one has another shape or
+            dtype.
     """
     names = layout_of(cell).states
     if hx is None:
         return tuple(x.new_zeros(shape) for _, shape in zip(names, shapes, strict=False))
-    states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+    states = (hx,) if isinstance(hx, Tensor) else states_in(hx)
     alone = len(names) == 1
     fits = len(states) == len(names) and all(isinstance(state, Tensor) for state in states)
-    if not fits or isinstance(hx, Tensor) != alone:
+    alone_given = isinstance(hx, Tensor)
+    if not fits or alone_given != alone:
         wanted = "one tensor, the hidden state" if alone else "a pair of tensors (hidden, cell)"
-        got = "one tensor" if isinstance(hx, Tensor) else f"a {type(hx).__name__} of {len(states)}"
-        raise DataError(f"hx must be {wanted}, got {got}")
+        got = "one tensor" if alone_given else f"a {type(hx).__name__} of {len(states)}"
+        raise LayerTypeError(f"hx must be {wanted}, got {got}")
+    if is_traced():
+        return states
     for name, state, shape in zip(names, states, shapes, strict=False):
-        check_shape(f"hx ({name})", state, shape)
+        check_state(name, state, shape)
         _check_dtype(f"hx ({name})", state, x.dtype)
     return states
 
 
+def check_state(name: str, state: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse an initial state of another shape.
+
+    Args:
+        name: of the state.
+        state: as it was given.
+        shape: that it must have.
+
+    Raises:
+        LayerArgumentError: it has another.
+    """
+    if tuple(state.shape) != tuple(shape):
+        raise LayerArgumentError(
+            f"hx ({name}) must have the shape {tuple(shape)}, got {tuple(state.shape)}"
+        )
+
+
+def states_in(hx: object) -> States:
+    """The states of a tuple or a list; none of what is neither.
+
+    Args:
+        hx: as the caller gave it.
+    """
+    return tuple(hx) if isinstance(hx, (tuple, list)) else ()
+
+
 def _check_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
     if tensor.dtype != dtype and not torch.is_autocast_enabled(tensor.device.type):
-        raise DataError(
+        raise LayerArgumentError(
             f"{name} must have the dtype {dtype}, got {tensor.dtype}: convert it with "
             f".to({dtype}), or the module"
         )

@@ -22,10 +22,11 @@ from gated.cells.cell import Cell
 from gated.core import native, reference
 from gated.core.arguments import check_lengths
 from gated.core.layout import Weights
-from gated.core.plans import register, varied
+from gated.core.plans import named_cell, register, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn import triton_layers
+from gated.nn import onnx_layers, triton_layers
+from gated.nn.arguments import is_traced
 from gated.nn.operators import (
     LayerCall,
     Results,
@@ -33,12 +34,15 @@ from gated.nn.operators import (
     gate_columns,
     states_by_other_names,
 )
+from gated.nn.scripting import refusal
 from gated.nn.transforms import is_mapped, is_transformed, layer, needs_gradients
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["native", "triton", "torch", "reference"]
 """Who can compute, those first that are faster where they can."""
+MARK = "_runs_on_gated"
+"""In the `__dict__` of the layers of torch that `gated.accelerate` runs on the core."""
 States: TypeAlias = tuple[Tensor, ...]
 Layer: TypeAlias = Sequence[Weights[Tensor] | Mapping[str, Tensor]]
 """The weights of each direction: those of `torch.nn`'s cells, or of any cell by name."""
@@ -65,6 +69,15 @@ class Variant(NamedTuple):
     def changes_results(self) -> bool:
         """Whether anything differs from the plain layer."""
         return any(self[:3])
+
+    @property
+    def changing(self) -> dict[str, float]:
+        """What changes results, by the options' names."""
+        return {
+            "recurrent_dropout": self.recurrent_dropout,
+            "weight_drop": self.weight_drop,
+            "zoneout": max(self.zoneout, default=0.0),
+        }
 
 
 class Result(NamedTuple):
@@ -95,6 +108,11 @@ RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
 PyTorch's order, the call, whether gates are asked for, and what would run it."""
 
 
+def can_be_observed(module: Any) -> bool:
+    """Whether a module is a recurrent layer of gated, or one of torch that runs on the core."""
+    return hasattr(module, "observers") or MARK in vars(module)
+
+
 @contextmanager
 def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
     """Call a function in place of each layer and direction of a recurrent module, in every run.
@@ -121,12 +139,12 @@ def observed(module: Any, run_layer: RunLayer) -> Iterator[None]:
     >>> steps
     [5]
     """
-    if not hasattr(module, "observers"):
+    if not can_be_observed(module):
         raise ConfigurationError(
             f"{type(module).__name__} cannot be observed: observed takes recurrent layers "
             "of gated.nn, and those of torch.nn after gated.accelerate"
         )
-    before = module.observers
+    before = getattr(module, "observers", ())
     module.observers = (*before, run_layer)
     try:
         yield
@@ -288,13 +306,23 @@ def recurrence(
     variant = variant or Variant()
     first = weights[0][0]
     seen = return_gates or bool(observers)
-    backend = chosen_backend(backend, cell, x, first, variant, seen)
+    traced = is_traced()
+    backend = "torch" if traced else chosen_backend(backend, cell, x, first, variant, seen)
     kernel = None
     if backend == "torch" and not seen and not is_mapped():
         kernel = torch_kernel(cell, first, variant)
-    if kernel is not None:
+    exported = traced and torch.onnx.is_in_onnx_export()
+    if exported and "weight_hr" in _named(first):
+        kernel = None
+    if kernel is not None and (lengths is None or not traced):
         return Result(*_torch_layers(kernel, x, initial, weights, lengths, dropout, training))
+    if return_gates and torch.onnx.is_in_onnx_export():
+        onnx_layers.refuse_gates()
     run: Run = _RUNS[backend]
+    if exported:
+        run = _traced_layer
+    elif traced:
+        raise _untraceable(cell, first, variant, lengths, return_gates)
     x, *states = (tensor.to(dtype_of(first)) for tensor in (x, *initial))  # as autocast may
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
@@ -333,6 +361,26 @@ def recurrence(
         for parts in zip(*finals, strict=True)
     )
     return Result(x, final, gates if return_gates else None)
+
+
+def _untraceable(
+    cell: str,
+    weights: Weights[Tensor] | Mapping[str, Tensor],
+    variant: Variant,
+    lengths: Tensor | None,
+    return_gates: bool,
+) -> ConfigurationError:
+    """The error for what `torch.jit.trace` cannot write down."""
+    what = [name for name, value in variant.changing.items() if value]
+    what += ["lengths"] if lengths is not None else []
+    what += ["return_gates"] if return_gates else []
+    if torch_kernel(cell, weights, Variant()) is None:
+        what.append(onnx_layers.in_words(named_cell(cell, _named(weights)), _named(weights)))
+    return refusal(", ".join(what) or "observers", "torch.jit.trace")
+
+
+def _traced_layer(call: LayerCall, return_gates: bool) -> LayerResult:
+    return LayerResult(*onnx_layers.traced_layer(call))
 
 
 def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:
@@ -432,6 +480,11 @@ def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
     return LayerResult(results.output, results.final, gates)
+
+
+def run_layer(call: LayerCall) -> LayerResult:
+    """One layer in one direction, by the core, with gradients."""
+    return _native_layer(call, False)
 
 
 def _sizes(call: LayerCall) -> tuple[int, int]:
@@ -613,10 +666,10 @@ def _torch_layers(
     batch_first = False
 
     T, B, _ = x.shape
-    spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
-    if T > 0 and bool((spans == T).all()):
+    if lengths is None and (is_traced() or len(x)):
         output, *final = kernel(x, _as_torch(initial), flat, *options, batch_first)
         return output, tuple(final)
+    spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
 
     # Torch's packed sequences fall in length and none is empty: the others keep their states.
     spans, order = spans.sort(descending=True, stable=True)

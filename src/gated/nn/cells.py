@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from gated.core.layout import Weights
-from gated.errors import DataError
+from gated.errors import LayerTypeError
 from gated.nn.arguments import Hidden, States, check_input, initial_states, of_each
 from gated.nn.backends import Backend, RunLayer, recurrence
 from gated.nn.options import Options, RecurrentInit
+from gated.nn.scripting import cell_of_torch
 
 
 class OneStep(Options, nn.RNNCellBase):
@@ -30,6 +31,10 @@ class OneStep(Options, nn.RNNCellBase):
     def _weights(self) -> Weights[Tensor]:
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles."""
+        return cell_of_torch(self)
+
     def reset_parameters(self) -> None:
         """Initialise as `torch.nn` does, then apply the options of initialisation."""
         super().reset_parameters()
@@ -46,7 +51,7 @@ class OneStep(Options, nn.RNNCellBase):
             The states after the step, in the shape of `hx`.
 
         Raises:
-            DataError: an argument has another shape or dtype.
+            LayerArgumentError: an argument has another shape or dtype.
         """
         if (
             self.backend in (None, "torch") and not self.observers
@@ -60,10 +65,11 @@ class OneStep(Options, nn.RNNCellBase):
         if isinstance(input, Tensor) and input.dim() == 1:
             states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(0))
             return of_each(self.forward(input.unsqueeze(0), states), lambda state: state.squeeze(0))
+        before = self._checked(input, hx)
         final = recurrence(
             self._cell,
             input.unsqueeze(0),
-            tuple(state.unsqueeze(0) for state in self._checked(input, hx)),
+            tuple(state.unsqueeze(0) for state in before),
             [[self._weights()]],
             backend=self.backend,
             observers=self.observers,
@@ -74,11 +80,11 @@ class OneStep(Options, nn.RNNCellBase):
         """The states before a step, given or zeros.
 
         Raises:
-            DataError: an argument does not fit the cell, or the other argument.
+            LayerArgumentError: an argument does not fit the cell, or the other argument.
         """
         if not isinstance(input, Tensor) or input.dim() not in (1, 2):
             what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
-            raise DataError(f"input must have the shape (B, I), or unbatched (I,), got {what}")
+            raise LayerTypeError(f"input must have the shape (B, I), or unbatched (I,), got {what}")
         check_input(input, self.weight_ih)
         shape = (*input.shape[:-1], self.hidden_size)
         return initial_states(self._cell, input, hx, (shape, shape))

@@ -16,6 +16,7 @@ from gated.core.layout import Weights, layout_of, parameter_names, weight_shapes
 from gated.errors import ConfigurationError
 from gated.nn.backends import Backend, Variant, check_probabilities, rates_of
 from gated.nn.options import Options, RecurrentInit
+from gated.nn.scripting import layer_of_torch
 from gated.nn.sequences import SequencesOfTorch
 
 
@@ -69,6 +70,10 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         for name, parameter in self.named_parameters(recurse=False):
             if name.startswith(("gain_", "bias_cell")):
                 nn.init.constant_(parameter, float(name.startswith("gain_")))
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles."""
+        return layer_of_torch(self)
 
     def reset_parameters(self) -> None:
         """Initialise as `torch.nn` does, then apply the options of initialisation."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gated.cells.cell import Cell
 from gated.core import native
 from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
-from gated.nn.arguments import Hidden
+from gated.nn.arguments import Hidden, states_in
 from gated.nn.backends import native_is_there
 from gated.nn.operators import LayerCall
 from gated.nn.transforms import gradients, is_transformed, of_batches
@@ -545,7 +545,7 @@ def run_plainly(
     widths = layers.state_widths
     starts: tuple[Tensor, ...] = ()
     if hx is not None:
-        starts = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        starts = (hx,) if isinstance(hx, Tensor) else states_in(hx)
         if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
             return None
         for state, width in zip(starts, widths, strict=True):

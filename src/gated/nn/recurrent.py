@@ -16,8 +16,8 @@ from torch.nn.utils.rnn import PackedSequence
 from gated.cells import options
 from gated.cells.cell import Cell
 from gated.core.plans import parameter_shapes, register
-from gated.errors import ConfigurationError, DataError
-from gated.nn.arguments import Hidden, check_input
+from gated.errors import ConfigurationError, DataError, LayerTypeError
+from gated.nn.arguments import Hidden, check_input, check_state, is_traced, states_in
 from gated.nn.backends import (
     Backend,
     States,
@@ -27,6 +27,7 @@ from gated.nn.backends import (
     rates_of,
 )
 from gated.nn.plain import PlainLayers
+from gated.nn.scripting import refusal
 from gated.nn.sequences import Asked, Sequences
 
 RESETS = "resets"
@@ -174,7 +175,6 @@ class Recurrent(Sequences, nn.Module):
         self,
         input: Tensor | PackedSequence,
         hx: Hidden | None = None,
-        *,
         lengths: ArrayLike | Tensor | None = None,
         resets: Tensor | None = None,
         return_gates: bool = False,
@@ -201,6 +201,14 @@ class Recurrent(Sequences, nn.Module):
         """
         given = per_step if resets is None else {RESETS: resets, **per_step}
         return self._forward(input, hx, lengths, return_gates, given)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """What `torch.jit.script` compiles: nothing.
+
+        Raises:
+            ConfigurationError: always.
+        """
+        raise refusal(f"the cell {self.cell.name}", "torch.jit.script")
 
     def _checked(
         self,
@@ -251,15 +259,13 @@ class Recurrent(Sequences, nn.Module):
         shapes = [(rows, x.shape[1], sizes[state.width]) for state in self.cell.states]
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
-        states = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+        states = (hx,) if isinstance(hx, Tensor) else states_in(hx)
         names = ", ".join(self.cell.state_names)
         if len(states) != len(shapes) or not all(isinstance(state, Tensor) for state in states):
-            raise DataError(f"hx must be the states ({names}), got {len(states)} of them")
+            raise LayerTypeError(f"hx must be the states ({names}), got {len(states)} of them")
         for name, state, shape in zip(self.cell.state_names, states, shapes, strict=True):
-            if tuple(state.shape) != shape:
-                raise DataError(
-                    f"hx ({name}) must have the shape {shape}, got {tuple(state.shape)}"
-                )
+            if not is_traced():
+                check_state(name, state, shape)
         return states
 
     def _weights(self) -> list[list[dict[str, Tensor]]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -15,9 +16,10 @@ from gated.cells.cell import Cell
 from gated.core.layout import Weights, parameter_names
 from gated.core.stream import Stream
 from gated.core.variants import Zoneout
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.compiled import run_compiled
 from gated.nn.plain import Batch, PlainLayers, is_plain, layers_of, plain_layers, run_plainly
 
 
@@ -81,10 +83,16 @@ class Sequences:
         per_step: Mapping[str, Tensor] | None = None,
     ) -> Any:
         if not return_gates and not per_step:
-            found = self._run_plainly(input, hx, lengths)
+            found = self._run_at_once(input, hx, lengths)
             if found is not None:
                 return found
         return self._computed(self._asked(input, hx, lengths, per_step or {}), return_gates)
+
+    def _run_at_once(
+        self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+    ) -> Any:
+        """What the caller gets, if all layers can be run at once; else None."""
+        return self._run_plainly(input, hx, lengths)
 
     def _run_plainly(
         self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
@@ -150,7 +158,9 @@ class Sequences:
         if not isinstance(input, Tensor) or input.dim() not in (2, 3):
             what = tuple(input.shape) if isinstance(input, Tensor) else type(input).__name__
             order = "(B, T, I)" if self.batch_first else "(T, B, I)"
-            raise DataError(f"input must have the shape {order}, or unbatched (T, I), got {what}")
+            raise LayerTypeError(
+                f"input must have the shape {order}, or unbatched (T, I), got {what}"
+            )
         if input.dim() == 2:
             states = None if hx is None else of_each(hx, lambda state: state.unsqueeze(1))
             steps = {name: of.unsqueeze(1) for name, of in per_step.items()}
@@ -259,7 +269,6 @@ class SequencesOfTorch(Sequences):
         self,
         input: Tensor | PackedSequence,
         hx: Hidden | None = None,
-        *,
         lengths: ArrayLike | Tensor | None = None,
         return_gates: bool = False,
     ) -> Any:
@@ -284,6 +293,13 @@ class SequencesOfTorch(Sequences):
             DataError: an argument does not fit the layer, or another argument.
         """
         return self._forward(input, hx, lengths, return_gates)
+
+    def _run_at_once(
+        self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+    ) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            return run_compiled(self, input, hx) if lengths is None else None
+        return self._run_plainly(input, hx, lengths)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
         return self._cell

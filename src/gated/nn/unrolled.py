@@ -64,7 +64,7 @@ def unrolled(
     if lengths is not None:
         running = times[:, None] < lengths.to(x.device)
     per_step = dict(per_step or {})
-    equations = Equations(cell, weights, sizes, _FUNCTIONS)
+    equations = Equations(cell, weights, sizes, FUNCTIONS)
     draws = [node.about for node in cell.tape.nodes if node.operation == "draw"]
     states = list(initial)
     outputs: list[Tensor] = [x.new_zeros(B, initial[0].shape[-1])] * T
@@ -100,7 +100,7 @@ def _constant(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
-_FUNCTIONS: Functions = {
+FUNCTIONS: Functions = {
     **ARITHMETIC,
     "constant": _constant,
     "linear": functional.linear,

@@ -1,0 +1,238 @@
+"""All layers of a module as one operator, `torch.ops.gated.layers`, for `torch.compile`.
+
+Dynamo then reads a few lines of Python where it would read hundreds, and inductor finds nothing
+between the layers that it would write C++ for.
+
+Shapes: T steps, B sequences, I input features, L layers, D directions, P units of the projected
+hidden state (H where nothing is projected).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from gated.cells.cell import Cell
+from gated.core.plans import kept_shapes, named_cell, sizes_of
+from gated.errors import LayerArgumentError
+from gated.nn.arguments import Hidden
+from gated.nn.backends import native_is_there
+from gated.nn.plain import Batch, PlainLayers
+
+_LAYERS = (
+    "str cell, Tensor x, Tensor[] initial, Tensor[] weights, str names, int directions, bool keep"
+)
+_library = torch.library.Library("gated", "FRAGMENT")  # type: ignore[no-untyped-call]
+for _schema in (
+    f"layers({_LAYERS}) -> Tensor[]",
+    f"layers_backward({_LAYERS}, Tensor[] kept, Tensor?[] grads, bool[] wanted) -> Tensor[]",
+):
+    _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
+
+
+_known: Any = WeakTensorKeyDictionary()
+"""What was found for layers, by their first weight."""
+
+
+class _Call(NamedTuple):
+    """The operator's arguments, by name."""
+
+    cell: str
+    """A name that `gated.core.plans.named_cell` knows."""
+    x: Tensor
+    """(T, B, I)"""
+    initial: list[Tensor]
+    """(L·D, B, ·) of each state; none where they are zeros."""
+    weights: list[Tensor]
+    """Of each direction of each layer."""
+    names: str
+    """Of the weights of one direction, with commas between."""
+    directions: int
+    keep: bool
+
+    @property
+    def given(self) -> list[list[dict[str, Tensor]]]:
+        """The weights by name, of each direction of each layer."""
+        names = self.names.split(",")
+        each = [
+            dict(zip(names, self.weights[first:], strict=False))
+            for first in range(0, len(self.weights), len(names))
+        ]
+        return [
+            each[first : first + self.directions] for first in range(0, len(each), self.directions)
+        ]
+
+    @property
+    def definition(self) -> Cell:
+        """The cell."""
+        return named_cell(self.cell, dict.fromkeys(self.names.split(",")))
+
+    def layers(self) -> PlainLayers:
+        """The layers with these weights, where they lie."""
+        mark: list[Any] = [(self.cell, self.names, self.directions)]
+        mark += [(weight.data_ptr(), weight.shape, weight.stride()) for weight in self.weights]
+        known: tuple[list[Any], PlainLayers] | None = _known.get(self.weights[0])
+        if known is None or known[0] != mark:
+            # Detached: what is known must not keep the key, or it would be known for ever.
+            pieces = [weight.detach().contiguous() for weight in self.weights]
+            given = self._replace(weights=pieces).given
+            known = mark, PlainLayers(self.definition, self.x.shape[2], given)
+            if all(weight.is_contiguous() for weight in self.weights):
+                _known[self.weights[0]] = known
+        return known[1]
+
+    def shapes(self) -> list[tuple[Any, ...]]:
+        """Of what the operator gives: output, final states, and with `keep` what is kept.
+
+        Raises:
+            LayerArgumentError: the input or the states do not fit.
+        """
+        cell, given = self.definition, self.given
+        T, B, inputs = self.x.shape
+        sizes = sizes_of(cell, given[0][0], inputs)
+        widths = [sizes[state.width] for state in cell.states]
+        if inputs != given[0][0]["weight_ih"].shape[1]:
+            features = given[0][0]["weight_ih"].shape[1]
+            raise LayerArgumentError(
+                f"input must have {features} features (input_size), got {inputs}"
+            )
+        states = [(len(given) * self.directions, B, width) for width in widths]
+        if self.initial and [tuple(state.shape) for state in self.initial] != states:
+            raise LayerArgumentError(
+                f"hx must have the shapes {states}, got {[tuple(s.shape) for s in self.initial]}"
+            )
+        kept: list[tuple[Any, ...]] = []
+        for _ in given if self.keep else ():
+            for _ in range(self.directions):
+                kept += kept_shapes(cell, T * B, sizes, False).values()
+            kept.append((T, B, self.directions * widths[0]))
+        return [(T, B, self.directions * widths[0]), *states, *kept]
+
+
+def _forward(*given: Any) -> list[Tensor]:
+    call = _Call(*given)
+    call.shapes()
+    batch = Batch.padded(call.x, None)
+    results, kept = call.layers().forward(call.x, call.initial, batch, (), keep=call.keep)
+    return [*results, *(kept[1:] if call.keep else ())]
+
+
+def _fake(*given: Any) -> list[Tensor]:
+    call = _Call(*given)
+    return [call.x.new_empty(shape) for shape in call.shapes()]
+
+
+def _backward(*given: Any) -> list[Tensor]:
+    call, (kept, grads, wanted) = _Call(*given[:-3]), given[-3:]
+    x = call.x if call.x.stride(2) == 1 else call.x.contiguous()
+    grad_output, *grad_finals = grads
+    batch = Batch.padded(x, None)
+    found = call.layers().backward(
+        call.initial, batch, (), [x, *kept], grad_output, grad_finals, wanted
+    )
+    # One that is not wanted has no values, as nobody reads it.
+    return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
+
+
+def _fake_backward(*given: Any) -> list[Tensor]:
+    call, wanted = _Call(*given[:-3]), given[-1]
+    states = len(call.initial)
+    return [
+        tensor.new_empty(tensor.shape if wanted[place] or 0 < place <= states else 0)
+        for place, tensor in enumerate(_asked(call))
+    ]
+
+
+def _asked(call: _Call) -> list[Tensor]:
+    """What there are gradients of."""
+    return [call.x, *call.initial, *call.weights]
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    call = _Call(*inputs)
+    results = 1 + len(call.definition.states)
+    ctx.set_materialize_grads(False)
+    ctx.rest = (call.cell, call.names, call.directions, call.keep, len(call.initial), results)
+    ctx.save_for_backward(*_asked(call), *output[results:])
+
+
+def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    cell, names, directions, keep, states, results = ctx.rest
+    x, *tensors = ctx.saved_tensors
+    count = len(tensors) - _number_kept(cell, names, directions, len(tensors) - states)
+    initial, weights, kept = tensors[:states], tensors[states:count], tensors[count:]
+    wanted = [ctx.needs_input_grad[1], *[True] * states, *(w.requires_grad for w in weights)]
+    found: list[Any] = torch.ops.gated.layers_backward(
+        cell, x, initial, weights, names, directions, keep, kept, list(grads[:results]), wanted
+    )
+    given = [of if yes else None for of, yes in zip(found, wanted, strict=True)]
+    return (None, given[0], given[1 : 1 + states], given[1 + states :], None, None, None)
+
+
+def _number_kept(cell: str, names: str, directions: int, tensors: int) -> int:
+    """How many of the tensors behind the states, weights and what is kept, are kept."""
+    of = named_cell(cell, dict.fromkeys(names.split(",")))
+    each = len(kept_shapes(of, 0, {"I": 1, "H": 1, "P": 1}, False)) * directions + 1
+    weights = len(names.split(",")) * directions
+    return tensors // (each + weights) * each
+
+
+_library.impl("layers", _forward, "CPU")  # type: ignore[no-untyped-call]
+_library.impl("layers_backward", _backward, "CPU")  # type: ignore[no-untyped-call]
+torch.library.register_fake("gated::layers", _fake)
+torch.library.register_fake("gated::layers_backward", _fake_backward)
+torch.library.register_autograd("gated::layers", _gradient, setup_context=_remember)
+
+
+def run_compiled(module: Any, input: Any, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
+    """The output and the final states; None where a call is not of the kind that this computes.
+
+    Args:
+        module: a `SequencesOfTorch`, as dynamo reads it.
+        input: as the caller gave it.
+        hx: as the caller gave it.
+    """
+    names: Sequence[str] = module._flat_weights_names
+    if (
+        not isinstance(input, Tensor)
+        or input.dim() != 3
+        or input.device.type != "cpu"
+        or module._all_of_weights
+        or module.observers
+        or module.backend not in (None, "native")
+        or any(module.variant)
+        or (module.dropout and module.training and module.num_layers > 1)
+        or torch.compiler.is_exporting()
+        or torch.is_autocast_enabled("cpu")
+        or not native_is_there()
+    ):
+        return None
+    weights = [getattr(module, name) for name in names]
+    states = [] if hx is None else [hx] if isinstance(hx, Tensor) else list(hx)
+    tensors = [input, *states, *weights]
+    if input.dtype not in (torch.float32, torch.float64) or any(
+        of.dtype != input.dtype or of.device.type != "cpu" for of in tensors
+    ):
+        return None
+    lstm = module.mode == "LSTM"
+    if hx is not None and (isinstance(hx, Tensor) == lstm or len(states) != 1 + lstm):
+        return None
+    directions = 1 + module.bidirectional
+    each = len(names) // (module.num_layers * directions)
+    keep = torch.is_grad_enabled() and any(of.requires_grad for of in tensors)
+    output, *final = torch.ops.gated.layers(
+        module._cell,
+        input.transpose(0, 1) if module.batch_first else input,
+        states,
+        weights,
+        ",".join([name.removesuffix("_l0") for name in names[:each]]),
+        directions,
+        keep,
+    )
+    if module.batch_first:
+        output = output.transpose(0, 1)
+    return output, (final[0], final[1]) if lstm else final[0]
