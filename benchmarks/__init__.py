@@ -1,1 +1,1 @@
-"""Measurements of gated beside others; each module is a command, `python -m benchmarks.NAME`."""
+"""What gated is measured by; never part of the package."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from benchmarks.cases import Case
 
+from benchmarks.cases import Case
 from gated.core.layout import Weights, from_onnx, to_onnx
 
 Run = Callable[[], Any]

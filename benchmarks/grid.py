@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmarks.machine import processor
 
 import gated
+from benchmarks.machine import processor
 
 KINDS = ("RNN", "GRU", "LSTM")
 STEPS, SEQUENCES, UNITS, THREADS = (1, 4, 16, 64), (1, 8, 64), (32, 128, 512), (1, 2)

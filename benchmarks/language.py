@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.machine import described
-from benchmarks.side_by_side import side_by_side, training_step
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.machine import described
+from benchmarks.side_by_side import side_by_side, training_step
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling, written_codes
 from gated.tasks.language.network import LanguageNetwork

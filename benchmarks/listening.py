@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.machine import described
 
+from benchmarks.machine import described
 from gated.data.manifest import BadRows
 from gated.errors import DataError
 from gated.tasks.speech import SpeechRecogniser

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from benchmarks.machine import processor
 from benchmarks.memory_page import write
 from benchmarks.side_by_side import training_step
-
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import problem_of

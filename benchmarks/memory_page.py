@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.page import BEGIN, END, fill
 
+from benchmarks.page import BEGIN, END, fill
 from gated.report.drawing import MUTED, finish, method_colours, new_figure, style
 from gated.report.gradients import Line, gradient_picture
 

@@ -17,7 +17,6 @@ from benchmarks import page
 from benchmarks.cases import CASES, Case
 from benchmarks.contenders import CONTENDERS
 from benchmarks.machine import described
-
 from gated.core import native
 
 SHAPES = (CASES[0], CASES[1], CASES[2])

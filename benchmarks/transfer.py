@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.machine import described
 
+from benchmarks.machine import described
 from gated.data.manifest import BadRows
 from gated.data.split_by_text import split_by_text
 from gated.report.drawing import BLUE, MUTED, new_figure, style

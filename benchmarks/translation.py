@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from benchmarks.machine import described
-from benchmarks.side_by_side import side_by_side, training_step
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.machine import described
+from benchmarks.side_by_side import side_by_side, training_step
 from gated.tasks.translate.attention import Memory
 from gated.tasks.translate.batches import SPECIAL
 from gated.tasks.translate.config import TranslateConfig

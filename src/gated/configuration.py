@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, 
 import msgspec
 import numpy as np
 
-from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
+from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError, option
 
 Kind = TypeVar("Kind")
 
@@ -19,12 +19,12 @@ class Configuration:
     """Base of the dataclasses of options."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    _given: frozenset[str]
+    _given: tuple[str, ...]
 
     def __new__(cls, *_: Any, **given: Any) -> Self:
         """Remember which options are given, also with their default values."""
         options = super().__new__(cls)
-        object.__setattr__(options, "_given", frozenset(given))
+        object.__setattr__(options, "_given", tuple(sorted(given)))  # copies have the same order
         return options
 
     @property
@@ -33,7 +33,7 @@ class Configuration:
 
         `dataclasses.replace` gives all of them, and so does `from_json_values`.
         """
-        return getattr(self, "_given", frozenset(self.__dataclass_fields__))
+        return frozenset(getattr(self, "_given", self.__dataclass_fields__))
 
     def __post_init__(self) -> None:
         """Check that options with a `Literal` type have one of its values.
@@ -45,7 +45,9 @@ class Configuration:
             choices = get_args(hint) if get_origin(hint) is Literal else ()
             if choices and getattr(self, name) not in choices:
                 raise ConfigurationError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}."
+                    f"{option(name)} must be one of {', '.join(choices)}, "
+                    f"not "
+                    f"{getattr(self, name)!r}."
                 )
 
     def _demand(self, **least: float) -> None:
@@ -53,14 +55,14 @@ class Configuration:
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and not value >= bound:
-                raise ConfigurationError(f"{name} is {value}; it must be {bound} or more.")
+                raise ConfigurationError(f"{option(name)} is {value}; it must be {bound} or more.")
 
     def _demand_rest(self, what: str) -> None:
         """Refuse shares `validation` and `test` that leave nothing to train on."""
         self._demand_shares("validation", "test")
         held = {name: getattr(self, name) for name in ("validation", "test")}
         if sum(held.values()) >= 1:
-            shares = " and ".join(f"{name} ({share})" for name, share in held.items())
+            shares = " and ".join(f"{option(name)} ({share})" for name, share in held.items())
             raise ConfigurationError(f"{shares} leave no {what} to train on.")
 
     def _demand_shares(self, *names: str, counts: tuple[str, ...] = ()) -> None:
@@ -72,7 +74,7 @@ class Configuration:
             if not 0 <= value < 1:
                 whole = ", or a whole number" if name in counts else ""
                 raise ConfigurationError(
-                    f"{name} is {value}; it must be a share, from 0 to below 1{whole}."
+                    f"{option(name)} is {value}; it must be a share, from 0 to below 1{whole}."
                 )
 
 

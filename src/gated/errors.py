@@ -7,7 +7,37 @@ prints it as one paragraph; Python code can catch `GatedError`.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
+
+_typed = False
+
+
+@contextmanager
+def options_as_typed() -> Iterator[None]:
+    """Let messages within name options as they are typed, `--time-format` for `time_format`."""
+    global _typed
+    before, _typed = _typed, True
+    try:
+        yield
+    finally:
+        _typed = before
+
+
+def option(name: str, value: object = None) -> str:
+    """Return the name of an option, or its setting, as whoever reads the message gives it.
+
+    >>> option("unit", "byte")
+    "unit='byte'"
+    >>> with options_as_typed():
+    ...     option("time_format"), option("unit", "byte")
+    ('--time-format', '--unit byte')
+    """
+    if _typed:
+        typed = f"--{name.replace('_', '-')}"
+        return typed if value is None or value is True else f"{typed} {value}"
+    return name if value is None else f"{name}={value!r}"
 
 
 class GatedError(Exception):

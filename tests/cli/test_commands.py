@@ -202,7 +202,7 @@ def weights(directory: Path) -> str:
         ({"horizon": "0"}, ["horizon", "0"]),
         ({"horizon": "seven"}, ["horizon", "seven"]),
         ({"history": "500"}, ["500", "Too few"]),
-        ({"learning-rate": "-1"}, ["learning_rate", "-1"]),
+        ({"learning-rate": "-1"}, ["--learning-rate", "-1"]),
         ({"init-from": "nowhere"}, ["nowhere"]),
         ({"freeze": "cellar"}, ["cellar", "encoder"]),
         ({"colour": "red"}, ["--colour"]),

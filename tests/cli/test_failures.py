@@ -237,15 +237,15 @@ def test_a_directory_that_is_for_reading_alone(unwritable: Path, tmp_path: Path)
     run_directory, text, log = unwritable / "run", unwritable / "text.txt", tmp_path / "log"
     out = unwritable / "new"
     status, printed = as_a_user(fit(text, out), log)
-    assert status == 1
-    assert f"not allowed to write or read {out}: Permission denied. Give another place." in printed
+    assert status == 2
+    assert f"--out: {out} cannot be written: it is not allowed (Permission denied)." in printed
     status, printed = as_a_user(["resume", str(run_directory)], log)
     assert status == 1
     assert f"not allowed to write or read {run_directory}" in printed
     page = unwritable / "page.html"
     status, printed = as_a_user(["explain", str(run_directory), str(text), "--out", str(page)], log)
-    assert status == 1
-    assert "not allowed to write or read" in printed
+    assert status == 2
+    assert f"--out: {page} cannot be written: it is not allowed" in printed
     assert "Traceback" not in printed
     # To be asked, a run needs no writing.
     status, printed = as_a_user(["evaluate", str(run_directory), str(text), "--json"], log)
@@ -253,6 +253,51 @@ def test_a_directory_that_is_for_reading_alone(unwritable: Path, tmp_path: Path)
     assert "verdict" in printed
     names = {path.name for path in unwritable.iterdir()}
     assert names == {"run", "text.txt"}
+
+
+WRITING = {
+    "fit": ["fit", "language", "{text}", "--out"],
+    "compare": ["compare", "language", "{text}", "--out"],
+    "memory-test": ["memory-test", "--out"],
+    "predict": ["predict", "nowhere", "{text}", "--out"],
+    "explain": ["explain", "nowhere", "{text}", "--out"],
+    "translate": ["translate", "nowhere", "{text}", "--attention"],
+}
+PLACES = {
+    "/proc/new": "there is no such place, and none can be made",
+    "{text}/new": "a part of the path is a file, not a directory",
+    "{tmp}/" + "long" * 99: "the name is too long",
+    "{tmp}/new/" + "long" * 99 + "/run": "the name is too long",
+    "{tmp}/circle/new": "its links lead in a circle",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("command", WRITING)
+def test_a_place_that_cannot_be_written_is_named_before_any_work(
+    command, place, texts, tmp_path, capsys
+) -> None:
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    named = place.format(text=texts, tmp=tmp_path)
+    arguments = [of.format(text=texts) for of in WRITING[command]]
+    assert run([*arguments, named]) == 2
+    message = f"error: {arguments[-1]}: {named} cannot be written: {PLACES[place]}. Give another"
+    assert message in told(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["circle"]
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_path_with_a_zero_byte(command, texts, tmp_path, capsys) -> None:
+    arguments = [of.format(text=texts) for of in WRITING[command]]
+    assert run([*arguments, f"{tmp_path}/a\0b"]) == 2
+    assert "holds a zero byte. Give another place." in told(capsys)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_data_of_an_impossible_name(name, tmp_path, capsys) -> None:
+    assert run(["fit", "language", name, "--out", str(tmp_path / "run")]) in (1, 2)
+    assert "defect" not in (message := told(capsys))
+    assert "too long" in message or "zero byte" in message or "There is no file" in message
 
 
 SCARCE = """

@@ -10,7 +10,10 @@ import pytest
 from cyclopts import App
 
 from gated.cli.app import app, run
+from gated.errors import ConfigurationError
 from gated.tasks import LEARNERS
+from gated.tasks.language import LanguageConfig
+from gated.training.options import TrainingOptions
 
 
 def commands(parent: App, *names: str) -> Iterator[tuple[str, ...]]:
@@ -55,3 +58,25 @@ def test_help_of_fits_imports_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Train a network to forecast a table of time series" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "written"),
+    [
+        (["--batch-size", "0"], "--batch-size is 0;", "batch_size is 0.0;"),
+        (["--thaw-every", "3"], "give --init-from too", "give init_from too"),
+        (["--weight-drop", "2"], "--weight-drop is 2.0;", "weight_drop is 2.0;"),
+        (["--cell", "gru2"], "for --cell. Choose", "cell must be one of"),
+    ],
+)
+def test_a_message_names_an_option_as_it_is_typed_and_in_python_as_it_is_written(
+    arguments: list[str], typed: str, written: str, tmp_path, capsys
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("words " * 200)
+    assert run(["fit", "language", str(text), "--out", str(tmp_path / "run"), *arguments]) == 2
+    assert typed in " ".join(capsys.readouterr().err.split())
+    name, value = arguments[0].removeprefix("--").replace("-", "_"), arguments[1]
+    kind = LanguageConfig if name in LanguageConfig.__dataclass_fields__ else TrainingOptions
+    with pytest.raises(ConfigurationError, match=written):
+        kind(**{name: value if name == "cell" else float(value)})

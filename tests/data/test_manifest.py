@@ -14,7 +14,7 @@ COLUMNS = {name: name for name in KNOWN}
 def rows_of(tmp_path: Path, table: str | bytes, bad: BadRows) -> list[tuple[int, dict[str, str]]]:
     path = tmp_path / "list.csv"
     path.write_bytes(table if isinstance(table, bytes) else table.encode())
-    return list(read_rows(path, COLUMNS, KNOWN[:2], "It has path and text.", bad))
+    return list(read_rows(path, COLUMNS, KNOWN[:2], "A list of examples", bad))
 
 
 def test_rows_are_stripped_and_numbered_by_their_lines(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_row_with_too_many_values_is_named_or_left_out(tmp_path: Path) -> None
         ("path,text,text\na,b,c\n", "two columns are named 'text'"),
         (b"path,text\na.wav,t\xe9\n", "line 2: the file is not UTF-8"),
         (b"\x00\x01\x02" * 50, "holds bytes that are not text"),
-        ("path,words\na,b\n", "no column 'text' .it has path, words.*It has path and text"),
+        ("path,words\na,b\n", "no column 'text' .it has path, words.*A list of examples has the"),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(

@@ -96,7 +96,7 @@ def test_pairs_are_read_from_a_csv_with_a_header(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text('target,source\n"eins, zwei",one\n')
     assert read_pairs(path) == [("one", "eins, zwei", 2)]
-    with pytest.raises(DataError, match=r"no column 'german'.*--target"):
+    with pytest.raises(DataError, match=r"no column 'german'.*target name others"):
         read_pairs(path, columns=("source", "german"))
 
 

@@ -82,6 +82,16 @@ def many_gradients(module: nn.Module, named: Named) -> Any:
     return torch.autograd.grad(output, [x, *module.parameters()], given, is_grads_batched=True)
 
 
+def jacobians(module: nn.Module, named: Named) -> Any:
+    """By the elder functions."""
+    return [
+        torch.autograd.functional.jacobian(
+            lambda x: module(x)[0], SHORT, vectorize=True, strategy=strategy
+        )
+        for strategy in ("forward-mode", "reverse-mode")
+    ]
+
+
 def many_second_gradients(module: nn.Module, named: Named) -> Any:
     x = X.clone().requires_grad_()
     weights = list(module.parameters())
@@ -138,6 +148,7 @@ TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
     "reverse over reverse": lambda run, loss, m, w: jacrev(jacrev(loss, 1), 1)(w, SHORT),
     "reverse over forward": lambda run, loss, m, w: jacrev(jacfwd(loss, 1), 1)(w, SHORT),
     "forward mode": lambda run, loss, m, w: forward_mode(m, w),
+    "torch.autograd.functional": lambda run, loss, m, w: jacobians(m, w),
     "is_grads_batched": lambda run, loss, m, w: many_gradients(m, w),
     "is_grads_batched twice": lambda run, loss, m, w: many_second_gradients(m, w),
     "gradient penalty": lambda run, loss, m, w: penalty(m, w),

@@ -12,7 +12,7 @@ from gated.scoring.judge import FEWEST, judge
 from gated.scoring.verdict import Measure, Scope, Verdict, both, percent
 
 MAE = Measure("MAE {}", relative=True)
-RIGHT = Measure("{} right", percent, higher_is_better=True)
+RIGHT = Measure("{} right", percent, higher_is_better=True, largest=1)
 WINDOWS = Scope("windows", "at {} times")
 
 
@@ -136,12 +136,31 @@ def test_what_cannot_be_compared_is_not() -> None:
         judge({"LSTM": []}, MAE, WINDOWS)
 
 
-def test_equal_methods_are_undecided_and_a_constant_gain_is_one() -> None:
+def test_a_difference_that_is_the_same_everywhere_has_no_interval_without_width() -> None:
     same = judge({"LSTM": np.ones(30), "naive": np.ones(30)}, MAE, WINDOWS)
-    assert (same.outcome, same.low, same.high) == ("undecided", 0, 0)
+    assert (same.outcome, same.low, same.high) == ("undecided", -np.inf, np.inf)
+    assert "MAE 1.00 against 1.00 (no interval: the difference is the same 30 times)" in str(same)
     less = judge({"LSTM": np.ones(FEWEST), "naive": np.full(FEWEST, 2.0)}, MAE, WINDOWS)
     assert less.better
-    assert "MAE 1.00 against 2.00, 50 % less" in str(less)
+    assert "MAE 1.00 against 2.00, 50 % less (no interval" in str(less)
+    by_rounding = np.linspace(0, 1, 40)
+    assert judge({"LSTM": by_rounding, "naive": by_rounding + 0.1}, MAE, WINDOWS).low == -np.inf
+
+
+@pytest.mark.parametrize("count", [FEWEST, 30, 1000])
+def test_right_and_wrong_that_never_differ_may_differ_in_what_was_not_seen(count: int) -> None:
+    # So many in a row without a difference have a probability of 2.5 % with this share of them.
+    unseen = 1 - 0.025 ** (1 / count)
+    for value in (0.0, 1.0):
+        found = judge(
+            {"LSTM": np.full(count, value), "words": np.full(count, value)}, RIGHT, Scope("texts")
+        )
+        assert (found.outcome, found.low) == ("undecided", pytest.approx(-unseen))
+        assert found.high == pytest.approx(unseen)
+    always = judge({"LSTM": np.ones(count), "words": np.zeros(count)}, RIGHT, Scope("texts"))
+    assert (always.outcome, always.low) == ("better", pytest.approx(1 - 2 * unseen))
+    assert always.high == pytest.approx(1)
+    assert judge({"LSTM": np.zeros(count), "words": np.ones(count)}, RIGHT, WINDOWS).high < 0
 
 
 def test_two_measures_must_agree() -> None:
@@ -152,8 +171,8 @@ def test_two_measures_must_agree() -> None:
     assert split.outcome == "undecided"
     assert str(split) == (
         "LSTM does NOT clearly beat the best baseline (nearest): better in MAE 0 against 1.00, 100 "
-        "% less (95% interval of the difference −1.00 to −1.00); worse in RMSE 1.00 against 0 (95% "
-        "interval of the difference 1.00 to 1.00); over 20 windows."
+        "% less (no interval: the difference is the same 20 times); worse in RMSE 1.00 against 0 "
+        "(no interval: the difference is the same 20 times); over 20 windows."
     )
 
 

@@ -25,7 +25,7 @@ class _Backward(Planner):
         self.back = back
 
     def plan(self) -> Plan:
-        """The plan of the way back."""
+        """Return the plan of the backward pass."""
         back = self.back
         tape, cell = self.tape, self.cell
         groups: dict[tuple[str, Place], dict[str, Place]] = defaultdict(dict)
@@ -131,7 +131,7 @@ class _Backward(Planner):
     def _runs(
         self, blocks: Sequence[tuple[int, int]], slots: Sequence[int], target: int
     ) -> list[Product]:
-        """Products of blocks whose gradients lie one behind the other."""
+        """Products of blocks whose gradients are adjacent in memory."""
         runs: list[tuple[int, list[int], int, int]] = []
         together = zip(blocks, slots, strict=True)
         for (matrix, block), slot in sorted(together, key=lambda of: self.slot_of(of[1])):
@@ -152,7 +152,7 @@ class _Backward(Planner):
         return super().leaf(node)
 
     def _value(self, node: Node) -> int:
-        """What the way back takes of the way forward."""
+        """A value of the forward pass that the backward pass reads."""
         place: Place = node.about
         of = self.cell.tape[place]
         if node.operation == "value" and of.operation == "state":

@@ -1,4 +1,4 @@
-"""The way back through a cell, as a tape: found from the cell's own, not written down.
+"""The backward pass of a cell, as a tape that is derived from the cell's own.
 
 Reverse accumulation over the nodes of the way forward. The result is again a tape, whose leaves
 are gradients of what the step gave, and values of the way forward. Which of these a step keeps,
@@ -18,7 +18,7 @@ from gated.cells.tape import ACTIVATIONS, COSTLY, Block, Node, Place, Tape
 
 @dataclass(frozen=True)
 class Derivative:
-    """The gradients of everything that a step took, for those of what it gave."""
+    """The gradients of all inputs of a step, given those of its outputs."""
 
     tape: Tape
     kept: tuple[Place, ...]
@@ -41,7 +41,7 @@ class Derivative:
 
 
 def derivative(cell: Cell, of_gates: bool = False) -> Derivative:
-    """The way back through a cell.
+    """Return the backward pass of a cell.
 
     Args:
         cell: any.
@@ -53,7 +53,7 @@ def derivative(cell: Cell, of_gates: bool = False) -> Derivative:
 
 
 def _kept(cell: Cell, values: set[Place]) -> tuple[Place, ...]:
-    """Which values a step keeps, of those that the way back takes.
+    """Return the values of the forward pass that are kept for the backward pass.
 
     The states before and after are there in any case. Of the rest, functions and sums that cannot
     be had again are kept, the gates always, and what follows from these by a few operations is
@@ -139,7 +139,7 @@ class _Reverse:
         )
 
     def value(self, place: Place) -> Place:
-        """A value of the way forward, on this tape."""
+        """A value of the forward pass, on this tape."""
         node = self.forward[place]
         if node.operation == "constant":
             return self.tape.constant(node.about)
@@ -157,7 +157,7 @@ class _Reverse:
         return self.tape.apply(node.operation, *arguments)
 
     def _give(self, place: Place, gradient: Place) -> None:
-        """Add to the gradient of a node of the way forward."""
+        """Add to the gradient of a node of the forward pass."""
         narrow = self.forward[place].width == "1" and self.tape[gradient].width != "1"
         self.gradients[place].append(self.tape.sum(gradient) if narrow else gradient)
 
@@ -190,11 +190,11 @@ class _Reverse:
                     self._give(argument, of_argument)
 
     def _spread(self, gradient: Place, wide: Place) -> Place:
-        """A gradient of one number as that of each unit which it is the sum of."""
+        """The gradient of a sum over units, as a gradient of each unit."""
         return self.tape.spread(gradient, self.forward[wide].width)
 
     def _through_products(self, source: Place) -> None:
-        """What products give back to the vector that they took; with the input, the loop does."""
+        """Gradients of the vectors in products; for the input the loop computes them."""
         blocks: dict[str, list[Block]] = defaultdict(list)
         for matrix in self.cell.matrices:
             for gate in matrix.gates:

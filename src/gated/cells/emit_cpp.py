@@ -18,7 +18,7 @@ from gated.cells.plans import plans
 
 
 def digest(plan: Plan, segment: Segment) -> str:
-    """What a segment is known by: a hash of all that its code depends on."""
+    """Return the identifier of a segment: a hash of all that its code depends on."""
     used = sorted({o for i in segment.instructions for o in (i.result, *i.arguments) if o >= 0})
     widths = [(operand, plan.operands[operand].width == "1") for operand in used]
     said = repr((segment.width, tuple(map(tuple, segment.instructions)), widths))
@@ -164,7 +164,7 @@ def _in_cpp(value: Any) -> str:
 
 
 def cells_by_name(cells: Iterable[Cell]) -> str:
-    """A header with a function that gives each of these cells: for checks without Python."""
+    """Return a header with a function for each of these cells, for checks without Python."""
     lines = [
         _NOTE,
         '#include "plan.h"\n',
@@ -185,7 +185,7 @@ _NOTE = "// Written by gated.cells.emit_cpp from gated.cells.library.\n#pragma o
 
 
 def headers(plan_of: Iterable[Plan]) -> dict[str, str]:
-    """The files, by name."""
+    """Return the header files by name."""
     code = compiled(plan_of)
     table = "".join(f"    &segment_{name}<T>,\n" for name in code)
     names = "".join(f'    "{name}",\n' for name in code)
@@ -200,7 +200,7 @@ def headers(plan_of: Iterable[Plan]) -> dict[str, str]:
 
 
 def main(directory: str) -> None:
-    """Write the headers, those alone that differ: so that nothing is built for nothing."""
+    """Write the headers that have changed, so that no unchanged file is compiled again."""
     from gated.cells.compiled import COMPILED, compiled_plans
 
     files = headers(compiled_plans()) | {"cells_by_name.h": cells_by_name(COMPILED)}

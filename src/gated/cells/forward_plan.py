@@ -73,7 +73,7 @@ class _Forward(Planner):
     """A tape on its way to a plan of the way forward."""
 
     def plan(self, kept: tuple[Width, ...]) -> Plan:
-        """The plan of the way forward."""
+        """Return the plan of the forward pass."""
         products = [
             place for place, node in enumerate(self.tape.nodes) if node.operation == "products"
         ]

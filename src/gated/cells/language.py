@@ -36,7 +36,7 @@ class Scalar:
 
 
 class Delayed:
-    """Annotates a state that comes back as many steps after it was returned as `delay` says.
+    """Annotates a state that is returned at one step and given back `delay` steps later.
 
     `delay` is a constant of the cell. On its way the state goes through as many states, each of
     which is handed on, and kept for the way back, like any other.
@@ -51,7 +51,7 @@ _WIDTHS = {"H": "the hidden units", "I": "the input features", "P": "the project
 
 
 class Value:
-    """What a definition computes with: a node of the tape."""
+    """A value in a definition: a node of the tape."""
 
     __slots__ = ("_place", "_trace")
     __array_ufunc__ = None  # NumPy leaves its operators to us
@@ -62,7 +62,7 @@ class Value:
 
     @property
     def place(self) -> Place:
-        """Its node."""
+        """The number of its node on the tape."""
         return self._place
 
     def __add__(self, other: Operand) -> Value:
@@ -185,7 +185,7 @@ class Source(Value):
 
 
 class Parameters(Value):
-    """A parameter of each unit: by itself, or one for each gate it is asked for."""
+    """A parameter of each unit: a single one, or one for each gate read from it."""
 
     __slots__ = ("_name",)
 
@@ -205,7 +205,7 @@ class Parameters(Value):
 
 
 class Linear(Value):
-    """A product with a computed vector: by itself, or a block of it for each gate asked for."""
+    """A product with a computed vector: as a whole, or one block for each gate read from it."""
 
     __slots__ = ("_like", "_name", "_source")
 
@@ -529,7 +529,7 @@ def traced(
 def _delay(
     trace: _Trace, parameters: list[inspect.Parameter], constants: Mapping[str, float]
 ) -> int:
-    """After how many steps a delayed state comes back."""
+    """Return the number of steps by which a state is delayed."""
     default = next((of.default for of in parameters if of.name == "delay"), None)
     delay = constants.get("delay", default)
     if not isinstance(delay, (int, float)) or delay != int(delay) or delay < 1:

@@ -48,7 +48,7 @@ def equations(cell: Cell) -> tuple[str, ...]:
 
 
 def names(cell: Cell) -> dict[Place, str]:
-    """What the values of a step are called that have a line of their own, as in a definition.
+    """Return the names of the values that have an equation of their own, as in the definition.
 
     A gate that is called as a state or the input gets `~` behind its name: the candidate.
     """
@@ -76,7 +76,7 @@ def names(cell: Cell) -> dict[Place, str]:
 
 
 def operands(cell: Cell, place: Place) -> tuple[Place, ...]:
-    """The values that a node is written with: of what is normalised, not its mean and scale."""
+    """Return the operands in a node's formula, where a normalised value appears as a whole."""
     node = cell.tape[place]
     return node.arguments[:1] if node.operation == "normalise" else node.arguments
 
@@ -95,7 +95,7 @@ def symbol(name: str) -> str:
 
 
 def _reached(cell: Cell) -> set[Place]:
-    """The nodes that the results are written with."""
+    """Return the nodes that appear in the equations of the results."""
     reached: set[Place] = set()
     waiting = [cell.output, *(state.after for state in cell.states)]
     while waiting:
@@ -130,13 +130,13 @@ class _Writer:
         return tuple(lines)
 
     def value(self, place: Place) -> _Formula:
-        """A node where another uses it: its name, if it has one."""
+        """Write a node as an operand: its name if it has one, else its formula."""
         if place in self.names:
             return _Formula(f"{symbol(self.names[place])}_t")
         return self.formula(place)
 
     def formula(self, place: Place) -> _Formula:
-        """What a node computes."""
+        """Write the formula of a node."""
         node = self.tape[place]
         operation = node.operation
         if not node.arguments:

@@ -1,4 +1,4 @@
-"""Cells, each in the lines of its paper."""
+"""Cells of the literature, each written as in its paper."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from gated.cells.tape import ARITHMETIC, Width
 
 
 class Operand(NamedTuple):
-    """A place in memory that differs from row to row, or stays."""
+    """A place in memory: the same for all rows, or one for each row."""
 
     base: str
     """One of `BASES`."""
@@ -65,7 +65,7 @@ class Segment(NamedTuple):
 
 
 class Product(NamedTuple):
-    """Blocks of a matrix by a vector, or, transposed, what they give back to it."""
+    """Blocks of a matrix times a vector; transposed in the backward pass."""
 
     matrix: int
     blocks: tuple[int, ...]
@@ -77,7 +77,7 @@ class Product(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Products side by side, then what follows from them."""
+    """Products that are independent of each other, then the pointwise programs that read them."""
 
     products: tuple[Product, ...]
     segments: tuple[Segment, ...]
@@ -94,7 +94,7 @@ class Summed(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A step, forward or back."""
+    """The plan of a step, forward or backward."""
 
     operands: tuple[Operand, ...]
     slots: tuple[Width, ...]

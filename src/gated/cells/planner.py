@@ -96,7 +96,7 @@ class Planner:
         return [tuple(of for of in stage if of.instructions) for stage in stages], per_step
 
     def to_write(self, place: Place) -> list[int]:
-        """Where a value goes that no segment computes: all its homes but the one it is in."""
+        """Where a value that no segment computes is copied: all its places but its own."""
         at = self.where(place)
         return [home for home in self.homes[place] if home != at]
 
@@ -141,7 +141,7 @@ class Planner:
         return self.constants.index(value)
 
     def _find_live(self, is_into: Callable[[Place], int | None]) -> None:
-        """What leads to anything that is written."""
+        """Find the nodes on which an output depends."""
         todo = [place for place, homes in self.homes.items() if homes]
         todo += [p for p, _ in enumerate(self.tape.nodes) if is_into(p) is not None]
         self.live: set[Place] = set()

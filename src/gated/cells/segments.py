@@ -74,7 +74,7 @@ class Writer:
         return Segment(self.key[2], tuple(instructions), count)
 
     def _joint(self, place: Place, swallowed: set[Place]) -> tuple[str, tuple[Place, ...]]:
-        """The operation of a node, together with a product that serves it alone."""
+        """The operation of a node, fused with a product that no other node uses."""
         node = self.tape[place]
         if node.operation == "spread":
             return "copy", node.arguments

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from gated.cli.commands import COMMANDS, GROUPS, description, task_description
 from gated.cli.failures import SHOW_TRACEBACK, USAGE_ERROR, NothingPredictedError, explained
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, options_as_typed
 from gated.tasks import LEARNERS
 from gated.version import VERSION
 
@@ -78,7 +78,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (by default this process's) and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        app.meta(list(arguments), exit_on_error=False, print_error=False)
+        with options_as_typed():
+            app.meta(list(arguments), exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output, `head` say, has enough of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

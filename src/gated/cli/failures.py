@@ -11,6 +11,7 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from gated.cli.commands import extra_with
+from gated.cli.places import REASONS
 from gated.errors import DataError, GatedError
 
 
@@ -32,7 +33,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     """Return the paragraph for an error, and the exit status."""
     while isinstance(error, ImportError) and error.__cause__ and not error.name:
         error = error.__cause__  # what a command could not be imported for
-    if isinstance(error, GatedError | CycloptsError | FileNotFoundError):
+    absent = isinstance(error, FileNotFoundError) and error.errno is None
+    if isinstance(error, GatedError | CycloptsError) or absent:
         return _with_notes(error, str(error)), USAGE_ERROR
     extra = extra_with(error.name or "") if isinstance(error, ModuleNotFoundError) else None
     if extra is not None:
@@ -61,6 +63,8 @@ def _of_the_machine(error: BaseException) -> str | None:
             f"{letter!a} cannot be printed where the output goes, which takes "
             f"{error.encoding} alone. Set PYTHONIOENCODING=utf-8, or print with --json."
         )
+    if isinstance(error, ValueError) and "null byte" in str(error):
+        return "A path holds a zero byte, which no file system takes. Give another path."
     if not isinstance(error, OSError):
         return None
     where = f" {error.filename}" if error.filename else ""
@@ -68,6 +72,8 @@ def _of_the_machine(error: BaseException) -> str | None:
         return f"The disk is full: there is no room to write{where}. Make room on it."
     if error.errno in NOT_ALLOWED:
         return f"It is not allowed to write or read{where}: {error.strerror}. Give another place."
+    if where and error.errno in REASONS:
+        return f"It was not possible to write or read{where}: {REASONS[error.errno]}."
     return f"The system refused to read or write{where}: {error.strerror or _first_line(error)}."
 
 

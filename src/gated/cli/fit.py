@@ -110,17 +110,21 @@ def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> Non
     Parameters
     ----------
     run
-        Directory of the run.
+        Directory of the run, or of a memory test.
     data
         Where the data are now, if they were moved; others than the run began with are refused.
     json
         Print the result as one JSON document.
     """
+    from gated.cli.memory import go_on, is_memory_test
+
+    if is_memory_test(run):
+        return go_on(run, json=json)
     read_run(run)
     if is_main_process() and is_complete(run):
         message = f"{run} is complete: there is nothing to resume. Its scores:"
         Console(stderr=True, soft_wrap=True).print(message, markup=False, highlight=False)
-    _go_on(run, json=json, finish=False, moved=data)
+    return _go_on(run, json=json, finish=False, moved=data)
 
 
 def finish(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:

@@ -27,19 +27,19 @@ def generate(
     sampling: Annotated[Sampling | None, Parameter(name="*", group="Sampling")] = None,
     json: bool = False,
 ) -> None:
-    """Write on from a prompt, as it is drawn.
+    """Continue a prompt with text that a trained language model draws.
 
     Parameters
     ----------
     run
         Directory of a trained language model.
     prompt
-        What to go on with, by default a new line; several are written side by side, and printed
-        one after the other.
+        Text to continue, by default a new line; several are continued at once, and printed one
+        after the other.
     length
         Characters, or bytes, to write.
     stop
-        Texts before which to stop.
+        Stop before any of these texts.
     json
         Print prompts and continuations as one JSON document.
     """

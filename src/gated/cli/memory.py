@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,20 @@ from cyclopts import Parameter
 
 from gated.cli.outcome import tell_of_many
 from gated.cli.output import to_json
-from gated.cli.run_directory import claimed
+from gated.cli.places import check_place
+from gated.cli.run_directory import claimed, terminable
 from gated.cli.training_bar import TrainingBar, training_bars
-from gated.errors import require
-from gated.files import write_atomically
+from gated.configuration import from_json_values, json_values
+from gated.errors import ConfigurationError, GatedError, require
+from gated.files import locked, write_atomically
+from gated.model_files import read_document, to_document
 from gated.tasks.memory.config import MemoryTraining
-from gated.tasks.memory.longest import memory_test
+from gated.tasks.memory.longest import DONE, memory_test
 from gated.tasks.memory.longest_page import memory_table, write_memory_report
 from gated.tasks.memory.problems import ProblemName
+
+FORMAT, VERSION = "gated-memory-test", 1
+FILE_NAME = "memory-test.json"
 
 
 def find_longest(
@@ -38,19 +45,20 @@ def find_longest(
     Parameters
     ----------
     problem
-        What is to be remembered.
+        Kind of sequences: what must be remembered, and for how long.
     out
-        New directory for figures and report.
+        New directory for figures and report; or that of the same memory test, interrupted, which
+        goes on where it stopped.
     cells
         Which networks: cells of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), and
         behind a name how it starts: -chrono (biases for memories of the length), -orthogonal
         (recurrent weights), -exp (weights that stay orthogonal), -layer-norm.
     lengths
-        Lengths to try, growing; for images the number of pixels, a square. By default 50 to 600 for
-        adding, 100 to 2,000 for copy, 64 to 784 for images.
+        Lengths to try, ascending; for images the number of pixels, a square. By default 50 to 600
+        for adding, 100 to 2,000 for copy, 64 to 784 for images.
     seeds
-        Each cell is trained once with each at every length, and solves one that it solves from more
-        than half of them.
+        Seeds. Each cell is trained once with each seed at every length, and solves a length if it
+        does so with more than half of the seeds.
     units
         Hidden units of each layer.
     layers
@@ -58,23 +66,87 @@ def find_longest(
     json
         Print the result as one JSON document.
     """
+    asked = Asked(
+        problem, cells, lengths, seeds, units, layers, training=training or MemoryTraining()
+    )
+    check_place(out)
+    if is_memory_test(out):
+        if asked_in(out) != asked:
+            raise ConfigurationError(
+                f"--out: {out} holds a memory test with other options. Give another directory, or "
+                f"go on with that one: gated resume {shlex.quote(str(out))}"
+            )
+        go_on(out, json=json)
+        return
     require("matplotlib", extra="explain")  # before the training, not after it
     with claimed(out):
-        with training_bars() as bars:
+        out.mkdir(exist_ok=True)
+        write_atomically(out / FILE_NAME, to_document(FORMAT, VERSION, json_values(asked)))
+        _test(out, asked, json=json)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of `memory_test` that a memory test was started with."""
+
+    problem: ProblemName
+    cells: tuple[str, ...]
+    lengths: tuple[int, ...] | None
+    seeds: tuple[int, ...]
+    units: int
+    layers: int
+    training: MemoryTraining
+
+
+def is_memory_test(out: Path) -> bool:
+    """Whether a directory holds a memory test, ended or not."""
+    return (out / FILE_NAME).is_file()
+
+
+def asked_in(out: Path) -> Asked:
+    """Read the arguments that a memory test was started with.
+
+    Raises:
+        ModelFileError: that is damaged.
+    """
+    document = read_document(out / FILE_NAME, FORMAT, VERSION)
+    names = [of.name for of in fields(Asked)]
+    return from_json_values(Asked, {name: document.get(name) for name in names})
+
+
+def go_on(out: Path, *, json: bool) -> None:
+    """Go on with a memory test that was interrupted; of one that has ended, give the result."""
+    require("matplotlib", extra="explain")
+    asked = asked_in(out)
+    with locked(out):
+        _test(out, asked, json=json)
+
+
+def _test(out: Path, asked: Asked, *, json: bool) -> None:
+    """Do what of a memory test is not done yet, write its report and print it."""
+    trials = out / "trials"
+    try:
+        with terminable(), training_bars() as bars:
             tested = memory_test(
-                problem,
-                cells=cells,
-                lengths=lengths,
-                seeds=seeds,
-                units=units,
-                layers=layers,
-                training=training,
+                **{of.name: getattr(asked, of.name) for of in fields(Asked)},
+                directory=trials,
                 progress=lambda cell, length, seed: TrainingBar(
                     bars, f"{cell}, T = {length}, seed {seed}"
                 ),
             )
-        report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
-        write_atomically(out / "memory.json", to_json(tested.document).encode())
+    except GatedError:
+        if not any(trials.rglob("*")):  # refused before any training
+            (out / FILE_NAME).unlink()
+        raise
+    except BaseException as error:
+        ended = len(list(trials.glob(f"*/{DONE}")))
+        error.add_note(
+            f"{ended:,} training{'s' * (ended != 1)} of the memory test ended; {out} keeps "
+            f"them, and the last checkpoint. Go on with: gated resume {shlex.quote(str(out))}"
+        )
+        raise
+    report = write_memory_report(out, tested, command=shlex.join(["gated", *sys.argv[1:]]))
+    write_atomically(out / "memory.json", to_json(tested.document).encode())
     table = memory_table(tested)
-    title = f"{problem}, median score on test sequences"
+    title = f"{asked.problem}, median score on test sequences"
     tell_of_many(tested.document, title, table.header, table.rows, report, json=json)

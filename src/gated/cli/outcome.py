@@ -101,7 +101,7 @@ def tell_of_many(
     *,
     json: bool,
 ) -> None:
-    """Print what several trainings came to: verdict and table, or one JSON document."""
+    """Print the result of several trainings: verdict and table, or one JSON document."""
     if json:
         print_json(document | {"report": str(report)})
         return

@@ -1,4 +1,4 @@
-"""The directory of a run: what the command was asked to do stands there from the first step on.
+"""The directory of a run. It says from the first step on what the command was called with.
 
 `run.json` is written before training begins, so that `gated resume` knows how to go on; checkpoint,
 model, history and report are written by the rooms that know them.
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from gated.cli.places import check_new_directory, check_place
 from gated.configuration import from_json_values, json_values
 from gated.errors import ConfigurationError, GatedError, ModelFileError
 from gated.files import contents, locked, write_atomically
@@ -42,7 +43,7 @@ REPORT = "report.html"
 
 @dataclass(frozen=True)
 class Run:
-    """What a run was asked to do."""
+    """What a run was started with."""
 
     task: str
     data: tuple[Path, ...]
@@ -97,17 +98,15 @@ def check_free(out: Path) -> None:
     """Refuse a directory that holds anything, so that nothing is overwritten.
 
     Raises:
-        ConfigurationError: `out` is a file, or a directory with files in it.
+        ConfigurationError: `out` is a file, or a directory with files in it, or cannot be made.
     """
-    if out.is_file():
-        raise ConfigurationError(f"--out: {out} is a file; give a new directory.")
-    if (out / FILE_NAME).exists():
+    check_place(out)
+    if out.is_dir() and (out / FILE_NAME).exists():
         raise ConfigurationError(
             f"--out: {out} already holds a run. Give another directory, remove this one, or go on "
-            f"with it: gated resume {out}"
+            f"with it: gated resume {shlex.quote(str(out))}"
         )
-    if out.is_dir() and contents(out):
-        raise ConfigurationError(f"--out: {out} is not empty; give a new directory.")
+    check_new_directory(out)
 
 
 def write_run(out: Path, run: Run) -> None:
@@ -142,7 +141,7 @@ def claimed(out: Path) -> Iterator[None]:
 
 @contextmanager
 def begun(out: Path, run: Run) -> Iterator[None]:
-    """Say in `out` what is asked; where nothing comes of it, not even a checkpoint, unsay it."""
+    """Write `run.json` into `out`, and remove it again on an error before the first checkpoint."""
     if is_main_process():
         write_run(out, run)
     try:
@@ -239,12 +238,12 @@ def _settled(learner: Kind, run: Path) -> tuple[Kind, str]:
 
 
 def is_complete(run: Path) -> bool:
-    """Whether a run came to its end: its report is what is written last."""
+    """Whether a run is complete; its report is written last."""
     return (run / REPORT).exists()
 
 
 def ended(run: Path) -> None:
-    """Remove what a run needs only until it has come to its end."""
+    """Remove what only an unfinished run needs."""
     shutil.rmtree(run / UNTRAINED, ignore_errors=True)
     (run / FINISH).unlink(missing_ok=True)
 

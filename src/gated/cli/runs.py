@@ -11,6 +11,7 @@ from typing import Any
 from gated.cli.fit import files_of
 from gated.cli.outcome import give_predictions, print_scores, tell_left_out
 from gated.cli.output import print_json, stdout_console
+from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.errors import ConfigurationError, require
 from gated.model_files import load_description
@@ -45,8 +46,8 @@ def predict(
     json
         Print the predictions as one JSON document.
     """
-    if out is not None and out.exists():
-        raise ConfigurationError(f"--out: {out} exists already; give a new file.")
+    if out is not None:
+        check_new_file(out)
     learner = loaded(run, skip_bad=skip_bad)
     table = learner.predict(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
@@ -84,7 +85,7 @@ def explain(
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
-    """Draw what a trained network's gates and memory do on some data, and say what ails it.
+    """Draw what a network's gates and memory do on some data, and list problems that are found.
 
     Parameters
     ----------
@@ -95,9 +96,9 @@ def explain(
     out
         New file that ends in .html, with its pictures in a directory beside it; or a new directory.
     layer
-        Layers to look into, counted from 0, directions apart; by default the first four.
+        Layers to draw, counted from 0; each direction counts as a layer. By default the first four.
     sequence
-        Which sequence to draw, of those chosen from the data; negative counts from the last.
+        Which of the chosen sequences to draw, counted from 0; -1 is the last.
     steps
         First and last step to draw; by default the last 120.
     skip_bad
@@ -107,8 +108,7 @@ def explain(
     """
     require("matplotlib", extra="explain")
     if is_file_name(out):
-        if out.exists():
-            raise ConfigurationError(f"--out: {out} exists already; give a new file.")
+        check_new_file(out)
         check_free(figures_of(out))
     else:
         check_free(out)

@@ -35,7 +35,7 @@ def transcribe(
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
-    """Write down what is said in recordings.
+    """Transcribe recordings: write down the words that are spoken in them.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def transcribe(
     rate
         Samples a second of standard input.
     language_model
-        Run of `gated fit language` whose expectations the search takes into account.
+        Run of `gated fit language` whose probabilities are added in the search.
     skip_bad
         Go on after recordings that cannot be used, and list them in the end; their text is empty.
     json

@@ -1,4 +1,4 @@
-"""How far a job is: bars on a terminal, lines in a log, and what a training came to."""
+"""Progress: bars on a terminal, lines in a log, and the summary of a training."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Phase:
 
     @property
     def left(self) -> float | None:
-        """Seconds, as fast as it has gone so far; None where nothing can be said."""
+        """Seconds, at the speed so far; None where it is not known."""
         (began, before), (at, share) = self._first, self._last
         if share <= before:
             return None
@@ -223,7 +223,7 @@ def duration(seconds: float) -> str:
 
 
 def training_summary(history: History) -> dict[str, Any]:
-    """Return what a training came to, for JSON."""
+    """Return the summary of a training, for JSON."""
     return {
         "steps": history.steps,
         "seconds": sum(history.seconds),
@@ -235,13 +235,13 @@ def training_summary(history: History) -> dict[str, Any]:
 
 
 def in_words(history: History) -> str:
-    """Return what a training came to, in words."""
+    """Return the summary of a training in words."""
     clipped = sum(
         by_norm or by_value
         for by_norm, by_value in zip(history.clipped_by_norm, history.clipped_by_value, strict=True)
     )
     best = f", best at step {history.best.step}" if history.best else ""
     return (
-        f"{history.steps} steps in {sum(history.seconds):.1f} s ({history.ended}){best}, gradient "
-        f"clipped at {clipped} of them"
+        f"{history.steps} step{'s' * (history.steps != 1)} in {sum(history.seconds):.1f} s "
+        f"({history.ended}){best}, gradient clipped at {clipped} of them"
     )

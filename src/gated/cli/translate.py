@@ -14,13 +14,14 @@ from typing import Any
 from gated.cli.app import complain
 from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
+from gated.cli.places import check_new_directory
 from gated.cli.run_directory import trained
 from gated.data.manifest import BadRows
-from gated.errors import ConfigurationError, DataError, require
+from gated.data.text_lines import lines_of, text_lines
+from gated.errors import DataError, require
 from gated.files import write_atomically
 from gated.report.drawing import style
 from gated.tasks.translate.page import attention_picture
-from gated.tasks.translate.pairs import lines_of, text_lines
 from gated.tasks.translate.translation import Translation
 from gated.tasks.translate.translator import Translator
 
@@ -66,8 +67,7 @@ def translate(
     """
     if attention is not None:
         require("matplotlib", extra="explain")
-        if attention.exists() and (attention.is_file() or any(attention.iterdir())):
-            raise ConfigurationError(f"--attention: {attention} exists; give a new directory.")
+        check_new_directory(attention, "--attention")
     translator = trained(Translator, run)
     ask = partial(
         translator.translate,

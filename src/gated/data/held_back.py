@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gated.errors import DataError
+from gated.errors import DataError, option
 
 
 def require_test_part(count: int, *, what: str, least: int = 1) -> None:
@@ -28,4 +28,4 @@ def require_test_part(count: int, *, what: str, least: int = 1) -> None:
         if count
         else "There is no test part to score on."
     )
-    raise DataError(f"{found} Hold back more (--test), or give more {what}.")
+    raise DataError(f"{found} Hold back more ({option('test')}), or give more {what}.")

@@ -16,7 +16,7 @@ from gated.data.raw_table import (
     read_header,
     records,
 )
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 
 Bad = Callable[[DataError], None]
 """Called with the error of each row that cannot be used; may raise it or leave the row out."""
@@ -54,7 +54,9 @@ class BadRows:
     def __call__(self, error: DataError) -> None:
         """Leave out the row that `error` is about, or raise the error."""
         if not self.skip:
-            raise DataError(f"{error} (--skip-bad leaves such {self.what}s out.)") from error
+            raise DataError(
+                f"{error} ({option('skip_bad')} leaves such {self.what}s out.)"
+            ) from error
         self.errors.append(error if isinstance(error, RowError) else RowError(str(error)))
         what = f"unusable {self.what}"
         self.findings.append(
@@ -63,7 +65,7 @@ class BadRows:
 
 
 def read_rows(
-    path: Path, columns: Mapping[str, str], needed: Sequence[str], holds: str, bad: BadRows
+    path: Path, columns: Mapping[str, str], needed: Sequence[str], what: str, bad: BadRows
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a manifest, each with the line that it begins on.
 
@@ -73,7 +75,7 @@ def read_rows(
         path: of a CSV or Parquet file, or a sheet.
         columns: from role to name of its column in the file; other columns are ignored.
         needed: roles whose columns must be there.
-        holds: sentence for error messages that says what such a manifest holds.
+        what: what such a file is called at the beginning of a sentence: `A table of pairs`.
         bad: is given rows with more values than the header has columns, and findings of ignored
             columns.
 
@@ -86,6 +88,8 @@ def read_rows(
         raise ConfigurationError(
             f"One column is named for two roles: {', '.join(map('='.join, columns.items()))}."
         )
+    named = " and ".join(map(option, columns))
+    holds = f"{what} has the columns {' and '.join(needed)} ({named} name others)."
     if kind_of(path) == "csv":
         names, rows = _rows_of_csv(path, holds, bad)
     else:

@@ -50,9 +50,10 @@ class RawTable:
 
     def cell(self, column: str, row: int) -> str:
         """Describe a cell for a message: file, line, column and value."""
-        value = str(self.frame[column][row])
-        value = value if len(value) <= 40 else value[:39] + "…"
-        return f"{self.name}, {self.place} {self.lines[row]}: column '{column}', value '{value}'"
+        value = self.frame[column][row]
+        text = "" if value is None else str(value)
+        text = text if len(text) <= 40 else text[:39] + "…"
+        return f"{self.name}, {self.place} {self.lines[row]}: column '{column}', value '{text}'"
 
 
 def open_table(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gated.errors import DataError
+from gated.errors import DataError, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,9 @@ class Probe:
         """
         count = len(self.sequences)
         if not -count <= wanted < count:
-            raise DataError(f"sequence: there are {count}, from 0 to {count - 1}, got {wanted}")
+            raise DataError(
+                f"{option('sequence')}: there are {count}, from 0 to {count - 1}, got {wanted}"
+            )
         return wanted % count
 
     def timeline(self, module: str, sequence: int, steps: int) -> Timeline:

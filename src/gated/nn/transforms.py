@@ -35,7 +35,8 @@ from gated.nn.operators import (
 
 Maybe: TypeAlias = Tensor | None
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
-"""The static method of a function of autograd: from a context and gradients to gradients."""
+"""A static method of a function of autograd: from a context and gradients to gradients, or from
+tangents to tangents."""
 Apply: TypeAlias = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 V = TypeVar("V")
 
@@ -114,13 +115,18 @@ class _Way:
 
 
 def of_batches(backward: Backward) -> Backward:
-    """A way back that knows `is_grads_batched`, whose tensors are not those of `torch.func`."""
+    """A way back, or along tangents, that knows the batches of `torch.autograd`.
+
+    Those of `is_grads_batched` and of `torch.autograd.functional` are not those of `torch.func`.
+    """
 
     @wraps(backward)
     def mapped(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
         level = torch._C._vmapmode_increment_nesting() - 1
         torch._C._vmapmode_decrement_nesting()
-        dims = tuple(0 if level and _is_batch(grad) else None for grad in grads)
+        if not level:
+            return backward(ctx, *grads)
+        dims = tuple(0 if _is_batch(grad) else None for grad in grads)
         if all(dim is None for dim in dims):
             return backward(ctx, *grads)
         given = [
@@ -135,7 +141,9 @@ def of_batches(backward: Backward) -> Backward:
             return tuple(grad for grad in found if grad is not None)
 
         found = torch.func.vmap(of_member, dims)(*given)
-        return tuple(_spread(there, [torch._add_batch_dim(grad, 0, level) for grad in found]))
+        # Forward-mode wants the members one behind the other.
+        batches = [torch._add_batch_dim(grad.contiguous(), 0, level) for grad in found]
+        return tuple(_spread(there, batches))
 
     return mapped
 
@@ -183,7 +191,8 @@ class _Layer(torch.autograd.Function):
         return (None, *found, *(None for _ in tensors[saved.differentiable :]))
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
+    @of_batches
+    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         tensors = _saved_by(ctx)[0]
         saved = ctx.saved
         call, by = put_together(saved, tensors), moves[: saved.differentiable]
@@ -240,7 +249,8 @@ class _Back(torch.autograd.Function):
         return (None, *found, *rest, *_chosen(back.given, of_grads))
 
     @staticmethod
-    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Tensor, ...]:
+    @of_batches
+    def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         back: _BackWay = ctx.back
         saved, tensors = back.way.saved, _saved_by(ctx)[0]
         there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.explain import ExplainedLayer, Explanation, LayerFlow
 from gated.report.drawing import METHOD_COLOURS, Picture, style
 from gated.report.gate_pictures import gates_picture
@@ -80,7 +80,7 @@ def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | Non
         lengths = {int(layer.traced.lengths[sequence]) for layer in explanation.layers}
         has = " or ".join(map(str, sorted(lengths)))
         wanted = f", got {steps[0]} to {steps[1]}" if steps else ""
-        raise DataError(f"steps: this sequence has {has}, counted from 0{wanted}")
+        raise DataError(f"{option('steps')}: this sequence has {has}, counted from 0{wanted}")
     return views
 
 

@@ -16,6 +16,10 @@ clusters are independent of each other.
 - The best of several baselines was chosen on the same test data, so it looks better than it is.
   For the outcome `worse` the level is therefore divided by the number of baselines (Bonferroni).
 - Below 10 clusters the outcome is `too few`.
+- Where the difference is the same in every cluster, its standard error is 0 and says nothing.
+  Values that have bounds, such as right and wrong, are then given the interval in which as many
+  clusters as chance may have hidden differ as much as they can (the "rule of three"); others have
+  no interval, and the randomisation test alone decides.
 
 `benchmarks/judging.py` measures how often the judge is wrong.
 """
@@ -64,6 +68,18 @@ class Compared:
     def effective(self) -> float:
         """Effective number of clusters: G where all have the same size, else less."""
         return 1 / float((self.shares**2).sum())
+
+    @property
+    def parts(self) -> Floats:
+        """(G,), by how much each cluster moves the difference, times G - 1."""
+        return (len(self.without) - 1) * (self.difference - self.without)
+
+    @property
+    def error(self) -> float:
+        """The jackknife's standard error of the difference; 0 where it is only rounding."""
+        count = len(self.without)
+        error = float(np.sqrt((self.parts**2).sum() / (count * (count - 1))))
+        return 0.0 if error < 1e-12 * abs(self.difference) else error
 
 
 def judge(
@@ -170,7 +186,7 @@ def decide(
     loss = Compared(
         sign * found.difference, sign * found.without, sign * found.signed, found.shares
     )
-    outcome, low, high = _outcome(loss, len(others), networks)
+    outcome, low, high = _outcome(loss, len(others), networks, measure.largest)
     if outcome == "too few":
         head = head_of(outcome, network, best, scope.independent)
         weighty = "" if clusters < FEWEST else " of equal weight"
@@ -178,7 +194,7 @@ def decide(
     else:
         if sign < 0:
             low, high = -high, -low
-        comparison = f"{comparison} ({measure.interval(low, high, LEVEL)})"
+        comparison = f"{comparison} ({measure.interval(low, high, LEVEL, clusters)})"
         sentence = f"{head_of(outcome, network, best, scope.unit)}: {comparison}, {over}."
     return replace(
         alone, outcome=outcome, baseline=best, figure=comparison, theirs=figures[best],
@@ -186,16 +202,22 @@ def decide(
     )  # fmt: skip
 
 
-def _outcome(loss: Compared, baselines: int, networks: int) -> tuple[Outcome, float, float]:
+def _outcome(
+    loss: Compared, baselines: int, networks: int, largest: float
+) -> tuple[Outcome, float, float]:
     """Return the outcome for a difference of losses, and its interval (low, high).
 
-    The difference is below 0 where the network is better.
+    The difference is below 0 where the network is better; that of one example is at most `largest`.
     """
     if loss.effective < FEWEST - 1e-9:
         return "too few", -np.inf, np.inf
     tail = (1 - LEVEL) / 2
-    low = _end(loss, tail / baselines, "low")
-    high = _end(loss, tail / networks, "high")
+    if loss.error == 0 and largest == np.inf:
+        better = loss.difference < 0 and not _by_signs(loss.signed, tail / networks, "less")
+        worse = loss.difference > 0 and not _by_signs(loss.signed, tail / baselines, "greater")
+        return "better" if better else "worse" if worse else "undecided", -np.inf, np.inf
+    low = _end(loss, tail / baselines, "low", largest)
+    high = _end(loss, tail / networks, "high", largest)
     if high < 0:
         high = 0.0 if _by_signs(loss.signed, tail / networks, "less") else high
     if low > 0:
@@ -204,22 +226,21 @@ def _outcome(loss: Compared, baselines: int, networks: int) -> tuple[Outcome, fl
     return outcome, low, high
 
 
-def _end(loss: Compared, tail: float, end: Literal["low", "high"]) -> float:
+def _end(loss: Compared, tail: float, end: Literal["low", "high"], largest: float) -> float:
     """Return an end of the interval; the true difference is beyond it with probability `tail`."""
     stats = require("scipy.stats", extra="train")
-    count = len(loss.without)
-    parts = (count - 1) * (loss.difference - loss.without)
-    error = np.sqrt(float((parts**2).sum()) / (count * (count - 1)))
-    if error == 0:
-        return loss.difference
-    sign = 1 if end == "low" else -1
+    count, sign = len(loss.without), 1 if end == "low" else -1
+    if loss.error == 0:
+        missed = 1 - float(tail ** (1 / loss.effective))
+        return (1 - missed) * loss.difference - sign * missed * largest
+    parts = loss.parts
     usual = sign * float(stats.t.ppf(1 - tail, loss.effective - 1))
     slope = SKEWNESS_FACTOR * float(stats.skew(parts, bias=False)) / np.sqrt(count)
     corrected = usual
     if abs(slope) > 1e-9:
         corrected = 3 / slope * (np.cbrt(1 + slope * (usual - slope / 6)) - 1)
     furthest = max(usual, corrected) if sign > 0 else min(usual, corrected)
-    return float(loss.difference - error * furthest)
+    return float(loss.difference - loss.error * furthest)
 
 
 def _by_signs(signed: Floats, tail: float, side: Literal["less", "greater"]) -> bool:

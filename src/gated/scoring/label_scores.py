@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-RIGHT = Measure("{} right", percent, higher_is_better=True)
+RIGHT = Measure("{} right", percent, higher_is_better=True, largest=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def fixed(decimals: int) -> Callable[[float, int], str]:
-    """Return a function that writes a number with so many decimals, plus any digits beyond three.
+    """Return a function that writes a number with this many decimals at three digits.
 
     >>> fixed(3)(2.2581, 3)
     '2.258'
@@ -54,6 +54,8 @@ class Measure:
     higher_is_better: bool = False
     relative: bool = False
     """Whether to add by how many percent the network's figure is less or more."""
+    largest: float = math.inf
+    """By how much the values of one example can differ at most: 1 for right and wrong."""
 
     def against(self, ours: float, theirs: float) -> str:
         """Write two figures side by side, with as many digits as show their difference.
@@ -76,8 +78,10 @@ class Measure:
         more = "less" if ours < theirs else "more"
         return f"{text}, {significant(100 * abs(ours / theirs - 1), 2)} % {more}"
 
-    def interval(self, low: float, high: float, level: float) -> str:
-        """Write the interval of a difference."""
+    def interval(self, low: float, high: float, level: float, clusters: int) -> str:
+        """Write the interval of a difference, or why there is none."""
+        if math.isinf(high - low):
+            return f"no interval: the difference is the same {clusters:,} times"
         ends = " to ".join(self.write(end, 3).replace("-", "−") for end in (low, high))
         return f"{level:.0%} interval of the difference {ends}"
 
@@ -134,7 +138,8 @@ class Verdict:
     """The network's figure minus the baseline's."""
     low: float
     high: float
-    """The ends of the interval of the difference; infinite where there are too few clusters."""
+    """The ends of the interval of the difference; infinite where there are too few clusters, or all
+    have the same difference of values without bounds."""
     level: float
     """Confidence level of the interval, such as 0.95."""
     examples: int

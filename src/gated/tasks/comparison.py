@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.configuration import Configuration, json_values
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.explain import flow
 from gated.phases import counted
 from gated.scoring.judge import FEWEST, judge
@@ -102,7 +102,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Which cell has the best mean score, and whether the judge can tell it from the next."""
+        """Which cell has the best mean score, and whether the next is worse beyond chance."""
         score = self.scores[0]
         key = self.better(score)
         means = {cell: summary[score][0] for cell, summary in self.summary().items()}
@@ -199,12 +199,12 @@ def compare(
         known = (config.cell,)
         if strange := [cell for cell in cells if cell not in known]:
             raise ConfigurationError(
-                f"cells: '{strange[0]}' is not one of {known[0]} (the cell of "
+                f"{option('cells')}: '{strange[0]}' is not one of {known[0]} (the cell of "
                 f"{training.init_from})."
             )
     configs = [replace(config, cell=cell) for cell in cells or known]  # refused before any trains
     if not seeds:
-        raise ConfigurationError("seeds: give at least one.")
+        raise ConfigurationError(f"{option('seeds')}: give at least one.")
     rows, scores, higher = [], {}, frozenset[str]()
     networks = [(of, seed) for of in configs for seed in seeds]
     for of, seed in counted("Networks", networks):

@@ -91,7 +91,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     Args:
         config: what is particular to the task, a `config_type`.
-        training: how to train, by default as is usual for the task.
+        training: how to train; by default with the task's own defaults.
     """
 
     task: ClassVar[str]
@@ -149,7 +149,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     @abstractmethod
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> Data:
-        """Read data that a trained network is asked about."""
+        """Read data to score, predict or explain with a trained network."""
 
     @abstractmethod
     def new_network(self) -> nn.Module:
@@ -411,7 +411,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
-        """Read what `save` wrote; what else was `given` to make the learner is to be given again.
+        """Read what `save` wrote; other arguments of the constructor must be `given` again.
 
         Raises:
             ModelFileError: there is no model of this kind, or it is damaged.
@@ -460,7 +460,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return learner
 
     def _asked(self, source: Source, purpose: Purpose) -> Data:
-        """Read what the network is asked about; there is some."""
+        """Read data for the network, and refuse empty ones."""
         bad = self._bad()
         self.findings = ()
         with phase(f"Reading {self.made_of}"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.texts.vocabulary import MOST
 
 FEWEST_SUBWORDS = 257
@@ -54,6 +54,7 @@ class ReaderConfig(Configuration):
         self._demand_shares("dropout", "embedding_dropout", "weight_drop")
         if not FEWEST_SUBWORDS <= self.vocabulary <= MOST:
             raise ConfigurationError(
-                f"vocabulary is {self.vocabulary}; {FEWEST_SUBWORDS} to {MOST:,} subwords can be "
+                f"{option('vocabulary')} is {self.vocabulary}; {FEWEST_SUBWORDS} to "
+                f"{MOST:,} subwords can be "
                 "learnt: all bytes are among them."
             )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.data.findings import RowError
 from gated.data.manifest import Bad, refuse
-from gated.errors import DataError
+from gated.data.text_lines import decoded_line
+from gated.errors import DataError, option
 from gated.texts.vocabulary import UNKNOWN, Points, Vocabulary
 from gated.training.streams import Places
 
@@ -55,10 +57,10 @@ class Text:
     Args:
         files: in UTF-8, unless `unit` is byte.
         unit: byte, or character or subword, both of which are read as code points of characters.
-        bad: called with the error of each file that cannot be used; raises it by default.
+        bad: called with the error of each line, or file, that cannot be used; raises it by default.
 
     Raises:
-        DataError: a file is empty, binary, or not in UTF-8; the message names the place.
+        DataError: a file is empty, binary, or not in UTF-8; the message names the line.
         FileNotFoundError: there is no such file.
     """
 
@@ -69,14 +71,16 @@ class Text:
         file_ends = []
         with (self.directory / "points").open("wb") as kept:
             for path in files:
-                begin = kept.tell()
+                begin, of_lines = kept.tell(), list[RowError]()
                 try:
-                    for points in _points_of(path, unit):
+                    for points in _points_of(path, unit, of_lines):
                         kept.write(points.tobytes())
                 except DataError as error:
                     bad(error)
                     kept.truncate(kept.seek(begin))
                     continue
+                for of_line in of_lines:
+                    bad(of_line)
                 file_ends.append(kept.tell() // 4 - 1)
         if not file_ends:
             raise DataError("None of the files can be used: there is no text.")
@@ -171,30 +175,50 @@ def points_of(text: str, unit: str) -> Points:
         ) from error
 
 
-def _points_of(path: Path, unit: str) -> Iterator[Points]:
+def _points_of(path: Path, unit: str, errors: list[RowError]) -> Iterator[Points]:
+    """Yield the points of a file in blocks, without the lines whose errors go to `errors`.
+
+    Raises:
+        DataError: the file is empty, or half of its lines or more are no text.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty; give a text.")
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()  # it skips a byte order mark
-    place, size = 0, path.stat().st_size
+    number, lines = 1, 0
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(BLOCK), b""):
+        # Whole lines, unless they are longer than a block.
+        for block in iter(lambda: file.read(BLOCK) + file.readline(BLOCK), b""):
             if unit == "byte":
                 yield np.frombuffer(block, np.uint8).astype(np.uint32)
                 continue
-            if b"\0" in block:
-                raise DataError(
-                    f"{path} holds a zero byte at {place + block.index(0)}: it is not text. "
-                    "With --unit byte any file is read."
-                )
-            pending = len(decoder.getstate()[0])
+            while _cut(block) and (more := file.read(1)):
+                block += more
             try:
-                text = decoder.decode(block, final=file.tell() == size)
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path} is not UTF-8 at byte {place - pending + error.start}: {error.reason}. "
-                    "Save it as UTF-8, or read bytes (--unit byte)."
-                ) from error
-            place += len(block)
-            yield points_of(text, unit)
+                yield points_of(decoded_line(block, str(path), number), unit)
+            except RowError:
+                for place, line in enumerate(BytesIO(block), number):
+                    try:
+                        yield points_of(decoded_line(line, str(path), place), unit)
+                    except RowError as error:
+                        advice = f", or read bytes ({option('unit', 'byte')})."
+                        errors.append(RowError(str(error).rstrip(".") + advice, place))
+            number += block.count(b"\n")
+            lines = number - block.endswith(b"\n")
+    if 2 * len(errors) > lines:
+        others = f" So it is with {len(errors):,} of {lines:,} lines." if lines > 1 else ""
+        raise DataError(f"{errors[0]}{others}")
+
+
+def _cut(block: bytes) -> bool:
+    """Whether bytes of the last character of a block are missing.
+
+    >>> [_cut("é".encode()[:count]) for count in (1, 2)]
+    [True, False]
+    """
+    for back in (1, 2, 3):
+        if len(block) < back or block[-back] < 0x80:
+            return False
+        if block[-back] >= 0xC0:  # the first byte of a character says how many there are
+            return (block[-back] >= 0xE0) + (block[-back] >= 0xF0) + 2 > back
+    return False

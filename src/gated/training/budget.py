@@ -26,7 +26,7 @@ class Budget:
 
     @classmethod
     def of(cls, options: TrainingOptions, steps_per_epoch: int) -> Budget:
-        """Return the budget of a training whose epochs have so many steps.
+        """Return the budget of a training with this many steps in an epoch.
 
         >>> Budget.of(TrainingOptions(epochs=2.5, steps=100), steps_per_epoch=10)
         Budget(steps=25, seconds=None, by_epochs=True)
@@ -42,7 +42,7 @@ class Budget:
         )
 
     def share(self, steps: int, seconds: float) -> float:
-        """Return how much of it is used up by so many steps and seconds, from 0 to 1."""
+        """Return the share of the budget, 0 to 1, that this many steps and seconds use."""
         by_steps = steps / self.steps if self.steps else 0.0
         return min(1.0, max(by_steps, seconds / (self.seconds or math.inf)))
 
@@ -64,7 +64,7 @@ class Budget:
         return FINE * min(1.0, max(by_steps, seconds / self.seconds)), FINE + 1
 
     def ended_by(self, steps: int, seconds: float) -> Bound:
-        """Return which bound so many steps and seconds have reached, if any."""
+        """Return which bound is reached after this many steps and seconds, if any."""
         if self.steps is not None and steps >= self.steps:
             return "epochs" if self.by_epochs else "steps"
         return "minutes" if self.seconds is not None and seconds >= self.seconds else ""

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Configuration):
-    """How to train: budget, optimiser, the note's techniques, and where to run."""
+    """How to train: budget, optimiser, regularisation, transfer, and where to compute."""
 
     usual_steps: ClassVar[int] = 300
     """The budget where none is given."""
 
     steps: int | None = None
-    """Optimiser steps at most; as is usual for the task where no other budget is given."""
+    """Most optimiser steps. Without any budget, the task's default (see above)."""
     epochs: float | None = None
-    """How often each training example is seen at most."""
+    """Most passes over the training examples."""
     minutes: float | None = None
-    """Time to train at most, with validations; to read and to score are not counted."""
+    """Most minutes of training with its validations, without reading the data and scoring."""
     batch_size: int = 64
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 3e-3
@@ -41,40 +41,40 @@ class TrainingOptions(Configuration):
     clip_value: float | None = None
     """Gradient clipping by value: each element is held within ± this."""
     accumulate: int = 1
-    """Parts that a batch is cut into to save memory; the result is the same."""
+    """Parts that each batch is divided into, to need less memory; the result is the same."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
-    """Number format, as Lightning Fabric names it."""
+    """Number format, by Lightning Fabric's name."""
     validate_every: int = 25
     """Steps between validations."""
     patience: int | None = None
     """Stop after this many validations without improvement."""
     goal: float | None = None
-    """Stop as soon as the validation loss is below this."""
+    """Stop as soon as the validation loss is below this value."""
     processor_minutes: float | None = None
     """Stop after so many minutes of processor time, summed over the threads of this process."""
     checkpoint_every: int = 100
     """Steps between checkpoints; one is written each minute besides."""
     no_baseline: bool = False
-    """Leave out what the network has to beat, where to score that takes its time; it is said."""
+    """Leave out baselines that take long to compute; the verdict names them."""
     seed: int = 0
-    """Of initial values, batches and dropout."""
+    """Seed of initial values, batches and dropout."""
     init_from: Path | None = None
-    """A run whose weights to start from (transfer)."""
+    """Directory of a run whose weights the training begins with (transfer)."""
     freeze: tuple[str, ...] = ()
-    """Depth groups that never train."""
+    """Depth groups (embedding, each layer, output) whose weights stay as they are."""
     thaw_every: int = 0
-    """With init_from: start with the last depth group alone and thaw one more every so many steps
-    (Howard and Ruder 2018); 0 trains all from the start."""
+    """With init_from: first train the last depth group alone, then one more every so many steps
+    (gradual unfreezing, Howard and Ruder 2018); 0 trains all from the start."""
     layer_rate_decay: float = 1.0
-    """Each depth group trains at this times the rate of the one above it."""
+    """Learning rate of each depth group, as a multiple of that of the group after it."""
     accelerator: str = "cpu"
-    """Where to compute, as Lightning Fabric names it."""
+    """Device to compute on, by Lightning Fabric's name: cpu, cuda, mps or auto."""
     devices: int = 1
     """Processes on this machine, data-parallel."""
     nodes: int = 1
     """Machines, under torchrun."""
     threads: int | None = None
-    """Threads of each process; by default what the machine allows, shared out."""
+    """Threads of each process; by default the machine's, divided among the processes."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant."""
@@ -88,18 +88,22 @@ class TrainingOptions(Configuration):
         for name in ("learning_rate", "layer_rate_decay", *limits):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ConfigurationError(f"{name} must be above 0 and finite, not {value}.")
+                raise ConfigurationError(f"{option(name)} must be above 0 and finite, not {value}.")
         if not 0 <= self.warmup <= 1:
-            raise ConfigurationError(f"warmup is a share of the budget, 0 to 1, not {self.warmup}.")
+            raise ConfigurationError(
+                f"{option('warmup')} is a share of the budget, 0 to 1, not {self.warmup}."
+            )
         parts = self.devices * self.nodes * self.accumulate
         if self.batch_size < parts:
             raise ConfigurationError(
-                f"batch_size={self.batch_size} cannot be cut into {parts} parts of one sequence or "
+                f"{option('batch_size', self.batch_size)} cannot be cut into {parts} parts "
+                f"of one sequence or "
                 "more (devices times nodes times accumulate)."
             )
         if self.thaw_every and self.init_from is None:
             raise ConfigurationError(
-                "thaw_every thaws weights that came from another run: give init_from too."
+                f"{option('thaw_every')} thaws weights that came from another run: give "
+                f"{option('init_from')} too."
             )
 
     @property
@@ -110,4 +114,8 @@ class TrainingOptions(Configuration):
         '1,000 steps or 2 minutes'
         """
         bounds = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
-        return " or ".join(f"{of:,g} {name}" for name, of in bounds.items() if of is not None)
+        return " or ".join(
+            f"{of:,g} {name if of != 1 else name[:-1]}"
+            for name, of in bounds.items()
+            if of is not None
+        )

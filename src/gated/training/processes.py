@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -40,13 +40,15 @@ def launch(options: TrainingOptions) -> Fabric:
     processes = options.devices * options.nodes
     if processes > 1 and "LOCAL_RANK" not in os.environ and not _program_can_be_restarted():
         raise ConfigurationError(
-            f"devices={options.devices}, nodes={options.nodes} start this program once more for "
+            f"{option('devices', options.devices)}, {option('nodes', options.nodes)} start "
+            f"this program once more for "
             "each further process, and it has no file to start. Put it into a script, or use the "
             "command gated."
         )
     if options.precision == "16-mixed" and options.accelerator == "cpu":
         raise ConfigurationError(
-            "precision='16-mixed' needs a GPU. On a CPU use 'bf16-mixed' or '32-true'."
+            f"{option('precision', '16-mixed')} needs a GPU. On a CPU use 'bf16-mixed' or "
+            f"'32-true'."
         )
     fabric = _fabric(options)
     # Fabric announces each process; whoever asked for two need not read of them. Its import says so
@@ -81,8 +83,9 @@ def _fabric(options: TrainingOptions) -> Fabric:
         )
     except (RuntimeError, ValueError, ImportError) as error:  # what Fabric says of a device
         raise ConfigurationError(
-            f"accelerator={options.accelerator!r}, devices={options.devices}: this machine has no "
-            f"such device. Use --accelerator cpu, or auto for the best one. ({error})"
+            f"{option('accelerator', options.accelerator)}, "
+            f"{option('devices', options.devices)}: this machine has no "
+            f"such device. Use {option('accelerator', 'cpu')}, or auto for the best one. ({error})"
         ) from error
 
 

@@ -22,7 +22,7 @@ class Shard:
 
 
 class Loss(NamedTuple):
-    """A loss as a sum and the weight it is to be divided by.
+    """A loss as a sum, and the weight by which the sum is divided.
 
     Sum and weight apart, the mean over a batch is the same number however the batch is cut into
     processes or accumulated parts.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from torch import nn
 
 from gated.configuration import Configuration, from_json_values, json_values
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ConfigurationError, ModelFileError, option
 from gated.model_files import FILE_NAME as MODEL
 from gated.model_files import load_description
 from gated.training.checkpoint import FILE_NAME as CHECKPOINT
@@ -40,7 +40,8 @@ class Origin:
         if not (run / MODEL).exists() and (run / CHECKPOINT).exists():
             name = shlex.quote(str(run))
             raise ModelFileError(
-                f"init_from: the training in {run} has not ended. To end it and begin with its "
+                f"{option('init_from')}: the training in {run} has not ended. To end it and "
+                f"begin with its "
                 f"best weights so far: gated finish {name}; to go on with it: gated resume {name}"
             )
         description = load_description(run)
@@ -48,7 +49,7 @@ class Origin:
         if task not in tasks:
             wanted = " or ".join(repr(name) for name in tasks)
             raise ModelFileError(
-                f"init_from: {run} is a run of the task {task!r}; give one of {wanted}."
+                f"{option('init_from')}: {run} is a run of the task {task!r}; give one of {wanted}."
             )
         return cls(run, description)
 
@@ -63,12 +64,16 @@ class Origin:
         try:
             theirs = {name: self.description["config"][name] for name in names}
         except (KeyError, TypeError) as error:
-            raise ModelFileError(f"init_from: the model in {self.run} lacks {error}.") from error
+            raise ModelFileError(
+                f"{option('init_from')}: the model in {self.run} lacks {error}."
+            ) from error
         for name, value in theirs.items():
             if name in config.given and chosen[name] not in (None, value):
                 raise ConfigurationError(
-                    f"{name} is {chosen[name]!r}, and {value!r} in {self.run}, with whose weights "
-                    "init_from begins: leave it out to have that of the run, or begin anew."
+                    f"{option(name)} is {chosen[name]!r}, and {value!r} in {self.run}, with "
+                    f"whose weights "
+                    f"{option('init_from')} begins: leave it out to have that of the run, "
+                    f"or begin anew."
                 )
         return from_json_values(type(config), chosen | theirs)
 
@@ -109,16 +114,20 @@ def trained_groups(
     _check_complete(task, [parameter for _, group in groups for parameter in group])
     if unknown := set(options.freeze) - set(names):
         raise ConfigurationError(
-            f"freeze: this network has no depth group {', '.join(sorted(unknown))}. "
+            f"{option('freeze')}: this network has no depth group {', '.join(sorted(unknown))}. "
             f"It has: {', '.join(names)}."
         )
     trained = [name for name in names if name not in options.freeze]
     if not trained:
-        raise ConfigurationError("freeze: every depth group is frozen, so nothing would train.")
+        raise ConfigurationError(
+            f"{option('freeze')}: every depth group is frozen, so nothing would train."
+        )
     if steps is not None and options.thaw_every * (len(trained) - 1) >= steps:
         raise ConfigurationError(
-            f"thaw_every={options.thaw_every}: with {len(trained)} depth groups, {trained[0]} "
-            f"would not thaw in {steps} steps. Lower it, or name the group in freeze."
+            f"{option('thaw_every', options.thaw_every)}: with {len(trained)} depth groups, "
+            f"{trained[0]} "
+            f"would not thaw in {steps} steps. Lower it, or name the group in "
+            f"{option('freeze')}."
         )
     return [
         DepthGroup(
@@ -168,7 +177,8 @@ def load_matching(network: nn.Module, source: Path, anew: Sequence[str] = ()) ->
     )
     if not loaded:
         raise ConfigurationError(
-            f"init_from: no weight of {source} has the name and shape of one here. It has "
+            f"{option('init_from')}: no weight of {source} has the name and shape of one "
+            f"here. It has "
             f"{_some(theirs)}; this network has {_some(ours)}. Give a run of the same task, cell "
             "and size."
         )

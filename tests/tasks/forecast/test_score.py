@@ -183,7 +183,7 @@ def test_verdict_of_equal_forecasts_and_of_few_windows():
     one = forecasts_of([[0.0, 0.0]], LSTM=[[1.0, 1.0]], naive=[[9.0, 9.0]])
     assert str(evaluate(one, "y").verdict) == (
         "Too few independent times to judge LSTM against the best baseline (naive): MAE 1.00 "
-        "against 9.00, 89 % less, over 1 window; it takes 10. Hold back more (--test)."
+        "against 9.00, 89 % less, over 1 window; it takes 10. Hold back more for the test."
     )
 
 

@@ -98,7 +98,7 @@ BAD = {
     'day,sales,x\n2024-01-01,1,"a\nb"\n2024-01-02,two,c\n': r"line 4: column 'sales'",
     "\n\nday,sales\n2024-01-01,1\n2024-01-02,two\n": r"line 5: column 'sales'",
     "day,sales\n2024-01-01,1\n2024-31-31,2\n": r"line 3: column 'day', value '2024-31-31' is not",
-    "day,sales\n2024-01-01,1\n,2\n": r"line 3: column 'day', value 'None' is missing",
+    "day,sales\n2024-01-01,1\n,2\n": r"line 3: column 'day', value '' is missing",
     "day,sales\n2024-01-01,inf\n": r"line 2: column 'sales', value 'inf' is infinite",
     "day,sales\n2024-01-01,1e999\n": r"line 2: column 'sales', value '1e999' is infinite",
     "day,sales\n2024-01-01,1e200\n": r"line 2: column 'sales', value '1e200' is too large",
@@ -113,6 +113,12 @@ BAD = {
     "day,sales\n,\n\n": "has a header and no rows",
     "day,sales,x\n" + "2024-01-01,1,5\n" * 20 + "2024-01-02,1,oops\n": "line 22: column 'x'",
 }
+
+
+def test_a_series_without_a_name(csv):
+    config = ForecastConfig(time="day", target="sales", series="shop", horizon=1)
+    with pytest.raises(DataError, match=r"line 3: column 'shop', value '': the name of the series"):
+        read_table(csv("day,shop,sales\n1,a,1\n2,,2\n"), config)
 
 
 @pytest.mark.parametrize("text", BAD, ids=range(len(BAD)))

@@ -225,9 +225,9 @@ def test_a_model_of_subwords_is_scored_by_the_character(text: Path, tmp_path: Pa
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"abc\0def", "holds a zero byte at 3"),
-        ("wörter".encode("latin-1"), "not UTF-8 at byte 1"),
-        (b"fine until \xe9\x97", "not UTF-8 at byte 11"),
+        (b"ab\nabc\0def", "bad.txt, line 2: there is a zero byte"),
+        ("wörter".encode("latin-1"), "bad.txt, line 1, byte 2: 0xf6 is not UTF-8"),
+        (b"fine until \xe9\x97", "bad.txt, line 1, byte 12: 0xe9 is not UTF-8"),
         (b"short", "streams need more than"),
     ],
 )
@@ -315,8 +315,8 @@ def test_a_text_is_judged_in_stretches_or_by_its_files() -> None:
     found = verdict_of(figures, one, sums, {}, "character")
     assert found.better
     assert str(found) == (
-        "LSTM beats the best baseline (5-grams): 2.000 bits a character against 3.000 (95% "
-        "interval of the difference −1.000 to −1.000), over 10,000 characters in 20 stretches."
+        "LSTM beats the best baseline (5-grams): 2.000 bits a character against 3.000 (no "
+        "interval: the difference is the same 20 times), over 10,000 characters in 20 stretches."
     )
     letters = [bytes([letter]) for letter in np.random.default_rng(0).integers(0, 256, 10_000)]
     noise = {"xz": Compressor(lzma.compress, b"", letters)}
@@ -434,16 +434,40 @@ def test_files_that_cannot_be_read_can_be_left_out(text: Path, tmp_path: Path) -
     files = [bad, text, tmp_path / "empty.txt"]
     files[2].touch()
     training = LanguageTraining(batch_size=4)
-    with pytest.raises(DataError, match=r"latin.txt is not UTF-8"):
+    with pytest.raises(DataError, match=r"latin.txt, line 1, byte 1588: 0xe9 is not"):
         LanguageModel(None, training).prepare(files)
     model = LanguageModel(LanguageConfig(skip_bad=True), training).prepare(files)
     alone = LanguageModel(None, training).prepare([text])
     assert model.parts.training.codes.tolist() == alone.parts.training.codes.tolist()
-    assert [str(of.example).split()[0] for of in model.findings if of.kind == "row"] == [
+    assert [str(of.example).split()[0].strip(",") for of in model.findings if of.kind == "row"] == [
         str(bad), str(files[2]),
     ]  # fmt: skip
     with pytest.raises(DataError, match="None of the files can be used"):
         LanguageModel(LanguageConfig(skip_bad=True), training).prepare([bad])
+
+
+def test_lines_that_are_no_text_can_be_left_out(text: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("gated.texts.text.BLOCK", 50)  # a block ends within a line, and a letter
+    good = text.read_bytes()[:400].rpartition(b"\n")[0] + "\nzwölf Läufe ".encode() * 30 + b"\n"
+    lines = good.splitlines(keepends=True)
+    lines[2:2] = [b"caf\xe9\n"]
+    lines[4:4] = [b"a zero \0 byte\n", b"\xff\n"]
+    path = tmp_path / "some.txt"
+    path.write_bytes(b"".join(lines))
+    errors: list[DataError] = []
+    read = Text([path], "character", errors.append)
+    assert "".join(map(chr, read.points)) == good.decode()
+    assert [str(error).split(": ")[0].split(", ")[1] for error in errors] == [
+        "line 3", "line 5", "line 6",
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"some.txt, line 3, byte 4: 0xe9 is not UTF-8"):
+        Text([path], "character")
+    assert bytes(Text([path], "byte").points.astype(np.uint8)) == path.read_bytes()
+    mostly = tmp_path / "mostly.txt"
+    mostly.write_bytes(b"a\n" + b"\xff\n" * 3)
+    with pytest.raises(DataError, match="None of the files"):
+        Text([mostly], "character", errors.append)
+    assert str(errors[-1]).endswith("So it is with 3 of 4 lines.")
 
 
 def test_half_a_character_and_a_byte_order_mark(trained: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gated.tasks.memory.network import CELLS, MemoryNetwork
 from gated.tasks.memory.problems import problem_of
 from gated.tasks.memory.task import MemoryTask
 from gated.training.history import History
+from gated.training.loop import _Training
 from gated.training.options import TrainingOptions
 from gated.training.task import Shard
 
@@ -65,7 +66,7 @@ def test_the_verdict_is_of_the_solved_lengths() -> None:
     assert np.isnan(tested.score("rnn", 10))
     assert tested.score("rnn", 5) == np.mean([t.score for t in tested.of("rnn", 5)])
     assert tested.of("rnn", 5)[0].score != tested.of("rnn", 5)[1].score
-    assert tested.verdict == "copy, 1 steps of training: rnn solves none, lstm-chrono solves none."
+    assert tested.verdict == "copy, 1 step of training: rnn solves none, lstm-chrono solves none."
 
 
 @pytest.mark.parametrize(
@@ -218,4 +219,48 @@ def test_the_command_leaves_figures_and_a_report(tmp_path: Path, capsys) -> None
         "gradient_before.png",
         "score_by_length.png",
     }
-    assert run(arguments) == 2  # the directory is taken
+    assert run([*arguments, "--seeds", "7"]) == 2  # the directory is taken
+
+
+def test_an_interrupted_test_goes_on_where_it_stopped(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(out: Path, *more: str) -> list[str]:
+        grid = ["--cells", "rnn", "gru", "--lengths", "5", "8", "--seeds", "0", "1"]
+        small = ["--units", "4", "--steps", "6", "--checkpoint-every", "2", "--threads", "1"]
+        return ["memory-test", "copy", "--out", str(out), *grid, *small, *more]
+
+    trained: list[int] = []
+    step, out = _Training.step, tmp_path / "a test"
+
+    def interrupted(self: _Training) -> None:
+        trained.append(1)
+        if len(trained) == 10:  # of the second trial
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(_Training, "step", interrupted)
+    assert run(asked(out)) == 130
+    message = " ".join(capsys.readouterr().err.split())
+    assert f"1 training of the memory test ended; {out} keeps them" in message
+    assert f"Go on with: gated resume '{out}'" in message
+    assert run(asked(out, "--layers", "2")) == 2
+    assert "holds a memory test with other options" in capsys.readouterr().err
+    assert run(["resume", str(out)]) == 0
+    # Four trials of six steps; of the second, three were done, and two kept.
+    assert len(trained) == 9 + 1 + 4 + 12
+    assert run(asked(tmp_path / "whole")) == 0
+    told = [json.loads((of / "memory.json").read_text()) for of in (out, tmp_path / "whole")]
+    for document in told:
+        for trial in document["trials"]:
+            del trial["seconds"]
+    assert told[0] == told[1]
+    assert len(told[0]["trials"]) == 4
+    assert not list(out.rglob("checkpoint*"))
+    before = len(trained)
+    assert run(asked(out)) == 0  # it has ended: its result, without a training
+    assert len(trained) == before
+    (damaged,) = list(out.glob("trials/gru-5-1/*.json"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert run(["resume", str(out)]) == 2
+    assert "trial.json" in capsys.readouterr().err

@@ -287,7 +287,16 @@ def test_options_of_the_network_and_the_texts_on_the_command_line(
     lines = tmp_path / "lines.txt"
     lines.write_bytes(b"\0\1\2")
     assert run(["predict", str(out), str(lines)]) == 2
-    assert "holds a zero byte at 0" in " ".join(capsys.readouterr().err.split())
+    assert "lines.txt, line 1: there is a zero byte" in " ".join(capsys.readouterr().err.split())
+    lines.write_bytes(b"what is a\ncaf\xe9\nwhat is b\n")
+    assert run(["predict", str(out), str(lines)]) == 2
+    assert "lines.txt, line 2, byte 4: 0xe9 is not" in " ".join(capsys.readouterr().err.split())
+    assert run(["predict", str(out), str(lines), "--skip-bad"]) == 0
+    printed = capsys.readouterr()
+    assert "unusable row (1, first:" in printed.err
+    rows = [line.split(",")[0] for line in printed.out.splitlines()[1:]]
+    assert rows == ["1", "2", "3"]
+    assert "line 2, byte 4" in printed.out.splitlines()[2]
 
 
 def test_an_interrupted_training_goes_on(asked: Path, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_penalties_are_given_at_translating(trained, tmp_path, capsys) -> None:
     assert read.text == plain.text
     assert read.score == pytest.approx(plain.score + 2 * covered, abs=1e-4)
     assert run([*asked, "--length-penalty", "-1"]) == 2
-    assert "length_penalty must be a number of at least 0" in capsys.readouterr().err
+    assert "--length-penalty must be a number of at least 0" in capsys.readouterr().err
 
 
 def test_attention_looks_at_the_word_that_is_translated(trained) -> None:
@@ -376,7 +376,7 @@ def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) 
     options = ["--init-from", str(trained), "--steps", "1", "--no-baseline", "--test", "60"]
     asked = ["fit", "translate", str(pairs), "--out", str(out), "--validation", "40", *options]
     assert run([*asked, "--cell", "gru"]) == 2
-    assert "cell is 'gru', and 'lstm' in" in " ".join(capsys.readouterr().err.split())
+    assert "--cell is 'gru', and 'lstm' in" in " ".join(capsys.readouterr().err.split())
     assert not out.exists()
     assert run(asked) == 0
     for document in (out / "run.json", out / "model.json"):

@@ -66,7 +66,7 @@ export const ENGLISH = {
   facts: (units: number, score: number | null, reach: number, whole: boolean): string =>
     `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}; ${whole && !reach ? "the text is too short to tell how far its gradient reaches back" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
   reach: "How far the gradient reaches",
-  reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly teaches; below a millionth nothing is drawn.",
+  reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
   distance: "distance in steps",
   other: "other",
   tour: "Guided tour",
@@ -97,15 +97,15 @@ export const ENGLISH = {
     ],
     shut: [
       "Always forget",
-      "Now the gate that keeps is held shut, at 0, in every unit and at every step. The ledger shows it: nothing but the last step is left, and the network guesses much worse: see the bits a character under the slider. (A bit is one question that yes or no answers. Who knows nothing of the text needs about six a character.) Move the slider to 1, to never forget: that is worse still.",
+      "Now the gate that keeps is held shut, at 0, in every unit and at every step. The ledger shows it: nothing but the last step is left, and the network guesses much worse: see the bits a character under the slider. (A bit is one question that yes or no answers. Without any knowledge of the text, about six are needed for each character.) Move the slider to 1, to never forget: that is worse still.",
     ],
     reach: [
       "Three networks",
-      "A plain RNN has no such gate, a GRU has one that does both. The picture shows how far back each can look: how strongly a guess depends on a character so many steps before.",
+      "A plain RNN has no such gate, a GRU has one gate for both tasks. The picture shows how far back each can look: how strongly a guess depends on a character so many steps before.",
     ],
     yours: [
       "Your turn",
-      "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
+      "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   } as Record<StopName, [string, string]>,
   arrays: {
@@ -133,7 +133,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
   facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach, "step")} before.`,
-  reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly counts; below a millionth nothing is drawn.",
+  reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
   stops: {
     ...ENGLISH.stops,
     reads: [
@@ -155,7 +155,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     reach: ["How far it looks back", "How strongly the forecast of a step depends on what was read so many steps before. Where the curve has a second hill, the network looks back by a whole day or week."],
     yours: [
       "Your turn",
-      "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. How the cell comes to be as it is, equation by equation, is told in the documentation, on the page “From the RNN to the LSTM, in pictures”.",
+      "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
     ],
   },
 };

@@ -13,6 +13,7 @@ from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from gated.data.single_labels import many_labels
 from gated.errors import require
 from gated.tasks.classify.preprocessing import Preprocessing, Singles
 from gated.tasks.classify.sequences import Floats, Values
@@ -60,7 +61,8 @@ def linear(
     model = make_pipeline(
         StandardScaler(), RidgeClassifierCV(penalties) if classes else RidgeCV(penalties)
     )
-    answers: Values = model.fit(features, targets).predict(others)
+    with many_labels():
+        answers: Values = model.fit(features, targets).predict(others)
     return answers
 
 

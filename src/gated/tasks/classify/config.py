@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
 
 
@@ -24,18 +24,18 @@ class ClassifyConfig(Configuration):
     one_way: bool = False
     """Read sequences forwards only; by default both ways."""
     pooling: Literal["last", "mean", "max", "attention"] = "mean"
-    """How the states of all steps become one: the last of each direction, their mean, their
-    largest, or a mean with learned weights."""
+    """How the outputs of all steps become one: the last of each direction, their mean, their
+    maximum, or a mean with learned weights."""
     patch: int = 1
-    """Steps that are read at once: long and smooth sequences become shorter by this factor."""
+    """Steps that are read at once; sequences become shorter by this factor."""
     dropout: float = 0.2
     """Dropout before and after the recurrent layers, and between them."""
     noise: float = 0.0
-    """In training, Gaussian noise on what is read, in standard deviations of its channel."""
+    """In training, Gaussian noise on the inputs, in standard deviations of each channel."""
     warp: float = 0.0
     """In training, sequences are stretched in time, and scaled, by up to this share."""
     balance: bool = False
-    """Weigh classes so that each counts the same, however few its sequences."""
+    """Weigh sequences so that every class counts the same, however few it has."""
     validation: float = 0.0
     """Share of the training sequences that chooses the best weights; with 0 the last are kept."""
 
@@ -44,12 +44,12 @@ class ClassifyConfig(Configuration):
         self._demand(hidden=1, layers=1, patch=1)
         self._demand_shares("dropout", "validation", "warp")
         if not 0 <= self.noise < float("inf"):
-            raise ConfigurationError(f"noise is {self.noise}; it is 0 or more.")
+            raise ConfigurationError(f"{option('noise')} is {self.noise}; it is 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceTraining(TrainingOptions):
-    """How to train: as for every task, with a budget for some hundred sequences."""
+    """How to train, with defaults for some hundred sequences."""
 
     usual_steps: ClassVar[int] = 400
 
@@ -61,7 +61,7 @@ class SequenceTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(Configuration):
-    """Where sequences stand in a file, and which are for the test."""
+    """Columns of a file of sequences, and which sequences are held back."""
 
     series: str | None = None
     """Column of a table that names the sequence a row belongs to. `.ts` files need none."""
@@ -86,4 +86,4 @@ class SourceOptions(Configuration):
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceConfig(ClassifyConfig, SourceOptions):
-    """The network, and where sequences stand in a file."""
+    """Options of the network, and of a file of sequences."""

@@ -12,7 +12,7 @@ import polars as pl
 
 from gated.data.manifest import BadRows
 from gated.data.predictions import PREDICTED, label_columns
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.explain import Probe
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
@@ -77,13 +77,14 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
         if known.channels != len(self.preprocessing.mean):
             raise DataError(
-                f"{self.training.init_from}, with whose weights init_from begins, reads "
+                f"{self.training.init_from}, with whose weights {option('init_from')} "
+                f"begins, reads "
                 f"{len(self.preprocessing.mean)} channels, and these data have {known.channels}."
             )
         return Parts(training, known.take(held), test)
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Sequences:
-        """Read the sequences of a file that the network can be asked about."""
+        """Read the sequences of a file that fit the network."""
         channels = len(self.preprocessing.mean)
         read = read_sequences(
             Path(source),
@@ -103,7 +104,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return SequenceNetwork(self.config, self.preprocessing.inputs, self.targets.outputs)
 
     def new_task(self) -> SequenceTask:
-        """Sequences, changed a little where that is asked for."""
+        """Return the training task, with augmented sequences if that is configured."""
         known, held = self.parts.training, self.parts.validation
         targets = self.targets.learnt(known.values)
         return SequenceTask(

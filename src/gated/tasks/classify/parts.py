@@ -10,6 +10,7 @@ import numpy as np
 
 from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
+from gated.data.single_labels import single_labels
 from gated.errors import DataError
 from gated.scoring.seen import Seen, refuse_known
 from gated.tasks.classify.config import SourceOptions
@@ -30,7 +31,7 @@ class Parts:
 def those_that_fit(
     read: Sequences, bad: Bad, *, channels: int, labels: Collection[str] | None = None
 ) -> Sequences:
-    """Return the sequences that a learner can be asked about; the others go to `bad`.
+    """Return the sequences that fit a learner; the others go to `bad`.
 
     Args:
         read: what stands in a file.
@@ -101,6 +102,9 @@ def read_parts(
     read = read_sequences(data, options, labelled=True, columns=columns, bad=bad)
     if not stratified:
         read = those_that_fit(read, bad, channels=read.channels)
+    if stratified:
+        own_test = options.test_data is not None
+        bad.findings += single_labels(map(str, read.values), data, own_test=own_test)
     if options.test_data is not None:
         test = read_sequences(
             options.test_data,

@@ -1,4 +1,4 @@
-"""From sequences as they came to what the network reads; all statistics of the training part."""
+"""Scaling and filling of sequences for the network; all statistics are of the training part."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Preprocessing:
     deviation: Floats
     """(channels,)"""
     masked: bool
-    """Whether the network is told which values are missing: where some were in training."""
+    """Whether an input marks which values are missing: if some were in training."""
     patch: int
 
     def __post_init__(self) -> None:

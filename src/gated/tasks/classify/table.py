@@ -20,7 +20,7 @@ from gated.data.columns import (
 from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import RawTable, open_table
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.sequences import Floats, Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
@@ -69,7 +69,8 @@ def _read_long(
 ) -> Sequences:
     if options.series is None or options.label is None:
         raise ConfigurationError(
-            f"{path.name} is a table: say with --series and --label in which columns stand the "
+            f"{path.name} is a table: say with {option('series')} and {option('label')} in "
+            f"which columns stand the "
             "sequence that a row belongs to, and the label of that sequence."
         )
     raw = open_table(path, index=options.time or "", bad=bad)

@@ -20,7 +20,7 @@ AT_ONCE = 256
 
 
 class SequenceTask(BucketedTask[Batch]):
-    """Whole sequences, changed a little where that is asked for."""
+    """Batches of whole sequences, augmented if that is configured."""
 
     network: SequenceNetwork
 

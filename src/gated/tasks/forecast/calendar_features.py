@@ -1,4 +1,4 @@
-"""Where a time stands in the day, the week and the year: known for every step to come."""
+"""Time of day, of the week and of the year as features, which are known for future steps too."""
 
 from __future__ import annotations
 

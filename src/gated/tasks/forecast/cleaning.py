@@ -22,7 +22,7 @@ OUTLYING = 8.0
 MOST_CATEGORIES = 64
 """Different texts above which a column is a name or a remark, and no category."""
 MASKED = 0.01
-"""Share of missing values above which the network is told which values are real."""
+"""Share of missing values above which an input marks which values are observed."""
 
 
 def last_observed(observed: Mask, starts: Integers) -> Integers:

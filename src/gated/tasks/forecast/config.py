@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +24,14 @@ class ForecastConfig(Configuration):
     known: tuple[str, ...] = ()
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
     past: tuple[str, ...] | None = None
-    """Columns of which only the past is known. By default every other usable column."""
+    """Columns whose future values are not known. By default every other usable column."""
     time_format: str | None = None
     """How the time is written (`%d/%m/%Y`), where the values alone cannot tell."""
     every: str | None = None
     """Time between steps (`1h`, `15m`, `1d`, `1mo`), or `row` where each row is a step.
     By default found from the data."""
     history: int | None = None
-    """Steps that the encoder reads. By default three horizons, at least one season."""
+    """Past steps that the network reads. By default three horizons, at least one season."""
     season: int | None = None
     """Steps after which the pattern repeats, for the baseline. By default from `every`."""
     test: str | int | None = None
@@ -63,11 +63,12 @@ class ForecastConfig(Configuration):
         self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(
-                f"quantiles are {self.quantiles}; they lie between 0 and 1, 0.5 among them."
+                f"{option('quantiles')} are {self.quantiles}; they lie between 0 and 1, 0.5 "
+                f"among them."
             )
         if list(self.quantiles) != sorted(set(self.quantiles)):
             raise ConfigurationError(
-                f"quantiles are {self.quantiles}; they ascend, each named once."
+                f"{option('quantiles')} are {self.quantiles}; they ascend, each named once."
             )
         roles = [self.time, self.target, self.series, *self.known, *(self.past or ())]
         for column in filter(None, roles):

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.tasks.forecast.timestamps import Clock
 
 Integers = NDArray[np.int64]
@@ -152,7 +152,7 @@ class Grid:
             expected = "a whole number" if self.clock.unit == "count" else "a date or time"
             example = "120" if self.clock.unit == "count" else "2013-12-04 or 2013-12-04T06:00"
             raise ConfigurationError(
-                f"{name} is '{given}': expected {expected} such as {example}."
+                f"{option(name)} is '{given}': expected {expected} such as {example}."
             ) from None
         if stamp.tzinfo is None:
             stamp = stamp.replace(tzinfo=ZoneInfo(self.clock.zone) if self.clock.zone else UTC)
@@ -269,7 +269,8 @@ def _given_grid(times: Integers, wall: Integers, clock: Clock, every: str, usual
     if clock.unit == "count":
         if not every.isdecimal() or int(every) < 1:
             raise ConfigurationError(
-                f"every is '{every}', but the time column holds plain counts: expected a whole "
+                f"{option('every')} is '{every}', but the time column holds plain counts: "
+                f"expected a whole "
                 "number such as 1, or row."
             )
         unit: Literal["microsecond", "month", "count"] = "count"
@@ -291,7 +292,8 @@ def _fitting(grid: Grid, times: Integers) -> Grid:
     if share < ON_GRID:
         raise DataError(
             f"The time stamps follow no regular step: the most common one, {grid.every}, holds "
-            f"for {share:.0%} of them. Give the step with every (what falls into one step is "
-            "averaged), or every=row where each row is a step."
+            f"for {share:.0%} of them. Give the step with {option('every')} (what falls "
+            f"into one step is "
+            f"averaged), or {option('every', 'row')} where each row is a step."
         )
     return grid

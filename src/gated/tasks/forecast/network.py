@@ -20,7 +20,7 @@ from gated.tasks.forecast.windows import Windows
 
 CELLS: dict[str, type[RNN | GRU | LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 FARTHEST_LEVEL = 3.0
-"""The level that the network is told is held within ± this many deviations of the training part,
+"""The level, an input of the network, is kept within ± this many deviations of the training part,
 so that a series that has grown out of it meets no input that was never seen."""
 
 

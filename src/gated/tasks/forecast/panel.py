@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.data.findings import Finding
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid, Integers, find_grid
 from gated.tasks.forecast.table import Table
@@ -290,9 +290,11 @@ class _Rows:
             if not np.any((np.diff(column.codes[self.order]) == 0) & conflicts[1:])
         ]
         advice = (
-            f"Does the table hold several series, told apart by '{guesses[0]}'? Say so with series."
+            f"Does the table hold several series, told apart by '{guesses[0]}'? Say so with "
+            f"{option('series')}."
             if guesses
-            else "Name the column that tells the series apart with series, or mend the times."
+            else f"Name the column that tells the series apart with {option('series')}, or "
+            f"mend the times."
         )
         return DataError(
             f"{table.name}: {int(conflicts.sum()):,} of {len(conflicts):,} rows have a time stamp "

@@ -217,8 +217,8 @@ def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
     holes |= {name: np.isnan(panel.numbers[name]) & past for name in fitted.past_numbers}
     holes |= {name: (panel.codes[name] < 0) & past for name in fitted.text_names}
     filled = "filled with the last value before"
-    actions = dict.fromkeys(fitted.masked, f"{filled}, which the network is told")
-    actions[target] = f"{filled} as an input, which the network is told; never part of a score"
+    actions = dict.fromkeys(fitted.masked, f"{filled}, and marked as missing for the network")
+    actions[target] = f"{filled} as an input, and marked as missing; never part of a score"
     return [
         panel.finding(
             "missing",

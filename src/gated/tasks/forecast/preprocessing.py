@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gated.configuration import demand_numbers
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.tasks.forecast.calendar_features import calendar_names, choose_cycles
 from gated.tasks.forecast.cleaning import MASKED, Columns, Mask
 from gated.tasks.forecast.config import ForecastConfig
@@ -98,8 +98,9 @@ class Preprocessing:
             if ours != theirs:
                 raise DataError(
                     f"The {what} are {_listed(ours)} here, and {_listed(theirs)} in the run that "
-                    "init_from names: its weights would mean something else. Name the columns with "
-                    "known and past, or begin anew."
+                    f"{option('init_from')} names: its weights would mean something else. "
+                    f"Name the columns with "
+                    f"{option('known')} and {option('past')}, or begin anew."
                 )
         return replace(
             self,

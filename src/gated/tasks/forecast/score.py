@@ -19,7 +19,7 @@ WINDOWS = Scope("windows", "at {} times")
 OVERLAPPING = Scope("windows", "in {} stretches")
 ADVICE: dict[Outcome, str] = {
     "worse": "Use the baseline, or give the network more informative columns.",
-    "too few": "Hold back more (--test).",
+    "too few": "Hold back more for the test.",
 }
 INDEPENDENT = 3
 """Windows that follow one another in a stretch, where windows overlap: what they share with the
@@ -161,7 +161,7 @@ def judged(
     found = judge(sums, MAE, scope, sizes=sizes, clusters=clusters, networks=networks)
     return found.adding(
         ADVICE.get(found.outcome, ""),
-        f"{overlap:,} of them overlap what {network} was trained on, which flatters it."
+        f"{overlap:,} of them overlap what {network} was trained on, so the score is too good."
         if overlap
         else "",
     )

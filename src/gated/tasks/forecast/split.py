@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from gated.data.findings import Finding
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers, duration
 from gated.tasks.forecast.panel import Panel
@@ -102,12 +102,13 @@ def _test_start(panel: Panel, config: ForecastConfig, first: int, end: int) -> i
         steps = _steps_of(panel, config.test, end)
     if steps < 0 or 0 < steps < config.horizon:
         raise ConfigurationError(
-            f"test is {config.test}, {steps} steps: expected at least one horizon of "
+            f"{option('test')} is {config.test}, {steps} steps: expected at least one horizon of "
             f"{config.horizon} steps, or 0 for no test."
         )
     if steps >= end - first:
         raise ConfigurationError(
-            f"test takes {steps:,} steps, but the data have {end - first:,}: nothing is left to "
+            f"{option('test')} takes {steps:,} steps, but the data have {end - first:,}: "
+            f"nothing is left to "
             "learn from."
         )
     return end - steps
@@ -118,7 +119,7 @@ def _steps_of(panel: Panel, length: str, end: int) -> int:
     unit, size = duration(length)
     if panel.grid.clock.unit == "count":
         raise ConfigurationError(
-            f"test is '{length}', but the time column holds plain counts: give steps."
+            f"{option('test')} is '{length}', but the time column holds plain counts: give steps."
         )
     if unit == panel.grid.unit == "month":
         return size // panel.grid.size

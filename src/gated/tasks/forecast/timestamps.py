@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gated.data.columns import NUMBER_SHARE
-from gated.errors import DataError
+from gated.errors import DataError, option
 
 DATES = (
     "%Y-%m-%d",
@@ -173,7 +173,8 @@ def _read_texts(
         if others:
             raise DataError(
                 f"column '{column.name}': times such as {column[0]!r} can be read as {form} or as "
-                f"{others[0]}, and no row tells which. Say so with time_format."
+                f"{others[0]}, and no row tells which. Say so with "
+                f"{option('time_format')}."
             )
     return complete[form].to_numpy(), Clock("time", form, "UTC" if form.endswith("z") else None)
 

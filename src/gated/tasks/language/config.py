@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageTraining(TrainingOptions):
-    """How to train: as for every task, with a budget for some million characters."""
+    """How to train, with defaults for some million characters."""
 
     usual_steps: ClassVar[int] = 1000
 
@@ -27,14 +27,16 @@ class LanguageConfig(ReaderConfig):
     """The text, the network and its regularisation (Merity, Keskar and Socher 2018)."""
 
     documents: Literal["none", "file", "line"] = "none"
-    """Where a document ends, of which the next one knows nothing: never, with a file, a line."""
+    """Where a document ends, after which the state begins anew: nowhere, at the end of each file,
+    or at that of each line."""
     window: int = 128
-    """T, steps of a stretch that gradients go back through; states go on to the next one."""
+    """T, steps of a stretch of text. Gradients go back through one stretch; the state is carried on
+    into the next (truncated backpropagation)."""
     overlap: int = 0
-    """Steps at the end of a stretch that the next one reads again: gradients go back through so
-    many at least."""
+    """Steps at the end of a stretch that are read again with the next, so that every gradient goes
+    back through at least this many."""
     fixed_window: bool = False
-    """All stretches have `window` steps; by default some more or fewer, now and then half."""
+    """Give all stretches the same length; by default it varies at random about `window`."""
     activation: float = 0.0
     """Weight of the penalty on large outputs (AR, alpha in the paper)."""
     change: float = 0.0
@@ -51,9 +53,12 @@ class LanguageConfig(ReaderConfig):
         self._demand(window=1)
         if not 0 <= self.overlap < self.window:
             raise ConfigurationError(
-                f"overlap is {self.overlap}; it is from 0 to below window ({self.window})."
+                f"{option('overlap')} is {self.overlap}; it is from 0 to below "
+                f"{option('window')} ({self.window})."
             )
         self._demand_rest("text")
         for name in ("activation", "change"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; it is 0 or more.")
+                raise ConfigurationError(
+                    f"{option(name)} is {getattr(self, name)}; it is 0 or more."
+                )

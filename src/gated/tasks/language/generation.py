@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gated.core.native import threads
 from gated.core.stream import Stream
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.tasks.language.network import LanguageNetwork, Written
 from gated.texts.vocabulary import UNKNOWN, Vocabulary
 
@@ -25,32 +25,41 @@ Reader = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next character is drawn."""
+    """How each next character is drawn."""
 
     temperature: float = 0.8
-    """Below 1 the likely become likelier; 0 takes the likeliest."""
+    """Below 1 likely characters become likelier; 0 always takes the likeliest."""
     top_k: int | None = None
-    """Draw among so many of the likeliest."""
+    """Draw only from this many of the likeliest characters."""
     top_p: float = 1.0
-    """Draw among the likeliest that have this share together (Holtzman et al. 2020)."""
+    """Draw only from the likeliest characters that together have this probability (Holtzman et al.
+    2020)."""
     repetition: float = 1.0
-    """Scores of what was written of late are divided by this (Keskar et al. 2019)."""
+    """Penalty on repetition: logits of recent characters are divided by it (Keskar et al. 2019)."""
     recent: int = 64
-    """How many of the last characters count as of late."""
+    """Number of last characters that count as recent."""
     seed: int = 0
-    """Of what is drawn."""
+    """Seed of the draws."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
-            raise ConfigurationError(f"temperature is {self.temperature}; it is 0 or more.")
+            raise ConfigurationError(
+                f"{option('temperature')} is {self.temperature}; it is 0 or more."
+            )
         if not 0 <= self.seed < 2**63:
-            raise ConfigurationError(f"seed is {self.seed}; it is 0 or more, and below 2^63.")
+            raise ConfigurationError(
+                f"{option('seed')} is {self.seed}; it is 0 or more, and below 2^63."
+            )
         if self.top_k is not None and self.top_k < 1:
-            raise ConfigurationError(f"top_k is {self.top_k}; it must be 1 or more.")
+            raise ConfigurationError(f"{option('top_k')} is {self.top_k}; it must be 1 or more.")
         if not 0 < self.top_p <= 1:
-            raise ConfigurationError(f"top_p is {self.top_p}; it is a share, above 0 and up to 1.")
+            raise ConfigurationError(
+                f"{option('top_p')} is {self.top_p}; it is a share, above 0 and up to 1."
+            )
         if not 1 <= self.repetition < float("inf") or self.recent < 1:
-            raise ConfigurationError("repetition and recent must be 1 or more.")
+            raise ConfigurationError(
+                f"{option('repetition')} and {option('recent')} must be 1 or more."
+            )
 
 
 @torch.no_grad()

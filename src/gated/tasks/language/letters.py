@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 class NextLetter:
-    """A language model of characters, asked for some of them by number.
+    """A language model of characters that gives probabilities of a fixed list of them.
 
     Args:
         network: reads characters; in evaluation mode.

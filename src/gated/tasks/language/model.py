@@ -11,7 +11,7 @@ import torch
 
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
 from gated.phases import phase
 from gated.scoring.seen import Seen
@@ -187,9 +187,11 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             DataError: there is no prompt, or one that is empty or wholly unknown.
         """
         if length < 1:
-            raise ConfigurationError(f"length is {length}; it must be 1 or more.")
+            raise ConfigurationError(f"{option('length')} is {length}; it must be 1 or more.")
         if "" in stop:
-            raise ConfigurationError("stop: an empty text stops nothing; leave it out.")
+            raise ConfigurationError(
+                f"{option('stop')}: an empty text stops nothing; leave it out."
+            )
         texts: list[list[str]] = [[] for _ in prompts]
         going = set(range(len(prompts))) if stop else set()
         tail = max(map(len, stop), default=0)
@@ -294,7 +296,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             if name == "training" and found > MOST_UNKNOWN * len(codes):
                 raise DataError(
                     f"{where} does not hold {found / len(codes):.0%} of the characters of this "
-                    "text; train on it without init_from."
+                    f"text; train on it without {option('init_from')}."
                 )
             count += found
             places += [begin + first] if found else []

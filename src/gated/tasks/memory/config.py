@@ -16,7 +16,7 @@ class MemoryConfig(Configuration):
     """The problem, and the network that is to solve it."""
 
     problem: ProblemName = "adding"
-    """What is to be remembered."""
+    """Kind of sequences: what must be remembered, and for how long."""
     length: int = 100
     """T, steps of a sequence; for images the number of pixels, a square."""
     cell: str = "lstm"
@@ -42,7 +42,7 @@ class MemoryConfig(Configuration):
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTraining(TrainingOptions):
-    """How to train: as for every task, with a budget in which long memories can be learnt."""
+    """How to train, with a default budget in which long memories can be learnt."""
 
     usual_steps: ClassVar[int] = 2000
 

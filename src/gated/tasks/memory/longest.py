@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gated.configuration import json_values
-from gated.errors import ConfigurationError
+from gated.configuration import from_json_values, json_values
+from gated.errors import ConfigurationError, ModelFileError, option
+from gated.files import write_atomically
+from gated.model_files import read_document, to_document
 from gated.tasks.memory.config import MemoryConfig, MemoryTraining
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.learner import MemoryLearner
 from gated.tasks.memory.network import start_of
 from gated.tasks.memory.problems import ProblemName, problems_of
+from gated.training.checkpoint import FILE_NAME as CHECKPOINT
 from gated.training.history import History
 from gated.training.options import TrainingOptions
 from gated.training.progress import Progress
+
+FORMAT, VERSION = "gated-memory-trial", 1
+DONE = "trial.json"
+"""What a directory of a trial holds when it has ended, in place of checkpoints."""
+OF_TRIAL: dict[str, Any] = {
+    "cell": str,
+    "length": int,
+    "seed": int,
+    "score": float,
+    "solved": bool,
+    "before": Reach,
+    "after": Reach,
+}
+"""Fields of a trial that are written as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +59,26 @@ class Trial:
     def seconds(self) -> float:
         """Of training."""
         return sum(self.history.seconds)
+
+    def to_document(self) -> bytes:
+        """Return it as a document that `trial_of` reads."""
+        values = {name: json_values(getattr(self, name)) for name in OF_TRIAL}
+        return to_document(FORMAT, VERSION, values | {"history": self.history.to_json()})
+
+
+def trial_of(path: Path) -> Trial:
+    """Read what `Trial.to_document` made.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    document = read_document(path, FORMAT, VERSION)
+    try:
+        values = {name: from_json_values(kind, document[name]) for name, kind in OF_TRIAL.items()}
+        history = History.from_json(document["history"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is damaged: {error}. Remove it to train anew.") from error
+    return Trial(**values, history=history)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +171,7 @@ def memory_test(
     units: int = 128,
     layers: int = 1,
     training: TrainingOptions | None = None,
+    directory: Path | None = None,
     progress: Callable[[str, int, int], Progress] | None = None,
 ) -> MemoryTest:
     """Train each cell at growing length, up to the first that it does not solve.
@@ -148,6 +188,8 @@ def memory_test(
         layers: L, of each cell.
         training: the budget of one trial and how it is spent (its `seed` gives way to `seeds`); a
             trial ends when it is solved.
+        directory: where each trial keeps its checkpoints and what it came to; a test with the same
+            arguments goes on from there. None by default.
         progress: from cell, length and seed, what is told of each step.
 
     Raises:
@@ -156,9 +198,13 @@ def memory_test(
         MissingExtraError: the digits need scikit-learn.
     """
     if not cells or not seeds or (lengths is not None and not lengths):
-        raise ConfigurationError("cells, lengths, seeds: give at least one of each.")
+        raise ConfigurationError(
+            f"{option('cells')}, {option('lengths')}, {option('seeds')}: give at least one of each."
+        )
     if lengths is not None and list(lengths) != sorted(set(lengths)):
-        raise ConfigurationError(f"lengths must grow, got {', '.join(map(str, lengths))}.")
+        raise ConfigurationError(
+            f"{option('lengths')} must grow, got {', '.join(map(str, lengths))}."
+        )
     for cell in cells:
         start_of(cell).layer(1, units, layers, 10)  # refused before any is trained
     posed = problems_of(problem, lengths)
@@ -178,7 +224,8 @@ def memory_test(
                 _trial(
                     replace(config, length=of_length.length),
                     replace(test.training, seed=seed),
-                    progress(cell, of_length.length, seed) if progress else None,
+                    directory and directory / f"{cell}-{of_length.length}-{seed}",
+                    progress and partial(progress, cell, of_length.length, seed),
                 )
                 for seed in seeds
             ]
@@ -188,11 +235,21 @@ def memory_test(
     return test
 
 
-def _trial(config: MemoryConfig, training: TrainingOptions, progress: Progress | None) -> Trial:
+def _trial(
+    config: MemoryConfig,
+    training: TrainingOptions,
+    directory: Path | None,
+    progress: Callable[[], Progress] | None,
+) -> Trial:
+    if directory and (directory / DONE).exists():
+        return trial_of(directory / DONE)
     learner = MemoryLearner(config, training).prepare(None)
     before = reach(learner.network, learner.problem)
-    result = learner.train(progress=progress).score()
-    return Trial(
+    learner.train(
+        directory=directory, resume=directory is not None, progress=progress and progress()
+    )
+    result = learner.score()
+    trial = Trial(
         cell=config.cell,
         length=config.length,
         seed=learner.seed,
@@ -202,3 +259,8 @@ def _trial(config: MemoryConfig, training: TrainingOptions, progress: Progress |
         after=reach(learner.network, learner.problem),
         history=learner.history,
     )
+    if directory:
+        directory.mkdir(parents=True, exist_ok=True)  # a training without a checkpoint leaves none
+        write_atomically(directory / DONE, trial.to_document())
+        (directory / CHECKPOINT).unlink(missing_ok=True)
+    return trial

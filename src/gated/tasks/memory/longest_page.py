@@ -140,7 +140,7 @@ def _gradients(test: MemoryTest) -> list[Picture]:
             name="gradient_before",
             caption="How far back each network could learn before its first training step: "
             "the gradient of the loss with respect to its states. What falls below the dashed "
-            "line, a hundredth, hardly teaches.",
+            "line, a hundredth, hardly has an effect on training.",
         ),
         gradient_picture(
             [drawn(trial, trial.after) for trial in trials],

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from gated.cells import Cell, library
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.nn import init
 from gated.nn.recurrent import Recurrent
 from gated.tasks.memory.problems import Problem
@@ -43,7 +43,7 @@ class Start(NamedTuple):
     layer_norm: bool
 
     def layer(self, inputs: int, units: int, layers: int, longest: int) -> Recurrent:
-        """Layers of the cell, ready for memories of so many steps.
+        """Return layers of the cell, initialised for memories of this many steps.
 
         Raises:
             ConfigurationError: the cell cannot start like this.
@@ -81,7 +81,7 @@ def start_of(name: str) -> Start:
     if not parts:
         near = difflib.get_close_matches(plain, CELLS, n=1, cutoff=0.0)[0]
         raise ConfigurationError(
-            f"cells: {name!r} is no cell of the library; did you mean {near}? "
+            f"{option('cells')}: {name!r} is no cell of the library; did you mean {near}? "
             f"There are {', '.join(CELLS)}."
         )
     cell = max(parts, key=len)
@@ -91,7 +91,7 @@ def start_of(name: str) -> Start:
             every = [*STARTS, LAYER_NORM]
             near = difflib.get_close_matches(one, every, n=1, cutoff=0.0)[0]
             raise ConfigurationError(
-                f"cells: {name!r} has {one!r} behind {cell}; did you mean {near}? "
+                f"{option('cells')}: {name!r} has {one!r} behind {cell}; did you mean {near}? "
                 f"There are {', '.join(every)}."
             )
     starts = tuple(one for one in follows if one in STARTS)

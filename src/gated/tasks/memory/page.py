@@ -52,7 +52,7 @@ def body(learner: MemoryLearner, result: MemoryScore) -> Body:
                             caption="The gradient of the loss with respect to the states. It spans "
                             f"{trained.steps:,} steps now, and {begun.steps:,} with the first "
                             "weights of the seed; what falls below the dashed line, a hundredth, "
-                            "hardly teaches.",
+                            "hardly has an effect on training.",
                         )
                     ),
                 ],

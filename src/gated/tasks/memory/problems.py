@@ -31,7 +31,7 @@ Part: TypeAlias = Literal["training", "validation", "test"]
 
 
 class Batch(NamedTuple):
-    """Sequences and what is asked of them."""
+    """Sequences and their expected outputs."""
 
     x: Tensor
     """(T, B, I)"""
@@ -137,7 +137,7 @@ class _Choosing(Problem):
 
 
 class Copying(_Choosing):
-    """Ten symbols of eight, said once more after a long silence.
+    """Ten symbols out of eight, which must be repeated after many blank steps.
 
     Hochreiter and Schmidhuber 1997, in the form of Arjovsky, Shah and Bengio 2016: ten symbols, T
     steps of silence of which the last is the sign to begin, ten steps to answer in. The loss is
@@ -198,7 +198,7 @@ class _Permuted(_Pixels):
     """The same with the pixels in an order drawn once, so that none is near what belongs to it."""
 
     def ordered(self, pixels: Tensor) -> Tensor:
-        """The pixels (B, T) in an order of chance."""
+        """The pixels (B, T) in a random order."""
         return pixels[:, torch.from_numpy(np.random.default_rng(0).permutation(self.length))]
 
 
@@ -234,7 +234,7 @@ class PermutedDigits(_Permuted, Digits):
 
 @cache
 def _digits(side: int) -> tuple[Tensor, Tensor]:
-    """The images (1797, side, side) between 0 and 1 in an order of chance, and what they show."""
+    """The images (1797, side, side) between 0 and 1 in a random order, and what they show."""
     require("sklearn", extra="memory")
     from sklearn.datasets import load_digits
 

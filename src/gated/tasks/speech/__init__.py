@@ -1,4 +1,4 @@
-"""Speech: from recordings with their text to a network that writes down what is said."""
+"""Speech: from recordings with their text to a network that transcribes speech."""
 
 from gated.errors import require
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gated.errors import DataError
+from gated.errors import DataError, option
 
 BLANK = 0
 """The output that writes nothing (Graves et al. 2006)."""
@@ -67,7 +67,7 @@ class Alphabet:
             if letter not in self._codes:
                 raise DataError(
                     f"its text has the character {letter!r}, which is not in the alphabet "
-                    f"{self.letters!r}. Correct the text, or give another --alphabet."
+                    f"{self.letters!r}. Correct the text, or give another {option('alphabet')}."
                 )
         return [self._codes[letter] for letter in text]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.data.recordings import check_whole
-from gated.errors import ConfigurationError, DataError, require
+from gated.errors import ConfigurationError, DataError, option, require
 
 Samples = NDArray[np.float32]
 QUIET = 1e-3
@@ -108,7 +108,7 @@ def raw_blocks(file: BinaryIO, rate: int, seconds: float) -> Iterator[Samples]:
         DataError: what comes begins as a file does.
     """
     if rate < 1:
-        raise ConfigurationError(f"rate is {rate}; it is samples a second, 1 or more.")
+        raise ConfigurationError(f"{option('rate')} is {rate}; it is samples a second, 1 or more.")
     size = 2 * max(1, round(seconds * rate))
     data = file.read(size)
     if data[:4] in HEADERS:

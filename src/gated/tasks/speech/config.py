@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
 
 
@@ -29,25 +29,26 @@ class SpeechConfig(Configuration):
     path: str = "path"
     """Column of the recordings' paths, from the manifest's directory."""
     text: str = "text"
-    """Column of what is said."""
+    """Column of the transcripts."""
     sample_rate: int = 16000
     """Samples a second; recordings at other rates are resampled."""
     mels: int = 40
     """Bands of the mel filterbank."""
     speeds: tuple[float, ...] = (0.9, 1.0, 1.1)
-    """Speeds at which recordings are trained on (Ko et al. 2015)."""
+    """In training, recordings are played at these speeds (Ko et al. 2015)."""
     keep_case: bool = False
     """Keep capital letters apart from small ones."""
     keep_punctuation: bool = False
     """Write punctuation; apostrophes within words are always kept."""
     alphabet: str = ""
-    """Letters that can be written; by default all of the training texts."""
+    """Letters of the transcripts; by default all that occur in the training part."""
     streaming: bool = False
     """Read forwards only, so that words can be written while they are spoken."""
     look_ahead: int = 8
     """Steps of the future that a streaming network waits for before it writes."""
     subsampling: int = 2
-    """Convolutions that halve the steps, 10 ms apart, before the recurrent layers read them."""
+    """Convolutions before the recurrent layers; each halves the number of steps, which begin as one
+    every 10 ms."""
     channels: int = 16
     """Channels of these convolutions."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
@@ -59,7 +60,8 @@ class SpeechConfig(Configuration):
     dropout: float = 0.3
     """Dropout around the recurrent layers."""
     weight_drop: float = 0.0
-    """Share of the recurrent weights left out while training (Merity et al. 2018)."""
+    """Share of the recurrent weights that are set to zero for a training step (Merity et al. 2018).
+    """
     mask_bands: int = 8
     """Widest mask over mel bands, two of them in each example (SpecAugment, Park et al. 2019)."""
     mask_steps: float = 0.05
@@ -69,10 +71,10 @@ class SpeechConfig(Configuration):
     validation: float = 0.08
     """Share of the recordings that chooses the weights, or from 1 on their number."""
     language_model: Path | None = None
-    """Run of `gated fit language` whose expectations the search for transcripts takes into account;
-    how much is chosen on the validation part."""
+    """Run of `gated fit language` whose probabilities are added in the search for transcripts;
+    their weight is chosen on the validation part."""
     cache: Path | None = None
-    """Directory for features that were computed; by default ~/.cache/gated/speech."""
+    """Directory in which computed features are kept; by default ~/.cache/gated/speech."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
@@ -83,5 +85,6 @@ class SpeechConfig(Configuration):
         self._demand_shares("dropout", "weight_drop", "mask_steps", counts=("test", "validation"))
         if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise ConfigurationError(
-                f"speeds are {self.speeds}; give one or more from 0.5 to 2, 1 being unchanged."
+                f"{option('speeds')} are {self.speeds}; give one or more from 0.5 to 2, 1 "
+                f"being unchanged."
             )

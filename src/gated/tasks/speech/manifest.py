@@ -9,12 +9,10 @@ from gated.data.manifest import BadRows, read_rows
 from gated.errors import DataError
 from gated.tasks.speech.config import SpeechConfig
 
-HOLDS = "A manifest has the columns path and text (--path and --text name others)."
-
 
 @dataclass(frozen=True)
 class Recording:
-    """A file, and what is said in it."""
+    """A file and its transcript."""
 
     path: Path
     text: str
@@ -39,7 +37,7 @@ def read_manifest(path: Path, config: SpeechConfig, bad: BadRows) -> list[Record
     """
     recordings = []
     columns = {"path": config.path, "text": config.text}
-    for row, values in read_rows(path, columns, tuple(columns), HOLDS, bad):
+    for row, values in read_rows(path, columns, tuple(columns), "A list of recordings", bad):
         if not values["path"]:
             bad(DataError(f"row {row}: the path is empty; give that of a recording."))
         elif not values["text"]:

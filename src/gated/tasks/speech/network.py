@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 def steps_after(lengths: Tensor, halvings: int) -> Tensor:
-    """Return how many steps are left of so many frames.
+    """Return the number of output steps for this number of frames.
 
     >>> steps_after(torch.tensor([1, 2, 5]), 2).tolist()
     [1, 1, 2]

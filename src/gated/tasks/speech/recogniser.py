@@ -1,4 +1,4 @@
-"""The learner of speech: what is said in recordings, written down."""
+"""The learner of speech: it transcribes recordings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.split_by_text import split_by_text
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
 from gated.phases import counted, phase
 from gated.scoring.seen import Seen
@@ -60,7 +60,7 @@ class Transcript:
 
 
 class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
-    """Learns to write down what is said.
+    """Learns to transcribe recordings.
 
     Args:
         config: the features, the letters, the network.
@@ -83,7 +83,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         "hidden",
         "layers",
     )
-    does = "write down what is said"
+    does = "transcribe speech"
     data = (
         "Table (CSV, Parquet or a sheet) with the columns path (from the manifest's directory) and "
         "text."
@@ -248,14 +248,14 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         model: Any = gated.tasks.load(run)
         if not hasattr(model, "next_letter"):
             raise ConfigurationError(
-                f"language_model: {run} is of the task {model.task!r}; give a run of "
+                f"{option('language_model')}: {run} is of the task {model.task!r}; give a run of "
                 "`gated fit language`."
             )
         letters: Letters = model.next_letter(self.alphabet.letters)
         return letters
 
     def transcribe(self, path: Path | str, language: Letters | None = None) -> Transcript:
-        """Write down what is said in a recording.
+        """Transcribe a recording.
 
         Args:
             path: of the recording.
@@ -273,7 +273,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return Transcript(text, words, heard.seconds)
 
     def listener(self, rate: int) -> Listener:
-        """Return what transcribes a recording of so many samples a second as it comes.
+        """Return a listener that transcribes sound, at this sample rate, while it arrives.
 
         Raises:
             ConfigurationError: the network reads both ways.
@@ -337,8 +337,9 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         wanted = Alphabet(self.config.alphabet).letters
         if wanted and wanted != self.alphabet.letters:
             raise ConfigurationError(
-                f"alphabet is {wanted!r}, and {self.alphabet.letters!r} in "
-                f"{self.training.init_from}, with whose weights init_from begins: leave it out to "
+                f"{option('alphabet')} is {wanted!r}, and {self.alphabet.letters!r} in "
+                f"{self.training.init_from}, with whose weights {option('init_from')} "
+                f"begins: leave it out to "
                 "have that of the run, or begin anew."
             )
 

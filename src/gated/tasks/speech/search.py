@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.tasks.speech.alphabet import BLANK
 
 Floats = NDArray[np.float32]
@@ -33,21 +33,23 @@ class Search:
     """How transcripts are searched for."""
 
     beam: int = 16
-    """Beginnings that are kept at each step; with 1 the likeliest output of each step is taken."""
+    """Partial transcripts that are kept at each step; 1 takes the likeliest output of each step."""
     weight: float = 0.5
-    """Of the language model's log-probabilities, where there is one (shallow fusion)."""
+    """Weight of the language model's log-probabilities, where there is one (shallow fusion)."""
     bonus: float = 0.0
-    """Added for each letter, where there is a language model: it prefers fewer."""
+    """Added for each letter with a language model, which by itself favours short texts."""
     least: float = 1e-4
     """Letters less probable than this at a step are not tried there."""
 
     def __post_init__(self) -> None:
         if self.beam < 1:
-            raise ConfigurationError(f"beam is {self.beam}; it must be 1 or more.")
+            raise ConfigurationError(f"{option('beam')} is {self.beam}; it must be 1 or more.")
         if not 0 <= self.least < 1:
-            raise ConfigurationError(f"least is {self.least}; it is a share, from 0 to below 1.")
+            raise ConfigurationError(
+                f"{option('least')} is {self.least}; it is a share, from 0 to below 1."
+            )
         if not 0 <= self.weight < np.inf:
-            raise ConfigurationError(f"weight is {self.weight}; it is 0 or more.")
+            raise ConfigurationError(f"{option('weight')} is {self.weight}; it is 0 or more.")
 
 
 @dataclass(frozen=True)

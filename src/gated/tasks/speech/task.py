@@ -34,7 +34,7 @@ class Utterance:
 
 
 class SpeechTask(BucketedTask[Batch]):
-    """Recordings at speeds of chance, masked (SpecAugment, Park et al. 2019); CTC."""
+    """CTC on recordings at random speeds and with random masks (SpecAugment, Park et al. 2019)."""
 
     network: SpeechNetwork
     unit = "CTC loss", 1.0
@@ -56,7 +56,7 @@ class SpeechTask(BucketedTask[Batch]):
         self.buckets = LengthBuckets(lengths, seed)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Return recordings of like length, each at a speed and with masks of chance."""
+        """Return recordings of similar length, each with a random speed and random masks."""
         heard, codes = [], []
         for place, index in enumerate(self.buckets.batch(step, batch_size)):
             if place % shard.count == shard.index:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gated.data.single_labels import many_labels
 from gated.errors import require
 from gated.scoring.label_scores import Floats, Integers
 
@@ -34,10 +35,11 @@ def bag_of_words(
         text.TfidfVectorizer(analyzer="char", ngram_range=(1, 4), sublinear_tf=True),
     )
     known = features.fit_transform(training[0])
-    models = [
-        linear.LogisticRegression(C=strength, max_iter=500).fit(known, training[1])
-        for strength in STRENGTHS
-    ]
+    with many_labels():
+        models = [
+            linear.LogisticRegression(C=strength, max_iter=500).fit(known, training[1])
+            for strength in STRENGTHS
+        ]
     best = models[1]
     if len(validation[0]):
         held = features.transform(validation[0])

@@ -15,6 +15,7 @@ from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns
+from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
@@ -94,6 +95,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         config = self.config
         texts = read_texts(Path(source), self.config, bad, labelled=True)
         self.labels = self.labels_among((str(of.label) for of in texts), self.adopted("labels"))
+        self.findings += single_labels(
+            (str(of.label) for of in texts), source, own_test=config.test_data is not None
+        )
         own = 0.0 if config.test_data else config.test
         parted = split_by_text([(of.text,) for of in texts], own, config.validation, self.seed)
         training, validation, test = (

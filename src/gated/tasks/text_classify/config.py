@@ -12,7 +12,7 @@ from gated.training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassifyTraining(TrainingOptions):
-    """How to train: as for every task, with a budget for some thousand sentences."""
+    """How to train, with defaults for some thousand sentences."""
 
     usual_steps: ClassVar[int] = 400
 
@@ -29,10 +29,9 @@ class TextClassifyConfig(ReaderConfig):
     label: str = "label"
     """Column of their labels."""
     dropout: float = 0.3
-    """Variational dropout of what is read and of what passes between layers, and dropout before
-    the label."""
+    """Variational dropout of the inputs and between layers, and dropout before the output."""
     longest: int = 1000
-    """Characters, bytes or subwords of a text that are read; what follows is not."""
+    """Most characters, bytes or subwords of a text that are read; the rest is ignored."""
     balance: bool = False
     """Weigh labels so that each counts the same, however few its texts."""
     validation: float = 0.1

@@ -7,15 +7,14 @@ from typing import NamedTuple
 
 from gated.data.findings import RowError
 from gated.data.manifest import BadRows, read_rows
-from gated.data.raw_table import decoded, is_table
+from gated.data.raw_table import is_table
+from gated.data.text_lines import numbered_lines
 from gated.errors import DataError
 from gated.tasks.text_classify.config import TextClassifyConfig
 
-HOLDS = "A table of texts has the columns text and label (--text and --label name others)."
-
 
 class LabelledText(NamedTuple):
-    """A text, and what it is; None where nobody said."""
+    """A text and its label; None where it is not known."""
 
     text: str
     label: str | None
@@ -37,7 +36,7 @@ def read_texts(
     found = []
     columns = {"text": config.text, "label": config.label}
     needed = tuple(columns) if labelled else ("text",)
-    for row, values in read_rows(path, columns, needed, HOLDS, bad):
+    for row, values in read_rows(path, columns, needed, "A table of texts", bad):
         text, label = values["text"], values.get("label", "")
         if not text:
             bad(RowError(f"{path}, row {row}: the text is empty; give one.", row))
@@ -46,16 +45,15 @@ def read_texts(
         else:
             found.append(LabelledText(text, label or None, row))
     if not found and (labelled or not bad.errors):
-        raise DataError(f"{path} holds no usable row. {HOLDS}{bad.summary}")
+        raise DataError(f"{path} holds no usable row.{bad.summary}")
     return found
 
 
 def _lines(path: Path, bad: BadRows) -> list[LabelledText]:
-    text = decoded(path).removesuffix("\n")
-    if "\0" in text:
-        raise DataError(f"{path} holds a zero byte at {text.index(chr(0))}: it is no text.")
     found = []
-    for row, line in enumerate(text.split("\n"), 1):
+    for row, line in numbered_lines(path, bad):
+        if line is None:
+            continue
         if line.strip():
             found.append(LabelledText(line.strip(), None, row))
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 
 MOST_SUBWORDS = 1_000_000
 """Of a language; room for them is made before they are learnt."""
@@ -27,8 +27,8 @@ class TranslateConfig(Configuration):
     longest: int = 120
     """Subwords of the longest sentence to train on; longer ones are left out, and counted."""
     most_ratio: float = 9.0
-    """Pairs of which one side has more than this times the other's share of characters are left
-    out: they are no translations of each other."""
+    """Pairs are left out, as no translations of each other, if one side is over this many times
+    as long as the other, relative to the usual ratio of lengths."""
     test: int | float = 0.05
     """Pairs held back for the score: their share, or from 1 on their number."""
     validation: int | float = 0.03
@@ -44,15 +44,15 @@ class TranslateConfig(Configuration):
     attention: Literal["multiplicative", "additive"] = "multiplicative"
     """Scores of Luong et al. (2015) or of Bahdanau et al. (2015)."""
     no_input_feeding: bool = False
-    """Do not let each step read what the step before attended to; training is a little faster."""
+    """Do not give the attention's output of each step to the next; training is a little faster."""
     dropout: float = 0.3
     """Dropout on embeddings, between layers, and before the output."""
     label_smoothing: float = 0.1
-    """Share of probability that training wants spread evenly over all subwords (Szegedy et al.
+    """Share of the expected probability that is spread evenly over all subwords (Szegedy et al.
     2016)."""
     copying: float = 0.1
-    """Share of the pairs with a word in common that are learnt from a second time with the word
-    made unknown, so that unknown words are copied."""
+    """Share of the pairs with a word in common that are trained on a second time with this word
+    replaced by the unknown word, so that the network learns to copy unknown words."""
     beam: int = 5
     """Translations that the search for the best one keeps at each step; 1 is greedy."""
     length_penalty: float = 1.0
@@ -70,10 +70,12 @@ class TranslateConfig(Configuration):
         self._demand_shares("dropout", "label_smoothing", "copying", counts=("test", "validation"))
         if self.vocabulary > MOST_SUBWORDS:
             raise ConfigurationError(
-                f"vocabulary must be at most {MOST_SUBWORDS:,}, not {self.vocabulary:,}."
+                f"{option('vocabulary')} must be at most {MOST_SUBWORDS:,}, not "
+                f"{self.vocabulary:,}."
             )
         if self.hidden % 2:
             raise ConfigurationError(
-                f"hidden is {self.hidden}; the encoder's two directions have half of the units "
+                f"{option('hidden')} is {self.hidden}; the encoder's two directions have "
+                f"half of the units "
                 "each, so give an even number."
             )

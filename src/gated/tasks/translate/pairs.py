@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from gated.data.findings import RowError
-from gated.data.manifest import Bad, BadRows, read_rows, refuse
+from gated.data.manifest import Bad, BadRows, read_rows
 from gated.data.raw_table import is_table
+from gated.data.text_lines import lines_of, numbered_lines
 from gated.errors import DataError, require
 
 TAB_SEPARATED = (".tsv", ".tab")
 """Suffixes of files of pairs, without a header."""
-HOLDS = "A table of pairs has the columns source and target (--source and --target name others)."
 
 
 class Pair(NamedTuple):
@@ -47,7 +47,7 @@ def read_pairs(
             pairs = _read_po(path)
         elif is_table(path) and path.suffix.lower() not in TAB_SEPARATED:
             roles = dict(zip(Pair._fields, columns, strict=False))
-            rows = read_rows(path, roles, tuple(roles), HOLDS, bad)
+            rows = read_rows(path, roles, tuple(roles), "A table of pairs", bad)
             pairs = [Pair(of["source"], of["target"], line) for line, of in rows]
         else:
             pairs = _read_columns(path, bad)
@@ -80,53 +80,11 @@ def check_utf8(text: str, name: str) -> None:
         ) from error
 
 
-def lines_of(path: Path, bad: Bad = refuse) -> Iterator[str]:
-    """Yield the lines of a text file, without their ends; one that goes to `bad` is empty.
-
-    Raises:
-        DataError: it is empty, binary or not in UTF-8; the message names the place.
-        FileNotFoundError: there is no such file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    with path.open("rb") as file:
-        yield from text_lines(file, str(path), bad)
-
-
-def text_lines(file: BinaryIO, name: str, bad: Bad = refuse) -> Iterator[str]:
-    """Yield the lines of an open file that messages call `name`; raises as `lines_of` does."""
-    number = 0
-    for number, raw in enumerate(file, 1):
-        line = ""
-        try:
-            line = _decoded(raw, name, number)
-        except RowError as error:
-            bad(error)
-        yield line.rstrip("\r\n")
-    if number == 0:
-        raise DataError(f"{name} is empty.")
-
-
-def _decoded(raw: bytes, name: str, number: int) -> str:
-    if b"\0" in raw:
-        raise RowError(
-            f"{name}, line {number}: there is a zero byte, so this is no text. Give a file of "
-            "text in UTF-8.",
-            number,
-        )
-    try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise RowError(
-            f"{name}, line {number}, byte {error.start + 1}: {raw[error.start]:#04x} is not "
-            "UTF-8. Convert the file, as with: iconv -f ENCODING -t UTF-8",
-            number,
-        ) from error
-
-
 def _read_columns(path: Path, bad: Bad) -> list[Pair]:
     pairs = []
-    for number, line in enumerate(lines_of(path, bad), 1):
+    for number, line in numbered_lines(path, bad):
+        if line is None:
+            continue
         columns = line.split("\t")
         if len(columns) != 2 and line.strip():
             message = (

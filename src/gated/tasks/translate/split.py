@@ -1,4 +1,4 @@
-"""Training, validation and test pairs that have no sentence in common, not even nearly."""
+"""Training, validation and test pairs without equal or nearly equal sentences in two parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Split:
 
 
 def split(pairs: Sequence[Pair], test: float, validation: float, seed: int) -> Split:
-    """Hold back about so many pairs, as shares or numbers, as `split_by_text` does.
+    """Hold back about this many pairs, given as shares or numbers; see `split_by_text`.
 
     Raises:
         DataError: there are too few to hold any back and still train.

@@ -10,7 +10,7 @@ import numpy as np
 
 from gated.data.findings import Finding
 from gated.data.manifest import BadRows
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
 from gated.model_files import attached_file
 from gated.phases import phase
@@ -237,13 +237,14 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         )
         if n_best < 1 or wanted.beam < n_best:
             raise ConfigurationError(
-                f"n_best is {n_best} and beam {wanted.beam}: the beam must hold the translations "
+                f"{option('n_best')} is {n_best} and {option('beam')} {wanted.beam}: the "
+                f"beam must hold the translations "
                 "asked for, one or more."
             )
         for name in ("length_penalty", "coverage_penalty"):
             if not 0 <= getattr(wanted, name) < float("inf"):
                 raise ConfigurationError(
-                    f"{name} must be a number of at least 0, not {getattr(wanted, name)}."
+                    f"{option(name)} must be a number of at least 0, not {getattr(wanted, name)}."
                 )
         return wanted
 

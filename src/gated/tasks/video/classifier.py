@@ -16,6 +16,7 @@ from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
 from gated.data.predictions import label_columns
 from gated.data.raw_table import is_table
+from gated.data.single_labels import single_labels
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.phases import counted, phase
@@ -61,7 +62,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         "fps",
         "width",
         "height",
-        "change",
+        "no_change",
         "channels",
         "features",
         "cell",
@@ -109,11 +110,13 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         segments = self._that_can_be_shown(
             read_manifest(Path(source), self.config, labelled=True, bad=bad), bad
         )
-        found = (str(segment.label) for segment in segments)
+        found = [str(segment.label) for segment in segments]
         self.labels = self.labels_among(found, self.adopted("labels"))
         if len(self.labels) < 2:
             had = f"one label only, {self.labels[0]!r}" if self.labels else "no usable segment"
             raise DataError(f"{source} has {had}; to classify takes two labels.{bad.summary}")
+        own_test = self.config.test_manifest is not None
+        self.findings += single_labels(found, source, own_test=own_test)
         if self.config.test_manifest is None:
             stay, held = apart(segments, self.config.test, self.seed)
             tested = [segments[index] for index in held]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gated.configuration import Configuration
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
 
 
@@ -28,29 +28,29 @@ class VideoConfig(Configuration):
     clip: str = "clip"
     """Column of the clips' paths, from the manifest's directory."""
     label: str = "label"
-    """Column of what each segment shows."""
+    """Column of the labels."""
     start: str = "start"
     """Column of where a segment begins, in seconds; it may be absent."""
     end: str = "end"
-    """Column of where it ends, likewise."""
+    """Column of where it ends, in seconds; it may be absent."""
     speed: str = "speed"
-    """Column of how fast it is shown, likewise: 2 is double, -1 backwards."""
+    """Column of the speed at which it is played; it may be absent: 2 is double, -1 backwards."""
     per: Literal["clip", "frame"] = "clip"
     """Whether a label is predicted for each segment of a clip, or for each of its frames."""
     frames: int = 16
-    """T, frames of a window: the most that the network reads at once in training."""
+    """T, most frames that the network reads at once in training."""
     fps: float | None = None
     """Frames a second. By default every frame of a clip."""
     width: int = 64
-    """Pixels across that a frame is reduced to."""
+    """Width, in pixels, that frames are reduced to."""
     height: int = 48
-    """Pixels down that a frame is reduced to."""
-    change: bool = True
-    """Show the encoder, beside each frame, its change from the frame before."""
+    """Height, in pixels, that frames are reduced to."""
+    no_change: bool = False
+    """Give the encoder each frame alone; by default also its difference from the frame before."""
     channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the encoder's convolutions, each of which halves width and height."""
     features: int = 64
-    """I, numbers that the encoder makes of a frame."""
+    """I, outputs of the encoder for each frame."""
     cell: Literal["lstm", "gru", "rnn"] = "gru"
     """Recurrent cell."""
     hidden: int = 64
@@ -62,9 +62,9 @@ class VideoConfig(Configuration):
     dropout: float = 0.3
     """Dropout around the recurrent layers."""
     crop: float = 0.06
-    """Share of width and height cut off at each side; in training at a place of chance."""
+    """Share of width and height that is cut off at each side; in training the cut is at random."""
     flip: bool = False
-    """In training, mirror half of the windows left to right: where sides mean nothing."""
+    """In training, mirror half of the examples left to right; not where left and right matter."""
     test_manifest: Path | None = None
     """Segments to score on. By default a share of those that are given is held back."""
     test: float = 0.25
@@ -79,10 +79,15 @@ class VideoConfig(Configuration):
         self._demand(frames=1, width=1, height=1, features=1, hidden=1, layers=1)
         self._demand_shares("test", "validation", "dropout")
         if not 0 <= self.crop < 0.5:
-            raise ConfigurationError(f"crop is {self.crop}; it is a share, from 0 to below 0.5.")
+            raise ConfigurationError(
+                f"{option('crop')} is {self.crop}; it is a share, from 0 to below 0.5."
+            )
         if self.fps is not None and not self.fps > 0:
-            raise ConfigurationError(f"fps is {self.fps}; frames a second are more than 0.")
+            raise ConfigurationError(
+                f"{option('fps')} is {self.fps}; frames a second are more than 0."
+            )
         if not self.channels or min(self.channels) < 1:
             raise ConfigurationError(
-                f"channels are {self.channels}; give one number of 1 or more per convolution."
+                f"{option('channels')} are {self.channels}; give one number of 1 or more "
+                f"per convolution."
             )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.data.recordings import check_whole
-from gated.errors import DataError, require
+from gated.errors import DataError, option, require
 
 Pixels = NDArray[np.uint8]
 
@@ -80,7 +80,7 @@ class FrameStore:
                 stream = container.streams.video[0]
                 fps = self.fps or float(stream.average_rate or stream.guessed_rate or 0)
                 if not fps > 0:
-                    raise DataError("it does not say its frames a second; give --fps.")
+                    raise DataError(f"it does not say its frames a second; give {option('fps')}.")
                 small = (_small(frame, width, height) for frame in _timed(stream, container, fps))
                 kept = sum(file.write(pixels) for pixels in small) // (width * height * 3)
                 if not kept:

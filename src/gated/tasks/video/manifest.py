@@ -11,10 +11,6 @@ from gated.errors import DataError
 from gated.tasks.video.config import VideoConfig
 
 ROLES = ("clip", "label", "start", "end", "speed")
-HOLDS = (
-    "A manifest has the columns clip and label and, where wanted, start, end (seconds) and speed "
-    "(options of these names say which columns hold them)."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +52,7 @@ def read_manifest(
     needed = ("clip", "label") if labelled else ("clip",)
     segments = []
     columns = {role: getattr(config, role) for role in ROLES}
-    for row, values in read_rows(path, columns, needed, HOLDS, bad):
+    for row, values in read_rows(path, columns, needed, "A list of clips", bad):
         try:
             segments.append(_segment(values, row, path.parent, labelled))
         except DataError as error:

@@ -83,7 +83,7 @@ class VideoNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.per_frame = config.per == "frame"
-        self.change = config.change and memory and encoder is None
+        self.change = not config.no_change and memory and encoder is None
         self.encoder = encoder or FrameEncoder(
             6 if self.change else 3, config.channels, config.features, height, width
         )

@@ -17,7 +17,7 @@ from gated.training.task import Loss, Shard
 
 
 class VideoTask(BucketedTask[Batch]):
-    """Windows of spans, at a place of chance in each; cross-entropy."""
+    """Cross-entropy on windows of spans, each at a random place."""
 
     network: VideoNetwork
     unit = "cross-entropy", 1.0
