@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from gated.cells.compiled import COMPILED, NORMALISED
+from gated.cells.emit_cpp import listed_plan
+from gated.cells.plans import plans
 from gated.core import native, ops
 from gated.core.layout import Weights
 from gated.errors import ConfigurationError, MissingNativeError
@@ -124,3 +127,11 @@ def test_a_missing_extension_says_how_to_install(monkeypatch: pytest.MonkeyPatch
         native.instruction_sets()
     monkeypatch.undo()
     assert "baseline" in native.instruction_sets()
+
+
+def test_the_common_cells_are_compiled_whole() -> None:
+    for cell in (*COMPILED, *NORMALISED):
+        for plan in plans(cell)[:4]:
+            segments = sum(len(stage.segments) for stage in plan.stages)
+            assert native.extension().Plan(*listed_plan(plan)).compiled == segments > 0, cell.name
+            assert native.extension().Plan(*listed_plan(plan, compiled=False)).compiled == 0

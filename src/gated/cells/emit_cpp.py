@@ -54,7 +54,7 @@ def _function(plan: Plan, segment: Segment, name: str) -> str:
         "template <class T>",
         f"[[gnu::noinline]] void segment_{name}(const Row<T>* rows, Index count, Index first,"
         " Index last) {",
-        "    constexpr Index L = lanes<T>;",
+        *(["    constexpr Index L = lanes<T>;"] if segment.width != "1" else []),
         "    for (Index r = 0; r < count; ++r) {",
         "        T* const* at = rows[r].at;",
         f"        T {pointers};",
