@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -37,3 +38,7 @@ def _torch() -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if "absl.logging" in sys.modules:
+        # Keras brings it. Where logging is set up anew, it closes the stream that it found at its
+        # import, unless this is the process's own: it must not be pytest's.
+        sys.modules["absl.logging"].get_absl_handler().python_handler.setStream(sys.__stderr__)
