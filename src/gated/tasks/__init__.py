@@ -1,4 +1,4 @@
-"""The jobs that gated does, one folder each; none imports another."""
+"""The tasks of gated, one folder each; no task imports another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEARNERS = {
 
 
 def learner_of(task: str) -> type[Learner[Any, Any, Any]]:
-    """Return the learner of a task; it is imported here, so that naming tasks costs nothing.
+    """Return the learner class of a task, imported only here: listing the tasks imports none.
 
     Raises:
         ModelFileError: there is no such task.
@@ -42,7 +42,7 @@ def learner_of(task: str) -> type[Learner[Any, Any, Any]]:
 
 
 def load(run: Path) -> Learner[Any, Any, Any]:
-    """Read the trained network of a run, of whatever task.
+    """Read the trained learner of a run, whichever its task.
 
     Raises:
         ModelFileError: there is none, or it is damaged.

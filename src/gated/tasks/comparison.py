@@ -34,18 +34,18 @@ class Row:
     seed: int
     parameters: int
     seconds_per_epoch: float
-    """Time in which each training example would be seen once."""
+    """Training time of one epoch."""
     seconds_to_best: float
-    """Training time up to the weights that were best on validation."""
+    """Training time in seconds up to the weights that were best on validation."""
     better: bool
-    """Whether the judge says that it beats the baselines."""
+    """Whether it beats the baselines by the verdict on its scores."""
     scores: Mapping[str, float]
-    """On the test part, what decides first."""
+    """Scores on the test part by name, the deciding one first."""
     gradient_norms: Floats
-    """`(T,)` of the loss with respect to the states of the first recurrent layers, each as a share
-    of the largest, oldest step first."""
+    """`(T,)`, norms of the loss's gradient with respect to the first recurrent layers' states, as
+    shares of the largest norm, oldest step first."""
     gradient_reach: int
-    """Steps that the gradient spans, see `gated.explain.flow`."""
+    """Steps that the gradient reaches back, see `gated.explain.flow`."""
     history: History
 
     def figure(self, name: str) -> float:
@@ -55,20 +55,20 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All cells and seeds, and what the baselines score on the same examples."""
+    """Results of all cells and seeds, and the baselines' scores on the same examples."""
 
     task: str
     config: Configuration
     training: TrainingOptions
     rows: tuple[Row, ...]
     baselines: Mapping[str, Mapping[str, float]]
-    """`[method][score]`."""
+    """Scores, `[method][score]`."""
     higher_is_better: frozenset[str]
-    """Scores; all others are errors."""
+    """Names of the scores that are better when higher; all others are errors."""
 
     @property
     def scores(self) -> tuple[str, ...]:
-        """Names of the scores, what decides first."""
+        """Names of the scores, the deciding one first."""
         return tuple(self.rows[0].scores)
 
     def summary(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -82,12 +82,12 @@ class Comparison:
         }
 
     def better(self, score: str) -> Callable[[float], float]:
-        """Return the key by which the best value of a score is the smallest."""
+        """Return a sort key for values of a score: the best value has the smallest key."""
         return (lambda value: -value) if score in self.higher_is_better else (lambda value: value)
 
     @property
     def best_baseline(self) -> str | None:
-        """The one with the best score that decides; None where there is none."""
+        """Name of the baseline with the best deciding score; None where there is no baseline."""
         score = self.scores[0]
         key = self.better(score)
         known = [name for name, of in self.baselines.items() if score in of]
@@ -95,14 +95,14 @@ class Comparison:
 
     @property
     def beaten(self) -> bool:
-        """Whether the best cell beats the baselines with every seed, by the judge."""
+        """Whether the best cell beats the baselines with every seed, see `Row.better`."""
         means, key = self.summary(), self.better(self.scores[0])
         best = min(means, key=lambda cell: key(means[cell][self.scores[0]][0]))
         return all(row.better for row in self.rows if row.cell == best)
 
     @property
     def verdict(self) -> str:
-        """Which cell has the best mean score, and whether the next is worse beyond chance."""
+        """Which cell has the best mean score, and whether its lead over the next is significant."""
         score = self.scores[0]
         key = self.better(score)
         means = {cell: summary[score][0] for cell, summary in self.summary().items()}
@@ -162,7 +162,7 @@ class Comparison:
 
 
 def cells_of(kind: type[Learner[Any, Any, Any]]) -> tuple[str, ...]:
-    """Return the cells that a task can be done with, the smallest first."""
+    """Return the cells that a task supports, the smallest first."""
     usual, known = ("rnn", "gru", "lstm"), get_args(get_type_hints(kind.config_type)["cell"])
     return tuple(cell for cell in usual if cell in known or not known)
 
@@ -181,12 +181,12 @@ def compare(
 
     Args:
         kind: the learner of a task.
-        source: as its `fit` takes them.
+        source: the data, as its `fit` takes them.
         config: its `cell` is replaced.
         training: its `seed` is replaced.
-        cells: which; by default all that the task can be done with.
-        seeds: of initial values and batches.
-        progress: from cell and seed, what is told of each step.
+        cells: which to compare; by default all that the task supports.
+        seeds: of initial weights and batches.
+        progress: returns the `Progress` of the training with this cell and seed.
 
     Raises:
         ConfigurationError: a cell is unknown, or no seed is given.

@@ -1,4 +1,4 @@
-"""The page of `gated compare`: what the note says of RNN, GRU and LSTM in words, in figures."""
+"""The page of `gated compare`: scores, costs and gradients of RNN, GRU and LSTM."""
 
 from __future__ import annotations
 

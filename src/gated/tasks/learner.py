@@ -1,7 +1,7 @@
-"""The shape of every job: from data to a trained network that is scored, saved and looked into.
+"""The base class of all learners: from data to a trained network that is scored and explained.
 
-A task says what is particular to it in seven hooks, in the order in which data flow: `split` and
-`read`, `new_network`, `new_task`, `scored`, `predicted`, `probed`. All else is done here.
+A task implements seven hooks, in the order in which data flow: `split` and `read`, `new_network`,
+`new_task`, `scored`, `predicted`, `probed`. The rest is done here.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ Purpose = Literal["score", "predict", "explain"]
 
 
 class Scored(Protocol):
-    """How a network did beside its baselines."""
+    """Scores of a network and of its baselines."""
 
     @property
     def verdict(self) -> Any:
-        """Whether it beats them, as a sentence."""
+        """Whether it beats them; as text a sentence."""
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
 
     @property
     def higher_is_better(self) -> frozenset[str]:
-        """Which of the scores are no errors."""
+        """Names of the scores that are better when higher; all others are errors."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All else, for JSON."""
+        """The rest, for JSON."""
 
 
 def document(evaluation: Scored) -> dict[str, Any]:
-    """Return all that a score says, as JSON values."""
+    """Return verdict and scores as JSON values."""
     verdict = evaluation.verdict
     values: dict[str, Any] = json_values(
         {"verdict": str(verdict), "judged": verdict, **evaluation.facts}
@@ -79,7 +79,7 @@ Score = TypeVar("Score", bound=Scored)
 
 @dataclass(frozen=True)
 class Parts(Generic[Data]):
-    """What is trained on, what chooses the weights, and what is scored on."""
+    """Training data, validation data to choose the weights, and test data to score on."""
 
     training: Data
     validation: Data
@@ -87,10 +87,10 @@ class Parts(Generic[Data]):
 
 
 class Learner(ABC, Generic[Config, Data, Score]):
-    """What all tasks do in the same way.
+    """Base class of the learners: loads data, trains, scores, predicts, saves.
 
     Args:
-        config: what is particular to the task, a `config_type`.
+        config: options of the task, a `config_type`.
         training: how to train; by default with the task's own defaults.
     """
 
@@ -101,25 +101,25 @@ class Learner(ABC, Generic[Config, Data, Score]):
     learned: ClassVar[tuple[str, ...]] = ()
     """Attributes that `split` learns from the data, saved by their annotated types."""
     adopts: ClassVar[tuple[str, ...]] = ()
-    """Options that go with the weights: `init_from` brings them along."""
+    """Options that belong to the weights, and are taken from the run of `init_from`."""
     begins_with: ClassVar[tuple[str, ...]] = ()
-    """Tasks whose runs `init_from` takes; by default the own."""
+    """Tasks whose runs `init_from` takes; by default only this one."""
     head: ClassVar[tuple[str, ...]] = ()
-    """How the names of the parameters begin that belong to the labels."""
+    """Prefixes of the names of the output layer's parameters, which are new for other labels."""
     does: ClassVar[str]
-    """What the network does: `label what clips show`."""
+    """What the network does, for `--help`: `label what clips show`."""
     data: ClassVar[str]
-    """What its files hold, for `--help` and errors."""
+    """What the data files hold, for `--help` and errors."""
     made_of: ClassVar[str] = "examples"
-    """What the data are made of, in the plural."""
+    """What an example is called, in the plural."""
     most_files: ClassVar[int | None] = 1
-    """How many files make the data; None for any number, 0 where data are made and not read."""
+    """Most data files that can be given; None for any number, 0 where data are generated."""
     fewest_scored: ClassVar[int] = 1
-    """Examples that a score needs at least."""
+    """Fewest test examples for a score."""
 
     network: nn.Module
     history: History
-    """What happened in training."""
+    """Losses, learning rates and validation scores of the training."""
 
     def __init__(
         self, config: Config | None = None, training: TrainingOptions | None = None
@@ -142,9 +142,9 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     @abstractmethod
     def split(self, source: Source, bad: BadRows) -> Parts[Data]:
-        """Read the data to train on, part them, and learn what the network must know of them.
+        """Read the training data, split them, and learn their statistics, the `learned` attributes.
 
-        Rows that cannot be used go to `bad`; what else is found is added to `findings`.
+        Rows that cannot be used go to `bad`; other findings are added to `findings`.
         """
 
     @abstractmethod
@@ -153,15 +153,15 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     @abstractmethod
     def new_network(self) -> nn.Module:
-        """Make a network of the configuration for what was learned from the data."""
+        """Make the network, with random weights, for the configuration and the data."""
 
     @abstractmethod
     def new_task(self) -> Task[Any]:
-        """Return what the training loop trains: the network on `parts`."""
+        """Return the batches and losses of the training loop, for the network on `parts`."""
 
     @abstractmethod
     def scored(self, data: Data, known: Parts[Data] | None) -> Score:
-        """Score the network; baselines learn from `known`, which is None after `load`."""
+        """Score the network on `data`; baselines learn from `known`, which is None after `load`."""
 
     def predicted(self, data: Data) -> pl.DataFrame:
         """Return a row for each example, or each of its steps; a task may have none."""
@@ -173,45 +173,45 @@ class Learner(ABC, Generic[Config, Data, Score]):
         predicted: Mapping[str, Any],
         rows: Sequence[int] | None = None,
     ) -> pl.DataFrame:
-        """Return what `predicted` is to return: see `gated.data.predictions`."""
+        """Return the table for `predicted`: see `gated.data.predictions`."""
         return prediction_table(given, predicted, rows, self.left_out)
 
     @abstractmethod
     def probed(self, data: Data) -> Probe:
-        """Offer the network to `gated.explain`."""
+        """Return the network with `data` for `gated.explain`."""
 
     def attached(self) -> dict[str, bytes]:
-        """Files that go with the model, by name; a task may have none."""
+        """Files saved beside the model, by name; a task may have none."""
         return {}
 
     def check_learned(self) -> None:
-        """Refuse what was read back and cannot have been learned; a task may have nothing to add.
+        """Check that attributes read by `load` fit together; a task may have nothing to check.
 
         Raises:
-            ValueError: says what.
+            ValueError: an attribute does not fit; the message names it.
         """
 
     def settle(self) -> None:
-        """Fit to the trained network, on the validation part, what goes with it: a width, a search.
+        """Tune settings of the trained network, as calibration or search, on the validation part.
 
-        A task may have nothing of the kind.
+        A task may have no such settings.
         """
 
     @property
     def name(self) -> str:
-        """What tables call the network."""
+        """Name of the network in tables."""
         return str(getattr(self.config, "cell", self.task)).upper()
 
     @property
     def counted(self) -> str:
-        """What the data are made of, in the plural; by default as for the task in general."""
+        """What an example of this learner is called, in the plural; by default `made_of`."""
         return self.made_of
 
     # What is the same for all.
 
     @property
     def parts(self) -> Parts[Data]:
-        """The data of `fit`, parted.
+        """The data of `fit`, split.
 
         Raises:
             DataError: nothing was fitted here, as after `load`.
@@ -229,11 +229,11 @@ class Learner(ABC, Generic[Config, Data, Score]):
 
     @property
     def seed(self) -> int:
-        """Of everything random."""
+        """Seed of all random numbers."""
         return self.training.seed
 
     def adopt(self) -> Self:
-        """Take what goes with the weights of `init_from`, if there are any; `prepare` does it too.
+        """Take the options that belong to the weights of `init_from`, if given, as `prepare` does.
 
         Raises:
             ConfigurationError: an option was given that contradicts the run's.
@@ -246,7 +246,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self
 
     def adopted(self, name: str) -> Any:
-        """Return one of `learned` as the run of `init_from` learned it; None where there is none.
+        """Return an attribute of `learned` from the run of `init_from`; None without such a run.
 
         Raises:
             ModelFileError: it is damaged.
@@ -254,9 +254,9 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self.origin and self.origin.learned(name, get_type_hints(type(self))[name])
 
     def labels_among(self, found: Iterable[str], known: Sequence[str] | None) -> tuple[str, ...]:
-        """Return the labels to predict: those `known` to the run of `init_from`, if it has all.
+        """Return the labels to predict: the `known` ones of the run of `init_from`, if it has all.
 
-        Otherwise the labels are those found, and what the network says of them begins anew.
+        Otherwise the labels are those found, and the output layer starts from random weights.
         """
         labels = tuple(sorted(set(found)))
         if known is None or set(labels) <= set(known):
@@ -275,7 +275,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return labels
 
     def prepare(self, source: Source) -> Self:
-        """Read the data, part them, and make a network; the first half of `fit`.
+        """Read the data, split them, and make a network; the first half of `fit`.
 
         Raises:
             ConfigurationError: an option contradicts the run that `init_from` names.
@@ -294,13 +294,13 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self
 
     def seeded(self, **options: Any) -> Any:
-        """Make the network that the seed makes, whatever was drawn before."""
+        """Make the network with the seed's weights, whatever random numbers were drawn before."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return self.new_network(**options)
 
     def check_test_part(self) -> None:
-        """Make sure that there is enough to score on, before a training and not after it.
+        """Check, before the training, that there are enough test examples.
 
         Raises:
             DataError: too little was held back.
@@ -316,13 +316,13 @@ class Learner(ABC, Generic[Config, Data, Score]):
         resume: bool = False,
         progress: Progress | None = None,
     ) -> Self:
-        """Train on the data, but for what is held back for validation and test.
+        """Train on the data without those held back for validation and test.
 
         Args:
             source: the data.
             directory: where checkpoints are written; none by default.
             resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
+            progress: called after each step and validation.
 
         Raises:
             DataError: the data cannot be used; the message names the row or the line.
@@ -396,7 +396,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def explain(
         self, source: Source | None = None, layers: Sequence[int] | None = None
     ) -> Explanation:
-        """Look into what the network's gates and memory do; raises as `probe` does."""
+        """Measure what the network's gates and memory do; raises as `probe` does."""
         return explain(self.probe(source), layers)
 
     def save(self, directory: Path | str) -> None:
@@ -441,8 +441,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def load_so_far(cls, run: Path, **given: Any) -> Self:
         """Read the network of a run whose training has not ended: the best weights so far.
 
-        They are those of the last checkpoint, which `history` is of too; all that is learned of the
-        data before the training stands in the model in `UNTRAINED`.
+        Weights and `history` are those of the last checkpoint; the attributes of `learned` are read
+        from the model in `UNTRAINED`.
 
         Raises:
             ModelFileError: there is no checkpoint yet, or something is damaged.

@@ -1,6 +1,6 @@
-"""What a recurrent network has to beat: the nearest neighbour, and a line through simple features.
+"""The baselines: the nearest neighbour, and ridge regression on simple features.
 
-Both see what the network sees: channels scaled by the training part, missing values filled.
+Both get the network's inputs: channels scaled by the training part, missing values filled.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def linear(
     *,
     classes: bool,
 ) -> Values:
-    """Return what ridge regression, its penalty cross-validated, predicts from simple features."""
+    """Return what ridge regression on simple features predicts; its penalty is cross-validated."""
     features, others = (
         np.stack([_features(read.scaled(array)) for array in part]) for part in (known, tested)
     )

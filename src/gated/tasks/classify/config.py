@@ -1,4 +1,4 @@
-"""Which network predicts the target of a sequence, and how the data are parted."""
+"""Options of the network that predicts the target of a sequence, and of the split of the data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyConfig(Configuration):
-    """The network, and what is held back."""
+    """The network, augmentation, and the share of the sequences held back."""
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell."""

@@ -48,9 +48,9 @@ class SequenceEstimator(BaseEstimator):
 
     learner_type: ClassVar[type[ClassLearner] | type[NumberLearner]]
     learner_: Any
-    """What was trained, a `learner_type`."""
+    """The trained learner, a `learner_type`."""
     n_features_in_: int
-    """Channels."""
+    """Number of channels."""
 
     def __init__(
         self,
@@ -102,13 +102,13 @@ class SequenceEstimator(BaseEstimator):
 
     @property
     def history_(self) -> History:
-        """What happened in training."""
+        """Losses, learning rates and validation scores of the training."""
         history: History = self.learner_.history
         return history
 
     @property
     def preprocessing_(self) -> Preprocessing:
-        """What the network reads of a sequence."""
+        """Scaling and filling of sequences, fitted on the training part."""
         preprocessing: Preprocessing = self.learner_.preprocessing
         return preprocessing
 
@@ -128,7 +128,7 @@ class SequenceEstimator(BaseEstimator):
         """Set parameters; those of the training one by one, as `training__steps`.
 
         Raises:
-            ConfigurationError: an option of the training has a value that cannot be meant.
+            ConfigurationError: an option of the training has an invalid value.
             ValueError: there is no such parameter.
         """
         deep = {name for name in params if name.startswith(TRAINING)}
@@ -157,14 +157,14 @@ class SequenceEstimator(BaseEstimator):
 
         Args:
             X: N sequences.
-            y: (N,) what each is.
+            y: (N,) the target of each, a label or a number.
             directory: where checkpoints are written; none by default.
             resume: go on from the checkpoint in `directory`.
-            progress: told of each step.
+            progress: called after each step and validation.
 
         Raises:
-            ConfigurationError: an option has a value that cannot be meant.
-            DataError: a sequence or a label cannot be used; or there is one class only.
+            ConfigurationError: an option has an invalid value.
+            DataError: a sequence or a label cannot be used; or there is only one class.
             TrainingDivergedError: the loss became NaN or infinite.
         """
         learner = self.learner_type(self.config, self.options)
@@ -175,7 +175,7 @@ class SequenceEstimator(BaseEstimator):
         return self._with(learner)
 
     def probe(self, X: Any, y: Any = None, names: list[str] | None = None) -> Probe:
-        """Offer the network to `gated.explain`, on sequences and, for a loss, what they are."""
+        """Return the network and sequences for `gated.explain`; with targets `y`, also the loss."""
         arrays = self._known(X)
         values = np.zeros(0) if y is None else self._values(y, len(arrays))
         names = names or [f"sequence {place}" for place in range(len(arrays))]
@@ -246,7 +246,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return probabilities
 
     def predict(self, X: Any) -> Values:
-        """Return (N,), the likeliest class of each sequence."""
+        """Return (N,), the most probable class of each sequence."""
         likeliest = self.predict_proba(X).argmax(1)
         return np.asarray(self.classes_[likeliest])
 
@@ -256,7 +256,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """Predicts a number of a sequence."""
+    """Predicts a number for each sequence."""
 
     __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
 

@@ -1,4 +1,4 @@
-"""Scores of a learner beside the baselines, on sequences that it does not know."""
+"""Scores of a learner beside the baselines, on sequences that it was not trained on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def evaluate_classes(
     learner: ClassLearner, known: Sequences | None, tested: Sequences
 ) -> Evaluation:
-    """Score a classifier on `tested`, beside baselines that learn from `known`, where it is given.
+    """Score a classifier on `tested`, beside baselines fitted on `known`, if that is given.
 
     Raises:
-        DataError: a label was not trained on.
+        DataError: a label is not in the training data.
     """
     truth = learner.targets.learnt(tested.values)
     probabilities = learner.probabilities(tested.arrays)
@@ -46,7 +46,7 @@ def evaluate_classes(
 def evaluate_numbers(
     learner: NumberLearner, known: Sequences | None, tested: Sequences
 ) -> NumberEvaluation:
-    """Score a regressor on `tested`, beside baselines that learn from `known`, if there is some."""
+    """Score a regressor on `tested`, beside baselines fitted on `known`, if that is given."""
     truth = learner.targets.numbers(tested.values)
     predicted: dict[str, Floats] = {learner.name: learner.numbers(tested.arrays)}
     others, left_out = _baselines(learner, known, tested, classes=False)

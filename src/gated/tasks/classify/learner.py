@@ -1,4 +1,4 @@
-"""The learners of sequences: a class of each, or a number."""
+"""The learners that predict a class, or a number, for each sequence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gated.tasks.learner import Learner, Parts, Purpose, Score
 
 
 class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
-    """What both have in common."""
+    """What the learners of classes and of numbers have in common."""
 
     config_type, training_type = SequenceConfig, SequenceTraining
     learned = ("preprocessing", "targets", "columns", "seen")
@@ -50,12 +50,12 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     preprocessing: Preprocessing
     targets: Classes | Numbers
     columns: tuple[str, ...]
-    """Of a table, those of the channels, in order."""
+    """Names of the channel columns, where the data are a table; in order."""
     seen: Seen
-    """What was trained on."""
+    """Digests of the examples that were trained on."""
 
     def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
-        """Hold sequences back; of those that Python gives, none for a test."""
+        """Split into training, validation and test; arrays given in Python have no test part."""
         config, stratified = self.config, self.targets_type.are_classes
         if isinstance(source, Sequences):
             known, test = source, source.take([])
@@ -84,7 +84,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return Parts(training, known.take(held), test)
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Sequences:
-        """Read the sequences of a file that fit the network."""
+        """Read the sequences of a file that have the network's channels and classes."""
         channels = len(self.preprocessing.mean)
         read = read_sequences(
             Path(source),
@@ -120,7 +120,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
 
     def probed(self, data: Sequences) -> Probe:
-        """Offer the network; where all targets are known, with its loss."""
+        """Return the network and sequences for `gated.explain`; with targets, also the loss."""
         targets = self.targets.learnt(data.values) if len(data.values) else None
         title = f"{self.name} that predicts {self.targets.title}"
         return sequence_probe(
@@ -138,14 +138,14 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     @abstractmethod
     def targets_of(self, values: Values, known: Any) -> Any:
-        """Find the targets in the data; where some are `known`, in their form."""
+        """Fit the targets to the data, or take `known` ones, of another run, where they fit."""
 
     def _table(self, data: Sequences, predicted: dict[str, Any]) -> pl.DataFrame:
         rows = data.rows if data.rows or not len(data) else None  # none of what Python holds
         return self.table({"sequence": data.names}, predicted, rows)
 
     def answers(self, arrays: list[Floats]) -> Values:
-        """Return (N, outputs) of the network for sequences."""
+        """Return the network's outputs for N sequences, (N, outputs)."""
         if not arrays:
             return np.zeros((0, self.targets.outputs))
         answers = answers_of(self.network, self.preprocessing, arrays)
@@ -162,7 +162,7 @@ class ClassLearner(SequenceLearner[Evaluation]):
     targets: Classes
 
     def targets_of(self, values: Values, known: Classes | None) -> Classes:
-        """Find the classes; those of the run of `init_from`, if it has them all."""
+        """Find the classes; take those of the run of `init_from` if it has all of them."""
         found = Classes.of(values)
         labels = self.labels_among(found.names, known.names if known else None)
         return found.among(known) if known and labels == known.names else found
@@ -172,7 +172,7 @@ class ClassLearner(SequenceLearner[Evaluation]):
         return evaluate_classes(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
-        """Return each sequence, its likeliest class and the probability of each class."""
+        """Return the most probable class of each sequence, and the probability of each class."""
         columns = label_columns(self.targets.names, self.probabilities(data.arrays))
         return self._table(data, columns)
 
@@ -182,7 +182,7 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
 
 class NumberLearner(SequenceLearner[NumberEvaluation]):
-    """Predicts a number of a sequence."""
+    """Predicts a number for each sequence."""
 
     task = "regress"
     does = "predict a number of a sequence"
@@ -190,7 +190,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
     targets: Numbers
 
     def targets_of(self, values: Values, known: Numbers | None) -> Numbers:
-        """Take mean and deviation of the numbers, unless they come with `init_from`."""
+        """Take mean and standard deviation of the numbers, or those of the run of `init_from`."""
         return known or Numbers.of(values)
 
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> NumberEvaluation:
@@ -198,7 +198,7 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
         return evaluate_numbers(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
-        """Return each sequence and its number."""
+        """Return the predicted number of each sequence."""
         predicted = {PREDICTED: self.numbers(data.arrays)}
         return self._table(data, predicted)
 

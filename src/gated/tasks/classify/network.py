@@ -20,22 +20,22 @@ class Batch(NamedTuple):
     """Sequences of several lengths, and their targets."""
 
     steps: Tensor
-    """(T, B, I), whatever stands beyond a sequence's length."""
+    """(T, B, I), inputs; those beyond a sequence's length are padding."""
     lengths: Tensor
-    """(B,)"""
+    """(B,), steps of each sequence."""
     targets: Tensor
-    """(B,), classes, or numbers in standard deviations."""
+    """(B,), indices of the classes, or standardised numbers."""
     weights: Tensor
-    """(B,), how much each counts in the loss."""
+    """(B,), weight of each sequence in the loss."""
 
 
 class SequenceNetwork(nn.Module):
-    """From sequences to a few numbers each.
+    """Maps each sequence to the logits of the classes, or to a number.
 
     Args:
-        config: what it is made of.
-        inputs: I, numbers read at each step.
-        outputs: classes, or 1 of a regression.
+        config: options of the network.
+        inputs: I, input features of each step.
+        outputs: number of classes, or 1 for a regression.
     """
 
     def __init__(self, config: ClassifyConfig, inputs: int, outputs: int) -> None:
@@ -54,7 +54,7 @@ class SequenceNetwork(nn.Module):
         self.head = nn.Linear(states, outputs)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """(T, B, I) and (B,) to (B, outputs)."""
+        """Map inputs (T, B, I) and lengths (B,) to outputs (B, outputs)."""
         states, last = self.recurrent(steps, lengths=lengths)
         answers: Tensor = self.head(self.dropout(self._pooled(states, last, lengths)))
         return answers

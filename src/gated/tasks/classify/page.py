@@ -40,7 +40,7 @@ def score_table(result: Evaluation | NumberEvaluation) -> Table:
 
 
 def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -> Body:
-    """Describe how often, or how nearly, it is right."""
+    """Describe the scores: accuracy of the classes, or errors of the numbers."""
     config, parts = learner.config, learner.parts
     numbers = isinstance(result, NumberEvaluation)
     trained, tested = parts.training.and_also(parts.validation), parts.test

@@ -21,7 +21,7 @@ from gated.tasks.classify.table import read_sequences
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained on and what is scored on."""
+    """The training part (validation included) and the test part."""
 
     training: Sequences
     test: Sequences
@@ -31,13 +31,13 @@ class Parts:
 def those_that_fit(
     read: Sequences, bad: Bad, *, channels: int, labels: Collection[str] | None = None
 ) -> Sequences:
-    """Return the sequences that fit a learner; the others go to `bad`.
+    """Return the sequences that a learner can read; the others go to `bad`.
 
     Args:
-        read: what stands in a file.
-        bad: told of each that has other channels, or a value that is not known.
-        channels: that the learner reads.
-        labels: the classes that it knows; None where it predicts numbers.
+        read: the sequences of a file.
+        bad: is given each that has other channels, or an unknown label.
+        channels: number of channels that the learner reads.
+        labels: the classes it was trained on; None where it predicts numbers.
     """
     stay = []
     for place, name in enumerate(read.names):
@@ -83,17 +83,17 @@ def read_parts(
     stratified: bool,
     columns: tuple[str, ...] = (),
 ) -> Parts:
-    """Read a file, and hold a share of its sequences back, or read the test from another file.
+    """Read a file; hold a share of its sequences back as test part, or read that from another file.
 
     Args:
         data: a `.ts` file, or a table.
-        options: its columns, and what is for the test.
-        seed: of the choice.
+        options: names of its columns, and share or file of the test part.
+        seed: of the random split.
         stratified: hold back the same share of each class.
-        columns: of a table, those of the channels; by default all that have no other meaning.
+        columns: the channel columns of a table; by default all that have no other role.
 
     Raises:
-        ConfigurationError: it is a table, and its columns are not named.
+        ConfigurationError: the data are a table, and its columns are not named.
         DataError: a sequence cannot be used, none is left for the test, or most of the test data
             are training data.
         FileNotFoundError: there is no such file.

@@ -24,7 +24,7 @@ class Preprocessing:
     deviation: Floats
     """(channels,)"""
     masked: bool
-    """Whether an input marks which values are missing: if some were in training."""
+    """Whether inputs mark which values are missing; so if values were missing in training."""
     patch: int
 
     def __post_init__(self) -> None:
@@ -47,11 +47,11 @@ class Preprocessing:
 
     @property
     def inputs(self) -> int:
-        """I, numbers that the network reads at a step."""
+        """I, input features of the network at each step."""
         return len(self.mean) * (2 if self.masked else 1) * self.patch
 
     def scaled(self, array: Floats) -> Singles:
-        """(T, channels), missing values at their last known one, or at the mean before it."""
+        """(T, channels), scaled; missing values are the last known one, or the mean before it."""
         scaled = ((array - self.mean) / self.deviation).astype(np.float32)
         missing = np.isnan(scaled)
         if not missing.any():
@@ -62,7 +62,7 @@ class Preprocessing:
         return np.where(last < 0, np.float32(0), filled)
 
     def read(self, array: Floats, scaled: Singles | None = None) -> Singles:
-        """(T, channels) to (T / patch, I): the last patch is filled with the last step."""
+        """Map (T, channels) to inputs (T / patch, I), the last patch padded with the last step."""
         steps = self.scaled(array) if scaled is None else scaled
         if self.masked:
             steps = np.concatenate([steps, np.isnan(array).astype(np.float32)], axis=1)

@@ -1,4 +1,4 @@
-"""What a sequence learner offers to be looked into."""
+"""The network and sequences of a sequence learner, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def sequence_probe(
     targets: Values | None,
     names: Sequence[str],
 ) -> Probe:
-    """Offer the network on some sequences.
+    """Return the network and some sequences for `gated.explain`.
 
     Args:
         network: trained with `preprocessing`.
-        preprocessing: what it reads of a sequence.
-        title: what it does.
+        preprocessing: from sequences to inputs.
+        title: what the network does, for headings.
         arrays: N sequences, one or more.
-        targets: (N,), for a loss.
+        targets: (N,), for the loss; None where they are unknown.
         names: (N,), or none.
     """
     rows = np.arange(len(arrays))[:: -(-len(arrays) // MOST_COUNTED)]

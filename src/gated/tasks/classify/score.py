@@ -19,7 +19,7 @@ SEQUENCES = Scope("sequences")
 
 @dataclass(frozen=True)
 class NumberScore:
-    """Of one method."""
+    """Errors of the predictions of one method."""
 
     mae: float
     """Mean absolute error."""
@@ -31,34 +31,34 @@ class NumberScore:
 
 @dataclass(frozen=True, kw_only=True)
 class NumberEvaluation:
-    """How the test part was predicted."""
+    """Predictions of the test part, and their scores."""
 
     scores: Mapping[str, NumberScore]
-    """By method, the network first."""
+    """Scores by method, the network first."""
     truth: Floats
-    """(N,)"""
+    """(N,), the expected numbers."""
     predicted: Floats
-    """(N,), by the network."""
+    """(N,), the network's predictions."""
 
     errors: Mapping[str, Floats]
-    """(N,), absolute, by method."""
+    """(N,), absolute errors, by method."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
     known: int = 0
-    """Sequences that were trained on."""
+    """How many of the scored sequences were also trained on."""
 
     higher_is_better = frozenset({"R²"})
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
         return {
             name: {"MAE": of.mae, "RMSE": of.rmse, "R²": of.r2} for name, of in self.scores.items()
         }
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Whether the network beats the best of the others."""
+        """Whether the network beats the best baseline."""
         found = judge(self.errors, MAE, SEQUENCES).without(self.left_out)
         return found.adding(flattered(self.known))
 
@@ -72,7 +72,7 @@ class NumberEvaluation:
 
 
 def number_score(predicted: Floats, truth: Floats) -> NumberScore:
-    """Score `(N,)` numbers against the true ones.
+    """Score `(N,)` predicted numbers against the expected ones.
 
     >>> number_score(np.array([1.0, 3.0]), np.array([1.0, 5.0]))
     NumberScore(mae=1.0, rmse=1.4142135623730951, r2=0.5)

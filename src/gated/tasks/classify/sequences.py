@@ -1,4 +1,4 @@
-"""Sequences as arrays, whatever they came in."""
+"""Sequences as arrays, checked."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ Values = NDArray[Any]
 
 @dataclass(frozen=True)
 class Sequences:
-    """N sequences, and what each is."""
+    """N sequences and their targets."""
 
     arrays: list[Floats]
     """Each `(T, channels)`, NaN where a value is missing."""
     values: Values
-    """(N,), or (0,) where they are not known."""
+    """(N,), labels or numbers; (0,) where they are unknown."""
     names: list[str]
-    """Where each stands, for messages."""
+    """Name, or place in the file, of each; for messages."""
     columns: tuple[str, ...] = ()
-    """Of a table, those of the channels; `.ts` files do not name theirs."""
+    """Names of the channel columns of a table; `.ts` files do not name theirs."""
     rows: tuple[int, ...] = ()
-    """(N,), where each begins in its file; nothing where they come from no file."""
+    """(N,), the row where each begins in its file; empty where there is no file."""
 
     def __len__(self) -> int:
         return len(self.arrays)
 
     @property
     def channels(self) -> int:
-        """Numbers at each step."""
+        """Number of channels."""
         return int(self.arrays[0].shape[1])
 
     def and_also(self, others: Sequences) -> Sequences:
-        """Return these and others of the same channels."""
+        """Return these sequences followed by `others`, which have the same channels."""
         values = np.concatenate([self.values, others.values])
         return Sequences(
             [*self.arrays, *others.arrays], values, [*self.names, *others.names], self.columns
@@ -60,11 +60,12 @@ class Sequences:
 
 
 def usable(array: Any, name: str, channels: int | None) -> Floats:
-    """Return a sequence as `(T, channels)`.
+    """Return a sequence as an array `(T, channels)`.
 
     Raises:
-        DataError: it has no steps, no numbers, infinite ones, or other channels than the rest.
-        TypeError: it holds objects that are no numbers at all.
+        DataError: it has no steps, only missing or some infinite values, or other channels than the
+            rest.
+        TypeError: its values are not numbers.
     """
     try:
         numbers = np.asarray(array, np.float64)
@@ -91,17 +92,17 @@ def usable(array: Any, name: str, channels: int | None) -> Floats:
 
 
 def key_of(array: Floats) -> bytes:
-    """Return what makes a sequence the same as another."""
+    """Return the content of a sequence as bytes: equal for equal sequences."""
     return np.ascontiguousarray(array, np.float64).tobytes() + str(array.shape).encode()
 
 
 def sequences_of(data: Any, channels: int | None = None) -> list[Floats]:
-    """Return what a user of Python gives as sequences of `(T, channels)`.
+    """Return arrays given in Python as sequences of `(T, channels)`.
 
     Args:
         data: (N, T), one channel; (N, T, channels); or N arrays of (T,) or (T, channels), of any
             lengths.
-        channels: how many there must be.
+        channels: required number of channels.
 
     Raises:
         DataError: there is no sequence, or one that cannot be used.

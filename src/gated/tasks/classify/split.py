@@ -1,4 +1,4 @@
-"""Which sequences are held back."""
+"""The random choice of the sequences that are held back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gated.tasks.classify.sequences import Values
 def held_out_rows(
     values: Values, share: float, seed: int, *, stratified: bool
 ) -> NDArray[np.int64]:
-    """Return the places of a share of the sequences, in order; `stratified`, of each class a share.
+    """Return the indices of a share of the sequences, sorted; `stratified`: this share per class.
 
-    One sequence at least of each class stays.
+    At least one sequence of each class is not held back.
 
     >>> held_out_rows(np.array(["a"] * 4 + ["b"] * 8), 0.25, seed=0, stratified=True).size
     3

@@ -41,13 +41,13 @@ def read_sequences(
         path: of the file.
         options: the columns of a table.
         labelled: whether each sequence must have its label.
-        columns: of a table, those of the channels, in the order of training; by default all others.
+        columns: the channel columns of a table, in the order of training; by default all others.
         channels: that each sequence of a `.ts` file must have; by default as many as the first.
-        bad: told of each sequence that cannot be used; by default as `options` say.
+        bad: is given each sequence that cannot be used; by default as `options.skip_bad` says.
 
     Raises:
-        ConfigurationError: it is a table, and its columns are not named.
-        DataError: the file is none of these, or has no sequence or, where asked, no labels.
+        ConfigurationError: the file is a table, and its columns are not named.
+        DataError: the file is of another kind, or has no sequence or, if `labelled`, no labels.
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():

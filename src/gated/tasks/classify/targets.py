@@ -1,4 +1,4 @@
-"""What a network learns of labels and of numbers, and what its answers say."""
+"""From labels or numbers to training targets, and from the network's outputs to predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gated.tasks.classify.sequences import Floats, Values
 
 @dataclass(frozen=True)
 class Classes:
-    """Labels to choose from."""
+    """The labels of a classification."""
 
     are_classes: ClassVar[bool] = True
     classes: Values
@@ -34,7 +34,7 @@ class Classes:
         """Find the classes of (N,) labels.
 
         Raises:
-            DataError: there is one only.
+            DataError: there is only one class.
         """
         with many_labels():
             check_classification_targets(values)
@@ -47,19 +47,19 @@ class Classes:
         return cls(classes, counts / len(values))
 
     def among(self, known: Self) -> Self:
-        """Return the `known` classes, all of these among them, with the frequencies of these."""
+        """Return the `known` classes, which hold all of these, with the frequencies of these."""
         of = dict(zip(self.names, self.frequencies, strict=True))
         frequencies = np.array([of.get(name, 0.0) for name in known.names])
         return replace(self, classes=known.classes, frequencies=frequencies)
 
     @property
     def outputs(self) -> int:
-        """C, numbers that the network gives."""
+        """C, outputs of the network."""
         return len(self.classes)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The labels, to be written."""
+        """The labels as text."""
         return tuple(str(label) for label in self.classes)
 
     @property
@@ -68,10 +68,10 @@ class Classes:
         return ", ".join(self.names)
 
     def learnt(self, values: Values) -> Values:
-        """Return (N,), the place of each label among the classes.
+        """Return (N,), the index of each label among the classes.
 
         Raises:
-            DataError: one was not trained on.
+            DataError: a label is not in the training data.
         """
         unknown = np.setdiff1d(values, self.classes)
         if len(unknown):
@@ -92,7 +92,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers, which the network learns in standard deviations."""
+    """The numbers of a regression, standardised for the network."""
 
     are_classes: ClassVar[bool] = False
     outputs: ClassVar[int] = 1
@@ -108,16 +108,16 @@ class Numbers:
 
     @classmethod
     def of(cls, values: Values) -> Self:
-        """Take mean and deviation of (N,) numbers; raises as `numbers`."""
+        """Take mean and standard deviation of (N,) numbers; raises as `numbers`."""
         numbers = cls.numbers(values)
         return cls(float(numbers.mean()), float(numbers.std()) or 1.0)
 
     @staticmethod
     def numbers(values: Values) -> Floats:
-        """Return (N,) values as numbers.
+        """Return (N,) values as floats.
 
         Raises:
-            DataError: one is none, or not finite.
+            DataError: a value is no number, or not finite.
         """
         try:
             numbers = np.asarray(values, np.float64)
@@ -131,11 +131,11 @@ class Numbers:
         return numbers
 
     def learnt(self, values: Values) -> Values:
-        """Return (N,) numbers in standard deviations; raises as `numbers`."""
+        """Return (N,) standardised numbers; raises as `numbers`."""
         return ((self.numbers(values) - self.mean) / self.deviation).astype(np.float32)
 
     def weights(self, learnt: Values, *, balance: bool) -> Floats:
-        """Return (N,) ones: no number is more than another."""
+        """Return (N,) ones: all sequences weigh the same."""
         return np.ones(len(learnt))
 
     def predicted(self, answers: Values) -> Floats:

@@ -1,4 +1,4 @@
-"""Classification and regression as the training loop sees them."""
+"""Training batches, loss and validation of classification and regression."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def batch_of(read: Sequence[np.ndarray], targets: Values, weights: Floats) -> Ba
 def answers_of(
     network: nn.Module, preprocessing: Preprocessing, arrays: Sequence[Floats]
 ) -> Tensor:
-    """Return (N, outputs) for sequences, those of like length computed together."""
+    """Return (N, outputs) for sequences, computed in batches of similar length."""
     device = next(network.parameters()).device
 
     def answers(rows: Values) -> Tensor:

@@ -1,7 +1,7 @@
 """The `.ts` files of the time-series archives (sktime and aeon): a sequence a line.
 
-A line holds channels parted by `:`, each of values parted by `,` with `?` where one is missing, and
-last the label, or the number, of the sequence. Lines before `@data` describe the file.
+A line holds channels separated by `:`, each of values separated by `,` with `?` for a missing one,
+and last the label, or the number, of the sequence. Lines before `@data` describe the file.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MISSING = {"?", "", "nan"}
 
 
 def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
-    """Read a file; what is wrong with a sequence goes to `bad`, with its line.
+    """Read a file; an unusable sequence goes to `bad`, with its line.
 
     Args:
         path: of the file.
-        bad: told of each sequence that cannot be used.
-        channels: that each must have; by default as many as the first one.
+        bad: is given each sequence that cannot be used.
+        channels: number that each must have; by default as many as the first one.
 
     Raises:
-        DataError: the file is none of this kind.
+        DataError: the file is no `.ts` file.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""Forecasting: from a table of time series to forecasts with intervals and an honest score."""
+"""Forecasting: from a table of time series to forecasts with intervals and a score."""
 
 from gated.errors import require
 

@@ -1,4 +1,4 @@
-"""What a network must beat: forecasts that need no training, with intervals from their errors."""
+"""The baselines: forecasts that need no training, with intervals from their errors."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def naive(prepared: Prepared, origins: Integers) -> Floats:
 def seasonal_naive(prepared: Prepared, origins: Integers, season: int | None = None) -> Floats:
     """Forecast `(N, horizon)`: the values of the last season up to `origins` `(N,)`, repeated.
 
-    The season has so many steps, by default those of the configuration.
+    `season` is its length in steps, by default that of the configuration.
 
-    Where one is missing, the last value observed before it; where the series had not begun, the
-    naive forecast.
+    A missing value is replaced by the last one observed before it, and values from before the
+    beginning of the series by the naive forecast.
     """
     config = prepared.preprocessing.config
     season, ahead = season or config.season or 1, np.arange(1, config.horizon + 1)
@@ -45,10 +45,11 @@ def seasonal_naive(prepared: Prepared, origins: Integers, season: int | None = N
 
 
 def best_season(prepared: Prepared, origins: Integers) -> int:
-    """Return the season with which the seasonal-naive forecasts from `origins` are best.
+    """Return the season, in steps, with which the seasonal-naive forecasts from `origins` are best.
 
-    Of the configured one and those that the calendar suggests; of the latter only such as half of
-    the origins have behind them. They are compared where all have been.
+    The candidates are the configured season and those that the calendar suggests, if at least
+    half of the origins have a whole season before them. They are compared on the origins that
+    have the longest of them before them.
     """
     config, panel = prepared.preprocessing.config, prepared.panel
     behind = origins - _begins(prepared, origins) + 1
@@ -70,8 +71,8 @@ def best_season(prepared: Prepared, origins: Integers) -> int:
 def seasonal_scale(prepared: Prepared) -> Floats:
     """Return `(S,)` the mean absolute change over a season before the test part, the MASE unit.
 
-    Between values that were observed; over a step where there is no season. NaN for a series that
-    never changes, or is shorter than a season (Hyndman and Koehler 2006).
+    Only observed values count; without a season it is the change over one step. NaN for a series
+    that never changes, or is shorter than a season (Hyndman and Koehler 2006).
 
     Raises:
         DataError: the data came after fitting and have no test part.
@@ -91,10 +92,10 @@ def seasonal_scale(prepared: Prepared) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class Baselines:
-    """Naive and, where there is a season, seasonal-naive forecasts; learned in training."""
+    """Naive and, where there is a season, seasonal-naive forecasts, with intervals."""
 
     offsets: dict[str, Floats]
-    """`(horizon, Q)` by method: what to add to the point forecast, in deviations of the series
+    """`(horizon, Q)` by method: what is added to the point forecast, in deviations of the series
     (`Preprocessing.target.scale`); 0 for the median."""
     scales: Floats
     """`(S,)`, see `seasonal_scale`."""
@@ -103,7 +104,7 @@ class Baselines:
 
     @classmethod
     def fit(cls, prepared: Prepared) -> Self:
-        """Learn the quantiles of the errors in the training part.
+        """Compute the quantiles of the errors in the training part.
 
         Raises:
             DataError: there is no training window.
@@ -128,7 +129,7 @@ class Baselines:
         )
 
     def forecast(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
-        """Return `(N, horizon, Q)` by method, from rows `origins` `(N,)`."""
+        """Return forecasts `(N, horizon, Q)` by method, from rows `origins` `(N,)`."""
         deviation = _deviation(prepared, origins)[..., None]
         return {
             method: forecast[..., None] + self.offsets[method] * deviation

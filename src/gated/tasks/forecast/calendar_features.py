@@ -9,11 +9,11 @@ from gated.tasks.forecast.grid import DAY, HOUR, MINUTE, WEEK, YEAR, Grid, Integ
 
 CYCLES = {"day": DAY, "week": WEEK, "year": YEAR}
 SEEN = 0.5
-"""A cycle is of use once so much of it was seen."""
+"""Share of a cycle that the data must cover for it to be used."""
 
 
 def choose_cycles(grid: Grid, span: int) -> tuple[str, ...]:
-    """Return the cycles that steps of `grid` divide, and that `span` (microseconds) lets learn."""
+    """Return the cycles of two steps or more of which `span` (microseconds) covers half."""
     if grid.clock.unit == "count":
         return ()
     step = grid.size * (YEAR // 12 if grid.unit == "month" else 1)
@@ -40,9 +40,9 @@ def calendar_names(cycles: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def repeats_the_time(grid: Grid, times: Integers, values: NDArray[np.float64]) -> bool:
-    """Whether the column `values` says no more than a part of `times` (year, month, hour, …).
+    """Whether the column `values` only repeats a part of `times` (year, month, hour, …).
 
-    Parts are compared up to a shift, and two shifts are allowed: a table may write the hour of
+    Parts may differ by a constant shift, or by two different ones: a table may hold the hour of
     another zone, with summer time.
     """
     seen = ~np.isnan(values)

@@ -1,10 +1,10 @@
-"""Intervals that hold: quantiles moved until they cover the held-out part of the training data.
+"""Calibrated intervals: quantiles moved until they cover the validation part.
 
-A network is surer of the windows it was trained on than of others. In the manner of conformalised
+A network is overconfident on windows that it was not trained on. In the manner of conformalised
 quantile regression (Romano, Patterson and Candès 2019) each quantile's distance from the median is
 multiplied by the factor with which it would have covered its share of the validation windows. The
-level is not raised for their number: overlapping windows are few that are independent, and with so
-few the raised level is the largest error of all.
+level is not corrected for their number: few of the overlapping windows are independent, and with
+so few the corrected level is the largest error of all.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def spread_factors(forecast: Floats, truth: Floats, quantiles: tuple[float, ...]
 
     Args:
         forecast: `(N, horizon, Q)` of windows that were not trained on.
-        truth: `(N, horizon)`, NaN where it does not count.
-        quantiles: 0.5 among them.
+        truth: `(N, horizon)`, the observed values; NaN where they do not count.
+        quantiles: their levels, 0.5 among them.
 
     >>> forecast = np.zeros((1000, 1, 3)) + [-1.0, 0.0, 1.0]
     >>> truth = np.linspace(-4, 4, 1000)[:, None]

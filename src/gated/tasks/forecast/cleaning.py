@@ -1,4 +1,4 @@
-"""Filling gaps from the past alone, reporting outliers, leaving out constant columns."""
+"""Filling gaps from past values only, reporting outliers, leaving out constant columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MASKED = 0.01
 def last_observed(observed: Mask, starts: Integers) -> Integers:
     """Return for each row `(N,)` the last row of its series, up to itself, that is observed.
 
-    -1 before the first observation. This is the whole of imputation: it looks back only.
+    -1 before the first observation. All imputation uses this: it takes past values only.
     """
     rows = np.where(observed, np.arange(len(observed)), -1)
     first = np.repeat(starts[:-1], np.diff(starts))
@@ -39,7 +39,7 @@ def last_observed(observed: Mask, starts: Integers) -> Integers:
 def carry_forward(values: Floats, starts: Integers, before: Floats) -> Floats:
     """Fill missing `values` `(N,)` with the last observed one of the series.
 
-    Before the first observation of series `s` stands `before[s]`.
+    Before the first observation of series `s` the value is `before[s]`.
     """
     rows = last_observed(~np.isnan(values), starts)
     return np.where(rows >= 0, values[rows], np.repeat(before, np.diff(starts)))
@@ -47,7 +47,7 @@ def carry_forward(values: Floats, starts: Integers, before: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Columns:
-    """The covariates that are used, in order."""
+    """The covariates that are used, by kind and in order."""
 
     known_numbers: tuple[str, ...]
     past_numbers: tuple[str, ...]
@@ -125,7 +125,7 @@ def _useless_text(panel: Panel, name: str, training: Mask, named: bool) -> tuple
 
 
 def outliers(panel: Panel, column: str, training: Mask) -> Finding | None:
-    """Return a finding of the values far from what the training part holds, each series by itself.
+    """Return a finding of the values far from those of the training part, each series by itself.
 
     Far is `OUTLYING` robust standard deviations: 1.4826 times the median distance from the median
     (Hampel 1974). Nothing is changed.

@@ -1,4 +1,4 @@
-"""What to forecast, from what, and with which network."""
+"""Options of forecasting: columns, windows and network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gated.errors import ConfigurationError, option
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig(Configuration):
-    """Which columns, which windows and which network."""
+    """Options of columns, windows and network."""
 
     time: str
     """Column of time stamps."""

@@ -43,7 +43,7 @@ MOST_CALIBRATED = 4096
 
 @dataclass(frozen=True)
 class PreparedWindows:
-    """Some windows of prepared data."""
+    """Windows of prepared data, given by their origins."""
 
     prepared: Prepared
     origins: Integers
@@ -61,7 +61,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         training: how to train.
 
     Data are the path of a CSV, Parquet or sheet file, or a polars or pandas frame. After `fit` or
-    `load`, `config` has every choice filled in that was left to the data.
+    `load`, options of `config` that were left to be found from the data are filled in.
     """
 
     task = "forecast"
@@ -78,9 +78,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     network: ForecastNetwork
     preprocessing: Preprocessing
     spread: Floats
-    """(Q,), by which each quantile's distance from the median is stretched."""
+    """(Q,), factor on each quantile's distance from the median, see `calibration`."""
     held_out_from: int
-    """Time of the first step of the test part."""
+    """Time of the first step of the test part, as the grid counts it."""
     baselines: Baselines
 
     @property
@@ -89,7 +89,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self.parts.test.prepared
 
     def adopt(self) -> Self:
-        """Take what goes with the weights of `init_from`: also which columns they read."""
+        """Take the options that belong to the weights of `init_from`, and the columns."""
         super().adopt()
         theirs: Preprocessing | None = self.adopted("preprocessing")
         if theirs:
@@ -99,7 +99,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self
 
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
-        """Read and clean a table, whose end is the test part."""
+        """Read and clean a table, and split it by time; its end is the test part."""
         theirs: Preprocessing | None = self.adopted("preprocessing")
         prepared = prepare(source, self.config, theirs, bad)
         if theirs and theirs.series != prepared.preprocessing.series:
@@ -116,7 +116,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         )
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> PreparedWindows:
-        """Read what to forecast at its end, or the windows after the training data."""
+        """Read a table to forecast beyond its end, or its windows after the training data."""
         if purpose == "predict":
             prepared = prepare_new(source, self.preprocessing, future=True, bad=bad)
             return PreparedWindows(prepared, forecast_origins(prepared))
@@ -127,7 +127,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return after if len(after) else self._some(self._windows(source, bad, stride=1))
 
     def check_learned(self) -> None:
-        """Refuse intervals and scales of other quantiles or series."""
+        """Refuse calibration factors and scales that do not match the quantiles and series."""
         config, series = self.config, len(self.preprocessing.series)
         quantiles = len(config.quantiles)
         demand_numbers("The spread of a quantile", self.spread, count=quantiles, above=0)
@@ -141,11 +141,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return ForecastNetwork(self.preprocessing)
 
     def new_task(self) -> ForecastTask:
-        """Windows of the training part."""
+        """Return the training task on windows of the training part."""
         return ForecastTask(self.network, self.prepared, self.seed)
 
     def settle(self) -> None:
-        """Set the width of the intervals."""
+        """Calibrate the intervals on the validation part."""
         held = self.parts.validation
         origins = thinned(held.origins, MOST_CALIBRATED)
         if len(origins):
@@ -154,7 +154,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             self.spread = spread_factors(forecast, truth, self.config.quantiles)
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
-        """Compare walk-forward forecasts with the truth and the baselines."""
+        """Compare walk-forward forecasts with the observed values and the baselines."""
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         forecasts = Forecasts(
@@ -194,7 +194,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return prediction_table(given, quantiles)  # a row is of no row of the input
 
     def probed(self, data: PreparedWindows) -> Probe:
-        """Offer the network on windows that it was not trained on, where there are some."""
+        """Return the network for `gated.explain`, on windows not trained on, if there are some."""
         return forecast_probe(self.network, data.prepared, data.origins)
 
     def backtest(
@@ -209,13 +209,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
         Args:
             data: what to score on.
-            start: time of the first step forecast; by default as early as the history allows.
-            end: no forecast reaches beyond; by default the end of the data.
+            start: time of the first step forecast; by default the earliest after a full history.
+            end: time by which every horizon ends; by default the end of the data.
             stride: steps from one forecast to the next; by default that of `config`.
 
         Raises:
             DataError: no window lies between `start` and `end`.
-            ConfigurationError: `start` or `end` is no time.
+            ConfigurationError: `start` or `end` is not a time.
         """
         return self.scored(self._some(self._windows(data, self._bad(), start, end, stride)), None)
 
@@ -228,11 +228,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._some(self._windows(data, self._bad(), start=self.held_out_from, stride=1))
 
     def in_unit(self, scaled: Tensor, which: Integers) -> Floats:
-        """Return what the network gave, calibrated and in the unit of the target.
+        """Return the network's output, calibrated and in the unit of the target.
 
         Args:
-            scaled: `(horizon, B, Q)`.
-            which: `(B,)`, of the fitted series, that each window is of.
+            scaled: output of the network, `(horizon, B, Q)`.
+            which: `(B,)`, index of each window's series among the fitted ones.
 
         Returns:
             `(B, horizon, Q)`.

@@ -1,4 +1,4 @@
-"""The regular steps that series are put on: finding them, and time stamps on and beyond them."""
+"""The regular grid of steps that series are put on: how it is found, and its time stamps."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class Grid:
     """Steps of equal length, numbered by ticks."""
 
     unit: Literal["microsecond", "month", "count", "row"]
-    """`row`: each time stamp in the table is a step, whatever lies between."""
+    """With `row`, each time stamp in the table is a step, however far apart they are."""
     size: int
-    """Units from one step to the next; for `row` the most common microseconds or counts."""
+    """Units from one step to the next; for `row` the most common difference, in microseconds or
+    counts."""
     phase: int
     """Time of tick 0; for `month` the time after the month's beginning, -1 for its last day."""
     clock: Clock
@@ -46,12 +47,12 @@ class Grid:
 
     @property
     def local(self) -> bool:
-        """Whether steps follow the clock on the wall, as days and months do, and not UTC."""
+        """Whether steps follow local time, as days and months do, and not UTC."""
         return self.unit == "month" or self.size % DAY == 0
 
     @property
     def every(self) -> str:
-        """The step as a person writes it.
+        """The step as text, as `duration` reads it.
 
         >>> Grid("microsecond", 2 * HOUR, 0, Clock("time", "typed")).every
         '2h'
@@ -66,7 +67,7 @@ class Grid:
 
     @property
     def season(self) -> int:
-        """Steps of the strongest usual cycle: of a day below it, else of a week, else of a year."""
+        """Steps of the usual cycle: a day for steps below a day, else a week, else a year."""
         if self.clock.unit == "count":
             return 1
         if self.unit == "month":
@@ -80,7 +81,7 @@ class Grid:
     def seasons(self) -> tuple[int, ...]:
         """Steps of every cycle that the calendar suggests: of an hour, a day, a week, a year.
 
-        A year is 52 weeks, so that days of the week meet; for days it is 365 days, too.
+        A year is 52 weeks, so that it keeps the day of the week; for daily steps also 365 days.
 
         >>> Grid("microsecond", HOUR, 0, Clock("time", "typed")).seasons
         (24, 168, 8736)
@@ -98,7 +99,7 @@ class Grid:
         return tuple(season for season in found if season > 1)
 
     def to_wall(self, times: Integers) -> Integers:
-        """Return the times that this grid counts: on the wall for days and months, else UTC."""
+        """Convert times to those that this grid counts: local for days and months, else UTC."""
         return wall_times(times, self.clock.zone) if self.local else times
 
     def ticks(self, times: Integers) -> Integers:
@@ -117,7 +118,7 @@ class Grid:
         return _month_starts(months) + self.phase
 
     def following(self, time: int, count: int) -> Integers:
-        """Return the `count` steps after `time`, for `row` those on usual days of the week."""
+        """Return the `count` steps after `time`; for `row`, on the days of `weekdays`."""
         if self.unit != "row":
             return self.times(self.ticks(np.array([time]))[0] + np.arange(1, count + 1))
         candidates = time + np.arange(1, 7 * count + 8) * self.size
@@ -137,12 +138,12 @@ class Grid:
         return stamps
 
     def parse(self, given: str | datetime, name: str) -> int:
-        """Return the time of this grid that a person wrote as an ISO 8601 date or time.
+        """Return the time of this grid for an ISO 8601 date or time.
 
-        Without a zone it is on the clock of the column.
+        Without a zone it is in the zone of the column.
 
         Raises:
-            ConfigurationError: argument `name` holds no time.
+            ConfigurationError: the argument called `name` holds no time.
         """
         try:
             if self.clock.unit == "count":
@@ -160,7 +161,7 @@ class Grid:
         return int(self.to_wall(utc)[0])
 
     def stamps(self, times: Integers) -> NDArray[np.int64] | NDArray[np.datetime64]:
-        """Return `times` of this grid as an axis has them: counts, or `datetime64`."""
+        """Return `times` of this grid as counts or `datetime64`, for the axis of a figure."""
         return times if self.clock.unit == "count" else times.astype("datetime64[us]")
 
     def label(self, time: int) -> str:
@@ -169,7 +170,7 @@ class Grid:
 
 
 def wall_times(times: Integers, zone: str | None) -> Integers:
-    """Return UTC microseconds as what the clock on the wall says in `zone`."""
+    """Convert UTC microseconds to local time in `zone`."""
     if zone is None or zone == "UTC":
         return times
     stamps = pl.Series(times).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
@@ -212,7 +213,7 @@ def duration(text: str) -> tuple[Literal["microsecond", "month"], int]:
 
 
 def find_grid(times: Integers, series: Integers, clock: Clock, every: str | None) -> Grid:
-    """Find the steps that most time stamps follow, or fit those given to them.
+    """Find the step that most time stamps follow, or place the given step on them.
 
     Args:
         times: `(N,)` sorted by series and time, as `clock` says.
@@ -222,7 +223,7 @@ def find_grid(times: Integers, series: Integers, clock: Clock, every: str | None
 
     Raises:
         DataError: too few of the time stamps follow one step.
-        ConfigurationError: `every` is no step for these times.
+        ConfigurationError: `every` does not suit these times.
     """
     wall = wall_times(times, clock.zone)
     differences, same = np.diff(wall), np.diff(series) == 0

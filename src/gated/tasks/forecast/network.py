@@ -1,4 +1,4 @@
-"""The forecast network: an encoder reads the history, a decoder writes the horizon.
+"""The forecast network: an encoder reads the history, a decoder forecasts the horizon.
 
 Sequence-to-sequence in the manner of Sutskever, Vinyals and Le (2014), with quantiles for output
 as in Wen et al. (2017).
@@ -25,7 +25,7 @@ so that a series that has grown out of it meets no input that was never seen."""
 
 
 class Batch(NamedTuple):
-    """Windows as tensors; see `Windows` for what they are."""
+    """Windows as tensors; for the fields see `Windows`."""
 
     inputs: Tensor
     """`(history, B, I)`, the target first."""
@@ -46,18 +46,18 @@ class Batch(NamedTuple):
 
     @classmethod
     def of(cls, windows: Windows) -> Batch:
-        """Share the memory of `windows`."""
+        """Make tensors that share the memory of `windows`."""
         return cls(*(torch.from_numpy(getattr(windows, name)) for name in cls._fields))
 
 
 class ForecastNetwork(nn.Module):
-    """Quantiles of the scaled target at each step of the horizon, never crossing.
+    """Predicts quantiles of the scaled target at each step of the horizon, which never cross.
 
     Everything is relative to the last value `y` of the history: the encoder reads the target minus
-    `y`, and the decoder says how far from `y` the median lies at each step. The other quantiles
-    are steps up and down from the median, each positive. The decoder starts from the encoder's
-    last state and reads at each step what is known of that step, and the value that the target had
-    a whole number of seasons before.
+    `y`, and the decoder's output is the median's distance from `y` at each step. The other
+    quantiles are the median plus or minus sums of positive distances. The decoder starts from the
+    encoder's last state and reads at each step the covariates known ahead, and the value that the
+    target had a whole number of seasons before.
     """
 
     def __init__(self, fitted: Preprocessing) -> None:
@@ -137,14 +137,14 @@ class ForecastNetwork(nn.Module):
 def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
     """Pinball loss (Koenker and Bassett 1978), averaged over the quantiles.
 
-    Shapes: `(Q,)`, `(…, Q)`, `(…)`; returns `(…)`.
+    Shapes: quantiles `(Q,)`, forecast `(…, Q)`, truth `(…)`; returns `(…)`.
     """
     error = truth[..., None] - forecast
     return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1)
 
 
 def mean_pinball(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
-    """The training loss of scaled quantiles `(horizon, B, Q)`, over what was observed."""
+    """The training loss of scaled quantiles `(horizon, B, Q)`, over the observed values."""
     errors = pinball(quantiles, forecast, batch.target) * batch.weight
     return errors.sum() / batch.weight.sum()
 

@@ -1,4 +1,4 @@
-"""The report of a forecast: how good it is, what it looks like, and how it came about."""
+"""The report of a forecaster: scores, forecasts beside observed values, and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALLER_IS_BETTER = ("mae", "rmse", "smape", "mase", "pinball")
 
 
 def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
-    """Describe how good it is, and what it looks like."""
+    """Describe the scores and draw forecasts."""
     config = forecaster.config
     return Body(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",

@@ -1,4 +1,4 @@
-"""Series on a regular grid: one row a step, with holes where the table had nothing."""
+"""Series on a regular grid: one row a step, NaN where the table had no value."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ REPEATED = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One or many series, one after the other. `S` series, `N` rows in all, one row a step."""
+    """`S` series, one after the other, with `N` rows in all, one row a step."""
 
     grid: Grid
     series: tuple[str, ...]
-    """`S` names."""
+    """`(S,)` names of the series."""
     starts: Integers
     """`(S + 1,)`: rows `starts[s]` to `starts[s + 1]` are series `s`."""
     ticks: Integers
@@ -43,7 +43,7 @@ class Panel:
     numbers: dict[str, Floats]
     """Number columns `(N,)`, NaN where missing."""
     codes: dict[str, Integers]
-    """Text columns `(N,)` as places in `values`, -1 where missing."""
+    """Text columns `(N,)` as indices into `values`, -1 where missing."""
     values: dict[str, tuple[str, ...]]
     findings: tuple[Finding, ...] = ()
 
@@ -124,7 +124,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         grid: the grid found when fitting; by default it is found from the table.
 
     Raises:
-        DataError: there is no regular step, or several series seem to be mixed.
+        DataError: there is no regular step, or several series seem to be mixed in one.
     """
     series = table.series.codes
     order = np.lexsort((table.times, series))
@@ -219,7 +219,7 @@ class _Rows:
         self.wall = wall
 
     def mean(self, values: Floats) -> Floats:
-        """Average the values of each step that are not missing."""
+        """Average the values of each step, without missing ones."""
         values = values[self.order]
         if len(self.begins) == len(values):
             return values
@@ -235,7 +235,7 @@ class _Rows:
         return codes[rows]
 
     def findings(self) -> list[Finding]:
-        """Return findings of rows that repeat, contradict or were moved."""
+        """Return findings of rows that repeat or contradict others, or whose time was moved."""
         repeated = np.ones(len(self.order), np.bool_)
         repeated[self.begins] = False
         same_time = np.zeros_like(repeated)

@@ -29,7 +29,7 @@ MOST_SERIES = 30
 
 
 def walk_forward(evaluation: Evaluation) -> Picture:
-    """Draw the last forecasts one after the other against the truth, a panel for each series."""
+    """Draw the last forecasts one after the other with the observed values, by series."""
     forecasts = evaluation.forecasts
     names = _panels(evaluation)
     network = next(iter(forecasts.methods))
@@ -118,7 +118,7 @@ def _draw_window(
 
 
 def chosen_windows(evaluation: Evaluation) -> Picture:
-    """Draw a good, a median and the worst forecast closely, with what came before them."""
+    """Draw a good, a median and the worst forecast, each with the history before it."""
     forecasts = evaluation.forecasts
     network, *baselines = forecasts.methods
     middle = forecasts.quantiles.index(0.5)
@@ -224,7 +224,7 @@ def error_by_series(evaluation: Evaluation) -> Picture:
 
 
 def calibration(evaluation: Evaluation) -> Picture:
-    """Draw how often the truth fell below each quantile and, by step, inside the interval."""
+    """Draw how often observed values lay below each quantile and, by step, inside the interval."""
     forecasts = evaluation.forecasts
     figure, (left, right) = new_figure(3.7, ncols=2)
     colours = method_colours(list(forecasts.methods))

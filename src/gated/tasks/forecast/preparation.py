@@ -1,4 +1,4 @@
-"""From a table to arrays that a network reads."""
+"""From a table to the network's input arrays."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gated.tasks.forecast.table import Kind, read_table
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A panel as a network reads it. `N` rows, `I` inputs, `K` columns of categories."""
+    """A panel as network inputs. `N` rows, `I` input features, `K` columns of categories."""
 
     preprocessing: Preprocessing
     panel: Panel
     inputs: NDArray[np.float32]
-    """`(N, I)`, as `Preprocessing.input_names`; scaled, nothing missing."""
+    """`(N, I)`, in the order of `Preprocessing.input_names`; scaled, without missing values."""
     categories: Integers
-    """`(N, K)`."""
+    """`(N, K)`, codes in the order of `Preprocessing.text_names`."""
     target: NDArray[np.float32]
     """`(N,)` scaled; where nothing was observed, the last observation."""
     weight: NDArray[np.float32]
@@ -38,9 +38,9 @@ class Prepared:
     filled: Floats
     """`(N,)` the target in its own unit; where nothing was observed, the last observation."""
     series_of: Integers
-    """`(N,)` which of the fitted series."""
+    """`(N,)` index of the series among the fitted ones."""
     split: Split | None
-    """Training, validation and test part; none for data that came after fitting."""
+    """Training, validation and test part; None for data read after fitting."""
     findings: tuple[Finding, ...]
     """What was found in the data and done about it."""
 
@@ -53,9 +53,9 @@ def prepare(
 ) -> Prepared:
     """Read, clean and scale the data to fit a model on.
 
-    Statistics come from the rows before the test part, the validation part among them: it serves
-    to choose weights and not to report a score. What `origin` learned stands where there is one:
-    that of the run whose weights a network begins with.
+    Statistics come from the rows before the test part; these include the validation part, which
+    serves to choose weights and not to report a score. With `origin`, the preprocessing of the
+    run whose weights the network starts from, its statistics are kept.
 
     Raises:
         DataError: the data cannot be used; the message names the row or the column.
@@ -77,14 +77,14 @@ def prepare(
 def prepare_new(
     source: Source, fitted: Preprocessing, *, future: bool = True, bad: Bad = refuse
 ) -> Prepared:
-    """Read data that came after fitting, with what was learned then.
+    """Read data after fitting, with the preprocessing learned then.
 
     Args:
         source: path or frame; it may end with rows of the future that hold the known covariates.
         fitted: what `prepare` learned.
         future: whether to forecast beyond the last observation of the target. The panel is then
-            extended by the horizon, for which the known covariates are demanded.
-        bad: told of rows that cannot be used.
+            extended by the horizon, for which the known covariates are required.
+        bad: is given rows that cannot be used.
 
     Raises:
         DataError: a series is unknown or too short, a column or a known covariate is missing.

@@ -1,4 +1,4 @@
-"""What is learned from the training part, and how it is saved."""
+"""Scales, categories and other statistics learned from the training part."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Preprocessing:
     """Everything learned from the rows before the test part; `S` series."""
 
     config: ForecastConfig
-    """With history and season filled in."""
+    """Options, with history and season filled in."""
     grid: Grid
     series: tuple[str, ...]
     target: Scaling
-    """Of the target, in each series."""
+    """Scaling of the target, for each series."""
     before: Floats
-    """`(S,)` median of the target: what stands before its first observation."""
+    """`(S,)` median of the target, which fills values before its first observation."""
     known_numbers: tuple[str, ...]
     past_numbers: tuple[str, ...]
     numbers: Scaling
-    """Of `known_numbers` and then `past_numbers`."""
+    """Scaling of the columns `known_numbers`, then `past_numbers`."""
     medians: Floats
-    """Of the same columns."""
+    """Medians of the same columns."""
     masked: tuple[str, ...]
-    """Those of the same columns whose being observed is an input of its own."""
+    """Those of the same columns with an extra input that marks observed values."""
     known_texts: tuple[str, ...]
     past_texts: tuple[str, ...]
     categories: tuple[tuple[str, ...], ...]
-    """Values of `known_texts` and then `past_texts`. Value `i` has code `i + 1`; 0 is a value that
-    is missing or was not seen."""
+    """Values of the columns `known_texts`, then `past_texts`. Value `i` has code `i + 1`; code 0 is
+    a missing value, or one that is not in the training part."""
     cycles: tuple[str, ...]
 
     def __post_init__(self) -> None:
@@ -73,15 +73,14 @@ class Preprocessing:
 
     @property
     def category_counts(self) -> tuple[int, ...]:
-        """`K` numbers of codes, the code 0 counted."""
+        """Number of codes of each of the `K` columns, code 0 included."""
         return tuple(len(values) + 1 for values in self.categories)
 
     def like(self, origin: Preprocessing) -> Preprocessing:
-        """Return these data read as `origin` reads its own, the target in the scale of its series.
+        """Return these statistics with those of `origin` in place of all but the target's.
 
         Raises:
-            DataError: columns or time between steps are others, so that its weights mean something
-                else.
+            DataError: its columns or its time between steps differ, so that its weights do not fit.
         """
         compared: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
             "time between steps": (self.grid.every, origin.grid.every),
@@ -117,7 +116,7 @@ def _listed(names: str | tuple[str, ...]) -> str:
 
 
 def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns) -> Preprocessing:
-    """Return every statistic of `columns`, from the rows `training` `(N,)` alone.
+    """Return every statistic of `columns`, from the rows `training` `(N,)` only.
 
     Raises:
         DataError: the target of a series was not observed there, or no target varies.

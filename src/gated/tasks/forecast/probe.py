@@ -1,4 +1,4 @@
-"""What forecasting offers to be looked into: its network, windows of the data, and their times."""
+"""The network, windows of the data and their times, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOST_DRAWN, MOST_COUNTED = 16, 256
 
 
 def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Integers) -> Probe:
-    """Offer the network on windows of a prepared panel.
+    """Return the network and windows of a prepared panel for `gated.explain`.
 
     Args:
         network: trained on data like these.
         prepared: the data.
-        origins: `(N,)` rows of the last known steps, of which some are chosen.
+        origins: `(N,)` rows of the last known steps; some of them are chosen.
     """
     config, panel = prepared.preprocessing.config, prepared.panel
     drawn = thinned(origins, MOST_DRAWN)

@@ -1,4 +1,4 @@
-"""Standardising: means and deviations of the training part, applied everywhere."""
+"""Standardising by means and standard deviations of the training part."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Scaling:
 
     @classmethod
     def of(cls, samples: Iterable[Floats]) -> Scaling:
-        """Learn from `K` samples without missing values, each not empty.
+        """Compute mean and deviation of `K` samples, none empty and without missing values.
 
-        What does not vary is given the typical scale of the others, or 1 where none varies.
+        A constant sample gets the median scale of the others, or 1 where all are constant.
 
         >>> Scaling.of([np.array([1.0, 3.0]), np.array([5.0, 5.0])])
         Scaling(location=array([2., 5.]), scale=array([1., 1.]))
@@ -46,7 +46,7 @@ class Scaling:
         return cls(location.copy(), np.where(varies, scale, typical))
 
     def apply(self, values: Floats, which: NDArray[np.int64] | int) -> Floats:
-        """Scale `values`, each by the column or series that `which` says."""
+        """Scale `values`, each by the column or series with the index in `which`."""
         scaled = (values - self.location[which]) / self.scale[which]
         return np.clip(scaled, -FARTHEST, FARTHEST)
 

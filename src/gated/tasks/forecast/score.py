@@ -1,4 +1,4 @@
-"""The honest score: forecasts of one or more methods over the same windows, against the truth."""
+"""Scores: forecasts of several methods for the same windows, against observed values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ METRICS = ("mae", "rmse", "smape", "mase", "pinball", "coverage", "width")
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What was observed of one series around the windows, for pictures. `T` steps."""
+    """Observed values of one series around the windows, `T` steps, for figures."""
 
     series: str
     times: NDArray[Any]
@@ -43,11 +43,11 @@ class Forecasts:
     """`N` windows of `horizon` steps forecast at `Q` quantiles, by each method."""
 
     series: tuple[str, ...]
-    """`(N,)` names."""
+    """`(N,)` names of the series."""
     times: NDArray[Any]
     """`(N, horizon)` datetime64[us], or integers where the time is a count."""
     truth: Floats
-    """`(N, horizon)` in the unit of the target, NaN where it does not count."""
+    """`(N, horizon)` observed values in the unit of the target, NaN where they do not count."""
     quantiles: tuple[float, ...]
     methods: dict[str, Floats]
     """`(N, horizon, Q)` by method: the network first, then the baselines."""
@@ -59,12 +59,12 @@ class Forecasts:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Forecasts and what they score. `metric` is one of `METRICS`."""
+    """Forecasts and their scores. `metric` is one of `METRICS`."""
 
     target: str
     forecasts: Forecasts
     overall: dict[str, dict[str, float]]
-    """`[method][metric]` over all that was observed."""
+    """`[method][metric]` over all observed values."""
     by_step: dict[str, dict[str, list[float]]]
     """`[method][metric]`, one value a step of the horizon."""
     by_series: dict[str, dict[str, dict[str, float]]]
@@ -78,7 +78,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
         names = {"mae": "MAE", "mase": "MASE", "pinball": "pinball loss"}
         return {
             method: {names[name]: scores[name] for name in names}
@@ -112,12 +112,12 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
     - `coverage`: share of values within the outermost quantiles, ends included; `width`: mean
       distance of the two. NaN where the only quantile is the median.
 
-    What has no observation scores NaN. So does a method that leaves an observed value without a
-    forecast: no method is scored on fewer values than another.
+    A step or series without observed values scores NaN. So does a method that lacks a forecast
+    for an observed value: no method is scored on fewer values than another.
 
     Args:
         forecasts: of the network first, then of the baselines; 0.5 among the quantiles.
-        target: name of what was forecast.
+        target: name of the forecast column.
         overlap: windows that overlap what the network was trained on.
     """
     losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
@@ -140,13 +140,13 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
 def judged(
     errors: dict[str, Floats], forecasts: Forecasts, overlap: int = 0, networks: int = 1
 ) -> Verdict:
-    """Judge mean absolute errors; windows at the same time are not independent.
+    """Test whether the network's mean absolute error is lower; windows at one time are dependent.
 
     Args:
         errors: `(N, horizon)` absolute errors by method, the network first.
-        forecasts: what was observed, and when.
+        forecasts: the observed values, and their times.
         overlap: windows that overlap what the network was trained on.
-        networks: how many the network was chosen from by these errors.
+        networks: how many networks this one was chosen from by these errors.
     """
     observed = ~np.isnan(forecasts.truth)
     counts = observed.any(axis=1)
@@ -168,7 +168,7 @@ def judged(
 
 
 def absolute_errors(forecasts: Forecasts) -> dict[str, Floats]:
-    """Return `(N, horizon)` by method: how far the median is from what was observed."""
+    """Return `(N, horizon)` by method: absolute difference of median and observed value."""
     middle = forecasts.quantiles.index(0.5)
     return {
         method: np.abs(forecasts.truth - values[..., middle])

@@ -1,4 +1,4 @@
-"""Training, validation and test part by time, and the history that fits into them."""
+"""Training, validation and test part by time, and a history that fits into them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SHORTEST_STRETCH = 2
 
 @dataclass(frozen=True)
 class Split:
-    """Ticks at which the parts begin, for all series at the same time."""
+    """Ticks at which the parts begin, the same for all series."""
 
     first: int
     """First tick of the training part."""
     validation: tuple[tuple[int, int], ...]
-    """Stretches of the training part that are held out, each its first tick and the one after its
-    last; empty where nothing is."""
+    """Stretches of the training part that are held out, each as its first tick and the one after
+    its last; empty without validation."""
     test: int
     """First tick of the test part."""
     end: int
@@ -35,7 +35,7 @@ class Split:
 
 
 def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastConfig, list[Finding]]:
-    """Cut the time into parts, and fill in the history, season and stride that are not given.
+    """Split by time, and fill in history, season and stride where they are not given.
 
     Raises:
         DataError: the target was never observed, or a series is too short.

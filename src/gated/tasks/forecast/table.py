@@ -1,4 +1,4 @@
-"""Tables of any usual kind to typed columns: what a row says, and on which line it stands."""
+"""Tables of any usual kind as typed columns, with the line of each row."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Table:
     """`(N,)`, as `clock` says."""
     clock: Clock
     series: TextColumn
-    """Which series each row belongs to; one with an empty name where there is no such column."""
+    """Name of each row's series; empty where there is no such column."""
     target: NDArray[np.float64]
     """`(N,)`, NaN where missing."""
     numbers: dict[str, NDArray[np.float64]]
@@ -74,10 +74,10 @@ def read_table(
     Args:
         source: path to CSV, Parquet or a sheet, or a polars or pandas frame.
         config: names of the columns.
-        kinds: the covariates to read and what they hold, as learned when fitting; by default
-            those of `config`, their kinds found from the values.
+        kinds: the covariates to read and their types, as learned when fitting; by default those of
+            `config`, with types found from the values.
         clock: how the time was read when fitting.
-        bad: told of rows that cannot be used.
+        bad: is given rows that cannot be used.
 
     Raises:
         DataError: a column is absent or named twice, a value does not parse, the table is empty.

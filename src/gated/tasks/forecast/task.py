@@ -1,4 +1,4 @@
-"""Forecasting as the training loop sees it."""
+"""Training batches, loss and validation of forecasting."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK = 512
 
 
 class ForecastTask(Task[Batch]):
-    """Windows of a prepared panel, pinball loss."""
+    """Trains on windows of a prepared panel with the pinball loss."""
 
     network: ForecastNetwork
     unit = "pinball loss, scaled", 1.0
@@ -38,16 +38,16 @@ class ForecastTask(Task[Batch]):
         self.held_out = thinned(validation_origins(prepared), MOST_VALIDATED)
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each training window is seen once."""
+        """Training steps in an epoch."""
         return -(-len(self.origins) // batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Return windows of an epoch's permutation, each shard every `count`-th of them."""
+        """Return the next windows of the epoch's permutation; each shard gets every `count`-th."""
         chosen = shuffled(len(self.origins), step, batch_size, self.seed)
         return Batch.of(gather(self.prepared, self.origins[chosen[shard.index :: shard.count]]))
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Pinball loss over the observed steps, averaged over the quantiles."""
+        """Pinball loss of the observed steps, averaged over the quantiles."""
         quantiles = self.quantiles.to(batch.target)
         loss = pinball(quantiles, network(batch), batch.target) * batch.weight
         return Loss(loss.sum(), batch.weight.sum())
@@ -81,12 +81,12 @@ class ForecastTask(Task[Batch]):
         }
 
     def fingerprint(self) -> str:
-        """Also of the configuration, of which quantiles and splits show nowhere else."""
+        """Add the configuration: quantiles and splits show nowhere else."""
         return super().fingerprint() + repr(self.prepared.preprocessing.config)
 
 
 def chunks(origins: Integers) -> list[Integers]:
-    """Cut `origins` `(N,)` into pieces that fit into memory."""
+    """Split `origins` `(N,)` into pieces whose windows fit into memory."""
     return [origins[begin : begin + CHUNK] for begin in range(0, len(origins), CHUNK)]
 
 

@@ -1,4 +1,4 @@
-"""Time stamps of any usual form, to microseconds or counts."""
+"""Time stamps of any usual form as microseconds or counts."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ SAMPLE = 200
 
 @dataclass(frozen=True)
 class Clock:
-    """What the numbers of a time axis mean, and how they were written."""
+    """Unit, format and zone of a time column."""
 
     unit: Literal["time", "count"]
     """`time`: microseconds since 1970 in UTC. `count`: steps of a plain counter."""
     form: str
-    """A strptime format, a Unix unit, `count`, or `typed` where the table knew."""
+    """A strptime format, a Unix unit, `count`, or `typed` for a column of a time type."""
     zone: str | None = None
-    """Zone of the column, where it has one."""
+    """Time zone of the column, if it has one."""
 
 
 class UnreadableTimeError(Exception):
-    """Values are no times: the places of the rows, and what is wrong with the first."""
+    """Values that are no times: the indices of their rows, and what is wrong with the first."""
 
     def __init__(self, rows: pl.Series, reason: str) -> None:
         super().__init__(f"row {rows[0]} {reason}")
@@ -73,18 +73,16 @@ class UnreadableTimeError(Exception):
 def read_times(
     column: pl.Series, time_format: str | None = None, earlier: Clock | None = None
 ) -> tuple[NDArray[np.int64], Clock]:
-    """Return the times `(N,)` of `column` and what they mean.
+    """Return the times `(N,)` of `column`, and their clock.
 
     Args:
         column: dates, times, texts or whole numbers.
-        time_format: strptime format of texts, where the reader is not to find it.
-        earlier: how the time was read when the model was fitted, for what could be read in two
-            ways.
+        time_format: strptime format of texts; by default it is found.
+        earlier: how the time was read when the model was fitted; decides where two formats fit.
 
     Raises:
         UnreadableTimeError: a value is missing, or not a time.
-        DataError: the column is of a type that is no time, or days and months cannot be told
-            apart.
+        DataError: the column's type is no time, or days and months cannot be told apart.
     """
     if column.null_count():
         raise UnreadableTimeError(column.is_null().arg_true(), "is missing")

@@ -1,4 +1,4 @@
-"""Windows over a prepared panel: which there are, and how a batch of them is gathered."""
+"""Windows over a prepared panel: their origins, and how a batch of them is gathered."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Floats32 = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """What a network reads and is measured by. `B` windows, time first as in `gated.nn`.
+    """Inputs and targets of `B` windows, time first as in `gated.nn`.
 
-    `history` steps up to the origin, the last step that is known, and `horizon` steps after it;
-    `I` inputs, of which the `F` from `inputs[..., 2 : 2 + F]` are known ahead; `K` columns of
-    categories, of which the first are known ahead.
+    `history` steps up to the origin, the last known step, and `horizon` steps after it; `I` input
+    features, of which the `F` features `inputs[..., 2 : 2 + F]` are known ahead; `K` columns of
+    categories, of which the first `known_texts` are known ahead.
     """
 
     origins: Integers
-    """`(B,)` rows of the panel."""
+    """`(B,)` rows of the panel: the last known step of each window."""
     series: Integers
-    """`(B,)` which of the fitted series."""
+    """`(B,)` index of the series among the fitted ones."""
     inputs: Floats32
     """`(history, B, I)`, as `Preprocessing.input_names`."""
     categories: Integers
@@ -38,11 +38,11 @@ class Windows:
     future_categories: Integers
     """`(horizon, B, known_texts)`."""
     last: Floats32
-    """`(B,)` the scaled target at the origin, or its last observation before."""
+    """`(B,)` the scaled target at the origin or, if missing there, the last one observed before."""
     target: Floats32
-    """`(horizon, B)` scaled."""
+    """`(horizon, B)`, the scaled target."""
     weight: Floats32
-    """`(horizon, B)`, 1 where the target was observed, 0 where it must not count."""
+    """`(horizon, B)`, 1 where the target was observed, 0 where it does not count in the loss."""
 
 
 def gather(prepared: Prepared, origins: Integers) -> Windows:
@@ -68,7 +68,7 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
 def training_origins(prepared: Prepared) -> Integers:
     """Return every origin whose whole horizon lies before the test part and outside validation.
 
-    Those without one observation of the target in the horizon teach nothing and are left out.
+    Windows without an observed target in the horizon are left out.
     """
     split = _split(prepared)
     fits = _has_history(prepared) & _has_horizon(prepared, split.test)
@@ -79,7 +79,7 @@ def training_origins(prepared: Prepared) -> Integers:
 
 
 def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
-    """Return the origins, each `stride` steps (by default a horizon), of the validation part."""
+    """Return origins in the validation part, `stride` steps apart (by default a horizon)."""
     stretches = [
         walk_forward(prepared, begin, end, stride) for begin, end in _split(prepared).validation
     ]
@@ -87,7 +87,7 @@ def validation_origins(prepared: Prepared, stride: int | None = None) -> Integer
 
 
 def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
-    """Return the origins, each `stride` steps (by default the configured), of the test part."""
+    """Return origins in the test part, `stride` steps apart (by default as configured)."""
     split = _split(prepared)
     stride = stride or prepared.preprocessing.config.stride
     return walk_forward(prepared, split.test, split.end, stride)
@@ -96,8 +96,8 @@ def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
 def walk_forward(prepared: Prepared, begin: int, end: int, stride: int | None = None) -> Integers:
     """Return origins of forecasts that begin at tick `begin`, `begin + stride`, … .
 
-    Every horizon ends before tick `end`. Series that do not reach so far back or forth, and
-    windows without one observation of the target, are left out.
+    Every horizon ends before tick `end`. Windows that reach beyond the rows of their series, or
+    have no observed target in the horizon, are left out.
     """
     stride = stride or prepared.preprocessing.config.horizon
     after = prepared.panel.ticks + 1 - begin
@@ -107,7 +107,7 @@ def walk_forward(prepared: Prepared, begin: int, end: int, stride: int | None = 
 
 
 def forecast_origins(prepared: Prepared) -> Integers:
-    """Return `(S,)` the last observation of each series, from which to forecast the future."""
+    """Return `(S,)` rows of the last observation of each series, the origins of new forecasts."""
     return last_rows(prepared.panel)
 
 
@@ -117,9 +117,9 @@ def _order(count: int, seed: int, epoch: int) -> Integers:
 
 
 def shuffled(count: int, step: int, batch_size: int, seed: int) -> Integers:
-    """Return which of `count` examples are in the batch of `step`, a pure function of all four.
+    """Return the indices of the examples in the batch of `step`, a pure function of all four.
 
-    Each epoch is a permutation of its own; a batch may end one and begin the next.
+    Each epoch is its own permutation; a batch may end one epoch and begin the next.
     """
     if count == 0:
         raise DataError("There is no training window.")

@@ -1,4 +1,4 @@
-"""What a language model reads, and its network."""
+"""Options of a language model: text, network and regularisation."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

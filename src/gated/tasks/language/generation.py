@@ -1,4 +1,4 @@
-"""Writing: what comes next is drawn from what the network says, step by step."""
+"""Generation: each next code is sampled from the predicted probabilities."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ class Sampling:
 def written_codes(
     network: LanguageNetwork, prompts: Sequence[Tensor], sampling: Sampling
 ) -> Iterator[Tensor]:
-    """Yield (B,) codes, one after each of B prompts (T,), without end.
+    """Yield (B,) codes without end, at each step the next one of B prompts (T,).
 
-    The memory it takes is that of the states: it does not grow.
+    Memory does not grow with the length: only the states are kept.
     """
     network.eval()
     random = torch.Generator().manual_seed(sampling.seed)
@@ -119,9 +119,9 @@ def _said(network: LanguageNetwork, prompt: Tensor) -> Written:
 
 
 def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:
-    """Draw (B,) codes from scores (B, V), `recent` (B, R) having been written of late.
+    """Sample (B,) codes from logits (B, V); `recent` (B, R) are the codes written last.
 
-    The unknown is never written.
+    The unknown code is never sampled.
     """
     logits = logits.clone()
     if sampling.repetition > 1:
@@ -146,12 +146,12 @@ def drawn(logits: Tensor, recent: Tensor, sampling: Sampling, random: torch.Gene
 
 
 class Typewriter:
-    """Puts codes together to text; bytes wait until they make a character."""
+    """Joins codes to text; bytes are held until they make a character."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._pieces = vocabulary.pieces()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def text(self, code: int) -> str:
-        """Return the text that is whole with `code`; perhaps none."""
+        """Return the text that `code` completes; empty if it completes no character."""
         return self._decoder.decode(self._pieces[code])

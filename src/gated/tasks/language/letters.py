@@ -1,4 +1,4 @@
-"""The probabilities of the next letter by a language model, for the search of transcripts."""
+"""Probabilities of the next letter by a language model, for the beam search of transcripts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Floats = NDArray[np.float32]
 
 
 class NextLetter:
-    """A language model of characters that gives probabilities of a fixed list of them.
+    """Predicts the next of a fixed list of letters by a language model of characters.
 
     Args:
         network: reads characters; in evaluation mode.
-        letters: (N,), the codes of those that are asked for.
-        begin: (1,), the code that a text begins after.
+        letters: (N,), the codes of the letters to predict.
+        begin: (1,), the code before the first letter of a text.
     """
 
     def __init__(self, network: LanguageNetwork, letters: Tensor, begin: Tensor) -> None:
         self._network, self._codes, self._begin = network, letters, begin
 
     def begin(self) -> tuple[State, Floats]:
-        """Return the state after a line's end, and (N,), the log-probability of each letter."""
+        """Return the state at the beginning, and (N,), the log-probability of each first letter."""
         return self._read([{}], self._begin)[0]
 
     def after(self, states: Sequence[State], letters: Sequence[int]) -> list[tuple[State, Floats]]:

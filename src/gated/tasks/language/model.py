@@ -1,4 +1,4 @@
-"""The learner of language: what comes next in a text."""
+"""The learner of language models."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     """Learns to predict the next character of a text.
 
     Args:
-        config: what it reads, and the network.
+        config: options of the text and the network.
         training: how to train.
     """
 
@@ -65,7 +65,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     network: LanguageNetwork
     vocabulary: Vocabulary
     seen: Seen
-    """Sentences that were trained on."""
+    """Digests of the sentences that were trained on."""
 
     @property
     def counted(self) -> str:
@@ -73,7 +73,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return f"{self.config.unit}s"
 
     def split(self, source: Path | str | Sequence[Path | str], bad: BadRows) -> Parts[Coded]:
-        """Part the text by position, the test part at its end; learn a vocabulary."""
+        """Split the text by position, the test part at its end; learn a vocabulary."""
         config = self.config
         text = self._opened(source, bad)
         held, tested = (
@@ -100,7 +100,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def read(
         self, source: Path | str | Sequence[Path | str], purpose: Purpose, bad: BadRows
     ) -> Coded:
-        """Read texts of two characters or more; documents begin anew where they are scored."""
+        """Read texts of two characters or more; to score, each document starts with a new state."""
         text = self._opened(source, bad)
         if len(text) < 2:
             raise DataError(f"A text of {len(text)} {self.counted} is too short to {purpose}.")
@@ -113,13 +113,13 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return LanguageNetwork(self.config, len(self.vocabulary))
 
     def new_task(self) -> LanguageTask:
-        """Streams through the training part."""
+        """Return the training task on streams through the training part."""
         parts = self.parts.training, self.parts.validation
         letters = self.vocabulary.letters().astype(np.int64)
         return LanguageTask(self.network, self.config, *parts, self.seed, letters)
 
     def scored(self, data: Coded, known: Parts[Coded] | None) -> Evaluation:
-        """Compare with counted contexts and compressors."""
+        """Compare with n-grams and compressors."""
         each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
         # In the same measure whatever is read at a step.
         letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
@@ -162,7 +162,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         )
 
     def probed(self, data: Coded) -> Probe:
-        """Offer the network on stretches of a text."""
+        """Return the network and stretches of a text for `gated.explain`."""
         title = f"{self.name} that reads {self.counted}"
         return language_probe(self.network, title, data.codes, self.vocabulary)
 
@@ -174,13 +174,13 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         sampling: Sampling | None = None,
         stop: Sequence[str] = (),
     ) -> list[str]:
-        """Return what the model writes after each prompt.
+        """Return the text generated after each prompt.
 
         Args:
-            prompts: texts to go on with.
-            length: characters, or bytes, to write.
+            prompts: texts to continue.
+            length: characters, or bytes, to generate.
             sampling: how they are drawn.
-            stop: texts, before the first of which a continuation ends.
+            stop: texts; a continuation ends before the first of them.
 
         Raises:
             ConfigurationError: `length` is below 1, or a stop text is empty.
@@ -207,7 +207,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def writing(
         self, prompts: Sequence[str], sampling: Sampling | None = None
     ) -> Iterator[list[str]]:
-        """Yield, without end, what comes next after each prompt, a step at a time.
+        """Yield the text generated after each prompt, a step at a time, without end.
 
         Raises:
             DataError: there is no prompt, or one that is empty or wholly unknown.
@@ -223,7 +223,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             ]
 
     def unknown_in(self, prompt: str) -> list[str]:
-        """Return the characters of a prompt that the model has never seen."""
+        """Return the characters of a prompt that are not in the vocabulary."""
         if self.config.unit != "character":
             return []
         codes = self._coded(prompt)
@@ -235,16 +235,16 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return torch.from_numpy(self._coded(text).astype(np.int64))
 
     def known_start(self) -> str:
-        """Return a text of one character that can begin a prompt: a line's end, if it is known."""
+        """Return a known character to begin a prompt with: a newline, if that is known."""
         if not self.unknown_in("\n"):
             return "\n"
         return self.vocabulary.pieces()[1].decode()
 
     def next_letter(self, letters: str) -> NextLetter:
-        """Offer the probabilities of next letters, for a search of transcripts.
+        """Return a predictor of next letters, for the beam search of transcripts.
 
         Raises:
-            ConfigurationError: it reads something else, or has never seen one of the letters.
+            ConfigurationError: the model reads no characters, or a letter is not in its vocabulary.
         """
         if self.config.unit != "character":
             raise ConfigurationError(
@@ -344,7 +344,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
-    """Return `text` up to the first of the `stop` texts.
+    """Return `text` up to the first occurrence of one of the `stop` texts.
 
     >>> cut("one. two; three", [";", "."])
     'one'

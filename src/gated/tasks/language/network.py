@@ -1,4 +1,4 @@
-"""The network: a reader of text, and scores of what comes next.
+"""The network: a recurrent reader of text, and a linear map to the logits of the next code.
 
 Shapes: T steps, B streams, V codes.
 """
@@ -19,22 +19,23 @@ from gated.texts.text import Coded, Codes
 from gated.training.streams import Streams, Stretches
 
 PADDING = -100
-"""What comes after nothing; cross-entropy does not count it."""
+"""Target that does not count in the loss."""
 
 
 class Stretch(NamedTuple):
-    """Codes of some streams, and those that come after each."""
+    """Codes of some streams, and the next code after each as target."""
 
     codes: Tensor
     """(T, B)"""
     following: Tensor
-    """(T, B); `PADDING` after the end of a stream's stretch, and where it was counted before."""
+    """(T, B), the targets; `PADDING` after the end of a stream's stretch, and where a target was
+    already in the loss of the stretch before."""
     lengths: Tensor | None
-    """(B,), where some streams have fewer steps than others."""
+    """(B,), steps of each stream; None where all have T."""
     anew: Tensor
-    """(B,), which streams begin here."""
+    """(B,), which streams begin with this stretch."""
     carried: Tensor | None
-    """(B,), the steps whose states the next stretches begin with, where these are not the last."""
+    """(B,), the steps whose states the next stretches start from; None for the last step."""
 
     @classmethod
     def read(cls, codes: Codes, stretches: Stretches) -> Stretch:
@@ -57,11 +58,11 @@ class Stretch(NamedTuple):
 
     @property
     def there(self) -> Tensor:
-        """(T, B), which steps count."""
+        """(T, B), which steps count in the loss."""
         return self.following != PADDING
 
     def before(self, states: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the states to begin with, given those after the stretches before these."""
+        """Return the initial states: `states` of the stretches before, 0 for streams that begin."""
         if self.anew.all():
             return {}
         kept = ~self.anew[:, None]
@@ -69,24 +70,24 @@ class Stretch(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What the network says of a stretch."""
+    """The network's outputs for a stretch."""
 
     logits: Tensor
-    """(T, B, V), scores of what comes after each step."""
+    """(T, B, V), of the code after each step."""
     states: dict[str, Tensor]
-    """After the last step, or the one asked for."""
+    """Recurrent states after the last step, or after the steps `carried`."""
     output: Tensor
-    """(T, B, ·), of the last layer."""
+    """(T, B, ·), hidden states of the last layer."""
     dropped: Tensor
-    """The same, as dropout leaves it."""
+    """The same after dropout."""
 
 
 class LanguageNetwork(Reader):
-    """Reads codes, and says after each what comes next.
+    """Reads codes, and predicts after each the next one.
 
     Args:
-        config: what it is made of.
-        codes: V.
+        config: options of the network.
+        codes: V, size of the vocabulary.
     """
 
     def __init__(self, config: ReaderConfig, codes: int) -> None:
@@ -102,7 +103,7 @@ class LanguageNetwork(Reader):
         lengths: Tensor | None = None,
         carried: Tensor | None = None,
     ) -> Written:
-        """Read as `read` does, and score what comes next."""
+        """Read as `read` does, and compute the logits of the next codes."""
         output, dropped, after = self.read(codes, states, lengths, carried)
         return Written(self.readout(dropped), after, output, dropped)
 
@@ -116,7 +117,7 @@ class LanguageNetwork(Reader):
 def penalty(written: Written, there: Tensor, activation: float, change: float) -> Tensor:
     """Activation regularisation and its temporal form (Merity et al. 2018, section 4.6).
 
-    The mean over the steps that are no padding, `there` (T, B).
+    The mean over the steps without padding, `there` (T, B).
     """
     features, kept = written.output.shape[-1], there[..., None]
     total = activation * (written.dropped * kept).square().sum() / (there.sum() * features)
@@ -129,10 +130,10 @@ def penalty(written: Written, there: Tensor, activation: float, change: float) -
 
 @torch.no_grad()
 def nats(network: nn.Module, text: Coded, context: int, streams: int, window: int) -> Tensor:
-    """Return (N - 1,), how unlikely each code after the first was, in nats, states carried over.
+    """Return (N - 1,), the cross-entropy of each code after the first, in nats.
 
-    The text is cut into `streams` that are read side by side; each begins `context` codes early, to
-    have its state, and what it says there is not counted.
+    The text is cut into `streams` that are read side by side. Each starts `context` codes early,
+    to build up its state; the losses of these codes are left out.
     """
     count = len(text.codes) - 1
     length = -(-count // streams)

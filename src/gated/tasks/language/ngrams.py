@@ -1,6 +1,6 @@
-"""The baselines: characters counted in context, and compressors.
+"""The baselines: n-grams of characters, and compressors.
 
-All say what they say in bits for each character of the same text.
+All are measured in bits for each character of the same text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 class NGrams:
-    """Characters counted after the `order` characters before them, and after fewer.
+    """An n-gram model: counts of characters after the `order` characters before them, and fewer.
 
     Interpolated as Witten and Bell (1991) do: the weight of the longer context is c / (c + d), with
     c how often it came, and d how many different characters came after it.
@@ -73,9 +73,9 @@ class NGrams:
 
 
 def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, int]:
-    """Count, and choose the order that says most of the validation part.
+    """Count n-grams, and choose the order with the fewest bits on the validation part.
 
-    Without a validation part it is the longest.
+    Without a validation part it is the largest.
     """
     counted = NGrams(np.asarray(training[-MOST_COUNTED:]), size, MOST_ORDER)
     if len(validation) < 2:
@@ -86,7 +86,7 @@ def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, 
 
 
 class Compressor:
-    """What a compressor needs for a text after another: how much longer both are than the one."""
+    """Bits of a text by a compressor: how much the compressed training text grows by it."""
 
     def __init__(self, compress: Callable[[bytes], bytes], before: bytes, pieces: list[bytes]):
         """Take the training text, and the characters of the test, each as its bytes."""
@@ -96,21 +96,21 @@ class Compressor:
     def bits(self, first: int | None = None) -> float:
         """Return the bits of the `first` characters, by default of all.
 
-        A compressed file grows by whole units and holds more than the text: a difference below a
-        unit, or below nothing, is no measurement, and counts as the unit.
+        A compressed file grows by whole units and holds a header: a difference below a unit, or
+        below 0, is no measurement, and counts as one unit.
         """
         text = self._before + b"".join(self._pieces[:first])
         return 8.0 * max(len(self._compress(text)) - self._alone, FILE_UNIT)
 
     def of_parts(self, ends: Sequence[int]) -> Floats:
-        """Return (G,), the bits of the parts of the text that end at `ends`."""
+        """Return (G,), the bits of the G parts of the text that end at `ends`, in characters."""
         return np.diff([0.0, *(self.bits(end) for end in ends)])
 
 
 def compressors_of(
     training: Codes, test: Codes, count: int, vocabulary: Vocabulary
 ) -> dict[str, Compressor]:
-    """Return what compresses the last `count` characters of the test after all before them."""
+    """Return the compressors, by name, for the last `count` characters of the test part."""
     pieces = vocabulary.pieces()
     known = [*training[-MOST_COUNTED:].tolist(), *test[: len(test) - count].tolist()]
     before = b"".join(pieces[code] for code in known)

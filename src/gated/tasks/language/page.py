@@ -1,4 +1,4 @@
-"""The report of a language model: bits a character, and what it writes."""
+"""The report of a language model: bits per character, and generated text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def body(model: LanguageModel, evaluation: Evaluation) -> Body:
-    """Describe bits a character, and what it writes."""
+    """Describe bits per character, and show generated text."""
     config = model.config
     scores: list[Block] = [
         Text(
@@ -48,7 +48,7 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Say how many characters were never seen."""
+    """Say how many characters are not in the training part."""
     if not evaluation.unknown:
         return []
     return [
@@ -81,7 +81,7 @@ def _samples(model: LanguageModel) -> list[Block]:
 
 
 def bits_over_time(model: LanguageModel) -> Picture:
-    """Draw the bits of the validation part against the time of training."""
+    """Draw bits per character of the validation part over the training time."""
     history = model.history
     minutes = np.cumsum(history.seconds) / 60
     validations = [of for of in history.validations if of.step]

@@ -1,4 +1,4 @@
-"""What a language model offers to be looked into: stretches of a text, character by character."""
+"""The network and stretches of a text, character by character, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ STEPS = 240
 def language_probe(
     network: LanguageNetwork, title: str, codes: Codes, vocabulary: Vocabulary
 ) -> Probe:
-    """Offer the network on stretches of a text, whose cross-entropy is followed back in time.
+    """Return the network, stretches of a text and the cross-entropy for `gated.explain`.
 
     Args:
         network: a trained one.
-        title: what it does.
-        codes: the text, two characters or more.
+        title: what the network does, for headings.
+        codes: (N,), of the text, two characters or more.
         vocabulary: of the codes.
     """
     steps = min(STEPS, len(codes) - 1)

@@ -1,4 +1,4 @@
-"""Bits a character, beside counted contexts and compressors."""
+"""Bits per character, beside n-grams and compressors."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ stretches."""
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How many bits each method needs for a text that it does not know."""
+    """Bits of each method on a text that it was not trained on."""
 
     bits: Mapping[str, float]
     """Bits for each character, or byte, by method, the network first."""
     count: int
     """Characters that were scored."""
     unknown: int
-    """Characters among them that the training part does not hold."""
+    """How many of them are not in the training part."""
     unit: str
     verdict: Verdict
-    """Whether the network beats the best of the others."""
+    """Whether the network beats the best baseline."""
 
     higher_is_better = frozenset[str]()
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
         return {name: {f"bits a {self.unit}": of} for name, of in self.bits.items()}
 
     @property
@@ -57,11 +57,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Stretches:
-    """A test text of `count` characters, cut into parts that are judged as independent."""
+    """A test text of `count` characters in stretches that the verdict takes as independent."""
 
     count: int
     ends: Integers
-    """(F,), after how many characters its files end, but for the last."""
+    """(F,), position in characters of the end of each file but the last."""
 
     @property
     def by_file(self) -> bool:
@@ -70,13 +70,13 @@ class Stretches:
 
     @property
     def number(self) -> int:
-        """How many stretches."""
+        """G, number of stretches."""
         if self.by_file:
             return len(self.ends) + 1
         return max(1, min(MOST_STRETCHES, self.count // FEWEST_CHARACTERS))
 
     def sums(self, bits: Floats, places: Integers) -> Floats:
-        """Return (G,) the bits of each stretch, from (N,) bits of what begins at (N,) places."""
+        """Return (G,) the bits of each stretch, from (N,) bits of codes at positions (N,)."""
         if self.by_file:
             of = np.searchsorted(self.ends, places, "right")
         else:
@@ -85,7 +85,7 @@ class Stretches:
 
     @property
     def sizes(self) -> Floats:
-        """(G,), characters of each."""
+        """(G,), characters of each stretch."""
         return self.sums(np.ones(self.count), np.arange(self.count))
 
 
@@ -96,13 +96,13 @@ def verdict_of(
     compressors: Mapping[str, Compressor],
     unit: str,
 ) -> Verdict:
-    """Judge bits a character, the network's first.
+    """Compare bits per character, the network's first, with the best baseline.
 
     Args:
-        figures: by method.
+        figures: bits per character by method.
         stretches: of the test text.
-        sums: (G,) bits of each stretch, by method, but for the compressors.
-        compressors: what they need, which is found for each stretch only if one is the best.
+        sums: (G,) bits of each stretch, by method without the compressors.
+        compressors: by name; run on each stretch only if one is the best baseline.
         unit: character or byte.
     """
 

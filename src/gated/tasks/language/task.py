@@ -1,4 +1,4 @@
-"""A language model as the training loop sees it: truncated backpropagation through time."""
+"""Training of a language model by truncated backpropagation through time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_MEASURED = 1_000_000
 
 
 class LanguageTask(Task[Stretch]):
-    """The text as parallel streams, read stretch by stretch, over and over."""
+    """Trains on the text as parallel streams, read stretch by stretch, again and again."""
 
     network: LanguageNetwork
 
@@ -55,7 +55,7 @@ class LanguageTask(Task[Stretch]):
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Stretches of the usual length in a stream."""
+        """Stretches of the length `window` in a stream."""
         return self.plan.steps_per_epoch(batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Stretch:
@@ -64,13 +64,13 @@ class LanguageTask(Task[Stretch]):
         return Stretch.read(self.training.codes, own)
 
     def loss(self, network: nn.Module, batch: Stretch) -> Loss:
-        """Cross-entropy of a stretch that begins anew."""
+        """Cross-entropy of a stretch from the initial state."""
         return self.loss_from(network, batch, {})[0]
 
     def loss_from(
         self, network: nn.Module, batch: Stretch, carried: Carried
     ) -> tuple[Loss, Carried]:
-        """Cross-entropy of a stretch after the one before it, and the penalties."""
+        """Cross-entropy of a stretch from the states of the one before it, and the penalties."""
         written = network(batch.codes, batch.before(carried), batch.lengths, batch.carried)
         total = functional.cross_entropy(
             written.logits.flatten(0, 1),
@@ -85,7 +85,7 @@ class LanguageTask(Task[Stretch]):
         return Loss(total, count), written.states
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-entropy of the validation part, and in bits for each letter."""
+        """Cross-entropy of the validation part, in nats and in bits for each character."""
         if len(self.validation.codes) < 2:
             return {}
         loss = float(nats(network, self.validation, CONTEXT, STREAMS, self.config.window).mean())

@@ -98,7 +98,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     """(F,), of each feature in the training part."""
     deviation: Frames
     seen: Seen
-    """What was trained on."""
+    """Digests of the examples that were trained on."""
 
     def __init__(
         self, config: SpeechConfig | None = None, training: TrainingOptions | None = None

@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
         return {
             name: {"word error rate": of.wer, "character error rate": of.cer}
             for name, of in sorted(self.scores.items(), key=lambda item: item[0] != self.chosen)

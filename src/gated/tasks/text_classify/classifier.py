@@ -85,7 +85,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     frequencies: Floats
     """(C,), how often each label comes in the training part."""
     seen: Seen
-    """What was trained on."""
+    """Digests of the examples that were trained on."""
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[Texts]:
         """Part texts so that none held back has a near-duplicate in the training part.

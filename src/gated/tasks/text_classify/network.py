@@ -35,7 +35,7 @@ class TextNetwork(Reader):
     """From texts to the logits of their labels.
 
     Args:
-        config: what it is made of.
+        config: options of the network.
         codes: V.
         labels: C.
     """

@@ -74,7 +74,7 @@ def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
 
 @torch.no_grad()
 def logits_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
-    """Return (N, C) for texts, those of like length computed together."""
+    """Return (N, C) for texts, computed in batches of similar length."""
     device = next(network.parameters()).device
 
     def logits(rows: Integers) -> Tensor:

@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
-        """Scores by method, the network and what decides first."""
+        """Scores by method: the network first, and of each method the deciding score first."""
         return {name: {"BLEU": of.bleu, "chrF": of.chrf} for name, of in self.scores.items()}
 
     @cached_property

@@ -291,7 +291,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         )
 
     def attached(self) -> dict[str, bytes]:
-        """What was trained on."""
+        """Digests of the examples that were trained on."""
         pairs = "".join(f"{pair.source}\t{pair.target}\n" for pair in self.known)
         return {MEMORY: pairs.encode()} if pairs else {}
 

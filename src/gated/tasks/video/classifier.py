@@ -85,7 +85,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     frequencies: Floats
     """(C,), how often each label comes in the training part."""
     seen: Seen
-    """What was trained on."""
+    """Digests of the examples that were trained on."""
 
     def __init__(
         self,

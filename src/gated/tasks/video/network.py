@@ -62,7 +62,7 @@ class VideoNetwork(nn.Module):
     """Encoder, recurrent layers, and a linear map to the classes.
 
     Args:
-        config: what it is made of.
+        config: options of the network.
         classes: C, how many labels there are.
         height: of the frames that it is shown.
         width: of the frames that it is shown.
