@@ -1,1 +1,1 @@
-"""How long a network remembers: the benchmark problems of memory, at growing length."""
+"""How long a network remembers: benchmark problems with long dependencies, at growing length."""

@@ -1,4 +1,4 @@
-"""What is particular to remembering: the problem, its length, and the network."""
+"""Options of the memory task: the problem, its length, and the network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MemoryConfig(Configuration):
 
     @property
     def posed(self) -> Problem:
-        """The problem at its length."""
+        """The problem `problem` at the length `length`."""
         return problem_of(self.problem, self.length)
 
 

@@ -1,4 +1,4 @@
-"""How far back the gradient of a problem's loss comes, through layers of any cell."""
+"""How far back in time the gradient of a problem's loss reaches, through layers of any cell."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import Problem
 
 FOLLOWED = 32
-"""Sequences that the gradient is followed through."""
+"""Sequences that the gradient is measured on."""
 POINTS = 128
-"""At how many steps it is measured at most: longer sequences run in so many pieces."""
+"""Most steps at which the gradient is measured; longer sequences run in this many pieces."""
 SHARE = 0.01
-"""What has fallen below this share of its largest no longer counts as reaching."""
+"""The gradient reaches a step if its norm is at least this share of the largest norm."""
 
 
 class Reach(NamedTuple):
-    """How far back the gradient of the loss comes."""
+    """How far back in time the gradient of the loss reaches."""
 
     norms: NDArray[np.float64]
-    """With respect to the last layer's states, over sequences and units, each as a share of its
-    largest, and of several states the larger; oldest step first, the last is that of the end."""
+    """Norms of the gradient with respect to the last layer's states, over sequences and units, as
+    shares of the largest norm; the larger one of several states. Oldest step first."""
     every: int = 1
     """Steps from one norm to the next."""
 
     @property
     def steps(self) -> int:
-        """How many the gradient spans: from the oldest with at least `SHARE` to the end."""
+        """Steps from the oldest whose norm is at least `SHARE` to the end."""
         strong = np.flatnonzero(self.norms >= SHARE)
         return (len(self.norms) - 1 - int(strong[0])) * self.every + 1 if len(strong) else 0
 
 
 def reach(network: MemoryNetwork, problem: Problem) -> Reach:
-    """Follow the loss on validation sequences back through the encoder."""
+    """Backpropagate the loss on validation sequences through the encoder."""
     x, target = problem.draw("validation", FOLLOWED, 1)
     every = -(-len(x) // POINTS)
     before = len(x) % every or every  # the steps of the first piece

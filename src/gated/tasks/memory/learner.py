@@ -1,4 +1,4 @@
-"""Learning to remember: `gated fit memory`, and each trial of `gated memory-test`."""
+"""The learner of memory problems: `gated fit memory`, and each trial of `gated memory-test`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRAWN = 8
 
 
 class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
-    """Learns a problem that only a memory solves; it reads no files, sequences are drawn."""
+    """Learns a problem that only a memory solves, on random sequences; it reads no files."""
 
     task = "memory"
     config_type = MemoryConfig
@@ -48,11 +48,11 @@ class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
 
     @property
     def problem(self) -> Problem:
-        """Of the configuration."""
+        """The problem of the configuration."""
         return self.config.posed
 
     def split(self, source: Source, bad: BadRows) -> Parts[ProblemPart]:
-        """Return the parts, of which no sequence is in another but for what chance draws twice."""
+        """Return the parts, which share no sequences but those that chance draws twice."""
         validation, test = (
             ProblemPart.held_out(self.problem, part) for part in ("validation", "test")
         )
@@ -64,16 +64,16 @@ class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
         return ProblemPart.held_out(self.problem, "test")
 
     def new_network(self) -> MemoryNetwork:
-        """Make layers of the cell, ready for memories of the problem's length."""
+        """Make layers of the cell, initialised for memories as long as the problem."""
         of = self.config
         return MemoryNetwork(of.cell, of.hidden, self.problem, self.seed, layers=of.layers)
 
     def new_task(self) -> MemoryTask:
-        """Return training on new sequences at each step."""
+        """Return the training task, with new random sequences at each step."""
         return MemoryTask(self.network, self.problem, self.seed)
 
     def scored(self, data: ProblemPart, known: Parts[ProblemPart] | None) -> MemoryScore:
-        """Score the answers beside the best guess without a memory."""
+        """Score the network beside the best guess without a memory."""
         problem, ours = self.problem, data.scores(self.network)[0]
         guesses = [problem.score(problem.guess(target), target) for _, target in data.batches()]
         losses = {self.name: ours, NO_MEMORY: torch.cat(guesses)}
@@ -81,7 +81,7 @@ class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
 
     @torch.no_grad()
     def predicted(self, data: ProblemPart) -> pl.DataFrame:
-        """Return a row for each answer to each sequence."""
+        """Return a row for each output of each sequence."""
         expected, answers = [], []
         for x, target in data.batches():
             output = self.network(x)
@@ -96,7 +96,7 @@ class MemoryLearner(Learner[MemoryConfig, ProblemPart, MemoryScore]):
         return self.table(given, {"predicted": torch.cat(answers, 1).T.flatten().tolist()})
 
     def probed(self, data: ProblemPart) -> Probe:
-        """Offer the network on some sequences, whose loss is followed back in time."""
+        """Return the network, some sequences and the loss for `gated.explain`."""
         problem = self.problem
         x, target = problem.draw(data.part, DRAWN, 0)
 

@@ -1,4 +1,4 @@
-"""The longest length that each cell solves: `gated memory-test`."""
+"""The greatest length that each cell solves: `gated memory-test`."""
 
 from __future__ import annotations
 
@@ -41,27 +41,27 @@ OF_TRIAL: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One cell, trained on one length from one seed."""
+    """The result of one cell, trained on one length with one seed."""
 
     cell: str
     length: int
     seed: int
     score: float
-    """On test sequences, with the weights that were best on validation sequences."""
+    """Score on test sequences, with the weights that were best on validation sequences."""
     solved: bool
     before: Reach
-    """How far back the gradient came before training: what the network could learn from."""
+    """How far back the gradient reached before training."""
     after: Reach
-    """The same after training."""
+    """How far back it reached after training."""
     history: History
 
     @property
     def seconds(self) -> float:
-        """Of training."""
+        """Seconds of training."""
         return sum(self.history.seconds)
 
     def to_document(self) -> bytes:
-        """Return it as a document that `trial_of` reads."""
+        """Return the trial as a document that `trial_of` reads."""
         values = {name: json_values(getattr(self, name)) for name in OF_TRIAL}
         return to_document(FORMAT, VERSION, values | {"history": self.history.to_json()})
 
@@ -83,13 +83,13 @@ def trial_of(path: Path) -> Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTest:
-    """What each cell was tried on, and how it went."""
+    """All trials of a memory test."""
 
     problem: str
     units: int
-    """H"""
+    """H, units of each layer."""
     layers: int
-    """L"""
+    """L, layers of each cell."""
     lengths: tuple[int, ...]
     seeds: tuple[int, ...]
     training: TrainingOptions
@@ -97,30 +97,30 @@ class MemoryTest:
 
     @property
     def cells(self) -> list[str]:
-        """In the order in which they were tried."""
+        """The cells, in the order in which they were tried."""
         return list(dict.fromkeys(trial.cell for trial in self.trials))
 
     def of(self, cell: str, length: int) -> list[Trial]:
-        """The trials of a cell at a length, one for each seed; none if it did not come so far."""
+        """The trials of a cell at a length, one for each seed; empty if it was not tried."""
         return [t for t in self.trials if (t.cell, t.length) == (cell, length)]
 
     def score(self, cell: str, length: int) -> float:
-        """The median score of a cell at a length; NaN where it did not come so far."""
+        """The median score of a cell at a length; NaN if it was not tried."""
         scores = [trial.score for trial in self.of(cell, length)]
         return float(np.median(scores)) if scores else np.nan
 
     def solves(self, cell: str, length: int) -> bool:
-        """Whether a cell solves a length from more than half of the seeds."""
+        """Whether a cell solves a length with more than half of the seeds."""
         trials = self.of(cell, length)
         return 2 * sum(trial.solved for trial in trials) > len(trials)
 
     def longest(self, cell: str) -> int:
-        """The longest length solved with all shorter ones; 0 where none is."""
+        """The greatest length that a cell solves; 0 where it solves none."""
         return max((length for length in self.lengths if self.solves(cell, length)), default=0)
 
     @property
     def verdict(self) -> str:
-        """Which lengths each cell solves, the longest first."""
+        """The greatest length that each cell solves, in descending order."""
         each = [
             f"{cell} {f'solves {self.longest(cell)}' if self.longest(cell) else 'solves none'}"
             for cell in sorted(self.cells, key=self.longest, reverse=True)
@@ -176,21 +176,21 @@ def memory_test(
 ) -> MemoryTest:
     """Train each cell at growing length, up to the first that it does not solve.
 
-    A cell solves a length that it solves from more than half of the seeds.
+    A cell solves a length if more than half of its seeds do.
 
     Args:
         problem: one of `gated.tasks.memory.problems.PROBLEMS`.
-        cells: names of the library's, and behind them how they start, see
+        cells: names from the library, with an optional initialisation behind, see
             `gated.tasks.memory.network.start_of`.
-        lengths: to try, growing; by default those of the problem.
-        seeds: of weights and sequences; each gives a trial of its own.
+        lengths: to try, ascending; by default those of the problem.
+        seeds: of weights and sequences; one trial for each.
         units: H, of each layer.
         layers: L, of each cell.
-        training: the budget of one trial and how it is spent (its `seed` gives way to `seeds`); a
-            trial ends when it is solved.
-        directory: where each trial keeps its checkpoints and what it came to; a test with the same
+        training: budget and options of one trial (its `seed` is replaced); a trial ends when it is
+            solved.
+        directory: where each trial keeps its checkpoints and its result; a test with the same
             arguments goes on from there. None by default.
-        progress: from cell, length and seed, what is told of each step.
+        progress: returns the `Progress` of the trial with this cell, length and seed.
 
     Raises:
         ConfigurationError: there is no such problem, cell or length.

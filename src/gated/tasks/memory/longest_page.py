@@ -1,4 +1,4 @@
-"""The page of `gated memory-test`: what each cell solved, and the gradients that explain it."""
+"""The page of `gated memory-test`: the lengths that each cell solved, and its gradients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.tasks.memory.problems import PROBLEMS
 
 
 def memory_table(test: MemoryTest) -> Table:
-    """A row for each cell: the median score and how many seeds solve each length, the longest."""
+    """A row for each cell: median score and solving seeds by length, and the greatest length."""
     rows = [
         (cell, *(_told(test, cell, length) for length in test.lengths), str(test.longest(cell)))
         for cell in test.cells

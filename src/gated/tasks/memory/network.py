@@ -1,4 +1,4 @@
-"""The networks that are tested: cells by name, and how they start."""
+"""The networks that are tested: cells by name, and their initialisation."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ CELLS: Mapping[str, Cell] = {
     for name, of in vars(library).items()
     if isinstance(of, Cell) and not of.per_step  # the tasks have none of their inputs
 } | {"rnn": library.rnn_tanh}
-"""The library's, by their names there; `rnn` is `rnn-tanh`."""
+"""The cells of the library by name; `rnn` is `rnn-tanh`."""
 
 STARTS: Mapping[str, Callable[[Recurrent, int], Any]] = {
     "chrono": init.chrono_,
     "orthogonal": lambda layer, _: init.orthogonal_(layer),
     "exp": lambda layer, _: init.stay_orthogonal_(layer),
 }
-"""What may follow a cell's name: how its layer starts, from the longest memory in steps."""
+"""Initialisations that may follow a cell's name; called with layer and longest memory in steps."""
 
 LAYER_NORM = "layer-norm"
-"""May follow a cell's name too."""
+"""Layer normalisation, which may follow a cell's name too."""
 
 
 class Start(NamedTuple):
-    """A cell, and how its layer starts."""
+    """A cell, and the initialisation of its layers."""
 
     cell: Cell
     starts: tuple[str, ...]
-    """Of `STARTS`."""
+    """Initialisations, keys of `STARTS`."""
     layer_norm: bool
 
     def layer(self, inputs: int, units: int, layers: int, longest: int) -> Recurrent:
         """Return layers of the cell, initialised for memories of this many steps.
 
         Raises:
-            ConfigurationError: the cell cannot start like this.
+            ConfigurationError: the cell does not support this initialisation.
         """
         layer = Recurrent(self.cell, inputs, units, layers, layer_norm=self.layer_norm)
         antisymmetric = self.cell in (library.antisymmetric_rnn, library.gated_antisymmetric_rnn)
@@ -71,7 +71,7 @@ def start_of(name: str) -> Start:
     """The cell of a name such as `lstm-chrono`.
 
     Raises:
-        ConfigurationError: there is no such cell, or nothing of that name follows a cell's.
+        ConfigurationError: there is no such cell, or no such initialisation.
 
     >>> start_of("gru-reset-before-chrono").starts
     ('chrono',)
@@ -128,7 +128,7 @@ def _start_unicornn(layer: Recurrent) -> None:
 
 
 class MemoryNetwork(nn.Module):
-    """Recurrent layers and a linear map of the last one's hidden states."""
+    """Recurrent layers, and a linear map of the last layer's hidden states."""
 
     def __init__(
         self, cell: str, units: int, problem: Problem, seed: int, *, layers: int = 1
@@ -142,7 +142,7 @@ class MemoryNetwork(nn.Module):
         self.longest, self.answered = problem.length, problem.answered
 
     def forward(self, x: Tensor) -> Tensor:
-        """(T, B, I) to the answers of the last R steps, (R, B, O)."""
+        """Map inputs (T, B, I) to the outputs of the last R steps, (R, B, O)."""
         if self.training and self.encoder.cell.name == library.indrnn.name:
             init.bound_independent_(self.encoder, self.longest)
         hidden: Tensor = self.encoder(x)[0]

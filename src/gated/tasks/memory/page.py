@@ -1,4 +1,4 @@
-"""The report of a network that learned to remember."""
+"""The report of a network trained on a memory problem."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def score_table(result: MemoryScore) -> Table:
 
 
 def body(learner: MemoryLearner, result: MemoryScore) -> Body:
-    """Say how well it remembers, and how far back its gradient comes."""
+    """Describe its scores, and how far back its gradient reaches."""
     config, problem = learner.config, result.problem
     described = " ".join((type(problem).__doc__ or "").split())
     begun, trained = reach(learner.seeded(), problem), reach(learner.network, problem)

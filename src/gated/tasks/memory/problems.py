@@ -1,7 +1,7 @@
 """Problems that a network solves only by remembering.
 
-Each draws sequences of any length, scores what a network answers, and says what score counts as
-solved. Shapes: T steps, B sequences, I input features, O outputs, R steps that are answered.
+Each draws sequences of any length, scores a network's outputs, and defines the score that counts
+as solved. Shapes: T steps, B sequences, I input features, O outputs, R steps with an output.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ ProblemName: TypeAlias = Literal[
     "adding", "copy", "digits", "permuted-digits", "fashion", "permuted-fashion"
 ]
 Part: TypeAlias = Literal["training", "validation", "test"]
-"""Which sequences: none of one part is in another, but for what chance draws twice."""
+"""Parts share no sequences but those that chance draws twice."""
 
 
 class Batch(NamedTuple):
     """Sequences and their expected outputs."""
 
     x: Tensor
-    """(T, B, I)"""
+    """(T, B, I), inputs."""
     target: Tensor
-    """(R, B): numbers, or the indices of classes. The answers are the network's last R outputs."""
+    """(R, B), numbers, or indices of classes; the targets of the network's last R outputs."""
 
 
 class Problem(ABC):
-    """A problem of one length."""
+    """A problem with sequences of one length."""
 
     name: str
     inputs: int
-    """I"""
+    """I, input features of each step."""
     outputs: int
-    """O"""
+    """O, outputs of each step."""
     unit: str
-    """What the score is."""
+    """Name of the score."""
     loss_unit: str
-    """What the loss is that is trained on."""
+    """Name of the training loss."""
     answered = 1
-    """R"""
+    """R, steps with an output."""
     constant = 0.0
-    """The output at every answer of the best guess without a memory."""
+    """The output of the best constant guess, which needs no memory."""
     chance: float
-    """The score of that guess."""
+    """The score of the best guess without a memory."""
     solved: float
     """A score below this counts as solved."""
     lengths: tuple[int, ...]
-    """Those that are tried unless others are asked for."""
+    """Lengths T that are tried by default."""
     shortest = 4
 
     def __init__(self, length: int) -> None:
@@ -71,23 +71,23 @@ class Problem(ABC):
         self.length = length
 
     def held_out(self, part: Part) -> list[int]:
-        """How many sequences score a network on a part, in batches: their places are the seeds."""
+        """Sizes of the batches that score a network on a part; batch k is drawn with seed k."""
         return [500]
 
     @abstractmethod
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """So many sequences of a part, the same for the same seed."""
+        """Draw this many sequences of a part, the same for the same seed."""
 
     @abstractmethod
     def loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        """What is trained on: the loss of each answer (R, B, O), (R, B)."""
+        """The training loss (R, B) of outputs (R, B, O) for targets (R, B)."""
 
     def score(self, answers: Tensor, target: Tensor) -> Tensor:
-        """What counts, of each sequence, (B,): smaller is better."""
+        """The score of each sequence, (B,); lower is better."""
         return self.loss(answers, target).mean(0)
 
     def guess(self, target: Tensor) -> Tensor:
-        """The answers (R, B, O) without a memory, the same to every sequence."""
+        """The best outputs (R, B, O) without a memory, the same for every sequence."""
         return torch.full((*target.shape, self.outputs), self.constant)
 
 
@@ -99,7 +99,7 @@ class Adding(Problem):
     """The sum of the two numbers that were marked, one in each half of the sequence.
 
     Hochreiter and Schmidhuber 1997, in the form of Le, Jaitly and Hinton 2015: T numbers between 0
-    and 1. Always to answer 1, the mean, has a squared error of 1/6.
+    and 1. The constant output 1, the mean, has a mean squared error of 1/6.
     """
 
     name = "adding"
@@ -111,7 +111,7 @@ class Adding(Problem):
     lengths = (50, 100, 200, 400, 600)
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """Numbers with their marks, and the sums of what is marked."""
+        """Draw numbers and marks, with the sums of the marked numbers as targets."""
         random, T = _random(part, seed), self.length
         numbers = random.random((T, sequences), np.float32)
         every = np.arange(sequences)
@@ -124,24 +124,24 @@ class Adding(Problem):
         return Batch(torch.from_numpy(np.stack((numbers, marks), -1)), torch.from_numpy(target))
 
     def loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The squared error."""
+        """The squared error of each output."""
         return (answers[..., 0] - target) ** 2
 
 
 class _Choosing(Problem):
-    """Each answer is one of O."""
+    """Each target is one of O classes."""
 
     def loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The cross-entropy."""
+        """The cross-entropy of each output."""
         return functional.cross_entropy(answers.movedim(-1, 1), target, reduction="none")
 
 
 class Copying(_Choosing):
-    """Ten symbols out of eight, which must be repeated after many blank steps.
+    """Ten symbols from an alphabet of eight, which must be repeated after many blank steps.
 
     Hochreiter and Schmidhuber 1997, in the form of Arjovsky, Shah and Bengio 2016: ten symbols, T
-    steps of silence of which the last is the sign to begin, ten steps to answer in. The loss is
-    that of the ten answers alone; without memory it is ln 8.
+    blank steps, the last of which holds a delimiter, and ten steps for the output. The loss is
+    that of these ten outputs only; without memory it is ln 8.
     """
 
     name = "copy"
@@ -153,7 +153,7 @@ class Copying(_Choosing):
     answered = symbols = 10
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """Symbols, silence and the sign, one-hot, and the symbols again."""
+        """Draw symbols, blanks and delimiter, one-hot, with the symbols as targets."""
         said = _random(part, seed).integers(0, 8, (self.symbols, sequences))
         silence, sign = 8, 9
         seen = np.full((self.length + 2 * self.symbols, sequences), silence)
@@ -181,24 +181,24 @@ class _Pixels(_Choosing):
             )
 
     def shown(self, images: Tensor, labels: Tensor) -> Batch:
-        """Images (B, n, n), pixel by pixel."""
+        """Make a batch of images (B, n, n), one pixel at each step."""
         x = self.ordered(images.flatten(1)).T.unsqueeze(-1).contiguous()
         return Batch(x, labels.unsqueeze(0))
 
     def ordered(self, pixels: Tensor) -> Tensor:
-        """The pixels (B, T) in the order in which they are shown."""
+        """Put pixels (B, T) into the order in which the network reads them."""
         return pixels
 
     def score(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The share of wrong answers."""
+        """The share of wrongly predicted labels."""
         return (answers.argmax(-1) != target).float().mean(0)
 
 
 class _Permuted(_Pixels):
-    """The same with the pixels in an order drawn once, so that none is near what belongs to it."""
+    """The same with the pixels in one random order, so that neighbouring pixels lie far apart."""
 
     def ordered(self, pixels: Tensor) -> Tensor:
-        """The pixels (B, T) in a random order."""
+        """Put pixels (B, T) into the fixed random order."""
         return pixels[:, torch.from_numpy(np.random.default_rng(0).permutation(self.length))]
 
 
@@ -206,7 +206,7 @@ class Digits(_Pixels):
     """A handwritten digit, pixel by pixel (Le, Jaitly and Hinton 2015).
 
     The 1,797 digits of 8 by 8 pixels that come with scikit-learn; a length of n² enlarges them to n
-    by n. Of them a fifth is for validation and a fifth for the test.
+    by n. A fifth of them is the validation part and a fifth the test part.
     """
 
     name = "digits"
@@ -215,7 +215,7 @@ class Digits(_Pixels):
     lengths = (64, 144, 256, 400, 784)
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """Images of the part, some more than once, and what they show."""
+        """Draw images of the part, with replacement, and their labels."""
         images, labels = _digits(isqrt(self.length))
         last = {"training": 1078, "validation": 1437, "test": 1797}
         first = {"training": 0, "validation": 1078, "test": 1437}[part]
@@ -224,9 +224,9 @@ class Digits(_Pixels):
 
 
 class PermutedDigits(_Permuted, Digits):
-    """Handwritten digits, pixel by pixel in an order drawn once: none is near what belongs to it.
+    """Handwritten digits, pixel by pixel in one random order: neighbouring pixels lie far apart.
 
-    The digits of `digits`.
+    The images are those of `digits`.
     """
 
     name = "permuted-digits"
@@ -245,11 +245,11 @@ def _digits(side: int) -> tuple[Tensor, Tensor]:
 
 
 class Fashion(_Pixels):
-    """A piece of clothing, pixel by pixel, as Le, Jaitly and Hinton 2015 show digits.
+    """A piece of clothing, pixel by pixel, as Le, Jaitly and Hinton 2015 do with digits.
 
     Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), 28 by 28 pixels; another length n² makes them n
-    by n. Of its 60,000 images for training the last 5,000 are for validation; its 10,000 for the
-    test score a network.
+    by n. Of its 60,000 training images the last 5,000 are the validation part; its 10,000 test
+    images are the test part.
     """
 
     name = "fashion"
@@ -258,11 +258,11 @@ class Fashion(_Pixels):
     lengths = (64, 144, 256, 784)
 
     def held_out(self, part: Part) -> list[int]:
-        """A thousand of those for validation, and the whole test."""
+        """A thousand validation images, and all test images."""
         return [500] * (20 if part == "test" else 2)
 
     def draw(self, part: Part, sequences: int, seed: int) -> Batch:
-        """Images and what they show: for training by chance, else those whose turn it is."""
+        """Take images and their labels: at random for training, otherwise batch `seed` in order."""
         directory = Path(os.environ.get(FASHION, "/usr/share/datasets/fashion-mnist"))
         of_part = "t10k" if part == "test" else "train"
         images, labels = _fashion(directory, of_part, isqrt(self.length))
@@ -276,9 +276,9 @@ class Fashion(_Pixels):
 
 
 class PermutedFashion(_Permuted, Fashion):
-    """Pieces of clothing, pixel by pixel in an order drawn once: none is near what belongs to it.
+    """Pieces of clothing, pixel by pixel in one random order: neighbouring pixels lie far apart.
 
-    The images of `fashion`.
+    The images are those of `fashion`.
     """
 
     name = "permuted-fashion"
@@ -324,7 +324,7 @@ PROBLEMS: dict[str, type[Problem]] = {
 
 
 def problem_of(name: str, length: int) -> Problem:
-    """The problem of this name and length.
+    """Return the problem with this name and length.
 
     Raises:
         ConfigurationError: there is no such problem, or it has no such length.
@@ -333,7 +333,7 @@ def problem_of(name: str, length: int) -> Problem:
 
 
 def problems_of(name: str, lengths: Sequence[int] | None = None) -> list[Problem]:
-    """The problems of this name and these lengths, by default its own.
+    """Return the problem with this name at each of these lengths, by default its own.
 
     Raises:
         ConfigurationError: there is no such problem, or it has no such length.

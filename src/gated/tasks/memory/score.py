@@ -16,22 +16,22 @@ from gated.tasks.memory.problems import Problem
 
 @dataclass(frozen=True)
 class MemoryScore:
-    """The problem's score of each test sequence."""
+    """Scores of the network and of the guess on each test sequence."""
 
     problem: Problem
     losses: dict[str, NDArray[np.float64]]
-    """(N,) by method, the network first."""
+    """(N,) score of each sequence, by method, the network first."""
 
     higher_is_better = frozenset[str]()
 
     @property
     def score(self) -> float:
-        """The network's."""
+        """The network's mean score."""
         return float(next(iter(self.losses.values())).mean())
 
     @property
     def solved(self) -> bool:
-        """Whether it is as good as a network that remembers."""
+        """Whether the score counts as solved, see `Problem.solved`."""
         return self.score < self.problem.solved
 
     @property

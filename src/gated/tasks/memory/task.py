@@ -1,4 +1,4 @@
-"""Training on a problem, whose sequences are drawn anew for each step."""
+"""Training on a memory problem, with new random sequences for each step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS_PER_EPOCH = 100
 
 @dataclass(frozen=True)
 class ProblemPart:
-    """A part of a problem."""
+    """A part (training, validation or test) of a problem."""
 
     problem: Problem
     part: Part
@@ -26,21 +26,21 @@ class ProblemPart:
 
     @classmethod
     def held_out(cls, problem: Problem, part: Part) -> ProblemPart:
-        """Those that score a network, the same for every network."""
+        """Return the sequences that score a network, the same for every network."""
         return cls(problem, part, sum(problem.held_out(part)))
 
     def __len__(self) -> int:
-        """How many there are, for training in an epoch."""
+        """Number of sequences; of the training part in an epoch."""
         return self.count
 
     def batches(self) -> Iterator[Batch]:
-        """Yield them, drawn again."""
+        """Yield the batches, drawn again at each call."""
         for place, sequences in enumerate(self.problem.held_out(self.part)):
             yield self.problem.draw(self.part, sequences, place)
 
     @torch.no_grad()
     def scores(self, network: nn.Module) -> tuple[Tensor, Tensor]:
-        """Return the problem's score of each sequence, (N,), and the mean loss of its answers."""
+        """Return the problem's score of each sequence, (N,), and its mean loss, (N,)."""
         scores, losses = [], []
         for x, target in self.batches():
             answers = network(x)
@@ -50,7 +50,7 @@ class ProblemPart:
 
 
 class MemoryTask(Task[Batch]):
-    """Training on sequences that are drawn anew for each step."""
+    """Trains on new random sequences at each step."""
 
     def __init__(self, network: MemoryNetwork, problem: Problem, seed: int) -> None:
         self.network = network
@@ -59,29 +59,29 @@ class MemoryTask(Task[Batch]):
         self.unit = (problem.loss_unit, 1.0)
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Any number."""
+        """A constant: sequences never repeat, so an epoch has no natural length."""
         return STEPS_PER_EPOCH
 
     def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
-        """Matrices that stay orthogonal may learn at a rate of their own, a lower one."""
+        """Orthogonal matrices form a group of their own, which may have a lower learning rate."""
         slow = {p for name, p in self.network.named_parameters() if "parametrizations" in name}
         rest = [p for p in self.network.parameters() if p not in slow]
         groups: list[tuple[str, Sequence[nn.Parameter]]] = [("network", rest)]
         return [("orthogonal", list(slow)), *groups] if slow else groups
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Sequences of the step, new ones."""
+        """Draw new sequences for the step."""
         x, target = self.problem.draw("training", batch_size, (self.seed << 32) + step)
         mine = slice(shard.index, None, shard.count)
         return Batch(x[:, mine], target[:, mine])
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """The loss of all answers."""
+        """Summed loss of all outputs, and their number."""
         losses = self.problem.loss(network(batch.x), batch.target)
         return Loss(losses.sum(), torch.tensor(float(losses.numel())))
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """The problem's score, which is also what chooses the weights."""
+        """The problem's score on the validation part, which also chooses the best weights."""
         held_out = ProblemPart.held_out(self.problem, "validation")
         score, loss = (float(of.mean()) for of in held_out.scores(network))
         return {"loss": score, self.problem.unit: score, self.problem.loss_unit: loss}

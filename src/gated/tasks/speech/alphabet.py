@@ -1,4 +1,4 @@
-"""Letters as numbers, and texts in the form in which they are written down."""
+"""Letters as codes, and normalised texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ APOSTROPHES = {"\u2019": "'", "\u02bc": "'"}
 
 
 def normalised(text: str, *, keep_case: bool, keep_punctuation: bool) -> str:
-    """Return `text` composed (NFC), with single spaces and, unless kept, bare of what is not heard.
+    """Return `text` in NFC, with single spaces and, unless kept, without case and punctuation.
 
     >>> normalised("Don’t  wait - GO, now!", keep_case=False, keep_punctuation=False)
     "don't wait go now"
@@ -40,10 +40,10 @@ def _heard(text: str, place: int) -> str:
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The letters that can be written; the first has the number 1, after the blank."""
+    """The letters of transcripts; the first has the code 1, after the blank 0."""
 
     letters: str
-    """Each once, in order."""
+    """The letters, sorted, each once."""
 
     def __post_init__(self) -> None:
         """Put the letters in order."""
@@ -58,7 +58,7 @@ class Alphabet:
         return len(self.letters) + 1
 
     def encode(self, text: str) -> list[int]:
-        """Return the numbers of the letters of `text`.
+        """Return the codes of the letters of `text`.
 
         Raises:
             DataError: a letter is not in the alphabet.
@@ -72,5 +72,5 @@ class Alphabet:
         return [self._codes[letter] for letter in text]
 
     def decode(self, codes: Sequence[int]) -> str:
-        """Return the text of letters."""
+        """Return the text of codes."""
         return "".join(self.letters[code - 1] for code in codes)

@@ -32,13 +32,13 @@ class Audio(NamedTuple):
     samples: Samples
     """(n,), from -1 to 1, one channel."""
     rate: int
-    """Samples a second."""
+    """Sampling rate, in samples per second."""
     channels: int
-    """That it had before they were mixed down."""
+    """Number of channels before they were mixed down."""
 
 
 def decode(data: bytes) -> Audio:
-    """Decode the bytes of a recording, by soundfile or, what that does not know, by PyAV.
+    """Decode the bytes of a recording by soundfile or, for other formats, by PyAV.
 
     Raises:
         DataError: it cannot be decoded, is truncated, empty, silent, or holds no sound.
@@ -74,11 +74,11 @@ def decode(data: bytes) -> Audio:
 
 
 def blocks_of(path: Path, seconds: float) -> tuple[int, Iterator[Samples]]:
-    """Return the rate of a recording, and its samples, some at a time.
+    """Return the sampling rate of a recording, and an iterator over blocks of its samples.
 
     Args:
         path: of the recording.
-        seconds: in a block; what soundfile does not know comes in the blocks of its codec.
+        seconds: length of a block; PyAV yields the blocks of the codec instead.
 
     Raises:
         DataError: it cannot be decoded, or holds no sound.
@@ -101,11 +101,11 @@ def blocks_of(path: Path, seconds: float) -> tuple[int, Iterator[Samples]]:
 
 
 def raw_blocks(file: BinaryIO, rate: int, seconds: float) -> Iterator[Samples]:
-    """Yield 16-bit samples of one channel, the lower byte first, some at a time.
+    """Yield blocks of samples from a stream of 16-bit little-endian samples of one channel.
 
     Raises:
-        ConfigurationError: there is no such rate.
-        DataError: what comes begins as a file does.
+        ConfigurationError: the rate is not valid.
+        DataError: the stream begins like an audio file.
     """
     if rate < 1:
         raise ConfigurationError(f"{option('rate')} is {rate}; it is samples a second, 1 or more.")

@@ -1,4 +1,4 @@
-"""The baseline: the training recording that sounds most alike."""
+"""The baseline: the text of the most similar training recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEANS = 8
 def nearest(
     known: Sequence[Utterance], tested: Sequence[Utterance], speeds: Sequence[float]
 ) -> list[str]:
-    """Give the text of the training recording most like each: in mean features and length."""
+    """Return the text of the training recording nearest to each, in mean features and length."""
     plain = int(np.argmin([abs(speed - 1) for speed in speeds]))
     sketches = np.array([_sketch(one.versions[plain]) for one in known])
     wanted = np.array([_sketch(one.versions[0]) for one in tested])

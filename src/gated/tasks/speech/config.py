@@ -1,4 +1,4 @@
-"""What to hear, with which network, and how to write it down."""
+"""Options of speech recognition: features, letters, network and split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechTraining(TrainingOptions):
-    """How to train on recordings: fewer at a time, and longer."""
+    """How to train on recordings: with smaller batches and more steps."""
 
     usual_steps: ClassVar[int] = 3000
 
@@ -24,7 +24,7 @@ class SpeechTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechConfig(Configuration):
-    """Which features, which letters, which network."""
+    """Options of features, letters and network."""
 
     path: str = "path"
     """Column of the recordings' paths, from the manifest's directory."""

@@ -1,4 +1,4 @@
-"""Log-mel features of recordings, computed once and kept."""
+"""Log-mel features of recordings, cached on disk."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SHORTEST = 0.05
 
 
 def filterbank(rate: int, mels: int) -> Any:
-    """Return a filterbank that takes samples as they come.
+    """Return a mel filterbank for streaming, which takes samples in pieces.
 
-    Frames at the edge are left out where they would reach beyond the samples, so that a frame
-    depends on its own samples alone, whether or not more are to come.
+    Frames that would reach beyond the samples are left out, so that a frame depends on its own
+    samples only, whether or not more follow.
     """
     fbank = require("kaldi_native_fbank", extra="speech")
     options = fbank.FbankOptions()
@@ -43,7 +43,7 @@ def filterbank(rate: int, mels: int) -> Any:
 
 
 def log_mel(samples: Samples, rate: int, mels: int) -> Frames:
-    """Return the log-mel features of `samples`."""
+    """Return the log-mel features (T, mels) of `samples` (n,)."""
     bank = filterbank(rate, mels)
     bank.accept_waveform(rate, samples.tolist())
     bank.input_finished()
@@ -53,17 +53,17 @@ def log_mel(samples: Samples, rate: int, mels: int) -> Frames:
 
 @dataclass(frozen=True)
 class Heard:
-    """A recording's features, and what was found in it."""
+    """A recording's features and length, and what was found in it."""
 
     frames: Frames
     seconds: float
     rate: int
-    """Samples a second of the file."""
+    """Sampling rate of the file, in samples per second."""
     channels: int
 
 
 class FeatureStore:
-    """Computes features, and keeps them under a digest of the recording and the settings."""
+    """Computes features, and caches them under a digest of the recording and the settings."""
 
     def __init__(self, rate: int, mels: int, directory: Path | None) -> None:
         """Keep features in `directory`, by default in the user's cache."""

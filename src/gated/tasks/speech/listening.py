@@ -1,4 +1,4 @@
-"""Transcribing while somebody speaks: samples in, words out, with the network for streaming."""
+"""Streaming recognition: samples in, words out while somebody speaks."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gated.tasks.speech.search import Word, words_of
 
 
 class Listener:
-    """A recording as it comes: a word is returned as soon as the space behind it is heard.
+    """Transcribes a stream of samples: a word is returned once the space after it is recognised.
 
-    What it writes is what the network writes of the whole recording with greedy search. It keeps
-    some frames and steps, whatever the length.
+    The transcript equals that of the whole recording with greedy search. Memory does not grow
+    with the length: only some frames and steps are kept.
 
     Args:
-        network: reads forwards; in evaluation mode.
-        alphabet: that it writes.
-        mean: (F,), of the features that it was trained on.
-        deviation: (F,), likewise.
-        sample_rate: samples a second that its features are computed from.
-        rate: samples a second that come.
+        network: a streaming network, in evaluation mode.
+        alphabet: letters of the network's outputs.
+        mean: (F,), of each feature in the training part.
+        deviation: (F,), standard deviation of the same.
+        sample_rate: sampling rate of the features.
+        rate: sampling rate of the stream, in samples per second.
 
     Raises:
         ConfigurationError: the network reads both ways.
@@ -80,10 +80,10 @@ class Listener:
         return self._heard(samples, last=False)
 
     def finish(self) -> list[Word]:
-        """Return what is left when nothing more comes.
+        """End the stream; return the remaining words.
 
         Raises:
-            DataError: all that came is too short to hold speech.
+            DataError: the stream is too short to hold speech.
         """
         words = self._heard(np.zeros(0, np.float32), last=True)
         if not self._steps:
@@ -92,7 +92,7 @@ class Listener:
 
     @property
     def heard_seconds(self) -> float:
-        """How much of the recording has been read, by the frames that are whole."""
+        """Seconds of sound that have been read, counted in complete frames."""
         return self._taken / 100
 
     @torch.no_grad()

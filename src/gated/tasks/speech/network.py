@@ -1,4 +1,4 @@
-"""The network: convolutions that shorten the recording, recurrent layers, letters.
+"""The network: convolutions with stride 2, recurrent layers, and log-probabilities of letters.
 
 Shapes: T frames of F bands, B recordings, S steps after the convolutions, C letters and the blank.
 """
@@ -22,13 +22,13 @@ class Batch(NamedTuple):
     """Recordings with their texts."""
 
     frames: Tensor
-    """(T, B, F), normalised; what lies beyond a recording's length is no part of it."""
+    """(T, B, F), normalised features; those beyond a recording's length are padding."""
     lengths: Tensor
-    """(B,)"""
+    """(B,), frames of each recording."""
     codes: Tensor
-    """(N,), the letters of all texts, one text after the other."""
+    """(N,), codes of the letters of all texts, one text after the other."""
     code_lengths: Tensor
-    """(B,)"""
+    """(B,), letters of each text."""
 
 
 def steps_after(lengths: Tensor, halvings: int) -> Tensor:
@@ -45,8 +45,8 @@ def steps_after(lengths: Tensor, halvings: int) -> Tensor:
 class SpeechNetwork(nn.Module):
     """Convolutions over time and bands, recurrent layers, and a linear map to the letters.
 
-    A streaming network reads forwards, and sees a little of the future by a convolution over the
-    next `look_ahead` steps (Wang et al. 2016).
+    A streaming network reads forwards only, with a convolution over the next `look_ahead` steps
+    (Wang et al. 2016).
     """
 
     def __init__(self, config: SpeechConfig, classes: int) -> None:
@@ -76,7 +76,7 @@ class SpeechNetwork(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(T, B, F) and (B,) to (S, B, C) log-probabilities, and (B,) how many of S are real."""
+        """Map frames (T, B, F) and lengths (B,) to log-probabilities (S, B, C) and lengths (B,)."""
         maps = frames.permute(1, 2, 0).unsqueeze(1)  # (B, 1, F, T)
         for convolution in self.convolutions:
             lengths = steps_after(lengths, 1)

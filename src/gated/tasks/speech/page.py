@@ -1,4 +1,4 @@
-"""The report of a speech recogniser: how much it writes wrongly, and what."""
+"""The report of a speech recogniser: error rates, and frequent errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def body(recogniser: SpeechRecogniser, evaluation: Evaluation) -> Body:
-    """Describe how much it writes wrongly, and what."""
+    """Describe the error rates, and show errors."""
     config = recogniser.config
     written = evaluation.methods[evaluation.chosen]
     pairs = list(zip(evaluation.references, written, strict=True))
@@ -79,7 +79,7 @@ def body(recogniser: SpeechRecogniser, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Say which words were most often taken for others."""
+    """List the most frequent substitutions of words."""
     if not evaluation.substitutions:
         return []
     taken = ", ".join(
@@ -96,7 +96,7 @@ def _substitutions(evaluation: Evaluation) -> Table | Text:
 
 
 def spectrograms(recogniser: SpeechRecogniser) -> Picture:
-    """Draw test recordings, and under each what was written, where it was heard."""
+    """Draw spectrograms of test recordings, each with its transcript at the words' times."""
     shown = recogniser.written_in_time(DRAWN)
     figure, axes = new_figure(1.9 * len(shown), nrows=len(shown), squeeze=False)
     for axis, (one, words) in zip(axes[:, 0], shown, strict=True):

@@ -1,4 +1,4 @@
-"""What speech offers to be looked into: the recurrent layers, over some recordings."""
+"""The recurrent layers and some recordings, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MOST_DRAWN, MOST_COUNTED = 8, 32
 def speech_probe(
     network: SpeechNetwork, title: str, utterances: Sequence[Utterance], seconds: float
 ) -> Probe:
-    """Offer the network on recordings with their texts, whose CTC loss is followed back in time.
+    """Return the network, recordings with their texts, and the CTC loss for `gated.explain`.
 
     Args:
         network: a trained one.
-        title: what it does.
-        utterances: one or more.
-        seconds: that a step of the recurrent layers lasts.
+        title: what the network does, for headings.
+        utterances: the recordings, one or more.
+        seconds: duration of a step of the recurrent layers.
     """
     counted = utterances[:: -(-len(utterances) // MOST_COUNTED)]
     parts = [part for part in (counted[:MOST_DRAWN], counted[MOST_DRAWN:]) if part]

@@ -1,4 +1,4 @@
-"""The learner of speech: it transcribes recordings."""
+"""The learner of speech recognition."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ BONUSES = (0.0, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard in a recording."""
+    """The transcript of a recording."""
 
     text: str
     words: list[Word]
@@ -63,7 +63,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     """Learns to transcribe recordings.
 
     Args:
-        config: the features, the letters, the network.
+        config: options of features, letters and network.
         training: how to train.
     """
 
@@ -93,7 +93,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
     network: SpeechNetwork
     alphabet: Alphabet
     search: Search
-    """How transcripts are searched for."""
+    """Options of the beam search."""
     mean: Frames
     """(F,), of each feature in the training part."""
     deviation: Frames
@@ -110,18 +110,18 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         self._store = self._new_store()
 
     def adopt(self) -> Self:
-        """Take what goes with the weights of `init_from`: features as the run reads them."""
+        """Take the options that belong to the weights of `init_from`, with its features."""
         super().adopt()
         self._store = self._new_store()
         return self
 
     @property
     def name(self) -> str:
-        """What tables call the network."""
+        """Name of the network in tables."""
         return f"{super().name}, {'forwards' if self.config.streaming else 'both ways'}"
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Utterance]]:
-        """Read a manifest and its recordings, and divide them by text."""
+        """Read a manifest and its recordings; equal texts stay in one part of the split."""
         config = self.config
         read = self._heard(read_manifest(Path(source), self.config, bad), bad)
         texts = [text for _, text, _ in read]
@@ -179,7 +179,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         )
 
     def check_learned(self) -> None:
-        """Refuse a mean and a deviation of other features."""
+        """Refuse mean and deviation of another number of features."""
         demand_numbers("The mean of a feature", self.mean, count=self.config.mels)
         demand_numbers(
             "The deviation of a feature", self.deviation, count=self.config.mels, above=0
@@ -190,17 +190,17 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return SpeechNetwork(self.config, len(self.alphabet))
 
     def new_task(self) -> SpeechTask:
-        """Recordings at several speeds, with masks."""
+        """Return the training task, with recordings at several speeds and with masks."""
         parts = self.parts.training, self.parts.validation
         return SpeechTask(self.network, self.config, self.alphabet, *parts, self.seed)
 
     def settle(self) -> None:
-        """With a language model, choose how much it counts."""
+        """With a language model, choose its weight on the validation part."""
         if self.language and self.parts.validation:
             self.choose_search(self.language)
 
     def scored(self, data: list[Utterance], known: Parts[list[Utterance]] | None) -> Evaluation:
-        """Compare ways to search, and the nearest recording."""
+        """Compare greedy and beam search with the nearest recording."""
         searches: dict[str, tuple[Search, Letters | None]] = {}
         searches[self.name] = replace(self.search, beam=1), None
         if self.search.beam > 1:
@@ -235,14 +235,14 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         )
 
     def probed(self, data: list[Utterance]) -> Probe:
-        """Offer the network on recordings with their texts."""
+        """Return the network and recordings with their texts for `gated.explain`."""
         return speech_probe(self.network, f"{self.name} that hears", data, self.step_seconds)
 
     def letters_by(self, run: Path) -> Letters:
-        """Let the language model of a run say which letters of the alphabet come next.
+        """Return the language model of a run, as a predictor of the next letter of the alphabet.
 
         Raises:
-            ConfigurationError: `run` does not say so.
+            ConfigurationError: `run` is not such a language model.
             ModelFileError: `run` holds no model, or a damaged one.
         """
         model: Any = gated.tasks.load(run)
@@ -259,7 +259,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
         Args:
             path: of the recording.
-            language: what is expected of the letters of the alphabet.
+            language: language model over the letters of the alphabet, if any.
 
         Raises:
             DataError: it cannot be decoded, is silent, or too short.
@@ -273,7 +273,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return Transcript(text, words, heard.seconds)
 
     def listener(self, rate: int) -> Listener:
-        """Return a listener that transcribes sound, at this sample rate, while it arrives.
+        """Return a listener that transcribes a stream of samples at this sampling rate.
 
         Raises:
             ConfigurationError: the network reads both ways.
@@ -288,10 +288,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         )
 
     def choose_search(self, language: Letters) -> Search:
-        """Choose the weight of a language model, and the bonus, on the validation part.
+        """Choose weight and bonus of the language model on the validation part.
 
         Raises:
-            DataError: there is none.
+            DataError: there is no validation part.
         """
         held = self.parts.validation
         if not held:
@@ -312,7 +312,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return self.search
 
     def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
-        """Return some recordings of the test part of `prepare`, with what was heard in them."""
+        """Return `count` or fewer recordings of the test part, with their words and times."""
         tested = self.parts.test
         chosen = tested[:: max(1, -(-len(tested) // count))]
         way = self.search, self.language
@@ -320,7 +320,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
     @property
     def step_seconds(self) -> float:
-        """How long a step of the recurrent layers lasts."""
+        """Duration of a step of the recurrent layers, in seconds."""
         return float(SECONDS_A_FRAME * 2**self.config.subsampling)
 
     def _new_store(self) -> FeatureStore:

@@ -1,4 +1,4 @@
-"""How much is written wrongly: word and character error rates, by jiwer."""
+"""Word and character error rates, by jiwer."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ MEASURES: dict[Kind, Measure] = {
 
 
 class Rates(NamedTuple):
-    """Errors as shares of what was to be written; they can be above 1."""
+    """Error rates, as shares of the reference; they can be above 1."""
 
     wer: float
-    """Words substituted, left out and added, over those of the reference."""
+    """Word error rate: substitutions, deletions and insertions over the words of the reference."""
     cer: float
-    """Letters likewise."""
+    """Character error rate, the same of letters."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What each method wrote, and how wrong it was."""
+    """Transcripts of each method, and their error rates."""
 
     references: Sequence[str]
     methods: Mapping[str, Sequence[str]]
-    """What each method wrote; the network first, by the searches of `real_time_factors`."""
+    """Transcripts by method; first the network, with each search of `real_time_factors`."""
     scores: Mapping[str, Rates]
     substitutions: Sequence[tuple[str, str, int]]
-    """Words of the reference, what was written for them, how often; most frequent first."""
+    """Word of the reference, transcribed word, and count; most frequent first."""
     real_time_factors: Mapping[str, float]
-    """Seconds of computation for a second of sound, by search; the last is what counts."""
+    """Seconds of computation per second of sound, by search; the last search is the one scored."""
 
     @property
     def chosen(self) -> str:
-        """The network with the search that counts."""
+        """Name of the network with the search that is scored."""
         return list(self.real_time_factors)[-1]
 
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
     known: int = 0
-    """Recordings that were trained on."""
+    """How many of the scored recordings were also trained on."""
 
     higher_is_better = frozenset[str]()
 
@@ -77,9 +77,9 @@ class Evaluation:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Whether the network beats the baseline, in words and in letters.
+        """Whether the network beats the baseline in word and character error rate.
 
-        Recordings of one text are not independent.
+        Recordings of the same text are not independent.
         """
         searches = [name for name in self.real_time_factors if name != self.chosen]
         compared = {self.chosen: self.methods[self.chosen]} | {
@@ -121,7 +121,7 @@ def error_rates(references: Sequence[str], written: Sequence[str]) -> Rates:
 def counted_errors(
     references: Sequence[str], written: Sequence[str], kind: Kind
 ) -> tuple[Floats, Floats]:
-    """Return (N,) errors of each text, and (N,) of how many words, or letters, it is."""
+    """Return (N,) errors of each text, and (N,) its length in words, or letters."""
     jiwer = require("jiwer", extra="speech")
     process = jiwer.process_words if kind == "words" else jiwer.process_characters
     counts = [process(*pair) for pair in zip(references, written, strict=True)]
@@ -133,7 +133,7 @@ def counted_errors(
 def substitutions(
     references: Sequence[str], written: Sequence[str], most: int = 15
 ) -> list[tuple[str, str, int]]:
-    """Return the words that are taken for others most often."""
+    """Return the most frequent substitutions of words."""
     jiwer = require("jiwer", extra="speech")
     aligned = jiwer.process_words(list(references), list(written))
     counts: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""From log-probabilities to letters, and to words with their times."""
+"""Decoding: from log-probabilities to letters, and to words with their times."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ NEVER = -math.inf
 
 
 class Letters(Protocol):
-    """A language model, as the search asks it for what comes next."""
+    """A language model over letters, as the beam search calls it."""
 
     def begin(self) -> tuple[Any, Floats]:
         """Return the state before the first letter, and (C - 1,), the log-probability of each."""
 
     def after(self, states: Sequence[Any], letters: Sequence[int]) -> list[tuple[Any, Floats]]:
-        """Return the same after one more letter, counted from 0, for each of several states."""
+        """Return the same after one more letter, an index from 0, for each of several states."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How transcripts are searched for."""
+    """Options of the beam search."""
 
     beam: int = 16
     """Partial transcripts that are kept at each step; 1 takes the likeliest output of each step."""
     weight: float = 0.5
     """Weight of the language model's log-probabilities, where there is one (shallow fusion)."""
     bonus: float = 0.0
-    """Added for each letter with a language model, which by itself favours short texts."""
+    """Bonus on the score for each letter, as a language model by itself favours short texts."""
     least: float = 1e-4
     """Letters less probable than this at a step are not tried there."""
 
@@ -62,10 +62,10 @@ class Word:
 
 
 def greedy(likely: Floats) -> tuple[list[int], list[tuple[int, int]]]:
-    """Write the likeliest output of each step, repetitions and blanks left out.
+    """Return the most probable output of each step, without repetitions and blanks.
 
     Args:
-        likely: (S, C), log-probabilities.
+        likely: (S, C), log-probabilities of blank and letters.
 
     Returns:
         The letters, and the first and last step of each.
@@ -90,13 +90,14 @@ def greedy(likely: Floats) -> tuple[list[int], list[tuple[int, int]]]:
 def prefix_beam(likely: Floats, search: Search, language: Letters | None = None) -> list[int]:
     """Return the likeliest letters, over all their alignments (Graves and Jaitly 2014).
 
-    A beginning is worth the sum over all alignments to it, kept apart by whether the last step was
-    blank, times what the language model says of it (Hannun et al. 2014, shallow fusion).
+    The score of a prefix is the probability of all its alignments, kept apart by whether the last
+    step was blank, times the weighted probability by the language model (Hannun et al. 2014,
+    shallow fusion).
 
     Args:
-        likely: (S, C), log-probabilities.
-        search: how wide, and what else counts.
-        language: what is said of letters before they are heard.
+        likely: (S, C), log-probabilities of blank and letters.
+        search: options.
+        language: a language model over the letters, if any.
 
     >>> step = np.log(np.array([[0.4, 0.35, 0.25], [0.4, 0.35, 0.25]], np.float32))
     >>> greedy(step)[0], prefix_beam(step, Search())  # 0.16 for nothing, 0.4025 for one letter
@@ -154,8 +155,8 @@ def aligned(likely: Floats, codes: Sequence[int]) -> list[tuple[int, int]]:
     """Return the first and last step of each letter in the likeliest alignment (Viterbi).
 
     Args:
-        likely: (S, C), log-probabilities.
-        codes: letters, of which S steps can hold as many.
+        likely: (S, C), log-probabilities of blank and letters.
+        codes: letters; not more than fit into S steps.
 
     >>> aligned(np.log(np.eye(3, dtype=np.float32)[[0, 1, 1, 0, 1, 2]] + 1e-3), [1, 1, 2])
     [(1, 2), (4, 4), (5, 5)]
@@ -192,7 +193,7 @@ def aligned(likely: Floats, codes: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def words_of(text: str, steps: Sequence[tuple[int, int]], seconds_a_step: float) -> list[Word]:
-    """Put letters together into words, with the times of their first and last letter.
+    """Join letters to words, with the times of their first and last letter.
 
     >>> words_of("a b", [(0, 0), (1, 1), (2, 3)], 0.5)
     [Word(text='a', start=0.0, end=0.5), Word(text='b', start=1.0, end=2.0)]

@@ -1,4 +1,4 @@
-"""Speech as the training loop sees it."""
+"""Training batches, loss and validation of speech recognition."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ VALIDATED_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording that is ready to be learnt from."""
+    """A recording as training example."""
 
     name: str
     text: str
     codes: list[int]
     seconds: float
     versions: tuple[Frames, ...]
-    """Normalised (T, F), at each speed; the unchanged one alone where it is held back."""
+    """Normalised features (T, F) at each speed; of held-out recordings at the original one only."""
 
 
 class SpeechTask(BucketedTask[Batch]):
-    """CTC on recordings at random speeds and with random masks (SpecAugment, Park et al. 2019)."""
+    """CTC loss on recordings at random speeds, randomly masked (SpecAugment, Park et al. 2019)."""
 
     network: SpeechNetwork
     unit = "CTC loss", 1.0
@@ -68,14 +68,14 @@ class SpeechTask(BucketedTask[Batch]):
         return collate(heard, codes)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """-log P of the texts; its weight is their letters."""
+        """CTC loss summed over the texts; its weight is their number of letters."""
         likely, lengths = network(batch.frames, batch.lengths)
         return Loss(ctc_loss(likely, lengths, batch), batch.code_lengths.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Share of letters written wrongly, which chooses the weights; that of words; CTC's loss.
+        """Character error rate, which chooses the best weights; word error rate; CTC loss.
 
-        CTC's loss grows with every certainty that is wrong, long before the letters get worse.
+        The CTC loss grows with each overconfident error, long before the error rates do.
         """
         if not self.validation:
             return {}
@@ -95,7 +95,7 @@ class SpeechTask(BucketedTask[Batch]):
         return {"loss": rates.cer, "WER": rates.wer, "CTC loss": total / letters}
 
     def fingerprint(self) -> str:
-        """Also of the configuration, which shows in no weight."""
+        """Add the configuration, which the weights do not show."""
         return f"{super().fingerprint()} {self.config}"
 
 
@@ -114,7 +114,7 @@ def masked(frames: Frames, config: SpeechConfig, random: np.random.Generator) ->
 
 
 def collate(heard: Sequence[Frames], codes: Sequence[Sequence[int]]) -> Batch:
-    """Pad recordings to the length of the longest, and join the letters of their texts."""
+    """Pad recordings to the length of the longest, and concatenate the letters of their texts."""
     return Batch(
         nn.utils.rnn.pad_sequence([torch.from_numpy(frames) for frames in heard]),
         torch.tensor([len(frames) for frames in heard]),

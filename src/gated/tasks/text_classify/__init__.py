@@ -1,4 +1,4 @@
-"""A label for a text, by a network that may have learnt to read before."""
+"""Labels for texts, by a network that may start from a language model."""
 
 from gated.tasks.text_classify.classifier import TextClassifier
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining

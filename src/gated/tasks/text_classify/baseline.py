@@ -1,4 +1,4 @@
-"""What a recurrent network has to beat: which words and letters occur, and a linear map."""
+"""The baseline: logistic regression on TF-IDF of words and letters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def bag_of_words(
     tested: Sequence[str],
     labels: int,
 ) -> Floats:
-    """Return (N, C) what logistic regression predicts from TF-IDF of words and letters.
+    """Return probabilities (N, C) by logistic regression on TF-IDF of words and letters.
 
-    Single words and pairs, and 1 to 4 letters, which find words where no space parts them. How much
-    the weights are held small is chosen on the validation texts.
+    The features are single words and pairs, and 1 to 4 letters, which also work where no spaces
+    separate words. The weight penalty is chosen on the validation texts.
     """
     text = require("sklearn.feature_extraction.text", extra="text")
     linear = require("sklearn.linear_model", extra="text")

@@ -1,4 +1,4 @@
-"""The learner of texts: their labels."""
+"""The learner of text labels."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ FREQUENT = "most frequent label"
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts and their labels, as places among all labels."""
+    """Texts and their labels, as indices of the classes."""
 
     texts: list[str]
     labels: Integers | None
-    """None where they are not known."""
+    """(N,), indices of the labels; None where they are unknown."""
     rows: list[int]
-    """Where each stands in its file."""
+    """Row of each text in its file."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
     def truth(self) -> Integers:
-        """The labels, which are known."""
+        """The labels, where they are known."""
         assert self.labels is not None  # noqa: S101 - read to train or to score on
         return self.labels
 
@@ -62,9 +62,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     """Learns to label texts.
 
     Args:
-        config: the network, and what is held back.
-        training: how to train; with `init_from`, a language model's run, the network starts as
-            that model reads, and its sizes and vocabulary are those of the run.
+        config: options of the network and of the split.
+        training: how to train; with `init_from`, a language model's run, the network starts from
+            its weights, with its sizes and vocabulary.
     """
 
     task = "text_classify"
@@ -83,14 +83,14 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     vocabulary: Vocabulary
     labels: tuple[str, ...]
     frequencies: Floats
-    """(C,), how often each label comes in the training part."""
+    """(C,), share of each label in the training part."""
     seen: Seen
     """Digests of the examples that were trained on."""
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[Texts]:
-        """Part texts so that none held back has a near-duplicate in the training part.
+        """Split texts so that no held-out text has a near-duplicate in the training part.
 
-        That is so too where test data are given in a file of their own.
+        This holds too for test data in a file of their own.
         """
         config = self.config
         texts = read_texts(Path(source), self.config, bad, labelled=True)
@@ -129,14 +129,14 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> Texts:
-        """Read a table (.csv); to predict or explain, also the lines of another file."""
+        """Read a table (.csv); to predict or explain, also another file with a text a line."""
         read = read_texts(Path(source), self.config, bad, labelled=purpose == "score")
         if purpose == "predict" or not all(of.label for of in read):
             return Texts([of.text for of in read], None, [of.row for of in read])
         return self._labelled(read)
 
     def check_learned(self) -> None:
-        """Refuse another number of frequencies than of labels."""
+        """Check that there is a frequency for each label."""
         demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self) -> TextNetwork:
@@ -144,7 +144,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         return TextNetwork(self.config, len(self.vocabulary), len(self.labels))
 
     def new_task(self) -> TextTask:
-        """Texts whose labels weigh the same, or as often as they come."""
+        """Return the training task, with labels weighted equally if that is configured."""
         known, held = self.parts.training, self.parts.validation
         weights = np.ones(len(self.labels))
         if self.config.balance:
@@ -190,7 +190,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
 
     def predicted(self, data: Texts) -> pl.DataFrame:
-        """Return each text, its likeliest label and the probability of each label."""
+        """Return each text, its most probable label and the probability of each label."""
         columns = label_columns(self.labels, self.predict_proba(data.texts))
         return self.table({self.config.text: data.texts}, columns, data.rows)
 
@@ -211,7 +211,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         return probabilities
 
     def probed(self, data: Texts) -> Probe:
-        """Offer the network, with its loss where all labels are known."""
+        """Return the network and texts for `gated.explain`; with labels, also the loss."""
         coded = self._coded(data.texts)
         return text_probe(self.network, self.name, self.labels, self.vocabulary, coded, data.labels)
 

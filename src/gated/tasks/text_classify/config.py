@@ -1,4 +1,4 @@
-"""Which network labels texts, and how the texts are parted."""
+"""Options of the network that labels texts, and of the split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TextClassifyTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassifyConfig(ReaderConfig):
-    """The network, and what is held back."""
+    """Options of the network, and of the split."""
 
     text: str = "text"
     """Column of the texts."""

@@ -1,8 +1,8 @@
-"""The network: what a language model reads with, its states pooled over time, and a label.
+"""The network: the layers of a language model, their states pooled over time, and a linear map.
 
-As in ULMFiT (Howard and Ruder 2018, section 3.3), the last state, the mean and the largest of all
-are joined, and two linear maps give the logits of the labels; without batch normalisation, so that
-what is predicted of a text does not depend on the others in its batch.
+As in ULMFiT (Howard and Ruder 2018, section 3.3), last state, mean and maximum over time are
+concatenated, and two linear maps give the logits of the labels; without batch normalisation, so
+that the prediction for a text does not depend on the others in its batch.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class Batch(NamedTuple):
     """Texts of several lengths, and their labels."""
 
     codes: Tensor
-    """(T, B), whatever stands beyond a text's length."""
+    """(T, B), codes; those beyond a text's length are padding."""
     lengths: Tensor
-    """(B,)"""
+    """(B,), steps of each text."""
     targets: Tensor
-    """(B,)"""
+    """(B,), indices of the labels."""
 
 
 class TextNetwork(Reader):
-    """From texts to the logits of their labels.
+    """Maps texts to the logits of their labels.
 
     Args:
         config: options of the network.
-        codes: V.
-        labels: C.
+        codes: V, size of the vocabulary.
+        labels: C, number of labels.
     """
 
     def __init__(self, config: TextClassifyConfig, codes: int, labels: int) -> None:
@@ -51,7 +51,7 @@ class TextNetwork(Reader):
         )
 
     def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
-        """(T, B) and (B,) to (B, C)."""
+        """Map codes (T, B) and lengths (B,) to logits (B, C)."""
         _, states, after = self.read(codes, lengths=lengths)
         last = after[f"{len(self.layers) - 1}.h"][0]
         pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))

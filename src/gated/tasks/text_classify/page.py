@@ -1,4 +1,4 @@
-"""The report of a text classifier: how often it is right, and its most confident mistakes."""
+"""The report of a text classifier: accuracy, and its most confident mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LETTERS = 160
 
 
 def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
-    """Describe how often it is right, with some texts."""
+    """Describe the accuracy, with examples."""
     config, parts = classifier.config, classifier.parts
     source = classifier.training.init_from
     begun = f" It began with the weights of {source}." if source else ""

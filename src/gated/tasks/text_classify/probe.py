@@ -1,4 +1,4 @@
-"""What a classifier of texts offers to be looked into: its memory, over the letters of some."""
+"""The network of a text classifier and some texts, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def text_probe(
     texts: Sequence[Codes],
     truth: Integers | None,
 ) -> Probe:
-    """Offer the network on some texts; where their labels are known, with its loss."""
+    """Return the network and some texts for `gated.explain`; with labels, also the loss."""
     counted = list(range(len(texts)))[:: max(1, -(-len(texts) // MOST_COUNTED))]
     drawn = counted[:: max(1, -(-len(counted) // MOST_DRAWN))]
     others = [place for place in counted if place not in drawn]

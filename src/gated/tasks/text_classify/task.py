@@ -1,4 +1,4 @@
-"""Labelling texts as the training loop sees it."""
+"""Training batches, loss and validation of text classification."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 128
 
 
 class TextTask(BucketedTask[Batch]):
-    """Whole texts, those of like length together."""
+    """Trains on whole texts, in batches of similar length."""
 
     network: TextNetwork
     unit = "cross-entropy", 1.0
@@ -53,7 +53,7 @@ class TextTask(BucketedTask[Batch]):
         return Loss(total, weights[batch.targets].sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-entropy over the texts that are held out, and the accuracy."""
+        """Cross-entropy and accuracy on the validation texts."""
         texts, targets = self.held_out
         if not len(texts):
             return {}
@@ -74,7 +74,7 @@ def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
 
 @torch.no_grad()
 def logits_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
-    """Return (N, C) for texts, computed in batches of similar length."""
+    """Return the logits (N, C) of texts, computed in batches of similar length."""
     device = next(network.parameters()).device
 
     def logits(rows: Integers) -> Tensor:

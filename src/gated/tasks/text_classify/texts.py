@@ -1,4 +1,4 @@
-"""The list of texts: a table with a row for each."""
+"""The file of texts: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gated.tasks.text_classify.config import TextClassifyConfig
 
 
 class LabelledText(NamedTuple):
-    """A text and its label; None where it is not known."""
+    """A text and its label; None where that is unknown."""
 
     text: str
     label: str | None
@@ -25,7 +25,7 @@ class LabelledText(NamedTuple):
 def read_texts(
     path: Path, config: TextClassifyConfig, bad: BadRows, *, labelled: bool
 ) -> list[LabelledText]:
-    """Read texts and labels; without labels, from a file that is no table, a text a line.
+    """Read texts and labels from a table; without labels also from a plain file, a text a line.
 
     Raises:
         DataError: the file is no such table, or holds no usable row.

@@ -1,4 +1,4 @@
-"""Translation: from pairs of sentences to a translator with attention and an honest score."""
+"""Translation: from pairs of sentences to a translator with attention, and its scores."""
 
 from gated.errors import require
 

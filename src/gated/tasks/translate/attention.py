@@ -1,6 +1,6 @@
-"""Attention: where in the source sentence the decoder looks.
+"""Attention of the decoder over the source sentence.
 
-Shapes: S steps of the source, B sentences, Q queries of each, M features of the encoder's states,
+Shapes: S steps of the source, B sentences, Q queries of each, M features of an encoder state,
 H units of the decoder.
 """
 
@@ -16,18 +16,18 @@ Kind = Literal["multiplicative", "additive"]
 
 
 class Memory(NamedTuple):
-    """The source sentences as attention reads them, computed once for all steps."""
+    """Keys and values of the source sentences, computed once for all steps of the decoder."""
 
     keys: Tensor
-    """`(B, S, H)`, what queries are compared with."""
+    """`(B, S, H)`, which queries are scored against."""
     values: Tensor
-    """`(B, S, H)`, what is read; already multiplied with the weights that would mix the context
-    into the attentional state, so that no step needs that product."""
+    """`(B, S, H)`, which are averaged; already multiplied with the weights from the context to the
+    attentional state, so that no step needs that product."""
     padding: Tensor
-    """`(B, S)`, 0 where there is a subword and -inf where there is none."""
+    """`(B, S)`, mask added to the scores: 0 at subwords and -inf at padding."""
 
     def rows(self, chosen: Tensor) -> Memory:
-        """Return the memory of some of the sentences."""
+        """Return the memory of the sentences with these indices."""
         return Memory(*(tensor[chosen] for tensor in self))
 
 
@@ -48,7 +48,7 @@ class Attention(nn.Module):
             self.energy = nn.Parameter(torch.empty(units).uniform_(-1, 1) / units**0.5)
 
     def memory(self, encoded: Tensor, lengths: Tensor) -> Memory:
-        """Prepare the encoder's states `(S, B, M)` of sentences of `lengths` `(B,)`."""
+        """Compute keys and values from the encoder's states `(S, B, M)` and `lengths` `(B,)`."""
         encoded = encoded.transpose(0, 1)
         steps = torch.arange(encoded.shape[1], device=encoded.device)
         there = steps < lengths.to(encoded.device)[:, None]

@@ -1,4 +1,4 @@
-"""Translations without a network: what a translator must beat."""
+"""The baseline: translations without a network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NEAREST = "nearest training sentence"
 
 
 def nearest(training: Sequence[Pair], sources: Sequence[str]) -> list[str]:
-    """Translate each sentence as the training sentence most like it was translated.
+    """Return for each sentence the translation of the most similar training sentence.
 
-    Alike by the cosine of their character n-grams of 2 to 4 letters within words, weighted by
-    TF-IDF: a translation memory.
+    A translation memory: similarity is the cosine of character n-grams of 2 to 4 letters within
+    words, weighted by TF-IDF.
     """
     text = require("sklearn.feature_extraction.text", extra="text")
     weigh = text.TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)

@@ -27,11 +27,11 @@ class Batch(NamedTuple):
     source_lengths: Tensor
     """`(B,)`"""
     before: Tensor
-    """`(T, B)`, the target's subword before each that is to be written."""
+    """`(T, B)`, inputs of the decoder: the subword before each subword of the target."""
     real: Tensor
-    """`(B, T)`, where there is something to be written."""
+    """`(B, T)`, mask of the targets without padding."""
     wanted: Tensor
-    """`(N,)`, the subwords to be written, sentence after sentence."""
+    """`(N,)`, the expected subwords without padding, sentence after sentence."""
 
     @classmethod
     def of(cls, sources: Sequence[Codes], targets: Sequence[Codes]) -> Batch:
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
 
 def padded(sentences: Sequence[Codes]) -> tuple[Tensor, Tensor]:
-    """Return sentences, each ended, as `(S, B)`, and their lengths `(B,)`.
+    """Return sentences, each with `END` appended, as `(S, B)`, and their lengths `(B,)`.
 
     >>> padded([[7, 8], [9]])
     (tensor([[7, 9],

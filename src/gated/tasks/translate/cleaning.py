@@ -1,4 +1,4 @@
-"""What is left out of the pairs before they are learnt from, and why, counted."""
+"""Cleaning of the pairs: which are left out of training, with a count of each reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHARACTERS = 12
 
 
 def tidy(text: str) -> str:
-    r"""Put `text` into Unicode's composed form (NFC), without control characters, spaces single.
+    r"""Put `text` into Unicode's form NFC, without control characters, with single spaces.
 
     >>> tidy(" Ane\u0301mone\x07\u00a0 de mer ")
     'Anémone de mer'
@@ -33,13 +33,13 @@ def tidy(text: str) -> str:
 def clean(
     pairs: Sequence[Pair], longest: int, most_ratio: float
 ) -> tuple[list[Pair], tuple[Finding, ...]]:
-    """Return the pairs to use, tidied, and what was found in the others.
+    """Return the usable pairs, tidied, and findings of the others.
 
     Args:
         pairs: as they were read.
-        longest: subwords of the longest sentence wanted.
-        most_ratio: how many times the usual ratio of the sides' lengths, or its inverse, is
-            believed of a translation.
+        longest: most subwords of a sentence; longer ones are left out.
+        most_ratio: greatest ratio of the sides' lengths, relative to the usual ratio, or of its
+            inverse.
 
     Raises:
         DataError: nothing is left.

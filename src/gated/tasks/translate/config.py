@@ -1,4 +1,4 @@
-"""What to translate, and with which network."""
+"""Options of translation: subwords, sentences, network and search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_SUBWORDS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class TranslateConfig(Configuration):
-    """Which subwords, which sentences and which network."""
+    """Options of subwords, sentences, network and search."""
 
     source: str = "source"
     """Column of a table with the sentences."""

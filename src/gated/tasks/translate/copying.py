@@ -1,10 +1,10 @@
-"""Words to be copied: which are unknown, and pairs that teach to write them as they are.
+"""Copying of unknown words, and training pairs that teach it.
 
-A character that comes once cannot be learnt; a name that holds it is unknown as a whole, and the
-network learns to write the unknown where it reads it, for which the word is put in (Luong et al.
-2015, "Addressing the rare word problem"). Few training pairs hold such names, and many hold words
-that are the same on both sides, so some of those are learnt from a second time with the word made
-unknown.
+A character that occurs once cannot be learnt; a name that holds it is one unknown token. The
+network learns to output this token where the source has it, and the word is put in its place
+(Luong et al. 2015, "Addressing the rare word problem"). Few training pairs hold such names, and
+many hold words that are the same on both sides, so some of those pairs are trained on a second
+time with the word replaced by the unknown token.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gated.tasks.translate.pairs import Pair
 from gated.tasks.translate.subwords import Subwords
 
 LEAST = 2
-"""Sentences that hold a character, so that it can be learnt."""
+"""Fewest sentences with a character for it to be learnt."""
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def unknown_characters(pairs: Sequence[Pair]) -> tuple[set[str], set[str]]:
-    """Return what no subword of the sources, and none of the targets, should know.
+    """Return the characters left out of the vocabulary of the sources, and of the targets.
 
-    A rare character of the targets must be written, and is unknown only where it can be copied.
+    A rare character of the targets is left out only if it can always be copied from the source.
     """
     sources = Counter(each for pair in pairs for each in set(pair.source))
     targets = Counter(each for pair in pairs for each in set(pair.target))
@@ -41,7 +41,7 @@ def unknown_characters(pairs: Sequence[Pair]) -> tuple[set[str], set[str]]:
 def taught(
     pairs: Sequence[Pair], source: Subwords, target: Subwords, share: float, seed: int
 ) -> list[tuple[Codes, Codes]]:
-    """Encode a share of the pairs that have a word in common with that word unknown."""
+    """Encode a share of the pairs with a word in common, that word as the unknown token."""
     random = np.random.default_rng(seed)
     encoded: list[tuple[Codes, Codes]] = []
     for pair in pairs:

@@ -1,6 +1,6 @@
-"""The decoder's loop with input feeding, lean: forward and backward written out.
+"""The decoder's loop with input feeding, with its backward pass written by hand for speed.
 
-At each step an LSTM reads the word before, and the attentional state of the step before (input
+At each step an LSTM reads the previous word, and the attentional state of the previous step (input
 feeding, Luong, Pham and Manning 2015, section 3.3); attention then reads the source:
 
     x_t = [ĥ_{t-1}, h_{t-1}]
@@ -8,7 +8,7 @@ feeding, Luong, Pham and Manning 2015, section 3.3); attention then reads the so
     c_t = f c_{t-1} + i g,   h_t = o tanh(c_t)
     a_t = softmax(score(h_t, keys)),   ĥ_t = tanh(C h_t + Σ_s a_ts values_s)
 
-Each step waits for the one before, so what can be done for all steps at once is done outside of
+The steps run one after the other, so what can be done for all steps at once is done outside of
 the loop: the products with the words' embeddings (`sums`), with the encoder's states (`keys`,
 `values`), and in the backward pass the gradients of all weights. Only U and C act inside. The
 equations step by step, with gradients by autograd, are `Decoder.step` of `network.py`.
@@ -28,7 +28,7 @@ from gated.tasks.translate.attention import Memory
 
 
 class AdditiveWeights(NamedTuple):
-    """What additive attention adds to the loop."""
+    """Weights of additive attention inside the loop."""
 
     query: Tensor
     """`(H, H)`"""
@@ -39,7 +39,7 @@ class AdditiveWeights(NamedTuple):
 
 
 class LoopWeights(NamedTuple):
-    """What acts inside the loop."""
+    """Weights used inside the loop."""
 
     recurrent: Tensor
     """U, `(4·H, 2·H)`: gates in PyTorch's order; columns of the attentional, then of the hidden
@@ -53,14 +53,15 @@ class LoopWeights(NamedTuple):
 def unroll(
     sums: Tensor, hidden: Tensor, cell: Tensor, weights: LoopWeights, memory: Memory
 ) -> Tensor:
-    """Run the decoder over known words.
+    """Run the decoder over given words (teacher forcing).
 
     Args:
-        sums: `(T, B, 4·H)`, what each step's word adds to the gates' sums, biases included.
-        hidden: `(B, H)`, the state to start from; the attentional state starts at 0.
-        cell: `(B, H)`
-        weights: of the loop.
-        memory: of the source sentences.
+        sums: `(T, B, 4·H)`, contribution of each step's word to the gates' pre-activations, with
+            biases.
+        hidden: `(B, H)`, initial hidden state; the attentional state starts at 0.
+        cell: `(B, H)`, initial cell state.
+        weights: used inside the loop.
+        memory: keys and values of the source sentences.
 
     Returns:
         The attentional states ĥ, `(T, B, H)`.
@@ -173,7 +174,7 @@ class _AdditiveGradients:
         self.energy = torch.zeros_like(weights.energy)
 
     def step(self, hidden: Tensor, of_scores: Tensor) -> Tensor:
-        """Take the gradients of a step's scores, `(B, S)`; return those of its query, `(B, H)`."""
+        """Return the gradients of a step's query, `(B, H)`, from those of its scores, `(B, S)`."""
         energies = _energies(hidden, self.weights, self.read)
         self.energy += of_scores.flatten() @ energies.flatten(0, 1)
         inner = energies.square_().neg_().add_(1).mul_(self.weights.energy)

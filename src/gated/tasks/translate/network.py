@@ -1,11 +1,10 @@
-"""The translator's network: an encoder reads, a decoder writes and looks back by attention.
+"""The translator's network: encoder, attention and decoder.
 
-The encoder reads both ways (Bahdanau, Cho and Bengio 2015), the decoder is that of Luong, Pham and
-Manning (2015), and the subwords that it reads and those it writes share one embedding (Press and
-Wolf 2017).
+The encoder is bidirectional (Bahdanau, Cho and Bengio 2015), the decoder is that of Luong, Pham and
+Manning (2015), and its inputs and outputs share one embedding (Press and Wolf 2017).
 
-Shapes: S steps of the source, T steps of the target, B sentences, K translations of each that the
-search keeps, E features of an embedding, H units of the decoder, V subwords of the target.
+Shapes: S steps of the source, T steps of the target, B sentences, K hypotheses of each in the
+beam, E features of an embedding, H units of the decoder, V subwords of the target.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ ENCODERS: dict[str, type[GRU | LSTM]] = {"lstm": LSTM, "gru": GRU}
 
 
 class State(NamedTuple):
-    """The decoder between two steps; `(N, H)` each."""
+    """State of the decoder between two steps; `(N, H)` each."""
 
     fed: Tensor
     """The attentional state ĥ."""
@@ -35,12 +34,12 @@ class State(NamedTuple):
     cell: Tensor
 
     def rows(self, chosen: Tensor) -> State:
-        """Return the states of some of the sentences."""
+        """Return the states of the sentences with these indices."""
         return State(*(tensor[chosen] for tensor in self))
 
 
 class Encoder(nn.Module):
-    """Reads sentences both ways."""
+    """Bidirectional recurrent layers over embedded sentences."""
 
     def __init__(self, config: TranslateConfig, vocabulary: int) -> None:
         super().__init__()
@@ -63,7 +62,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Writes the translation, a subword a step."""
+    """LSTM with attention that predicts the translation, one subword a step."""
 
     def __init__(self, config: TranslateConfig, vocabulary: int) -> None:
         super().__init__()
@@ -83,12 +82,12 @@ class Decoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def begin(self, last: Tensor) -> State:
-        """Start from the encoder's last state `(B, H)`."""
+        """Return the initial state, from the encoder's last state `(B, H)`."""
         hidden, cell = self.start(last).chunk(2, dim=-1)
         return State(torch.zeros_like(hidden), hidden.tanh(), cell.contiguous())
 
     def forward(self, words: Tensor, state: State, memory: Memory) -> Tensor:
-        """Return the attentional states `(T, B, H)` over known `words` `(T, B)`."""
+        """Return the attentional states `(T, B, H)` over given `words` `(T, B)`."""
         embedded = self.dropout(self.embedding(words))
         if not self.input_feeding:
             initial = (state.hidden[None], state.cell[None])
@@ -105,11 +104,11 @@ class Decoder(nn.Module):
         return unroll(sums, state.hidden, state.cell, weights, memory)
 
     def step(self, words: Tensor, state: State, memory: Memory) -> tuple[State, Tensor]:
-        """Write one step after `words` `(B·K,)`, the K translations of each sentence in a row.
+        """Run one step after `words` `(B·K,)`, the K hypotheses of each sentence in a row.
 
         Returns:
-            The state after it, whose attentional state `logits` takes, and the attention
-            `(B·K, S)`.
+            The new state, whose attentional state is the input of `logits`, and the attention
+            weights `(B·K, S)`.
         """
         embedded = self.dropout(self.embedding(words))
         if self.input_feeding:
@@ -124,12 +123,12 @@ class Decoder(nn.Module):
         return State(fed.flatten(0, 1), hidden, cell), attention.flatten(0, 1)
 
     def attend(self, queries: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Attentional states `(B, Q, H)` of hidden states `(B, Q, H)`, and weights `(B, Q, S)`."""
+        """Return attentional states `(B, Q, H)`, and weights `(B, Q, S)`, of `queries`."""
         context, weights = self.attention(queries, memory)
         return torch.tanh(self.combine(queries) + context), weights
 
     def logits(self, fed: Tensor) -> Tensor:
-        """Scores `(…, V)` of every subword from attentional states `(…, H)`."""
+        """Return logits `(…, V)` of every subword from attentional states `(…, H)`."""
         return functional.linear(self.readout(self.dropout(fed)), self.embedding.weight, self.bias)
 
 
@@ -143,12 +142,12 @@ class TranslateNetwork(nn.Module):
         self.decoder = Decoder(config, target)
 
     def read(self, source: Tensor, lengths: Tensor) -> tuple[State, Memory]:
-        """Read sentences `(S, B)`; return where the decoder starts, and what it looks at."""
+        """Encode sentences `(S, B)`; return the decoder's initial state and the memory."""
         encoded, last = self.encoder(source, lengths)
         return self.decoder.begin(last), self.decoder.attention.memory(encoded, lengths)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the scores `(N, V)` of the N subwords of the targets, sentence after sentence."""
+        """Return the logits `(N, V)` of the N subwords of the targets, sentence after sentence."""
         state, memory = self.read(batch.source, batch.source_lengths)
         fed = self.decoder(batch.before, state, memory)
         logits: Tensor = self.decoder.logits(fed.transpose(0, 1)[batch.real])
@@ -163,5 +162,5 @@ class TranslateNetwork(nn.Module):
 
 
 def smoothed_loss(logits: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
-    """Summed cross-entropy of scores `(N, V)` with smoothed labels `(N,)`."""
+    """Summed cross-entropy of logits `(N, V)` with smoothed labels `(N,)`."""
     return functional.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="sum")

@@ -1,4 +1,4 @@
-"""The report of a translator: how good it is, what it writes, and where it looks."""
+"""The report of a translator: scores, translations and attention."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LABEL = 0.2
 
 
 def body(translator: Translator, evaluation: Evaluation) -> Body:
-    """Describe how well it translates, with sentences and where it looked."""
+    """Describe the scores, with translated sentences and their attention."""
     examples = translator.examples(evaluation)
     return Body(
         title="Translation",
@@ -50,7 +50,7 @@ def body(translator: Translator, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Say what was found in data given later, and how BLEU and chrF were computed."""
+    """List findings in the scored data, and the signatures of BLEU and chrF."""
     bleu, chrf = evaluation.signatures
     return [*(f"· {of}" for of in evaluation.findings), f"BLEU {bleu}", f"chrF {chrf}"]
 
@@ -70,7 +70,7 @@ def score_table(evaluation: Evaluation) -> Table:
 
 
 def attention_picture(translation: Translation, name: str = "attention") -> Picture:
-    """Draw where each subword of a translation looked in the source, as large as it takes.
+    """Draw the attention of each subword of a translation over the source, in the size it needs.
 
     Raises:
         DataError: a side has too many subwords for a picture.

@@ -22,7 +22,7 @@ class Pair(NamedTuple):
     source: str
     target: str
     line: int
-    """Where it stands in its file, counted from 1; in aligned files, in both."""
+    """Line in its file, or in both aligned files, counted from 1."""
 
 
 Source = Path | str | tuple[Path | str, Path | str] | Sequence[tuple[str, str]]
@@ -32,12 +32,12 @@ Source = Path | str | tuple[Path | str, Path | str] | Sequence[tuple[str, str]]
 def read_pairs(
     data: Source, bad: BadRows | None = None, columns: tuple[str, str] = ("source", "target")
 ) -> list[Pair]:
-    """Read `data`, whatever its form; lines that cannot be used go to `bad`.
+    """Read `data`, in any of the forms; lines that cannot be used go to `bad`.
 
     A table (.csv, Parquet or a sheet) has the pairs in its `columns`.
 
     Raises:
-        DataError: a file is empty, binary, not in UTF-8 or not in form; the message names the line.
+        DataError: a file is empty, binary, not UTF-8 or malformed; the message names the line.
         FileNotFoundError: there is no such file.
     """
     bad = bad or BadRows(skip=False, what="line")
@@ -67,10 +67,10 @@ def read_pairs(
 
 
 def check_utf8(text: str, name: str) -> None:
-    """Refuse a text that holds half of a character, as what comes of bytes that are not UTF-8.
+    """Refuse a text with surrogates, as undecodable bytes leave them.
 
     Raises:
-        DataError: it does; the message calls it `name`.
+        DataError: it has one; the message calls the text `name`.
     """
     try:
         text.encode()

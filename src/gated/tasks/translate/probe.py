@@ -1,4 +1,4 @@
-"""What translation offers to be looked into: the encoder, over the subwords of some sentences."""
+"""The encoder of a translator and some sentences, by subword, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def translate_probe(
     encoded: Sequence[tuple[Codes, Codes]],
     names: Sequence[str],
 ) -> Probe:
-    """Offer the network on pairs of sentences, whose cross-entropy is followed back in time.
+    """Return the network, pairs of sentences and the cross-entropy for `gated.explain`.
 
     Args:
         network: a trained one.
-        title: what it does.
-        encoded: sources and targets, one pair or more.
+        title: what the network does, for headings.
+        encoded: codes of sources and targets, one pair or more.
         names: of the source's subwords.
     """
     counted = encoded[:: max(1, -(-len(encoded) // MOST_COUNTED))]

@@ -1,4 +1,4 @@
-"""How good translations are: BLEU and chrF by sacrebleu, beside the baselines."""
+"""BLEU and chrF of translations, by sacrebleu, beside the baselines."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SEED = 12345
 
 
 class Scores(NamedTuple):
-    """Of one method; each from 0 to 100, the higher the better."""
+    """Scores of one method; each from 0 to 100, higher is better."""
 
     bleu: float
     """BLEU (Papineni et al. 2002)."""
     bleu_error: float
-    """Half of its 95 % interval, by resampling the sentences (Koehn 2004); NaN if not asked for,
-    or of fewer than 10."""
+    """Half the width of BLEU's 95 % interval, by resampling the sentences (Koehn 2004); NaN if not
+    computed, or for fewer than 10 sentences."""
     chrf: float
     """chrF (Popović 2015)."""
 
     @property
     def bleu_with_error(self) -> str:
-        """BLEU, and its error if there is one."""
+        """BLEU as text, with its error if there is one."""
         error = "" if math.isnan(self.bleu_error) else f" ± {self.bleu_error:.1f}"
         return f"{self.bleu:.1f}{error}"
 
@@ -53,14 +53,14 @@ class Evaluation:
     sources: Sequence[str]
     references: Sequence[str]
     methods: Mapping[str, Sequence[str]]
-    """What each method wrote; the network first."""
+    """Translations by method, the network first."""
     scores: Mapping[str, Scores]
     signatures: tuple[str, str]
-    """Of BLEU and of chrF: what must be the same for scores to be compared."""
+    """Signatures of BLEU and of chrF: scores are comparable only if these are equal."""
     overlap: int
-    """Sentences that the network was trained on."""
+    """How many of the sentences were also trained on."""
     findings: Sequence[Finding] = ()
-    """What was left out of the pairs to score on."""
+    """Findings of pairs that were left out of scoring."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
 
@@ -75,7 +75,8 @@ class Evaluation:
     def verdict(self) -> Verdict:
         """Whether the network beats the best baseline.
 
-        BLEU is of all sentences together, so what each adds is found by leaving it out.
+        BLEU is computed over all sentences together, so the share of each group of sentences is
+        found by leaving it out (jackknife).
         """
         groups = grouped(len(self.sources), [bare(source) for source in self.sources])
         size = np.bincount(groups).astype(np.float64)
@@ -124,7 +125,7 @@ def evaluate(
     findings: Sequence[Finding] = (),
     left_out: Mapping[str, str] | None = None,
 ) -> Evaluation:
-    """Score what each method wrote against the references."""
+    """Score the translations of each method against the references."""
     scores = {}
     signatures = ("", "")
     resampled = RESAMPLED if len(references) >= LEAST else 0
@@ -158,7 +159,7 @@ def _scored(
 def bleu_without(
     written: Sequence[str], references: Sequence[str], groups: Integers, tokenizer: str
 ) -> Floats:
-    """Return (G,), BLEU of all sentences but those of each group."""
+    """Return (G,), BLEU of all sentences without those of each group."""
     metrics = require("sacrebleu", extra="text").metrics
     one = metrics.BLEU(tokenize=tokenizer, effective_order=True)
     found = [one.sentence_score(*pair) for pair in _each(written, references)]
@@ -185,7 +186,7 @@ def bleu_tokenizer(references: Sequence[str]) -> str:
     """Return sacrebleu's tokenizer for the language that `references` are in, by its script.
 
     `zh` where a tenth of the letters are Chinese, `char` for Japanese, Thai, Lao, Khmer and
-    Burmese, which write no spaces either, and otherwise the usual `13a`.
+    Burmese, which have no spaces between words either, and otherwise the usual `13a`.
 
     >>> bleu_tokenizer(["点击 LibreOffice 按钮"]), bleu_tokenizer(["Bonjour"])
     ('zh', '13a')

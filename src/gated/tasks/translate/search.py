@@ -5,8 +5,8 @@ A translation Y of X is scored as by Wu et al. (2016), equation 14:
     s(Y, X) = log P(Y | X) / lp(Y) + cp(X, Y)
     lp(Y) = ((5 + |Y|) / 6)^α,   cp(X, Y) = β Σ_s log min(Σ_t a_ts, 1)
 
-Shapes: B sentences, K translations that the beam keeps of each, S steps of the source, T steps
-written so far, V subwords.
+Shapes: B sentences, K hypotheses of each in the beam, S steps of the source, T steps of the
+hypotheses so far, V subwords.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ Length = TypeVar("Length", int, Tensor)
 
 
 class Wanted(NamedTuple):
-    """What to search for."""
+    """Options of the beam search."""
 
     beam: int = 5
-    """Translations kept at each step; 1 is greedy."""
+    """K, hypotheses kept at each step; 1 is greedy."""
     length_penalty: float = 1.0
     """α"""
     coverage_penalty: float = 0.0
     """β"""
     n_best: int = 1
-    """Translations to return, of those kept at most."""
+    """Translations to return, at most K."""
 
 
 class Hypothesis(NamedTuple):
-    """A translation."""
+    """A translation found by the search, with its attention."""
 
     codes: list[int]
-    """Its subwords, without the end."""
+    """Its subwords, without `END`."""
     score: float
     attention: NDArray[np.float32]
-    """`(T + 1, S)`: where each subword, and the end, looked; the source with its end."""
+    """`(T + 1, S)`, attention weights of each subword and of `END` over the source with `END`."""
 
 
 @torch.no_grad()
@@ -61,8 +61,8 @@ def search(
 ) -> list[list[Hypothesis]]:
     """Return the best translations of each sentence, the best first.
 
-    The search for a sentence ends with the K-th finished translation, or at twice its length and
-    ten, where the translations must end. Its time and room grow with T·S.
+    The search for a sentence ends with the K-th finished translation, or after 2 S + 10 steps,
+    where all hypotheses are ended. Its time and memory grow with T·S.
     """
     found: list[list[Hypothesis]] = [[] for _ in sources]
     order = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
@@ -142,7 +142,7 @@ class _Beams:
         self.rows = np.arange(B)
 
     def step(self) -> None:
-        """Write one more subword."""
+        """Extend the hypotheses by one subword."""
         B, K = self.totals.shape
         after, attention = self.network.decoder.step(self.last.flatten(), self.state, self.memory)
         likely = self._likely(after)
@@ -164,7 +164,7 @@ class _Beams:
         self._drop_done()
 
     def best(self, place: int) -> list[Hypothesis]:
-        """Return the best translations of a sentence, put together from their end."""
+        """Return the best translations of a sentence, traced back from their ends."""
         chosen = sorted(self.finished[place], key=lambda finished: -finished.score)
         return [self._followed_back(place, one) for one in chosen[: self.wanted.n_best]]
 

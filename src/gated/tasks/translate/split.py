@@ -1,4 +1,4 @@
-"""Training, validation and test pairs without equal or nearly equal sentences in two parts."""
+"""Training, validation and test pairs; no part holds sentences nearly equal to another's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Split:
 
 
 def split(pairs: Sequence[Pair], test: float, validation: float, seed: int) -> Split:
-    """Hold back about this many pairs, given as shares or numbers; see `split_by_text`.
+    """Hold back about `validation` and `test` pairs, shares or numbers; see `split_by_text`.
 
     Raises:
         DataError: there are too few to hold any back and still train.

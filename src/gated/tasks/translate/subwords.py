@@ -30,15 +30,15 @@ class Piece(NamedTuple):
 
     code: int
     copied: str
-    """What to copy where it stands for the unknown: the whole word, where the script parts words
-    by spaces, and otherwise the subword's own stretch of text."""
+    """What is copied if the subword is unknown: the whole word, if the script separates words by
+    spaces, and otherwise the subword's own text."""
 
 
 class Subwords:
-    """Cuts sentences of one language into subwords and puts them together again.
+    """Splits sentences of one language into subwords, and joins them again.
 
-    A space is part of the word after it, so any sentence comes back as it was, if it has no unknown
-    character. A word that has one is unknown as a whole, so that it can be copied as a whole.
+    A space is part of the word after it, so a sentence without unknown characters is restored
+    exactly. A word with one is a single unknown token, so that it is copied as a whole.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -58,12 +58,12 @@ class Subwords:
 
         Args:
             sentences: of the training part.
-            vocabulary: subwords at most.
+            vocabulary: most subwords.
             kind: bpe or unigram.
-            unknown: characters to be known by no subword.
+            unknown: characters to leave out of all subwords.
 
         Raises:
-            DataError: there are more characters than subwords asked for.
+            DataError: there are more characters than `vocabulary`.
         """
         tokenizers = require("tokenizers", extra="text")
         models, trainers = tokenizers.models, tokenizers.trainers
@@ -108,7 +108,7 @@ class Subwords:
         return len(self.names)
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Cut sentences into subwords."""
+        """Return the codes of the subwords of sentences."""
         encodings = self._tokenizer.encode_batch(list(sentences), add_special_tokens=False)
         return [
             [piece.code for piece in self._pieces(sentence, encoding)]
@@ -118,7 +118,7 @@ class Subwords:
         ]
 
     def pieces(self, sentence: str, hidden: str | None = None) -> list[Piece]:
-        """Cut a sentence into subwords, as if the word `hidden` were unknown."""
+        """Split a sentence into subwords, with the word `hidden` as unknown."""
         encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
         return self._pieces(sentence, encoding, hidden)
 
@@ -142,7 +142,7 @@ class Subwords:
         return _joined(pieces)
 
     def decode(self, names: Sequence[str]) -> str:
-        """Put subwords, by name, together."""
+        """Join subwords, given as texts, to a sentence."""
         return str(self._tokenizer.decoder.decode(list(names)))
 
     def to_json_value(self) -> dict[str, Any]:

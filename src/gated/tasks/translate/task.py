@@ -1,4 +1,4 @@
-"""Translation as the training loop sees it."""
+"""Training batches, loss and validation of translation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALIDATED_AT_ONCE = 64
 
 
 class TranslateTask(BucketedTask[Batch]):
-    """Pairs of sentences, cross-entropy with smoothed labels."""
+    """Trains on pairs of sentences, with the cross-entropy of smoothed labels."""
 
     network: TranslateNetwork
     unit = "cross-entropy of a subword", 1.0
@@ -43,7 +43,7 @@ class TranslateTask(BucketedTask[Batch]):
         self.buckets = LengthBuckets(targets * (sources.max() + 1) + sources, seed)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Return pairs of like length; each shard every `count`-th of them."""
+        """Return pairs of similar length; each shard gets every `count`-th."""
         chosen = self.buckets.batch(step, batch_size)[shard.index :: shard.count]
         return batch_of([self.training[place] for place in chosen])
 
@@ -53,7 +53,7 @@ class TranslateTask(BucketedTask[Batch]):
         return Loss(total, torch.tensor(len(batch.wanted), device=total.device))
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Cross-entropy per subword, in nats, without smoothing; and the translations' score."""
+        """Cross-entropy per subword, in nats, without smoothing; BLEU and chrF of translations."""
         if not self.validation:
             return {}
         device = next(network.parameters()).device
@@ -66,7 +66,7 @@ class TranslateTask(BucketedTask[Batch]):
         return {"loss": total / count, **self.score()}
 
     def fingerprint(self) -> str:
-        """Also of the configuration, which shows in no weight."""
+        """Add the configuration, which the weights do not show."""
         return f"{super().fingerprint()} {self.config}"
 
 

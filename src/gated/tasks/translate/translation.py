@@ -1,4 +1,4 @@
-"""What the network wrote, in words, with where it looked."""
+"""Translations in words, with attention and copied unknown words."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gated.tasks.translate.subwords import Subwords
 
 
 class Translation(NamedTuple):
-    """What the network wrote for a sentence."""
+    """The translation of a sentence."""
 
     text: str
     score: float
     source: list[str]
-    """The sentence's subwords, unknown ones as they stand there, and its end."""
+    """The sentence's subwords, unknown ones as in its text, and its end."""
     subwords: list[str]
-    """The translation's, with unknown ones replaced by what was copied, and the end."""
+    """The translation's subwords, unknown ones replaced by the copied text, and its end."""
     attention: NDArray[np.float32]
-    """`(T, S)`: how much each of `subwords` looked at each of `source`; rows add up to 1."""
+    """`(T, S)`, attention weights of each of `subwords` over each of `source`; rows add up to 1."""
 
 
 class Example(NamedTuple):
-    """A sentence of the test part, what it should be, what it became, and how good that is."""
+    """A sentence of the test part, its reference, its translation, and the score."""
 
     source: str
     reference: str
@@ -40,16 +40,15 @@ NOTHING = Translation("", 0.0, [], [], np.zeros((0, 0), np.float32))
 
 
 def in_words(sentence: str, found: Hypothesis, source: Subwords, target: Subwords) -> Translation:
-    """Put a hypothesis into words; what is unknown becomes what it looked at most.
+    """Put a hypothesis into words; unknown tokens are replaced by the word with most attention.
 
-    That is, of the source's unknown words the one that it looked at most; where the source has
-    none, of all its words.
+    That word is chosen among the source's unknown words; if there are none, among all its words.
 
     Args:
-        sentence: that was translated.
-        found: the hypothesis.
-        source: the subwords of the sentence's language.
-        target: those of the translation's.
+        sentence: the source sentence.
+        found: the hypothesis of its translation.
+        source: subwords of the source language.
+        target: subwords of the target language.
     """
     pieces = source.pieces(sentence)
     places = [place for place, piece in enumerate(pieces) if piece.code == UNKNOWN]
@@ -66,9 +65,9 @@ def in_words(sentence: str, found: Hypothesis, source: Subwords, target: Subword
 
 
 def different(translations: Sequence[Translation], most: int) -> list[Translation]:
-    """Return the first `most` translations of those that say different things.
+    """Return the first `most` translations with different texts.
 
-    Subwords can be put together in several ways to the same text.
+    Different sequences of subwords can give the same text.
     """
     texts: dict[str, Translation] = {}
     for translation in translations:

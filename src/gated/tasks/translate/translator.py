@@ -1,4 +1,4 @@
-"""The learner of translation: sentences of another language."""
+"""The learner of translation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     """Learns to translate from pairs of sentences.
 
     Args:
-        config: the subwords, the sentences, the network, the search.
+        config: options of subwords, sentences, network and search.
         training: how to train.
 
     Data are the path of tab-separated pairs or of a `.po`, a pair of paths of aligned files, or
@@ -94,11 +94,11 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     @property
     def name(self) -> str:
-        """What tables call the network."""
+        """Name of the network in tables."""
         return f"{self.config.cell.upper()} with attention"
 
     def split(self, source: Source, bad: BadRows) -> Parts[list[Pair]]:
-        """Read, clean and part pairs, and learn subwords, unless they come with `init_from`."""
+        """Read, clean and split pairs; learn subwords, or take those of the run of `init_from`."""
         config = self.config
         pairs, cleaned = clean(self._pairs(source, bad), config.longest, config.most_ratio)
         parted = split(pairs, config.test, config.validation, self.seed)
@@ -118,7 +118,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         return Parts(parted.training, parted.validation, parted.test)
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
-        """Read pairs that are not trained on; whatever their lengths' ratio, they are pairs."""
+        """Read pairs to score or explain; none is left out for the ratio of its lengths."""
         pairs, found = clean(self._pairs(source, bad), self.config.longest, most_ratio=float("inf"))
         self.findings = tuple(found)
         return pairs
@@ -128,7 +128,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         return TranslateNetwork(self.config, len(self.source), len(self.target))
 
     def new_task(self) -> TranslateTask:
-        """Pairs, and some greedy translations at each validation."""
+        """Return the training task, with some greedy translations at each validation."""
         held_out = self.parts.validation
         some = held_out[:: max(1, -(-len(held_out) // MOST_SCORED))]
 
@@ -141,7 +141,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         )
 
     def scored(self, data: list[Pair], known: Parts[list[Pair]] | None) -> Evaluation:
-        """Compare with the source itself and with a translation memory, which is saved too."""
+        """Compare with the untranslated source and with a translation memory."""
         sources = [pair.source for pair in data]
         methods = {
             self.name: [best.text for best, *_ in self._translated(sources, self._wanted())],
@@ -163,7 +163,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         return evaluate(sources, targets, methods, overlap, findings, missing)
 
     def probed(self, data: list[Pair]) -> Probe:
-        """Offer the network on pairs of sentences."""
+        """Return the network and pairs of sentences for `gated.explain`."""
         title = f"{self.name} that translates"
         return translate_probe(self.network, title, self._encoded(data), self.source.names)
 
@@ -179,17 +179,17 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     ) -> list[list[Translation]]:
         """Return the `n_best` translations of each sentence, the best first, no two the same.
 
-        Spaces, control characters and Unicode forms are tidied as those of the training were; an
-        empty sentence has an empty translation.
+        Sentences are tidied as in training (spaces, control characters, Unicode form); an empty
+        sentence has an empty translation.
 
         Args:
             sentences: in the language of the sources.
-            beam: translations kept at each step, 1 for a greedy search; by default the
+            beam: hypotheses kept at each step, 1 for greedy search; by default the
                 configuration's, and at least `n_best`.
-            n_best: how many translations of each; there can be fewer.
+            n_best: translations to return for each sentence; there can be fewer.
             length_penalty: α of the search; by default the configuration's.
             coverage_penalty: β of the search; by default the configuration's.
-            first: what messages call the first sentence.
+            first: number of the first sentence in messages.
 
         Raises:
             ConfigurationError: `beam` or `n_best` is below 1, the beam is below `n_best`, or a
@@ -266,7 +266,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         ]
 
     def examples(self, evaluation: Evaluation) -> list[Example]:
-        """Draw sentences of an evaluation by the seed, and translate them."""
+        """Choose random sentences of an evaluation, by the seed, and translate them."""
         random = np.random.default_rng(self.training.seed)
         count = len(evaluation.sources)
         places = random.permutation(count)[:EXAMPLES].tolist()
@@ -281,7 +281,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     @property
     def fact(self) -> str:
-        """What there is to say of the network's size."""
+        """One line on the network's layers, units and parameters."""
         config = self.config
         return (
             f"{config.cell.upper()} encoder, {config.layers} layer(s) of 2 × {config.hidden // 2} "
@@ -291,7 +291,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         )
 
     def attached(self) -> dict[str, bytes]:
-        """Digests of the examples that were trained on."""
+        """The training pairs, as the translation memory of later scores."""
         pairs = "".join(f"{pair.source}\t{pair.target}\n" for pair in self.known)
         return {MEMORY: pairs.encode()} if pairs else {}
 

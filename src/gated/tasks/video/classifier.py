@@ -1,4 +1,4 @@
-"""The learner of video: labels of segments of clips, or of each of their frames."""
+"""The learner of video labels: of segments of clips, or of each frame."""
 
 from __future__ import annotations
 
@@ -42,15 +42,14 @@ NO_ORDER = "frames without order"
 
 
 class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
-    """Learns to label segments of clips, or each of their frames.
+    """Learns to label segments of clips, or each frame.
 
     Args:
-        config: the frames and the network.
+        config: options of frames and network.
         training: how to train.
-        encoder: of a frame, (N, 3, height, width) from -1 to 1 to (N, I), in place of the small one
-            that is trained along; what in it shall not train, freeze. The networks to compare with
-            begin with the same one, and the one that is given stays as it is: what became of it is
-            `network.encoder`.
+        encoder: maps frames (N, 3, height, width), from -1 to 1, to features (N, I); by default a
+            small convolutional network. Freeze parameters that shall not be trained. Network and
+            baselines train copies; the trained one is `network.encoder`.
     """
 
     task = "video"
@@ -83,7 +82,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
     network: VideoNetwork
     labels: tuple[str, ...]
     frequencies: Floats
-    """(C,), how often each label comes in the training part."""
+    """(C,), share of each label in the training part."""
     seen: Seen
     """Digests of the examples that were trained on."""
 
@@ -96,17 +95,17 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         super().__init__(config, training)
         self.encoder = encoder
         self.baselines: dict[str, VideoNetwork] = {}
-        """Networks without a memory, trained when they are first compared with."""
+        """Networks without recurrent layers, trained when a score first needs them."""
         self._store = self._new_store()
 
     def adopt(self) -> Self:
-        """Take what goes with the weights of `init_from`: frames as the run reads them."""
+        """Take the options that belong to the weights of `init_from`, with those of the frames."""
         super().adopt()
         self._store = self._new_store()
         return self
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Span]]:
-        """Read manifests, decode their clips, and divide them so that no clip is in two parts."""
+        """Read manifests, decode the clips, and split them; overlapping segments stay together."""
         segments = self._that_can_be_shown(
             read_manifest(Path(source), self.config, labelled=True, bad=bad), bad
         )
@@ -136,7 +135,7 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Span]:
-        """Return the segments of a manifest; to predict or explain, also a whole clip."""
+        """Read the segments of a manifest; to predict or explain, also a clip file."""
         path = Path(source)
         if purpose == "score":
             return self._spans(read_manifest(path, self.config, labelled=True, bad=bad), bad)
@@ -148,11 +147,11 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         return spans_of(segments, self._store, self.labels, joined=False, bad=bad)
 
     def check_learned(self) -> None:
-        """Refuse another number of frequencies than of labels."""
+        """Check that there is a frequency for each label."""
         demand_numbers("The share of a label", self.frequencies, count=len(self.labels))
 
     def new_network(self, *, memory: bool = True) -> VideoNetwork:
-        """Each begins with the encoder that was given, and none changes it."""
+        """Make a network with a copy of the given encoder, if any."""
         return VideoNetwork(
             self.config,
             len(self.labels),
@@ -162,12 +161,12 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         )
 
     def new_task(self, network: VideoNetwork | None = None, most: int | None = None) -> VideoTask:
-        """Windows of the training part, of `most` frames; by default the configuration's."""
+        """Return the training task on windows of `most` frames; by default `config.frames`."""
         parts = self.parts.training, self.parts.validation
         return VideoTask(network or self.network, self.config, *parts, self.seed, most=most)
 
     def scored(self, data: list[Span], known: Parts[list[Span]] | None) -> Evaluation:
-        """Compare with networks that have the same encoder and budget, and no memory."""
+        """Compare with networks of the same encoder and budget without recurrent layers."""
         per_frame = self.config.per == "frame"
         without = self._without_memory()
         if known and not self.training.no_baseline:
@@ -214,9 +213,9 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         )
 
     def predicted(self, data: list[Span]) -> pl.DataFrame:
-        """Return the likeliest label, and each one's probability, of segments or of frames.
+        """Return the most probable label, and all probabilities, of segments or of frames.
 
-        A segment is known by its clip, start and end, a frame by its clip and time.
+        A segment is named by its clip, start and end, a frame by its clip and time.
         """
         frames = self.config.per == "frame"
         parts = [self.moments(of) if frames else self._whole(of) for of in data]
@@ -233,13 +232,13 @@ class VideoClassifier(Learner[VideoConfig, list[Span], Evaluation]):
         return self.table(given, label_columns(self.labels, every), rows if all(rows) else None)
 
     def probed(self, data: list[Span]) -> Probe:
-        """Offer the network with its loss, where each segment has a label."""
+        """Return the network and segments for `gated.explain`; with labels, also the loss."""
         return video_probe(self.network, data, self.config, self.labels)
 
     def moments(self, span: Span) -> Floats:
         """Return (n, C) the probability of each label after each frame of `span`.
 
-        Every window of `frames` begins anew, as in training.
+        The state starts at 0 in each window of `frames`, as in training.
         """
         return after_each_frame(self.network, span, self.config, self.config.frames)
 

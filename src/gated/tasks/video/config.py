@@ -1,4 +1,4 @@
-"""What to predict of a clip, from which of its frames, and with which network."""
+"""Options of video classification: columns, frames, network and split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class VideoTraining(TrainingOptions):
-    """How to train: as for every task, with batches for frames, which are large."""
+    """How to train, with small batches, since frames are large."""
 
     batch_size: int = 16
     """Windows of frames per step, over all processes and accumulated parts."""
@@ -23,7 +23,7 @@ class VideoTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoConfig(Configuration):
-    """Which frames, which encoder, which network."""
+    """Options of columns, frames, network and split."""
 
     clip: str = "clip"
     """Column of the clips' paths, from the manifest's directory."""

@@ -1,4 +1,4 @@
-"""Frames of clips: decoded once, made small, and left on disk to be read as they are needed."""
+"""Frames of clips: decoded once, resized, and kept on disk in temporary files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Frames:
     """The frames of a clip."""
 
     pixels: Pixels
-    """(N, height, width, 3), RGB, in a file of their own."""
+    """(N, height, width, 3), RGB, 0 to 255, in a memory-mapped file."""
     fps: float
     """Frames a second."""
 
     @property
     def seconds(self) -> float:
-        """How long the clip is."""
+        """Duration of the clip, in seconds."""
         return len(self.pixels) / self.fps
 
 
@@ -38,8 +38,8 @@ class FrameStore:
     """Decodes clips by PyAV, one frame in memory at a time, into temporary files.
 
     Args:
-        width: of the small frames, in pixels.
-        height: of the small frames, in pixels.
+        width: of the resized frames, in pixels.
+        height: of the resized frames, in pixels.
         fps: frames a second to keep; None keeps every one.
     """
 

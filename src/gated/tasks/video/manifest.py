@@ -1,4 +1,4 @@
-"""The list of segments: a table with a row for each."""
+"""The manifest of segments: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Segment:
 
     clip: Path
     label: str | None = None
-    """None where it is to be predicted."""
+    """Label; None where it is unknown."""
     start: float = 0.0
-    """Seconds."""
+    """Begin in the clip, in seconds."""
     end: float | None = None
-    """Seconds; None is the end of the clip."""
+    """End in the clip, in seconds; None for the end of the clip."""
     speed: float = 1.0
-    """2 plays every second frame, -1 plays backwards."""
+    """Playback speed: 2 takes every second frame, -1 plays backwards."""
     row: int | None = None
     """Line of the manifest."""
 
@@ -41,9 +41,9 @@ class Segment:
 def read_manifest(
     path: Path, config: VideoConfig, *, labelled: bool, bad: BadRows
 ) -> list[Segment]:
-    """Read clips, labels and, where they are there, start, end and speed.
+    """Read clips, labels and, if the columns exist, start, end and speed.
 
-    Clips are found from the directory of the manifest. Rows that cannot be meant go to `bad`.
+    Paths of clips are relative to the manifest's directory. Invalid rows go to `bad`.
 
     Raises:
         DataError: the file is no such table, or holds no row.

@@ -1,4 +1,4 @@
-"""The network: an encoder that sees one frame, and a recurrent memory of what it saw."""
+"""The network: an encoder of single frames, and recurrent layers over its features."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Batch(NamedTuple):
     """Windows of frames."""
 
     frames: Tensor
-    """(T, B, 3, height, width), 0 to 255; what lies beyond a window's length is no part of it."""
+    """(T, B, 3, height, width), 0 to 255; frames beyond a window's length are padding."""
     lengths: Tensor
-    """(B,)"""
+    """(B,), frames of each window."""
     labels: Tensor
     """(T, B), -1 where there is none."""
 
 
 class FrameEncoder(nn.Module):
-    """A small convolutional network, from a frame to I numbers.
+    """A small convolutional network, from a frame to I features.
 
     Args:
-        seen: channels of a frame.
+        seen: input channels: 3, or 6 with the difference from the frame before.
         channels: of each convolution.
-        features: I.
+        features: I, outputs for each frame.
         height: of a frame.
         width: of a frame.
     """
@@ -53,7 +53,7 @@ class FrameEncoder(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(N, channels, height, width) to (N, I)."""
+        """Map frames (N, channels, height, width) to features (N, I)."""
         features: Tensor = self.layers(frames)
         return features
 
@@ -63,11 +63,11 @@ class VideoNetwork(nn.Module):
 
     Args:
         config: options of the network.
-        classes: C, how many labels there are.
-        height: of the frames that it is shown.
-        width: of the frames that it is shown.
-        memory: False leaves out the recurrent layers and the change from frame to frame: what can
-            be told from frames without their order.
+        classes: C, number of labels.
+        height: of the input frames, in pixels.
+        width: of the input frames, in pixels.
+        memory: False leaves out the recurrent layers and the difference of frames: the baseline
+            without the frames' order.
         encoder: from (N, 3, height, width), -1 to 1, to (N, I); by default a `FrameEncoder`.
     """
 
@@ -107,16 +107,16 @@ class VideoNetwork(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; an encoder all of whose parameters are frozen keeps its statistics too."""
+        """Set the mode; an encoder with all parameters frozen stays in evaluation mode."""
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.encoder.parameters()):
             self.encoder.eval()
         return self
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return (T, B, C) logits after each frame; the last of a window's predict its label.
+        """Return logits (T, B, C) after each frame; those after the last predict a window's label.
 
-        Where a label is told of a whole clip, those after step t are of the mean memory up to t.
+        Where whole segments are labelled, the logits at step t are of the mean state up to t.
         """
         T, B = batch.frames.shape[:2]
         frames = batch.frames.float() / 127.5 - 1
@@ -139,12 +139,12 @@ class VideoNetwork(nn.Module):
 
 
 def answers(logits: Tensor, lengths: Tensor) -> Tensor:
-    """(T, B, C) and (B,) to (B, C): the logits after the last frame of each window."""
+    """Map logits (T, B, C) and lengths (B,) to those after each window's last frame, (B, C)."""
     return logits[lengths - 1, torch.arange(logits.shape[1], device=logits.device)]
 
 
 def cross_entropy(logits: Tensor, batch: Batch, *, per_frame: bool) -> tuple[Tensor, Tensor]:
-    """Sum of the cross-entropies, and of how many answers."""
+    """Sum of the cross-entropies of all labelled outputs, and their number."""
     if per_frame:
         target = batch.labels.flatten()
         total = functional.cross_entropy(

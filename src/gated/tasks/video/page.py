@@ -1,4 +1,4 @@
-"""The report of a video classifier: how often it is right, and what it saw when."""
+"""The report of a video classifier: accuracy, and probabilities over the frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 8
 
 
 def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
-    """Describe how often it is right, and what it saw when."""
+    """Describe the accuracy, and show probabilities over the frames."""
     config = classifier.config
     return Body(
         title=f"Video: {', '.join(evaluation.labels)}",
@@ -50,7 +50,7 @@ def body(classifier: VideoClassifier, evaluation: Evaluation) -> Body:
 
 
 def strips(classifier: VideoClassifier) -> Picture:
-    """Draw frames of a test segment of each label, and under them the label's probability."""
+    """Draw frames of a test segment of each label, with the label's probability below."""
     chosen: dict[str, Span] = {}
     for span in classifier.parts.test:
         known = span.labels[span.labels >= 0]

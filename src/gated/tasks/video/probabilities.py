@@ -1,4 +1,4 @@
-"""What a network predicts of a span, as probabilities of the labels."""
+"""Predicted probabilities of the labels of a span."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.tasks.video.windows import batches
 
 @torch.no_grad()
 def after_each_frame(network: VideoNetwork, span: Span, config: VideoConfig, most: int) -> Floats:
-    """Return (n, C) probabilities after each frame, in windows of up to `most`."""
+    """Return (n, C) probabilities after each frame, in windows of up to `most` frames."""
     rows = [
         torch.softmax(logits[:length], -1)
         for batch in batches([span], config, most)
@@ -24,7 +24,7 @@ def after_each_frame(network: VideoNetwork, span: Span, config: VideoConfig, mos
 
 @torch.no_grad()
 def of_segment(network: VideoNetwork, span: Span, config: VideoConfig, most: int) -> Floats:
-    """Return (C,) the probabilities of a segment: the mean over its windows, by their length."""
+    """Return (C,) probabilities of a segment: the mean over its windows, weighted by length."""
     total = torch.zeros(network.head.out_features, dtype=torch.float64)
     for batch in batches([span], config, most):
         predicted = torch.softmax(answers(network(batch), batch.lengths), -1).double()

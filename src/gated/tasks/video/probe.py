@@ -1,4 +1,4 @@
-"""What video offers to be looked into: its memory, over the frames of some segments."""
+"""The recurrent layers and the frames of some segments, for `gated.explain`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MOST_DRAWN, MOST_COUNTED = 16, 64
 def video_probe(
     network: VideoNetwork, spans: Sequence[Span], config: VideoConfig, labels: Sequence[str]
 ) -> Probe:
-    """Offer the network on the first window of some spans.
+    """Return the network and the first window of some spans for `gated.explain`.
 
     Args:
         network: trained with `config` to predict `labels`.
-        spans: one or more; where all of them are labelled, there is a loss to follow back.
-        config: how frames are shown.
-        labels: C names.
+        spans: one or more; if all are labelled, the loss is returned too.
+        config: options of the frames.
+        labels: names of the C labels.
     """
     counted = _thinned(spans, MOST_COUNTED)
     drawn = _thinned(counted, MOST_DRAWN)

@@ -1,4 +1,4 @@
-"""What a network reads: spans of frames at their speed, and windows of them."""
+"""The network's inputs: spans of frames at their playback speed, and windows of them."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from gated.tasks.video.manifest import Segment
 
 Integers = NDArray[np.int64]
 NOTHING = -1
-"""The label of a frame that nothing is known of."""
+"""Label index of a frame without a label."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Frames that follow one another, and what they show."""
+    """Consecutive frames and their labels."""
 
     pixels: Pixels
     """(N, height, width, 3), of the whole clip."""
     chosen: Integers
-    """(n,) which frames, in the order in which they are shown."""
+    """(n,), indices of the span's frames, in the order of playback."""
     labels: Integers
-    """(n,) what each shows, `NOTHING` where that is not known."""
+    """(n,), label index of each frame, `NOTHING` where it is unknown."""
     segment: Segment
-    """Where it comes from; of a clip labelled frame by frame, its first segment."""
+    """The segment it comes from; of a clip labelled by frames, the first one."""
     fps: float
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def window(self, first: int, most: int) -> tuple[Pixels, Integers]:
-        """Return up to `most` frames from the `first` on, and their labels."""
+        """Return up to `most` frames, from frame `first` on, and their labels."""
         part = slice(first, first + most)
         return self.pixels[self.chosen[part]], self.labels[part]
 
     def key(self) -> bytes:
-        """What makes it the same as another: its first, middle and last frame, and how many."""
+        """Return bytes that identify the span: its first, middle and last frame, and its length."""
         some = self.chosen[[0, len(self) // 2, -1]]
         return np.ascontiguousarray(self.pixels[some]).tobytes() + str(len(self)).encode()
 
@@ -59,7 +59,7 @@ def spans_of(
 ) -> list[Span]:
     """Return a span for each segment or, `joined`, one for each clip with a label for each frame.
 
-    Segments that cannot be used go to `bad`.
+    Unusable segments go to `bad`.
     """
     spans = []
     for segment in counted("Reading segments of clips", segments):

@@ -1,4 +1,4 @@
-"""What is trained on, and what is held back."""
+"""The split into training segments and segments that are held back."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gated.tasks.video.manifest import Segment
 
 
 def apart(segments: Sequence[Segment], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Divide segments into those that stay and about `share` that are held back.
+    """Split segments into those to train on and a share of about `share` that is held back.
 
-    What overlaps in time stays together. Where every label has five clips or more, whole clips stay
-    together too, so that what is held back was recorded apart.
+    Segments that overlap in time stay together. Where every label has five clips or more, all
+    segments of a clip stay together too, so that held-back segments are from other recordings.
 
     Returns:
         The indices of both, each ascending. A label never loses its last segment.
@@ -69,10 +69,10 @@ def _rank(segments: Sequence[Segment], group: Sequence[int], seed: int) -> bytes
 
 
 def check_apart(segments: Sequence[Segment], tested: Sequence[Segment]) -> None:
-    """Refuse test segments that overlap with what is trained on.
+    """Refuse test segments that overlap with training segments.
 
     Raises:
-        DataError: names the first two.
+        DataError: two overlap; the message names the first two.
     """
     by_clip: dict[Path, list[Segment]] = {}
     for segment in segments:

@@ -1,4 +1,4 @@
-"""Video as the training loop sees it."""
+"""Training batches, loss and validation of video classification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gated.training.task import Loss, Shard
 
 
 class VideoTask(BucketedTask[Batch]):
-    """Cross-entropy on windows of spans, each at a random place."""
+    """Trains on windows at random places of spans, with the cross-entropy."""
 
     network: VideoNetwork
     unit = "cross-entropy", 1.0
@@ -41,7 +41,7 @@ class VideoTask(BucketedTask[Batch]):
         )
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Return windows of the spans of the step, cropped and mirrored by chance."""
+        """Return windows of the spans of the step, randomly cropped and mirrored."""
         windows = []
         for place, index in enumerate(self.buckets.batch(step, batch_size)):
             if place % shard.count == shard.index:

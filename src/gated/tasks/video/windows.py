@@ -18,12 +18,12 @@ CHUNK = 64
 
 
 def margins(config: VideoConfig) -> tuple[int, int]:
-    """Pixels that are cut off at top and bottom, and at the sides."""
+    """Return the pixels to crop at top and bottom each, and at left and right each."""
     return round(config.crop * config.height), round(config.crop * config.width)
 
 
 def shown(config: VideoConfig) -> tuple[int, int]:
-    """Height and width of what the network sees."""
+    """Return height and width of the network's input frames."""
     down, across = margins(config)
     return config.height - 2 * down, config.width - 2 * across
 
@@ -31,14 +31,14 @@ def shown(config: VideoConfig) -> tuple[int, int]:
 def cropped(
     pixels: Pixels, config: VideoConfig, top: int | None = None, left: int | None = None
 ) -> Pixels:
-    """Cut the margins off, by default as much on both sides."""
+    """Crop the margins, by default equally on both sides."""
     (down, across), (height, width) = margins(config), shown(config)
     top, left = down if top is None else top, across if left is None else left
     return pixels[:, top : top + height, left : left + width]
 
 
 def as_tensors(pixels: Pixels, labels: Integers) -> tuple[Tensor, Tensor]:
-    """(t, height, width, 3) and (t,) to tensors, the channels before the pixels."""
+    """Convert frames (t, height, width, 3) and labels (t,) to tensors, channels before pixels."""
     return (
         torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2),
         torch.from_numpy(np.array(labels, np.int64)),
@@ -55,7 +55,7 @@ def collate(windows: Sequence[tuple[Tensor, Tensor]]) -> Batch:
 
 
 def batches(spans: Sequence[Span], config: VideoConfig, most: int) -> Iterator[Batch]:
-    """Yield every window of `spans`, one after the other, cropped in the middle."""
+    """Yield batches of all windows of `spans`, in order, cropped to the centre."""
     windows = [(span, first) for span in spans for first in range(0, len(span), most)]
     for start in range(0, len(windows), CHUNK):
         cut = [span.window(first, most) for span, first in windows[start : start + CHUNK]]
