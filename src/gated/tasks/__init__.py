@@ -45,7 +45,7 @@ def load(run: Path) -> Learner[Any, Any, Any]:
     """Read the trained learner of a run, whichever its task.
 
     Raises:
-        ModelFileError: there is none, or it is damaged.
+        ModelFileError: there is no model, or it is damaged.
     """
     from gated.model_files import load_description
 

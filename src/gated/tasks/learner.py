@@ -371,7 +371,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
             return self.scored(data, None)
 
     def predict(self, source: Source | None = None) -> pl.DataFrame:
-        """Predict for some data, by default those of `fit`.
+        """Return predictions for some data, by default the data of `fit`.
 
         Raises:
             DataError: a row cannot be used.
@@ -385,7 +385,7 @@ class Learner(ABC, Generic[Config, Data, Score]):
         return self.predicted(self._asked(self._or_fitted(source), "predict"))
 
     def probe(self, source: Source | None = None) -> Probe:
-        """Offer the network to `gated.explain`, on some data, by default those of `fit`.
+        """Return the network with some data for `gated.explain`; by default the data of `fit`.
 
         Raises:
             DataError: a row cannot be used, or there is none.

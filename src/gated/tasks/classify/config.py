@@ -27,7 +27,7 @@ class ClassifyConfig(Configuration):
     """How the outputs of all steps become one: the last of each direction, their mean, their
     maximum, or a mean with learned weights."""
     patch: int = 1
-    """Steps that are read at once; sequences become shorter by this factor."""
+    """Consecutive steps joined into one input; sequences become shorter by this factor."""
     dropout: float = 0.2
     """Dropout before and after the recurrent layers, and between them."""
     noise: float = 0.0

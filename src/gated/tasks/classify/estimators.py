@@ -37,7 +37,7 @@ class SequenceEstimator(BaseEstimator):
         layers: recurrent layers.
         one_way: read forwards only.
         pooling: of the states of all steps: last, mean, max or attention.
-        patch: steps that are read at once.
+        patch: consecutive steps joined into one input.
         dropout: before and after the recurrent layers.
         noise: Gaussian noise in training, in standard deviations.
         warp: sequences are stretched in time, and scaled, by up to this share in training.

@@ -1,4 +1,4 @@
-"""The sequences of a file, those for training and those for the test."""
+"""The sequences of a file, split into training part and test part."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ class Preprocessing:
     """Scales channels, fills what is missing, and joins steps into patches."""
 
     mean: Floats
-    """(channels,)"""
+    """(channels,), of the training sequences."""
     deviation: Floats
-    """(channels,)"""
+    """(channels,), standard deviation of the same."""
     masked: bool
     """Whether inputs mark which values are missing; so if values were missing in training."""
     patch: int

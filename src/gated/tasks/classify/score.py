@@ -1,4 +1,4 @@
-"""How far predicted numbers are from the expected ones, beside other methods."""
+"""Errors of predicted numbers, beside the baselines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learner of forecasts: what follows in one or many series."""
+"""The learner of forecasts of one or many series."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Clock:
 
 
 class UnreadableTimeError(Exception):
-    """Values that are no times: the indices of their rows, and what is wrong with the first."""
+    """Some values are no times: indices of their rows, and the error of the first."""
 
     def __init__(self, rows: pl.Series, reason: str) -> None:
         super().__init__(f"row {rows[0]} {reason}")

@@ -33,13 +33,13 @@ class Search:
     """Options of the beam search."""
 
     beam: int = 16
-    """Partial transcripts that are kept at each step; 1 takes the likeliest output of each step."""
+    """Partial transcripts kept at each step; 1 takes the most probable output of each step."""
     weight: float = 0.5
     """Weight of the language model's log-probabilities, where there is one (shallow fusion)."""
     bonus: float = 0.0
     """Bonus on the score for each letter, as a language model by itself favours short texts."""
     least: float = 1e-4
-    """Letters less probable than this at a step are not tried there."""
+    """Least probability of a letter at a step; others are not tried there."""
 
     def __post_init__(self) -> None:
         if self.beam < 1:
@@ -88,7 +88,7 @@ def greedy(likely: Floats) -> tuple[list[int], list[tuple[int, int]]]:
 
 
 def prefix_beam(likely: Floats, search: Search, language: Letters | None = None) -> list[int]:
-    """Return the likeliest letters, over all their alignments (Graves and Jaitly 2014).
+    """Return the most probable letters, over all their alignments (Graves and Jaitly 2014).
 
     The score of a prefix is the probability of all its alignments, kept apart by whether the last
     step was blank, times the weighted probability by the language model (Hannun et al. 2014,
@@ -152,7 +152,7 @@ def _add(found: dict[Text, tuple[float, float]], text: Text, blank: float, lette
 
 
 def aligned(likely: Floats, codes: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the first and last step of each letter in the likeliest alignment (Viterbi).
+    """Return the first and last step of each letter in the most probable alignment (Viterbi).
 
     Args:
         likely: (S, C), log-probabilities of blank and letters.
