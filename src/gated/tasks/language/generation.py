@@ -66,7 +66,7 @@ class Sampling:
 def written_codes(
     network: LanguageNetwork, prompts: Sequence[Tensor], sampling: Sampling
 ) -> Iterator[Tensor]:
-    """Yield (B,) codes without end, at each step the next one of B prompts (T,).
+    """Yield (B,) codes without end: at each step the next code after each of B prompts (T,).
 
     Memory does not grow with the length: only the states are kept.
     """

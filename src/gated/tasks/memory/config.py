@@ -16,12 +16,12 @@ class MemoryConfig(Configuration):
     """The problem, and the network that is to solve it."""
 
     problem: ProblemName = "adding"
-    """Kind of sequences: what must be remembered, and for how long."""
+    """Kind of sequences, which sets what must be remembered, and for how long."""
     length: int = 100
     """T, steps of a sequence; for images the number of pixels, a square."""
     cell: str = "lstm"
-    """A cell of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), and behind its name
-    how it starts: -chrono, -orthogonal, -exp, -layer-norm."""
+    """A cell of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), with optional
+    additions to its name: initialisation -chrono, -orthogonal or -exp, and -layer-norm."""
     hidden: int = 128
     """H, units of each layer."""
     layers: int = 1

@@ -180,7 +180,7 @@ def memory_test(
 
     Args:
         problem: one of `gated.tasks.memory.problems.PROBLEMS`.
-        cells: names from the library, with an optional initialisation behind, see
+        cells: names from the library, with an optional initialisation after them, see
             `gated.tasks.memory.network.start_of`.
         lengths: to try, ascending; by default those of the problem.
         seeds: of weights and sequences; one trial for each.

@@ -59,7 +59,7 @@ class MemoryTask(Task[Batch]):
         self.unit = (problem.loss_unit, 1.0)
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """A constant: sequences never repeat, so an epoch has no natural length."""
+        """A constant, as sequences are drawn at random without end."""
         return STEPS_PER_EPOCH
 
     def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
