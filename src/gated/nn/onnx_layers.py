@@ -1,8 +1,8 @@
 """Layers as ONNX has them: its nodes LSTM, GRU and RNN, or a Scan over a cell's own step.
 
-Of torch's two exporters, the default one meets `torch.ops.gated.layer` in a program and asks how to
-decompose it; the one that traces (`dynamo=False`) runs the layers, and writes what an autograd
-function says of itself.
+Of torch's two exporters, the default one finds `torch.ops.gated.layer` in a program and decomposes
+it by `_decomposed`; the tracing one (`dynamo=False`) runs the layers, and writes the node that the
+`symbolic` method of an autograd function gives.
 
 Shapes: T steps, B sequences, I input features, H hidden units, G gates.
 """
@@ -59,7 +59,7 @@ class _Node(NamedTuple):
 
 
 def refuse_gates() -> None:
-    """Refuse gates of a layer that becomes ONNX.
+    """Refuse to return gates from a layer that is exported to ONNX.
 
     Raises:
         ConfigurationError: always.
@@ -89,7 +89,7 @@ def traced_layer(call: LayerCall) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """What torch's tracing shall not see, and sizes as numbers."""
+    """Suspend torch's tracing: nothing within is recorded, and sizes are numbers."""
     if not is_traced():
         yield
         return
@@ -103,7 +103,7 @@ def _untraced() -> Iterator[None]:
 
 
 class _Written(torch.autograd.Function):
-    """Computes a layer; in an exported graph it is the node."""
+    """Computes a layer; the exporter writes it as one node."""
 
     @staticmethod
     def forward(
@@ -130,7 +130,7 @@ class _Written(torch.autograd.Function):
 
 
 def _decomposed(*given: Any) -> Any:
-    """What `torch.ops.gated.layer` gives, in operations of which the default exporter knows all."""
+    """The results of `torch.ops.gated.layer`, from operations that the default exporter knows."""
     call = LayerCall(*given)
     if get_proxy_mode() is None:  # fake tensors, whose shapes alone matter
         return call.fresh()
@@ -211,12 +211,12 @@ def _refuse_what_is_drawn(call: LayerCall) -> None:
 
 
 def in_words(cell: Cell, weights: Collection[str], zoneout: bool = False) -> str:
-    """A cell and its options, for messages.
+    """Describe a cell and its options, for messages.
 
     Args:
         cell: any.
-        weights: the names of those there are.
-        zoneout: whether there is.
+        weights: the names of those that the layer has.
+        zoneout: whether it has zoneout.
     """
     names = {"gain_hh": "layer_norm", "weight_hr": "proj_size"}
     options = [option for name, option in names.items() if name in weights]
