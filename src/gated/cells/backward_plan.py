@@ -45,7 +45,7 @@ class _Backward(Planner):
         sources = {}
         for source, place in back.sources.items():
             wide = tape.spread(place, cell.tape[source].width)
-            if tape[wide].arguments and not self.homes[wide]:  # what is kept has its place
+            if tape[wide].arguments and not self.homes[wide]:  # a kept value has an operand already
                 self.homes[wide].append(self.slot(tape[wide].width))
             sources[source] = wide
         vectors = []

@@ -117,7 +117,7 @@ def _in_memory(plan: Plan) -> list[int]:
     """The slots that are used after their stage; those of a product are adjacent where possible."""
     products = [*plan.before, *(product for stage in plan.stages for product in stage.products)]
     of_products = [[slot for _, slot in blocks_and_slots(plan, of)] for of in products]
-    if is_backward(plan):  # planned side by side
+    if is_backward(plan):  # the plan has them adjacent already
         together = sorted({slot for of in of_products for slot in of})
     else:
         together = side_by_side(of_products)
@@ -135,7 +135,7 @@ def _in_memory(plan: Plan) -> list[int]:
     if is_backward(plan):
         slots |= {slot for slot, *_ in (*plan.vectors, *plan.grad_per_step)}
         slots |= {plan.grad_input} - {-1}
-    slots -= {slot for slot, _ in plan.per_step}  # read where they come from
+    slots -= {slot for slot, _ in plan.per_step}  # these are read from the input itself
     return [*together, *sorted(slots - set(together))]
 
 
@@ -179,7 +179,7 @@ class _Writer:
             head.append("runs = tl.load(running + row) != 0")
         head += [f"in_{width} = unit < {width}" for width in self.masks]
         lines = "".join(f"    {line}\n" for line in (*head, *self.lines))
-        # Each step's numbers lie elsewhere, and would be compiled for once more.
+        # The alignment of these differs from step to step; each would compile the kernel again.
         odd = ", ".join(f'"{of}"' for of in arrays if of.startswith(("running", "per_step")))
         decorator = f"@triton.jit(do_not_specialize_on_alignment=[{odd}])"
         text = f"{decorator}\ndef {name}({', '.join((*arrays, *sizes))}):\n{lines}"

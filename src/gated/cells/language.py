@@ -346,9 +346,9 @@ where = _function("where", "The second value where the first is not 0, else the 
 def linear(value: Value, like: Value | None = None, name: str | None = None) -> Linear:
     """A product with a vector that the step has computed.
 
-    `linear(v).n` uses gate n's rows of `weight_hh` and their bias (of `weight_ih` where v is as
-    wide as x); where the definition also reads `h.n`, a weight of its own. `linear(v)` without a
-    gate always uses a weight of its own.
+    `linear(v).n` uses gate n's rows of `weight_hh` and their bias, or a weight of its own where the
+    definition also reads `h.n`; where v is as wide as x, gate n's rows of `weight_ih`. `linear(v)`
+    without a gate uses a weight of its own.
 
     Args:
         value: (H) or (I).
@@ -452,7 +452,7 @@ def traced(
         trace.refuse("a cell takes its input and one state at least")
     given: list[Value] = [Source(trace, trace.tape.leaf("input", "I"), "i")]
     letters = ["h", *positional[2:]]
-    lines: list[list[Place]] = []  # the states that each goes through: one, unless it is delayed
+    lines: list[list[Place]] = []  # for each state its chain of states: one, or `delay` of them
     for letter, parameter in zip(letters, parameters[1:], strict=False):
         first = sum(map(len, lines))
         steps = 1

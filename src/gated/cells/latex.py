@@ -54,7 +54,7 @@ def names(cell: Cell) -> dict[Place, str]:
     """
     found: dict[Place, str] = {}
     for state in cell.states:
-        if cell.tape[state.after].operation != "state":  # what is handed on has a name already
+        if cell.tape[state.after].operation != "state":  # an old state has a name already
             found.setdefault(state.after, state.name)
     taken = {state.name for state in cell.states} | {"x"}
     for gate in dict.fromkeys(gate for matrix in cell.matrices for gate in matrix.gates):

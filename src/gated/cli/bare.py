@@ -13,7 +13,7 @@ def answer(arguments: Sequence[str], missing: ModuleNotFoundError) -> int:
     """Print help, version, or what is missing; return the exit status.
 
     Raises:
-        ModuleNotFoundError: what is missing is nothing that an extra brings.
+        ModuleNotFoundError: the missing module belongs to no extra.
     """
     module = missing.name or ""
     extra = "explore" if arguments[:1] == ["explore"] else extra_with(module)

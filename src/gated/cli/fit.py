@@ -130,9 +130,9 @@ def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> Non
 def finish(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:
     """End a training, and score the best weights so far.
 
-    The run is then complete, as if the training had been meant to end there. It may be one that
-    another process is at, which ends it after its next step and prints the scores, or one that was
-    interrupted, which takes no step more.
+    The run is then complete, as if its training had been planned to end there. If another process
+    trains it, that one ends after its next step and prints the scores; an interrupted run is scored
+    without another step.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def _go_on(run: Path, *, json: bool, finish: bool, moved: tuple[Path, ...] = ())
         if finish and is_main_process():
             (run / FINISH).touch()
         elif is_main_process():
-            (run / FINISH).unlink(missing_ok=True)  # it was asked of a training that is over
+            (run / FINISH).unlink(missing_ok=True)  # it was for a training that is over
             if moved:
                 write_run(run, replace(recorded, data=data))
         learner.prepare(source_of(data))

@@ -87,7 +87,7 @@ def find_longest(
 
 @dataclass(frozen=True)
 class Asked:
-    """The arguments of `memory_test` that a memory test was started with."""
+    """The arguments that a memory test was started with."""
 
     problem: ProblemName
     cells: tuple[str, ...]
@@ -107,7 +107,7 @@ def asked_in(out: Path) -> Asked:
     """Read the arguments that a memory test was started with.
 
     Raises:
-        ModelFileError: that is damaged.
+        ModelFileError: the file of them is damaged.
     """
     document = read_document(out / FILE_NAME, FORMAT, VERSION)
     names = [of.name for of in fields(Asked)]
@@ -115,7 +115,7 @@ def asked_in(out: Path) -> Asked:
 
 
 def go_on(out: Path, *, json: bool) -> None:
-    """Go on with a memory test that was interrupted; of one that has ended, give the result."""
+    """Resume an interrupted memory test; print the result of one that has ended."""
     require("matplotlib", extra="explain")
     asked = asked_in(out)
     with locked(out):
@@ -123,7 +123,7 @@ def go_on(out: Path, *, json: bool) -> None:
 
 
 def _test(out: Path, asked: Asked, *, json: bool) -> None:
-    """Do what of a memory test is not done yet, write its report and print it."""
+    """Run the part of a memory test that is not done yet, write its report and print it."""
     trials = out / "trials"
     try:
         with terminable(), training_bars() as bars:

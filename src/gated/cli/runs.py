@@ -132,7 +132,7 @@ def explain(
 
 
 def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
-    """Return the trained network of a run, which leaves bad rows out if that is asked for.
+    """Return the trained network of a run, which leaves out bad rows if `skip_bad` is set.
 
     Raises:
         ModelFileError: `run` holds no trained network, or a damaged one.

@@ -76,7 +76,7 @@ def translate(
         length_penalty=length_penalty,
         coverage_penalty=coverage_penalty,
     )
-    ask([])  # refuses what cannot be meant before anything is read
+    ask([])  # refuses invalid options before anything is read
     documents: list[Any] = []
     number, bad = 0, BadRows(skip=skip_bad, what="line")
     typed = text is None and sys.stdin.isatty()

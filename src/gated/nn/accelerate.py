@@ -160,7 +160,7 @@ def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) 
     """Run over whole sequences as `torch.nn` does; `options` are those of `gated.nn`."""
     seen = _seen(layer)
     if options.keys() - {"lengths", "return_gates"}:
-        return forward(layer, input, hx, **options)  # whose error it is
+        return forward(layer, input, hx, **options)  # which raises the error
     if options:
         return seen.forward(input, hx, **options)
     found = seen._run_at_once(input, hx)

@@ -540,7 +540,7 @@ def _beside(call: LayerCall) -> _Beside:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
     seed = None if call.seed is None else int(call.seed)
     zoneout = Zoneout(tuple(call.zoneout), seed)
-    # The cell need but know that there are masks.
+    # The cell only needs to know whether there are masks.
     regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
 
     def draw(state: int, times: Any, sequences: Any) -> Tensor:
@@ -621,7 +621,7 @@ class _ReferenceLayer(torch.autograd.Function):
         if kept is not None:
             arrays += [kept.gate(name).copy() for name in names]
         ctx.kept, ctx.names, ctx.states = kept, names, len(final)
-        # What is kept shares memory with these: so torch notices when they change in place.
+        # The kept values share memory with these; so torch notices if they are changed in place.
         ctx.save_for_backward(*tensors)
         return tuple(map(torch.from_numpy, arrays))
 
@@ -672,7 +672,7 @@ def _torch_layers(
         return output, tuple(final)
     spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
 
-    # Torch's packed sequences fall in length and none is empty: the others keep their states.
+    # Torch packs by falling length, and no empty sequences: those keep their states.
     spans, order = spans.sort(descending=True, stable=True)
     spans, order = spans[spans > 0], order[: spans.count_nonzero()].to(x.device)
     if not len(order):

@@ -77,7 +77,7 @@ class _Call(NamedTuple):
         mark += [(weight.data_ptr(), weight.shape, weight.stride()) for weight in self.weights]
         known: tuple[list[Any], PlainLayers] | None = _known.get(self.weights[0])
         if known is None or known[0] != mark:
-            # Detached: what is known must not keep the key, or it would be known for ever.
+            # Detached: a cached value must not refer to its key, or it would never be freed.
             pieces = [weight.detach().contiguous() for weight in self.weights]
             given = self._replace(weights=pieces).given
             known = mark, PlainLayers(self.definition, self.x.shape[2], given)
@@ -134,7 +134,7 @@ def _backward(*given: Any) -> list[Tensor]:
     found = call.layers().backward(
         call.initial, batch, (), [x, *kept], grad_output, grad_finals, wanted
     )
-    # One that is not wanted has no values, as nobody reads it.
+    # A gradient that is not needed is an empty tensor, as nothing reads it.
     return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
 
 

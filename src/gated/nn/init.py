@@ -281,7 +281,7 @@ def _is_sigmoid(cell: Cell, gate: str) -> bool:
 @torch.no_grad()
 def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> float:
     """A state after one step of one unit, all weights 0 but the biases that are given."""
-    # Looking up must not change what is drawn, and has values also while layers are made on meta.
+    # This must leave the random state as it is, and work while layers are made on the meta device.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         layer = Recurrent(cell, 1, 1, dtype=torch.float64, backend="torch")
         for parameter in layer.parameters():

@@ -102,8 +102,8 @@ class RNN(_Layers):
         chrono_init: the longest memory to expect, in steps: biases of the gates that keep are drawn
             so that units remember for 1 up to that many steps (Tallec and Ollivier 2018). GRU and
             LSTM.
-        layer_norm: normalise the gates' pre-activations, and an LSTM's cell state where its output
-            reads it (Ba, Kiros and Hinton 2016).
+        layer_norm: normalise the products of input and hidden state with the weights, and an LSTM's
+            cell state where its output reads it (Ba, Kiros and Hinton 2016).
         recurrent_dropout: probability, while training, that a unit of the hidden state is not read
             by the next steps: one mask for all of them (Gal and Ghahramani 2016).
         weight_drop: probability, while training, that a recurrent weight is left out, for a whole

@@ -152,7 +152,7 @@ def _decomposed(*given: Any) -> Any:
             shapes=[(T, 1, B, widths[0]), *((1, B, width) for width in widths)],
         )
         output, final = found[0].squeeze(1), [state.squeeze(0) for state in found[1:]]
-    # Gates alone read what is kept: a node that no runtime knows, and that is dropped unread.
+    # Only gates read the kept values: a node that no runtime knows, and that is dropped if unread.
     kept = [
         symbolic("gated::return_gates", [call.x], dtype=call.x.dtype, shape=shape)
         for shape in call.kept_shapes().values()
@@ -234,7 +234,7 @@ def _scanned(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
     kept = dict(enumerate(call.zoneout))  # without draws: the share that is kept
     functions: Functions = {
         **FUNCTIONS,
-        "constant": lambda value: torch.full((), value, dtype=x.dtype),  # ONNX promotes nothing
+        "constant": lambda value: torch.full((), value, dtype=x.dtype),  # ONNX promotes no dtypes
     }
     products = {
         place: node.about
@@ -275,7 +275,7 @@ def _scanned(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
             real = here[-1]
             after = [torch.where(real, new, old) for new, old in zip(after, states, strict=True)]
             output = torch.where(real, output, 0.0)
-        return [*(state.clone() for state in after), output.clone()]  # no result is another
+        return [*(state.clone() for state in after), output.clone()]  # no two may be one tensor
 
     # A scan with gradients keeps more than ONNX can give.
     starts, given, constant = (

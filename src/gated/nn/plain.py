@@ -506,7 +506,7 @@ def layers_of(
         given.append([])
         for suffix in of_layer:
             named = {name: module._parameters.get(name + suffix) for name in names}
-            for name, weight in named.items():  # parametrised, pruned, swapped
+            for name, weight in named.items():  # parametrised, pruned or replaced
                 if weight is None and getattr(module, name + suffix, None) is not None:
                     return None
             given[-1].append({name: of for name, of in named.items() if of is not None})

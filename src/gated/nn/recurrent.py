@@ -52,7 +52,7 @@ class Recurrent(Sequences, nn.Module):
         proj_size: P, the width to which the hidden state is projected; 0 does not project.
         heads: each gate's recurrent weights are block-diagonal with this many squares, stored as
             (G·H, H / heads).
-        layer_norm: normalise the gates' pre-activations (Ba, Kiros and Hinton 2016).
+        layer_norm: normalise the products with the weights (Ba, Kiros and Hinton 2016).
         recurrent_dropout: as for `gated.nn.RNN`; so are the three below.
         weight_drop: probability, while training, that a recurrent weight is left out.
         zoneout: probability that a unit keeps its value for a step, of every state; or one for each

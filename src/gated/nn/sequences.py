@@ -320,7 +320,7 @@ class SequencesOfTorch(Sequences):
         directions = (False, True) if self.bidirectional else (False,)
 
         def weights(layer: int, reverse: bool) -> Weights[Any]:
-            # Asking a module for what it lacks is slow.
+            # Looking up an attribute that a module lacks is slow.
             there = self._all_weights[layer * len(directions) + reverse]
             names = parameter_names(layer, reverse)
             return Weights(

@@ -271,10 +271,10 @@ class _Back(torch.autograd.Function):
     ) -> tuple[Any, tuple[int, ...]]:
         saved, dims = back.way.saved, in_dims[1:]
         axes = [*_axes(saved), *_chosen(back.given, _result_axes(saved))]
-        of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not of the batch
+        of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not their sum
         is_one_batch = not of_weights and _is_one_batch(saved, dims, axes)
         if is_one_batch or any(dim is not None for dim in dims[: saved.tensors]):
-            back = replace(back, way=_Way(saved))  # what was kept is of other tensors
+            back = replace(back, way=_Way(saved))  # the saved values are of other tensors
 
         def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
             found: tuple[Tensor, ...] = _Back.apply(back, *given)  # type: ignore[no-untyped-call]

@@ -199,7 +199,7 @@ def steps_of(cell: Cell, which: Which) -> Steps:
     plan: Plan = getattr(plans_of(cell), which)
     written = kernels(plan)
     name = f"<{which} of {cell.name}:{cell.digest}>"
-    # Triton reads a function's source where Python's own tracebacks do.
+    # Triton reads a function's source from `linecache`, as tracebacks do.
     lines = written.text.splitlines(keepends=True)
     linecache.cache[name] = (len(written.text), None, lines, name)
     import triton
@@ -372,7 +372,7 @@ def _key(steps: Steps, given: Given) -> Any:
         return None
     stream = torch.cuda.current_stream(x.device).cuda_stream
     sizes = tuple(given.sizes.values())
-    mode = torch.is_inference_mode_enabled()  # whose tensors may be written to in it alone
+    mode = torch.is_inference_mode_enabled()  # its tensors can be written to only in that mode
     return steps.cell, steps.which, x.shape, sizes, x.dtype, x.device, given.reverse, stream, mode
 
 
