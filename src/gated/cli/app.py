@@ -60,7 +60,7 @@ def launch(
     Parameters
     ----------
     config
-        A TOML file of options, by their long names. What the command line says goes first.
+        A TOML file of options, by their long names. The command line overrides it.
     """
     app.config = ()
     if config is not None:

@@ -1,4 +1,4 @@
-"""The command where gated is installed without extras: it says what there is, and how to get it."""
+"""The command where gated is installed without extras: help, and how to install the rest."""
 
 from __future__ import annotations
 

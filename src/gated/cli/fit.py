@@ -1,4 +1,4 @@
-"""`gated fit TASK` and `gated resume RUN`: the same for every task, from its configuration."""
+"""`gated fit TASK`, with options from the task's configuration, `gated resume`, `gated finish`."""
 
 import shlex
 import sys
@@ -71,7 +71,7 @@ def described(
     kind: type[Learner[Any, Any, Any]],
     more: dict[str, Argument],
 ) -> Callable[..., None]:
-    """Give a command the options of a task, and `more` of its own."""
+    """Give a command the options of a task, and its own options `more`."""
     several = kind.most_files != 1
     needed = any(
         of.default is MISSING and of.default_factory is MISSING for of in fields(kind.config_type)

@@ -51,7 +51,7 @@ def find_longest(
         goes on where it stopped.
     cells
         Which networks: cells of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), and
-        behind a name how it starts: -chrono (biases for memories of the length), -orthogonal
+        after a name its initialisation: -chrono (biases for memories of the length), -orthogonal
         (recurrent weights), -exp (weights that stay orthogonal), -layer-norm.
     lengths
         Lengths to try, ascending; for images the number of pixels, a square. By default 50 to 600

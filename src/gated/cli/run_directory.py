@@ -90,7 +90,7 @@ def digests_of(data: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...] | None:
-    """Return files as a learner takes them: one alone as it is, and None where it reads none."""
+    """Return files as a learner takes them: a tuple, a single path, or None if there are none."""
     return files[0] if len(files) == 1 else files or None
 
 
@@ -173,7 +173,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def noting_what_is_kept(run: Path) -> Iterator[None]:
-    """Add a note to any exception that ends the training early: what is kept, and how to go on."""
+    """Add a note to an interruption or unexpected error: what is kept, and how to go on."""
     try:
         yield
     except GatedError:  # says itself what to do
