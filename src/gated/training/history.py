@@ -90,7 +90,7 @@ class History:
 
     @property
     def score(self) -> str | None:
-        """The name of the first validation score that is not the loss; None if there is no other.
+        """The validation score in the unit of the result: the first besides the loss; None without.
 
         >>> scores = {"loss": 0.2, "CTC loss": 1.5, "WER": 0.3}
         >>> History(validations=[Validation(5, scores)], measure="CTC loss").score
