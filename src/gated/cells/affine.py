@@ -1,8 +1,8 @@
-"""States of a cell that are sums over past steps: s_t = keep · s_{t-1} + write.
+"""States of a cell that are affine in their past, sums over steps: s_t = keep · s_{t-1} + write.
 
-Results of functions and products are taken as they came out, whatever they depend on: so a gated
-state is such a sum, with its gates as they were (Hochreiter and Schmidhuber 1997), and one that a
-function computes anew at each step keeps nothing.
+Results of activations and products count as constants, even where they depend on the state: so a
+gated state is affine with its gates held fixed (Hochreiter and Schmidhuber 1997), and a state that
+an activation computes anew at each step has keep = 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gated.errors import CellError
 
 @dataclass(frozen=True)
 class Affine:
-    """The values that a step keeps and writes of a state, on a tape that extends the cell's."""
+    """The nodes of `keep` and `write` of a state, on a tape that extends the cell's."""
 
     tape: Tape
     state: int
@@ -32,10 +32,10 @@ class Affine:
 
 @cache
 def memory(cell: Cell) -> Affine:
-    """Return the state that is a sum over past steps; the cell state, if several are.
+    """Return the state that is affine in its past; the cell state, if several are.
 
     Raises:
-        CellError: it has none; why not, of each state.
+        CellError: there is none; the message says why for each state.
     """
     why = []
     names = cell.state_names
@@ -49,16 +49,16 @@ def memory(cell: Cell) -> Affine:
 
 @cache
 def affine(cell: Cell, state: int) -> Affine | str:
-    """Return a state as a sum over past steps, or the reason why it is none.
+    """Return a state as affine in its past, or the reason why it is not.
 
     Args:
         cell: any.
-        state: which of its states.
+        state: index of one of its states.
     """
     tape = Tape(cell.tape.nodes)
     zero = tape.constant(0)
     parts: dict[Place, tuple[Place, Place] | None] = {}
-    """Of a node: what it has of the state before, and the rest; None where it is no such sum."""
+    """For each node: the factor of the previous state, and the rest; None if it is not affine."""
     for place, node in enumerate(cell.tape.nodes):
         given = [parts[argument] for argument in node.arguments]
         if node.operation == "state" and node.about == state:

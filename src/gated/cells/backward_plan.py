@@ -1,4 +1,4 @@
-"""The plan of a step's way back."""
+"""The plan of a step's backward pass."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gated.cells.tape import Block, Node, Place
 
 
 def backward_plan(cell: Cell, back: Derivative) -> Plan:
-    """How the gradients of a step are computed."""
+    """Return the plan that computes the gradients of a step."""
     return by_base(_Backward(cell, back).plan())
 
 
 class _Backward(Planner):
-    """The tape of a derivative on its way to a plan."""
+    """Makes a plan of the tape of a derivative."""
 
     def __init__(self, cell: Cell, back: Derivative) -> None:
         super().__init__(cell, back.tape)
@@ -45,7 +45,7 @@ class _Backward(Planner):
         sources = {}
         for source, place in back.sources.items():
             wide = tape.spread(place, cell.tape[source].width)
-            if tape[wide].arguments and not self.homes[wide]:  # what is kept has its place
+            if tape[wide].arguments and not self.homes[wide]:  # a kept value has an operand already
                 self.homes[wide].append(self.slot(tape[wide].width))
             sources[source] = wide
         vectors = []
@@ -146,7 +146,7 @@ class _Backward(Planner):
         ]
 
     def leaf(self, node: Node) -> int:
-        """What the way back takes of the way forward has a place, too."""
+        """As `Planner.leaf`; also for values of the forward pass, and for gradients of gates."""
         if node.operation in ("value", "grad_gate"):
             return self._value(node)
         return super().leaf(node)
@@ -166,7 +166,7 @@ class _Backward(Planner):
 
 
 def side_by_side(groups: Sequence[Sequence[Place]]) -> list[Place]:
-    """An order in which the members of each group lie together, as far as there is one.
+    """Return an order in which the members of each group are adjacent, as far as possible.
 
     >>> side_by_side([[1, 2, 3], [2, 3, 4]])
     [1, 2, 3, 4]

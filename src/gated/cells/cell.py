@@ -24,11 +24,11 @@ class Matrix(NamedTuple):
     gates: tuple[str, ...]
     """The gates of its blocks of rows, from the top."""
     rows: Width
-    """The width whose units are the rows of a block."""
+    """The width of a block: how many rows it has."""
     columns: Width
     has_bias: bool = True
     heads: int = 1
-    """Groups of units within which its products stay: (blocks · rows, columns / heads)."""
+    """Squares on the diagonal of a block, 0 elsewhere; stored (blocks · rows, columns / heads)."""
 
     @property
     def bias(self) -> str:
@@ -37,7 +37,7 @@ class Matrix(NamedTuple):
 
 
 class State(NamedTuple):
-    """A state, which a step passes to the next."""
+    """A state, which each step passes on to the next."""
 
     name: str
     """Its name in the definition."""
@@ -95,7 +95,7 @@ class Cell:
 
     @cached_property
     def per_step_widths(self) -> dict[str, Width]:
-        """The width of each of `per_step`; one number where nothing reads it."""
+        """The width of each of `per_step`; `1` where nothing reads it."""
         leaves = {of.about: of.width for of in self.tape.nodes if of.operation == "per_step"}
         return {name: leaves.get(name, "1") for name in self.per_step}
 
@@ -106,7 +106,7 @@ class Cell:
 
     @cached_property
     def gates(self) -> dict[str, Place]:
-        """The node of each gate's value, the activation of its sum, by name."""
+        """The node of each gate's value, after its activation, by name."""
         return {
             self.gate_names.get(gate, gate): _gate_node(self.tape, gate)
             for gate in dict.fromkeys(gate for matrix in self.matrices for gate in matrix.gates)
@@ -121,9 +121,9 @@ class Cell:
 
     @cached_property
     def one_name(self) -> dict[str, str]:
-        """Of each name in `named` the one under which its node is kept: that of a state, if it has.
+        """For each name in `named`, the one name under which its value is stored.
 
-        So a gate that is the state itself has that state's name.
+        A gate whose node is also a state's is stored under the state's name.
         """
         names = {place: name for name, place in reversed(self.named.items())}
         names |= {of.after: name for name, of in zip(self.state_names, self.states, strict=True)}
@@ -131,7 +131,7 @@ class Cell:
 
     @property
     def watched(self) -> tuple[Place, ...]:
-        """Nodes that a loss may read besides the output: gates, and states other than it."""
+        """Nodes other than the output that a loss may read: gates and states."""
         after = [state.after for state in self.states]
         gates = [gate for gate in self.gates.values() if gate not in after]
         return *gates, *(state for state in after if state != self.output)
@@ -149,7 +149,7 @@ class Cell:
 
     @cached_property
     def equations(self) -> str:
-        """The cell in LaTeX: a line for each gate, state and value that is used again."""
+        """The cell in LaTeX: a line for each gate, state and value that is used more than once."""
         return "\n".join(latex.equations(self))
 
     def _repr_latex_(self) -> str:
@@ -178,7 +178,7 @@ class Cell:
 
     @property
     def heads(self) -> int:
-        """Groups of units within which the products of `weight_hh` stay."""
+        """The squares on the diagonal of each block of `weight_hh`; 1 if the block is full."""
         return next((of.heads for of in self.matrices if of.name == "weight_hh"), 1)
 
     def matrix(self, name: str) -> Matrix:
@@ -194,7 +194,7 @@ _FIELD_NAMES = {"h": "hidden", "c": "cell"}
 
 
 def _gate_node(tape: Tape, gate: str) -> Place:
-    """Follows a gate's products through what is linear, up to the first function of their sum."""
+    """Follow a gate's products through linear operations to the first activation of their sum."""
     products = {
         place
         for place, node in enumerate(tape.nodes)

@@ -22,7 +22,7 @@ units). With recurrent dropout or zoneout beside it they are interpreted."""
 
 
 def compiled_plans() -> Iterator[Plan]:
-    """Return the plans of the common cells."""
+    """Return the plans for which C++ is generated: those of the common cells."""
     for cell in (*COMPILED, *NORMALISED):
         of = plans(cell)
         yield from (of.inference, of.training, of.backward, of.backward_of_gates)

@@ -1,8 +1,8 @@
 """The backward pass of a cell, as a tape that is derived from the cell's own.
 
-Reverse accumulation over the nodes of the way forward. The result is again a tape, whose leaves
-are gradients of what the step gave, and values of the way forward. Which of these a step keeps,
-and which are computed anew, is found here too.
+Reverse-mode differentiation over the nodes of the forward pass. The result is again a tape, whose
+leaves are gradients of the step's results, and values of the forward pass. Which of these values
+are stored for the backward pass, and which are recomputed, is decided here too.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ class Derivative:
 
     tape: Tape
     kept: tuple[Place, ...]
-    """Nodes of the way forward that the step keeps."""
+    """Nodes of the forward pass whose values are stored for the backward pass."""
     sums: dict[tuple[Block, Place], Place]
-    """The gradient of each product, by its block and the vector that it took."""
+    """The gradient with respect to each product, by its block and the node of its vector."""
     sources: dict[Place, Place]
-    """What those vectors are on this tape, unless they are the input or a state."""
+    """From the node of such a vector to its node on this tape; without the input and the states."""
     states: tuple[Place, ...]
-    """The gradient of each state before, without what flows through products with it."""
+    """The gradient of each state before the step, without the part that flows through products."""
     into_states: tuple[tuple[int, Place], ...]
-    """Which state each product gives a gradient to, and its node, `transposed`."""
+    """The part that flows through products: index of the state, and a node `transposed`."""
     input: Place
-    """The gradient of the input, without what flows through products with it."""
+    """The gradient of the input, without the part that flows through products."""
     parameters: dict[Block, Place]
-    """For each step, row and unit; what belongs to the parameter is their sum."""
+    """Their gradients for each step, row and unit; the sum of these is the parameter's gradient."""
     per_step: dict[str, Place]
     per_sequence: dict[str, Place]
-    """For each step; what belongs to the sequence is their sum."""
+    """Their gradients for each step; the sum over the steps is the input's gradient."""
 
 
 def derivative(cell: Cell, of_gates: bool = False) -> Derivative:
@@ -45,7 +45,7 @@ def derivative(cell: Cell, of_gates: bool = False) -> Derivative:
 
     Args:
         cell: any.
-        of_gates: with gradients of the gates, for a loss that reads them.
+        of_gates: whether a loss may read gates, and so gives them gradients.
     """
     first = _Reverse(cell, of_gates, None)
     kept = _kept(cell, first.values)
@@ -55,9 +55,9 @@ def derivative(cell: Cell, of_gates: bool = False) -> Derivative:
 def _kept(cell: Cell, values: set[Place]) -> tuple[Place, ...]:
     """Return the values of the forward pass that are kept for the backward pass.
 
-    The states before and after are there in any case. Of the rest, functions and sums that cannot
-    be had again are kept, the gates always, and what follows from these by a few operations is
-    computed anew.
+    The states before and after the step are stored in any case. Of the rest, gates, products
+    and sums over units are kept, and costly functions whose arguments are not at hand; what cheap
+    operations give from these is recomputed.
     """
     tape = cell.tape
     there = {state.after for state in cell.states}
@@ -85,7 +85,7 @@ def _kept(cell: Cell, values: set[Place]) -> tuple[Place, ...]:
 
 
 class _Reverse:
-    """One run over a cell's tape from its end."""
+    """One run over a cell's tape, from its last node to its first."""
 
     def __init__(self, cell: Cell, of_gates: bool, kept: tuple[Place, ...] | None) -> None:
         self.cell = cell
@@ -190,11 +190,11 @@ class _Reverse:
                     self._give(argument, of_argument)
 
     def _spread(self, gradient: Place, wide: Place) -> Place:
-        """The gradient of a sum over units, as a gradient of each unit."""
+        """The gradient of a sum over units, broadcast to each unit."""
         return self.tape.spread(gradient, self.forward[wide].width)
 
     def _through_products(self, source: Place) -> None:
-        """Gradients of the vectors in products; for the input the loop computes them."""
+        """Gradients of the vectors in products; that of the input is left to the loop over time."""
         blocks: dict[str, list[Block]] = defaultdict(list)
         for matrix in self.cell.matrices:
             for gate in matrix.gates:
@@ -246,7 +246,7 @@ _Rule = Callable[
 
 
 def _of_maximum(apply: Any, g: Place, value: Any, place: Place, node: Node) -> tuple[Place, Place]:
-    """Equal values share it, as in PyTorch."""
+    """Equal values share the gradient, as in PyTorch."""
     a, b = map(value, node.arguments)
     if node.operation == "minimum":
         a, b = b, a

@@ -97,7 +97,7 @@ _WIDTHS = ("H", "I", "P", "1")
 
 
 def listed_cell(cell: Cell) -> tuple[Any, ...]:
-    """A cell in numbers, as the native core takes it, without its plans."""
+    """A cell encoded in integers, as the native core takes it, without its plans."""
     return (
         [[_width(m.rows), _width(m.columns), len(m.gates), m.heads] for m in cell.matrices],
         [0 if of.gates == ("1",) else max(1, len(of.gates)) for of in cell.parameters],
@@ -109,11 +109,11 @@ def listed_cell(cell: Cell) -> tuple[Any, ...]:
 
 
 def listed_plan(plan: Plan, compiled: bool = True) -> tuple[Any, ...]:
-    """A plan in numbers, as the native core takes it.
+    """A plan encoded in numbers, as the native core takes it.
 
     Args:
         plan: any.
-        compiled: whether segments may be looked up among those that were compiled.
+        compiled: whether the core may run segments that were compiled into it, not interpreted.
     """
     sizes = [str(of).startswith("size") for of in plan.constants]
     products = [(-1, product) for product in plan.before]

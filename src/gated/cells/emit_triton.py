@@ -1,11 +1,12 @@
-"""Writes the pointwise part of a plan as Triton kernels, for cells that run on a GPU.
+"""Writes the elementwise part of a plan as Triton kernels, for cells that run on a GPU.
 
-A kernel is what follows from the products of one stage: each program instance takes one row and
-some of its units, or all of them where something is summed over units. What only one stage needs
-stays in registers; slots that products, gradients or other stages read lie side by side in memory.
+A stage has one kernel, for all that follows its products: each program instance takes one row and
+some of its units, or all of them where something is summed over units. Values that only one stage
+needs stay in registers; slots that products, gradients or other stages read are columns of one
+array in memory.
 
-Arrays hold B rows of one step. Rows whose sequence has ended keep their states, and have zeros in
-all else, so that sums over rows need not know of them.
+Arrays hold B rows of one step, one for each sequence. A row whose sequence has ended keeps its
+states, and is 0 in all other arrays, so that sums over rows need no mask.
 """
 
 from __future__ import annotations
@@ -19,34 +20,34 @@ from gated.cells.plan import Operand, Plan, Product, Stage
 from gated.cells.tape import Width
 
 SIZES = ("H", "I", "P", "BLOCK", "DTYPE")
-"""What every kernel takes behind its arrays: units of each width, units of a program instance, and
-what it computes in, whatever its arrays hold."""
+"""The arguments of every kernel after its arrays: the size of each width, the units of a program
+instance, and the dtype to compute in, whatever dtype the arrays have."""
 
 
 class Kernel(NamedTuple):
-    """The function that a stage's segments have become."""
+    """The kernel of one stage."""
 
     name: str
     arrays: tuple[str, ...]
-    """What it takes, in this order: `before0` is state 0 as the step before left it, and so on."""
+    """The names of its arrays, in order: `before0` is state 0 before the step, and so on."""
     reduces: bool
     """Whether it sums over units, so that one block must hold all of them."""
     widths: tuple[Width, ...]
-    """Of its values, but for those of one number."""
+    """The widths of its values other than `1`."""
 
 
 class Kernels(NamedTuple):
     """A plan's kernels."""
 
     text: str
-    """Python, for which `triton` and `tl` are defined."""
+    """Python source, for which `triton` and `tl` must be defined."""
     of_stage: tuple[Kernel | None, ...]
     slots: tuple[int, ...]
-    """Those that lie in memory, in the order of their columns."""
+    """Those in memory, in the order of their columns; the others are registers."""
 
 
 def kernels(plan: Plan) -> Kernels:
-    """The kernels of a plan, forward or back.
+    """Return the kernels of a plan, forward or backward.
 
     >>> from gated.cells import library
     >>> from gated.cells.forward_plan import forward_plan
@@ -80,7 +81,7 @@ P: tl.constexpr, BLOCK: tl.constexpr, DTYPE: tl.constexpr):
 
 
 def total_width(widths: Sequence[Width]) -> str:
-    """The sum of some widths, as Python.
+    """Return the sum of some widths, as Python source.
 
     >>> total_width(["H", "H", "1"])
     '2 * H + 1'
@@ -96,7 +97,7 @@ def is_backward(plan: Plan) -> bool:
 
 
 def blocks_and_slots(plan: Plan, product: Product) -> list[tuple[int, int]]:
-    """The blocks of a product, and the slot of each: its target, or a transposed one's source."""
+    """Each block of a product with its slot: its target, or the source of a transposed product."""
     if not is_backward(plan):
         slots = [plan.operands[of].number for of in product.targets]
         return list(zip(product.blocks, slots, strict=True))
@@ -105,7 +106,7 @@ def blocks_and_slots(plan: Plan, product: Product) -> list[tuple[int, int]]:
 
 
 def array_of(of: Operand) -> str:
-    """The name of the array that an operand is in."""
+    """The name of the array that holds an operand."""
     if of.base == "parameter":
         return f"parameter{of.number // 64}"
     alone = ("slot", "kept", "grad_kept", "input", "output", "grad_output")
@@ -113,10 +114,10 @@ def array_of(of: Operand) -> str:
 
 
 def _in_memory(plan: Plan) -> list[int]:
-    """The slots that outlive their stage, those of a product together as far as can be."""
+    """The slots that are used after their stage; those of a product are adjacent where possible."""
     products = [*plan.before, *(product for stage in plan.stages for product in stage.products)]
     of_products = [[slot for _, slot in blocks_and_slots(plan, of)] for of in products]
-    if is_backward(plan):  # planned side by side
+    if is_backward(plan):  # the plan has them adjacent already
         together = sorted({slot for of in of_products for slot in of})
     else:
         together = side_by_side(of_products)
@@ -134,7 +135,7 @@ def _in_memory(plan: Plan) -> list[int]:
     if is_backward(plan):
         slots |= {slot for slot, *_ in (*plan.vectors, *plan.grad_per_step)}
         slots |= {plan.grad_input} - {-1}
-    slots -= {slot for slot, _ in plan.per_step}  # read where they come from
+    slots -= {slot for slot, _ in plan.per_step}  # these are read from the input itself
     return [*together, *sorted(slots - set(together))]
 
 
@@ -156,7 +157,7 @@ class _Writer:
         """Variables that have a value for each unit."""
 
     def kernel(self, stage: Stage, name: str) -> tuple[Kernel, str]:
-        """A stage's kernel and its text."""
+        """Return a stage's kernel and its source."""
         for segment in stage.segments:
             for operation, result, arguments, about in segment.instructions:
                 if operation == "draw":
@@ -178,7 +179,7 @@ class _Writer:
             head.append("runs = tl.load(running + row) != 0")
         head += [f"in_{width} = unit < {width}" for width in self.masks]
         lines = "".join(f"    {line}\n" for line in (*head, *self.lines))
-        # Each step's numbers lie elsewhere, and would be compiled for once more.
+        # The alignment of these differs from step to step; each would compile the kernel again.
         odd = ", ".join(f'"{of}"' for of in arrays if of.startswith(("running", "per_step")))
         decorator = f"@triton.jit(do_not_specialize_on_alignment=[{odd}])"
         text = f"{decorator}\ndef {name}({', '.join((*arrays, *sizes))}):\n{lines}"
@@ -186,7 +187,7 @@ class _Writer:
         return Kernel(name, tuple(arrays), reduces, tuple(self.masks)), text
 
     def value(self, operand: int) -> str:
-        """The variable that has a value; it is loaded where it is first wanted."""
+        """Return the variable that holds a value, which is loaded at its first use."""
         if operand not in self.values:
             of = self.plan.operands[operand]
             if of.base == "constant":
@@ -201,7 +202,7 @@ class _Writer:
         return self.values[operand]
 
     def assigned(self, expression: str, width: Width) -> str:
-        """A new variable."""
+        """Assign an expression to a new variable, and return that."""
         name = f"v{len(self.lines)}"
         self.lines.append(f"{name} = {expression}")
         if width != "1":
@@ -209,7 +210,7 @@ class _Writer:
         return name
 
     def place(self, of: Operand) -> tuple[str, str]:
-        """Where an operand's units lie, and what says which of them there are."""
+        """Return an operand's pointer expression, and the mask argument for its units, if any."""
         widths, before = [of.width], 0
         if of.base == "slot":
             widths, before = [self.plan.slots[n] for n in self.slots], self.slots.index(of.number)
@@ -230,7 +231,7 @@ class _Writer:
         return " + ".join([*terms, "unit"]), f", mask=in_{of.width}"
 
     def loaded(self, of: Operand) -> str:
-        """The variable of what is read from memory, once."""
+        """Return the variable of an operand that is loaded from memory, once."""
         if of not in self.loads:
             at, mask = self.place(of)
             other = mask and f"{mask}, other=0"
@@ -238,19 +239,19 @@ class _Writer:
         return self.loads[of]
 
     def computed(self, operation: str, given: Sequence[str], width: Width) -> str:
-        """An operation unit by unit."""
+        """Return the variable of an elementwise operation."""
         expression = _EXPRESSIONS[operation].format(*given)
         if width != "1" and self.wide.isdisjoint(given):
             expression = f"tl.broadcast_to({expression}, (BLOCK,))"
         return self.assigned(expression, width)
 
     def summed(self, value: str, width: Width) -> str:
-        """The sum over a row's units."""
+        """Return the variable of a sum over a row's units."""
         self.masks[width] = None
         return self.assigned(f"tl.sum(tl.where(in_{width}, {value}, 0), axis=0)", "1")
 
     def store(self, of: Operand, value: str) -> None:
-        """Write a value where it goes; of rows that have ended, what there was before, or zeros."""
+        """Store a value; in rows whose sequence has ended, the earlier state or gradient, or 0."""
         if of.base == "slot" and of.number not in self.slots:
             return
         earlier = {"after": "before", "grad_before": "grad_after"}.get(of.base)
@@ -294,7 +295,7 @@ _EXPRESSIONS = {
     "sigmoid_back_of_product": "{0} * {1} * {2} * (1 - {2})",
     "tanh_back_of_product": "{0} * {1} * (1 - {2} * {2})",
 }
-"""Of each operation, but for those that read memory or sum."""
+"""For each operation, except those that load or sum."""
 
 _FUNCTIONS = {
     # Near 0 the quotient would lose digits, and the series has them all.

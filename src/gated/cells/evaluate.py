@@ -1,6 +1,6 @@
 """A cell with its weights, evaluated node by node with the functions of any array library.
 
-Shapes: B rows, of so many sequences or steps; H hidden units, I input features.
+Shapes: B rows, one for each sequence or step; H hidden units, I input features.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from gated.cells.cell import Cell
 from gated.cells.tape import Node, Place, Tape
 
 Functions = Mapping[str, Callable[..., Any]]
-"""Of each operation, by name; and `constant`, from a number, `linear`, from a vector, a weight and
-a bias or None, and `spread`, from a value and a number of units."""
+"""For each operation, by name; also `constant` of a number, `linear` of a vector, a weight and a
+bias or None, and `spread`, which broadcasts a value to a number of units."""
 Hold = Callable[[Place, Any], Any]
-"""A function from a node and its value to the value that is used instead, there and later."""
+"""A function from a node and its value to the value that is used in its place from there on."""
 
 ARITHMETIC: Functions = {
     "add": operator.add,
@@ -35,10 +35,10 @@ class Equations:
     """A cell with its weights.
 
     Args:
-        cell: with all that is done beside its equations.
-        weights: arrays by name, as `gated.core.plans.parameter_shapes` has them; a bias may lack.
-        sizes: how many units each width has.
-        functions: of the library that the arrays are of.
+        cell: with dropout, zoneout and other options in its tape.
+        weights: arrays by name, shaped as in `gated.core.plans.parameter_shapes`; biases optional.
+        sizes: the number of units of each width.
+        functions: of the array library.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Equations:
         known: Mapping[Place, Any] | None = None,
         hold: Hold | None = None,
     ) -> list[Any]:
-        """The value of every node, (B, ·) each, (B, 1) of one that is one number.
+        """Return the value of every node: (B, units), or (B, 1) where its width is `1`.
 
         Args:
-            given: what comes from outside, by the names of `gated.cells.tape.LEAVES`: an array, or
-                several by what their nodes are about.
-            tape: another than the cell's, for the same weights: its derivative.
-            wanted: nodes; what they do not need is None in the result.
-            known: values of nodes, which are not computed.
-            hold: what becomes of each value.
+            given: the values of leaves, by their names in `gated.cells.tape.LEAVES`: an array, or
+                several by the `about` of their nodes.
+            tape: another tape for the same weights, such as the derivative's.
+            wanted: nodes to compute; those that these do not need are None in the result.
+            known: values of nodes that need not be computed.
+            hold: called with each node and its value; what it returns is used in its place.
         """
         tape = self.cell.tape if tape is None else tape
         known = known or {}
@@ -140,7 +140,7 @@ class Equations:
 
 
 def _by_heads(vector: Any, weight: Any, transposed: bool) -> Any:
-    """Each group of a vector's units (…, H) by its own square of the rows (H, H / heads)."""
+    """The product of a vector (…, H) with a block-diagonal matrix, stored as (H, H / heads)."""
     each = weight.shape[-1]
     squares = weight.reshape(-1, each, each)
     rows = vector.reshape(*vector.shape[:-1], -1, 1, each)

@@ -1,4 +1,4 @@
-"""The plan of a step's way forward."""
+"""The plan of a step's forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gated.cells.tape import Place, Tape, Width
 
 
 def forward_plan(cell: Cell, kept: Sequence[Place] = ()) -> Plan:
-    """How a step is computed, and which of its nodes it keeps."""
+    """Return the plan that computes a step, and stores the values of the nodes `kept`."""
     tape, moved = _merged(cell, {*kept, cell.output, *(state.after for state in cell.states)})
     planner = _Forward(cell, tape)
     for index, place in enumerate(kept):
@@ -26,7 +26,7 @@ def forward_plan(cell: Cell, kept: Sequence[Place] = ()) -> Plan:
 
 
 def _merged(cell: Cell, roots: set[Place]) -> tuple[Tape, dict[Place, Place]]:
-    """The tape with products that are added up as one sum each; and where its nodes have gone."""
+    """The tape with added products merged into one node each; and the new place of each node."""
     nodes = cell.tape.nodes
     users: dict[Place, list[Place]] = defaultdict(list)
     for place, node in enumerate(nodes):
@@ -70,7 +70,7 @@ def _merged(cell: Cell, roots: set[Place]) -> tuple[Tape, dict[Place, Place]]:
 
 
 class _Forward(Planner):
-    """A tape on its way to a plan of the way forward."""
+    """Makes a plan of a cell's own tape."""
 
     def plan(self, kept: tuple[Width, ...]) -> Plan:
         """Return the plan of the forward pass."""

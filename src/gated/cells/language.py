@@ -7,7 +7,7 @@
         return sigmoid(x.o + h.o) * tanh(c), c
 
 `x.i` is W x + b of gate i and `h.i` is U h + b; a state by itself is its value, unit by unit. The
-definition runs once, on symbols, and leaves its tape: what it does is what is computed everywhere.
+definition is traced: it runs once, on symbols, which record a tape that all backends compute from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gated.errors import CellError
 
 
 class PerUnit:
-    """Annotates a learned number for each unit: `p.i` for each gate asked for, or bare `p`."""
+    """Annotates one learned vector (H): `p` itself, or one for each gate read from it, as `p.i`."""
 
     if TYPE_CHECKING:
 
@@ -38,8 +38,8 @@ class Scalar:
 class Delayed:
     """Annotates a state that is returned at one step and given back `delay` steps later.
 
-    `delay` is a constant of the cell. On its way the state goes through as many states, each of
-    which is handed on, and kept for the way back, like any other.
+    `delay` is a constant of the cell. The cell gets a chain of `delay` states in its place, which
+    move on by one at each step; each is kept for the backward pass like any other state.
     """
 
     if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Value:
 
     @property
     def place(self) -> Place:
-        """The number of its node on the tape."""
+        """The index of its node on the tape."""
         return self._place
 
     def __add__(self, other: Operand) -> Value:
@@ -170,7 +170,7 @@ Operand = Value | float
 
 
 class Source(Value):
-    """The input or a state, whose gates are products with its weights."""
+    """The input or a state; each gate read from it is the product with that gate's weights."""
 
     __slots__ = ("_letter",)
 
@@ -234,7 +234,7 @@ class Linear(Value):
 
 
 class _Trace:
-    """One run of a definition."""
+    """The tracing of a definition."""
 
     def __init__(self, function: Callable[..., Any], gate_names: Mapping[str, str]) -> None:
         self.function = function
@@ -296,10 +296,10 @@ def _where(function: Callable[..., Any]) -> str:
 
 
 def apply(operation: str, *operands: Operand) -> Value:
-    """The value of an operation, unit by unit.
+    """Return the value of an elementwise operation.
 
     Raises:
-        CellError: an operand is no value, or two have widths that do not fit.
+        CellError: an operand is not a value, or the widths of two do not fit.
     """
     trace = next((of._trace for of in operands if isinstance(of, Value)), None)
     if trace is None:
@@ -346,14 +346,14 @@ where = _function("where", "The second value where the first is not 0, else the 
 def linear(value: Value, like: Value | None = None, name: str | None = None) -> Linear:
     """A product with a vector that the step has computed.
 
-    `linear(v).n` is with the block of gate n of `weight_hh` (`weight_ih` where v is as wide as x)
-    and its bias if `h.n` is not read, else with a weight of its own; `linear(v)` by itself with a
-    weight of its own.
+    `linear(v).n` uses gate n's rows of `weight_hh` and their bias, or a weight of its own where the
+    definition also reads `h.n`; where v is as wide as x, gate n's rows of `weight_ih`. `linear(v)`
+    without a gate uses a weight of its own.
 
     Args:
         value: (H) or (I).
-        like: a value as wide as the result is to be; the hidden units where not given.
-        name: of the weight of its own, `weight_name`.
+        like: a value that has the width of the result; by default H.
+        name: names its own weight `weight_name`.
     """
     trace = value._trace
     wide = "H" if like is None else trace.tape[trace.place(like)].width
@@ -381,7 +381,7 @@ def norm(value: Value, epsilon: float = 1e-5) -> Value:
 
 
 def normalised(tape: Tape, values: tuple[Place, ...], epsilon: float = 1e-5) -> tuple[Place, ...]:
-    """Values normalised by the mean and the variance of them all."""
+    """Normalise values by the mean and the variance over all of them together."""
     count = tape.constant(0)
     sums = squares = tape.constant(0)
     for value in values:
@@ -410,7 +410,7 @@ def cell(
     gates: Mapping[str, str] | None = None,
     name: str | None = None,
 ) -> Cell | Callable[[Callable[..., Any]], Cell]:
-    """Make a cell of its definition.
+    """Make a cell from its definition.
 
     The first parameter is the input, further positional ones are states; keywords are annotated
     `PerUnit`, `PerStep`, `PerStepFeature`, `PerStepUnit` or `Scalar`, or are constants with a
@@ -419,7 +419,7 @@ def cell(
 
     Args:
         function: the definition.
-        gates: the field's name of each gate; a gate that is not among them is refused.
+        gates: the full name of each gate; others are then refused.
         name: of the cell; the definition's where not given.
 
     Raises:
@@ -442,7 +442,7 @@ def traced(
     name: str | None,
     constants: Mapping[str, float],
 ) -> Cell:
-    """Run a definition on symbols, with these values of its constants."""
+    """Trace a definition, with these values of its constants."""
     trace = _Trace(function, gate_names)
     parameters = list(inspect.signature(function).parameters.values())
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
@@ -452,7 +452,7 @@ def traced(
         trace.refuse("a cell takes its input and one state at least")
     given: list[Value] = [Source(trace, trace.tape.leaf("input", "I"), "i")]
     letters = ["h", *positional[2:]]
-    lines: list[list[Place]] = []  # the states that each goes through: one, unless it is delayed
+    lines: list[list[Place]] = []  # for each state its chain of states: one, or `delay` of them
     for letter, parameter in zip(letters, parameters[1:], strict=False):
         first = sum(map(len, lines))
         steps = 1
@@ -549,8 +549,8 @@ def _annotation(annotation: Any) -> str:
 def _with_matrices(trace: _Trace, letters: list[str]) -> tuple[Tape, tuple[Matrix, ...]]:
     """The tape with each product's matrix settled, and the matrices in the order of a state dict.
 
-    A product with a computed vector has the block of its gate in `weight_hh` unless the hidden
-    state itself is multiplied by that.
+    A product with a computed vector uses its gate's rows of `weight_hh` unless the hidden state
+    itself is multiplied by these.
     """
     read = set(trace.gates.get("weight_hh", ()))
     later = trace.gates.pop("", [])

@@ -50,11 +50,11 @@ def equations(cell: Cell) -> tuple[str, ...]:
 def names(cell: Cell) -> dict[Place, str]:
     """Return the names of the values that have an equation of their own, as in the definition.
 
-    A gate that is called as a state or the input gets `~` behind its name: the candidate.
+    A gate with the name of a state or of the input is its candidate, and gets a `~` at the end.
     """
     found: dict[Place, str] = {}
     for state in cell.states:
-        if cell.tape[state.after].operation != "state":  # what is handed on has a name already
+        if cell.tape[state.after].operation != "state":  # an old state has a name already
             found.setdefault(state.after, state.name)
     taken = {state.name for state in cell.states} | {"x"}
     for gate in dict.fromkeys(gate for matrix in cell.matrices for gate in matrix.gates):
@@ -76,7 +76,7 @@ def names(cell: Cell) -> dict[Place, str]:
 
 
 def operands(cell: Cell, place: Place) -> tuple[Place, ...]:
-    """Return the operands in a node's formula, where a normalised value appears as a whole."""
+    """Return the operands in a node's formula; of a normalised value, that value alone."""
     node = cell.tape[place]
     return node.arguments[:1] if node.operation == "normalise" else node.arguments
 
@@ -187,7 +187,7 @@ class _Writer:
         return symbol("H" if node.operation == "size" else str(about))
 
     def sum(self, place: Place) -> _Formula:
-        """Terms with their signs; products of one gate share a bias where it is all of theirs."""
+        """A sum with its signs; where it has all products of a gate, they share one bias."""
         terms = self.terms(place, 1)
         products = [of for of, sign in terms if sign > 0 and self.is_product(of, place)]
         text = ""
@@ -224,7 +224,7 @@ class _Writer:
         return f"{self.weight('W', node)} {source}"
 
     def bias(self, place: Place, together: list[Place]) -> list[str]:
-        """The bias behind a product, if any: behind the last of a gate's products, that of all."""
+        """The bias after a product, if any; a shared one is after its gate's last product."""
         about = self.tape[place].about
         if about.matrix not in self.biased:
             return []
@@ -252,7 +252,7 @@ class _Writer:
         return _indexed(letter, named[name], gate.strip("_"))
 
     def multiplied(self, place: Place) -> _Formula:
-        """Factors; those that are one number for all units come first, without a sign between."""
+        """A product of factors: first scalars, with no sign between, then vectors with ⊙."""
         factors = self.factors(place)
         factors.sort(
             key=lambda of: (self.tape[of].width != "1", self.tape[of].operation != "constant")
@@ -278,7 +278,7 @@ class _Writer:
         return f"{one} {_COMPARISONS[node.operation]} {other}"
 
     def joint(self, node: Node) -> str:
-        """Which gates share the mean of a normalised value, where it is not its own alone."""
+        """The index that lists the gates which are normalised together; empty for one."""
         summed, waiting = [], [node.arguments[1]]
         while waiting:
             of = self.tape[waiting.pop()]

@@ -217,8 +217,8 @@ def cornn(
 ) -> Any:
     """Coupled oscillators (Rusch and Mishra 2021); c is their velocity.
 
-    The constants are the authors' for digits pixel by pixel; permuted they took 0.076, 0.4 and 8,
-    for adding 0.06, 66 and 15, for HAR-2 0.1, 0.2 and 6.4.
+    The default constants are the authors' for sequential MNIST; for permuted MNIST they used 0.076,
+    0.4 and 8, for the adding problem 0.06, 66 and 15, for HAR-2 0.1, 0.2 and 6.4.
     """
     c = c + dt * (tanh(x.n + h.n + c.n) - gamma * h - epsilon * c)
     return h + dt * c, c
@@ -334,8 +334,8 @@ def unicornn(
 ) -> Any:
     """Undamped oscillators (Rusch and Mishra 2021b), each seeing itself alone.
 
-    The constants are the authors' for digits in permuted order; for CIFAR-10 with noise they took
-    0.126 and 13, for vital signs 0.011 and 9, for worms 2.81e-5 and 0.0343 by layer, and 0.
+    The default constants are the authors' for permuted MNIST; for noise-padded CIFAR-10 they used
+    0.126 and 13, for vital signs 0.011 and 9, for EigenWorms 2.81e-5 and 0.0343 by layer, and 0.
     """
     step = dt * sigmoid(pace)
     c = c - step * (tanh(x.n + w * h) + alpha * h)
@@ -456,7 +456,7 @@ def tau_gru(x: Any, h: Any, d: Delayed, *, delay: float = 1) -> Any:
 def gru_d(x: Any, h: Any, *, m: PerStepFeature, delta: PerStepFeature, last: PerStepFeature) -> Any:
     """GRU-D (Che et al. 2018): where m is 0, x was not seen but delta ago, when it was `last`.
 
-    x has the mean 0; the decay of x has a full matrix, in the paper a diagonal one.
+    The mean of x must be 0; the decay of x has a full matrix, in the paper a diagonal one.
     """
     seen = m * x + (1 - m) * exp(-relu(linear(delta, like=x, name="decay_x"))) * last
     h = exp(-relu(linear(delta, name="decay_h"))) * h

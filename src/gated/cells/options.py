@@ -1,6 +1,6 @@
 """Options of cells, such as layer normalisation and zoneout: each returns a new cell.
 
-What combines on paper combines here: the loop over time knows none of it.
+Options combine freely: each one only rewrites the tape, and the loop over time knows none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gated.cells.tape import ACTIVATIONS, Block, Node, Place, Tape
 from gated.errors import ConfigurationError
 
 Change = Callable[[Tape, Place, Node, tuple[Place, ...]], Place | None]
-"""From the new tape, a node and its arguments there: what it becomes, or None for itself."""
+"""From the new tape, a place, its node and the new arguments: the new node, or None for a copy."""
 
 
 def _changed(cell: Cell, change: Change) -> Cell:
@@ -30,14 +30,14 @@ def _changed(cell: Cell, change: Change) -> Cell:
 
 
 def layer_norm(cell: Cell) -> Cell:
-    """Normalise the products of the gates, and a state that an activation outputs.
+    """Normalise the products of the gates, and the cell state where an activation reads it.
 
-    Ba, Kiros and Hinton 2016: gain · norm(W x) + b, over the gates together where the sums with
-    the input and with the hidden state are one sum, else over each; and gain · norm(c) + b in
-    place of c where the output is a function of it.
+    Ba, Kiros and Hinton 2016: gain · norm(W x) + b, over all gates together whose products with the
+    input and the hidden state are only added to each other, over every other gate alone; and
+    gain · norm(c) + b in place of c in the output's activation.
 
     Raises:
-        ConfigurationError: a product is with what the step has computed.
+        ConfigurationError: a product takes a vector that the step has computed.
     """
     nodes = cell.tape.nodes
     products = [place for place, node in enumerate(nodes) if node.operation == "product"]
@@ -112,7 +112,8 @@ def _is_added(nodes: list[Node], product: Place, products: list[Place]) -> bool:
 def zoneout(cell: Cell, states: tuple[bool, ...]) -> Cell:
     """Let units of some states keep their old value: s = k · s_before + (1 - k) · s.
 
-    Krueger et al. 2017; k is drawn for each unit, step and sequence, or is a probability.
+    Krueger et al. 2017; in training k, 0 or 1, is drawn for each unit, step and sequence; in
+    evaluation it is the probability of 1.
     """
     tape = Tape(cell.tape.nodes)
     after = []
@@ -133,7 +134,7 @@ def zoneout(cell: Cell, states: tuple[bool, ...]) -> Cell:
 
 
 def heads(cell: Cell, count: int) -> Cell:
-    """Let the products of `weight_hh` stay within so many groups of units.
+    """Make each gate's block of `weight_hh` block-diagonal, with `count` squares.
 
     Raises:
         ConfigurationError: the cell has no such matrix.
@@ -145,9 +146,9 @@ def heads(cell: Cell, count: int) -> Cell:
 
 
 def recurrent_dropout(cell: Cell) -> Cell:
-    """Let products read the hidden state under a mask that stays for all steps.
+    """Multiply the hidden state that products read by one dropout mask for all steps.
 
-    Gal and Ghahramani 2016; the mask is the sequence's `hidden_mask`.
+    Gal and Ghahramani 2016; the mask is the per-sequence input `hidden_mask`.
     """
     nodes = cell.tape.nodes
     read = {node.arguments[0] for node in nodes if node.operation == "product"}
@@ -174,13 +175,13 @@ def recurrent_dropout(cell: Cell) -> Cell:
 
 
 def projected(cell: Cell) -> Cell:
-    """Let the hidden state be a product of what it was, with `weight_hr` (P, H).
+    """Project the hidden state to P units: it becomes `weight_hr` (P, H) times what it was.
 
     Sak, Senior and Beaufays 2014.
 
     Raises:
-        ConfigurationError: the hidden state is used unit by unit, or handed on as another state,
-            and so has as many units as before.
+        ConfigurationError: the hidden state is used elementwise, or becomes another state, and so
+            must keep its H units.
     """
     hidden = Node("state", (), "H", 0)
     nodes = cell.tape.nodes

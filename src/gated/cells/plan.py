@@ -1,9 +1,9 @@
-"""How a step is computed: products with weights in stages, and between them pointwise programs.
+"""How a step is computed: stages of matrix products, and elementwise segments between them.
 
-A plan is what the native core runs, for any cell, in either direction. Every value that outlives
-the piece of program that computes it has a place in memory, its operand; what does not is a
-register of a few vectors. The loop over time knows operands, products and programs, and nothing of
-gates.
+A plan is what the native core runs, for any cell, in the forward or the backward pass. A value that
+is used outside the segment that computes it has a place in memory, its operand; any other is in a
+register, a few vectors wide. The loop over time knows operands, products and segments, and nothing
+of gates.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Operand(NamedTuple):
 
 BASES = (
     "slot",  # scratch memory of the row
-    "kept",  # what the step keeps for the way back
+    "kept",  # what the step keeps for the backward pass
     "input",
-    "before",  # a state as the step before left it
+    "before",  # a state before the step
     "after",
     "output",
     "parameter",  # of the cell, one for each gate it has
@@ -43,7 +43,7 @@ BASES = (
 
 
 class Instruction(NamedTuple):
-    """An operation on vectors: numbers from 0 on are operands, those below registers."""
+    """An operation on vectors: numbers from 0 on are operands, negative ones are registers."""
 
     operation: str
     result: int
@@ -52,7 +52,7 @@ class Instruction(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """Instructions that run through the units side by side."""
+    """Instructions that are run one after the other for a few units at a time, over all units."""
 
     width: Width
     instructions: tuple[Instruction, ...]
@@ -70,27 +70,27 @@ class Product(NamedTuple):
     matrix: int
     blocks: tuple[int, ...]
     source: int
-    """Operand: the vector; of a transposed product the gradient of the first block, behind which
-    the others lie."""
+    """Operand of the vector; of a transposed product that of the first block's gradient, which the
+    others follow in memory."""
     targets: tuple[int, ...]
-    """Operands, one for each block; of a transposed product one."""
+    """Operands of the results: one for each block; a single one if transposed."""
 
 
 class Stage(NamedTuple):
-    """Products that are independent of each other, then the pointwise programs that read them."""
+    """Products that are independent of each other, then the segments that read their results."""
 
     products: tuple[Product, ...]
     segments: tuple[Segment, ...]
 
 
 class Summed(NamedTuple):
-    """A gradient that is the sum over rows of products of gradients with what was multiplied."""
+    """A weight's gradient: the sum over rows of the outer products of gradients and vectors."""
 
     matrix: int
     source: int
-    """Operand."""
+    """Operand of the vectors that the matrix was multiplied by."""
     blocks: tuple[tuple[int, int], ...]
-    """Of the matrix, and the operand of its gradient."""
+    """Each block of the matrix, and the operand of the gradient of its products."""
 
 
 class Plan(NamedTuple):
@@ -100,21 +100,21 @@ class Plan(NamedTuple):
     slots: tuple[Width, ...]
     kept: tuple[Width, ...]
     constants: tuple[float | str, ...]
-    """Numbers, or `size H` for how many units a width has."""
+    """Numbers, or `size H` for the number of units of a width."""
     stages: tuple[Stage, ...]
     before: tuple[Product, ...]
-    """Products with the input, for many steps at once: before their steps on the way forward,
-    behind them on the way back."""
+    """Products with the input, for many steps at once: before these steps in the forward pass,
+    after them in the backward pass."""
     vectors: tuple[tuple[int, int, int], ...]
-    """Slot, array and block: what a slot starts from, or whose gradient it adds to. Arrays count
-    the biases of the matrices first, then the parameters."""
+    """Slot, array and block: the bias that a slot starts from, or whose gradient it adds to. Arrays
+    are numbered: first the biases of the matrices, then the parameters."""
     per_step: tuple[tuple[int, int], ...]
-    """A slot, and the input whose one number for the step it takes."""
+    """A slot, and the index of the per-step input of width `1` that it holds."""
     grad_per_step: tuple[tuple[int, int], ...] = ()
-    """A slot, and the input whose gradient it holds."""
+    """A slot, and the index of the per-step input whose gradient it holds."""
     summed: tuple[Summed, ...] = ()
     grad_input: int = -1
-    """The slot of the input's gradient that does not flow through products, or -1."""
+    """The slot of the input's gradient, without the part that flows through products, or -1."""
 
 
 OPERATIONS: tuple[str, ...] = (
@@ -128,11 +128,11 @@ OPERATIONS: tuple[str, ...] = (
     "sum",
     "draw",
 )
-"""What an instruction can be."""
+"""The operations of instructions."""
 
 
 def by_base(plan: Plan) -> Plan:
-    """The same with its operands in the order of their bases."""
+    """Return the same plan with its operands sorted by their bases."""
     order = sorted(
         range(len(plan.operands)), key=lambda operand: BASES.index(plan.operands[operand].base)
     )

@@ -1,4 +1,4 @@
-"""What both ways of a step's plan have in common: where values are, its stages and its segments."""
+"""What plans of both passes have in common: where values are, stages and segments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gated.cells.tape import ARITHMETIC, Block, Node, Place, Tape, Width
 
 
 class Planner:
-    """One tape on its way to a plan."""
+    """Makes a plan of a tape."""
 
     def __init__(self, cell: Cell, tape: Tape) -> None:
         self.cell = cell
@@ -26,26 +26,26 @@ class Planner:
     # Where values are and go.
 
     def operand(self, base: str, index: int, width: Width) -> int:
-        """The number of an operand."""
+        """Return the number of an operand, a new one where it has none."""
         return self.operands.setdefault(Operand(base, index, width), len(self.operands))
 
     def slot(self, width: Width) -> int:
-        """A new slot's operand."""
+        """Add a slot, and return its operand."""
         self.slots.append(width)
         return self.operand("slot", len(self.slots) - 1, width)
 
     def goes_to(self, place: Place, base: str, index: int, width: Width) -> None:
-        """Let a node's value be written somewhere."""
+        """Let a node's value be written to an operand."""
         place = self.tape.spread(place, width)
         self.homes[place].append(self.operand(base, index, width))
 
     def block(self, block: Block) -> tuple[int, int]:
-        """The numbers of a matrix and of its block."""
+        """Return the indices of a matrix and of one of its blocks."""
         matrix = self.cell.matrix(block.matrix)
         return self.matrices[block.matrix], matrix.gates.index(block.gate)
 
     def vector(self, block: Block) -> tuple[int, int]:
-        """The numbers of a parameter's array and of its gate."""
+        """Return the indices of a parameter's array and of one of its gates."""
         names = [parameter.name for parameter in self.cell.parameters]
         index = names.index(block.matrix)
         gates = self.cell.parameters[index].gates
@@ -56,7 +56,7 @@ class Planner:
         return list(self.operands)[operand].base == "slot"
 
     def slot_of(self, operand: int) -> int:
-        """The number of an operand's slot."""
+        """Return the index of an operand's slot."""
         return list(self.operands)[operand].number
 
     # Stages and segments.
@@ -64,10 +64,10 @@ class Planner:
     def stages(
         self, is_into: Callable[[Place], int | None]
     ) -> tuple[list[tuple[Segment, ...]], list[tuple[int, int]]]:
-        """The segments of each stage, and the slots of inputs of one number for the step.
+        """Return the segments of each stage, and `Plan.per_step`.
 
         Args:
-            is_into: from a node to the state whose gradient a product adds it to, if it does.
+            is_into: returns the index of the state whose gradient a node is added to, or None.
         """
         self._find_live(is_into)
         self._find_levels()
@@ -96,12 +96,12 @@ class Planner:
         return [tuple(of for of in stage if of.instructions) for stage in stages], per_step
 
     def to_write(self, place: Place) -> list[int]:
-        """Where a value that no segment computes is copied: all its places but its own."""
+        """The operands that a value must be copied to, if no segment computes it."""
         at = self.where(place)
         return [home for home in self.homes[place] if home != at]
 
     def where(self, place: Place) -> int:
-        """The operand that has a node's value in memory."""
+        """Return the operand that holds a node's value; a new slot where there is none."""
         node = self.tape[place]
         one_number = node.operation == "per_step" and node.width == "1"
         if node.arguments or one_number or node.operation == "draw":
@@ -111,7 +111,7 @@ class Planner:
         return self.leaf(node)
 
     def leaf(self, node: Node) -> int:
-        """The operand of a value that is given from outside the tape."""
+        """Return the operand of a leaf."""
         about = node.about
         if node.operation == "constant":
             return self.operand("constant", self._constant(about), "1")
@@ -153,7 +153,7 @@ class Planner:
                 todo += self.tape[place].arguments
 
     def _find_levels(self) -> None:
-        """The stage of each value: no product earlier than what it takes."""
+        """Find each value's stage: that of a product comes after those of its arguments."""
         nodes = self.tape.nodes
         levels: dict[Place, int] = {}
         users: dict[Place, list[Place]] = defaultdict(list)
@@ -167,7 +167,7 @@ class Planner:
             else:
                 levels[place] = max([0, *(levels[of] for of in node.arguments)])
         last = max([0, *(levels[p] for p in self.live if p not in self.into)])
-        for place in sorted(self.live, reverse=True):  # as late as they are wanted
+        for place in sorted(self.live, reverse=True):  # as late as their users allow
             node = nodes[place]
             if levels[place] or not self._is_pointwise(node) or node.width == "1":
                 continue
@@ -191,7 +191,7 @@ class Planner:
         return node.operation in ARITHMETIC or node.operation in ("sum", "spread", "draw")
 
     def _find_segments(self, last: int) -> None:
-        """Which piece of its stage computes each value: sums over units end a piece."""
+        """Find the segment that computes each value: a sum over units ends a segment."""
         nodes = self.tape.nodes
         self.segment: dict[Place, tuple[int, int, Width]] = {}
         for place in sorted(self.live):

@@ -19,12 +19,13 @@ class Plans(NamedTuple):
     training: Plan
     backward: Plan
     backward_of_gates: Plan
-    """With gradients of gates and states that a loss reads."""
+    """The same for a loss that also reads gates and states."""
     kept: tuple[Place, ...]
+    """The nodes whose values `training` keeps for `backward`, in their order in memory."""
 
 
 def plans(cell: Cell) -> Plans:
-    """Of a cell."""
+    """Return the plans of a cell."""
     back, of_gates = derivative(cell), derivative(cell, of_gates=True)
     return Plans(
         forward_plan(cell),

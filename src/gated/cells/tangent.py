@@ -1,7 +1,7 @@
-"""Tangents of a cell, as a cell: how what a step gives moves with everything that it takes.
+"""The tangent cell of a cell: its forward-mode derivative (Jacobian-vector product), as a cell.
 
-The result steps through the cell's states and their tangents at once, and is a cell like any other:
-it runs on the native core, and its way back is the second derivative (Pearlmutter 1994).
+It steps through the cell's states and their tangents at once, and is a cell like any other: it runs
+on the native core, and its backward pass gives second derivatives (Pearlmutter 1994).
 """
 
 from __future__ import annotations
@@ -18,32 +18,33 @@ INPUT = "input"
 
 
 class Names(NamedTuple):
-    """What the tangents of a cell are called in its tangent cell."""
+    """The names of tangents in a tangent cell."""
 
     suffix: str
-    """Of a weight's, parameter's or input's tangent."""
+    """After the name of a weight, parameter or input: its tangent."""
     again: str
-    """Of a matrix that is also multiplied by tangents: the same weights, without a bias."""
+    """After the name of a matrix: the same weights without a bias, as multiplied by tangents."""
     gate: str
-    """Before the name of a gate: the block of a tangent."""
+    """Before the name of a gate: its block in such matrices and in tangents."""
 
 
 def names(cell: Cell) -> Names:
-    """Of a cell's tangents; those of a tangent cell's differ from its own."""
+    """Return the names of a cell's tangents; for a tangent cell they differ from those it has."""
     order = len(cell.states)
     return Names(f"_tangent{order}", f"_again{order}", f"_{order}")
 
 
 @cache
 def tangent(cell: Cell, of: frozenset[str]) -> Cell:
-    """The cell whose states are the tangents of the cell's, and after them the cell's own.
+    """Return the cell whose states are the tangents of the cell's states, then these themselves.
 
-    Its output is the tangent of the cell's output. The tangent of the input is an input for each
-    step. A matrix has a twin that multiplies tangents, and, if it has a tangent, one for that.
+    Its output is the tangent of the cell's output. The tangent of the input is a per-step input. A
+    matrix that is multiplied by tangents is listed once more, without a bias; the tangent of a
+    matrix is another matrix.
 
     Args:
         cell: any.
-        of: what has a tangent: names of matrices, parameters and inputs for each step, `input`.
+        of: what has a tangent: names of matrices, parameters and per-step inputs, or `input`.
     """
     return _Tangent(cell, of).cell()
 
@@ -153,7 +154,7 @@ class _Tangent:
 
 _FLAT = frozenset({"less", "less_equal", "equal"})
 _Rule = Callable[[Tape, Place, tuple[Place, ...], list[Place]], Place]
-"""From the tape, a result, what it was computed from and the tangents of these: its tangent."""
+"""From the tape, a result, its arguments and their tangents to the tangent of the result."""
 
 
 def _of_div(t: Tape, y: Place, v: tuple[Place, ...], d: list[Place]) -> Place:
@@ -170,7 +171,7 @@ def _of_normalise(t: Tape, y: Place, v: tuple[Place, ...], d: list[Place]) -> Pl
 
 
 def _of_larger(t: Tape, a: Place, b: Place, d: list[Place]) -> Place:
-    """Equal values share it, as on the way back."""
+    """Equal values share the tangent, as they do the gradient in the backward pass."""
     half = t.apply("mul", t.apply("equal", a, b), t.constant(0.5))
     first = t.apply("mul", d[0], t.apply("add", t.apply("less", b, a), half))
     return t.apply("add", first, t.apply("mul", d[1], t.apply("add", t.apply("less", a, b), half)))

@@ -1,10 +1,10 @@
-"""A step of a cell as a list of operations in single assignment, from which all else is derived.
+"""A step of a cell as a list of operations in single assignment form; all else is derived from it.
 
-Each node says what it computes from earlier nodes. Nodes that compute the same are one node, and
-what is simple is made simpler as it is written: so a derivative comes out as short as by hand.
+Each node is an operation on earlier nodes. Nodes that compute the same are merged, and operations
+are simplified as they are added: so a derivative comes out as short as one written by hand.
 
 Widths of a value: `H` hidden units, `I` input features, `P` projected units, `1` one number for a
-sequence, which stands for every unit where it meets a wider value.
+sequence, which is broadcast to a wider value.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ LEAVES = frozenset(
     {
         "constant",  # about: the number
         "input",  # x of the step, (I)
-        "state",  # about: which; as the step before left it
+        "state",  # about: which; its value before the step
         "parameter",  # about: its name and gate; (H)
         "per_step",  # about: its name; for each step and sequence, one number, (I) or (H)
         "per_sequence",  # about: its name; (H) or (P), the same at all steps
         "draw",  # about: which state; how much of it zoneout keeps, (H) or (P)
-        "value",  # on the way back; about: the node of the way forward
-        "grad_output",  # on the way back: the gradient of the step's output
-        "grad_state",  # about: which; the gradient of a state as the step left it
-        "grad_gate",  # about: the node of the way forward that a loss reads
+        "value",  # in the backward pass; about: the node of the forward pass
+        "grad_output",  # in the backward pass: the gradient of the step's output
+        "grad_state",  # about: which; the gradient of a state after the step
+        "grad_gate",  # about: the node of the forward pass that a loss reads
     }
 )
 
@@ -62,7 +62,7 @@ COSTLY = frozenset({"sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "div"})
 
 
 class Block(NamedTuple):
-    """The rows of a weight matrix that a product is with."""
+    """The rows of a weight matrix that belong to one gate."""
 
     matrix: str
     gate: str
@@ -90,40 +90,40 @@ class Tape:
         return self._place(Node(operation, (), width, about))
 
     def product(self, source: Place, block: Block, width: Width) -> Place:
-        """Of a weight matrix's block with a vector, without bias."""
+        """Return the node of the product of a block with a vector, without bias."""
         return self._place(Node("product", (source,), width, block))
 
     def sum_of_products(self, products: tuple[Place, ...]) -> Place:
-        """Products that are added up where they are computed, with their biases."""
+        """Return the node of a sum of products with their biases."""
         return self._place(Node("products", products, self.nodes[products[0]].width))
 
     def copied(self, node: Node, arguments: tuple[Place, ...]) -> Place:
-        """A node of another tape, with its arguments on this one."""
+        """Copy a node of another tape; `arguments` are on this one."""
         return self._place(node._replace(arguments=arguments))
 
     def transposed(
         self, grads: tuple[Place, ...], blocks: tuple[Block, ...], width: Width
     ) -> Place:
-        """What products with some blocks of a matrix give back to the vector that they took."""
+        """Return a vector's gradient from those of its products: the sum of blockᵀ · gradient."""
         return self._place(Node("transposed", grads, width, blocks))
 
     def sum(self, value: Place) -> Place:
-        """Over all units: one number."""
+        """Return the node of the sum over all units, of width `1`."""
         width = self.nodes[value].width
         return value if width == "1" else self._place(Node("sum", (value,), "1"))
 
     def spread(self, value: Place, width: Width) -> Place:
-        """One number as that of each unit."""
+        """Return the node of a value of width `1` broadcast to all units."""
         if self.nodes[value].width == width:
             return value
         return self._place(Node("spread", (value,), width))
 
     def size(self, width: Width) -> Place:
-        """How many units a value of this width has."""
+        """Return the node of the number of units of a width."""
         return self.constant(1) if width == "1" else self._place(Node("size", (), "1", width))
 
     def apply(self, operation: str, *arguments: Place) -> Place:
-        """The node of an operation unit by unit, or of what it comes down to.
+        """Return the node of an elementwise operation, or of what it simplifies to.
 
         Raises:
             ValueError: two arguments have widths that do not fit.
@@ -150,7 +150,7 @@ class Tape:
         return widths.pop() if widths else "1"
 
     def _simplified(self, operation: str, arguments: tuple[Place, ...]) -> Place | None:
-        """What an operation comes down to where that is simpler, else None."""
+        """The simpler node that gives the same as an operation, or None."""
         a = arguments[0]
         b = arguments[-1]
         if operation == "add":

@@ -34,7 +34,7 @@ app = App(
     version=VERSION,
     default_parameter=options,
     result_action="return_value",
-    suppress_keyboard_interrupt=False,  # `run` tells what to do then
+    suppress_keyboard_interrupt=False,  # `run` says what to do then
 )
 # Imported when called, so that `gated --help` does not wait for torch.
 for name in GROUPS:
@@ -60,7 +60,7 @@ def launch(
     Parameters
     ----------
     config
-        A TOML file of options, by their long names. What the command line says goes first.
+        A TOML file of options, by their long names. The command line overrides it.
     """
     app.config = ()
     if config is not None:
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         console = Console(stderr=True, soft_wrap=True)  # so that a command can be copied
         console.print("Interrupted.", *notes, markup=False, highlight=False)
         return INTERRUPTED
-    except BaseException as error:  # also what a library in another language panics with
+    except BaseException as error:  # also panics of libraries in other languages
         if os.environ.get(SHOW_TRACEBACK) == "1":
             raise
         return complain(error, as_json="--json" in arguments)

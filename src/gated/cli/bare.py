@@ -1,4 +1,4 @@
-"""The command where gated is installed without extras: it says what there is, and how to get it."""
+"""The command where gated is installed without extras: help, and how to install the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def answer(arguments: Sequence[str], missing: ModuleNotFoundError) -> int:
     """Print help, version, or what is missing; return the exit status.
 
     Raises:
-        ModuleNotFoundError: what is missing is nothing that an extra brings.
+        ModuleNotFoundError: the missing module belongs to no extra.
     """
     module = missing.name or ""
     extra = "explore" if arguments[:1] == ["explore"] else extra_with(module)

@@ -1,4 +1,4 @@
-"""The commands by name, and what each says of itself, without importing what it needs."""
+"""The commands by name, with the description of each, without importing what it needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OTHER_NAMES = {"sklearn": "scikit-learn"}
 
 
 def description(command: str) -> str:
-    """Return what a command says of itself, up to its parameters.
+    """Return the description of a command: its docstring up to the parameters.
 
     >>> description("backtest")
     'Score forecasts of any windows; those that overlap the training data are counted.'
@@ -50,7 +50,7 @@ def description(command: str) -> str:
 
 
 def task_description(command: str, task: str) -> str:
-    """Return what a command that is followed by a task does for it.
+    """Return the description of a command that is followed by a task.
 
     >>> task_description("fit", "forecast")
     'Train a network to forecast a table of time series, and score it on data held back.'
@@ -65,7 +65,7 @@ def _definition(where: str) -> ast.ClassDef | ast.FunctionDef:
     """Return the source of a class or a function, given as `module:name`."""
     module, _, name = where.partition(":")
     package, *rooms = module.split(".")
-    spec = find_spec(package)  # of the rooms in it would import them
+    spec = find_spec(package)  # of a module in it would import the package
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"There is no package {package}.", name=package)
     path = Path(spec.origin).parent.joinpath(*rooms).with_suffix(".py") if rooms else spec.origin

@@ -1,4 +1,4 @@
-"""`gated compare TASK`: the same for every task, from its configuration."""
+"""`gated compare TASK`, which gets its options from the configuration of each task."""
 
 import shlex
 import sys
@@ -24,7 +24,7 @@ from gated.training.processes import is_main_process
 
 
 def compare(task: str) -> Callable[..., None]:
-    """Return the command that trains each cell for a task with one budget."""
+    """Return the command that trains each cell for a task with the same budget."""
     kind = learner_of(task)
 
     def command(data: Any = (), *, out: Path, config: Any = None, training: Any = None,

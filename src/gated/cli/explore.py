@@ -37,7 +37,7 @@ def explore(
     port
         Port on 127.0.0.1; 0 for any that is free.
     no_browser
-        Print the address only, open no browser.
+        Print the address, and open no browser.
     """
     for module in ("fastapi", "uvicorn", "safetensors"):
         require(module, extra="explore")

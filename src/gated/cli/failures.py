@@ -1,4 +1,4 @@
-"""What went wrong, as one paragraph: what failed, and how to go on."""
+"""Errors as one paragraph: what failed, and how to go on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gated.errors import DataError, GatedError
 
 
 class NothingPredictedError(DataError):
-    """No row of the input could be used, which the output, already written, says of each."""
+    """No row of the input could be used; the output, already written, has the reasons."""
 
 
 USAGE_ERROR = 2
@@ -88,7 +88,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _defect(error: BaseException) -> str:
-    """Keep the traceback of an error that nobody foresaw, and say where."""
+    """Write the traceback of an unexpected error to a file, and name the file."""
     message = (
         f"gated failed, which is a defect of it: {type(error).__name__}: {_first_line(error)}."
     )

@@ -1,4 +1,4 @@
-"""`gated fit TASK` and `gated resume RUN`: the same for every task, from its configuration."""
+"""`gated fit TASK`, with options from the task's configuration, `gated resume`, `gated finish`."""
 
 import shlex
 import sys
@@ -71,7 +71,7 @@ def described(
     kind: type[Learner[Any, Any, Any]],
     more: dict[str, Argument],
 ) -> Callable[..., None]:
-    """Give a command the options of a task, and `more` of its own."""
+    """Give a command the options of a task, and its own options `more`."""
     several = kind.most_files != 1
     needed = any(
         of.default is MISSING and of.default_factory is MISSING for of in fields(kind.config_type)
@@ -130,9 +130,9 @@ def resume(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> Non
 def finish(run: Path, *, data: tuple[Path, ...] = (), json: bool = False) -> None:
     """End a training, and score the best weights so far.
 
-    The run is then complete, as if the training had been meant to end there. It may be one that
-    another process is at, which ends it after its next step and prints the scores, or one that was
-    interrupted, which takes no step more.
+    The run is then complete, as if its training had been planned to end there. If another process
+    trains it, that one ends after its next step and prints the scores; an interrupted run is scored
+    without another step.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def _go_on(run: Path, *, json: bool, finish: bool, moved: tuple[Path, ...] = ())
         if finish and is_main_process():
             (run / FINISH).touch()
         elif is_main_process():
-            (run / FINISH).unlink(missing_ok=True)  # it was asked of a training that is over
+            (run / FINISH).unlink(missing_ok=True)  # it was for a training that is over
             if moved:
                 write_run(run, replace(recorded, data=data))
         learner.prepare(source_of(data))

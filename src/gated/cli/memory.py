@@ -51,7 +51,7 @@ def find_longest(
         goes on where it stopped.
     cells
         Which networks: cells of gated.cells.library (lem, indrnn, janet, ...; rnn is rnn-tanh), and
-        behind a name how it starts: -chrono (biases for memories of the length), -orthogonal
+        after a name its initialisation: -chrono (biases for memories of the length), -orthogonal
         (recurrent weights), -exp (weights that stay orthogonal), -layer-norm.
     lengths
         Lengths to try, ascending; for images the number of pixels, a square. By default 50 to 600
@@ -87,7 +87,7 @@ def find_longest(
 
 @dataclass(frozen=True)
 class Asked:
-    """The arguments of `memory_test` that a memory test was started with."""
+    """The arguments that a memory test was started with."""
 
     problem: ProblemName
     cells: tuple[str, ...]
@@ -107,7 +107,7 @@ def asked_in(out: Path) -> Asked:
     """Read the arguments that a memory test was started with.
 
     Raises:
-        ModelFileError: that is damaged.
+        ModelFileError: the file of them is damaged.
     """
     document = read_document(out / FILE_NAME, FORMAT, VERSION)
     names = [of.name for of in fields(Asked)]
@@ -115,7 +115,7 @@ def asked_in(out: Path) -> Asked:
 
 
 def go_on(out: Path, *, json: bool) -> None:
-    """Go on with a memory test that was interrupted; of one that has ended, give the result."""
+    """Resume an interrupted memory test; print the result of one that has ended."""
     require("matplotlib", extra="explain")
     asked = asked_in(out)
     with locked(out):
@@ -123,7 +123,7 @@ def go_on(out: Path, *, json: bool) -> None:
 
 
 def _test(out: Path, asked: Asked, *, json: bool) -> None:
-    """Do what of a memory test is not done yet, write its report and print it."""
+    """Run the part of a memory test that is not done yet, write its report and print it."""
     trials = out / "trials"
     try:
         with terminable(), training_bars() as bars:

@@ -38,10 +38,10 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
 def give_predictions(
     learner: Learner[Any, Any, Any], table: pl.DataFrame, out: Path | None, *, json: bool
 ) -> None:
-    """Write what was predicted into a new file, or print it.
+    """Write the predictions to a new file, or print them.
 
     Raises:
-        NothingPredictedError: afterwards, where no row of the input could be used.
+        NothingPredictedError: raised after writing, if no row of the input could be used.
     """
     if out is not None:
         write_atomically(out, to_csv(table).encode())

@@ -1,4 +1,4 @@
-"""Where a command writes is tried before its work begins, not found out after it."""
+"""Checks, before a command begins its work, that it can write its output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_place(out: Path, option: str = "--out") -> None:
     """Make sure that something can be written at `out`, which need not be there yet.
 
     Raises:
-        ConfigurationError: the system does not let a file be made there; says why.
+        ConfigurationError: no file can be made there; the message says why.
         OSError: the machine lacks something, such as room on its disk.
     """
     try:

@@ -1,7 +1,7 @@
-"""The directory of a run. It says from the first step on what the command was called with.
+"""The directory of a run, which records from the first step on how the command was called.
 
 `run.json` is written before training begins, so that `gated resume` knows how to go on; checkpoint,
-model, history and report are written by the rooms that know them.
+model, history and report are written by the modules that define them.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def digests_of(data: tuple[Path, ...]) -> tuple[str, ...]:
 
 
 def source_of(files: tuple[Path, ...]) -> Path | tuple[Path, ...] | None:
-    """Return files as a learner takes them: one alone as it is, and None where it reads none."""
+    """Return files as a learner takes them: a tuple, a single path, or None if there are none."""
     return files[0] if len(files) == 1 else files or None
 
 
@@ -156,7 +156,7 @@ def begun(out: Path, run: Run) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end what happens within as Ctrl-C does."""
+    """Let SIGTERM end the block as Ctrl-C does."""
 
     def terminate(signal_number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -173,7 +173,7 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def noting_what_is_kept(run: Path) -> Iterator[None]:
-    """Note on whatever ends the training before its time what is kept, and how to go on."""
+    """Add a note to an interruption or unexpected error: what is kept, and how to go on."""
     try:
         yield
     except GatedError:  # says itself what to do
@@ -193,7 +193,7 @@ def noting_what_is_kept(run: Path) -> Iterator[None]:
 
 
 def trained(kind: type[Kind], run: Path) -> Kind:
-    """Return the network of a run; of one whose training has not ended as it is so far, and say so.
+    """Return the network of a run; if its training has not ended, as it is so far, and say so.
 
     Raises:
         ModelFileError: `run` holds no network of this kind, or a damaged one.
@@ -218,9 +218,9 @@ def trained(kind: type[Kind], run: Path) -> Kind:
 
 
 def _settled(learner: Kind, run: Path) -> tuple[Kind, str]:
-    """Fit what goes with a network on the validation part of the run's data, if they are there.
+    """Fit on the validation data what a task fits after training, if the data can be read.
 
-    Returns the learner, and what is to be said of it.
+    Returns the learner, and a sentence for the message.
     """
     try:
         recorded = read_run(run)
@@ -243,7 +243,7 @@ def is_complete(run: Path) -> bool:
 
 
 def ended(run: Path) -> None:
-    """Remove what only an unfinished run needs."""
+    """Remove the files that only an unfinished run needs."""
     shutil.rmtree(run / UNTRAINED, ignore_errors=True)
     (run / FINISH).unlink(missing_ok=True)
 

@@ -36,13 +36,13 @@ def predict(
         Directory of a trained run.
     data
         What to predict for, in the form that the run was trained on. For a forecast, the history;
-        covariates known ahead stand in rows of the future, with an empty target.
+        covariates known ahead are given in rows of the future, with an empty target.
     out
         New CSV file for the predictions; by default they are printed.
     skip_bad
-        Go on after rows that cannot be used, which are errors otherwise: they are listed, and
-        stand in their place with nothing predicted and the reason. Where none can be used, the
-        output says so of each, and the command fails.
+        Go on after rows that cannot be used, which are errors otherwise: they are listed, and in
+        the output they have the reason in place of a prediction. If no row can be used, the command
+        fails after it has written the output.
     json
         Print the predictions as one JSON document.
     """
@@ -132,7 +132,7 @@ def explain(
 
 
 def loaded(run: Path, *, skip_bad: bool) -> Learner[Any, Any, Any]:
-    """Return the trained network of a run, which leaves bad rows out if that is asked for.
+    """Return the trained network of a run, which leaves out bad rows if `skip_bad` is set.
 
     Raises:
         ModelFileError: `run` holds no trained network, or a damaged one.

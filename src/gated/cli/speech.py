@@ -44,11 +44,11 @@ def transcribe(
     files
         Recordings, in any format that libsndfile or FFmpeg decodes.
     stream
-        Read one recording piece by piece, and print each word as soon as it is heard, by greedy
+        Read one recording in short blocks, and print each word as soon as it is heard, by greedy
         search; with a network that was trained with --streaming. Without a recording standard input
-        is read: 16-bit samples of one channel, the lower byte first.
+        is read: 16-bit samples of one channel, little-endian.
     rate
-        Samples a second of standard input.
+        Sampling rate of standard input, in Hz.
     language_model
         Run of `gated fit language` whose probabilities are added in the search.
     skip_bad

@@ -18,28 +18,28 @@ from gated.training.history import History
 from gated.training.processes import is_main_process
 
 SECONDS_BEFORE_A_BAR = 0.5
-"""What is over sooner is not shown."""
+"""Shorter phases are not shown."""
 SECONDS_BETWEEN_LINES = 10.0
-"""In a log; of a long job more, up to a minute."""
+"""The least time between lines in a log; up to a minute in a long job."""
 SECONDS_BETWEEN_LOOKS = 1.0
-"""At whether a line is due."""
+"""How often to check whether a line is due."""
 PART_BETWEEN_LINES = 1 / 30
-"""Of the time that the job has taken so far."""
+"""The time between lines, as a part of the time that the job has taken so far."""
 
 
 class Phase:
-    """Something that takes its time: its name, what there is to say of it, and how far it is."""
+    """A long operation that is shown to the user: its name, status, progress and time left."""
 
     def __init__(self, name: str, total: int | None = None) -> None:
         self.name, self.total, self.done = name, total, 0
         self.status = ""
         self.began = time.monotonic()
         self.share = 0.0
-        """Of what there is to do; 0 where that is not known."""
+        """The part that is done, from 0 to 1; 0 where that is not known."""
         self._first = self._last = (self.began, 0.0)
 
     def reached(self, share: float) -> None:
-        """Note that a share is done."""
+        """Record that this share of the whole is done."""
         now = time.monotonic()
         if self.share == 0.0 and self.total is None:  # a training that goes on where it stood
             self._first = now, share
@@ -47,7 +47,7 @@ class Phase:
 
     @property
     def left(self) -> float | None:
-        """Seconds, at the speed so far; None where it is not known."""
+        """Seconds left, at the speed so far; None where it is not known."""
         (began, before), (at, share) = self._first, self._last
         if share <= before:
             return None
@@ -56,7 +56,7 @@ class Phase:
 
     @property
     def time(self) -> str:
-        """What it has taken, and what is left."""
+        """The time spent, and the time left, in words."""
         spent, left = duration(time.monotonic() - self.began), self.left
         return spent if left is None else f"{spent}, {duration(left)} left"
 
@@ -84,7 +84,7 @@ class Bars:
 
     @contextmanager
     def shown(self) -> Iterator[Bars]:
-        """Show what happens within."""
+        """Show all phases and trainings that run in the block."""
         if not is_main_process():
             yield self
             return
@@ -105,7 +105,7 @@ class Bars:
         self._phases.append((phase, self._add(phase)))
 
     def advance(self) -> None:
-        """Show that one more is done."""
+        """Show that one more item of the innermost phase is done."""
         phase, task = self._phases[-1]
         phase.done += 1
         if phase.total:
@@ -116,12 +116,12 @@ class Bars:
         self.update(task, phase)
 
     def end(self) -> None:
-        """Show a phase no more."""
+        """Remove the innermost phase."""
         _, task = self._phases.pop()
         self._display.remove_task(task)
 
     def train(self, phase: Phase) -> TaskID:
-        """Show a training, which stays."""
+        """Show a training, which stays until the end."""
         self._training = phase
         return self._add(phase)
 
@@ -133,12 +133,12 @@ class Bars:
         return self._display.add_task(phase.name, total=None, phase=phase)
 
     def _write_lines(self) -> None:
-        """Write a line into a log now and then, whatever goes on."""
+        """Write a line into a log from time to time, until the end."""
         while not self._over.wait(SECONDS_BETWEEN_LOOKS):
             self.write_line()
 
     def write_line(self) -> None:
-        """Write what goes on, where a line is due."""
+        """Write a line about the current phase, if one is due."""
         now = time.monotonic()
         longer = min(60.0, PART_BETWEEN_LINES * (now - self._began))
         if now - self._written < max(SECONDS_BETWEEN_LINES, longer):
@@ -186,7 +186,7 @@ class TrainingBar:
 
 
 class _Display(RichProgress):
-    """Bars of what takes longer than a moment."""
+    """Shows the bars of phases that take longer than `SECONDS_BEFORE_A_BAR`."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         now = time.monotonic()
@@ -196,7 +196,7 @@ class _Display(RichProgress):
 
 
 class _Told(ProgressColumn):
-    """What there is to say of a phase, with its time."""
+    """The column with a phase's status and time."""
 
     def render(self, task: Task) -> Text:
         phase: Phase = task.fields["phase"]
@@ -205,7 +205,7 @@ class _Told(ProgressColumn):
 
 @contextmanager
 def training_bars() -> Iterator[Bars]:
-    """Room for bars on standard error."""
+    """Show bars on standard error while the block runs."""
     with Bars().shown() as bars:
         yield bars
 

@@ -59,7 +59,7 @@ def translate(
     coverage_penalty
         Above 0 favours translations that read all the source; by default the run's.
     attention
-        New directory for pictures of where each translation looked, as PNG.
+        New directory for pictures of the attention weights of each translation, as PNG.
     skip_bad
         Go on after lines that cannot be translated, and list them; each has an empty translation.
     json
@@ -76,7 +76,7 @@ def translate(
         length_penalty=length_penalty,
         coverage_penalty=coverage_penalty,
     )
-    ask([])  # refuses what cannot be meant before anything is read
+    ask([])  # refuses invalid options before anything is read
     documents: list[Any] = []
     number, bad = 0, BadRows(skip=skip_bad, what="line")
     typed = text is None and sys.stdin.isatty()

@@ -2,8 +2,8 @@
 
 An accelerated layer is marked in its `__dict__`, and stays what it was, its class included. The
 `forward` of torch's three classes is replaced, once, by one that asks for the mark: so subclasses
-that call it, copies of whatever kind and unpickled layers are accelerated too. What a saved layer
-names is its class: it loads without gated, and is torch's there.
+that call it, copies of whatever kind and unpickled layers are accelerated too. A saved layer names
+only torch's class: it loads where gated is not installed, as torch's own layer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Accelerated(NamedTuple):
     replaced: tuple[str, ...]
     """Names in the model of the layers that run on the core."""
     left: dict[str, str]
-    """Recurrent layers that were not changed: from name in the model to reason."""
+    """Recurrent layers that were not changed: the reason for each, by its name in the model."""
 
     def __str__(self) -> str:
         lines = [f"{name}: replaced" for name in self.replaced]
@@ -160,7 +160,7 @@ def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) 
     """Run over whole sequences as `torch.nn` does; `options` are those of `gated.nn`."""
     seen = _seen(layer)
     if options.keys() - {"lengths", "return_gates"}:
-        return forward(layer, input, hx, **options)  # whose error it is
+        return forward(layer, input, hx, **options)  # which raises the error
     if options:
         return seen.forward(input, hx, **options)
     found = seen._run_at_once(input, hx)

@@ -26,9 +26,9 @@ def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
 
 
 def is_traced() -> bool:
-    """Whether `torch.jit.trace`, or the exporter that uses it, writes down what is run.
+    """Whether `torch.jit.trace`, or the ONNX exporter that uses it, is tracing.
 
-    Sizes are tensors then: whoever compares them is warned, and the kernels check them anyway.
+    Sizes are tensors then: comparing them gives a warning, and the kernels check them anyway.
     """
     return torch._C._get_tracing_state() is not None
 
@@ -57,7 +57,7 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
 def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> Tensor:
     """Return the number of real steps of each sequence, (B,), int64 on the CPU.
 
-    While torch traces or maps there are no values to check: what runs checks them.
+    While torch traces, compiles or maps (`vmap`), they have no values yet; the kernels check them.
 
     Raises:
         DataError: it is not one integer for each sequence, or one is not from 0 to `steps`.
@@ -80,8 +80,8 @@ def initial_states(
 
     Args:
         cell: one of `gated.core.layout.LAYOUTS`.
-        x: the input, whose dtype and device zeros have.
-        hx: the caller's argument.
+        x: the input; zeros get its dtype and device.
+        hx: the states that the caller gave, or None.
         shapes: of the hidden state and of the cell state.
 
     Raises:
@@ -125,7 +125,7 @@ def check_state(name: str, state: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def states_in(hx: object) -> States:
-    """The states of a tuple or a list; none of what is neither.
+    """Return the states in a tuple or a list; an empty tuple for anything else.
 
     Args:
         hx: as the caller gave it.

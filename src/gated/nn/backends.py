@@ -1,4 +1,4 @@
-"""The one place where recurrent layers meet what computes them.
+"""The one place that chooses the backend of a recurrent layer, and calls it.
 
 Shapes: T steps, B sequences, I input features, H hidden units, L layers, D directions, P units of
 the projected hidden state (H where nothing is projected).
@@ -40,12 +40,12 @@ from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
 Backend: TypeAlias = Literal["native", "triton", "torch", "reference"]
-"""Who can compute, those first that are faster where they can."""
+"""Fastest first: by default a layer takes the first backend that can compute it."""
 MARK = "_runs_on_gated"
 """In the `__dict__` of the layers of torch that `gated.accelerate` runs on the core."""
 States: TypeAlias = tuple[Tensor, ...]
 Layer: TypeAlias = Sequence[Weights[Tensor] | Mapping[str, Tensor]]
-"""The weights of each direction: those of `torch.nn`'s cells, or of any cell by name."""
+"""The weights of each direction: `Weights` for the cells of `torch.nn`, a mapping for any cell."""
 Gates: TypeAlias = dict[str, Tensor]
 """Every gate and state of one layer and direction at every step, by name: (T, B, H), the hidden
 state (T, B, P); zeros in the padding."""
@@ -63,7 +63,7 @@ class Variant(NamedTuple):
     """Of each state, the probability that a unit keeps its value for a step (Krueger et al. 2017);
     in evaluation, the share of it that is kept. Empty where no unit does."""
     recompute: bool = False
-    """Keep only the states for the backward pass, which computes the gates again."""
+    """Store only the states for the backward pass, which recomputes the gates."""
 
     @property
     def changes_results(self) -> bool:
@@ -72,7 +72,7 @@ class Variant(NamedTuple):
 
     @property
     def changing(self) -> dict[str, float]:
-        """What changes results, by the options' names."""
+        """The values of the options that change results, by name."""
         return {
             "recurrent_dropout": self.recurrent_dropout,
             "weight_drop": self.weight_drop,
@@ -88,7 +88,7 @@ class Result(NamedTuple):
     final: States
     """The states after each sequence's last step, (L·D, B, P) and, of an LSTM, (L·D, B, H)."""
     gates: list[Gates] | None = None
-    """The gates of each layer and direction, in PyTorch's order, if they were requested."""
+    """The gates of each layer and direction, in PyTorch's order; only if they were requested."""
 
 
 class LayerResult(NamedTuple):
@@ -102,10 +102,10 @@ class LayerResult(NamedTuple):
 
 
 Run: TypeAlias = Callable[[LayerCall, bool], LayerResult]
-"""A function that runs a layer in one direction, and returns its gates if they are requested."""
+"""A function that runs a layer in one direction; the flag says whether to return gates."""
 RunLayer: TypeAlias = Callable[[int, LayerCall, bool, Run], LayerResult]
-"""What is put around it: takes its place among the layers and directions of its module, in
-PyTorch's order, the call, whether gates are asked for, and what would run it."""
+"""A function that is called in place of a `Run`: with the layer's index among the layers and
+directions of its module, in PyTorch's order, the call, the flag, and that `Run`."""
 
 
 def can_be_observed(module: Any) -> bool:
@@ -176,20 +176,21 @@ def chosen_backend(
     variant: Variant,
     seen: bool = False,
 ) -> Backend:
-    """Who computes: the backend named, or else the first that can.
+    """Return the backend that computes: the one named, or else the first that can.
 
-    native computes on the CPU, in float32 and float64; on a GPU torch's own kernels (cuDNN) the
-    cells of `torch.nn`, and triton all that goes beyond them; torch anything anywhere, in every
-    dtype, step by step where it has no kernel; reference what native does, in NumPy. Transforms of
-    `torch.func` and forward-mode derivatives are native's and torch's alone.
+    native computes on the CPU, in float32 and float64. On a GPU the cells of `torch.nn` are
+    computed by torch's own kernels (cuDNN), all other cells and options by triton. torch computes
+    anything on any device in every dtype, step by step where it has no kernel; reference computes
+    what native does, in NumPy. Only native and torch support the transforms of `torch.func` and
+    forward-mode derivatives.
 
     Args:
         backend: a name, or None.
         cell: one that `gated.core.plans.named_cell` knows.
         x: (T, B, I).
         weights: of the first layer and direction.
-        variant: what the layers do beyond their equations.
-        seen: whether somebody looks into the layers, as torch's own kernels do not let them.
+        variant: regularisation and recomputation.
+        seen: whether gates are requested or layers observed, which torch's own kernels cannot do.
 
     Raises:
         ConfigurationError: there is no such backend, or it cannot compute this.
@@ -240,7 +241,7 @@ def _hindrance_of_triton(device: str, dtype: torch.dtype) -> str | None:
 def torch_kernel(
     cell: str, weights: Weights[Tensor] | Mapping[str, Tensor], variant: Variant
 ) -> str | None:
-    """The name of torch's own kernel that computes all layers at once, if there is one."""
+    """The name of torch's own kernel that computes all layers in one call, if there is one."""
     if variant.changes_results or not _named(weights).keys() <= _OF_TORCH:
         return None
     return _KERNELS.get(cell)
@@ -252,7 +253,7 @@ _KERNELS = {
     for of in (library.rnn_tanh, library.rnn_relu, library.gru, library.lstm)
     for name in (of.name, register(of))
 }
-"""Of the cells that torch has, by the names under which layers ask for them."""
+"""Names of torch's own cells in the library, by all names that layers have for them."""
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -295,10 +296,10 @@ def recurrence(
         backend: `native` computes with the compiled core, `triton` with kernels for a GPU, `torch`
             with torch's own, or step by step, `reference` with the NumPy equations; see
             `chosen_backend` for the default.
-        variant: what the layers do beyond their equations.
-        return_gates: also give every gate and state at every step, with gradients.
-        per_step: (T, B) of each of the cell's inputs for a step, by name.
-        observers: who takes part, see `observed`.
+        variant: regularisation and recomputation.
+        return_gates: also return every gate and state at every step, with gradients.
+        per_step: (T, B) for each of the cell's per-step inputs, by name.
+        observers: functions that are called in place of each layer, see `observed`.
 
     Raises:
         ConfigurationError: the backend cannot compute this.
@@ -408,7 +409,7 @@ def _named(weights: Weights[Tensor] | Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def _of_direction(per_step: Mapping[str, Tensor], reverse: bool) -> dict[str, Tensor]:
-    """The inputs for each step; a sequence that begins at a step ends, read backwards, there."""
+    """The per-step inputs of a direction; read backwards, `resets` are due one step earlier."""
     found = dict(per_step)
     if reverse and "resets" in found:
         begins = found["resets"]
@@ -441,10 +442,10 @@ def _seed(variant: Variant, training: bool) -> Tensor | None:
 
 
 def rates_of(zoneout: float | tuple[float, ...], states: tuple[str, ...]) -> tuple[float, ...]:
-    """Return the rate of zoneout for each state: one for all, or one each; none where all are 0.
+    """Return the rate of zoneout for each state, from one for all or one each; empty if all are 0.
 
     Raises:
-        ConfigurationError: it is no probability, or there are more or fewer rates than states.
+        ConfigurationError: a rate is no probability, or there are more or fewer rates than states.
     """
     rates = zoneout if isinstance(zoneout, tuple) else (zoneout,) * len(states)
     if len(rates) != len(states):
@@ -483,7 +484,7 @@ def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
 
 
 def run_layer(call: LayerCall) -> LayerResult:
-    """One layer in one direction, by the core, with gradients."""
+    """Run one layer in one direction on the native core, with gradients."""
     return _native_layer(call, False)
 
 
@@ -495,7 +496,7 @@ def _sizes(call: LayerCall) -> tuple[int, int]:
 
 
 def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> Gates:
-    """What was kept, by name and time: views, where there is no padding."""
+    """The values kept for the backward pass as (T, B, ·), by name; views if there is no padding."""
     T, B, _ = results.output.shape
     sizes = call.x.shape[2], *_sizes(call)
     gates: Gates = {}
@@ -522,15 +523,15 @@ def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> G
 
 
 class _Beside(NamedTuple):
-    """What is done beside the equations of a call's cell, in torch, with gradients."""
+    """Dropout, weight drop and zoneout of a call, for backends that run in torch."""
 
     cell: Cell
-    """With all of it."""
+    """With dropout and zoneout in its tape."""
     weights: dict[str, Tensor]
-    """As the equations read them."""
+    """After weight drop."""
     per_sequence: dict[str, Tensor]
     draw: Callable[[int, Any, Any], Tensor]
-    """Of zoneout: from the state, times and sequences, how much is kept."""
+    """For zoneout: from state, times and sequences to the share of the old value that is kept."""
 
 
 def _beside(call: LayerCall) -> _Beside:
@@ -539,7 +540,7 @@ def _beside(call: LayerCall) -> _Beside:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
     seed = None if call.seed is None else int(call.seed)
     zoneout = Zoneout(tuple(call.zoneout), seed)
-    # The cell need but know that there are masks.
+    # The cell only needs to know whether there are masks.
     regularisation = Regularisation(call.hidden_mask, None, zoneout)  # type: ignore[arg-type]
 
     def draw(state: int, times: Any, sequences: Any) -> Tensor:
@@ -564,7 +565,7 @@ def unrolled_layer(call: LayerCall, return_gates: bool) -> LayerResult:
 
 
 def _block_diagonal(weight: Tensor, heads: int, units: int) -> Tensor:
-    """Each gate's rows (H, H / heads) as a matrix (H, H) whose groups of units do not meet."""
+    """Each gate's rows (H, H / heads) as a block-diagonal matrix (H, H)."""
     each = units // heads
     blocks = weight.view(-1, heads, each, each)
     eye = torch.eye(heads, device=weight.device, dtype=weight.dtype)
@@ -620,7 +621,7 @@ class _ReferenceLayer(torch.autograd.Function):
         if kept is not None:
             arrays += [kept.gate(name).copy() for name in names]
         ctx.kept, ctx.names, ctx.states = kept, names, len(final)
-        # What is kept shares memory with these: so torch notices when they change in place.
+        # The kept values share memory with these; so torch notices if they are changed in place.
         ctx.save_for_backward(*tensors)
         return tuple(map(torch.from_numpy, arrays))
 
@@ -671,7 +672,7 @@ def _torch_layers(
         return output, tuple(final)
     spans = torch.from_numpy(check_lengths(lengths if lengths is None else lengths.numpy(), T, B))
 
-    # Torch's packed sequences fall in length and none is empty: the others keep their states.
+    # Torch packs by falling length, and no empty sequences: those keep their states.
     spans, order = spans.sort(descending=True, stable=True)
     spans, order = spans[spans > 0], order[: spans.count_nonzero()].to(x.device)
     if not len(order):

@@ -104,7 +104,7 @@ class RNNCell(OneStep, nn.RNNCell):  # type: ignore[misc] # takes more than its 
         backend: as for `gated.nn.RNN`; torch by default, whose kernels are as fast for one step.
 
     Raises:
-        ConfigurationError: an option of gated has a value that is not allowed.
+        ConfigurationError: an option of gated has an invalid value.
 
     >>> import torch
     >>> RNNCell(input_size=3, hidden_size=4)(torch.zeros(2, 3)).shape

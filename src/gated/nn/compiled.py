@@ -1,7 +1,7 @@
 """All layers of a module as one operator, `torch.ops.gated.layers`, for `torch.compile`.
 
-Dynamo then reads a few lines of Python where it would read hundreds, and inductor finds nothing
-between the layers that it would write C++ for.
+Dynamo then traces a few lines of Python in place of hundreds, and inductor generates no C++ for
+what is between the layers.
 
 Shapes: T steps, B sequences, I input features, L layers, D directions, P units of the projected
 hidden state (H where nothing is projected).
@@ -35,7 +35,7 @@ for _schema in (
 
 
 _known: Any = WeakTensorKeyDictionary()
-"""What was found for layers, by their first weight."""
+"""`PlainLayers` that were made before, by the first weight of the layers."""
 
 
 class _Call(NamedTuple):
@@ -50,7 +50,7 @@ class _Call(NamedTuple):
     weights: list[Tensor]
     """Of each direction of each layer."""
     names: str
-    """Of the weights of one direction, with commas between."""
+    """The names of the weights of one direction, separated by commas."""
     directions: int
     keep: bool
 
@@ -72,12 +72,12 @@ class _Call(NamedTuple):
         return named_cell(self.cell, dict.fromkeys(self.names.split(",")))
 
     def layers(self) -> PlainLayers:
-        """The layers with these weights, where they lie."""
+        """The layers, which share the memory of these weights."""
         mark: list[Any] = [(self.cell, self.names, self.directions)]
         mark += [(weight.data_ptr(), weight.shape, weight.stride()) for weight in self.weights]
         known: tuple[list[Any], PlainLayers] | None = _known.get(self.weights[0])
         if known is None or known[0] != mark:
-            # Detached: what is known must not keep the key, or it would be known for ever.
+            # Detached: a cached value must not refer to its key, or it would never be freed.
             pieces = [weight.detach().contiguous() for weight in self.weights]
             given = self._replace(weights=pieces).given
             known = mark, PlainLayers(self.definition, self.x.shape[2], given)
@@ -86,7 +86,7 @@ class _Call(NamedTuple):
         return known[1]
 
     def shapes(self) -> list[tuple[Any, ...]]:
-        """Of what the operator gives: output, final states, and with `keep` what is kept.
+        """Shapes of the results: output, final states, and with `keep` the kept values.
 
         Raises:
             LayerArgumentError: the input or the states do not fit.
@@ -134,7 +134,7 @@ def _backward(*given: Any) -> list[Tensor]:
     found = call.layers().backward(
         call.initial, batch, (), [x, *kept], grad_output, grad_finals, wanted
     )
-    # One that is not wanted has no values, as nobody reads it.
+    # A gradient that is not needed is an empty tensor, as nothing reads it.
     return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
 
 
@@ -148,7 +148,7 @@ def _fake_backward(*given: Any) -> list[Tensor]:
 
 
 def _asked(call: _Call) -> list[Tensor]:
-    """What there are gradients of."""
+    """The tensors that may need gradients."""
     return [call.x, *call.initial, *call.weights]
 
 
@@ -174,7 +174,7 @@ def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
 
 
 def _number_kept(cell: str, names: str, directions: int, tensors: int) -> int:
-    """How many of the tensors behind the states, weights and what is kept, are kept."""
+    """How many of the saved weights and kept values are kept values."""
     of = named_cell(cell, dict.fromkeys(names.split(",")))
     each = len(kept_shapes(of, 0, {"I": 1, "H": 1, "P": 1}, False)) * directions + 1
     weights = len(names.split(",")) * directions
@@ -189,10 +189,10 @@ torch.library.register_autograd("gated::layers", _gradient, setup_context=_remem
 
 
 def run_compiled(module: Any, input: Any, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
-    """The output and the final states; None where a call is not of the kind that this computes.
+    """Return the output and the final states; None for calls that the operator does not support.
 
     Args:
-        module: a `SequencesOfTorch`, as dynamo reads it.
+        module: a `SequencesOfTorch`.
         input: as the caller gave it.
         hx: as the caller gave it.
     """

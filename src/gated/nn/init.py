@@ -21,8 +21,8 @@ from gated.errors import ConfigurationError
 from gated.nn.recurrent import Recurrent
 
 Role: TypeAlias = Literal["keeps", "replaces", "writes"]
-"""keeps: the more it is open, the more of a state stays. replaces: the less. writes: it opens what
-is added to a state that another gate keeps."""
+"""keeps: the more open the gate is, the more of a state is kept. replaces: the less is kept.
+writes: it scales what is added to a state that another gate keeps."""
 
 _OPEN = 30.0
 """Input of a sigmoid at which it is 1 up to rounding."""
@@ -39,9 +39,9 @@ class GateRole(NamedTuple):
 
 @cache
 def gate_roles(cell: Cell) -> tuple[GateRole, ...]:
-    """Which gates say how long a state is remembered, found by opening and closing each.
+    """Which gates control how long a state is remembered, found by opening and closing each.
 
-    Only gates that are nothing but sigmoids, of states that can be kept as they are.
+    Only gates whose activation is a sigmoid, and states that a gate can keep unchanged.
 
     >>> from gated.cells import library
     >>> [(of.gate, of.role) for of in gate_roles(library.lstm)]
@@ -113,7 +113,7 @@ def orthogonal_(layer: Recurrent) -> Recurrent:
     Such a matrix neither shrinks nor stretches the hidden state.
 
     Raises:
-        ConfigurationError: the cell has no square matrix that meets a state, or heads cut it.
+        ConfigurationError: the cell has no square recurrent matrix, or heads divide it.
     """
     squares = [
         matrix
@@ -138,7 +138,7 @@ def stay_orthogonal_(layer: Recurrent) -> Recurrent:
     (Henaff, Szlam and LeCun 2016). For cells whose recurrent matrix has a single gate.
 
     Raises:
-        ConfigurationError: the cell's recurrent matrix is not one square.
+        ConfigurationError: the cell has no single square recurrent matrix.
 
     >>> from gated.cells import library
     >>> layer = stay_orthogonal_(Recurrent(library.rnn_modrelu, 1, 6))
@@ -158,11 +158,11 @@ def stay_orthogonal_(layer: Recurrent) -> Recurrent:
 def stay_antisymmetric_(layer: Recurrent) -> Recurrent:
     """Let each recurrent matrix be W - Wᵀ of a matrix W, which is learned in its place.
 
-    Chang et al. 2019: such a matrix has imaginary eigenvalues alone, so that a state which moves by
-    it neither grows nor fades. For cells whose recurrent matrix has a single gate.
+    Chang et al. 2019: all eigenvalues of such a matrix are imaginary, so that a state which follows
+    it neither grows nor decays. For cells whose recurrent matrix has a single gate.
 
     Raises:
-        ConfigurationError: the cell's recurrent matrix is not one square.
+        ConfigurationError: the cell has no single square recurrent matrix.
 
     >>> from gated.cells import library
     >>> layer = stay_antisymmetric_(Recurrent(library.antisymmetric_rnn, 1, 6))
@@ -187,10 +187,10 @@ class _Antisymmetric(nn.Module):
 def independent_(layer: Recurrent, longest: int, least: float = 0.0) -> Recurrent:
     """Let each unit's own recurrent weight start where `longest` steps do not make it explode.
 
-    Li et al. 2018: uniform up to 2^(1/longest), with which a unit at most doubles over `longest`
-    steps; from 0, in the last layer from least^(1/longest): where its last output alone is read,
-    it is to keep at least that share over all steps. In training `bound_independent_` holds them
-    there.
+    Li et al. 2018: uniform from 0 to 2^(1/longest), with which a unit at most doubles over
+    `longest` steps. In the last layer uniform from least^(1/longest), with which a unit keeps at
+    least the share `least` of its state over as many steps, for tasks that read the last output
+    alone. During training `bound_independent_` keeps the upper bound.
 
     Raises:
         ConfigurationError: the cell has no recurrent weight of each unit.
@@ -209,7 +209,7 @@ def independent_(layer: Recurrent, longest: int, least: float = 0.0) -> Recurren
 
 @torch.no_grad()
 def bound_independent_(layer: Recurrent, longest: int) -> Recurrent:
-    """Hold each unit's own recurrent weight within ±2^(1/longest), after a step of training."""
+    """Clip each unit's own recurrent weight to ±2^(1/longest); call it after each training step."""
     for weight in _own_weights(layer):
         weight.clamp_(-(2 ** (1 / longest)), 2 ** (1 / longest))
     return layer
@@ -221,7 +221,7 @@ Weights: TypeAlias = Mapping[str, Tensor]
 
 @torch.no_grad()
 def set_chrono(cell: Cell, weights: Weights, units: int, longest: int) -> None:
-    """What `chrono_` does to the biases of one direction."""
+    """Do what `chrono_` does, to the biases of one direction."""
     roles = gate_roles(cell)
     for state in sorted({of.state for of in roles}):
         lifetimes = weights["bias_ih"].new_empty(units).uniform_(1, longest - 1).log()
@@ -232,7 +232,7 @@ def set_chrono(cell: Cell, weights: Weights, units: int, longest: int) -> None:
 
 @torch.no_grad()
 def set_forget_bias(cell: Cell, weights: Weights, units: int, bias: float) -> None:
-    """What `forget_bias_` does to the biases of one direction."""
+    """Do what `forget_bias_` does, to the biases of one direction."""
     value = weights["bias_ih"].new_full((units,), bias)
     for of in gate_roles(cell):
         if of.role != "writes":
@@ -241,7 +241,7 @@ def set_forget_bias(cell: Cell, weights: Weights, units: int, bias: float) -> No
 
 @torch.no_grad()
 def set_orthogonal(weight: Tensor, units: int) -> None:
-    """Let each block of rows of a matrix be orthogonal."""
+    """Initialise each square block of rows of a matrix as an orthogonal matrix."""
     for block in torch.split(weight, units):
         nn.init.orthogonal_(block)
 
@@ -261,7 +261,7 @@ def _gates(cell: Cell) -> list[str]:
 
 
 def _is_sigmoid(cell: Cell, gate: str) -> bool:
-    """Whether a gate's sum goes into sigmoids and nowhere else."""
+    """Whether sigmoids, and nothing else, read a gate's pre-activation."""
     sums: set[Place] = set()
     uses = 0
     for place, node in enumerate(cell.tape.nodes):
@@ -281,7 +281,7 @@ def _is_sigmoid(cell: Cell, gate: str) -> bool:
 @torch.no_grad()
 def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> float:
     """A state after one step of one unit, all weights 0 but the biases that are given."""
-    # Looking up must not change what is drawn, and has values also while layers are made on meta.
+    # This must leave the random state as it is, and work while layers are made on the meta device.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         layer = Recurrent(cell, 1, 1, dtype=torch.float64, backend="torch")
         for parameter in layer.parameters():
@@ -301,13 +301,13 @@ def _after(cell: Cell, state: int, before: float, sums: Mapping[str, float]) -> 
 
 
 def _kept(cell: Cell, state: int, gate: str, sum: float) -> float:
-    """The share of a state that is there after a step, with one gate's sum given."""
+    """The share of a state that is left after a step, with one gate's pre-activation given."""
     sums = {gate: sum}
     return (_after(cell, state, 2.0, sums) - _after(cell, state, 0.0, sums)) / 2
 
 
 def _written(cell: Cell, state: int, gate: str) -> float:
-    """What a state of 0 becomes while one gate is shut and the sums of all others are 1."""
+    """What a state of 0 becomes with one gate shut and the pre-activations of all others at 1."""
     sums = dict.fromkeys(_gates(cell), 1.0) | {gate: -_OPEN}
     return round(_after(cell, state, 0.0, sums), 6)
 
@@ -322,7 +322,7 @@ def _check_biases(layer: Recurrent) -> None:
 
 
 def _set_bias(cell: Cell, weights: Weights, gate: str, value: Tensor) -> None:
-    """What all biases of a gate add up to."""
+    """Set the sum of all biases of a gate."""
     for matrix in cell.matrices:
         if gate in matrix.gates:
             first = matrix.gates.index(gate) * len(value)
@@ -331,7 +331,7 @@ def _set_bias(cell: Cell, weights: Weights, gate: str, value: Tensor) -> None:
 
 
 def _one_square(layer: Recurrent, so: str, cells: str) -> list[str]:
-    """The names of the recurrent matrices, each one square."""
+    """The names of the recurrent matrices, each a single square."""
     of = {matrix.name: matrix for matrix in layer.cell.matrices}.get("weight_hh")
     if of is None or len(of.gates) > 1 or of.columns != "H" or layer.heads > 1:
         raise ConfigurationError(
@@ -350,7 +350,7 @@ def _suffixes(layer: Recurrent) -> list[str]:
 
 
 def _rotations(units: int) -> Tensor:
-    """An orthogonal matrix that turns units two by two, by angles of chance."""
+    """An orthogonal matrix that rotates pairs of units by random angles."""
     skew = torch.zeros(units, units, dtype=torch.float64)
     first = torch.arange(0, units - 1, 2)
     angles = torch.empty(len(first), dtype=torch.float64).uniform_(-math.pi, math.pi)

@@ -1,7 +1,7 @@
 """Layers of Keras 3 on its torch backend, run on the native core.
 
 Keras' recurrent layers call their `inner_loop`, which steps through the sequence in Python. That of
-three classes is replaced once by one that asks for a layer's mark, as `gated.nn.accelerate` does.
+three classes is replaced once by one that checks a layer's mark, as `gated.nn.accelerate` does.
 
 Shapes: T steps, B sequences, I input features, H hidden units.
 """
@@ -62,7 +62,7 @@ def why_left(layer: Any) -> str | None:
 
 
 def accelerate_layer(layer: Any) -> None:
-    """Mark a layer, and let those of its class ask for the mark."""
+    """Mark a layer, and let `inner_loop` of its class check for the mark."""
     kind = type(layer)
     if inspect.unwrap(kind.inner_loop) is kind.inner_loop:
         kind.inner_loop = _asking(kind.inner_loop)

@@ -2,7 +2,7 @@
 
 Each has the arguments, state dict, initial values and results of the layer of its name in
 `torch.nn`, and `torch.nn.RNNBase` as its base; not that layer, which `torch.compile` refuses.
-Beyond it each takes `lengths` with padded batches, variants of the cell, and gives its gates.
+In addition each takes `lengths` of padded sequences, has variants of its cell, and returns gates.
 """
 
 from __future__ import annotations
@@ -94,27 +94,28 @@ class RNN(_Layers):
         bias: whether there are biases (default).
         batch_first: sequences are (B, T, I), not (T, B, I).
         dropout: probability, between layers, while training. 0 by default.
-        bidirectional: each layer reads the sequence both ways, its outputs side by side.
+        bidirectional: each layer also reads the sequence backwards; both outputs are concatenated.
         device: of the parameters.
         dtype: of the parameters.
         recurrent_init: `orthogonal` starts from orthogonal recurrent matrices (Saxe, McClelland
             and Ganguli 2014), `default` from `torch.nn`'s values.
         chrono_init: the longest memory to expect, in steps: biases of the gates that keep are drawn
-            so that units remember for one step to so many (Tallec and Ollivier 2018). GRU and LSTM.
-        layer_norm: normalise the gates' sums, and the cell state that an LSTM shows (Ba, Kiros and
-            Hinton 2016).
+            so that units remember for 1 up to that many steps (Tallec and Ollivier 2018). GRU and
+            LSTM.
+        layer_norm: normalise the products of input and hidden state with the weights, and an LSTM's
+            cell state where its output reads it (Ba, Kiros and Hinton 2016).
         recurrent_dropout: probability, while training, that a unit of the hidden state is not read
             by the next steps: one mask for all of them (Gal and Ghahramani 2016).
         weight_drop: probability, while training, that a recurrent weight is left out, for a whole
             call (Merity, Keskar and Socher 2018).
         zoneout: probability that a unit keeps its value for a step (Krueger et al. 2017); of an
             LSTM also a pair, for the hidden and the cell state.
-        recompute: keep the states alone for the backward pass, and compute the gates once more
-            there: a third more time, and much less memory.
-        backend: `native`, `torch` or `reference`; the first of these that can, by default.
+        recompute: store only the states for the backward pass, which recomputes the gates: a third
+            more time, and much less memory.
+        backend: `native`, `triton`, `torch` or `reference`; by default the first that can.
 
     Raises:
-        ConfigurationError: an option of gated has a value that cannot be meant.
+        ConfigurationError: an option of gated has an invalid value.
 
     >>> import torch
     >>> rnn = RNN(input_size=3, hidden_size=4, batch_first=True)
@@ -243,8 +244,8 @@ class LSTM(_Layers):
         coupled: an LSTM of three gates that writes what it forgets, i = 1 - f (Greff et al. 2017).
         peepholes: let the gates see the cell state, with weights (3, H) in the order input, forget
             and output gate (Gers and Schmidhuber 2000).
-        forget_bias: what the forget gate's two biases add up to at the start; 1 keeps the memory
-            open until training says otherwise.
+        forget_bias: the initial sum of the forget gate's two biases; with 1 the gate starts mostly
+            open, so that the cell state is kept.
     """
 
     keeping_gate = "forget_gate"

@@ -1,8 +1,8 @@
 """Layers as ONNX has them: its nodes LSTM, GRU and RNN, or a Scan over a cell's own step.
 
-Of torch's two exporters, the default one meets `torch.ops.gated.layer` in a program and asks how to
-decompose it; the one that traces (`dynamo=False`) runs the layers, and writes what an autograd
-function says of itself.
+Of torch's two exporters, the default one finds `torch.ops.gated.layer` in a program and decomposes
+it by `_decomposed`; the tracing one (`dynamo=False`) runs the layers, and writes the node that the
+`symbolic` method of an autograd function gives.
 
 Shapes: T steps, B sequences, I input features, H hidden units, G gates.
 """
@@ -59,7 +59,7 @@ class _Node(NamedTuple):
 
 
 def refuse_gates() -> None:
-    """Refuse gates of a layer that becomes ONNX.
+    """Refuse to return gates from a layer that is exported to ONNX.
 
     Raises:
         ConfigurationError: always.
@@ -89,7 +89,7 @@ def traced_layer(call: LayerCall) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 @contextmanager
 def _untraced() -> Iterator[None]:
-    """What torch's tracing shall not see, and sizes as numbers."""
+    """Suspend torch's tracing: nothing within is recorded, and sizes are numbers."""
     if not is_traced():
         yield
         return
@@ -103,7 +103,7 @@ def _untraced() -> Iterator[None]:
 
 
 class _Written(torch.autograd.Function):
-    """Computes a layer; in an exported graph it is the node."""
+    """Computes a layer; the exporter writes it as one node."""
 
     @staticmethod
     def forward(
@@ -130,7 +130,7 @@ class _Written(torch.autograd.Function):
 
 
 def _decomposed(*given: Any) -> Any:
-    """What `torch.ops.gated.layer` gives, in operations of which the default exporter knows all."""
+    """The results of `torch.ops.gated.layer`, from operations that the default exporter knows."""
     call = LayerCall(*given)
     if get_proxy_mode() is None:  # fake tensors, whose shapes alone matter
         return call.fresh()
@@ -152,7 +152,7 @@ def _decomposed(*given: Any) -> Any:
             shapes=[(T, 1, B, widths[0]), *((1, B, width) for width in widths)],
         )
         output, final = found[0].squeeze(1), [state.squeeze(0) for state in found[1:]]
-    # Gates alone read what is kept: a node that no runtime knows, and that is dropped unread.
+    # Only gates read the kept values: a node that no runtime knows, and that is dropped if unread.
     kept = [
         symbolic("gated::return_gates", [call.x], dtype=call.x.dtype, shape=shape)
         for shape in call.kept_shapes().values()
@@ -211,12 +211,12 @@ def _refuse_what_is_drawn(call: LayerCall) -> None:
 
 
 def in_words(cell: Cell, weights: Collection[str], zoneout: bool = False) -> str:
-    """A cell and its options, for messages.
+    """Describe a cell and its options, for messages.
 
     Args:
         cell: any.
-        weights: the names of those there are.
-        zoneout: whether there is.
+        weights: the names of those that the layer has.
+        zoneout: whether it has zoneout.
     """
     names = {"gain_hh": "layer_norm", "weight_hr": "proj_size"}
     options = [option for name, option in names.items() if name in weights]
@@ -234,7 +234,7 @@ def _scanned(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
     kept = dict(enumerate(call.zoneout))  # without draws: the share that is kept
     functions: Functions = {
         **FUNCTIONS,
-        "constant": lambda value: torch.full((), value, dtype=x.dtype),  # ONNX promotes nothing
+        "constant": lambda value: torch.full((), value, dtype=x.dtype),  # ONNX promotes no dtypes
     }
     products = {
         place: node.about
@@ -275,7 +275,7 @@ def _scanned(call: LayerCall) -> tuple[Tensor, list[Tensor]]:
             real = here[-1]
             after = [torch.where(real, new, old) for new, old in zip(after, states, strict=True)]
             output = torch.where(real, output, 0.0)
-        return [*(state.clone() for state in after), output.clone()]  # no result is another
+        return [*(state.clone() for state in after), output.clone()]  # no two may be one tensor
 
     # A scan with gradients keeps more than ONNX can give.
     starts, given, constant = (

@@ -46,12 +46,12 @@ class Results(NamedTuple):
     final: tuple[Tensor, ...]
     """(B, P) and, of an LSTM, (B, H)."""
     kept: dict[str, Tensor]
-    """With `keep`, by the names of `gated.core.plans.kept_shapes`, T·B rows: those of real steps by
-    time and then by falling length, and after them unused rows."""
+    """With `keep`: values for the backward pass, named as in `gated.core.plans.kept_shapes`, in T·B
+    rows: first the real steps, sorted by time and then by falling length, then unused rows."""
 
 
 class LayerCall(NamedTuple):
-    """One layer in one direction, and what it takes: the arguments of the operators, by name."""
+    """A call of one layer in one direction: the arguments of the operators, by name."""
 
     cell: str
     """A name that `gated.core.plans.named_cell` knows."""
@@ -59,20 +59,20 @@ class LayerCall(NamedTuple):
     """(T, B, I)"""
     weights: list[Tensor]
     names: str
-    """Of the weights, with commas between; those of `gated.core.plans.parameter_shapes`."""
+    """The names of the weights, separated by commas, as in `gated.core.plans.parameter_shapes`."""
     initial: list[Tensor]
     """The initial states: (B, P), and any others (B, H)."""
     per_step: list[Tensor]
-    """(T, B) each, in the order of the cell."""
+    """The per-step inputs, (T, B) each, in the cell's order."""
     lengths: Tensor | None
     """(B), int64."""
     reverse: bool = False
     hidden_mask: Tensor | None = None
     weight_mask: Tensor | None = None
     zoneout: Sequence[float] = ()
-    """Of each state; none where no state has any."""
+    """Probability for each state; empty without zoneout."""
     seed: Tensor | None = None
-    """Of zoneout, one int64; a tensor, so that it is no constant of what is compiled."""
+    """Seed of zoneout, one int64; a tensor, so that compiling does not make it a constant."""
     keep: bool = False
     recompute: bool = False
 
@@ -94,12 +94,12 @@ class LayerCall(NamedTuple):
 
     @property
     def named_per_step(self) -> dict[str, Tensor]:
-        """The inputs for each step by name."""
+        """The per-step inputs by name."""
         return dict(zip(self.plain_cell.per_step, self.per_step, strict=True))
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many units each width has."""
+        """The number of units of each width."""
         return sizes_of(self.plain_cell, self.named_weights, self.x.shape[2])
 
     @property
@@ -116,14 +116,14 @@ class LayerCall(NamedTuple):
         return names
 
     def kept_shapes(self) -> dict[str, tuple[int, ...]]:
-        """What is kept: as many rows as there could be, so that no shape depends on data."""
+        """The shapes of the kept values; always T·B rows, so that no shape depends on data."""
         if not self.keep:
             return {}
         T, B, _ = self.x.shape
         return kept_shapes(self.changed_cell, T * B, self.sizes, self.recompute)
 
     def fresh(self) -> list[Tensor]:
-        """Tensors for all results, not filled."""
+        """Uninitialised tensors for all results."""
         T, B, _ = self.x.shape
         widths = [state.shape[-1] for state in self.initial]
         shapes = [(T, B, widths[0]), *((B, width) for width in widths)]
@@ -137,7 +137,7 @@ class LayerCall(NamedTuple):
         return Results(results[0], tuple(results[1:last]), kept)
 
     def checked(self) -> Call:
-        """The same in arrays that share the tensors' memory, checked."""
+        """The checked call in NumPy arrays, which share the tensors' memory."""
         return checked_call(
             self.plain_cell,
             as_array(self.x),
@@ -161,11 +161,11 @@ def _kept_names(cell: str, names: str, recompute: bool) -> tuple[str, ...]:
 def gate_columns(
     cell: str, names: str, inputs: int, units: int, outputs: int
 ) -> tuple[tuple[str, int, int], ...]:
-    """Each gate that is not a state by name, and where its columns of what is kept begin and end.
+    """Name, first and end column in the kept values of each gate that is not a state.
 
     Args:
         cell: a name that `gated.core.plans.named_cell` knows.
-        names: of the weights, with commas between.
+        names: of the weights, separated by commas.
         inputs: I.
         units: H.
         outputs: P.
@@ -182,7 +182,7 @@ def gate_columns(
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def states_by_other_names(cell: str, names: str) -> tuple[tuple[str, str | None], ...]:
-    """What else `cell.named` calls a state that is kept; None for the output.
+    """Other names in `Cell.named` of kept states, each with the state's name; None for the output.
 
     Args:
         cell: as for `gate_columns`.
@@ -198,7 +198,7 @@ def states_by_other_names(cell: str, names: str) -> tuple[tuple[str, str | None]
 
 
 def as_array(tensor: Tensor | None) -> Any:
-    """The same memory for NumPy, each row of features in one piece; a copy where it must be.
+    """Return a tensor as an array in the same memory; a copy if its features are not contiguous.
 
     Args:
         tensor: on the CPU; None stays None.
@@ -244,13 +244,13 @@ def run_back(
     grads: Sequence[Tensor | None],
     wanted: Sequence[bool] | None = None,
 ) -> list[Tensor | None]:
-    """Compute the gradients of x, the weights, the initial states and the inputs for each step.
+    """Compute the gradients of x, the weights, the initial states and the per-step inputs.
 
     Args:
-        results: with what was kept.
-        call: what they are of.
+        results: of the forward pass, with its kept values.
+        call: the arguments of the forward pass.
         grads: of the results, in their order.
-        wanted: which of the gradients; the others are None. All where not given.
+        wanted: which gradients to compute; the others are None. All by default.
     """
     output, final, kept = results
     grad_output, *others = map(as_array, grads)
@@ -283,7 +283,7 @@ def _fake_layer_backward(*given: Any) -> list[Tensor]:
 
 
 class Saved(NamedTuple):
-    """The operator's arguments without their tensors, which torch watches."""
+    """The operator's arguments without the tensors, which autograd must see by themselves."""
 
     rest: tuple[Any, ...]
     optional: tuple[bool, ...]
@@ -293,7 +293,7 @@ class Saved(NamedTuple):
 
     @property
     def differentiable(self) -> int:
-        """How many tensors may have gradients; the optional ones come after them."""
+        """How many tensors may have gradients: the first ones; the optional tensors follow."""
         return 1 + self.weights + self.initial + self.per_step
 
     @property
@@ -306,7 +306,7 @@ _TENSORS = ("lengths", "hidden_mask", "weight_mask", "seed")
 
 
 def taken_apart(layer_call: LayerCall) -> tuple[Saved, list[Tensor]]:
-    """Separate the tensors from what else there is."""
+    """Separate the tensors of a call from its other arguments."""
     there = tuple(getattr(layer_call, name) is not None for name in _TENSORS)
     weights, initial = len(layer_call.weights), len(layer_call.initial)
     tensors = [layer_call.x, *layer_call.weights, *layer_call.initial, *layer_call.per_step]

@@ -23,7 +23,7 @@ class Options(nn.Module):
     bias: bool
     backend: Backend | None = None
     keeping_gate: ClassVar[str | None]
-    """The gate whose bias says how long a unit remembers; the plain network has none."""
+    """The gate whose bias controls how long a unit remembers; the plain RNN has none."""
 
     @property
     def _cell(self) -> str:

@@ -1,8 +1,8 @@
-"""Plain calls: on the CPU, with nothing asked beside the cells' equations.
+"""The fast path for plain calls: on the CPU, without options beyond the cells' equations.
 
-Most calls are of this kind, and a short one is soon over: a step of 128 units takes the core some
-microseconds. So what can be found out once is, the layers are one node of autograd's graph, and
-arrays go to the core by their addresses.
+Most calls are plain, and overhead would dominate the short ones: a step of 128 units takes the core
+some microseconds. So what can be determined once per module is cached, all layers are one node of
+autograd's graph, and arrays are passed to the core by their addresses.
 
 Shapes: T steps, B sequences, I input features, H hidden units, L layers, D directions, P units of
 the projected hidden state (H where nothing is projected).
@@ -29,11 +29,11 @@ from gated.nn.transforms import gradients, is_transformed, of_batches
 from gated.nn.transforms import layer as run_layer
 
 Given: TypeAlias = Sequence[Sequence[Mapping[str, Tensor]]]
-"""The weights there are by name, of each direction of each layer."""
+"""For each layer, for each direction: the weights that it has, by name."""
 
 
 class Batch(NamedTuple):
-    """Sequences side by side, and how their steps lie."""
+    """The sizes and the memory layout of a batch of sequences."""
 
     steps: int
     """T"""
@@ -44,12 +44,12 @@ class Batch(NamedTuple):
     lengths: Tensor | None = None
     """(B) int64, of each sequence; None where all have T steps."""
     packed: bool = False
-    """Whether there are rows of real steps alone, as in a PackedSequence: (N, 1, features), and
-    lengths do not rise."""
+    """Whether only real steps are stored, as in a PackedSequence: (N, 1, features), with sequences
+    in order of falling length."""
 
     @classmethod
     def padded(cls, x: Tensor, lengths: Tensor | None) -> Batch:
-        """Of x (T, B, features), with the lengths (B) of its sequences."""
+        """Return the layout of padded x (T, B, features) with the lengths (B) of its sequences."""
         T, B, _ = x.shape
         if lengths is None:
             return cls(T, B, T * B)
@@ -57,9 +57,9 @@ class Batch(NamedTuple):
 
     @classmethod
     def of_sizes(cls, sizes: Tensor) -> Batch | None:
-        """Of a PackedSequence's `batch_sizes` (T): how many sequences have each step.
+        """Return the layout for a PackedSequence's `batch_sizes`, (T).
 
-        None where they rise, or are none.
+        None unless they are positive and never rise.
         """
         falling = -sizes.numpy()
         if falling.ndim != 1 or not len(falling) or falling[-1] >= 0:
@@ -71,7 +71,7 @@ class Batch(NamedTuple):
         return cls(len(sizes), B, -int(falling.sum()), torch.from_numpy(lengths), packed=True)
 
     def unpacked(self, x: Tensor) -> Tensor:
-        """(T, B, features), of what is laid out as the batch; zeros in the padding."""
+        """Return x, packed if the batch is, as (T, B, features), with zeros in the padding."""
         if not self.packed or self.lengths is None:
             return x
         padded = x.new_zeros(self.steps * self.sequences, x.shape[2])
@@ -79,13 +79,13 @@ class Batch(NamedTuple):
         return padded.view(self.steps, self.sequences, x.shape[2])
 
     def laid_out(self, x: Tensor) -> Tensor:
-        """The same undone."""
+        """Return x (T, B, features) in the batch's layout: the inverse of `unpacked`."""
         if not self.packed or self.lengths is None:
             return x
         return x.flatten(0, 1).index_select(0, _places(self.lengths, self.steps)).unsqueeze(1)
 
     def for_the_core(self) -> tuple[int, int, int, bool]:
-        """T, B, where the lengths are, and whether rows are packed."""
+        """T, B, the address of the lengths, and whether rows are packed."""
         place = 0 if self.lengths is None else self.lengths.data_ptr()
         return self.steps, self.sequences, place, self.packed
 
@@ -94,18 +94,18 @@ class _Direction(NamedTuple):
     """One layer in one direction."""
 
     core: Any
-    """Knows where the weights are."""
+    """The native layer, which has the addresses of the weights."""
     names: tuple[str, ...]
     matrices: tuple[str, ...]
     biases: tuple[str, ...]
-    """Of each matrix, which may have none."""
+    """The name of each matrix' bias; empty where it has none."""
     parameters: tuple[str, ...]
     widths: tuple[tuple[str, int], ...]
-    """What a step keeps for the way back, by name: how many numbers for each sequence."""
+    """The values kept for the backward pass: name and numbers per step and sequence."""
 
 
 class PlainLayers:
-    """Layers whose weights stay where they are: in one piece each, of one dtype, on the CPU.
+    """Layers whose weights are used in place: contiguous, of one dtype, on the CPU.
 
     Nothing is copied, so weights that change in place are seen by the next call.
     """
@@ -115,7 +115,7 @@ class PlainLayers:
         self.inputs = inputs
         self.weights = tuple(w for layer in given for named in layer for w in named.values())
         self.dtype = self.weights[0].dtype
-        # The way back reads them here, whatever `data` they were given since.
+        # The backward pass reads these, even if `data` of the weights was replaced since.
         self._held: list[Tensor] = [w.detach() for w in self.weights]
         sizes = sizes_of(cell, given[0][0], inputs)
         self.state_widths = tuple(sizes[state.width] for state in cell.states)
@@ -166,8 +166,8 @@ class PlainLayers:
 
         Args:
             x: (T, B, I), or packed (N, 1, I); of the weights' dtype, on the CPU.
-            starts: (L·D, B, ·) of each state; zeros where there are none.
-            batch: what x has.
+            starts: (L·D, B, ·) of each state; zeros if empty.
+            batch: the layout of x.
             dropout: probability, between layers.
 
         Returns:
@@ -185,7 +185,7 @@ class PlainLayers:
         return self.forward(x, starts, batch, masks, keep=False)[0]
 
     def _masks(self, x: Tensor, dropout: float) -> tuple[Tensor, ...]:
-        """What each layer but the last has its output multiplied by; drawn as torch draws it."""
+        """The dropout masks of all layers' outputs but the last; drawn as torch draws them."""
         width, stays = self.state_widths[0], 1 - dropout
         masks = [x.new_empty((*x.shape[:2], len(of) * width)) for of in self.layers[:-1]]
         return tuple(mask.bernoulli_(stays).div_(stays or 1) for mask in masks)
@@ -198,7 +198,7 @@ class PlainLayers:
         masks: Sequence[Tensor],
         keep: bool,
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """Without gradients: what `__call__` gives, and with `keep` what `backward` takes."""
+        """Run without autograd: what `__call__` returns, and with `keep` tensors for `backward`."""
         x = _side_by_side(x)
         starts = tuple(_in_one_piece(state) for state in starts)
         finals = [x.new_empty((self.rows, batch.sequences, width)) for width in self.state_widths]
@@ -226,7 +226,7 @@ class PlainLayers:
             kept.append(output)
             x = output * masks[depth] if depth < len(masks) else output
         if keep and self.cell.output_is_hidden:
-            output = output.clone()  # the way back reads it, whatever callers do with theirs
+            output = output.clone()  # the backward pass reads it, and callers may change theirs
         return (output, *finals), kept
 
     def backward(
@@ -242,13 +242,13 @@ class PlainLayers:
         """The gradients of x, the initial states and the weights, in this order.
 
         Args:
-            starts: the initial states that there were.
+            starts: the initial states given to `forward`.
             batch: as for `forward`.
             masks: as for `forward`.
             kept: from `forward`.
-            grad_output: laid out as the output, or None.
-            grad_finals: of each state, or None.
-            wanted: which of the gradients are.
+            grad_output: in the shape of the output, or None.
+            grad_finals: for each final state, or None.
+            wanted: which of the gradients are needed.
         """
         starts = tuple(_in_one_piece(state) for state in starts)
         lasts = [None if grad is None else _in_one_piece(grad) for grad in grad_finals]
@@ -308,11 +308,11 @@ class PlainLayers:
     def one_by_one(
         self, states: int, batch: Batch, masks: Sequence[Tensor], x: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
-        """What `__call__` gives, from a node of the graph for each layer and direction.
+        """Return what `__call__` does, with one autograd node for each layer and direction.
 
         Args:
             states: how many of the tensors are initial states.
-            batch: what x has.
+            batch: the layout of x.
             masks: as for `forward`.
             x: (T, B, I), or packed (N, 1, I).
             tensors: initial states and weights.
@@ -341,13 +341,13 @@ class PlainLayers:
         )
 
     def _of_row(self, states: Sequence[Tensor], row: int) -> list[int]:
-        """Where a layer and direction has its part of each state; zeros where there is none."""
+        """The address of one layer and direction in each state; 0 if there are no states."""
         if not states:
             return [0] * len(self.state_widths)
         return [_address(state, row) for state in states]
 
     def _kept_addresses(self, kept: dict[str, Tensor]) -> tuple[int, list[int]]:
-        """Of the values, and of each state that is not the output."""
+        """The address of the kept values, and of each kept state; 0 where nothing is kept."""
         address = {name: tensor.data_ptr() for name, tensor in kept.items()}
         return address.get("values", 0), [address.get(n, 0) for n in self.cell.state_names]
 
@@ -395,12 +395,12 @@ class _Run(torch.autograd.Function):
 
 
 def _places(lengths: Tensor, steps: int) -> Tensor:
-    """Where packed rows are among all steps of all sequences, (N)."""
+    """The indices of packed rows among all steps of all sequences, (N)."""
     return (torch.arange(steps)[:, None] < lengths).flatten().nonzero().squeeze(1)
 
 
 def _like(weight: Tensor, is_matrix: bool) -> Tensor:
-    """Room for a gradient; of vectors, the core gives the blocks that anything depends on."""
+    """A tensor for a gradient; the core writes only those blocks of a vector that are used."""
     return torch.empty_like(weight) if is_matrix else torch.zeros_like(weight)
 
 
@@ -409,26 +409,26 @@ def _in_one_piece(tensor: Tensor) -> Tensor:
 
 
 def _side_by_side(x: Tensor) -> Tensor:
-    """(T, B, features), each row of features in one piece."""
+    """(T, B, features), with contiguous features."""
     return x if x.stride(2) == 1 else x.contiguous()
 
 
 def _place(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
-    """Where an array (T, B, ·) begins, `behind` bytes further, and how far its rows are apart."""
+    """The address of an array (T, B, ·), plus `behind` bytes, and its strides over T and B."""
     step, sequence, _ = x.stride()
     return x.data_ptr() + behind, step, sequence
 
 
 def _address(state: Tensor, row: int) -> int:
-    """Where a row of states (L·D, B, ·), which lie in one piece, begins."""
+    """The address of a row of contiguous states (L·D, B, ·)."""
     return state.data_ptr() + row * state.stride(0) * state.element_size()
 
 
 class _Known(NamedTuple):
-    """What was found for a module, and for which parameters."""
+    """The layers cached for a module, and the parameters that they are for."""
 
     parameters: tuple[tuple[Any, ...], ...]
-    """Name and tensor of each, and where it was and how it lay there: `data` may be given anew."""
+    """Name and tensor of each, with its address, shape and strides: `data` may be replaced."""
     layers: PlainLayers | None
 
 
@@ -436,15 +436,15 @@ _known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()  # a module's
 
 
 def is_memory(x: Any) -> bool:
-    """Whether what lies at a tensor's address is its values: on the CPU, dense, not negated."""
+    """Whether a tensor's memory holds its values as they are: on the CPU, dense, not negated."""
     return type(x) is Tensor and x.is_cpu and x.layout is torch.strided and not x.is_neg()
 
 
 def is_plain(x: Any) -> bool:
-    """Whether nothing is around a call on x but autograd: no tracing, no transform, no autocast.
+    """Whether a call on x involves autograd at most: no tracing, no transform, no autocast.
 
     Args:
-        x: what a layer was called with.
+        x: the input of a layer.
     """
     return (
         not torch.compiler.is_compiling()
@@ -458,7 +458,7 @@ def is_plain(x: Any) -> bool:
 
 
 def plain_layers(module: Any) -> PlainLayers | None:
-    """The layers of a module as its parameters are now; None where they cannot be run plainly.
+    """Return the layers for a module's present parameters; None where they cannot be run plainly.
 
     Args:
         module: a `torch.nn.Module` whose method `_plain_layers` makes them.
@@ -493,20 +493,20 @@ def _mark(weight: Tensor) -> tuple[Any, ...]:
 def layers_of(
     module: Any, cell: str, names: Sequence[str], suffixes: Sequence[Sequence[str]]
 ) -> PlainLayers | None:
-    """The layers with a module's parameters; None where not all weights are such as they take.
+    """Make the layers of a module's parameters; None where `PlainLayers` cannot use all of these.
 
     Args:
         module: a `torch.nn.Module`.
         cell: a name that `gated.core.plans.named_cell` knows.
-        names: of the weights that there may be.
-        suffixes: to the names, of each direction of each layer.
+        names: of all weights that a layer may have.
+        suffixes: of the names, for each direction of each layer.
     """
     given: list[list[dict[str, Tensor]]] = []
     for of_layer in suffixes:
         given.append([])
         for suffix in of_layer:
             named = {name: module._parameters.get(name + suffix) for name in names}
-            for name, weight in named.items():  # parametrised, pruned, swapped
+            for name, weight in named.items():  # parametrised, pruned or replaced
                 if weight is None and getattr(module, name + suffix, None) is not None:
                     return None
             given[-1].append({name: of for name, of in named.items() if of is not None})
@@ -531,13 +531,13 @@ def _are_plain(weights: Sequence[Tensor]) -> bool:
 def run_plainly(
     layers: PlainLayers, x: Tensor, hx: Hidden | None, batch: Batch, dropout: float = 0.0
 ) -> tuple[Tensor, Hidden] | None:
-    """The output and the final states; None where an argument is not such as the layers take.
+    """Return the output and the final states; None if the layers cannot take an argument.
 
     Args:
         layers: of a module.
         x: (T, B, I), or packed (N, 1, I).
-        hx: the states to start from, (L·D, B, ·) each, or zeros.
-        batch: what x has.
+        hx: the initial states, (L·D, B, ·) each; zeros if None.
+        batch: the layout of x.
         dropout: probability, between layers.
     """
     if x.dtype is not layers.dtype or x.shape[2] != layers.inputs:

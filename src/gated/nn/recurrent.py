@@ -36,9 +36,9 @@ RESETS = "resets"
 class Recurrent(Sequences, nn.Module):
     """Layers of a cell over whole sequences, with the signature and the results of `nn.LSTM`.
 
-    Parameters are called as in `torch.nn`: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
-    `bias_hh_l0`, the gates' rows in the order in which the definition first names them, and those
-    of the cell, `p_l0` (gates, H); `_reverse` behind those of the second direction.
+    Parameters are named as in `torch.nn`: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`,
+    `bias_hh_l0`, the gates' rows in the order in which the definition first names them, and the
+    cell's own, such as `p_l0` (gates, H); names of the second direction end in `_reverse`.
 
     Args:
         cell: made by `gated.cells.cell`.
@@ -48,24 +48,23 @@ class Recurrent(Sequences, nn.Module):
         bias: whether products have biases.
         batch_first: sequences are (B, T, I), not (T, B, I).
         dropout: probability, between layers, while training.
-        bidirectional: each layer reads the sequence both ways, its outputs side by side.
+        bidirectional: each layer also reads the sequence backwards; both outputs are concatenated.
         proj_size: P, the width to which the hidden state is projected; 0 does not project.
-        heads: the hidden state's products stay within so many groups of units: weights
+        heads: each gate's recurrent weights are block-diagonal with this many squares, stored as
             (G·H, H / heads).
-        layer_norm: normalise the gates' sums (Ba, Kiros and Hinton 2016).
+        layer_norm: normalise the products with the weights (Ba, Kiros and Hinton 2016).
         recurrent_dropout: as for `gated.nn.RNN`; so are the three below.
         weight_drop: probability, while training, that a recurrent weight is left out.
         zoneout: probability that a unit keeps its value for a step, of every state; or one for each
             state.
-        recompute: keep the states alone for the backward pass.
-        backend: `native` or `torch`; the first of these that can, by default.
+        recompute: store only the states for the backward pass.
+        backend: as for `gated.nn.RNN`.
         device: of the parameters.
         dtype: of the parameters.
         constants: other values of the cell's constants, by name.
 
     Raises:
-        ConfigurationError: an option has a value that cannot be meant, or the cell lacks what it
-            needs.
+        ConfigurationError: an option has an invalid value, or does not apply to the cell.
 
     >>> import torch
     >>> from gated.cells import cell, tanh
@@ -159,7 +158,7 @@ class Recurrent(Sequences, nn.Module):
 
     @property
     def output_size(self) -> int:
-        """The features of the output: of both directions together."""
+        """The number of features of the output, of both directions together."""
         return (self.proj_size or self.hidden_size) * (1 + self.bidirectional)
 
     def reset_parameters(self) -> None:
@@ -184,16 +183,16 @@ class Recurrent(Sequences, nn.Module):
 
         Args:
             input: (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed.
-            hx: the states to start from, (L·D, B, H) each; zeros where not given.
+            hx: the initial states, (L·D, B, H) each; zeros where not given.
             lengths: (B), the real steps of each sequence, in any order. Padding is never read.
-            resets: where a sequence begins anew in the middle, from states of zeros: bool or
-                number, laid out as the input, without features.
-            return_gates: also give every gate and state at every step.
-            per_step: the cell's inputs for a step, by name, laid out as `resets`; those annotated
+            resets: true at steps before which the states are set to zeros: bool or number, shaped
+                as the input, without features.
+            return_gates: also return every gate and state at every step.
+            per_step: the cell's per-step inputs, by name, shaped as `resets`; those annotated
                 `PerStepFeature` or `PerStepUnit` with I or H features.
 
         Returns:
-            As `gated.nn.LSTM`; a single state comes bare, as from a GRU.
+            As `gated.nn.LSTM`; a single state is not in a tuple, as with a GRU.
 
         Raises:
             ConfigurationError: the backend cannot compute this.

@@ -1,4 +1,4 @@
-"""Layers for TorchScript, which has torch's own: what it is given, and what is refused."""
+"""Layers of `torch.nn` in place of gated's for TorchScript, which can only compile these."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gated.errors import ConfigurationError
 
 
 def refusal(what: str, tool: str) -> ConfigurationError:
-    """The error for what a layer of torch cannot compute.
+    """Return the error for options that no layer of torch has.
 
     Args:
         what: the layer or its options, in words.
-        tool: of TorchScript.
+        tool: the function of TorchScript that was called.
     """
     return ConfigurationError(
         f"{tool} knows the layers of torch alone, and none of them has {what}: leave it out, or "
@@ -23,10 +23,10 @@ def refusal(what: str, tool: str) -> ConfigurationError:
 
 
 def layer_of_torch(layer: Any) -> nn.Module:
-    """The layer of `torch.nn` with the same parameters, for `torch.jit.script`.
+    """Return the layer of `torch.nn` with the same parameters, for `torch.jit.script`.
 
-    Torch puts it into the scripted model's place of ours, too; it is marked as by `accelerate`, so
-    it goes on running on the core there.
+    Scripting also puts it into the original model in place of the layer; it is marked as by
+    `accelerate`, so that it still runs on the native core there.
 
     Args:
         layer: a `gated.nn.RNN`, `GRU` or `LSTM`.
@@ -73,7 +73,7 @@ def layer_of_torch(layer: Any) -> nn.Module:
 
 
 def cell_of_torch(cell: Any) -> nn.Module:
-    """The same of a `gated.nn.RNNCell`, `GRUCell` or `LSTMCell`."""
+    """Return the cell of `torch.nn` for a `gated.nn.RNNCell`, `GRUCell` or `LSTMCell`."""
     kind: Any = getattr(nn, type(cell).__name__)
     options = {"nonlinearity": cell.nonlinearity} if kind is nn.RNNCell else {}
     made: nn.Module = kind(cell.input_size, cell.hidden_size, cell.bias, device="meta", **options)

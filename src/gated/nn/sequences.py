@@ -34,12 +34,12 @@ class Asked(NamedTuple):
     per_step: Mapping[str, Tensor]
     """(T, B) each."""
     laid_out: Callable[[Tensor], Any]
-    """What is (T, B, ·) as the input was laid out."""
+    """Gives a tensor (T, B, ·) the layout of the input: batch first, unbatched or packed."""
     state_laid_out: Callable[[Tensor], Tensor]
 
 
 class Sequences:
-    """What recurrent layers do with sequences; before `torch.nn.Module` among the bases."""
+    """Base class of recurrent layers over sequences; listed before `torch.nn.Module`."""
 
     input_size: int
     hidden_size: int
@@ -91,13 +91,13 @@ class Sequences:
     def _run_at_once(
         self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
     ) -> Any:
-        """What the caller gets, if all layers can be run at once; else None."""
+        """The caller's results, if all layers can be run in one call; else None."""
         return self._run_plainly(input, hx, lengths)
 
     def _run_plainly(
         self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
     ) -> Any:
-        """What the caller gets, in the shortest way; None where a call is not of the plain kind."""
+        """The caller's results by the fast path, `gated.nn.plain`; None if a call is not plain."""
         packed = isinstance(input, PackedSequence)
         x = input.data if packed else input
         if (
@@ -133,7 +133,7 @@ class Sequences:
         return laid_out(output), of_each(final, state_laid_out)
 
     def _plain_layers(self) -> PlainLayers | None:
-        """The layers with the module's parameters, if all their weights are such."""
+        """The layers for the fast path, if it can use all of the module's weights."""
         ways = ("", "_reverse")[: 1 + self.bidirectional]
         suffixes = [[f"_l{layer}{way}" for way in ways] for layer in range(self.num_layers)]
         return layers_of(self, self._cell_for({}), self._weight_names(), suffixes)
@@ -211,15 +211,15 @@ class Sequences:
     def stream(self, sequences: int | None = None, threads: int = 1) -> Stream:
         """Return the layers as they are now, ready to take one step at a time.
 
-        The weights are packed once: a step costs reading them. Dropout takes no part, zoneout as in
-        evaluation.
+        The weights are copied and packed once, so that a step costs little more than reading them.
+        There is no dropout; zoneout is as in evaluation.
 
         Args:
-            sequences: how many sequences take each step side by side; None for one alone.
+            sequences: how many sequences take each step together; None for one, unbatched.
             threads: of each step, see `gated.core.stream.Stream`.
 
         Raises:
-            ConfigurationError: the layers read both ways, or their cell cannot be streamed.
+            ConfigurationError: the layers are bidirectional, or their cell cannot be streamed.
             DataError: the weights are not float32.
             MissingNativeError: the native core is not built.
 
@@ -252,13 +252,13 @@ class Sequences:
 
 
 class SequencesOfTorch(Sequences):
-    """The same for a `torch.nn.RNNBase` that has this class before it."""
+    """Base class of `RNN`, `GRU` and `LSTM`, listed before `torch.nn.RNNBase`."""
 
     mode: str
     layer_norm: bool = False
     _all_weights: list[list[str]]
     _all_of_weights: bool = False
-    """Whether there may be others than those of `torch.nn`."""
+    """Whether layers may have other weights than those of `torch.nn`."""
 
     @property
     def _cell(self) -> str:
@@ -276,11 +276,11 @@ class SequencesOfTorch(Sequences):
 
         Args:
             input: (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed.
-            hx: the states to start from, (L·D, B, P), unbatched (L·D, P); zeros where not given.
+            hx: the initial states, (L·D, B, P), unbatched (L·D, P); zeros where not given.
             lengths: (B), the real steps of each sequence, in any order; zeros allowed. Padding
                 is never read.
-            return_gates: also give every gate and state at every step, with gradients: the
-                backward pass keeps them anyway.
+            return_gates: also return every gate and state at every step, with gradients; these
+                are stored for the backward pass anyway.
 
         Returns:
             The hidden states of the last layer, laid out as the input, D·P features, zeros in the
@@ -320,7 +320,7 @@ class SequencesOfTorch(Sequences):
         directions = (False, True) if self.bidirectional else (False,)
 
         def weights(layer: int, reverse: bool) -> Weights[Any]:
-            # Asking a module for what it lacks is slow.
+            # Looking up an attribute that a module lacks is slow.
             there = self._all_weights[layer * len(directions) + reverse]
             names = parameter_names(layer, reverse)
             return Weights(

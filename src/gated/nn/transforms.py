@@ -1,9 +1,10 @@
 """Layers under the transforms of `torch.func`, forward-mode, and derivatives of any order.
 
-A layer and its way back are functions of autograd, each with rules for being derived, moved along
-tangents and mapped. All three come down to the two of them again, of this cell or of its tangent
-cell (`gated.cells.tangent`): how results move is the tangent cell's way forward, and the way back
-of the way back is the tangent cell's way back (Pearlmutter 1994). So there is no last order.
+The forward pass of a layer and its backward pass are two autograd functions, each with rules for
+`backward`, `jvp` and `vmap`. All these rules use the same two functions again, of this cell or of
+its tangent cell (`gated.cells.tangent`): tangents of results are the tangent cell's forward pass,
+and the backward pass of the backward pass is the tangent cell's backward pass (Pearlmutter 1994).
+So derivatives of every order exist.
 
 Shapes: T steps, B sequences, I input features, V members that are mapped over.
 """
@@ -35,7 +36,7 @@ from gated.nn.operators import (
 
 Maybe: TypeAlias = Tensor | None
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
-"""A static method of a function of autograd: from a context and gradients to gradients, or from
+"""`backward` or `jvp` of an autograd function: from a context and gradients to gradients, or from
 tangents to tangents."""
 Apply: TypeAlias = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 V = TypeVar("V")
@@ -44,7 +45,7 @@ V = TypeVar("V")
 def is_transformed() -> bool:
     """Whether a transform of `torch.func` or a forward-mode derivative is under way.
 
-    What torch compiles goes by the operator, which knows none.
+    False while torch compiles, which uses the operator, without transforms.
     """
     if torch.compiler.is_compiling():
         return False
@@ -54,7 +55,7 @@ def is_transformed() -> bool:
 
 
 def is_mapped() -> bool:
-    """Whether a transform is under way that torch's own kernels do not know."""
+    """Whether a transform is under way that torch's own kernels do not support."""
     if torch.compiler.is_compiling():
         return False
     stack = torch._C._functorch.get_interpreter_stack() or ()
@@ -63,7 +64,7 @@ def is_mapped() -> bool:
 
 
 def needs_gradients(*tensors: Tensor) -> bool:
-    """Whether anything is derived by one of them, inside of transforms or outside."""
+    """Whether one of them needs a gradient, inside of transforms or outside."""
     if torch.compiler.is_compiling():  # which cannot look inside
         return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return torch.is_grad_enabled() and any(map(_is_derived, tensors))
@@ -77,11 +78,11 @@ def _is_derived(tensor: Tensor) -> bool:
 
 
 def layer(call: LayerCall, with_kept: bool = False) -> Results:
-    """Run one layer in one direction, by the operator if torch traces, else without it.
+    """Run one layer in one direction: by the operator if torch traces, else by autograd functions.
 
     Args:
-        call: with `keep` where gradients are wanted, or what is kept.
-        with_kept: give what is kept, too, with gradients; but no derivatives of these.
+        call: with `keep` where gradients or the kept values are needed.
+        with_kept: also return the kept values, with gradients, but without second derivatives.
     """
     if torch.compiler.is_compiling() or type(call.x) is not Tensor or call.x.is_meta:
         return call.named(torch.ops.gated.layer(*call))
@@ -97,7 +98,7 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
 
 
 class _Way:
-    """What is asked of a layer besides its tensors, and what its way forward leaves behind."""
+    """The arguments of a layer besides tensors, and what its forward pass saves."""
 
     def __init__(
         self,
@@ -111,13 +112,13 @@ class _Way:
         self.call = call
         """Checked; shares the memory of the tensors."""
         self.read = read
-        """What the way back reads: the output, and what was kept."""
+        """What the backward pass reads: the output, and the kept values."""
 
 
 def of_batches(backward: Backward) -> Backward:
-    """A way back, or along tangents, that knows the batches of `torch.autograd`.
+    """Make `backward` or `jvp` of an autograd function accept the batches of `torch.autograd`.
 
-    Those of `is_grads_batched` and of `torch.autograd.functional` are not those of `torch.func`.
+    `is_grads_batched` and `torch.autograd.functional` use another `vmap` than `torch.func`.
     """
 
     @wraps(backward)
@@ -141,7 +142,7 @@ def of_batches(backward: Backward) -> Backward:
             return tuple(grad for grad in found if grad is not None)
 
         found = torch.func.vmap(of_member, dims)(*given)
-        # Forward-mode wants the members one behind the other.
+        # Forward-mode needs contiguous members.
         batches = [torch._add_batch_dim(grad.contiguous(), 0, level) for grad in found]
         return tuple(_spread(there, batches))
 
@@ -162,7 +163,7 @@ class _Layer(torch.autograd.Function):
         results = run(layer_call, call)
         shown = 1 + way.saved.initial
         if layer_call.keep:
-            # The way back reads the output, whatever callers do with theirs, and no final state.
+            # The backward pass reads the output, which callers may change, and no final state.
             way.call, way.read = call, [results[0].clone(), *results[shown:]]
         return tuple(results if way.with_kept else results[:shown])
 
@@ -217,7 +218,7 @@ class _Layer(torch.autograd.Function):
 
 
 class _Back(torch.autograd.Function):
-    """The way back through a layer: from its tensors and gradients of its results to gradients."""
+    """The backward pass of a layer: from its tensors and its results' gradients to gradients."""
 
     @staticmethod
     def forward(back: _BackWay, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -270,10 +271,10 @@ class _Back(torch.autograd.Function):
     ) -> tuple[Any, tuple[int, ...]]:
         saved, dims = back.way.saved, in_dims[1:]
         axes = [*_axes(saved), *_chosen(back.given, _result_axes(saved))]
-        of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not of the batch
+        of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not their sum
         is_one_batch = not of_weights and _is_one_batch(saved, dims, axes)
         if is_one_batch or any(dim is not None for dim in dims[: saved.tensors]):
-            back = replace(back, way=_Way(saved))  # what was kept is of other tensors
+            back = replace(back, way=_Way(saved))  # the saved values are of other tensors
 
         def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
             found: tuple[Tensor, ...] = _Back.apply(back, *given)  # type: ignore[no-untyped-call]
@@ -287,13 +288,13 @@ class _Back(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _BackWay:
-    """What is asked of the way back besides its tensors."""
+    """The arguments of the backward pass besides tensors."""
 
     way: _Way
     wanted: tuple[bool, ...]
-    """Of the layer's tensors: which gradients."""
+    """For each tensor of the layer: whether its gradient is needed."""
     given: tuple[bool, ...]
-    """Of the results: which gradients there are."""
+    """For each result: whether its gradient is given."""
 
 
 def _back(
@@ -315,7 +316,7 @@ def _gradients(
     grads: Sequence[Maybe],
     wanted: Sequence[bool],
 ) -> list[Maybe]:
-    """The same, computed; from a new way forward, where the first kept nothing for it."""
+    """Compute these gradients; after a new forward pass, if the first one saved nothing."""
     if not read or call is None:
         call = layer_call.checked()
         results = run(layer_call, call)
@@ -361,7 +362,7 @@ def _sum(a: Maybe, b: Maybe, like: Tensor) -> Tensor:
 
 
 def _axes(saved: Saved) -> list[int | None]:
-    """Of each of a layer's tensors the axis of the sequences, None where it has none."""
+    """The batch axis of each of a layer's tensors, None where it has none."""
     lengths, hidden_mask, _, seed = saved.optional
     return [
         1,
@@ -380,7 +381,7 @@ def _result_axes(saved: Saved) -> list[int]:
 def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
     """Whether all members can be sequences of one larger batch: they share the weights.
 
-    Zoneout draws by the place in the batch.
+    Not with zoneout in training, which draws by the index in the batch.
     """
     seed = saved.optional[-1]
     return not seed and all(
@@ -450,11 +451,11 @@ class _Moved:
         return list(found[: 1 + len(self.of.initial)])
 
     def back(self, wanted: Sequence[bool], grads: Sequence[Maybe]) -> list[Maybe]:
-        """The gradients of what the layer took, tangents held still; those of the tangents given.
+        """Return the gradients of the original layer's arguments, for constant tangents.
 
         Args:
-            wanted: which of them.
-            grads: of `results`.
+            wanted: which of the gradients are needed.
+            grads: the gradients of `results`.
         """
         of, names = self.of, self.names
         states, named = len(of.initial), of.names.split(",")
@@ -486,7 +487,7 @@ def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
     Args:
         call: any.
         moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
-        keep: whether the way forward keeps what the way back reads.
+        keep: whether the forward pass saves what the backward pass reads.
     """
     cell, weights = call.changed_cell, call.named_weights
     names = tangent.names(cell)
@@ -538,13 +539,13 @@ def gradients(
     grads: Sequence[Maybe],
     wanted: Sequence[bool],
 ) -> list[Maybe]:
-    """The gradients of a function, itself derivable; with derivatives of their own if asked for.
+    """Return the gradients of a differentiable function, differentiable too where autograd is on.
 
     Args:
-        function: from tensors to its results.
-        tensors: what it was given.
-        grads: of its results, or None.
-        wanted: of the tensors: which gradients.
+        function: from tensors to results.
+        tensors: its arguments.
+        grads: the gradients of its results; None for zeros.
+        wanted: for each tensor, whether its gradient is needed.
     """
     with torch.enable_grad():
         given = [
@@ -563,7 +564,7 @@ def gradients(
 
 
 def _alias(tensor: Tensor) -> Tensor:
-    """The same values, to be derived by apart from what they come from."""
+    """The same values as a tensor of its own, to differentiate with respect to it alone."""
     if tensor.requires_grad:
         return tensor.view_as(tensor)
     return tensor.detach().requires_grad_()

@@ -1,9 +1,9 @@
 """Layers of any cell on a GPU: torch's products, and Triton kernels between them.
 
-The input's products are one product for all steps; then, step by step, come the products of each
-stage and the kernel that follows from them (`gated.cells.emit_triton`). On the way back likewise;
-the weights' gradients are one product each, behind the loop. From the third call with the same
-shapes on, the loop is one CUDA graph, so that a step costs no launches from Python.
+The products with the input are one matrix product for all steps; then each step runs the products
+of each stage, and after these the stage's kernel (`gated.cells.emit_triton`). So does the backward
+pass; each weight's gradient is one matrix product after the loop. From the third call with the same
+shapes on, the loop is one CUDA graph, so that no step is launched from Python.
 
 Triton's interpreter runs the same on the CPU, slowly: TRITON_INTERPRET=1, before Triton is
 imported.
@@ -27,7 +27,7 @@ from gated.errors import ConfigurationError
 from gated.nn.triton_loops import Given, Loop, loop_for, plans_of, runs_of, steps_of
 
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-"""Of arrays; kernels compute in float32 where these are shorter."""
+"""The dtypes of arrays; kernels compute in float32 on those of 16 bits."""
 
 
 def is_there() -> bool:
@@ -36,23 +36,23 @@ def is_there() -> bool:
 
 
 def is_interpreted() -> bool:
-    """Whether its kernels run on the CPU."""
+    """Whether Triton's kernels are interpreted on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 class Results(NamedTuple):
-    """What a layer makes of its sequences."""
+    """The results of a layer in one direction."""
 
     output: Tensor
     """(T, B, P); zeros in the padding."""
     final: tuple[Tensor, ...]
     gates: dict[str, Tensor]
-    """Where they are watched, every gate and state by name, (T, B, ·); zeros in the padding."""
+    """Every gate and state by name, (T, B, ·), zeros in the padding; empty unless `watched`."""
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def layer(given: Given) -> Results:
-    """One layer in one direction, with gradients."""
+    """Run one layer in one direction, with gradients."""
     output, *others = _Layer.apply(given, *given.tensors)  # type: ignore[no-untyped-call]
     states = len(given.initial)
     gates: dict[str, Tensor] = {}
@@ -104,14 +104,14 @@ class _Layer(torch.autograd.Function):
 
 @contextmanager
 def _on_device_of(x: Tensor) -> Iterator[None]:
-    """Where a tensor is, in the dtype that it has, whatever autocast says."""
+    """Run what is within on a tensor's device, without autocast."""
     on_device = torch.cuda.device_of(x)  # type: ignore[no-untyped-call]
     with on_device, torch.autocast(x.device.type, enabled=False):
         yield
 
 
 def _forward(given: Given, keep: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """The output, what steps keep, (T, B, ·), and T + 1 of each state, (T + 1, B, ·)."""
+    """The output, the kept values (T, B, ·), and the history of each state, (T + 1, B, ·)."""
     steps = steps_of(given.cell, "training" if keep else "inference")
     loop, plan, sizes = loop_for(steps, given), steps.plan, given.sizes
     T, B, I = given.x.shape  # noqa: E741
@@ -145,7 +145,7 @@ def _backward(
     grads: Sequence[Tensor | None],
     wants_x: bool,
 ) -> list[Tensor | None]:
-    """The gradients of `given.tensors`, for those of what `_Layer` gave."""
+    """The gradients of `given.tensors`, from those of the results of `_Layer`."""
     cell, sizes, states = given.cell, given.sizes, len(given.initial)
     grad_output, grad_final, of_gates = grads[0], grads[1 : 1 + states], grads[1 + states :]
     is_watched = any(grad is not None for grad in of_gates)

@@ -23,16 +23,16 @@ from gated.cells.plans import Plans, plans
 from gated.core.plans import sizes_of
 
 LONGEST_BLOCK = 1024
-"""Units of a program instance, unless it sums over more."""
+"""The most units of a program instance, unless it must sum over more."""
 LOOPS = 16
-"""How many loops are kept, with their graphs and arrays: those used last."""
+"""How many loops are cached with their graphs and arrays, those used last."""
 
 
 class Given(NamedTuple):
-    """One layer in one direction, and what it takes."""
+    """The arguments of one layer in one direction."""
 
     cell: Cell
-    """With all that is done beside its equations."""
+    """With dropout and zoneout in its tape."""
     x: Tensor
     """(T, B, I)"""
     weights: dict[str, Tensor]
@@ -43,23 +43,23 @@ class Given(NamedTuple):
     per_sequence: list[Tensor]
     """(B, ·) each."""
     draws: dict[int, Tensor]
-    """Of zoneout: by state, how much of it is kept, (T, B, ·)."""
+    """For zoneout, by state: the share of the old value that is kept, (T, B, ·)."""
     lengths: Tensor | None
     reverse: bool
     keep: bool
-    """What the way back takes."""
+    """Whether to save what the backward pass reads."""
     watched: bool
-    """Whether a loss may read gates and states; then `keep` too."""
+    """Whether a loss may read gates and states; then `keep` is set, too."""
     recompute: bool
-    """Whether the way back computes once more what it takes."""
+    """Whether the backward pass recomputes what it reads."""
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What may have gradients."""
+        """The tensors that may have gradients."""
         return [self.x, *self.weights.values(), *self.initial, *self.per_step]
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> Given:
-        """The same with others in place of these."""
+        """Return the same arguments with other `tensors`."""
         weights, states = 1 + len(self.weights), 1 + len(self.weights) + len(self.initial)
         return self._replace(
             x=tensors[0],
@@ -70,7 +70,7 @@ class Given(NamedTuple):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many units each width has."""
+        """The number of units of each width."""
         return sizes_of(self.cell, self.weights, self.x.shape[2])
 
     @property
@@ -84,56 +84,56 @@ class Given(NamedTuple):
 
     @property
     def start(self) -> int:
-        """Which of T + 1 states a sequence starts from."""
+        """The index of the initial state in a history of T + 1 states."""
         return -1 if self.reverse else 0
 
     @property
     def end(self) -> int:
-        """Which it ends with."""
+        """The index of the final state in such a history."""
         return 0 if self.reverse else -1
 
     def before(self, history: Tensor) -> Tensor:
-        """Of T + 1 states those before each step, (T, B, ·)."""
+        """The states before each step, (T, B, ·), in a history (T + 1, B, ·)."""
         return history[1:] if self.reverse else history[:-1]
 
     def after(self, history: Tensor) -> Tensor:
-        """Those after each step."""
+        """The states after each step, (T, B, ·), in a history (T + 1, B, ·)."""
         return history[:-1] if self.reverse else history[1:]
 
 
 Which: TypeAlias = Literal["inference", "training", "backward", "backward_of_gates"]
 Place: TypeAlias = tuple[str, slice]
-"""An array, and columns of it."""
+"""The name of an array, and columns of it."""
 
 
 class Part(NamedTuple):
-    """Blocks of a matrix, their slots side by side, by a vector; or what these give back to it."""
+    """One product of adjacent blocks of a matrix with a vector; transposed in the backward pass."""
 
     matrix: str
     blocks: tuple[int, ...]
     source: Place
     target: Place
     adds: bool
-    """To what the target has, or in place of it."""
+    """Whether to add to the target, or to overwrite it."""
 
 
 class Steps(NamedTuple):
-    """How any of the steps of a layer is computed."""
+    """How a step of a layer is computed: a plan and its kernels."""
 
     cell: Cell
     which: Which
     plan: Plan
     kernels: Kernels
     functions: dict[str, Any]
-    """Triton's, by name."""
+    """The compiled kernels, by name."""
 
     @property
     def is_backward(self) -> bool:
-        """Whether they are those of the way back."""
+        """Whether these are steps of the backward pass."""
         return self.which.startswith("backward")
 
     def columns(self, sizes: Mapping[str, int]) -> tuple[dict[int, slice], int]:
-        """Of each slot that lies in memory, and how many there are."""
+        """The columns of each slot in memory, and how many columns there are."""
         found, start = {}, 0
         for slot in self.kernels.slots:
             end = start + sizes[self.plan.slots[slot]]
@@ -142,7 +142,7 @@ class Steps(NamedTuple):
         return found, start
 
     def place(self, operand: int, sizes: Mapping[str, int]) -> Place:
-        """Where the value of an operand is at each step."""
+        """The array and the columns that hold an operand."""
         of: Operand = self.plan.operands[operand]
         if of.base == "slot":
             return "slot", self.columns(sizes)[0][of.number]
@@ -152,7 +152,7 @@ class Steps(NamedTuple):
         return "kept", slice(sum(widths[: of.number]), sum(widths[: of.number + 1]))
 
     def parts(self, products: Iterable[Product], sizes: Mapping[str, int]) -> list[Part]:
-        """The products as few as can be."""
+        """The products in as few parts as possible: adjacent blocks are one product."""
         columns, _ = self.columns(sizes)
         found = []
         written: set[str] = set()
@@ -177,7 +177,7 @@ class Steps(NamedTuple):
 def runs_of(
     pairs: Sequence[tuple[int, int]], columns: Mapping[int, slice]
 ) -> list[list[tuple[int, int]]]:
-    """Blocks and their slots, those together whose slots lie side by side."""
+    """Group pairs of block and slot into runs whose slots are adjacent."""
     runs: list[list[tuple[int, int]]] = []
     for block, slot in sorted(pairs, key=lambda pair: columns[pair[1]].start):
         if runs and columns[runs[-1][-1][1]].stop == columns[slot].start:
@@ -195,11 +195,11 @@ def plans_of(cell: Cell) -> Plans:
 
 @cache
 def steps_of(cell: Cell, which: Which) -> Steps:
-    """One of them, with its kernels."""
+    """One plan of a cell, with its kernels."""
     plan: Plan = getattr(plans_of(cell), which)
     written = kernels(plan)
     name = f"<{which} of {cell.name}:{cell.digest}>"
-    # Triton reads a function's source where Python's own tracebacks do.
+    # Triton reads a function's source from `linecache`, as tracebacks do.
     lines = written.text.splitlines(keepends=True)
     linecache.cache[name] = (len(written.text), None, lines, name)
     import triton
@@ -211,10 +211,10 @@ def steps_of(cell: Cell, which: Which) -> Steps:
 
 
 class Loop:
-    """The steps of a plan over arrays of some shapes.
+    """The loop over a plan's steps, for arrays of given shapes.
 
-    Where it is to last, its arrays stay where they are in memory, and from its second run on it is
-    one graph: the first has compiled what there is to compile.
+    With `lasts` it is used more than once: its arrays keep their addresses, and its second run is
+    captured as a CUDA graph, which later runs replay; the first run has compiled the kernels.
     """
 
     def __init__(self, steps: Steps, given: Given, lasts: bool = False) -> None:
@@ -226,14 +226,14 @@ class Loop:
         self.before = steps.parts(steps.plan.before, self.sizes)
         self.stages = [steps.parts(stage.products, self.sizes) for stage in steps.plan.stages]
         self.arrays: dict[str, Tensor] = {}
-        """By name; what differs from step to step with T in front."""
+        """By name; arrays that differ from step to step have T as their first axis."""
         self.read = {name for of in steps.kernels.of_stage if of for name in of.arrays}
         self.read |= {part.source[0] for parts in self.stages for part in parts}
         self.runs = 0
         self.graph: Any = None
 
     def put(self, name: str, value: Tensor) -> None:
-        """Hand in an array, unless nothing reads it."""
+        """Set an array, unless nothing reads it."""
         if name not in self.read:
             return
         if not self.lasts:
@@ -244,7 +244,7 @@ class Loop:
             self.arrays[name] = value.clone(memory_format=torch.contiguous_format)
 
     def put_given(self, given: Given) -> None:
-        """Hand in what both passes read."""
+        """Set the arrays that both passes read."""
         self.put("running", given.running)
         self.put("input", given.x)
         for number, of in enumerate(given.cell.parameters):
@@ -263,14 +263,14 @@ class Loop:
                 self.put(f"weight{number}.{place}", self.weight(part, given.weights))
 
     def room(self, name: str, *shape: int) -> Tensor:
-        """An array for results."""
+        """Return an array for results, uninitialised at first."""
         if name not in self.arrays:
             like = self.arrays["running"]
             self.arrays[name] = like.new_empty(shape, dtype=self.dtype)
         return self.arrays[name]
 
     def states(self, given: Given, name: str, ends: Sequence[Tensor | None], at: int) -> None:
-        """Room for T + 1 states, of which those at one end are known; zeros for None."""
+        """Make the histories (T + 1, B, ·) of states, with `ends` at one end; zeros for None."""
         T, B, _ = given.x.shape
         before, after = ("before", "after") if name == "state" else ("grad_before", "grad_after")
         for k, (of, end) in enumerate(zip(given.cell.states, ends, strict=True)):
@@ -283,18 +283,18 @@ class Loop:
             self.arrays[f"{after}{k}"] = given.after(every)
 
     def taken(self, name: str) -> Tensor:
-        """A result, for whoever keeps it."""
+        """Return a result that later runs do not overwrite."""
         return self.arrays[name].clone() if self.lasts else self.arrays[name]
 
     def weight(self, part: Part, weights: Mapping[str, Tensor]) -> Tensor:
-        """The rows of a matrix that a product is with."""
+        """Return the rows of a matrix that a product uses."""
         height = self.sizes[self.steps.cell.matrix(part.matrix).rows]
         whole = weights[part.matrix]
         rows = [whole[block * height : (block + 1) * height] for block in part.blocks]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
     def run(self, times: Sequence[int]) -> None:
-        """All steps, in this order."""
+        """Run all steps, in the order of `times`."""
 
         def every_step() -> None:
             for t in times:
@@ -309,7 +309,7 @@ class Loop:
         self.runs += 1
 
     def step(self, t: int) -> None:
-        """Of each stage the products, then the kernel."""
+        """Run one step: for each stage its products, then its kernel."""
         for number, parts in enumerate(self.stages):
             for place, part in enumerate(parts):
                 weight = self.arrays[f"weight{number}.{place}"]
@@ -323,7 +323,7 @@ class Loop:
                 self.launch(kernel, t)
 
     def launch(self, kernel: Kernel, t: int) -> None:
-        """A kernel for all rows of one step."""
+        """Launch a kernel for all rows of one step."""
         from triton import language, next_power_of_2
 
         widest = max([1, *(self.sizes[width] for width in kernel.widths)])
@@ -344,14 +344,14 @@ class Loop:
 
 
 _STILL = ("parameter", "sequence")
-"""What the names of arrays begin with that are the same at all steps."""
+"""Prefixes of the names of arrays that are the same at all steps."""
 
 loops_by_key: OrderedDict[Any, Loop | None] = OrderedDict()
-"""By all that their graphs depend on; None where there was one call."""
+"""By all that their graphs depend on; None after the first call."""
 
 
 def loop_for(steps: Steps, given: Given) -> Loop:
-    """The loop for some shapes: one that lasts from the second call on."""
+    """Return the loop for these shapes: from the second call on, one that lasts."""
     key = _key(steps, given)
     if key is None:
         return Loop(steps, given)
@@ -366,18 +366,18 @@ def loop_for(steps: Steps, given: Given) -> Loop:
 
 
 def _key(steps: Steps, given: Given) -> Any:
-    """What the graph of a loop depends on, or None where there can be none."""
+    """All that the graph of a loop depends on, or None where there can be no graph."""
     x = given.x
     if not x.is_cuda or not x.numel() or torch.cuda.is_current_stream_capturing():
         return None
     stream = torch.cuda.current_stream(x.device).cuda_stream
     sizes = tuple(given.sizes.values())
-    mode = torch.is_inference_mode_enabled()  # whose tensors may be written to in it alone
+    mode = torch.is_inference_mode_enabled()  # its tensors can be written to only in that mode
     return steps.cell, steps.which, x.shape, sizes, x.dtype, x.device, given.reverse, stream, mode
 
 
 def _captured(every_step: Callable[[], None]) -> Any:
-    """A CUDA graph of all steps, or None where there is none to be had."""
+    """A CUDA graph of all steps, or None if capturing it fails."""
     try:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):

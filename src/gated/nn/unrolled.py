@@ -52,10 +52,10 @@ def unrolled(
         initial: the initial states, (B, H) each.
         lengths: (B,), the number of real steps of each sequence; T by default.
         reverse: whether to run from each sequence's last real step to its first.
-        per_step: (T, B) for each of the cell's inputs for a step, by name.
+        per_step: (T, B) for each of the cell's per-step inputs, by name.
         per_sequence: values that are the same at all steps, (B, H), by name.
-        draw: for zoneout: function from the index of a state and the time to how much of each unit
-            is kept, (B, H).
+        draw: for zoneout: from the index of a state and the time to the share of each unit's old
+            value that is kept, (B, H).
     """
     T, B, inputs = x.shape
     sizes = sizes_of(cell, weights, inputs)

@@ -1,1 +1,1 @@
-"""Training, for every task: one loop, and what a task must say."""
+"""Training, for every task: one loop, and the interface that a task implements."""

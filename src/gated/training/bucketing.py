@@ -1,4 +1,4 @@
-"""Batches of sequences of like length, so that little of a padded batch is padding."""
+"""Batches of sequences of similar length, so that little of a padded batch is padding."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Batch = TypeVar("Batch")
 
 
 class LengthBuckets:
-    """The batches of every epoch, each of sequences of like length, in a random order.
+    """The batches of every epoch, each of sequences of similar length, in a random order.
 
     An epoch is a permutation of the sequences. It is cut into pools of `pool` batches; within a
-    pool the sequences are sorted by length and dealt out in runs of a batch, and the batches of the
-    epoch come in an order of their own. Which sequences are in a batch is a pure function of the
+    pool the sequences are sorted by length and cut into batches, and the batches of the epoch are
+    shuffled. Which sequences are in a batch is a pure function of the
     lengths, the seed, the step and the batch size, so a killed training resumes to the same bits.
     """
 
@@ -74,7 +74,7 @@ class LengthBuckets:
 
 
 class BucketedTask(Task[Batch], ABC):
-    """A task whose examples are trained on beside others of like length."""
+    """A task whose batches hold examples of similar length."""
 
     buckets: LengthBuckets
 
@@ -84,7 +84,9 @@ class BucketedTask(Task[Batch], ABC):
 
 
 def computed(lengths: Sequence[int], most: int, compute: Callable[[Integers], Tensor]) -> Tensor:
-    """Compute rows for (N,) examples, `most` of like length at once, and put them in order.
+    """Compute a row for each of (N,) examples, in batches of at most `most` of similar length.
+
+    The rows are returned in the order of the examples.
 
     >>> computed([3, 1, 2], 2, lambda examples: torch.tensor(examples)).tolist()
     [0, 1, 2]

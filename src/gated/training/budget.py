@@ -1,4 +1,4 @@
-"""When a training ends, and where in the schedule of the learning rate it stands."""
+"""When a training ends, and how far the learning rate schedule is."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Literal
 from gated.training.options import TrainingOptions
 
 FINE = 10_000
-"""Steps of a schedule that follows the clock."""
+"""The length, in steps, of a schedule that follows the time."""
 
 Bound = Literal["", "steps", "epochs", "minutes"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """So many steps or so much time, whichever comes first."""
+    """A limit on the steps and one on the time; the first to be reached ends a training."""
 
     steps: int | None
-    """None where only the time is bounded."""
+    """None where only the time is limited."""
     seconds: float | None
     by_epochs: bool = False
-    """Whether the steps are those of the epochs."""
+    """Whether `steps` follows from a number of epochs."""
 
     @classmethod
     def of(cls, options: TrainingOptions, steps_per_epoch: int) -> Budget:
@@ -47,10 +47,11 @@ class Budget:
         return min(1.0, max(by_steps, seconds / (self.seconds or math.inf)))
 
     def place(self, step: int, seconds: float) -> tuple[float, int]:
-        """Return which step of how many `step`, counted from 0, is in the schedule.
+        """Return the position in the learning rate schedule at `step`, and the schedule's length.
 
-        Without a bound in time it is itself, so that the rates are the same in each run; otherwise
-        the schedule follows whichever bound is nearer.
+        Both are in steps, counted from 0. Without a limit on the time they are `step` and all
+        steps, so that the rates are the same in each run; otherwise they follow whichever limit is
+        nearer.
 
         >>> Budget(steps=100, seconds=None).place(40, 7.5)
         (40, 100)
@@ -64,7 +65,7 @@ class Budget:
         return FINE * min(1.0, max(by_steps, seconds / self.seconds)), FINE + 1
 
     def ended_by(self, steps: int, seconds: float) -> Bound:
-        """Return which bound is reached after this many steps and seconds, if any."""
+        """Return which limit is reached after this many steps and seconds, if any."""
         if self.steps is not None and steps >= self.steps:
             return "epochs" if self.by_epochs else "steps"
         return "minutes" if self.seconds is not None and seconds >= self.seconds else ""

@@ -38,17 +38,17 @@ class Checkpoint:
     """The state of a training after some step."""
 
     identity: dict[str, Any]
-    """What training this is, from `identity`."""
+    """The options and the data of the training, as the function `identity` returns them."""
     network: Tensors
     optimizer: Tensors
-    """Of each parameter, under `STATE/PARAMETER`."""
+    """The optimiser's state of each parameter, under `STATE/PARAMETER`."""
     best: Tensors
     """The best state dict so far; empty before the first validation."""
     carried: Tensors
     """States that pass from step to step, `(processes, …)` each, under `PART/NAME`."""
     history: History
     scaler: dict[str, Any]
-    """State of half precision's loss scaler; empty without one."""
+    """The state of the loss scaler in half precision; empty without one."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -97,21 +97,21 @@ def read_checkpoint(path: Path) -> Checkpoint:
     check_format(path, document, CHECKPOINT_FORMAT, CHECKPOINT_VERSION, whole=whole)
     try:
         return _checkpoint(document, safetensors.torch.load(data))
-    except Exception as error:  # whatever comes of what gated did not write
+    except Exception as error:  # any error that a foreign file may cause
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def steps_kept(path: Path) -> int | None:
-    """Return after how many steps a checkpoint was written, which is not read for it.
+    """Return after how many steps a checkpoint was written, from its header alone.
 
-    None where there is none, or none that can be read.
+    None where there is no checkpoint that can be read.
     """
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = file.read(min(length, path.stat().st_size))
         return int(json.loads(header)["history/loss"]["shape"][0])
-    except Exception:  # it is asked for after something else went wrong
+    except Exception:  # called while another error is handled
         return None
 
 
@@ -153,7 +153,7 @@ def restore_optimizer(
     """Put back what `optimizer_tensors` returned.
 
     Raises:
-        ValueError: A tensor has not the shape of its parameter.
+        ValueError: A tensor does not have the shape of its parameter.
         KeyError: There is no such parameter.
     """
     parameters = dict(network.named_parameters())

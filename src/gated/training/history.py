@@ -38,7 +38,7 @@ class Validation:
     step: int
     scores: dict[str, float]
     seconds: float = field(default=0.0, compare=False)
-    """That it took."""
+    """The time that the validation took."""
 
     @property
     def loss(self) -> float:
@@ -55,9 +55,9 @@ class Transfer:
     loaded: tuple[str, ...]
     """Names taken over."""
     other_shape: tuple[str, ...]
-    """Names in both, with different shapes: they start anew."""
+    """Names in both, with different shapes: newly initialised."""
     absent: tuple[str, ...]
-    """Names that the other run does not have, or with another meaning: they start anew."""
+    """Names that the other run does not have, or with another meaning: newly initialised."""
     unused: tuple[str, ...]
     """Names that only the other run has."""
 
@@ -71,9 +71,9 @@ class History:
     gradient_norm: list[float] = field(default_factory=list)
     """Total norm before clipping; infinite where half precision overflowed and skipped a step."""
     clipped_by_norm: list[bool] = field(default_factory=list)
-    """Whether clipping by norm acted."""
+    """Whether clipping by norm changed the gradients."""
     clipped_by_value: list[bool] = field(default_factory=list)
-    """Whether clipping by value acted on some element."""
+    """Whether clipping by value changed any element."""
     learning_rate: list[float] = field(default_factory=list)
     """Of the topmost depth group."""
     seconds: list[float] = field(default_factory=list)
@@ -84,13 +84,13 @@ class History:
     processor time was used up. Empty while it goes on."""
     transfer: Transfer | None = None
     measure: str = "loss"
-    """What people call the training loss."""
+    """The name of the training loss in reports, such as `CTC loss`."""
     factor: float = 1.0
-    """What makes the loss so."""
+    """What the loss is multiplied by to get this measure."""
 
     @property
     def score(self) -> str | None:
-        """Which validation score is in the unit of the result; None where none is beside the loss.
+        """The validation score in the unit of the result: the first besides the loss; None without.
 
         >>> scores = {"loss": 0.2, "CTC loss": 1.5, "WER": 0.3}
         >>> History(validations=[Validation(5, scores)], measure="CTC loss").score
@@ -100,7 +100,7 @@ class History:
         return next((name for name in first if name not in ("loss", self.measure)), None)
 
     def validation_loss(self, validation: Validation) -> float:
-        """Return the loss of a validation by the same measure as that of the training."""
+        """Return a validation's loss in the same measure as the training loss."""
         return validation.scores.get(self.measure, self.factor * validation.loss)
 
     @property
@@ -130,7 +130,7 @@ class History:
         return len(losses) - 1 - losses.index(min(losses)) if losses else 0
 
     def to_json(self) -> str:
-        """Write as a JSON document, in which what is not finite is null."""
+        """Return a JSON document, in which numbers that are not finite are null."""
         return json.dumps(json_values(self))
 
     @classmethod
@@ -159,7 +159,7 @@ class History:
 
     @classmethod
     def from_facts(cls, facts: dict[str, Any], columns: dict[str, list[Any]]) -> History:
-        """Put together what `facts` and the columns say.
+        """Rebuild a history from `facts` and the columns.
 
         Raises:
             ModelFileError: it is damaged.

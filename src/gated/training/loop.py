@@ -65,7 +65,7 @@ def train(
     which a file `FINISH` comes into the directory; with `resume`, where it is there, at once.
 
     Raises:
-        ConfigurationError: Options that cannot be meant, or that are not those of the checkpoint.
+        ConfigurationError: Invalid options, or other options than those of the checkpoint.
         DataError: A batch holds nothing to learn from.
         InUseError: Another process trains in `directory`.
         ModelFileError: `init_from` or the checkpoint is damaged or foreign.
@@ -79,7 +79,7 @@ def train(
     kept = locked(directory) if directory and is_main_process() else nullcontext()
     with kept, torch.random.fork_rng(devices=[]):
         training = _Training(task, options, path, checkpoint, progress)
-        # Where nobody is told of the steps, as of a baseline that is trained, they are a phase.
+        # Without `progress`, as when a baseline is trained, the steps are shown as a phase.
         steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
         if checkpoint and not training.history.stopped and training.agreed(0.0)[1]:
             training.end_early()
@@ -152,9 +152,9 @@ class _Training(Generic[Batch]):
         """Seconds of training so far, and at the last checkpoint; the same in all processes."""
 
     def settle_sums(self) -> None:
-        """Let DDP see a backward pass: it fixes the order of its sums by the first one.
+        """Run one backward pass, from which DDP fixes the order in which it sums gradients.
 
-        Otherwise the first step after resuming would round as the very first step did.
+        Otherwise the first step after resuming would round as the first step of a training does.
         """
         network = self.task.network
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -192,7 +192,7 @@ class _Training(Generic[Batch]):
         self.record(loss, norm, clipping, rate, *self.agreed(time.perf_counter() - started))
 
     def agreed(self, seconds: float) -> tuple[float, bool]:
-        """Return what the main process says: how long a step took, and whether it is to finish."""
+        """Return the main process' values: how long a step took, and whether to finish."""
         main, path = self.fabric.is_global_zero, self.path
         finish = main and path is not None and (path.parent / FINISH).exists()
         if self.fabric.world_size == 1:
@@ -210,7 +210,7 @@ class _Training(Generic[Batch]):
         seconds: float,
         finish: bool,
     ) -> None:
-        """Write a step into the history, and report it."""
+        """Append a step to the history, and report it."""
         history = self.history
         by_norm, by_value = bool(clipping.by_norm), bool(clipping.by_value)
         history.loss.append(loss)
@@ -245,7 +245,7 @@ class _Training(Generic[Batch]):
         return bool(self.fabric.broadcast(over))
 
     def thaw(self, step: int) -> None:
-        """Let the depth groups of `step` train."""
+        """Unfreeze the depth groups that train at `step`, and freeze the others."""
         if self.fabric.world_size > 1:
             return  # DDP waits for a gradient of every parameter that it was given
         for group in self.groups:
@@ -266,7 +266,7 @@ class _Training(Generic[Batch]):
         ]
 
     def backward(self, step: int) -> tuple[float, float]:
-        """Leave the gradients of the global batch; return its summed loss and weight."""
+        """Compute the gradients of the global batch; return its summed loss and weight."""
         fabric, parts = self.fabric, self.options.accumulate
         sums = []
         for part in range(parts):
@@ -286,7 +286,7 @@ class _Training(Generic[Batch]):
         return loss_sum.item(), weight.item()
 
     def end_early(self) -> None:
-        """End without another step, and validate the checkpoint's weights if they were not."""
+        """End without another step; validate the checkpoint's weights if that was not done."""
         history = self.history
         history.stopped = "finish"
         if not history.validations or history.validations[-1].step < history.steps:
@@ -345,7 +345,7 @@ class _Training(Generic[Batch]):
         write_checkpoint(self.path, state)
 
     def finish(self) -> None:
-        """Leave the best weights in the network, ready to be used."""
+        """Load the best weights into the network, and set evaluation mode."""
         if self.best:
             self.task.network.load_state_dict(self.best)
         for parameter in self.trainable:
@@ -393,7 +393,7 @@ class _Training(Generic[Batch]):
             self.scaler.load_state_dict(checkpoint.scaler)
 
     def seed(self, *numbers: int) -> None:
-        """Make dropout a function of `numbers`, so that going on needs no generator's state."""
+        """Seed dropout from `numbers`, so that resuming needs no generator's state."""
         mixed = np.random.SeedSequence((self.options.seed, *numbers)).generate_state(1, np.uint64)
         seed, device = int(mixed[0]), self.fabric.device
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes half a millisecond
@@ -401,11 +401,11 @@ class _Training(Generic[Batch]):
             torch.get_device_module(device).manual_seed(seed)
 
     def scaler_can_fall(self) -> bool:
-        """Whether an overflow may come from the scale that half precision multiplies with."""
+        """Whether an overflow may come from the loss scale of half precision, which then falls."""
         return self.scaler is not None and self.scaler.get_scale() > 1
 
     def diverged(self, what: str, step: int) -> TrainingDivergedError:
-        """Say what happened, when, and what is left."""
+        """Return the error that says what happened at which step, and which checkpoint is left."""
         if self.path and self.path.exists():
             left = f"The checkpoint before it is kept: {self.path}."
         else:

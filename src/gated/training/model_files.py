@@ -51,8 +51,8 @@ def load_model(
 def check_shapes(make: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> None:
     """Refuse weights that are not those of the network that `make` makes.
 
-    It is made without memory, and given up when it becomes larger than the weights: whatever sizes
-    a description asks for, the answer comes at once.
+    The network is made on torch's meta device, and abandoned once it has more parameters than there
+    are weights: whatever sizes a description asks for, no time or memory is spent on them.
 
     Raises:
         ValueError: A weight is missing, too many, or of another shape.

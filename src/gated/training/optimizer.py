@@ -21,7 +21,7 @@ SLANTED_END = 1 / 32
 def adamw(groups: Sequence[DepthGroup], options: TrainingOptions) -> torch.optim.AdamW:
     """AdamW with decoupled weight decay of matrices (Loshchilov and Hutter 2019).
 
-    Biases and other vectors are exempt: decay would pull forget gates shut, not simplify.
+    Biases and other vectors are exempt: decay would close forget gates, not simplify the network.
     """
     members: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for group in groups:
@@ -41,13 +41,13 @@ def adamw(groups: Sequence[DepthGroup], options: TrainingOptions) -> torch.optim
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give each parameter group its part of `rate`."""
+    """Set each parameter group's learning rate to its multiple of `rate`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["depth_rate"]
 
 
 def learning_rate(step: float, steps: int, options: TrainingOptions) -> float:
-    """Return the rate of `step` of `steps`, counted from 0, without any state.
+    """Return the learning rate of `step` of `steps`, counted from 0; a pure function.
 
     One-cycle (Smith and Topin 2018) rises and falls along half cosines, cosine (Loshchilov and
     Hutter 2017) rises linearly and falls along a half cosine, constant rises linearly and stays;
@@ -81,7 +81,7 @@ def _half_cosine(start: float, end: float, share: float) -> float:
 
 
 class Clipping(NamedTuple):
-    """What clipping found and did."""
+    """The gradients' norm, and whether clipping changed them."""
 
     norm: Tensor
     """Total norm before clipping, a scalar."""

@@ -18,14 +18,14 @@ class TrainingOptions(Configuration):
     """How to train: budget, optimiser, regularisation, transfer, and where to compute."""
 
     usual_steps: ClassVar[int] = 300
-    """The budget where none is given."""
+    """The number of steps where no budget is given."""
 
     steps: int | None = None
-    """Most optimiser steps. Without any budget, the task's default (see above)."""
+    """Maximum number of optimiser steps. Without any budget, the task's default (see above)."""
     epochs: float | None = None
-    """Most passes over the training examples."""
+    """Maximum number of passes over the training examples."""
     minutes: float | None = None
-    """Most minutes of training with its validations, without reading the data and scoring."""
+    """Maximum minutes of training with its validations, without reading the data and scoring."""
     batch_size: int = 64
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 3e-3
@@ -39,11 +39,11 @@ class TrainingOptions(Configuration):
     clip_norm: float | None = 1.0
     """Gradient clipping by total norm (Pascanu et al. 2013)."""
     clip_value: float | None = None
-    """Gradient clipping by value: each element is held within ± this."""
+    """Gradient clipping by value: each element is clipped to ± this."""
     accumulate: int = 1
     """Parts that each batch is divided into, to need less memory; the result is the same."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
-    """Number format, by Lightning Fabric's name."""
+    """Number format of weights and computation, by Lightning Fabric's name."""
     validate_every: int = 25
     """Steps between validations."""
     patience: int | None = None
@@ -61,7 +61,7 @@ class TrainingOptions(Configuration):
     init_from: Path | None = None
     """Directory of a run whose weights the training begins with (transfer)."""
     freeze: tuple[str, ...] = ()
-    """Depth groups (embedding, each layer, output) whose weights stay as they are."""
+    """Depth groups (embedding, each layer, output) whose weights are not trained."""
     thaw_every: int = 0
     """With init_from: first train the last depth group alone, then one more every so many steps
     (gradual unfreezing, Howard and Ruder 2018); 0 trains all from the start."""
@@ -77,7 +77,7 @@ class TrainingOptions(Configuration):
     """Threads of each process; by default the machine's, divided among the processes."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant."""
+        """Refuse invalid values."""
         super().__post_init__()
         if self.steps is self.epochs is self.minutes is None:
             object.__setattr__(self, "steps", self.usual_steps)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes and talks.
+    """Whether this process is the one that writes files and messages.
 
     With `devices` > 1 the program is started again for each further device and runs alongside;
     there, this is false from the first line on.
@@ -32,7 +32,7 @@ def launch(options: TrainingOptions) -> Fabric:
     """Start the processes that `options` ask for, unless they run already, and set the threads.
 
     Raises:
-        ConfigurationError: This machine or this program cannot run so.
+        ConfigurationError: This machine or this program cannot run such processes.
     """
     # Imported here, so that asking for the main process costs nothing.
     import torch
@@ -51,8 +51,8 @@ def launch(options: TrainingOptions) -> Fabric:
             f"'32-true'."
         )
     fabric = _fabric(options)
-    # Fabric announces each process; whoever asked for two need not read of them. Its import says so
-    # anew, so this comes after it.
+    # Fabric logs a line for each process, which users need not see. Its import sets the level, so
+    # this comes after it.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric.launch()
     share = max(1, available_cpus() // options.devices)
@@ -61,7 +61,7 @@ def launch(options: TrainingOptions) -> Fabric:
 
 
 def check_device(options: TrainingOptions) -> None:
-    """Refuse a device that this machine has not, before anything is read.
+    """Refuse a device that this machine does not have, before anything is read.
 
     Raises:
         ConfigurationError: Says which, and what to use.

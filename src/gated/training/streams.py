@@ -1,9 +1,10 @@
-"""Truncated backpropagation through time: which stretches of a long sequence a step reads.
+"""Truncated backpropagation through time: which segments of a long sequence a step reads.
 
-A sequence, a text say, is cut into streams that are read side by side, stretch by stretch; states
-go on from each stretch to the next one, and gradients go back as far as the stretch does (Williams
-and Peng 1990). With an overlap, the last steps of a stretch are read once more by the next one, so
-that gradients go back through so many steps at least; they are counted the first time.
+A sequence, such as a text, is cut into B streams, which form a batch and are read stretch by
+stretch, a segment of up to T steps at a time; states are carried over from each stretch to the next
+one, and gradients go back to the start of the stretch (Williams and Peng 1990). With an overlap,
+the last steps of a stretch are read once more by the next one, so that gradients go back through at
+least as many steps; in the loss they count the first time.
 """
 
 from __future__ import annotations
@@ -20,43 +21,43 @@ fewer steps than this times the usual."""
 SPREAD = 5.0
 """Standard deviation of the length of a stretch (Merity et al. 2018)."""
 HALF = 0.05
-"""How often a stretch is half as long."""
+"""The probability that a stretch is half as long (Merity et al. 2018)."""
 
 
 class Stretches(NamedTuple):
     """The next stretch of each of B streams."""
 
     at: Places
-    """(B,), where it begins."""
+    """(B,), the index of its first step in the text."""
     steps: Places
-    """(B,), 1 or more."""
+    """(B,), its length, 1 or more."""
     anew: NDArray[np.bool_]
-    """(B,), whether nothing of what came before it is remembered."""
+    """(B,), whether it starts from initial states, not from those of the stretch before."""
     known: Places
-    """(B,), how many of its first steps the stretch before has counted; fewer than `steps`."""
+    """(B,), how many of its first steps count in the loss of the stretch before; below `steps`."""
     again: Places
-    """(B,), how many of its last steps the next stretch reads again; fewer than `steps`."""
+    """(B,), how many of its last steps the next stretch reads again; below `steps`."""
 
     def rows(self, which: slice) -> Stretches:
-        """Return those of some streams."""
+        """Return the stretches of some streams."""
         at, steps, anew, known, again = self
         return Stretches(at[which], steps[which], anew[which], known[which], again[which])
 
 
 class Streams:
-    """B streams through a text, over and over.
+    """B streams through a text, each repeated without end.
 
     Args:
-        starts: (B,), where each begins.
-        stops: (B,), before which place each ends, and begins again.
-        ends: sorted, the places of the last codes of documents. To read such a code is to begin the
-            document after it.
+        starts: (B,), the first index of each stream in the text.
+        stops: (B,), the index at which each stream ends, exclusive; it then starts again.
+        ends: sorted, the indices of the last codes of documents. Reading such a code begins the
+            next document.
     """
 
     def __init__(self, starts: Places, stops: Places, ends: Places) -> None:
         self.starts, self.stops, self.ends = starts, stops, ends
         self.rounds = np.zeros(len(starts), np.int64)
-        """(B,), how often each came to its end."""
+        """(B,), how often each stream has been read to its end."""
         self._at = starts.copy()
         self._known = np.zeros(len(starts), np.int64)
 
@@ -86,14 +87,14 @@ class Streams:
 
 
 class StretchPlan:
-    """The stretches of each training step, over a text and over again; a function of the step.
+    """The stretches of each training step, over repeated passes of a text; a function of the step.
 
     Args:
-        length: N, places of the text, of which each stream gets an equal part.
+        length: N, the length of the text, of which each stream gets an equal part.
         ends: of documents, as `Streams` takes them.
         window: T, steps of a stretch.
         overlap: how many of them the next one reads again.
-        fixed: all stretches have T steps; otherwise some more or fewer, and now and then half.
+        fixed: all stretches have T steps; otherwise lengths vary at random, and some are half.
         seed: of their lengths.
     """
 
@@ -105,15 +106,15 @@ class StretchPlan:
         self._made: dict[int, tuple[Streams, list[Stretches]]] = {}
 
     def steps_per_epoch(self, batch_size: int) -> int:
-        """Steps in which each place is read once, with stretches of the usual length."""
+        """Steps in which the whole text is read once, with stretches of the usual length."""
         places = np.concatenate([[0], self._ends, [self._length]])
         stretches = np.ceil(np.diff(places) / (self._usual - self._overlap)).sum()
         return max(1, int(stretches) // batch_size)
 
     def at(self, step: int, batch_size: int) -> Stretches:
-        """Return where in the streams a step begins, and how long it is.
+        """Return the stretches of a step.
 
-        Made in order from the seed, and kept, so that it is a function of the step.
+        They are computed in order from the seed, and cached: a function of the step.
         """
         if batch_size not in self._made:
             length = self._length // batch_size
@@ -125,7 +126,7 @@ class StretchPlan:
         return made[step]
 
     def _window(self, step: int) -> int:
-        """Return how many steps the stretches of a step have."""
+        """Return the length of the stretches of a step."""
         if self._fixed:
             return self._usual
         random = np.random.default_rng((self._seed, step))

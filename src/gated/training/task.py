@@ -1,4 +1,4 @@
-"""What a task must say of itself so that the one training loop can train it."""
+"""The interface that a task implements so that the one training loop can train it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Shard:
 class Loss(NamedTuple):
     """A loss as a sum, and the weight by which the sum is divided.
 
-    Sum and weight apart, the mean over a batch is the same number however the batch is cut into
-    processes or accumulated parts.
+    As sum and weight are apart, the mean over a batch is the same however the batch is divided
+    among processes or accumulated parts.
     """
 
     total: Tensor
     """Scalar, the sum of the loss over everything that counts."""
     weight: Tensor
-    """Scalar, how much counted (targets, tokens, sequences)."""
+    """Scalar, the number of targets, tokens or sequences that count."""
 
 
 Carried = Mapping[str, Tensor]
@@ -43,10 +43,10 @@ class Task(ABC, Generic[Batch]):
 
     network: nn.Module
     unit: tuple[str, float] = ("loss", 1.0)
-    """What people call the training loss, and the factor that makes it so: the unit of the result,
-    where that can be."""
+    """The name of the training loss in reports, and what the loss is multiplied by to get it: where
+    possible in the unit of the result."""
     anew: Sequence[str] = ()
-    """How the names of those parameters begin that `init_from` leaves as they are."""
+    """Prefixes of the names of parameters that `init_from` does not load."""
 
     @abstractmethod
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -67,18 +67,18 @@ class Task(ABC, Generic[Batch]):
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Run `network` (the task's own, wrapped for precision and devices) on `batch`.
 
-        Call `network(...)` itself, not its methods, and let each trained parameter take part:
-        that is how several processes agree. Randomness comes from torch, which the loop seeds.
+        Call `network(...)` itself, not its methods, and use every trained parameter: DDP needs both
+        to average gradients over processes. Randomness comes from torch, which the loop seeds.
         """
 
     def loss_from(self, network: nn.Module, batch: Batch, carried: Carried) -> tuple[Loss, Carried]:
-        """Compute the loss of a batch that goes on where the step before left off.
+        """Compute the loss of a batch that continues the batch of the step before.
 
         Truncated backpropagation through time (Williams and Peng 1990): a task whose sequences are
         longer than its batches overrides this in place of `loss`, begins with the states in
-        `carried`, empty at the first step, and returns those to go on with. The loop cuts them from
-        the graph, keeps them apart for each shard, and writes them into checkpoints; which rows
-        begin anew is the batch's to say.
+        `carried`, empty at the first step, and returns the states for the next step. The loop
+        detaches them from the graph, keeps those of each shard, and writes them into checkpoints;
+        the batch says which rows start from initial states.
         """
         return self.loss(network, batch), carried
 
@@ -93,7 +93,7 @@ class Task(ABC, Generic[Batch]):
         """
 
     def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
-        """Parameters by depth, nearest the input first: the order of thawing and layered rates.
+        """Parameters by depth, nearest the input first, for unfreezing and learning rates by depth.
 
         By default those of the network's own `depth_groups`, or all in one group.
         """
@@ -101,7 +101,7 @@ class Task(ABC, Generic[Batch]):
         return list(own()) if own else [("network", list(self.network.parameters()))]
 
     def fingerprint(self) -> str:
-        """Digest of network and data: a run resumes only where it is the same.
+        """Digest of network and data: a run resumes only if it is the same.
 
         By default of the network as it prints, its parameters' names and shapes, and the first
         batch's tensors. Add what these do not show.

@@ -54,10 +54,10 @@ class Origin:
         return cls(run, description)
 
     def adopted(self, config: Config, names: Sequence[str]) -> Config:
-        """Return `config` with the options `names` as they are in the run, whose weights need them.
+        """Return `config` with the run's values of the options `names`, which its weights need.
 
         Raises:
-            ConfigurationError: one of them was given, and is another.
+            ConfigurationError: another value of one of them was given.
             ModelFileError: the run does not say what they are.
         """
         chosen = json_values(config)
@@ -78,7 +78,7 @@ class Origin:
         return from_json_values(type(config), chosen | theirs)
 
     def learned(self, name: str, kind: Any) -> Any:
-        """Return what the run learned from its data under a name; None where it learned no such.
+        """Return what the run learned from its data, stored under a name; None if there is nothing.
 
         Raises:
             ModelFileError: it is damaged.
@@ -88,11 +88,11 @@ class Origin:
 
 
 class DepthGroup(NamedTuple):
-    """Parameters of one depth that train: not those that the task itself holds fixed."""
+    """The parameters of one depth that are trained."""
 
     parameters: list[nn.Parameter]
     rate: float
-    """Times the learning rate."""
+    """A multiple of the learning rate."""
     first_step: int
     """The step, counted from 0, from which they train."""
 
@@ -107,7 +107,7 @@ def trained_groups(
     has `steps`, where that is known.
 
     Raises:
-        ConfigurationError: `freeze` names no group, or all; a group would never thaw.
+        ConfigurationError: `freeze` names no group, or all; a group would never be unfrozen.
     """
     groups = task.depth_groups()
     names = [name for name, _ in groups]
@@ -157,7 +157,7 @@ def _check_complete(task: Task[Any], grouped: list[nn.Parameter]) -> None:
 def load_matching(network: nn.Module, source: Path, anew: Sequence[str] = ()) -> Transfer:
     """Copy into `network` the weights of the model in `source` that match in name and shape.
 
-    Those whose names begin as one of `anew` are left as they are: they mean something else there.
+    Those whose names begin with one of `anew` are not copied: they have another meaning there.
 
     Raises:
         ConfigurationError: Nothing matches.
