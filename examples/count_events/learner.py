@@ -35,7 +35,7 @@ class CountTraining(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CountConfig(Configuration):
-    """The network, and what is held back."""
+    """The network, and the validation sequences."""
 
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell."""

@@ -111,7 +111,7 @@ def ligru(x: Any, h: Any) -> Any:
 
 @cell
 def indrnn(x: Any, h: Any, *, u: PerUnit) -> Any:
-    """Independently recurrent (Li et al. 2018): a unit sees of the past itself alone."""
+    """Independently recurrent (Li et al. 2018): a unit's only recurrent input is its own state."""
     return relu(x.n + u * h)
 
 
@@ -162,7 +162,7 @@ def slstm(x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
 
 @cell
 def minimal_rnn(x: Any, h: Any) -> Any:
-    """Chen 2017: what the input says lies in the state's own space."""
+    """Chen 2017: the input is encoded in the space of the hidden state first."""
     n = tanh(x.n)
     u = sigmoid(h.u + linear(n, name="m"))
     return u * h + (1 - u) * n
@@ -454,7 +454,7 @@ def tau_gru(x: Any, h: Any, d: Delayed, *, delay: float = 1) -> Any:
 
 @cell
 def gru_d(x: Any, h: Any, *, m: PerStepFeature, delta: PerStepFeature, last: PerStepFeature) -> Any:
-    """GRU-D (Che et al. 2018): where m is 0, x was not seen but delta ago, when it was `last`.
+    """GRU-D (Che et al. 2018): x is observed where m is 1; `last` is its last value, delta ago.
 
     The mean of x must be 0; the decay of x has a full matrix, in the paper a diagonal one.
     """
