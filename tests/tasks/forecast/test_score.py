@@ -190,7 +190,8 @@ def test_verdict_of_equal_forecasts_and_of_few_windows():
 def test_verdict_against_a_perfect_baseline_gives_no_percentage():
     given = forecasts_of(np.zeros((12, 1)), LSTM=[[2.0]] * 12, naive=[[0.0]] * 12)
     assert str(evaluate(given, "y").verdict).startswith(
-        "LSTM does NOT beat the best baseline (naive): MAE 2.00 against 0 (95% interval"
+        "LSTM does NOT beat the best baseline (naive): MAE 2.00 against 0 (no interval: the "
+        "difference is the same 12 times)"
     )
 
 
