@@ -31,7 +31,7 @@ def layer(cell: str, sequences: int, variant: bool) -> dict[str, Any]:
     regularisation = None
     if variant:
         mask = (random.random((sequences, P)) < 0.7).astype("f")
-        regularisation = Regularisation(mask, None, Zoneout((0.2, 0.2), 3))
+        regularisation = Regularisation(mask, None, Zoneout((0.2,) * len(LAYOUTS[cell].states), 3))
     return {
         "cell": cell,
         "x": random.standard_normal((T, sequences, I)).astype("f"),
