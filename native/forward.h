@@ -11,7 +11,7 @@ namespace gated::GATED_TARGET {
 template <class T>
 class ForwardRun {
     static constexpr Index L = lanes<T>;
-    static constexpr Index always = 1 << 30;  // uses
+    static constexpr Index many_uses = 1 << 30;
 
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
@@ -32,7 +32,7 @@ public:
         if (rows_at_once_ > schedule.offsets.back() + 1)
             rows_at_once_ = schedule.offsets.back() + 1;
         const auto uses = [repeats](Index times, Index rows) {
-            return repeats ? always : times * ((rows + rows_unpacked - 1) / rows_unpacked);
+            return repeats ? many_uses : times * ((rows + rows_unpacked - 1) / rows_unpacked);
         };
         pack_products(plan.with_input, with_input_, uses(1, schedule.offsets.back()));
         stages_.resize(plan.stages.size());

@@ -349,8 +349,8 @@ template <class T, int V, int R>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * L, sum[r][v]);
 }
 template <class T, int R>
-GATED_INLINE void multiply_unpacked_by_vectors(int vectors, Index depth, const T* const* left,
-                                               const T* rows, Index real, T* sums, Index stride) {
+GATED_INLINE void multiply_vector_by_vector(int vectors, Index depth, const T* const* left,
+                                            const T* rows, Index real, T* sums, Index stride) {
     constexpr Index L = lanes<T>;
     for (int v = 0; v < vectors; ++v)
         multiply_unpacked<T, 1, R>(depth, left, rows + v * L * depth, real - v * L, sums + v * L,
@@ -369,17 +369,20 @@ GATED_INLINE void multiply_panel_unpacked(int vectors, Index count, Index depth,
         const T* const* from = left + r;
         T* to = sums + r * stride;
         r += here;
-        switch (here) {
-            case 4: multiply_unpacked_by_vectors<T, 4>(vectors, depth, from, rows, real, to, stride); continue;
-            case 3: multiply_unpacked_by_vectors<T, 3>(vectors, depth, from, rows, real, to, stride); continue;
-            case 2: multiply_unpacked_by_vectors<T, 2>(vectors, depth, from, rows, real, to, stride); continue;
-        }
-        switch (vectors) {  // one row: vectors side by side fill the multipliers
-            case 1: multiply_unpacked<T, 1, 1>(depth, from, rows, real, to, stride); break;
-            case 2: multiply_unpacked<T, 2, 1>(depth, from, rows, real, to, stride); break;
-            case 3: multiply_unpacked<T, 3, 1>(depth, from, rows, real, to, stride); break;
-            default: multiply_unpacked<T, 4, 1>(depth, from, rows, real, to, stride);
-        }
+        if (here == 4)
+            multiply_vector_by_vector<T, 4>(vectors, depth, from, rows, real, to, stride);
+        else if (here == 3)
+            multiply_vector_by_vector<T, 3>(vectors, depth, from, rows, real, to, stride);
+        else if (here == 2)
+            multiply_vector_by_vector<T, 2>(vectors, depth, from, rows, real, to, stride);
+        else if (vectors == 1)  // one row: vectors side by side fill the multipliers
+            multiply_unpacked<T, 1, 1>(depth, from, rows, real, to, stride);
+        else if (vectors == 2)
+            multiply_unpacked<T, 2, 1>(depth, from, rows, real, to, stride);
+        else if (vectors == 3)
+            multiply_unpacked<T, 3, 1>(depth, from, rows, real, to, stride);
+        else
+            multiply_unpacked<T, 4, 1>(depth, from, rows, real, to, stride);
     }
 }
 

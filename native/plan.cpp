@@ -75,8 +75,8 @@ Plan plan_of(const Numbers& operands, const std::vector<int>& slots,
 
 Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
              const std::vector<int>& sequence, const std::vector<int>& states,
-             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference, const Plan& training,
-             const Plan& backward, const Plan& backward_of_gates) {
+             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference,
+             const Plan& training, const Plan& backward, const Plan& backward_of_gates) {
     Cell made;
     bool has_heads = false;
     for (const auto& of : matrices) {

@@ -129,8 +129,8 @@ Plan plan_of(const Numbers& operands, const std::vector<int>& slots, const std::
              int grad_input);
 Cell cell_of(const Numbers& matrices, const std::vector<int>& parameters,
              const std::vector<int>& sequence, const std::vector<int>& states,
-             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference, const Plan& training,
-             const Plan& backward, const Plan& backward_of_gates);
+             const std::vector<int>& per_step, bool output_is_hidden, const Plan& inference,
+             const Plan& training, const Plan& backward, const Plan& backward_of_gates);
 
 // The place of a segment among those that were compiled, or -1: by a digest of what it says.
 int compiled_segment(const std::string& digest);

@@ -49,7 +49,7 @@ GATED_INLINE Vector<T> broadcast(T x) {
     }(std::make_index_sequence<lanes<T>>());
 }
 
-// Lanes of `a` and `b`: `pick` tells each lane of the result which of those of both it takes.
+// Each lane of the result is the lane of `a`, or behind these of `b`, whose number `pick` gives.
 template <class T, auto pick>
 GATED_INLINE Vector<T> picked(Vector<T> a, Vector<T> b) {
     return [&]<std::size_t... lane>(std::index_sequence<lane...>) __attribute__((always_inline)) {

@@ -298,7 +298,7 @@ def recurrence(
             `chosen_backend` for the default.
         variant: regularisation and recomputation.
         return_gates: also return every gate and state at every step, with gradients.
-        per_step: (T, B) for each of the cell's per-step inputs, by name.
+        per_step: for each of the cell's per-step inputs, by name: (T, B), or (T, B, width).
         observers: functions that are called in place of each layer, see `observed`.
 
     Raises:
@@ -306,24 +306,11 @@ def recurrence(
     """
     variant = variant or Variant()
     first = weights[0][0]
-    seen = return_gates or bool(observers)
-    traced = is_traced()
-    backend = "torch" if traced else chosen_backend(backend, cell, x, first, variant, seen)
-    kernel = None
-    if backend == "torch" and not seen and not is_mapped():
-        kernel = torch_kernel(cell, first, variant)
-    exported = traced and torch.onnx.is_in_onnx_export()
-    if exported and "weight_hr" in _named(first):
-        kernel = None
-    if kernel is not None and (lengths is None or not traced):
-        return Result(*_torch_layers(kernel, x, initial, weights, lengths, dropout, training))
-    if return_gates and torch.onnx.is_in_onnx_export():
-        onnx_layers.refuse_gates()
-    run: Run = _RUNS[backend]
-    if exported:
-        run = _traced_layer
-    elif traced:
-        raise _untraceable(cell, first, variant, lengths, return_gates)
+    run = _chosen_run(
+        backend, cell, x, first, lengths, variant, return_gates, return_gates or bool(observers)
+    )
+    if isinstance(run, str):
+        return Result(*_torch_layers(run, x, initial, weights, lengths, dropout, training))
     x, *states = (tensor.to(dtype_of(first)) for tensor in (x, *initial))  # as autocast may
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
@@ -382,6 +369,36 @@ def _untraceable(
 
 def _traced_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     return LayerResult(*onnx_layers.traced_layer(call))
+
+
+def _chosen_run(
+    backend: Backend | None,
+    cell: str,
+    x: Tensor,
+    weights: Weights[Tensor] | Mapping[str, Tensor],
+    lengths: Tensor | None,
+    variant: Variant,
+    return_gates: bool,
+    seen: bool,
+) -> Run | str:
+    """What runs each layer; or the name of torch's own kernel, which runs all at once."""
+    traced = is_traced()
+    name = "torch" if traced else chosen_backend(backend, cell, x, weights, variant, seen)
+    exported = traced and torch.onnx.is_in_onnx_export()
+    kernel = None
+    if name == "torch" and not seen and not is_mapped():
+        kernel = torch_kernel(cell, weights, variant)
+    if exported and "weight_hr" in _named(weights):  # no node has a projection
+        kernel = None
+    if kernel is not None and (lengths is None or not traced):
+        return kernel
+    if return_gates and torch.onnx.is_in_onnx_export():
+        onnx_layers.refuse_gates()
+    if exported:
+        return _traced_layer
+    if traced:
+        raise _untraceable(cell, weights, variant, lengths, return_gates)
+    return _RUNS[name]
 
 
 def _observed_run(observers: Sequence[RunLayer], place: int, run: Run) -> Run:

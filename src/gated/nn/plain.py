@@ -53,7 +53,7 @@ class Batch(NamedTuple):
         T, B, _ = x.shape
         if lengths is None:
             return cls(T, B, T * B)
-        return cls(T, B, int(lengths.sum()), lengths.clone())
+        return cls(T, B, int(lengths.sum()), lengths)
 
     @classmethod
     def of_sizes(cls, sizes: Tensor) -> Batch | None:
