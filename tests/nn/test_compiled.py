@@ -82,6 +82,30 @@ def test_gradients(kind: Any, options: dict[str, Any], given: bool) -> None:
     assert_agree(results(made), results(layer), "weights elsewhere")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"zoneout": 1.0},
+        {"recurrent_dropout": 1.0},
+        {"weight_drop": 1.0},
+        {"layer_norm": True},
+        {"num_layers": 2, "dropout": 1.0},
+    ],
+    ids=lambda options: str(*list(options)[-1:]),
+)
+def test_options_are_there_when_compiled(options: dict[str, Any]) -> None:
+    """Of a probability of 1 nothing is by chance."""
+    layer, x = gated.nn.LSTM(3, 5, **options), torch.randn(4, 2, 3)
+    plain = gated.nn.LSTM(3, 5, layer.num_layers)
+    plain.load_state_dict(layer.state_dict(), strict=False)
+    torch._dynamo.reset()
+    made = torch.compile(layer, fullgraph=True, backend="eager")
+    assert_agree(made(x)[0], layer(x)[0], "options")
+    lengths = torch.tensor([4, 2])
+    assert (made(x)[0] - plain(x)[0]).abs().max() > 1e-3
+    assert_agree(made(x, lengths=lengths)[0], layer(x, lengths=lengths)[0], "lengths")
+
+
 def test_what_is_known_of_layers_goes_with_them() -> None:
     layer = gated.nn.GRU(3, 5)
     before = len(compiled._known)
