@@ -39,9 +39,10 @@ public:
         registers_ = take<T>(team.size() * registers_of<T>(plan_));
         stages_.resize(plan_.stages.size());
         for (std::size_t i = 0; i < plan_.stages.size(); ++i)
-            pack_products(plan_.stages[i].products, stages_[i]);
+            pack_products(plan_.stages[i].products, stages_[i], call.steps);
         if (call.grad_input.data) {
-            pack_products(plan_.with_input, with_input_);
+            const bool at_one_go = schedule.offsets.back() <= rows_at_once_;
+            pack_products(plan_.with_input, with_input_, at_one_go ? 1 : call.steps);
             grad_inputs_ = take<T>(team.size() * rows_at_once_ * W);
             to_inputs_ = take<T*>(rows_at_once_);
         }
@@ -121,15 +122,15 @@ private:
     }
 
     void pack_products(const std::vector<Product>& products,
-                       std::vector<PackedTransposed<T>>& packed) {
+                       std::vector<PackedTransposed<T>>& packed, Index times) {
         for (const Product& product : products) {
             const int heads = cell_.matrices[product.matrix].heads;
             const std::size_t first = packed.size();
-            if (heads == 1) packed.emplace_back(call_, product);
+            if (heads == 1) packed.emplace_back(call_, product, schedule_.offsets.back());
             for (int i = 0; heads > 1 && i < heads * int(product.blocks.size()); ++i)
                 packed.emplace_back(call_, product, i / heads, i % heads);
             for (std::size_t i = first; i < packed.size(); ++i)
-                if (heads > 1 || packed[i].is_worth_packing(schedule_.offsets.back()))
+                if (packed[i].is_worth_packing(times))
                     packed[i].lies_at(take<T>(packed[i].size()));
         }
     }
@@ -204,7 +205,7 @@ private:
 
     void run_part(int part) {
         const int parts = team_.size();
-        const Share share(schedule_, team_, part, cut_.count, !plan_.can_split);
+        const Share share(call_, schedule_, team_, part, cut_.count, !plan_.can_split);
         start(share, part, parts);
         if (replay_) replay_->prepare(part);
         team_.barrier();
@@ -364,7 +365,7 @@ private:
             const Index last = share.splits_units ? whole.first(end) : whole.padded();
             for (Index r = 0; r < running; ++r) clear(results + r * stride + first, last - first);
         }
-        if (!product.is_packed()) {
+        if (product.reads_along()) {
             if (begin == end) return;
             const Index unit = product.cut().first(begin), last = product.cut().end(end - 1);
             product.add_along(unit, last, running, grads,
@@ -404,7 +405,7 @@ private:
         const T* run = slots_ + first * width;
         T* grads = grad_inputs_ + part * rows_at_once_ * W;
         const Cut<T> cut(inputs);
-        if (!with_input_.empty() && !with_input_[0].is_packed()) {
+        if (!with_input_.empty() && with_input_[0].reads_along()) {
             for (Index r = 0; r < count; ++r) clear(to_inputs_[first + r], inputs);
             for (const auto& product : with_input_)
                 product.add_along(0, inputs, count,

@@ -11,7 +11,7 @@ namespace gated::GATED_TARGET {
 template <class T>
 class ForwardRun {
     static constexpr Index L = lanes<T>;
-    static constexpr Index many_uses = 1 << 30;
+    static constexpr Index many_times = 1 << 30;
 
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
@@ -31,13 +31,13 @@ public:
         if (rows_at_once_ < sequences) rows_at_once_ = sequences;
         if (rows_at_once_ > schedule.offsets.back() + 1)
             rows_at_once_ = schedule.offsets.back() + 1;
-        const auto uses = [repeats](Index times, Index rows) {
-            return repeats ? many_uses : times * ((rows + rows_unpacked - 1) / rows_unpacked);
-        };
-        pack_products(plan.with_input, with_input_, uses(1, schedule.offsets.back()));
+        const Index rows = schedule.offsets.back();
+        const Index times = repeats ? many_times : call.steps;
+        pack_products(plan.with_input, with_input_, rows,
+                      rows > rows_at_once_ || repeats ? times : 1);
         stages_.resize(plan.stages.size());
         for (std::size_t i = 0; i < plan.stages.size(); ++i)
-            pack_products(plan.stages[i].products, stages_[i], uses(call.steps, call.sequences));
+            pack_products(plan.stages[i].products, stages_[i], sequences, times);
         for (const SlotVector& of : plan.vectors)
             if (places_.slot(of.slot) + padded_slot(of.slot) > started_)
                 started_ = places_.slot(of.slot) + padded_slot(of.slot);
@@ -141,18 +141,18 @@ private:
     Index padded_slot(int slot) const { return places_.padded(call_, plan_.slots[slot]); }
 
     void pack_products(const std::vector<Product>& products, std::vector<PackedProduct<T>>& packed,
-                       Index uses) {
+                       Index rows, Index times) {
         for (const Product& product : products)
             for (int head = 0; head < call_.cell->matrices[product.matrix].heads; ++head) {
                 packed.emplace_back(call_, product, head);
-                if (packed.back().is_worth_packing(uses))
+                if (packed.back().is_worth_packing(rows, times))
                     packed.back().lies_at(take<T>(packed.back().size()));
             }
     }
 
     Own share_of(Team& team, int part) const {
         const Index sequences = call_.sequences;
-        const Share share(schedule_, team, part, cut_.count, !plan_.can_split);
+        const Share share(call_, schedule_, team, part, cut_.count, !plan_.can_split);
         // Where units are shared out, all parts work on the same rows.
         const Index memory = share.splits_units ? 0 : part;
         Own own{share,

@@ -253,6 +253,19 @@ GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Lef
         default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_memory);
     }
 }
+// multiply_panel for weights that are used once: `pack(k, depth, part)` packs so much of the panel, and
+// what is packed never leaves the first cache.
+template <class T, class Left, class Pack>
+GATED_INLINE void multiply_in_parts(int vectors, Index rows, Index depth, const Left& left,
+                                    const Pack& pack, T* sums, Index stride) {
+    const Index most = tile_depth<T, 1> / vectors;
+    alignas(64) T part[tile_depth<T, 1> * lanes<T>];
+    for (Index k = 0; k < depth; k += most) {
+        const Index here = depth - k < most ? depth - k : most;
+        pack(k, here, part);
+        multiply_panel<T>(vectors, rows, here, left.behind(k), part, sums, stride, false);
+    }
+}
 // multiply_one for `count` panels of `vectors` vectors; returns how many of them it took.
 template <class T, int V>
 GATED_INLINE int multiply_one_of(int count, Index depth, const T* left, const T* const* panels,

@@ -3,11 +3,9 @@
 
 #include "matmul.h"
 #include "rnn.h"
+#include "sequence.h"
 
 namespace gated::GATED_TARGET {
-
-// Bytes that stay near from one use to the next.
-constexpr Index second_cache = Index{512} << 10;
 
 // Blocks of a matrix by vectors: the sums of a panel of units lie in the slots of the blocks, and
 // are there, for all blocks, before the next panel begins.
@@ -28,11 +26,12 @@ public:
     int source() const { return product_->source; }
     Index from() const { return from_; }  // the first of the source's units
 
-    // Whether packing pays where the weights are used so many times, by up to `rows_unpacked` rows
-    // each: to turn squares of them around takes about as long as to fetch them, packed or not, from
-    // beyond the second cache.
-    bool is_worth_packing(Index uses) const {
-        return uses > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
+    // Whether packing all weights pays where so many `rows` use them, and do so so many `times`. To
+    // turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
+    // from beyond the second cache; for more rows a part at a time is packed, and is in the first.
+    bool is_worth_packing(Index rows, Index times) const {
+        if (rows > rows_unpacked) return times > 1;
+        return times > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
     }
 
     void pack(int part, int parts) const {
@@ -52,9 +51,20 @@ public:
             return sums + offsets[product_->targets[b]] + first_ + cut_.first(p);
         };
         if (!weights_) {
-            for (Index b = 0; b < blocks_; ++b)
-                multiply_panel_unpacked<T>(width, rows, depth_, vectors, rows_of(p, b),
-                                           cut_.units - cut_.first(p), to(b), stride);
+            for (Index b = 0; b < blocks_; ++b) {
+                const T* from = rows_of(p, b);
+                const Index real = cut_.units - cut_.first(p);
+                if (rows <= rows_unpacked)
+                    multiply_panel_unpacked<T>(width, rows, depth_, vectors, from, real, to(b),
+                                               stride);
+                else
+                    multiply_in_parts<T>(
+                        width, rows, depth_, AlongRows<T>{vectors, 0},
+                        [&](Index k, Index depth, T* part) {
+                            pack_panel<T>(from + k, real, width, depth_, depth, part);
+                        },
+                        to(b), stride);
+            }
             return;
         }
         if (rows == 1) {
@@ -103,12 +113,12 @@ private:
 template <class T>
 class PackedTransposed {
 public:
-    // Of a matrix without heads, all blocks at once.
-    PackedTransposed(const Layer<T>& layer, const Product& product)
+    // Of a matrix without heads, all blocks at once, for so many rows of gradients.
+    PackedTransposed(const Layer<T>& layer, const Product& product, Index rows)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
           height_(layer.of(layer.cell->matrices[product.matrix].rows)), rows_(height_),
           padded_(Cut<T>(rows_).padded()), depth_(Index(product.blocks.size()) * padded_),
-          cut_(layer.of(layer.cell->matrices[product.matrix].columns)) {}
+          cut_(layer.of(layer.cell->matrices[product.matrix].columns)), reads_along_(rows <= 16) {}
 
     // Of one block of one head.
     PackedTransposed(const Layer<T>& layer, const Product& product, int block, int head)
@@ -129,33 +139,30 @@ public:
     Index from() const { return from_; }  // behind the source's first unit
     Index to() const { return to_; }      // the first of the target's units
 
-    // Whether packing pays where so many rows of gradients use the weights: as they are, they can be
-    // read along.
-    static bool is_worth_packing(Index rows) { return rows > 16; }
+    // Whether few rows read the weights along, as they are: by `add_along`.
+    bool reads_along() const { return reads_along_; }
+    // Whether packing all weights pays where they are used so many times.
+    bool is_worth_packing(Index times) const { return !reads_along_ && times > 1; }
 
     void pack(int part, int parts) const {
         if (!weights_) return;
         for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
-            for (Index k = 0; k < depth_; ++k) {
-                const Index width = cut_.vectors_of(p) * lanes<T>, row = k % padded_;
-                T* to = panel(p) + k * width;
-                if (row < rows_)
-                    pack_row(matrix_ + (product_->blocks[block_ + k / padded_] * height_ + first_ +
-                                        row) * cut_.units,
-                             cut_.first(p), cut_.units, width, to);
-                else
-                    __builtin_memset(to, 0, width * sizeof(T));
-            }
+            pack_part(p, 0, depth_, panel(p));
     }
 
     // Adds panel p of the products with rows of gradients.
     void add(Index p, Index rows, const EvenRows<T>& grads, T* sums, Index stride) const {
-        multiply_panel<T>(cut_.vectors_of(p), rows, depth_, grads, panel(p), sums, stride,
-                          come_from_memory<T>(size()));
+        const int width = cut_.vectors_of(p);
+        if (weights_)
+            multiply_panel<T>(width, rows, depth_, grads, panel(p), sums, stride,
+                              come_from_memory<T>(size()));
+        else
+            multiply_in_parts<T>(
+                width, rows, depth_, grads,
+                [&](Index k, Index depth, T* part) { pack_part(p, k, depth, part); }, sums, stride);
     }
 
-    bool is_packed() const { return weights_; }
-    // The same for columns `first` to `last` - 1 of weights that were not packed, in the same order.
+    // The same for columns `first` to `last` - 1 of weights that are read along, in the same order.
     // `sums` gives where column `first` of each row of sums is.
     template <class To>
     void add_along(Index first, Index last, Index rows, const EvenRows<T>& grads,
@@ -172,9 +179,24 @@ private:
     const Index height_, rows_, padded_, depth_;  // of a block, and those of it that are taken
     const Cut<T> cut_;
     const Index block_ = 0, first_ = 0, from_ = 0, to_ = 0;
+    const bool reads_along_ = false;
     T* weights_ = nullptr;
 
     T* panel(Index p) const { return weights_ + cut_.first(p) * depth_; }
+
+    // Packs so much of panel p, from row `first` of its `depth_` on.
+    void pack_part(Index p, Index first, Index depth, T* to) const {
+        const Index width = cut_.vectors_of(p) * lanes<T>;
+        for (Index k = first; k < first + depth; ++k, to += width) {
+            const Index row = k % padded_;
+            if (row < rows_)
+                pack_row(matrix_ + (product_->blocks[block_ + k / padded_] * height_ + first_ + row) *
+                                       cut_.units,
+                         cut_.first(p), cut_.units, width, to);
+            else
+                __builtin_memset(to, 0, width * sizeof(T));
+        }
+    }
 };
 
 }  // namespace gated::GATED_TARGET

@@ -1,8 +1,9 @@
 // How the work on sequences is shared out, for the way forward and the way back.
 //
-// A part of the team takes some of the sequences over all steps; or, where there are fewer
-// sequences than would fill the team, some of the units of all sequences, and the team meets at
-// each step. Steps that need whole rows between their products are never split by units.
+// A part of the team takes some of the sequences over all steps; or, where these are so few that to
+// fetch the weights takes longer than to multiply, some of the units of all sequences, and so a part
+// of the weights, and the team meets at each step. Steps that need whole rows between their products
+// are never split by units.
 #pragma once
 
 #include "rnn.h"
@@ -12,6 +13,9 @@
 
 namespace gated::GATED_TARGET {
 
+// Bytes that stay near from one use to the next.
+constexpr Index second_cache = Index{512} << 10;
+
 struct Share {
     const Schedule& schedule;
     Team& team;
@@ -20,13 +24,26 @@ struct Share {
     const Index first, every;             // every so-manieth rank: so all have work at each step
     const Index first_panel, last_panel;  // of the units
 
-    Share(const Schedule& schedule, Team& team, int part, Index panels, bool whole_rows)
+    template <class T>
+    Share(const Layer<T>& layer, const Schedule& schedule, Team& team, int part, Index panels,
+          bool whole_rows)
         : schedule(schedule), team(team),
-          splits_units(!whole_rows && Index(schedule.order.size()) < team.size()),
+          splits_units(!whole_rows && layer.sequences < enough_sequences(layer, team.size())),
           leads(!splits_units || part == 0), first(splits_units ? 0 : part),
           every(splits_units ? 1 : team.size()),
           first_panel(splits_units ? panels * part / team.size() : 0),
           last_panel(splits_units ? panels * (part + 1) / team.size() : panels) {}
+
+    // So many that each part has some; where the weights are fetched from beyond the second cache at
+    // each step, so many that each part multiplies for as long as they take.
+    template <class T>
+    static Index enough_sequences(const Layer<T>& layer, int parts) {
+        Index weights = 0;
+        for (const MatrixShape& of : layer.cell->matrices)
+            weights += of.blocks * layer.of(of.rows) * layer.of(of.columns) / of.heads;
+        const bool far = weights * Index(sizeof(T)) > second_cache && layer.steps > 1;
+        return far && parts > 1 ? 8 * parts : parts;
+    }
 
     Index rank(Index r) const { return first + r * every; }
     // How many of the first `ranks` ranks are this part's.
