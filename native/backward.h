@@ -476,10 +476,15 @@ private:
             __builtin_memcpy(left + r * height, from + r * places_.width(), height * sizeof(T));
         GATED_TIMED(weight_gradient);
         T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
-        for (Index p = first; p < last; ++p)
-            GATED_TARGET::multiply<T, V>(height, rows, DownColumns<T>{left, height},
-                                         of.packed + (head * of.panels + p) * rows * W,
-                                         sums + p * W, of.stride, false, is_first);
+        // Sums of few rows take as long as it takes to write them: along the rows of the matrix.
+        const Index some = rows > 4 ? height : tile_rows<V>;
+        for (Index u = 0; u < height; u += some)
+            for (Index p = first; p < last; ++p)
+                GATED_TARGET::multiply<T, V>(height - u < some ? height - u : some, rows,
+                                             DownColumns<T>{left + u, height},
+                                             of.packed + (head * of.panels + p) * rows * W,
+                                             sums + u * of.stride + p * W, of.stride, false,
+                                             is_first);
     }
 
     void finish(const Share& share, int part, int parts) {

@@ -30,8 +30,9 @@ public:
     // turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
     // from beyond the second cache; for more rows a part at a time is packed, and is in the first.
     bool is_worth_packing(Index rows, Index times) const {
-        if (rows > rows_unpacked) return times > 1;
-        return times > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
+        if (rows > few_rows) return times > 1;
+        const Index uses = times * ((rows + rows_unpacked - 1) / rows_unpacked);
+        return uses > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
     }
 
     void pack(int part, int parts) const {
@@ -54,7 +55,7 @@ public:
             for (Index b = 0; b < blocks_; ++b) {
                 const T* from = rows_of(p, b);
                 const Index real = cut_.units - cut_.first(p);
-                if (rows <= rows_unpacked)
+                if (rows <= few_rows)
                     multiply_panel_unpacked<T>(width, rows, depth_, vectors, from, real, to(b),
                                                stride);
                 else
@@ -91,6 +92,7 @@ public:
     }
 
 private:
+    static constexpr Index few_rows = 2 * rows_unpacked;
     const Product* product_;
     const T* matrix_;
     const Index blocks_;
