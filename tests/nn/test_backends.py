@@ -140,6 +140,19 @@ def test_the_core_needs_no_torch_and_the_layers_say_what_to_install() -> None:
     assert "pip install 'gated[train]'" in layers.stderr
 
 
+def test_layers_do_not_bring_torchs_compiler_which_takes_as_long_as_torch_to_import() -> None:
+    code = """
+import sys, torch, gated
+theirs = torch.nn.LSTM(3, 4)
+gated.accelerate(theirs)
+for layer in (gated.nn.GRU(3, 4, num_layers=2), gated.nn.LSTMCell(3, 4), theirs):
+    output, *_ = layer(torch.randn(2, 3))
+    output.sum().backward()
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_who_observes_sees_each_layer_and_may_change_it_the_last_to_come_first() -> None:
     torch.manual_seed(0)
     layer, x = gated.nn.GRU(3, 4, num_layers=2, bidirectional=True), torch.randn(5, 2, 3)

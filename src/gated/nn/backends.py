@@ -6,6 +6,7 @@ the projected hidden state (H where nothing is projected).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,12 +26,13 @@ from gated.core.layout import Weights
 from gated.core.plans import named_cell, register, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, MissingNativeError
-from gated.nn import onnx_layers, triton_layers
+from gated.nn import onnx_layers
 from gated.nn.arguments import is_traced
 from gated.nn.operators import (
     LayerCall,
     Results,
     as_array,
+    constant,
     gate_columns,
     states_by_other_names,
 )
@@ -229,8 +231,11 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
 
 
 def _hindrance_of_triton(device: str, dtype: torch.dtype) -> str | None:
-    if device != "cuda" and not (device == "cpu" and triton_layers.is_interpreted()):
+    is_interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if device != "cuda" and not (device == "cpu" and is_interpreted):
         return f"computes on a GPU, the input is on {device}"
+    from gated.nn import triton_layers  # with torch's compiler, which takes as long as all of torch
+
     if not triton_layers.is_there():
         return "needs the package triton, which comes with PyTorch for CUDA"
     if dtype not in triton_layers.DTYPES:
@@ -256,7 +261,7 @@ _KERNELS = {
 """Names of torch's own cells in the library, by all names that layers have for them."""
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def native_is_there() -> bool:
     """Whether the native core is built; where it is, it shares torch's threads."""
     try:
@@ -606,6 +611,8 @@ def _triton_layer(call: LayerCall, return_gates: bool) -> LayerResult:
         [masks[name] for name in cell.per_sequence], draws, call.lengths, call.reverse,
         return_gates or needs_gradients(*_tensors(call)), return_gates, call.recompute,
     )  # fmt: skip
+    from gated.nn import triton_layers
+
     output, final, gates = triton_layers.layer(given)
     return LayerResult(output, final, gates if return_gates else None)
 

@@ -9,8 +9,8 @@ state (H where nothing is projected).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,19 @@ from gated.core.call import Call, checked_call
 from gated.core.plans import kept_columns, kept_shapes, named_cell, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def constant(function: F) -> F:
+    """Mark a function whose result the compiler of torch takes as constant.
+
+    `torch.compiler.assume_constant_result` without its import of the compiler, which takes as long
+    as all of torch.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
 
 _LAYER = (
     "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
@@ -150,14 +163,14 @@ class LayerCall(NamedTuple):
         )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def _kept_names(cell: str, names: str, recompute: bool) -> tuple[str, ...]:
     of = named_cell(cell, dict.fromkeys(names.split(",")))
     sizes = {"I": 1, "H": 1, "P": 1}
     return tuple(kept_shapes(of, 0, sizes, recompute))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def gate_columns(
     cell: str, names: str, inputs: int, units: int, outputs: int
 ) -> tuple[tuple[str, int, int], ...]:
@@ -180,7 +193,7 @@ def gate_columns(
     return tuple((name, of.start, of.stop) for name, of in columns.items())
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant
 def states_by_other_names(cell: str, names: str) -> tuple[tuple[str, str | None], ...]:
     """Other names in `Cell.named` of kept states, each with the state's name; None for the output.
 

@@ -15,7 +15,6 @@ state (H where nothing is projected).
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -33,11 +32,6 @@ DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 def is_there() -> bool:
     """Whether Triton is installed."""
     return importlib.util.find_spec("triton") is not None
-
-
-def is_interpreted() -> bool:
-    """Whether Triton's kernels are interpreted on the CPU."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 class Results(NamedTuple):
