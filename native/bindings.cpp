@@ -277,12 +277,13 @@ public:
     };
 
     Stream(const std::vector<LayerOfStream>& layers, std::optional<std::ptrdiff_t> sequences,
-           int threads)
+           int threads, gated::Format format)
         : sequences_(sequences) {
         const std::ptrdiff_t count = sequences.value_or(1);
         for (const LayerOfStream& given : layers) {
             gated::Forward<float> call;
             call.cell = given.cell;
+            call.format = format;
             call.steps = 1;
             call.sequences = count;
             call.inputs = given.inputs;
@@ -409,10 +410,14 @@ NB_MODULE(_native, module) {
     PlainLayer<double>::define(module, "PlainLayer64");
 
     using View = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
+    nb::enum_<gated::Format>(module, "Format")
+        .value("float32", gated::Format::as_given)
+        .value("bfloat16", gated::Format::bfloat16)
+        .value("int8", gated::Format::int8);
     nb::class_<Stream>(module, "Stream")
         .def("__init__",
              [](Stream* stream, const std::vector<nb::tuple>& layers,
-                std::optional<std::ptrdiff_t> sequences, int threads) {
+                std::optional<std::ptrdiff_t> sequences, int threads, gated::Format stored_as) {
                  std::vector<Stream::LayerOfStream> given;
                  for (const nb::tuple& of : layers)
                      given.push_back({&nb::cast<const gated::Cell&>(of[0]),
@@ -423,9 +428,9 @@ NB_MODULE(_native, module) {
                                       nb::cast<Arrays<const float>>(of[5]),
                                       nb::cast<Arrays<const float>>(of[6]),
                                       nb::cast<std::vector<double>>(of[7])});
-                 new (stream) Stream(given, sequences, threads);
+                 new (stream) Stream(given, sequences, threads, stored_as);
              },
-             nb::arg("layers"), nb::arg("sequences").none(), nb::arg("threads"),
+             nb::arg("layers"), nb::arg("sequences").none(), nb::arg("threads"), nb::arg("stored_as"),
              nb::keep_alive<1, 2>())
         .def("run", &Stream::run)
         .def("repeat",

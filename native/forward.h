@@ -144,9 +144,9 @@ private:
                        Index rows, Index times) {
         for (const Product& product : products)
             for (int head = 0; head < call_.cell->matrices[product.matrix].heads; ++head) {
-                packed.emplace_back(call_, product, head);
+                packed.emplace_back(call_, product, head, call_.format);
                 if (packed.back().is_worth_packing(rows, times))
-                    packed.back().lies_at(take<T>(packed.back().size()));
+                    packed.back().lies_at(team_.scratch(packed.back().bytes()));
             }
     }
 

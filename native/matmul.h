@@ -136,41 +136,10 @@ template <class T, int R, int V, class Left>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * lanes<T>, sum[r][v]);
 }
 
-// The same for one row by P panels at a time: one alone waits for its sums. They are added up in the
-// order of multiply_tile, so that a sequence alone has the bits that it has among others.
-template <class T, int V, int P>
-[[gnu::noinline]] void multiply_one(Index depth, const T* __restrict left, const T* const* panels,
-                                    T* const* sums) {
-    Vector<T> sum[P][V];
-    const T* weights[P];
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-        weights[p] = panels[p];
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) sum[p][v] = load(sums[p] + v * lanes<T>);
-    }
-    for (Index k = 0; k < depth; ++k) {
-        const Vector<T> x = broadcast<T>(left[k]);
-#pragma GCC unroll 8
-        for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 8
-            for (int v = 0; v < V; ++v) sum[p][v] += x * load(weights[p] + v * lanes<T>);
-            weights[p] += V * lanes<T>;
-        }
-    }
-#pragma GCC unroll 8
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 8
-        for (int v = 0; v < V; ++v) store(sums[p] + v * lanes<T>, sum[p][v]);
-}
+// Whether weights of so many bytes are more than the caches keep from one step to the next.
+constexpr bool come_from_memory(Index bytes) { return bytes > Index{4} << 20; }
 
-// Whether so many weights are more than the caches keep from one step to the next.
-template <class T>
-constexpr bool come_from_memory(Index weights) {
-    return weights * Index(sizeof(T)) > Index{4} << 20;
-}
-
-// The same for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
+// multiply_tile for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
 // multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in
 // the first cache; where panels come `from_memory`, the next part, which lies behind it, comes to the
 // second cache meanwhile. (From nearer the processor's own prefetching does as well, and this costs.)
@@ -242,7 +211,7 @@ struct Cut {
     }
 };
 
-// multiply, and multiply_one, for a panel of `vectors` vectors.
+// multiply for a panel of `vectors` vectors.
 template <class T, class Left>
 GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Left& left,
                                  const T* weights, T* sums, Index stride, bool from_memory) {
@@ -253,12 +222,12 @@ GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Lef
         default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_memory);
     }
 }
-// multiply_panel for weights that are used once: `pack(k, depth, part)` packs so much of the panel, and
-// what is packed never leaves the first cache.
+// multiply_panel for weights that are packed where they are used: `pack(k, depth, part)` packs so much of
+// the panel, from a multiple of four on, and what is packed never leaves the first cache.
 template <class T, class Left, class Pack>
 GATED_INLINE void multiply_in_parts(int vectors, Index rows, Index depth, const Left& left,
                                     const Pack& pack, T* sums, Index stride) {
-    const Index most = tile_depth<T, 1> / vectors;
+    const Index most = tile_depth<T, 1> / vectors / 4 * 4;
     alignas(64) T part[tile_depth<T, 1> * lanes<T>];
     for (Index k = 0; k < depth; k += most) {
         const Index here = depth - k < most ? depth - k : most;
@@ -266,27 +235,6 @@ GATED_INLINE void multiply_in_parts(int vectors, Index rows, Index depth, const 
         multiply_panel<T>(vectors, rows, here, left.behind(k), part, sums, stride, false);
     }
 }
-// multiply_one for `count` panels of `vectors` vectors; returns how many of them it took.
-template <class T, int V>
-GATED_INLINE int multiply_one_of(int count, Index depth, const T* left, const T* const* panels,
-                                 T* const* sums) {
-    if constexpr (V <= 2)
-        if (count >= 4) return multiply_one<T, V, 4>(depth, left, panels, sums), 4;
-    if (count >= 2) return multiply_one<T, V, 2>(depth, left, panels, sums), 2;
-    return multiply_one<T, V, 1>(depth, left, panels, sums), 1;
-}
-constexpr int most_panels = 4;
-template <class T>
-GATED_INLINE int multiply_one_panels(int vectors, int count, Index depth, const T* left,
-                                     const T* const* panels, T* const* sums) {
-    switch (vectors) {
-        case 1: return multiply_one_of<T, 1>(count, depth, left, panels, sums);
-        case 2: return multiply_one_of<T, 2>(count, depth, left, panels, sums);
-        case 3: return multiply_one_of<T, 3>(count, depth, left, panels, sums);
-        default: return multiply_one_of<T, 4>(count, depth, left, panels, sums);
-    }
-}
-
 // Packs the first `depth` columns of rows of `stride` values as a panel of `vectors` vectors:
 // [k][vector][lane]. Rows from `real` on are zeros.
 template <class T>

@@ -1,7 +1,7 @@
 // The weights of a product of a plan, packed in panels, and the product itself.
 #pragma once
 
-#include "matmul.h"
+#include "int8.h"
 #include "rnn.h"
 #include "sequence.h"
 
@@ -13,15 +13,23 @@ template <class T>
 class PackedProduct {
 public:
     // Of one head of the matrix's.
-    PackedProduct(const Layer<T>& layer, const Product& product, int head = 0)
+    PackedProduct(const Layer<T>& layer, const Product& product, int head, Format format)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
           blocks_(Index(product.blocks.size())), shape_(layer.cell->matrices[product.matrix]),
           height_(layer.of(shape_.rows)), cut_(height_ / shape_.heads),
           depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
-          from_(head * depth_) {}
+          from_(head * depth_), format_(format) {}
 
-    Index size() const { return blocks_ * cut_.padded() * depth_; }
-    void lies_at(T* memory) { weights_ = memory; }
+    // Of the memory that packed weights take.
+    Index bytes() const {
+        return with_stored([this](auto stored) {
+            using Stored = decltype(stored);
+            const Index units = blocks_ * cut_.padded();
+            return units * words_for<Stored>(depth_) * Index(sizeof(typename Stored::Word)) +
+                   (Stored::is_scaled ? units * Index(sizeof(T)) : 0);
+        });
+    }
+    void lies_at(void* memory) { weights_ = memory; }
     const Cut<T>& cut() const { return cut_; }
     int source() const { return product_->source; }
     Index from() const { return from_; }  // the first of the source's units
@@ -30,65 +38,40 @@ public:
     // turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
     // from beyond the second cache; for more rows a part at a time is packed, and is in the first.
     bool is_worth_packing(Index rows, Index times) const {
+        if (format_ != Format::as_given) return true;
         if (rows > few_rows) return times > 1;
         const Index uses = times * ((rows + rows_unpacked - 1) / rows_unpacked);
-        return uses > (size() * Index(sizeof(T)) > second_cache ? 4 : 1);
+        return uses > (bytes() > second_cache ? 4 : 1);
     }
 
     void pack(int part, int parts) const {
         if (!weights_) return;
-        for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
-            for (Index b = 0; b < blocks_; ++b)
-                pack_panel<T>(rows_of(p, b), cut_.units - cut_.first(p), cut_.vectors_of(p), depth_,
-                              depth_, panel(p, b));
+        with_stored([&](auto stored) {
+            for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
+                for (Index b = 0; b < blocks_; ++b) pack_panel_of<decltype(stored)>(p, b);
+        });
     }
 
     // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
     // of `stride`. Weights that no memory was given for are read where they are.
     void add(Index p, Index rows, const T* const* vectors, const Index* offsets, T* sums,
              Index stride) const {
-        const int width = cut_.vectors_of(p);
         const auto to = [&](Index b) {
             return sums + offsets[product_->targets[b]] + first_ + cut_.first(p);
         };
-        if (!weights_) {
-            for (Index b = 0; b < blocks_; ++b) {
-                const T* from = rows_of(p, b);
-                const Index real = cut_.units - cut_.first(p);
-                if (rows <= few_rows)
-                    multiply_panel_unpacked<T>(width, rows, depth_, vectors, from, real, to(b),
-                                               stride);
-                else
-                    multiply_in_parts<T>(
-                        width, rows, depth_, AlongRows<T>{vectors, 0},
-                        [&](Index k, Index depth, T* part) {
-                            pack_panel<T>(from + k, real, width, depth_, depth, part);
-                        },
-                        to(b), stride);
-            }
-            return;
-        }
-        if (rows == 1) {
-            for (Index b = 0; b < blocks_;) {
-                const T* panels[most_panels];
-                T* at[most_panels];
-                int count = 0;
-                for (; count < most_panels && b + count < blocks_; ++count) {
-                    T* next = to(b + count);
-                    bool again = false;  // sums that another block at hand adds to
-                    for (int i = 0; i < count; ++i) again |= at[i] == next;
-                    if (again) break;
-                    panels[count] = panel(p, b + count);
-                    at[count] = next;
-                }
-                b += multiply_one_panels<T>(width, count, depth_, vectors[0], panels, at);
-            }
-            return;
-        }
-        const bool from_memory = come_from_memory<T>(size());
-        for (Index b = 0; b < blocks_; ++b)
-            multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel(p, b), to(b),
-                              stride, from_memory);
+        if (!weights_) return add_unpacked(p, rows, vectors, to, stride);
+        with_stored([&](auto stored) {
+            using Stored = decltype(stored);
+            if constexpr (Stored::is_scaled)
+                multiply_int8(
+                    cut_.vectors_of(p), blocks_, rows, depth_, vectors,
+                    [&](Index b) { return panel<Stored>(p, b); },
+                    [&](Index b) { return scales<Stored>(p, b); }, to, stride);
+            else if (rows == 1)
+                add_one<Stored>(p, vectors[0], to);
+            else
+                add_rows<Stored>(p, rows, vectors, to, stride);
+        });
     }
 
 private:
@@ -100,13 +83,94 @@ private:
     const Index height_;  // of a block
     const Cut<T> cut_;    // of the head's units
     const Index depth_, first_, from_;
-    T* weights_ = nullptr;
+    const Format format_;
+    void* weights_ = nullptr;  // panels, and behind them the scales of all units
+
+    template <class Of>
+    GATED_INLINE auto with_stored(const Of& of) const {
+        if constexpr (std::is_same_v<T, float>) {
+            if (format_ == Format::bfloat16) return of(BFloat16());
+            if (format_ == Format::int8) return of(Int8());
+        }
+        return of(AsGiven<T>());
+    }
 
     const T* rows_of(Index p, Index b) const {
         return matrix_ + (product_->blocks[b] * height_ + first_ + cut_.first(p)) * depth_;
     }
-    T* panel(Index p, Index b) const {
-        return weights_ + (cut_.first(p) * blocks_ + b * cut_.vectors_of(p) * lanes<T>) * depth_;
+    Index real(Index p) const { return cut_.units - cut_.first(p); }
+    // A panel's first unit among those of all blocks.
+    Index unit(Index p, Index b) const {
+        return cut_.first(p) * blocks_ + b * cut_.vectors_of(p) * lanes<T>;
+    }
+    template <class Stored>
+    auto* panel(Index p, Index b) const {
+        return static_cast<typename Stored::Word*>(weights_) + unit(p, b) * words_for<Stored>(depth_);
+    }
+    template <class Stored>
+    T* scales(Index p, Index b) const {
+        return reinterpret_cast<T*>(panel<Stored>(cut_.count, 0)) + unit(p, b);
+    }
+
+    template <class Stored>
+    void pack_panel_of(Index p, Index b) const {
+        if constexpr (Stored::weights_in_word == 1)
+            pack_panel<T>(rows_of(p, b), real(p), cut_.vectors_of(p), depth_, depth_,
+                          panel<Stored>(p, b));
+        else if constexpr (Stored::is_scaled)
+            pack_int8(rows_of(p, b), real(p), cut_.vectors_of(p), depth_, scales<Stored>(p, b),
+                      panel<Stored>(p, b));
+        else
+            pack_narrow<Stored>(rows_of(p, b), real(p), cut_.vectors_of(p), depth_,
+                                panel<Stored>(p, b));
+    }
+
+    template <class To>
+    void add_unpacked(Index p, Index rows, const T* const* vectors, const To& to,
+                      Index stride) const {
+        const int width = cut_.vectors_of(p);
+        for (Index b = 0; b < blocks_; ++b) {
+            const T* from = rows_of(p, b);
+            if (rows <= few_rows)
+                multiply_panel_unpacked<T>(width, rows, depth_, vectors, from, real(p), to(b), stride);
+            else
+                multiply_in_parts<T>(
+                    width, rows, depth_, AlongRows<T>{vectors, 0},
+                    [&](Index k, Index depth, T* part) {
+                        pack_panel<T>(from + k, real(p), width, depth_, depth, part);
+                    },
+                    to(b), stride);
+        }
+    }
+
+    template <class Stored, class To>
+    void add_one(Index p, const T* vector, const To& to) const {
+        for (Index b = 0; b < blocks_;) {
+            const typename Stored::Word* panels[most_panels];
+            T* at[most_panels];
+            int count = 0;
+            for (; count < most_panels && b + count < blocks_; ++count) {
+                T* next = to(b + count);
+                bool again = false;  // sums that another block at hand adds to
+                for (int i = 0; i < count; ++i) again |= at[i] == next;
+                if (again) break;
+                panels[count] = panel<Stored>(p, b + count);
+                at[count] = next;
+            }
+            b += multiply_one_panels<Stored, T>(cut_.vectors_of(p), count, depth_, vector, panels, at);
+        }
+    }
+
+    template <class Stored, class To>
+    void add_rows(Index p, Index rows, const T* const* vectors, const To& to, Index stride) const {
+        const int width = cut_.vectors_of(p);
+        for (Index b = 0; b < blocks_; ++b)
+            if constexpr (Stored::weights_in_word == 1)
+                multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel<Stored>(p, b),
+                                  to(b), stride, come_from_memory(bytes()));
+            else
+                multiply_narrow<Stored>(width, rows, depth_, vectors, panel<Stored>(p, b), to(b),
+                                        stride);
     }
 };
 
@@ -157,7 +221,7 @@ public:
         const int width = cut_.vectors_of(p);
         if (weights_)
             multiply_panel<T>(width, rows, depth_, grads, panel(p), sums, stride,
-                              come_from_memory<T>(size()));
+                              come_from_memory(size() * Index(sizeof(T))));
         else
             multiply_in_parts<T>(
                 width, rows, depth_, grads,

@@ -9,16 +9,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.comparison import assert_agree
 from tests.core.layers import RandomLayer
 
 from gated.core import native, reference
+from gated.core.call import named_arrays
 from gated.core.layout import LAYOUTS, Weights, layout_of
-from gated.core.stream import Stream
+from gated.core.stream import StoredAs, Stream
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
 
@@ -93,6 +95,78 @@ def test_sequences_side_by_side(
     np.testing.assert_array_equal(alone.steps(xs), hidden)
     stream.states = alone.states
     np.testing.assert_array_equal(stream.step(xs[0]), alone.step(xs[0]))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 7), (16, 17), (5, 129), (70, 64), (9000, 5)])
+@pytest.mark.parametrize(("cell", "options"), CASES)
+def test_weights_in_sixteen_bits_are_the_rounded_ones(
+    instruction_set: str, cell: str, options: dict[str, bool], sizes: tuple[int, int]
+) -> None:
+    layer = RandomLayer(cell, (20, 3, *sizes), dtype="float32", **options)
+    weights = {name: rounded_to_16_bits(of) for name, of in named_arrays(layer.weights).items()}
+    given = Stream(cell, layer.weights, sequences=3, stored_as="bfloat16").steps(layer.x)
+    rounded = Stream(cell, weights, sequences=3).steps(layer.x)
+    np.testing.assert_array_equal(given, rounded)
+
+
+def rounded_to_16_bits(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of matrices: to the nearest float32 whose lower half is zero, and to the even one of two."""
+    if array.ndim < 2:
+        return array
+    bits = array.view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 7), (16, 17), (5, 129), (70, 64), (9000, 5)])
+@pytest.mark.parametrize("cell", LAYOUTS)
+def test_a_step_in_eight_bits_is_off_by_its_roundings(
+    instruction_set: str, cell: str, sizes: tuple[int, int]
+) -> None:
+    """A first step: states are zeros, and of two roundings each is off by at most half a unit."""
+    inputs, units = sizes
+    layer = RandomLayer(cell, (1, 3, inputs, units), dtype="float32")
+    exact = Stream(cell, layer.weights, sequences=3)
+    rough = Stream(cell, layer.weights, sequences=3, stored_as="int8")
+    x = np.ascontiguousarray(layer.x[0])
+    difference = np.abs(exact.step(x) - rough.step(x))
+    weight = np.abs(layer.weights.weight_ih)
+    most = weight.max(1)
+    off = np.outer(np.abs(x).sum(1), most) / 254
+    off += np.outer(np.abs(x).max(1), weight.sum(1) + inputs * most / 254) / 4094
+    # No gate changes by more than its sum does, nor does the state by more than its gates.
+    bound = off.reshape(3, -1, units).sum(1)
+    assert (difference <= bound + 1e-6).all()
+    assert difference.any() or sizes == (1, 1)
+
+
+@pytest.mark.parametrize("stored_as", get_args(StoredAs))
+def test_weights_in_fewer_bits_give_the_same_bits_alone_and_in_a_batch(
+    instruction_set: str, stored_as: StoredAs
+) -> None:
+    layer = RandomLayer("lstm", (30, 70, 35, 61), dtype="float32")
+    side_by_side = Stream("lstm", layer.weights, sequences=70, stored_as=stored_as)
+    together = side_by_side.steps(layer.x)
+    for sequence in (0, 33, 69):
+        alone = Stream("lstm", layer.weights, stored_as=stored_as)
+        steps = alone.steps(np.ascontiguousarray(layer.x[:, sequence]))
+        np.testing.assert_array_equal(steps, together[:, sequence])
+
+
+def test_what_is_no_number_stays_none_in_fewer_bits() -> None:
+    layer = RandomLayer("gru", (1, 2, 5, 9), dtype="float32")
+    for stored_as in get_args(StoredAs):
+        for value in (np.nan, np.inf):
+            stream = Stream("gru", layer.weights, sequences=2, stored_as=stored_as)
+            x = layer.x[0].copy()
+            x[1, 3] = value
+            output = stream.step(x)
+            assert np.isfinite(output[0]).all()
+            assert not np.isfinite(output[1]).all() or value == np.inf and stored_as != "int8"
+            weights = {name: of.copy() for name, of in named_arrays(layer.weights).items()}
+            weights["weight_ih"][4, 2] = np.nan
+            assert np.isnan(Stream("gru", weights, stored_as=stored_as).step(layer.x[0, 0])[4])
+    with pytest.raises(ConfigurationError, match="one of float32, bfloat16, int8, got 'int4'"):
+        Stream("gru", layer.weights, stored_as="int4")  # type: ignore[arg-type]
 
 
 def test_what_a_step_gives_is_overwritten_and_what_it_took_may_change() -> None:

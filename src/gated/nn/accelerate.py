@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.core import native
-from gated.core.stream import Stream
+from gated.core.stream import StoredAs, Stream
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden
 from gated.nn.backends import MARK, Variant, chosen_backend
@@ -115,13 +115,19 @@ def restore(model: nn.Module) -> Accelerated:
     return Accelerated(tuple(name for name, _ in found), {})
 
 
-def stream(layer: nn.Module, sequences: int | None = None, threads: int = 1) -> Stream:
+def stream(
+    layer: nn.Module,
+    sequences: int | None = None,
+    threads: int = 1,
+    stored_as: StoredAs = "float32",
+) -> Stream:
     """Return the layers of a recurrent module as they are now, ready to take one step at a time.
 
     Args:
         layer: a `torch.nn.RNN`, `GRU` or `LSTM`, or a layer of `gated.nn`.
         sequences: as for `gated.nn.LSTM.stream`.
         threads: as for `gated.nn.LSTM.stream`.
+        stored_as: as for `gated.nn.LSTM.stream`.
 
     Raises:
         ConfigurationError: it is none of these, or as `gated.nn.LSTM.stream` says.
@@ -129,13 +135,13 @@ def stream(layer: nn.Module, sequences: int | None = None, threads: int = 1) -> 
         MissingNativeError: the native core is not built.
     """
     if isinstance(layer, _CLASSES):
-        return _seen(layer).stream(sequences, threads)
+        return _seen(layer).stream(sequences, threads, stored_as)
     if not isinstance(layer, Sequences):
         raise ConfigurationError(
             f"{type(layer).__name__} cannot be streamed: stream takes the recurrent layers of "
             "torch.nn and gated.nn"
         )
-    return layer.stream(sequences, threads)
+    return layer.stream(sequences, threads, stored_as)
 
 
 def _asking(forward: Any) -> Any:
