@@ -161,7 +161,7 @@ def test_what_is_no_number_stays_none_in_fewer_bits() -> None:
             x[1, 3] = value
             output = stream.step(x)
             assert np.isfinite(output[0]).all()
-            assert not np.isfinite(output[1]).all() or value == np.inf and stored_as != "int8"
+            assert not np.isfinite(output[1]).all() or (value == np.inf and stored_as != "int8")
             weights = {name: of.copy() for name, of in named_arrays(layer.weights).items()}
             weights["weight_ih"][4, 2] = np.nan
             assert np.isnan(Stream("gru", weights, stored_as=stored_as).step(layer.x[0, 0])[4])

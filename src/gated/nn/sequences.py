@@ -220,7 +220,7 @@ class Sequences:
             sequences: how many sequences take each step together; None for one, unbatched.
             threads: of each step, see `gated.core.stream.Stream`.
             stored_as: how the stream's copy of the weights is stored: "bfloat16" and "int8" take
-                half and a quarter of the memory and are read faster, see `gated.core.stream.Stream`.
+                half and a quarter of the bytes, see `gated.core.stream.Stream`.
 
         Raises:
             ConfigurationError: the layers are bidirectional, or their cell cannot be streamed.
