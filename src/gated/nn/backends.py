@@ -32,6 +32,7 @@ from gated.nn.operators import (
     Results,
     as_array,
     gate_columns,
+    padded_rows,
     states_by_other_names,
 )
 from gated.nn.scripting import refusal
@@ -516,24 +517,13 @@ def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> G
     """The values kept for the backward pass as (T, B, ·), by name; views if there is no padding."""
     T, B, _ = results.output.shape
     sizes = call.x.shape[2], *_sizes(call)
-    gates: Gates = {}
     values = results.kept["values"]
     rows = {
         name: values[:, start:stop]
         for name, start, stop in gate_columns(call.cell, call.names, *sizes)
     }
     rows |= {name: of for name, of in results.kept.items() if name != "values"}
-    if lengths is None:
-        gates = {name: of.view(T, B, of.shape[-1]) for name, of in rows.items()}
-    else:
-        order = torch.argsort(lengths, descending=True, stable=True)
-        running = torch.arange(T)[:, None] < lengths[order]
-        places = running.flatten().cumsum(0).view(T, B) - 1
-        back = torch.argsort(order)
-        places, there = places[:, back], running[:, back].unsqueeze(-1)
-        for name, of in rows.items():
-            padded = of[places.clamp(min=0)]
-            gates[name] = torch.where(there, padded, padded.new_zeros(()))
+    gates = {name: padded_rows(of, (T, B), lengths) for name, of in rows.items()}
     for name, state in states_by_other_names(call.cell, call.names):
         gates[name] = results.output if state is None else gates[state]
     return gates

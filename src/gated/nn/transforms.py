@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeAlias, TypeVar
 
 import torch
@@ -21,20 +21,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gated.cells import tangent
-from gated.core.call import Call
 from gated.core.plans import register
 from gated.errors import ConfigurationError
-from gated.nn.operators import (
-    LayerCall,
-    Results,
-    Saved,
-    put_together,
-    run,
-    run_back,
-    taken_apart,
-)
+from gated.nn import members
+from gated.nn.members import Maybe, Way
+from gated.nn.operators import LayerCall, Results, Saved, put_together, taken_apart
 
-Maybe: TypeAlias = Tensor | None
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
 """`backward` or `jvp` of an autograd function: from a context and gradients to gradients, or from
 tangents to tangents."""
@@ -91,28 +83,59 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
         call = call._replace(weights=list(weights.values()), weight_mask=None)
     saved, tensors = taken_apart(call)
-    results: tuple[Tensor, ...] = _Layer.apply(_Way(saved, with_kept), *tensors)  # type: ignore[no-untyped-call]
+    results = _apply(Way(saved, with_kept), tensors)
     if with_kept:
         return call.named(results)
     return Results(results[0], results[1:], {})
 
 
-class _Way:
-    """The arguments of a layer besides tensors, and what its forward pass saves."""
+def _apply(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer, by `_Layer`; if it has tangents, values and tangents in one run."""
+    results: tuple[Tensor, ...]
+    if not way.with_kept and _is_forward_mode() and not _vmap_level():
+        results = _pairs(way, tensors)
+    else:
+        results = _Layer.apply(way, *tensors)  # type: ignore[no-untyped-call]
+    return results
 
-    def __init__(
-        self,
-        saved: Saved,
-        with_kept: bool = False,
-        call: Call | None = None,
-        read: Sequence[Tensor] = (),
-    ) -> None:
-        self.saved = saved
-        self.with_kept = with_kept
-        self.call = call
-        """Checked; shares the memory of the tensors."""
-        self.read = read
-        """What the backward pass reads: the output, and the kept values."""
+
+def _is_forward_mode() -> bool:
+    """Whether forward-mode is what happens next, of all transforms that are under way."""
+    if forward_ad._current_level < 0:
+        return False
+    inmost = torch._C._functorch.peek_interpreter_stack()
+    return inmost is None or inmost.key() == torch._C._functorch.TransformType.Jvp
+
+
+def _pairs(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer whose tensors may have tangents: the tangent layer steps through both.
+
+    Left to autograd, the values would be computed first, and then once more with the tangents.
+    """
+    differentiable = tensors[: way.saved.differentiable]
+    duals = [forward_ad.unpack_dual(tensor) for tensor in differentiable]  # type: ignore[no-untyped-call]
+    moves = [tangent for _, tangent in duals]
+    call = put_together(way.saved, tensors)
+    if all(move is None for move in moves) or not call.changed_cell.output_is_hidden:
+        return _Layer.apply(way, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    values = [value for value, _ in duals]
+    there = (of for of in (*values, *moves) if of is not None)
+    call = put_together(way.saved, [*values, *tensors[way.saved.differentiable :]])
+    moved = _moved(way, call, moves, keep=needs_gradients(*there), with_values=True)
+    results = _Layer.apply(moved.way, *moved.tensors)  # type: ignore[no-untyped-call]
+    states, shown = len(call.initial), len(way.shown)
+    of_tangents, behind = [*results[: 1 + states]], results[1 + states :]
+    of_tangents += behind[states : states + shown]
+    output, *histories = behind[states + shown :]
+    found = zip([output, *behind[:states], *histories], of_tangents, strict=True)
+    return tuple(forward_ad.make_dual(value, tangent) for value, tangent in found)  # type: ignore[no-untyped-call]
+
+
+def _vmap_level() -> int:
+    """The level of the `vmap` of `torch.autograd`, which is another than that of `torch.func`."""
+    level: int = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    return level
 
 
 def of_batches(backward: Backward) -> Backward:
@@ -123,8 +146,7 @@ def of_batches(backward: Backward) -> Backward:
 
     @wraps(backward)
     def mapped(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
-        level = torch._C._vmapmode_increment_nesting() - 1
-        torch._C._vmapmode_decrement_nesting()
+        level = _vmap_level()
         if not level:
             return backward(ctx, *grads)
         dims = tuple(0 if _is_batch(grad) else None for grad in grads)
@@ -157,64 +179,54 @@ class _Layer(torch.autograd.Function):
     """One layer in one direction: from its tensors to the output and the final states."""
 
     @staticmethod
-    def forward(way: _Way, *tensors: Tensor) -> tuple[Tensor, ...]:
-        layer_call = put_together(way.saved, tensors)
-        call = layer_call.checked()
-        results = run(layer_call, call)
-        shown = 1 + way.saved.initial
-        if layer_call.keep:
-            # The backward pass reads the output, which callers may change, and no final state.
-            way.call, way.read = call, [results[0].clone(), *results[shown:]]
-        return tuple(results if way.with_kept else results[:shown])
+    def forward(way: Way, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(members.forward(way, tensors))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         way, *tensors = inputs
         _save(ctx, tensors, way.read)
-        ctx.saved, ctx.call, ctx.shown = way.saved, way.call, 1 + way.saved.initial
+        ctx.way = replace(way, read=())
 
     @staticmethod
     @of_batches
     def backward(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
         tensors, read = _saved_by(ctx)
-        saved = ctx.saved
+        way: Way = replace(ctx.way, read=read)
+        saved = way.saved
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
         if torch.is_grad_enabled() or is_transformed():
-            if any(grad is not None for grad in grads[ctx.shown :]):
+            if any(grad is not None for grad in grads[way.results :]):
                 raise ConfigurationError(
                     "create_graph asks for second derivatives of gates, which only "
                     "backend='torch' has"
                 )
-            found = _back(_Way(saved, call=ctx.call, read=read), wanted, tensors, grads)
+            found = _back(way, wanted, tensors, grads)
         else:
-            layer_call = put_together(saved, tensors)._replace(keep=True)
-            found = _gradients(layer_call, ctx.call, read, grads, wanted)
+            found = members.backward(way, tensors, grads, wanted)
         return (None, *found, *(None for _ in tensors[saved.differentiable :]))
 
     @staticmethod
     @of_batches
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         tensors = _saved_by(ctx)[0]
-        saved = ctx.saved
-        call, by = put_together(saved, tensors), moves[: saved.differentiable]
+        way: Way = ctx.way
+        call, by = put_together(way.saved, tensors), moves[: way.saved.differentiable]
         there = (of for of in (*tensors, *by) if of is not None)
-        found = _moved(call, by, keep=needs_gradients(*there)).results()
+        found = _moved(way, call, by, keep=needs_gradients(*there)).results()
         return tuple(of for of in found if of is not None)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], way: _Way, *tensors: Tensor
+        info: Any, in_dims: tuple[Any, ...], way: Way, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        saved, dims = way.saved, in_dims[1:]
-
-        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            found: tuple[Tensor, ...] = _Layer.apply(_Way(saved), *given)  # type: ignore[no-untyped-call]
-            return found
-
-        axes = _axes(saved)
-        if _is_one_batch(saved, dims, axes):
-            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(saved))
-        return _one_by_one(info.batch_size, dims, tensors, apply)
+        dims, axes = in_dims[1:], _axes(way)
+        if _is_one_batch(way.saved, dims, axes):
+            way.joined = way.anew(with_kept=False)
+            apply = partial(_apply, way.joined)
+            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(way))
+        many = way.anew(with_kept=False, members=info.batch_size * max(1, way.members))
+        return _side_by_side(info.batch_size, way, dims, tensors, partial(_apply, many))
 
 
 class _Back(torch.autograd.Function):
@@ -222,10 +234,8 @@ class _Back(torch.autograd.Function):
 
     @staticmethod
     def forward(back: _BackWay, *tensors: Tensor) -> tuple[Tensor, ...]:
-        way, count = back.way, back.way.saved.tensors
-        layer_call = put_together(way.saved, tensors[:count])._replace(keep=True)
-        grads = _spread(back.given, tensors[count:])
-        found = _gradients(layer_call, way.call, way.read, grads, back.wanted)
+        there, grads = back.parted(tensors)
+        found = members.backward(back.way, there, grads, back.wanted)
         return tuple(grad for grad in found if grad is not None)
 
     @staticmethod
@@ -240,10 +250,10 @@ class _Back(torch.autograd.Function):
         saved, tensors = back.way.saved, _saved_by(ctx)[0]
         if all(of is None for of in moves):
             return (None,) * (1 + len(tensors))
-        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        there, grads = back.parted(tensors)
         call = put_together(saved, there)
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
-        moved = _moved(call, _spread(back.wanted, moves), keep=any(wanted))
+        moved = _moved(back.way, call, _spread(back.wanted, moves), keep=any(wanted))
         of_grads = moved.results()
         found = moved.back(wanted, grads)
         rest = (None,) * (saved.tensors - saved.differentiable)
@@ -253,11 +263,12 @@ class _Back(torch.autograd.Function):
     @of_batches
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         back: _BackWay = ctx.back
-        saved, tensors = back.way.saved, _saved_by(ctx)[0]
-        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        way, saved, tensors = back.way, back.way.saved, _saved_by(ctx)[0]
+        there, grads = back.parted(tensors)
         of_grads = _spread(back.given, moves[saved.tensors :])
-        straight = _back(_Way(saved), back.wanted, there, of_grads)
-        moved = _moved(put_together(saved, there), moves[: saved.differentiable], keep=False)
+        straight = _back(way.anew(), back.wanted, there, of_grads)
+        call = put_together(saved, there)
+        moved = _moved(way, call, moves[: saved.differentiable], keep=False)
         around = moved.back(back.wanted, grads)
         return tuple(
             _sum(a, b, like)
@@ -269,62 +280,122 @@ class _Back(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[Any, ...], back: _BackWay, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        saved, dims = back.way.saved, in_dims[1:]
-        axes = [*_axes(saved), *_chosen(back.given, _result_axes(saved))]
+        way, dims, size = back.way, in_dims[1:], info.batch_size
+        axes, saved = back.axes(), way.saved
         of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not their sum
-        is_one_batch = not of_weights and _is_one_batch(saved, dims, axes)
-        if is_one_batch or any(dim is not None for dim in dims[: saved.tensors]):
-            back = replace(back, way=_Way(saved))  # the saved values are of other tensors
+        has_own_tensors = any(dim is not None for dim in dims[: saved.tensors])
+        call = put_together(saved, tensors[: saved.tensors])
+        of_each = of_weights and has_own_tensors and not (way.members or way.shown)
+        if _is_one_batch(saved, dims, axes) and (
+            not of_weights or (of_each and members.has_gradients_of_each(call))
+        ):
+            joined = way.joined if has_own_tensors and way.joined else way.anew()
+            back = replace(back, way=joined)
+            run = (
+                partial(_BackOfEach.apply, back, size) if of_weights else partial(_Back.apply, back)
+            )
+            found_axes = _chosen(back.wanted, axes)
+            return _in_one_batch(size, dims, axes, tensors, lambda of: run(*of), found_axes)
+        many = way.anew(members=size * max(1, way.members))
+        if not has_own_tensors and not way.members:  # what the forward pass saved is the same
+            many.calls = [*way.calls] * size
+            many.read = [read.expand(size, *read.shape) for read in way.read]
+        run = partial(_Back.apply, replace(back, way=many))
+        return _side_by_side(size, way, dims, tensors, lambda of: run(*of))
 
-        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            found: tuple[Tensor, ...] = _Back.apply(back, *given)  # type: ignore[no-untyped-call]
-            return found
 
-        if is_one_batch:
-            found_axes = [axis for axis in _chosen(back.wanted, axes) if axis is not None]
-            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, found_axes)
-        return _one_by_one(info.batch_size, dims, tensors, apply)
+class _BackOfEach(torch.autograd.Function):
+    """The same for a batch of equal parts, with the gradients of the weights by each part."""
+
+    @staticmethod
+    def forward(back: _BackWay, size: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        there, grads = back.parted(tensors)
+        found = members.backward_of_each(back.way, size, there, grads, back.wanted)
+        return tuple(grad for grad in found if grad is not None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.back, ctx.size, *tensors = inputs
+        _save(ctx, tensors, ())
+
+    # Computed part by part they are the same, and have derivatives.
+
+    @staticmethod
+    @of_batches
+    def backward(ctx: Any, *moves: Maybe) -> tuple[Maybe, ...]:
+        alone = partial(_each_alone, ctx.back, ctx.size)
+        found = gradients(alone, _saved_by(ctx)[0], moves, ctx.needs_input_grad[2:])
+        return (None, None, *found)
+
+    @staticmethod
+    @of_batches
+    def jvp(ctx: Any, _: None, __: None, *moves: Maybe) -> tuple[Maybe, ...]:
+        tensors = _saved_by(ctx)[0]
+        there = [move is not None for move in moves]
+
+        def of_moved(*moved: Tensor) -> tuple[Tensor, ...]:
+            given = _spread(there, moved)
+            both = [of if new is None else new for of, new in zip(tensors, given, strict=True)]
+            return _each_alone(ctx.back, ctx.size, *both)
+
+        by = tuple(move for move in moves if move is not None)
+        found: tuple[Tensor, ...] = torch.func.jvp(of_moved, tuple(_chosen(there, tensors)), by)[1]
+        return found
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], back: _BackWay, size: int, *tensors: Tensor
+    ) -> tuple[Any, tuple[int, ...]]:
+        found = torch.func.vmap(partial(_each_alone, back, size), in_dims[2:])(*tensors)
+        return found, tuple(0 for _ in found)
+
+
+def _each_alone(back: _BackWay, size: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The results of `_BackOfEach`, of members side by side."""
+    axes = back.axes()
+    given = [
+        tensor.expand(size, *tensor.shape)
+        if axis is None
+        else _split(tensor, axis, size).movedim(axis, 0)
+        for tensor, axis in zip(tensors, axes, strict=True)
+    ]
+    found = _Back.apply(replace(back, way=back.way.anew(members=size)), *given)  # type: ignore[no-untyped-call]
+    return tuple(
+        of if axis is None else of.movedim(0, axis).flatten(axis, axis + 1)
+        for of, axis in zip(found, _chosen(back.wanted, axes), strict=True)
+    )
 
 
 @dataclass(frozen=True)
 class _BackWay:
     """The arguments of the backward pass besides tensors."""
 
-    way: _Way
+    way: Way
     wanted: tuple[bool, ...]
     """For each tensor of the layer: whether its gradient is needed."""
     given: tuple[bool, ...]
     """For each result: whether its gradient is given."""
 
+    def parted(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[Maybe]]:
+        """The tensors of the layer, and the gradients of its results."""
+        count = self.way.saved.tensors
+        return tensors[:count], _spread(self.given, tensors[count:])
+
+    def axes(self) -> list[int | None]:
+        """The batch axis of each tensor."""
+        return [*_axes(self.way), *_chosen(self.given, _result_axes(self.way))]
+
 
 def _back(
-    way: _Way, wanted: Sequence[bool], tensors: Sequence[Tensor], grads: Sequence[Maybe]
+    way: Way, wanted: Sequence[bool], tensors: Sequence[Tensor], grads: Sequence[Maybe]
 ) -> list[Maybe]:
     """The gradients of a layer's tensors, with derivatives of their own."""
-    given = tuple(grad is not None for grad in grads[: 1 + way.saved.initial])
+    given = tuple(grad is not None for grad in grads[: way.results])
     if not any(given) or not any(wanted):
         return [None] * way.saved.differentiable
     there = [grad for grad in grads if grad is not None]
     found = _Back.apply(_BackWay(way, tuple(wanted), given), *tensors, *there)  # type: ignore[no-untyped-call]
     return _spread(wanted, found)
-
-
-def _gradients(
-    layer_call: LayerCall,
-    call: Call | None,
-    read: Sequence[Tensor],
-    grads: Sequence[Maybe],
-    wanted: Sequence[bool],
-) -> list[Maybe]:
-    """Compute these gradients; after a new forward pass, if the first one saved nothing."""
-    if not read or call is None:
-        call = layer_call.checked()
-        results = run(layer_call, call)
-        read = [results[0], *results[1 + len(layer_call.initial) :]]
-    output, *kept = read
-    shown = layer_call.named([output, *layer_call.initial, *kept])
-    missing = [None] * (1 + len(layer_call.initial) + len(kept) - len(grads))
-    return run_back(shown, call, [*grads, *missing], wanted)
 
 
 def _save(ctx: Any, tensors: Sequence[Tensor], read: Sequence[Tensor]) -> None:
@@ -361,21 +432,24 @@ def _sum(a: Maybe, b: Maybe, like: Tensor) -> Tensor:
 # Mapping.
 
 
-def _axes(saved: Saved) -> list[int | None]:
+def _axes(way: Way) -> list[int | None]:
     """The batch axis of each of a layer's tensors, None where it has none."""
+    saved, behind = way.saved, int(way.members > 0)
     lengths, hidden_mask, _, seed = saved.optional
     return [
-        1,
+        behind + 1,
         *(None for _ in range(saved.weights)),
-        *(0 for _ in range(saved.initial)),
-        *(1 for _ in range(saved.per_step)),
-        *(0 for there in (lengths, hidden_mask) if there),
+        *(behind for _ in range(saved.initial)),
+        *(behind + 1 for _ in range(saved.per_step)),
+        *(behind for there in (lengths, hidden_mask) if there),
         *(None for there in (seed,) if there),
     ]
 
 
-def _result_axes(saved: Saved) -> list[int]:
-    return [1, *(0 for _ in range(saved.initial))]
+def _result_axes(way: Way) -> list[int | None]:
+    behind = int(way.members > 0)
+    states, shown = way.saved.initial, len(way.shown)
+    return [behind + 1, *(behind for _ in range(states)), *(behind + 1 for _ in range(shown))]
 
 
 def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
@@ -395,8 +469,9 @@ def _in_one_batch(
     axes: Sequence[int | None],
     tensors: Sequence[Tensor],
     apply: Apply,
-    result_axes: Sequence[int],
+    result_axes: Sequence[int | None],
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Apply a function to all members' sequences; results without such an axis are (size, …)."""
     given = []
     for tensor, dim, axis in zip(tensors, dims, axes, strict=True):
         if axis is None:
@@ -408,28 +483,32 @@ def _in_one_batch(
         else:
             tensor = tensor.movedim(dim, axis)
         given.append(tensor.flatten(axis, axis + 1))
-    sequences = given[0].shape[1] // size
     results = tuple(
-        torch.unflatten(result, axis, (size, sequences))
+        result if axis is None else _split(result, axis, size)
         for result, axis in zip(apply(given), result_axes, strict=True)
     )
-    return results, tuple(result_axes)
+    return results, tuple(axis or 0 for axis in result_axes)
 
 
-def _one_by_one(
-    size: int, dims: Sequence[int | None], tensors: Sequence[Tensor], apply: Apply
+def _split(tensor: Tensor, axis: int, size: int) -> Tensor:
+    """An axis of equal parts as two axes, the first of `size`."""
+    return torch.unflatten(tensor, axis, (size, tensor.shape[axis] // size))
+
+
+def _side_by_side(
+    size: int, way: Way, dims: Sequence[int | None], tensors: Sequence[Tensor], apply: Apply
 ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    members = [
-        apply(
-            [
-                tensor if dim is None else tensor.select(dim, member)
-                for tensor, dim in zip(tensors, dims, strict=True)
-            ]
-        )
-        for member in range(size)
+    """Apply a function to members, stacked: `size` times as many as `way` has."""
+    given = [
+        tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+        for tensor, dim in zip(tensors, dims, strict=True)
     ]
-    results = tuple(torch.stack(of) for of in zip(*members, strict=True))
-    return results, tuple(0 for _ in results)
+    if not way.members:
+        results = apply(given)
+    else:
+        found = apply([tensor.flatten(0, 1) for tensor in given])
+        results = tuple(_split(result, 0, size) for result in found)
+    return tuple(results), tuple(0 for _ in results)
 
 
 # Tangents.
@@ -438,17 +517,20 @@ def _one_by_one(
 class _Moved:
     """A layer's tangent layer, which is linear in the tangents."""
 
-    def __init__(self, of: LayerCall, call: LayerCall, names: tangent.Names) -> None:
+    def __init__(
+        self, way: Way, of: LayerCall, call: LayerCall, names: tangent.Names, shown: tuple[int, ...]
+    ) -> None:
         self.of = of
         self.call = call
         self.names = names
         saved, self.tensors = taken_apart(call)
-        self.way = _Way(saved)
+        self.way = way.anew(saved=saved, with_kept=False, shown=shown)
 
     def results(self) -> list[Maybe]:
-        """The tangents of the output and of the final states."""
+        """The tangents of the output, of the final states, and of the states that are shown."""
+        states = len(self.of.initial)
         found = _Layer.apply(self.way, *self.tensors)  # type: ignore[no-untyped-call]
-        return list(found[: 1 + len(self.of.initial)])
+        return [*found[: 1 + states], *found[1 + 2 * states :]]
 
     def back(self, wanted: Sequence[bool], grads: Sequence[Maybe]) -> list[Maybe]:
         """Return the gradients of the original layer's arguments, for constant tangents.
@@ -471,6 +553,8 @@ class _Moved:
             *wanted[1 + len(named) + states :],
             *(False for _ in self.call.per_step[len(of.per_step) :]),
         ]
+        of_values = [None] * states
+        grads = [*grads[: 1 + states], *of_values, *grads[1 + states :]]
         found = _back(self.way, new, self.tensors, grads)
         weights = dict(zip(new_names, found[1:], strict=False))
         results: list[Maybe] = found[:1]
@@ -481,13 +565,17 @@ class _Moved:
         return [*results, *found[first : first + states + len(of.per_step)]]
 
 
-def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
+def _moved(
+    way: Way, call: LayerCall, moves: Sequence[Maybe], keep: bool, with_values: bool = False
+) -> _Moved:
     """The tangent layer of a layer.
 
     Args:
-        call: any.
+        way: of the layer.
+        call: its call.
         moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
         keep: whether the forward pass saves what the backward pass reads.
+        with_values: whether to show the values of what the layer shows, behind their tangents.
     """
     cell, weights = call.changed_cell, call.named_weights
     names = tangent.names(cell)
@@ -530,7 +618,9 @@ def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
         per_step=[*call.per_step, *(step for step in (*steps, dx) if step is not None)],
         keep=keep,
     )
-    return _Moved(call, moved, names)
+    states = len(call.initial)
+    values = (states, *(states + state for state in way.shown)) if with_values else ()
+    return _Moved(way, call, moved, names, (*way.shown, *values))
 
 
 def gradients(
