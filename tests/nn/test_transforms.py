@@ -17,7 +17,7 @@ import gated
 from gated.cells import PerStep, PerStepUnit, PerUnit, cell, library, sigmoid, tanh
 from gated.cells.tangent import tangent
 from gated.core.plans import native_cell
-from gated.nn import backends
+from gated.nn import backends, members
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
 TOLERANCE = 1e-9
@@ -291,6 +291,100 @@ def test_an_ensemble_is_trained() -> None:
         member(X)[0].square().sum().backward()
         for name, weight in member.named_parameters():
             assert_agree(weights[name].grad[place], weight.grad, name, relative=TOLERANCE)
+
+
+def test_members_side_by_side_on_threads_have_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = gated.nn.LSTM(3, 4, 2, dtype=torch.float64)
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    for worth in (10**18, 0):
+        monkeypatch.setattr(members, "WORTH_THREADS", worth)
+        found.append(
+            [result(name, module, None) for name in ("ensemble", "training of an ensemble")]
+        )
+    torch.set_num_threads(threads)
+    assert_agree(found[1], found[0], "members", relative=0)
+
+
+class Runs:
+    """How often the core was run, forward and back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.forward = self.back = 0
+        run, back, by_rows = members.run_into, members.run_back, members.backward_by_rows
+
+        def counted(*given: Any) -> None:
+            self.forward += 1
+            run(*given)
+
+        def counted_back(function: Any) -> Any:
+            def counting(*given: Any, **more: Any) -> Any:
+                self.back += 1
+                return function(*given, **more)
+
+            return counting
+
+        monkeypatch.setattr(members, "run_into", counted)
+        monkeypatch.setattr(members, "run_back", counted_back(back))
+        monkeypatch.setattr(members, "backward_by_rows", counted_back(by_rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "forward", "back"),
+    [
+        ("jvp", 1, 0),  # values and tangents
+        ("jvp of x", 1, 0),
+        ("forward mode", 1, 0),
+        ("vmap", 1, 0),
+        ("gradients of each", 1, 1),
+        ("training of an ensemble", 3, 3),  # of three
+    ],
+)
+def test_nothing_is_computed_twice(
+    name: str, forward: int, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = gated.nn.LSTM(3, 4, dtype=torch.float64)
+    runs = Runs(monkeypatch)
+    result(name, module, None)
+    assert (runs.forward, runs.back) == (forward, back)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "gru_reset_before", "lem", "mogrifier", "indrnn"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_of_each_with_lengths_and_states(kind: str, reverse: bool) -> None:
+    torch.manual_seed(0)
+    if kind in ("LSTM", "GRU"):
+        module = getattr(gated.nn, kind)(3, 4, bidirectional=reverse, dtype=torch.float64)
+        states = 2 if kind == "LSTM" else 1
+    else:
+        of = getattr(library, kind)
+        module = gated.nn.Recurrent(of, 3, 4, bidirectional=reverse, dtype=torch.float64)
+        states = len(of.states)
+    weights = {name: weight.detach() for name, weight in module.named_parameters()}
+    hx = tuple(numbers(3, 1 + reverse, 2, 4) * (1 + i) for i in range(states))
+    padded = MANY.clone()
+    for member, spans in enumerate(LENGTHS):
+        for sequence, span in enumerate(spans):
+            padded[member, span:, sequence] = torch.nan  # is never read
+
+    def loss(weights: Named, x: Tensor, lengths: Tensor, *hx: Tensor) -> Tensor:
+        given = hx if len(hx) > 1 else hx[0]
+        output, final = functional_call(module, weights, (x, given), {"lengths": lengths})
+        last = final if isinstance(final, tuple) else (final,)
+        return output.square().sum() + sum(of.sin().sum() for of in last)  # type: ignore[return-value]
+
+    of_all = (0, *(3 + i for i in range(states)))
+    of_one = grad(loss, of_all)
+    found = vmap(of_one, (None, 0, 0, *(0 for _ in hx)))(weights, padded, LENGTHS, *hx)
+    each = [of_one(weights, *given) for given in zip(padded, LENGTHS, *hx, strict=True)]
+    for place, of in enumerate(each):
+        assert_agree(
+            torch.utils._pytree.tree_map(lambda many, i=place: many[i], found), of, kind,
+            relative=TOLERANCE, absolute=TOLERANCE,
+        )  # fmt: skip
 
 
 def test_the_tangent_of_a_cell_is_a_cell() -> None:

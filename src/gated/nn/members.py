@@ -36,8 +36,8 @@ from gated.nn.operators import (
 Maybe: TypeAlias = Tensor | None
 R = TypeVar("R")
 
-WORTH_THREADS = 3_000_000
-"""Multiplications of all members from which on it pays to start threads for them."""
+WORTH_THREADS = 200_000_000
+"""Multiplications of all members from which on it pays to start threads for them: some 10 ms."""
 
 
 @dataclass
@@ -93,9 +93,8 @@ def side_by_side(works: Sequence[Callable[[int], R]], multiplications: int) -> l
 
 
 def _multiplications(calls: Sequence[Call]) -> int:
-    T, B, _ = calls[0].x.shape
-    weights: int = sum(array.size for array in calls[0].arrays.values())
-    return len(calls) * T * B * weights
+    T, B, _ = map(int, calls[0].x.shape)
+    return len(calls) * T * B * sum(int(array.size) for array in calls[0].arrays.values())
 
 
 def forward(way: Way, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.autograd import forward_ad
 
 from gated.cells import tangent
@@ -122,13 +123,25 @@ def _pairs(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     there = (of for of in (*values, *moves) if of is not None)
     call = put_together(way.saved, [*values, *tensors[way.saved.differentiable :]])
     moved = _moved(way, call, moves, keep=needs_gradients(*there), with_values=True)
-    results = _Layer.apply(moved.way, *moved.tensors)  # type: ignore[no-untyped-call]
+    results = _below(partial(_apply, moved.way), moved.tensors)
     states, shown = len(call.initial), len(way.shown)
     of_tangents, behind = [*results[: 1 + states]], results[1 + states :]
     of_tangents += behind[states : states + shown]
     output, *histories = behind[states + shown :]
     found = zip([output, *behind[:states], *histories], of_tangents, strict=True)
     return tuple(forward_ad.make_dual(value, tangent) for value, tangent in found)  # type: ignore[no-untyped-call]
+
+
+def _below(apply: Apply, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Apply a function to tensors without tangents as if forward-mode had ended."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        with forward_ad._set_fwd_grad_enabled(False):
+            return apply(tensors)
+    functorch, interpreter = torch._C._functorch, retrieve_current_functorch_interpreter()
+    level = interpreter.level()
+    with interpreter.lower():
+        found = apply([functorch._unwrap_for_grad(tensor, level) for tensor in tensors])
+    return tuple(functorch._wrap_for_grad(of, level) for of in found)
 
 
 def _vmap_level() -> int:
@@ -225,8 +238,8 @@ class _Layer(torch.autograd.Function):
             way.joined = way.anew(with_kept=False)
             apply = partial(_apply, way.joined)
             return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(way))
-        many = way.anew(with_kept=False, members=info.batch_size * max(1, way.members))
-        return _side_by_side(info.batch_size, way, dims, tensors, partial(_apply, many))
+        way.joined = way.anew(with_kept=False, members=info.batch_size * max(1, way.members))
+        return _side_by_side(info.batch_size, way, dims, tensors, partial(_apply, way.joined))
 
 
 class _Back(torch.autograd.Function):
@@ -284,20 +297,23 @@ class _Back(torch.autograd.Function):
         axes, saved = back.axes(), way.saved
         of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not their sum
         has_own_tensors = any(dim is not None for dim in dims[: saved.tensors])
+
+        def same(count: int) -> Way:
+            """The way of so many members, with what their forward pass has saved."""
+            joined = way.joined if has_own_tensors else None
+            return joined if joined and joined.members == count else way.anew(members=count)
+
         call = put_together(saved, tensors[: saved.tensors])
         of_each = of_weights and has_own_tensors and not (way.members or way.shown)
         if _is_one_batch(saved, dims, axes) and (
             not of_weights or (of_each and members.has_gradients_of_each(call))
         ):
-            joined = way.joined if has_own_tensors and way.joined else way.anew()
-            back = replace(back, way=joined)
-            run = (
-                partial(_BackOfEach.apply, back, size) if of_weights else partial(_Back.apply, back)
-            )
-            found_axes = _chosen(back.wanted, axes)
+            back = replace(back, way=same(way.members))
+            each, whole = partial(_BackOfEach.apply, back, size), partial(_Back.apply, back)
+            run, found_axes = each if of_weights else whole, _chosen(back.wanted, axes)
             return _in_one_batch(size, dims, axes, tensors, lambda of: run(*of), found_axes)
-        many = way.anew(members=size * max(1, way.members))
-        if not has_own_tensors and not way.members:  # what the forward pass saved is the same
+        many = same(size * max(1, way.members))
+        if not has_own_tensors and not way.members:  # all read the same
             many.calls = [*way.calls] * size
             many.read = [read.expand(size, *read.shape) for read in way.read]
         run = partial(_Back.apply, replace(back, way=many))
