@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -119,6 +120,12 @@ def third(module: nn.Module, named: Named) -> Any:
     return torch.autograd.grad(loss, inputs)
 
 
+def loss_of_gates(module: nn.Module, named: Named, x: Tensor, **options: Any) -> Tensor:
+    output, _, gates = functional_call(module, named, (x,), {"return_gates": True, **options})
+    of_all = (of.sin().sum() for each in gates for of in each.values())
+    return output.square().sum() + sum(of_all)  # type: ignore[no-any-return]
+
+
 def weight_of(named: Named) -> str:
     return next(name for name in named if name.startswith("weight_hh") or "weight_ih" in name)
 
@@ -159,7 +166,21 @@ TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
         grad(lambda x: m(x, lengths=[4, 2])[0].square().sum())
     )(MANY),
     "gates": lambda run, loss, m, w: vmap(lambda x: m(x, return_gates=True)[2])(MANY),
+    "gates of an ensemble": lambda run, loss, m, w: vmap(
+        lambda w, x, n: functional_call(m, w, (x,), {"return_gates": True, "lengths": n})[2]
+    )(stacked(w), MANY, LENGTHS),
+    "gradients by gates": lambda run, loss, m, w: vmap(grad(partial(loss_of_gates, m)), (None, 0))(
+        w, MANY
+    ),
+    "gradients by gates with lengths": lambda run, loss, m, w: grad(
+        partial(loss_of_gates, m, lengths=[4, 2])
+    )(w, X),
+    "jvp by gates": lambda run, loss, m, w: jvp(
+        lambda x: loss_of_gates(m, w, x), (X,), (torch.cos(X),)
+    ),
+    "hessian by gates": lambda run, loss, m, w: hessian(lambda x: loss_of_gates(m, w, x))(SHORT),
 }
+STEP_BY_STEP = ("jvp by gates", "hessian by gates")
 
 
 def result(name: str, module: Any, backend: str | None) -> Any:
@@ -181,7 +202,7 @@ def result(name: str, module: Any, backend: str | None) -> Any:
 def test_as_step_by_step(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = layers(kind)
     expected = result(name, module, "torch")
-    if name != "gates":
+    if name not in STEP_BY_STEP:
         monkeypatch.setattr(backends, "unrolled_layer", None)
     found = result(name, module, None)
     assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)

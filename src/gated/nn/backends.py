@@ -36,7 +36,13 @@ from gated.nn.operators import (
     states_by_other_names,
 )
 from gated.nn.scripting import refusal
-from gated.nn.transforms import is_mapped, is_transformed, layer, needs_gradients
+from gated.nn.transforms import (
+    is_mapped,
+    is_transformed,
+    layer,
+    may_be_derived_twice,
+    needs_gradients,
+)
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -494,7 +500,7 @@ def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
-    if return_gates and is_transformed():
+    if return_gates and may_be_derived_twice(*_tensors(call)):
         return unrolled_layer(call, return_gates)
     results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
@@ -517,13 +523,13 @@ def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> G
     """The values kept for the backward pass as (T, B, ·), by name; views if there is no padding."""
     T, B, _ = results.output.shape
     sizes = call.x.shape[2], *_sizes(call)
-    values = results.kept["values"]
-    rows = {
-        name: values[:, start:stop]
-        for name, start, stop in gate_columns(call.cell, call.names, *sizes)
+    kept = {  # while torch compiles, the operator returns rows
+        name: of if of.dim() == 3 else padded_rows(of, (T, B), lengths)
+        for name, of in results.kept.items()
     }
-    rows |= {name: of for name, of in results.kept.items() if name != "values"}
-    gates = {name: padded_rows(of, (T, B), lengths) for name, of in rows.items()}
+    values = kept.pop("values")
+    columns = gate_columns(call.cell, call.names, *sizes)
+    gates = {name: values[..., start:stop] for name, start, stop in columns} | kept
     for name, state in states_by_other_names(call.cell, call.names):
         gates[name] = results.output if state is None else gates[state]
     return gates

@@ -45,8 +45,8 @@ class Way:
     """The arguments of a layer besides tensors, and what its forward pass saves."""
 
     saved: Saved
-    with_kept: bool = False
-    """Whether the kept values are results too."""
+    kept: int = 0
+    """How many kept values are results too, all or none, (T, B, ·), behind the final states."""
     shown: tuple[int, ...] = ()
     """The states that are results too at every step, (T, B, ·), behind the final states."""
     members: int = 0
@@ -65,8 +65,8 @@ class Way:
 
     @property
     def results(self) -> int:
-        """How many results there are besides kept values."""
-        return 1 + self.saved.initial + len(self.shown)
+        """How many results there are."""
+        return 1 + self.saved.initial + len(self.shown) + self.kept
 
 
 def _layer_calls(way: Way, tensors: Sequence[Tensor]) -> list[LayerCall]:
@@ -108,10 +108,12 @@ def forward(way: Way, tensors: Sequence[Tensor]) -> list[Tensor]:
     if keep:
         # The backward pass reads the output, which callers may change, and no final state.
         way.calls, way.read = calls, [results[0].clone(), *results[last:]]
-    if way.with_kept:
-        return results
-    histories = [_history(way, state, layer_calls, results[last:]) for state in way.shown]
-    return [*results[:last], *(of.clone() if keep else of for of in histories)]
+    kept = results[last:] if way.kept else []
+    for state in way.shown:
+        names, states = layer_calls[0].kept_names(), layer_calls[0].changed_cell.state_names
+        history = results[last + names.index(states[state])]
+        kept.append(history.clone() if keep else history)
+    return [*results[:last], *(_steps_of(way, rows, layer_calls) for rows in kept)]
 
 
 def _forward(way: Way, layer_calls: Sequence[LayerCall]) -> tuple[list[Call], list[Tensor]]:
@@ -125,12 +127,9 @@ def _forward(way: Way, layer_calls: Sequence[LayerCall]) -> tuple[list[Call], li
     return calls, results
 
 
-def _history(
-    way: Way, state: int, layer_calls: Sequence[LayerCall], kept: Sequence[Tensor]
-) -> Tensor:
-    """A state at every step."""
+def _steps_of(way: Way, rows: Tensor, layer_calls: Sequence[LayerCall]) -> Tensor:
+    """Kept values at every step, (T, B, ·)."""
     call = layer_calls[0]
-    rows = kept[call.kept_names().index(call.changed_cell.state_names[state])]
     T, B, _ = call.x.shape
     if not way.members:
         return padded_rows(rows, (T, B), call.lengths)
@@ -169,8 +168,7 @@ def backward(
         own += [None] * (way.results - len(own))
         results = call.named([output, *call.initial, *kept])
         first = 1 + len(call.initial)
-        of_kept = own[way.results :] or _kept_grads(way, call, own[first:])
-        given = [*own[:first], *of_kept]
+        given = [*own[:first], *_kept_grads(way, call, own[first:])]
         return run_back(results, way.calls[place], given, wanted, threads)
 
     works = [partial(one, place) for place in range(len(layer_calls))]
@@ -184,12 +182,13 @@ def backward(
 
 
 def _kept_grads(way: Way, call: LayerCall, grads: Sequence[Maybe]) -> list[Maybe]:
-    """The gradients of the kept values, from those of the states that are shown."""
+    """The gradients of all kept values, from those of the ones that are results."""
     names, states = call.kept_names(), call.changed_cell.state_names
+    shown = names if way.kept else [states[state] for state in way.shown]
     found: list[Maybe] = [None] * len(names)
-    for state, grad in zip(way.shown, grads, strict=True):
+    for name, grad in zip(shown, grads, strict=True):
         if grad is not None:
-            found[names.index(states[state])] = packed_rows(grad, call.lengths)
+            found[names.index(name)] = packed_rows(grad, call.lengths)
     return found
 
 

@@ -56,6 +56,25 @@ def is_mapped() -> bool:
     return forward_ad._current_level >= 0 or any(level.key() != grad for level in stack)
 
 
+def may_be_derived_twice(*tensors: Tensor) -> bool:
+    """Whether derivatives of derivatives, or forward-mode ones, of these tensors may be needed."""
+    if torch.compiler.is_compiling():
+        return False
+    kinds = torch._C._functorch.TransformType
+    keys = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
+    gradients = keys.count(kinds.Grad)
+    if forward_ad._current_level >= 0 or gradients > 1:
+        return True
+    return gradients == 1 and any(_unwrapped(tensor).requires_grad for tensor in tensors)
+
+
+def _unwrapped(tensor: Tensor) -> Tensor:
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def needs_gradients(*tensors: Tensor) -> bool:
     """Whether one of them needs a gradient, inside of transforms or outside."""
     if torch.compiler.is_compiling():  # which cannot look inside
@@ -75,7 +94,8 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
 
     Args:
         call: with `keep` where gradients or the kept values are needed.
-        with_kept: also return the kept values, with gradients, but without second derivatives.
+        with_kept: also return the kept values, (T, B, ·), with gradients, but without second
+            derivatives.
     """
     if torch.compiler.is_compiling() or type(call.x) is not Tensor or call.x.is_meta:
         return call.named(torch.ops.gated.layer(*call))
@@ -84,7 +104,7 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
         call = call._replace(weights=list(weights.values()), weight_mask=None)
     saved, tensors = taken_apart(call)
-    results = _apply(Way(saved, with_kept), tensors)
+    results = _apply(Way(saved, len(call.kept_names()) if with_kept else 0), tensors)
     if with_kept:
         return call.named(results)
     return Results(results[0], results[1:], {})
@@ -93,7 +113,7 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
 def _apply(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Run a layer, by `_Layer`; if it has tangents, values and tangents in one run."""
     results: tuple[Tensor, ...]
-    if not way.with_kept and _is_forward_mode() and not _vmap_level():
+    if not way.kept and _is_forward_mode() and not _vmap_level():
         results = _pairs(way, tensors)
     else:
         results = _Layer.apply(way, *tensors)  # type: ignore[no-untyped-call]
@@ -209,11 +229,6 @@ class _Layer(torch.autograd.Function):
         saved = way.saved
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
         if torch.is_grad_enabled() or is_transformed():
-            if any(grad is not None for grad in grads[way.results :]):
-                raise ConfigurationError(
-                    "create_graph asks for second derivatives of gates, which only "
-                    "backend='torch' has"
-                )
             found = _back(way, wanted, tensors, grads)
         else:
             found = members.backward(way, tensors, grads, wanted)
@@ -235,10 +250,10 @@ class _Layer(torch.autograd.Function):
     ) -> tuple[Any, tuple[int, ...]]:
         dims, axes = in_dims[1:], _axes(way)
         if _is_one_batch(way.saved, dims, axes):
-            way.joined = way.anew(with_kept=False)
+            way.joined = way.anew()
             apply = partial(_apply, way.joined)
             return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(way))
-        way.joined = way.anew(with_kept=False, members=info.batch_size * max(1, way.members))
+        way.joined = way.anew(members=info.batch_size * max(1, way.members))
         return _side_by_side(info.batch_size, way, dims, tensors, partial(_apply, way.joined))
 
 
@@ -263,7 +278,7 @@ class _Back(torch.autograd.Function):
         saved, tensors = back.way.saved, _saved_by(ctx)[0]
         if all(of is None for of in moves):
             return (None,) * (1 + len(tensors))
-        there, grads = back.parted(tensors)
+        there, grads = back.parted_again(tensors)
         call = put_together(saved, there)
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
         moved = _moved(back.way, call, _spread(back.wanted, moves), keep=any(wanted))
@@ -277,7 +292,7 @@ class _Back(torch.autograd.Function):
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         back: _BackWay = ctx.back
         way, saved, tensors = back.way, back.way.saved, _saved_by(ctx)[0]
-        there, grads = back.parted(tensors)
+        there, grads = back.parted_again(tensors)
         of_grads = _spread(back.given, moves[saved.tensors :])
         straight = _back(way.anew(), back.wanted, there, of_grads)
         call = put_together(saved, there)
@@ -304,7 +319,7 @@ class _Back(torch.autograd.Function):
             return joined if joined and joined.members == count else way.anew(members=count)
 
         call = put_together(saved, tensors[: saved.tensors])
-        of_each = of_weights and has_own_tensors and not (way.members or way.shown)
+        of_each = of_weights and has_own_tensors and not (way.members or way.shown or way.kept)
         if _is_one_batch(saved, dims, axes) and (
             not of_weights or (of_each and members.has_gradients_of_each(call))
         ):
@@ -397,6 +412,16 @@ class _BackWay:
         count = self.way.saved.tensors
         return tensors[:count], _spread(self.given, tensors[count:])
 
+    def parted_again(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[Maybe]]:
+        """The same, for second derivatives."""
+        there, grads = self.parted(tensors)
+        first = self.way.results - self.way.kept
+        if any(self.given[first:]):
+            raise ConfigurationError(
+                "create_graph asks for second derivatives of gates, which only backend='torch' has"
+            )
+        return there, grads[:first]
+
     def axes(self) -> list[int | None]:
         """The batch axis of each tensor."""
         return [*_axes(self.way), *_chosen(self.given, _result_axes(self.way))]
@@ -465,7 +490,8 @@ def _axes(way: Way) -> list[int | None]:
 def _result_axes(way: Way) -> list[int | None]:
     behind = int(way.members > 0)
     states, shown = way.saved.initial, len(way.shown)
-    return [behind + 1, *(behind for _ in range(states)), *(behind + 1 for _ in range(shown))]
+    steps = behind + 1
+    return [steps, *(behind for _ in range(states)), *(steps for _ in range(shown + way.kept))]
 
 
 def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
@@ -540,7 +566,7 @@ class _Moved:
         self.call = call
         self.names = names
         saved, self.tensors = taken_apart(call)
-        self.way = way.anew(saved=saved, with_kept=False, shown=shown)
+        self.way = way.anew(saved=saved, kept=0, shown=shown)
 
     def results(self) -> list[Maybe]:
         """The tangents of the output, of the final states, and of the states that are shown."""
