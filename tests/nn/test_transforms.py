@@ -152,6 +152,22 @@ TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
     "hessian of weights": lambda run, loss, m, w: hessian(
         lambda of: loss({**w, weight_of(w): of}, SHORT)
     )(w[weight_of(w)]),
+    "forward over forward": lambda run, loss, m, w: jacfwd(jacfwd(loss, 1), 1)(w, SHORT),
+    "jvp of an ensemble": lambda run, loss, m, w: jvp(
+        lambda w, x: vmap(run, (0, None))(w, x), (stacked(w), X), (moves(stacked(w)), torch.cos(X))
+    ),
+    "ensemble of jvps": lambda run, loss, m, w: vmap(
+        lambda w, x: jvp(run, (w, x), (moves(w), torch.cos(x)))
+    )(stacked(w), MANY),
+    "gradient of a jvp": lambda run, loss, m, w: grad(
+        lambda w: jvp(run, (w, X), (moves(w), torch.cos(X)))[1].square().sum()
+    )(w),
+    "gradients of each of an ensemble": lambda run, loss, m, w: vmap(
+        vmap(grad(loss), (None, 0)), (0, None)
+    )(stacked(w), MANY),
+    "jacobians of gradients of each": lambda run, loss, m, w: jacrev(
+        lambda x: vmap(grad(loss), (None, 0))(w, x)[weight_of(w)], 0
+    )(MANY[:2, :2]),
     "reverse over reverse": lambda run, loss, m, w: jacrev(jacrev(loss, 1), 1)(w, SHORT),
     "reverse over forward": lambda run, loss, m, w: jacrev(jacfwd(loss, 1), 1)(w, SHORT),
     "forward mode": lambda run, loss, m, w: forward_mode(m, w),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gated.cells.cell import Cell
-from gated.cells.emit_cpp import listed_cell, listed_plan
+from gated.cells.emit_cpp import WIDTHS, listed_cell, listed_plan
 from gated.cells.plans import plans
 from gated.core import native
 from gated.core.call import Call
@@ -92,7 +92,7 @@ def _native_cell(cell: Cell, sums: Sums) -> Any:
     given = [(slot, first + i) for i, slot in enumerate(sums.slots)]
     back = of.backward._replace(grad_per_step=(*of.backward.grad_per_step, *given))
     listed = list(listed_cell(cell))
-    listed[4] = [*listed[4], *("HIP1".index(width) for width in sums.widths)]
+    listed[4] = [*listed[4], *(WIDTHS.index(width) for width in sums.widths)]
     made = [core.Plan(*listed_plan(plan)) for plan in (of.inference, of.training, back)]
     return core.Cell(*listed, *made, core.Plan(*listed_plan(of.backward_of_gates)))
 

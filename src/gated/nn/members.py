@@ -70,10 +70,7 @@ class Way:
 
 
 def _layer_calls(way: Way, tensors: Sequence[Tensor]) -> list[LayerCall]:
-    if not way.members:
-        return [put_together(way.saved, tensors)]
-    of_each = zip(*(tensor.unbind() for tensor in tensors), strict=True)
-    return [put_together(way.saved, given) for given in of_each]
+    return [put_together(way.saved, given) for given in _of_each(way, tensors)]
 
 
 def _of_each(way: Way, tensors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:

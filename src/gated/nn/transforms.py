@@ -25,13 +25,21 @@ from gated.cells import tangent
 from gated.core.plans import register
 from gated.errors import ConfigurationError
 from gated.nn import members
+from gated.nn.mapping import (
+    Apply,
+    batch_axes,
+    in_a_stack,
+    in_one_batch,
+    is_one_batch,
+    result_axes,
+    split,
+)
 from gated.nn.members import Maybe, Way
-from gated.nn.operators import LayerCall, Results, Saved, put_together, taken_apart
+from gated.nn.operators import LayerCall, Results, put_together, taken_apart
 
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
 """`backward` or `jvp` of an autograd function: from a context and gradients to gradients, or from
 tangents to tangents."""
-Apply: TypeAlias = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 V = TypeVar("V")
 
 
@@ -155,8 +163,7 @@ def _pairs(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def _below(apply: Apply, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Apply a function to tensors without tangents as if forward-mode had ended."""
     if torch._C._functorch.peek_interpreter_stack() is None:
-        with forward_ad._set_fwd_grad_enabled(False):
-            return apply(tensors)
+        return apply(tensors)
     functorch, interpreter = torch._C._functorch, retrieve_current_functorch_interpreter()
     level = interpreter.level()
     with interpreter.lower():
@@ -248,13 +255,13 @@ class _Layer(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[Any, ...], way: Way, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        dims, axes = in_dims[1:], _axes(way)
-        if _is_one_batch(way.saved, dims, axes):
+        dims, axes = in_dims[1:], batch_axes(way)
+        if is_one_batch(way.saved, dims, axes):
             way.joined = way.anew()
             apply = partial(_apply, way.joined)
-            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(way))
+            return in_one_batch(info.batch_size, dims, axes, tensors, apply, result_axes(way))
         way.joined = way.anew(members=info.batch_size * max(1, way.members))
-        return _side_by_side(info.batch_size, way, dims, tensors, partial(_apply, way.joined))
+        return in_a_stack(info.batch_size, way, dims, tensors, partial(_apply, way.joined))
 
 
 class _Back(torch.autograd.Function):
@@ -320,19 +327,19 @@ class _Back(torch.autograd.Function):
 
         call = put_together(saved, tensors[: saved.tensors])
         of_each = of_weights and has_own_tensors and not (way.members or way.shown or way.kept)
-        if _is_one_batch(saved, dims, axes) and (
+        if is_one_batch(saved, dims, axes) and (
             not of_weights or (of_each and members.has_gradients_of_each(call))
         ):
             back = replace(back, way=same(way.members))
             each, whole = partial(_BackOfEach.apply, back, size), partial(_Back.apply, back)
             run, found_axes = each if of_weights else whole, _chosen(back.wanted, axes)
-            return _in_one_batch(size, dims, axes, tensors, lambda of: run(*of), found_axes)
+            return in_one_batch(size, dims, axes, tensors, lambda of: run(*of), found_axes)
         many = same(size * max(1, way.members))
         if not has_own_tensors and not way.members:  # all read the same
             many.calls = [*way.calls] * size
             many.read = [read.expand(size, *read.shape) for read in way.read]
         run = partial(_Back.apply, replace(back, way=many))
-        return _side_by_side(size, way, dims, tensors, lambda of: run(*of))
+        return in_a_stack(size, way, dims, tensors, lambda of: run(*of))
 
 
 class _BackOfEach(torch.autograd.Function):
@@ -354,24 +361,34 @@ class _BackOfEach(torch.autograd.Function):
     @staticmethod
     @of_batches
     def backward(ctx: Any, *moves: Maybe) -> tuple[Maybe, ...]:
-        alone = partial(_each_alone, ctx.back, ctx.size)
-        found = gradients(alone, _saved_by(ctx)[0], moves, ctx.needs_input_grad[2:])
-        return (None, None, *found)
+        wanted = ctx.needs_input_grad[2:]
+        alone, tensors = _BackOfEach.alone(ctx, wanted)
+        results, pull = torch.func.vjp(alone, *tensors)  # type: ignore[misc]
+        given = (
+            torch.zeros_like(result) if move is None else move
+            for result, move in zip(results, moves, strict=True)
+        )
+        return (None, None, *_spread(wanted, pull(tuple(given))))
 
     @staticmethod
     @of_batches
     def jvp(ctx: Any, _: None, __: None, *moves: Maybe) -> tuple[Maybe, ...]:
-        tensors = _saved_by(ctx)[0]
-        there = [move is not None for move in moves]
+        alone, tensors = _BackOfEach.alone(ctx, [move is not None for move in moves])
+        by = tuple(move for move in moves if move is not None)
+        found: tuple[Tensor, ...] = torch.func.jvp(alone, tensors, by)[1]
+        return found
 
-        def of_moved(*moved: Tensor) -> tuple[Tensor, ...]:
-            given = _spread(there, moved)
-            both = [of if new is None else new for of, new in zip(tensors, given, strict=True)]
+    @staticmethod
+    def alone(ctx: Any, flags: Sequence[bool]) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+        """The results as a function of the tensors at these places, and these tensors."""
+        tensors = _saved_by(ctx)[0]
+
+        def function(*chosen: Tensor) -> tuple[Tensor, ...]:
+            given = zip(tensors, _spread(flags, chosen), strict=True)
+            both = (of if new is None else new for of, new in given)
             return _each_alone(ctx.back, ctx.size, *both)
 
-        by = tuple(move for move in moves if move is not None)
-        found: tuple[Tensor, ...] = torch.func.jvp(of_moved, tuple(_chosen(there, tensors)), by)[1]
-        return found
+        return function, tuple(_chosen(flags, tensors))
 
     @staticmethod
     def vmap(
@@ -387,7 +404,7 @@ def _each_alone(back: _BackWay, size: int, *tensors: Tensor) -> tuple[Tensor, ..
     given = [
         tensor.expand(size, *tensor.shape)
         if axis is None
-        else _split(tensor, axis, size).movedim(axis, 0)
+        else split(tensor, axis, size).movedim(axis, 0)
         for tensor, axis in zip(tensors, axes, strict=True)
     ]
     found = _Back.apply(replace(back, way=back.way.anew(members=size)), *given)  # type: ignore[no-untyped-call]
@@ -424,7 +441,7 @@ class _BackWay:
 
     def axes(self) -> list[int | None]:
         """The batch axis of each tensor."""
-        return [*_axes(self.way), *_chosen(self.given, _result_axes(self.way))]
+        return [*batch_axes(self.way), *_chosen(self.given, result_axes(self.way))]
 
 
 def _back(
@@ -468,89 +485,6 @@ def _sum(a: Maybe, b: Maybe, like: Tensor) -> Tensor:
         found = b if a is None else a
         return torch.zeros_like(like) if found is None else found
     return a + b
-
-
-# Mapping.
-
-
-def _axes(way: Way) -> list[int | None]:
-    """The batch axis of each of a layer's tensors, None where it has none."""
-    saved, behind = way.saved, int(way.members > 0)
-    lengths, hidden_mask, _, seed = saved.optional
-    return [
-        behind + 1,
-        *(None for _ in range(saved.weights)),
-        *(behind for _ in range(saved.initial)),
-        *(behind + 1 for _ in range(saved.per_step)),
-        *(behind for there in (lengths, hidden_mask) if there),
-        *(None for there in (seed,) if there),
-    ]
-
-
-def _result_axes(way: Way) -> list[int | None]:
-    behind = int(way.members > 0)
-    states, shown = way.saved.initial, len(way.shown)
-    steps = behind + 1
-    return [steps, *(behind for _ in range(states)), *(steps for _ in range(shown + way.kept))]
-
-
-def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
-    """Whether all members can be sequences of one larger batch: they share the weights.
-
-    Not with zoneout in training, which draws by the index in the batch.
-    """
-    seed = saved.optional[-1]
-    return not seed and all(
-        dim is None for dim, axis in zip(dims, axes, strict=True) if axis is None
-    )
-
-
-def _in_one_batch(
-    size: int,
-    dims: Sequence[int | None],
-    axes: Sequence[int | None],
-    tensors: Sequence[Tensor],
-    apply: Apply,
-    result_axes: Sequence[int | None],
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Apply a function to all members' sequences; results without such an axis are (size, …)."""
-    given = []
-    for tensor, dim, axis in zip(tensors, dims, axes, strict=True):
-        if axis is None:
-            given.append(tensor)
-            continue
-        if dim is None:
-            tensor = tensor.unsqueeze(axis)
-            tensor = tensor.expand(*(size if i == axis else n for i, n in enumerate(tensor.shape)))
-        else:
-            tensor = tensor.movedim(dim, axis)
-        given.append(tensor.flatten(axis, axis + 1))
-    results = tuple(
-        result if axis is None else _split(result, axis, size)
-        for result, axis in zip(apply(given), result_axes, strict=True)
-    )
-    return results, tuple(axis or 0 for axis in result_axes)
-
-
-def _split(tensor: Tensor, axis: int, size: int) -> Tensor:
-    """An axis of equal parts as two axes, the first of `size`."""
-    return torch.unflatten(tensor, axis, (size, tensor.shape[axis] // size))
-
-
-def _side_by_side(
-    size: int, way: Way, dims: Sequence[int | None], tensors: Sequence[Tensor], apply: Apply
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    """Apply a function to members, stacked: `size` times as many as `way` has."""
-    given = [
-        tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-        for tensor, dim in zip(tensors, dims, strict=True)
-    ]
-    if not way.members:
-        results = apply(given)
-    else:
-        found = apply([tensor.flatten(0, 1) for tensor in given])
-        results = tuple(_split(result, 0, size) for result in found)
-    return tuple(results), tuple(0 for _ in results)
 
 
 # Tangents.
