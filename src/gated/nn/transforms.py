@@ -121,11 +121,42 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
 def _apply(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Run a layer, by `_Layer`; if it has tangents, values and tangents in one run."""
     results: tuple[Tensor, ...]
-    if not way.kept and _is_forward_mode() and not _vmap_level():
+    inmost = torch._C._functorch.peek_interpreter_stack()
+    if inmost is not None and inmost.key() == torch._C._functorch.TransformType.Vmap:
+        results = _mapped(way, tensors)
+    elif not way.kept and _is_forward_mode() and not _vmap_level():
         results = _pairs(way, tensors)
     else:
         results = _Layer.apply(way, *tensors)  # type: ignore[no-untyped-call]
     return results
+
+
+def _mapped(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer under `vmap`: by the rule of `_Layer`, for which torch needs a millisecond."""
+    functorch, interpreter = torch._C._functorch, retrieve_current_functorch_interpreter()
+    level = interpreter.level()
+    given = [functorch._unwrap_batched(tensor, level) for tensor in tensors]
+    with interpreter.lower():
+        if all(dim is None for _, dim in given):
+            return _apply(way, tensors)
+        size: int = interpreter.batch_size()  # type: ignore[attr-defined]
+        dims = [dim for _, dim in given]
+        found, found_dims = _members(size, dims, way, [of for of, _ in given])
+    both = zip(found, found_dims, strict=True)
+    return tuple(functorch._add_batch_dim(of, dim, level) for of, dim in both)
+
+
+def _members(
+    size: int, dims: Sequence[int | None], way: Way, tensors: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Run a layer for members: in one larger batch, or side by side."""
+    axes = batch_axes(way)
+    if is_one_batch(way.saved, dims, axes):
+        way.joined = way.anew()
+        apply = partial(_apply, way.joined)
+        return in_one_batch(size, dims, axes, tensors, apply, result_axes(way))
+    way.joined = way.anew(members=size * max(1, way.members))
+    return in_a_stack(size, way, dims, tensors, partial(_apply, way.joined))
 
 
 def _is_forward_mode() -> bool:
@@ -255,13 +286,7 @@ class _Layer(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[Any, ...], way: Way, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        dims, axes = in_dims[1:], batch_axes(way)
-        if is_one_batch(way.saved, dims, axes):
-            way.joined = way.anew()
-            apply = partial(_apply, way.joined)
-            return in_one_batch(info.batch_size, dims, axes, tensors, apply, result_axes(way))
-        way.joined = way.anew(members=info.batch_size * max(1, way.members))
-        return in_a_stack(info.batch_size, way, dims, tensors, partial(_apply, way.joined))
+        return _members(info.batch_size, in_dims[1:], way, tensors)
 
 
 class _Back(torch.autograd.Function):
