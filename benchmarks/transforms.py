@@ -113,6 +113,15 @@ def rows(pair: Pair) -> Iterator[tuple[str, Work, Work]]:
         lambda: vmap(pair.run, (None, 0))(weights, parts),
         (forward),
     )
+
+    def gates(x: Tensor) -> Any:
+        return ours(x, return_gates=True)[2]
+
+    def gates_forward() -> Any:
+        with torch.no_grad():
+            return gates(still)
+
+    yield "gates by vmap over 8 inputs, one batch", lambda: vmap(gates)(parts), gates_forward
     members = [getattr(gated.nn, pair.kind)(I, H) for _ in range(MEMBERS)]
     stacked, _ = stack_module_state(members)
 
@@ -130,6 +139,12 @@ def rows(pair: Pair) -> Iterator[tuple[str, Work, Work]]:
         "ensemble of 8, torch's 8 calls",
         lambda: vmap(pair.run, (0, None))(held, still),
         (of_each([torchs] * MEMBERS)),
+    )
+    steps = [training_step(layer, x) for layer in members]
+    yield (
+        "training of an ensemble of 8, 8 steps",
+        lambda: vmap(grad(pair.loss, (0, 1)), (0, None))(held, still),
+        lambda: [step() for step in steps],
     )
     each = still.movedim(1, 0).unsqueeze(2)
 

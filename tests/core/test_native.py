@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from gated.cells.compiled import COMPILED, NORMALISED
+from gated.cells.compiled import COMPILED, NORMALISED, TANGENTS
 from gated.cells.emit_cpp import listed_plan
 from gated.cells.plans import plans
 from gated.core import native, ops
@@ -130,8 +130,10 @@ def test_a_missing_extension_says_how_to_install(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_common_cells_are_compiled_whole() -> None:
-    for cell in (*COMPILED, *NORMALISED):
-        for plan in plans(cell)[:4]:
+    for cell in (*COMPILED, *NORMALISED, *TANGENTS):
+        of = plans(cell)
+        of_gates = () if cell in TANGENTS else (of.backward_of_gates,)
+        for plan in (of.inference, of.training, of.backward, *of_gates):
             segments = sum(len(stage.segments) for stage in plan.stages)
             assert native.extension().Plan(*listed_plan(plan)).compiled == segments > 0, cell.name
             assert native.extension().Plan(*listed_plan(plan, compiled=False)).compiled == 0

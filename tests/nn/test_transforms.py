@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ import gated
 from gated.cells import PerStep, PerStepUnit, PerUnit, cell, library, sigmoid, tanh
 from gated.cells.tangent import tangent
 from gated.core.plans import native_cell
-from gated.nn import backends
+from gated.nn import backends, members
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
 TOLERANCE = 1e-9
@@ -119,6 +120,12 @@ def third(module: nn.Module, named: Named) -> Any:
     return torch.autograd.grad(loss, inputs)
 
 
+def loss_of_gates(module: nn.Module, named: Named, x: Tensor, **options: Any) -> Tensor:
+    output, _, gates = functional_call(module, named, (x,), {"return_gates": True, **options})
+    of_all = (of.sin().sum() for each in gates for of in each.values())
+    return output.square().sum() + sum(of_all)  # type: ignore[no-any-return]
+
+
 def weight_of(named: Named) -> str:
     return next(name for name in named if name.startswith("weight_hh") or "weight_ih" in name)
 
@@ -145,6 +152,22 @@ TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
     "hessian of weights": lambda run, loss, m, w: hessian(
         lambda of: loss({**w, weight_of(w): of}, SHORT)
     )(w[weight_of(w)]),
+    "forward over forward": lambda run, loss, m, w: jacfwd(jacfwd(loss, 1), 1)(w, SHORT),
+    "jvp of an ensemble": lambda run, loss, m, w: jvp(
+        lambda w, x: vmap(run, (0, None))(w, x), (stacked(w), X), (moves(stacked(w)), torch.cos(X))
+    ),
+    "ensemble of jvps": lambda run, loss, m, w: vmap(
+        lambda w, x: jvp(run, (w, x), (moves(w), torch.cos(x)))
+    )(stacked(w), MANY),
+    "gradient of a jvp": lambda run, loss, m, w: grad(
+        lambda w: jvp(run, (w, X), (moves(w), torch.cos(X)))[1].square().sum()
+    )(w),
+    "gradients of each of an ensemble": lambda run, loss, m, w: vmap(
+        vmap(grad(loss), (None, 0)), (0, None)
+    )(stacked(w), MANY),
+    "jacobians of gradients of each": lambda run, loss, m, w: jacrev(
+        lambda x: vmap(grad(loss), (None, 0))(w, x)[weight_of(w)], 0
+    )(MANY[:2, :2]),
     "reverse over reverse": lambda run, loss, m, w: jacrev(jacrev(loss, 1), 1)(w, SHORT),
     "reverse over forward": lambda run, loss, m, w: jacrev(jacfwd(loss, 1), 1)(w, SHORT),
     "forward mode": lambda run, loss, m, w: forward_mode(m, w),
@@ -159,7 +182,21 @@ TRANSFORMS: dict[str, Callable[[Any, Any, nn.Module, Named], Any]] = {
         grad(lambda x: m(x, lengths=[4, 2])[0].square().sum())
     )(MANY),
     "gates": lambda run, loss, m, w: vmap(lambda x: m(x, return_gates=True)[2])(MANY),
+    "gates of an ensemble": lambda run, loss, m, w: vmap(
+        lambda w, x, n: functional_call(m, w, (x,), {"return_gates": True, "lengths": n})[2]
+    )(stacked(w), MANY, LENGTHS),
+    "gradients by gates": lambda run, loss, m, w: vmap(grad(partial(loss_of_gates, m)), (None, 0))(
+        w, MANY
+    ),
+    "gradients by gates with lengths": lambda run, loss, m, w: grad(
+        partial(loss_of_gates, m, lengths=[4, 2])
+    )(w, X),
+    "jvp by gates": lambda run, loss, m, w: jvp(
+        lambda x: loss_of_gates(m, w, x), (X,), (torch.cos(X),)
+    ),
+    "hessian by gates": lambda run, loss, m, w: hessian(lambda x: loss_of_gates(m, w, x))(SHORT),
 }
+STEP_BY_STEP = ("jvp by gates", "hessian by gates")
 
 
 def result(name: str, module: Any, backend: str | None) -> Any:
@@ -181,7 +218,7 @@ def result(name: str, module: Any, backend: str | None) -> Any:
 def test_as_step_by_step(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = layers(kind)
     expected = result(name, module, "torch")
-    if name != "gates":
+    if name not in STEP_BY_STEP:
         monkeypatch.setattr(backends, "unrolled_layer", None)
     found = result(name, module, None)
     assert_agree(found, expected, name, relative=TOLERANCE, absolute=TOLERANCE)
@@ -291,6 +328,100 @@ def test_an_ensemble_is_trained() -> None:
         member(X)[0].square().sum().backward()
         for name, weight in member.named_parameters():
             assert_agree(weights[name].grad[place], weight.grad, name, relative=TOLERANCE)
+
+
+def test_members_side_by_side_on_threads_have_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = gated.nn.LSTM(3, 4, 2, dtype=torch.float64)
+    found = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    for worth in (10**18, 0):
+        monkeypatch.setattr(members, "WORTH_THREADS", worth)
+        found.append(
+            [result(name, module, None) for name in ("ensemble", "training of an ensemble")]
+        )
+    torch.set_num_threads(threads)
+    assert_agree(found[1], found[0], "members", relative=0)
+
+
+class Runs:
+    """How often the core was run, forward and back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.forward = self.back = 0
+        run, back, by_rows = members.run_into, members.run_back, members.backward_by_rows
+
+        def counted(*given: Any) -> None:
+            self.forward += 1
+            run(*given)
+
+        def counted_back(function: Any) -> Any:
+            def counting(*given: Any, **more: Any) -> Any:
+                self.back += 1
+                return function(*given, **more)
+
+            return counting
+
+        monkeypatch.setattr(members, "run_into", counted)
+        monkeypatch.setattr(members, "run_back", counted_back(back))
+        monkeypatch.setattr(members, "backward_by_rows", counted_back(by_rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "forward", "back"),
+    [
+        ("jvp", 1, 0),  # values and tangents
+        ("jvp of x", 1, 0),
+        ("forward mode", 1, 0),
+        ("vmap", 1, 0),
+        ("gradients of each", 1, 1),
+        ("training of an ensemble", 3, 3),  # of three
+    ],
+)
+def test_nothing_is_computed_twice(
+    name: str, forward: int, back: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = gated.nn.LSTM(3, 4, dtype=torch.float64)
+    runs = Runs(monkeypatch)
+    result(name, module, None)
+    assert (runs.forward, runs.back) == (forward, back)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "gru_reset_before", "lem", "mogrifier", "indrnn"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_of_each_with_lengths_and_states(kind: str, reverse: bool) -> None:
+    torch.manual_seed(0)
+    if kind in ("LSTM", "GRU"):
+        module = getattr(gated.nn, kind)(3, 4, bidirectional=reverse, dtype=torch.float64)
+        states = 2 if kind == "LSTM" else 1
+    else:
+        of = getattr(library, kind)
+        module = gated.nn.Recurrent(of, 3, 4, bidirectional=reverse, dtype=torch.float64)
+        states = len(of.states)
+    weights = {name: weight.detach() for name, weight in module.named_parameters()}
+    hx = tuple(numbers(3, 1 + reverse, 2, 4) * (1 + i) for i in range(states))
+    padded = MANY.clone()
+    for member, spans in enumerate(LENGTHS):
+        for sequence, span in enumerate(spans):
+            padded[member, span:, sequence] = torch.nan  # is never read
+
+    def loss(weights: Named, x: Tensor, lengths: Tensor, *hx: Tensor) -> Tensor:
+        given = hx if len(hx) > 1 else hx[0]
+        output, final = functional_call(module, weights, (x, given), {"lengths": lengths})
+        last = final if isinstance(final, tuple) else (final,)
+        return output.square().sum() + sum(of.sin().sum() for of in last)  # type: ignore[return-value]
+
+    of_all = (0, *(3 + i for i in range(states)))
+    of_one = grad(loss, of_all)
+    found = vmap(of_one, (None, 0, 0, *(0 for _ in hx)))(weights, padded, LENGTHS, *hx)
+    each = [of_one(weights, *given) for given in zip(padded, LENGTHS, *hx, strict=True)]
+    for place, of in enumerate(each):
+        assert_agree(
+            torch.utils._pytree.tree_map(lambda many, i=place: many[i], found), of, kind,
+            relative=TOLERANCE, absolute=TOLERANCE,
+        )  # fmt: skip
 
 
 def test_the_tangent_of_a_cell_is_a_cell() -> None:

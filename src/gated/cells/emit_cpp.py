@@ -93,7 +93,7 @@ def _function(plan: Plan, segment: Segment, name: str) -> str:
     return "\n".join(lines)
 
 
-_WIDTHS = ("H", "I", "P", "1")
+WIDTHS = ("H", "I", "P", "1")
 
 
 def listed_cell(cell: Cell) -> tuple[Any, ...]:
@@ -153,7 +153,7 @@ def _six(of: Instruction) -> tuple[int, ...]:
 
 
 def _width(width: str) -> int:
-    return _WIDTHS.index(width)
+    return WIDTHS.index(width)
 
 
 def _in_cpp(value: Any) -> str:

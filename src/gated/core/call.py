@@ -59,10 +59,19 @@ class Call:
     @cached_property
     def native(self) -> Any:
         """The same as the native core takes it: made once for the way forward and the way back."""
+        return self.native_layer(native_cell(self.cell, self.compiled), self.per_step)
+
+    def native_layer(self, cell: Any, per_step: Sequence[Array | None]) -> Any:
+        """The same for another native cell with the same weights.
+
+        Args:
+            cell: as `native_cell` returns it.
+            per_step: the cell's per-step inputs; None for those that it never reads.
+        """
         core = native.extension()
         zoneout = self.regularisation.zoneout or _NO_ZONEOUT
         return (core.Layer32 if self.x.dtype == np.float32 else core.Layer64)(
-            native_cell(self.cell, self.compiled),
+            cell,
             self.x,
             self.units,
             self.outputs,
@@ -70,7 +79,7 @@ class Call:
             self.reverse,
             *native_arrays(self.cell, self.masked_arrays, self.units, self.x.dtype),
             [self.regularisation.hidden_mask] * len(self.cell.per_sequence),
-            list(self.per_step),
+            list(per_step),
             list(self.initial),
             probabilities_of(zoneout, len(self.initial)),
             zoneout.seed,

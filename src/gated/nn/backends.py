@@ -34,10 +34,17 @@ from gated.nn.operators import (
     as_array,
     constant,
     gate_columns,
+    padded_rows,
     states_by_other_names,
 )
 from gated.nn.scripting import refusal
-from gated.nn.transforms import is_mapped, is_transformed, layer, needs_gradients
+from gated.nn.transforms import (
+    is_mapped,
+    is_transformed,
+    layer,
+    may_be_derived_twice,
+    needs_gradients,
+)
 from gated.nn.triton_loops import Given
 from gated.nn.unrolled import unrolled
 
@@ -498,7 +505,7 @@ def _tensors(call: LayerCall) -> tuple[Tensor, ...]:
 
 def _native_layer(call: LayerCall, return_gates: bool) -> LayerResult:
     call = call._replace(keep=return_gates or needs_gradients(*_tensors(call)))
-    if return_gates and is_transformed():
+    if return_gates and may_be_derived_twice(*_tensors(call)):
         return unrolled_layer(call, return_gates)
     results = layer(call, return_gates)
     gates = _named_gates(call, results, call.lengths) if return_gates else None
@@ -521,24 +528,13 @@ def _named_gates(call: LayerCall, results: Results, lengths: Tensor | None) -> G
     """The values kept for the backward pass as (T, B, ·), by name; views if there is no padding."""
     T, B, _ = results.output.shape
     sizes = call.x.shape[2], *_sizes(call)
-    gates: Gates = {}
-    values = results.kept["values"]
-    rows = {
-        name: values[:, start:stop]
-        for name, start, stop in gate_columns(call.cell, call.names, *sizes)
+    kept = {  # while torch compiles, the operator returns rows
+        name: of if of.dim() == 3 else padded_rows(of, (T, B), lengths)
+        for name, of in results.kept.items()
     }
-    rows |= {name: of for name, of in results.kept.items() if name != "values"}
-    if lengths is None:
-        gates = {name: of.view(T, B, of.shape[-1]) for name, of in rows.items()}
-    else:
-        order = torch.argsort(lengths, descending=True, stable=True)
-        running = torch.arange(T)[:, None] < lengths[order]
-        places = running.flatten().cumsum(0).view(T, B) - 1
-        back = torch.argsort(order)
-        places, there = places[:, back], running[:, back].unsqueeze(-1)
-        for name, of in rows.items():
-            padded = of[places.clamp(min=0)]
-            gates[name] = torch.where(there, padded, padded.new_zeros(()))
+    values = kept.pop("values")
+    columns = gate_columns(call.cell, call.names, *sizes)
+    gates = {name: values[..., start:stop] for name, start, stop in columns} | kept
     for name, state in states_by_other_names(call.cell, call.names):
         gates[name] = results.output if state is None else gates[state]
     return gates

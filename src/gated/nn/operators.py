@@ -124,7 +124,8 @@ class LayerCall(NamedTuple):
             zoneout = Zoneout(tuple(self.zoneout), seed)
         return Regularisation(as_array(self.hidden_mask), as_array(self.weight_mask), zoneout)
 
-    def _kept_names(self) -> tuple[str, ...]:
+    def kept_names(self) -> tuple[str, ...]:
+        """The names of the kept values, without `keep` too."""
         names: tuple[str, ...] = _kept_names(self.cell, self.names, self.recompute)
         return names
 
@@ -135,17 +136,24 @@ class LayerCall(NamedTuple):
         T, B, _ = self.x.shape
         return kept_shapes(self.changed_cell, T * B, self.sizes, self.recompute)
 
-    def fresh(self) -> list[Tensor]:
-        """Uninitialised tensors for all results."""
+    def fresh(self, members: int = 0) -> list[Tensor]:
+        """Uninitialised tensors for all results.
+
+        Args:
+            members: how many such calls the tensors are for, along their first axis; 0 for this
+                one alone, without that axis.
+        """
         T, B, _ = self.x.shape
         widths = [state.shape[-1] for state in self.initial]
         shapes = [(T, B, widths[0]), *((B, width) for width in widths)]
-        return [self.x.new_empty(shape) for shape in (*shapes, *self.kept_shapes().values())]
+        shapes += self.kept_shapes().values()
+        of_all = (members,) if members else ()
+        return [self.x.new_empty((*of_all, *shape)) for shape in shapes]
 
     def named(self, results: Sequence[Tensor]) -> Results:
         """The operator's results, named."""
         last = 1 + len(self.initial)
-        names = self._kept_names() if self.keep else ()
+        names = self.kept_names() if self.keep else ()
         kept = dict(zip(names, results[last:], strict=True))
         return Results(results[0], tuple(results[1:last]), kept)
 
@@ -235,15 +243,20 @@ def run(layer_call: LayerCall, call: Call) -> list[Tensor]:
         call: the same, checked.
     """
     results = layer_call.fresh()
+    run_into(layer_call, call, results, torch.get_num_threads())
+    return results
+
+
+def run_into(layer_call: LayerCall, call: Call, results: Sequence[Tensor], threads: int) -> None:
+    """Do the same as `run`, into tensors that are there."""
     output, final, kept = layer_call.named(results)
     ops.forward_into(
         call,
         output.numpy(),
         [state.numpy() for state in final],
         {name: tensor.numpy() for name, tensor in kept.items()},
-        torch.get_num_threads(),
+        threads,
     )
-    return results
 
 
 def _layer_backward(*given: Any) -> list[Tensor | None]:
@@ -256,6 +269,7 @@ def run_back(
     call: Call,
     grads: Sequence[Tensor | None],
     wanted: Sequence[bool] | None = None,
+    threads: int | None = None,
 ) -> list[Tensor | None]:
     """Compute the gradients of x, the weights, the initial states and the per-step inputs.
 
@@ -264,6 +278,7 @@ def run_back(
         call: the arguments of the forward pass.
         grads: of the results, in their order.
         wanted: which gradients to compute; the others are None. All by default.
+        threads: torch's number of threads by default.
     """
     output, final, kept = results
     grad_output, *others = map(as_array, grads)
@@ -278,7 +293,7 @@ def run_back(
         others[: len(final)],
         grad_of.pop("values", None),
         grad_of,
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),
         unwanted=unwanted,
     )
     of_weights = [found.weights[name] for name in call.arrays]
@@ -287,6 +302,40 @@ def run_back(
         torch.from_numpy(array) if want else None
         for array, want in zip(of_all, wanted or [True] * len(of_all), strict=True)
     ]
+
+
+def padded_rows(rows: Tensor, shape: tuple[int, int], lengths: Tensor | None) -> Tensor:
+    """Kept values, (T·B, ·), as (T, B, ·), with zeros in the padding; a view if there is none.
+
+    Args:
+        rows: of `Results.kept`.
+        shape: T and B.
+        lengths: (B,).
+    """
+    if lengths is None:
+        return rows.view(*shape, rows.shape[-1])
+    places, running = _places(shape, lengths)
+    return torch.where(running, rows[places.clamp(min=0)], rows.new_zeros(()))
+
+
+def packed_rows(steps: Tensor, lengths: Tensor | None) -> Tensor:
+    """Undo `padded_rows`; zeros in unused rows."""
+    T, B, width = steps.shape
+    if lengths is None:
+        return steps.reshape(T * B, width)
+    places, running = _places((T, B), lengths)
+    running = running.squeeze(-1)
+    return steps.new_zeros(T * B, width).index_copy(0, places[running], steps[running])
+
+
+def _places(shape: tuple[int, int], lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """The row of each sequence's step, (T, B), and whether it is a real one, (T, B, 1)."""
+    T, B = shape
+    order = torch.argsort(lengths, descending=True, stable=True)
+    running = torch.arange(T)[:, None] < lengths[order]
+    places = running.flatten().cumsum(0).view(T, B) - 1
+    back = torch.argsort(order)
+    return places[:, back], running[:, back].unsqueeze(-1)
 
 
 def _fake_layer_backward(*given: Any) -> list[Tensor]:

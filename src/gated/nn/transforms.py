@@ -13,32 +13,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.autograd import forward_ad
 
 from gated.cells import tangent
-from gated.core.call import Call
 from gated.core.plans import register
 from gated.errors import ConfigurationError
-from gated.nn.operators import (
-    LayerCall,
-    Results,
-    Saved,
-    put_together,
-    run,
-    run_back,
-    taken_apart,
+from gated.nn import members
+from gated.nn.mapping import (
+    Apply,
+    batch_axes,
+    in_a_stack,
+    in_one_batch,
+    is_one_batch,
+    result_axes,
+    split,
 )
+from gated.nn.members import Maybe, Way
+from gated.nn.operators import LayerCall, Results, put_together, taken_apart
 
-Maybe: TypeAlias = Tensor | None
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
 """`backward` or `jvp` of an autograd function: from a context and gradients to gradients, or from
 tangents to tangents."""
-Apply: TypeAlias = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
 V = TypeVar("V")
 
 
@@ -63,6 +64,25 @@ def is_mapped() -> bool:
     return forward_ad._current_level >= 0 or any(level.key() != grad for level in stack)
 
 
+def may_be_derived_twice(*tensors: Tensor) -> bool:
+    """Whether derivatives of derivatives, or forward-mode ones, of these tensors may be needed."""
+    if torch.compiler.is_compiling():
+        return False
+    kinds = torch._C._functorch.TransformType
+    keys = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
+    gradients = keys.count(kinds.Grad)
+    if forward_ad._current_level >= 0 or gradients > 1:
+        return True
+    return gradients == 1 and any(_unwrapped(tensor).requires_grad for tensor in tensors)
+
+
+def _unwrapped(tensor: Tensor) -> Tensor:
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def needs_gradients(*tensors: Tensor) -> bool:
     """Whether one of them needs a gradient, inside of transforms or outside."""
     if torch.compiler.is_compiling():  # which cannot look inside
@@ -82,7 +102,8 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
 
     Args:
         call: with `keep` where gradients or the kept values are needed.
-        with_kept: also return the kept values, with gradients, but without second derivatives.
+        with_kept: also return the kept values, (T, B, ·), with gradients, but without second
+            derivatives.
     """
     if torch.compiler.is_compiling() or type(call.x) is not Tensor or call.x.is_meta:
         return call.named(torch.ops.gated.layer(*call))
@@ -91,28 +112,101 @@ def layer(call: LayerCall, with_kept: bool = False) -> Results:
         weights["weight_hh"] = weights["weight_hh"] * call.weight_mask
         call = call._replace(weights=list(weights.values()), weight_mask=None)
     saved, tensors = taken_apart(call)
-    results: tuple[Tensor, ...] = _Layer.apply(_Way(saved, with_kept), *tensors)  # type: ignore[no-untyped-call]
+    results = _apply(Way(saved, len(call.kept_names()) if with_kept else 0), tensors)
     if with_kept:
         return call.named(results)
     return Results(results[0], results[1:], {})
 
 
-class _Way:
-    """The arguments of a layer besides tensors, and what its forward pass saves."""
+def _apply(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer, by `_Layer`; if it has tangents, values and tangents in one run."""
+    results: tuple[Tensor, ...]
+    inmost = torch._C._functorch.peek_interpreter_stack()
+    if inmost is not None and inmost.key() == torch._C._functorch.TransformType.Vmap:
+        results = _mapped(way, tensors)
+    elif not way.kept and _is_forward_mode() and not _vmap_level():
+        results = _pairs(way, tensors)
+    else:
+        results = _Layer.apply(way, *tensors)  # type: ignore[no-untyped-call]
+    return results
 
-    def __init__(
-        self,
-        saved: Saved,
-        with_kept: bool = False,
-        call: Call | None = None,
-        read: Sequence[Tensor] = (),
-    ) -> None:
-        self.saved = saved
-        self.with_kept = with_kept
-        self.call = call
-        """Checked; shares the memory of the tensors."""
-        self.read = read
-        """What the backward pass reads: the output, and the kept values."""
+
+def _mapped(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer under `vmap`: by the rule of `_Layer`, for which torch needs a millisecond."""
+    functorch, interpreter = torch._C._functorch, retrieve_current_functorch_interpreter()
+    level = interpreter.level()
+    given = [functorch._unwrap_batched(tensor, level) for tensor in tensors]
+    with interpreter.lower():
+        if all(dim is None for _, dim in given):
+            return _apply(way, tensors)
+        size: int = interpreter.batch_size()  # type: ignore[attr-defined]
+        dims = [dim for _, dim in given]
+        found, found_dims = _members(size, dims, way, [of for of, _ in given])
+    both = zip(found, found_dims, strict=True)
+    return tuple(functorch._add_batch_dim(of, dim, level) for of, dim in both)
+
+
+def _members(
+    size: int, dims: Sequence[int | None], way: Way, tensors: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """Run a layer for members: in one larger batch, or side by side."""
+    axes = batch_axes(way)
+    if is_one_batch(way.saved, dims, axes):
+        way.joined = way.anew()
+        apply = partial(_apply, way.joined)
+        return in_one_batch(size, dims, axes, tensors, apply, result_axes(way))
+    way.joined = way.anew(members=size * max(1, way.members))
+    return in_a_stack(size, way, dims, tensors, partial(_apply, way.joined))
+
+
+def _is_forward_mode() -> bool:
+    """Whether forward-mode is what happens next, of all transforms that are under way."""
+    if forward_ad._current_level < 0:
+        return False
+    inmost = torch._C._functorch.peek_interpreter_stack()
+    return inmost is None or inmost.key() == torch._C._functorch.TransformType.Jvp
+
+
+def _pairs(way: Way, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Run a layer whose tensors may have tangents: the tangent layer steps through both.
+
+    Left to autograd, the values would be computed first, and then once more with the tangents.
+    """
+    differentiable = tensors[: way.saved.differentiable]
+    duals = [forward_ad.unpack_dual(tensor) for tensor in differentiable]  # type: ignore[no-untyped-call]
+    moves = [tangent for _, tangent in duals]
+    call = put_together(way.saved, tensors)
+    if all(move is None for move in moves) or not call.changed_cell.output_is_hidden:
+        return _Layer.apply(way, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    values = [value for value, _ in duals]
+    there = (of for of in (*values, *moves) if of is not None)
+    call = put_together(way.saved, [*values, *tensors[way.saved.differentiable :]])
+    moved = _moved(way, call, moves, keep=needs_gradients(*there), with_values=True)
+    results = _below(partial(_apply, moved.way), moved.tensors)
+    states, shown = len(call.initial), len(way.shown)
+    of_tangents, behind = [*results[: 1 + states]], results[1 + states :]
+    of_tangents += behind[states : states + shown]
+    output, *histories = behind[states + shown :]
+    found = zip([output, *behind[:states], *histories], of_tangents, strict=True)
+    return tuple(forward_ad.make_dual(value, tangent) for value, tangent in found)  # type: ignore[no-untyped-call]
+
+
+def _below(apply: Apply, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Apply a function to tensors without tangents as if forward-mode had ended."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return apply(tensors)
+    functorch, interpreter = torch._C._functorch, retrieve_current_functorch_interpreter()
+    level = interpreter.level()
+    with interpreter.lower():
+        found = apply([functorch._unwrap_for_grad(tensor, level) for tensor in tensors])
+    return tuple(functorch._wrap_for_grad(of, level) for of in found)
+
+
+def _vmap_level() -> int:
+    """The level of the `vmap` of `torch.autograd`, which is another than that of `torch.func`."""
+    level: int = torch._C._vmapmode_increment_nesting() - 1
+    torch._C._vmapmode_decrement_nesting()
+    return level
 
 
 def of_batches(backward: Backward) -> Backward:
@@ -123,8 +217,7 @@ def of_batches(backward: Backward) -> Backward:
 
     @wraps(backward)
     def mapped(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
-        level = torch._C._vmapmode_increment_nesting() - 1
-        torch._C._vmapmode_decrement_nesting()
+        level = _vmap_level()
         if not level:
             return backward(ctx, *grads)
         dims = tuple(0 if _is_batch(grad) else None for grad in grads)
@@ -157,64 +250,43 @@ class _Layer(torch.autograd.Function):
     """One layer in one direction: from its tensors to the output and the final states."""
 
     @staticmethod
-    def forward(way: _Way, *tensors: Tensor) -> tuple[Tensor, ...]:
-        layer_call = put_together(way.saved, tensors)
-        call = layer_call.checked()
-        results = run(layer_call, call)
-        shown = 1 + way.saved.initial
-        if layer_call.keep:
-            # The backward pass reads the output, which callers may change, and no final state.
-            way.call, way.read = call, [results[0].clone(), *results[shown:]]
-        return tuple(results if way.with_kept else results[:shown])
+    def forward(way: Way, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(members.forward(way, tensors))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         way, *tensors = inputs
         _save(ctx, tensors, way.read)
-        ctx.saved, ctx.call, ctx.shown = way.saved, way.call, 1 + way.saved.initial
+        ctx.way = replace(way, read=())
 
     @staticmethod
     @of_batches
     def backward(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
         tensors, read = _saved_by(ctx)
-        saved = ctx.saved
+        way: Way = replace(ctx.way, read=read)
+        saved = way.saved
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
         if torch.is_grad_enabled() or is_transformed():
-            if any(grad is not None for grad in grads[ctx.shown :]):
-                raise ConfigurationError(
-                    "create_graph asks for second derivatives of gates, which only "
-                    "backend='torch' has"
-                )
-            found = _back(_Way(saved, call=ctx.call, read=read), wanted, tensors, grads)
+            found = _back(way, wanted, tensors, grads)
         else:
-            layer_call = put_together(saved, tensors)._replace(keep=True)
-            found = _gradients(layer_call, ctx.call, read, grads, wanted)
+            found = members.backward(way, tensors, grads, wanted)
         return (None, *found, *(None for _ in tensors[saved.differentiable :]))
 
     @staticmethod
     @of_batches
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         tensors = _saved_by(ctx)[0]
-        saved = ctx.saved
-        call, by = put_together(saved, tensors), moves[: saved.differentiable]
+        way: Way = ctx.way
+        call, by = put_together(way.saved, tensors), moves[: way.saved.differentiable]
         there = (of for of in (*tensors, *by) if of is not None)
-        found = _moved(call, by, keep=needs_gradients(*there)).results()
+        found = _moved(way, call, by, keep=needs_gradients(*there)).results()
         return tuple(of for of in found if of is not None)
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], way: _Way, *tensors: Tensor
+        info: Any, in_dims: tuple[Any, ...], way: Way, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        saved, dims = way.saved, in_dims[1:]
-
-        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            found: tuple[Tensor, ...] = _Layer.apply(_Way(saved), *given)  # type: ignore[no-untyped-call]
-            return found
-
-        axes = _axes(saved)
-        if _is_one_batch(saved, dims, axes):
-            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, _result_axes(saved))
-        return _one_by_one(info.batch_size, dims, tensors, apply)
+        return _members(info.batch_size, in_dims[1:], way, tensors)
 
 
 class _Back(torch.autograd.Function):
@@ -222,10 +294,8 @@ class _Back(torch.autograd.Function):
 
     @staticmethod
     def forward(back: _BackWay, *tensors: Tensor) -> tuple[Tensor, ...]:
-        way, count = back.way, back.way.saved.tensors
-        layer_call = put_together(way.saved, tensors[:count])._replace(keep=True)
-        grads = _spread(back.given, tensors[count:])
-        found = _gradients(layer_call, way.call, way.read, grads, back.wanted)
+        there, grads = back.parted(tensors)
+        found = members.backward(back.way, there, grads, back.wanted)
         return tuple(grad for grad in found if grad is not None)
 
     @staticmethod
@@ -240,10 +310,10 @@ class _Back(torch.autograd.Function):
         saved, tensors = back.way.saved, _saved_by(ctx)[0]
         if all(of is None for of in moves):
             return (None,) * (1 + len(tensors))
-        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        there, grads = back.parted_again(tensors)
         call = put_together(saved, there)
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
-        moved = _moved(call, _spread(back.wanted, moves), keep=any(wanted))
+        moved = _moved(back.way, call, _spread(back.wanted, moves), keep=any(wanted))
         of_grads = moved.results()
         found = moved.back(wanted, grads)
         rest = (None,) * (saved.tensors - saved.differentiable)
@@ -253,11 +323,12 @@ class _Back(torch.autograd.Function):
     @of_batches
     def jvp(ctx: Any, _: None, *moves: Maybe) -> tuple[Maybe, ...]:
         back: _BackWay = ctx.back
-        saved, tensors = back.way.saved, _saved_by(ctx)[0]
-        there, grads = tensors[: saved.tensors], _spread(back.given, tensors[saved.tensors :])
+        way, saved, tensors = back.way, back.way.saved, _saved_by(ctx)[0]
+        there, grads = back.parted_again(tensors)
         of_grads = _spread(back.given, moves[saved.tensors :])
-        straight = _back(_Way(saved), back.wanted, there, of_grads)
-        moved = _moved(put_together(saved, there), moves[: saved.differentiable], keep=False)
+        straight = _back(way.anew(), back.wanted, there, of_grads)
+        call = put_together(saved, there)
+        moved = _moved(way, call, moves[: saved.differentiable], keep=False)
         around = moved.back(back.wanted, grads)
         return tuple(
             _sum(a, b, like)
@@ -269,62 +340,145 @@ class _Back(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: tuple[Any, ...], back: _BackWay, *tensors: Tensor
     ) -> tuple[Any, tuple[int, ...]]:
-        saved, dims = back.way.saved, in_dims[1:]
-        axes = [*_axes(saved), *_chosen(back.given, _result_axes(saved))]
+        way, dims, size = back.way, in_dims[1:], info.batch_size
+        axes, saved = back.axes(), way.saved
         of_weights = any(back.wanted[1 : 1 + saved.weights])  # of each member, not their sum
-        is_one_batch = not of_weights and _is_one_batch(saved, dims, axes)
-        if is_one_batch or any(dim is not None for dim in dims[: saved.tensors]):
-            back = replace(back, way=_Way(saved))  # the saved values are of other tensors
+        has_own_tensors = any(dim is not None for dim in dims[: saved.tensors])
 
-        def apply(given: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            found: tuple[Tensor, ...] = _Back.apply(back, *given)  # type: ignore[no-untyped-call]
-            return found
+        def same(count: int) -> Way:
+            """The way of so many members, with what their forward pass has saved."""
+            joined = way.joined if has_own_tensors else None
+            return joined if joined and joined.members == count else way.anew(members=count)
 
-        if is_one_batch:
-            found_axes = [axis for axis in _chosen(back.wanted, axes) if axis is not None]
-            return _in_one_batch(info.batch_size, dims, axes, tensors, apply, found_axes)
-        return _one_by_one(info.batch_size, dims, tensors, apply)
+        call = put_together(saved, tensors[: saved.tensors])
+        of_each = of_weights and has_own_tensors and not (way.members or way.shown or way.kept)
+        if is_one_batch(saved, dims, axes) and (
+            not of_weights or (of_each and members.has_gradients_of_each(call))
+        ):
+            back = replace(back, way=same(way.members))
+            each, whole = partial(_BackOfEach.apply, back, size), partial(_Back.apply, back)
+            run, found_axes = each if of_weights else whole, _chosen(back.wanted, axes)
+            return in_one_batch(size, dims, axes, tensors, lambda of: run(*of), found_axes)
+        many = same(size * max(1, way.members))
+        if not has_own_tensors and not way.members:  # all read the same
+            many.calls = [*way.calls] * size
+            many.read = [read.expand(size, *read.shape) for read in way.read]
+        run = partial(_Back.apply, replace(back, way=many))
+        return in_a_stack(size, way, dims, tensors, lambda of: run(*of))
+
+
+class _BackOfEach(torch.autograd.Function):
+    """The same for a batch of equal parts, with the gradients of the weights by each part."""
+
+    @staticmethod
+    def forward(back: _BackWay, size: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        there, grads = back.parted(tensors)
+        found = members.backward_of_each(back.way, size, there, grads, back.wanted)
+        return tuple(grad for grad in found if grad is not None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.back, ctx.size, *tensors = inputs
+        _save(ctx, tensors, ())
+
+    # Computed part by part they are the same, and have derivatives.
+
+    @staticmethod
+    @of_batches
+    def backward(ctx: Any, *moves: Maybe) -> tuple[Maybe, ...]:
+        wanted = ctx.needs_input_grad[2:]
+        alone, tensors = _BackOfEach.alone(ctx, wanted)
+        results, pull = torch.func.vjp(alone, *tensors)  # type: ignore[misc]
+        given = (
+            torch.zeros_like(result) if move is None else move
+            for result, move in zip(results, moves, strict=True)
+        )
+        return (None, None, *_spread(wanted, pull(tuple(given))))
+
+    @staticmethod
+    @of_batches
+    def jvp(ctx: Any, _: None, __: None, *moves: Maybe) -> tuple[Maybe, ...]:
+        alone, tensors = _BackOfEach.alone(ctx, [move is not None for move in moves])
+        by = tuple(move for move in moves if move is not None)
+        found: tuple[Tensor, ...] = torch.func.jvp(alone, tensors, by)[1]
+        return found
+
+    @staticmethod
+    def alone(ctx: Any, flags: Sequence[bool]) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+        """The results as a function of the tensors at these places, and these tensors."""
+        tensors = _saved_by(ctx)[0]
+
+        def function(*chosen: Tensor) -> tuple[Tensor, ...]:
+            given = zip(tensors, _spread(flags, chosen), strict=True)
+            both = (of if new is None else new for of, new in given)
+            return _each_alone(ctx.back, ctx.size, *both)
+
+        return function, tuple(_chosen(flags, tensors))
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], back: _BackWay, size: int, *tensors: Tensor
+    ) -> tuple[Any, tuple[int, ...]]:
+        found = torch.func.vmap(partial(_each_alone, back, size), in_dims[2:])(*tensors)
+        return found, tuple(0 for _ in found)
+
+
+def _each_alone(back: _BackWay, size: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The results of `_BackOfEach`, of members side by side."""
+    axes = back.axes()
+    given = [
+        tensor.expand(size, *tensor.shape)
+        if axis is None
+        else split(tensor, axis, size).movedim(axis, 0)
+        for tensor, axis in zip(tensors, axes, strict=True)
+    ]
+    found = _Back.apply(replace(back, way=back.way.anew(members=size)), *given)  # type: ignore[no-untyped-call]
+    return tuple(
+        of if axis is None else of.movedim(0, axis).flatten(axis, axis + 1)
+        for of, axis in zip(found, _chosen(back.wanted, axes), strict=True)
+    )
 
 
 @dataclass(frozen=True)
 class _BackWay:
     """The arguments of the backward pass besides tensors."""
 
-    way: _Way
+    way: Way
     wanted: tuple[bool, ...]
     """For each tensor of the layer: whether its gradient is needed."""
     given: tuple[bool, ...]
     """For each result: whether its gradient is given."""
 
+    def parted(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[Maybe]]:
+        """The tensors of the layer, and the gradients of its results."""
+        count = self.way.saved.tensors
+        return tensors[:count], _spread(self.given, tensors[count:])
+
+    def parted_again(self, tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[Maybe]]:
+        """The same, for second derivatives."""
+        there, grads = self.parted(tensors)
+        first = self.way.results - self.way.kept
+        if any(self.given[first:]):
+            raise ConfigurationError(
+                "create_graph asks for second derivatives of gates, which only backend='torch' has"
+            )
+        return there, grads[:first]
+
+    def axes(self) -> list[int | None]:
+        """The batch axis of each tensor."""
+        return [*batch_axes(self.way), *_chosen(self.given, result_axes(self.way))]
+
 
 def _back(
-    way: _Way, wanted: Sequence[bool], tensors: Sequence[Tensor], grads: Sequence[Maybe]
+    way: Way, wanted: Sequence[bool], tensors: Sequence[Tensor], grads: Sequence[Maybe]
 ) -> list[Maybe]:
     """The gradients of a layer's tensors, with derivatives of their own."""
-    given = tuple(grad is not None for grad in grads[: 1 + way.saved.initial])
+    given = tuple(grad is not None for grad in grads[: way.results])
     if not any(given) or not any(wanted):
         return [None] * way.saved.differentiable
     there = [grad for grad in grads if grad is not None]
     found = _Back.apply(_BackWay(way, tuple(wanted), given), *tensors, *there)  # type: ignore[no-untyped-call]
     return _spread(wanted, found)
-
-
-def _gradients(
-    layer_call: LayerCall,
-    call: Call | None,
-    read: Sequence[Tensor],
-    grads: Sequence[Maybe],
-    wanted: Sequence[bool],
-) -> list[Maybe]:
-    """Compute these gradients; after a new forward pass, if the first one saved nothing."""
-    if not read or call is None:
-        call = layer_call.checked()
-        results = run(layer_call, call)
-        read = [results[0], *results[1 + len(layer_call.initial) :]]
-    output, *kept = read
-    shown = layer_call.named([output, *layer_call.initial, *kept])
-    missing = [None] * (1 + len(layer_call.initial) + len(kept) - len(grads))
-    return run_back(shown, call, [*grads, *missing], wanted)
 
 
 def _save(ctx: Any, tensors: Sequence[Tensor], read: Sequence[Tensor]) -> None:
@@ -358,97 +512,26 @@ def _sum(a: Maybe, b: Maybe, like: Tensor) -> Tensor:
     return a + b
 
 
-# Mapping.
-
-
-def _axes(saved: Saved) -> list[int | None]:
-    """The batch axis of each of a layer's tensors, None where it has none."""
-    lengths, hidden_mask, _, seed = saved.optional
-    return [
-        1,
-        *(None for _ in range(saved.weights)),
-        *(0 for _ in range(saved.initial)),
-        *(1 for _ in range(saved.per_step)),
-        *(0 for there in (lengths, hidden_mask) if there),
-        *(None for there in (seed,) if there),
-    ]
-
-
-def _result_axes(saved: Saved) -> list[int]:
-    return [1, *(0 for _ in range(saved.initial))]
-
-
-def _is_one_batch(saved: Saved, dims: Sequence[int | None], axes: Sequence[int | None]) -> bool:
-    """Whether all members can be sequences of one larger batch: they share the weights.
-
-    Not with zoneout in training, which draws by the index in the batch.
-    """
-    seed = saved.optional[-1]
-    return not seed and all(
-        dim is None for dim, axis in zip(dims, axes, strict=True) if axis is None
-    )
-
-
-def _in_one_batch(
-    size: int,
-    dims: Sequence[int | None],
-    axes: Sequence[int | None],
-    tensors: Sequence[Tensor],
-    apply: Apply,
-    result_axes: Sequence[int],
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    given = []
-    for tensor, dim, axis in zip(tensors, dims, axes, strict=True):
-        if axis is None:
-            given.append(tensor)
-            continue
-        if dim is None:
-            tensor = tensor.unsqueeze(axis)
-            tensor = tensor.expand(*(size if i == axis else n for i, n in enumerate(tensor.shape)))
-        else:
-            tensor = tensor.movedim(dim, axis)
-        given.append(tensor.flatten(axis, axis + 1))
-    sequences = given[0].shape[1] // size
-    results = tuple(
-        torch.unflatten(result, axis, (size, sequences))
-        for result, axis in zip(apply(given), result_axes, strict=True)
-    )
-    return results, tuple(result_axes)
-
-
-def _one_by_one(
-    size: int, dims: Sequence[int | None], tensors: Sequence[Tensor], apply: Apply
-) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-    members = [
-        apply(
-            [
-                tensor if dim is None else tensor.select(dim, member)
-                for tensor, dim in zip(tensors, dims, strict=True)
-            ]
-        )
-        for member in range(size)
-    ]
-    results = tuple(torch.stack(of) for of in zip(*members, strict=True))
-    return results, tuple(0 for _ in results)
-
-
 # Tangents.
 
 
 class _Moved:
     """A layer's tangent layer, which is linear in the tangents."""
 
-    def __init__(self, of: LayerCall, call: LayerCall, names: tangent.Names) -> None:
+    def __init__(
+        self, way: Way, of: LayerCall, call: LayerCall, names: tangent.Names, shown: tuple[int, ...]
+    ) -> None:
         self.of = of
         self.call = call
         self.names = names
         saved, self.tensors = taken_apart(call)
-        self.way = _Way(saved)
+        self.way = way.anew(saved=saved, kept=0, shown=shown)
 
     def results(self) -> list[Maybe]:
-        """The tangents of the output and of the final states."""
+        """The tangents of the output, of the final states, and of the states that are shown."""
+        states = len(self.of.initial)
         found = _Layer.apply(self.way, *self.tensors)  # type: ignore[no-untyped-call]
-        return list(found[: 1 + len(self.of.initial)])
+        return [*found[: 1 + states], *found[1 + 2 * states :]]
 
     def back(self, wanted: Sequence[bool], grads: Sequence[Maybe]) -> list[Maybe]:
         """Return the gradients of the original layer's arguments, for constant tangents.
@@ -471,6 +554,8 @@ class _Moved:
             *wanted[1 + len(named) + states :],
             *(False for _ in self.call.per_step[len(of.per_step) :]),
         ]
+        of_values = [None] * states
+        grads = [*grads[: 1 + states], *of_values, *grads[1 + states :]]
         found = _back(self.way, new, self.tensors, grads)
         weights = dict(zip(new_names, found[1:], strict=False))
         results: list[Maybe] = found[:1]
@@ -481,13 +566,17 @@ class _Moved:
         return [*results, *found[first : first + states + len(of.per_step)]]
 
 
-def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
+def _moved(
+    way: Way, call: LayerCall, moves: Sequence[Maybe], keep: bool, with_values: bool = False
+) -> _Moved:
     """The tangent layer of a layer.
 
     Args:
-        call: any.
+        way: of the layer.
+        call: its call.
         moves: the tangents of x, weights, initial states and inputs for each step; None for zeros.
         keep: whether the forward pass saves what the backward pass reads.
+        with_values: whether to show the values of what the layer shows, behind their tangents.
     """
     cell, weights = call.changed_cell, call.named_weights
     names = tangent.names(cell)
@@ -530,7 +619,9 @@ def _moved(call: LayerCall, moves: Sequence[Maybe], keep: bool) -> _Moved:
         per_step=[*call.per_step, *(step for step in (*steps, dx) if step is not None)],
         keep=keep,
     )
-    return _Moved(call, moved, names)
+    states = len(call.initial)
+    values = (states, *(states + state for state in way.shown)) if with_values else ()
+    return _Moved(way, call, moved, names, (*way.shown, *values))
 
 
 def gradients(
