@@ -205,7 +205,7 @@ def test_lengths_give_what_a_packed_sequence_gives(kind: str, backend: str) -> N
 def test_no_steps_and_no_sequences(backend: str) -> None:
     layer = gated.nn.LSTM(3, 5, bidirectional=True, backend=backend)
     hx = random_states(layer, 2)
-    output, final = layer(torch.zeros(0, 2, 3), hx)
+    output, final = layer(torch.zeros(0, 2, 3), hx, lengths=[0, 0])
     assert output.shape == (0, 2, 10)
     assert_agree(final, hx, "states that nothing changed")
     output, final = layer(torch.zeros(4, 0, 3))

@@ -19,7 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from gated.cells.cell import Cell
 from gated.core.plans import kept_shapes, named_cell, sizes_of
 from gated.errors import LayerArgumentError
-from gated.nn.arguments import Hidden
+from gated.nn.arguments import Hidden, check_steps
 from gated.nn.backends import native_is_there
 from gated.nn.plain import Batch, PlainLayers
 
@@ -95,6 +95,7 @@ class _Call(NamedTuple):
         T, B, inputs = self.x.shape
         sizes = sizes_of(cell, given[0][0], inputs)
         widths = [sizes[state.width] for state in cell.states]
+        check_steps(self.x)
         if inputs != given[0][0]["weight_ih"].shape[1]:
             features = given[0][0]["weight_ih"].shape[1]
             raise LayerArgumentError(

@@ -59,10 +59,12 @@ class Batch(NamedTuple):
     def of_sizes(cls, sizes: Tensor) -> Batch | None:
         """Return the layout for a PackedSequence's `batch_sizes`, (T).
 
-        None unless they are positive and never rise.
+        None unless they are integers (int64), positive, and never rise.
         """
+        if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not len(sizes):
+            return None
         falling = -sizes.numpy()
-        if falling.ndim != 1 or not len(falling) or falling[-1] >= 0:
+        if falling[-1] >= 0:
             return None
         if (falling[1:] < falling[:-1]).any():
             return None
@@ -546,7 +548,7 @@ def run_plainly(
     starts: tuple[Tensor, ...] = ()
     if hx is not None:
         starts = (hx,) if isinstance(hx, Tensor) else states_in(hx)
-        if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
+        if len(starts) != len(widths) or isinstance(hx, Tensor) != (len(widths) == 1):
             return None
         for state, width in zip(starts, widths, strict=True):
             if not is_memory(state) or state.dtype is not x.dtype:
