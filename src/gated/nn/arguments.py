@@ -74,11 +74,12 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
     """
     if is_traced():
         return torch.as_tensor(lengths).to("cpu", torch.int64)
+    if torch.compiler.is_compiling() or (
+        isinstance(lengths, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(lengths)
+    ):
+        given = torch.as_tensor(lengths).to("cpu")
+        return given if given.is_floating_point() else given.to(torch.int64)
     if isinstance(lengths, Tensor):
-        if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(
-            lengths
-        ):
-            return lengths.to("cpu", torch.int64)
         lengths = lengths.cpu().numpy()
     return torch.from_numpy(check_lengths(lengths, steps, sequences))
 

@@ -13,18 +13,21 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from gated.cells.cell import Cell
+from gated.core.arguments import check_lengths
 from gated.core.plans import kept_shapes, named_cell, sizes_of
 from gated.errors import LayerArgumentError
-from gated.nn.arguments import Hidden, check_steps
+from gated.nn.arguments import Hidden, check_steps, checked_lengths
 from gated.nn.backends import native_is_there
 from gated.nn.plain import Batch, PlainLayers
 
 _LAYERS = (
-    "str cell, Tensor x, Tensor[] initial, Tensor[] weights, str names, int directions, bool keep"
+    "str cell, Tensor x, Tensor[] initial, Tensor[] weights, str names, int directions, bool keep, "
+    "Tensor? lengths"
 )
 _library = torch.library.Library("gated", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _schema in (
@@ -53,6 +56,8 @@ class _Call(NamedTuple):
     """The names of the weights of one direction, separated by commas."""
     directions: int
     keep: bool
+    lengths: Tensor | None = None
+    """(B), int64."""
 
     @property
     def given(self) -> list[list[dict[str, Tensor]]]:
@@ -85,6 +90,18 @@ class _Call(NamedTuple):
                 _known[self.weights[0]] = known
         return known[1]
 
+    def batch(self) -> Batch:
+        """The layout of x, with rows for padding too: no shape may depend on data.
+
+        Raises:
+            DataError: a length is below 0, or above T.
+        """
+        T, B, _ = self.x.shape
+        if self.lengths is None:
+            return Batch(T, B, T * B)
+        check_lengths(self.lengths.numpy(), T, B)
+        return Batch(T, B, T * B, self.lengths)
+
     def shapes(self) -> list[tuple[Any, ...]]:
         """Shapes of the results: output, final states, and with `keep` the kept values.
 
@@ -95,7 +112,8 @@ class _Call(NamedTuple):
         T, B, inputs = self.x.shape
         sizes = sizes_of(cell, given[0][0], inputs)
         widths = [sizes[state.width] for state in cell.states]
-        check_steps(self.x)
+        if self.lengths is None:
+            check_steps(self.x)
         if inputs != given[0][0]["weight_ih"].shape[1]:
             features = given[0][0]["weight_ih"].shape[1]
             raise LayerArgumentError(
@@ -117,7 +135,7 @@ class _Call(NamedTuple):
 def _forward(*given: Any) -> list[Tensor]:
     call = _Call(*given)
     call.shapes()
-    batch = Batch.padded(call.x, None)
+    batch = call.batch()
     results, kept = call.layers().forward(call.x, call.initial, batch, (), keep=call.keep)
     return [*results, *(kept[1:] if call.keep else ())]
 
@@ -131,9 +149,8 @@ def _backward(*given: Any) -> list[Tensor]:
     call, (kept, grads, wanted) = _Call(*given[:-3]), given[-3:]
     x = call.x if call.x.stride(2) == 1 else call.x.contiguous()
     grad_output, *grad_finals = grads
-    batch = Batch.padded(x, None)
     found = call.layers().backward(
-        call.initial, batch, (), [x, *kept], grad_output, grad_finals, wanted
+        call.initial, call.batch(), (), [x, *kept], grad_output, grad_finals, wanted
     )
     # A gradient that is not needed is an empty tensor, as nothing reads it.
     return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
@@ -158,20 +175,24 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     results = 1 + len(call.definition.states)
     ctx.set_materialize_grads(False)
     ctx.rest = (call.cell, call.names, call.directions, call.keep, len(call.initial), results)
-    ctx.save_for_backward(*_asked(call), *output[results:])
+    lengths = () if call.lengths is None else (call.lengths,)
+    ctx.save_for_backward(*lengths, *_asked(call), *output[results:])
+    ctx.lengths = len(lengths)
 
 
 def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
     cell, names, directions, keep, states, results = ctx.rest
-    x, *tensors = ctx.saved_tensors
+    lengths = ctx.saved_tensors[0] if ctx.lengths else None
+    x, *tensors = ctx.saved_tensors[ctx.lengths :]
     count = len(tensors) - _number_kept(cell, names, directions, len(tensors) - states)
     initial, weights, kept = tensors[:states], tensors[states:count], tensors[count:]
     wanted = [ctx.needs_input_grad[1], *[True] * states, *(w.requires_grad for w in weights)]
     found: list[Any] = torch.ops.gated.layers_backward(
-        cell, x, initial, weights, names, directions, keep, kept, list(grads[:results]), wanted
-    )
+        cell, x, initial, weights, names, directions, keep, lengths,
+        kept, list(grads[:results]), wanted,
+    )  # fmt: skip
     given = [of if yes else None for of, yes in zip(found, wanted, strict=True)]
-    return (None, given[0], given[1 : 1 + states], given[1 + states :], None, None, None)
+    return (None, given[0], given[1 : 1 + states], given[1 + states :], *(None,) * 4)
 
 
 def _number_kept(cell: str, names: str, directions: int, tensors: int) -> int:
@@ -189,13 +210,16 @@ torch.library.register_fake("gated::layers_backward", _fake_backward)
 torch.library.register_autograd("gated::layers", _gradient, setup_context=_remember)
 
 
-def run_compiled(module: Any, input: Any, hx: Hidden | None) -> tuple[Tensor, Hidden] | None:
+def run_compiled(
+    module: Any, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
+) -> tuple[Tensor, Hidden] | None:
     """Return the output and the final states; None for calls that the operator does not support.
 
     Args:
         module: a `SequencesOfTorch`.
         input: as the caller gave it.
         hx: as the caller gave it.
+        lengths: as the caller gave them.
     """
     names: Sequence[str] = module._flat_weights_names
     if (
@@ -225,14 +249,16 @@ def run_compiled(module: Any, input: Any, hx: Hidden | None) -> tuple[Tensor, Hi
     directions = 1 + module.bidirectional
     each = len(names) // (module.num_layers * directions)
     keep = torch.is_grad_enabled() and any(of.requires_grad for of in tensors)
+    x = input.transpose(0, 1) if module.batch_first else input
     output, *final = torch.ops.gated.layers(
         module._cell,
-        input.transpose(0, 1) if module.batch_first else input,
+        x,
         states,
         weights,
         ",".join([name.removesuffix("_l0") for name in names[:each]]),
         directions,
         keep,
+        None if lengths is None else checked_lengths(lengths, *x.shape[:2]),
     )
     if module.batch_first:
         output = output.transpose(0, 1)

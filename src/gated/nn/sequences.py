@@ -336,7 +336,7 @@ class SequencesOfTorch(Sequences):
         self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
     ) -> Any:
         if torch.compiler.is_dynamo_compiling():
-            return run_compiled(self, input, hx) if lengths is None else None
+            return run_compiled(self, input, hx, lengths)
         return self._run_plainly(input, hx, lengths)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
