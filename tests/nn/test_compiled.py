@@ -41,7 +41,7 @@ def test_six_bidirectional_layers_are_six_nodes(name: str) -> None:
     (graph,) = graphs
     called = [node for node in graph.graph.nodes if node.op == "call_function"]
     assert [str(node.target) for node in called if "gated" in str(node.target)] == (
-        ["gated.layers"] * 6
+        ["gated.run_layers"] * 6
     )
     assert len(called) <= 6 * (1 + (3 if name == "LSTM" else 2))  # and what takes its results
 

@@ -1,4 +1,4 @@
-"""All layers of a module as one operator, `torch.ops.gated.layers`, for `torch.compile`.
+"""All layers of a module as one operator, `torch.ops.gated.run_layers`, for `torch.compile`.
 
 Dynamo then traces a few lines of Python in place of hundreds, and inductor generates no C++ for
 what is between the layers.
@@ -10,6 +10,7 @@ hidden state (H where nothing is projected).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -31,8 +32,10 @@ _LAYERS = (
 )
 _library = torch.library.Library("gated", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _schema in (
-    f"layers({_LAYERS}) -> Tensor[]",
-    f"layers_backward({_LAYERS}, Tensor[] kept, Tensor?[] grads, bool[] wanted) -> Tensor[]",
+    f"run_layers({_LAYERS}) -> Tensor[]",
+    # The run alone: autograd's part in Python would take as long as few short steps.
+    f"run_layers_forward({_LAYERS}) -> Tensor[]",
+    f"run_layers_backward({_LAYERS}, Tensor kept, Tensor?[] grads, bool[] wanted) -> Tensor[]",
 ):
     _library.define(_schema, tags=(torch.Tag.pt2_compliant_tag,))  # type: ignore[no-untyped-call]
 
@@ -82,6 +85,7 @@ class _Call(NamedTuple):
         mark += [(weight.data_ptr(), weight.shape, weight.stride()) for weight in self.weights]
         known: tuple[list[Any], PlainLayers] | None = _known.get(self.weights[0])
         if known is None or known[0] != mark:
+            self.shapes()
             # Detached: a cached value must not refer to its key, or it would never be freed.
             pieces = [weight.detach().contiguous() for weight in self.weights]
             given = self._replace(weights=pieces).given
@@ -103,7 +107,7 @@ class _Call(NamedTuple):
         return Batch(T, B, T * B, self.lengths)
 
     def shapes(self) -> list[tuple[Any, ...]]:
-        """Shapes of the results: output, final states, and with `keep` the kept values.
+        """Shapes of the results: output, final states, and with `keep` that of the kept values.
 
         Raises:
             LayerArgumentError: the input or the states do not fit.
@@ -124,20 +128,36 @@ class _Call(NamedTuple):
             raise LayerArgumentError(
                 f"hx must have the shapes {states}, got {[tuple(s.shape) for s in self.initial]}"
             )
-        kept: list[tuple[Any, ...]] = []
-        for _ in given if self.keep else ():
-            for _ in range(self.directions):
-                kept += kept_shapes(cell, T * B, sizes, False).values()
-            kept.append((T, B, self.directions * widths[0]))
-        return [(T, B, self.directions * widths[0]), *states, *kept]
+        output = self.directions * widths[0]
+        results: list[tuple[Any, ...]] = [(T, B, output), *states]
+        if self.keep:
+            each = sum(shape[1] for shape in kept_shapes(cell, 0, sizes, False).values())
+            results.append((T * B, len(given) * (self.directions * each + output)))
+        return results
+
+    def fits(self, layers: PlainLayers) -> bool:
+        """Whether input and states fit: quicker than `shapes`, which says what does not."""
+        B = self.x.shape[1]
+        return (
+            (self.x.shape[0] > 0 or self.lengths is not None)
+            and self.x.shape[2] == layers.inputs
+            and all(
+                state.shape == (layers.rows, B, width)
+                for state, width in zip(self.initial, layers.state_widths, strict=False)
+            )
+        )
 
 
 def _forward(*given: Any) -> list[Tensor]:
     call = _Call(*given)
-    call.shapes()
-    batch = call.batch()
-    results, kept = call.layers().forward(call.x, call.initial, batch, (), keep=call.keep)
-    return [*results, *(kept[1:] if call.keep else ())]
+    layers = call.layers()
+    if not call.fits(layers):
+        call.shapes()
+    memory = [call.x.new_empty(call.shapes()[-1])] if call.keep else []
+    results, _ = layers.forward(
+        call.x, call.initial, call.batch(), (), call.keep, memory[0] if memory else None
+    )
+    return [*results, *memory]
 
 
 def _fake(*given: Any) -> list[Tensor]:
@@ -146,12 +166,12 @@ def _fake(*given: Any) -> list[Tensor]:
 
 
 def _backward(*given: Any) -> list[Tensor]:
-    call, (kept, grads, wanted) = _Call(*given[:-3]), given[-3:]
+    call, (memory, grads, wanted) = _Call(*given[:-3]), given[-3:]
     x = call.x if call.x.stride(2) == 1 else call.x.contiguous()
     grad_output, *grad_finals = grads
-    found = call.layers().backward(
-        call.initial, call.batch(), (), [x, *kept], grad_output, grad_finals, wanted
-    )
+    layers, batch = call.layers(), call.batch()
+    kept = [x, *chain.from_iterable(layers.kept_in(memory, batch))]
+    found = layers.backward(call.initial, batch, (), kept, grad_output, grad_finals, wanted)
     # A gradient that is not needed is an empty tensor, as nothing reads it.
     return [like.new_empty(0) if of is None else of for of, like in zip(found, _asked(call))]  # noqa: B905
 
@@ -170,44 +190,57 @@ def _asked(call: _Call) -> list[Tensor]:
     return [call.x, *call.initial, *call.weights]
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    call = _Call(*inputs)
-    results = 1 + len(call.definition.states)
-    ctx.set_materialize_grads(False)
-    ctx.rest = (call.cell, call.names, call.directions, call.keep, len(call.initial), results)
-    lengths = () if call.lengths is None else (call.lengths,)
-    ctx.save_for_backward(*lengths, *_asked(call), *output[results:])
-    ctx.lengths = len(lengths)
+class _Run(torch.autograd.Function):
+    """The operator with gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, rest: tuple[str, str, int], states: int, lengths: Tensor | None, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        with torch._C._AutoDispatchBelowAutograd():
+            results = torch.ops.gated.run_layers_forward(*_call_of(rest, states, lengths, tensors))
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(results[-1])
+        ctx.save_for_backward(lengths, *tensors, results[-1])
+        ctx.rest, ctx.states = rest, states
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        lengths, *tensors, kept = ctx.saved_tensors
+        call = _call_of(ctx.rest, ctx.states, lengths, tensors)
+        needs = ctx.needs_input_grad[3:]
+        wanted = [needs[0], *[True] * ctx.states, *needs[1 + ctx.states :]]
+        found = torch.ops.gated.run_layers_backward(*call, kept, list(grads[:-1]), wanted)
+        given = [of if yes else None for of, yes in zip(found, wanted, strict=True)]
+        return (None, None, None, *given)
 
 
-def _gradient(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
-    cell, names, directions, keep, states, results = ctx.rest
-    lengths = ctx.saved_tensors[0] if ctx.lengths else None
-    x, *tensors = ctx.saved_tensors[ctx.lengths :]
-    count = len(tensors) - _number_kept(cell, names, directions, len(tensors) - states)
-    initial, weights, kept = tensors[:states], tensors[states:count], tensors[count:]
-    wanted = [ctx.needs_input_grad[1], *[True] * states, *(w.requires_grad for w in weights)]
-    found: list[Any] = torch.ops.gated.layers_backward(
-        cell, x, initial, weights, names, directions, keep, lengths,
-        kept, list(grads[:results]), wanted,
-    )  # fmt: skip
-    given = [of if yes else None for of, yes in zip(found, wanted, strict=True)]
-    return (None, given[0], given[1 : 1 + states], given[1 + states :], *(None,) * 4)
+def _call_of(
+    rest: tuple[str, str, int], states: int, lengths: Tensor | None, tensors: Sequence[Tensor]
+) -> _Call:
+    (cell, names, directions), (x, *more) = rest, tensors
+    return _Call(cell, x, more[:states], more[states:], names, directions, True, lengths)
 
 
-def _number_kept(cell: str, names: str, directions: int, tensors: int) -> int:
-    """How many of the saved weights and kept values are kept values."""
-    of = named_cell(cell, dict.fromkeys(names.split(",")))
-    each = len(kept_shapes(of, 0, {"I": 1, "H": 1, "P": 1}, False)) * directions + 1
-    weights = len(names.split(",")) * directions
-    return tensors // (each + weights) * each
+def _with_gradients(*given: Any) -> list[Tensor]:
+    call = _Call(*given)
+    tensors = _asked(call)
+    if call.keep and torch.is_grad_enabled() and any(of.requires_grad for of in tensors):
+        rest = call.cell, call.names, call.directions
+        found = _Run.apply(rest, len(call.initial), call.lengths, *tensors)  # type: ignore[no-untyped-call]
+        return list(found)
+    with torch._C._AutoDispatchBelowAutograd():
+        results: list[Tensor] = torch.ops.gated.run_layers_forward(*call)
+    return results
 
 
-_library.impl("layers", _forward, "CPU")  # type: ignore[no-untyped-call]
-_library.impl("layers_backward", _backward, "CPU")  # type: ignore[no-untyped-call]
-torch.library.register_fake("gated::layers", _fake)
-torch.library.register_fake("gated::layers_backward", _fake_backward)
-torch.library.register_autograd("gated::layers", _gradient, setup_context=_remember)
+for _name in ("run_layers", "run_layers_forward"):
+    _library.impl(_name, _forward, "CPU")  # type: ignore[no-untyped-call]
+    torch.library.register_fake(f"gated::{_name}", _fake)
+_library.impl("run_layers", _with_gradients, "Autograd")  # type: ignore[no-untyped-call]
+_library.impl("run_layers_backward", _backward, "CPU")  # type: ignore[no-untyped-call]
+torch.library.register_fake("gated::run_layers_backward", _fake_backward)
 
 
 def run_compiled(
@@ -250,7 +283,7 @@ def run_compiled(
     each = len(names) // (module.num_layers * directions)
     keep = torch.is_grad_enabled() and any(of.requires_grad for of in tensors)
     x = input.transpose(0, 1) if module.batch_first else input
-    output, *final = torch.ops.gated.layers(
+    output, *final = torch.ops.gated.run_layers(
         module._cell,
         x,
         states,
