@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.comparison import assert_agree
 from torch import nn
 
 import gated
+from gated.errors import DataError
 from gated.nn import compiled
 
 
@@ -39,7 +41,7 @@ def test_six_bidirectional_layers_are_six_nodes(name: str) -> None:
     (graph,) = graphs
     called = [node for node in graph.graph.nodes if node.op == "call_function"]
     assert [str(node.target) for node in called if "gated" in str(node.target)] == (
-        ["gated.layers"] * 6
+        ["gated.run_layers"] * 6
     )
     assert len(called) <= 6 * (1 + (3 if name == "LSTM" else 2))  # and what takes its results
 
@@ -123,3 +125,31 @@ def test_what_does_not_fit_is_an_error_of_the_compiled_call() -> None:
         layer(torch.randn(4, 2, 7))
     with pytest.raises(RuntimeError, match="hx must have the shapes"):
         layer(torch.randn(4, 2, 3), torch.randn(1, 3, 5))
+
+
+@pytest.mark.parametrize(
+    "lengths", [[4, 2], (0, 4), torch.tensor([1, 3]), np.array([2, 4], np.int32)], ids=str
+)
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=["plain", "layer_norm"])
+def test_lengths(lengths: Any, options: dict[str, Any]) -> None:
+    layer = gated.nn.GRU(3, 5, 2, bidirectional=True, batch_first=True, **options)
+    x = torch.randn(2, 4, 3, requires_grad=True)
+
+    def results(run: Any) -> list[torch.Tensor]:
+        output, final = run(x, lengths=lengths)
+        loss = (output * output.detach().cos()).sum() + final.square().sum()
+        return [output.detach(), *torch.autograd.grad(loss, [x, *layer.parameters()])]
+
+    torch._dynamo.reset()
+    made = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    assert_agree(results(made), results(layer), "lengths")
+
+
+@pytest.mark.parametrize("lengths", [[4.5, 2], [4, 2, 1], [5, 2], torch.tensor([4, -1])], ids=str)
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}], ids=["plain", "layer_norm"])
+def test_lengths_that_do_not_fit(lengths: Any, options: dict[str, Any]) -> None:
+    layer = gated.nn.GRU(3, 5, **options)
+    torch._dynamo.reset()
+    made = torch.compile(layer, fullgraph=True, backend="eager")
+    with pytest.raises(DataError, match="lengths must be"):
+        made(torch.randn(4, 2, 3), lengths=lengths)

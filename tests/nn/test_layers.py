@@ -205,7 +205,7 @@ def test_lengths_give_what_a_packed_sequence_gives(kind: str, backend: str) -> N
 def test_no_steps_and_no_sequences(backend: str) -> None:
     layer = gated.nn.LSTM(3, 5, bidirectional=True, backend=backend)
     hx = random_states(layer, 2)
-    output, final = layer(torch.zeros(0, 2, 3), hx)
+    output, final = layer(torch.zeros(0, 2, 3), hx, lengths=[0, 0])
     assert output.shape == (0, 2, 10)
     assert_agree(final, hx, "states that nothing changed")
     output, final = layer(torch.zeros(4, 0, 3))
@@ -326,6 +326,48 @@ def test_results_may_be_changed_in_place(kind: str, arguments: dict[str, Any]) -
 
     for found, expected in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_an_output_is_copied_where_it_is_changed_and_nowhere_else(kind: str) -> None:
+    first, second = getattr(gated.nn, kind)(2, 3, 2, bidirectional=True), gated.nn.GRU(6, 5)
+    x = torch.randn(6, 4, 2)[2:, 1:3]
+
+    def gradients(run: Any) -> list[torch.Tensor]:
+        output = first(x)[0]
+        return list(torch.autograd.grad(run(output).square().sum(), list(first.parameters())))
+
+    def unchanged(output: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = second(output)[0]
+        assert torch._C._is_cow_tensor(output)  # the memory of what the backward pass reads
+        return result
+
+    expected = gradients(lambda output: second(output.clone())[0])
+    assert_agree(gradients(unchanged), expected, "read")
+    assert_agree(
+        gradients(lambda output: output.mul_(2)), gradients(lambda output: output * 2), "changed"
+    )
+    alone = x.clone()
+    assert_agree(
+        gradients(lambda output: second(output[1:])[0]),
+        gradients(lambda output: second(output[1:].clone())[0]),
+        "a part of the memory",
+    )
+    found = [
+        of
+        for at in (x, alone)
+        for of in torch.autograd.grad(first(at)[0].square().sum(), list(first.parameters()))
+    ]
+    assert_agree(found[: len(found) // 2], found[len(found) // 2 :], "an input inside another")
+    with torch.no_grad():
+        assert not torch._C._is_cow_tensor(first(x)[0])
+    output = first(x)[0]
+    before = [
+        of.clone()
+        for of in torch.autograd.grad(output.sum(), list(first.parameters()), retain_graph=True)
+    ]
+    output.detach().numpy()[:] = 7
+    assert_agree(list(torch.autograd.grad(output.sum(), list(first.parameters()))), before, "again")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -184,9 +184,7 @@ def _run(layer: Any, forward: Any, input: Any, hx: Hidden | None, options: Any) 
 
 def _is_for_the_core(seen: _Seen, input: Any) -> bool:
     data = input.data if isinstance(input, PackedSequence) else input
-    if not isinstance(data, Tensor) or data.device.type != "cpu":
-        return False
-    if not data.numel() and not seen.observers:  # torch has errors of its own for no steps
+    if not isinstance(data, Tensor) or not data.is_cpu or data.layout is not torch.strided:
         return False
     if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
         return False

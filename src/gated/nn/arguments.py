@@ -19,10 +19,10 @@ Hidden: TypeAlias = Tensor | States
 
 
 def of_each(hidden: Hidden, change: Callable[[Tensor], Tensor]) -> Hidden:
-    """Apply a function to each state."""
-    if isinstance(hidden, Tensor):
-        return change(hidden)
-    return tuple(change(state) for state in hidden)
+    """Apply a function to each state; what is none is left as it is, to be refused later."""
+    if isinstance(hidden, (tuple, list)):
+        return tuple(of_each(state, change) for state in hidden)  # type: ignore[misc]
+    return change(hidden) if isinstance(hidden, Tensor) else hidden
 
 
 def is_traced() -> bool:
@@ -47,11 +47,21 @@ def check_input(x: Tensor, weight_ih: Tensor) -> None:
             f"input must have {features} features (input_size), got {x.shape[-1]} in the shape "
             f"{tuple(x.shape)}"
         )
-    if x.device != weight_ih.device:
-        raise LayerArgumentError(
-            f"input is on {x.device}, the weights on {weight_ih.device}: move one of them with .to"
-        )
+    _check_place("input", x, "the weights", weight_ih)
     _check_dtype("input", x, weight_ih.dtype)
+
+
+def check_steps(x: Tensor) -> None:
+    """Refuse an input (T, B, I) of no steps, as torch does.
+
+    Raises:
+        LayerArgumentError: T is 0.
+    """
+    if not is_traced() and x.shape[0] == 0:
+        raise LayerArgumentError(
+            "Expected sequence length to be larger than 0 in RNN: give an input of one step or "
+            "more, or lengths=, of which each may be 0"
+        )
 
 
 def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> Tensor:
@@ -64,11 +74,12 @@ def checked_lengths(lengths: ArrayLike | Tensor, steps: int, sequences: int) -> 
     """
     if is_traced():
         return torch.as_tensor(lengths).to("cpu", torch.int64)
+    if torch.compiler.is_compiling() or (
+        isinstance(lengths, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(lengths)
+    ):
+        given = torch.as_tensor(lengths).to("cpu")
+        return given if given.is_floating_point() else given.to(torch.int64)
     if isinstance(lengths, Tensor):
-        if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(
-            lengths
-        ):
-            return lengths.to("cpu", torch.int64)
         lengths = lengths.cpu().numpy()
     return torch.from_numpy(check_lengths(lengths, steps, sequences))
 
@@ -85,8 +96,8 @@ def initial_states(
         shapes: of the hidden state and of the cell state.
 
     Raises:
-        LayerArgumentError: these are not the states of the cell, or one has another shape or
-            dtype.
+        LayerArgumentError: these are not the states of the cell, or one has another shape, dtype
+            or device.
     """
     names = layout_of(cell).states
     if hx is None:
@@ -103,6 +114,7 @@ def initial_states(
         return states
     for name, state, shape in zip(names, states, shapes, strict=False):
         check_state(name, state, shape)
+        _check_place(f"hx ({name})", state, "the input", x)
         _check_dtype(f"hx ({name})", state, x.dtype)
     return states
 
@@ -119,9 +131,8 @@ def check_state(name: str, state: Tensor, shape: tuple[int, ...]) -> None:
         LayerArgumentError: it has another.
     """
     if tuple(state.shape) != tuple(shape):
-        raise LayerArgumentError(
-            f"hx ({name}) must have the shape {tuple(shape)}, got {tuple(state.shape)}"
-        )
+        kind = LayerArgumentError if state.dim() == len(shape) else LayerTypeError
+        raise kind(f"hx ({name}) must have the shape {tuple(shape)}, got {tuple(state.shape)}")
 
 
 def states_in(hx: object) -> States:
@@ -131,6 +142,13 @@ def states_in(hx: object) -> States:
         hx: as the caller gave it.
     """
     return tuple(hx) if isinstance(hx, (tuple, list)) else ()
+
+
+def _check_place(name: str, tensor: Tensor, other: str, of: Tensor) -> None:
+    if tensor.device != of.device:
+        raise LayerArgumentError(
+            f"{name} is on {tensor.device}, {other} on {of.device}: move one of them with .to"
+        )
 
 
 def _check_dtype(name: str, tensor: Tensor, dtype: torch.dtype) -> None:

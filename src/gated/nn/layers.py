@@ -27,6 +27,7 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         self,
         mode: str,
         *arguments: Any,
+        proj_size: int | None = 0,
         layer_norm: bool = False,
         recurrent_dropout: float = 0.0,
         weight_drop: float = 0.0,
@@ -34,6 +35,10 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         recompute: bool = False,
         **options: Any,
     ) -> None:
+        if mode != "LSTM" and proj_size is not None:
+            raise ConfigurationError(
+                "proj_size argument is only supported for LSTM, not RNN or GRU: leave it out"
+            )
         self.layer_norm = False  # until the gains are there
         if isinstance(zoneout, tuple) and self.keeping_gate != "forget_gate":
             raise ConfigurationError(
@@ -43,7 +48,8 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         check_probabilities(recurrent_dropout=recurrent_dropout, weight_drop=weight_drop)
         rates = rates_of(zoneout, states)
         self.variant = Variant(recurrent_dropout, weight_drop, rates, recompute)
-        super().__init__(mode, *arguments, **options)
+        width = proj_size if mode == "LSTM" else 0
+        super().__init__(mode, *arguments, proj_size=width, **options)
         if layer_norm:
             self._add_gains()
 
@@ -113,6 +119,7 @@ class RNN(_Layers):
         recompute: store only the states for the backward pass, which recomputes the gates: a third
             more time, and much less memory.
         backend: `native`, `triton`, `torch` or `reference`; by default the first that can.
+        proj_size: of `LSTM` alone; any value is refused, as `torch.nn` does.
 
     Raises:
         ConfigurationError: an option of gated has an invalid value.
@@ -146,6 +153,7 @@ class RNN(_Layers):
         zoneout: float = 0.0,
         recompute: bool = False,
         backend: Backend | None = None,
+        proj_size: None = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ConfigurationError(f"nonlinearity must be tanh or relu, got {nonlinearity!r}")
@@ -168,6 +176,7 @@ class RNN(_Layers):
             zoneout=zoneout,
             recompute=recompute,
             backend=backend,
+            proj_size=proj_size,
         )
 
 
@@ -204,6 +213,7 @@ class GRU(_Layers):
         zoneout: float = 0.0,
         recompute: bool = False,
         backend: Backend | None = None,
+        proj_size: None = None,
     ) -> None:
         self.reset_after = reset_after
         super().__init__(
@@ -225,6 +235,7 @@ class GRU(_Layers):
             zoneout=zoneout,
             recompute=recompute,
             backend=backend,
+            proj_size=proj_size,
         )
 
     @property

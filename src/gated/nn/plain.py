@@ -59,10 +59,12 @@ class Batch(NamedTuple):
     def of_sizes(cls, sizes: Tensor) -> Batch | None:
         """Return the layout for a PackedSequence's `batch_sizes`, (T).
 
-        None unless they are positive and never rise.
+        None unless they are integers (int64), positive, and never rise.
         """
+        if sizes.dtype is not torch.int64 or sizes.dim() != 1 or not len(sizes):
+            return None
         falling = -sizes.numpy()
-        if falling.ndim != 1 or not len(falling) or falling[-1] >= 0:
+        if falling[-1] >= 0:
             return None
         if (falling[1:] < falling[:-1]).any():
             return None
@@ -197,24 +199,35 @@ class PlainLayers:
         batch: Batch,
         masks: Sequence[Tensor],
         keep: bool,
+        memory: Tensor | None = None,
     ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """Run without autograd: what `__call__` returns, and with `keep` tensors for `backward`."""
+        """Run without autograd: what `__call__` returns, and with `keep` tensors for `backward`.
+
+        These are in `memory`, as `kept_in` says, where there is any.
+        """
         x = _side_by_side(x)
         starts = tuple(_in_one_piece(state) for state in starts)
         finals = [x.new_empty((self.rows, batch.sequences, width)) for width in self.state_widths]
         threads, size, width = torch.get_num_threads(), x.element_size(), self.state_widths[0]
         kept, row, for_the_core = [x], 0, batch.for_the_core()
+        parts = None if memory is None else self.kept_in(memory, batch)
         for depth, layer in enumerate(self.layers):
-            output = x.new_empty((*x.shape[:2], len(layer) * width))
+            mine = None if parts is None else iter(parts[depth])
+            output = (
+                x.new_empty((*x.shape[:2], len(layer) * width))
+                if parts is None
+                else parts[depth][-1]
+            )
             for way, direction in enumerate(layer):
-                here = (
-                    {name: x.new_empty((batch.rows, n)) for name, n in direction.widths}
-                    if keep
-                    else {}
-                )
+                here = {}
+                if keep:
+                    here = {
+                        name: x.new_empty((batch.rows, n)) if mine is None else next(mine)
+                        for name, n in direction.widths
+                    }
                 direction.core.forward(
                     for_the_core,
-                    _place(x),
+                    _place(x) if depth or not keep else _place_to_read(x),
                     self._of_row(starts, row),
                     _place(output, way * width * size),
                     self._of_row(finals, row),
@@ -225,9 +238,31 @@ class PlainLayers:
                 row += 1
             kept.append(output)
             x = output * masks[depth] if depth < len(masks) else output
-        if keep and self.cell.output_is_hidden:
-            output = output.clone()  # the backward pass reads it, and callers may change theirs
+        if parts:  # results of an operator share no memory
+            output = output.clone()
+        elif keep and self.cell.output_is_hidden:
+            # The backward pass reads it, and callers may change theirs: it is copied when they do.
+            output = output._lazy_clone()
         return (output, *finals), kept
+
+    def kept_in(self, memory: Tensor, batch: Batch) -> list[list[Tensor]]:
+        """The parts of `memory` for each layer: each direction's kept values, and the output.
+
+        Args:
+            memory: (T·B, all their widths).
+            batch: the layout of x; not packed.
+        """
+        begin, numbers, parts = 0, memory.view(-1), []
+        for layer in self.layers:
+            output = len(layer) * self.state_widths[0]
+            mine = []
+            for width in (*(width for way in layer for _, width in way.widths), output):
+                end = begin + batch.rows * width
+                mine.append(numbers[begin:end].view(batch.rows, width))
+                begin = end
+            mine[-1] = mine[-1].view(batch.steps, batch.sequences, output)
+            parts.append(mine)
+        return parts
 
     def backward(
         self,
@@ -284,9 +319,9 @@ class PlainLayers:
                 address = {name: gradient.data_ptr() for name, gradient in grads.items()}
                 direction.core.backward(
                     for_the_core,
-                    _place(x),
+                    _place_to_read(x),
                     self._of_row(starts, row),
-                    _place(output, way * width * size),
+                    _place_to_read(output, way * width * size),
                     *self._kept_addresses(here),
                     _place(grad, way * width * size),
                     [0 if last is None else _address(last, row) for last in lasts],
@@ -419,6 +454,13 @@ def _place(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
     return x.data_ptr() + behind, step, sequence
 
 
+def _place_to_read(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
+    """As `_place`, of memory that a lazy clone may share: to ask for `data_ptr` would copy it."""
+    step, sequence, _ = x.stride()
+    begin = torch._C._data_address(x)  # type: ignore[attr-defined] # of the storage
+    return begin + x.storage_offset() * x.element_size() + behind, step, sequence
+
+
 def _address(state: Tensor, row: int) -> int:
     """The address of a row of contiguous states (L·D, B, ·)."""
     return state.data_ptr() + row * state.stride(0) * state.element_size()
@@ -546,7 +588,7 @@ def run_plainly(
     starts: tuple[Tensor, ...] = ()
     if hx is not None:
         starts = (hx,) if isinstance(hx, Tensor) else states_in(hx)
-        if len(starts) != len(widths) or (isinstance(hx, Tensor) and len(widths) > 1):
+        if len(starts) != len(widths) or isinstance(hx, Tensor) != (len(widths) == 1):
             return None
         for state, width in zip(starts, widths, strict=True):
             if not is_memory(state) or state.dtype is not x.dtype:

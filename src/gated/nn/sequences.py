@@ -17,10 +17,26 @@ from gated.core.layout import Weights, parameter_names
 from gated.core.stream import StoredAs, Stream
 from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError, LayerTypeError
-from gated.nn.arguments import Hidden, check_input, checked_lengths, initial_states, of_each
+from gated.nn.arguments import (
+    Hidden,
+    check_input,
+    check_steps,
+    checked_lengths,
+    initial_states,
+    of_each,
+    states_in,
+)
 from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
 from gated.nn.compiled import run_compiled
-from gated.nn.plain import Batch, PlainLayers, is_plain, layers_of, plain_layers, run_plainly
+from gated.nn.plain import (
+    Batch,
+    PlainLayers,
+    is_memory,
+    is_plain,
+    layers_of,
+    plain_layers,
+    run_plainly,
+)
 
 
 class Asked(NamedTuple):
@@ -153,6 +169,14 @@ class Sequences:
                     f"{', '.join(per_step)} came with a PackedSequence: give the padded batch and "
                     "its lengths, see torch.nn.utils.rnn.pad_packed_sequence"
                 )
+            if is_memory(input.batch_sizes) and not torch.compiler.is_compiling():
+                batch = Batch.of_sizes(input.batch_sizes)
+                if batch is None or batch.rows != len(input.data):
+                    raise LayerTypeError(
+                        f"input is a PackedSequence of {len(input.data)} rows whose batch_sizes do "
+                        "not fit them: they are positive integers that never rise, and their sum "
+                        "is the number of rows; use torch.nn.utils.rnn.pack_padded_sequence"
+                    )
             x, lengths = pad_packed_sequence(input)
             return self._checked(x, hx, lengths, {}, lambda value: _packed(value, input, lengths))
         if not isinstance(input, Tensor) or input.dim() not in (2, 3):
@@ -286,7 +310,8 @@ class SequencesOfTorch(Sequences):
         """Run over whole sequences.
 
         Args:
-            input: (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed.
+            input: (T, B, I), with `batch_first` (B, T, I), unbatched (T, I), or packed; T may be 0
+                with `lengths` alone.
             hx: the initial states, (L·D, B, P), unbatched (L·D, P); zeros where not given.
             lengths: (B), the real steps of each sequence, in any order; zeros allowed. Padding
                 is never read.
@@ -305,11 +330,24 @@ class SequencesOfTorch(Sequences):
         """
         return self._forward(input, hx, lengths, return_gates)
 
+    def _checked(
+        self,
+        x: Tensor,
+        hx: Hidden | None,
+        lengths: ArrayLike | Tensor | None,
+        per_step: Mapping[str, Tensor],
+        laid_out: Callable[[Tensor], Any],
+    ) -> Asked:
+        asked = super()._checked(x, hx, lengths, per_step, laid_out)
+        if lengths is None:
+            check_steps(x)
+        return asked
+
     def _run_at_once(
         self, input: Any, hx: Hidden | None, lengths: ArrayLike | Tensor | None = None
     ) -> Any:
         if torch.compiler.is_dynamo_compiling():
-            return run_compiled(self, input, hx) if lengths is None else None
+            return run_compiled(self, input, hx, lengths)
         return self._run_plainly(input, hx, lengths)
 
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
@@ -345,8 +383,10 @@ class SequencesOfTorch(Sequences):
 
 
 def _have_dimensions(hx: Hidden, count: int) -> bool:
-    states = (hx,) if isinstance(hx, Tensor) else hx
-    return all(isinstance(state, Tensor) and state.dim() == count for state in states)
+    states = (hx,) if isinstance(hx, Tensor) else states_in(hx)
+    return len(states) > 0 and all(
+        isinstance(state, Tensor) and state.dim() == count for state in states
+    )
 
 
 def _as_it_is(value: Tensor) -> Tensor:
