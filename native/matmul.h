@@ -137,7 +137,7 @@ template <class T, int R, int V, class Left>
 }
 
 // Whether weights of so many bytes are more than the caches keep from one step to the next.
-constexpr bool come_from_memory(Index bytes) { return bytes > Index{4} << 20; }
+constexpr bool come_from_memory(Index bytes) { return bytes > Index{2} << 20; }
 
 // multiply_tile for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
 // multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in

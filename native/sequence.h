@@ -34,15 +34,16 @@ struct Share {
           first_panel(splits_units ? panels * part / team.size() : 0),
           last_panel(splits_units ? panels * (part + 1) / team.size() : panels) {}
 
-    // So many that each part has some; where the weights are fetched from beyond the second cache at
-    // each step, so many that each part multiplies for as long as they take.
+    // So many that each part has some. Where weights are fetched from beyond the second cache, so many
+    // that each part multiplies for as long as they take; but a single step fetches and packs them for
+    // itself, whatever there is to multiply.
     template <class T>
     static Index enough_sequences(const Layer<T>& layer, int parts) {
         Index weights = 0;
         for (const MatrixShape& of : layer.cell->matrices)
             weights += of.blocks * layer.of(of.rows) * layer.of(of.columns) / of.heads;
-        const bool far = weights * Index(sizeof(T)) > second_cache && layer.steps > 1;
-        return far && parts > 1 ? 8 * parts : parts;
+        if (parts == 1 || weights * Index(sizeof(T)) <= second_cache) return parts;
+        return layer.steps > 1 ? 8 * parts : layer.sequences + 1;
     }
 
     Index rank(Index r) const { return first + r * every; }
