@@ -10,7 +10,7 @@ the projected hidden state (H where nothing is projected).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
@@ -98,10 +98,13 @@ class _Direction(NamedTuple):
     core: Any
     """The native layer, which has the addresses of the weights."""
     names: tuple[str, ...]
-    matrices: tuple[str, ...]
-    biases: tuple[str, ...]
-    """The name of each matrix' bias; empty where it has none."""
-    parameters: tuple[str, ...]
+    """Of its weights."""
+    makes: tuple[Callable[[Tensor], Tensor], ...]
+    """For each weight, what makes a gradient: the core writes all of a matrix, and of a vector only
+    those blocks that are used."""
+    places: tuple[tuple[int, ...], ...]
+    """Where among the weights each matrix is, each matrix' bias and each parameter; behind them
+    for what the layer has not."""
     widths: tuple[tuple[str, int], ...]
     """The values kept for the backward pass: name and numbers per step and sequence."""
 
@@ -119,6 +122,7 @@ class PlainLayers:
         self.dtype = self.weights[0].dtype
         # The backward pass reads these, even if `data` of the weights was replaced since.
         self._held: list[Tensor] = [w.detach() for w in self.weights]
+        self._nothing = self._held[0].new_empty(0)
         sizes = sizes_of(cell, given[0][0], inputs)
         self.state_widths = tuple(sizes[state.width] for state in cell.states)
         self.rows = len(given) * len(given[0])
@@ -143,6 +147,8 @@ class PlainLayers:
             parameters.append(value.data_ptr())
         matrices = tuple(of.name for of in cell.matrices)
         biases = tuple(of.bias if of.has_bias else "" for of in cell.matrices)
+        names = tuple(named)
+        places = {name: place for place, name in enumerate(names)}
         return _Direction(
             made(
                 native_cell(cell),
@@ -154,10 +160,12 @@ class PlainLayers:
                 [named[name].data_ptr() if name in named else 0 for name in biases],
                 parameters,
             ),
-            tuple(named),
-            matrices,
-            biases,
-            tuple(of.name for of in cell.parameters),
+            names,
+            tuple(torch.empty_like if name in matrices else torch.zeros_like for name in names),
+            tuple(
+                tuple(places.get(name, len(names)) for name in of)
+                for of in (matrices, biases, [of.name for of in cell.parameters])
+            ),
             tuple((n, shape[1]) for n, shape in kept_shapes(cell, 0, sizes, False).items()),
         )
 
@@ -222,7 +230,9 @@ class PlainLayers:
                 here = {}
                 if keep:
                     here = {
-                        name: x.new_empty((batch.rows, n)) if mine is None else next(mine)
+                        name: (x.new_empty((batch.rows, n)) if n else self._nothing)
+                        if mine is None
+                        else next(mine)
                         for name, n in direction.widths
                     }
                 direction.core.forward(
@@ -309,14 +319,19 @@ class PlainLayers:
                 row, weight = row - 1, weight - len(direction.names)
                 names = [name for name, _ in direction.widths]
                 here = dict(zip(names, kept[begin + way * each :], strict=False))
-                grads = {
-                    name: _like(self.weights[weight + i], name in direction.matrices)
-                    for i, name in enumerate(direction.names)
-                    if wanted_weights[weight + i]
-                }
+                grads = [
+                    make(of) if is_wanted else None
+                    for make, of, is_wanted in zip(
+                        direction.makes,
+                        self.weights[weight : weight + len(direction.names)],
+                        wanted_weights[weight:],
+                        strict=False,
+                    )
+                ]
                 if depth or wanted[0]:
                     to_x.append(x.new_empty(x.shape))
-                address = {name: gradient.data_ptr() for name, gradient in grads.items()}
+                to = [0 if gradient is None else gradient.data_ptr() for gradient in grads]
+                to.append(0)  # of what the layer has not
                 direction.core.backward(
                     for_the_core,
                     _place_to_read(x),
@@ -326,13 +341,11 @@ class PlainLayers:
                     _place(grad, way * width * size),
                     [0 if last is None else _address(last, row) for last in lasts],
                     _place(to_x[-1]) if to_x else (0, 0, 0),
-                    [address.get(name, 0) for name in direction.matrices],
-                    [address.get(name, 0) for name in direction.biases],
-                    [address.get(name, 0) for name in direction.parameters],
+                    *([to[i] for i in places] for places in direction.places),
                     self._of_row(grad_starts, row),
                     threads,
                 )
-                of_weights[:0] = [grads.get(name) for name in direction.names]
+                of_weights[:0] = grads
             if to_x:
                 grad = to_x[0] if len(to_x) == 1 else to_x[0].add_(to_x[1])
                 if mask is not None:
@@ -434,11 +447,6 @@ def _places(lengths: Tensor, steps: int) -> Tensor:
     return (torch.arange(steps)[:, None] < lengths).flatten().nonzero().squeeze(1)
 
 
-def _like(weight: Tensor, is_matrix: bool) -> Tensor:
-    """A tensor for a gradient; the core writes only those blocks of a vector that are used."""
-    return torch.empty_like(weight) if is_matrix else torch.zeros_like(weight)
-
-
 def _in_one_piece(tensor: Tensor) -> Tensor:
     return tensor if tensor.is_contiguous() else tensor.contiguous()
 
@@ -508,7 +516,7 @@ def plain_layers(module: Any) -> PlainLayers | None:
     known = _known.get(module)
     if known is None or not _are_still(known.parameters, module._parameters):
         parameters = tuple(
-            (name, weight, *(() if weight is None else _mark(weight)))
+            (name, weight, *((None,) * 3 if weight is None else _mark(weight)))
             for name, weight in module._parameters.items()
         )
         known = _known[module] = _Known(parameters, module._plain_layers())
@@ -518,12 +526,14 @@ def plain_layers(module: Any) -> PlainLayers | None:
 def _are_still(known: tuple[tuple[Any, ...], ...], parameters: Mapping[str, Any]) -> bool:
     if len(known) != len(parameters):
         return False
-    for (name, weight), (known_name, known_weight, *mark) in zip(
+    for (name, weight), (known_name, known_weight, address, shape, strides) in zip(
         parameters.items(), known, strict=True
     ):
         if weight is not known_weight or name != known_name:
             return False
-        if weight is not None and [weight.data_ptr(), weight.shape, weight.stride()] != mark:
+        if weight is not None and (
+            weight.data_ptr() != address or weight.shape != shape or weight.stride() != strides
+        ):
             return False
     return True
 
