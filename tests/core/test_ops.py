@@ -114,8 +114,20 @@ def test_long_sequences_go_back_in_several_runs(
     assert_as_the_reference(layer, lengths=np.array([150, 2, 149, 80, 0, 150, 33]))
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("sequences", [3, 7, 11, 20])
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
+def test_weights_that_are_used_once_or_lie_far(
+    instruction_set: str, cell: str, sequences: int, steps: int
+) -> None:
+    """Read where they are, packed a part at a time, or packed; by one thread, and shared by two."""
+    layer = RandomLayer(cell, (steps, sequences, 603, 301))
+    for threads in (1, 2):
+        assert_as_the_reference(layer, threads=threads)
+
+
 @pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
-@pytest.mark.parametrize(("sequences", "units"), [(13, 70), (2, 300), (1, 300)])
+@pytest.mark.parametrize(("sequences", "units"), [(13, 70), (13, 300), (2, 300), (1, 300)])
 def test_results_do_not_depend_on_the_number_of_threads(
     instruction_set: str, cell: str, variant: str, sequences: int, units: int
 ) -> None:
