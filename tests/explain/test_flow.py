@@ -446,13 +446,15 @@ def test_what_it_cannot_follow_is_refused() -> None:
         flow(layer, x, lambda output: output[0].detach().sum())
     with pytest.raises(DataError, match=r"one number .*got float"):
         flow(layer, x, lambda output: float(output[0].detach().sum()))
-    with pytest.raises(DataError, match="LSTM got no step"):
+    with pytest.raises(RuntimeError, match="length to be larger than 0"):  # torch's own words
         flow(layer, x[:0], last_output)
+    with pytest.raises(DataError, match="Recurrent got no step"):
+        flow(gated.nn.Recurrent("lstm", INPUTS, H), x[:0], last_output)
     with pytest.raises(ConfigurationError, match="samples must be 0 or more, got -1"):
         flow(layer, x, last_output, samples=-1)
     with pytest.raises(ConfigurationError, match="no recurrent layer"):
         flow(nn.Linear(INPUTS, H), x, lambda output: output.sum())
-    with pytest.raises(RuntimeError, match="must be equal to input_size"):  # torch's own words
+    with pytest.raises(RuntimeError, match="must be equal to input_size"):
         flow(layer, x[..., :3], last_output)
 
 
