@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
+from gated.cells import library
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Intervention, LayerFlow, flow, intervene, trace
 from gated.explain._way_back import SMALL, spectral_norm
@@ -449,7 +450,7 @@ def test_what_it_cannot_follow_is_refused() -> None:
     with pytest.raises(RuntimeError, match="length to be larger than 0"):  # torch's own words
         flow(layer, x[:0], last_output)
     with pytest.raises(DataError, match="Recurrent got no step"):
-        flow(gated.nn.Recurrent("lstm", INPUTS, H), x[:0], last_output)
+        flow(gated.nn.Recurrent(library.lstm, INPUTS, H), x[:0], last_output)
     with pytest.raises(ConfigurationError, match="samples must be 0 or more, got -1"):
         flow(layer, x, last_output, samples=-1)
     with pytest.raises(ConfigurationError, match="no recurrent layer"):
