@@ -82,10 +82,12 @@ public:
     Layer(const gated::Cell& cell, Sequences<const Value> input, std::ptrdiff_t units,
           std::ptrdiff_t outputs, Vector<const std::int64_t> lengths, bool reverse, Read weights,
           Read biases, Read parameters, Read sequence, Read per_step, Read initial,
-          const std::vector<double>& zoneout, std::optional<std::uint64_t> seed)
+          const std::vector<double>& zoneout, std::optional<std::uint64_t> seed,
+          gated::Format stored_as)
         : cell_(cell), input_(input), lengths_(lengths),
           arrays_{weights, biases, parameters, sequence, per_step, initial} {
         layer_.cell = &cell_;
+        layer_.format = stored_as;
         layer_.steps = input.shape(0);
         layer_.sequences = input.shape(1);
         layer_.inputs = input.shape(2);
@@ -141,10 +143,11 @@ public:
         nb::class_<Layer>(module, name)
             .def(nb::init<const gated::Cell&, Sequences<const Value>, std::ptrdiff_t,
                           std::ptrdiff_t, Vector<const std::int64_t>, bool, Read, Read, Read, Read,
-                          Read, Read, const std::vector<double>&, std::optional<std::uint64_t>>(),
+                          Read, Read, const std::vector<double>&, std::optional<std::uint64_t>,
+                          gated::Format>(),
                  "cell"_a, "input"_a, "units"_a, "outputs"_a, "lengths"_a.none(), "reverse"_a,
                  "weights"_a, "biases"_a, "parameters"_a, "sequence"_a, "per_step"_a, "initial"_a,
-                 "zoneout"_a, "seed"_a.none(), nb::keep_alive<1, 2>())
+                 "zoneout"_a, "seed"_a.none(), "stored_as"_a, nb::keep_alive<1, 2>())
             .def("forward", &Layer::forward, "output"_a, "final_states"_a, "kept"_a.none(),
                  "history"_a, "threads"_a)
             .def("backward", &Layer::backward, "output"_a, "kept"_a.none(), "history"_a,
@@ -174,9 +177,10 @@ public:
 
     PlainLayer(const gated::Cell& cell, std::ptrdiff_t inputs, std::ptrdiff_t units,
                std::ptrdiff_t outputs, bool reverse, const Addresses& weights,
-               const Addresses& biases, const Addresses& parameters)
+               const Addresses& biases, const Addresses& parameters, gated::Format stored_as)
         : cell_(cell) {
         layer_.cell = &cell_;
+        layer_.format = stored_as;
         layer_.inputs = inputs;
         layer_.units = units;
         layer_.outputs = outputs;
@@ -220,7 +224,7 @@ public:
     static void define(nb::module_& module, const char* name) {
         nb::class_<PlainLayer>(module, name)
             .def(nb::init<const gated::Cell&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t, bool,
-                          const Addresses&, const Addresses&, const Addresses&>(),
+                          const Addresses&, const Addresses&, const Addresses&, gated::Format>(),
                  nb::keep_alive<1, 2>())
             .def("forward", &PlainLayer::forward)
             .def("backward", &PlainLayer::backward);
@@ -404,16 +408,16 @@ NB_MODULE(_native, module) {
     module.def("instruction_sets", &gated::instruction_sets);
     module.def("instruction_set", &gated::instruction_set);
     module.def("set_instruction_set", &gated::set_instruction_set, nb::arg("name"));
+    nb::enum_<gated::Format>(module, "Format")
+        .value("float32", gated::Format::as_given)
+        .value("bfloat16", gated::Format::bfloat16)
+        .value("int8", gated::Format::int8);
     Layer<float>::define(module, "Layer32");
     Layer<double>::define(module, "Layer64");
     PlainLayer<float>::define(module, "PlainLayer32");
     PlainLayer<double>::define(module, "PlainLayer64");
 
     using View = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
-    nb::enum_<gated::Format>(module, "Format")
-        .value("float32", gated::Format::as_given)
-        .value("bfloat16", gated::Format::bfloat16)
-        .value("int8", gated::Format::int8);
     nb::class_<Stream>(module, "Stream")
         .def("__init__",
              [](Stream* stream, const std::vector<nb::tuple>& layers,

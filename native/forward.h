@@ -36,8 +36,14 @@ public:
         pack_products(plan.with_input, with_input_, rows,
                       rows > rows_at_once_ || repeats ? times : 1);
         stages_.resize(plan.stages.size());
-        for (std::size_t i = 0; i < plan.stages.size(); ++i)
+        Index rounded = rows_at_once_ * rounded_words_of(with_input_);
+        for (std::size_t i = 0; i < plan.stages.size(); ++i) {
             pack_products(plan.stages[i].products, stages_[i], sequences, times);
+            const Index here = sequences * rounded_words_of(stages_[i]);
+            if (here > rounded) rounded = here;
+        }
+        rounded_size_ = rounded;
+        rounded_ = take<std::int32_t>(parts * rounded);
         for (const SlotVector& of : plan.vectors)
             if (places_.slot(of.slot) + padded_slot(of.slot) > started_)
                 started_ = places_.slot(of.slot) + padded_slot(of.slot);
@@ -109,11 +115,12 @@ private:
     const Places<T> places_;
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
-    Index rows_at_once_, started_ = 0, spare_width_ = 0;
+    Index rows_at_once_, started_ = 0, spare_width_ = 0, rounded_size_ = 0;
     std::vector<Index> spare_offsets_;  // of each state
     std::vector<PackedProduct<T>> with_input_;
     std::vector<std::vector<PackedProduct<T>>> stages_;
     T *start_, *zeros_, *slots_, *spare_, *registers_;
+    std::int32_t* rounded_;
     const T **inputs_, **sources_;
     Row<T>* rows_;
     T **operands_, **after_;
@@ -129,6 +136,7 @@ private:
         const T** sources;     // (ranks) what a product takes
         T* spare;              // (ranks, spare_width_)
         T* registers;
+        std::int32_t* rounded;  // vectors that products take in a format of their own
         T* replayed = nullptr; // what the steps replayed keep
         Index first_row = 0;   // of these steps
     };
@@ -144,10 +152,16 @@ private:
                        Index rows, Index times) {
         for (const Product& product : products)
             for (int head = 0; head < call_.cell->matrices[product.matrix].heads; ++head) {
-                packed.emplace_back(call_, product, head, call_.format);
-                if (packed.back().is_worth_packing(rows, times))
+                packed.emplace_back(call_, product, head, rows, times);
+                if (packed.back().is_worth_packing())
                     packed.back().lies_at(team_.scratch(packed.back().bytes()));
             }
+    }
+
+    static Index rounded_words_of(const std::vector<PackedProduct<T>>& products) {
+        Index words = 0;
+        for (const auto& product : products) words += product.rounded();
+        return words;
     }
 
     Own share_of(Team& team, int part) const {
@@ -163,7 +177,8 @@ private:
                 after_ + part * sequences * states(),
                 sources_ + part * sequences,
                 spare_ + memory * sequences * spare_width_,
-                registers_ + part * registers_of<T>(plan_)};
+                registers_ + part * registers_of<T>(plan_),
+                rounded_ + part * rounded_size_};
         for (Index r = 0; r < own.ranks(); ++r)
             own.rows[r].at = operands_ + (part * sequences + r) * places_.operands();
         return own;
@@ -299,9 +314,10 @@ private:
             }
         for (const auto& product : with_input_) {
             GATED_TIMED(input_product);
+            product.round(count, own.inputs, own.rounded);
             const auto [begin, end] = panels_of(own, product);
             for (Index p = begin; p < end; ++p)
-                product.add(p, count, own.inputs, places_.offsets(), own.slots,
+                product.add(p, count, own.inputs, own.rounded, places_.offsets(), own.slots,
                             places_.width());
         }
     }
@@ -343,20 +359,34 @@ private:
                     Index running, T* slots) {
         GATED_TIMED(hidden_product);
         const bool side_by_side = runs_by_panels(stage);
+        const auto locate_sources = [&](const PackedProduct<T>& product) {
+            for (Index r = 0; r < running; ++r)
+                own.sources[r] = own.rows[r].at[product.source()] + product.from();
+        };
+        std::int32_t* rounded = own.rounded;
+        for (const PackedProduct<T>& product : products) {
+            if (!product.rounded()) continue;
+            locate_sources(product);
+            product.round(running, own.sources, rounded);
+            rounded += running * product.rounded();
+        }
+        rounded = own.rounded;
         for (std::size_t i = 0; i < products.size(); ++i) {
             const PackedProduct<T>& product = products[i];
             if (side_by_side && i > 0) break;
             const auto [begin, end] = panels_of(own, product);
             for (Index p = begin; p < end; ++p) {
+                const std::int32_t* words = rounded;
                 for (std::size_t j = i; j < (side_by_side ? products.size() : i + 1); ++j) {
-                    for (Index r = 0; r < running; ++r)
-                        own.sources[r] = own.rows[r].at[products[j].source()] + products[j].from();
-                    products[j].add(p, running, own.sources, places_.offsets(), slots,
+                    locate_sources(products[j]);
+                    products[j].add(p, running, own.sources, words, places_.offsets(), slots,
                                     places_.width());
+                    words += running * products[j].rounded();
                 }
                 // While the sums are in the first cache.
                 if (side_by_side) run(own, stage.segments[0], running, cut_.first(p), cut_.end(p));
             }
+            rounded += running * product.rounded();
         }
         for (std::size_t i = side_by_side ? 1 : 0; i < stage.segments.size(); ++i) {
             const Segment& segment = stage.segments[i];

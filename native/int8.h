@@ -21,8 +21,11 @@ namespace gated::GATED_TARGET {
 
 typedef std::int16_t Halves __attribute__((vector_size(GATED_VECTOR_BYTES)));
 
-// As many as can be summed in 32 bits: 8192·127·2047 is less than 2^31.
-constexpr Index exact_depth = 8192;
+// As many as are summed up at a time: in 32 bits (1024·127·2047 is less than 2^31), and of weights that
+// stay in the first cache for all rows.
+constexpr Index exact_depth = 1024;
+// Vectors of a panel that lie side by side; those behind them have their words behind theirs.
+constexpr int int8_vectors = 2;
 constexpr Index quarter_of(Index depth) { return (depth + 3) / 4; }
 
 // Each lane: the product of the lower halves and that of the upper halves, added up.
@@ -53,33 +56,34 @@ GATED_INLINE Words multiply_halves(Words a, Words b) {
     return sums;
 }
 
-// Packs a panel of rows of `depth` values: [word][vector][lane], and a scale for each unit.
+// Packs a panel of rows of `depth` values: [two vectors][word][vector][lane], and a scale for each unit.
 inline void pack_int8(const float* rows, Index real, int vectors, Index depth, float* scales,
                       std::int32_t* packed) {
+    constexpr Index two = int8_vectors * lanes<float>;
     const Index width = vectors * lanes<float>;
     for (Index u = 0; u < width; ++u) {
         const float* row = rows + u * depth;
+        const Index used = u < real ? depth : 0;
         float most = 0, nothing = 0;  // no number where a weight is infinite or none
-        for (Index k = 0; u < real && k < depth; ++k) {
+        for (Index k = 0; k < used; ++k) {
             const float size = row[k] < 0 ? -row[k] : row[k];
             most = size > most ? size : most;
             nothing += size - size;
         }
         const float scale = scales[u] = most / 127 + nothing;
+        const Index first = u / two * two, side_by_side = width - first < two ? width - first : two;
+        std::int32_t* to = packed + first * words_for<Int8>(depth) + (u - first);
         for (Index begin = 0; begin < depth; begin += exact_depth) {
+            std::uint32_t whole[exact_depth + 3] = {};
             const Index here = depth - begin < exact_depth ? depth - begin : exact_depth;
-            const Index quarter = quarter_of(here);
-            for (Index i = 0; i < quarter; ++i) {
-                std::uint32_t bits = 0;
-                for (int part = 0; part < 4; ++part) {
-                    const Index k = i + part * quarter;
-                    if (k >= here || !(scale > 0)) continue;
-                    const float value = row[begin + k] / scale;
-                    bits |= (std::uint32_t(std::int32_t(value < 0 ? value - 0.5f : value + 0.5f)) &
-                             0xff) << 8 * part;
-                }
-                packed[(begin / 4 + i) * width + u] = std::int32_t(bits);
+            for (Index k = 0; k < here && used && scale > 0; ++k) {
+                const float value = row[begin + k] / scale;
+                whole[k] = std::int32_t(value + (value < 0 ? -0.5f : 0.5f)) & 0xff;
             }
+            const Index quarter = quarter_of(here);
+            for (Index i = 0; i < quarter; ++i, to += side_by_side)
+                *to = std::int32_t(whole[i] | whole[i + quarter] << 8 | whole[i + 2 * quarter] << 16 |
+                                   whole[i + 3 * quarter] << 24);
         }
     }
 }
@@ -129,84 +133,115 @@ inline float round_activations(const float* from, Index depth, std::int32_t* wor
     return most / 2047 + nothing;
 }
 
-// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k].
+// A rounded row of activations: for each exact depth its scale, a line before the words.
+constexpr Index words_of_scale = 16;
+constexpr Index rounded_words(Index depth) {
+    const Index rest = depth % exact_depth;
+    return depth / exact_depth * (words_of_scale + 2 * quarter_of(exact_depth)) +
+           (rest ? words_of_scale + 2 * quarter_of(rest) : 0);
+}
+inline void round_row(const float* from, Index depth, std::int32_t* row) {
+    for (Index begin = 0; begin < depth; begin += exact_depth) {
+        const Index here = depth - begin < exact_depth ? depth - begin : exact_depth;
+        const float scale = round_activations(from + begin, here, row + words_of_scale);
+        __builtin_memcpy(row, &scale, sizeof scale);
+        row += rounded_words(here);
+    }
+}
+
+// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k], for V vectors of a panel, of
+// which the words of the third and fourth lie `apart` behind the first's. Rows side by side share the
+// widening of the weights.
 template <int R, int V>
-[[gnu::noinline]] void multiply_words(Index quarter, const std::int32_t* const* left,
-                                      const float* left_scales, const std::int32_t* words,
-                                      const float* scales, float* const* sums) {
-    constexpr Index L = lanes<float>;
+[[gnu::noinline]] void multiply_words(Index quarter, const std::int32_t* left, Index left_stride,
+                                      const std::int32_t* words, Index apart, const float* scales,
+                                      float* sums, Index stride) {
+    constexpr Index L = lanes<float>, width = (V < int8_vectors ? V : int8_vectors) * L;
+    const std::int32_t* row[R];
     Words sum[R][V];
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        row[r] = left + r * left_stride + words_of_scale;
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) sum[r][v] = Words{};
-    for (Index i = 0; i < quarter; ++i, words += V * L) {
+    }
+    for (Index i = 0; i < quarter; ++i, words += width) {
+        Words even[V], odd[V];
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
             Halves both;
-            __builtin_memcpy(&both, words + v * L, sizeof both);
+            __builtin_memcpy(&both, words + v / int8_vectors * apart + v % int8_vectors * L,
+                             sizeof both);
             const Halves lower = (both << 8) >> 8, upper = both >> 8;
-            Words even, odd;
-            __builtin_memcpy(&even, &lower, sizeof even);
-            __builtin_memcpy(&odd, &upper, sizeof odd);
+            __builtin_memcpy(&even[v], &lower, sizeof lower);
+            __builtin_memcpy(&odd[v], &upper, sizeof upper);
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+            const Words x = Words{} + row[r][i], y = Words{} + row[r][quarter + i];
 #pragma GCC unroll 8
-            for (int r = 0; r < R; ++r)
-                sum[r][v] += multiply_halves(even, Words{} + left[r][i]) +
-                             multiply_halves(odd, Words{} + left[r][quarter + i]);
+            for (int v = 0; v < V; ++v)
+                sum[r][v] += multiply_halves(even[v], x) + multiply_halves(odd[v], y);
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        float of_row;
+        __builtin_memcpy(&of_row, left + r * left_stride, sizeof of_row);
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
-            float* to = sums[r] + v * L;
-            const Vector<float> scale = broadcast<float>(left_scales[r]) * load(scales + v * L);
+            float* to = sums + r * stride + v * L;
+            const Vector<float> scale = broadcast<float>(of_row) * load(scales + v * L);
             store(to, load(to) + __builtin_convertvector(sum[r][v], Vector<float>) * scale);
         }
-}
-
-// Rows side by side share the widening of the weights.
-constexpr int int8_rows = 2;
-template <int R>
-GATED_INLINE void multiply_words_of(int vectors, Index quarter, const std::int32_t* const* left,
-                                    const float* left_scales, const std::int32_t* words,
-                                    const float* scales, float* const* sums) {
-    switch (vectors) {
-        case 1: return multiply_words<R, 1>(quarter, left, left_scales, words, scales, sums);
-        case 2: return multiply_words<R, 2>(quarter, left, left_scales, words, scales, sums);
-        case 3: return multiply_words<R, 3>(quarter, left, left_scales, words, scales, sums);
-        default: return multiply_words<R, 4>(quarter, left, left_scales, words, scales, sums);
     }
 }
 
-// The products of some rows with the panels of `blocks` blocks: `words(b)` and `scales(b)` say where a
-// panel is, `sums(b)` where its sums in the first row are.
-template <class Words_, class Scales, class Sums>
-void multiply_int8(int vectors, Index blocks, Index rows, Index depth, const float* const* left,
-                   const Words_& words, const Scales& scales, const Sums& sums, Index stride) {
-    const Index width = vectors * lanes<float>;
-    alignas(64) std::int32_t whole[int8_rows][2 * quarter_of(exact_depth)];
-    for (Index r = 0; r < rows; r += int8_rows)
-        for (Index begin = 0; begin < depth; begin += exact_depth) {
-            const Index here = depth - begin < exact_depth ? depth - begin : exact_depth;
-            const std::int32_t* of[int8_rows];
-            float left_scales[int8_rows], *to[int8_rows];
-            const int count = rows - r < int8_rows ? int(rows - r) : int8_rows;
-            for (int i = 0; i < count; ++i) {
-                of[i] = whole[i];
-                left_scales[i] = round_activations(left[r + i] + begin, here, whole[i]);
-            }
-            for (Index b = 0; b < blocks; ++b) {
-                for (int i = 0; i < count; ++i) to[i] = sums(b) + (r + i) * stride;
-                const std::int32_t* panel = words(b) + begin / 4 * width;
-                if (count == int8_rows)
-                    multiply_words_of<int8_rows>(vectors, quarter_of(here), of, left_scales, panel,
-                                                 scales(b), to);
-                else
-                    multiply_words_of<1>(vectors, quarter_of(here), of, left_scales, panel, scales(b),
-                                         to);
-            }
+// As many rows as the registers hold the sums of.
+constexpr int int8_rows = GATED_REGISTERS == 32 ? 12 : 4;
+using MultiplyWords = void (*)(Index, const std::int32_t*, Index, const std::int32_t*, Index,
+                               const float*, float*, Index);
+template <int V>
+GATED_INLINE MultiplyWords multiply_words_of(Index rows) {
+    static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
+        struct Table {
+            MultiplyWords height[int8_rows];
+        };
+        return Table{{&multiply_words<r + 1, V>...}};
+    }(std::make_integer_sequence<int, int8_rows>());
+    return of_height.height[rows - 1];
+}
+
+// The products of rounded rows with a panel: of one row with four vectors at a time, since it waits for
+// its sums; of more, which share each weight's widening, with two.
+inline void multiply_int8(int vectors, Index rows, Index depth, const std::int32_t* left,
+                          Index left_stride, const std::int32_t* panel, const float* scales,
+                          float* sums, Index stride) {
+    constexpr Index L = lanes<float>;
+    const Index words = words_for<Int8>(depth);
+    for (Index begin = 0; begin < depth; begin += exact_depth) {
+        const Index here = depth - begin < exact_depth ? depth - begin : exact_depth;
+        const auto multiply = [&](MultiplyWords product, Index r, int v, int count) {
+            product(quarter_of(here), left + r * left_stride, left_stride,
+                    panel + v * L * words + begin / 4 * count * L, int8_vectors * L * words,
+                    scales + v * L, sums + r * stride + v * L, stride);
+        };
+        if (rows == 1 && vectors == 2 * int8_vectors) {
+            multiply(multiply_words<1, 2 * int8_vectors>, 0, 0, int8_vectors);
+        } else {
+            const Index tiles = (rows + int8_rows - 1) / int8_rows;
+            for (int v = 0; v < vectors; v += int8_vectors)
+                for (Index tile = 0, r = 0; tile < tiles; ++tile) {
+                    const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
+                    if (vectors - v < int8_vectors)
+                        multiply(multiply_words_of<1>(height), r, v, 1);
+                    else
+                        multiply(multiply_words_of<int8_vectors>(height), r, v, int8_vectors);
+                    r += height;
+                }
         }
+        left += rounded_words(here);
+    }
 }
 
 }  // namespace gated::GATED_TARGET

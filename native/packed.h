@@ -12,13 +12,16 @@ namespace gated::GATED_TARGET {
 template <class T>
 class PackedProduct {
 public:
-    // Of one head of the matrix's.
-    PackedProduct(const Layer<T>& layer, const Product& product, int head, Format format)
+    // Of one head of the matrix's, for so many `rows`, so many `times`.
+    PackedProduct(const Layer<T>& layer, const Product& product, int head, Index rows, Index times)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
           blocks_(Index(product.blocks.size())), shape_(layer.cell->matrices[product.matrix]),
           height_(layer.of(shape_.rows)), cut_(height_ / shape_.heads),
           depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
-          from_(head * depth_), format_(format) {}
+          from_(head * depth_), rows_(rows), times_(times),
+          is_rounded_(layer.format == Format::bfloat16),
+          // Widened, they have the very same bits: for many rows that is done once.
+          format_(is_rounded_ && rows > few_rows ? Format::as_given : layer.format) {}
 
     // Of the memory that packed weights take.
     Index bytes() const {
@@ -34,13 +37,12 @@ public:
     int source() const { return product_->source; }
     Index from() const { return from_; }  // the first of the source's units
 
-    // Whether packing all weights pays where so many `rows` use them, and do so so many `times`. To
-    // turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
+    // Whether packing all weights pays. To turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
     // from beyond the second cache; for more rows a part at a time is packed, and is in the first.
-    bool is_worth_packing(Index rows, Index times) const {
-        if (format_ != Format::as_given) return true;
-        if (rows > few_rows) return times > 1;
-        const Index uses = times * ((rows + rows_unpacked - 1) / rows_unpacked);
+    bool is_worth_packing() const {
+        if (is_rounded_ || format_ != Format::as_given) return true;
+        if (rows_ > few_rows) return times_ > 1;
+        const Index uses = times_ * ((rows_ + rows_unpacked - 1) / rows_unpacked);
         return uses > (bytes() > second_cache ? 4 : 1);
     }
 
@@ -52,10 +54,20 @@ public:
         });
     }
 
-    // Adds panel p of the products with `rows` vectors to the slots, which lie at `offsets` in rows
-    // of `stride`. Weights that no memory was given for are read where they are.
-    void add(Index p, Index rows, const T* const* vectors, const Index* offsets, T* sums,
-             Index stride) const {
+    // The vectors that all panels are multiplied by, for formats that take them rounded: rows of
+    // so many words. None where they are taken as they are.
+    Index rounded() const { return format_ == Format::int8 ? rounded_words(depth_) : 0; }
+    void round(Index rows, const T* const* vectors, std::int32_t* words) const {
+        if constexpr (std::is_same_v<T, float>)
+            for (Index r = 0; rounded() && r < rows; ++r)
+                round_row(vectors[r], depth_, words + r * rounded());
+    }
+
+    // Adds panel p of the products with `rows` vectors, or with those that were rounded to `words`,
+    // to the slots, which lie at `offsets` in rows of `stride`. Weights that no memory was given for
+    // are read where they are.
+    void add(Index p, Index rows, const T* const* vectors, const std::int32_t* words,
+             const Index* offsets, T* sums, Index stride) const {
         const auto to = [&](Index b) {
             return sums + offsets[product_->targets[b]] + first_ + cut_.first(p);
         };
@@ -63,10 +75,9 @@ public:
         with_stored([&](auto stored) {
             using Stored = decltype(stored);
             if constexpr (Stored::is_scaled)
-                multiply_int8(
-                    cut_.vectors_of(p), blocks_, rows, depth_, vectors,
-                    [&](Index b) { return panel<Stored>(p, b); },
-                    [&](Index b) { return scales<Stored>(p, b); }, to, stride);
+                for (Index b = 0; b < blocks_; ++b)
+                    multiply_int8(cut_.vectors_of(p), rows, depth_, words, rounded(),
+                                  panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride);
             else if (rows == 1)
                 add_one<Stored>(p, vectors[0], to);
             else
@@ -83,6 +94,8 @@ private:
     const Index height_;  // of a block
     const Cut<T> cut_;    // of the head's units
     const Index depth_, first_, from_;
+    const Index rows_, times_;
+    const bool is_rounded_;  // weights are, to bfloat16
     const Format format_;
     void* weights_ = nullptr;  // panels, and behind them the scales of all units
 
@@ -114,9 +127,13 @@ private:
 
     template <class Stored>
     void pack_panel_of(Index p, Index b) const {
-        if constexpr (Stored::weights_in_word == 1)
+        if constexpr (Stored::weights_in_word == 1) {
             pack_panel<T>(rows_of(p, b), real(p), cut_.vectors_of(p), depth_, depth_,
                           panel<Stored>(p, b));
+            if constexpr (std::is_same_v<T, float>)
+                if (is_rounded_)
+                    BFloat16::round(panel<Stored>(p, b), cut_.vectors_of(p) * lanes<T> * depth_);
+        }
         else if constexpr (Stored::is_scaled)
             pack_int8(rows_of(p, b), real(p), cut_.vectors_of(p), depth_, scales<Stored>(p, b),
                       panel<Stored>(p, b));

@@ -45,10 +45,18 @@ struct Zoneout {
     std::uint64_t seed = 0;
 };
 
+// How packed weights are stored. Sums and states have the precision of the values.
+enum class Format {
+    as_given,
+    bfloat16,  // rounded to nearest; of float32
+    int8,      // by a scale for each row of a matrix; of float32
+};
+
 // One layer in one direction, over whole sequences.
 template <class Value>
 struct Layer {
     const Cell* cell = nullptr;
+    Format format = Format::as_given;
     std::ptrdiff_t steps = 0, sequences = 0, inputs = 0, units = 0, outputs = 0;  // T, B, I, H, P
     const std::int64_t* lengths = nullptr;                           // (B) in 0…T, or null for T
     bool reverse = false;  // from each sequence's last real step to its first
@@ -83,16 +91,8 @@ struct Kept {
 // Numbers that a single one takes among what is kept: as many as the widest vector has.
 constexpr int kept_one = 16;
 
-// How packed weights are stored. Sums and states have the precision of the values.
-enum class Format {
-    as_given,
-    bfloat16,  // rounded to nearest; of float32
-    int8,      // by a scale for each row of a matrix; of float32
-};
-
 template <class Value>
 struct Forward : Layer<Value> {
-    Format format = Format::as_given;
     Rows<Value> output{};              // (T, B, P); zeros behind a sequence's end
     std::vector<Value*> final_states;  // (B, width)
     Kept<Value> kept{};                // null where it is not wanted: all of it, or the values

@@ -40,6 +40,13 @@ struct BFloat16 {
         __builtin_memcpy(&wide, &bits, sizeof wide);
         return wide;
     }
+    // Rounds weights where they are.
+    static void round(float* weights, Index count) {
+        for (Index i = 0; i < count; ++i) {
+            const std::uint32_t bits = narrowed(weights[i]) << 16;
+            std::memcpy(weights + i, &bits, sizeof bits);
+        }
+    }
     static std::uint32_t narrowed(float weight) {
         std::uint32_t bits;
         std::memcpy(&bits, &weight, sizeof bits);

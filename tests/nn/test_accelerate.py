@@ -308,13 +308,9 @@ def test_subclasses(native_runs: list[str]) -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
 def test_what_the_core_cannot_compute_torch_computes(native_runs: list[str]) -> None:
     model, x = nn.GRU(3, 5), torch.randn(4, 2, 3)
-    half = copy.deepcopy(model).bfloat16()
-    plain_half = half(x.bfloat16())
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(x.bfloat16())
     gated.accelerate(model)
-    gated.accelerate(half)
-    assert_agree(half(x.bfloat16()), plain_half, "bfloat16", relative=0)
     with torch.autocast("cpu", torch.bfloat16):
         assert_agree(model(x.bfloat16()), mixed, "autocast", relative=0)
     assert model.to("meta")(x.to("meta"))[0].is_meta

@@ -78,10 +78,11 @@ def test_cells_that_torch_has_not(cell: str, gates: int, by_torch: object) -> No
 def test_what_a_backend_cannot_do_is_said() -> None:
     square, x, states = torch.zeros(3, 1), torch.zeros(1, 1, 1), (torch.zeros(1, 1, 1),)
     half = [[Weights(square.half(), square.half())]]
+    whole = [[Weights(square.int(), square.int())]]
     with pytest.raises(ConfigurationError, match=r"float32 or float64, the weights are torch.fl"):
         recurrence("gru", x.half(), states, half, backend="reference")
     with pytest.raises(ConfigurationError, match=r"choose backend='torch'$"):
-        recurrence("gru", x.half(), states, half, backend="native")
+        recurrence("gru", x.int(), states, whole, backend="native")
 
 
 def test_the_first_that_can_computes() -> None:
@@ -90,9 +91,12 @@ def test_the_first_that_can_computes() -> None:
     assert chosen_backend(None, "gru", ones, plain, Variant()) == "native"
     assert chosen_backend(None, "lstm", ones, seeing, Variant()) == "native"
     half = Weights(ones.half(), ones.half())
-    assert chosen_backend(None, "gru", ones.half(), half, Variant()) == "torch"
+    assert chosen_backend(None, "gru", torch.ones(3, 3, 1).half(), half, Variant()) == "native"
+    assert chosen_backend(None, "gru", torch.ones(4, 2, 1).half(), half, Variant()) == "torch"
+    whole = Weights(ones.int(), ones.int())
+    assert chosen_backend(None, "gru", ones.int(), whole, Variant()) == "torch"
     zones_out = Variant(zoneout=(0.1, 0.0))
-    assert chosen_backend(None, "gru", ones.half(), half, zones_out) == "torch"  # step by step
+    assert chosen_backend(None, "gru", ones.int(), whole, zones_out) == "torch"  # step by step
 
 
 def test_without_the_extension_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:

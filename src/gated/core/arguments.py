@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,21 @@ from numpy.typing import ArrayLike, NDArray
 from gated.cells.cell import Cell
 from gated.core.layout import Array, Weights, layout_of
 from gated.errors import ConfigurationError, DataError
+
+StoredAs: TypeAlias = Literal["float32", "bfloat16", "int8"]
+"""How packed weights are stored; sums and states stay float32."""
+
+
+def check_stored_as(stored_as: Any) -> None:
+    """Refuse what is not one of `StoredAs`.
+
+    Raises:
+        ConfigurationError: it is none of them.
+    """
+    if stored_as not in get_args(StoredAs):
+        raise ConfigurationError(
+            f"stored_as must be one of {', '.join(get_args(StoredAs))}, got {stored_as!r}"
+        )
 
 
 def check_shape(name: str, array: Any, shape: tuple[int, ...], meaning: str = "") -> None:

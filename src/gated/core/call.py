@@ -16,11 +16,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.arguments import check_gate_names, check_lengths, check_shape, check_variant
+from gated.core.arguments import (
+    StoredAs,
+    check_gate_names,
+    check_lengths,
+    check_shape,
+    check_stored_as,
+    check_variant,
+)
 from gated.core.layout import Array, Weights, layout_of
 from gated.core.plans import named_cell, native_cell, required_arrays, shapes_for, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _ALWAYS = frozenset({"weight_ih", "weight_hh", "bias_ih", "bias_hh"})
@@ -55,6 +62,8 @@ class Call:
     """The cell's inputs for each step, (T, B) each."""
     compiled: bool = True
     """Whether to use code that was generated when the core was built; else all is interpreted."""
+    stored_as: StoredAs = "float32"
+    """How the native core packs the weights."""
 
     @cached_property
     def native(self) -> Any:
@@ -83,6 +92,7 @@ class Call:
             list(self.initial),
             probabilities_of(zoneout, len(self.initial)),
             zoneout.seed,
+            getattr(core.Format, self.stored_as),
         )
 
     @property
@@ -174,6 +184,7 @@ def checked_call(
     regularisation: Regularisation | None,
     per_step: Mapping[str, Array] | None = None,
     compiled: bool = True,
+    stored_as: StoredAs = "float32",
 ) -> Call:
     """Return the arguments of `forward`, checked.
 
@@ -182,6 +193,12 @@ def checked_call(
         DataError: as for `forward`.
     """
     _check_input(x)
+    if stored_as != "float32":
+        check_stored_as(stored_as)
+        if x.dtype != np.float32:
+            raise ConfigurationError(
+                f"stored_as is {stored_as!r}, which is for float32 weights: x is {x.dtype}"
+            )
     T, B, inputs = x.shape
     arrays = named_arrays(weights)
     if isinstance(cell, str) and isinstance(weights, Weights):
@@ -213,6 +230,7 @@ def checked_call(
         sizes,
         _checked_per_step(plain, per_step, (T, B), sizes, x.dtype),
         compiled,
+        stored_as,
     )
 
 

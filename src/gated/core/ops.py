@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from gated.cells.cell import Cell
 from gated.core import native
-from gated.core.arguments import check_gate_names
+from gated.core.arguments import StoredAs, check_gate_names
 from gated.core.call import (
     Arrays,
     Backward,
@@ -26,7 +26,7 @@ from gated.core.call import (
 from gated.core.layout import Array, Weights
 from gated.core.plans import kept_columns, kept_shapes
 from gated.core.variants import Regularisation
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def forward(
     regularisation: Regularisation | None = None,
     per_step: Mapping[str, Array] | None = None,
     compiled: bool = True,
+    stored_as: StoredAs = "float32",
     threads: int | None = None,
 ) -> Forward[Kept]:
     """Run one recurrent layer over whole sequences, in one direction.
@@ -117,11 +118,14 @@ def forward(
         per_step: (T, B) for each of the cell's inputs for a step, by name.
         compiled: whether to use code that was generated when the core was built; else all is
             interpreted.
+        stored_as: how the core packs the weights, as for `gated.core.stream.Stream`; without
+            `keep`, since the backward pass would have to round the weights anew.
         threads: number of threads at most; `gated.core.native.threads()` by default. Results do
             not depend on it.
 
     Raises:
-        ConfigurationError: there is no such cell, or the weights do not fit it.
+        ConfigurationError: there is no such cell, the weights do not fit it, or they cannot be
+            stored so.
         DataError: an array has another shape, dtype or layout than described above.
         MissingNativeError: the extension is not built.
 
@@ -130,8 +134,10 @@ def forward(
     >>> result.output.ravel()
     array([1., 2., 3.], dtype=float32)
     """
+    if keep and stored_as != "float32":
+        raise ConfigurationError(f"stored_as={stored_as!r} is for calls without keep=True")
     call = checked_call(
-        cell, x, weights, lengths, initial, reverse, regularisation, per_step, compiled
+        cell, x, weights, lengths, initial, reverse, regularisation, per_step, compiled, stored_as
     )
     T, B, _ = x.shape
     widths = call.state_widths

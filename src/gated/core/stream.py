@@ -7,13 +7,14 @@ projected), B sequences side by side; a stream of a single sequence does not hav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gated.cells.cell import Cell
 from gated.core import native
+from gated.core.arguments import StoredAs, check_stored_as
 from gated.core.call import (
     Arrays,
     Call,
@@ -28,7 +29,6 @@ from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
 
 Vector = NDArray[np.float32]
-StoredAs: TypeAlias = Literal["float32", "bfloat16", "int8"]
 
 
 class Stream:
@@ -87,10 +87,7 @@ class Stream:
             raise ConfigurationError(f"sequences must be at least 1, got {sequences}")
         if threads < 1:
             raise ConfigurationError(f"threads must be at least 1, got {threads}")
-        if stored_as not in get_args(StoredAs):
-            raise ConfigurationError(
-                f"stored_as must be one of {', '.join(get_args(StoredAs))}, got {stored_as!r}"
-            )
+        check_stored_as(stored_as)
         self._weights = [named_arrays(weights) for weights in stack]
         zoneout = zoneout or Zoneout()
         given = []

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gated.core import native
-from gated.core.stream import StoredAs, Stream
+from gated.core.arguments import StoredAs
+from gated.core.stream import Stream
 from gated.errors import ConfigurationError, DataError
 from gated.nn.arguments import Hidden
 from gated.nn.backends import MARK, Variant, chosen_backend
@@ -119,7 +120,7 @@ def stream(
     layer: nn.Module,
     sequences: int | None = None,
     threads: int = 1,
-    stored_as: StoredAs = "float32",
+    stored_as: StoredAs | None = None,
 ) -> Stream:
     """Return the layers of a recurrent module as they are now, ready to take one step at a time.
 

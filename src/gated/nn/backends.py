@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from gated.cells import library, options
 from gated.cells.cell import Cell
 from gated.core import native, reference
-from gated.core.arguments import check_lengths
+from gated.core.arguments import StoredAs, check_lengths, check_stored_as
 from gated.core.layout import Weights
 from gated.core.plans import named_cell, register, varied
 from gated.core.variants import Regularisation, Zoneout
@@ -34,10 +34,12 @@ from gated.nn.operators import (
     as_array,
     constant,
     gate_columns,
+    matrix_names,
     padded_rows,
     states_by_other_names,
 )
 from gated.nn.scripting import refusal
+from gated.nn.stored import rounded_matrices
 from gated.nn.transforms import (
     is_mapped,
     is_transformed,
@@ -73,6 +75,9 @@ class Variant(NamedTuple):
     in evaluation, the share of it that is kept. Empty where no unit does."""
     recompute: bool = False
     """Store only the states for the backward pass, which recomputes the gates."""
+    stored_as: StoredAs | None = None
+    """How the matrices are stored and multiplied; None as they are. Gradients are of the weights as
+    they are, in their dtype."""
 
     @property
     def changes_results(self) -> bool:
@@ -187,7 +192,8 @@ def chosen_backend(
 ) -> Backend:
     """Return the backend that computes: the one named, or else the first that can.
 
-    native computes on the CPU, in float32 and float64. On a GPU the cells of `torch.nn` are
+    native computes on the CPU, in float32 and float64, and layers in bfloat16 and float16 in
+    float32; of these, few rows of the cells of `torch.nn` are left to torch. On a GPU the cells of `torch.nn` are
     computed by torch's own kernels (cuDNN), all other cells and options by triton. torch computes
     anything on any device in every dtype, step by step where it has no kernel; reference computes
     what native does, in NumPy. Only native and torch support the transforms of `torch.func` and
@@ -210,6 +216,14 @@ def chosen_backend(
     if named != "triton" and (cudnn or x.device.type != "cuda"):  # on the CPU it is interpreted
         everyone.remove("triton")
     dtype = dtype_of(weights)
+    if (
+        named is None
+        and ("native", dtype) in _IN_FLOAT32
+        and x.shape[:-1].numel() <= _FEW_ROWS
+        and not seen
+        and torch_kernel(cell, weights, variant) is not None
+    ):
+        return "torch"
     for name in everyone if named is None else [named]:
         if _hindrance(name, x, dtype) is None:
             return name
@@ -230,11 +244,17 @@ def _hindrance(name: Backend, x: Tensor, dtype: torch.dtype) -> str | None:
         return _hindrance_of_triton(device, dtype)
     if name == "native" and not native_is_there():
         return "is not built: see gated.core.native"
-    if dtype not in (torch.float32, torch.float64):
+    if dtype not in (torch.float32, torch.float64) and (name, dtype) not in _IN_FLOAT32:
         return f"computes in float32 or float64, the weights are {dtype}"
     if device not in ("cpu", "meta"):
         return f"computes on the CPU, the input is on {device}"
     return None
+
+
+_IN_FLOAT32 = {("native", torch.bfloat16), ("native", torch.float16)}
+"""What is computed in float32, and rounded again."""
+_FEW_ROWS = 8
+"""So few in sixteen bits are computed by torch in the time that weights take to be converted."""
 
 
 def _hindrance_of_triton(device: str, dtype: torch.dtype) -> str | None:
@@ -317,13 +337,25 @@ def recurrence(
         ConfigurationError: the backend cannot compute this.
     """
     variant = variant or Variant()
-    first = weights[0][0]
+    dtype = dtype_of(weights[0][0])
     run = _chosen_run(
-        backend, cell, x, first, lengths, variant, return_gates, return_gates or bool(observers)
-    )
+        backend, cell, x, weights[0][0], lengths, variant, return_gates,
+        return_gates or bool(observers),
+    )  # fmt: skip
+    stored_as = variant.stored_as
+    in_float32 = run is _native_layer and ("native", dtype) in _IN_FLOAT32
+    if in_float32:
+        weights = [[_converted(of, torch.float32) for of in layer] for layer in weights]
+    elif run is _native_layer and dtype == torch.float32 and _is_cast_to_bfloat16():
+        stored_as = stored_as or "bfloat16"
+    if stored_as is not None:
+        matrices = matrix_names(cell, ",".join(_named(weights[0][0])))
+        weights = [[rounded_matrices(of, matrices, stored_as) for of in layer] for layer in weights]
     if isinstance(run, str):
         return Result(*_torch_layers(run, x, initial, weights, lengths, dropout, training))
-    x, *states = (tensor.to(dtype_of(first)) for tensor in (x, *initial))  # as autocast may
+    computed_in = dtype_of(weights[0][0])
+    x, *states = (tensor.to(computed_in) for tensor in (x, *initial))  # as autocast may
+    per_step = {name: of.to(computed_in) for name, of in (per_step or {}).items()}
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
         if depth > 0:
@@ -333,7 +365,7 @@ def recurrence(
             row = depth * len(of_layer) + direction
             start = [state[row] for state in states]
             named = _named(of_direction)
-            steps = _of_direction(per_step or {}, direction == 1)
+            steps = _of_direction(per_step, direction == 1)
             call = LayerCall(
                 cell,
                 x,
@@ -347,6 +379,8 @@ def recurrence(
                 variant.zoneout,
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
+                # Of rounded weights, those of sixteen bits need no other products.
+                stored_as="int8" if stored_as == "int8" else "float32",
             )
             if observers:
                 one = _observed_run(observers, row, run)(call, return_gates)
@@ -360,7 +394,20 @@ def recurrence(
         torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)
         for parts in zip(*finals, strict=True)
     )
+    if in_float32:
+        x, *final_states = (of.to(dtype) for of in (x, *final))
+        final = tuple(final_states)
+        gates = [{name: of.to(dtype) for name, of in one.items()} for one in gates]
     return Result(x, final, gates if return_gates else None)
+
+
+def _is_cast_to_bfloat16() -> bool:
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+def _converted(weights: Weights[Tensor] | Mapping[str, Tensor], dtype: torch.dtype) -> Any:
+    named = {name: weight.to(dtype) for name, weight in _named(weights).items()}
+    return weights._replace(**named) if isinstance(weights, Weights) else named
 
 
 def _untraceable(
@@ -484,6 +531,16 @@ def rates_of(zoneout: float | tuple[float, ...], states: tuple[str, ...]) -> tup
         )
     check_probabilities(zoneout=rates)
     return rates if any(rates) else ()
+
+
+def stored_format(stored_as: StoredAs) -> StoredAs | None:
+    """How a variant stores matrices, from the argument of a layer.
+
+    Raises:
+        ConfigurationError: there is no such format.
+    """
+    check_stored_as(stored_as)
+    return None if stored_as == "float32" else stored_as
 
 
 def check_probabilities(**given: float | tuple[float, ...]) -> None:

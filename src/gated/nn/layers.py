@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from gated.core.arguments import StoredAs
 from gated.core.layout import Weights, layout_of, parameter_names, weight_shapes
 from gated.errors import ConfigurationError
-from gated.nn.backends import Backend, Variant, check_probabilities, rates_of
+from gated.nn.backends import Backend, Variant, check_probabilities, rates_of, stored_format
 from gated.nn.options import Options, RecurrentInit
 from gated.nn.scripting import layer_of_torch
 from gated.nn.sequences import SequencesOfTorch
@@ -33,6 +34,7 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         weight_drop: float = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
         recompute: bool = False,
+        stored_as: StoredAs = "float32",
         **options: Any,
     ) -> None:
         if mode != "LSTM" and proj_size is not None:
@@ -47,7 +49,9 @@ class _Layers(SequencesOfTorch, Options, nn.RNNBase):
         states = ("hidden", "cell") if self.keeping_gate == "forget_gate" else ("hidden",)
         check_probabilities(recurrent_dropout=recurrent_dropout, weight_drop=weight_drop)
         rates = rates_of(zoneout, states)
-        self.variant = Variant(recurrent_dropout, weight_drop, rates, recompute)
+        self.variant = Variant(
+            recurrent_dropout, weight_drop, rates, recompute, stored_format(stored_as)
+        )
         width = proj_size if mode == "LSTM" else 0
         super().__init__(mode, *arguments, proj_size=width, **options)
         if layer_norm:
@@ -118,6 +122,11 @@ class RNN(_Layers):
             LSTM also a pair, for the hidden and the cell state.
         recompute: store only the states for the backward pass, which recomputes the gates: a third
             more time, and much less memory.
+        stored_as: how the matrices are stored while they are multiplied: "bfloat16" rounds each
+            weight to nearest, by at most 2^-9 of it, as autocast does; "int8" to a 127th of the
+            largest weight of its row, and inputs and states by at most 1/4094 of their largest.
+            Sums and states stay float32. The parameters stay as they are, and gradients are theirs
+            ("straight through", Bengio, Léonard and Courville 2013). May be set later too.
         backend: `native`, `triton`, `torch` or `reference`; by default the first that can.
         proj_size: of `LSTM` alone; any value is refused, as `torch.nn` does.
 
@@ -152,6 +161,7 @@ class RNN(_Layers):
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
         recompute: bool = False,
+        stored_as: StoredAs = "float32",
         backend: Backend | None = None,
         proj_size: None = None,
     ) -> None:
@@ -175,6 +185,7 @@ class RNN(_Layers):
             weight_drop=weight_drop,
             zoneout=zoneout,
             recompute=recompute,
+            stored_as=stored_as,
             backend=backend,
             proj_size=proj_size,
         )
@@ -212,6 +223,7 @@ class GRU(_Layers):
         weight_drop: float = 0.0,
         zoneout: float = 0.0,
         recompute: bool = False,
+        stored_as: StoredAs = "float32",
         backend: Backend | None = None,
         proj_size: None = None,
     ) -> None:
@@ -234,6 +246,7 @@ class GRU(_Layers):
             weight_drop=weight_drop,
             zoneout=zoneout,
             recompute=recompute,
+            stored_as=stored_as,
             backend=backend,
             proj_size=proj_size,
         )
@@ -284,6 +297,7 @@ class LSTM(_Layers):
         weight_drop: float = 0.0,
         zoneout: float | tuple[float, float] = 0.0,
         recompute: bool = False,
+        stored_as: StoredAs = "float32",
         backend: Backend | None = None,
     ) -> None:
         if coupled and peepholes:
@@ -309,6 +323,7 @@ class LSTM(_Layers):
             weight_drop=weight_drop,
             zoneout=zoneout,
             recompute=recompute,
+            stored_as=stored_as,
             backend=backend,
         )
         self.coupled, self.peepholes = coupled, peepholes

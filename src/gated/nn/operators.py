@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gated.cells.cell import Cell
 from gated.core import ops
+from gated.core.arguments import StoredAs
 from gated.core.call import Call, checked_call
 from gated.core.plans import kept_columns, kept_shapes, named_cell, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout
@@ -39,7 +40,7 @@ def constant(function: F) -> F:
 _LAYER = (
     "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
     "Tensor? lengths, bool reverse, Tensor? hidden_mask, Tensor? weight_mask, "
-    "float[] zoneout, Tensor? seed, bool keep, bool recompute"
+    "float[] zoneout, Tensor? seed, bool keep, bool recompute, str stored_as"
 )
 _library = torch.library.Library("gated", "DEF")  # type: ignore[no-untyped-call]
 _library.define(  # type: ignore[no-untyped-call]
@@ -88,6 +89,8 @@ class LayerCall(NamedTuple):
     """Seed of zoneout, one int64; a tensor, so that compiling does not make it a constant."""
     keep: bool = False
     recompute: bool = False
+    stored_as: StoredAs = "float32"
+    """How the native core packs the weights, which with `keep` are rounded to it already."""
 
     @property
     def named_weights(self) -> dict[str, Tensor]:
@@ -168,6 +171,7 @@ class LayerCall(NamedTuple):
             self.reverse,
             self.regularisation,
             {name: as_array(of.contiguous()) for name, of in self.named_per_step.items()},
+            stored_as=self.stored_as,
         )
 
 
@@ -199,6 +203,17 @@ def gate_columns(
         if place not in after
     }
     return tuple((name, of.start, of.stop) for name, of in columns.items())
+
+
+@constant
+def matrix_names(cell: str, names: str) -> tuple[str, ...]:
+    """The names of the weights that vectors are multiplied by.
+
+    Args:
+        cell: as for `gate_columns`.
+        names: as for `gate_columns`.
+    """
+    return tuple(of.name for of in named_cell(cell, dict.fromkeys(names.split(","))).matrices)
 
 
 @constant
@@ -380,6 +395,7 @@ def taken_apart(layer_call: LayerCall) -> tuple[Saved, list[Tensor]]:
         tuple(layer_call.zoneout),
         layer_call.keep,
         layer_call.recompute,
+        layer_call.stored_as,
     )
     return Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
 
@@ -393,10 +409,10 @@ def put_together(saved: Saved, tensors: Sequence[Tensor]) -> LayerCall:
     optional = iter(more)
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
-    cell, names, reverse, zoneout, keep, recompute = saved.rest
+    cell, names, reverse, zoneout, keep, recompute, stored_as = saved.rest
     return LayerCall(
         cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
-        zoneout, seed, keep, recompute,
+        zoneout, seed, keep, recompute, stored_as,
     )  # fmt: skip
 
 
@@ -413,7 +429,7 @@ def _saved_by(ctx: Any) -> tuple[LayerCall, list[Tensor]]:
             "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
             "of torch.nn after gated.restore"
         )
-    *_, keep, _ = ctx.saved.rest
+    *_, keep, _, _ = ctx.saved.rest
     if not keep:
         raise ConfigurationError("torch.ops.gated.layer has gradients with keep=True alone")
     tensors = ctx.saved_tensors

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gated.cells.cell import Cell
 from gated.core import native
+from gated.core.arguments import StoredAs
 from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
 from gated.nn.arguments import Hidden, states_in
 from gated.nn.backends import native_is_there
@@ -115,8 +116,11 @@ class PlainLayers:
     Nothing is copied, so weights that change in place are seen by the next call.
     """
 
-    def __init__(self, cell: Cell, inputs: int, given: Given) -> None:
+    def __init__(
+        self, cell: Cell, inputs: int, given: Given, stored_as: StoredAs | None = None
+    ) -> None:
         self.cell = cell
+        self.stored_as = stored_as
         self.inputs = inputs
         self.weights = tuple(w for layer in given for named in layer for w in named.values())
         self.dtype = self.weights[0].dtype
@@ -159,6 +163,7 @@ class PlainLayers:
                 [named[name].data_ptr() for name in matrices],
                 [named[name].data_ptr() if name in named else 0 for name in biases],
                 parameters,
+                getattr(core.Format, self.stored_as or "float32"),
             ),
             names,
             tuple(torch.empty_like if name in matrices else torch.zeros_like for name in names),
@@ -185,14 +190,18 @@ class PlainLayers:
             the values after each sequence's last step.
         """
         masks = self._masks(x, dropout) if dropout else ()
-        if torch.is_grad_enabled() and any(
-            tensor.requires_grad for tensor in (x, *starts, *self.weights)
-        ):
+        if self.needs_gradients(x, starts):
             found: tuple[Tensor, ...] = _Run.apply(  # type: ignore[no-untyped-call]
                 self, batch, (len(starts), len(masks)), x, *starts, *self.weights, *masks
             )
             return found
         return self.forward(x, starts, batch, masks, keep=False)[0]
+
+    def needs_gradients(self, x: Tensor, starts: Sequence[Tensor]) -> bool:
+        """Whether something in a call needs a gradient."""
+        return torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (x, *starts, *self.weights)
+        )
 
     def _masks(self, x: Tensor, dropout: float) -> tuple[Tensor, ...]:
         """The dropout masks of all layers' outputs but the last; drawn as torch draws them."""
@@ -480,6 +489,7 @@ class _Known(NamedTuple):
     parameters: tuple[tuple[Any, ...], ...]
     """Name and tensor of each, with its address, shape and strides: `data` may be replaced."""
     layers: PlainLayers | None
+    stored_as: StoredAs | None
 
 
 _known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()  # a module's copies have none
@@ -511,15 +521,19 @@ def plain_layers(module: Any) -> PlainLayers | None:
     """Return the layers for a module's present parameters; None where they cannot be run plainly.
 
     Args:
-        module: a `torch.nn.Module` whose method `_plain_layers` makes them.
+        module: a `torch.nn.Module` whose method `_plain_layers` makes them, with a `variant`.
     """
-    known = _known.get(module)
-    if known is None or not _are_still(known.parameters, module._parameters):
+    known, stored_as = _known.get(module), module.variant.stored_as
+    if (
+        known is None
+        or known.stored_as != stored_as
+        or not _are_still(known.parameters, module._parameters)
+    ):
         parameters = tuple(
             (name, weight, *((None,) * 3 if weight is None else _mark(weight)))
             for name, weight in module._parameters.items()
         )
-        known = _known[module] = _Known(parameters, module._plain_layers())
+        known = _known[module] = _Known(parameters, module._plain_layers(), stored_as)
     return known.layers
 
 
@@ -543,7 +557,11 @@ def _mark(weight: Tensor) -> tuple[Any, ...]:
 
 
 def layers_of(
-    module: Any, cell: str, names: Sequence[str], suffixes: Sequence[Sequence[str]]
+    module: Any,
+    cell: str,
+    names: Sequence[str],
+    suffixes: Sequence[Sequence[str]],
+    stored_as: StoredAs | None = None,
 ) -> PlainLayers | None:
     """Make the layers of a module's parameters; None where `PlainLayers` cannot use all of these.
 
@@ -552,6 +570,7 @@ def layers_of(
         cell: a name that `gated.core.plans.named_cell` knows.
         names: of all weights that a layer may have.
         suffixes: of the names, for each direction of each layer.
+        stored_as: how the core packs the matrices; with it there are no gradients.
     """
     given: list[list[dict[str, Tensor]]] = []
     for of_layer in suffixes:
@@ -565,8 +584,10 @@ def layers_of(
     weights = [weight for layer in given for named in layer for weight in named.values()]
     if not weights or not native_is_there() or not _are_plain(weights):
         return None
+    if stored_as is not None and weights[0].dtype != torch.float32:
+        return None
     made = named_cell(cell, given[0][0])
-    return None if made.per_step else PlainLayers(made, module.input_size, given)
+    return None if made.per_step else PlainLayers(made, module.input_size, given, stored_as)
 
 
 def _are_plain(weights: Sequence[Tensor]) -> bool:
@@ -605,5 +626,7 @@ def run_plainly(
                 return None
             if state.shape != (layers.rows, batch.sequences, width):
                 return None
+    if layers.stored_as is not None and layers.needs_gradients(x, starts):
+        return None
     output, *final = layers(x, starts, batch, dropout)
     return output, tuple(final) if len(final) > 1 else final[0]

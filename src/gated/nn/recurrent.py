@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gated.cells import options
 from gated.cells.cell import Cell
+from gated.core.arguments import StoredAs
 from gated.core.plans import parameter_shapes, register
 from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import Hidden, check_input, check_state, is_traced, states_in
@@ -25,6 +26,7 @@ from gated.nn.backends import (
     check_probabilities,
     checked_backend,
     rates_of,
+    stored_format,
 )
 from gated.nn.plain import PlainLayers
 from gated.nn.scripting import refusal
@@ -58,6 +60,7 @@ class Recurrent(Sequences, nn.Module):
         zoneout: probability that a unit keeps its value for a step, of every state; or one for each
             state.
         recompute: store only the states for the backward pass.
+        stored_as: as for `gated.nn.RNN`.
         backend: as for `gated.nn.RNN`.
         device: of the parameters.
         dtype: of the parameters.
@@ -95,6 +98,7 @@ class Recurrent(Sequences, nn.Module):
         weight_drop: float = 0.0,
         zoneout: float | tuple[float, ...] = 0.0,
         recompute: bool = False,
+        stored_as: StoredAs = "float32",
         backend: Backend | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -124,7 +128,9 @@ class Recurrent(Sequences, nn.Module):
         if constants:
             cell = cell.with_constants(**constants)
         rates = rates_of(zoneout, cell.state_names)
-        self.variant = Variant(recurrent_dropout, weight_drop, rates, recompute)
+        self.variant = Variant(
+            recurrent_dropout, weight_drop, rates, recompute, stored_format(stored_as)
+        )
         if layer_norm:
             cell = options.layer_norm(cell)
         if proj_size:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gated.cells.cell import Cell
+from gated.core.arguments import StoredAs
 from gated.core.layout import Weights, parameter_names
-from gated.core.stream import StoredAs, Stream
+from gated.core.stream import Stream
 from gated.core.variants import Zoneout
 from gated.errors import ConfigurationError, DataError, LayerTypeError
 from gated.nn.arguments import (
@@ -26,7 +27,16 @@ from gated.nn.arguments import (
     of_each,
     states_in,
 )
-from gated.nn.backends import Backend, Layer, Result, RunLayer, States, Variant, recurrence
+from gated.nn.backends import (
+    Backend,
+    Layer,
+    Result,
+    RunLayer,
+    States,
+    Variant,
+    recurrence,
+    stored_format,
+)
 from gated.nn.compiled import run_compiled
 from gated.nn.plain import (
     Batch,
@@ -69,6 +79,15 @@ class Sequences:
     variant: Variant = Variant()
     observers: tuple[RunLayer, ...] = ()
     """Functions that are called in every run; see `gated.nn.observed`."""
+
+    @property
+    def stored_as(self) -> StoredAs:
+        """How the matrices are stored for the products: see `gated.nn.LSTM`."""
+        return self.variant.stored_as or "float32"
+
+    @stored_as.setter
+    def stored_as(self, stored_as: StoredAs) -> None:
+        self.variant = self.variant._replace(stored_as=stored_format(stored_as))
 
     @abstractmethod
     def _cell_for(self, per_step: Mapping[str, Tensor]) -> str:
@@ -121,7 +140,7 @@ class Sequences:
             or not x.numel()
             or self.observers
             or self.backend not in (None, "native")
-            or any(self.variant)
+            or any(self.variant[:4])
         ):
             return None
         layers = plain_layers(self)
@@ -152,7 +171,9 @@ class Sequences:
         """The layers for the fast path, if it can use all of the module's weights."""
         ways = ("", "_reverse")[: 1 + self.bidirectional]
         suffixes = [[f"_l{layer}{way}" for way in ways] for layer in range(self.num_layers)]
-        return layers_of(self, self._cell_for({}), self._weight_names(), suffixes)
+        return layers_of(
+            self, self._cell_for({}), self._weight_names(), suffixes, self.variant.stored_as
+        )
 
     def _asked(
         self,
@@ -233,7 +254,10 @@ class Sequences:
         return output, final, gates
 
     def stream(
-        self, sequences: int | None = None, threads: int = 1, stored_as: StoredAs = "float32"
+        self,
+        sequences: int | None = None,
+        threads: int = 1,
+        stored_as: StoredAs | None = None,
     ) -> Stream:
         """Return the layers as they are now, ready to take one step at a time.
 
@@ -244,7 +268,8 @@ class Sequences:
             sequences: how many sequences take each step together; None for one, unbatched.
             threads: of each step, see `gated.core.stream.Stream`.
             stored_as: how the stream's copy of the weights is stored: "bfloat16" and "int8" take
-                half and a quarter of the bytes, see `gated.core.stream.Stream`.
+                half and a quarter of the bytes, see `gated.core.stream.Stream`. By default as the
+                layers' own.
 
         Raises:
             ConfigurationError: the layers are bidirectional, or their cell cannot be streamed.
@@ -279,7 +304,7 @@ class Sequences:
             sequences=sequences,
             threads=threads,
             zoneout=zoneout,
-            stored_as=stored_as,
+            stored_as=stored_as or self.stored_as,
         )
 
     def _streamed_cell(self) -> str | Cell:

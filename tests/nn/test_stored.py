@@ -1,0 +1,268 @@
+"""Layers that multiply in fewer bits: `stored_as`, bfloat16 and float16 layers, autocast."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import gated
+from gated.cells import library
+from gated.core import native
+from gated.core.arguments import StoredAs
+from gated.errors import ConfigurationError
+from gated.nn.stored import rounded
+
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's own use of it
+LAYERS: dict[str, Callable[..., Any]] = {
+    "RNN": lambda **of: gated.nn.RNN(19, 33, **of),
+    "GRU": lambda **of: gated.nn.GRU(19, 40, num_layers=2, bidirectional=True, **of),
+    "LSTM": lambda **of: gated.nn.LSTM(19, 40, num_layers=2, dropout=0.0, **of),
+    "projected": lambda **of: gated.nn.LSTM(19, 40, proj_size=13, **of),
+    "layer norm": lambda **of: gated.nn.LSTM(19, 24, layer_norm=True, **of),
+    "coupled": lambda **of: gated.nn.LSTM(19, 24, coupled=True, **of),
+    "reset before": lambda **of: gated.nn.GRU(19, 24, reset_after=False, **of),
+    "lem": lambda **of: gated.nn.Recurrent(library.lem, 19, 24, **of),
+    "heads": lambda **of: gated.nn.Recurrent(library.lstm, 19, 24, heads=3, **of),
+}
+NARROW: list[StoredAs] = ["bfloat16", "int8"]
+
+
+def made(kind: str, **options: Any) -> Any:
+    torch.manual_seed(3)
+    return LAYERS[kind](**options)
+
+
+def with_rounded_weights(layer: Any, stored_as: StoredAs) -> Any:
+    """A copy that has what the layer multiplies by as its parameters."""
+    copied = copy.deepcopy(layer)
+    copied.stored_as = "float32"
+    with torch.no_grad():
+        for name, parameter in copied.named_parameters():
+            if name.startswith("weight_"):
+                parameter.copy_(rounded(parameter, stored_as))
+    return copied
+
+
+@pytest.mark.parametrize("isa", native.instruction_sets())
+@pytest.mark.parametrize("kind", LAYERS)
+def test_bfloat16_is_the_layer_with_rounded_weights_to_the_bit(kind: str, isa: str) -> None:
+    layer, used = made(kind, stored_as="bfloat16"), native.instruction_set()
+    native.set_instruction_set(isa)
+    try:
+        for sequences in (1, 3, 30):
+            x = torch.randn(6, sequences, 19, requires_grad=True)
+            expected = with_rounded_weights(layer, "bfloat16")
+            with torch.no_grad():
+                assert torch.equal(layer(x)[0], expected(x)[0])
+            output, of_expected = layer(x)[0], expected(x)[0]
+            assert torch.equal(output, of_expected)
+            factors = torch.randn_like(output)
+            (output * factors).sum().backward()
+            (of_expected * factors).sum().backward()
+            for mine, its in zip(layer.parameters(), expected.parameters(), strict=True):
+                assert mine.grad.dtype == torch.float32
+                assert torch.equal(mine.grad, its.grad)
+            layer.zero_grad()
+    finally:
+        native.set_instruction_set(used)
+
+
+@pytest.mark.parametrize("isa", native.instruction_sets())
+@pytest.mark.parametrize("kind", LAYERS)
+def test_int8_is_near_the_layer_with_rounded_weights(kind: str, isa: str) -> None:
+    """Off by the rounding of inputs and states alone, to 4095 whole numbers."""
+    layer, used = made(kind, stored_as="int8"), native.instruction_set()
+    native.set_instruction_set(isa)
+    try:
+        x = torch.randn(6, 30, 19)
+        expected = with_rounded_weights(layer, "int8")(x)[0]
+        exact = copy.deepcopy(layer)
+        exact.stored_as = "float32"
+        with torch.no_grad():
+            output = layer(x)[0]
+        assert (output - expected).norm() < 2e-3 * expected.norm()
+        assert (output - exact(x)[0]).norm() > (output - expected).norm()
+        assert torch.equal(layer(x)[0], output)  # with gradients
+        with torch.no_grad():
+            for sequence in (0, 7):
+                alone = layer(x[:, sequence : sequence + 1])[0]
+                assert torch.equal(alone, output[:, sequence : sequence + 1])
+    finally:
+        native.set_instruction_set(used)
+
+
+@pytest.mark.parametrize("stored_as", NARROW)
+def test_gradients_are_those_at_the_rounded_weights(stored_as: StoredAs) -> None:
+    layer = made("LSTM", stored_as=stored_as)
+    expected = with_rounded_weights(layer, stored_as)
+    x = torch.randn(6, 4, 19)
+    layer(x)[0].square().sum().backward()
+    expected(x)[0].square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        wanted = expected.get_parameter(name).grad
+        assert torch.allclose(parameter.grad, wanted, rtol=2e-2, atol=2e-3 * wanted.abs().max())
+        assert not torch.equal(parameter.grad.bfloat16().float(), parameter.grad)
+
+
+@pytest.mark.parametrize("stored_as", NARROW)
+@pytest.mark.parametrize("backend", ["torch", "reference"])
+def test_other_backends_multiply_by_the_same_weights(backend: str, stored_as: StoredAs) -> None:
+    layer = made("GRU", stored_as=stored_as)
+    x = torch.randn(6, 4, 19)
+    mine = layer(x)[0]
+    layer.backend = backend
+    assert torch.allclose(layer(x)[0], mine, atol=2e-3)
+    expected = with_rounded_weights(layer, stored_as)
+    assert torch.equal(layer(x)[0], expected(x)[0])
+
+
+def test_the_format_may_be_set_between_calls() -> None:
+    layer = made("LSTM")
+    x = torch.randn(5, 2, 19)
+    with torch.no_grad():
+        exact = layer(x)[0]
+        for stored_as in NARROW:
+            layer.stored_as = stored_as
+            assert layer.stored_as == stored_as
+            assert not torch.equal(layer(x)[0], exact)
+            again = copy.deepcopy(layer)
+            assert torch.equal(again(x)[0], layer(x)[0])
+        layer.stored_as = "float32"
+        assert torch.equal(layer(x)[0], exact)
+
+
+@pytest.mark.parametrize("stored_as", NARROW)
+def test_streams_store_weights_as_their_layer(stored_as: StoredAs) -> None:
+    layer = made("LSTM", stored_as=stored_as)
+    x = torch.randn(5, 19)
+    with torch.no_grad():
+        output = layer(x)[0]
+    assert torch.equal(torch.from_numpy(layer.stream().steps(x.numpy())), output)
+    exact = torch.from_numpy(layer.stream(stored_as="float32").steps(x.numpy()))
+    assert not torch.equal(exact, output)
+
+
+@pytest.mark.parametrize("stored_as", NARROW)
+def test_lengths_gates_packed_and_compiled(stored_as: StoredAs) -> None:
+    layer = made("GRU", stored_as=stored_as)
+    x = torch.randn(6, 3, 19)
+    with torch.no_grad():
+        expected = layer(x)[0]
+        ragged = layer(x, lengths=[6, 2, 4])[0]
+        assert torch.equal(ragged[:, 0], expected[:, 0])
+        assert not ragged[2:, 1].any()
+        gates = layer(x, return_gates=True)[2]
+        assert torch.equal(gates[-2]["hidden"], expected[..., :40])
+        compiled = torch.compile(layer, fullgraph=True, backend="eager")
+        assert torch.equal(compiled(x)[0], expected)
+
+
+@pytest.mark.parametrize("stored_as", NARROW)
+def test_transforms_know_the_rounding(stored_as: StoredAs) -> None:
+    layer = made("LSTM", stored_as=stored_as)
+    expected = with_rounded_weights(layer, stored_as)
+    x, tangent = torch.randn(5, 2, 19), torch.randn(5, 2, 19)
+
+    def along(of: Any) -> Tensor:
+        moved: Tensor = torch.func.jvp(lambda given: of(given)[0], (x,), (tangent,))[1]
+        return moved
+
+    assert torch.allclose(along(layer), along(expected), rtol=2e-2, atol=3e-3)
+    parameters = dict(layer.named_parameters())
+
+    def loss(given: dict[str, Tensor], one: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, given, (one.unsqueeze(1),))[0].sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 1))(parameters, x)
+    layer(x)[0].sum().backward()
+    for name, parameter in parameters.items():
+        assert torch.allclose(each[name].sum(0), parameter.grad, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_in_sixteen_bits_is_the_float32_one_rounded(kind: str, dtype: torch.dtype) -> None:
+    layer = made(kind).to(dtype)
+    exact = copy.deepcopy(layer).float()
+    x = torch.randn(6, 3, 19).to(dtype).requires_grad_()
+    output, final = layer(x)
+    expected = exact(x.float())[0]
+    assert output.dtype == dtype
+    assert all(of.dtype == dtype for of in (final if isinstance(final, tuple) else (final,)))
+    assert torch.equal(output, expected.to(dtype))
+    output.float().sum().backward()
+    expected.sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == dtype
+    for mine, its in zip(layer.parameters(), exact.parameters(), strict=True):
+        assert mine.grad.dtype == dtype
+        scale = its.grad.abs().max()
+        assert torch.allclose(mine.grad.float(), its.grad, rtol=1e-2, atol=float(4e-3 * scale))
+
+
+def test_layers_in_sixteen_bits_run_on_the_core() -> None:
+    for accelerated in (False, True):
+        layer: Any = torch.nn.LSTM(5, 7) if accelerated else gated.nn.LSTM(5, 7)
+        layer = layer.bfloat16()
+        if accelerated:
+            gated.accelerate(layer)
+        x, seen = torch.randn(4, 3, 5).bfloat16(), []
+
+        def look(place: int, call: Any, gates: bool, run: Any, seen: list[Any] = seen) -> Any:
+            seen.append(call)
+            return run(call, gates)
+
+        with gated.nn.observed(layer, look):
+            output, (hidden, cell) = layer(x)
+        assert {output.dtype, hidden.dtype, cell.dtype} == {torch.bfloat16}
+        assert [call.x.dtype for call in seen] == [torch.float32]
+
+
+def test_few_rows_in_sixteen_bits_are_left_to_torch() -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.GRU(5, 7).bfloat16()
+    layer = gated.nn.GRU(5, 7).bfloat16()
+    layer.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 4, 5).bfloat16()
+    assert torch.equal(layer(x)[0], plain(x)[0])
+
+
+def test_autocast_rounds_weights_and_leaves_the_rest() -> None:
+    layer = made("LSTM")
+    x = torch.randn(5, 2, 19)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(x)[0]
+    assert output.dtype == torch.float32
+    assert torch.equal(output, with_rounded_weights(layer, "bfloat16")(x)[0])
+    output.sum().backward()
+    assert layer.weight_hh_l0.grad.dtype == torch.float32
+    layer.double()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x.double())[0], layer(x.double())[0])
+
+
+@pytest.mark.parametrize("backend", [None, "native", "torch"])
+def test_what_cannot_be_stored_so_is_refused(backend: Any) -> None:
+    with pytest.raises(ConfigurationError, match="one of float32, bfloat16, int8, got 'int4'"):
+        gated.nn.LSTM(2, 3, stored_as="int4")  # type: ignore[arg-type]
+    layer = gated.nn.LSTM(2, 3, stored_as="int8", backend=backend).double()
+    with pytest.raises(ConfigurationError, match="'int8', which is for float32 weights: weight_ih"):
+        layer(torch.zeros(1, 1, 2).double())
+    with pytest.raises(ConfigurationError, match="got 'fp4'"):
+        layer.stored_as = "fp4"  # type: ignore[assignment]
+
+
+def test_zeros_and_what_is_no_number() -> None:
+    layer = gated.nn.LSTM(2, 3, stored_as="int8")
+    with torch.no_grad():
+        layer.weight_ih_l0.zero_()
+        x = torch.ones(1, 1, 2)
+        assert torch.isfinite(layer(x)[0]).all()
+        assert torch.equal(rounded(layer.weight_ih_l0, "int8"), layer.weight_ih_l0)
+        x[0, 0, 0] = torch.nan
+        assert layer(x)[0].isnan().all()
