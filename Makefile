@@ -107,7 +107,8 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 
 ARM := aarch64-linux-gnu-g++
 EMULATOR := $(firstword $(shell command -v qemu-aarch64-static qemu-aarch64))
-SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/plan.cpp native/schedule.cpp native/threads.cpp \
+SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/plan.cpp native/processor.cpp \
+	native/schedule.cpp native/threads.cpp \
 	native/targets/baseline.cpp
 
 # Definitions are plain Python: no set-up is needed to write them in C++.

@@ -86,12 +86,19 @@ struct DownColumns {
 template <class T>
 constexpr Index line = 64 / Index(sizeof(T));
 
+// What a tile does for each of its sums. In pairs.h a weight is a pair, and so is an activation.
+template <class T, class Weight>
+struct Products {
+    GATED_INLINE static void add(Vector<T>& sum, Vector<Weight> x, Vector<Weight> w) { sum += x * w; }
+};
+
 // sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0; where they are the `first`
 // sums, whatever was there. A function of its own, since registers spill as soon as anything else is
 // inlined beside it.
-template <class T, int R, int V, class Left>
-[[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const T* __restrict weights,
+template <class T, int R, int V, class Left, class Weight>
+[[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const Weight* __restrict weights,
                                      T* __restrict sums, Index stride, bool first) {
+    using Product = Products<T, Weight>;
     const auto left = from.template tile<R>();
     Vector<T> sum[R][V];
     if (first) {
@@ -108,24 +115,24 @@ template <class T, int R, int V, class Left>
     Index k = 0;
     do {  // at least once: a loop that may not run keeps all sums in memory too
         if constexpr (R < V) {  // hold what there is less of
-            Vector<T> x[R];
+            Vector<Weight> x[R];
 #pragma GCC unroll 32
-            for (int r = 0; r < R; ++r) x[r] = broadcast<T>(left.at(r, k));
+            for (int r = 0; r < R; ++r) x[r] = broadcast<Weight>(left.at(r, k));
 #pragma GCC unroll 32
             for (int v = 0; v < V; ++v) {
-                const Vector<T> w = load(weights + v * lanes<T>);
+                const Vector<Weight> w = load(weights + v * lanes<T>);
 #pragma GCC unroll 32
-                for (int r = 0; r < R; ++r) sum[r][v] += x[r] * w;
+                for (int r = 0; r < R; ++r) Product::add(sum[r][v], x[r], w);
             }
         } else {
-            Vector<T> w[V];
+            Vector<Weight> w[V];
 #pragma GCC unroll 32
             for (int v = 0; v < V; ++v) w[v] = load(weights + v * lanes<T>);
 #pragma GCC unroll 32
             for (int r = 0; r < R; ++r) {
-                const Vector<T> x = broadcast<T>(left.at(r, k));
+                const Vector<Weight> x = broadcast<Weight>(left.at(r, k));
 #pragma GCC unroll 32
-                for (int v = 0; v < V; ++v) sum[r][v] += x * w[v];
+                for (int v = 0; v < V; ++v) Product::add(sum[r][v], x, w[v]);
             }
         }
         weights += V * lanes<T>;
@@ -143,15 +150,15 @@ constexpr bool come_from_memory(Index bytes) { return bytes > Index{2} << 20; }
 // multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in
 // the first cache; where panels come `from_memory`, the next part, which lies behind it, comes to the
 // second cache meanwhile. (From nearer the processor's own prefetching does as well, and this costs.)
-template <class T, int V, class Left>
-GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* weights, T* sums,
+template <class T, int V, class Left, class Weight>
+GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const Weight* weights, T* sums,
                            Index stride, bool from_memory = false, bool first = false) {
-    using Tile = void (*)(Index, const Left&, const T*, T*, Index, bool);
+    using Tile = void (*)(Index, const Left&, const Weight*, T*, Index, bool);
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
         struct Table {
             Tile tile[tile_rows<V>];
         };
-        return Table{{&multiply_tile<T, r + 1, V, Left>...}};
+        return Table{{&multiply_tile<T, r + 1, V, Left, Weight>...}};
     }(std::make_integer_sequence<int, tile_rows<V>>());
     constexpr Index width = V * lanes<T>;
     if (rows == 0) return;
@@ -160,7 +167,7 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const T* w
     for (Index k = 0; k < depth; k += most) {
         const Index here = depth - k < most ? depth - k : most;
         const Left block = left.behind(k);
-        const T *panel = weights + k * width, *ahead = panel + here * width;
+        const Weight *panel = weights + k * width, *ahead = panel + here * width;
         const Index fetched = (here * width / tiles + line<T> - 1) / line<T> * line<T>;
         for (Index tile = 0, r = 0; tile < tiles; ++tile) {
             const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
@@ -212,9 +219,9 @@ struct Cut {
 };
 
 // multiply for a panel of `vectors` vectors.
-template <class T, class Left>
+template <class T, class Left, class Weight>
 GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Left& left,
-                                 const T* weights, T* sums, Index stride, bool from_memory) {
+                                 const Weight* weights, T* sums, Index stride, bool from_memory) {
     switch (vectors) {
         case 1: return multiply<T, 1>(rows, depth, left, weights, sums, stride, from_memory);
         case 2: return multiply<T, 2>(rows, depth, left, weights, sums, stride, from_memory);

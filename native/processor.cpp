@@ -1,0 +1,75 @@
+#include "processor.h"
+
+#include <atomic>
+#include <stdexcept>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
+namespace gated {
+namespace {
+
+#if defined(__x86_64__)
+// The register states that the operating system keeps for each thread.
+unsigned states_kept() {
+    unsigned a, b, c, d;
+    constexpr unsigned says_states = 1u << 27;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & says_states)) return 0;
+    asm("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a;
+}
+
+// Linux keeps the eight kilobytes of tiles only for a process that asked.
+bool may_use_tiles() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    constexpr int request_permission = 0x1023, tile_data = 18;
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
+
+Pairs find() {
+    constexpr unsigned vectors = 0xe6, tiles = 3u << 17;
+    constexpr unsigned avx512f = 1u << 16, avx512_bf16 = 1u << 5;
+    constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+    const unsigned kept = states_kept();
+    unsigned a, b, c, d, more;
+    if ((kept & vectors) != vectors || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1 ||
+        !(b & avx512f))
+        return Pairs::portable;
+    const bool has_tiles = (d & amx_bf16) && (d & amx_tile) && (kept & tiles) == tiles;
+    if (!__get_cpuid_count(7, 1, &more, &b, &c, &d) || !(more & avx512_bf16))
+        return Pairs::portable;
+    return has_tiles && may_use_tiles() ? Pairs::amx : Pairs::avx512_bf16;
+}
+#else
+Pairs find() { return Pairs::portable; }
+#endif
+
+std::atomic<Pairs>& chosen() {
+    static std::atomic<Pairs> choice = pairs_available();
+    return choice;
+}
+
+}  // namespace
+
+Pairs pairs_available() {
+    static const Pairs found = find();
+    return found;
+}
+
+Pairs pairs_in_use() { return chosen().load(std::memory_order_relaxed); }
+
+void set_pairs(Pairs pairs) {
+    if (pairs > pairs_available())
+        throw std::invalid_argument("this processor cannot multiply pairs of bfloat16 that way");
+    chosen().store(pairs, std::memory_order_relaxed);
+}
+
+}  // namespace gated

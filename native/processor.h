@@ -1,0 +1,17 @@
+// What a processor may have beyond the instruction set that kernels are compiled for.
+#pragma once
+
+namespace gated {
+
+// Who multiplies pairs of bfloat16, see pairs.h: each needs the ones before it.
+enum class Pairs { portable, avx512_bf16, amx };
+
+// The best that the processor and the operating system allow this process.
+Pairs pairs_available();
+
+// The one in use: the best, or a lower one that was set. Kernels whose vectors are no AVX-512 ones
+// always take the portable one.
+Pairs pairs_in_use();
+void set_pairs(Pairs pairs);
+
+}  // namespace gated
