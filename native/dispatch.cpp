@@ -5,6 +5,7 @@
 
 #include "compiled_digests.h"
 #include "kernels.h"
+#include "processor.h"
 #include "rnn.h"
 
 namespace gated {
@@ -13,46 +14,68 @@ namespace {
 // Waking a thread and waiting for it costs about as much as this many multiplications and sums.
 constexpr double worth_a_thread = 300'000;
 
-std::vector<const Kernels*> available_kernels() {
-    std::vector<const Kernels*> found{&baseline::kernels};
+// An instruction set: the kernels, and what these may use beyond what they were compiled for.
+struct Choice {
+    const char* name;
+    const Kernels* kernels;
+    Pairs pairs;
+};
+
+std::vector<Choice> find_choices() {
+    std::vector<Choice> found;
+    const auto add = [&](const Kernels& kernels) {
+        found.push_back({kernels.name, &kernels, Pairs::portable});
+    };
+    add(baseline::kernels);
 #ifdef GATED_HAS_AVX2
     __builtin_cpu_init();
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #ifdef GATED_HAS_AVX512_ON_AVX2
-    if (has_avx2) found.push_back(&avx512_on_avx2::kernels);
+    if (has_avx2) add(avx512_on_avx2::kernels);
 #endif
-    if (has_avx2) found.push_back(&avx2::kernels);
+    if (has_avx2) add(avx2::kernels);
 #endif
 #ifdef GATED_HAS_AVX512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        found.push_back(&avx512::kernels);
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+        add(avx512::kernels);
+        constexpr const char* names[] = {"", "avx512_bf16", "amx"};
+        for (int pairs = 1; pairs <= int(pairs_available()); ++pairs)
+            found.push_back({names[pairs], &avx512::kernels, Pairs(pairs)});
+    }
 #endif
     return found;
 }
 
-const Kernels& kernels_named(const std::string& name) {
+const std::vector<Choice>& choices() {
+    static const std::vector<Choice> found = find_choices();
+    return found;
+}
+
+const Choice& choice_named(const std::string& name) {
     std::string known;
-    for (const Kernels* candidate : available_kernels()) {
-        if (name == candidate->name) return *candidate;
+    for (const Choice& candidate : choices()) {
+        if (name == candidate.name) return candidate;
         known += known.empty() ? "" : ", ";
-        known += candidate->name;
+        known += candidate.name;
     }
     throw std::invalid_argument("the instruction set must be one that this processor has (" +
                                 known + "), got '" + name + "'");
 }
 
-std::atomic<const Kernels*>& chosen() {
-    static std::atomic<const Kernels*> choice = [] {
+std::atomic<const Choice*>& chosen() {
+    static std::atomic<const Choice*> choice = [] {
         const char* wanted = std::getenv("GATED_ISA");
-        return wanted && *wanted ? &kernels_named(wanted) : available_kernels().back();
+        return wanted && *wanted ? &choice_named(wanted) : &choices().back();
     }();
     return choice;
 }
 
 }  // namespace
 
-const Kernels& kernels() { return *chosen().load(std::memory_order_acquire); }
+const Kernels& kernels() { return *chosen().load(std::memory_order_acquire)->kernels; }
+
+Pairs pairs_in_use() { return chosen().load(std::memory_order_acquire)->pairs; }
 
 namespace {
 
@@ -156,14 +179,14 @@ int compiled_segment(const std::string& digest) {
 
 std::vector<std::string> instruction_sets() {
     std::vector<std::string> names;
-    for (const Kernels* candidate : available_kernels()) names.emplace_back(candidate->name);
+    for (const Choice& candidate : choices()) names.emplace_back(candidate.name);
     return names;
 }
 
-std::string instruction_set() { return kernels().name; }
+std::string instruction_set() { return chosen().load(std::memory_order_acquire)->name; }
 
 void set_instruction_set(const std::string& name) {
-    chosen().store(&kernels_named(name), std::memory_order_release);
+    chosen().store(&choice_named(name), std::memory_order_release);
 }
 
 }  // namespace gated

@@ -91,7 +91,9 @@ public:
 
     // A part of the whole of a call that was prepared once, again and again, for any team.
     void repeat(Team& team, int part) {
+        Tiles tiles;
         Own own = share_of(team, part);
+        own.tiles = &tiles;
         if (own.ranks() == 0) return;
         run_steps(own, 0, call_.steps);
         finish(own);
@@ -101,7 +103,9 @@ public:
     // in call.output and call.kept.history. `kept` has the rows of these steps alone, in their
     // order.
     void replay(int part, Index first, Index last, T* kept) {
+        Tiles tiles;
         Own own = share_of(team_, part);
+        own.tiles = &tiles;
         own.replayed = kept;
         own.first_row = schedule_.offsets[first];
         if (own.ranks() > 0) run_steps(own, first, last);
@@ -137,6 +141,7 @@ private:
         T* spare;              // (ranks, spare_width_)
         T* registers;
         std::int32_t* rounded;  // vectors that products take in a format of their own
+        Tiles* tiles = nullptr;
         T* replayed = nullptr; // what the steps replayed keep
         Index first_row = 0;   // of these steps
     };
@@ -187,7 +192,9 @@ private:
     void run_part(int part) {
         prepare(part);
         team_.barrier();
+        Tiles tiles;
         Own own = share_of(team_, part);
+        own.tiles = &tiles;
         if (own.ranks() == 0) return;
         run_steps(own, 0, schedule_.lengths[own.rank(0)]);
         finish(own);
@@ -317,8 +324,8 @@ private:
             product.round(count, own.inputs, own.rounded);
             const auto [begin, end] = panels_of(own, product);
             for (Index p = begin; p < end; ++p)
-                product.add(p, count, own.inputs, own.rounded, places_.offsets(), own.slots,
-                            places_.width());
+                product.add(p, count, own.inputs, own.rounded, *own.tiles, places_.offsets(),
+                            own.slots, places_.width());
         }
     }
 
@@ -379,8 +386,8 @@ private:
                 const std::int32_t* words = rounded;
                 for (std::size_t j = i; j < (side_by_side ? products.size() : i + 1); ++j) {
                     locate_sources(products[j]);
-                    products[j].add(p, running, own.sources, words, places_.offsets(), slots,
-                                    places_.width());
+                    products[j].add(p, running, own.sources, words, *own.tiles, places_.offsets(),
+                                    slots, places_.width());
                     words += running * products[j].rounded();
                 }
                 // While the sums are in the first cache.

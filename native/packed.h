@@ -2,6 +2,7 @@
 #pragma once
 
 #include "int8.h"
+#include "pairs.h"
 #include "rnn.h"
 #include "sequence.h"
 
@@ -20,8 +21,10 @@ public:
           depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
           from_(head * depth_), rows_(rows), times_(times),
           is_rounded_(layer.format == Format::bfloat16),
+          pairs_(is_rounded_ ? pairs_in_use() : Pairs::portable),
           // Widened, they have the very same bits: for many rows that is done once.
-          format_(is_rounded_ && rows > few_rows ? Format::as_given : layer.format) {}
+          format_(is_rounded_ && !takes_pairs() && rows > few_rows ? Format::as_given
+                                                                   : layer.format) {}
 
     // Of the memory that packed weights take.
     Index bytes() const {
@@ -56,17 +59,24 @@ public:
 
     // The vectors that all panels are multiplied by, for formats that take them rounded: rows of
     // so many words. None where they are taken as they are.
-    Index rounded() const { return format_ == Format::int8 ? rounded_words(depth_) : 0; }
+    Index rounded() const {
+        if (takes_pairs()) return (words_for<BFloat16>(depth_) + 15) / 16 * 16;  // lines of the caches
+        return format_ == Format::int8 ? rounded_words(depth_) : 0;
+    }
     void round(Index rows, const T* const* vectors, std::int32_t* words) const {
         if constexpr (std::is_same_v<T, float>)
-            for (Index r = 0; rounded() && r < rows; ++r)
-                round_row(vectors[r], depth_, words + r * rounded());
+            for (Index r = 0; rounded() && r < rows; ++r) {
+                if (takes_pairs())
+                    round_pairs(pairs_, vectors[r], depth_, words + r * rounded());
+                else
+                    round_row(vectors[r], depth_, words + r * rounded());
+            }
     }
 
     // Adds panel p of the products with `rows` vectors, or with those that were rounded to `words`,
     // to the slots, which lie at `offsets` in rows of `stride`. Weights that no memory was given for
     // are read where they are.
-    void add(Index p, Index rows, const T* const* vectors, const std::int32_t* words,
+    void add(Index p, Index rows, const T* const* vectors, const std::int32_t* words, Tiles& tiles,
              const Index* offsets, T* sums, Index stride) const {
         const auto to = [&](Index b) {
             return sums + offsets[product_->targets[b]] + first_ + cut_.first(p);
@@ -78,6 +88,8 @@ public:
                 for (Index b = 0; b < blocks_; ++b)
                     multiply_int8(cut_.vectors_of(p), rows, depth_, words, rounded(),
                                   panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride);
+            else if (Stored::weights_in_word == 2 && takes_pairs())
+                add_pairs<Stored>(p, rows, words, tiles, to, stride);
             else if (rows == 1)
                 add_one<Stored>(p, vectors[0], to);
             else
@@ -96,8 +108,11 @@ private:
     const Index depth_, first_, from_;
     const Index rows_, times_;
     const bool is_rounded_;  // weights are, to bfloat16
+    const Pairs pairs_;      // and the vectors, where the processor multiplies pairs
     const Format format_;
     void* weights_ = nullptr;  // panels, and behind them the scales of all units
+
+    bool takes_pairs() const { return pairs_ != Pairs::portable; }
 
     template <class Of>
     GATED_INLINE auto with_stored(const Of& of) const {
@@ -176,6 +191,16 @@ private:
             }
             b += multiply_one_panels<Stored, T>(cut_.vectors_of(p), count, depth_, vector, panels, at);
         }
+    }
+
+    template <class Stored, class To>
+    void add_pairs(Index p, Index rows, const std::int32_t* words, Tiles& tiles, const To& to,
+                   Index stride) const {
+        if constexpr (Stored::weights_in_word == 2)
+            for (Index b = 0; b < blocks_; ++b)
+                multiply_pairs(pairs_, tiles, cut_.vectors_of(p), rows, words_for<Stored>(depth_), words,
+                               rounded(), panel<Stored>(p, b), to(b), stride,
+                               come_from_memory(bytes()));
     }
 
     template <class Stored, class To>

@@ -1,8 +1,5 @@
 #include "processor.h"
 
-#include <atomic>
-#include <stdexcept>
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -52,24 +49,11 @@ Pairs find() {
 Pairs find() { return Pairs::portable; }
 #endif
 
-std::atomic<Pairs>& chosen() {
-    static std::atomic<Pairs> choice = pairs_available();
-    return choice;
-}
-
 }  // namespace
 
 Pairs pairs_available() {
     static const Pairs found = find();
     return found;
-}
-
-Pairs pairs_in_use() { return chosen().load(std::memory_order_relaxed); }
-
-void set_pairs(Pairs pairs) {
-    if (pairs > pairs_available())
-        throw std::invalid_argument("this processor cannot multiply pairs of bfloat16 that way");
-    chosen().store(pairs, std::memory_order_relaxed);
 }
 
 }  // namespace gated

@@ -9,9 +9,7 @@ enum class Pairs { portable, avx512_bf16, amx };
 // The best that the processor and the operating system allow this process.
 Pairs pairs_available();
 
-// The one in use: the best, or a lower one that was set. Kernels whose vectors are no AVX-512 ones
-// always take the portable one.
+// Those of the instruction set in use.
 Pairs pairs_in_use();
-void set_pairs(Pairs pairs);
 
 }  // namespace gated

@@ -6,7 +6,6 @@
 #include "../backward.h"
 #include "../forward.h"
 #include "../kernels.h"
-#include "../pairs.h"
 #include "../probe.h"
 
 #define GATED_NAME_OF(target) #target

@@ -106,7 +106,10 @@ def test_weights_in_sixteen_bits_are_the_rounded_ones(
     weights = {name: rounded_to_16_bits(of) for name, of in named_arrays(layer.weights).items()}
     given = Stream(cell, layer.weights, sequences=3, stored_as="bfloat16").steps(layer.x)
     rounded = Stream(cell, weights, sequences=3).steps(layer.x)
-    np.testing.assert_array_equal(given, rounded)
+    if native.multiplies_bfloat16():  # states and inputs are rounded too
+        assert np.linalg.norm(given - rounded) < 1e-2 * np.linalg.norm(rounded)
+    else:
+        np.testing.assert_array_equal(given, rounded)
 
 
 def rounded_to_16_bits(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -37,6 +37,14 @@ def made(kind: str, **options: Any) -> Any:
     return LAYERS[kind](**options)
 
 
+def assert_as_rounded(found: Tensor, expected: Tensor) -> None:
+    """The same bits; or, where inputs and states are rounded too, nearly the same values."""
+    if native.multiplies_bfloat16():
+        assert (found - expected).norm() < 1e-2 * expected.norm()
+    else:
+        assert torch.equal(found, expected)
+
+
 def with_rounded_weights(layer: Any, stored_as: StoredAs) -> Any:
     """A copy that has what the layer multiplies by as its parameters."""
     copied = copy.deepcopy(layer)
@@ -50,7 +58,7 @@ def with_rounded_weights(layer: Any, stored_as: StoredAs) -> Any:
 
 @pytest.mark.parametrize("isa", native.instruction_sets())
 @pytest.mark.parametrize("kind", LAYERS)
-def test_bfloat16_is_the_layer_with_rounded_weights_to_the_bit(kind: str, isa: str) -> None:
+def test_bfloat16_is_the_layer_with_rounded_weights(kind: str, isa: str) -> None:
     layer, used = made(kind, stored_as="bfloat16"), native.instruction_set()
     native.set_instruction_set(isa)
     try:
@@ -58,15 +66,15 @@ def test_bfloat16_is_the_layer_with_rounded_weights_to_the_bit(kind: str, isa: s
             x = torch.randn(6, sequences, 19, requires_grad=True)
             expected = with_rounded_weights(layer, "bfloat16")
             with torch.no_grad():
-                assert torch.equal(layer(x)[0], expected(x)[0])
+                assert_as_rounded(layer(x)[0], expected(x)[0])
             output, of_expected = layer(x)[0], expected(x)[0]
-            assert torch.equal(output, of_expected)
+            assert_as_rounded(output, of_expected)
             factors = torch.randn_like(output)
             (output * factors).sum().backward()
             (of_expected * factors).sum().backward()
             for mine, its in zip(layer.parameters(), expected.parameters(), strict=True):
                 assert mine.grad.dtype == torch.float32
-                assert torch.equal(mine.grad, its.grad)
+                assert_as_rounded(mine.grad, its.grad)
             layer.zero_grad()
     finally:
         native.set_instruction_set(used)
@@ -194,7 +202,10 @@ def test_a_layer_in_sixteen_bits_is_the_float32_one_rounded(kind: str, dtype: to
     expected = exact(x.float())[0]
     assert output.dtype == dtype
     assert all(of.dtype == dtype for of in (final if isinstance(final, tuple) else (final,)))
-    assert torch.equal(output, expected.to(dtype))
+    if dtype == torch.bfloat16:
+        assert_as_rounded(output.float(), expected.to(dtype).float())
+    else:
+        assert torch.equal(output, expected.to(dtype))
     output.float().sum().backward()
     expected.sum().backward()
     assert x.grad is not None
@@ -202,7 +213,7 @@ def test_a_layer_in_sixteen_bits_is_the_float32_one_rounded(kind: str, dtype: to
     for mine, its in zip(layer.parameters(), exact.parameters(), strict=True):
         assert mine.grad.dtype == dtype
         scale = its.grad.abs().max()
-        assert torch.allclose(mine.grad.float(), its.grad, rtol=1e-2, atol=float(4e-3 * scale))
+        assert torch.allclose(mine.grad.float(), its.grad, rtol=1e-2, atol=float(2e-2 * scale))
 
 
 def test_layers_in_sixteen_bits_run_on_the_core() -> None:
@@ -238,7 +249,7 @@ def test_autocast_rounds_weights_and_leaves_the_rest() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         output = layer(x)[0]
     assert output.dtype == torch.float32
-    assert torch.equal(output, with_rounded_weights(layer, "bfloat16")(x)[0])
+    assert_as_rounded(output, with_rounded_weights(layer, "bfloat16")(x)[0])
     output.sum().backward()
     assert layer.weight_hh_l0.grad.dtype == torch.float32
     layer.double()

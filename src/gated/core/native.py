@@ -100,6 +100,8 @@ def share_threads(library: str) -> bool:
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this processor can run, slowest first.
 
+    `avx512_bf16` and `amx` are `avx512` with other products of bfloat16, see `formats`.
+
     Raises:
         MissingNativeError: the extension is not built.
     """
@@ -114,6 +116,39 @@ def instruction_set() -> str:
         MissingNativeError: the extension is not built.
     """
     return str(extension().instruction_set())
+
+
+def formats() -> dict[str, str]:
+    """Return how products of each format of weights are computed by the instruction set in use.
+
+    bfloat16 by AVX512-BF16 or AMX (`avx512_bf16`, `amx`: inputs and states are rounded too), else
+    widened to float32, with the same results as float32 has with rounded weights; int8 as whole
+    numbers, with the same results everywhere.
+
+    Raises:
+        ConfigurationError: GATED_ISA names one that this processor does not have.
+        MissingNativeError: the extension is not built.
+    """
+    used = instruction_set()
+    return {
+        "float32": used if used not in _PAIRS else "avx512",
+        "bfloat16": used if used in _PAIRS else "float32",
+        "int8": "whole numbers",
+    }
+
+
+_PAIRS = ("avx512_bf16", "amx")
+"""Instruction sets that multiply pairs of bfloat16."""
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the instruction set in use has instructions for products of bfloat16.
+
+    Raises:
+        ConfigurationError: GATED_ISA names one that this processor does not have.
+        MissingNativeError: the extension is not built.
+    """
+    return instruction_set() in _PAIRS
 
 
 def set_instruction_set(name: str) -> None:

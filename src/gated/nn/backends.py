@@ -193,11 +193,11 @@ def chosen_backend(
     """Return the backend that computes: the one named, or else the first that can.
 
     native computes on the CPU, in float32 and float64, and layers in bfloat16 and float16 in
-    float32; of these, few rows of the cells of `torch.nn` are left to torch. On a GPU the cells of `torch.nn` are
-    computed by torch's own kernels (cuDNN), all other cells and options by triton. torch computes
-    anything on any device in every dtype, step by step where it has no kernel; reference computes
-    what native does, in NumPy. Only native and torch support the transforms of `torch.func` and
-    forward-mode derivatives.
+    float32; of these, few rows of the cells of `torch.nn` are left to torch. On a GPU the cells
+    of `torch.nn` are computed by torch's own kernels (cuDNN), all other cells and options by
+    triton. torch computes anything on any device in every dtype, step by step where it has no
+    kernel; reference computes what native does, in NumPy. Only native and torch support the
+    transforms of `torch.func` and forward-mode derivatives.
 
     Args:
         backend: a name, or None.
@@ -353,6 +353,9 @@ def recurrence(
         weights = [[rounded_matrices(of, matrices, stored_as) for of in layer] for layer in weights]
     if isinstance(run, str):
         return Result(*_torch_layers(run, x, initial, weights, lengths, dropout, training))
+    multiplied_as: StoredAs = "float32"
+    if run is _native_layer:
+        multiplied_as = _products_of("bfloat16" if dtype == torch.bfloat16 else stored_as)
     computed_in = dtype_of(weights[0][0])
     x, *states = (tensor.to(computed_in) for tensor in (x, *initial))  # as autocast may
     per_step = {name: of.to(computed_in) for name, of in (per_step or {}).items()}
@@ -379,8 +382,7 @@ def recurrence(
                 variant.zoneout,
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
-                # Of rounded weights, those of sixteen bits need no other products.
-                stored_as="int8" if stored_as == "int8" else "float32",
+                stored_as=multiplied_as,
             )
             if observers:
                 one = _observed_run(observers, row, run)(call, return_gates)
@@ -399,6 +401,18 @@ def recurrence(
         final = tuple(final_states)
         gates = [{name: of.to(dtype) for name, of in one.items()} for one in gates]
     return Result(x, final, gates if return_gates else None)
+
+
+def _products_of(stored_as: StoredAs | None) -> StoredAs:
+    """What the core is told of weights that are rounded already: nothing where it gains nothing."""
+    if stored_as == "bfloat16" and not _multiplies_bfloat16():
+        return "float32"
+    return stored_as or "float32"
+
+
+@constant
+def _multiplies_bfloat16() -> bool:
+    return native.multiplies_bfloat16()
 
 
 def _is_cast_to_bfloat16() -> bool:
