@@ -33,6 +33,8 @@ BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 GOAL, MOST = 1.2, 0.5
 """The ratio that is meant where the layer is at least this share of torch's step."""
 SYMBOLS, CLASSES, SERIES = 256, 9, 100
+TURN = 0.2
+"""Seconds of a turn in which a layer has the caches to itself."""
 HORIZON = 24
 """Steps that are forecast."""
 
@@ -244,6 +246,7 @@ def training_step(network: nn.Module, given: list[tuple[Tensor, ...]]) -> Step:
 class Watch(NamedTuple):
     """What a step took that was watched."""
 
+    seconds: float
     layer: float
     """Seconds of its recurrent layers."""
     faults: int
@@ -257,12 +260,14 @@ def watched(network: nn.Module, step: Step, number: int) -> Watch:
     layers = _watched_layers(network)
     for layer in layers:
         layer.watched, layer.seconds = True, 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     step(number)
+    seconds = time.perf_counter() - begun
     after = resource.getrusage(resource.RUSAGE_SELF)
     for layer in layers:
         layer.watched = False
     return Watch(
+        seconds,
         sum(layer.seconds for layer in layers),
         after.ru_minflt - before.ru_minflt,
         after.ru_nvcsw - before.ru_nvcsw,
@@ -288,7 +293,7 @@ def measured(model: Model, seconds: float) -> dict[str, Any]:
     in_turn = side_by_side(*steps, lambda _: model.T * model.B, count)
     watches = [
         [watched(network, step, number) for network, step in zip(both, steps, strict=True)]
-        for number in range(max(5, count // 4))
+        for number in range(max(3, count // 4))
     ]
     layer = [statistics.median(turn[k].layer for turn in watches) for k in range(2)]
     losses = [float(step(0)) for step in steps]
@@ -300,6 +305,8 @@ def measured(model: Model, seconds: float) -> dict[str, Any]:
         return lambda: [layer.alone() for layer in layers] and None
 
     works = [alone(network) for network in both]
+    alone_in_turn = statistics.median(ratios(*works, turns=max(3, count // 8)))
+    short = min(layer) < TURN
     step_seconds = [model.T * model.B / in_turn[of] for of in ("gated", "torch.nn")]
     return {
         "model": model._asdict(),
@@ -309,10 +316,12 @@ def measured(model: Model, seconds: float) -> dict[str, Any]:
         "seconds": dict(zip(("gated", "torch"), step_seconds, strict=True)),
         "ratio": in_turn["ratio"],
         "layer_seconds": dict(zip(("gated", "torch"), layer, strict=True)),
-        "layer_share": layer[1] / step_seconds[1],
+        "layer_share": statistics.median(turn[1].layer / turn[1].seconds for turn in watches),
         "layer_ratio": layer[1] / layer[0],
-        "alone_in_turn": statistics.median(ratios(*works, turns=max(5, count // 8))),
-        "alone": statistics.median(ratios(*works, turns=5, at_least=0.2)),
+        "alone_in_turn": alone_in_turn,
+        "alone": statistics.median(ratios(*works, turns=5, at_least=TURN))
+        if short
+        else alone_in_turn,
         "faults": [statistics.median(turn[k].faults for turn in watches) for k in range(2)],
         "sleeps": [statistics.median(turn[k].sleeps for turn in watches) for k in range(2)],
     }
