@@ -23,12 +23,12 @@ LENGTHS = (50, 100, 200, 400, 800)
 def measured(case: Case, machine: dict[str, Any], seconds: float) -> dict[str, Any]:
     """One row: times, the ratio to the best peer, and how near the machine's limit we are.
 
-    A row that ours cannot run has no times but the reason.
+    A row that ours cannot run has the others' times and the reason.
     """
     times, refused = race(case, machine["threads"], seconds)
     row: dict[str, Any] = {"name": case.name, "case": case._asdict(), "machine": machine}
     row |= {"seconds": times, "refused": refused}
-    if not times:
+    if "gated" not in times:
         return row
     ours = times["gated"]["median"]
     peers = {peer: of["median"] for peer, of in times.items() if peer != "gated"}

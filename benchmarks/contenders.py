@@ -11,6 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -228,14 +229,15 @@ def rtneural_layer(case: Case, threads: int) -> tuple[Run, Output]:
     if layer is None:
         raise NotImplementedError(f"rtneural.cpp has no LSTM of {case.I} inputs, {case.H} units")
     hidden = np.empty((1, 1, case.H), np.float32)
-    to_x, to_hidden, step = x.ctypes.data, hidden.ctypes.data, library.step
+    # Such pointers, unlike numbers, keep their arrays alive.
+    run = partial(library.step, layer, x.ctypes.data_as(pointer), hidden.ctypes.data_as(pointer))
 
     def first() -> np.ndarray:
         library.reset(layer)
-        step(layer, to_x, to_hidden)
+        run()
         return hidden.copy()
 
-    return (lambda: step(layer, to_x, to_hidden)), first
+    return run, first
 
 
 CONTENDERS: dict[str, Callable[[Case, int], tuple[Run, Output]]] = {

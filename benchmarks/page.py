@@ -20,8 +20,9 @@ def _time(seconds: float) -> str:
 def line(row: dict[str, Any]) -> str:
     """One row for the terminal."""
     seconds, peer = row["seconds"], row.get("best_peer")
-    if not seconds:
-        return f"{row['name']:52} did not run: {row['refused']['gated']}"
+    if "gated" not in seconds:
+        theirs = ", ".join(f"{name} {_time(of['median'])}" for name, of in seconds.items())
+        return f"{row['name']:52} did not run: {row['refused']['gated']}; {theirs}"
     theirs = f"{peer} {_time(seconds[peer]['median'])}" if peer else "none ran"
     ratio = f"{row['ratio']:6.2f}×" if peer else "      –"
     ours = _time(seconds["gated"]["median"])
@@ -136,7 +137,7 @@ def results(
     for row in rows:
         work, _, sizes = row["name"].partition("  ")
         times = row["seconds"]
-        ours = _time(times["gated"]["median"]) if times else "did not run"
+        ours = _time(times["gated"]["median"]) if "gated" in times else "did not run"
         peers = ", ".join(f"{p} {_time(of['median'])}" for p, of in times.items() if p != "gated")
         ratio = f"**{row['ratio']:.2f}×**" if "ratio" in row else "–"
         lines.append(

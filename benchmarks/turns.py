@@ -106,10 +106,9 @@ class Race(NamedTuple):
 def race(case: Case, threads: int, seconds: float) -> Race:
     """Median and best seconds of every contender that is installed, measured in turns.
 
-    Without ours nothing is measured.
-
     Raises:
-        ValueError: a contender's output is not ours; nothing was measured then.
+        ValueError: a contender's output is not that of ours, or of the first that takes part;
+            nothing was measured then.
     """
     contenders: list[Contender] = []
     refused: dict[str, str] = {}
@@ -117,11 +116,11 @@ def race(case: Case, threads: int, seconds: float) -> Race:
         for peer in ("gated", *case.peers):
             if not installed(peer):
                 refused[peer] = "not installed"
-            elif "gated" not in refused:
-                try:
-                    contenders.append(Contender(peer, case, threads))
-                except RefusedError as reason:
-                    refused[peer] = str(reason)
+                continue
+            try:
+                contenders.append(Contender(peer, case, threads))
+            except RefusedError as reason:
+                refused[peer] = str(reason)
         for contender in contenders[1:]:
             _check_same(case, contender, contenders[0])
         times: list[list[float]] = [[] for _ in contenders]
@@ -140,12 +139,12 @@ def race(case: Case, threads: int, seconds: float) -> Race:
     return Race(medians, refused)
 
 
-def _check_same(case: Case, contender: Contender, ours: Contender) -> None:
+def _check_same(case: Case, contender: Contender, first: Contender) -> None:
     name, _, precision = contender.peer.partition(" ")
     if name == "plain" and case.layer_norm:
         return  # another function
     theirs = contender.output
-    distance = np.abs(theirs - ours.output).max() if theirs.shape == ours.output.shape else np.inf
+    distance = np.abs(theirs - first.output).max() if theirs.shape == first.output.shape else np.inf
     if not distance < max(TOLERANCE[case.precision], TOLERANCE[precision or case.precision]):
         raise ValueError(f"{case.name}: the output of {contender.peer} differs by {distance}")
 
