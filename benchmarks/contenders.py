@@ -6,12 +6,19 @@ runtimes with their optimisations, inference without gradients, compiled functio
 
 from __future__ import annotations
 
+import ctypes
+import os
+import tempfile
+import warnings
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.cases import Case
+from benchmarks.machine import narrow_instructions
 from gated.core.layout import Weights, from_onnx, to_onnx
 
 Run = Callable[[], Any]
@@ -24,7 +31,8 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
     if case.work == "step":
         from gated.core.stream import Stream
 
-        stream, row = Stream(case.cell, weights, threads=threads), x[0, 0]
+        stream = Stream(case.cell, weights, threads=threads, stored_as=case.precision)
+        row = x[0, 0]
 
         def first() -> np.ndarray:
             stream.reset()
@@ -39,9 +47,15 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
     options: dict[str, Any] = {"backend": "native"}
     options |= {"proj_size": case.projected} if case.projected else {}
     options |= {"layer_norm": True} if case.layer_norm else {}
+    options |= {"recompute": True} if case.recompute else {}
+    narrow = case.precision != "float32"
+    options |= {"stored_as": case.precision} if narrow and case.work != "train" else {}
     model = _with_weights(getattr(gated.nn, _kind(case))(case.I, case.H, **options), weights)
     lengths = None if case.lengths is None else torch.from_numpy(case.lengths)
-    x_torch = torch.from_numpy(x).requires_grad_(case.work == "train")
+    x_torch = torch.from_numpy(x)
+    if narrow and case.work == "train":
+        model, x_torch = model.to(getattr(torch, case.precision)), x_torch.bfloat16()
+    x_torch.requires_grad_(case.work == "train")
     if case.work == "trace":
         from gated.explain import trace
 
@@ -52,7 +66,10 @@ def gated_layers(case: Case, threads: int) -> tuple[Run, Output]:
 
 
 def torch_layers(case: Case, threads: int) -> tuple[Run, Output]:
-    """torch.nn; ragged batches packed, layer normalisation as a loop over its own operators."""
+    """torch.nn; ragged batches packed, layer normalisation as a loop over its own operators.
+
+    bfloat16 is a model converted to it, int8 one with its weights quantised, its input as it comes.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -61,7 +78,12 @@ def torch_layers(case: Case, threads: int) -> tuple[Run, Output]:
     x, weights = case.arrays()
     options = {"proj_size": case.projected} if case.projected else {}
     model = _with_weights(getattr(torch.nn, _kind(case))(case.I, case.H, **options), weights)
-    x_torch = torch.from_numpy(x).requires_grad_(case.work == "train")
+    x_torch = torch.from_numpy(x)
+    if case.precision == "bfloat16":
+        model, x_torch = model.bfloat16(), x_torch.bfloat16()
+    if case.precision == "int8":
+        model = _quantised(model)
+    x_torch.requires_grad_(case.work == "train")
     if case.lengths is None:
         forward = lambda: model(x_torch)[0]  # noqa: E731
     else:
@@ -76,6 +98,23 @@ def torch_layers(case: Case, threads: int) -> tuple[Run, Output]:
     return _torch_work(case, forward, [x_torch, *model.parameters()])
 
 
+def autocast_layers(case: Case, threads: int) -> tuple[Run, Output]:
+    """torch.nn in float32, which `torch.autocast` runs in bfloat16."""
+    import torch
+
+    run, output = torch_layers(case._replace(precision="float32"), threads)
+
+    def work() -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            run()
+
+    def its_output() -> np.ndarray:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return output()
+
+    return work, its_output
+
+
 def scripted_loop(case: Case, threads: int) -> tuple[Run, Output]:
     """The same loop, compiled by torch.jit.script."""
     import torch
@@ -84,13 +123,27 @@ def scripted_loop(case: Case, threads: int) -> tuple[Run, Output]:
     return _torch_loop(case, torch.jit.script)
 
 
+def compiled_loop(case: Case, threads: int) -> tuple[Run, Output]:
+    """The same loop by torch.compile, ten steps at a time.
+
+    A hundred at once took it more than five minutes to compile.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    return _torch_loop(case, torch.compile, steps=10)
+
+
 def onnxruntime_session(case: Case, threads: int) -> tuple[Run, Output]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(_onnx_model(case), options)
+    model = _onnx_model(case)
+    if case.precision == "int8":
+        model = _onnx_quantised(model)
+    session = onnxruntime.InferenceSession(model, options)
     feed = {"x": case.arrays()[0]}
     return (lambda: session.run(None, feed)), (lambda: session.run(None, feed)[0][:, 0])
 
@@ -100,7 +153,12 @@ def openvino_model(case: Case, threads: int) -> tuple[Run, Output]:
 
     core = openvino.Core()
     options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    options["INFERENCE_PRECISION_HINT"] = "f32"
+    hint = {"float32": "f32", "bfloat16": "bf16"}.get(case.precision)
+    if hint is None:
+        raise NotImplementedError("it quantises what a calibration has gone through")
+    if hint == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise NotImplementedError("this processor has no instructions for bfloat16 that it uses")
+    options["INFERENCE_PRECISION_HINT"] = hint
     model = core.compile_model(core.read_model(_onnx_model(case)), "CPU", options)
     request = model.create_infer_request()
     request.set_input_tensor(openvino.Tensor(case.arrays()[0]))
@@ -152,19 +210,54 @@ def jax_scan(case: Case, threads: int) -> tuple[Run, Output]:
 
 
 def plain_layers(case: Case, threads: int) -> tuple[Run, Output]:
-    """Ours, not looked into."""
-    return gated_layers(case._replace(work="infer"), threads)
+    """Ours, not looked into and without options."""
+    return gated_layers(case.plain, threads)
+
+
+def rtneural_layer(case: Case, threads: int) -> tuple[Run, Output]:
+    """RTNeural, one thread; `benchmarks/rtneural.cpp` says how the library is built."""
+    library = ctypes.CDLL(os.environ["GATED_RTNEURAL"])
+    pointer = ctypes.c_void_p
+    library.lstm.restype = pointer
+    library.lstm.argtypes = [ctypes.c_int, ctypes.c_int, pointer, pointer, pointer]
+    library.reset.argtypes = [pointer]
+    library.step.argtypes = [pointer, pointer, pointer]
+    x, weights = case.arrays()
+    bias = weights.bias_ih + weights.bias_hh
+    arrays = (weights.weight_ih, weights.weight_hh, bias)
+    layer = library.lstm(case.I, case.H, *(array.ctypes.data for array in arrays))
+    if layer is None:
+        raise NotImplementedError(f"rtneural.cpp has no LSTM of {case.I} inputs, {case.H} units")
+    hidden = np.empty((1, 1, case.H), np.float32)
+    # Such pointers, unlike numbers, keep their arrays alive.
+    run = partial(library.step, layer, x.ctypes.data_as(pointer), hidden.ctypes.data_as(pointer))
+
+    def first() -> np.ndarray:
+        library.reset(layer)
+        run()
+        return hidden.copy()
+
+    return run, first
 
 
 CONTENDERS: dict[str, Callable[[Case, int], tuple[Run, Output]]] = {
     "gated": gated_layers,
     "plain": plain_layers,
     "torch": torch_layers,
+    "autocast": autocast_layers,
     "scripted": scripted_loop,
+    "compiled": compiled_loop,
     "onnxruntime": onnxruntime_session,
     "openvino": openvino_model,
     "jax": jax_scan,
+    "rtneural": rtneural_layer,
 }
+
+
+def contender(peer: str, case: Case, threads: int) -> tuple[Run, Output]:
+    """The work of a case by a peer, which may be named with a precision of its own."""
+    name, _, precision = peer.partition(" ")
+    return CONTENDERS[name](case._replace(precision=precision or case.precision), threads)
 
 
 def _kind(case: Case) -> str:
@@ -192,36 +285,69 @@ def _torch_work(case: Case, forward: Callable[[], Any], leaves: list[Any]) -> tu
         with torch.inference_mode():
             forward()
 
-    return train if case.work == "train" else infer, lambda: forward().detach().numpy()
+    return train if case.work == "train" else infer, lambda: forward().detach().float().numpy()
 
 
-def _torch_loop(case: Case, compiled: Callable[[Any], Any]) -> tuple[Run, Output]:
-    """The layer-norm LSTM (Ba, Kiros and Hinton 2016), written as people write it."""
+def _quantised(model: Any) -> Any:
+    """The layer with weights in int8, its input quantised as it comes."""
+    import torch
+
+    with warnings.catch_warnings():  # torch says that it will move elsewhere
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(
+            torch.nn.ModuleList([model]), {type(model)}, dtype=torch.qint8
+        )[0]
+
+
+def _torch_loop(
+    case: Case, compiled: Callable[[Any], Any], steps: int | None = None
+) -> tuple[Run, Output]:
+    """The LSTM as people write it, with layer norm that of Ba, Kiros and Hinton (2016).
+
+    `compiled` is applied to a loop over so many steps, by default all.
+    """
     import torch
     from torch import Tensor
     from torch.nn import functional
 
-    def loop(
-        x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, g_ih: Tensor,
-        g_hh: Tensor, g_c: Tensor, b_c: Tensor,
-    ) -> Tensor:  # fmt: skip
-        h = torch.zeros(x.shape[1], w_hh.shape[1])
-        c = torch.zeros(x.shape[1], w_hh.shape[1])
-        inputs = functional.layer_norm(x @ w_ih.t(), [w_ih.shape[0]], g_ih, b_ih).unbind(0)
+    def normalised(
+        x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor,
+        g_ih: Tensor, g_hh: Tensor, g_c: Tensor, b_c: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         outputs: list[Tensor] = []
-        for u in inputs:
+        for u in functional.layer_norm(x @ w_ih.t(), [w_ih.shape[0]], g_ih, b_ih).unbind(0):
             a = u + functional.layer_norm(h @ w_hh.t(), [w_hh.shape[0]], g_hh, b_hh)
             i, f, g, o = a.chunk(4, 1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             shown = functional.layer_norm(c, [w_hh.shape[1]], g_c, b_c)
             h = torch.sigmoid(o) * torch.tanh(shown)
             outputs.append(h)
-        return torch.stack(outputs)
+        return torch.stack(outputs), h, c
+
+    def plain(
+        x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        outputs: list[Tensor] = []
+        for u in functional.linear(x, w_ih, b_ih + b_hh).unbind(0):
+            i, f, g, o = (u + h @ w_hh.t()).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            outputs.append(h)
+        return torch.stack(outputs), h, c
 
     x, weights = case.arrays()
     leaves = [torch.from_numpy(a).requires_grad_() for a in (x, *weights) if a is not None]
-    run = compiled(loop)
-    return _torch_work(case, lambda: run(*leaves), leaves)
+    loop = compiled(normalised if case.layer_norm else plain)
+
+    def forward() -> Tensor:
+        h = c = torch.zeros(case.B, case.H)
+        parts = []
+        for part in leaves[0].split(steps or case.T):
+            output, h, c = loop(part, h, c, *leaves[1:])
+            parts.append(output)
+        return torch.cat(parts)
+
+    return _torch_work(case, forward, leaves)
 
 
 def _onnx_model(case: Case) -> bytes:
@@ -242,3 +368,22 @@ def _onnx_model(case: Case) -> bytes:
     versions = [helper.make_opsetid("", 14)]
     model = helper.make_model(graph, opset_imports=versions, ir_version=8)
     return bytes(model.SerializeToString())
+
+
+def _onnx_quantised(model: bytes) -> bytes:
+    """The graph with weights in int8, by onnxruntime's own tool, which works on files."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        before.write_bytes(model)
+        # Without instructions for int8, sums of two products of eight bits do not fit into sixteen.
+        narrower = not narrow_instructions()["int8"]
+        quantize_dynamic(
+            before,
+            after,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=narrower,
+        )
+        return after.read_bytes()

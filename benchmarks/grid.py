@@ -38,13 +38,15 @@ def work_of(layer: torch.nn.Module, x: torch.Tensor, train: bool) -> Callable[[]
     return learn if train else infer
 
 
-def ratios(ours: Callable[[], Any], theirs: Callable[[], Any], turns: int) -> list[float]:
-    """Torch's time over ours, turn by turn; a turn takes each for a millisecond or more."""
+def ratios(
+    ours: Callable[[], Any], theirs: Callable[[], Any], turns: int, at_least: float = 1e-3
+) -> list[float]:
+    """Torch's time over ours, turn by turn; a turn takes each for so many seconds or more."""
     for work in (ours, theirs):
         work()
     begun = time.perf_counter()
     ours()
-    times = max(1, int(1e-3 / (time.perf_counter() - begun)))
+    times = max(1, int(at_least / (time.perf_counter() - begun)))
 
     def seconds(work: Callable[[], Any]) -> float:
         begun = time.perf_counter()

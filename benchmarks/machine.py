@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,30 @@ def peak(threads: int) -> float:
     return float(best)
 
 
-def bandwidth(count: int) -> float:
-    """Bytes a second that one thread reads of so many float32 numbers, again and again."""
+def bandwidth(size: int) -> float:
+    """Bytes a second that one thread reads of so many bytes, again and again."""
     core = native.extension()
-    array, best = np.ones(count, np.float32), 0.0
-    rounds = max(1, 20_000_000 // count)
+    array, best = np.ones(size // 4, np.float32), 0.0
+    rounds = max(1, 80_000_000 // size)
     for _ in range(20):
         begin = time.perf_counter()
         core.read_through(array, rounds)
-        best = max(best, 4.0 * count * rounds / (time.perf_counter() - begin))
+        best = max(best, array.nbytes * rounds / (time.perf_counter() - begin))
     return best
+
+
+NARROW = {
+    "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"),
+}
+"""The instructions for products of narrow numbers, as Linux names them."""
+
+
+def narrow_instructions() -> dict[str, list[str]]:
+    """Which of `NARROW` this processor has; none where the system does not say."""
+    information = Path("/proc/cpuinfo")
+    words = set(information.read_text().split()) if information.exists() else set()
+    return {of: [name for name in names if name in words] for of, names in NARROW.items()}
 
 
 def described(threads: int | None) -> dict[str, Any]:
@@ -55,6 +70,7 @@ def described(threads: int | None) -> dict[str, Any]:
     return {
         "processor": processor(),
         "instruction_set": native.instruction_set(),
+        "for_narrow_numbers": " ".join(chain(*narrow_instructions().values())) or "none",
         "threads": threads,
         "peak_gflops": round(peak(threads) / 1e9, 1),
         "system": platform.platform(),

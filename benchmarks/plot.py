@@ -27,7 +27,7 @@ def draw(path: Path, machine: dict[str, Any], seconds: float = 1.5) -> None:
     figure, places = pyplot.subplots(1, 3, figsize=(12, 4), sharey=True, layout="constrained")
     for place, (size, values) in zip(places, SWEEPS.items(), strict=True):
         cases = [BASE._replace(**{size: value}) for value in values]
-        times = [race(case, machine["threads"], seconds) for case in cases]
+        times = [race(case, machine["threads"], seconds).seconds for case in cases]
         for peer, colour, marker in (("gated", "#0072b2", "o"), ("torch", "#d55e00", "s")):
             medians = [1e3 * of[peer]["median"] for of in times]
             place.plot(values, medians, color=colour, marker=marker, label=peer)
