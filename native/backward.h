@@ -48,6 +48,8 @@ public:
         }
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
         vector_sums_ = take<T>(places_.width());
+        vector_spans_ = wanted_spans();
+        step_sums_ = take<T>(sequences * places_.sums_width());
         name_sums();
         if (!call.kept.values && !cell_.training.kept.empty()) take_replay();
     }
@@ -77,6 +79,10 @@ private:
         Index rows, columns, stride;
         bool cleared;  // there are blocks that no first sums write
     };
+    // Units or values that lie side by side, up to `last` - 1.
+    struct Span {
+        Index first, last;
+    };
     static constexpr Index tallest = 128;
 
     const Backward<T>& call_;
@@ -95,10 +101,12 @@ private:
     T *zeros_, *slots_;            // slots_ (rows_at_once_, width)
     T* grad_states_;               // (2, ranks, grad_width_): after even steps and after odd ones
     T *grad_inputs_ = nullptr, *registers_, *left_, *vector_sums_;
+    T* step_sums_;  // (ranks, sums_width)
     T **operands_, **to_inputs_ = nullptr;
     Row<T>* rows_;
     std::vector<WeightSums> sums_;
     std::vector<MatrixSums> matrices_;
+    std::vector<Span> vector_spans_;  // of a row of slots
     int rounds_ = 0;
 
     // Of recomputation: the forward pass again, and what it keeps of the run in hand.
@@ -242,6 +250,8 @@ private:
         const Index width = places_.width(), all = rows_at_once_ * width;
         clear(vector_sums_ + width * part / parts,
               width * (part + 1) / parts - width * part / parts);
+        const Index sums = call_.sequences * places_.sums_width();
+        clear(step_sums_ + sums * part / parts, sums * (part + 1) / parts - sums * part / parts);
         clear(slots_ + all * part / parts, all * (part + 1) / parts - all * part / parts);
         for (Index r = 0; r < share.ranks(); ++r) {
             const Index rank = share.rank(r), b = schedule_.order[rank];
@@ -266,9 +276,6 @@ private:
     }
 
     // The share's units of a state of `width` units: all of them, where it has whole rows.
-    struct Span {
-        Index first, last;
-    };
     Span span_of(const Share& share, Index width) const {
         if (!share.splits_units) return {0, width};
         if (share.last_panel == share.first_panel) return {0, 0};
@@ -294,11 +301,12 @@ private:
                     multiply(share, product, before, running, step, product.target() != cleared);
                     cleared = product.target();
                 }
-                for (const Segment& segment : plan_.stages[i].segments) {
+                {
                     GATED_TIMED(pointwise);
-                    const auto [begin, end] = span_of(share, call_.of(segment.width));
-                    run_segment(segment, places_, rows_of, running, begin, end, call_.zoneout,
-                                registers);
+                    run_segments(plan_.stages[i], 0, places_, rows_of, running, call_.zoneout,
+                                 registers, i == 0, [&](const Segment& segment) {
+                                     return span_of(share, call_.of(segment.width));
+                                 });
                 }
                 if (share.splits_units && i + 1 < stages_.size()) team_.barrier();
             }
@@ -318,6 +326,7 @@ private:
         T* slots = slots_ + row_of_run * places_.width();
         put_fixed(places_, call_, constants_, scalars_, b, row.at);
         places_.put(row.at, Base::slot, slots);
+        places_.put(row.at, Base::grad_sum, step_sums_ + rank * places_.sums_width());
         const T* kept = replay_ ? replayed_ + row_of_run * places_.kept_width()
                                 : call_.kept.values + packed * places_.kept_width();
         places_.put(row.at, Base::kept, kept);
@@ -454,11 +463,14 @@ private:
                 }
             }
         }
-        const Index width = places_.width() - line<T>;
-        const Index first = width * part / parts, last = width * (part + 1) / parts;
         for (Index r = 0; r < rows; ++r) {
             const T* row = slots_ + r * places_.width();
-            for (Index u = first; u < last; ++u) vector_sums_[u] += row[u];
+            for (const Span& of : vector_spans_) {
+                const Index width = of.last - of.first;
+                const Index first = of.first + width * part / parts;
+                const Index last = of.first + width * (part + 1) / parts;
+                for (Index u = first; u < last; ++u) vector_sums_[u] += row[u];
+            }
         }
     }
 
@@ -517,32 +529,50 @@ private:
         }
     }
 
+    // Where a vector's gradient goes, null where nobody wants it.
+    struct VectorGradient {
+        T* to;
+        Index count;
+    };
+    VectorGradient gradient_of(const SlotVector& of) const {
+        const Index biases = Index(cell_.matrices.size());
+        if (of.array < biases) {
+            T* bias = call_.grad_matrices[of.array].bias;
+            const Index height = call_.of(cell_.matrices[of.array].rows);
+            return {bias ? bias + of.block * height : nullptr, height};
+        }
+        T* parameter = call_.grad_parameters[of.array - biases];
+        const bool is_one = cell_.parameters[of.array - biases] == 0;
+        return {parameter ? parameter + of.block * call_.units : nullptr, is_one ? 1 : call_.units};
+    }
+
+    // The slots that gradients of vectors are summed from; adjacent ones are one span.
+    std::vector<Span> wanted_spans() const {
+        std::vector<bool> wanted(plan_.slots.size());
+        for (const SlotVector& of : plan_.vectors)
+            if (gradient_of(of).to && places_.sum(of.slot) < 0) wanted[of.slot] = true;
+        std::vector<Span> spans;
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+            if (!wanted[i]) continue;
+            const Index first = places_.slot(int(i));
+            if (spans.empty() || spans.back().last != first) spans.push_back({first, first});
+            spans.back().last = first + Places<T>::padded(call_, plan_.slots[i]);
+        }
+        return spans;
+    }
+
     // Gradients of biases and parameters; of those that no slot adds to there is none.
     void give_vectors() const {
-        const Index biases = Index(cell_.matrices.size());
-        const auto vector_of = [&](const SlotVector& of) {
-            struct Vector {
-                T* to;
-                Index count;
-            };
-            if (of.array < biases) {
-                T* bias = call_.grad_matrices[of.array].bias;
-                const Index height = call_.of(cell_.matrices[of.array].rows);
-                return Vector{bias ? bias + of.block * height : nullptr, height};
-            }
-            T* parameter = call_.grad_parameters[of.array - biases];
-            const bool is_one = cell_.parameters[of.array - biases] == 0;
-            return Vector{parameter ? parameter + of.block * call_.units : nullptr,
-                          is_one ? 1 : call_.units};
-        };
         for (const SlotVector& of : plan_.vectors) {
-            const auto [to, count] = vector_of(of);
+            const auto [to, count] = gradient_of(of);
             if (to) clear(to, count);
         }
         for (const SlotVector& of : plan_.vectors) {
-            const auto [to, count] = vector_of(of);
-            const T* from = vector_sums_ + places_.slot(of.slot);
-            if (to)
+            const auto [to, count] = gradient_of(of);
+            if (!to) continue;
+            const Index sum = places_.sum(of.slot), rows = sum < 0 ? 1 : call_.sequences;
+            const T* from = sum < 0 ? vector_sums_ + places_.slot(of.slot) : step_sums_ + sum;
+            for (Index r = 0; r < rows; ++r, from += places_.sums_width())
                 for (Index u = 0; u < count; ++u) to[u] += from[u];
         }
     }

@@ -100,9 +100,25 @@ void place(Backward<Value>& call, const std::ptrdiff_t* packed) {
     call.grad_output.packed = call.grad_input.packed = packed;
 }
 
+// What a forward pass keeps is fresh memory at each call where malloc gives so much back to the system.
+constexpr std::size_t never_reused = std::size_t{32} << 20;
+
+template <class Value>
+void expect_to_keep(const Forward<Value>& call, std::ptrdiff_t rows) {
+    if (!call.kept.values) return;
+    std::size_t width = 0;
+    for (const Width of : call.cell->training.kept)
+        width += of == Width::one ? kept_one : call.of(of);
+    const std::size_t bytes = rows * width * sizeof(Value);
+    if (bytes >= never_reused) put_in_large_pages(call.kept.values, bytes);
+}
+template <class Value>
+void expect_to_keep(const Backward<Value>&, std::ptrdiff_t) {}
+
 template <class Call>
 void run(void (*kernel)(const Call&, const Schedule&, Team&), const Call& call, int threads) {
     const Schedule schedule(call.steps, call.sequences, call.lengths);
+    expect_to_keep(call, schedule.offsets.back());
     Team team(worth(call, schedule.offsets.back(), threads));
     if (!call.packed) return kernel(call, schedule, team);
     Call placed = call;

@@ -395,12 +395,13 @@ private:
             }
             rounded += running * product.rounded();
         }
-        for (std::size_t i = side_by_side ? 1 : 0; i < stage.segments.size(); ++i) {
-            const Segment& segment = stage.segments[i];
-            const Index first = own.splits_units ? cut_.first(own.first_panel) : 0;
-            const Index last = own.splits_units ? end_of(own) : call_.of(segment.width);
-            run(own, segment, running, first, last);
-        }
+        GATED_TIMED(pointwise);
+        run_segments(stage, side_by_side ? 1 : 0, places_, own.rows, running, call_.zoneout,
+                     own.registers, &stage == &plan_.stages.back(), [&](const Segment& segment) {
+                         if (!own.splits_units)
+                             return std::pair<Index, Index>(0, call_.of(segment.width));
+                         return std::pair<Index, Index>(cut_.first(own.first_panel), end_of(own));
+                     });
     }
 
     // Whether the first segment can follow each panel of the products.

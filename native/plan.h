@@ -15,7 +15,7 @@ enum class Width { units, inputs, outputs, one };
 // Where an operand's memory is, in the order of gated.cells.plan.BASES.
 enum class Base {
     slot, kept, input, before, after, output, parameter, sequence, constant, grad_output,
-    grad_after, grad_before, grad_kept, grad_history, per_step, count
+    grad_after, grad_before, grad_kept, grad_history, per_step, grad_sum, count
 };
 
 // In the order of gated.cells.plan.OPERATIONS.
@@ -23,7 +23,7 @@ enum class Operation {
     copy, add, sub, mul, div, neg, sigmoid, tanh, relu, softplus, exp, log, sqrt, abs, maximum,
     minimum, less, less_equal, equal, where, sigmoid_back, tanh_back, normalise, multiply_add,
     multiply_subtract, subtract_product, sigmoid_back_of_product, tanh_back_of_product, sum, draw,
-    count
+    accumulate, count
 };
 
 struct Operand {

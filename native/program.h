@@ -29,11 +29,15 @@ GATED_INLINE Vector<T> only(Vector<T> v, Partial part) {
     return v;
 }
 
-template <class T>
+// The sum of all lanes, in each lane: halves change places, then halves of these.
+template <class T, Index apart = lanes<T> / 2>
 GATED_INLINE Vector<T> total(Vector<T> v) {
-    T sum = 0;
-    for (Index lane = 0; lane < lanes<T>; ++lane) sum += v[lane];
-    return broadcast<T>(sum);
+    if constexpr (apart == 0) {
+        return v;
+    } else {
+        v += picked<T, [](Index lane) { return lane ^ apart; }>(v, v);
+        return total<T, apart / 2>(v);
+    }
 }
 
 constexpr Index block_vectors = 8;  // in flight at once
@@ -148,6 +152,8 @@ private:
                 return add_up(of, begins);
             case Operation::draw:
                 return draw(of, zoneout);
+            case Operation::accumulate:
+                return accumulate(of);
             case Operation::count:
                 break;
         }
@@ -163,6 +169,16 @@ private:
             for (Index v = 0; v < vectors_; ++v)
                 lanes_of += only<T>(access_.load(a + v * stride_of), access_);
             store(sum, lanes_of);
+        }
+    }
+
+    void accumulate(const Instruction& of) const {
+        const Index to = stride(of.result), from = stride(of.arguments[0]);
+        for (Index r = 0; r < count_; ++r) {
+            T* sum = place(of.result, r);
+            const T* a = place(of.arguments[0], r);
+            for (Index v = 0; v < vectors_; ++v)
+                access_.store(sum + v * to, access_.load(sum + v * to) + access_.load(a + v * from));
         }
     }
 

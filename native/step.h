@@ -16,10 +16,14 @@ public:
     Places(const Plan& plan, const Layer<T>& layer)
         : plan_(plan), offsets_(plan.operands.size()), advances_(new bool[plan.operands.size()]) {
         std::vector<Index> slots, kept;
-        for (const Width slot : plan.slots) {
+        std::vector<bool> in_row(plan.slots.size());
+        for (const Operand& of : plan.operands)
+            if (of.base == Base::slot) in_row[of.index] = true;
+        for (std::size_t i = 0; i < plan.slots.size(); ++i) {
             slots.push_back(width_);
-            width_ += padded(layer, slot);
+            if (in_row[i]) width_ += padded(layer, plan.slots[i]);
         }
+        sums_.assign(plan.slots.size(), -1);
         // One line more than needed: rows a power of two apart would share a cache set.
         width_ += 64 / Index(sizeof(T));
         for (const Width of : plan.kept) {
@@ -32,6 +36,10 @@ public:
             while (base <= int(of.base)) first_[base++] = int(i);
             advances_[i] = of.width != Width::one;
             if (of.base == Base::slot) offsets_[i] = slots[of.index];
+            if (of.base == Base::grad_sum) {
+                offsets_[i] = sums_[of.index] = sums_width_;
+                sums_width_ += padded(layer, of.width);
+            }
             if (of.base == Base::kept || of.base == Base::grad_kept) offsets_[i] = kept[of.index];
         }
         while (base <= int(Base::count)) first_[base++] = int(plan.operands.size());
@@ -41,6 +49,8 @@ public:
     Index width() const { return width_; }            // of a row of slots
     Index kept_width() const { return kept_width_; }  // of a row of what is kept
     Index slot(int slot) const { return slots_[slot]; }
+    Index sums_width() const { return sums_width_; }  // of a row of sums over steps
+    Index sum(int slot) const { return sums_[slot]; }  // of a slot's values; -1 if they have none
     const Index* offsets() const { return offsets_.data(); }
     const bool* advances() const { return advances_.get(); }
     Index operands() const { return Index(offsets_.size()); }
@@ -57,16 +67,27 @@ public:
             at[i] = const_cast<T*>(of(plan_.operands[i].index));
     }
 
+    // Lets what a row keeps come nearer, in so many parts: it is read or written some hundred
+    // instructions later, in more streams than a processor follows by itself.
+    GATED_INLINE void fetch_kept(T* const* at, Index part, Index parts) const {
+        const int any = first_[int(Base::kept)];
+        if (any == first_[int(Base::kept) + 1]) return;
+        const T* row = at[any] - offsets_[any];
+        const Index lines = (kept_width_ + line<T> - 1) / line<T>;
+        for (Index i = lines * part / parts; i < lines * (part + 1) / parts; ++i)
+            __builtin_prefetch(row + i * line<T>, 0, 2);
+    }
+
     static Index padded(const Layer<T>& layer, Width width) {
         return width == Width::one ? lanes<T> : Cut<T>(layer.of(width)).padded();
     }
 
 private:
     const Plan& plan_;
-    std::vector<Index> offsets_, slots_;
+    std::vector<Index> offsets_, slots_, sums_;
     std::unique_ptr<bool[]> advances_;
     int first_[int(Base::count) + 1];
-    Index width_ = 0, kept_width_ = 0;
+    Index width_ = 0, kept_width_ = 0, sums_width_ = 0;
 };
 
 // Numbers of a plan, each in every lane of a vector.
@@ -124,6 +145,30 @@ void run_segment(const Segment& segment, const Places<T>& places, const Row<T>* 
         compiled_segments<T>[segment.compiled](rows, count, first, last);
     else
         interpret<T>(segment, places.advances(), rows, count, first, last, zoneout, registers);
+}
+
+// So many rows go through a stage's segments together: what one segment leaves is in the first cache
+// for the next, and rows wait for their sums side by side.
+constexpr Index rows_together = 2;
+
+// The segments of a stage from `begin` on, for some rows. `span` gives the units of a segment, first
+// and last. A stage that `fetches` is the one that reads or writes most of what the step keeps.
+template <class T, class Span>
+void run_segments(const Stage& stage, std::size_t begin, const Places<T>& places,
+                  const Row<T>* rows, Index count, const Zoneout& zoneout, T* registers,
+                  bool fetches, const Span& span) {
+    const std::size_t end = stage.segments.size();
+    if (begin >= end) return;
+    const Index most = stage.segments[begin].compiled >= 0 ? rows_together : block_rows;
+    for (Index r = 0; r < count; r += most) {
+        const Index next = r + most, here = next < count ? most : count - r;
+        for (std::size_t i = begin; i < end; ++i) {
+            for (Index ahead = next; fetches && ahead < count && ahead < next + most; ++ahead)
+                places.fetch_kept(rows[ahead].at, Index(i - begin), Index(end - begin));
+            const auto [first, last] = span(stage.segments[i]);
+            run_segment(stage.segments[i], places, rows + r, here, first, last, zoneout, registers);
+        }
+    }
 }
 
 // Registers for any segment of a plan.

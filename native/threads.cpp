@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <fstream>
@@ -32,6 +33,7 @@ constexpr std::size_t keep_at_most = 0;
 #else
 constexpr std::size_t keep_at_most = std::size_t{64} << 20;
 #endif
+constexpr std::size_t large_page = std::size_t{2} << 20;
 constexpr int spins = 2000;  // some tens of microseconds: longer than a step's imbalance
 
 void pause() {
@@ -219,14 +221,11 @@ Pool& pool() {
 // Large blocks lie in large pages where the system has them: weights are read through at each step,
 // and their pages are more than a processor remembers.
 void* allocate(std::size_t bytes) {
-    constexpr std::size_t large_page = std::size_t{2} << 20;
     const std::size_t page = bytes < 2 * large_page ? cache_line : large_page;
     const std::size_t rounded = (bytes + page - 1) / page * page;
     void* memory = std::aligned_alloc(page, rounded);
     if (!memory) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    if (page == large_page) madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
+    if (page == large_page) put_in_large_pages(memory, rounded);
     return memory;
 }
 
@@ -286,6 +285,16 @@ void Team::barrier() {
         return;
     }
     wait_until([&] { return round_.load(std::memory_order_acquire) != round; });
+}
+
+void put_in_large_pages(void* memory, std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + large_page - 1) & ~(large_page - 1);
+    const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) & ~(large_page - 1);
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    static_cast<void>(memory), static_cast<void>(bytes);
+#endif
 }
 
 void* Team::scratch(std::size_t bytes) {

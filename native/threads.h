@@ -41,4 +41,8 @@ private:
     std::atomic<unsigned> round_{0};
 };
 
+// Lets the system put an array in large pages, where it has them and the array is not there yet: to take
+// a small page on the first write costs more than to fill it.
+void put_in_large_pages(void* memory, std::size_t bytes);
+
 }  // namespace gated

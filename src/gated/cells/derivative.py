@@ -162,10 +162,7 @@ class _Reverse:
         self.gradients[place].append(self.tape.sum(gradient) if narrow else gradient)
 
     def _gradient(self, place: Place) -> Place:
-        total = self.tape.constant(0)
-        for part in self.gradients[place]:
-            total = self.tape.apply("add", total, part)
-        return total
+        return self.tape.added(self.gradients[place])
 
     def _visit(self, place: Place) -> None:
         node = self.forward[place]
@@ -229,11 +226,12 @@ class _Reverse:
         if place != max(together):
             return
         gradients = {one: self._gradient(one) for one in together}
-        count, total, along = tape.constant(0), tape.constant(0), tape.constant(0)
-        for one, grad in gradients.items():
-            count = apply("add", count, tape.size(self.forward[one].width))
-            total = apply("add", total, tape.sum(grad))
-            along = apply("add", along, tape.sum(apply("mul", grad, self.value(one))))
+        size = tape.size(self.forward[place].width)
+        count = apply("mul", tape.constant(len(together)), size)
+        total = tape.sum(tape.added(gradients.values()))
+        along = tape.sum(
+            tape.added(apply("mul", grad, self.value(one)) for one, grad in gradients.items())
+        )
         mean, slope = apply("div", total, count), apply("div", along, count)
         for one, grad in gradients.items():
             off = apply("sub", apply("sub", grad, mean), apply("mul", self.value(one), slope))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gated.cells.cell import Cell
-from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment
+from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment, accumulating
 from gated.cells.plans import plans
 
 
@@ -28,7 +28,7 @@ def digest(plan: Plan, segment: Segment) -> str:
 def compiled(plan_of: Iterable[Plan]) -> dict[str, str]:
     """The code of each segment that can be compiled, by its digest."""
     code: dict[str, str] = {}
-    for plan in plan_of:
+    for plan in map(accumulating, plan_of):
         for stage in plan.stages:
             for segment in stage.segments:
                 if all(of.operation != "draw" for of in segment.instructions):
@@ -77,6 +77,10 @@ def _function(plan: Plan, segment: Segment, name: str) -> str:
         if operation == "sum":
             lines.append(f"            sum{result} += only<T>({given}, access);")
             continue
+        if operation == "accumulate":
+            at = f"p{result}" if plan.operands[result].width == "1" else f"p{result} + unit"
+            lines.append(f"            access.store({at}, access.load({at}) + {given});")
+            continue
         lines.append(f"            const Vector<T> x{number} = {operation}_of<T>({given});")
         variables[result] = f"x{number}"
         if result >= 0:
@@ -115,6 +119,7 @@ def listed_plan(plan: Plan, compiled: bool = True) -> tuple[Any, ...]:
         plan: any.
         compiled: whether the core may run segments that were compiled into it, not interpreted.
     """
+    plan = accumulating(plan)
     sizes = [str(of).startswith("size") for of in plan.constants]
     products = [(-1, product) for product in plan.before]
     products += [(i, product) for i, stage in enumerate(plan.stages) for product in stage.products]

@@ -381,16 +381,11 @@ def norm(value: Value, epsilon: float = 1e-5) -> Value:
 
 
 def normalised(tape: Tape, values: tuple[Place, ...], epsilon: float = 1e-5) -> tuple[Place, ...]:
-    """Normalise values by the mean and the variance over all of them together."""
-    count = tape.constant(0)
-    sums = squares = tape.constant(0)
-    for value in values:
-        count = tape.apply("add", count, tape.size(tape[value].width))
-        sums = tape.apply("add", sums, tape.sum(value))
-    center = tape.apply("div", sums, count)
-    for value in values:
-        off = tape.apply("sub", value, center)
-        squares = tape.apply("add", squares, tape.sum(tape.apply("mul", off, off)))
+    """Normalise values of one width by the mean and the variance over all of them together."""
+    count = tape.apply("mul", tape.constant(len(values)), tape.size(tape[values[0]].width))
+    center = tape.apply("div", tape.sum(tape.added(values)), count)
+    off = [tape.apply("sub", value, center) for value in values]
+    squares = tape.sum(tape.added([tape.apply("mul", of, of) for of in off]))
     variance = tape.apply("div", squares, count)
     deviation = tape.apply("sqrt", tape.apply("add", variance, tape.constant(epsilon)))
     scale = tape.apply("div", tape.constant(1), deviation)

@@ -279,16 +279,14 @@ class _Writer:
 
     def joint(self, node: Node) -> str:
         """The index that lists the gates which are normalised together; empty for one."""
-        summed, waiting = [], [node.arguments[1]]
-        while waiting:
-            of = self.tape[waiting.pop()]
-            if of.operation == "sum":
-                summed.append(of.arguments[0])
-            else:
-                waiting += of.arguments
-        if len(summed) < 2:
+        together = [
+            of.arguments[0]
+            for of in self.tape.nodes
+            if of.operation == "normalise" and of.arguments[1:] == node.arguments[1:]
+        ]
+        if len(together) < 2:
             return ""
-        gates = [self.tape[of].about.gate for of in reversed(summed)]
+        gates = [self.tape[place].about.gate for place in together]
         return rf"_{{{','.join(symbol(gate) for gate in gates)}}}"
 
 

@@ -39,6 +39,7 @@ BASES = (
     "grad_kept",  # of what a step keeps, for a loss that reads it
     "grad_history",  # of a state that is not the output, likewise
     "per_step",  # an input for the step that is more than one number
+    "grad_sum",  # a vector's gradient, summed over the steps of a sequence; by its slot
 )
 
 
@@ -127,8 +128,51 @@ OPERATIONS: tuple[str, ...] = (
     "tanh_back_of_product",  # a · b · (1 - y²)
     "sum",
     "draw",
+    "accumulate",  # result + a
 )
 """The operations of instructions."""
+
+
+def accumulating(plan: Plan) -> Plan:
+    """Return the plan with gradients of vectors summed over a sequence's steps where they arise.
+
+    A slot then holds only what products or other segments read.
+    """
+    instructions = [i for stage in plan.stages for of in stage.segments for i in of.instructions]
+    products = [*plan.before, *(of for stage in plan.stages for of in stage.products)]
+    others = {operand for of in products for operand in (of.source, *of.targets)}
+    others |= {operand for of in plan.summed for _, operand in of.blocks}
+    others |= {of.source for of in plan.summed}
+    others |= {of.result for of in instructions if of.operation == "sum"}
+    taken = {slot for slot, *_ in (*plan.per_step, *plan.grad_per_step)} | {plan.grad_input}
+    taken |= {plan.operands[o].number for o in others if o >= 0 and plan.operands[o].base == "slot"}
+    slots = {slot for slot, *_ in plan.vectors} - taken
+    read = {argument for of in instructions for argument in of.arguments}
+    operands = list(plan.operands)
+    sums: dict[int, int] = {}
+    for number, of in enumerate(plan.operands):
+        if of.base == "slot" and of.number in slots:
+            summed = of._replace(base="grad_sum")
+            if number in read:
+                sums[number] = len(operands)
+                operands.append(summed)
+            else:
+                sums[number] = number
+                operands[number] = summed
+
+    def segment(of: Segment) -> Segment:
+        registers, made = of.registers, []
+        for i in of.instructions:
+            to = sums.get(i.result)
+            value = -1 - of.registers if to == i.result else i.result
+            made.append(i._replace(result=value))
+            if to is not None:
+                made.append(Instruction("accumulate", to, (value,)))
+                registers = max(registers, -value)
+        return of._replace(instructions=tuple(made), registers=registers)
+
+    stages = (of._replace(segments=tuple(map(segment, of.segments))) for of in plan.stages)
+    return by_base(plan._replace(operands=tuple(operands), stages=tuple(stages)))
 
 
 def by_base(plan: Plan) -> Plan:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import TypeAlias
 
 from gated.cells.cell import Cell
 from gated.cells.plan import Operand, Segment
 from gated.cells.segments import Writer
-from gated.cells.tape import ARITHMETIC, Block, Node, Place, Tape, Width
+from gated.cells.tape import ARITHMETIC, COSTLY, Block, Node, Place, Tape, Width
+
+Key: TypeAlias = tuple[int, int, Width]
+"""Of a segment: its stage, its number in it and its width."""
 
 
 class Planner:
@@ -79,13 +83,13 @@ class Planner:
                 index = self.cell.per_step.index(node.about)
                 per_step.append((self.slot_of(self.homes[place][0]), index))
         count = 1 + max([0, *(self.levels[place] for place in self.live)])
-        self._find_segments(count - 1)
-        segments: dict[tuple[int, int, Width], list[Place]] = defaultdict(list)
+        self._find_segments()
+        segments: dict[Key, list[Place]] = defaultdict(list)
         for place in sorted(self.live):
-            if place in self.segment:
-                segments[self.segment[place]].append(place)
+            for key in self.segments.get(place, ()):
+                segments[key].append(place)
         for place in self.homes:
-            if place not in self.segment:
+            if place not in self.segments:
                 for home in self.to_write(place):
                     level = self.levels.get(place, 0)
                     width = list(self.operands)[home].width
@@ -190,31 +194,67 @@ class Planner:
     def _is_pointwise(node: Node) -> bool:
         return node.operation in ARITHMETIC or node.operation in ("sum", "spread", "draw")
 
-    def _find_segments(self, last: int) -> None:
-        """Find the segment that computes each value: a sum over units ends a segment."""
+    def _find_segments(self) -> None:
+        """Find the segments that compute each value: a sum over units ends a segment.
+
+        A value goes to the segments that use it, if all that it is computed from has a place in
+        memory anyway: then it needs none itself, or is at least not read again.
+        """
         nodes = self.tape.nodes
-        self.segment: dict[Place, tuple[int, int, Width]] = {}
+        first: dict[Place, Key] = {}
+        users: dict[Place, list[Place]] = defaultdict(list)
         for place in sorted(self.live):
             node = nodes[place]
+            for argument in node.arguments:
+                users[argument].append(place)
             if not self._is_pointwise(node):
                 continue
             level, number = self.levels[place], 0
             width = nodes[node.arguments[0]].width if node.operation == "sum" else node.width
             for argument in node.arguments:
-                of = self.segment.get(argument)
+                of = first.get(argument)
                 if of is not None and of[0] == level:
                     ends = nodes[argument].operation == "sum" or of[2] != width
                     number = max(number, of[1] + ends)
-            self.segment[place] = (level, number, width)
+            first[place] = (level, number, width)
+        self.segments: dict[Place, set[Key]] = {}
         outside: set[Place] = set()
-        for place in sorted(self.live):
-            node = nodes[place]
-            here = self.segment.get(place)
-            for argument in node.arguments:
-                if argument in self.segment and self.segment[argument] != here:
-                    outside.add(argument)
-        for place in outside:
+        for place in sorted(first, reverse=True):
+            own = first[place]
+            using: set[Key | None] = set()
+            for user in users[place]:
+                using |= self.segments.get(user, {None})
+            later = {of for of in using if of is not None and of[::2] == own[::2]}
+            here = {own}
+            if later == using != {own} and later and self._can_move(place):
+                if not self.homes[place]:
+                    here = later
+                elif own not in later:
+                    here = {min(later)}
+            self.segments[place] = here
+            if nodes[place].operation == "sum" or using - here:
+                outside.add(place)
+        for place in sorted(outside):
             self.where(place)
-        for place in self.segment:
-            if nodes[place].operation == "sum":
-                self.where(place)
+
+    def _can_move(self, place: Place) -> bool:
+        """Whether a value can be computed in a later segment of its level, at little cost."""
+        node = self.tape[place]
+        return (
+            node.operation in ARITHMETIC
+            and node.operation not in COSTLY
+            and node.width != "1"
+            and all(self._is_at_hand(argument, 2) for argument in node.arguments)
+        )
+
+    def _is_at_hand(self, place: Place, depth: int) -> bool:
+        """Whether a value has a place in memory, or up to so many operations away from such."""
+        node = self.tape[place]
+        if self.homes[place] or not self._is_pointwise(node) or node.width == "1":
+            return True
+        return (
+            depth > 0
+            and node.operation in ARITHMETIC
+            and node.operation not in COSTLY
+            and all(self._is_at_hand(argument, depth - 1) for argument in node.arguments)
+        )

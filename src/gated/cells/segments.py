@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gated.cells.plan import Instruction, Segment
-from gated.cells.tape import Place, Width
+from gated.cells.tape import Place
 
 if TYPE_CHECKING:
-    from gated.cells.planner import Planner
+    from gated.cells.planner import Key, Planner
 
 
 class Writer:
     """Writes the instructions of a segment."""
 
-    def __init__(
-        self, planner: Planner, key: tuple[int, int, Width], places: Sequence[Place]
-    ) -> None:
+    def __init__(self, planner: Planner, key: Key, places: Sequence[Place]) -> None:
         self.planner = planner
         self.key = key
         self.places = places
@@ -65,7 +63,7 @@ class Writer:
             instructions.append(Instruction(operation, result, given, about))
             instructions += [Instruction("copy", home, (result,)) for home in homes[1:]]
         for place, homes in list(planner.homes.items()):
-            if place in planner.segment or not homes:
+            if place in planner.segments or not homes:
                 continue
             for home in planner.to_write(place):
                 width = list(planner.operands)[home].width
@@ -85,7 +83,7 @@ class Writer:
                 of.operation == "mul"
                 and self.uses[argument] == 1
                 and not self.planner.homes[argument]
-                and self.planner.segment.get(argument) == self.key
+                and self.key in self.planner.segments.get(argument, ())
             )
             if not alone:
                 return None

@@ -10,6 +10,7 @@ sequence, which is broadcast to a wider value.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import reduce
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 Width: TypeAlias = Literal["H", "I", "P", "1"]
@@ -132,6 +133,10 @@ class Tape:
         if simpler is not None:
             return simpler
         return self._place(Node(operation, arguments, self._common(arguments)))
+
+    def added(self, values: Iterable[Place]) -> Place:
+        """Return the node of the elementwise sum of values, 0 if there are none."""
+        return reduce(lambda a, b: self.apply("add", a, b), values, self.constant(0))
 
     def is_constant(self, place: Place, value: float) -> bool:
         """Whether a node is this number."""
