@@ -270,3 +270,23 @@ def test_scripted_cells_are_torchs_own() -> None:
     for ours in (gated.nn.RNNCell(3, 4, nonlinearity="relu"), gated.nn.GRUCell(3, 4)):
         x = torch.randn(2, 3)
         assert_agree(torch.jit.script(ours)(x), ours(x), type(ours).__name__)
+
+
+@pytest.mark.parametrize("stored_as", ["bfloat16", "int8"])
+def test_rounded_weights_are_exported_as_they_are_multiplied(stored_as: Any) -> None:
+    layer = gated.nn.LSTM(5, 8, stored_as=stored_as)
+    x = torch.randn(6, 2, 5)
+    exact = gated.nn.LSTM(5, 8)
+    exact.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        expected, unrounded = layer(x)[0], exact(x)[0]
+    file = io.BytesIO()
+    torch.onnx.export(layer, (x,), file, dynamo=False)
+    session = onnxruntime.InferenceSession(file.getvalue())
+    onnx_output = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
+    for output in (onnx_output, torch.jit.trace(layer, (x,))(x)[0]):
+        assert (output - expected).abs().max() < 0.5 * (unrounded - expected).abs().max()
+    program = torch.export.export(layer, (x,)).module()
+    assert torch.equal(program(x)[0], expected)
+    with pytest.raises(ConfigurationError, match=f"stored_as='{stored_as}': leave it out"):
+        torch.jit.script(layer)

@@ -39,6 +39,7 @@ def layer_of_torch(layer: Any) -> nn.Module:
 
     beyond = [name for name in ("layer_norm", "coupled", "peepholes") if getattr(layer, name, None)]
     beyond += [name for name, value in layer.variant.changing.items() if value]
+    beyond += [f"stored_as={layer.stored_as!r}"] if layer.variant.stored_as else []
     if not getattr(layer, "reset_after", True):
         beyond.append("reset_after=False")
     if beyond:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gated.core.arguments import StoredAs
 from gated.core.layout import Weights
 from gated.errors import ConfigurationError
+from gated.nn.arguments import is_traced
 
 _MOST = 127
 """The largest whole number that a weight in eight bits is."""
@@ -28,7 +29,9 @@ def rounded(weight: Tensor, stored_as: StoredAs) -> Tensor:
     tensor([[1.0000, 0.0079]])
     """
     found: Tensor
-    if torch.is_grad_enabled() and weight.requires_grad:
+    if is_traced():  # which writes no function of autograd's down
+        found = weight + (_values(weight, stored_as) - weight).detach()
+    elif torch.is_grad_enabled() and weight.requires_grad:
         found = _Rounded.apply(weight, stored_as)  # type: ignore[no-untyped-call]
     else:
         found = _values(weight, stored_as)
@@ -60,7 +63,7 @@ def _values(weight: Tensor, stored_as: StoredAs) -> Tensor:
     scale = weight.abs().amax(1, keepdim=True) / _MOST
     whole = weight / torch.where(scale > 0, scale, 1)
     # Halves away from zero, as the core rounds them.
-    return (whole + whole.sign() / 2).trunc() * scale
+    return (whole.abs() + 0.5).floor() * whole.sign() * scale
 
 
 class _Rounded(torch.autograd.Function):
