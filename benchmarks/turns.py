@@ -28,6 +28,8 @@ WARM_UP = 0.01
 """Seconds of short work before a turn is timed: threads asleep take milliseconds to wake."""
 AT_LEAST = 0.04
 """Seconds that a turn takes: short work is repeated, as a training loop repeats it."""
+PATIENCE = 20.0
+"""Seconds beyond which a contender's work is too long to be done again in turns."""
 OF_TORCH = {"gated", "plain", "autocast", "scripted", "compiled"}
 """Contenders that need torch and nothing else."""
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "int8": 5e-2}
@@ -188,6 +190,8 @@ def _serve(peer: str) -> None:
                         run()
                         once = time.perf_counter() - begin
                 answer = {"repeats": max(1, round(AT_LEAST / max(once, 1e-7)))}
+                if once > PATIENCE:
+                    answer = {"refused": f"takes {once:.0f} s, too long to be compared"}
         elif "memory" in question:
             run, _ = contender(peer, Case(**question["memory"]), question["threads"])
             before = _peak()
