@@ -223,12 +223,17 @@ def test_a_layer_that_is_not_there_is_refused(place: int) -> None:
 
 
 def test_a_layer_that_torch_computes_is_not_left_unheld() -> None:
-    layer = nn.LSTM(I, H).bfloat16().eval()
+    layer = nn.GRU(I, H).eval()
     with (
-        pytest.raises(DataError, match="LSTM is not examined: computed by torch"),
-        intervene(layer, Intervention("output_gate", value=0.0)),
+        pytest.raises(DataError, match="GRU is not examined: computed by torch"),
+        intervene(layer, Intervention("update_gate", value=0.0)),
+        torch.autocast("cpu", torch.bfloat16),
     ):
-        layer(torch.randn(T, B, I).bfloat16())
+        layer(torch.randn(T, B, I))
+    sixteen_bits = nn.LSTM(I, H).bfloat16().eval()
+    for steps in (1, T):
+        with intervene(sixteen_bits, Intervention("output_gate", value=0.0)), torch.no_grad():
+            assert not sixteen_bits(torch.randn(steps, B, I).bfloat16())[0].any()
 
 
 class Encoder(nn.Module):

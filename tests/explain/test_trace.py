@@ -326,6 +326,14 @@ class OwnForward(nn.GRU):
         return x.mean(-1, keepdim=True).expand(-1, -1, H), None
 
 
+class Cast(nn.GRU):
+    """Torch computes what is under autocast."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().forward(x)
+
+
 class OwnCell(nn.GRUCell):
     pass
 
@@ -334,7 +342,7 @@ class OwnCell(nn.GRUCell):
     ("below", "why"),
     [
         (OwnCell(I, H), "a cell of a class of its own, OwnCell"),
-        (nn.GRU(I, H).bfloat16(), "computed by torch"),
+        (Cast(I, H), "computed by torch"),
         (OwnForward(I, H), "forward of its own"),
     ],
 )
@@ -346,6 +354,18 @@ def test_what_is_not_looked_into_is_named(below: nn.Module, why: str) -> None:
     assert trace(Both(nn.GRU(I, H)), torch.randn(T, B, I)).left_out == {}
     with pytest.raises(DataError, match=rf"the model has 1, from 0 on, got 1\nbelow .*{why}"):
         trace(Both(below), torch.randn(T, B, I), layers=[1])
+
+
+@pytest.mark.parametrize("steps", [1, T])
+def test_layers_in_sixteen_bits_are_looked_into(steps: int) -> None:
+    layer = nn.GRU(I, H).bfloat16()
+    x = torch.randn(steps, B, I).bfloat16()
+    found = trace(layer, x).layers[0]
+    wide = nn.GRU(I, H)
+    wide.load_state_dict({name: of.float() for name, of in layer.state_dict().items()})
+    expected = trace(wide, x.float()).layers[0]
+    for gate in ("reset_gate", "update_gate", "candidate", "hidden"):
+        assert np.abs(getattr(found, gate) - getattr(expected, gate)).max() < 1e-2
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_first": True}, {"bidirectional": True}])

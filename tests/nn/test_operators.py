@@ -94,7 +94,7 @@ def test_an_exported_program_runs_from_a_file() -> None:
     assert_agree(again(other)[0], model(other)[0], "output", relative=1e-6)
 
 
-def test_under_autocast_it_computes_in_the_dtype_of_the_weights() -> None:
+def test_under_autocast_it_returns_the_dtype_of_the_weights() -> None:
     model = gated.nn.LSTM(3, 5)
     x = torch.randn(4, 2, 3)
     with torch.autocast("cpu", torch.bfloat16):
@@ -104,7 +104,8 @@ def test_under_autocast_it_computes_in_the_dtype_of_the_weights() -> None:
         given = arguments("gru")
         direct = torch.ops.gated.layer(*given._replace(x=given.x.bfloat16()))[0]
     assert output.dtype == direct.dtype == torch.float32
-    assert_agree(output, model(half.float())[0], "output", relative=0)
+    assert_agree(output, model(half.float())[0], "output", relative=0.05, absolute=2e-3)
+    assert not torch.equal(output, model(half.float())[0])  # weights are rounded
     output.sum().backward()
     assert model.weight_hh_l0.grad.dtype == torch.float32
 

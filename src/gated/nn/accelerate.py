@@ -190,7 +190,8 @@ def _is_for_the_core(seen: _Seen, input: Any) -> bool:
     if torch.is_autocast_enabled("cpu") or torch._C._get_tracing_state() is not None:
         return False
     weights = seen._weights()[0][0]
-    return chosen_backend(None, seen._cell, data, weights, seen.variant) == "native"
+    observed = bool(seen.observers)
+    return chosen_backend(None, seen._cell, data, weights, seen.variant, observed) == "native"
 
 
 _NO_VARIANT: Variant = Variant()
