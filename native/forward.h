@@ -12,6 +12,8 @@ template <class T>
 class ForwardRun {
     static constexpr Index L = lanes<T>;
     static constexpr Index many_times = 1 << 30;
+    // Panels whose units go through a segment together.
+    static constexpr Index panels_together = 4 / plain_vectors;
 
 public:
     ForwardRun(const Forward<T>& call, const Schedule& schedule, Team& team)
@@ -41,6 +43,7 @@ public:
             pack_products(plan.stages[i].products, stages_[i], sequences, times);
             const Index here = sequences * rounded_words_of(stages_[i]);
             if (here > rounded) rounded = here;
+            if (Index(stages_[i].size()) > most_products_) most_products_ = Index(stages_[i].size());
         }
         rounded_size_ = rounded;
         rounded_ = take<std::int32_t>(parts * rounded);
@@ -61,7 +64,7 @@ public:
         before_ = take<const T*>(parts * sequences * states());
         after_ = take<T*>(parts * sequences * states());
         operands_ = take<T*>(parts * sequences * places_.operands());
-        sources_ = take<const T*>(parts * sequences);
+        sources_ = take<const T*>(parts * sequences * most_products_);
         spare_ = take<T>(parts * sequences * spare_width_);
         registers_ = take<T>(parts * registers_of<T>(plan));
     }
@@ -119,7 +122,7 @@ private:
     const Places<T> places_;
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
-    Index rows_at_once_, started_ = 0, spare_width_ = 0, rounded_size_ = 0;
+    Index rows_at_once_, started_ = 0, spare_width_ = 0, rounded_size_ = 0, most_products_ = 0;
     std::vector<Index> spare_offsets_;  // of each state
     std::vector<PackedProduct<T>> with_input_;
     std::vector<std::vector<PackedProduct<T>>> stages_;
@@ -137,7 +140,7 @@ private:
         Row<T>* rows;          // (ranks)
         const T** before;      // (ranks, states)
         T** after;             // (ranks, states)
-        const T** sources;     // (ranks) what a product takes
+        const T** sources;     // (products, ranks) what the products of a stage take
         T* spare;              // (ranks, spare_width_)
         T* registers;
         std::int32_t* rounded;  // vectors that products take in a format of their own
@@ -180,7 +183,7 @@ private:
                 rows_ + part * sequences,
                 before_ + part * sequences * states(),
                 after_ + part * sequences * states(),
-                sources_ + part * sequences,
+                sources_ + part * sequences * most_products_,
                 spare_ + memory * sequences * spare_width_,
                 registers_ + part * registers_of<T>(plan_),
                 rounded_ + part * rounded_size_};
@@ -366,33 +369,37 @@ private:
                     Index running, T* slots) {
         GATED_TIMED(hidden_product);
         const bool side_by_side = runs_by_panels(stage);
-        const auto locate_sources = [&](const PackedProduct<T>& product) {
-            for (Index r = 0; r < running; ++r)
-                own.sources[r] = own.rows[r].at[product.source()] + product.from();
-        };
+        const T** sources = own.sources;
         std::int32_t* rounded = own.rounded;
         for (const PackedProduct<T>& product : products) {
-            if (!product.rounded()) continue;
-            locate_sources(product);
-            product.round(running, own.sources, rounded);
+            for (Index r = 0; r < running; ++r)
+                sources[r] = own.rows[r].at[product.source()] + product.from();
+            product.round(running, sources, rounded);
+            sources += running;
             rounded += running * product.rounded();
         }
+        sources = own.sources;
         rounded = own.rounded;
         for (std::size_t i = 0; i < products.size(); ++i) {
             const PackedProduct<T>& product = products[i];
             if (side_by_side && i > 0) break;
             const auto [begin, end] = panels_of(own, product);
+            Index ready = begin;  // the first panel of sums that are not used yet
             for (Index p = begin; p < end; ++p) {
+                const T** from = sources;
                 const std::int32_t* words = rounded;
                 for (std::size_t j = i; j < (side_by_side ? products.size() : i + 1); ++j) {
-                    locate_sources(products[j]);
-                    products[j].add(p, running, own.sources, words, *own.tiles, places_.offsets(),
-                                    slots, places_.width());
+                    products[j].add(p, running, from, words, *own.tiles, places_.offsets(), slots,
+                                    places_.width());
+                    from += running;
                     words += running * products[j].rounded();
                 }
                 // While the sums are in the first cache.
-                if (side_by_side) run(own, stage.segments[0], running, cut_.first(p), cut_.end(p));
+                if (!side_by_side || (p + 1 < end && p + 1 - ready < panels_together)) continue;
+                run(own, stage.segments[0], running, cut_.first(ready), cut_.end(p));
+                ready = p + 1;
             }
+            sources += running;
             rounded += running * product.rounded();
         }
         GATED_TIMED(pointwise);

@@ -149,13 +149,13 @@ inline void round_row(const float* from, Index depth, std::int32_t* row) {
     }
 }
 
-// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k], for V vectors of a panel, of
-// which the words of the third and fourth lie `apart` behind the first's. Rows side by side share the
-// widening of the weights.
+// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k], for V vectors, of which the words
+// of the third and fourth lie `apart` behind the first's, and the sums `sums_apart`. Rows side by side
+// share the widening of the weights.
 template <int R, int V>
 [[gnu::noinline]] void multiply_words(Index quarter, const std::int32_t* left, Index left_stride,
                                       const std::int32_t* words, Index apart, const float* scales,
-                                      float* sums, Index stride) {
+                                      float* sums, Index sums_apart, Index stride) {
     constexpr Index L = lanes<float>, width = (V < int8_vectors ? V : int8_vectors) * L;
     const std::int32_t* row[R];
     Words sum[R][V];
@@ -190,7 +190,7 @@ template <int R, int V>
         __builtin_memcpy(&of_row, left + r * left_stride, sizeof of_row);
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
-            float* to = sums + r * stride + v * L;
+            float* to = sums + r * stride + v / int8_vectors * sums_apart + v % int8_vectors * L;
             const Vector<float> scale = broadcast<float>(of_row) * load(scales + v * L);
             store(to, load(to) + __builtin_convertvector(sum[r][v], Vector<float>) * scale);
         }
@@ -200,7 +200,7 @@ template <int R, int V>
 // As many rows as the registers hold the sums of.
 constexpr int int8_rows = GATED_REGISTERS == 32 ? 12 : 4;
 using MultiplyWords = void (*)(Index, const std::int32_t*, Index, const std::int32_t*, Index,
-                               const float*, float*, Index);
+                               const float*, float*, Index, Index);
 template <int V>
 GATED_INLINE MultiplyWords multiply_words_of(Index rows) {
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
@@ -212,11 +212,13 @@ GATED_INLINE MultiplyWords multiply_words_of(Index rows) {
     return of_height.height[rows - 1];
 }
 
-// The products of rounded rows with a panel: of one row with four vectors at a time, since it waits for
-// its sums; of more, which share each weight's widening, with two.
+// The products of rounded rows with the vectors of a panel, or of two panels one behind the other, whose
+// sums lie `sums_apart`: of one row with four vectors at a time, since it waits for its sums; of more,
+// which share each weight's widening, with two.
 inline void multiply_int8(int vectors, Index rows, Index depth, const std::int32_t* left,
                           Index left_stride, const std::int32_t* panel, const float* scales,
-                          float* sums, Index stride) {
+                          float* sums, Index stride,
+                          Index sums_apart = int8_vectors * lanes<float>) {
     constexpr Index L = lanes<float>;
     const Index words = words_for<Int8>(depth);
     for (Index begin = 0; begin < depth; begin += exact_depth) {
@@ -224,7 +226,7 @@ inline void multiply_int8(int vectors, Index rows, Index depth, const std::int32
         const auto multiply = [&](MultiplyWords product, Index r, int v, int count) {
             product(quarter_of(here), left + r * left_stride, left_stride,
                     panel + v * L * words + begin / 4 * count * L, int8_vectors * L * words,
-                    scales + v * L, sums + r * stride + v * L, stride);
+                    scales + v * L, sums + r * stride + v * L, sums_apart, stride);
         };
         if (rows == 1 && vectors == 2 * int8_vectors) {
             multiply(multiply_words<1, 2 * int8_vectors>, 0, 0, int8_vectors);

@@ -2,7 +2,7 @@
 // there.
 //
 // Weights are packed in panels of V vectors, for one row of activations [k][vector][lane], so that
-// a tile of R rows by V vectors stays in registers over the whole of k. A panel has up to four
+// a tile of R rows by V vectors stays in registers over the whole of k. A panel has up to `plain_vectors`
 // vectors of units of one gate; those of the other gates lie behind it.
 #pragma once
 
@@ -145,6 +145,8 @@ template <class T, int R, int V, class Left, class Weight>
 
 // Whether weights of so many bytes are more than the caches keep from one step to the next.
 constexpr bool come_from_memory(Index bytes) { return bytes > Index{2} << 20; }
+// Fewer rows than this wait for what they fetch ahead.
+constexpr Index rows_that_hide_fetching = GATED_REGISTERS == 32 ? 42 : 21;
 
 // multiply_tile for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
 // multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in
@@ -171,7 +173,7 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const Weig
         const Index fetched = (here * width / tiles + line<T> - 1) / line<T> * line<T>;
         for (Index tile = 0, r = 0; tile < tiles; ++tile) {
             const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
-            if (from_memory && tiles > 7)
+            if (from_memory && rows > rows_that_hide_fetching)
                 for (Index i = 0; i < fetched; i += line<T>) __builtin_prefetch(ahead + i, 0, 2);
             ahead += fetched;
             of_height.tile[height - 1](here, block.below(r), panel, sums + r * stride, stride,
@@ -181,8 +183,10 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const Weig
     }
 }
 
+// The vectors of a panel. With room for 12 sums, tiles of 6 rows by 2 fit the numbers of rows that batches
+// have better than 3 by 4 do: 16 rows are 6, 5 and 5, not four times 3 and twice 2.
+constexpr int plain_vectors = GATED_REGISTERS == 16 ? 2 : 4;
 // Columns side by side in a panel that serves a product with no gates in it.
-constexpr int plain_vectors = 4;
 template <class T>
 constexpr Index plain_width = plain_vectors * lanes<T>;
 
@@ -199,7 +203,7 @@ GATED_INLINE void pack_row(const T* row, Index first, Index columns, Index width
     for (Index i = real; i < width; ++i) packed[i] = 0;
 }
 
-// How a width of some units is cut into panels of up to four vectors, as equal as they can be.
+// How a width of some units is cut into panels of up to `plain_vectors` vectors, as equal as they can be.
 template <class T>
 struct Cut {
     Index units, vectors, count;

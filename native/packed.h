@@ -85,9 +85,7 @@ public:
         with_stored([&](auto stored) {
             using Stored = decltype(stored);
             if constexpr (Stored::is_scaled)
-                for (Index b = 0; b < blocks_; ++b)
-                    multiply_int8(cut_.vectors_of(p), rows, depth_, words, rounded(),
-                                  panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride);
+                add_int8<Stored>(p, rows, words, to, stride);
             else if (Stored::weights_in_word == 2 && takes_pairs())
                 add_pairs<Stored>(p, rows, words, tiles, to, stride);
             else if (rows == 1)
@@ -190,6 +188,19 @@ private:
                 at[count] = next;
             }
             b += multiply_one_panels<Stored, T>(cut_.vectors_of(p), count, depth_, vector, panels, at);
+        }
+    }
+
+    // One row takes the panels of two blocks at a time, where they add to different sums.
+    template <class Stored, class To>
+    void add_int8(Index p, Index rows, const std::int32_t* words, const To& to, Index stride) const {
+        const int vectors = cut_.vectors_of(p);
+        for (Index b = 0; b < blocks_;) {
+            const bool two = rows == 1 && vectors == int8_vectors && b + 1 < blocks_ && to(b) != to(b + 1);
+            multiply_int8(two ? 2 * vectors : vectors, rows, depth_, words, rounded(),
+                          panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride,
+                          two ? to(b + 1) - to(b) : int8_vectors * lanes<T>);
+            b += two ? 2 : 1;
         }
     }
 
