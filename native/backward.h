@@ -215,6 +215,9 @@ private:
         const int parts = team_.size();
         const Share share(call_, schedule_, team_, part, cut_.count, !plan_.can_split);
         start(share, part, parts);
+        Row<T>* rows_of = rows_ + part * call_.sequences;
+        for (Index r = 0; r < share.ranks(); ++r)
+            begin_row(rows_of[r], share.rank(r), operands_ + (part * call_.sequences + r) * places_.operands());
         if (replay_) replay_->prepare(part);
         team_.barrier();
         for (Index last = longest(); last > 0;) {
@@ -289,7 +292,6 @@ private:
             const Index before = schedule_.offsets[step] - schedule_.offsets[first];
             const Index running = share.running(step);
             for (Index r = 0; r < running; ++r) {
-                rows_of[r].at = operands_ + (part * call_.sequences + r) * places_.operands();
                 locate(rows_of[r], share.rank(r), step, before + share.rank(r));
                 if (to_inputs_ && share.leads)
                     to_inputs_[before + share.rank(r)] =
@@ -317,16 +319,22 @@ private:
         }
     }
 
-    // Says where the operands of a sequence at a step are.
+    // Says where the operands of a sequence are that lie where they lie at all steps.
+    void begin_row(Row<T>& row, Index rank, T** operands) {
+        row.at = operands;
+        row.sequence = schedule_.order[rank];
+        put_fixed(places_, call_, constants_, scalars_, row.sequence, row.at);
+        places_.put(row.at, Base::grad_sum, step_sums_ + rank * places_.sums_width());
+    }
+
+    // Says where the others are at a step.
     void locate(Row<T>& row, Index rank, Index step, Index row_of_run) {
-        const Index t = time_of(call_, schedule_, rank, step), b = schedule_.order[rank];
+        GATED_TIMED(copying);
+        const Index t = time_of(call_, schedule_, rank, step), b = row.sequence;
         const Index packed = packed_row(rank, t);
         row.time = t;
-        row.sequence = b;
         T* slots = slots_ + row_of_run * places_.width();
-        put_fixed(places_, call_, constants_, scalars_, b, row.at);
         places_.put(row.at, Base::slot, slots);
-        places_.put(row.at, Base::grad_sum, step_sums_ + rank * places_.sums_width());
         const T* kept = replay_ ? replayed_ + row_of_run * places_.kept_width()
                                 : call_.kept.values + packed * places_.kept_width();
         places_.put(row.at, Base::kept, kept);
