@@ -23,7 +23,7 @@ public:
         : call_(call), schedule_(schedule), team_(team), cell_(*call.cell),
           plan_(reads_kept(call) ? cell_.backward_of_gates : cell_.backward), places_(plan_, call),
           cut_(call.units), constants_(constants_of<T>(plan_, call)),
-          scalars_(scalars_of<T>(call)), rows_at_once_(rows_at_once()) {
+          scalars_(scalars_of<T>(call)), rows_at_once_(rows_at_once()), pairs_(pairs_in_use()) {
         const Index sequences = call.sequences;
         zeros_ = take<T>(widest<T>(call));
         clear(zeros_, widest<T>(call));
@@ -45,8 +45,13 @@ public:
             pack_products(plan_.with_input, with_input_, at_one_go ? 1 : call.steps);
             grad_inputs_ = take<T>(team.size() * rows_at_once_ * W);
             to_inputs_ = take<T*>(rows_at_once_);
+            if (call.grad_input.is_narrow) {
+                to_narrow_ = take<Narrow*>(rows_at_once_);
+                wide_inputs_ = take<T>(rows_at_once_ * call.inputs);
+            }
         }
         left_ = take<T>(team.size() * rows_at_once_ * tallest);
+        take_wide();
         vector_sums_ = take<T>(places_.width());
         vector_spans_ = wanted_spans();
         step_sums_ = take<T>(sequences * places_.sums_width());
@@ -94,6 +99,7 @@ private:
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
     const Index rows_at_once_;
+    const Pairs pairs_;  // what rounds to narrow numbers
     std::vector<Index> grad_offsets_;  // of each state
     Index grad_width_ = 0;
     std::vector<std::vector<PackedTransposed<T>>> stages_;
@@ -103,11 +109,21 @@ private:
     T *grad_inputs_ = nullptr, *registers_, *left_, *vector_sums_;
     T* step_sums_;  // (ranks, sums_width)
     T **operands_, **to_inputs_ = nullptr;
+    Narrow** to_narrow_ = nullptr;  // where the gradients of the input go that to_inputs_ collects
+    T* wide_inputs_ = nullptr;      // (rows_at_once_, inputs), these
     Row<T>* rows_;
     std::vector<WeightSums> sums_;
     std::vector<MatrixSums> matrices_;
     std::vector<Span> vector_spans_;  // of a row of slots
     int rounds_ = 0;
+
+    // Of a row at a step, what is widened because the forward pass or the caller left it narrow: each
+    // at its place behind the row's values that were kept.
+    struct Wide {
+        std::vector<Index> before, after;  // of each state
+        Index input = 0, grad_output = 0, width = 0;
+        T* rows = nullptr;  // (parts where these share out units, ranks, width)
+    } wide_;
 
     // Of recomputation: the forward pass again, and what it keeps of the run in hand.
     Forward<T> again_{};
@@ -143,6 +159,26 @@ private:
         }
     }
 
+    void take_wide() {
+        if (!(call_.input.is_narrow || call_.output.is_narrow || call_.kept.is_narrow ||
+              call_.grad_output.is_narrow))
+            return;
+        wide_.width = places_.kept_width();
+        const auto behind = [&](Index width) {
+            wide_.width += width;
+            return wide_.width - width;
+        };
+        for (const Width state : cell_.states) {
+            wide_.before.push_back(behind(call_.of(state)));
+            wide_.after.push_back(behind(call_.of(state)));
+        }
+        wide_.input = behind(call_.inputs);
+        wide_.grad_output = behind(call_.of(cell_.states[0]));
+        const Share any(call_, schedule_, team_, 0, cut_.count, !plan_.can_split);
+        wide_.rows =
+            take<T>((any.splits_units ? team_.size() : 1) * call_.sequences * wide_.width);
+    }
+
     // Whole steps, and enough rows for the products with the weights to be worth their sums.
     Index rows_at_once() const {
         Index rows = places_.width() * Index(sizeof(T)) < 8192 ? 256 : 512;
@@ -157,7 +193,8 @@ private:
         static_cast<Layer<T>&>(again_) = call_;
         // Replaying reads these alone.
         again_.output = {const_cast<T*>(call_.output.data), call_.output.step, call_.output.sequence,
-                         call_.output.packed};
+                         call_.output.packed, call_.output.is_narrow};
+        again_.kept.is_narrow = call_.kept.is_narrow;
         for (const T* history : call_.kept.history)
             again_.kept.history.push_back(const_cast<T*>(history));
         replayed_ = take<T>(rows_at_once_ * places_.kept_width());
@@ -230,7 +267,7 @@ private:
             }
             steps_back(share, part, first, last, rows);
             team_.barrier();
-            if (call_.grad_input.data) multiply_inputs(rows, part, parts);
+            if (call_.grad_input.data) give_inputs(rows, part, parts);
             sum_weights(rows, part, parts, last == longest());
             team_.barrier();
             last = first;
@@ -292,10 +329,8 @@ private:
             const Index before = schedule_.offsets[step] - schedule_.offsets[first];
             const Index running = share.running(step);
             for (Index r = 0; r < running; ++r) {
-                locate(rows_of[r], share.rank(r), step, before + share.rank(r));
-                if (to_inputs_ && share.leads)
-                    to_inputs_[before + share.rank(r)] =
-                        call_.grad_input.at(rows_of[r].time, rows_of[r].sequence);
+                locate(share, part, rows_of[r], share.rank(r), step, before + share.rank(r));
+                if (to_inputs_ && share.leads) place_input(rows_of[r], before + share.rank(r));
             }
             for (std::size_t i = 0; i < stages_.size(); ++i) {
                 int cleared = -1;  // products with one target follow each other
@@ -327,29 +362,61 @@ private:
         places_.put(row.at, Base::grad_sum, step_sums_ + rank * places_.sums_width());
     }
 
+    // Says where the gradient of a row's input goes.
+    void place_input(const Row<T>& row, Index row_of_run) {
+        if (to_narrow_) {
+            to_narrow_[row_of_run] = call_.grad_input.narrow_at(row.time, row.sequence);
+            to_inputs_[row_of_run] = wide_inputs_ + row_of_run * call_.inputs;
+        } else {
+            to_inputs_[row_of_run] = call_.grad_input.at(row.time, row.sequence);
+        }
+    }
+
+    // What the forward pass has kept of a row.
+    const T* kept_of(const Share& share, Index packed, Index row_of_run, T* wide) const {
+        const Index width = places_.kept_width();
+        if (replay_) return replayed_ + row_of_run * width;
+        const T* kept = call_.kept.values + packed * width;
+        if (!call_.kept.is_narrow) return kept;
+        const Narrow* narrow = narrow_in(call_.kept.values) + packed * width;
+        if (share.leads) {  // which takes whole rows for the gradients of the weights
+            widen_row(narrow, width, wide);
+            return wide;
+        }
+        const auto [first, last] = span_of(share, call_.units);
+        for (Index array = 0; array < width; array += call_.units)
+            widen_row(narrow + array + first, last - first, wide + array + first);
+        return wide;
+    }
+
     // Says where the others are at a step.
-    void locate(Row<T>& row, Index rank, Index step, Index row_of_run) {
+    void locate(const Share& share, int part, Row<T>& row, Index rank, Index step,
+                Index row_of_run) {
         GATED_TIMED(copying);
         const Index t = time_of(call_, schedule_, rank, step), b = row.sequence;
         const Index packed = packed_row(rank, t);
+        const Index wide_row = (share.splits_units ? part * call_.sequences : 0) + rank;
+        T* wide = wide_.rows + wide_row * wide_.width;
         row.time = t;
         T* slots = slots_ + row_of_run * places_.width();
         places_.put(row.at, Base::slot, slots);
-        const T* kept = replay_ ? replayed_ + row_of_run * places_.kept_width()
-                                : call_.kept.values + packed * places_.kept_width();
-        places_.put(row.at, Base::kept, kept);
+        places_.put(row.at, Base::kept, kept_of(share, packed, row_of_run, wide));
         places_.put(row.at, Base::grad_kept,
                     call_.grad_kept.values + packed * places_.kept_width());
-        places_.put_each(row.at, Base::input, [&](int) { return call_.input.at(t, b); });
+        places_.put_each(row.at, Base::input, [&](int) {
+            return read(call_.input, t, b, call_.inputs, wide + wide_.input);
+        });
         places_.put_each(row.at, Base::before, [&](int k) {
-            return state_before(call_, schedule_, call_.output, call_.kept.history, zeros_, k, rank,
-                                step);
+            return state_before(call_, schedule_, call_.output, call_.kept, zeros_, k, rank, step,
+                                wide_.rows ? wide + wide_.before[k] : nullptr);
         });
         places_.put_each(row.at, Base::after, [&](int k) {
-            return state_before(call_, schedule_, call_.output, call_.kept.history, zeros_, k, rank,
-                                step + 1);
+            return state_before(call_, schedule_, call_.output, call_.kept, zeros_, k, rank, step + 1,
+                                wide_.rows ? wide + wide_.after[k] : nullptr);
         });
-        places_.put_each(row.at, Base::grad_output, [&](int) { return call_.grad_output.at(t, b); });
+        places_.put_each(row.at, Base::grad_output, [&](int) {
+            return read(call_.grad_output, t, b, call_.of(cell_.states[0]), wide + wide_.grad_output);
+        });
         places_.put_each(row.at, Base::grad_after, [&](int k) { return grad_of(k, rank, step + 1); });
         places_.put_each(row.at, Base::grad_before, [&](int k) { return grad_of(k, rank, step); });
         places_.put_each(row.at, Base::grad_history, [&](int k) {
@@ -413,6 +480,14 @@ private:
             __builtin_memcpy(to + (row.time * call_.sequences + row.sequence) * width + first,
                              from + first, (last - first) * sizeof(T));
         }
+    }
+
+    void give_inputs(Index rows, int part, int parts) {
+        multiply_inputs(rows, part, parts);
+        if (!to_narrow_) return;
+        GATED_TIMED(copying);
+        for (Index r = rows * part / parts; r < rows * (part + 1) / parts; ++r)
+            narrow_row(pairs_, to_inputs_[r], call_.inputs, to_narrow_[r]);
     }
 
     void multiply_inputs(Index rows, int part, int parts) {
@@ -527,7 +602,7 @@ private:
             }
             if (!share.leads) continue;
             for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t) {
-                if (call_.grad_input.data) clear(call_.grad_input.at(t, b), call_.inputs);
+                if (call_.grad_input.data) clear_row(call_.grad_input, t, b, 0, call_.inputs);
                 for (std::size_t i = 0; i < call_.grad_per_step.size(); ++i) {
                     const Index width = call_.of(cell_.per_step[i]);
                     if (T* to = call_.grad_per_step[i])

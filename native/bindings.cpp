@@ -24,19 +24,12 @@ namespace nb = nanobind;
 
 namespace {
 
-template <class Value>
-using Sequences = nb::ndarray<Value, nb::ndim<3>, nb::device::cpu>;
 template <class Value, int dimensions>
 using Dense = std::optional<nb::ndarray<Value, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>>;
 template <class Value>
 using Vector = Dense<Value, 1>;
 template <class Value>
 using Matrix = Dense<Value, 2>;
-
-template <class Value>
-gated::Rows<Value> rows(const Sequences<Value>& array) {
-    return {array.data(), array.stride(0), array.stride(1)};
-}
 
 template <class Array>
 auto data(const Array& array) -> decltype(array->data()) {
@@ -54,6 +47,45 @@ std::vector<Value*> pointers(const Arrays<Value>& arrays) {
     std::vector<Value*> found;
     for (const auto& array : arrays) found.push_back(data(array));
     return found;
+}
+
+// Arrays of values or, of float32, of narrow numbers, by their bits as uint16.
+template <class... Annotations>
+using Stored = nb::ndarray<nb::device::cpu, Annotations...>;
+template <class... Annotations>
+using StoredArrays = std::vector<std::optional<Stored<nb::c_contig, Annotations...>>>;
+
+template <class Value, class Array>
+bool is_narrow(const Array& array) {
+    if (array.dtype() == nb::dtype<std::remove_const_t<Value>>()) return false;
+    if (std::is_same_v<std::remove_const_t<Value>, float> &&
+        array.dtype() == nb::dtype<gated::Narrow>())
+        return true;
+    throw nb::type_error("an array of steps has another dtype than its layer, which is not uint16");
+}
+
+template <class Value, class Array>
+gated::Rows<Value> stored_rows(const Array& array) {
+    return {static_cast<Value*>(array.data()), array.stride(0), array.stride(1), nullptr,
+            is_narrow<Value>(array)};
+}
+
+// What was kept: all of it narrow, or nothing.
+template <class Value, class Array, class Arrays>
+gated::Kept<Value> stored_kept(const Array& values, const Arrays& history) {
+    gated::Kept<Value> kept;
+    std::optional<bool> narrow;
+    const auto place = [&](const auto& array) -> Value* {
+        if (!array) return nullptr;
+        if (narrow.value_or(is_narrow<Value>(*array)) != is_narrow<Value>(*array))
+            throw nb::type_error("of what is kept, some arrays are narrow and some are not");
+        narrow = is_narrow<Value>(*array);
+        return static_cast<Value*>(array->data());
+    };
+    kept.values = place(values);
+    for (const auto& of : history) kept.history.push_back(place(of));
+    kept.is_narrow = narrow.value_or(false);
+    return kept;
 }
 
 using gated::Numbers;
@@ -79,7 +111,10 @@ class Layer {
 public:
     using Read = Arrays<const Value>;
 
-    Layer(const gated::Cell& cell, Sequences<const Value> input, std::ptrdiff_t units,
+    using Input = Stored<nb::ndim<3>, nb::ro>;
+    using Output = Stored<nb::ndim<3>>;
+
+    Layer(const gated::Cell& cell, Input input, std::ptrdiff_t units,
           std::ptrdiff_t outputs, Vector<const std::int64_t> lengths, bool reverse, Read weights,
           Read biases, Read parameters, Read sequence, Read per_step, Read initial,
           const std::vector<double>& zoneout, std::optional<std::uint64_t> seed,
@@ -95,7 +130,7 @@ public:
         layer_.outputs = outputs;
         layer_.lengths = data(lengths);
         layer_.reverse = reverse;
-        layer_.input = rows(input);
+        layer_.input = stored_rows<const Value>(input);
         layer_.matrices = matrices_of(weights, biases);
         layer_.parameters = pointers(parameters);
         layer_.sequence = pointers(sequence);
@@ -104,32 +139,33 @@ public:
         layer_.zoneout = zoneout_of(zoneout, seed);
     }
 
-    void forward(const Sequences<Value>& output, const Arrays<Value>& final_states,
-                 const Array<Value>& kept, const Arrays<Value>& history, int threads) const {
+    void forward(const Output& output, const Arrays<Value>& final_states,
+                 const std::optional<Stored<nb::c_contig>>& kept, const StoredArrays<>& history,
+                 int threads) const {
         gated::Forward<Value> call;
         static_cast<gated::Layer<Value>&>(call) = layer_;
-        call.output = rows(output);
+        call.output = stored_rows<Value>(output);
         call.final_states = pointers(final_states);
-        call.kept = {data(kept), pointers(history)};
+        call.kept = stored_kept<Value>(kept, history);
         nb::gil_scoped_release release;
         gated::forward(call, threads);
     }
 
-    void backward(const Sequences<const Value>& output, const Array<const Value>& kept,
-                  const Read& history, const Sequences<const Value>& grad_output,
+    void backward(const Input& output, const std::optional<Stored<nb::c_contig, nb::ro>>& kept,
+                  const StoredArrays<nb::ro>& history, const Input& grad_output,
                   const Read& grad_final, const Array<const Value>& grad_kept,
-                  const Read& grad_history, const std::optional<Sequences<Value>>& grad_input,
+                  const Read& grad_history, const std::optional<Output>& grad_input,
                   const Arrays<Value>& grad_weights, const Arrays<Value>& grad_biases,
                   const Arrays<Value>& grad_parameters, const Arrays<Value>& grad_per_step,
                   const Arrays<Value>& grad_initial, int threads) const {
         gated::Backward<Value> call;
         static_cast<gated::Layer<Value>&>(call) = layer_;
-        call.output = rows(output);
-        call.kept = {data(kept), pointers(history)};
-        call.grad_output = rows(grad_output);
+        call.output = stored_rows<const Value>(output);
+        call.kept = stored_kept<const Value>(kept, history);
+        call.grad_output = stored_rows<const Value>(grad_output);
         call.grad_final = pointers(grad_final);
         call.grad_kept = {data(grad_kept), pointers(grad_history)};
-        if (grad_input) call.grad_input = rows(*grad_input);
+        if (grad_input) call.grad_input = stored_rows<Value>(*grad_input);
         call.grad_matrices = matrices_of(grad_weights, grad_biases);
         call.grad_parameters = pointers(grad_parameters);
         call.grad_per_step = pointers(grad_per_step);
@@ -141,7 +177,7 @@ public:
     static void define(nb::module_& module, const char* name) {
         using namespace nb::literals;
         nb::class_<Layer>(module, name)
-            .def(nb::init<const gated::Cell&, Sequences<const Value>, std::ptrdiff_t,
+            .def(nb::init<const gated::Cell&, Input, std::ptrdiff_t,
                           std::ptrdiff_t, Vector<const std::int64_t>, bool, Read, Read, Read, Read,
                           Read, Read, const std::vector<double>&, std::optional<std::uint64_t>,
                           gated::Format>(),
@@ -159,7 +195,7 @@ public:
 private:
     const gated::Cell& cell_;
     gated::Layer<Value> layer_;
-    Sequences<const Value> input_;
+    Input input_;
     Vector<const std::int64_t> lengths_;
     Read arrays_[6];
 };

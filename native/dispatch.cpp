@@ -109,7 +109,7 @@ void expect_to_keep(const Forward<Value>& call, std::ptrdiff_t rows) {
     std::size_t width = 0;
     for (const Width of : call.cell->training.kept)
         width += of == Width::one ? kept_one : call.of(of);
-    const std::size_t bytes = rows * width * sizeof(Value);
+    const std::size_t bytes = rows * width * (call.kept.is_narrow ? sizeof(Narrow) : sizeof(Value));
     if (bytes >= never_reused) put_in_large_pages(call.kept.values, bytes);
 }
 template <class Value>

@@ -26,7 +26,7 @@ public:
                const Plan& plan, bool repeats = true)
         : call_(call), schedule_(schedule), team_(team), plan_(plan), places_(plan, call),
           cut_(call.units), constants_(constants_of<T>(plan, call)),
-          scalars_(scalars_of<T>(call)) {
+          scalars_(scalars_of<T>(call)), pairs_(pairs_in_use()) {
         const Index sequences = call.sequences, width = places_.width();
         const Index fitting = 262144 / (width * Index(sizeof(T)));  // half a second cache
         rows_at_once_ = fitting < 64 ? 64 : fitting;
@@ -57,9 +57,14 @@ public:
             spare_offsets_.push_back(spare_width_);
             spare_width_ += 2 * call.of(state);
         }
-        spare_width_ += call.of(call.cell->states[0]);  // where a replay leaves the output
+        spare_width_ += call.of(call.cell->states[0]);  // an output that nobody takes as it is
         slots_ = take<T>(parts * rows_at_once_ * width);
         inputs_ = take<const T*>(parts * rows_at_once_);
+        if (call.input.is_narrow) wide_inputs_ = take<T>(parts * rows_at_once_ * call.inputs);
+        if (call.kept.is_narrow) wide_kept_ = take<T>(sequences * places_.kept_width());
+        for (const Width state : call.cell->states) wide_states_width_ += call.of(state);
+        if (repeats && (call.kept.is_narrow || call.output.is_narrow))
+            wide_states_ = take<T>(parts * sequences * wide_states_width_);
         rows_ = take<Row<T>>(parts * sequences);
         before_ = take<const T*>(parts * sequences * states());
         after_ = take<T*>(parts * sequences * states());
@@ -122,11 +127,16 @@ private:
     const Places<T> places_;
     const Cut<T> cut_;  // of the hidden units
     const std::vector<T> constants_, scalars_;
-    Index rows_at_once_, started_ = 0, spare_width_ = 0, rounded_size_ = 0, most_products_ = 0;
+    const Pairs pairs_;  // what rounds to narrow numbers
+    Index rows_at_once_, started_ = 0, spare_width_ = 0, rounded_size_ = 0, wide_states_width_ = 0;
+    Index most_products_ = 0;
     std::vector<Index> spare_offsets_;  // of each state
     std::vector<PackedProduct<T>> with_input_;
     std::vector<std::vector<PackedProduct<T>>> stages_;
     T *start_, *zeros_, *slots_, *spare_, *registers_;
+    T* wide_inputs_ = nullptr;  // (parts, rows_at_once_, inputs)
+    T* wide_kept_ = nullptr;    // (ranks, kept_width) of a step
+    T* wide_states_ = nullptr;  // (parts, ranks, wide_states_width_) before a step that is replayed
     std::int32_t* rounded_;
     const T **inputs_, **sources_;
     Row<T>* rows_;
@@ -137,6 +147,8 @@ private:
     struct Own : Share {
         T* slots;              // (rows_at_once_, width)
         const T** inputs;      // (rows_at_once_)
+        T* wide_inputs;        // (rows_at_once_, inputs), where they are narrow
+        T* wide_states;        // (ranks, wide_states_width_), likewise
         Row<T>* rows;          // (ranks)
         const T** before;      // (ranks, states)
         T** after;             // (ranks, states)
@@ -180,6 +192,8 @@ private:
         Own own{share,
                 slots_ + memory * rows_at_once_ * places_.width(),
                 inputs_ + part * rows_at_once_,
+                wide_inputs_ ? wide_inputs_ + part * rows_at_once_ * call_.inputs : nullptr,
+                wide_states_ ? wide_states_ + part * sequences * wide_states_width_ : nullptr,
                 rows_ + part * sequences,
                 before_ + part * sequences * states(),
                 after_ + part * sequences * states(),
@@ -234,15 +248,19 @@ private:
     }
 
     void look_up(const Own& own, Index r, Index step) const {
-        for (Index k = 0; k < states(); ++k)
-            own.before[r * states() + k] =
-                state_before(call_, schedule_, call_.output, call_.kept.history, zeros_, int(k),
-                             own.rank(r), step);
+        T* wide = own.wide_states ? own.wide_states + r * wide_states_width_ : nullptr;
+        for (Index k = 0; k < states(); ++k) {
+            own.before[r * states() + k] = state_before(
+                call_, schedule_, call_.output, call_.kept, zeros_, int(k), own.rank(r), step, wide);
+            if (wide) wide += call_.of(call_.cell->states[k]);
+        }
     }
 
     // Says where the operands of the running sequences are.
     void locate(Own& own, Index step, Index running, T* slots) {
         GATED_TIMED(copying);
+        const T* const* inputs = own.inputs + (slots - own.slots) / places_.width();
+        const bool is_hidden = call_.cell->output_is_hidden;
         for (Index r = 0; r < running; ++r, slots += places_.width()) {
             const Index rank = own.rank(r);
             Row<T>& row = own.rows[r];
@@ -252,32 +270,33 @@ private:
             const T** before = own.before + r * states();
             T** after = own.after + r * states();
             T* spare = own.spare + r * spare_width_;
-            T* output = own.replayed ? spare + spare_width_ - output_width()
-                                     : call_.output.at(row.time, row.sequence);
+            const bool takes_output = !own.replayed && !call_.output.is_narrow;
+            T* output = takes_output ? call_.output.at(row.time, row.sequence)
+                                     : spare + spare_width_ - output_width();
             for (Index k = 0; k < states(); ++k) {
                 const Index width = call_.of(call_.cell->states[k]);
-                T* history = call_.kept.history.empty() ? nullptr : call_.kept.history[k];
                 T* in_turn = spare + spare_offsets_[k];
-                if (k == 0 && call_.cell->output_is_hidden)
+                if (k == 0 && is_hidden && takes_output)
                     after[k] = output;
-                else if (history && !own.replayed)
-                    after[k] = history + packed * width;
+                else if (!own.replayed && !call_.kept.is_narrow && history_of(k))
+                    after[k] = history_of(k) + packed * width;
                 else
                     after[k] = before[k] == in_turn ? in_turn + width : in_turn;
             }
+            if (is_hidden) output = after[0];
             places_.put(row.at, Base::slot, slots);
             if (own.replayed)
                 places_.put(row.at, Base::kept,
                             own.replayed + (schedule_.offsets[step] - own.first_row + rank) *
                                                places_.kept_width());
+            else if (call_.kept.values && call_.kept.is_narrow)
+                places_.put(row.at, Base::kept, wide_kept_ + rank * places_.kept_width());
             else if (call_.kept.values)
                 places_.put(row.at, Base::kept, call_.kept.values + packed * places_.kept_width());
             places_.put_each(row.at, Base::before, [&](int k) { return before[k]; });
             places_.put_each(row.at, Base::after, [&](int k) { return after[k]; });
             places_.put_each(row.at, Base::output, [&](int) { return output; });
-            places_.put_each(row.at, Base::input, [&](int) {
-                return call_.input.at(row.time, row.sequence);
-            });
+            places_.put_each(row.at, Base::input, [&](int) { return inputs[r]; });
             places_.put_each(row.at, Base::per_step, [&](int i) {
                 return per_step_at(call_, i, row.time, row.sequence);
             });
@@ -285,6 +304,45 @@ private:
                 store(slots + places_.slot(of[0]),
                       broadcast<T>(*per_step_at(call_, of[1], row.time, row.sequence)));
         }
+    }
+
+    T* history_of(Index state) const {
+        return call_.kept.history.empty() ? nullptr : call_.kept.history[state];
+    }
+
+    // Rounds what a step has left to where it is narrow.
+    void round_step(const Own& own, Index running) const {
+        if (own.replayed || !(call_.kept.is_narrow || call_.output.is_narrow)) return;
+        GATED_TIMED(copying);
+        for (Index r = 0; r < running; ++r) {
+            const Index rank = own.rank(r), time = own.rows[r].time;
+            const Index packed = schedule_.offsets[time] + rank, kept = places_.kept_width();
+            const T* const* after = own.after + r * states();
+            if (call_.output.is_narrow)
+                round_units(own,
+                            call_.cell->output_is_hidden
+                                ? after[0]
+                                : own.spare + (r + 1) * spare_width_ - output_width(),
+                            call_.output.narrow_at(time, own.rows[r].sequence), output_width());
+            if (!call_.kept.is_narrow) continue;
+            if (call_.kept.values)
+                round_units(own, wide_kept_ + rank * kept,
+                            narrow_in(call_.kept.values) + packed * kept, kept);
+            for (Index k = 0; k < states(); ++k) {
+                const Index width = call_.of(call_.cell->states[k]);
+                if (history_of(k))
+                    round_units(own, after[k], narrow_in(history_of(k)) + packed * width, width);
+            }
+        }
+    }
+
+    // Rounds `count` values. Where the units are shared out, they are of some arrays of units side by
+    // side, and each part rounds its own: so none writes over what another has yet to round.
+    void round_units(const Own& own, const T* from, Narrow* to, Index count) const {
+        if (!own.splits_units) return narrow_row(pairs_, from, count, to);
+        const Index first = cut_.first(own.first_panel), last = end_of(own);
+        for (Index array = 0; first < last && array < count; array += cut_.units)
+            narrow_row(pairs_, from + array + first, last - first, to + array + first);
     }
 
     void finish(Own& own) {
@@ -297,7 +355,7 @@ private:
                            call_.final_states[k] + sequence * width, width);
             }
             for (Index t = schedule_.lengths[rank]; t < call_.steps && !call_.packed; ++t)
-                copy_units(own, zeros_, call_.output.at(t, sequence), output_width());
+                clear_units(own, t, sequence);
         }
     }
 
@@ -306,6 +364,11 @@ private:
         const Index first = own.splits_units ? cut_.first(own.first_panel) : 0;
         const Index last = own.splits_units ? end_of(own) : width;
         if (first < last) __builtin_memmove(to + first, from + first, (last - first) * sizeof(T));
+    }
+    // Sets the part's units of an output to zero.
+    void clear_units(const Own& own, Index t, Index sequence) const {
+        clear_row(call_.output, t, sequence, own.splits_units ? cut_.first(own.first_panel) : 0,
+                  own.splits_units ? end_of(own) : output_width());
     }
 
     Index end_of(const Own& own) const {
@@ -319,7 +382,9 @@ private:
         for (Index step = first; step < last; ++step)
             for (Index r = 0; r < own.running(step); ++r, ++count) {
                 const Index rank = own.rank(r), t = time_of(call_, schedule_, rank, step);
-                own.inputs[count] = call_.input.at(t, schedule_.order[rank]);
+                T* wide = own.wide_inputs ? own.wide_inputs + count * call_.inputs : nullptr;
+                own.inputs[count] =
+                    read(call_.input, t, schedule_.order[rank], call_.inputs, wide);
                 begin_slots(own, own.slots + count * places_.width());
             }
         for (const auto& product : with_input_) {
@@ -360,6 +425,7 @@ private:
             take_stage(own, plan_.stages[i], stages_[i], running, slots);
             if (own.splits_units) own.team.barrier();
         }
+        round_step(own, running);
         for (Index r = 0; r < running; ++r)
             for (Index k = 0; k < states(); ++k)
                 own.before[r * states() + k] = own.after[r * states() + k];

@@ -57,20 +57,21 @@ GATED_INLINE Words narrowed(Vector<float> low, Vector<float> high) {
     return Words(Patterns(rounded_to_upper(even)) >> 16) | rounded_to_upper(odd);
 }
 
-// Rounds activations to nearest and to even; behind an odd depth follows a zero.
-inline void round_pairs(Pairs by, const float* from, Index depth, std::int32_t* words) {
+// Rounds numbers to nearest and to even, side by side; behind them follow zeros up to `end`, which is
+// the next one at most.
+inline void round_numbers(Pairs by, const float* from, Index count, Index end, std::uint16_t* to) {
     constexpr Index L = lanes<float>;
     const auto round = [&](const auto& narrow) __attribute__((always_inline)) {
         Index k = 0;
-        for (; k + 2 * L <= depth; k += 2 * L, words += L) {
+        for (; k + 2 * L <= count; k += 2 * L) {
             const Words both = narrow(load(from + k), load(from + k + L));
-            __builtin_memcpy(words, &both, sizeof both);
+            __builtin_memcpy(to + k, &both, sizeof both);
         }
-        if (k == depth) return;
-        const Index left = depth - k, low = left < L ? left : L;
+        if (k == count) return;
+        const Index left = count - k, low = left < L ? left : L;
         const Words both =
             narrow(Partial{low}.load(from + k), Partial{left - low}.load(from + k + low));
-        __builtin_memcpy(words, &both, words_for<BFloat16>(left) * sizeof(std::int32_t));
+        __builtin_memcpy(to + k, &both, (end - k) * sizeof *to);
     };
 #ifdef GATED_PAIRS_IN_HARDWARE
     if (by != Pairs::portable)
@@ -80,6 +81,12 @@ inline void round_pairs(Pairs by, const float* from, Index depth, std::int32_t* 
     static_cast<void>(by);
     round([](Vector<float> low, Vector<float> high)
               __attribute__((always_inline)) { return narrowed(low, high); });
+}
+
+// Rounds activations to pairs; behind an odd depth follows a zero.
+inline void round_pairs(Pairs by, const float* from, Index depth, std::int32_t* words) {
+    round_numbers(by, from, depth, 2 * words_for<BFloat16>(depth),
+                  reinterpret_cast<std::uint16_t*>(words));
 }
 
 // Rows of pairs at even distances, as numbers: row r, column k.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "plan.h"
@@ -16,6 +17,15 @@
 namespace gated {
 
 class Team;  // of threads.h
+
+// A number in bfloat16, by its bits: the upper half of a float, rounded to nearest and to even.
+using Narrow = std::uint16_t;
+
+// Memory of values that is said to have narrow numbers in it.
+template <class Value>
+auto* narrow_in(Value* memory) {
+    return reinterpret_cast<std::conditional_t<std::is_const_v<Value>, const Narrow, Narrow>*>(memory);
+}
 
 // An array (T, B, features): features lie side by side, steps and sequences anywhere. Or, as in a
 // PackedSequence, rows of real steps alone, (N, features).
@@ -25,9 +35,14 @@ struct Rows {
     std::ptrdiff_t step = 0;      // distance of two steps, in values; where packed, of two rows
     std::ptrdiff_t sequence = 0;  // distance of two sequences, in values
     const std::ptrdiff_t* packed = nullptr;  // the row at which each step begins
+    bool is_narrow = false;  // of float32: the numbers there are narrow, to be reached by `narrow_at`
 
-    Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const {
-        return packed ? data + (packed[t] + b) * step : data + t * step + b * sequence;
+    Value* at(std::ptrdiff_t t, std::ptrdiff_t b) const { return data + place(t, b); }
+    auto* narrow_at(std::ptrdiff_t t, std::ptrdiff_t b) const { return narrow_in(data) + place(t, b); }
+
+private:
+    std::ptrdiff_t place(std::ptrdiff_t t, std::ptrdiff_t b) const {
+        return packed ? (packed[t] + b) * step : t * step + b * sequence;
     }
 };
 
@@ -86,6 +101,7 @@ template <class Value>
 struct Kept {
     Value* values = nullptr;      // (N, …) of the plan `training`; one number takes kept_one
     std::vector<Value*> history;  // (N, width) of each state, null where it is the output
+    bool is_narrow = false;       // of float32: all these numbers are
 };
 
 // Numbers that a single one takes among what is kept: as many as the widest vector has.

@@ -6,7 +6,7 @@
 // are never split by units.
 #pragma once
 
-#include "rnn.h"
+#include "narrow.h"
 #include "schedule.h"
 #include "simd.h"
 #include "threads.h"
@@ -60,17 +60,21 @@ Index time_of(const Layer<T>& layer, const Schedule& schedule, Index rank, Index
 }
 
 // A state before a rank's step, as the layer was given it or as a forward pass has left it in
-// `output` and `history`. `zeros` is a state that was not given.
-template <class T, class U, class V>
+// `output` and `kept`; widened into `wide` where it is narrow there. `zeros` is a state that was not
+// given.
+template <class T, class U>
 const T* state_before(const Layer<T>& layer, const Schedule& schedule, const Rows<U>& output,
-                      const std::vector<V*>& history, const T* zeros, int state, Index rank,
-                      Index step) {
+                      const Kept<U>& kept, const T* zeros, int state, Index rank, Index step,
+                      T* wide) {
     const Index b = schedule.order[rank], width = layer.of(layer.cell->states[state]);
     if (step == 0) return layer.initial[state] ? layer.initial[state] + b * width : zeros;
     const Index earlier = time_of(layer, schedule, rank, step - 1);
-    if (state == 0 && layer.cell->output_is_hidden) return output.at(earlier, b);
-    if (history.empty() || !history[state]) return nullptr;
-    return history[state] + (schedule.offsets[earlier] + rank) * width;
+    if (state == 0 && layer.cell->output_is_hidden) return read(output, earlier, b, width, wide);
+    if (kept.history.empty() || !kept.history[state]) return nullptr;
+    const Index place = (schedule.offsets[earlier] + rank) * width;
+    if (!kept.is_narrow) return kept.history[state] + place;
+    widen_row(narrow_in(kept.history[state]) + place, width, wide);
+    return wide;
 }
 
 // The widest of what a layer computes with.

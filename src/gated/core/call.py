@@ -30,6 +30,8 @@ from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import ConfigurationError, DataError
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+BFLOAT16 = np.dtype(np.uint16)
+"""Of arrays of bfloat16, by its bits; they belong to calls in float32."""
 _ALWAYS = frozenset({"weight_ih", "weight_hh", "bias_ih", "bias_hh"})
 """Weights that every named cell may have."""
 _NONE = Regularisation()
@@ -46,7 +48,7 @@ class Call:
     cell: Cell
     """The cell, with dropout and zoneout applied."""
     x: Array
-    """(T, B, I)"""
+    """(T, B, I); of a layer in float32 also in `BFLOAT16`."""
     weights: Arrays
     initial: tuple[Array | None, ...]
     """The initial states: (B, P), and any others (B, H); zeros where None."""
@@ -79,14 +81,14 @@ class Call:
         """
         core = native.extension()
         zoneout = self.regularisation.zoneout or _NO_ZONEOUT
-        return (core.Layer32 if self.x.dtype == np.float32 else core.Layer64)(
+        return (core.Layer32 if self.dtype == np.float32 else core.Layer64)(
             cell,
             self.x,
             self.units,
             self.outputs,
             self.lengths,
             self.reverse,
-            *native_arrays(self.cell, self.masked_arrays, self.units, self.x.dtype),
+            *native_arrays(self.cell, self.masked_arrays, self.units, self.dtype),
             [self.regularisation.hidden_mask] * len(self.cell.per_sequence),
             list(per_step),
             list(self.initial),
@@ -94,6 +96,11 @@ class Call:
             zoneout.seed,
             getattr(core.Format, self.stored_as),
         )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What is computed in: float32 or float64."""
+        return computed_in(self.x)
 
     @property
     def units(self) -> int:
@@ -123,6 +130,11 @@ class Call:
     def state_widths(self) -> tuple[int, ...]:
         """Number of units of each state."""
         return tuple(self.sizes[state.width] for state in self.cell.states)
+
+
+def computed_in(x: Array) -> np.dtype[Any]:
+    """The dtype of the sums and states of a layer with this input."""
+    return _DTYPES[0] if x.dtype == BFLOAT16 else x.dtype
 
 
 def probabilities_of(zoneout: Zoneout, states: int) -> list[float]:
@@ -185,17 +197,23 @@ def checked_call(
     per_step: Mapping[str, Array] | None = None,
     compiled: bool = True,
     stored_as: StoredAs = "float32",
+    may_be_narrow: bool = False,
 ) -> Call:
     """Return the arguments of `forward`, checked.
+
+    Args:
+        cell: as for `forward`, and so all others.
+        may_be_narrow: whether x may be in `BFLOAT16`.
 
     Raises:
         ConfigurationError: as for `forward`.
         DataError: as for `forward`.
     """
-    _check_input(x)
+    _check_input(x, may_be_narrow)
+    dtype = computed_in(x)
     if stored_as != "float32":
         check_stored_as(stored_as)
-        if x.dtype != np.float32:
+        if dtype != np.float32:
             raise ConfigurationError(
                 f"stored_as is {stored_as!r}, which is for float32 weights: x is {x.dtype}"
             )
@@ -204,19 +222,19 @@ def checked_call(
     if isinstance(cell, str) and isinstance(weights, Weights):
         _check_named(cell, weights, arrays)
     plain = named_cell(cell, arrays) if isinstance(cell, str) else cell
-    sizes = _check_arrays(plain, arrays, inputs, x.dtype)
+    sizes = _check_arrays(plain, arrays, inputs, dtype)
     if regularisation is None or all(of is None for of in regularisation):
         regularisation, changed = _NONE, plain
     else:
         recurrent = arrays["weight_hh"].shape if "weight_hh" in arrays else ()
-        check_regularisation(regularisation, plain.state_names, (B, sizes["P"]), recurrent, x.dtype)
+        check_regularisation(regularisation, plain.state_names, (B, sizes["P"]), recurrent, dtype)
         for name in ("hidden_mask", "weight_mask"):
             mask = getattr(regularisation, name)
             if mask is not None:
-                _check_block(name, mask, mask.shape, x.dtype)
+                _check_block(name, mask, mask.shape, dtype)
         changed = varied(plain, regularisation)
     widths = tuple(sizes[state.width] for state in plain.states)
-    start = _checked_states("initial", initial, plain.state_names, B, widths, x.dtype)
+    start = _checked_states("initial", initial, plain.state_names, B, widths, dtype)
     spans = None if lengths is None else check_lengths(lengths, T, B)
     return Call(
         changed,
@@ -228,7 +246,7 @@ def checked_call(
         regularisation,
         arrays,
         sizes,
-        _checked_per_step(plain, per_step, (T, B), sizes, x.dtype),
+        _checked_per_step(plain, per_step, (T, B), sizes, dtype),
         compiled,
         stored_as,
     )
@@ -279,12 +297,12 @@ def _check_gradient(
 # Calls of few steps cost little more than their checks: what is as it should be is seen at once.
 
 
-def _check_input(x: Array) -> None:
+def _check_input(x: Array, may_be_narrow: bool = False) -> None:
     if not isinstance(x, np.ndarray):
         raise DataError(f"x must be a NumPy array, got {type(x).__name__}")
     if x.ndim != 3:
         raise DataError(f"x must have the shape (T, B, I), got {x.shape}")
-    if x.dtype not in _DTYPES:
+    if x.dtype not in _DTYPES and not (may_be_narrow and x.dtype == BFLOAT16):
         raise DataError(f"x must be float32 or float64, got {x.dtype}")
     _check_side_by_side("x", x)
 

@@ -164,7 +164,8 @@ def forward_into(
 
     Args:
         call: the layer and its sequences.
-        output: (T, B, P).
+        output: (T, B, P); of a call in float32 also in `gated.core.call.BFLOAT16`, as the arrays in
+            `kept` may be, either all or none: then they are rounded when a step is done.
         final: one array for each state: (B, P), and any others (B, H).
         kept: by the names of `gated.core.plans.kept_shapes`; absent ones are not kept.
         threads: as for `forward`.
@@ -214,8 +215,10 @@ def backward_packed(
     """Do the same as `backward`, with the gradients of gates and states laid out like `kept`.
 
     Args:
-        kept: as for `backward`.
-        grad_output: (T, B, P).
+        kept: as for `backward`; or with arrays in `gated.core.call.BFLOAT16`, which are widened
+            when a step needs them.
+        grad_output: (T, B, P), also in `gated.core.call.BFLOAT16`; the gradient of `x` is of the
+            dtype of `x`.
         grad_final: gradient of each state, or None.
         grad_values: laid out like `kept.values`, or None.
         grad_history: laid out like `kept.history`.
@@ -223,7 +226,7 @@ def backward_packed(
         unwanted: `x` and weights by name whose gradients are not computed; theirs are empty.
     """
     call = kept.call
-    dtype, cell, B = call.x.dtype, call.cell, call.x.shape[1]
+    dtype, cell, B = call.dtype, call.cell, call.x.shape[1]
     if grad_values is not None or any(grad is not None for grad in grad_history.values()):
         # The core takes the gradients of all of them or of none: absent ones are zero.
         if grad_values is None:
@@ -233,7 +236,7 @@ def backward_packed(
             n: np.zeros_like(of) for n, of in kept.history.items() if grad_history.get(n) is None
         }
         grad_history = {**grad_history, **missing}
-    grad_x = np.empty(call.x.shape, dtype)
+    grad_x = np.empty(call.x.shape, call.x.dtype)
     matrices = {matrix.name for matrix in cell.matrices}
     grads = {  # of a bias, the core writes only the blocks that are used
         name: (np.empty_like if name in matrices else np.zeros_like)(array)

@@ -354,10 +354,18 @@ def recurrence(
     if isinstance(run, str):
         return Result(*_torch_layers(run, x, initial, weights, lengths, dropout, training))
     multiplied_as: StoredAs = "float32"
+    kept_as: StoredAs = "float32"
     if run is _native_layer:
-        multiplied_as = _products_of("bfloat16" if dtype == torch.bfloat16 else stored_as)
+        narrow_as = "bfloat16" if dtype == torch.bfloat16 else stored_as
+        multiplied_as = _products_of(narrow_as)
+        if narrow_as == "bfloat16" and not (return_gates or observers or is_transformed()):
+            kept_as = "bfloat16"
+    # The core reads and writes bfloat16 by itself: no copies are made that the way back would keep.
+    in_bfloat16 = kept_as == "bfloat16" and dtype == torch.bfloat16
     computed_in = dtype_of(weights[0][0])
-    x, *states = (tensor.to(computed_in) for tensor in (x, *initial))  # as autocast may
+    states = [state.to(computed_in) for state in initial]  # as autocast may
+    if not (in_bfloat16 and x.dtype == torch.bfloat16):
+        x = x.to(computed_in)
     per_step = {name: of.to(computed_in) for name, of in (per_step or {}).items()}
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
@@ -383,6 +391,8 @@ def recurrence(
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
                 stored_as=multiplied_as,
+                output_as="bfloat16" if in_bfloat16 and depth == len(weights) - 1 else "float32",
+                kept_as=kept_as,
             )
             if observers:
                 one = _observed_run(observers, row, run)(call, return_gates)

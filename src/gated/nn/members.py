@@ -104,7 +104,7 @@ def forward(way: Way, tensors: Sequence[Tensor]) -> list[Tensor]:
     last = 1 + way.saved.initial
     if keep:
         # The backward pass reads the output, which callers may change, and no final state.
-        way.calls, way.read = calls, [results[0].clone(), *results[last:]]
+        way.calls, way.read = calls, [results[0]._lazy_clone(), *results[last:]]
     kept = results[last:] if way.kept else []
     for state in way.shown:
         names, states = layer_calls[0].kept_names(), layer_calls[0].changed_cell.state_names

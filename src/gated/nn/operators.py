@@ -19,7 +19,7 @@ from torch import Tensor
 from gated.cells.cell import Cell
 from gated.core import ops
 from gated.core.arguments import StoredAs
-from gated.core.call import Call, checked_call
+from gated.core.call import BFLOAT16, Call, checked_call
 from gated.core.plans import kept_columns, kept_shapes, named_cell, sizes_of, varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError
@@ -40,7 +40,8 @@ def constant(function: F) -> F:
 _LAYER = (
     "str cell, Tensor x, Tensor[] weights, str names, Tensor[] initial, Tensor[] per_step, "
     "Tensor? lengths, bool reverse, Tensor? hidden_mask, Tensor? weight_mask, "
-    "float[] zoneout, Tensor? seed, bool keep, bool recompute, str stored_as"
+    "float[] zoneout, Tensor? seed, bool keep, bool recompute, str stored_as, str output_as, "
+    "str kept_as"
 )
 _library = torch.library.Library("gated", "DEF")  # type: ignore[no-untyped-call]
 _library.define(  # type: ignore[no-untyped-call]
@@ -70,7 +71,7 @@ class LayerCall(NamedTuple):
     cell: str
     """A name that `gated.core.plans.named_cell` knows."""
     x: Tensor
-    """(T, B, I)"""
+    """(T, B, I); in bfloat16 too, where all other tensors are float32."""
     weights: list[Tensor]
     names: str
     """The names of the weights, separated by commas, as in `gated.core.plans.parameter_shapes`."""
@@ -91,6 +92,20 @@ class LayerCall(NamedTuple):
     recompute: bool = False
     stored_as: StoredAs = "float32"
     """How the native core packs the weights, which with `keep` are rounded to it already."""
+    output_as: StoredAs = "float32"
+    """The dtype of the output: "float32" stands for that of the states, "bfloat16" is that one."""
+    kept_as: StoredAs = "float32"
+    """The dtype of the kept values, likewise."""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether some of its tensors, or of its results, are bfloat16 while others are float32."""
+        return self.x.dtype == torch.bfloat16 or "bfloat16" in (self.output_as, self.kept_as)
+
+    def widened(self) -> LayerCall:
+        """The same with all of them in float32."""
+        x = self.x.to(self.initial[0].dtype)
+        return self._replace(x=x, output_as="float32", kept_as="float32")
 
     @property
     def named_weights(self) -> dict[str, Tensor]:
@@ -151,7 +166,13 @@ class LayerCall(NamedTuple):
         shapes = [(T, B, widths[0]), *((B, width) for width in widths)]
         shapes += self.kept_shapes().values()
         of_all = (members,) if members else ()
-        return [self.x.new_empty((*of_all, *shape)) for shape in shapes]
+        states = len(self.initial)
+        dtypes = [_stored(self.output_as, self.initial[0]), *(of.dtype for of in self.initial)]
+        dtypes += [_stored(self.kept_as, self.initial[0])] * (len(shapes) - 1 - states)
+        return [
+            self.x.new_empty((*of_all, *shape), dtype=dtype)
+            for shape, dtype in zip(shapes, dtypes, strict=True)
+        ]
 
     def named(self, results: Sequence[Tensor]) -> Results:
         """The operator's results, named."""
@@ -164,7 +185,7 @@ class LayerCall(NamedTuple):
         """The checked call in NumPy arrays, which share the tensors' memory."""
         return checked_call(
             self.plain_cell,
-            as_array(self.x),
+            array_to_read(self.x),
             {name: as_array(weight) for name, weight in self.named_weights.items()},
             as_array(self.lengths),
             [as_array(state) for state in self.initial],
@@ -172,7 +193,12 @@ class LayerCall(NamedTuple):
             self.regularisation,
             {name: as_array(of.contiguous()) for name, of in self.named_per_step.items()},
             stored_as=self.stored_as,
+            may_be_narrow=True,
         )
+
+
+def _stored(stored_as: StoredAs, state: Tensor) -> torch.dtype:
+    return torch.bfloat16 if stored_as == "bfloat16" else state.dtype
 
 
 @constant
@@ -237,12 +263,38 @@ def as_array(tensor: Tensor | None) -> Any:
     """Return a tensor as an array in the same memory; a copy if its features are not contiguous.
 
     Args:
-        tensor: on the CPU; None stays None.
+        tensor: on the CPU; None stays None, and bfloat16 becomes `gated.core.call.BFLOAT16`.
     """
     if tensor is None:
         return None
     in_one_piece = tensor.dim() == 3 and tensor.stride(2) == 1
-    return (tensor if in_one_piece else tensor.contiguous()).detach().resolve_neg().numpy()
+    given = (tensor if in_one_piece else tensor.contiguous()).detach().resolve_neg()
+    return (given.view(torch.uint16) if given.dtype == torch.bfloat16 else given).numpy()
+
+
+def array_to_read(tensor: Tensor) -> Any:
+    """Do the same for an array that is not written to: then a lazy clone may stay one."""
+    is_lazy = torch._C._is_cow_tensor(tensor)  # type: ignore[attr-defined]
+    if not is_lazy or tensor.stride(-1) != 1 or tensor.is_neg():
+        return as_array(tensor)
+    return np.asarray(_Memory(tensor))
+
+
+class _Memory:
+    """The memory of a lazy clone, as NumPy takes it: to ask for `data_ptr` would copy it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        # A clone of one's own is not written to, so its memory stays where it is.
+        self.clone = clone = tensor.detach()._lazy_clone()
+        size, begin = clone.element_size(), torch._C._data_address(clone)  # type: ignore[attr-defined]
+        narrow = clone.dtype == torch.bfloat16
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (begin + clone.storage_offset() * size, True),
+            "shape": tuple(clone.shape),
+            "strides": tuple(stride * size for stride in clone.stride()),
+            "typestr": np.dtype(BFLOAT16 if narrow else f"f{size}").str,
+        }
 
 
 def _layer(*given: Any) -> list[Tensor]:
@@ -267,9 +319,9 @@ def run_into(layer_call: LayerCall, call: Call, results: Sequence[Tensor], threa
     output, final, kept = layer_call.named(results)
     ops.forward_into(
         call,
-        output.numpy(),
+        as_array(output),
         [state.numpy() for state in final],
-        {name: tensor.numpy() for name, tensor in kept.items()},
+        {name: as_array(tensor) for name, tensor in kept.items()},
         threads,
     )
 
@@ -298,13 +350,14 @@ def run_back(
     output, final, kept = results
     grad_output, *others = map(as_array, grads)
     grad_of = dict(zip(kept, others[len(final) :], strict=True))
-    arrays = {name: tensor.numpy() for name, tensor in kept.items()}
+    arrays = {name: as_array(tensor) for name, tensor in kept.items()}
     values = arrays.pop("values", None)
     names = ("x", *call.arrays)
     unwanted = [name for name, want in zip(names, wanted or (), strict=False) if not want]
+    its_output = array_to_read(output)
     found = ops.backward_packed(
-        ops.Kept(call, output.numpy(), values, arrays),
-        np.zeros(output.shape, call.x.dtype) if grad_output is None else grad_output,
+        ops.Kept(call, its_output, values, arrays),
+        np.zeros(its_output.shape, its_output.dtype) if grad_output is None else grad_output,
         others[: len(final)],
         grad_of.pop("values", None),
         grad_of,
@@ -314,9 +367,14 @@ def run_back(
     of_weights = [found.weights[name] for name in call.arrays]
     of_all = (found.x, *of_weights, *found.initial, *found.per_step)
     return [
-        torch.from_numpy(array) if want else None
+        _as_tensor(array) if want else None
         for array, want in zip(of_all, wanted or [True] * len(of_all), strict=True)
     ]
+
+
+def _as_tensor(array: Any) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if array.dtype == BFLOAT16 else tensor
 
 
 def padded_rows(rows: Tensor, shape: tuple[int, int], lengths: Tensor | None) -> Tensor:
@@ -396,6 +454,8 @@ def taken_apart(layer_call: LayerCall) -> tuple[Saved, list[Tensor]]:
         layer_call.keep,
         layer_call.recompute,
         layer_call.stored_as,
+        layer_call.output_as,
+        layer_call.kept_as,
     )
     return Saved(rest, there, weights, initial, len(layer_call.per_step)), tensors
 
@@ -409,10 +469,10 @@ def put_together(saved: Saved, tensors: Sequence[Tensor]) -> LayerCall:
     optional = iter(more)
     found = (next(optional) if there else None for there in saved.optional)
     lengths, hidden_mask, weight_mask, seed = found
-    cell, names, reverse, zoneout, keep, recompute, stored_as = saved.rest
+    cell, names, reverse, zoneout, keep, recompute, *stored = saved.rest
     return LayerCall(
         cell, x, weights, names, initial, per_step, lengths, reverse, hidden_mask, weight_mask,
-        zoneout, seed, keep, recompute, stored_as,
+        zoneout, seed, keep, recompute, *stored,
     )  # fmt: skip
 
 
@@ -429,7 +489,7 @@ def _saved_by(ctx: Any) -> tuple[LayerCall, list[Tensor]]:
             "create_graph asks for second derivatives, which only backend='torch' has, and a layer "
             "of torch.nn after gated.restore"
         )
-    *_, keep, _, _ = ctx.saved.rest
+    _, _, _, _, keep, *_ = ctx.saved.rest
     if not keep:
         raise ConfigurationError("torch.ops.gated.layer has gradients with keep=True alone")
     tensors = ctx.saved_tensors

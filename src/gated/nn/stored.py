@@ -29,7 +29,7 @@ def rounded(weight: Tensor, stored_as: StoredAs) -> Tensor:
     tensor([[1.0000, 0.0079]])
     """
     found: Tensor
-    if is_traced():  # which writes no function of autograd's down
+    if is_traced() or torch.compiler.is_compiling():  # which write no function of autograd's down
         found = weight + (_values(weight, stored_as) - weight).detach()
     elif torch.is_grad_enabled() and weight.requires_grad:
         found = _Rounded.apply(weight, stored_as)  # type: ignore[no-untyped-call]

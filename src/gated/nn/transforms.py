@@ -35,7 +35,7 @@ from gated.nn.mapping import (
     split,
 )
 from gated.nn.members import Maybe, Way
-from gated.nn.operators import LayerCall, Results, put_together, taken_apart
+from gated.nn.operators import LayerCall, Results, Saved, put_together, taken_apart
 
 Backward: TypeAlias = Callable[..., tuple[Maybe, ...]]
 """`backward` or `jvp` of an autograd function: from a context and gradients to gradients, or from
@@ -266,10 +266,13 @@ class _Layer(torch.autograd.Function):
         way: Way = replace(ctx.way, read=read)
         saved = way.saved
         wanted = ctx.needs_input_grad[1 : 1 + saved.differentiable]
-        if torch.is_grad_enabled() or is_transformed():
-            found = _back(way, wanted, tensors, grads)
-        else:
+        if not (torch.is_grad_enabled() or is_transformed()):
             found = members.backward(way, tensors, grads, wanted)
+        elif put_together(saved, tensors).is_narrow:
+            given, constants = tensors[: saved.differentiable], tensors[saved.differentiable :]
+            found = gradients(partial(_widened, saved, constants), given, grads, wanted)
+        else:
+            found = _back(way, wanted, tensors, grads)
         return (None, *found, *(None for _ in tensors[saved.differentiable :]))
 
     @staticmethod
@@ -479,6 +482,14 @@ def _back(
     there = [grad for grad in grads if grad is not None]
     found = _Back.apply(_BackWay(way, tuple(wanted), given), *tensors, *there)  # type: ignore[no-untyped-call]
     return _spread(wanted, found)
+
+
+def _widened(saved: Saved, constants: Sequence[Tensor], *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The results of a narrow layer, computed in float32 for the sake of their derivatives."""
+    call = put_together(saved, (*tensors, *constants))
+    results = layer(call.widened())
+    output = results.output
+    return (output.bfloat16() if call.output_as == "bfloat16" else output, *results.final)
 
 
 def _save(ctx: Any, tensors: Sequence[Tensor], read: Sequence[Tensor]) -> None:
