@@ -26,7 +26,14 @@ class ForecastConfig(Configuration):
     past: tuple[str, ...] | None = None
     """Columns whose future values are not known. By default every other usable column."""
     time_format: str | None = None
-    """How the time is written (`%d/%m/%Y`), where the values alone cannot tell."""
+    """How the time is written (`%d/%m/%Y`), or what its numbers are: `excel` for days as Excel
+    stores them, `count`, `seconds`, `milliseconds`; where the values alone cannot tell."""
+    day_first: bool | None = None
+    """Whether 01/02/2000 is the first of February, where the values alone cannot tell."""
+    decimal: Literal[".", ","] | None = None
+    """What separates decimals, where the values alone cannot tell (`1,234`)."""
+    encoding: str | None = None
+    """Encoding of a CSV file that is neither UTF-8 nor UTF-16 (`windows-1252`, `gb18030`)."""
     every: str | None = None
     """Time between steps (`1h`, `15m`, `1d`, `1mo`), or `row` where each row is a step.
     By default found from the data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,9 @@ def prepare(
         DataError: the data cannot be used; the message names the row or the column.
         FileNotFoundError: there is no such file.
     """
-    panel = build_panel(read_table(source, config, bad=bad), config)
+    table = read_table(source, config, bad=bad)
+    config = replace(config, decimal=table.decimal)
+    panel = build_panel(table, config)
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
