@@ -189,6 +189,52 @@ def test_a_plan_that_is_missing_is_named(seller):
         seller.predict(shop().drop("offer"))
 
 
+def test_what_a_column_holds_for_a_series_need_not_be_repeated():
+    sizes = {"a": ("small", 1.0), "b": ("large", 2.0), "c": ("large", 3.0)}
+    table = pl.concat(
+        several("abc")
+        .filter(pl.col("name") == name)
+        .with_columns(size=pl.lit(size), area=pl.lit(area), price=1 + pl.col("t") % 3)
+        for name, (size, area) in sizes.items()
+    ).with_columns(price=pl.when(pl.col("name") == "c").then(5).otherwise("price"))
+    config = replace(CONFIG, series="name", known=("size", "area", "price"), test=30)
+    forecaster = Forecaster(config, SHORT).fit(table)
+    plan = pl.DataFrame({"name": ["a"] * 6 + ["b"] * 6, "t": [*range(200, 206)] * 2, "price": 2})
+    forecast = forecaster.predict(pl.concat([table, plan], how="diagonal_relaxed"))
+    assert forecast["name"].value_counts()["count"].to_list() == [6] * 3
+    told = {of.column: (of.count, of.series) for of in forecaster.findings if of.kind == "held"}
+    everyone = (3, ("a", "b", "c"))
+    assert told == {"size": everyone, "area": everyone, "price": (1, ("c",))}
+    given = plan.with_columns(size=pl.lit("large"), area=2.0).filter(pl.col("name") == "b")
+    again = forecaster.predict(pl.concat([table, plan.head(6), given], how="diagonal_relaxed"))
+    assert again.equals(forecast)
+    # What changed in training is missing, however steady it was of late.
+    short = table.filter(pl.col("t") > 150).with_columns(price=pl.lit(2))
+    with pytest.raises(DataError, match=r"'price' is missing for 'a' at 200"):
+        forecaster.predict(short)
+
+
+def test_with_nothing_held_back_it_learns_from_all_data_and_has_no_score(wave):
+    forecaster = Forecaster(replace(CONFIG, test=0), SHORT).fit(wave)
+    forecaster.check_test_part()
+    evaluation = forecaster.score()
+    assert str(evaluation.verdict) == (
+        "There is no score: the network learned from all data (test=0)."
+    )
+    assert not evaluation.verdict.better
+    assert document(evaluation)["windows"] == 0
+    assert np.isnan(evaluation.overall["LSTM"]["mae"])
+    assert forecaster.prepared.split.test == ROWS
+    assert max(forecaster.parts.training.origins) == ROWS - 6 - 1 - forecaster_held(forecaster)
+    assert forecaster.predict()["t"].to_list() == list(range(ROWS, ROWS + 6))
+
+
+def forecaster_held(forecaster: Forecaster) -> int:
+    """Steps of the last stretch of validation, which ends with the data."""
+    begin, end = forecaster.prepared.split.validation[-1]
+    return end - begin
+
+
 def several(names: str) -> pl.DataFrame:
     """Waves of several series, each on a level of its own."""
     return pl.concat(

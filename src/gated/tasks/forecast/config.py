@@ -42,8 +42,9 @@ class ForecastConfig(Configuration):
     season: int | None = None
     """Steps after which the pattern repeats, for the baseline. By default from `every`."""
     test: str | int | None = None
-    """What is held back for the score: a time (`28d`) or a number of steps at the end.
-    By default the last tenth, at least one horizon."""
+    """What is held back for the score: a time (`28d`) or a number of steps at the end; with 0
+    the network learns from all data, and has no score. By default the last tenth, at least one
+    horizon."""
     validation: float = 0.1
     """Share of the training part, in stretches spread over it, that chooses the best weights and
     sets the width of the intervals."""

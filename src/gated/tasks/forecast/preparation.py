@@ -127,7 +127,8 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
             )
     panel = panel.extend(rows, horizon)
     steps = last_rows(panel)[:, None] + np.arange(1, horizon + 1)
-    for column in (*fitted.known_numbers, *fitted.known_texts):
+    panel = _repeat_steady(panel, fitted, steps)
+    for column in fitted.known_names:
         if column in panel.codes:
             absent = panel.codes[column][steps] < 0
         else:
@@ -139,6 +140,39 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
                 f"the {horizon} steps to forecast, with the target left empty."
             )
     return panel
+
+
+def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Panel:
+    """Repeat at `steps` `(S, horizon)` what known columns hold for a series, here and in training.
+
+    What changed while training has to be given: that it did not lately says nothing of tomorrow.
+    """
+    lookup = {name: s for s, name in enumerate(fitted.series)}
+    which = np.array([lookup[name] for name in panel.series])
+    numbers, codes, findings = dict(panel.numbers), dict(panel.codes), []
+    for column, steady in zip(fitted.known_names, fitted.steady, strict=True):
+        of = codes if column in codes else numbers
+        values = of[column].astype(np.float64)
+        ahead = values[steps]
+        absent = ahead < 0 if of is codes else np.isnan(ahead)
+        held = panel.held(column)
+        absent &= (steady[which] & ~np.isnan(held))[:, None]
+        if not absent.any():
+            continue
+        values[steps] = np.where(absent, held[:, None], ahead)
+        of[column] = values.astype(of[column].dtype)
+        repeated = absent.any(axis=1)
+        findings.append(
+            Finding(
+                kind="held",
+                column=column,
+                count=int(repeated.sum()),
+                what="one value for a series, and none for the steps to forecast",
+                action="repeated",
+                series=tuple(filter(None, np.array(panel.series)[repeated].tolist())),
+            )
+        )
+    return replace(panel, numbers=numbers, codes=codes, findings=(*panel.findings, *findings))
 
 
 def _assemble(
