@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from holidays import country_holidays
 from tests.documents import replace_in_document
 
 from gated.configuration import json_values
@@ -233,6 +234,22 @@ def forecaster_held(forecaster: Forecaster) -> int:
     """Steps of the last stretch of validation, which ends with the data."""
     begin, end = forecaster.prepared.split.validation[-1]
     return end - begin
+
+
+def test_holidays_of_the_past_and_of_the_steps_ahead_are_used():
+    """Sales stop on public holidays, which nothing else in the table tells."""
+    days = [date(2020, 1, 1) + timedelta(day) for day in range(1800)]
+    # Those of Sri Lanka are many, and follow the moon.
+    known = country_holidays("LK", years=range(2020, 2025))
+    noise = 0.3 * np.random.default_rng(0).normal(size=1800)
+    table = pl.DataFrame({"day": days, "y": [0 if day in known else 10 for day in days] + noise})
+    config = ForecastConfig(
+        time="day", target="y", horizon=4, history=8, hidden=16, test=0, country="LK"
+    )
+    forecaster = Forecaster(config, replace(TRAINING, steps=250)).fit(table)
+    forecast = forecaster.predict(table.filter(pl.col("day") <= date(2024, 11, 13)))
+    # 15 November 2024 had a full moon.
+    np.testing.assert_allclose(forecast["q50"], [10, 0, 10, 10], atol=1)
 
 
 def several(names: str) -> pl.DataFrame:

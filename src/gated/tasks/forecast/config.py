@@ -23,6 +23,9 @@ class ForecastConfig(Configuration):
     """Steps to forecast."""
     known: tuple[str, ...] = ()
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
+    country: str | None = None
+    """Country whose public holidays are known ahead, by its code (`DE`, `US`), perhaps with one of
+    its parts (`DE-BY`)."""
     past: tuple[str, ...] | None = None
     """Columns whose future values are not known. By default every other usable column."""
     time_format: str | None = None

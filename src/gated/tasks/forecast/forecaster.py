@@ -67,7 +67,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "spread", "held_out_from", "baselines")
-    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
     does = "forecast a table of time series"
     data = (
         "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "

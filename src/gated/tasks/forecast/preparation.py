@@ -15,6 +15,7 @@ from gated.tasks.forecast.calendar_features import calendar_features
 from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.holidays import holiday_features
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
 from gated.tasks.forecast.split import Split, plan_split
@@ -193,12 +194,14 @@ def _assemble(
         if name in fitted.masked:
             masks[name] = ~np.isnan(values)
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
+    holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
         target,
         observed,
         *(numbers[name] for name in fitted.known_numbers),
         *(masks[name] for name in fitted.known_numbers if name in masks),
         *calendar.T,
+        *holidays.T,
         *(numbers[name] for name in fitted.past_numbers),
         *(masks[name] for name in fitted.past_numbers if name in masks),
     ]

@@ -13,6 +13,7 @@ from gated.tasks.forecast.calendar_features import calendar_names, choose_cycles
 from gated.tasks.forecast.cleaning import MASKED, Columns, Mask
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid
+from gated.tasks.forecast.holidays import holiday_names
 from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
 
@@ -68,7 +69,8 @@ class Preprocessing:
     def future_names(self) -> tuple[str, ...]:
         """Names of the `F` inputs that are known ahead."""
         masks = tuple(f"observed({name})" for name in self.known_numbers if name in self.masked)
-        return (*self.known_numbers, *masks, *calendar_names(self.cycles))
+        holidays = holiday_names(self.grid, self.config.country)
+        return (*self.known_numbers, *masks, *calendar_names(self.cycles), *holidays)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -95,6 +97,7 @@ class Preprocessing:
         """
         compared: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
             "time between steps": (self.grid.every, origin.grid.every),
+            "holidays": (self.config.country or "none", origin.config.country or "none"),
             "columns known ahead": (
                 self.known_names,
                 origin.known_names,
