@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -42,12 +43,13 @@ class Configuration:
             ConfigurationError: one has not; the message names it and its choices.
         """
         for name, hint in get_type_hints(type(self)).items():
-            choices = get_args(hint) if get_origin(hint) is Literal else ()
-            if choices and getattr(self, name) not in choices:
+            kinds = {hint, *get_args(hint)}
+            choices = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+            if not choices or ((value := getattr(self, name)) is None and NoneType in kinds):
+                continue
+            if value not in choices:
                 raise ConfigurationError(
-                    f"{option(name)} must be one of {', '.join(choices)}, "
-                    f"not "
-                    f"{getattr(self, name)!r}."
+                    f"{option(name)} must be one of {', '.join(choices)}, not {value!r}."
                 )
 
     def _demand(self, **least: float) -> None:

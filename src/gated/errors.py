@@ -35,8 +35,10 @@ def option(name: str, value: object = None) -> str:
     ('--time-format', '--unit byte')
     """
     if _typed:
-        typed = f"--{name.replace('_', '-')}"
-        return typed if value is None or value is True else f"{typed} {value}"
+        typed = name.replace("_", "-")
+        if value is False:
+            return f"--no-{typed}"
+        return f"--{typed}" if value is None or value is True else f"--{typed} {value}"
     return name if value is None else f"{name}={value!r}"
 
 

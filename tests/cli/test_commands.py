@@ -57,6 +57,15 @@ def test_fit_leaves_a_model_a_report_and_what_was_asked(trained: Path) -> None:
     assert asked["training"]["steps"] == 12
 
 
+def test_a_fit_on_all_data_says_that_it_has_no_score(
+    sales: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "all"
+    assert run(fit_arguments(sales, out, *QUICK, "--test", "0")) == 0
+    assert "no score: the network learned from all data (--test 0)" in capsys.readouterr().out
+    assert "no score" in (out / "report.html").read_text()
+
+
 def test_fit_as_json_is_one_document(
     sales: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, DataError
 from gated.tasks.comparison import COSTS, compare
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.training.options import TrainingOptions
@@ -55,6 +55,11 @@ def test_summary_is_mean_and_spread_over_seeds(wave: pl.DataFrame) -> None:
     document = json.loads(json.dumps(comparison.document))
     assert set(document["summary"]["gru"]) == {*COSTS, "MAE", "MASE", "pinball loss"}
     assert comparison.verdict.startswith("GRU has the best MAE")
+
+
+def test_nothing_held_back_is_nothing_to_compare_on(wave: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match="no test part to score on"):
+        compare(Forecaster, wave, replace(CONFIG, test=0), TRAINING)
 
 
 def test_an_unknown_cell_is_refused(wave: pl.DataFrame) -> None:

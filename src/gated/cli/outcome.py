@@ -27,11 +27,18 @@ def page_of(learner: Learner[Any, Any, Any]) -> Any:
     return import_module(type(learner).__module__.rpartition(".")[0] + ".page")
 
 
+TOLD = (
+    *(LEFT_OUT, "ignored", "sheets", "merged", "header"),
+    *("written", "held", "padded", "unseen-series", "no-forecast"),
+)
+"""Kinds of findings that whoever predicts is told of."""
+
+
 def tell_left_out(findings: Sequence[Finding]) -> None:
-    """List, on standard error, the rows, columns and sheets that were left out."""
+    """List, on standard error, what was left out of the data, or read otherwise than it stands."""
     console = Console(stderr=True, soft_wrap=True)
     for finding in findings:
-        if finding.kind in (LEFT_OUT, "ignored", "sheets", "merged"):
+        if finding.kind in TOLD:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 

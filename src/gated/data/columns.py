@@ -1,28 +1,18 @@
-"""Columns of a raw table as numbers and as texts; errors name the line of a bad value."""
+"""Columns of a raw table as texts, and the check that columns are there and can be read."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gated.data.findings import RowError
+from gated.data.number_columns import MISSING, without_markers
 from gated.data.raw_table import RawTable
 from gated.errors import DataError
-
-MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "nat", "?", "-")
-"""Markers of a missing value, whatever their case."""
-MISSING_NUMBER = (*MISSING, "none")
-"""Markers in columns of numbers; in columns of texts, `none` may be a category."""
-BOOLEANS = {"true": 1.0, "false": 0.0}
-LARGEST = 1e30
-"""Numbers of a larger magnitude are refused: they are mistakes, and their squares overflow."""
-NUMBER_SHARE = 0.9
-"""A column with at least this share of numbers is a number column; its other values are errors."""
 
 
 @dataclass(frozen=True)
@@ -63,68 +53,6 @@ def demand_columns(raw: RawTable, names: Iterable[str]) -> None:
             f"{raw.name} has no column '{name}'.{hint} "
             f"Its columns are: {', '.join(raw.frame.columns)}."
         )
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A column read as numbers, and the rows where that failed."""
-
-    values: pl.Series
-    """`(N,)`, null where a value is missing or no number."""
-    wrong: pl.Series
-    """Indices of the rows whose text is no number."""
-
-    @property
-    def plausible(self) -> bool:
-        """Whether this is a number column, perhaps with some wrong values."""
-        read = self.values.count()
-        return read >= NUMBER_SHARE * (read + len(self.wrong))
-
-
-def parse_numbers(column: pl.Series) -> Numbers:
-    """Read a column as numbers; null where a value is missing or no number."""
-    if column.dtype != pl.String:
-        return Numbers(column.cast(pl.Float64), pl.Series(dtype=pl.UInt32))
-    values = column.cast(pl.Float64, strict=False)
-    rows = (values.is_null() & column.is_not_null()).arg_true()
-    texts = without_markers(column.gather(rows), MISSING_NUMBER)
-    flags = texts.str.to_lowercase().replace_strict(BOOLEANS, default=None, return_dtype=pl.Float64)
-    found = texts.cast(pl.Float64, strict=False).fill_null(flags)
-    wrong = rows.filter(found.is_null() & texts.is_not_null())
-    return Numbers(values.scatter(rows, found), wrong)
-
-
-def without_markers(column: pl.Series, markers: tuple[str, ...]) -> pl.Series:
-    """Strip texts of surrounding spaces; null where the value is missing."""
-    stripped = column.str.strip_chars()
-    return stripped.set(stripped.str.to_lowercase().is_in(markers), None)
-
-
-def read_numbers(raw: RawTable, name: str, numbers: Numbers) -> NDArray[np.float64]:
-    """Return the values, `(N,)`, NaN where one is missing.
-
-    Raises:
-        RowError: a value is no number, infinite or too large; the message names its line.
-    """
-    for _, error in wrong_numbers(raw, name, numbers):
-        raise error
-    array = numbers.values.fill_null(float("nan")).to_numpy()
-    return np.ascontiguousarray(array, dtype=np.float64)
-
-
-def wrong_numbers(raw: RawTable, name: str, numbers: Numbers) -> Iterator[tuple[int, RowError]]:
-    """Yield rows whose value is no number, infinite or too large: the index and the error."""
-    for row in numbers.wrong:
-        text = str(raw.frame[name][row]).strip()
-        comma = text.replace(",", "", 1).lstrip("+-").isdecimal()
-        advice = "Write decimals with a point" if comma else "Correct it, or leave it empty"
-        message = f"{raw.cell(name, row)} is not a number. {advice}."
-        yield row, RowError(message, int(raw.lines[row]))
-    array = numbers.values.fill_null(float("nan")).to_numpy()
-    for row in np.flatnonzero(np.abs(array) > LARGEST).tolist():
-        what = "infinite" if np.isinf(array[row]) else "too large"
-        message = f"{raw.cell(name, row)} is {what}. Correct it, or leave it empty."
-        yield row, RowError(message, int(raw.lines[row]))
 
 
 def read_texts(column: pl.Series) -> TextColumn:

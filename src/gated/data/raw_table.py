@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -19,13 +21,23 @@ from numpy.typing import NDArray
 
 from gated.data.findings import Finding, RowError
 from gated.data.sheets import SHEETS, open_sheet
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError, option
 
 Source: TypeAlias = str | Path | IntoDataFrame
 """A path to CSV (perhaps gzipped), Parquet or a sheet, or a polars or pandas frame."""
 PARQUET = (".parquet", ".pq")
 CSV = ("", ".csv", ".tsv", ".tab", ".psv", ".txt", ".dat")
 
+BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+"""How files begin that are not in UTF-8, and what they are in."""
+SEPARATORS = ",;\t|"
+EXAMINED = 20
+"""Rows after the header that tell which character separates the columns."""
 LONGEST_HEADER = 1_000_000
 """Characters of a header that are read at most."""
 UNNAMED = "unnamed column "
@@ -57,7 +69,10 @@ class RawTable:
 
 
 def open_table(
-    source: Source, index: str, bad: Callable[[DataError], None] | None = None
+    source: Source,
+    index: str,
+    bad: Callable[[DataError], None] | None = None,
+    encoding: str | None = None,
 ) -> RawTable:
     """Return the rows of a file or a frame, before any value is interpreted.
 
@@ -66,6 +81,7 @@ def open_table(
         index: an index of a pandas frame with this name becomes a column.
         bad: called with the error of each row of a CSV file that has more values than the header
             has columns; the row is left out. By default such a row is an error.
+        encoding: of a CSV file that is neither UTF-8 nor UTF-16.
 
     Raises:
         DataError: the file is empty, damaged, or not a table.
@@ -84,7 +100,7 @@ def open_table(
         except (pl.exceptions.PolarsError, OSError, pl.exceptions.PanicException) as error:
             raise DataError(f"{path.name} is not a Parquet file ({_first_line(error)}).") from error
         return _from_frame(path.name, frame)
-    return _open_csv(path, bad)
+    return _open_csv(path, bad, encoding)
 
 
 def kind_of(path: Path) -> Literal["csv", "parquet", "sheet"]:
@@ -190,8 +206,10 @@ def _to_polars(column: nw.Series[Any]) -> pl.Series:
     return pl.Series(name, values, dtype=pl.String)
 
 
-def _open_csv(path: Path, bad: Callable[[DataError], None] | None) -> RawTable:
-    text = decoded(path)
+def _open_csv(
+    path: Path, bad: Callable[[DataError], None] | None, encoding: str | None
+) -> RawTable:
+    text = decoded(path, encoding, named=True)
     header_lines, separator, names = read_header(path.name, text)
     body = "".join(text.split("\n", header_lines)[header_lines:])
     if not body or body.isspace():
@@ -214,7 +232,28 @@ def _open_csv(path: Path, bad: Callable[[DataError], None] | None) -> RawTable:
     lines = lines + header_lines
     unnamed = [name for name in names if name.startswith(UNNAMED)]
     findings = tuple(map(_unnamed, unnamed))
-    return RawTable(path.name, frame.drop(unnamed), lines, "line", findings)
+    table = RawTable(path.name, frame.drop(unnamed), lines, "line", findings)
+    return _without_headers(table)
+
+
+def _without_headers(table: RawTable) -> RawTable:
+    """Leave out rows that repeat the header, as files do that were joined from several."""
+    frame = table.frame
+    if not frame.width:
+        return table
+    alike = (pl.col(name).str.strip_chars() == name for name in frame.columns)
+    repeated = frame.select(pl.all_horizontal(alike).fill_null(False)).to_series()
+    if not repeated.any():
+        return table
+    first = int(repeated.arg_max() or 0)
+    finding = Finding(
+        kind="header",
+        count=int(repeated.sum()),
+        what="rows that repeat the header",
+        action="left out",
+        example=f"{table.place} {table.lines[first]}",
+    )
+    return replace(table.take(~repeated), findings=(*table.findings, finding))
 
 
 def _without_wide_rows(
@@ -251,11 +290,19 @@ def _too_wide(name: str, line: int, count: int, width: int) -> DataError:
     return RowError(message, line)
 
 
-def decoded(path: Path) -> str:
+def decoded(path: Path, encoding: str | None = None, *, named: bool = False) -> str:
     r"""Return the text of a file, perhaps gzipped, with every line end made `\n`.
 
+    It is UTF-8, UTF-16 or UTF-32 with a byte order mark, or else in `encoding`.
+
+    Args:
+        path: of the file.
+        encoding: of a file that is none of these.
+        named: whether there is an option `encoding`, for the message.
+
     Raises:
-        DataError: it is damaged, or not UTF-8.
+        ConfigurationError: there is no such encoding.
+        DataError: it is damaged, or not UTF-8 and no encoding is given, or not in that.
         FileNotFoundError: there is no such file.
     """
     if not path.is_file():
@@ -266,14 +313,39 @@ def decoded(path: Path) -> str:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path.name} is a damaged gzip file ({error}).") from error
+    marked = (of for mark, of in BYTE_ORDER_MARKS.items() if content.startswith(mark))
+    kind = next(marked, "utf-8-sig")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path.name}, line {line}: the file is not UTF-8 text. Save it as UTF-8."
-        ) from error
+        # What is UTF-8 is nothing else, but for texts with zeros: UTF-16 without a mark.
+        if encoding is not None and kind == "utf-8-sig" and b"\0" in content:
+            kind = encoding
+        text = content.decode(kind)
+    except (UnicodeDecodeError, LookupError) as error:
+        text = _otherwise(path.name, content, encoding, named, error)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _otherwise(
+    name: str, content: bytes, encoding: str | None, named: bool, error: Exception
+) -> str:
+    """Return text that is not UTF-8, in the `encoding` that was given."""
+    if encoding is not None:
+        try:
+            return content.decode(encoding)
+        except LookupError:
+            raise ConfigurationError(
+                f"{option('encoding')} is '{encoding}', which is no encoding; such are "
+                "windows-1252, gb18030, shift_jis."
+            ) from None
+        except UnicodeDecodeError as other:
+            error = other
+    start = error.start if isinstance(error, UnicodeDecodeError) else 0
+    line = content.count(b"\n", 0, start) + 1
+    advice = f", or name its encoding with {option('encoding')} (often windows-1252)"
+    raise DataError(
+        f"{name}, line {line}: the file is not {encoding or 'UTF-8'} text. Save it as UTF-8"
+        f"{advice if named else ''}."
+    ) from error
 
 
 def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
@@ -286,13 +358,42 @@ def read_header(name: str, text: str) -> tuple[int, str, list[str]]:
     if not text or text.isspace():
         raise DataError(f"{name} is empty.")
     head = text[start : start + LONGEST_HEADER]
-    separator = max(",;\t|", key=head.split("\n", 1)[0].count)
+    first = head.split("\n", 1)[0]
+    if given := re.fullmatch(r"sep=(.)", first.strip(" \r"), re.IGNORECASE):  # written by Excel
+        start += 1
+        head, separator = head[len(first) + 1 :], given[1]
+    else:
+        separator = _separator(head)
     reader = csv.reader(io.StringIO(head), delimiter=separator)
     try:
         cells = next(reader)
     except csv.Error as error:
         raise DataError(f"{name}, line {start + 1}: the header is not CSV ({error}).") from error
+    except StopIteration:
+        raise DataError(f"{name} has no header.") from None
     return start + reader.line_num, separator, column_names(name, cells)
+
+
+def _separator(head: str) -> str:
+    """Return what separates the columns: what divides most rows as it does the header.
+
+    A header such as `day;price, net` has as many commas as semicolons.
+    """
+    lines = head.split("\n", EXAMINED + 1)
+
+    def alike(separator: str) -> tuple[int, int]:
+        header = lines[0].count(separator)
+        try:
+            rows = list(islice(csv.reader(io.StringIO(head), delimiter=separator), EXAMINED + 1))
+        except csv.Error:
+            return 0, header
+        widths = [len(row) for row in rows if row]
+        return (sum(width == widths[0] for width in widths) if widths[0] > 1 else 0), header
+
+    found = [separator for separator in SEPARATORS if separator in lines[0]]
+    if len(found) < 2:
+        return found[0] if found else SEPARATORS[0]
+    return max(found, key=alike)
 
 
 def column_names(name: str, header: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.configuration import Configuration, json_values
+from gated.data.held_back import require_test_part
 from gated.errors import ConfigurationError, option
 from gated.explain import flow
 from gated.phases import counted
@@ -210,6 +211,7 @@ def compare(
     for of, seed in counted("Networks", networks):
         cell, learner = of.cell, kind(of, replace(training, seed=seed))
         learner.prepare(source).check_test_part()
+        require_test_part(len(learner.parts.test), what=learner.counted)
         learner.train(progress=progress(cell, seed) if progress else None)
         evaluation = learner.score()
         scores = dict(evaluation.figures)

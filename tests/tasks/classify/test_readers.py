@@ -1,5 +1,6 @@
 """`.ts` files and tables as sequences."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,27 @@ def test_a_table_gives_the_same_whatever_the_order_of_its_rows(tmp_path: Path) -
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     with pytest.raises(ConfigurationError, match="series and label"):
         read(path, SourceOptions())
+
+
+def test_rows_are_sorted_by_dates_and_hold_numbers_as_people_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    rows = [
+        "a;01.02.2024;3,5;up",
+        "a;31.01.2024;2,5;up",
+        "b;1.2.2024;1,5;down",
+        "b;30.1.2024;1;down",
+    ]
+    path.write_text("\n".join(["run;t;x;what", *rows]))
+    found = read(path)
+    assert [array[:, 0].tolist() for array in found.arrays] == [[2.5, 3.5], [1, 1.5]]
+    path.write_text("run,t,x,what\na,01/02/2024,1,up\na,02/01/2024,2,up\n")
+    with pytest.raises(DataError, match="no row tells which"):
+        read(path)
+    first = read(path, replace(COLUMNS, day_first=True)).arrays[0][:, 0]
+    assert first.tolist() == [2, 1]
+    # What is no time keeps its place in the alphabet.
+    path.write_text("run,t,x,what\na,step b,1,up\na,step a,2,up\n")
+    assert read(path).arrays[0][:, 0].tolist() == [2, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from gated.data.timestamps import Clock
 from gated.tasks.forecast.calendar_features import (
     calendar_features,
     choose_cycles,
     repeats_the_time,
 )
 from gated.tasks.forecast.grid import DAY, HOUR, WEEK, YEAR, Grid
-from gated.tasks.forecast.timestamps import Clock
 
 UTC = Clock("time", "typed")
 HOURLY = Grid("microsecond", HOUR, 0, UTC)

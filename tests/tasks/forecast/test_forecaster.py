@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from holidays import country_holidays
 from tests.documents import replace_in_document
 
 from gated.configuration import json_values
@@ -187,6 +188,68 @@ def test_a_plan_that_is_missing_is_named(seller):
         seller.predict(shop())
     with pytest.raises(DataError, match="offer"):
         seller.predict(shop().drop("offer"))
+
+
+def test_what_a_column_holds_for_a_series_need_not_be_repeated():
+    sizes = {"a": ("small", 1.0), "b": ("large", 2.0), "c": ("large", 3.0)}
+    table = pl.concat(
+        several("abc")
+        .filter(pl.col("name") == name)
+        .with_columns(size=pl.lit(size), area=pl.lit(area), price=1 + pl.col("t") % 3)
+        for name, (size, area) in sizes.items()
+    ).with_columns(price=pl.when(pl.col("name") == "c").then(5).otherwise("price"))
+    config = replace(CONFIG, series="name", known=("size", "area", "price"), test=30)
+    forecaster = Forecaster(config, SHORT).fit(table)
+    plan = pl.DataFrame({"name": ["a"] * 6 + ["b"] * 6, "t": [*range(200, 206)] * 2, "price": 2})
+    forecast = forecaster.predict(pl.concat([table, plan], how="diagonal_relaxed"))
+    assert forecast["name"].value_counts()["count"].to_list() == [6] * 3
+    told = {of.column: (of.count, of.series) for of in forecaster.findings if of.kind == "held"}
+    everyone = (3, ("a", "b", "c"))
+    assert told == {"size": everyone, "area": everyone, "price": (1, ("c",))}
+    given = plan.with_columns(size=pl.lit("large"), area=2.0).filter(pl.col("name") == "b")
+    again = forecaster.predict(pl.concat([table, plan.head(6), given], how="diagonal_relaxed"))
+    assert again.equals(forecast)
+    # What changed in training is missing, however steady it was of late.
+    short = table.filter(pl.col("t") > 150).with_columns(price=pl.lit(2))
+    with pytest.raises(DataError, match=r"'price' is missing for 'a' at 200"):
+        forecaster.predict(short)
+
+
+def test_with_nothing_held_back_it_learns_from_all_data_and_has_no_score(wave):
+    forecaster = Forecaster(replace(CONFIG, test=0), SHORT).fit(wave)
+    forecaster.check_test_part()
+    evaluation = forecaster.score()
+    assert str(evaluation.verdict) == (
+        "There is no score: the network learned from all data (test=0)."
+    )
+    assert not evaluation.verdict.better
+    assert document(evaluation)["windows"] == 0
+    assert np.isnan(evaluation.overall["LSTM"]["mae"])
+    assert forecaster.prepared.split.test == ROWS
+    assert max(forecaster.parts.training.origins) == ROWS - 6 - 1 - forecaster_held(forecaster)
+    assert forecaster.predict()["t"].to_list() == list(range(ROWS, ROWS + 6))
+
+
+def forecaster_held(forecaster: Forecaster) -> int:
+    """Steps of the last stretch of validation, which ends with the data."""
+    begin, end = forecaster.prepared.split.validation[-1]
+    return end - begin
+
+
+def test_holidays_of_the_past_and_of_the_steps_ahead_are_used():
+    """Sales stop on public holidays, which nothing else in the table tells."""
+    days = [date(2020, 1, 1) + timedelta(day) for day in range(1800)]
+    # Those of Sri Lanka are many, and follow the moon.
+    known = country_holidays("LK", years=range(2020, 2025))
+    noise = 0.3 * np.random.default_rng(0).normal(size=1800)
+    table = pl.DataFrame({"day": days, "y": [0 if day in known else 10 for day in days] + noise})
+    config = ForecastConfig(
+        time="day", target="y", horizon=4, history=8, hidden=16, test=0, country="LK"
+    )
+    forecaster = Forecaster(config, replace(TRAINING, steps=250)).fit(table)
+    forecast = forecaster.predict(table.filter(pl.col("day") <= date(2024, 11, 13)))
+    # 15 November 2024 had a full moon.
+    np.testing.assert_allclose(forecast["q50"], [10, 0, 10, 10], atol=1)
 
 
 def several(names: str) -> pl.DataFrame:

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gated.data.timestamps import Clock
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.grid import DAY, HOUR, find_grid
-from gated.tasks.forecast.timestamps import Clock
 
 TIME, COUNT = Clock("time", "typed"), Clock("count", "count")
 
@@ -140,3 +140,11 @@ def test_steps_that_cannot_be(clock, every, error, message):
 def test_no_two_stamps():
     with pytest.raises(DataError, match="no steps"):
         grid_of(np.array([5, 5]))
+
+
+@pytest.mark.parametrize("given", ["2013-12-04", "4 Dec 2013", "04.12.2013", "20131204"])
+def test_a_date_is_given_as_a_table_may_have_it(given):
+    grid = grid_of(stamps("2013-12-01", "2013-12-09", "1d"))
+    assert grid.label(grid.parse(given, "start")) == "2013-12-04"
+    with pytest.raises(ConfigurationError, match="start is '04/05/2013'"):
+        grid.parse("04/05/2013", "start")

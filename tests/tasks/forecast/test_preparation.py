@@ -328,3 +328,17 @@ def test_order_of_rows_and_columns_does_not_matter():
     one, other = prepare(frame, SHOP), prepare(mixed, replace(SHOP))
     assert prepared_equal(one.preprocessing, other.preprocessing)
     np.testing.assert_array_equal(one.inputs, other.inputs)
+
+
+def test_decimals_are_read_as_they_were_in_training(tmp_path):
+    config = ForecastConfig(time="day", target="sales", horizon=2, history=4)
+    path = tmp_path / "shop.csv"
+    path.write_text("day;sales\n" + "".join(f"{day};{day}.{day:03},5\n" for day in range(1, 41)))
+    fitted = prepare(path, config).preprocessing
+    assert fitted.config.decimal == ","
+    path.write_text("day;sales\n" + "".join(f"{day};{day}.250\n" for day in range(1, 9)))
+    new = prepare_new(path, fitted)
+    assert new.panel.target[:3].tolist() == [1250, 2250, 3250]
+    # A point that groups no thousands separates decimals, whatever it was in training.
+    path.write_text("day;sales\n" + "".join(f"{day};{day}.25\n" for day in range(1, 9)))
+    assert prepare_new(path, fitted).panel.target[:3].tolist() == [1.25, 2.25, 3.25]

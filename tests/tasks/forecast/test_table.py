@@ -1,5 +1,6 @@
 import gzip
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, datetime
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gated.errors import DataError, GatedError
+from gated.errors import ConfigurationError, DataError, GatedError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.preparation import Prepared, prepare
 from gated.tasks.forecast.table import read_table
@@ -102,7 +103,11 @@ BAD = {
     "day,sales\n2024-01-01,inf\n": r"line 2: column 'sales', value 'inf' is infinite",
     "day,sales\n2024-01-01,1e999\n": r"line 2: column 'sales', value '1e999' is infinite",
     "day,sales\n2024-01-01,1e200\n": r"line 2: column 'sales', value '1e200' is too large",
-    "day;sales\n2024-01-01;1,5\n": r"value '1,5' is not a number\. Write decimals with a point",
+    "day,sales\n1,1.5\n2,2.5\n3,$2.50 x\n": r"line 4: column 'sales', value '\$2.50 x' is not a",
+    "day;sales\n1;1,5\n2;2,5\n3;2.5\n": r"line 4: .* separates decimals otherwise than most",
+    "day;sales\n1;1,5 %\n2;2 %\n3;0,2\n": r"line 4: .*value '0,2' has no '%', as most have",
+    "day;sales\n1;1 €\n2;2 €\n3;$3\n": r"line 4: .*'\$3' has another unit than most, .* '€'",
+    'day,sales\n1,"1,234"\n2,"2,345"\n': "line 2.*'1,234'.*with decimal=',' or decimal='[.]'",
     "day,sale\n2024-01-01,1\n": r"no column 'sales'\. Did you mean 'sale'\? .*are: day, sale\.",
     "day,sales,day\n2024-01-01,1,2\n": "two columns are named 'day'",
     "day,sales\n2024-01-01,1\n2024-01-02,1,2\n": "line 3: 3 values where the header has 2",
@@ -125,6 +130,87 @@ def test_a_series_without_a_name(csv):
 def test_what_bad_input_gets(csv, text):
     with pytest.raises(DataError, match=BAD[text]):
         read_table(csv(text), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (["1,05", "2"], [1.05, 2]),
+        (["1.234,5", "12.345", "7"], [1234.5, 12345, 7]),
+        (["10,012.57", "1,234", "7"], [10012.57, 1234, 7]),
+        (["1,234,567", "1.5"], [1234567, 1.5]),
+        (["0,125", "1,250"], [0.125, 1.25]),
+        (["1.234", "2.5"], [1.234, 2.5]),
+        (["1\u202f234,5", "1\u2009234", "1\u00a0234", "1 234"], [1234.5, 1234, 1234, 1234]),
+        (["1'234.50", "1’234"], [1234.5, 1234]),
+        (["12,34,567.5"], [1234567.5]),
+        (["€ 1.234,50", "5,00 €", "7"], [1234.5, 5, 7]),
+        (["-$5.20", "$-5", "($5)", "5-", "\u22125"], [-5.2, -5, -5, -5, -5]),
+        (["5 %", "12,5%"], [5, 12.5]),
+        (["EUR 3,50", "CHF"], None),
+        (["1,5e3", "1E2"], [1500, 100]),
+    ],
+    ids=str,
+)
+def test_numbers_as_people_write_them(csv, written, meant):
+    rows = "".join(f"{i};{number};{number}\n" for i, number in enumerate(written))
+    if meant is None:
+        with pytest.raises(DataError, match="line 3: column 'sales', value 'CHF' is not a number"):
+            read_table(csv("day;sales;x\n" + rows), CONFIG)
+        return
+    table = read_table(csv("day;sales;x\n" + rows), CONFIG)
+    np.testing.assert_allclose(table.target, meant)
+    np.testing.assert_allclose(table.numbers["x"], meant)
+
+
+def test_columns_settle_the_decimals_of_each_other(csv):
+    text = "day;sales;x\n1;1.234;{}\n2;2.500;7\n"
+    assert read_table(csv(text.format("1,5")), CONFIG).target.tolist() == [1234, 2500]
+    assert read_table(csv(text.format("1.5")), CONFIG).target.tolist() == [1.234, 2.5]
+    german = replace(CONFIG, decimal=",")
+    assert read_table(csv(text.format("1,234")), german).target.tolist() == [1234, 2500]
+    assert read_table(csv(text.format("1,234")), german).numbers["x"].tolist() == [1.234, 7]
+    english = replace(CONFIG, decimal=".")
+    assert read_table(csv(text.format("1,234")), english).numbers["x"].tolist() == [1234, 7]
+    # What is certain needs no option, and none overrules it.
+    assert read_table(csv(text.format("1,5")), english).numbers["x"].tolist() == [1.5, 7]
+    assert read_table(csv(text.format("1,5")), CONFIG).decimal == ","
+
+
+def test_what_was_read_of_numbers_is_a_finding(csv):
+    table = read_table(csv("day;sales;x\n1;1,5 €;2,5\n2;2,5 €;1\n"), CONFIG)
+    assert [str(finding) for finding in table.findings] == [
+        "column 'sales': numbers such as '1,5 €' (2, first: line 2); read as 1.5.",
+        "column 'x': numbers such as '2,5' (1, first: line 2); read as 2.5.",
+    ]
+
+
+def test_how_files_are_encoded(csv):
+    text = "day,sales,größe\n2024-01-01,1,ä\n2024-01-02,2,ö\n"
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        assert read_table(csv(text.encode(encoding)), CONFIG).texts["größe"].values == ("ä", "ö")
+    latin = csv(text.encode("windows-1252"))
+    with pytest.raises(DataError, match=r"line 1: .* not UTF-8 text.*with encoding"):
+        read_table(latin, CONFIG)
+    named = replace(CONFIG, encoding="windows-1252")
+    assert read_table(latin, named).texts["größe"].values == ("ä", "ö")
+    assert read_table(csv(text), named).texts["größe"].values == ("ä", "ö")
+    unmarked = replace(CONFIG, encoding="utf-16-le")
+    assert "größe" in read_table(csv(text.encode("utf-16-le")), unmarked).texts
+    with pytest.raises(ConfigurationError, match="'latin-99', which is no encoding"):
+        read_table(latin, replace(CONFIG, encoding="latin-99"))
+
+
+def test_a_header_that_does_not_tell_the_separator_alone(csv):
+    config = replace(CONFIG, target="sales, net")
+    assert read_table(csv("day;sales, net\n1;5\n2;6\n"), config).target.tolist() == [5, 6]
+    assert read_table(csv("sep=;\nday;sales\n1;5\n2;6\n"), CONFIG).lines.tolist() == [3, 4]
+
+
+def test_a_header_in_the_middle_is_left_out(csv):
+    table = read_table(csv("day,sales\n1,5\nday,sales\n2,6\n"), CONFIG)
+    assert (table.target.tolist(), table.lines.tolist()) == ([5, 6], [2, 4])
+    assert str(table.findings[0]) == "rows that repeat the header (1, first: line 3); left out."
 
 
 def test_bytes_that_are_not_text(csv):

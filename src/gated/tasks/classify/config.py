@@ -71,6 +71,12 @@ class SourceOptions(Configuration):
     """Column of a table to sort the rows of a sequence by; by default their order."""
     channels: tuple[str, ...] = ()
     """Columns of a table to read; by default all others that hold numbers."""
+    day_first: bool | None = None
+    """Whether 01/02/2000 is the first of February, where the times alone cannot tell."""
+    decimal: Literal[".", ","] | None = None
+    """What separates decimals, where the values alone cannot tell (`1,234`)."""
+    encoding: str | None = None
+    """Encoding of a CSV file that is neither UTF-8 nor UTF-16 (`windows-1252`, `gb18030`)."""
     test_data: Path | None = None
     """Sequences to score on. By default a share of those that are given is held back."""
     test: float = 0.25

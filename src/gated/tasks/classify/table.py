@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from gated.data.columns import (
-    demand_columns,
-    is_readable,
-    parse_numbers,
-    read_names,
-    read_numbers,
-)
+from gated.data.columns import demand_columns, is_readable, read_names
 from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, BadRows
+from gated.data.number_columns import (
+    NUMBER_SHARE,
+    Numbers,
+    number_array,
+    parse_numbers,
+    wrong_numbers,
+)
 from gated.data.raw_table import RawTable, open_table
+from gated.data.timestamps import UnreadableTimeError, read_times
 from gated.errors import ConfigurationError, DataError, option
 from gated.tasks.classify.config import SourceOptions
-from gated.tasks.classify.sequences import Floats, Sequences, Values, usable
+from gated.tasks.classify.sequences import Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
 
 
@@ -73,20 +74,20 @@ def _read_long(
             f"which columns stand the "
             "sequence that a row belongs to, and the label of that sequence."
         )
-    raw = open_table(path, index=options.time or "", bad=bad)
+    raw = open_table(path, index=options.time or "", bad=bad, encoding=options.encoding)
     labelled = options.label in raw.frame.columns
     needed = [options.series, *([options.time] if options.time else [])]
     demand_columns(raw, needed)
     raw = _placed(raw, needed, bad)
     if options.time is not None:
-        order = _sorted_by(raw, options.time)
+        order = _sorted_by(raw, options)
         raw = _rows(raw, order)
     taken = {options.series, options.time, options.label}
     columns = columns or options.channels
     demand_columns(raw, columns)
-    channels = list(columns) or [
-        name for name in raw.frame.columns if name not in taken and _holds_numbers(raw, name)
-    ]
+    found = [of for of in raw.frame.columns if of not in taken and is_readable(raw.frame[of])]
+    parsed = parse_numbers(raw, columns or found, options.decimal)
+    channels = list(columns) or [name for name in found if _holds_numbers(parsed[name])]
     bad.findings += raw.findings
     bad.findings += [
         Finding(kind="ignored", column=name, count=1, what="no channel", action="ignored")
@@ -95,17 +96,20 @@ def _read_long(
     ]
     if not channels:
         raise DataError(f"{raw.name} has no column beside {', '.join(raw.frame.columns)}.")
-    numbers: Floats | None = None
-    with suppress(DataError):  # a series is at fault: which one is told below
-        numbers = _numbers(raw, channels)
+    bad.findings += parsed.findings(raw, channels)
+    numbers = np.stack([number_array(parsed[name]) for name in channels], axis=1)
+    wrong = [of for name in channels for of in wrong_numbers(raw, name, parsed[name])]
+    errors = dict(reversed(wrong))  # of each row, that of its first channel
     names = read_names(raw, options.series)
     arrays, values, kept, places = [], [], [], []
     for code, series in enumerate(names.values):
         rows = np.flatnonzero(names.codes == code)
         begin = int(raw.lines[rows].min())
         try:
-            own = _numbers(_rows(raw, rows), channels) if numbers is None else numbers[rows]
-            array = usable(own, f"Series '{series}'", None)
+            for row in rows.tolist() if errors else ():
+                if row in errors:
+                    raise errors[row]
+            array = usable(numbers[rows], f"Series '{series}'", None)
             value = _label(raw, options.label, series, rows) if labelled else None
         except DataError as error:
             bad(RowError(str(error), begin, of=series))
@@ -117,13 +121,9 @@ def _read_long(
     return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels), tuple(places))
 
 
-def _holds_numbers(raw: RawTable, name: str) -> bool:
+def _holds_numbers(column: Numbers) -> bool:
     """Whether a column is one of numbers, with mistakes perhaps, or says nothing at all."""
-    column = raw.frame[name]
-    if not is_readable(column):
-        return False
-    parsed = parse_numbers(column)
-    return parsed.values.count() > 0 or not len(parsed.wrong)
+    return column.values.count() > 0 or not len(column.wrong)
 
 
 def _placed(raw: RawTable, columns: list[str], bad: Bad) -> RawTable:
@@ -143,22 +143,27 @@ def _rows(raw: RawTable, rows: Values) -> RawTable:
     return replace(raw, frame=raw.frame[rows.tolist()], lines=raw.lines[rows])
 
 
-def _numbers(raw: RawTable, channels: list[str]) -> Floats:
-    """Return `(N, channels)`, NaN where a value is missing.
+def _sorted_by(raw: RawTable, options: SourceOptions) -> Values:
+    """Return the order of the rows in time: of numbers and dates by size, of texts as they read.
 
     Raises:
-        DataError: a value is no number.
+        DataError: days and months cannot be told apart.
     """
-    return np.stack(
-        [read_numbers(raw, name, parse_numbers(raw.frame[name])) for name in channels], axis=1
-    )
-
-
-def _sorted_by(raw: RawTable, time: str) -> Values:
-    """Return the order of the rows in time: of numbers by size, of texts as they read."""
-    column = raw.frame[time]
-    parsed = parse_numbers(column)
-    keys = parsed.values if not len(parsed.wrong) else column.cast(pl.String)
+    name = options.time or ""
+    column = raw.frame[name]
+    keys = column
+    if column.dtype == pl.String:
+        parsed = parse_numbers(raw, [name], options.decimal)[name]
+        keys = parsed.values
+        if len(parsed.wrong):
+            try:
+                keys = pl.Series(read_times(column, day_first=options.day_first)[0])
+            except UnreadableTimeError as error:
+                if len(error.rows) <= (1 - NUMBER_SHARE) * len(column):
+                    row = error.rows[0]
+                    message = f"{raw.cell(name, row)} {error.reason}."
+                    raise RowError(message, int(raw.lines[row])) from None
+                keys = column
     return keys.arg_sort(nulls_last=True).to_numpy()
 
 

@@ -23,10 +23,20 @@ class ForecastConfig(Configuration):
     """Steps to forecast."""
     known: tuple[str, ...] = ()
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
+    country: str | None = None
+    """Country whose public holidays are known ahead, by its code (`DE`, `US`), perhaps with one of
+    its parts (`DE-BY`)."""
     past: tuple[str, ...] | None = None
     """Columns whose future values are not known. By default every other usable column."""
     time_format: str | None = None
-    """How the time is written (`%d/%m/%Y`), where the values alone cannot tell."""
+    """How the time is written (`%d/%m/%Y`), or what its numbers are: `excel` for days as Excel
+    stores them, `count`, `seconds`, `milliseconds`; where the values alone cannot tell."""
+    day_first: bool | None = None
+    """Whether 01/02/2000 is the first of February, where the values alone cannot tell."""
+    decimal: Literal[".", ","] | None = None
+    """What separates decimals, where the values alone cannot tell (`1,234`)."""
+    encoding: str | None = None
+    """Encoding of a CSV file that is neither UTF-8 nor UTF-16 (`windows-1252`, `gb18030`)."""
     every: str | None = None
     """Time between steps (`1h`, `15m`, `1d`, `1mo`), or `row` where each row is a step.
     By default found from the data."""
@@ -35,8 +45,9 @@ class ForecastConfig(Configuration):
     season: int | None = None
     """Steps after which the pattern repeats, for the baseline. By default from `every`."""
     test: str | int | None = None
-    """What is held back for the score: a time (`28d`) or a number of steps at the end.
-    By default the last tenth, at least one horizon."""
+    """What is held back for the score: a time (`28d`) or a number of steps at the end; with 0
+    the network learns from all data, and has no score. By default the last tenth, at least one
+    horizon."""
     validation: float = 0.1
     """Share of the training part, in stretches spread over it, that chooses the best weights and
     sets the width of the intervals."""

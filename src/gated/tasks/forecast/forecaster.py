@@ -67,7 +67,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "spread", "held_out_from", "baselines")
-    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
     does = "forecast a table of time series"
     data = (
         "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "
@@ -119,12 +119,19 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Read a table to forecast beyond its end, or its windows after the training data."""
         if purpose == "predict":
             prepared = prepare_new(source, self.preprocessing, future=True, bad=bad)
+            self.findings = prepared.findings
             return PreparedWindows(prepared, forecast_origins(prepared))
         if purpose == "score":
             return self._some(self._windows(source, bad, start=self.held_out_from))
         after = self._windows(source, bad, start=self.held_out_from, stride=1)
         # Where nothing comes after the training data, any window will do to look into.
         return after if len(after) else self._some(self._windows(source, bad, stride=1))
+
+    def check_test_part(self) -> None:
+        """Check, before the training, that there is a window to score on, if any was asked for."""
+        split = self.prepared.split
+        if split is None or split.test < split.end:
+            super().check_test_part()
 
     def check_learned(self) -> None:
         """Refuse calibration factors and scales that do not match the quantiles and series."""
@@ -251,6 +258,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     ) -> PreparedWindows:
         """Return the windows of a table, as `backtest` takes them."""
         prepared = prepare_new(source, self.preprocessing, future=False, bad=bad)
+        self.findings = prepared.findings
         ticks = prepared.panel.ticks
         begin = int(ticks.min()) + (self.config.history or 1)
         if start is not None:
@@ -276,7 +284,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Forecast `(N, horizon, Q)` in the unit of the target."""
         self.network.eval()
         device = next(self.network.parameters()).device
-        parts = []
+        parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from gated.data.timestamps import Clock, UnreadableTimeError, read_times
 from gated.errors import ConfigurationError, DataError, option
-from gated.tasks.forecast.timestamps import Clock
 
 Integers = NDArray[np.int64]
 
@@ -138,7 +138,7 @@ class Grid:
         return stamps
 
     def parse(self, given: str | datetime, name: str) -> int:
-        """Return the time of this grid for an ISO 8601 date or time.
+        """Return the time of this grid for a date or time, in ISO 8601 or as a table may have it.
 
         Without a zone it is in the zone of the column.
 
@@ -148,8 +148,8 @@ class Grid:
         try:
             if self.clock.unit == "count":
                 return int(str(given))
-            stamp = datetime.fromisoformat(given) if isinstance(given, str) else given
-        except ValueError:
+            stamp = self._stamp(given) if isinstance(given, str) else given
+        except (ValueError, UnreadableTimeError):
             expected = "a whole number" if self.clock.unit == "count" else "a date or time"
             example = "120" if self.clock.unit == "count" else "2013-12-04 or 2013-12-04T06:00"
             raise ConfigurationError(
@@ -159,6 +159,16 @@ class Grid:
             stamp = stamp.replace(tzinfo=ZoneInfo(self.clock.zone) if self.clock.zone else UTC)
         utc = np.array([round(stamp.timestamp() * SECOND)], np.int64)
         return int(self.to_wall(utc)[0])
+
+    def _stamp(self, given: str) -> datetime:
+        try:
+            return datetime.fromisoformat(given)
+        except ValueError:
+            times, clock = read_times(pl.Series([given]), earlier=self.clock)
+            if clock.unit == "count":
+                raise
+            zone = None if clock.zone is None else UTC
+            return datetime.fromtimestamp(times[0] / SECOND, UTC).replace(tzinfo=zone)
 
     def stamps(self, times: Integers) -> NDArray[np.int64] | NDArray[np.datetime64]:
         """Return `times` of this grid as counts or `datetime64`, for the axis of a figure."""

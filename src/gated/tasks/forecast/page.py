@@ -81,6 +81,8 @@ def _figure(value: float) -> str:
 
 def _score_section(evaluation: Evaluation) -> Section:
     quantiles, count = evaluation.forecasts.quantiles, len(evaluation.forecasts.truth)
+    if not count:
+        return Section("Score", [Text("Nothing was held back, so there is no score.")])
     inside = max(quantiles) - min(quantiles)
     promise = (
         f" Coverage is the share of values inside the interval, {inside:.0%} if it is right."
@@ -102,6 +104,8 @@ def _score_section(evaluation: Evaluation) -> Section:
 
 
 def _picture_sections(evaluation: Evaluation) -> list[Section]:
+    if not len(evaluation.forecasts.truth):
+        return []
     network = next(iter(evaluation.overall))
     if np.isnan(evaluation.overall[network]["mae"]):
         nothing = f"{network} has no score, so there is nothing to set its forecasts against."

@@ -77,6 +77,18 @@ class Panel:
             example=example,
         )
 
+    def held(self, column: str) -> Floats:
+        """Return `(S,)` the one value that a column holds in each series, NaN where it varies.
+
+        Of a column of texts it is the code. Missing values do not count.
+        """
+        values = self.numbers.get(column)
+        if values is None:
+            values = np.where(self.codes[column] < 0, np.nan, self.codes[column].astype(float))
+        low = np.fmin.reduceat(values, self.starts[:-1])
+        high = np.fmax.reduceat(values, self.starts[:-1])
+        return np.where(low == high, low, np.nan)
+
     def extend(self, rows: Integers, count: int) -> Panel:
         """Return the panel with each series `s` reaching `count` steps beyond row `rows[s]`.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from gated.tasks.forecast.calendar_features import calendar_features
 from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.holidays import holiday_features
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
 from gated.tasks.forecast.split import Split, plan_split
@@ -61,7 +62,9 @@ def prepare(
         DataError: the data cannot be used; the message names the row or the column.
         FileNotFoundError: there is no such file.
     """
-    panel = build_panel(read_table(source, config, bad=bad), config)
+    table = read_table(source, config, bad=bad)
+    config = replace(config, decimal=table.decimal)
+    panel = build_panel(table, config)
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
@@ -125,7 +128,8 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
             )
     panel = panel.extend(rows, horizon)
     steps = last_rows(panel)[:, None] + np.arange(1, horizon + 1)
-    for column in (*fitted.known_numbers, *fitted.known_texts):
+    panel = _repeat_steady(panel, fitted, steps)
+    for column in fitted.known_names:
         if column in panel.codes:
             absent = panel.codes[column][steps] < 0
         else:
@@ -137,6 +141,39 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
                 f"the {horizon} steps to forecast, with the target left empty."
             )
     return panel
+
+
+def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Panel:
+    """Repeat at `steps` `(S, horizon)` what known columns hold for a series, here and in training.
+
+    What changed while training has to be given: that it did not lately says nothing of tomorrow.
+    """
+    lookup = {name: s for s, name in enumerate(fitted.series)}
+    which = np.array([lookup[name] for name in panel.series])
+    numbers, codes, findings = dict(panel.numbers), dict(panel.codes), []
+    for column, steady in zip(fitted.known_names, fitted.steady, strict=True):
+        of = codes if column in codes else numbers
+        values = of[column].astype(np.float64)
+        ahead = values[steps]
+        absent = ahead < 0 if of is codes else np.isnan(ahead)
+        held = panel.held(column)
+        absent &= (steady[which] & ~np.isnan(held))[:, None]
+        if not absent.any():
+            continue
+        values[steps] = np.where(absent, held[:, None], ahead)
+        of[column] = values.astype(of[column].dtype)
+        repeated = absent.any(axis=1)
+        findings.append(
+            Finding(
+                kind="held",
+                column=column,
+                count=int(repeated.sum()),
+                what="one value for a series, and none for the steps to forecast",
+                action="repeated",
+                series=tuple(filter(None, np.array(panel.series)[repeated].tolist())),
+            )
+        )
+    return replace(panel, numbers=numbers, codes=codes, findings=(*panel.findings, *findings))
 
 
 def _assemble(
@@ -157,12 +194,14 @@ def _assemble(
         if name in fitted.masked:
             masks[name] = ~np.isnan(values)
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
+    holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
         target,
         observed,
         *(numbers[name] for name in fitted.known_numbers),
         *(masks[name] for name in fitted.known_numbers if name in masks),
         *calendar.T,
+        *holidays.T,
         *(numbers[name] for name in fitted.past_numbers),
         *(masks[name] for name in fitted.past_numbers if name in masks),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gated.configuration import demand_numbers
 from gated.errors import DataError, option
@@ -12,6 +13,7 @@ from gated.tasks.forecast.calendar_features import calendar_names, choose_cycles
 from gated.tasks.forecast.cleaning import MASKED, Columns, Mask
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid
+from gated.tasks.forecast.holidays import holiday_names
 from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
 
@@ -42,6 +44,9 @@ class Preprocessing:
     """Values of the columns `known_texts`, then `past_texts`. Value `i` has code `i + 1`; code 0 is
     a missing value, or one that is not in the training part."""
     cycles: tuple[str, ...]
+    steady: NDArray[np.bool_]
+    """`(known columns, S)`, numbers before texts: whether the column holds one value in the series,
+    which then need not be repeated for the steps ahead."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not fit their columns, as after damage."""
@@ -50,14 +55,22 @@ class Preprocessing:
         demand_numbers("The target's median", self.before, count=series)
         demand_numbers("The deviation of a covariate", self.numbers.scale, count=len(names))
         demand_numbers("The median of a covariate", self.medians, count=len(names))
+        if self.steady.size != len(self.known_names) * series:
+            raise DataError("What columns hold for a series is not of these columns and series.")
         if len(self.categories) != len(self.text_names):
             raise DataError("The categories are not those of the columns of text.")
+
+    @property
+    def known_names(self) -> tuple[str, ...]:
+        """Names of the columns known ahead, numbers before texts."""
+        return (*self.known_numbers, *self.known_texts)
 
     @property
     def future_names(self) -> tuple[str, ...]:
         """Names of the `F` inputs that are known ahead."""
         masks = tuple(f"observed({name})" for name in self.known_numbers if name in self.masked)
-        return (*self.known_numbers, *masks, *calendar_names(self.cycles))
+        holidays = holiday_names(self.grid, self.config.country)
+        return (*self.known_numbers, *masks, *calendar_names(self.cycles), *holidays)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -84,9 +97,10 @@ class Preprocessing:
         """
         compared: dict[str, tuple[str | tuple[str, ...], str | tuple[str, ...]]] = {
             "time between steps": (self.grid.every, origin.grid.every),
+            "holidays": (self.config.country or "none", origin.config.country or "none"),
             "columns known ahead": (
-                (*self.known_numbers, *self.known_texts),
-                (*origin.known_numbers, *origin.known_texts),
+                self.known_names,
+                origin.known_names,
             ),
             "columns of the past": (
                 (*self.past_numbers, *self.past_texts),
@@ -145,6 +159,14 @@ def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns
             tuple(panel.values[name][code] for code in seen[name] if code >= 0) for name in texts
         ),
         cycles=choose_cycles(panel.grid, int(np.ptp(times))),
+        # Also in the rows to come: what is known ahead may be looked at.
+        steady=np.array(
+            [
+                ~np.isnan(panel.held(name))
+                for name in (*columns.known_numbers, *columns.known_texts)
+            ],
+            np.bool_,
+        ),
     )
 
 

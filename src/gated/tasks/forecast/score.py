@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.errors import option
 from gated.scoring.judge import judge
 from gated.scoring.verdict import Measure, Outcome, Scope, Verdict
 
@@ -155,6 +156,8 @@ def judged(
     if not len(sizes):
         nothing = {method: [np.nan] for method in errors}
         said = "Nothing was observed in the windows forecast, so there is no score."
+        if not len(forecasts.truth):
+            said = f"There is no score: the network learned from all data ({option('test', 0)})."
         return replace(judge(nothing, MAE, WINDOWS), examples=0, clusters=0, sentence=said)
     sums = {method: of.sum(axis=1, where=observed)[counts] for method, of in errors.items()}
     network = next(iter(errors))

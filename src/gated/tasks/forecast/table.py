@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,25 +11,31 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gated.data.columns import (
-    MISSING,
-    NUMBER_SHARE,
     TextColumn,
     demand_columns,
     is_readable,
-    parse_numbers,
     read_names,
-    read_numbers,
     read_texts,
     unreadable,
-    without_markers,
-    wrong_numbers,
 )
 from gated.data.findings import Finding, RowError
 from gated.data.manifest import Bad, refuse
+from gated.data.number_columns import (
+    MISSING,
+    NO_ROWS,
+    NUMBER_SHARE,
+    Numbers,
+    ParsedNumbers,
+    number_array,
+    parse_numbers,
+    without_markers,
+    wrong_numbers,
+)
 from gated.data.raw_table import RawTable, Source, open_table
+from gated.data.timestamps import Clock, UnreadableTimeError, read_times
+from gated.data.written_numbers import Mark
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.timestamps import Clock, UnreadableTimeError, read_times
 
 Kind: TypeAlias = Literal["number", "text"]
 
@@ -55,6 +61,8 @@ class Table:
     place: str
     """What `lines` counts: `line` or `row`."""
     findings: tuple[Finding, ...]
+    decimal: Mark | None = None
+    """What separates decimals in texts, where that was found or given."""
 
     def where(self, row: int) -> str:
         """Name the place of a row: `line 17`."""
@@ -83,7 +91,9 @@ def read_table(
         DataError: a column is absent or named twice, a value does not parse, the table is empty.
         FileNotFoundError: there is no such file.
     """
-    raw = open_table(source, index=config.time, bad=None if bad is refuse else bad)
+    raw = open_table(
+        source, index=config.time, bad=None if bad is refuse else bad, encoding=config.encoding
+    )
     named = [config.time, config.target, *config.known, *(config.past or ())]
     named += [config.series] if config.series is not None else []
     demand_columns(raw, [*named, *(kinds or {})])
@@ -92,34 +102,40 @@ def read_table(
         raise DataError(f"{raw.name} has a header and no rows.")
     if not is_readable(raw.frame[config.target]):
         raise unreadable(raw, config.target, "not numbers")
-    numbers_of, texts_of, findings = _covariates(raw, config, kinds)
-    raw = _without_wrong(raw, [*numbers_of, config.target], bad)
+    candidates, findings = _covariates(raw, config, kinds)
+    texts = [name for name in candidates if kinds and kinds[name] == "text"]
+    readable = [name for name in candidates if name not in texts]
+    parsed = parse_numbers(raw, [config.target, *readable], config.decimal)
+    numbers = [name for name in readable if kinds or parsed[name].plausible]
+    texts += [name for name in readable if name not in numbers]
+    findings += parsed.findings(raw, [config.target, *numbers])
+    raw = _without_wrong(raw, [config.target, *numbers], parsed, bad)
     raw, times, found_clock = _read_time_column(raw, config, clock, bad)
     return Table(
         name=raw.name,
         times=times,
         clock=found_clock,
         series=read_names(raw, config.series),
-        target=_numbers(raw, config.target),
-        numbers={name: _numbers(raw, name) for name in numbers_of},
-        texts={name: read_texts(raw.frame[name]) for name in texts_of},
+        target=_array(raw, config.target),
+        numbers={name: _array(raw, name) for name in numbers},
+        texts={name: read_texts(raw.frame[name]) for name in texts},
         lines=raw.lines,
         place=raw.place,
         findings=(*raw.findings, *findings),
+        decimal=config.decimal or parsed.decimal,
     )
 
 
 def _covariates(
     raw: RawTable, config: ForecastConfig, kinds: Mapping[str, Kind] | None
-) -> tuple[list[str], list[str], list[Finding]]:
-    """Return the names of number columns, of text columns, and what was left out."""
+) -> tuple[list[str], list[Finding]]:
+    """Return the names of the covariates, and what was left out."""
     named = [*config.known, *(config.past or ())] if kinds is None else list(kinds)
     candidates = named
     if kinds is None and config.past is None:
         taken = {config.time, config.target, config.series}
         candidates = [name for name in raw.frame.columns if name not in taken]
-    numbers: list[str] = []
-    texts: list[str] = []
+    readable: list[str] = []
     used = {config.time, config.target, config.series, *candidates}
     findings = [
         Finding(kind="ignored", column=name, count=1, what="not asked for", action="ignored")
@@ -128,32 +144,32 @@ def _covariates(
     ]
     for name in candidates:
         column = raw.frame[name]
-        if not is_readable(column):
-            if name in named:
-                raise unreadable(raw, name, "neither numbers nor texts")
-            what = f"holds {column.dtype}"
-            findings.append(
-                Finding(kind="ignored", column=name, count=1, what=what, action="left out")
-            )
+        if is_readable(column):
+            readable.append(name)
             continue
-        plausible = kinds[name] == "number" if kinds else parse_numbers(column).plausible
-        (numbers if plausible else texts).append(name)
-    return numbers, texts, findings
+        if name in named:
+            raise unreadable(raw, name, "neither numbers nor texts")
+        what = f"holds {column.dtype}"
+        findings.append(Finding(kind="ignored", column=name, count=1, what=what, action="left out"))
+    return readable, findings
 
 
-def _numbers(raw: RawTable, name: str) -> NDArray[np.float64]:
-    return read_numbers(raw, name, parse_numbers(raw.frame[name]))
+def _array(raw: RawTable, name: str) -> NDArray[np.float64]:
+    return number_array(Numbers(raw.frame[name], NO_ROWS()))
 
 
-def _without_wrong(raw: RawTable, names: Sequence[str], bad: Bad) -> RawTable:
-    """Return the rows in which all `names` hold numbers; the others go to `bad`, each once."""
+def _without_wrong(
+    raw: RawTable, names: Sequence[str], parsed: ParsedNumbers, bad: Bad
+) -> RawTable:
+    """Return the rows in which all `names` hold numbers, as numbers; the others go to `bad`."""
     wrong: dict[int, RowError] = {}
     for name in names:
-        for row, error in wrong_numbers(raw, name, parse_numbers(raw.frame[name])):
+        for row, error in wrong_numbers(raw, name, parsed[name]):
             wrong.setdefault(row, error)
     for row in sorted(wrong):
         bad(wrong[row])
-    return _without(raw, list(wrong))
+    values = [parsed[name].values.alias(name) for name in names]
+    return _without(replace(raw, frame=raw.frame.with_columns(values)), list(wrong))
 
 
 def _without(raw: RawTable, rows: Sequence[int]) -> RawTable:
@@ -174,7 +190,7 @@ def _read_time_column(
         if column.dtype == pl.String:
             column = without_markers(column, MISSING)
         try:
-            return raw, *read_times(column, config.time_format, clock)
+            return raw, *read_times(column, config.time_format, clock, config.day_first)
         except UnreadableTimeError as error:
             wrong = [
                 RowError(f"{raw.cell(config.time, row)} {error.reason}.", int(raw.lines[row]))
