@@ -26,6 +26,7 @@ import torch
 from benchmarks.machine import processor
 from benchmarks.memory_page import write
 from benchmarks.side_by_side import training_step
+from gated.errors import TrainingDivergedError
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import problem_of
@@ -145,7 +146,14 @@ def run(problem: str, cell: str, of: Setting, minutes: float, seed: int) -> dict
         options = replace(options, steps=steps, validate_every=max(1, steps // 20))
     before = reach(network, posed)
     curve = Curve(f"{problem}/{cell}")
-    history = train(task, options, progress=curve)
+    try:
+        history = train(task, options, progress=curve)
+    except TrainingDivergedError as error:  # weights are those before the step that it names
+        print(f"{curve.name}: {error}", flush=True)
+        stopped, steps, loss = "diverged", curve.points[-1][1], curve.points[-1][2]
+    else:
+        stopped, steps = history.stopped, history.steps
+        loss = sum(history.loss[-50:]) / len(history.loss[-50:])
     with torch.no_grad():
         score = task.score(network, "test")
     return {
@@ -160,10 +168,10 @@ def run(problem: str, cell: str, of: Setting, minutes: float, seed: int) -> dict
         "chance": posed.chance,
         "solved_below": None if options.goal is None else posed.solved,
         "score": score,
-        "stopped": history.stopped,
-        "steps": history.steps,
+        "stopped": stopped,
+        "steps": steps,
         "seconds": curve.points[-1][0],
-        "loss": sum(history.loss[-50:]) / len(history.loss[-50:]),
+        "loss": loss,
         "curve": curve.points,
         "gradient": {"before": gradient(before), "after": gradient(reach(network, posed))},
         "machine": {"processor": processor(), "threads": torch.get_num_threads()},

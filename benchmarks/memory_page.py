@@ -29,6 +29,7 @@ WORDS = {
         "of": "{reach:,} of {all:,} steps",
         "all": "all {all:,} steps",
         "budget": "(of {minutes:g} only)",
+        "diverged": ", then diverged",
     },
     "zh": {
         "adding": "加法，T = 2000：均方误差，没有记忆时为 0.167，低于 0.0167 算解决",
@@ -41,6 +42,7 @@ WORDS = {
         "of": "{all:,} 步中的 {reach:,} 步",
         "all": "全部 {all:,} 步",
         "budget": "（预算只有 {minutes:g}）",
+        "diverged": "，之后发散",
     },
 }
 
@@ -117,8 +119,11 @@ def ranked(run: Run) -> float:
 def result(run: Run, words: Mapping[str, str]) -> str:
     """The score in words."""
     if run["solved_below"] is None:
-        return f"{1 - run['score']:.1%}"
-    return words["solved" if solved(run) else "open"].format(score=run["score"], loss=run["loss"])
+        score = f"{1 - run['score']:.1%}"
+    else:
+        kind = "solved" if solved(run) else "open"
+        score = words[kind].format(score=run["score"], loss=run["loss"])
+    return score + (words["diverged"] if run["stopped"] == "diverged" else "")
 
 
 def pictures(runs: Sequence[Run]) -> dict[str, bytes]:

@@ -17,6 +17,8 @@ from benchmarks.machine import NARROW, narrow_instructions
 from benchmarks.turns import TOLERANCE, RefusedError, installed
 from tests.comparison import assert_agree
 
+from gated.errors import TrainingDivergedError
+
 TINY = [
     Case("train", "lstm", 5, 3, 4, 6, 1.0),
     Case("train", "gru", 5, 3, 4, 6, 1.0, ("torch", "jax")),
@@ -290,6 +292,28 @@ def test_memory_runs_are_done_once_and_become_tables(
         "memory_long_gradient_before",
         "memory_long_gradient_after",
     }
+
+
+def test_a_memory_run_that_diverges_is_a_line_with_its_last_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "memory.jsonl"
+    tiny = memory.Setting(4, 1e-2, batch=4)
+    monkeypatch.setattr(memory, "LENGTHS", {"adding": 12})
+    monkeypatch.setattr(memory, "runs", lambda: [("adding", "lem", tiny)])
+
+    def diverge(task: Any, options: Any, progress: memory.Curve) -> None:
+        progress.validation(step=7, scores={"loss": 0.5}, best=True)
+        raise TrainingDivergedError("Training diverged at step 9.")
+
+    monkeypatch.setattr(memory, "train", diverge)
+    monkeypatch.setattr("sys.argv", ["memory", "--minutes", "10", "--results", str(results)])
+    memory.main()
+    memory.main()  # it is done, however often it is asked for
+    (run,) = memory.finished(results)
+    assert (run["stopped"], run["steps"], run["loss"]) == ("diverged", 7, 0.5)
+    words = memory_page.WORDS["en"]
+    assert memory_page.result(run, words).endswith("training loss 0.5, then diverged")
 
 
 def test_every_memory_run_has_a_cell_and_a_length() -> None:
