@@ -578,7 +578,8 @@ private:
                 GATED_TARGET::multiply<T, V>(height - u < some ? height - u : some, rows,
                                              DownColumns<T>{left + u, height},
                                              of.packed + (head * of.panels + p) * rows * W,
-                                             sums + u * of.stride + p * W, of.stride, false,
+                                             sums + u * of.stride + p * W, of.stride,
+                                             come_from_afar(rows * of.columns * Index(sizeof(T))),
                                              is_first);
     }
 

@@ -93,11 +93,12 @@ struct Products {
 };
 
 // sums[r] += Σ_k left(r, k) · weights[k], for k from 0 to depth - 1 ≥ 0; where they are the `first`
-// sums, whatever was there. A function of its own, since registers spill as soon as anything else is
-// inlined beside it.
+// sums, whatever was there. With each k, `fetched` bytes more of what lies `ahead` come to the caches. A
+// function of its own, since registers spill as soon as anything else is inlined beside it.
 template <class T, int R, int V, class Left, class Weight>
 [[gnu::noinline]] void multiply_tile(Index depth, const Left& from, const Weight* __restrict weights,
-                                     T* __restrict sums, Index stride, bool first) {
+                                     T* __restrict sums, Index stride, bool first,
+                                     const char* ahead, Index fetched) {
     using Product = Products<T, Weight>;
     const auto left = from.template tile<R>();
     Vector<T> sum[R][V];
@@ -136,6 +137,8 @@ template <class T, int R, int V, class Left, class Weight>
             }
         }
         weights += V * lanes<T>;
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += fetched;
     } while (++k < depth);
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
@@ -143,19 +146,17 @@ template <class T, int R, int V, class Left, class Weight>
         for (int v = 0; v < V; ++v) store(sums + r * stride + v * lanes<T>, sum[r][v]);
 }
 
-// Whether weights of so many bytes are more than the caches keep from one step to the next.
-constexpr bool come_from_memory(Index bytes) { return bytes > Index{2} << 20; }
-// Fewer rows than this wait for what they fetch ahead.
-constexpr Index rows_that_hide_fetching = GATED_REGISTERS == 32 ? 42 : 21;
+// Whether weights of so many bytes are more than a core's own caches keep from one step to the next.
+constexpr bool come_from_afar(Index bytes) { return bytes > Index{384} << 10; }
 
 // multiply_tile for any number of rows, in tiles as equal as they can be: a tile of one row leaves the
 // multipliers idle, two tiles of two do not. A part of the panel is used by all rows while it is in
-// the first cache; where panels come `from_memory`, the next part, which lies behind it, comes to the
-// second cache meanwhile. (From nearer the processor's own prefetching does as well, and this costs.)
+// the first cache; where panels come `from_afar`, the next part, which lies behind it, comes to the
+// second cache meanwhile, a little with each k: many lines at once would wait for one another.
 template <class T, int V, class Left, class Weight>
 GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const Weight* weights, T* sums,
-                           Index stride, bool from_memory = false, bool first = false) {
-    using Tile = void (*)(Index, const Left&, const Weight*, T*, Index, bool);
+                           Index stride, bool from_afar = false, bool first = false) {
+    using Tile = void (*)(Index, const Left&, const Weight*, T*, Index, bool, const char*, Index);
     static constexpr auto of_height = []<int... r>(std::integer_sequence<int, r...>) {
         struct Table {
             Tile tile[tile_rows<V>];
@@ -169,15 +170,14 @@ GATED_INLINE void multiply(Index rows, Index depth, const Left& left, const Weig
     for (Index k = 0; k < depth; k += most) {
         const Index here = depth - k < most ? depth - k : most;
         const Left block = left.behind(k);
-        const Weight *panel = weights + k * width, *ahead = panel + here * width;
-        const Index fetched = (here * width / tiles + line<T> - 1) / line<T> * line<T>;
+        const Weight* panel = weights + k * width;
+        const char* ahead = reinterpret_cast<const char*>(from_afar ? panel + here * width : panel);
+        const Index fetched = from_afar ? (width * Index(sizeof(Weight)) + tiles - 1) / tiles : 0;
         for (Index tile = 0, r = 0; tile < tiles; ++tile) {
             const Index height = (rows - r + tiles - tile - 1) / (tiles - tile);
-            if (from_memory && rows > rows_that_hide_fetching)
-                for (Index i = 0; i < fetched; i += line<T>) __builtin_prefetch(ahead + i, 0, 2);
-            ahead += fetched;
             of_height.tile[height - 1](here, block.below(r), panel, sums + r * stride, stride,
-                                    first && k == 0);
+                                       first && k == 0, ahead, fetched);
+            ahead += here * fetched;
             r += height;
         }
     }
@@ -225,12 +225,12 @@ struct Cut {
 // multiply for a panel of `vectors` vectors.
 template <class T, class Left, class Weight>
 GATED_INLINE void multiply_panel(int vectors, Index rows, Index depth, const Left& left,
-                                 const Weight* weights, T* sums, Index stride, bool from_memory) {
+                                 const Weight* weights, T* sums, Index stride, bool from_afar) {
     switch (vectors) {
-        case 1: return multiply<T, 1>(rows, depth, left, weights, sums, stride, from_memory);
-        case 2: return multiply<T, 2>(rows, depth, left, weights, sums, stride, from_memory);
-        case 3: return multiply<T, 3>(rows, depth, left, weights, sums, stride, from_memory);
-        default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_memory);
+        case 1: return multiply<T, 1>(rows, depth, left, weights, sums, stride, from_afar);
+        case 2: return multiply<T, 2>(rows, depth, left, weights, sums, stride, from_afar);
+        case 3: return multiply<T, 3>(rows, depth, left, weights, sums, stride, from_afar);
+        default: return multiply<T, 4>(rows, depth, left, weights, sums, stride, from_afar);
     }
 }
 // multiply_panel for weights that are packed where they are used: `pack(k, depth, part)` packs so much of

@@ -211,7 +211,7 @@ private:
             for (Index b = 0; b < blocks_; ++b)
                 multiply_pairs(pairs_, tiles, cut_.vectors_of(p), rows, words_for<Stored>(depth_), words,
                                rounded(), panel<Stored>(p, b), to(b), stride,
-                               come_from_memory(bytes()));
+                               come_from_afar(bytes()));
     }
 
     template <class Stored, class To>
@@ -220,7 +220,7 @@ private:
         for (Index b = 0; b < blocks_; ++b)
             if constexpr (Stored::weights_in_word == 1)
                 multiply_panel<T>(width, rows, depth_, AlongRows<T>{vectors, 0}, panel<Stored>(p, b),
-                                  to(b), stride, come_from_memory(bytes()));
+                                  to(b), stride, come_from_afar(bytes()));
             else
                 multiply_narrow<Stored>(width, rows, depth_, vectors, panel<Stored>(p, b), to(b),
                                         stride);
@@ -274,7 +274,7 @@ public:
         const int width = cut_.vectors_of(p);
         if (weights_)
             multiply_panel<T>(width, rows, depth_, grads, panel(p), sums, stride,
-                              come_from_memory(size() * Index(sizeof(T))));
+                              come_from_afar(size() * Index(sizeof(T))));
         else
             multiply_in_parts<T>(
                 width, rows, depth_, grads,

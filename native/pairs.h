@@ -252,7 +252,7 @@ void multiply_in_tiles(Tiles& tiles, Index rows, Index words, const std::int32_t
 // words that lie in one line of the caches at once: rows do best that begin lines.
 inline void multiply_pairs(Pairs by, Tiles& tiles, int vectors, Index rows, Index words,
                            const std::int32_t* left, Index left_stride, const std::int32_t* packed,
-                           float* sums, Index stride, bool from_memory = false) {
+                           float* sums, Index stride, bool from_afar = false) {
 #ifdef GATED_PAIRS_IN_HARDWARE
     const auto in_tiles = [&](auto v) {
         multiply_in_tiles<v>(tiles, rows, words, left, left_stride, packed, sums, stride);
@@ -265,9 +265,9 @@ inline void multiply_pairs(Pairs by, Tiles& tiles, int vectors, Index rows, Inde
         }
     if (by == Pairs::avx512_bf16)
         return multiply_panel<float>(vectors, rows, words, EvenRows<std::int32_t>{left, left_stride},
-                                     packed, sums, stride, from_memory);
+                                     packed, sums, stride, from_afar);
 #endif
-    static_cast<void>(by), static_cast<void>(tiles), static_cast<void>(from_memory);
+    static_cast<void>(by), static_cast<void>(tiles), static_cast<void>(from_afar);
     multiply_in_parts<float>(
         vectors, rows, 2 * words, WidenedRows{left, left_stride, 0},
         [&](Index k, Index depth, float* wide) {
