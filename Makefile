@@ -98,7 +98,7 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 	$(BIN)/ninja -C build/address > build/address.log
 	$(call IN_SANITIZER,address,asan) $(ADDRESS) $(BIN)/python -c pass || { $(NOT_HERE) }; \
 	$(call IN_SANITIZER,address,asan) $(ADDRESS) GATED_HYPOTHESIS=few \
-		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_stream.py \
+		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_narrow.py tests/core/test_stream.py \
 		-k "not avx512_on_avx2 and not allocates" -n 0 -x --capture=sys
 	$(SANITIZED) -B build/thread -DGATED_SANITIZE=thread > build/thread.log
 	$(BIN)/ninja -C build/thread > build/thread.log

@@ -50,8 +50,9 @@ public:
                 wide_inputs_ = take<T>(rows_at_once_ * call.inputs);
             }
         }
-        left_ = take<T>(team.size() * rows_at_once_ * tallest);
+        left_ = take<T>(team.size() * left_size());
         take_wide();
+        take_rounded();
         vector_sums_ = take<T>(places_.width());
         vector_spans_ = wanted_spans();
         step_sums_ = take<T>(sequences * places_.sums_width());
@@ -125,6 +126,13 @@ private:
         T* rows = nullptr;  // (parts where these share out units, ranks, width)
     } wide_;
 
+    // Of products of pairs: the gradients that they take, rounded, of so many rows for each part.
+    struct Rounded {
+        std::int32_t* words = nullptr;
+        Index rows = 0, width = 0;
+    } rounded_;
+    Pairs pairs_of_sums_ = Pairs::portable;  // who multiplies for the gradients of the weights
+
     // Of recomputation: the forward pass again, and what it keeps of the run in hand.
     Forward<T> again_{};
     std::optional<ForwardRun<T>> replay_;
@@ -155,7 +163,7 @@ private:
                 packed.emplace_back(call_, product, i / heads, i % heads);
             for (std::size_t i = first; i < packed.size(); ++i)
                 if (packed[i].is_worth_packing(times))
-                    packed[i].lies_at(take<T>(packed[i].size()));
+                    packed[i].lies_at(team_.scratch(packed[i].bytes()));
         }
     }
 
@@ -177,6 +185,36 @@ private:
         const Share any(call_, schedule_, team_, 0, cut_.count, !plan_.can_split);
         wide_.rows =
             take<T>((any.splits_units ? team_.size() : 1) * call_.sequences * wide_.width);
+    }
+
+    // Whether the weights' gradients are sums of products of pairs.
+    bool sums_pairs() const { return pairs_of_sums_ != Pairs::portable; }
+
+    // What the left of a block of a weight matrix takes: in pairs, whole lines for each unit.
+    Index left_size() const { return (rows_at_once_ < 32 ? 32 : rows_at_once_) * tallest; }
+
+    void take_rounded() {
+        if (call_.format == Format::bfloat16 &&
+            schedule_.offsets.back() > PackedTransposed<T>::few_rows)
+            pairs_of_sums_ = pairs_in_use();
+        const auto at_least = [&](Index words) {
+            if (words > rounded_.width) rounded_.width = words;
+        };
+        for (const auto& stage : stages_)
+            for (const auto& product : stage) at_least(product.rounded());
+        Index words = 0;
+        for (const auto& product : with_input_) words += product.rounded();
+        at_least(words);
+        if (rounded_.width == 0) return;
+        const Index parts = team_.size();
+        const Share any(call_, schedule_, team_, 0, cut_.count, !plan_.can_split);
+        const Index ranks = any.splits_units ? call_.sequences : any.ranks();
+        rounded_.rows = (rows_at_once_ + parts - 1) / parts;
+        if (ranks > rounded_.rows) rounded_.rows = ranks;
+        rounded_.words = take<std::int32_t>(parts * rounded_.rows * rounded_.width);
+    }
+    std::int32_t* rounded_of(int part) const {
+        return rounded_.words + part * rounded_.rows * rounded_.width;
     }
 
     // Whole steps, and enough rows for the products with the weights to be worth their sums.
@@ -265,10 +303,15 @@ private:
                 replay_->replay(part, first, last, replayed_);
                 team_.barrier();
             }
-            steps_back(share, part, first, last, rows);
+            Tiles tiles;
+            steps_back(share, part, first, last, rows, tiles);
             team_.barrier();
-            if (call_.grad_input.data) give_inputs(rows, part, parts);
-            sum_weights(rows, part, parts, last == longest());
+            if (sums_pairs()) {
+                pair_rights(rows, part, parts);
+                team_.barrier();
+            }
+            if (call_.grad_input.data) give_inputs(rows, part, parts, tiles);
+            sum_weights(rows, part, parts, last == longest(), tiles);
             team_.barrier();
             last = first;
         }
@@ -322,7 +365,7 @@ private:
         return {cut_.first(share.first_panel), cut_.end(share.last_panel - 1)};
     }
 
-    void steps_back(const Share& share, int part, Index first, Index last, Index rows) {
+    void steps_back(const Share& share, int part, Index first, Index last, Index rows, Tiles& tiles) {
         Row<T>* rows_of = rows_ + part * call_.sequences;
         T* registers = registers_ + part * registers_of<T>(plan_);
         for (Index step = last - 1; step >= first; --step) {
@@ -335,7 +378,8 @@ private:
             for (std::size_t i = 0; i < stages_.size(); ++i) {
                 int cleared = -1;  // products with one target follow each other
                 for (const auto& product : stages_[i]) {
-                    multiply(share, product, before, running, step, product.target() != cleared);
+                    multiply(share, part, product, before, running, step,
+                             product.target() != cleared, tiles);
                     cleared = product.target();
                 }
                 {
@@ -428,8 +472,8 @@ private:
     }
 
     // Adds what gradients of blocks give back, for the first `running` ranks of the share.
-    void multiply(const Share& share, const PackedTransposed<T>& product, Index first_row,
-                  Index running, Index step, bool begins) {
+    void multiply(const Share& share, int part, const PackedTransposed<T>& product, Index first_row,
+                  Index running, Index step, bool begins, Tiles& tiles) {
         GATED_TIMED(hidden_product);
         const Index width = places_.width();
         T* rows = slots_ + (first_row + share.first) * width;
@@ -456,8 +500,11 @@ private:
                               [&](Index r) { return results + unit + r * stride; });
             return;
         }
+        std::int32_t* words = rounded_of(part);
+        product.round(running, grads, words);
         for (Index p = begin; p < end; ++p)
-            product.add(p, running, grads, results + product.to() + product.cut().first(p), stride);
+            product.add(p, running, grads, words, tiles,
+                        results + product.to() + product.cut().first(p), stride);
     }
 
     // Packs what the products that sum the weights' gradients take on their right.
@@ -469,6 +516,24 @@ private:
                     pack_row(row.at[of.of->source] + head * of.columns, p * W, of.columns, W,
                              of.packed + ((head * of.panels + p) * rows + row_of_run) * W);
     }
+
+    // Makes pairs of these, where they are, each of two rows of the run.
+    void pair_rights(Index rows, int part, int parts) {
+        GATED_TIMED(copying);
+        if constexpr (std::is_same_v<T, float>)
+            for (const WeightSums& of : sums_) {
+                const Index panels = of.heads * of.panels;
+                for (Index p = panels * part / parts; p < panels * (part + 1) / parts; ++p) {
+                    T* panel = of.packed + p * rows * W;
+                    std::int32_t* words = words_in(panel);
+                    for (Index r = 0; r < rows; r += 2, words += W)
+                        pair_rows(panel + r * W, r + 1 < rows ? panel + (r + 1) * W : nullptr, W,
+                                  words);
+                }
+            }
+    }
+    // Memory of values that has words in it.
+    static std::int32_t* words_in(T* memory) { return reinterpret_cast<std::int32_t*>(memory); }
 
     void give_per_step(const Share& share, const Row<T>& row, Index row_of_run) const {
         for (const auto& of : plan_.grad_per_step) {
@@ -482,15 +547,15 @@ private:
         }
     }
 
-    void give_inputs(Index rows, int part, int parts) {
-        multiply_inputs(rows, part, parts);
+    void give_inputs(Index rows, int part, int parts, Tiles& tiles) {
+        multiply_inputs(rows, part, parts, tiles);
         if (!to_narrow_) return;
         GATED_TIMED(copying);
         for (Index r = rows * part / parts; r < rows * (part + 1) / parts; ++r)
             narrow_row(pairs_, to_inputs_[r], call_.inputs, to_narrow_[r]);
     }
 
-    void multiply_inputs(Index rows, int part, int parts) {
+    void multiply_inputs(Index rows, int part, int parts, Tiles& tiles) {
         GATED_TIMED(input_product);
         const Index first = rows * part / parts, count = rows * (part + 1) / parts - first;
         const Index width = places_.width(), inputs = call_.inputs;
@@ -510,11 +575,22 @@ private:
                 }
             return;
         }
+        std::int32_t* rounded = rounded_of(part);
+        const auto grads_of = [&](const PackedTransposed<T>& product) {
+            return EvenRows<T>{run + places_.offsets()[product.source()], width};
+        };
+        for (const auto& product : with_input_) {
+            product.round(count, grads_of(product), rounded);
+            rounded += count * product.rounded();
+        }
         for (Index p = 0; p < cut.count; ++p) {
             const Index unit = cut.first(p), real = cut.end(p) - unit;
             clear(grads, count * W);
-            for (const auto& product : with_input_)
-                product.add(p, count, {run + places_.offsets()[product.source()], width}, grads, W);
+            const std::int32_t* words = rounded_of(part);
+            for (const auto& product : with_input_) {
+                product.add(p, count, grads_of(product), words, tiles, grads, W);
+                words += count * product.rounded();
+            }
             for (Index r = 0; r < count; ++r) {
                 T* to = to_inputs_[first + r] + unit;
                 __builtin_memcpy(to, grads + r * W, real * sizeof(T));
@@ -526,7 +602,7 @@ private:
     }
 
     // Each part takes as many panels of tall blocks of the matrices, and some of the vectors.
-    void sum_weights(Index rows, int part, int parts, bool first_run) {
+    void sum_weights(Index rows, int part, int parts, bool first_run, Tiles& tiles) {
         GATED_TIMED(weight_gradient);
         for (int round = 0; round < rounds_; ++round) {
             if (round > 0) team_.barrier();
@@ -542,7 +618,7 @@ private:
                     const Index last = end - job < of.panels ? end - job : of.panels;
                     if (first < last)
                         sum_block(of, block, first, last, rows, first_run && of.first,
-                                  left_ + part * rows_at_once_ * tallest);
+                                  left_ + part * left_size(), tiles);
                 }
             }
         }
@@ -560,17 +636,30 @@ private:
     // Adds what the run's rows give to a block of a matrix, for panels `first` to `last` - 1. The left
     // is copied first: where its rows lie pages apart, each value read would be a page.
     void sum_block(const WeightSums& of, Index block, Index first, Index last, Index rows,
-                   bool is_first, T* left) {
+                   bool is_first, T* left, Tiles& tiles) {
         GATED_TIMED(copying);
         const Index which = block / of.cuts, in_head = of.cuts / of.heads;
         const Index head = block % of.cuts / in_head, cut = block % of.cuts % in_head;
         const Index each = of.height / of.heads, begin = each * cut / in_head;
         const Index unit = head * each + begin, height = each * (cut + 1) / in_head - begin;
         const T* from = slots_ + places_.offsets()[of.of->slots[which]] + unit;
+        T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
+        if constexpr (std::is_same_v<T, float>)
+            if (sums_pairs()) {
+                const Index words = (rows + 1) / 2, apart = (words + 15) / 16 * 16;
+                pair_columns(from, rows, height, places_.width(), words_in(left), apart);
+                GATED_TIMED(weight_gradient);
+                for (Index p = first; p < last; ++p) {
+                    for (Index u = 0; is_first && u < height; ++u) clear(sums + u * of.stride + p * W, W);
+                    multiply_pairs(pairs_of_sums_, tiles, V, height, words, words_in(left), apart,
+                                   words_in(of.packed + (head * of.panels + p) * rows * W),
+                                   sums + p * W, of.stride);
+                }
+                return;
+            }
         for (Index r = 0; r < rows; ++r)
             __builtin_memcpy(left + r * height, from + r * places_.width(), height * sizeof(T));
         GATED_TIMED(weight_gradient);
-        T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         // Sums of few rows take as long as it takes to write them: along the rows of the matrix.
         const Index some = rows > 4 ? height : tile_rows<V>;
         for (Index u = 0; u < height; u += some)

@@ -232,12 +232,15 @@ private:
 template <class T>
 class PackedTransposed {
 public:
+    static constexpr Index few_rows = 16;  // that read weights along, and round nothing
+
     // Of a matrix without heads, all blocks at once, for so many rows of gradients.
     PackedTransposed(const Layer<T>& layer, const Product& product, Index rows)
         : product_(&product), matrix_(layer.matrices[product.matrix].weight),
           height_(layer.of(layer.cell->matrices[product.matrix].rows)), rows_(height_),
           padded_(Cut<T>(rows_).padded()), depth_(Index(product.blocks.size()) * padded_),
-          cut_(layer.of(layer.cell->matrices[product.matrix].columns)), reads_along_(rows <= 16) {}
+          cut_(layer.of(layer.cell->matrices[product.matrix].columns)), reads_along_(rows <= few_rows),
+          pairs_(pairs_of(layer)) {}
 
     // Of one block of one head.
     PackedTransposed(const Layer<T>& layer, const Product& product, int block, int head)
@@ -248,10 +251,13 @@ public:
           cut_(layer.of(layer.cell->matrices[product.matrix].columns) /
                layer.cell->matrices[product.matrix].heads),
           block_(block), first_(head * rows_), from_(block * Cut<T>(height_).padded() + first_),
-          to_(head * cut_.units) {}
+          to_(head * cut_.units), pairs_(pairs_of(layer)) {}
 
-    Index size() const { return depth_ * cut_.padded(); }
-    void lies_at(T* memory) { weights_ = memory; }
+    Index bytes() const {
+        if (takes_pairs()) return words_for<BFloat16>(depth_) * cut_.padded() * Index(sizeof(std::int32_t));
+        return depth_ * cut_.padded() * Index(sizeof(T));
+    }
+    void lies_at(void* memory) { weights_ = memory; }
     const Cut<T>& cut() const { return cut_; }
     int source() const { return product_->source; }
     int target() const { return product_->targets[0]; }
@@ -261,20 +267,41 @@ public:
     // Whether few rows read the weights along, as they are: by `add_along`.
     bool reads_along() const { return reads_along_; }
     // Whether packing all weights pays where they are used so many times.
-    bool is_worth_packing(Index times) const { return !reads_along_ && times > 1; }
+    bool is_worth_packing(Index times) const {
+        return !reads_along_ && (times > 1 || takes_pairs());
+    }
 
     void pack(int part, int parts) const {
         if (!weights_) return;
         for (Index p = cut_.count * part / parts; p < cut_.count * (part + 1) / parts; ++p)
-            pack_part(p, 0, depth_, panel(p));
+            if (takes_pairs())
+                pack_pairs(p);
+            else
+                pack_part(p, 0, depth_, panel<T>(p, depth_));
     }
 
-    // Adds panel p of the products with rows of gradients.
-    void add(Index p, Index rows, const EvenRows<T>& grads, T* sums, Index stride) const {
+    // The words of a row of gradients, where they are taken as pairs; else none.
+    Index rounded() const {
+        return takes_pairs() ? (words_for<BFloat16>(depth_) + 15) / 16 * 16 : 0;
+    }
+    void round(Index rows, const EvenRows<T>& grads, std::int32_t* words) const {
+        if constexpr (std::is_same_v<T, float>)
+            for (Index r = 0; takes_pairs() && r < rows; ++r)
+                round_pairs(pairs_, grads.data + r * grads.stride, depth_, words + r * rounded());
+    }
+
+    // Adds panel p of the products with rows of gradients, or with those that were rounded to `words`.
+    void add(Index p, Index rows, const EvenRows<T>& grads, const std::int32_t* words, Tiles& tiles,
+             T* sums, Index stride) const {
         const int width = cut_.vectors_of(p);
+        if constexpr (std::is_same_v<T, float>)
+            if (takes_pairs())
+                return multiply_pairs(pairs_, tiles, width, rows, words_for<BFloat16>(depth_), words,
+                                      rounded(), panel<std::int32_t>(p, words_for<BFloat16>(depth_)),
+                                      sums, stride, come_from_afar(bytes()));
         if (weights_)
-            multiply_panel<T>(width, rows, depth_, grads, panel(p), sums, stride,
-                              come_from_afar(size() * Index(sizeof(T))));
+            multiply_panel<T>(width, rows, depth_, grads, panel<T>(p, depth_), sums, stride,
+                              come_from_afar(bytes()));
         else
             multiply_in_parts<T>(
                 width, rows, depth_, grads,
@@ -299,9 +326,32 @@ private:
     const Cut<T> cut_;
     const Index block_ = 0, first_ = 0, from_ = 0, to_ = 0;
     const bool reads_along_ = false;
-    T* weights_ = nullptr;
+    const Pairs pairs_;  // who multiplies weights and gradients in bfloat16, if somebody does
+    void* weights_ = nullptr;
 
-    T* panel(Index p) const { return weights_ + cut_.first(p) * depth_; }
+    static Pairs pairs_of(const Layer<T>& layer) {
+        return layer.format == Format::bfloat16 ? pairs_in_use() : Pairs::portable;
+    }
+    bool takes_pairs() const { return pairs_ != Pairs::portable && !reads_along_; }
+
+    template <class Word>
+    Word* panel(Index p, Index depth) const {
+        return static_cast<Word*>(weights_) + cut_.first(p) * depth;
+    }
+
+    // Packs panel p in pairs of rows.
+    void pack_pairs(Index p) const {
+        if constexpr (std::is_same_v<T, float>) {
+            const Index width = cut_.vectors_of(p) * lanes<T>;
+            std::int32_t* to = panel<std::int32_t>(p, words_for<BFloat16>(depth_));
+            T rows[2 * plain_width<T>];
+            for (Index k = 0; k < depth_; k += 2, to += width) {
+                const bool has_lower = k + 1 < depth_;
+                pack_part(p, k, has_lower ? 2 : 1, rows);
+                pair_rows(rows, has_lower ? rows + width : nullptr, width, to);
+            }
+        }
+    }
 
     // Packs so much of panel p, from row `first` of its `depth_` on.
     void pack_part(Index p, Index first, Index depth, T* to) const {

@@ -89,6 +89,45 @@ inline void round_pairs(Pairs by, const float* from, Index depth, std::int32_t* 
                   reinterpret_cast<std::uint16_t*>(words));
 }
 
+// Two rows of numbers as one of pairs, each of a number of the first and the one below it.
+inline Words paired(Vector<float> upper_row, Vector<float> lower_row) {
+    typedef std::uint32_t Patterns __attribute__((vector_size(GATED_VECTOR_BYTES)));
+    return Words(Patterns(rounded_to_upper(upper_row)) >> 16) | rounded_to_upper(lower_row);
+}
+// The same for whole rows of `width` numbers, a multiple of the lanes; the words may lie where the rows
+// are. There is no lower row where it is null.
+inline void pair_rows(const float* upper, const float* lower, Index width, std::int32_t* words) {
+    for (Index u = 0; u < width; u += lanes<float>) {
+        const Words both = paired(load(upper + u), lower ? load(lower + u) : Vector<float>{});
+        __builtin_memcpy(words + u, &both, sizeof both);
+    }
+}
+
+// Columns of `count` rows of `width` numbers, `stride` apart, as rows of pairs along the columns:
+// (width, apart). Behind an odd count follows a zero.
+inline void pair_columns(const float* rows, Index count, Index width, Index stride,
+                         std::int32_t* words, Index apart) {
+    constexpr Index L = lanes<float>;
+    for (Index u = 0; u < width; u += L) {
+        const Index here = width - u < L ? width - u : L;
+        const auto row = [&](Index r) {
+            const float* from = rows + r * stride + u;
+            return r >= count ? Vector<float>{} : here == L ? load(from) : Partial{here}.load(from);
+        };
+        for (Index w = 0; w < (count + 1) / 2; w += L) {
+            const Index some = (count + 1) / 2 - w < L ? (count + 1) / 2 - w : L;
+            Vector<float> square[L];  // of words: only moved
+            for (Index i = 0; i < L; ++i) {
+                const Words both = i < some ? paired(row(2 * (w + i)), row(2 * (w + i) + 1)) : Words{};
+                __builtin_memcpy(&square[i], &both, sizeof both);
+            }
+            transpose<float>(square);
+            for (Index i = 0; i < here; ++i)
+                __builtin_memcpy(words + (u + i) * apart + w, &square[i], some * sizeof *words);
+        }
+    }
+}
+
 // Rows of pairs at even distances, as numbers: row r, column k.
 struct WidenedRows {
     const std::int32_t* data;

@@ -10,7 +10,7 @@ import torch
 from tests.core.layers import RandomLayer, options_for, variants
 from tests.core.test_ops import CELLS, flat, instruction_set  # noqa: F401 - a fixture
 
-from gated.core import ops
+from gated.core import native, ops
 from gated.core.call import BFLOAT16, Call, checked_call
 from gated.core.plans import kept_shapes
 from gated.errors import DataError
@@ -143,6 +143,58 @@ def test_long_sequences_are_kept_in_several_runs(cell: str) -> None:
         assert_as_float32_rounded(
             layer, whole=True, recompute=recompute, threads=2, lengths=lengths
         )
+
+
+PAIRS = [name for name in native.instruction_sets() if name in ("avx512_bf16", "amx")]
+
+
+@pytest.mark.skipif(not PAIRS, reason="this processor multiplies no pairs of bfloat16")
+@pytest.mark.parametrize(("cell", "variant"), variants(CELLS))
+@pytest.mark.parametrize(
+    ("steps", "sequences", "units"),
+    [(1, 30, 7), (7, 5, 33), (9, 13, 70), (60, 13, 40), (12, 2, 300)],
+)
+def test_gradients_by_pairs_are_near_those_by_float32(
+    cell: str, variant: str, steps: int, sequences: int, units: int
+) -> None:
+    """From the same numbers in bfloat16; the same bits on any number of threads."""
+    sizes = (steps, sequences, 19, units)
+    layer = RandomLayer(cell, sizes, dtype="float32", **options_for(cell, variant))
+    layer.weights = layer.weights._replace(
+        **{
+            name: rounded(weight)
+            for name, weight in layer.weights._asdict().items()
+            if name.startswith("weight") and weight is not None
+        }
+    )
+    lengths = np.arange(sequences) % 4 + steps - 3 if steps > 3 else None
+    arguments = layer.given() | {"lengths": lengths, "reverse": True}
+    calls = {
+        stored_as: checked_call(**arguments, stored_as=stored_as)
+        for stored_as in ("float32", "bfloat16")
+    }
+    used = native.instruction_set()
+    try:
+        for name in PAIRS:
+            native.set_instruction_set(name)
+            call = calls["bfloat16"]
+            output = np.empty_like(layer.grad_output)
+            final = [np.empty_like(state) for state in layer.initial]
+            shapes = kept_shapes(call.cell, call.rows, call.sizes, False)
+            kept = {name: np.empty(shape, BFLOAT16) for name, shape in shapes.items()}
+            ops.forward_into(call, output, final, kept, 1)
+            grad = layer.grad_output
+            expected = flat(back(calls["float32"], output, kept, grad, layer, 1))
+            found = flat(back(call, output, kept, grad, layer, 1))
+            for one, other in zip(found, expected, strict=True):
+                assert np.linalg.norm(one - other) <= 2e-2 * np.linalg.norm(other)
+            assert any((one != other).any() for one, other in zip(found, expected, strict=True))
+            for threads in (2, 3, 5):
+                again = flat(back(call, output, kept, grad, layer, threads))
+                for one, other in zip(again, found, strict=True):
+                    np.testing.assert_array_equal(one, other)
+    finally:
+        native.set_instruction_set(used)
 
 
 def test_what_is_no_number_stays_none() -> None:

@@ -85,6 +85,41 @@ int wrong_sums(Pairs by, Tiles& tiles, int vectors, Index rows, Index words, int
     return wrong;
 }
 
+// Wrong words among pairs of two rows, where the rows were, and among pairs down columns.
+int wrong_pairs() {
+    int wrong = 0;
+    const auto word = [](float low, float high) {
+        return std::int32_t(BFloat16::narrowed(low) | BFloat16::narrowed(high) << 16);
+    };
+    for (Index rows = 1; rows < 3 * L; ++rows)
+        for (Index width : {Index(1), L - 1, L, 2 * L + 3, 4 * L}) {
+            const Index padded = (width + L - 1) / L * L, stride = padded + 5;
+            std::vector<float> from(rows * stride);
+            for (float& number : from) number = as_number(random_bits());
+            const auto at = [&](Index r, Index u) { return r < rows ? from[r * stride + u] : 0; };
+
+            const Index words = (rows + 1) / 2, apart = words + rows % 3;
+            std::vector<std::int32_t> columns(width * apart + 1, 77);
+            pair_columns(from.data(), rows, width, stride, columns.data(), apart);
+            wrong += columns.back() != 77;
+            for (Index u = 0; u < width; ++u)
+                for (Index w = 0; w < apart; ++w)
+                    wrong += columns[u * apart + w] !=
+                             (w < words ? word(at(2 * w, u), at(2 * w + 1, u)) : 77);
+
+            for (Index r = 0; r < rows; r += 2) {
+                std::vector<std::int32_t> expected(padded), found(padded);
+                for (Index u = 0; u < padded; ++u) expected[u] = word(at(r, u), at(r + 1, u));
+                float* upper = &from[r * stride];
+                pair_rows(upper, r + 1 < rows ? upper + stride : nullptr, padded,
+                          reinterpret_cast<std::int32_t*>(upper));
+                __builtin_memcpy(found.data(), upper, padded * sizeof *upper);
+                wrong += found != expected;
+            }
+        }
+    return wrong;
+}
+
 }  // namespace
 
 int main() {
@@ -92,7 +127,7 @@ int main() {
     int all_wrong = 0;
     for (int by = 0; by <= int(gated::pairs_available()); ++by) {
         Tiles tiles;
-        int wrong = wrong_words(Pairs(by));
+        int wrong = wrong_words(Pairs(by)) + wrong_pairs();
         for (int vectors = 1; vectors <= 4; ++vectors)
             for (Index rows : {1, 2, 7, 16, 17, 65})
                 for (Index words : {1, 2, 15, 16, 33, 70, 260})

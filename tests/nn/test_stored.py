@@ -47,8 +47,12 @@ def assert_as_rounded(found: Tensor, expected: Tensor) -> None:
 
 
 def assert_near(found: Tensor, expected: Tensor) -> None:
-    """Gradients over few steps, from values that were rounded by up to 2^-9 of each."""
-    assert (found - expected).norm() <= 2e-2 * expected.norm()
+    """Gradients over few steps, from values that were rounded by up to 2^-9 of each.
+
+    Where inputs, states and gradients are rounded too, normalised outputs alone are off by 0.6 %.
+    """
+    bound = 4e-2 if native.multiplies_bfloat16() else 2e-2
+    assert (found - expected).norm() <= bound * expected.norm()
 
 
 def with_rounded_weights(layer: Any, stored_as: StoredAs) -> Any:
@@ -119,7 +123,7 @@ def test_gradients_are_those_at_the_rounded_weights(stored_as: StoredAs) -> None
     expected(x)[0].square().sum().backward()
     for name, parameter in layer.named_parameters():
         wanted = expected.get_parameter(name).grad
-        assert torch.allclose(parameter.grad, wanted, rtol=2e-2, atol=2e-3 * wanted.abs().max())
+        assert torch.allclose(parameter.grad, wanted, rtol=2e-2, atol=5e-3 * wanted.abs().max())
         assert not torch.equal(parameter.grad.bfloat16().float(), parameter.grad)
 
 
