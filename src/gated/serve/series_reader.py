@@ -98,8 +98,8 @@ class SeriesReader:
             name: np.concatenate([encoder.values[name][:, 0], decoder.values[name][:, 0]])
             for name in encoder.values
         }
-        series = self.prepared.series_of[[window.row]]
-        forecast = self.forecaster.in_unit(traced.output, series)[0]
+        origins = np.array([window.row])
+        forecast = self.forecaster.in_unit(traced.output, self.prepared, origins)[0]
         history = config.history or 1
         rows = window.row + 1 + np.arange(-history, config.horizon)
         observed = self.prepared.panel.target[rows]

@@ -260,7 +260,7 @@ def several(names: str) -> pl.DataFrame:
     )
 
 
-def test_several_series_are_told_apart_and_unknown_ones_refused():
+def test_several_series_are_told_apart():
     forecaster = Forecaster(replace(CONFIG, series="name", test=30), SHORT).fit(several("ab"))
     forecast = forecaster.predict()
     assert forecast.columns[:2] == ["name", "t"]
@@ -270,14 +270,93 @@ def test_several_series_are_told_apart_and_unknown_ones_refused():
     # One series alone is forecast as it is beside the other.
     alone = forecaster.predict(several("ab").filter(pl.col("name") == "b"))
     np.testing.assert_allclose(alone["q50"], levels[1], rtol=1e-5)
-    with pytest.raises(DataError, match=r"without series 'c'.*knows: a, b"):
-        forecaster.predict(several("abc"))
 
 
-def test_a_history_that_is_too_short_is_refused(wave, hasty):
-    with pytest.raises(DataError, match=r"25 steps up to the last value of 'y'.*reads 26"):
-        hasty.predict(wave.head(25))
-    assert len(hasty.predict(wave.head(26))) == 6
+PANEL = replace(CONFIG, series="name", test=30)
+
+
+def test_a_series_that_training_has_not_seen_is_forecast_in_its_own_scale():
+    forecaster = Forecaster(PANEL, replace(TRAINING, steps=100)).fit(several("ab"))
+    table = several("abz").with_columns(
+        pl.when(pl.col("name") == "z").then(10 * pl.col("y")).otherwise("y").alias("y")
+    )
+    forecast = forecaster.predict(table)
+    (finding,) = (of for of in forecaster.findings if of.kind == "unseen-series")
+    assert finding.series == ("z",)
+    # A wave on a level of its own, ten times as high.
+    truth = 10 * (220 + 5 * np.sin(np.arange(200, 206) / 4))
+    z = forecast.filter(pl.col("name") == "z")
+    assert np.abs(z["q50"].to_numpy() - truth).max() < 25
+    assert (z["q10"] < z["q50"]).all()
+    assert forecast.filter(pl.col("name") != "z").equals(forecaster.predict(several("ab")))
+    scores = forecaster.backtest(table, start=170).by_series["z"]
+    assert scores["LSTM"]["mae"] < scores["naive"]["mae"]
+    assert np.isnan(scores["LSTM"]["mase"])
+
+
+def test_one_new_series_does_not_stop_a_table_nor_change_the_others(tmp_path):
+    old, new = several("ab"), several("c").tail(4)
+    without = Forecaster(PANEL, SHORT).fit(old)
+    forecaster = Forecaster(PANEL, SHORT).fit(pl.concat([old, new]))
+    assert forecaster.preprocessing.series == ("a", "b")
+    assert same_weights(without, forecaster)
+    told = {of.kind: of.series for of in forecaster.findings}
+    assert told["padded"] == told["unseen-series"] == ("c",)
+    forecast = forecaster.predict()
+    assert forecast.filter(pl.col("name") != "c").equals(without.predict())
+    # Four values are known of the third; it stays near them.
+    c = forecast.filter(pl.col("name") == "c")["q50"].to_numpy()
+    assert np.abs(c - new["y"].mean()).max() < 15
+    forecaster.save(tmp_path)
+    loaded = Forecaster.load(tmp_path).predict(pl.concat([old, new]))
+    assert loaded.equals(forecast)
+    assert set(forecaster.score().by_series) == {"a", "b"}
+
+
+def test_short_series_are_learned_from_with_padded_windows():
+    short = [several(name).tail(31) for name in "cde"]
+    config = replace(PANEL, test=6, validation=0.05)
+    forecaster = Forecaster(config, SHORT).fit(pl.concat([several("ab"), *short]))
+    assert forecaster.preprocessing.series == ("a", "b", "c", "d", "e")
+    (padded,) = (of for of in forecaster.findings if of.kind == "padded")
+    assert padded.series == ("c", "d", "e")
+    assert set(forecaster.score().by_series) == set("abcde")
+    assert len(forecaster.predict()) == 5 * 6
+
+
+def test_a_history_that_is_too_short_is_padded(wave, fitted):
+    forecast = fitted.predict(wave.head(12))
+    (padded,) = (of for of in fitted.findings if of.kind == "padded")
+    assert str(padded) == (
+        "fewer than 26 steps to read; their windows padded, and the padding masked."
+    )
+    assert np.abs(forecast["q50"].to_numpy() - wave["y"][12:18].to_numpy()).max() < 6
+    assert len(fitted.predict(wave.head(1))) == 6
+    with pytest.raises(DataError, match="'y' has no value to forecast from"):
+        fitted.predict(wave.head(30).with_columns(y=pl.lit(None, pl.Float64)))
+
+
+def test_series_that_end_early_or_have_no_value_stop_nothing():
+    table = several("abc").with_columns(price=pl.col("t") % 5)
+    table = table.filter((pl.col("name") != "b") | (pl.col("t") < 150))
+    forecaster = Forecaster(replace(PANEL, known=("price",)), SHORT).fit(table)
+    told = {of.kind: of.series for of in forecaster.findings}
+    assert told["ended"] == ("b",)
+    plan = pl.DataFrame(
+        {
+            "name": ["a"] * 6 + ["c"] * 6,
+            "t": [*range(200, 206)] * 2,
+            "price": [0, 1, 2, 3, 4, 0] * 2,
+        }
+    )
+    empty = pl.DataFrame({"name": ["d"] * 6, "t": range(200, 206), "price": 1})
+    forecast = forecaster.predict(pl.concat([table, plan, empty], how="diagonal_relaxed"))
+    assert forecast["name"].unique().sort().to_list() == ["a", "c"]
+    left = {of.series: of.what for of in forecaster.findings if of.kind == "no-forecast"}
+    assert left == {
+        ("d",): "series: no value of 'y'",
+        ("b",): "series: ends before the others, and 'price' is not known for the steps after",
+    }
 
 
 def test_backtest_counts_the_windows_that_were_trained_on(wave, hasty):

@@ -274,11 +274,7 @@ def test_texts_that_were_not_seen_are_unknown():
             r"known covariate 'promo' is missing for 'north' at 2024-05-02",
         ),
         (lambda f: f.drop("visits"), "no column 'visits'"),
-        (
-            lambda f: f.with_columns(shop=pl.lit("west")),
-            r"fitted without series 'west'\. It knows: north, south\.",
-        ),
-        (lambda f: f.tail(4), r"Series 'south' has 4 steps .* reads 5"),
+        (lambda f: f.with_columns(sales=None), "'sales' has no value to forecast from"),
         (lambda f: f.with_columns(day=pl.int_range(pl.len())), "holds counts, but the model"),
     ],
 )

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -50,3 +51,34 @@ def test_goes_through_json():
     again = from_json_values(Scaling, json.loads(json.dumps(json_values(scaling))))
     np.testing.assert_array_equal(again.location, scaling.location)
     np.testing.assert_array_equal(again.scale, scaling.scale)
+
+
+LEVELS = Scaling(np.array([10.0, 100.0, 1000.0]), np.array([2.0, 10.0, 300.0]))
+
+
+def test_the_typical_deviation_grows_with_the_level_of_what_is_never_negative():
+    assert LEVELS.typical(np.array([50.0, 0.0])).tolist() == [10, 10]  # 0.2 of 50; the median
+    around = Scaling(np.array([-10.0, 100.0, 1000.0]), LEVELS.scale)
+    assert around.typical(np.array([50.0, 5.0])).tolist() == [10, 10]
+
+
+def test_few_values_say_little_of_their_deviation():
+    counts, variances = np.array([0.0, 4.0, 1e9, 1e9]), np.array([4.0, 4.0, 4.0, 0.0])
+    found = LEVELS.shrunk(np.full(4, 50.0), variances, counts)
+    np.testing.assert_allclose(found, [10, np.sqrt(2 * 10), 2, 10], rtol=1e-6)
+
+
+def test_running_moments_are_those_of_what_came_before():
+    values = np.array([1e6, np.nan, 1e6 + 2, 1e6 + 7, np.nan, 3.0, 5.0])
+    starts = np.array([0, 4, 7])
+    running = LEVELS.running(values, starts, np.array([1e6, 3.0]))
+    for row, begin in zip(range(7), [0] * 4 + [4] * 3, strict=True):
+        seen = values[begin : row + 1]
+        seen = seen[~np.isnan(seen)]
+        mean = seen.mean() if len(seen) else 100.0
+        variance = seen.var() if len(seen) else 0.0
+        assert running.location[row] == pytest.approx(mean)
+        expected = LEVELS.shrunk(
+            np.array([mean]), np.array([variance]), np.array([len(seen) * 1.0])
+        )
+        assert running.scale[row] == pytest.approx(expected[0])

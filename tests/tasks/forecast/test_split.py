@@ -97,12 +97,13 @@ def test_tests_that_cannot_be(options, message):
         counted(100, history=3, **options)
 
 
-def test_a_series_that_is_too_short_is_named():
+def test_one_short_series_stops_nothing_but_a_short_table_does():
     columns = {"t": [*range(100), *range(88, 100)], "y": range(112), "s": ["a"] * 100 + ["b"] * 12}
+    assert plan(columns, series="s", history=6, test=10)[0].test == 90
     with pytest.raises(
-        DataError, match=r"before the test part to learn from: 'b' has 2, .* need 8\."
+        DataError, match=r"before the test part to learn from: 'a', the longest, has 90.* need 95\."
     ):
-        plan(columns, series="s", history=6, test=10)
+        plan(columns, series="s", history=93, test=10)
     with pytest.raises(
         DataError, match=r"there are 5, but history \(9\) and horizon \(2\) need 11"
     ):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -146,3 +148,61 @@ def test_batches_are_a_function_of_step_and_seed():
 def test_nothing_to_shuffle():
     with pytest.raises(DataError, match="no training window"):
         shuffled(0, 0, 4, seed=0)
+
+
+@pytest.fixture(scope="module")
+def uneven():
+    """Series `a` of 50 steps, `b` that begins at 33 and has a hole, and `c` that begins at 46."""
+    t = [*range(50), *range(33, 50), *range(46, 50)]
+    y = [float(i * i) for i in t]
+    y[50 + 1] = None
+    x = [None if i % 5 == 0 else 7.0 * i for i in t]
+    names = ["a"] * 50 + ["b"] * 17 + ["c"] * 4
+    return prepare(
+        pl.DataFrame({"t": t, "y": y, "s": names, "x": x}), replace(CONFIG, test=3, validation=0)
+    )
+
+
+def test_what_lies_before_a_series_is_padding_and_marked_as_missing(uneven):
+    fitted = uneven.preprocessing
+    assert fitted.input_names == ("y", "observed(y)", "x", "observed(x)")
+    assert fitted.mask_places == (1, 3)
+    windows = gather(uneven, np.array([52, 67]))  # of b at 35, and of c at 46
+    assert windows.inputs[:, 0, 1].tolist() == [0, 1, 0, 1]
+    assert windows.inputs[:, 0, 3].tolist() == [0, 1, 1, 0]
+    y = fitted.target.invert(windows.inputs[:, 0, 0].astype(float), np.array([1]))
+    np.testing.assert_allclose(y, [33**2, 33**2, 33**2, 35**2], rtol=1e-5)
+    assert windows.inputs[:, 1, 1].tolist() == [0, 0, 0, 1]
+    assert windows.inputs[:, 1, 3].tolist() == [0, 0, 0, 1]
+
+
+def test_short_series_are_learned_from_as_soon_as_they_have_a_value(uneven):
+    assert uneven.preprocessing.series == ("a", "b")
+    panel = uneven.panel
+    rows = training_origins(uneven)
+    ticks = {s: panel.ticks[rows[panel.series_of[rows] == s]].tolist() for s in range(3)}
+    assert ticks[0] == [*range(3, 44)]
+    assert ticks[1] == [*range(36, 44)]  # 14 steps before the test part are twice a window's 7
+    assert ticks[2] == []
+    short = prepare_new(
+        pl.DataFrame({"t": range(40, 46), "y": range(6), "s": "b", "x": range(6)}),
+        uneven.preprocessing,
+        future=False,
+    )
+    assert short.panel.ticks[walk_forward(short, 0, 99, 1)].tolist() == [40, 41, 42]
+
+
+def test_a_window_of_an_unseen_series_knows_nothing_of_what_comes_later(uneven):
+    t = np.arange(40)
+    frame = pl.DataFrame({"t": t, "y": 100.0 + t, "s": "new", "x": t * 1.0})
+    later = frame.with_columns(y=pl.when(pl.col("t") > 20).then(pl.col("y") * 50).otherwise("y"))
+    one, other = (prepare_new(of, uneven.preprocessing, future=False) for of in (frame, later))
+    rows = np.array([0, 5, 20])
+    for name in ("inputs", "last", "series"):
+        np.testing.assert_array_equal(
+            getattr(gather(one, rows), name), getattr(gather(other, rows), name)
+        )
+    assert gather(one, rows).series.tolist() == [-1] * 3
+    windows = gather(one, rows)
+    back = one.unscaled(windows.target.T.astype(float), rows)
+    np.testing.assert_allclose(back, 100 + rows[:, None] + [1, 2, 3], rtol=1e-5)

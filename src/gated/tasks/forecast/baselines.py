@@ -83,6 +83,7 @@ def seasonal_scale(prepared: Prepared) -> Floats:
     change = np.abs(panel.target[season:] - panel.target[:-season])
     same = panel.series_of[season:] == panel.series_of[:-season]
     counts = same & (panel.ticks[season:] < prepared.split.test) & ~np.isnan(change)
+    counts &= prepared.series_of[season:] >= 0
     series, size = prepared.series_of[season:][counts], len(prepared.preprocessing.series)
     total = np.bincount(series, change[counts], size)
     scale = np.full(size, np.nan)
@@ -155,7 +156,7 @@ def _begins(prepared: Prepared, origins: Integers) -> Integers:
 
 def _deviation(prepared: Prepared, origins: Integers) -> Floats:
     """`(N, 1)` standard deviation of each window's series."""
-    return prepared.preprocessing.target.scale[prepared.series_of[origins], None]
+    return prepared.deviation(origins)[:, None]
 
 
 def _offsets(errors: Floats, quantiles: tuple[float, ...]) -> Floats:

@@ -31,6 +31,7 @@ from gated.tasks.forecast.windows import (
     forecast_origins,
     gather,
     held_out_origins,
+    padded,
     training_origins,
     validation_origins,
     walk_forward,
@@ -165,7 +166,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         forecasts = Forecasts(
-            series=tuple(self.preprocessing.series[s] for s in prepared.series_of[origins]),
+            series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
             truth=_truth(prepared, origins, self.config.horizon),
             quantiles=self.config.quantiles,
@@ -173,7 +174,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
                 self.name: self._forecast(prepared, origins),
                 **self.baselines.forecast(prepared, origins),
             },
-            scales=self.baselines.scales[prepared.series_of[origins]],
+            scales=np.append(self.baselines.scales, np.nan)[prepared.series_of[origins]],
             observed=self._observed(prepared, origins),
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
@@ -229,23 +230,28 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def windows_after_training(self, data: Source) -> PreparedWindows:
         """Return every window of `data` whose forecast lies after the training data.
 
+        Those whose history is padded are left out.
+
         Raises:
             DataError: there is none.
         """
-        return self._some(self._windows(data, self._bad(), start=self.held_out_from, stride=1))
+        found = self._windows(data, self._bad(), start=self.held_out_from, stride=1)
+        whole = found.origins[~padded(found.prepared, found.origins)]
+        return self._some(PreparedWindows(found.prepared, whole))
 
-    def in_unit(self, scaled: Tensor, which: Integers) -> Floats:
+    def in_unit(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
         """Return the network's output, calibrated and in the unit of the target.
 
         Args:
             scaled: output of the network, `(horizon, B, Q)`.
-            which: `(B,)`, index of each window's series among the fitted ones.
+            prepared: the data of the windows.
+            origins: `(B,)`, the row of the last known step of each window.
 
         Returns:
             `(B, horizon, Q)`.
         """
         quantiles = scaled.transpose(0, 1).double().cpu().numpy()
-        forecast = self.preprocessing.target.invert(quantiles, which[:, None, None])
+        forecast = prepared.unscaled(quantiles, origins)
         return spread(forecast, self.spread, self.config.quantiles)
 
     def _windows(
@@ -288,7 +294,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
-            parts.append(self.in_unit(scaled, prepared.series_of[some]))
+            parts.append(self.in_unit(scaled, prepared, some))
         return np.concatenate(parts)
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:

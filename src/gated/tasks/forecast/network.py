@@ -119,7 +119,10 @@ class ForecastNetwork(nn.Module):
     def _constant(self, batch: Batch, steps: int) -> Tensor:
         """What is the same at each step: which series it is, and its level. `(steps, B, …)`."""
         level = batch.last.clamp(-FARTHEST_LEVEL, FARTHEST_LEVEL)[:, None]
-        return torch.cat([self.series(batch.series), level], -1).expand(steps, -1, -1)
+        # A series that training has not seen is the mean of those that it has.
+        unseen = (batch.series < 0)[:, None]
+        series = torch.where(unseen, self.series.weight.mean(0), self.series(batch.series.clamp(0)))
+        return torch.cat([series, level], -1).expand(steps, -1, -1)
 
     def _embed(self, codes: Tensor) -> list[Tensor]:
         return [self.categories[k](codes[..., k]) for k in range(codes.shape[-1])]

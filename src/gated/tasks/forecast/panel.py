@@ -89,6 +89,21 @@ class Panel:
         high = np.fmax.reduceat(values, self.starts[:-1])
         return np.where(low == high, low, np.nan)
 
+    def only(self, keep: NDArray[np.bool_]) -> Panel:
+        """Return the panel with the series for which `keep` `(S,)` is true."""
+        rows = np.repeat(keep, np.diff(self.starts))
+        return replace(
+            self,
+            series=tuple(np.array(self.series)[keep].tolist()),
+            starts=np.append(0, np.cumsum(np.diff(self.starts)[keep])),
+            ticks=self.ticks[rows],
+            times=self.times[rows],
+            present=self.present[rows],
+            target=self.target[rows],
+            numbers={name: values[rows] for name, values in self.numbers.items()},
+            codes={name: values[rows] for name, values in self.codes.items()},
+        )
+
     def extend(self, rows: Integers, count: int) -> Panel:
         """Return the panel with each series `s` reaching `count` steps beyond row `rows[s]`.
 

@@ -16,8 +16,10 @@ from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_ob
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.holidays import holiday_features
+from gated.tasks.forecast.origins import Mask, short_series, training_rows
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
+from gated.tasks.forecast.scaling import Scaling
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
 
@@ -39,11 +41,33 @@ class Prepared:
     filled: Floats
     """`(N,)` the target in its own unit; where nothing was observed, the last observation."""
     series_of: Integers
-    """`(N,)` index of the series among the fitted ones."""
+    """`(N,)` index of the series among the fitted ones, -1 of others."""
+    running: Scaling | None
+    """`(N,)`, where some series are not among the fitted ones: the scaling of each row's series, of
+    these others by what was observed up to the row."""
     split: Split | None
     """Training, validation and test part; None for data read after fitting."""
     findings: tuple[Finding, ...]
     """What was found in the data and done about it."""
+
+    def scaled(self, values: Floats, origins: Integers) -> Floats:
+        """Scale values of the target `(…, B)` as they are in windows from rows `origins` `(B,)`."""
+        if self.running is not None:
+            return self.running.apply(values, origins)
+        return self.preprocessing.target.apply(values, self.series_of[origins])
+
+    def unscaled(self, scaled: Floats, origins: Integers) -> Floats:
+        """Return scaled values of the target `(B, …)` to its unit."""
+        places = origins.reshape(-1, *[1] * (scaled.ndim - 1))
+        if self.running is not None:
+            return self.running.invert(scaled, places)
+        return self.preprocessing.target.invert(scaled, self.series_of[places])
+
+    def deviation(self, origins: Integers) -> Floats:
+        """Return `(B,)` the deviation by which windows from rows `origins` are scaled."""
+        if self.running is not None:
+            return self.running.scale[origins]
+        return self.preprocessing.target.scale[self.series_of[origins]]
 
 
 def prepare(
@@ -68,12 +92,18 @@ def prepare(
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
-    preprocessing = learn(panel, training, config, columns)
+    short = short_series(panel, config, split)
+    learned = np.zeros(len(panel.series), np.bool_)
+    learned[panel.series_of[training_rows(panel, config, split)]] = True
+    if not learned.any():
+        learned[:] = True  # the error names what is missing
+    preprocessing = learn(panel, training, config, columns, learned, short)
     if origin:
         preprocessing = preprocessing.like(origin)
     names = (config.target, *columns.known_numbers, *columns.past_numbers)
     found = [outliers(panel, name, training) for name in names]
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, found)]
+    findings += _about_series(panel, short, learned, config)
     return _assemble(panel, preprocessing, split, findings)
 
 
@@ -90,22 +120,76 @@ def prepare_new(
         bad: is given rows that cannot be used.
 
     Raises:
-        DataError: a series is unknown or too short, a column or a known covariate is missing.
+        DataError: no series has a value, a column or a known covariate is missing.
     """
     numbers = (*fitted.known_numbers, *fitted.past_numbers)
     kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
     kinds |= dict.fromkeys(fitted.text_names, "text")
     table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
-    unknown = [name for name in table.series.values if name not in fitted.series]
-    if unknown:
-        known = ", ".join(fitted.series[:10]) + (", …" if len(fitted.series) > 10 else "")
-        raise DataError(
-            f"{table.name}: the model was fitted without series '{unknown[0]}'. It knows: {known}."
-        )
     panel = build_panel(table, fitted.config, fitted.grid)
     if future:
-        panel = _extend_to_horizon(panel, fitted)
-    return _assemble(panel, fitted, None, list(panel.findings))
+        panel = _extend_to_horizon(_with_target(panel, fitted.config), fitted)
+    known = np.isin(panel.series, fitted.series)
+    findings = [*panel.findings, *_about_series(panel, None, known, fitted.config)]
+    return _assemble(panel, fitted, None, findings)
+
+
+def _about_series(
+    panel: Panel, short: Mask | None, learned: Mask, config: ForecastConfig
+) -> list[Finding]:
+    """Findings of series that are shorter or new, or end before the others."""
+    last = last_rows(panel)
+    ended = np.zeros(len(last), np.bool_)
+    ticks = panel.ticks[last[last >= 0]]
+    if len(ticks):
+        ended[last >= 0] = ticks < ticks.max()
+    if short is None:
+        steps = last - panel.starts[:-1] + 1
+        what, short = f"fewer than {config.history:,} steps to read", steps < (config.history or 1)
+    else:
+        what = f"too few steps to learn from for history ({config.history:,}) and horizon"
+        what += f" ({config.horizon:,})"
+    kinds = {
+        "padded": (short, what, "their windows padded, and the padding masked"),
+        "unseen-series": (
+            ~learned,
+            "no window to learn from",
+            "forecast as the others are, in the scale of their own values",
+        ),
+        "ended": (ended, "ends before the others", "forecast from its own end"),
+    }
+    return [
+        _series_finding(panel, kind, which, what, action)
+        for kind, (which, what, action) in kinds.items()
+        if which.any()
+    ]
+
+
+def _series_finding(panel: Panel, kind: str, which: Mask, what: str, action: str) -> Finding:
+    names = tuple(filter(None, np.array(panel.series)[which].tolist()))
+    example = f"'{names[0]}'" if names else ""
+    what = f"series: {what}" if names else what
+    count = int(which.sum())
+    return Finding(kind=kind, count=count, what=what, action=action, series=names, example=example)
+
+
+def _with_target(panel: Panel, config: ForecastConfig) -> Panel:
+    """Leave out series without a value, of which there is nothing to forecast from.
+
+    Raises:
+        DataError: no series has one.
+    """
+    empty = last_rows(panel) < 0
+    if empty.all():
+        raise DataError(f"The target '{config.target}' has no value to forecast from.")
+    return _without_series(panel, empty, f"no value of '{config.target}'")
+
+
+def _without_series(panel: Panel, which: Mask, what: str) -> Panel:
+    if not which.any():
+        return panel
+    finding = _series_finding(panel, "no-forecast", which, what, "no forecast for them")
+    return replace(panel.only(~which), findings=(*panel.findings, finding))
 
 
 def last_rows(panel: Panel) -> Integers:
@@ -116,31 +200,39 @@ def last_rows(panel: Panel) -> Integers:
 
 def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
     """Reach the horizon beyond the last observation of each series, all known covariates there."""
-    history, horizon = fitted.config.history or 1, fitted.config.horizon
-    rows = last_rows(panel)
-    for s, name in enumerate(panel.series):
-        length = int(rows[s] - panel.starts[s] + 1) if rows[s] >= 0 else 0
-        if length < history:
-            whose = f"Series '{name}'" if name else "The table"
-            raise DataError(
-                f"{whose} has {length:,} steps up to the last "
-                f"value of '{fitted.config.target}', but the model reads {history:,}."
-            )
-    panel = panel.extend(rows, horizon)
-    steps = last_rows(panel)[:, None] + np.arange(1, horizon + 1)
-    panel = _repeat_steady(panel, fitted, steps)
+    horizon = fitted.config.horizon
+    panel = panel.extend(last_rows(panel), horizon)
+    panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
+    latest = panel.ticks[last_rows(panel)]
     for column in fitted.known_names:
+        steps = _steps_ahead(panel, horizon)
         if column in panel.codes:
             absent = panel.codes[column][steps] < 0
         else:
             absent = np.isnan(panel.numbers[column][steps])
-        if absent.any():
-            row = int(steps.ravel()[absent.ravel().argmax()])
+        # A series that is no longer continued needs no plan, and does not stop the others.
+        over = absent.any(axis=1) & (panel.ticks[last_rows(panel)] < latest.max())
+        if absent[~over].any():
+            row = int(steps.ravel()[(absent & ~over[:, None]).ravel().argmax()])
             raise DataError(
                 f"The known covariate '{column}' is missing for {panel.label(row)}. Add rows for "
                 f"the {horizon} steps to forecast, with the target left empty."
             )
+        panel = _without_series(
+            panel, over, f"ends before the others, and '{column}' is not known for the steps after"
+        )
     return panel
+
+
+def _steps_ahead(panel: Panel, horizon: int) -> Integers:
+    """`(S, horizon)` rows after the last observation of each series."""
+    return last_rows(panel)[:, None] + np.arange(1, horizon + 1)
+
+
+def _indices(panel: Panel, fitted: Preprocessing) -> Integers:
+    """`(S,)` the index of each series among the fitted ones, -1 of others."""
+    lookup = {name: s for s, name in enumerate(fitted.series)}
+    return np.array([lookup.get(name, -1) for name in panel.series], np.int64)
 
 
 def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Panel:
@@ -148,8 +240,7 @@ def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Pane
 
     What changed while training has to be given: that it did not lately says nothing of tomorrow.
     """
-    lookup = {name: s for s, name in enumerate(fitted.series)}
-    which = np.array([lookup[name] for name in panel.series])
+    which = _indices(panel, fitted)
     numbers, codes, findings = dict(panel.numbers), dict(panel.codes), []
     for column, steady in zip(fitted.known_names, fitted.steady, strict=True):
         of = codes if column in codes else numbers
@@ -157,7 +248,8 @@ def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Pane
         ahead = values[steps]
         absent = ahead < 0 if of is codes else np.isnan(ahead)
         held = panel.held(column)
-        absent &= (steady[which] & ~np.isnan(held))[:, None]
+        # Of a series that was not seen the column is steady if it is in all others.
+        absent &= (np.append(steady, steady.all())[which] & ~np.isnan(held))[:, None]
         if not absent.any():
             continue
         values[steps] = np.where(absent, held[:, None], ahead)
@@ -180,12 +272,20 @@ def _assemble(
     panel: Panel, fitted: Preprocessing, split: Split | None, findings: list[Finding]
 ) -> Prepared:
     """Fill, scale and stack the columns of `panel`, and say what was filled."""
-    lookup = {name: s for s, name in enumerate(fitted.series)}
-    which = np.array([lookup[name] for name in panel.series])
+    which = _indices(panel, fitted)
     series_of = np.repeat(which, np.diff(panel.starts))
     observed = ~np.isnan(panel.target)
-    filled = carry_forward(panel.target, panel.starts, fitted.before[which])
-    target = fitted.target.apply(filled, series_of)
+    before, running = fitted.before[which], None
+    if (which < 0).any():
+        # No window ends before the first value of a series, so none sees it too early.
+        firsts = _first_values(panel)
+        before = np.where(which < 0, firsts, before)
+        running = _running(panel, fitted, series_of, firsts)
+    filled = carry_forward(panel.target, panel.starts, before)
+    if running is None:
+        target = fitted.target.apply(filled, series_of)
+    else:
+        target = running.apply(filled, np.arange(len(filled)))
     numbers, masks = {}, {}
     for i, name in enumerate((*fitted.known_numbers, *fitted.past_numbers)):
         values = panel.numbers[name]
@@ -220,9 +320,27 @@ def _assemble(
         weight=observed.astype(np.float32),
         filled=filled,
         series_of=series_of,
+        running=running,
         split=split,
         findings=tuple(findings),
     )
+
+
+def _running(panel: Panel, fitted: Preprocessing, series_of: Integers, firsts: Floats) -> Scaling:
+    """The scaling of each row's series; of one not seen in training by its values up to the row."""
+    own, known = fitted.target.running(panel.target, panel.starts, firsts), series_of >= 0
+    return Scaling(
+        np.where(known, fitted.target.location[series_of], own.location),
+        np.where(known, fitted.target.scale[series_of], own.scale),
+    )
+
+
+def _first_values(panel: Panel) -> Floats:
+    """`(S,)` the first value of each series, 0 where there is none."""
+    rows = np.where(np.isnan(panel.target), len(panel.target), np.arange(len(panel.target)))
+    first = np.minimum.reduceat(rows, panel.starts[:-1])
+    firsts: Floats = np.append(panel.target, 0.0)[np.where(first < panel.starts[1:], first, -1)]
+    return firsts
 
 
 def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Integers, Finding | None]:

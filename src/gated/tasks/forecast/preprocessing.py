@@ -26,6 +26,7 @@ class Preprocessing:
     """Options, with history and season filled in."""
     grid: Grid
     series: tuple[str, ...]
+    """Those with a window to learn from; others are forecast as series that were not seen."""
     target: Scaling
     """Scaling of the target, for each series."""
     before: Floats
@@ -80,6 +81,14 @@ class Preprocessing:
         return (target, f"observed({target})", *self.future_names, *self.past_numbers, *masks)
 
     @property
+    def mask_places(self) -> tuple[int, ...]:
+        """Places among the `I` inputs of the marks of what was observed."""
+        known = [name in self.masked for name in self.known_numbers]
+        past = [name in self.masked for name in self.past_numbers]
+        ahead, total = 2 + len(known), len(self.input_names)
+        return (1, *range(ahead, ahead + sum(known)), *range(total - sum(past), total))
+
+    @property
     def text_names(self) -> tuple[str, ...]:
         """Names of the `K` columns of categories, those known ahead first."""
         return (*self.known_texts, *self.past_texts)
@@ -129,13 +138,38 @@ def _listed(names: str | tuple[str, ...]) -> str:
     return names if isinstance(names, str) else ", ".join(names) or "none"
 
 
-def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns) -> Preprocessing:
+def learn(
+    panel: Panel,
+    training: Mask,
+    config: ForecastConfig,
+    columns: Columns,
+    learned: Mask,
+    short: Mask,
+) -> Preprocessing:
     """Return every statistic of `columns`, from the rows `training` `(N,)` only.
+
+    Args:
+        panel: the data.
+        training: `(N,)`, the rows before the test part.
+        config: options, with history and season filled in.
+        columns: the covariates.
+        learned: `(S,)`, which series have a window to learn from.
+        short: `(S,)`, which have no whole one.
 
     Raises:
         DataError: the target of a series was not observed there, or no target varies.
     """
-    samples = _target_samples(panel, training, config.target)
+    samples = _target_samples(panel, training, config.target, np.flatnonzero(learned))
+    scaling = Scaling.of(samples)
+    few = short[learned]
+    if few.any():
+        long = ~few if not few.all() else few
+        others = Scaling(scaling.location[long], scaling.scale[long])
+        variance, counts = (
+            np.array([of(sample) for sample in samples]) for of in (np.var, np.size)
+        )
+        shrunk = others.shrunk(scaling.location, variance, counts.astype(np.float64))
+        scaling = Scaling(scaling.location, np.where(few, shrunk, scaling.scale))
     names = (*columns.known_numbers, *columns.past_numbers)
     values = {name: panel.numbers[name][training] for name in names}
     observed = [column[~np.isnan(column)] for column in values.values()]
@@ -145,8 +179,8 @@ def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns
     return Preprocessing(
         config=config,
         grid=panel.grid,
-        series=panel.series,
-        target=Scaling.of(samples),
+        series=tuple(np.array(panel.series)[learned].tolist()),
+        target=scaling,
         before=np.array([np.median(sample) for sample in samples]),
         known_numbers=columns.known_numbers,
         past_numbers=columns.past_numbers,
@@ -162,7 +196,7 @@ def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns
         # Also in the rows to come: what is known ahead may be looked at.
         steady=np.array(
             [
-                ~np.isnan(panel.held(name))
+                ~np.isnan(panel.held(name)[learned])
                 for name in (*columns.known_numbers, *columns.known_texts)
             ],
             np.bool_,
@@ -170,10 +204,13 @@ def learn(panel: Panel, training: Mask, config: ForecastConfig, columns: Columns
     )
 
 
-def _target_samples(panel: Panel, training: Mask, target: str) -> list[Floats]:
-    """`S` arrays of the observed target in the rows `training`."""
+def _target_samples(
+    panel: Panel, training: Mask, target: str, series: NDArray[np.int64]
+) -> list[Floats]:
+    """An array for each of `series` of the observed target in the rows `training`."""
     samples = []
-    for s, name in enumerate(panel.series):
+    for s in series:
+        name = panel.series[s]
         own = slice(panel.starts[s], panel.starts[s + 1])
         sample = panel.target[own][training[own]]
         samples.append(sample[~np.isnan(sample)])

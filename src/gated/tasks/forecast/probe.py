@@ -12,7 +12,7 @@ from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork, mean_pinball
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.task import thinned
-from gated.tasks.forecast.windows import gather
+from gated.tasks.forecast.windows import gather, padded
 
 MOST_DRAWN, MOST_COUNTED = 16, 256
 """Windows that can be drawn, and windows that statistics go over; evenly chosen."""
@@ -27,6 +27,8 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
         origins: `(N,)` rows of the last known steps; some of them are chosen.
     """
     config, panel = prepared.preprocessing.config, prepared.panel
+    whole = origins[~padded(prepared, origins)]
+    origins = whole if len(whole) else origins
     drawn = thinned(origins, MOST_DRAWN)
     others = np.setdiff1d(thinned(origins, MOST_COUNTED), drawn)
     batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
@@ -48,7 +50,8 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
 
 def _read(prepared: Prepared, origins: Integers) -> list[Timeline]:
     history = prepared.preprocessing.config.history or 1
-    windows = origins[:, None] + np.arange(1 - history, 1)
+    first = prepared.panel.starts[prepared.panel.series_of[origins]]
+    windows = np.maximum(origins[:, None] + np.arange(1 - history, 1), first[:, None])
     return [_timeline(prepared, rows, {}) for rows in windows]
 
 
@@ -59,7 +62,7 @@ def _forecast(
     fitted = prepared.preprocessing
     network.eval()
     median = network(batch)[..., network.below].T.double().numpy()
-    forecast = fitted.target.invert(median, prepared.series_of[origins][:, None])
+    forecast = prepared.unscaled(median, origins)
     windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
     return [
         _timeline(prepared, rows, {f"{fitted.config.target} forecast": of})

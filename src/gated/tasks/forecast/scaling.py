@@ -12,6 +12,8 @@ from gated.configuration import demand_numbers
 
 Floats = NDArray[np.float64]
 
+PRIOR = 4
+"""Values that the typical deviation of other series counts as, beside those of a short series."""
 FARTHEST = 1e6
 """Scaled values are held within ± this, so that no cell of a table overflows a network."""
 
@@ -44,6 +46,50 @@ class Scaling:
         varies = scale > 0
         typical = np.median(scale[varies]) if varies.any() else 1.0
         return cls(location.copy(), np.where(varies, scale, typical))
+
+    def typical(self, location: Floats) -> Floats:
+        """Return the deviation to be expected of a series at `location`, by the others.
+
+        It grows with the level where all series lie on one side of 0, as sales do.
+        """
+        usual = np.full(location.shape, np.median(self.scale))
+        if np.all(self.location > 0) or np.all(self.location < 0):
+            grown = np.median(self.scale / np.abs(self.location)) * np.abs(location)
+            return np.where(grown > 0, grown, usual)
+        return usual
+
+    def shrunk(self, location: Floats, variance: Floats, counts: Floats) -> Floats:
+        """Return deviations from few values: `counts` of them, beside `PRIOR` of the typical one.
+
+        The mean of the two is geometric: one is often many times the other. What never varies has
+        the typical deviation.
+        """
+        typical, varies = self.typical(location), variance > 0
+        ratio = np.sqrt(np.where(varies, variance, 1.0)) / typical
+        share = np.where(varies, counts / (counts + PRIOR), 0.0)
+        deviation: Floats = typical * ratio**share
+        return deviation
+
+    def running(self, values: Floats, starts: NDArray[np.int64], firsts: Floats) -> Scaling:
+        """Return mean and deviation at each row `(N,)` of what is observed up to it, by series.
+
+        Args:
+            values: `(N,)`, NaN where nothing was observed.
+            starts: `(S + 1,)`, where the series begin.
+            firsts: `(S,)`, the first value of each, by which sums are kept small.
+        """
+        observed, lengths = ~np.isnan(values), np.diff(starts)
+        begin, origin = np.repeat(starts[:-1], lengths), np.repeat(firsts, lengths)
+        moved = np.where(observed, values - origin, 0.0)
+        counts, sums, squares = (
+            (total := np.append(0.0, np.cumsum(of)))[1:] - total[begin]
+            for of in (observed, moved, moved**2)
+        )
+        some = np.maximum(counts, 1)
+        mean = sums / some
+        location = np.where(counts > 0, mean + origin, np.median(self.location))
+        variance = np.maximum(squares / some - mean**2, 0)
+        return Scaling(location, self.shrunk(location, variance, counts))
 
     def apply(self, values: Floats, which: NDArray[np.int64] | int) -> Floats:
         """Scale `values`, each by the column or series with the index in `which`."""

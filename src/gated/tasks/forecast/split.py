@@ -38,7 +38,7 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
     """Split by time, and fill in history, season and stride where they are not given.
 
     Raises:
-        DataError: the target was never observed, or a series is too short.
+        DataError: the target was never observed, or all series are too short.
         ConfigurationError: the test part is longer than the data, or shorter than a horizon.
     """
     observed = panel.ticks[~np.isnan(panel.target)]
@@ -132,17 +132,14 @@ def _steps_of(panel: Panel, length: str, end: int) -> int:
 def _demand_length(
     panel: Panel, before: Integers, history: int, horizon: int, tested: bool
 ) -> None:
-    short = np.flatnonzero(before < history + horizon)
-    if not len(short):
+    longest = int(before.argmax())
+    if before[longest] >= history + horizon:
         return
-    names = [
-        f"'{panel.series[s]}' has {before[s]:,}" if panel.series[s] else f"there are {before[s]:,}"
-        for s in short[:5]
-    ]
-    more = f" and {len(short) - 5:,} series more" if len(short) > 5 else ""
+    name = panel.series[longest]
+    found = f"'{name}', the longest, has" if name and len(before) > 1 else "there are"
     part = "before the test part " if tested else ""
     raise DataError(
-        f"Too few steps {part}to learn from: {', '.join(names)}{more}, but history ({history}) and "
-        f"horizon ({horizon}) need {history + horizon:,}. Lower history or horizon, hold back less "
-        "for the test, or leave short series out."
+        f"Too few steps {part}to learn from: {found} {before[longest]:,}, but history ({history}) "
+        f"and horizon ({horizon}) need {history + horizon:,}. Lower history or horizon, or hold "
+        "back less for the test."
     )

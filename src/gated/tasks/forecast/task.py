@@ -73,8 +73,7 @@ class ForecastTask(Task[Batch]):
             return float((loss * weight).sum() / weight.sum())
 
         quantiles = self.quantiles.to(forecast)
-        series = self.prepared.series_of[self.held_out]
-        deviation = torch.from_numpy(self.prepared.preprocessing.target.scale[series])
+        deviation = torch.from_numpy(self.prepared.deviation(self.held_out))
         return {
             "loss": mean(pinball(quantiles, forecast, target)),
             "MAE": mean((median - target).abs() * deviation.to(forecast)),

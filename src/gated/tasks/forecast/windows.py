@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.origins import has_history, has_horizon, has_truth, training_rows
 from gated.tasks.forecast.preparation import Prepared, last_rows
 from gated.tasks.forecast.split import Split
 
@@ -28,7 +29,7 @@ class Windows:
     origins: Integers
     """`(B,)` rows of the panel: the last known step of each window."""
     series: Integers
-    """`(B,)` index of the series among the fitted ones."""
+    """`(B,)` index of the series among the fitted ones, -1 of others."""
     inputs: Floats32
     """`(history, B, I)`, as `Preprocessing.input_names`."""
     categories: Integers
@@ -52,17 +53,36 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
     past = np.arange(1 - history, 1)[:, None] + origins
     ahead = np.arange(1, horizon + 1)[:, None] + origins
     futures, known_texts = len(fitted.future_names), len(fitted.known_texts)
+    first = prepared.panel.starts[prepared.panel.series_of[origins]]
+    absent = past < first
+    past = np.maximum(past, first)
+    inputs, last, target = prepared.inputs[past], prepared.target[origins], prepared.target[ahead]
+    if absent.any():
+        # What stands first in the series is repeated, and marked as missing.
+        inputs[..., list(fitted.mask_places)] *= ~absent[..., None]
+    if prepared.running is not None:
+        # A series that training has not seen is scaled by what is known of it at the origin.
+        values = (
+            prepared.scaled(prepared.filled[rows], origins) for rows in (past, origins, ahead)
+        )
+        inputs[..., 0], last, target = (of.astype(np.float32) for of in values)
     return Windows(
         origins=origins,
         series=prepared.series_of[origins],
-        inputs=prepared.inputs[past],
+        inputs=inputs,
         categories=prepared.categories[past],
         future=prepared.inputs[ahead, 2 : 2 + futures],
         future_categories=prepared.categories[ahead, :known_texts],
-        last=prepared.target[origins],
-        target=prepared.target[ahead],
+        last=last,
+        target=target,
         weight=prepared.weight[ahead],
     )
+
+
+def padded(prepared: Prepared, origins: Integers) -> NDArray[np.bool_]:
+    """Return `(B,)` whether the history up to each of `origins` begins before its series."""
+    panel, history = prepared.panel, prepared.preprocessing.config.history or 1
+    return origins - panel.starts[panel.series_of[origins]] < history - 1
 
 
 def training_origins(prepared: Prepared) -> Integers:
@@ -70,12 +90,7 @@ def training_origins(prepared: Prepared) -> Integers:
 
     Windows without an observed target in the horizon are left out.
     """
-    split = _split(prepared)
-    fits = _has_history(prepared) & _has_horizon(prepared, split.test)
-    ticks, horizon = prepared.panel.ticks, prepared.preprocessing.config.horizon
-    for begin, end in split.validation:
-        fits &= (ticks + horizon < begin) | (ticks + 1 >= end)
-    return np.flatnonzero(fits & (_observations_ahead(prepared) > 0))
+    return training_rows(prepared.panel, prepared.preprocessing.config, _split(prepared))
 
 
 def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
@@ -99,11 +114,11 @@ def walk_forward(prepared: Prepared, begin: int, end: int, stride: int | None = 
     Every horizon ends before tick `end`. Windows that reach beyond the rows of their series, or
     have no observed target in the horizon, are left out.
     """
-    stride = stride or prepared.preprocessing.config.horizon
-    after = prepared.panel.ticks + 1 - begin
-    due = (after >= 0) & (after % stride == 0)
-    fits = _has_history(prepared) & _has_horizon(prepared, end)
-    return np.flatnonzero(due & fits & (_observations_ahead(prepared) > 0))
+    panel, config = prepared.panel, prepared.preprocessing.config
+    after = panel.ticks + 1 - begin
+    due = (after >= 0) & (after % (stride or config.horizon) == 0)
+    fits = has_history(panel, config, prepared.split) & has_horizon(panel, config, end)
+    return np.flatnonzero(due & fits & has_truth(panel, config))
 
 
 def forecast_origins(prepared: Prepared) -> Integers:
@@ -137,26 +152,3 @@ def _split(prepared: Prepared) -> Split:
     if prepared.split is None:
         raise DataError("Data that came after fitting have no training or test part.")
     return prepared.split
-
-
-def _has_history(prepared: Prepared) -> NDArray[np.bool_]:
-    """`(N,)` whether a whole history ends at each row."""
-    history, starts = prepared.preprocessing.config.history or 1, prepared.panel.starts
-    return np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts)) >= history - 1
-
-
-def _has_horizon(prepared: Prepared, end: int) -> NDArray[np.bool_]:
-    """`(N,)` whether the horizon after each row lies in its series and before tick `end`."""
-    horizon, starts = prepared.preprocessing.config.horizon, prepared.panel.starts
-    left = np.repeat(starts[1:], np.diff(starts)) - 1 - np.arange(starts[-1])
-    return (left >= horizon) & (prepared.panel.ticks + horizon < end)
-
-
-def _observations_ahead(prepared: Prepared) -> Integers:
-    """`(N,)` observations of the target in the horizon after each row."""
-    horizon, count = prepared.preprocessing.config.horizon, len(prepared.weight)
-    total = np.zeros(count + 1, np.int64)
-    np.cumsum(prepared.weight > 0, out=total[1:])
-    after = np.arange(1, count + 1)
-    ahead: Integers = total[np.minimum(after + horizon, count)] - total[after]
-    return ahead
