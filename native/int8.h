@@ -149,8 +149,8 @@ inline void round_row(const float* from, Index depth, std::int32_t* row) {
     }
 }
 
-// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k], for V vectors, of which the words
-// of the third and fourth lie `apart` behind the first's, and the sums `sums_apart`. Rows side by side
+// sums[r] += scale of r · scale of the unit · Σ_k left(r, k) · weights[k], for V vectors, of which the
+// words of the third and fourth lie `apart` behind the first's, and the sums `sums_apart`. Rows side by side
 // share the widening of the weights.
 template <int R, int V>
 [[gnu::noinline]] void multiply_words(Index quarter, const std::int32_t* left, Index left_stride,

@@ -40,8 +40,9 @@ public:
     int source() const { return product_->source; }
     Index from() const { return from_; }  // the first of the source's units
 
-    // Whether packing all weights pays. To turn squares of them around for a few rows takes about as long as to fetch them, packed or not,
-    // from beyond the second cache; for more rows a part at a time is packed, and is in the first.
+    // Whether packing all weights pays. To turn squares of them around for a few rows takes about as long
+    // as to fetch them, packed or not, from beyond the second cache; for more rows a part at a time is
+    // packed, and is in the first.
     bool is_worth_packing() const {
         if (is_rounded_ || format_ != Format::as_given) return true;
         if (rows_ > few_rows) return times_ > 1;

@@ -31,7 +31,7 @@ TOLD = (
     *(LEFT_OUT, "ignored", "sheets", "merged", "header"),
     *("written", "held", "padded", "unseen-series", "no-forecast"),
 )
-"""Kinds of findings that whoever predicts is told of."""
+"""Kinds of findings that `gated predict` prints."""
 
 
 def tell_left_out(findings: Sequence[Finding]) -> None:

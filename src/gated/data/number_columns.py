@@ -61,7 +61,7 @@ class ParsedNumbers:
 
     columns: dict[str, Numbers]
     decimal: Mark | None = None
-    """What separates decimals; None where no value tells, or columns differ."""
+    """The decimal separator; None if it cannot be found, or if columns differ."""
 
     def __getitem__(self, name: str) -> Numbers:
         return self.columns[name]
@@ -95,10 +95,11 @@ def parse_numbers(
     Args:
         raw: the table; what holds numbers or booleans already is not looked at.
         names: the columns.
-        decimal: what separates decimals, where the values of a column cannot tell.
+        decimal: the decimal separator of columns that can be read in two ways.
 
     Raises:
-        DataError: a column has numbers such as `1,234`, and no value tells what the comma is.
+        DataError: a column has numbers such as `1,234`, and no other value shows whether the comma
+            separates decimals or thousands.
     """
     columns = {name: _Column.of(raw.frame[name]) for name in names}
     if decimal != "," and not any(column.written_count for column in columns.values()):
@@ -174,7 +175,7 @@ class _Column:
         return rows.filter(grouped), rows.filter(~grouped)
 
     def mark(self) -> Mark | None:
-        """What separates decimals in most values that tell; None if none does."""
+        """The decimal separator of most values with but one reading; None without any."""
         certain = self.written.certain
         points, commas = int(certain["."].sum()) + len(self.pointed[1]), int(certain[","].sum())
         return ("," if commas > points else ".") if points or commas else None

@@ -37,7 +37,7 @@ BYTE_ORDER_MARKS = {
 """How files begin that are not in UTF-8, and what they are in."""
 SEPARATORS = ",;\t|"
 EXAMINED = 20
-"""Rows after the header that tell which character separates the columns."""
+"""Rows after the header from which the column separator is found."""
 LONGEST_HEADER = 1_000_000
 """Characters of a header that are read at most."""
 UNNAMED = "unnamed column "

@@ -74,7 +74,7 @@ class SourceOptions(Configuration):
     day_first: bool | None = None
     """Whether 01/02/2000 is the first of February, where the times alone cannot tell."""
     decimal: Literal[".", ","] | None = None
-    """What separates decimals, where the values alone cannot tell (`1,234`)."""
+    """The decimal separator, for columns that can be read in two ways (`1,234`)."""
     encoding: str | None = None
     """Encoding of a CSV file that is neither UTF-8 nor UTF-16 (`windows-1252`, `gb18030`)."""
     test_data: Path | None = None

@@ -62,7 +62,7 @@ class Table:
     """What `lines` counts: `line` or `row`."""
     findings: tuple[Finding, ...]
     decimal: Mark | None = None
-    """What separates decimals in texts, where that was found or given."""
+    """The decimal separator of texts, where one was found or given."""
 
     def where(self, row: int) -> str:
         """Name the place of a row: `line 17`."""
