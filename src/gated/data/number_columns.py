@@ -111,10 +111,10 @@ def parse_numbers(
     for name, column in columns.items():
         mark = own[name] or decimal or sole
         if mark is None and column.plausible and (row := column.first_unsure) is not None:
-            others = "the other columns differ" if found else "no other value tells which"
+            others = "the other columns differ" if found else "no other value shows which"
             raise DataError(
                 f"{raw.cell(name, row)}: the comma may separate decimals or thousands, and "
-                f"{others}. Say so with {option('decimal', ',')} or {option('decimal', '.')}."
+                f"{others}. {option('decimal', ',')} or {option('decimal', '.')} settles it."
             )
         parsed[name] = column.numbers(mark)
     return ParsedNumbers(parsed, sole)
