@@ -107,7 +107,7 @@ BAD = {
     "day;sales\n1;1,5\n2;2,5\n3;2.5\n": r"line 4: .* separates decimals otherwise than most",
     "day;sales\n1;1,5 %\n2;2 %\n3;0,2\n": r"line 4: .*value '0,2' has no '%', as most have",
     "day;sales\n1;1 €\n2;2 €\n3;$3\n": r"line 4: .*'\$3' has another unit than most, .* '€'",
-    'day,sales\n1,"1,234"\n2,"2,345"\n': "line 2.*'1,234'.*with decimal=',' or decimal='[.]'",
+    'day,sales\n1,"1,234"\n2,"2,345"\n': "line 2.*'1,234'.*decimal=',' or decimal='[.]' settles it",
     "day,sale\n2024-01-01,1\n": r"no column 'sales'\. Did you mean 'sale'\? .*are: day, sale\.",
     "day,sales,day\n2024-01-01,1,2\n": "two columns are named 'day'",
     "day,sales\n2024-01-01,1\n2024-01-02,1,2\n": "line 3: 3 values where the header has 2",
