@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from gated import cells, nn
     from gated.cells import Cell
     from gated.nn.accelerate import accelerate, restore, stream
+    from gated.tasks.partition import predict_partition
 
 __version__ = VERSION
-__all__ = ["__version__", "accelerate", "cells", "nn", "restore", "stream"]
+__all__ = ["__version__", "accelerate", "cells", "nn", "predict_partition", "restore", "stream"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,6 +24,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
+    if name == "predict_partition":
+        return importlib.import_module("gated.tasks.partition").predict_partition
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

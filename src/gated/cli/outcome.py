@@ -42,6 +42,16 @@ def tell_left_out(findings: Sequence[Finding]) -> None:
             console.print(f"· {finding}", style="dim", markup=False, highlight=False)
 
 
+def write_predictions(table: pl.DataFrame, out: Path | None, *, json: bool) -> None:
+    """Write a table of predictions to a new file, or print it."""
+    if out is not None:
+        write_atomically(out, to_csv(table).encode())
+    elif json:
+        print_json(table.to_dicts())
+    else:
+        sys.stdout.write(to_csv(table))
+
+
 def give_predictions(
     learner: Learner[Any, Any, Any], table: pl.DataFrame, out: Path | None, *, json: bool
 ) -> None:
@@ -50,12 +60,7 @@ def give_predictions(
     Raises:
         NothingPredictedError: raised after writing, if no row of the input could be used.
     """
-    if out is not None:
-        write_atomically(out, to_csv(table).encode())
-    elif json:
-        print_json(table.to_dicts())
-    else:
-        sys.stdout.write(to_csv(table))
+    write_predictions(table, out, json=json)
     left_out = learner.left_out or []
     if left_out and len(left_out) == len(table):
         raise NothingPredictedError(

@@ -9,22 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from gated.cli.fit import files_of
-from gated.cli.outcome import give_predictions, print_scores, tell_left_out
+from gated.cli.outcome import give_predictions, print_scores, tell_left_out, write_predictions
 from gated.cli.output import print_json, stdout_console
 from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
-from gated.errors import ConfigurationError, require
+from gated.data.manifest import BadRows
+from gated.errors import ConfigurationError, option, require
 from gated.model_files import load_description
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
 from gated.tasks import learner_of
 from gated.tasks.learner import Learner, document
 
+PRETRAINED = "pretrained"
+"""In place of a run: the network that comes with the package."""
+
 
 def predict(
     run: Path,
     *data: Path,
     out: Path | None = None,
+    time: str | None = None,
+    target: str | None = None,
+    series: str | None = None,
+    horizon: int | None = None,
+    season: int | None = None,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
@@ -33,12 +42,23 @@ def predict(
     Parameters
     ----------
     run
-        Directory of a trained run.
+        Directory of a trained run; or `pretrained`, for a forecast by the network that comes with
+        the package and needs no training.
     data
         What to predict for, in the form that the run was trained on. For a forecast, the history;
         covariates known ahead are given in rows of the future, with an empty target.
     out
         New CSV file for the predictions; by default they are printed.
+    time
+        With `pretrained`: column of time stamps, by default the only one that holds times.
+    target
+        With `pretrained`: column to forecast, by default the only other one of numbers.
+    series
+        With `pretrained`: column that names the series, by default the only one of texts.
+    horizon
+        With `pretrained`: steps to forecast, by default a season.
+    season
+        With `pretrained`: steps after which the pattern repeats, by default found from the table.
     skip_bad
         Go on after rows that cannot be used, which are errors otherwise: they are listed, and in
         the output they have the reason in place of a prediction. If no row can be used, the command
@@ -48,10 +68,31 @@ def predict(
     """
     if out is not None:
         check_new_file(out)
+    asked = {"time": time, "target": target, "series": series, "horizon": horizon, "season": season}
+    if str(run) == PRETRAINED and not run.exists():
+        return _predict_untrained(list(data), asked, out, skip_bad=skip_bad, json=json)
+    for name, value in asked.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{option(name)} goes with `{PRETRAINED}` alone: {run} was trained with its own."
+            )
     learner = loaded(run, skip_bad=skip_bad)
     table = learner.predict(source_of(files_of(type(learner), list(data))))
     tell_left_out(learner.findings)
     give_predictions(learner, table, out, json=json)
+
+
+def _predict_untrained(
+    data: list[Path], asked: dict[str, Any], out: Path | None, *, skip_bad: bool, json: bool
+) -> None:
+    """Forecast a table by the network that comes with the package."""
+    from gated.tasks.forecast.forecaster import Forecaster
+    from gated.tasks.forecast.pretrained.forecaster import predict_untrained
+
+    bad = BadRows(skip=skip_bad)
+    table, findings = predict_untrained(source_of(files_of(Forecaster, data)), bad=bad, **asked)
+    tell_left_out([*findings, *bad.findings])
+    write_predictions(table, out, json=json)
 
 
 def evaluate(run: Path, *data: Path, skip_bad: bool = False, json: bool = False) -> None:

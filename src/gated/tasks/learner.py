@@ -167,6 +167,14 @@ class Learner(ABC, Generic[Config, Data, Score]):
         """Return a row for each example, or each of its steps; a task may have none."""
         raise NotImplementedError
 
+    def no_predictions(self) -> pl.DataFrame:
+        """Return what `predicted` returns, without a row; a task may not know it before.
+
+        Raises:
+            DataError: the task does not.
+        """
+        raise DataError(f"There is no row to predict for, and {self.task!r} needs one.")
+
     def table(
         self,
         given: Mapping[str, Any],

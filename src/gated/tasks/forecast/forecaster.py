@@ -13,7 +13,6 @@ from torch import Tensor
 
 from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
-from gated.data.predictions import prediction_table
 from gated.data.raw_table import Source
 from gated.errors import DataError
 from gated.explain import Probe
@@ -23,6 +22,7 @@ from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
+from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
@@ -189,17 +189,17 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         prepared, origins = data.prepared, data.origins
         forecast = self._forecast(prepared, origins)
         rows = _ahead(origins, self.config.horizon)
-        times = prepared.panel.grid.to_series(prepared.panel.times[rows.ravel()], self.config.time)
-        given: dict[str, pl.Series] = {}
-        if self.config.series is not None:
-            names = np.repeat(prepared.panel.series, self.config.horizon)
-            given[self.config.series] = pl.Series(names)
-        given[self.config.time] = times
-        quantiles = {
-            f"q{100 * quantile:g}": forecast[..., place].ravel()
-            for place, quantile in enumerate(self.config.quantiles)
-        }
-        return prediction_table(given, quantiles)  # a row is of no row of the input
+        panel = prepared.panel
+        return forecast_table(
+            self.config, panel.grid, panel.series, panel.times[rows], forecast
+        )
+
+    def no_predictions(self) -> pl.DataFrame:
+        """Return the table of `predicted`, without a row."""
+        none = np.zeros((0, self.config.horizon))
+        forecast = np.zeros((*none.shape, len(self.config.quantiles)))
+        grid = self.preprocessing.grid
+        return forecast_table(self.config, grid, (), none.astype(np.int64), forecast)
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
