@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -33,13 +33,16 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `path` atomically: at every moment it holds its old content or all of `data`."""
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write `path` atomically: at every moment it holds its old content or all of `data`.
+
+    `data` may come in pieces, each of which is written before the next is asked for.
+    """
     temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(8)))
     try:
         with temporary.open("xb") as file:
             _try_lock(file.fileno())  # so that no other process removes it as a leftover
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
             temporary.replace(path)

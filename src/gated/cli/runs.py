@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from gated.cli.output import print_json, stdout_console
 from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
 from gated.data.manifest import BadRows
-from gated.errors import ConfigurationError, option, require
+from gated.data.predictions import to_csv
+from gated.errors import ConfigurationError, DataError, option, require
+from gated.files import write_atomically
 from gated.model_files import load_description
 from gated.report.explain import write_explanation
 from gated.report.page import figures_of, is_file_name
 from gated.tasks import learner_of
 from gated.tasks.learner import Learner, document
+from gated.tasks.partition import is_large, series_in_parts
 
 PRETRAINED = "pretrained"
 """In place of a run: the network that comes with the package."""
@@ -70,16 +74,39 @@ def predict(
         check_new_file(out)
     asked = {"time": time, "target": target, "series": series, "horizon": horizon, "season": season}
     if str(run) == PRETRAINED and not run.exists():
-        return _predict_untrained(list(data), asked, out, skip_bad=skip_bad, json=json)
+        _predict_untrained(list(data), asked, out, skip_bad=skip_bad, json=json)
+        return
     for name, value in asked.items():
         if value is not None:
             raise ConfigurationError(
                 f"{option(name)} goes with `{PRETRAINED}` alone: {run} was trained with its own."
             )
     learner = loaded(run, skip_bad=skip_bad)
-    table = learner.predict(source_of(files_of(type(learner), list(data))))
+    source = source_of(files_of(type(learner), list(data)))
+    named = getattr(learner.config, "series", None)
+    if out is not None and named is not None and isinstance(source, Path) and is_large(source):
+        _predict_in_parts(learner, source, named, out)
+        return
+    table = learner.predict(source)
     tell_left_out(learner.findings)
     give_predictions(learner, table, out, json=json)
+
+
+def _predict_in_parts(learner: Learner[Any, Any, Any], path: Path, series: str, out: Path) -> None:
+    """Predict for some series at a time, and write the predictions at once."""
+
+    def predictions() -> Iterator[str]:
+        for place, part in enumerate(series_in_parts(path, series)):
+            try:
+                table = to_csv(learner.predict(part))
+            except DataError as error:
+                names = part[series].unique().sort()
+                about = f"'{names[0]}' to '{names[-1]}'"
+                raise DataError(f"{path.name}, among the series {about}: {error}") from error
+            tell_left_out(learner.findings)
+            yield table if place == 0 else table.partition("\n")[2]
+
+    write_atomically(out, (piece.encode() for piece in predictions()))
 
 
 def _predict_untrained(
@@ -90,7 +117,8 @@ def _predict_untrained(
     from gated.tasks.forecast.pretrained.forecaster import predict_untrained
 
     bad = BadRows(skip=skip_bad)
-    table, findings = predict_untrained(source_of(files_of(Forecaster, data)), bad=bad, **asked)
+    (path,) = files_of(Forecaster, data)
+    table, findings = predict_untrained(path, bad=bad, **asked)
     tell_left_out([*findings, *bad.findings])
     write_predictions(table, out, json=json)
 

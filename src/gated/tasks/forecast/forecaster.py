@@ -21,8 +21,8 @@ from gated.tasks.forecast.calibration import Floats, spread, spread_factors
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
-from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
 from gated.tasks.forecast.predictions import forecast_table
+from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
@@ -190,9 +190,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         forecast = self._forecast(prepared, origins)
         rows = _ahead(origins, self.config.horizon)
         panel = prepared.panel
-        return forecast_table(
-            self.config, panel.grid, panel.series, panel.times[rows], forecast
-        )
+        return forecast_table(self.config, panel.grid, panel.series, panel.times[rows], forecast)
 
     def no_predictions(self) -> pl.DataFrame:
         """Return the table of `predicted`, without a row."""

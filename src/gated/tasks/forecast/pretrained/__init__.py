@@ -1,0 +1,1 @@
+"""A forecaster that was trained before it sees a table."""

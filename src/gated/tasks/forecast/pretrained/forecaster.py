@@ -14,8 +14,8 @@ from gated.data.raw_table import RawTable, Source, open_table
 from gated.data.timestamps import UnreadableTimeError, read_times
 from gated.errors import DataError, option
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.grid import Grid
-from gated.tasks.forecast.panel import Floats, Integers, Panel, build_panel
+from gated.tasks.forecast.grid import Grid, Integers
+from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.pretrained.smoothing import profile_strength
 from gated.tasks.forecast.pretrained.zero_shot import zero_shot
@@ -139,9 +139,7 @@ def _columns(
     numbers = [name for name in parsed.columns if parsed[name].plausible]
     if target is None:
         target = _only(raw, numbers, "target", "numbers")
-    texts = [
-        name for name in others if raw.frame[name].dtype == pl.String and name not in numbers
-    ]
+    texts = [name for name in others if raw.frame[name].dtype == pl.String and name not in numbers]
     if series is None and len(texts) == 1 and raw.frame[time].is_duplicated().any():
         series = texts[0]
     return ForecastConfig(

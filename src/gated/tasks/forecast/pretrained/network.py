@@ -3,8 +3,8 @@
 An encoder reads the last steps of a history and what exponential smoothing got wrong there; a
 decoder reads, at each step ahead, the forecasts of `smoothing`, says how much each is worth (a mean
 with weights that it chooses, in the manner of Montero-Manso et al. 2020), and adds a correction and
-the distances of the other quantiles. Everything is relative to the level at the end, in units of the
-error of the naive forecast.
+the distances of the other quantiles. Everything is relative to the level at the end, in units of
+the error of the naive forecast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from gated.nn import LSTM
-from gated.tasks.forecast.pretrained.smoothing import ANCHORS, MIDDLE, RATES, RECENT, Smoothed, Integers
+from gated.tasks.forecast.pretrained.smoothing import (
+    ANCHORS,
+    MIDDLE,
+    RATES,
+    RECENT,
+    Floats,
+    Integers,
+    Smoothed,
+)
 
 QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975)
 """What the network forecasts; others are interpolated."""
@@ -74,9 +82,10 @@ def inputs_of(smoothed: Smoothed, seasons: Integers) -> Inputs:
     horizon = smoothed.anchors.shape[1]
     scale, center = smoothed.scale[:, None], smoothed.center[:, None]
 
-    def relative(values: np.ndarray) -> np.ndarray:
+    def relative(values: Floats) -> Floats:
         """Squashed: large ones still differ, and none is too large."""
-        return np.arcsinh(np.nan_to_num(np.clip(values, -1e9, 1e9)))
+        squashed: Floats = np.arcsinh(np.nan_to_num(np.clip(values, -1e9, 1e9)))
+        return squashed
 
     read = slice(max(steps - READ, 0), steps)
     season = seasons[:, :1]
@@ -103,9 +112,10 @@ def inputs_of(smoothed: Smoothed, seasons: Integers) -> Inputs:
     size = np.abs(smoothed.errors)
     known = ~np.isnan(size)
 
-    def mean_error(last: int) -> np.ndarray:
+    def mean_error(last: int) -> Floats:
         count = known[:, -last:].sum(1)
-        return np.nansum(size[:, -last:], 1) / np.maximum(count, 1) / scale
+        mean: Floats = np.nansum(size[:, -last:], 1) / np.maximum(count, 1) / scale
+        return mean
 
     count = (~np.isnan(smoothed.values)).sum(1)
     slope = smoothed.slope
@@ -125,9 +135,13 @@ def inputs_of(smoothed: Smoothed, seasons: Integers) -> Inputs:
         -1,
     )
     changes = np.log1p(smoothed.changes / scale)
-    static = np.concatenate([static, changes, np.log1p(mean_error(RECENT)), np.log1p(mean_error(steps))], -1)
+    static = np.concatenate(
+        [static, changes, np.log1p(mean_error(RECENT)), np.log1p(mean_error(steps))], -1
+    )
     ahead = np.arange(horizon)
-    anchors = np.clip((smoothed.anchors - center[..., None]) / scale[..., None], -FARTHEST, FARTHEST)
+    anchors = np.clip(
+        (smoothed.anchors - center[..., None]) / scale[..., None], -FARTHEST, FARTHEST
+    )
     lag = steps + ahead - season * (1 + ahead // season)
     kept = np.take_along_axis(smoothed.adjusted, np.maximum(lag, 0), 1)
     kept = np.where((lag >= 0) & (season > 1), (kept - center) / scale, 0)
@@ -143,7 +157,7 @@ def inputs_of(smoothed: Smoothed, seasons: Integers) -> Inputs:
         -1,
     )
 
-    def tensor(values: np.ndarray) -> Tensor:
+    def tensor(values: Floats) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values.swapaxes(0, 1), np.float32))
 
     return Inputs(tensor(encoder), tensor(decoder), tensor(anchors))

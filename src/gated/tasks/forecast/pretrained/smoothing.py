@@ -1,9 +1,9 @@
 """What exponential smoothing knows of a series: seasons, levels, trends, and forecasts from them.
 
 Whatever a statistician would try first, at fixed rates: seasonal profiles from moving averages,
-shrunk as their noise asks for (James and Stein 1961), simple and damped exponential smoothing of what
-is left (Gardner 1985), drift, a straight line, Theta (Assimakopoulos and Nikolopoulos 2000). A
-network reads their forecasts and errors, and says how much each is worth.
+shrunk as their noise asks for (James and Stein 1961), simple and damped exponential smoothing of
+what is left (Gardner 1985), drift, a straight line, Theta (Assimakopoulos and Nikolopoulos 2000).
+A network reads their forecasts and errors, and says how much each is worth.
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def smoothed(history: Floats, seasons: Integers, horizon: int) -> Smoothed:
     )
     ours, theirs = (np.nan_to_num(of.errors) for of in (plain, logs))
     expected = np.exp(np.clip(logs.values[..., None] - theirs, -700, 700))
-    theirs = np.where(
-        np.isnan(logs.errors), 0, np.abs(history[positive][..., None] - expected)
-    )
+    theirs = np.where(np.isnan(logs.errors), 0, np.abs(history[positive][..., None] - expected))
     better = theirs.mean(1).min(-1) < 0.97 * np.abs(ours[positive]).mean(1).min(-1)
     for name in vars(plain):
         getattr(plain, name)[positive[better]] = getattr(logs, name)[better]
@@ -228,8 +226,12 @@ def _lately(apart: Floats, season: Integers, horizon: int) -> Floats:
 
 
 def _bank(adjusted: Floats, observed: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats, Floats]:
-    """Level and trend `(B, M)` at the end, the errors one step ahead `(B, N, M)`, and the level
-    `(B, N)` of the middle member at each step."""
+    """Run the bank over series.
+
+    Returns:
+        Level and trend `(B, M)` at the end, the errors one step ahead `(B, N, M)`, and the level
+        `(B, N)` of the middle member at each step.
+    """
     rows, steps = adjusted.shape
     rate, trend_rate, damping = RATES.T
     level, trend = np.zeros((rows, len(RATES))), np.zeros((rows, len(RATES)))
@@ -264,12 +266,11 @@ def _last(values: Floats) -> Floats:
     """The last observed value of each row."""
     observed = ~np.isnan(values)
     place = values.shape[1] - 1 - observed[:, ::-1].argmax(1)
-    return values[np.arange(len(values)), place]
+    last: Floats = values[np.arange(len(values)), place]
+    return last
 
 
-def _seasonal_naive(
-    values: Floats, season: Integers, horizon: int, otherwise: Floats
-) -> Floats:
+def _seasonal_naive(values: Floats, season: Integers, horizon: int, otherwise: Floats) -> Floats:
     """The values a whole number of seasons before, `(B, H)`; `otherwise` where there are none."""
     steps = values.shape[1]
     ahead = np.arange(horizon)
@@ -279,8 +280,10 @@ def _seasonal_naive(
 
 
 def _mean_change(values: Floats, lag: Integers, last: int = 0) -> Floats:
-    """Mean absolute change from `lag` `(B,)` steps before, in the `last` steps if given; NaN where
-    there is none."""
+    """Mean absolute change from `lag` `(B,)` steps before, in the `last` steps if given.
+
+    NaN where there is none.
+    """
     place = np.arange(values.shape[1]) - lag[:, None]
     before = np.where(place >= 0, np.take_along_axis(values, np.maximum(place, 0), 1), np.nan)
     change = np.abs(values - before)[:, -last:]
@@ -302,7 +305,7 @@ def _line(values: Floats, observed: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def profile_strength(histories: Sequence[Floats], season: int) -> float:
-    """Return how clear a season is in series that have two cycles: 1 without a doubt, 0 not at all."""
+    """Return how clear a season is in series that have two cycles: 1 very, 0 not at all."""
     strengths = [
         float(_profile(history[None], season)[1][0])
         for history in histories

@@ -12,19 +12,30 @@ from scipy.signal import lfilter
 
 from gated.tasks.forecast.pretrained.smoothing import Floats, Integers
 
-SEASONS = np.array(
-    [(1, 1), (4, 1), (7, 1), (12, 1), (24, 1), (24, 168), (7, 28), (52, 1), (48, 1), (30, 1), (5, 1)]
-    + [(60, 1), (96, 1), (10, 1)]
-)
-"""Pairs of seasons, the shorter first; 1 for none."""
-OFTEN = np.array([0.26, 0.1, 0.15, 0.18, 0.06, 0.07, 0.03, 0.04, 0.02, 0.02, 0.03, 0.01, 0.01, 0.02])
-"""How often each pair is drawn."""
+OF_WORLD = {
+    (1, 1): 0.26,
+    (4, 1): 0.1,
+    (7, 1): 0.15,
+    (12, 1): 0.18,
+    (24, 1): 0.06,
+    (24, 168): 0.07,
+    (7, 28): 0.03,
+    (52, 1): 0.04,
+    (48, 1): 0.02,
+    (30, 1): 0.02,
+    (5, 1): 0.03,
+    (60, 1): 0.01,
+    (96, 1): 0.01,
+    (10, 1): 0.02,
+}
+"""Pairs of seasons, the shorter first, 1 for none; and how often each is drawn."""
 
 
 def draw(random: np.random.Generator, count: int, steps: int) -> tuple[Floats, Integers]:
     """Draw series `(count, steps)`, and their seasons `(count, 2)`."""
     time = np.arange(steps)[None]
-    seasons = SEASONS[random.choice(len(SEASONS), count, p=OFTEN / OFTEN.sum())]
+    often = np.array([*OF_WORLD.values()])
+    seasons = np.array([*OF_WORLD])[random.choice(len(often), count, p=often / often.sum())]
 
     def size(mean: float) -> Floats:
         return random.exponential(mean, (count, 1))
@@ -89,7 +100,9 @@ def _seasonal(random: np.random.Generator, seasons: Integers, steps: int) -> Flo
             random.random((count, int(season.max()))) < random.choice([0.15, 1.0], (count, 1))
         )
         has = (random.random((count, 1)) < 0.4) * (season > 1)
-        total += np.take_along_axis(profile, time % season, 1) * random.exponential(1, (count, 1)) * has
+        total += (
+            np.take_along_axis(profile, time % season, 1) * random.exponential(1, (count, 1)) * has
+        )
     return total
 
 

@@ -22,7 +22,7 @@ from gated.tasks.forecast.pretrained.network import (
     PretrainedNetwork,
     inputs_of,
 )
-from gated.tasks.forecast.pretrained.smoothing import Floats, Integers, smoothed
+from gated.tasks.forecast.pretrained.smoothing import smoothed
 from gated.tasks.forecast.pretrained.synthetic import draw
 from gated.training.checkpoint import FILE_NAME
 from gated.training.loop import train
@@ -52,8 +52,9 @@ class PretrainingTask(Task[Examples]):
         self.network = network
         self.seed = seed
         self.quantiles = torch.tensor(QUANTILES)
-        parts = [self._examples(np.random.default_rng((seed, 1, k)), 256) for k in range(held_out // 256)]
-        self.held_out = parts
+        self.held_out = [
+            self._examples(np.random.default_rng((seed, 1, k)), 256) for k in range(held_out // 256)
+        ]
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """As no series is drawn twice, 1,000 by definition."""
@@ -84,9 +85,7 @@ class PretrainingTask(Task[Examples]):
         seasons[wrong, 0] = random.choice([4, 7, 12, 24], int(wrong.sum()))
         seasons[wrong, 1] = 1
         known = smoothed(history, seasons, HORIZON)
-        target = np.where(
-            known.in_logs[:, None], np.log(np.maximum(future, 1e-300)), future
-        )
+        target = np.where(known.in_logs[:, None], np.log(np.maximum(future, 1e-300)), future)
         # What has become nothing, or less, where logarithms were taken: as far as it can be.
         target = (target - known.center[:, None]) / known.scale[:, None]
         target = np.clip(target, -FARTHEST, FARTHEST)

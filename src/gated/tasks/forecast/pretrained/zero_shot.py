@@ -104,5 +104,7 @@ def _interpolated(forecast: Floats, quantiles: Sequence[float]) -> Floats:
     known, asked = norm.ppf(QUANTILES), norm.ppf(quantiles)
     place = np.clip(np.searchsorted(known, asked) - 1, 0, len(known) - 2)
     share = (asked - known[place]) / (known[place + 1] - known[place])
-    between: Floats = forecast[..., place] + share * (forecast[..., place + 1] - forecast[..., place])
+    between: Floats = forecast[..., place] + share * (
+        forecast[..., place + 1] - forecast[..., place]
+    )
     return between

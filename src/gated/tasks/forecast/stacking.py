@@ -1,0 +1,101 @@
+"""How much each of several forecasts counts, by windows that none was trained on.
+
+The forecasts are added up quantile by quantile, in shares that make one (linear pooling of
+quantiles, Lichtendahl, Grushka-Cockayne and Winkler 2013). Shares are weighed by their loss on the
+windows: the more of these, the closer to the best shares; without any, all count alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+PARTS = 10
+"""Shares are tried in steps of one part of these."""
+SHARPNESS = 3.0
+"""By how much a window tells shares apart: a loss 10 % above the best divides the weight, for each
+window, by exp(0.1 · this)."""
+OF_OTHERS = 10.0
+"""Windows that the mean over all series counts for beside those of a series."""
+
+
+def stacking_shares(
+    forecasts: Sequence[Floats],
+    truth: Floats,
+    quantiles: Sequence[float],
+    *,
+    scale: Floats,
+    series: NDArray[np.int64],
+    count: int,
+    windows: Floats,
+) -> Floats:
+    """Return `(S, M)` the shares of `M` forecasts in each of `S` series, whose sums are 1.
+
+    Args:
+        forecasts: of each method `(N, horizon, Q)`.
+        truth: `(N, horizon)`, NaN where nothing was observed.
+        quantiles: levels of the forecasts.
+        scale: `(N,)`, the unit in which errors of different series can be added up.
+        series: `(N,)`, the series of each window, from 0 to `count` - 1; others count for the mean.
+        count: `S`.
+        windows: `(S,)`, how many of a series' windows are independent of each other.
+
+    >>> truth = np.arange(40.0).reshape(40, 1)
+    >>> good, bad = truth[..., None] + 0.1, truth[..., None] + 1
+    >>> shares = stacking_shares(
+    ...     [good, bad], truth, [0.5], scale=np.ones(40), series=np.zeros(40, int), count=1,
+    ...     windows=np.array([40.0])
+    ... )
+    >>> shares.round(2)
+    array([[1., 0.]])
+    """
+    methods = len(forecasts)
+    tried = np.array([of for of in product(range(PARTS + 1), repeat=methods) if sum(of) == PARTS])
+    tried = tried / PARTS
+    even = np.full((count, methods), 1 / methods)
+    seen = ~np.isnan(truth)
+    if not seen.any():
+        return even
+    losses = np.stack([_loss(shares, forecasts, truth, quantiles) / scale for shares in tried])
+    losses = np.where(seen.any(1), losses, 0)  # (C, N)
+    number = np.bincount(series[series >= 0], seen.any(1)[series >= 0], minlength=count)
+    sums = np.stack(
+        [np.bincount(series[series >= 0], of[series >= 0], minlength=count) for of in losses]
+    )
+    own = sums / np.maximum(number, 1)  # (C, S)
+    mean = losses.sum(1) / seen.any(1).sum()
+    loss = (windows * own + OF_OTHERS * mean[:, None]) / (windows + OF_OTHERS)
+    loss = np.where(number > 0, loss, mean[:, None])
+    best = loss.min(0)
+    behind = np.where(best > 0, loss / np.where(best > 0, best, 1) - 1, 0)
+    total = np.where(number > 0, windows, 0) + np.minimum(OF_OTHERS, windows.sum())
+    weight = np.exp(-SHARPNESS * total * behind)
+    shares: Floats = (weight / weight.sum(0)).T @ tried
+    return shares
+
+
+def stacked(forecasts: Sequence[Floats], shares: Floats) -> Floats:
+    """Add up forecasts `(N, horizon, Q)` of `M` methods in shares `(N, M)`."""
+    total: Floats = sum(
+        of * share[:, None, None] for of, share in zip(forecasts, shares.T, strict=True)
+    )  # type: ignore[assignment]
+    return total
+
+
+def _loss(
+    shares: Floats, forecasts: Sequence[Floats], truth: Floats, quantiles: Sequence[float]
+) -> Floats:
+    """`(N,)`, mean pinball loss of forecasts added up."""
+    levels = np.array(quantiles)
+    error = truth[..., None] - stacked(
+        forecasts, np.broadcast_to(shares, (len(truth), len(shares)))
+    )
+    loss = np.maximum(levels * error, (levels - 1) * error).mean(-1)
+    seen = ~np.isnan(loss)
+    mean: Floats = np.where(seen, loss, 0).sum(1) / np.maximum(seen.sum(1), 1)
+    return mean
