@@ -58,7 +58,7 @@ def stacking_shares(
     tried = np.array([of for of in product(range(PARTS + 1), repeat=methods) if sum(of) == PARTS])
     tried = tried / PARTS
     even = np.full((count, methods), 1 / methods)
-    seen = ~np.isnan(truth)
+    seen: NDArray[np.bool_] = ~np.isnan(truth)
     if not seen.any():
         return even
     losses = np.stack([_loss(shares, forecasts, truth, quantiles) / scale for shares in tried])
@@ -81,9 +81,7 @@ def stacking_shares(
 
 def stacked(forecasts: Sequence[Floats], shares: Floats) -> Floats:
     """Add up forecasts `(N, horizon, Q)` of `M` methods in shares `(N, M)`."""
-    total: Floats = sum(
-        of * share[:, None, None] for of, share in zip(forecasts, shares.T, strict=True)
-    )  # type: ignore[assignment]
+    total: Floats = np.einsum("mnhq,nm->nhq", np.stack(forecasts), shares)
     return total
 
 
