@@ -58,7 +58,7 @@ def stacking_shares(
     tried = np.array([of for of in product(range(PARTS + 1), repeat=methods) if sum(of) == PARTS])
     tried = tried / PARTS
     even = np.full((count, methods), 1 / methods)
-    seen: NDArray[np.bool_] = ~np.isnan(truth)
+    seen = np.logical_not(np.isnan(truth))
     if not seen.any():
         return even
     losses = np.stack([_loss(shares, forecasts, truth, quantiles) / scale for shares in tried])

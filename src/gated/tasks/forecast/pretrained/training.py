@@ -1,4 +1,4 @@
-"""Training of the forecaster that needs none: `python -m gated.tasks.forecast.pretrained.training`.
+"""Training of the forecaster that needs none: `python -m gated.tasks.forecast.pretrained.training`
 
 On synthetic series alone, drawn anew for each step from its number and the seed, so that a run that
 was killed goes on to the same weights.
@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from gated.files import write_atomically
 from gated.tasks.forecast.pretrained.network import (
     FARTHEST,
     QUANTILES,
@@ -24,6 +26,7 @@ from gated.tasks.forecast.pretrained.network import (
 )
 from gated.tasks.forecast.pretrained.smoothing import smoothed
 from gated.tasks.forecast.pretrained.synthetic import draw
+from gated.tasks.forecast.pretrained.zero_shot import WEIGHTS
 from gated.training.checkpoint import FILE_NAME
 from gated.training.loop import train
 from gated.training.options import TrainingOptions
@@ -131,7 +134,13 @@ def main() -> None:
     chosen.directory.mkdir(parents=True, exist_ok=True)
     has_begun = (chosen.directory / FILE_NAME).exists()
     train(task, options, directory=chosen.directory, resume=has_begun, progress=Printed())
-    torch.save(task.network.state_dict(), chosen.directory / "weights.pt")
+    write_weights(task.network, chosen.directory / WEIGHTS.name)
+
+
+def write_weights(network: PretrainedNetwork, path: Path) -> None:
+    """Write the weights as the package has them, in half precision."""
+    weights = {name: of.half().contiguous() for name, of in network.state_dict().items()}
+    write_atomically(path, save(weights))
 
 
 class Printed:
