@@ -1,4 +1,4 @@
-"""The forecaster that needs no training: what it knows of smoothing, and its forecasts of tables."""
+"""The forecaster that needs no training."""
 
 from __future__ import annotations
 

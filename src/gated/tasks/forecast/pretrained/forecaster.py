@@ -157,9 +157,9 @@ def _columns(
 def _only(raw: RawTable, names: Sequence[str], role: str, what: str) -> str:
     if len(names) == 1:
         return names[0]
-    found = f"{', '.join(names)} all" if names else "no column seems to"
+    found = f"{', '.join(names)} all" if names else "No column seems to"
     raise DataError(
-        f"Which column of {raw.name} is the {role}? {found.capitalize()} hold {what}. Name it with "
+        f"Which column of {raw.name} is the {role}? {found} hold {what}. Name it with "
         f"{option(role)}."
     )
 

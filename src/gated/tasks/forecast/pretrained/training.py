@@ -1,4 +1,6 @@
-"""Training of the forecaster that needs none: `python -m gated.tasks.forecast.pretrained.training`
+"""Training of the forecaster that needs none.
+
+    python -m gated.tasks.forecast.pretrained.training DIRECTORY
 
 On synthetic series alone, drawn anew for each step from its number and the seed, so that a run that
 was killed goes on to the same weights.
