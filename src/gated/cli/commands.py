@@ -13,11 +13,13 @@ from gated.tasks import LEARNERS
 GROUPS = {
     "fit": "Train a network for a task and measure it.",
     "compare": "Train RNN, GRU and LSTM with one budget and compare them.",
+    "tune": "Try options for a task and choose the best on the validation part.",
 }
 """Commands that are followed by the name of a task."""
 FOR_A_TASK = {
     "fit": "Train a network to {}, and score it on data held back.",
     "compare": "Train each kind of recurrent cell to {}, with one budget, and compare them.",
+    "tune": "Try options of a network to {}, and choose the best on the validation part.",
 }
 COMMANDS = {
     "resume": "fit:resume",
