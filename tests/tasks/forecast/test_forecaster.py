@@ -511,3 +511,17 @@ def test_an_interval_that_rests_on_few_windows_borrows_and_says_so(wave):
     none = Forecaster(replace(CONFIG, test=12, validation=0), SHORT).fit(wave.head(80))
     assert none.calibration.windows == 0
     assert none.score().coverage.inside > 0
+
+
+def test_what_comes_after_the_table_is_what_predict_says():
+    forecaster = Forecaster(replace(PANEL, known=()), SHORT).fit(several("abc"))
+    forecasts = forecaster.ahead(["c", "a"])
+    assert forecasts.series == ("a", "c")
+    assert forecasts.times.tolist() == [list(range(200, 206))] * 2
+    said = forecaster.predict().filter(pl.col("name") != "b").select("q10", "q50", "q90")
+    np.testing.assert_allclose(forecasts.methods["LSTM"].reshape(12, 3), said.to_numpy())
+    assert np.isnan(forecasts.truth).all()
+    planned = Forecaster(replace(PANEL, known=("price",)), SHORT)
+    planned.fit(several("ab").with_columns(price=pl.col("t") % 3))
+    with pytest.raises(DataError, match="'price' is missing"):
+        planned.ahead(["a"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -30,7 +31,7 @@ from gated.tasks.forecast.calibration import (
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
-from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
+from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
@@ -232,6 +233,26 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             for place, quantile in enumerate(self.config.quantiles)
         }
         return prediction_table(given, quantiles)  # a row is of no row of the input
+
+    def ahead(self, series: Collection[str]) -> Forecasts:
+        """Forecast some series beyond the end of the data of `fit`: nothing is known there yet.
+
+        Raises:
+            DataError: a known column has no value there, or nothing was fitted here.
+        """
+        prepared = continued(self.prepared)
+        panel, origins = prepared.panel, forecast_origins(prepared)
+        origins = origins[[name in series for name in panel.series]]
+        rows = _ahead(origins, self.config.horizon)
+        return Forecasts(
+            series=tuple(panel.series[s] for s in panel.series_of[origins]),
+            times=self.preprocessing.grid.stamps(panel.times[rows]),
+            truth=np.full(rows.shape, np.nan),
+            quantiles=self.config.quantiles,
+            methods={self.name: self._forecast(prepared, origins)},
+            scales=np.full(len(origins), np.nan),
+            observed=self._observed(prepared, origins),
+        )
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
