@@ -116,7 +116,8 @@ def test_saving_again_replaces_the_model(tmp_path, wave, fitted, hasty):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"spread"', '"width"', "spread"),
+        ('"calibration"', '"width"', "calibration"),
+        ('"borrowed": "naive"', '"borrowed": "Theta"', "no baseline 'Theta'"),
         ('"hidden": 16', '"hidden": 17', "the shape of"),
         ('"hidden": 16', '"units": 16', "units"),
         ('"task": "forecast"', '"task": "labelling"', "labelling"),
@@ -454,3 +455,73 @@ def test_rows_that_cannot_be_used_can_be_left_out(tmp_path, wave):
 def test_quantiles_never_take_the_name_of_a_column(wave):
     forecaster = Forecaster(replace(CONFIG, time="q50"), SHORT).fit(wave.rename({"t": "q50"}))
     assert forecaster.predict().columns == ["q50", "q10", "q50_", "q90"]
+
+
+def test_the_interval_follows_errors_that_have_become_known(tmp_path):
+    table = noisy_wave(500)
+    forecaster = Forecaster(CONFIG, SHORT).fit(table)
+    forecaster.save(tmp_path)
+    # From the end of the training data on, the wave has jumps that no training has seen.
+    jumps = np.where(np.arange(500) >= ROWS - TEST, 30 * (-1.0) ** (np.arange(500) // 6), 0)
+    wild = table.with_columns(pl.col("y") + jumps)
+    calm, wide = (Forecaster.load(tmp_path).score(of).forecasts for of in (table, wild))
+    widths = [np.ptp(of.methods["LSTM"], axis=2).mean(axis=1) for of in (calm, wide)]
+    assert widths[0][0] == widths[1][0]
+    assert (widths[1][-5:] > 1.5 * widths[0][-5:]).all()
+    forecasts = [Forecaster.load(tmp_path).predict(of) for of in (table, wild)]
+    predicted = [(of["q90"] - of["q10"]).mean() for of in forecasts]
+    assert predicted[1] > 1.5 * predicted[0]
+
+
+def test_the_value_forecast_changes_nothing_of_its_forecast(wave, hasty):
+    """Nor do later ones: each window reads and is calibrated by what was known before it."""
+    cut = ROWS - 30
+    changed = wave.with_columns(pl.when(pl.col("t") >= cut).then(500.0).otherwise("y").alias("y"))
+    one, other = (hasty.backtest(of, start=ROWS - TEST).forecasts for of in (wave, changed))
+    before = one.times[:, 0] <= cut
+    assert before.sum() == 11
+    for name in one.methods:
+        np.testing.assert_array_equal(one.methods[name][before], other.methods[name][before])
+    assert (one.methods["LSTM"][~before] != other.methods["LSTM"][~before]).any()
+
+
+def test_counts_have_no_negative_quantiles():
+    sold = np.random.default_rng(0).poisson(0.3, 300)
+    table = pl.DataFrame({"t": np.arange(300), "y": sold})
+    forecaster = Forecaster(replace(CONFIG, season=7, test=60), SHORT).fit(table)
+    assert forecaster.calibration.at_least == 0
+    for values in forecaster.score().forecasts.methods.values():
+        assert (values >= 0).all()
+        assert (np.diff(values) >= 0).all()
+    assert (forecaster.predict().select("q10", "q50", "q90").to_numpy() >= 0).all()
+    below = Forecaster(replace(CONFIG, test=60), SHORT).fit(table.with_columns(pl.col("y") - 1))
+    assert below.calibration.at_least is None
+    assert (below.predict()["q10"] < 0).all()
+
+
+def test_an_interval_that_rests_on_few_windows_borrows_and_says_so(wave):
+    short = Forecaster(replace(CONFIG, test=12), SHORT).fit(wave.head(80))
+    (finding,) = (of for of in short.findings if of.kind == "calibration")
+    # One stretch of a horizon and a bit is held out: 7 of 68 steps, of which each is forecast.
+    assert short.calibration.windows == pytest.approx(7 / 6)
+    assert str(finding) == (
+        "1.2 independent validation windows to set the interval by; 63% of its width is that of "
+        "naive."
+    )
+    none = Forecaster(replace(CONFIG, test=12, validation=0), SHORT).fit(wave.head(80))
+    assert none.calibration.windows == 0
+    assert none.score().coverage.inside > 0
+
+
+def test_what_comes_after_the_table_is_what_predict_says():
+    forecaster = Forecaster(replace(PANEL, known=()), SHORT).fit(several("abc"))
+    forecasts = forecaster.ahead(["c", "a"])
+    assert forecasts.series == ("a", "c")
+    assert forecasts.times.tolist() == [list(range(200, 206))] * 2
+    said = forecaster.predict().filter(pl.col("name") != "b").select("q10", "q50", "q90")
+    np.testing.assert_allclose(forecasts.methods["LSTM"].reshape(12, 3), said.to_numpy())
+    assert np.isnan(forecasts.truth).all()
+    planned = Forecaster(replace(PANEL, known=("price",)), SHORT)
+    planned.fit(several("ab").with_columns(price=pl.col("t") % 3))
+    with pytest.raises(DataError, match="'price' is missing"):
+        planned.ahead(["a"])

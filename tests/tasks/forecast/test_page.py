@@ -14,6 +14,7 @@ from cyclopts.config import Toml
 from matplotlib.image import imread
 
 from gated.data.findings import Finding
+from gated.errors import DataError
 from gated.report.run_page import write_run_page
 from gated.tasks.forecast import page as forecast_page
 from gated.tasks.forecast.config import ForecastConfig
@@ -72,13 +73,32 @@ def write(tmp_path, evaluation, history):
             "parameters": 12345,
         }
         command = others.pop("command", "gated fit forecast data.csv --out run")
-        learner = SimpleNamespace(**(facts | others))
         scores = scores or evaluation()
+        facts["preprocessing"] = SimpleNamespace(series=tuple(scores.by_series))
+        facts["calibration"] = SimpleNamespace(said="Borrowed from naive.")
+        facts["ahead"] = lambda names: after_the_last_window(scores, names)
+        learner = SimpleNamespace(**(facts | others))
         path = write_run_page(tmp_path, forecast_page, learner, scores, command=command)
         assert path == tmp_path / "report.html"
         return path.read_text("utf-8")
 
     return write
+
+
+def after_the_last_window(scores, names):
+    """Forecasts of the steps after those observed: the last window of each series once more."""
+    of = scores.forecasts
+    rows = [max(row for row, name in enumerate(of.series) if name == one) for one in names]
+    seen = [next(item for item in of.observed if item.series == one) for one in names]
+    step = np.diff(of.times.ravel()[:2]).sum() if of.times.size > 1 else 1
+    return replace(
+        of,
+        series=tuple(names),
+        times=of.times[rows] + of.truth.shape[1] * step,
+        truth=np.full((len(rows), of.truth.shape[1]), np.nan),
+        methods={method: values[rows] for method, values in list(of.methods.items())[:1]},
+        observed=tuple(seen),
+    )
 
 
 def picture_names(directory: Path):
@@ -97,10 +117,12 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
     assert "http" not in text
     assert "script" not in page.tags
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags.count("svg") == len(page.pictures) == 6
+    assert page.tags.count("svg") == len(page.pictures) == 7
     assert all(page.pictures)
     assert page.words("h2") == [
+        "What comes next",
         "Score",
+        "Series by series",
         "Forecast and truth",
         "Where the error lies",
         "Training",
@@ -108,6 +130,7 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
         "Reproduce",
     ]
     assert picture_names(tmp_path) == [
+        "ahead",
         "calibration",
         "error_by_series",
         "error_by_step",
@@ -132,7 +155,7 @@ def test_text_and_axes_take_the_colours_of_the_page(write):
 
 def test_scores_are_told_with_the_best_marked(write, evaluation):
     scores = evaluation()
-    text = write(scores)
+    text = write(scores).partition("<h2>Score")[2]
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', text)[:3]
     assert [name for name, _ in rows] == ["LSTM", "naive", "seasonal naive"]
     for name, cells in rows:
@@ -204,18 +227,19 @@ def test_many_series_are_shown_in_part_and_it_is_said(write, evaluation, tmp_pat
     scores = evaluation(tuple(f"station {number}" for number in range(50)), windows=2, horizon=6)
     page = Document(write(scores))
     captions = page.words("figcaption")
-    assert "6 of 50 series" in captions[0]
-    assert "30 hardest of 50 series" in captions[3]
+    assert "6 of 50 series" in captions[1]
+    assert "30 hardest of 50 series" in captions[4]
     errors = {name: of["LSTM"]["mae"] for name, of in scores.by_series.items()}
     ordered = sorted(errors, key=errors.__getitem__)
-    first_picture = page.texts[: page.texts.index(("figcaption", captions[0]))]
+    begin, end = (page.texts.index(("figcaption", caption)) for caption in captions[:2])
+    first_picture = [of for of in page.texts[begin:end] if of[0] not in ("th", "td")]
     panels = [text for _, text in first_picture if text.startswith("station")]
     assert (panels[0], panels[5], len(panels)) == (ordered[0], ordered[-1], 6)
 
 
 def test_a_long_test_part_is_shown_at_its_end(write, evaluation):
     captions = Document(write(evaluation(windows=40, horizon=3))).words("figcaption")
-    assert captions[0].startswith("The last 30 forecasts")
+    assert captions[1].startswith("The last 30 forecasts")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +252,7 @@ def test_a_long_test_part_is_shown_at_its_end(write, evaluation):
 )
 def test_odd_evaluations_have_every_picture(write, evaluation, tmp_path, options):
     text = write(evaluation(("",), **options))
-    assert len(picture_names(tmp_path)) == 5
+    assert len(picture_names(tmp_path)) == 6
     assert ("<td>–</td>" in text) == ("scale" in options)
 
 
@@ -243,7 +267,7 @@ def test_without_truth_there_is_no_picture_of_it(write, evaluation, tmp_path):
     page = Document(write(evaluation(missing=1.0)))
     assert page.words("p")[0].startswith("Nothing was observed")
     assert "LSTM has no score, so there is nothing to set its forecasts against." in page.words("p")
-    assert picture_names(tmp_path) == ["training"]
+    assert picture_names(tmp_path) == ["ahead", "training"]
 
 
 def test_clipping_is_told_in_words(write, history):
@@ -294,3 +318,50 @@ def test_techniques_are_named_with_their_values(write, history):
         "32-true",
     ):
         assert expected in told
+
+
+def test_the_forecast_from_the_end_of_the_table_comes_first(write, evaluation):
+    scores = evaluation(("",), horizon=3, windows=4)
+    text = write(scores)
+    given = after_the_last_window(scores, [""])
+    rows = re.findall(r'<tr><th scope="row">(2013-.*?)</th>(.*?)</tr>', text)
+    assert [time for time, _ in rows] == [str(of)[:16].replace("T", " ") for of in given.times[0]]
+    values = [[float(cell) for cell in re.findall(r">([\d.]+)</td>", cells)] for _, cells in rows]
+    np.testing.assert_allclose(values, given.methods["LSTM"][0], atol=6e-4)
+    assert text.index("What comes next") < text.index("<h2>Score")
+
+
+def test_why_nothing_comes_next_is_said(write):
+    def nothing(names):
+        raise DataError("The known covariate 'price' is missing for 2025-02-04.")
+
+    page = Document(write(ahead=nothing))
+    assert (
+        "There is no forecast from the end of the table. The known covariate 'price' is missing "
+        "for 2025-02-04." in page.words("p")
+    )
+
+
+def test_series_are_set_side_by_side_and_the_wins_counted(write, evaluation):
+    scores = evaluation(("EWR", "JFK", "LGA"), windows=3)
+    errors = {name: [of[m]["mae"] for m in of] for name, of in scores.by_series.items()}
+    won = sum(values[0] == min(values) for values in errors.values())
+    assert forecast_page.notes(scores) == [
+        f"LSTM has the lowest MAE on {won} of 3 series ({won / 3:.0%})."
+    ]
+    text = write(scores)
+    assert forecast_page.notes(scores)[0] in text
+    for name, of in scores.by_series.items():
+        row = re.search(rf'<tr><th scope="row">{name}</th>(.*?)</tr>', text)[1]
+        told = [float(cell) for cell in re.findall(r">([\d.]+)</td>", row)]
+        expected = [of[m][metric] for metric in ("mae", "mase") for m in of]
+        assert told == pytest.approx([*expected, of["LSTM"]["coverage"]], abs=6e-4)
+    assert forecast_page.notes(evaluation()) == []
+
+
+def test_an_interval_that_is_off_is_told_first(write, evaluation):
+    scores = evaluation(windows=40, horizon=6)
+    assert scores.coverage.off
+    page = Document(write(scores))
+    assert scores.coverage.warning in page.words("p")[0]
+    assert f"{scores.coverage.warning} Borrowed from naive." in page.words("p")

@@ -135,6 +135,7 @@ def test_the_verdict_does_not_depend_on_the_unit(unit):
 def test_verdict_where_the_network_is_better():
     given = forecasts_of(
         np.zeros((84, 1)),
+        quantiles=(0.5,),
         LSTM=[[4.3], [4.52]] * 42,
         naive=[[8.0]] * 84,
         seasonal_naive=[[6.7], [6.8]] * 42,
@@ -148,7 +149,8 @@ def test_verdict_where_the_network_is_better():
 
 
 def test_verdict_where_the_network_is_worse():
-    given = forecasts_of(np.zeros((1000, 1)), GRU=[[110.0]] * 1000, naive=[[99.0], [101.0]] * 500)
+    medians = {"GRU": [[110.0]] * 1000, "naive": [[99.0], [101.0]] * 500}
+    given = forecasts_of(np.zeros((1000, 1)), quantiles=(0.5,), **medians)
     verdict = evaluate(given, "y").verdict
     assert verdict.outcome == "worse"
     assert str(verdict) == (

@@ -103,6 +103,11 @@ class Baselines:
     season: int | None = None
     """Steps of the season that was best in the training part; the configured one by default."""
 
+    @property
+    def narrowest(self) -> str:
+        """Name of the method with the narrowest intervals in the training part."""
+        return min(self.offsets, key=lambda name: float(np.ptp(self.offsets[name], axis=1).mean()))
+
     @classmethod
     def fit(cls, prepared: Prepared) -> Self:
         """Compute the quantiles of the errors in the training part.

@@ -1,61 +1,230 @@
-"""Calibrated intervals: quantiles moved until they cover the validation part.
+"""Calibrated intervals: quantiles that are moved until they cover their share, and kept so.
 
-A network is overconfident on windows that it was not trained on. In the manner of conformalised
-quantile regression (Romano, Patterson and Candès 2019) each quantile's distance from the median is
-multiplied by the factor with which it would have covered its share of the validation windows. The
-level is not corrected for their number: few of the overlapping windows are independent, and with
-so few the corrected level is the largest error of all.
+A network is overconfident on windows that it was not trained on. As in conformalised quantile
+regression (Romano, Patterson and Candès 2019), errors are measured in distances of the quantile
+from the median, so that those of all steps and series are of one size; each distance is multiplied
+by the quantile of these errors at the level that it should cover.
+
+- Few errors: a distance is a mean of the network's and of a baseline's, whose errors are known over
+  the whole training part. The fewer independent windows there are for validation, the more of it
+  is the baseline's; and among the errors is one window that was made up.
+- Drift: errors of later windows join, as soon as what they forecast is known. They fade with their
+  age, and so do those of the validation part (non-exchangeable conformal prediction: Barber,
+  Candès, Ramdas and Tibshirani 2023). The level follows the share that lay outside (adaptive
+  conformal inference: Gibbs and Candès 2021).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.configuration import demand_numbers
+from gated.errors import DataError
+
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
-FEWEST = 50
-"""Observations below which a tail says nothing: the quantiles stay as they are."""
-NARROWEST, WIDEST = 0.25, 4.0
-"""Bounds of the factors: what asks for more is a matter for the network."""
+EDGES = np.geomspace(0.02, 50, 241)
+"""Bounds of the bins in which errors are counted; a factor is the middle of a bin."""
+FACTORS = np.sqrt(np.append(EDGES[0], EDGES) * np.append(EDGES, EDGES[-1]))
+HALFWAY = 2
+"""Independent validation windows with which half of a distance is the network's own."""
+MOST_WINDOWS = 16
+"""Independent windows that the validation part counts as at most, beside later ones."""
+LIFE = 16
+"""Horizons after which an error counts for a share of 1/e."""
+PACE = 0.05
+"""How far the level moves with the values of one horizon (the step size of Gibbs and Candès)."""
+CHUNK = 256
+"""Series whose errors are counted at once."""
+FEW = 8
+"""Independent validation windows below which it is a finding that an interval is borrowed."""
 
 
-def spread_factors(forecast: Floats, truth: Floats, quantiles: tuple[float, ...]) -> Floats:
-    """Return `(Q,)` the factor by which to multiply each quantile's distance from the median.
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What the validation part says of the width of the intervals, for `Q` quantiles."""
 
-    Args:
-        forecast: `(N, horizon, Q)` of windows that were not trained on.
-        truth: `(N, horizon)`, the observed values; NaN where they do not count.
-        quantiles: their levels, 0.5 among them.
+    windows: float
+    """Independent windows that it says it from; several series count as their square root."""
+    borrowed: str
+    """The baseline whose spread is mixed in."""
+    counts: Floats
+    """`(Q, bins)` errors by their size in `EDGES`, in windows."""
+    at_least: float | None
+    """The least value that a quantile can have: 0 where the target is never negative."""
 
-    >>> forecast = np.zeros((1000, 1, 3)) + [-1.0, 0.0, 1.0]
-    >>> truth = np.linspace(-4, 4, 1000)[:, None]
-    >>> spread_factors(forecast, truth, (0.25, 0.5, 0.75)).round(1)
-    array([2., 1., 2.])
-    """
-    counts = ~np.isnan(truth)
-    factors = np.ones(len(quantiles))
-    if counts.sum() < FEWEST:
+    @classmethod
+    def of(
+        cls,
+        errors: Floats,
+        windows: float,
+        borrowed: str,
+        at_least: float | None,
+    ) -> Self:
+        """Count errors `(N, horizon, Q)` of validation windows, NaN where nothing was observed."""
+        known = errors[~np.isnan(errors[..., 0])]
+        counts = _counted(known) * (min(windows, MOST_WINDOWS) / max(len(known), 1))
+        return cls(windows=windows, borrowed=borrowed, counts=counts, at_least=at_least)
+
+    def check(self, quantiles: int) -> None:
+        """Refuse numbers that do not fit, as after damage; raises `DataError`."""
+        demand_numbers("An error of the validation", self.counts.ravel())
+        if self.counts.shape != (quantiles, len(FACTORS)) or self.counts.min() < 0:
+            raise DataError(f"The errors of the validation are not those of {quantiles} quantiles.")
+        demand_numbers("The validation windows", np.array([self.windows]), count=1)
+
+    @property
+    def own(self) -> float:
+        """The share of a distance that is the network's own."""
+        return self.windows / (self.windows + HALFWAY)
+
+    @property
+    def said(self) -> str:
+        """How the intervals came about, as a sentence."""
+        made = "Distances from the median are multiplied by what errors in the validation part ask"
+        if not self.windows:
+            return (
+                f"Nothing was held out for validation, so the interval is that of {self.borrowed}."
+            )
+        return (
+            f"{made} for ({self.windows:.1f} independent windows) and, from then on, the newest "
+            f"errors that are known; {1 - self.own:.0%} of the width is that of {self.borrowed}."
+        )
+
+    def distances(self, forecast: Floats, baseline: Floats, quantiles: Sequence[float]) -> Floats:
+        """Return `(…, Q)` distances from the median, of a forecast and a baseline of that shape.
+
+        The baseline's are as wide below the median as above it: its errors are those of a point
+        forecast, whose trend is not that of the time to come.
+        """
+        middle, levels = quantiles.index(0.5), np.array(quantiles)
+        ours, theirs = (np.abs(of - of[..., middle, None]) for of in (forecast, baseline))
+        mirrored = np.abs(levels[:, None] + levels - 1).argmin(axis=1)
+        mirrored = np.where(np.isclose(levels[mirrored] + levels, 1), mirrored, range(len(levels)))
+        mixed: Floats = self.own * ours + (1 - self.own) * (theirs + theirs[..., mirrored]) / 2
+        return mixed
+
+    def factors(self, errors: Floats, quantiles: Sequence[float], horizon: int) -> Floats:
+        """Return factors on the distances, for each series and each time after the training.
+
+        They are of the series' own later errors, and of the validation part of all: what is
+        forecast of a series does not depend on which others are in the table.
+
+        Args:
+            errors: `(S, T, Q)` as `scaled_errors` returns them, by series and the step at which
+                they became known; NaN where none did.
+            quantiles: `(Q,)`.
+            horizon: steps of a forecast.
+
+        Returns:
+            `(S, T + 1, Q)`: `[:, t]` is made with the errors `[:, :t]`.
+        """
+        series, steps, count = errors.shape
+        share = np.minimum(quantiles, 1 - np.array(quantiles))
+        made_up, fade = self._made_up(share), np.exp(-1 / (LIFE * horizon))
+        places = np.empty((series, steps + 1, count), np.int16)
+        for begin in range(0, series, CHUNK):
+            chunk = slice(begin, begin + CHUNK)
+            known = ~np.isnan(errors[chunk, :, 0])
+            bins = np.searchsorted(EDGES, errors[chunk])
+            counts = np.repeat(self.counts[None], len(bins), axis=0)
+            outside = np.repeat(share[None], len(bins), axis=0)
+            places[chunk, 0] = _places(counts + made_up, outside)
+            for step in range(steps):
+                new, now = np.flatnonzero(known[:, step]), places[chunk, step].copy()
+                counts *= fade
+                if len(new):
+                    missed = bins[new, step] > now[new]
+                    outside[new] += PACE / horizon * (share - missed)
+                    outside = np.clip(outside, share / 20, 0.5)
+                    counts[new[:, None], np.arange(count), bins[new, step]] += 1 / horizon
+                    now[new] = _places(counts[new] + made_up, outside[new])
+                places[chunk, step + 1] = now
+        factors: Floats = FACTORS[places]
+        factors[..., quantiles.index(0.5)] = 1
         return factors
-    middle = quantiles.index(0.5)
-    error = (truth - forecast[..., middle])[counts]
-    for place, quantile in enumerate(quantiles):
-        if place != middle:
-            distance = (forecast[..., place] - forecast[..., middle])[counts]
-            # The outcome lies inside a quantile where its error is less than this share of the
-            # quantile's distance from the median.
-            wide = distance != 0
-            if wide.sum() >= FEWEST:
-                share = np.quantile(error[wide] / distance[wide], max(quantile, 1 - quantile))
-                factors[place] = np.clip(share, NARROWEST, WIDEST)
-    return factors
+
+    def _made_up(self, share: Floats) -> Floats:
+        """`(Q, bins)` a window of errors, twice as large as the baseline says, thrice the network.
+
+        They have a Laplace distribution. Without any validation the baseline's word is all there
+        is, and is taken.
+        """
+        levels = (np.arange(1000) + 0.5) / 1000
+        errors = np.sign(levels - 0.5) * -np.log(2 * np.minimum(levels, 1 - levels))
+        larger = 2 + self.own if self.windows else 1.0
+        size = -np.log(2 * np.minimum(share, 0.499)) / larger
+        made_up: Floats = _counted(errors[:, None] / size) / len(levels)
+        return made_up
 
 
-def spread(forecast: Floats, factors: Floats, quantiles: tuple[float, ...]) -> Floats:
-    """Multiply the distances from the median of `(…, Q)` by `factors`; quantiles stay in order."""
+def scaled_errors(
+    forecast: Floats, truth: Floats, distances: Floats, quantiles: Sequence[float]
+) -> Floats:
+    """Return `(N, horizon, Q)` how many distances the truth lies beyond the median.
+
+    Below the median, errors downwards are positive. NaN where there is no truth.
+
+    >>> forecast, distances = np.array([[[8.0, 10.0, 14.0]]]), np.array([[[2.0, 0.0, 4.0]]])
+    >>> scaled_errors(forecast, np.array([[16.0]]), distances, (0.1, 0.5, 0.9)).tolist()
+    [[[-3.0, 0.0, 1.5]]]
+    """
+    side = np.sign(np.array(quantiles) - 0.5)
+    error = truth[..., None] - forecast[..., quantiles.index(0.5), None]
+    with np.errstate(over="ignore"):
+        scaled: Floats = side * error / np.maximum(distances, np.finfo(np.float64).tiny)
+    return scaled
+
+
+def spread(
+    forecast: Floats,
+    distances: Floats,
+    factors: Floats,
+    quantiles: Sequence[float],
+    at_least: float | None = None,
+) -> Floats:
+    """Return quantiles `(…, Q)` at `factors` times `distances` from the median, in order."""
     middle = quantiles.index(0.5)
-    median = forecast[..., middle : middle + 1]
-    moved = median + (forecast - median) * factors
+    side = np.sign(np.array(quantiles) - 0.5)
+    moved = forecast[..., middle, None] + side * distances * factors
     upper = np.maximum.accumulate(moved[..., middle:], axis=-1)
     lower = np.minimum.accumulate(moved[..., middle::-1], axis=-1)[..., ::-1]
-    return np.concatenate([lower[..., :-1], upper], axis=-1)
+    ordered: Floats = np.concatenate([lower[..., :-1], upper], axis=-1)
+    return np.maximum(ordered, -np.inf if at_least is None else at_least)
+
+
+def least_value(observed: Floats) -> float | None:
+    """Return 0 for values that cannot be negative, as far as can be seen; None for others.
+
+    These are counts, and measures that reach 0 without ever falling below it, as rain does.
+
+    >>> least_value(np.array([3.0, 7.0])), least_value(np.array([0.0, 0.7]))
+    (0.0, 0.0)
+    >>> least_value(np.array([3.5, 7.0])), least_value(np.array([-1.0, 7.0]))
+    (None, None)
+    """
+    lowest = observed.min(initial=np.inf)
+    counts = bool(np.all(observed == np.round(observed)))
+    return 0.0 if lowest == 0 or (lowest > 0 and counts) else None
+
+
+def _counted(errors: Floats) -> Floats:
+    """`(Q, bins)` how many of errors `(N, Q)` are in each bin."""
+    count, size = errors.shape[1], len(FACTORS)
+    places = np.searchsorted(EDGES, errors) + size * np.arange(count)
+    counts = np.bincount(places.ravel(), minlength=count * size)
+    return counts.reshape(count, size).astype(np.float64)
+
+
+def _places(counts: Floats, outside: Floats) -> Integers:
+    """`(S, Q)` the bin beyond which a share `outside` of the counts `(S, Q, bins)` lies."""
+    total = counts.cumsum(axis=-1)
+    enough = total >= (1 - outside)[..., None] * total[..., -1:] * (1 - 1e-12)
+    places: Integers = enough.argmax(axis=-1)
+    return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
@@ -12,21 +13,29 @@ import torch
 from torch import Tensor
 
 from gated.configuration import demand_numbers
+from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
 from gated.errors import DataError
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
-from gated.tasks.forecast.calibration import Floats, spread, spread_factors
+from gated.tasks.forecast.calibration import (
+    FEW,
+    Calibration,
+    Floats,
+    least_value,
+    scaled_errors,
+    spread,
+)
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.predictions import forecast_table
-from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
+from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
-from gated.tasks.forecast.task import ForecastTask, chunks, thinned
+from gated.tasks.forecast.task import ForecastTask, chunks
 from gated.tasks.forecast.windows import (
     forecast_origins,
     gather,
@@ -39,7 +48,7 @@ from gated.tasks.forecast.windows import (
 from gated.tasks.learner import Learner, Parts, Purpose
 
 MOST_CALIBRATED = 4096
-"""Validation windows that calibration looks at, evenly chosen where there are more."""
+"""Windows whose errors calibration looks at, drawn where there are more."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     task = "forecast"
     config_type = ForecastConfig
-    learned = ("preprocessing", "spread", "held_out_from", "baselines")
+    learned = ("preprocessing", "calibration", "held_out_from", "baselines")
     adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
     does = "forecast a table of time series"
     data = (
@@ -78,8 +87,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     network: ForecastNetwork
     preprocessing: Preprocessing
-    spread: Floats
-    """(Q,), factor on each quantile's distance from the median, see `calibration`."""
+    calibration: Calibration
+    """The width of the intervals, by the errors in the validation part."""
     held_out_from: int
     """Time of the first step of the test part, as the grid counts it."""
     baselines: Baselines
@@ -108,8 +117,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
-        self.spread = np.ones(len(self.config.quantiles))
         self.baselines = Baselines.fit(prepared)
+        self.calibration = self._uncalibrated(prepared)
         return Parts(
             PreparedWindows(prepared, training_origins(prepared)),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
@@ -135,10 +144,12 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             super().check_test_part()
 
     def check_learned(self) -> None:
-        """Refuse calibration factors and scales that do not match the quantiles and series."""
+        """Refuse a calibration and scales that do not match the quantiles and series."""
         config, series = self.config, len(self.preprocessing.series)
         quantiles = len(config.quantiles)
-        demand_numbers("The spread of a quantile", self.spread, count=quantiles, above=0)
+        self.calibration.check(quantiles)
+        if self.calibration.borrowed not in self.baselines.offsets:
+            raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
         for offsets in self.baselines.offsets.values():
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
         if len(self.baselines.scales) != series:
@@ -153,18 +164,37 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return ForecastTask(self.network, self.prepared, self.seed)
 
     def settle(self) -> None:
-        """Calibrate the intervals on the validation part."""
-        held = self.parts.validation
-        origins = thinned(held.origins, MOST_CALIBRATED)
-        if len(origins):
-            truth = _truth(held.prepared, origins, self.config.horizon)
-            forecast = self._forecast(held.prepared, origins)
-            self.spread = spread_factors(forecast, truth, self.config.quantiles)
+        """Calibrate the intervals on the validation part, and say where it is too short."""
+        held, config = self.parts.validation, self.config
+        prepared, panel = held.prepared, held.prepared.panel
+        # Forecast rows that overlapping windows share are counted once.
+        rows = np.unique(_ahead(held.origins, config.horizon))
+        series = max(len(np.unique(panel.series_of[rows])), 1)
+        windows = len(rows) / config.horizon / series**0.5
+        self.calibration = replace(self._uncalibrated(prepared), windows=windows)
+        if windows:
+            origins = _drawn(held.origins)
+            errors = self._errors(prepared, origins, self._raw(prepared, origins))
+            self.calibration = Calibration.of(
+                errors, windows, self.calibration.borrowed, self.calibration.at_least
+            )
+        if windows < FEW and len(config.quantiles) > 1:
+            self.findings += (
+                Finding(
+                    kind="calibration",
+                    count=1,
+                    what=f"{windows:.1f} independent validation windows to set the interval by",
+                    action=f"{1 - self.calibration.own:.0%} of its width is that of "
+                    f"{self.calibration.borrowed}",
+                ),
+            )
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
         """Compare walk-forward forecasts with the observed values and the baselines."""
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
+        least = self.calibration.at_least
+        baselines = self.baselines.forecast(prepared, origins)
         forecasts = Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
@@ -172,7 +202,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             quantiles=self.config.quantiles,
             methods={
                 self.name: self._forecast(prepared, origins),
-                **self.baselines.forecast(prepared, origins),
+                **{
+                    name: np.maximum(of, -np.inf if least is None else least)
+                    for name, of in baselines.items()
+                },
             },
             scales=np.append(self.baselines.scales, np.nan)[prepared.series_of[origins]],
             observed=self._observed(prepared, origins),
@@ -198,6 +231,26 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         forecast = np.zeros((*none.shape, len(self.config.quantiles)))
         grid = self.preprocessing.grid
         return forecast_table(self.config, grid, (), none.astype(np.int64), forecast)
+
+    def ahead(self, series: Collection[str]) -> Forecasts:
+        """Forecast some series beyond the end of the data of `fit`: nothing is known there yet.
+
+        Raises:
+            DataError: a known column has no value there, or nothing was fitted here.
+        """
+        prepared = continued(self.prepared)
+        panel, origins = prepared.panel, forecast_origins(prepared)
+        origins = origins[[name in series for name in panel.series]]
+        rows = _ahead(origins, self.config.horizon)
+        return Forecasts(
+            series=tuple(panel.series[s] for s in panel.series_of[origins]),
+            times=self.preprocessing.grid.stamps(panel.times[rows]),
+            truth=np.full(rows.shape, np.nan),
+            quantiles=self.config.quantiles,
+            methods={self.name: self._forecast(prepared, origins)},
+            scales=np.full(len(origins), np.nan),
+            observed=self._observed(prepared, origins),
+        )
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
@@ -238,7 +291,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._some(PreparedWindows(found.prepared, whole))
 
     def in_unit(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
-        """Return the network's output, calibrated and in the unit of the target.
+        """Return the network's output, in the unit of the target and calibrated as after training.
+
+        Errors that have become known since are not looked at.
 
         Args:
             scaled: output of the network, `(horizon, B, Q)`.
@@ -248,9 +303,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         Returns:
             `(B, horizon, Q)`.
         """
-        quantiles = scaled.transpose(0, 1).double().cpu().numpy()
-        forecast = prepared.unscaled(quantiles, origins)
-        return spread(forecast, self.spread, self.config.quantiles)
+        quantiles = self.config.quantiles
+        nothing = np.zeros((1, 0, len(quantiles)))
+        factors = self.calibration.factors(nothing, quantiles, self.config.horizon)[0]
+        return self._spread(self._unscaled(scaled, prepared, origins), prepared, origins, factors)
 
     def _windows(
         self,
@@ -283,17 +339,76 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             )
         return windows
 
-    @torch.no_grad()
     def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` in the unit of the target."""
+        """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
+        raw = self._raw(prepared, origins)
+        return self._spread(raw, prepared, origins, self._factors(prepared, origins))
+
+    @torch.no_grad()
+    def _raw(self, prepared: Prepared, origins: Integers) -> Floats:
+        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
         self.network.eval()
         device = next(self.network.parameters()).device
         parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
-            parts.append(self.in_unit(scaled, prepared, some))
+            parts.append(self._unscaled(scaled, prepared, some))
         return np.concatenate(parts)
+
+    def _unscaled(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
+        return prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
+
+    def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
+        baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
+        return self.calibration.distances(forecast, baseline, self.config.quantiles)
+
+    def _errors(self, prepared: Prepared, origins: Integers, forecast: Floats) -> Floats:
+        """`(N, horizon, Q)`, see `scaled_errors`."""
+        distances = self._distances(forecast, prepared, origins)
+        truth = _truth(prepared, origins, self.config.horizon)
+        return scaled_errors(forecast, truth, distances, self.config.quantiles)
+
+    def _spread(
+        self, forecast: Floats, prepared: Prepared, origins: Integers, factors: Floats
+    ) -> Floats:
+        distances = self._distances(forecast, prepared, origins)
+        least = self.calibration.at_least
+        return spread(forecast, distances, factors[:, None], self.config.quantiles, least)
+
+    def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
+        """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.
+
+        They are those of forecasts that begin one after the other when the training data end.
+        """
+        panel, config = prepared.panel, self.config
+        start = self._tick(prepared, self.held_out_from, "start")
+        # How many steps of the time after the training are known at each origin.
+        known = np.maximum(panel.ticks[origins] + 1 - start, 0)
+        steps = int(known.max(initial=0))
+        named, places = np.unique(panel.series_of[origins], return_inverse=True)
+        errors = np.full((len(named), steps, len(config.quantiles)), np.nan)
+        made = walk_forward(prepared, start, start + steps + config.horizon, config.horizon)
+        made = made[np.isin(panel.series_of[made], named)]
+        if len(made):
+            found = self._errors(prepared, made, self._raw(prepared, made))
+            when = panel.ticks[made][:, None] + np.arange(1, config.horizon + 1) - start
+            row = np.searchsorted(named, panel.series_of[made])[:, None]
+            inside = when < steps
+            errors[np.broadcast_to(row, when.shape)[inside], when[inside]] = found[inside]
+        factors = self.calibration.factors(errors, config.quantiles, config.horizon)
+        at: Floats = factors[places, known]
+        return at
+
+    def _uncalibrated(self, prepared: Prepared) -> Calibration:
+        """The calibration before there are errors of the network."""
+        trained = prepared.panel.target[prepared.panel.times < self.held_out_from]
+        return Calibration.of(
+            np.zeros((0, self.config.horizon, len(self.config.quantiles))),
+            windows=0.0,
+            borrowed=self.baselines.narrowest,
+            at_least=least_value(trained[~np.isnan(trained)]),
+        )
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""
@@ -335,6 +450,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 def _ahead(origins: Integers, horizon: int) -> Integers:
     """Rows `(N, horizon)` of the steps after `origins`."""
     return origins[:, None] + np.arange(1, horizon + 1)
+
+
+def _drawn(origins: Integers) -> Integers:
+    """Return `origins`, or a random part where there are too many to forecast from."""
+    if len(origins) <= MOST_CALIBRATED:
+        return origins
+    # Every k-th might be the same hour of the day.
+    return np.sort(np.random.default_rng(0).choice(origins, MOST_CALIBRATED, replace=False))
 
 
 def _truth(prepared: Prepared, origins: Integers, horizon: int) -> Floats:

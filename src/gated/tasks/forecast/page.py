@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from gated.errors import DataError
 from gated.report.page import Drawing, Section, Table, Text
 from gated.report.run_page import Body
 from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.coverage import Coverage
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.pictures import (
+    MOST_PANELS,
+    MOST_SERIES,
+    ahead,
     calibration,
+    chosen_series,
     chosen_windows,
     error_by_series,
     error_by_step,
     walk_forward,
 )
-from gated.tasks.forecast.score import Evaluation
+from gated.tasks.forecast.score import Evaluation, Forecasts
 
 METRICS = {
     "mae": "MAE",
@@ -27,6 +33,8 @@ METRICS = {
     "width": "width",
 }
 """Metrics and how tables head them."""
+MOST_ROWS = 31
+"""Steps ahead that are written out."""
 SMALLER_IS_BETTER = ("mae", "rmse", "smape", "mase", "pinball")
 
 
@@ -35,7 +43,12 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
     config = forecaster.config
     return Body(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",
-        sections=[_score_section(evaluation), *_picture_sections(evaluation)],
+        sections=[
+            _ahead_section(forecaster, evaluation),
+            _score_section(forecaster, evaluation),
+            *_series_sections(evaluation),
+            *_picture_sections(evaluation),
+        ],
         techniques=_dropout(config),
         fact=f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "
         f"{config.hidden} units, {forecaster.parameters:,} parameters",
@@ -79,7 +92,120 @@ def _figure(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 100 else f"{value:.3f}"
 
 
-def _score_section(evaluation: Evaluation) -> Section:
+def notes(evaluation: Evaluation) -> list[str]:
+    """Return what is printed below the scores."""
+    return [_won(evaluation)] if len(evaluation.by_series) > 1 else []
+
+
+def _ahead_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
+    series = chosen_series(evaluation) or forecaster.preprocessing.series[:MOST_PANELS]
+    title = "What comes next"
+    try:
+        forecasts = forecaster.ahead(series)
+    except DataError as error:
+        return Section(title, [Text(f"There is no forecast from the end of the table. {error}")])
+    if not len(forecasts.series):
+        return Section(title, [Text("The series shown here have no forecast from their ends.")])
+    count = len(forecaster.preprocessing.series)
+    some = f" Shown are {len(forecasts.series)} of {count:,} series."
+    said = "Made with all that the table holds, by the network that was trained without its end."
+    if not len(evaluation.forecasts.truth):
+        said = "Made with all that the table holds."
+    said += some if count > len(forecasts.series) else ""
+    blocks: list[Text | Drawing | Table] = [
+        Text(f"{said} As a table: gated predict."),
+        Drawing(ahead(forecasts, evaluation.target)),
+    ]
+    if len(forecasts.series) == 1 and forecasts.truth.shape[1] <= MOST_ROWS:
+        blocks.append(_ahead_table(forecasts))
+    return Section(title, blocks)
+
+
+def _ahead_table(forecasts: Forecasts) -> Table:
+    (values,), times = next(iter(forecasts.methods.values())), forecasts.times[0]
+    if np.issubdtype(times.dtype, np.datetime64):
+        times = np.array([of.replace("T", " ") for of in np.datetime_as_string(times, "auto")])
+    header = ("", *(f"{quantile:.4g} quantile" for quantile in forecasts.quantiles))
+    rows = [
+        (str(time), *(_figure(value) for value in of))
+        for time, of in zip(times, values, strict=True)
+    ]
+    return Table(header, rows)
+
+
+def _series_sections(evaluation: Evaluation) -> list[Section]:
+    """The methods series by series, pooled and scaled errors side by side."""
+    scores, methods = evaluation.by_series, list(evaluation.overall)
+    if len(scores) < 2:
+        return []
+    won = _wins(evaluation)
+    means = [
+        (
+            method,
+            _figure(evaluation.overall[method]["mae"]),
+            *(
+                _figure(float(of(_over_series(evaluation, method, "mase"))))
+                for of in (np.mean, np.median)
+            ),
+            f"{won[method]:,} of {sum(won.values()):,}",
+        )
+        for method in methods
+    ]
+    shown = sorted(scores, key=lambda name: -np.nan_to_num(scores[name][methods[0]]["mase"]))
+    rows = [
+        (
+            name,
+            *(_figure(scores[name][method][metric]) for metric in ("mae", "mase")
+              for method in methods),
+            _figure(scores[name][methods[0]]["coverage"]),
+        )
+        for name in shown[:MOST_SERIES]
+    ]  # fmt: skip
+    header = [f"{metric} {method}" for metric in ("MAE", "MASE") for method in methods]
+    some = f" Of {len(shown):,}, those {MOST_SERIES} with the largest MASE."
+    text = (
+        "The pooled MAE is that of all values, so that series of large numbers decide it; MASE is "
+        f"relative to each series' own changes. {_won(evaluation)}"
+    )
+    return [
+        Section(
+            "Series by series",
+            [
+                Text(text),
+                Table(("", "pooled MAE", "mean MASE", "median MASE", "series won"), means),
+                Text(
+                    f"The hardest for {methods[0]} first.{some if len(shown) > len(rows) else ''}"
+                ),
+                Table(("", *header, f"coverage {methods[0]}"), rows),
+            ],
+        )
+    ]
+
+
+def _over_series(evaluation: Evaluation, method: str, metric: str) -> list[float]:
+    found = [of[method][metric] for of in evaluation.by_series.values()]
+    return [value for value in found if not np.isnan(value)] or [np.nan]
+
+
+def _wins(evaluation: Evaluation) -> dict[str, int]:
+    """On how many series each method has the lowest MAE."""
+    won = dict.fromkeys(evaluation.overall, 0)
+    for scores in evaluation.by_series.values():
+        errors = {name: of["mae"] for name, of in scores.items() if not np.isnan(of["mae"])}
+        if errors:
+            won[min(errors, key=lambda name: errors[name])] += 1
+    return won
+
+
+def _won(evaluation: Evaluation) -> str:
+    won = _wins(evaluation)
+    network, *_ = won
+    total = sum(won.values())
+    share = f" ({won[network] / total:.0%})" if total else ""
+    return f"{network} has the lowest MAE on {won[network]:,} of {total:,} series{share}."
+
+
+def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
     quantiles, count = evaluation.forecasts.quantiles, len(evaluation.forecasts.truth)
     if not count:
         return Section("Score", [Text("Nothing was held back, so there is no score.")])
@@ -99,8 +225,18 @@ def _score_section(evaluation: Evaluation) -> Section:
                 f"the seasonal-naive error of the training part: below 1 is better.{promise}"
             ),
             score_table(evaluation),
+            *([Text(_interval(forecaster, evaluation.coverage))] if evaluation.coverage else []),
         ],
     )
+
+
+def _interval(forecaster: Forecaster, coverage: Coverage) -> str:
+    """How wide the interval is, by the test part, and how it came about."""
+    as_promised = (
+        f"The {coverage.promised:.0%} interval is off by no more than chance explains: "
+        f"{coverage.figure}."
+    )
+    return f"{coverage.warning or as_promised} {forecaster.calibration.said}"
 
 
 def _picture_sections(evaluation: Evaluation) -> list[Section]:

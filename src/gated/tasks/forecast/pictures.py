@@ -31,7 +31,7 @@ MOST_SERIES = 30
 def walk_forward(evaluation: Evaluation) -> Picture:
     """Draw the last forecasts one after the other with the observed values, by series."""
     forecasts = evaluation.forecasts
-    names = _panels(evaluation)
+    names = chosen_series(evaluation)
     network = next(iter(forecasts.methods))
     figure, axes = new_figure(0.9 + 1.9 * len(names), nrows=len(names), sharex=True, squeeze=False)
     left_out = False
@@ -69,7 +69,30 @@ def walk_forward(evaluation: Evaluation) -> Picture:
     )
 
 
-def _panels(evaluation: Evaluation) -> list[str]:
+def ahead(forecasts: Forecasts, target: str) -> Picture:
+    """Draw forecasts of what is not known yet, one a series, after what was observed last."""
+    (network,), count = forecasts.methods, len(forecasts.series)
+    figure, axes = new_figure(1.1 + 1.9 * count, nrows=count, sharex=True, squeeze=False)
+    for window, (panel, name) in enumerate(zip(axes[:, 0], forecasts.series, strict=True)):
+        panel.set_title(short(name or target))
+        seen, times = forecasts.observed[window], forecasts.times[window]
+        begin = int(np.searchsorted(seen.times, times[0]))
+        rows = slice(max(0, begin - 3 * max(len(times), 4)), begin)
+        panel.plot(seen.times[rows], seen.values[rows], color=INK, linewidth=1, label="observed")
+        _draw_window(panel, forecasts, network, window)
+        panel.margins(x=0.01)
+    drawn = np.concatenate([*(of.times for of in forecasts.observed), forecasts.times.ravel()])
+    time_axis(axes[-1, 0], drawn)
+    shared_legend(figure, axes[0, 0])
+    return finish(
+        figure,
+        "ahead",
+        description=f"Forecast of {target} from the end of the table, after what was observed.",
+        caption="The forecast from the end of the table, and what was observed before it.",
+    )
+
+
+def chosen_series(evaluation: Evaluation) -> list[str]:
     """Choose the series to show: all of a few, of many some from the best to the worst."""
     names = list(evaluation.by_series)
     if len(names) <= MOST_PANELS:

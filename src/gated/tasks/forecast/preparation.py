@@ -134,6 +134,17 @@ def prepare_new(
     return _assemble(panel, fitted, None, findings)
 
 
+def continued(prepared: Prepared) -> Prepared:
+    """Return fitted data with the horizon after their end, as `prepare_new` would read them.
+
+    Raises:
+        DataError: a known covariate is missing there.
+    """
+    fitted = prepared.preprocessing
+    panel = _extend_to_horizon(_with_target(prepared.panel, fitted.config), fitted)
+    return _assemble(panel, fitted, None, list(panel.findings))
+
+
 def _about_series(
     panel: Panel, short: Mask | None, learned: Mask, config: ForecastConfig
 ) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gated.errors import option
 from gated.scoring.judge import judge
 from gated.scoring.verdict import Measure, Outcome, Scope, Verdict
+from gated.tasks.forecast.coverage import Coverage, coverage_of
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -71,7 +72,10 @@ class Evaluation:
     by_series: dict[str, dict[str, dict[str, float]]]
     """`[series][method][metric]`."""
     verdict: Verdict
-    """Whether the network beats the best baseline, and by how much."""
+    """Whether the network beats the best baseline, and by how much; and whether its interval is
+    off."""
+    coverage: Coverage | None = None
+    """Of the network's interval, None where there is no interval or no value."""
     overlap: int = 0
     """Windows that overlap what the network was trained on."""
 
@@ -94,6 +98,7 @@ class Evaluation:
             "windows": len(self.forecasts.truth),
             "overlap": self.overlap,
             "quantiles": list(self.forecasts.quantiles),
+            "coverage": self.coverage and asdict(self.coverage) | {"off": self.coverage.off},
             "overall": self.overall,
             "by_step": self.by_step,
             "by_series": self.by_series,
@@ -124,6 +129,10 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
     losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
     names = np.array(forecasts.series)
     everything = np.ones(len(names), bool)
+    network = next(iter(forecasts.methods.values()))
+    clusters, _ = _clusters(forecasts.times)
+    coverage = coverage_of(network, forecasts.truth, forecasts.quantiles, clusters)
+    verdict = judged(absolute_errors(forecasts), forecasts, overlap)
     return Evaluation(
         target=target,
         forecasts=forecasts,
@@ -133,7 +142,8 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
             name: _scores(losses, forecasts, names == name)
             for name in dict.fromkeys(forecasts.series)
         },
-        verdict=judged(absolute_errors(forecasts), forecasts, overlap),
+        verdict=verdict.adding(coverage.warning) if coverage else verdict,
+        coverage=coverage,
         overlap=overlap,
     )
 
