@@ -41,7 +41,7 @@ def scored(problem: Problem, name: str, values: Floats, origins: Integers) -> Ev
         truth=panel.target[ahead],
         quantiles=problem.quantiles,
         methods={name: values},
-        scales=np.append(problem.baselines.scales, np.nan)[problem.prepared.series_of[origins]],
+        scales=problem.scales[panel.series_of[origins]],
         observed=(),
     )
     return evaluate(forecasts, problem.row.target)
@@ -81,7 +81,7 @@ def run(row: Row, name: str, method: Method) -> dict[str, Any]:
     A method that fails gives a line with its reason.
     """
     problem = Problem(row, row.table())
-    line: dict[str, Any] = {"row": row.name, "method": name}
+    line: dict[str, Any] = {"row": row.name, "method": name, "compared_by": row.compared_by}
     origins = problem.origins
     problem.fallback(origins[:1])  # prepares, which is no method's time, as imports are not
     for package in method.packages:

@@ -35,6 +35,8 @@ MOST_SECONDS = 1200.0
 """A method that needs longer for a row is left out of it."""
 MOST_BEFORE = 10
 """Times in the stretch before the test part that choose the statistical method, at most."""
+MOST_WINDOWS_BEFORE = 300
+"""Windows in it, at most, where there are several times: a bound on time."""
 FEWEST = 4
 """Observed steps below which nothing is fitted: the naive forecast stands."""
 PEER = "GATED_NEURALFORECAST"
@@ -74,7 +76,8 @@ class Problem:
     def before(self) -> Integers:
         """Those of the stretch before it that is as long, or `MOST_BEFORE` horizons."""
         split, horizon = self.split, self.row.horizon
-        times = min(MOST_BEFORE, (split.end - split.test) // horizon)
+        most = max(1, MOST_WINDOWS_BEFORE // len(self.prepared.panel.series))
+        times = min(MOST_BEFORE, most, (split.end - split.test) // horizon)
         return walk_forward(self.prepared, split.test - times * horizon, split.test, horizon)
 
     @property
@@ -92,6 +95,22 @@ class Problem:
     def seasons(self) -> tuple[int, ...]:
         """Steps of each season, the shortest first; (1,) without any."""
         return self.row.seasons or (self.prepared.preprocessing.config.season or 1,)
+
+    @cached_property
+    def scales(self) -> Floats:
+        """(S,), as `seasonal_scale`, but also of series that gated has not learned from.
+
+        NaN where a series has no change before the test part.
+        """
+        panel, season = self.prepared.panel, self.prepared.preprocessing.config.season or 1
+        change = np.abs(panel.target[season:] - panel.target[:-season])
+        series = panel.series_of[season:]
+        counts = (series == panel.series_of[:-season]) & ~np.isnan(change)
+        counts &= panel.ticks[season:] < self.split.test
+        size = len(panel.series)
+        total = np.bincount(series[counts], change[counts], size)
+        number = np.bincount(series[counts], minlength=size)
+        return np.divide(total, number, out=np.full(size, np.nan), where=total > 0)
 
     def history(self, origin: int, most: int | None = None) -> Floats:
         """Return the values of a series up to row `origin`, the `most` latest.
@@ -375,12 +394,16 @@ def peer_lstm(problem: Problem, origins: Integers) -> Floats:
             series_of=panel.series_of[origins],
         )
         script = Path(__file__).with_name("forecast_peer.py")
-        subprocess.run(
-            [os.environ[PEER], str(script), str(given), str(found)],
-            check=True,
+        done = subprocess.run(
+            # -P: modules beside the script are not to hide those of Python.
+            [os.environ[PEER], "-P", str(script), str(given), str(found)],
             timeout=MOST_SECONDS,
             capture_output=True,
+            text=True,
+            check=False,
         )
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().rpartition("\n")[2])
         values: Floats = np.load(found)
     return values
 

@@ -12,7 +12,7 @@ from benchmarks.forecast_methods import METHODS
 from benchmarks.page import BEGIN, END, fill
 from gated.scoring.judge import judge
 from gated.scoring.verdict import Measure
-from gated.tasks.forecast.score import WINDOWS
+from gated.tasks.forecast.score import MAE, WINDOWS
 
 Line = Mapping[str, Any]
 DOCS = Path("docs")
@@ -90,9 +90,8 @@ def tables(lines: Sequence[Line], order: Sequence[str], words: Mapping[str, Any]
 
 
 def error(line: Line, scores: Line | None = None) -> float:
-    """MASE, or MAE where no series has a scale; infinite where neither is known."""
-    found = line if scores is None else scores
-    value = found["mase"] if line["mase"] is not None else found["mae"]
+    """The error that counts in a row, of the test part or of `scores`; infinite if unknown."""
+    value = (line if scores is None else scores)[line["compared_by"]]
     return np.inf if value is None else float(value)
 
 
@@ -110,14 +109,15 @@ def chosen(of: Mapping[str, Line]) -> str | None:
 
 
 def verdict(of: Mapping[str, Line], ours: str) -> str:
-    """What the judge says of ours against the best statistical method, by the scaled errors."""
+    """What the judge says of ours against the best statistical method."""
     names = [ours, *(name for name in STATISTICAL if name in of)]
-    scaled = of[ours]["mase"] is not None
+    scaled = of[ours]["compared_by"] == "mase"
     sums, counts = ("scaled", "scaled_values") if scaled else ("absolute", "values")
+    measure = MASE if scaled else MAE
     sizes = np.array(of[ours]["by_time"][counts])
     there = sizes > 0
     values = {name: np.array(of[name]["by_time"][sums])[there] for name in names}
-    return judge(values, MASE, WINDOWS, sizes=sizes[there]).outcome
+    return judge(values, measure, WINDOWS, sizes=sizes[there]).outcome
 
 
 def compared(

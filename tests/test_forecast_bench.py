@@ -105,6 +105,8 @@ def test_a_history_ends_with_the_window_and_has_no_gaps() -> None:
     assert len(history) == 41
     assert history[[19, 20, 21]].tolist() == [19, 20, 21]
     assert problem.history(int(end), 3).tolist() == history[-3:].tolist()
+    assert problem.scales[rising] == 7  # of the other nothing changes over a week
+    assert np.array_equal(problem.scales, problem.baselines.scales, equal_nan=True)
     assert np.array_equal(panel.ticks[problem.before] + 28, panel.ticks[problem.origins])
 
 
@@ -120,12 +122,14 @@ def test_a_series_without_a_model_gets_the_naive_forecast_and_is_counted() -> No
 
 
 def line(method: str, mase: float, before: float | None, *errors: float) -> dict[str, Any]:
-    sums = {"scaled": list(errors), "scaled_values": [1.0] * len(errors)}
+    ones = [1.0] * len(errors)
+    sums = {"scaled": list(errors), "scaled_values": ones, "absolute": list(errors)}
     return {
-        "row": "one", "method": method, "mae": 2 * mase, "mase": mase, "pinball": None,
+        "row": "one", "method": method, "compared_by": "mase",
+        "mae": 2 * mase, "mase": mase, "pinball": None,
         "coverage": 0.8 if method == "gated" else 0.5, "seconds": 1.0, "windows": len(errors),
         "before": before and {"mae": 2 * before, "mase": before},
-        "by_time": sums | {"values": [4.0] * len(errors)},
+        "by_time": sums | {"values": ones},
     }  # fmt: skip
 
 
@@ -145,6 +149,9 @@ def test_the_page_names_the_best_in_hindsight_and_the_one_chosen_before() -> Non
     assert "| geometric mean of the error ÷ the best in hindsight | 0.50 | 2.00 | 1.00 |" in table
     lines[0] |= {"by_time": lines[1]["by_time"]}
     assert forecast_page.verdict({of["method"]: of for of in lines}, "gated") == "worse"
+    by_mae = [of | {"compared_by": "mae", "mase": None} for of in lines]
+    table = forecast_page.tables(by_mae, ["one"], forecast_page.WORDS["en"])
+    assert "| one | 20 | 2 | 4, AutoETS | 0.50 |" in "".join(table)
     assert len(forecast_page.WORDS["zh"]["tables"]) == len(forecast_page.WORDS["en"]["tables"])
 
 
