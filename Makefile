@@ -11,7 +11,7 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long long-runs long-memory bench bench-all profile sanitize arm lint format wheel explorer \
+.PHONY: help setup demo test long long-runs long-memory bench bench-all bench-forecast profile sanitize arm lint format wheel explorer \
 	browser clean
 
 help: ## Show this list
@@ -62,6 +62,11 @@ bench-all: $(INSTALLED) ## The same in full, with all peers, into both pages on 
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
 	$(BIN)/python -m benchmarks --json benchmarks/results.jsonl \
 		--page docs/en/benchmarks.md docs/zh/benchmarks.md --plot docs/images/benchmarks.png
+
+bench-forecast: $(INSTALLED) ## Forecasts beside other libraries, whatever is not there yet, into both pages: half an hour
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.forecast
+	$(BIN)/python -m benchmarks.forecast --page
 
 FASHION := build/fashion
 
