@@ -21,7 +21,7 @@ public:
           depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
           from_(head * depth_), rows_(rows), times_(times),
           is_rounded_(layer.format == Format::bfloat16),
-          pairs_(is_rounded_ ? pairs_in_use() : Pairs::portable),
+          pairs_(is_rounded_ ? pairs_in_use() : Pairs::portable), dots_(dots_in_use()),
           // Widened, they have the very same bits: for many rows that is done once.
           format_(is_rounded_ && !takes_pairs() && rows > few_rows ? Format::as_given
                                                                    : layer.format) {}
@@ -70,7 +70,7 @@ public:
                 if (takes_pairs())
                     round_pairs(pairs_, vectors[r], depth_, words + r * rounded());
                 else
-                    round_row(vectors[r], depth_, words + r * rounded());
+                    round_row(dots_, vectors[r], depth_, words + r * rounded());
             }
     }
 
@@ -108,6 +108,7 @@ private:
     const Index rows_, times_;
     const bool is_rounded_;  // weights are, to bfloat16
     const Pairs pairs_;      // and the vectors, where the processor multiplies pairs
+    const Dots dots_;        // who multiplies whole numbers
     const Format format_;
     void* weights_ = nullptr;  // panels, and behind them the scales of all units
 
@@ -198,7 +199,7 @@ private:
         const int vectors = cut_.vectors_of(p);
         for (Index b = 0; b < blocks_;) {
             const bool two = rows == 1 && vectors == int8_vectors && b + 1 < blocks_ && to(b) != to(b + 1);
-            multiply_int8(two ? 2 * vectors : vectors, rows, depth_, words, rounded(),
+            multiply_int8(dots_, two ? 2 * vectors : vectors, rows, depth_, words, rounded(),
                           panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride,
                           two ? to(b + 1) - to(b) : int8_vectors * lanes<T>);
             b += two ? 2 : 1;

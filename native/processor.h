@@ -12,4 +12,15 @@ Pairs pairs_available();
 // Those of the instruction set in use.
 Pairs pairs_in_use();
 
+// Who multiplies whole numbers and adds them up, see int8.h: the kernels' own instructions, vpdpwssd (of
+// AVX-VNNI, or as AVX-512 has it), or sdot (of Arm).
+enum class Dots { portable, halves, bytes };
+
+bool has_avx_vnni();     // 256 bits
+bool has_avx512_vnni();  // 512 bits
+bool has_sdot();
+
+// Those of the instruction set in use.
+Dots dots_in_use();
+
 }  // namespace gated

@@ -120,6 +120,23 @@ def test_the_environment_chooses_the_instruction_set() -> None:
     assert "ConfigurationError: GATED_ISA=mmx" in refused.stderr
 
 
+def test_the_formats_say_what_computes_them() -> None:
+    within = {"avx_vnni": "avx2", "dotprod": "baseline"}
+    used = native.instruction_set()
+    try:
+        for name in native.instruction_sets():
+            native.set_instruction_set(name)
+            formats = native.formats()
+            multiplies_pairs = name in ("avx512_bf16", "amx")
+            has_vnni = multiplies_pairs or name == "avx512_vnni"
+            assert formats["float32"] == ("avx512" if has_vnni else within.get(name, name))
+            assert formats["bfloat16"] == (name if multiplies_pairs else "float32")
+            expected = name if name in within else "whole numbers"
+            assert formats["int8"] == ("avx512_vnni" if has_vnni else expected)
+    finally:
+        native.set_instruction_set(used)
+
+
 def test_a_missing_extension_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gated._native", None)
     native.extension.cache_clear()

@@ -100,7 +100,9 @@ def share_threads(library: str) -> bool:
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this processor can run, slowest first.
 
-    `avx512_bf16` and `amx` are `avx512` with other products of bfloat16, see `formats`.
+    Some are another one with further instructions for products of narrow numbers, see `formats`:
+    `avx_vnni` is `avx2`; `avx512_vnni`, `avx512_bf16` and `amx` are `avx512`, each with those of
+    the one before; `dotprod`, on Arm, is `baseline`.
 
     Raises:
         MissingNativeError: the extension is not built.
@@ -123,7 +125,8 @@ def formats() -> dict[str, str]:
 
     bfloat16 by AVX512-BF16 or AMX (`avx512_bf16`, `amx`: inputs and states are rounded too), else
     widened to float32, with the same results as float32 has with rounded weights; int8 as whole
-    numbers, with the same results everywhere.
+    numbers, with the same results everywhere, by AVX-VNNI, AVX512-VNNI or Arm's dot products
+    (`avx_vnni`, `avx512_vnni`, `dotprod`) or without them (`whole numbers`).
 
     Raises:
         ConfigurationError: GATED_ISA names one that this processor does not have.
@@ -131,14 +134,21 @@ def formats() -> dict[str, str]:
     """
     used = instruction_set()
     return {
-        "float32": used if used not in _PAIRS else "avx512",
+        "float32": _WITHIN.get(used, used),
         "bfloat16": used if used in _PAIRS else "float32",
-        "int8": "whole numbers",
+        "int8": "avx512_vnni" if used in _PAIRS else used if used in _WITHIN else "whole numbers",
     }
 
 
 _PAIRS = ("avx512_bf16", "amx")
 """Instruction sets that multiply pairs of bfloat16."""
+
+_WITHIN = {
+    "avx_vnni": "avx2",
+    "dotprod": "baseline",
+    **dict.fromkeys(("avx512_vnni", *_PAIRS), "avx512"),
+}
+"""For instruction sets with products of narrow numbers, the one that computes all else."""
 
 
 def multiplies_bfloat16() -> bool:
