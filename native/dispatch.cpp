@@ -84,6 +84,12 @@ const Kernels& kernels() { return *chosen().load(std::memory_order_acquire)->ker
 
 Pairs pairs_in_use() { return chosen().load(std::memory_order_acquire)->pairs; }
 
+namespace {
+std::atomic<bool> thrice_everywhere{false};
+}
+void multiply_thrice_everywhere(bool everywhere) { thrice_everywhere = everywhere; }
+bool multiplies_thrice() { return thrice_everywhere || pairs_in_use() == Pairs::amx; }
+
 Dots dots_in_use() { return chosen().load(std::memory_order_acquire)->dots; }
 
 namespace {

@@ -8,6 +8,8 @@ import os
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from gated.errors import ConfigurationError, MissingNativeError
 
 
@@ -31,7 +33,18 @@ def extension() -> Any:
         native.instruction_set()
     except ValueError as error:
         raise ConfigurationError(f"GATED_ISA={os.environ.get('GATED_ISA')}: {error}") from None
+    _keep_pages()
     return native
+
+
+def _keep_pages() -> None:
+    """Let malloc keep the memory that calls free for those that follow.
+
+    To start with, glibc gives more than 256 kB at the heap's end back to the system, and every
+    training step takes its pages anew. Whoever frees a block of up to 32 MB has it keep twice as
+    much from then on, unless MALLOC_TRIM_THRESHOLD_ or its like were set.
+    """
+    np.empty(31 << 20, np.uint8)  # never written to: no page is taken
 
 
 def _loaded(path: str | None) -> Any:
@@ -126,7 +139,8 @@ def formats() -> dict[str, str]:
     bfloat16 by AVX512-BF16 or AMX (`avx512_bf16`, `amx`: inputs and states are rounded too), else
     widened to float32, with the same results as float32 has with rounded weights; int8 as whole
     numbers, with the same results everywhere, by AVX-VNNI, AVX512-VNNI or Arm's dot products
-    (`avx_vnni`, `avx512_vnni`, `dotprod`) or without them (`whole numbers`).
+    (`avx_vnni`, `avx512_vnni`, `dotprod`) or without them (`whole numbers`); bfloat16x3, three
+    products of bfloat16 for one of float32, by AMX (`amx`), else as float32.
 
     Raises:
         ConfigurationError: GATED_ISA names one that this processor does not have.
@@ -137,6 +151,7 @@ def formats() -> dict[str, str]:
         "float32": _WITHIN.get(used, used),
         "bfloat16": used if used in _PAIRS else "float32",
         "int8": "avx512_vnni" if used in _PAIRS else used if used in _WITHIN else "whole numbers",
+        "bfloat16x3": used if used == "amx" else _WITHIN.get(used, used),
     }
 
 
