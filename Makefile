@@ -116,14 +116,21 @@ SELFCHECK := tests/native/selfcheck.cpp native/dispatch.cpp native/plan.cpp nati
 	native/schedule.cpp native/threads.cpp \
 	native/targets/baseline.cpp
 
+NARROW_CHECKED := pairs int8
+
 # Definitions are plain Python: no set-up is needed to write them in C++.
 PYTHON_OF_CELLS := PYTHONPATH=src $(PYTHON)
 
 arm: ## Compile the core for Arm and, where there is an emulator, check its kernels
 	@command -v $(ARM) > /dev/null || { echo "$(ARM) is not installed: skipped"; exit 0; }; \
-	$(PYTHON_OF_CELLS) -m gated.cells.emit_cpp build/generated && $(ARM) -std=c++20 -O2 -ffp-contract=fast -Wno-psabi -static -pthread \
-		-Inative -Ibuild/generated $(SELFCHECK) -o build/selfcheck && \
-	if [ -n "$(EMULATOR)" ]; then $(EMULATOR) build/selfcheck; \
+	arm="$(ARM) -std=c++20 -O2 -ffp-contract=fast -Wno-psabi -static -pthread -Inative -Ibuild/generated"; \
+	$(PYTHON_OF_CELLS) -m gated.cells.emit_cpp build/generated && $$arm $(SELFCHECK) -o build/selfcheck && \
+	for products in $(NARROW_CHECKED); do \
+		$$arm -DGATED_TARGET=baseline -DGATED_VECTOR_BYTES=16 -DGATED_REGISTERS=32 \
+			tests/native/$$products.cpp native/processor.cpp -o build/$$products || exit; \
+	done && \
+	if [ -n "$(EMULATOR)" ]; then for program in selfcheck $(NARROW_CHECKED); do \
+		$(EMULATOR) build/$$program || exit; done; \
 	else echo "no qemu-aarch64: compiled, not run"; fi
 
 lint: $(INSTALLED) ## Linters, type checker, import contract

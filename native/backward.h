@@ -131,7 +131,7 @@ private:
         std::int32_t* words = nullptr;
         Index rows = 0, width = 0;
     } rounded_;
-    Pairs pairs_of_sums_ = Pairs::portable;  // who multiplies for the gradients of the weights
+    Pairing pairing_of_sums_;  // of the gradients of the weights
 
     // Of recomputation: the forward pass again, and what it keeps of the run in hand.
     Forward<T> again_{};
@@ -188,15 +188,19 @@ private:
     }
 
     // Whether the weights' gradients are sums of products of pairs.
-    bool sums_pairs() const { return pairs_of_sums_ != Pairs::portable; }
+    bool sums_pairs() const { return pairing_of_sums_.is_used; }
 
-    // What the left of a block of a weight matrix takes: in pairs, whole lines for each unit.
-    Index left_size() const { return (rows_at_once_ < 32 ? 32 : rows_at_once_) * tallest; }
+    // What the left of a block of a weight matrix takes: in pairs, whole lines for each unit, and rests.
+    Index left_size() const {
+        const Index in_pairs = 2 * lines_of_pairs(rows_at_once_);
+        return (rows_at_once_ < in_pairs ? in_pairs : rows_at_once_) * tallest;
+    }
+    // What so many rows of a panel on their right take.
+    Index right_size(Index rows) const { return (pairing_of_sums_.has_rests ? rows + rows % 2 : rows) * W; }
 
     void take_rounded() {
-        if (call_.format == Format::bfloat16 &&
-            schedule_.offsets.back() > PackedTransposed<T>::few_rows)
-            pairs_of_sums_ = pairs_in_use();
+        if (schedule_.offsets.back() > PackedTransposed<T>::few_rows)
+            pairing_of_sums_ = pairing_of(call_.format);
         const auto at_least = [&](Index words) {
             if (words > rounded_.width) rounded_.width = words;
         };
@@ -266,7 +270,7 @@ private:
             const int heads = cell_.matrices[of.matrix].heads;
             sums_.push_back({&of, matrix.sums, height, matrix.columns, matrix.stride, panels,
                              heads * int((height / heads + tallest - 1) / tallest), heads, round,
-                             round == 0, take<T>(heads * panels * rows_at_once_ * W)});
+                             round == 0, take<T>(heads * panels * (rows_at_once_ + 1) * W)});
         }
         for (std::size_t m = 0; m < matrices_.size(); ++m) {
             int written = 0;
@@ -307,7 +311,7 @@ private:
             steps_back(share, part, first, last, rows, tiles);
             team_.barrier();
             if (sums_pairs()) {
-                pair_rights(rows, part, parts);
+                pair_rights(rows, part, parts, left_ + part * left_size());
                 team_.barrier();
             }
             if (call_.grad_input.data) give_inputs(rows, part, parts, tiles);
@@ -514,21 +518,26 @@ private:
             for (Index head = 0; head < of.heads; ++head)
                 for (Index p = 0; p < of.panels; ++p)
                     pack_row(row.at[of.of->source] + head * of.columns, p * W, of.columns, W,
-                             of.packed + ((head * of.panels + p) * rows + row_of_run) * W);
+                             of.packed + (head * of.panels + p) * right_size(rows) + row_of_run * W);
     }
 
     // Makes pairs of these, where they are, each of two rows of the run.
-    void pair_rights(Index rows, int part, int parts) {
+    void pair_rights(Index rows, int part, int parts, T* copy) {
         GATED_TIMED(copying);
         if constexpr (std::is_same_v<T, float>)
             for (const WeightSums& of : sums_) {
                 const Index panels = of.heads * of.panels;
                 for (Index p = panels * part / parts; p < panels * (part + 1) / parts; ++p) {
-                    T* panel = of.packed + p * rows * W;
+                    T* panel = of.packed + p * right_size(rows);
                     std::int32_t* words = words_in(panel);
-                    for (Index r = 0; r < rows; r += 2, words += W)
-                        pair_rows(panel + r * W, r + 1 < rows ? panel + (r + 1) * W : nullptr, W,
-                                  words);
+                    if (pairing_of_sums_.has_rests) __builtin_memcpy(copy, panel, rows * W * sizeof(T));
+                    const T* from = pairing_of_sums_.has_rests ? copy : panel;
+                    for (Index r = 0; r < rows; r += 2, words += W) {
+                        const T* lower = r + 1 < rows ? from + (r + 1) * W : nullptr;
+                        if (pairing_of_sums_.has_rests)
+                            pair_rows<Part::rest>(from + r * W, lower, W, words + (rows + 1) / 2 * W);
+                        pair_rows(from + r * W, lower, W, words);
+                    }
                 }
             }
     }
@@ -646,14 +655,18 @@ private:
         T* sums = of.sums + (of.of->blocks[which] * of.height + unit) * of.stride;
         if constexpr (std::is_same_v<T, float>)
             if (sums_pairs()) {
-                const Index words = (rows + 1) / 2, apart = (words + 15) / 16 * 16;
+                const Index words = (rows + 1) / 2, apart = lines_of_pairs(rows);
                 pair_columns(from, rows, height, places_.width(), words_in(left), apart);
+                if (pairing_of_sums_.has_rests)
+                    pair_columns<Part::rest>(from, rows, height, places_.width(),
+                                             words_in(left) + height * apart, apart);
                 GATED_TIMED(weight_gradient);
                 for (Index p = first; p < last; ++p) {
                     for (Index u = 0; is_first && u < height; ++u) clear(sums + u * of.stride + p * W, W);
-                    multiply_pairs(pairs_of_sums_, tiles, V, height, words, words_in(left), apart,
-                                   words_in(of.packed + (head * of.panels + p) * rows * W),
-                                   sums + p * W, of.stride);
+                    multiply_pairing(pairing_of_sums_, tiles, V, height, words, words_in(left),
+                                     height * apart, apart,
+                                     words_in(of.packed + (head * of.panels + p) * right_size(rows)),
+                                     words * W, sums + p * W, of.stride);
                 }
                 return;
             }

@@ -447,7 +447,10 @@ NB_MODULE(_native, module) {
     nb::enum_<gated::Format>(module, "Format")
         .value("float32", gated::Format::as_given)
         .value("bfloat16", gated::Format::bfloat16)
-        .value("int8", gated::Format::int8);
+        .value("int8", gated::Format::int8)
+        .value("bfloat16x3", gated::Format::bfloat16x3);
+    module.def("multiply_thrice_everywhere", &gated::multiply_thrice_everywhere, nb::arg("everywhere"),
+               "Lets bfloat16x3 multiply three times on all processors, for tests.");
     Layer<float>::define(module, "Layer32");
     Layer<double>::define(module, "Layer64");
     PlainLayer<float>::define(module, "PlainLayer32");

@@ -19,14 +19,17 @@ struct Choice {
     const char* name;
     const Kernels* kernels;
     Pairs pairs;
+    Dots dots;
 };
 
 std::vector<Choice> find_choices() {
     std::vector<Choice> found;
     const auto add = [&](const Kernels& kernels) {
-        found.push_back({kernels.name, &kernels, Pairs::portable});
+        found.push_back({kernels.name, &kernels, Pairs::portable, Dots::portable});
     };
     add(baseline::kernels);
+    if (has_sdot())
+        found.push_back({"dotprod", &baseline::kernels, Pairs::portable, Dots::bytes});
 #ifdef GATED_HAS_AVX2
     __builtin_cpu_init();
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -34,14 +37,18 @@ std::vector<Choice> find_choices() {
     if (has_avx2) add(avx512_on_avx2::kernels);
 #endif
     if (has_avx2) add(avx2::kernels);
+    if (has_avx2 && has_avx_vnni())
+        found.push_back({"avx_vnni", &avx2::kernels, Pairs::portable, Dots::halves});
 #endif
 #ifdef GATED_HAS_AVX512
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         add(avx512::kernels);
+        if (has_avx512_vnni())
+            found.push_back({"avx512_vnni", &avx512::kernels, Pairs::portable, Dots::halves});
         constexpr const char* names[] = {"", "avx512_bf16", "amx"};
         for (int pairs = 1; pairs <= int(pairs_available()); ++pairs)
-            found.push_back({names[pairs], &avx512::kernels, Pairs(pairs)});
+            found.push_back({names[pairs], &avx512::kernels, Pairs(pairs), Dots::halves});
     }
 #endif
     return found;
@@ -76,6 +83,14 @@ std::atomic<const Choice*>& chosen() {
 const Kernels& kernels() { return *chosen().load(std::memory_order_acquire)->kernels; }
 
 Pairs pairs_in_use() { return chosen().load(std::memory_order_acquire)->pairs; }
+
+namespace {
+std::atomic<bool> thrice_everywhere{false};
+}
+void multiply_thrice_everywhere(bool everywhere) { thrice_everywhere = everywhere; }
+bool multiplies_thrice() { return thrice_everywhere || pairs_in_use() == Pairs::amx; }
+
+Dots dots_in_use() { return chosen().load(std::memory_order_acquire)->dots; }
 
 namespace {
 

@@ -8,6 +8,16 @@
 
 namespace gated::GATED_TARGET {
 
+// How the products of a layer in a format are of pairs.
+inline Pairing pairing_of(Format format) {
+    const bool thrice = format == Format::bfloat16x3 && multiplies_thrice();
+    const Pairs by = pairs_in_use();
+    if (thrice || (format == Format::bfloat16 && by != Pairs::portable)) return {true, thrice, by};
+    return {};
+}
+// The words of a row of pairs: lines of the caches.
+constexpr Index lines_of_pairs(Index depth) { return (words_for<BFloat16>(depth) + 15) / 16 * 16; }
+
 // Blocks of a matrix by vectors: the sums of a panel of units lie in the slots of the blocks, and
 // are there, for all blocks, before the next panel begins.
 template <class T>
@@ -21,10 +31,7 @@ public:
           depth_(layer.of(shape_.columns) / shape_.heads), first_(head * cut_.units),
           from_(head * depth_), rows_(rows), times_(times),
           is_rounded_(layer.format == Format::bfloat16),
-          pairs_(is_rounded_ ? pairs_in_use() : Pairs::portable),
-          // Widened, they have the very same bits: for many rows that is done once.
-          format_(is_rounded_ && !takes_pairs() && rows > few_rows ? Format::as_given
-                                                                   : layer.format) {}
+          pairing_(pairing_of(layer.format)), dots_(dots_in_use()), format_(format_for(layer, rows)) {}
 
     // Of the memory that packed weights take.
     Index bytes() const {
@@ -61,16 +68,17 @@ public:
     // The vectors that all panels are multiplied by, for formats that take them rounded: rows of
     // so many words. None where they are taken as they are.
     Index rounded() const {
-        if (takes_pairs()) return (words_for<BFloat16>(depth_) + 15) / 16 * 16;  // lines of the caches
+        if (pairing_.is_used) return pairing_.rows() * lines_of_pairs(depth_);
         return format_ == Format::int8 ? rounded_words(depth_) : 0;
     }
     void round(Index rows, const T* const* vectors, std::int32_t* words) const {
         if constexpr (std::is_same_v<T, float>)
             for (Index r = 0; rounded() && r < rows; ++r) {
-                if (takes_pairs())
-                    round_pairs(pairs_, vectors[r], depth_, words + r * rounded());
+                if (pairing_.is_used)
+                    round_pairing(pairing_, vectors[r], depth_, lines_of_pairs(depth_),
+                                  words + r * rounded());
                 else
-                    round_row(vectors[r], depth_, words + r * rounded());
+                    round_row(dots_, vectors[r], depth_, words + r * rounded());
             }
     }
 
@@ -87,12 +95,14 @@ public:
             using Stored = decltype(stored);
             if constexpr (Stored::is_scaled)
                 add_int8<Stored>(p, rows, words, to, stride);
-            else if (Stored::weights_in_word == 2 && takes_pairs())
+            else if (pairing_.is_used)
                 add_pairs<Stored>(p, rows, words, tiles, to, stride);
-            else if (rows == 1)
-                add_one<Stored>(p, vectors[0], to);
-            else
-                add_rows<Stored>(p, rows, vectors, to, stride);
+            else if constexpr (!std::is_same_v<Stored, BFloat16WithRest>) {
+                if (rows == 1)
+                    add_one<Stored>(p, vectors[0], to);
+                else
+                    add_rows<Stored>(p, rows, vectors, to, stride);
+            }
         });
     }
 
@@ -107,16 +117,22 @@ private:
     const Index depth_, first_, from_;
     const Index rows_, times_;
     const bool is_rounded_;  // weights are, to bfloat16
-    const Pairs pairs_;      // and the vectors, where the processor multiplies pairs
+    const Pairing pairing_;  // and the vectors, where pairs are multiplied
+    const Dots dots_;        // who multiplies whole numbers
     const Format format_;
     void* weights_ = nullptr;  // panels, and behind them the scales of all units
 
-    bool takes_pairs() const { return pairs_ != Pairs::portable; }
+    Format format_for(const Layer<T>& layer, Index rows) const {
+        if (pairing_.is_used || layer.format == Format::int8) return layer.format;
+        // Widened, weights in bfloat16 have the very same bits: for many rows that is done once.
+        return is_rounded_ && rows <= few_rows ? Format::bfloat16 : Format::as_given;
+    }
 
     template <class Of>
     GATED_INLINE auto with_stored(const Of& of) const {
         if constexpr (std::is_same_v<T, float>) {
             if (format_ == Format::bfloat16) return of(BFloat16());
+            if (format_ == Format::bfloat16x3) return of(BFloat16WithRest());
             if (format_ == Format::int8) return of(Int8());
         }
         return of(AsGiven<T>());
@@ -151,10 +167,16 @@ private:
         else if constexpr (Stored::is_scaled)
             pack_int8(rows_of(p, b), real(p), cut_.vectors_of(p), depth_, scales<Stored>(p, b),
                       panel<Stored>(p, b));
-        else
-            pack_narrow<Stored>(rows_of(p, b), real(p), cut_.vectors_of(p), depth_,
-                                panel<Stored>(p, b));
+        else {
+            const int vectors = cut_.vectors_of(p);
+            std::int32_t* to = panel<Stored>(p, b);
+            pack_narrow<BFloat16>(rows_of(p, b), real(p), vectors, depth_, to);
+            if (std::is_same_v<Stored, BFloat16WithRest>)
+                pack_narrow<BFloat16Rest>(rows_of(p, b), real(p), vectors, depth_, to + rests(p));
+        }
     }
+    // How far the rests of a panel lie behind it.
+    Index rests(Index p) const { return words_for<BFloat16>(depth_) * cut_.vectors_of(p) * lanes<T>; }
 
     template <class To>
     void add_unpacked(Index p, Index rows, const T* const* vectors, const To& to,
@@ -198,7 +220,7 @@ private:
         const int vectors = cut_.vectors_of(p);
         for (Index b = 0; b < blocks_;) {
             const bool two = rows == 1 && vectors == int8_vectors && b + 1 < blocks_ && to(b) != to(b + 1);
-            multiply_int8(two ? 2 * vectors : vectors, rows, depth_, words, rounded(),
+            multiply_int8(dots_, two ? 2 * vectors : vectors, rows, depth_, words, rounded(),
                           panel<Stored>(p, b), scales<Stored>(p, b), to(b), stride,
                           two ? to(b + 1) - to(b) : int8_vectors * lanes<T>);
             b += two ? 2 : 1;
@@ -210,9 +232,9 @@ private:
                    Index stride) const {
         if constexpr (Stored::weights_in_word == 2)
             for (Index b = 0; b < blocks_; ++b)
-                multiply_pairs(pairs_, tiles, cut_.vectors_of(p), rows, words_for<Stored>(depth_), words,
-                               rounded(), panel<Stored>(p, b), to(b), stride,
-                               come_from_afar(bytes()));
+                multiply_pairing(pairing_, tiles, cut_.vectors_of(p), rows, words_for<BFloat16>(depth_),
+                                 words, lines_of_pairs(depth_), rounded(), panel<Stored>(p, b), rests(p),
+                                 to(b), stride, come_from_afar(bytes()));
     }
 
     template <class Stored, class To>
@@ -241,7 +263,7 @@ public:
           height_(layer.of(layer.cell->matrices[product.matrix].rows)), rows_(height_),
           padded_(Cut<T>(rows_).padded()), depth_(Index(product.blocks.size()) * padded_),
           cut_(layer.of(layer.cell->matrices[product.matrix].columns)), reads_along_(rows <= few_rows),
-          pairs_(pairs_of(layer)) {}
+          pairing_(pairing_of(layer.format)) {}
 
     // Of one block of one head.
     PackedTransposed(const Layer<T>& layer, const Product& product, int block, int head)
@@ -252,10 +274,12 @@ public:
           cut_(layer.of(layer.cell->matrices[product.matrix].columns) /
                layer.cell->matrices[product.matrix].heads),
           block_(block), first_(head * rows_), from_(block * Cut<T>(height_).padded() + first_),
-          to_(head * cut_.units), pairs_(pairs_of(layer)) {}
+          to_(head * cut_.units), pairing_(pairing_of(layer.format)) {}
 
     Index bytes() const {
-        if (takes_pairs()) return words_for<BFloat16>(depth_) * cut_.padded() * Index(sizeof(std::int32_t));
+        if (takes_pairs())
+            return pairing_.rows() * words_for<BFloat16>(depth_) * cut_.padded() *
+                   Index(sizeof(std::int32_t));
         return depth_ * cut_.padded() * Index(sizeof(T));
     }
     void lies_at(void* memory) { weights_ = memory; }
@@ -283,12 +307,13 @@ public:
 
     // The words of a row of gradients, where they are taken as pairs; else none.
     Index rounded() const {
-        return takes_pairs() ? (words_for<BFloat16>(depth_) + 15) / 16 * 16 : 0;
+        return takes_pairs() ? pairing_.rows() * lines_of_pairs(depth_) : 0;
     }
     void round(Index rows, const EvenRows<T>& grads, std::int32_t* words) const {
         if constexpr (std::is_same_v<T, float>)
             for (Index r = 0; takes_pairs() && r < rows; ++r)
-                round_pairs(pairs_, grads.data + r * grads.stride, depth_, words + r * rounded());
+                round_pairing(pairing_, grads.data + r * grads.stride, depth_, lines_of_pairs(depth_),
+                              words + r * rounded());
     }
 
     // Adds panel p of the products with rows of gradients, or with those that were rounded to `words`.
@@ -297,9 +322,9 @@ public:
         const int width = cut_.vectors_of(p);
         if constexpr (std::is_same_v<T, float>)
             if (takes_pairs())
-                return multiply_pairs(pairs_, tiles, width, rows, words_for<BFloat16>(depth_), words,
-                                      rounded(), panel<std::int32_t>(p, words_for<BFloat16>(depth_)),
-                                      sums, stride, come_from_afar(bytes()));
+                return multiply_pairing(pairing_, tiles, width, rows, words_for<BFloat16>(depth_), words,
+                                        lines_of_pairs(depth_), rounded(), pairs_of(p), rests(p), sums,
+                                        stride, come_from_afar(bytes()));
         if (weights_)
             multiply_panel<T>(width, rows, depth_, grads, panel<T>(p, depth_), sums, stride,
                               come_from_afar(bytes()));
@@ -327,29 +352,34 @@ private:
     const Cut<T> cut_;
     const Index block_ = 0, first_ = 0, from_ = 0, to_ = 0;
     const bool reads_along_ = false;
-    const Pairs pairs_;  // who multiplies weights and gradients in bfloat16, if somebody does
+    const Pairing pairing_;  // of weights and gradients
     void* weights_ = nullptr;
 
-    static Pairs pairs_of(const Layer<T>& layer) {
-        return layer.format == Format::bfloat16 ? pairs_in_use() : Pairs::portable;
-    }
-    bool takes_pairs() const { return pairs_ != Pairs::portable && !reads_along_; }
+    bool takes_pairs() const { return pairing_.is_used && !reads_along_; }
 
     template <class Word>
     Word* panel(Index p, Index depth) const {
         return static_cast<Word*>(weights_) + cut_.first(p) * depth;
     }
 
+    std::int32_t* pairs_of(Index p) const {
+        return panel<std::int32_t>(p, pairing_.rows() * words_for<BFloat16>(depth_));
+    }
+    // How far the rests of a panel lie behind it.
+    Index rests(Index p) const { return words_for<BFloat16>(depth_) * cut_.vectors_of(p) * lanes<T>; }
+
     // Packs panel p in pairs of rows.
     void pack_pairs(Index p) const {
         if constexpr (std::is_same_v<T, float>) {
             const Index width = cut_.vectors_of(p) * lanes<T>;
-            std::int32_t* to = panel<std::int32_t>(p, words_for<BFloat16>(depth_));
+            std::int32_t* to = pairs_of(p);
             T rows[2 * plain_width<T>];
             for (Index k = 0; k < depth_; k += 2, to += width) {
                 const bool has_lower = k + 1 < depth_;
                 pack_part(p, k, has_lower ? 2 : 1, rows);
-                pair_rows(rows, has_lower ? rows + width : nullptr, width, to);
+                const float* lower = has_lower ? rows + width : nullptr;
+                if (pairing_.has_rests) pair_rows<Part::rest>(rows, lower, width, to + rests(p));
+                pair_rows(rows, lower, width, to);
             }
         }
     }

@@ -10,6 +10,12 @@
 // AVX512-BF16 and AMX take numbers below 2^-126 for zeros, operands as well as sums: that adds at most
 // |left[k] · weights[k]| where either is one of these, and 2^-126 for each addition.
 //
+// A float32 is the sum of such a number, of another that is what rounding has left, and of an error of at
+// most 2^-16 of it. Where these rests are packed and rounded too, three products of pairs, all but that of
+// two rests, stand for one of float32: beside the rounding of sums,
+//
+//   |error| ≤ 2^-14 · Σ_k |left[k] · weights[k]|.
+//
 // The order depends on who multiplies (odd k before even ones; even and odd ones apart, 32 values at
 // a time; one after another), and on nothing else: a row has the same bits among any others.
 #pragma once
@@ -83,30 +89,75 @@ inline void round_numbers(Pairs by, const float* from, Index count, Index end, s
               __attribute__((always_inline)) { return narrowed(low, high); });
 }
 
+// Whether products are of pairs, who multiplies them, and whether of rests too.
+struct Pairing {
+    bool is_used = false, has_rests = false;
+    Pairs by = Pairs::portable;
+
+    // How often a row of words lies there: rests have rows of their own.
+    Index rows() const { return has_rests ? 2 : 1; }
+};
+
+// What of a number is rounded: the number, or what rounding it has left, as BFloat16Rest says.
+enum class Part { number, rest };
+template <Part part>
+GATED_INLINE Vector<float> part_of(Vector<float> x) {
+    if constexpr (part == Part::number) return x;
+    const Words bits = rounded_to_upper(x);
+    Vector<float> upper;
+    __builtin_memcpy(&upper, &bits, sizeof upper);
+    const Vector<float> rest = x - upper;
+    return rest - rest == 0 ? rest : Vector<float>{};
+}
+
 // Rounds activations to pairs; behind an odd depth follows a zero.
 inline void round_pairs(Pairs by, const float* from, Index depth, std::int32_t* words) {
     round_numbers(by, from, depth, 2 * words_for<BFloat16>(depth),
                   reinterpret_cast<std::uint16_t*>(words));
 }
+// The same of their rests.
+inline void round_rests(Pairs by, const float* from, Index depth, std::int32_t* words) {
+    constexpr Index L = lanes<float>, some = 8 * L;
+    for (Index begin = 0; begin < depth; begin += some, words += some / 2) {
+        const Index here = depth - begin < some ? depth - begin : some;
+        float rests[some];
+        for (Index k = 0; k < here; k += L) {
+            const Index left = here - k;
+            const Vector<float> x = left < L ? Partial{left}.load(from + begin + k) : load(from + begin + k);
+            store(rests + k, part_of<Part::rest>(x));
+        }
+        round_pairs(by, rests, here, words);
+    }
+}
+// Both where both are multiplied: the rests lie `apart` words behind.
+inline void round_pairing(const Pairing& how, const float* from, Index depth, Index apart,
+                          std::int32_t* words) {
+    round_pairs(how.by, from, depth, words);
+    if (how.has_rests) round_rests(how.by, from, depth, words + apart);
+}
 
 // Two rows of numbers as one of pairs, each of a number of the first and the one below it.
-inline Words paired(Vector<float> upper_row, Vector<float> lower_row) {
+template <Part part>
+GATED_INLINE Words paired(Vector<float> upper_row, Vector<float> lower_row) {
     typedef std::uint32_t Patterns __attribute__((vector_size(GATED_VECTOR_BYTES)));
-    return Words(Patterns(rounded_to_upper(upper_row)) >> 16) | rounded_to_upper(lower_row);
+    return Words(Patterns(rounded_to_upper(part_of<part>(upper_row))) >> 16) |
+           rounded_to_upper(part_of<part>(lower_row));
 }
 // The same for whole rows of `width` numbers, a multiple of the lanes; the words may lie where the rows
 // are. There is no lower row where it is null.
-inline void pair_rows(const float* upper, const float* lower, Index width, std::int32_t* words) {
+template <Part part = Part::number>
+void pair_rows(const float* upper, const float* lower, Index width, std::int32_t* words) {
     for (Index u = 0; u < width; u += lanes<float>) {
-        const Words both = paired(load(upper + u), lower ? load(lower + u) : Vector<float>{});
+        const Words both = paired<part>(load(upper + u), lower ? load(lower + u) : Vector<float>{});
         __builtin_memcpy(words + u, &both, sizeof both);
     }
 }
 
 // Columns of `count` rows of `width` numbers, `stride` apart, as rows of pairs along the columns:
 // (width, apart). Behind an odd count follows a zero.
-inline void pair_columns(const float* rows, Index count, Index width, Index stride,
-                         std::int32_t* words, Index apart) {
+template <Part part = Part::number>
+void pair_columns(const float* rows, Index count, Index width, Index stride, std::int32_t* words,
+                  Index apart) {
     constexpr Index L = lanes<float>;
     for (Index u = 0; u < width; u += L) {
         const Index here = width - u < L ? width - u : L;
@@ -118,7 +169,7 @@ inline void pair_columns(const float* rows, Index count, Index width, Index stri
             const Index some = (count + 1) / 2 - w < L ? (count + 1) / 2 - w : L;
             Vector<float> square[L];  // of words: only moved
             for (Index i = 0; i < L; ++i) {
-                const Words both = i < some ? paired(row(2 * (w + i)), row(2 * (w + i) + 1)) : Words{};
+                const Words both = i < some ? paired<part>(row(2 * (w + i)), row(2 * (w + i) + 1)) : Words{};
                 __builtin_memcpy(&square[i], &both, sizeof both);
             }
             transpose<float>(square);
@@ -313,6 +364,22 @@ inline void multiply_pairs(Pairs by, Tiles& tiles, int vectors, Index rows, Inde
             widen<BFloat16>(packed, vectors, k, depth, wide);
         },
         sums, stride);
+}
+
+// The same with the products that a pairing has, of which the rests lie so many words behind.
+inline void multiply_pairing(const Pairing& how, Tiles& tiles, int vectors, Index rows, Index words,
+                             const std::int32_t* left, Index left_rests, Index left_stride,
+                             const std::int32_t* packed, Index packed_rests, float* sums, Index stride,
+                             bool from_afar = false) {
+    const auto multiply = [&](Index of_left, Index of_packed) {
+        multiply_pairs(how.by, tiles, vectors, rows, words, left + of_left, left_stride,
+                       packed + of_packed, sums, stride, from_afar);
+    };
+    if (how.has_rests) {
+        multiply(left_rests, 0);
+        multiply(0, packed_rests);
+    }
+    multiply(0, 0);
 }
 
 }  // namespace gated::GATED_TARGET

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace gated {
@@ -31,16 +33,18 @@ bool may_use_tiles() {
 #endif
 }
 
+constexpr unsigned vectors_of_256 = 0x6, vectors_of_512 = 0xe6;
+
+bool keeps(unsigned states) { return (states_kept() & states) == states; }
+
 Pairs find() {
-    constexpr unsigned vectors = 0xe6, tiles = 3u << 17;
-    constexpr unsigned avx512f = 1u << 16, avx512_bf16 = 1u << 5;
+    constexpr unsigned tiles = 3u << 17;
+    constexpr unsigned avx512_bf16 = 1u << 5;
     constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
-    const unsigned kept = states_kept();
     unsigned a, b, c, d, more;
-    if ((kept & vectors) != vectors || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1 ||
-        !(b & avx512f))
+    if (!has_avx512_vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1)
         return Pairs::portable;
-    const bool has_tiles = (d & amx_bf16) && (d & amx_tile) && (kept & tiles) == tiles;
+    const bool has_tiles = (d & amx_bf16) && (d & amx_tile) && keeps(tiles);
     if (!__get_cpuid_count(7, 1, &more, &b, &c, &d) || !(more & avx512_bf16))
         return Pairs::portable;
     return has_tiles && may_use_tiles() ? Pairs::amx : Pairs::avx512_bf16;
@@ -50,6 +54,37 @@ Pairs find() { return Pairs::portable; }
 #endif
 
 }  // namespace
+
+bool has_avx_vnni() {
+#if defined(__x86_64__)
+    constexpr unsigned avx2 = 1u << 5, avx_vnni = 1u << 4;
+    unsigned a, b, c, d;
+    return keeps(vectors_of_256) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1 && (b & avx2) &&
+           __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avx_vnni);
+#else
+    return false;
+#endif
+}
+
+bool has_avx512_vnni() {
+#if defined(__x86_64__)
+    constexpr unsigned avx512f = 1u << 16, avx512_vnni = 1u << 11;
+    unsigned a, b, c, d;
+    return keeps(vectors_of_512) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & avx512f) &&
+           (c & avx512_vnni);
+#else
+    return false;
+#endif
+}
+
+bool has_sdot() {
+#if defined(__aarch64__) && defined(__linux__)
+    constexpr unsigned long dotprod = 1ul << 20;
+    return getauxval(AT_HWCAP) & dotprod;
+#else
+    return false;
+#endif
+}
 
 Pairs pairs_available() {
     static const Pairs found = find();

@@ -12,4 +12,18 @@ Pairs pairs_available();
 // Those of the instruction set in use.
 Pairs pairs_in_use();
 
+// Whether three products of bfloat16 stand for one of float32 where that is asked for.
+bool multiplies_thrice();
+
+// Who multiplies whole numbers and adds them up, see int8.h: the kernels' own instructions, vpdpwssd (of
+// AVX-VNNI, or as AVX-512 has it), or sdot (of Arm).
+enum class Dots { portable, halves, bytes };
+
+bool has_avx_vnni();     // 256 bits
+bool has_avx512_vnni();  // 512 bits
+bool has_sdot();
+
+// Those of the instruction set in use.
+Dots dots_in_use();
+
 }  // namespace gated

@@ -63,8 +63,9 @@ struct Zoneout {
 // How packed weights are stored. Sums and states have the precision of the values.
 enum class Format {
     as_given,
-    bfloat16,  // rounded to nearest; of float32
-    int8,      // by a scale for each row of a matrix; of float32
+    bfloat16,    // rounded to nearest; of float32
+    int8,        // by a scale for each row of a matrix; of float32
+    bfloat16x3,  // as given, multiplied by three products of bfloat16 where that is quicker; of float32
 };
 
 // One layer in one direction, over whole sequences.
@@ -182,5 +183,8 @@ std::string instruction_set();
 
 // Throws std::invalid_argument for a name that instruction_sets() does not list.
 void set_instruction_set(const std::string& name);
+
+// Lets Format::bfloat16x3 multiply three times on all processors, for tests; else AMX alone does.
+void multiply_thrice_everywhere(bool everywhere);
 
 }  // namespace gated

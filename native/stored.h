@@ -55,6 +55,24 @@ struct BFloat16 {
     }
 };
 
+// What rounding to BFloat16 has left of a number, rounded likewise; nothing where it is not finite.
+struct BFloat16Rest : BFloat16 {
+    static std::uint32_t narrowed(float weight) {
+        const std::uint32_t bits = BFloat16::narrowed(weight) << 16;
+        float upper;
+        std::memcpy(&upper, &bits, sizeof upper);
+        const float rest = weight - upper;
+        return rest - rest == 0 ? BFloat16::narrowed(rest) : 0;
+    }
+};
+
+// A panel in BFloat16, and behind it one of its rests.
+struct BFloat16WithRest {
+    using Word = std::int32_t;
+    static constexpr int weights_in_word = 2;
+    static constexpr bool is_scaled = false;
+};
+
 // Whole numbers from -127 to 127 by a scale for each unit, which multiply whole numbers: see int8.h.
 struct Int8 {
     using Word = std::int32_t;
@@ -66,6 +84,11 @@ struct Int8 {
 template <class Stored>
 constexpr Index words_for(Index depth) {
     return (depth + Stored::weights_in_word - 1) / Stored::weights_in_word;
+}
+
+template <>
+constexpr Index words_for<BFloat16WithRest>(Index depth) {
+    return 2 * words_for<BFloat16>(depth);
 }
 
 // Packs a panel as pack_panel does, in fewer bits: [word][vector][lane].

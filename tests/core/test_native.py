@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -118,6 +119,44 @@ def test_the_environment_chooses_the_instruction_set() -> None:
     refused = run_python(code, GATED_ISA="mmx")
     assert refused.returncode != 0
     assert "ConfigurationError: GATED_ISA=mmx" in refused.stderr
+
+
+def test_the_formats_say_what_computes_them() -> None:
+    within = {"avx_vnni": "avx2", "dotprod": "baseline"}
+    used = native.instruction_set()
+    try:
+        for name in native.instruction_sets():
+            native.set_instruction_set(name)
+            formats = native.formats()
+            multiplies_pairs = name in ("avx512_bf16", "amx")
+            has_vnni = multiplies_pairs or name == "avx512_vnni"
+            assert formats["float32"] == ("avx512" if has_vnni else within.get(name, name))
+            assert formats["bfloat16"] == (name if multiplies_pairs else "float32")
+            expected = name if name in within else "whole numbers"
+            assert formats["bfloat16x3"] == ("amx" if name == "amx" else formats["float32"])
+            assert formats["int8"] == ("avx512_vnni" if has_vnni else expected)
+    finally:
+        native.set_instruction_set(used)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other ways")
+def test_a_training_step_takes_no_pages_that_one_before_gave_back() -> None:
+    done = run_python("""
+import resource, torch, gated
+layer, x = gated.nn.RNN(64, 128), torch.randn(100, 32, 64, requires_grad=True)
+def pages(steps):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(steps):
+        for leaf in (x, *layer.parameters()):
+            leaf.grad = None
+        output = layer(x)[0]
+        output.backward(torch.ones_like(output))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+pages(30)
+print(pages(20) / 20)
+""")
+    # 5 MB are 1,200 pages.
+    assert float(done.stdout) < 100, done.stderr
 
 
 def test_a_missing_extension_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

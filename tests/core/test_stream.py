@@ -168,7 +168,7 @@ def test_what_is_no_number_stays_none_in_fewer_bits() -> None:
             weights = {name: of.copy() for name, of in named_arrays(layer.weights).items()}
             weights["weight_ih"][4, 2] = np.nan
             assert np.isnan(Stream("gru", weights, stored_as=stored_as).step(layer.x[0, 0])[4])
-    with pytest.raises(ConfigurationError, match="one of float32, bfloat16, int8, got 'int4'"):
+    with pytest.raises(ConfigurationError, match=r"one of float32, .*, got 'int4'"):
         Stream("gru", layer.weights, stored_as="int4")  # type: ignore[arg-type]
 
 

@@ -85,6 +85,55 @@ int wrong_sums(Pairs by, Tiles& tiles, int vectors, Index rows, Index words, int
     return wrong;
 }
 
+// Wrong sums of three products of pairs for each of float32, beyond their bound.
+int wrong_threefold_sums(Pairs by, Tiles& tiles, int vectors, Index rows, Index depth) {
+    const Pairing how{true, true, by};
+    const Index words = words_for<BFloat16>(depth), width = vectors * L, stride = width + 3;
+    std::normal_distribution<float> normal;
+    std::vector<float> weights(width * depth), x(rows * depth), sums(rows * stride, 0.5f);
+    for (float& weight : weights) weight = normal(random_bits);
+    for (float& value : x) value = normal(random_bits);
+    std::vector<std::int32_t> packed(2 * width * words), left(2 * rows * words, 77);
+    pack_narrow<BFloat16>(weights.data(), width, vectors, depth, packed.data());
+    pack_narrow<BFloat16Rest>(weights.data(), width, vectors, depth, &packed[width * words]);
+    for (Index r = 0; r < rows; ++r)
+        round_pairing(how, &x[r * depth], depth, rows * words, &left[r * words]);
+    multiply_pairing(how, tiles, vectors, rows, words, left.data(), rows * words, words, packed.data(),
+                     width * words, sums.data(), stride);
+    int wrong = 0;
+    for (Index r = 0; r < rows; ++r)
+        for (Index u = 0; u < width; ++u) {
+            double exact = 0.5, size = 0;
+            for (Index k = 0; k < depth; ++k) {
+                const double product = double(x[r * depth + k]) * weights[u * depth + k];
+                exact += product;
+                size += std::fabs(product);
+            }
+            const double bound = 0x1p-14 * size + 6 * words * 0x1p-24 * (0.5 + 1.01 * size);
+            wrong += !(std::fabs(sums[r * stride + u] - exact) <= bound);
+        }
+    return wrong;
+}
+
+// Wrong rests: too large, or not what is left, or there where no number is.
+int wrong_rests(Pairs by) {
+    const float numbers[] = {1, -1, 1.0001f, 3.1415927f, -2.7182818e-20f, 6.02e23f, 0, HUGE_VALF, NAN};
+    constexpr Index count = std::size(numbers);
+    std::vector<std::int32_t> words(2 * words_for<BFloat16>(count));
+    round_pairing({true, true, by}, numbers, count, words_for<BFloat16>(count), words.data());
+    int wrong = 0;
+    for (Index k = 0; k < count; ++k) {
+        const double number = half(words[k / 2], k % 2);
+        const double rest = half(words[words_for<BFloat16>(count) + k / 2], k % 2);
+        const double error = std::fabs(number + rest - numbers[k]);
+        if (std::isfinite(numbers[k]))
+            wrong += !(error <= 0x1p-16 * std::fabs(numbers[k]));
+        else
+            wrong += rest != 0 || !(std::isnan(numbers[k]) ? std::isnan(number) : number == numbers[k]);
+    }
+    return wrong;
+}
+
 // Wrong words among pairs of two rows, where the rows were, and among pairs down columns.
 int wrong_pairs() {
     int wrong = 0;
@@ -127,7 +176,11 @@ int main() {
     int all_wrong = 0;
     for (int by = 0; by <= int(gated::pairs_available()); ++by) {
         Tiles tiles;
-        int wrong = wrong_words(Pairs(by)) + wrong_pairs();
+        int wrong = wrong_words(Pairs(by)) + wrong_pairs() + wrong_rests(Pairs(by));
+        for (int vectors = 1; vectors <= 4; ++vectors)
+            for (Index rows : {1, 5, 17})
+                for (Index depth : {1, 2, 31, 140, 513})
+                    wrong += wrong_threefold_sums(Pairs(by), tiles, vectors, rows, depth);
         for (int vectors = 1; vectors <= 4; ++vectors)
             for (Index rows : {1, 2, 7, 16, 17, 65})
                 for (Index words : {1, 2, 15, 16, 33, 70, 260})

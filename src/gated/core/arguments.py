@@ -12,7 +12,7 @@ from gated.cells.cell import Cell
 from gated.core.layout import Array, Weights, layout_of
 from gated.errors import ConfigurationError, DataError
 
-StoredAs: TypeAlias = Literal["float32", "bfloat16", "int8"]
+StoredAs: TypeAlias = Literal["float32", "bfloat16", "int8", "bfloat16x3"]
 """How packed weights are stored; sums and states stay float32."""
 
 

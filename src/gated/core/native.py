@@ -8,6 +8,8 @@ import os
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from gated.errors import ConfigurationError, MissingNativeError
 
 
@@ -31,7 +33,18 @@ def extension() -> Any:
         native.instruction_set()
     except ValueError as error:
         raise ConfigurationError(f"GATED_ISA={os.environ.get('GATED_ISA')}: {error}") from None
+    _keep_pages()
     return native
+
+
+def _keep_pages() -> None:
+    """Let malloc keep the memory that calls free for those that follow.
+
+    To start with, glibc gives more than 256 kB at the heap's end back to the system, and every
+    training step takes its pages anew. Whoever frees a block of up to 32 MB has it keep twice as
+    much from then on, unless MALLOC_TRIM_THRESHOLD_ or its like were set.
+    """
+    np.empty(31 << 20, np.uint8)  # never written to: no page is taken
 
 
 def _loaded(path: str | None) -> Any:
@@ -100,7 +113,9 @@ def share_threads(library: str) -> bool:
 def instruction_sets() -> list[str]:
     """Return the instruction sets that this processor can run, slowest first.
 
-    `avx512_bf16` and `amx` are `avx512` with other products of bfloat16, see `formats`.
+    Some are another one with further instructions for products of narrow numbers, see `formats`:
+    `avx_vnni` is `avx2`; `avx512_vnni`, `avx512_bf16` and `amx` are `avx512`, each with those of
+    the one before; `dotprod`, on Arm, is `baseline`.
 
     Raises:
         MissingNativeError: the extension is not built.
@@ -123,7 +138,9 @@ def formats() -> dict[str, str]:
 
     bfloat16 by AVX512-BF16 or AMX (`avx512_bf16`, `amx`: inputs and states are rounded too), else
     widened to float32, with the same results as float32 has with rounded weights; int8 as whole
-    numbers, with the same results everywhere.
+    numbers, with the same results everywhere, by AVX-VNNI, AVX512-VNNI or Arm's dot products
+    (`avx_vnni`, `avx512_vnni`, `dotprod`) or without them (`whole numbers`); bfloat16x3, three
+    products of bfloat16 for one of float32, by AMX (`amx`), else as float32.
 
     Raises:
         ConfigurationError: GATED_ISA names one that this processor does not have.
@@ -131,14 +148,22 @@ def formats() -> dict[str, str]:
     """
     used = instruction_set()
     return {
-        "float32": used if used not in _PAIRS else "avx512",
+        "float32": _WITHIN.get(used, used),
         "bfloat16": used if used in _PAIRS else "float32",
-        "int8": "whole numbers",
+        "int8": "avx512_vnni" if used in _PAIRS else used if used in _WITHIN else "whole numbers",
+        "bfloat16x3": used if used == "amx" else _WITHIN.get(used, used),
     }
 
 
 _PAIRS = ("avx512_bf16", "amx")
 """Instruction sets that multiply pairs of bfloat16."""
+
+_WITHIN = {
+    "avx_vnni": "avx2",
+    "dotprod": "baseline",
+    **dict.fromkeys(("avx512_vnni", *_PAIRS), "avx512"),
+}
+"""For instruction sets with products of narrow numbers, the one that computes all else."""
 
 
 def multiplies_bfloat16() -> bool:

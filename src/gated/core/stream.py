@@ -49,8 +49,9 @@ class Stream:
         zoneout: for a network that was trained with zoneout; its `seed` must be None.
         stored_as: how the stream stores the weights that inputs and states are multiplied by. A
             step takes about as long as to read them: "bfloat16" has half of the bytes and rounds
-            each weight by at most 2^-9 of it, "int8" has a quarter and rounds by at most half of
+            each weight by at most 2^-8 of it, "int8" has a quarter and rounds by at most half of
             1/127 of the largest weight of its row. Sums, biases and states stay float32.
+            "bfloat16x3" is for AMX, see `gated.nn.LSTM`.
 
     Raises:
         ConfigurationError: the cell or its weights cannot be streamed.

@@ -364,13 +364,15 @@ def recurrence(
     in_bfloat16 = kept_as == "bfloat16" and dtype == torch.bfloat16
     computed_in = dtype_of(weights[0][0])
     states = [state.to(computed_in) for state in initial]  # as autocast may
-    if not (in_bfloat16 and x.dtype == torch.bfloat16):
-        x = x.to(computed_in)
+    # As in torch; and with torch, which computes a few rows itself.
+    between = torch.bfloat16 if in_float32 and dtype == torch.bfloat16 else computed_in
     per_step = {name: of.to(computed_in) for name, of in (per_step or {}).items()}
     finals, gates = [], []
     for depth, of_layer in enumerate(weights):
         if depth > 0:
-            x = functional.dropout(x, dropout, training)
+            x = functional.dropout(x.to(between), dropout, training)
+        if not (in_bfloat16 and x.dtype == torch.bfloat16):
+            x = x.to(computed_in)
         outputs = []
         for direction, of_direction in enumerate(of_layer):
             row = depth * len(of_layer) + direction
@@ -391,7 +393,7 @@ def recurrence(
                 _seed(variant, training),
                 recompute=variant.recompute and not return_gates,
                 stored_as=multiplied_as,
-                output_as="bfloat16" if in_bfloat16 and depth == len(weights) - 1 else "float32",
+                output_as="bfloat16" if in_bfloat16 else "float32",
                 kept_as=kept_as,
             )
             if observers:

@@ -123,10 +123,12 @@ class RNN(_Layers):
         recompute: store only the states for the backward pass, which recomputes the gates: a third
             more time, and much less memory.
         stored_as: how the matrices are stored while they are multiplied: "bfloat16" rounds each
-            weight to nearest, by at most 2^-9 of it, as autocast does; "int8" to a 127th of the
+            weight to nearest, by at most 2^-8 of it, as autocast does; "int8" to a 127th of the
             largest weight of its row, and inputs and states by at most 1/4094 of their largest.
             Sums and states stay float32. The parameters stay as they are, and gradients are theirs
-            ("straight through", Bengio, Léonard and Courville 2013). May be set later too.
+            ("straight through", Bengio, Léonard and Courville 2013). "bfloat16x3" rounds nothing:
+            where the processor has AMX, three products of bfloat16 stand for one of float32, off
+            by at most 2^-14 of it; elsewhere it is as "float32". May be set later too.
         backend: `native`, `triton`, `torch` or `reference`; by default the first that can.
         proj_size: of `LSTM` alone; any value is refused, as `torch.nn` does.
 

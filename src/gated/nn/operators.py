@@ -280,17 +280,26 @@ def array_to_read(tensor: Tensor) -> Any:
     return np.asarray(_Memory(tensor))
 
 
+def address_to_read(tensor: Tensor) -> int:
+    """The address of memory that is not written to: to ask for `data_ptr` copies a lazy clone.
+
+    Args:
+        tensor: on the CPU.
+    """
+    of_storage = torch._C._data_address(tensor)  # type: ignore[attr-defined]
+    return int(of_storage + tensor.storage_offset() * tensor.element_size())
+
+
 class _Memory:
-    """The memory of a lazy clone, as NumPy takes it: to ask for `data_ptr` would copy it."""
+    """The memory of a lazy clone, as NumPy takes it."""
 
     def __init__(self, tensor: Tensor) -> None:
         # A clone of one's own is not written to, so its memory stays where it is.
         self.clone = clone = tensor.detach()._lazy_clone()
-        size, begin = clone.element_size(), torch._C._data_address(clone)  # type: ignore[attr-defined]
-        narrow = clone.dtype == torch.bfloat16
+        size, narrow = clone.element_size(), clone.dtype == torch.bfloat16
         self.__array_interface__ = {
             "version": 3,
-            "data": (begin + clone.storage_offset() * size, True),
+            "data": (address_to_read(clone), True),
             "shape": tuple(clone.shape),
             "strides": tuple(stride * size for stride in clone.stride()),
             "typestr": np.dtype(BFLOAT16 if narrow else f"f{size}").str,

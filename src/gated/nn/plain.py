@@ -25,7 +25,7 @@ from gated.core.arguments import StoredAs
 from gated.core.plans import kept_shapes, named_cell, native_cell, register, sizes_of
 from gated.nn.arguments import Hidden, states_in
 from gated.nn.backends import native_is_there
-from gated.nn.operators import LayerCall
+from gated.nn.operators import LayerCall, address_to_read
 from gated.nn.transforms import gradients, is_transformed, of_batches
 from gated.nn.transforms import layer as run_layer
 
@@ -472,10 +472,9 @@ def _place(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
 
 
 def _place_to_read(x: Tensor, behind: int = 0) -> tuple[int, int, int]:
-    """As `_place`, of memory that a lazy clone may share: to ask for `data_ptr` would copy it."""
+    """As `_place`, of memory that is not written to, so that a lazy clone stays one."""
     step, sequence, _ = x.stride()
-    begin = torch._C._data_address(x)  # type: ignore[attr-defined] # of the storage
-    return begin + x.storage_offset() * x.element_size() + behind, step, sequence
+    return address_to_read(x) + behind, step, sequence
 
 
 def _address(state: Tensor, row: int) -> int:

@@ -22,14 +22,17 @@ def rounded(weight: Tensor, stored_as: StoredAs) -> Tensor:
 
     Args:
         weight: float32, (rows, columns).
-        stored_as: "bfloat16" rounds each weight to nearest, by at most 2^-9 of it; "int8" to a
-            whole number from -127 to 127 times 1/127 of the largest weight of its row.
+        stored_as: "bfloat16" rounds each weight to nearest, by at most 2^-8 of it; "int8" to a
+            whole number from -127 to 127 times 1/127 of the largest weight of its row;
+            "bfloat16x3" keeps them, and so does "float32".
 
     >>> rounded(torch.tensor([[1.0, 0.004]]), "int8")
     tensor([[1.0000, 0.0079]])
     """
     found: Tensor
-    if is_traced() or torch.compiler.is_compiling():  # which write no function of autograd's down
+    if stored_as not in ("bfloat16", "int8"):
+        found = weight
+    elif is_traced() or torch.compiler.is_compiling():  # which write no function of autograd's down
         found = weight + (_values(weight, stored_as) - weight).detach()
     elif torch.is_grad_enabled() and weight.requires_grad:
         found = _Rounded.apply(weight, stored_as)  # type: ignore[no-untyped-call]
