@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,15 @@ def tables(lines: Sequence[Line], order: Sequence[str], words: Mapping[str, Any]
         for row in order
     }
     by_row = {row: of for row, of in by_row.items() if of}
+    # Where a statistical method has not been tried yet, the best of them is not known.
+    tried = {row: {line["method"] for line in lines if line["row"] == row} for row in order}
+    whole = {row for row in order if tried[row].issuperset(STATISTICAL)}
     text: list[str] = []
     for ours in OURS:
         if any(ours in of for of in by_row.values()):
-            text += compared(by_row, ours, words)
+            text += compared({row: by_row[row] for row in by_row if row in whole}, ours, words)
     for figure, title in words["tables"].items():
-        text += ["", f"**{title}**", "", *of_figure(by_row, figure, words)]
+        text += ["", f"**{title}**", "", *of_figure(by_row, figure, words, whole)]
     failed = [line for line in lines if "refused" in line]
     if failed:
         text += ["", f"**{words['failed']}**", ""]
@@ -146,9 +149,12 @@ def compared(
 
 
 def of_figure(
-    by_row: Mapping[str, Mapping[str, Line]], figure: str, words: Mapping[str, Any]
+    by_row: Mapping[str, Mapping[str, Line]],
+    figure: str,
+    words: Mapping[str, Any],
+    whole: Collection[str],
 ) -> list[str]:
-    """A figure of all methods, a row each."""
+    """A figure of all methods, a row each; means of ratios over the `whole` rows."""
     names = [name for name in METHODS if any(name in of for of in by_row.values())]
     text = [f"| {words['row']} | {' | '.join(names)} |", "| --- " * (1 + len(names)) + "|"]
     for row, of in by_row.items():
@@ -158,10 +164,8 @@ def of_figure(
         cells = [cell(values.get(name), figure, best) for name in names]
         text.append(f"| {row} | {' | '.join(cells)} |")
     if figure == "mase":
-        means = [
-            geometric(ratio for of in by_row.values() for ratio in to_best(of, name))
-            for name in names
-        ]
+        counted = [of for row, of in by_row.items() if row in whole]
+        means = [geometric(of for row in counted for of in to_best(row, name)) for name in names]
         text.append(f"| {words['ratios']} | {' | '.join(means)} |")
     if figure == "coverage":
         pools = [cell(pooled(by_row.values(), name), figure, None) for name in names]
