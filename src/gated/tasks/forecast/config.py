@@ -61,6 +61,9 @@ class ForecastConfig(Configuration):
     """Units per layer."""
     layers: int = 1
     """Layers of encoder and decoder."""
+    partner: Literal["pretrained", "none"] = "pretrained"
+    """Whose forecasts the network's are averaged with, in shares that the validation part sets:
+    the network that comes with the package, or nobody's."""
     dropout: float = 0.0
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0

@@ -33,8 +33,16 @@ from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.pretrained.zero_shot import known_seasons, steps_read, zero_shot
 from gated.tasks.forecast.probe import forecast_probe
-from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
+from gated.tasks.forecast.score import (
+    Evaluation,
+    Forecasts,
+    Observed,
+    absolute_errors,
+    evaluate,
+)
+from gated.tasks.forecast.stacking import stacked, stacking_shares
 from gated.tasks.forecast.task import ForecastTask, chunks
 from gated.tasks.forecast.windows import (
     forecast_origins,
@@ -47,7 +55,7 @@ from gated.tasks.forecast.windows import (
 )
 from gated.tasks.learner import Learner, Parts, Purpose
 
-MOST_CALIBRATED = 4096
+MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
 
 
@@ -76,7 +84,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     task = "forecast"
     config_type = ForecastConfig
-    learned = ("preprocessing", "calibration", "held_out_from", "baselines")
+    learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares")
     adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
     does = "forecast a table of time series"
     data = (
@@ -92,6 +100,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     held_out_from: int
     """Time of the first step of the test part, as the grid counts it."""
     baselines: Baselines
+    shares: Floats
+    """`(S + 1, M)`: how much the network and its partner count in each series, and, at the end, in
+    series that training has not seen; see `stacking`."""
 
     @property
     def prepared(self) -> Prepared:
@@ -118,6 +129,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
         self.baselines = Baselines.fit(prepared)
+        methods = 1 + (self.config.partner != "none")
+        self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
         return Parts(
             PreparedWindows(prepared, training_origins(prepared)),
@@ -150,6 +163,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.calibration.check(quantiles)
         if self.calibration.borrowed not in self.baselines.offsets:
             raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
+        demand_numbers("A share", self.shares.ravel(), count=self.shares.size)
+        if self.shares.shape != (series + 1, 1 + (config.partner != "none")):
+            raise DataError(f"The shares of the forecasts are not of {series} series.")
         for offsets in self.baselines.offsets.values():
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
         if len(self.baselines.scales) != series:
@@ -164,9 +180,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return ForecastTask(self.network, self.prepared, self.seed)
 
     def settle(self) -> None:
-        """Calibrate the intervals on the validation part, and say where it is too short."""
+        """Set shares and intervals on the validation part, and say where it is too short."""
         held, config = self.parts.validation, self.config
         prepared, panel = held.prepared, held.prepared.panel
+        self.shares = self._shares(prepared, _drawn(held.origins))
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
         series = max(len(np.unique(panel.series_of[rows])), 1)
@@ -174,7 +191,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
             origins = _drawn(held.origins)
-            errors = self._errors(prepared, origins, self._raw(prepared, origins))
+            errors = self._errors(prepared, origins, self._mixed(prepared, origins))
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
@@ -195,13 +212,15 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         least = self.calibration.at_least
         baselines = self.baselines.forecast(prepared, origins)
+        alone = self._raw_forecasts(prepared, origins)
+        mixed = self._mean(alone, prepared, origins)
         forecasts = Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
             truth=_truth(prepared, origins, self.config.horizon),
             quantiles=self.config.quantiles,
             methods={
-                self.name: self._forecast(prepared, origins),
+                self.name: self._calibrated(mixed, prepared, origins),
                 **{
                     name: np.maximum(of, -np.inf if least is None else least)
                     for name, of in baselines.items()
@@ -211,7 +230,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             observed=self._observed(prepared, origins),
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
-        return evaluate(forecasts, self.config.target, overlap=int(seen.sum()))
+        evaluation = evaluate(forecasts, self.config.target, overlap=int(seen.sum()))
+        observed = ~np.isnan(forecasts.truth)
+        if len(alone) == 1 or not observed.any():
+            return evaluation
+        errors = absolute_errors(replace(forecasts, methods=alone))
+        parts = [f"{name} {of[observed].mean():.3g}" for name, of in errors.items()]
+        said = f"MAE of its parts: {', '.join(parts)}."
+        return replace(evaluation, verdict=evaluation.verdict.adding(said))
 
     def predicted(self, data: PreparedWindows) -> pl.DataFrame:
         """Return a row for each series and step of the horizon.
@@ -341,8 +367,56 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
-        raw = self._raw(prepared, origins)
+        return self._calibrated(self._mixed(prepared, origins), prepared, origins)
+
+    def _calibrated(self, raw: Floats, prepared: Prepared, origins: Integers) -> Floats:
         return self._spread(raw, prepared, origins, self._factors(prepared, origins))
+
+    def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
+        """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
+        return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
+
+    def _mean(self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers) -> Floats:
+        """Forecasts `(N, horizon, Q)` added up by the shares."""
+        shares = self.shares[prepared.series_of[origins], : len(forecasts)]
+        return stacked(list(forecasts.values()), shares)
+
+    def _raw_forecasts(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
+        """Forecasts `(N, horizon, Q)` in the unit of the target, the network's own first."""
+        forecasts = {f"{self.name} alone": self._raw(prepared, origins)}
+        if self.config.partner == "pretrained":
+            forecasts["pretrained"] = self._untrained(prepared, origins)
+        return forecasts
+
+    def _untrained(self, prepared: Prepared, origins: Integers) -> Floats:
+        """Forecast `(N, horizon, Q)` by the network that comes with the package."""
+        panel, config = prepared.panel, self.config
+        longest = steps_read(seasons := known_seasons(config.season, panel.grid))
+        begins = panel.starts[panel.series_of[origins]]
+        histories = [
+            panel.target[max(begin, origin + 1 - longest) : origin + 1]
+            for begin, origin in zip(begins, origins, strict=True)
+        ]
+        pairs = np.tile(seasons, (len(origins), 1))
+        return zero_shot(histories, pairs, config.horizon, config.quantiles)
+
+    def _shares(self, prepared: Prepared, origins: Integers) -> Floats:
+        """How much the network and its partner count, by windows of the validation part."""
+        count, config = len(self.preprocessing.series), self.config
+        forecasts = list(self._raw_forecasts(prepared, origins).values())
+        if len(forecasts) == 1:
+            return np.ones((count + 1, 1))
+        series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
+        times = [len(np.unique(ticks[series == s])) for s in range(count)]
+        return stacking_shares(
+            forecasts,
+            _truth(prepared, origins, config.horizon),
+            config.quantiles,
+            scale=prepared.deviation(origins),
+            series=series,
+            count=count + 1,
+            windows=np.append(times, 0) / config.horizon,
+        )
 
     @torch.no_grad()
     def _raw(self, prepared: Prepared, origins: Integers) -> Floats:
@@ -391,7 +465,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         made = walk_forward(prepared, start, start + steps + config.horizon, config.horizon)
         made = made[np.isin(panel.series_of[made], named)]
         if len(made):
-            found = self._errors(prepared, made, self._raw(prepared, made))
+            found = self._errors(prepared, made, self._mixed(prepared, made))
             when = panel.ticks[made][:, None] + np.arange(1, config.horizon + 1) - start
             row = np.searchsorted(named, panel.series_of[made])[:, None]
             inside = when < steps

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
+from gated.tasks.forecast.grid import Grid
 from gated.tasks.forecast.pretrained.network import QUANTILES, PretrainedNetwork, inputs_of
 from gated.tasks.forecast.pretrained.smoothing import Floats, Integers, smoothed
 
@@ -56,14 +57,31 @@ def zero_shot(
     network = network or pretrained_network()
     forecast = np.zeros((len(histories), horizon, len(quantiles)))
     for some in _alike(histories):
-        read = max(LONGEST, CYCLES * int(seasons[some].max()))
-        steps = min(read, max(len(histories[s]) for s in some))
+        steps = min(steps_read(seasons[some]), max(len(histories[s]) for s in some))
         history = np.full((len(some), steps), np.nan)
         for row, s in enumerate(some):
             tail = histories[s][-steps:]
             history[row, steps - len(tail) :] = tail
         forecast[some] = _of_batch(history, seasons[some], horizon, quantiles, network)
     return forecast
+
+
+def steps_read(seasons: Integers) -> int:
+    """Return how many steps at the end of a history are read."""
+    return max(LONGEST, CYCLES * int(seasons.max()))
+
+
+def known_seasons(season: int | None, grid: Grid) -> Integers:
+    """Return `(2,)` the shorter and the longer season of a grid, 1 for none.
+
+    Args:
+        season: the usual season, if it is known.
+        grid: the steps, of which the calendar suggests seasons.
+    """
+    found = {of for of in (season or 1, *grid.seasons) if 1 < of <= LONGEST}
+    if season is not None and season > 1:
+        found = {season, *(of for of in found if of > season and of % season == 0)}
+    return np.array([*sorted(found), 1, 1][:2])
 
 
 def _alike(histories: Sequence[Floats]) -> Iterator[Integers]:
