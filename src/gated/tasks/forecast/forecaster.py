@@ -293,9 +293,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._some(PreparedWindows(found.prepared, whole))
 
     def in_unit(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
-        """Return the network's output, in the unit of the target and calibrated as after training.
-
-        Errors that have become known since are not looked at.
+        """Return the network's output, in the unit of the target and calibrated as for a score.
 
         Args:
             scaled: output of the network, `(horizon, B, Q)`.
@@ -305,10 +303,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         Returns:
             `(B, horizon, Q)`.
         """
-        quantiles = self.config.quantiles
-        nothing = np.zeros((1, 0, len(quantiles)))
-        factors = self.calibration.factors(nothing, quantiles, self.config.horizon)[0]
-        return self._spread(self._unscaled(scaled, prepared, origins), prepared, origins, factors)
+        forecast = prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
+        return self._calibrated(forecast, prepared, origins)
 
     def _windows(
         self,
@@ -343,8 +339,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
-        raw = self._raw(prepared, origins)
-        return self._spread(raw, prepared, origins, self._factors(prepared, origins))
+        return self._calibrated(self._raw(prepared, origins), prepared, origins)
 
     @torch.no_grad()
     def _raw(self, prepared: Prepared, origins: Integers) -> Floats:
@@ -355,11 +350,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
-            parts.append(self._unscaled(scaled, prepared, some))
+            quantiles = scaled.transpose(0, 1).double().cpu().numpy()
+            parts.append(prepared.unscaled(quantiles, some))
         return np.concatenate(parts)
-
-    def _unscaled(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
-        return prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
 
     def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
@@ -371,12 +364,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         truth = _truth(prepared, origins, self.config.horizon)
         return scaled_errors(forecast, truth, distances, self.config.quantiles)
 
-    def _spread(
-        self, forecast: Floats, prepared: Prepared, origins: Integers, factors: Floats
-    ) -> Floats:
+    def _calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         distances = self._distances(forecast, prepared, origins)
+        factors = self._factors(prepared, origins)[:, None]
         least = self.calibration.at_least
-        return spread(forecast, distances, factors[:, None], self.config.quantiles, least)
+        return spread(forecast, distances, factors, self.config.quantiles, least)
 
     def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.
