@@ -93,13 +93,14 @@ class SeriesReader:
             with intervene(self.forecaster.network, *self._held(clamp)):
                 traced = trace(self.forecaster.network, window.batch)
             gradient = gradient_by_distance(self.forecaster.network, window.batch)
+            origins = np.array([window.row])
+            # Calibration runs the network, which no clamp may hold then.
+            forecast = self.forecaster.in_unit(traced.output, self.prepared, origins)[0]
         encoder, decoder = (traced.layers[part + self.layer] for part in (0, config.layers))
         values = {
             name: np.concatenate([encoder.values[name][:, 0], decoder.values[name][:, 0]])
             for name in encoder.values
         }
-        origins = np.array([window.row])
-        forecast = self.forecaster.in_unit(traced.output, self.prepared, origins)[0]
         history = config.history or 1
         rows = window.row + 1 + np.arange(-history, config.horizon)
         observed = self.prepared.panel.target[rows]

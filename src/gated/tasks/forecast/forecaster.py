@@ -317,9 +317,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._some(PreparedWindows(found.prepared, whole))
 
     def in_unit(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
-        """Return the network's output, in the unit of the target and calibrated as after training.
-
-        Errors that have become known since are not looked at.
+        """Return a forecast from the network's output, in the unit of the target, as for a score.
 
         Args:
             scaled: output of the network, `(horizon, B, Q)`.
@@ -329,10 +327,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         Returns:
             `(B, horizon, Q)`.
         """
-        quantiles = self.config.quantiles
-        nothing = np.zeros((1, 0, len(quantiles)))
-        factors = self.calibration.factors(nothing, quantiles, self.config.horizon)[0]
-        return self._spread(self._unscaled(scaled, prepared, origins), prepared, origins, factors)
+        own = prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
+        forecasts = self._with_partner(own, prepared, origins)
+        return self._calibrated(self._mean(forecasts, prepared, origins), prepared, origins)
 
     def _windows(
         self,
@@ -369,9 +366,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
         return self._calibrated(self._mixed(prepared, origins), prepared, origins)
 
-    def _calibrated(self, raw: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        return self._spread(raw, prepared, origins, self._factors(prepared, origins))
-
     def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
         return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
@@ -383,7 +377,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _raw_forecasts(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
         """Forecasts `(N, horizon, Q)` in the unit of the target, the network's own first."""
-        forecasts = {f"{self.name} alone": self._raw(prepared, origins)}
+        return self._with_partner(self._raw(prepared, origins), prepared, origins)
+
+    def _with_partner(
+        self, own: Floats, prepared: Prepared, origins: Integers
+    ) -> dict[str, Floats]:
+        """Forecasts `(N, horizon, Q)` of the network and of its partner."""
+        forecasts = {f"{self.name} alone": own}
         if self.config.partner == "pretrained":
             forecasts["pretrained"] = self._untrained(prepared, origins)
         return forecasts
@@ -427,11 +427,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         for some in chunks(origins):
             batch = Batch.of(gather(prepared, some))
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
-            parts.append(self._unscaled(scaled, prepared, some))
+            quantiles = scaled.transpose(0, 1).double().cpu().numpy()
+            parts.append(prepared.unscaled(quantiles, some))
         return np.concatenate(parts)
-
-    def _unscaled(self, scaled: Tensor, prepared: Prepared, origins: Integers) -> Floats:
-        return prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
 
     def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
@@ -443,12 +441,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         truth = _truth(prepared, origins, self.config.horizon)
         return scaled_errors(forecast, truth, distances, self.config.quantiles)
 
-    def _spread(
-        self, forecast: Floats, prepared: Prepared, origins: Integers, factors: Floats
-    ) -> Floats:
+    def _calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         distances = self._distances(forecast, prepared, origins)
+        factors = self._factors(prepared, origins)[:, None]
         least = self.calibration.at_least
-        return spread(forecast, distances, factors[:, None], self.config.quantiles, least)
+        return spread(forecast, distances, factors, self.config.quantiles, least)
 
     def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.
