@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -15,21 +17,26 @@ from gated.configuration import demand_numbers
 from gated.data.manifest import Bad, BadRows
 from gated.data.predictions import prediction_table
 from gated.data.raw_table import Source
-from gated.errors import DataError
+from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import Floats, spread, spread_factors
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork
+from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
-from gated.tasks.forecast.task import ForecastTask, chunks, thinned
+from gated.tasks.forecast.task import (
+    ForecastTask,
+    chunks,
+    held_out_batch,
+    thinned,
+    windows_batch,
+)
 from gated.tasks.forecast.windows import (
     forecast_origins,
-    gather,
     held_out_origins,
     padded,
     training_origins,
@@ -37,7 +44,14 @@ from gated.tasks.forecast.windows import (
     walk_forward,
 )
 from gated.tasks.learner import Learner, Parts, Purpose
+from gated.training.model_files import load_model
 
+TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Candidates of `ForecastNetwork.trust`."""
+DOUBT = 0.5
+"""Share of the error, divided by the number of independent windows, that full trust has to save."""
+USUAL_EPOCHS, FEWEST_STEPS = 20, 100
+"""Where no budget is given: passes over few windows, but not fewer steps."""
 MOST_CALIBRATED = 4096
 """Validation windows that calibration looks at, evenly chosen where there are more."""
 
@@ -68,7 +82,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "spread", "held_out_from", "baselines")
-    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country", "members")
     does = "forecast a table of time series"
     data = (
         "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "
@@ -76,7 +90,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     )
     made_of = "windows"
 
-    network: ForecastNetwork
+    network: ForecastNetwork | Ensemble
     preprocessing: Preprocessing
     spread: Floats
     """(Q,), factor on each quantile's distance from the median, see `calibration`."""
@@ -85,9 +99,46 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     baselines: Baselines
 
     @property
+    def first_network(self) -> ForecastNetwork:
+        """The network, or the first of several: what can be looked into."""
+        network = self.network
+        return (
+            cast(ForecastNetwork, network.members[0]) if isinstance(network, Ensemble) else network
+        )
+
+    @property
+    def chosen(self) -> str:
+        """What the training part and the validation part chose, as a sentence."""
+        smoothing, members = self.preprocessing.smoothing, self.config.members or 1
+        seasons = ", ".join(f"{season:,}" for season in smoothing.seasons)
+        return (
+            f"Chosen by the data: history of {self.config.history:,} steps; exponential smoothing "
+            f"of {'logarithms' if smoothing.logs else 'values'} "
+            f"{f'with seasons of {seasons} steps' if seasons else 'without a season'}; "
+            f"{'one network' if members == 1 else f'the mean of {members} networks'}, whose "
+            f"corrections of it count by {float(self.first_network.trust):.0%}."
+        )
+
+    @property
     def prepared(self) -> Prepared:
         """The data of `fit`, cleaned and scaled; raises as `parts` does."""
         return self.parts.test.prepared
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFileError: there is no forecaster, it is damaged, or an earlier version wrote it.
+        """
+        _, description = load_model(Path(directory), cls.task)
+        learned = description.get("preprocessing")
+        if isinstance(learned, dict) and "smoothing" not in learned:
+            raise ModelFileError(
+                f"The model in {directory} was fitted by an earlier version of gated, without "
+                "exponential smoothing. Fit it anew, or use the version that wrote it."
+            )
+        return super().load(directory, **given)
 
     def adopt(self) -> Self:
         """Take the options that belong to the weights of `init_from`, and the columns."""
@@ -104,14 +155,20 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         theirs: Preprocessing | None = self.adopted("preprocessing")
         prepared = prepare(source, self.config, theirs, bad)
         if theirs and theirs.series != prepared.preprocessing.series:
-            self.anew = ("series.",)
+            members = range(prepared.preprocessing.config.members or 1)
+            self.anew = ("series.", *(f"members.{member}.series." for member in members))
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
         self.spread = np.ones(len(self.config.quantiles))
         self.baselines = Baselines.fit(prepared)
+        training = training_origins(prepared)
+        if not {"steps", "epochs", "minutes"} & self.training.given:
+            epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
+            steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
+            self.training = replace(self.training, steps=steps)
         return Parts(
-            PreparedWindows(prepared, training_origins(prepared)),
+            PreparedWindows(prepared, training),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
             PreparedWindows(prepared, held_out_origins(prepared)),
         )
@@ -144,9 +201,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if len(self.baselines.scales) != series:
             raise DataError(f"The baselines' scales are not of {series} series.")
 
-    def new_network(self) -> ForecastNetwork:
+    def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
-        return ForecastNetwork(self.preprocessing)
+        one = (self.config.members or 1) == 1
+        return ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""
@@ -158,7 +216,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         origins = thinned(held.origins, MOST_CALIBRATED)
         if len(origins):
             truth = _truth(held.prepared, origins, self.config.horizon)
-            forecast = self._forecast(held.prepared, origins)
+            self._choose_trust(held.prepared, origins)
+            forecast = self._forecast(held.prepared, origins, held_out_batch)
             self.spread = spread_factors(forecast, truth, self.config.quantiles)
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
@@ -203,7 +262,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
-        return forecast_probe(self.network, data.prepared, data.origins)
+        return forecast_probe(self.first_network, data.prepared, data.origins)
 
     def backtest(
         self,
@@ -286,16 +345,40 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return windows
 
     @torch.no_grad()
-    def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:
+    def _forecast(
+        self,
+        prepared: Prepared,
+        origins: Integers,
+        batch_of: Callable[[Prepared, Integers], Batch] = windows_batch,
+    ) -> Floats:
         """Forecast `(N, horizon, Q)` in the unit of the target."""
         self.network.eval()
         device = next(self.network.parameters()).device
         parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
         for some in chunks(origins):
-            batch = Batch.of(gather(prepared, some))
+            batch = batch_of(prepared, some)
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
             parts.append(self.in_unit(scaled, prepared, some))
         return np.concatenate(parts)
+
+    def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
+        """Set by how much the network moves the forecast of smoothing, by the validation part."""
+        middle = self.config.quantiles.index(0.5)
+        trusts = [of for of in self.network.modules() if isinstance(of, ForecastNetwork)]
+        truth = _truth(prepared, origins, self.config.horizon)
+        errors = {}
+        for trust in TRUSTS:
+            for module in trusts:
+                module.trust.fill_(trust)
+            median = self._forecast(prepared, origins, held_out_batch)[..., middle]
+            scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
+            errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
+        # Windows that overlap, or are of one time, say little more than one of them.
+        times = len(np.unique(prepared.panel.ticks[origins]))
+        doubt = DOUBT * errors[0.0] / max(times / self.config.horizon, 1)
+        best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
+        for module in trusts:
+            module.trust.fill_(best)
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""

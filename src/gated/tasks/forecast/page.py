@@ -35,7 +35,11 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
     config = forecaster.config
     return Body(
         title=f"Forecast of {config.target}, {config.horizon} steps ahead",
-        sections=[_score_section(evaluation), *_picture_sections(evaluation)],
+        sections=[
+            _score_section(evaluation),
+            *_picture_sections(evaluation),
+            Section("What was chosen", [Text(forecaster.chosen)]),
+        ],
         techniques=_dropout(config),
         fact=f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "
         f"{config.hidden} units, {forecaster.parameters:,} parameters",
