@@ -66,7 +66,7 @@ class SeriesReader:
     @property
     def cell(self) -> str:
         """The name of the cell in `gated.core.layout.LAYOUTS`."""
-        return self.forecaster.network.encoder._cell
+        return self.forecaster.first_network.encoder._cell
 
     @property
     def units(self) -> int:
@@ -90,9 +90,9 @@ class SeriesReader:
         window = self._window(passage)
         config = self.forecaster.config
         with self.running:
-            with intervene(self.forecaster.network, *self._held(clamp)):
-                traced = trace(self.forecaster.network, window.batch)
-            gradient = gradient_by_distance(self.forecaster.network, window.batch)
+            with intervene(self.forecaster.first_network, *self._held(clamp)):
+                traced = trace(self.forecaster.first_network, window.batch)
+            gradient = gradient_by_distance(self.forecaster.first_network, window.batch)
             origins = np.array([window.row])
             # Calibration runs the network, which no clamp may hold then.
             forecast = self.forecaster.in_unit(traced.output, self.prepared, origins)[0]

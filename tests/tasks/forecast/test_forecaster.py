@@ -13,6 +13,7 @@ from gated.configuration import json_values
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.learner import document
+from gated.training.model_files import load_model, save_model
 from gated.training.options import TrainingOptions
 
 ROWS, TEST = 500, 90
@@ -218,7 +219,7 @@ def test_what_a_column_holds_for_a_series_need_not_be_repeated():
 
 
 def test_with_nothing_held_back_it_learns_from_all_data_and_has_no_score(wave):
-    forecaster = Forecaster(replace(CONFIG, test=0), SHORT).fit(wave)
+    forecaster = Forecaster(replace(CONFIG, test=0, members=1), SHORT).fit(wave)
     forecaster.check_test_part()
     evaluation = forecaster.score()
     assert str(evaluation.verdict) == (
@@ -248,7 +249,7 @@ def test_holidays_of_the_past_and_of_the_steps_ahead_are_used():
     config = ForecastConfig(
         time="day", target="y", horizon=4, history=8, hidden=16, test=0, country="LK"
     )
-    forecaster = Forecaster(config, replace(TRAINING, steps=250)).fit(table)
+    forecaster = Forecaster(config, replace(TRAINING, steps=400)).fit(table)
     forecast = forecaster.predict(table.filter(pl.col("day") <= date(2024, 11, 13)))
     # 15 November 2024 had a full moon.
     np.testing.assert_allclose(forecast["q50"], [10, 0, 10, 10], atol=1)
@@ -423,7 +424,8 @@ def test_the_embedding_of_other_series_begins_anew(tmp_path, wave):
     Forecaster(config, SHORT).fit(named).save(tmp_path)
     tuned = Forecaster(config, replace(SHORT, init_from=tmp_path))
     tuned.fit(wave.with_columns(s=pl.lit("there")))
-    assert tuned.history.transfer.absent == ("series.weight",)
+    absent = {f"members.{member}.series.weight" for member in range(4)}
+    assert set(tuned.history.transfer.absent) == absent
 
 
 def test_nothing_can_be_asked_before_fit():
@@ -501,7 +503,7 @@ def test_counts_have_no_negative_quantiles():
 
 
 def test_an_interval_that_rests_on_few_windows_borrows_and_says_so(wave):
-    short = Forecaster(replace(CONFIG, test=12), SHORT).fit(wave.head(80))
+    short = Forecaster(replace(CONFIG, test=12, members=1), SHORT).fit(wave.head(80))
     (finding,) = (of for of in short.findings if of.kind == "calibration")
     # One stretch of a horizon and a bit is held out: 7 of 68 steps, of which each is forecast.
     assert short.calibration.windows == pytest.approx(7 / 6)
@@ -526,3 +528,37 @@ def test_what_comes_after_the_table_is_what_predict_says():
     planned.fit(several("ab").with_columns(price=pl.col("t") % 3))
     with pytest.raises(DataError, match="'price' is missing"):
         planned.ahead(["a"])
+
+
+def test_what_grows_in_percent_is_forecast_growing():
+    rng = np.random.default_rng(0)
+    month = [date(2015 + i // 12, 1 + i % 12, 1) for i in range(60)]
+    sales = 100 * 1.06 ** np.arange(60) * np.exp(0.02 * rng.normal(size=60))
+    table = pl.DataFrame({"month": month, "sales": sales})
+    config = ForecastConfig(time="month", target="sales", horizon=6, test=12)
+    forecaster = Forecaster(config, replace(TRAINING, steps=20)).fit(table)
+    evaluation = forecaster.score()
+    assert evaluation.overall["LSTM"]["mae"] < 0.3 * evaluation.overall["naive"]["mae"]
+    growth = forecaster.predict()["q50"][-1] / sales[-1]
+    assert growth == pytest.approx(1.06**6, rel=0.15)
+
+
+def test_a_network_that_does_not_help_is_not_trusted():
+    """Noise around a level: nothing can be learned, and a network that trains long says much."""
+    noise = 50 + np.random.default_rng(2).normal(size=70)
+    config = ForecastConfig(time="t", target="y", horizon=5, test=20, members=3)
+    forecaster = Forecaster(config, replace(TRAINING, steps=60, validate_every=60))
+    forecaster.fit(pl.DataFrame({"t": range(70), "y": noise}))
+    trusts = {float(member.trust) for member in forecaster.network.members}
+    assert trusts <= {0.0, 0.25}
+    overall = forecaster.score().overall["LSTM"]
+    assert overall["mae"] < 0.95  # the mean of |noise| is 0.8
+
+
+def test_a_run_of_before_smoothing_is_refused_clearly(tmp_path, hasty):
+    hasty.save(tmp_path)
+    _, description = load_model(tmp_path, "forecast")
+    del description["preprocessing"]["smoothing"]
+    save_model(tmp_path, hasty.network, description, {})
+    with pytest.raises(ModelFileError, match="fitted by an earlier version of gated"):
+        Forecaster.load(tmp_path)

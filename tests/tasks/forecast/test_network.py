@@ -4,15 +4,28 @@ import pytest
 import torch
 
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.network import Batch, ForecastNetwork, pinball
+from gated.tasks.forecast.network import (
+    Batch,
+    Ensemble,
+    ForecastNetwork,
+    pinball,
+)
 from gated.tasks.forecast.preparation import prepare
+from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.windows import gather, training_origins
 
 HORIZON, HISTORY, SEASON = 8, 12, 6
 
 
 def network_and_batch(**changes) -> tuple[ForecastNetwork, Batch]:
-    """A network of random weights, and windows of two series with covariates of each kind."""
+    """A network of random weights, and windows for it."""
+    fitted, batch = prepared_and_batch(**changes)
+    torch.manual_seed(0)
+    return ForecastNetwork(fitted).eval(), batch
+
+
+def prepared_and_batch(**changes) -> tuple[Preprocessing, Batch]:
+    """Windows of two series with covariates of each kind."""
     rng = np.random.default_rng(0)
     rows = 120
     frame = pl.DataFrame(
@@ -36,9 +49,7 @@ def network_and_batch(**changes) -> tuple[ForecastNetwork, Batch]:
         "hidden": 5,
     }
     prepared = prepare(frame, ForecastConfig(**fields | changes))
-    torch.manual_seed(0)
-    network = ForecastNetwork(prepared.preprocessing).eval()
-    return network, Batch.of(gather(prepared, training_origins(prepared)[:7]))
+    return prepared.preprocessing, Batch.of(gather(prepared, training_origins(prepared)[:7]))
 
 
 def changed_at(before: torch.Tensor, after: torch.Tensor) -> list[bool]:
@@ -56,20 +67,14 @@ def test_quantiles_ascend_whatever_the_weights(cell, quantiles):
         forecast = network(batch)
     assert forecast.shape == (HORIZON, 7, len(quantiles))
     assert (forecast.diff(dim=-1) >= 0).all()
-    assert forecast.std() > 0.5
+    assert (forecast / batch.remainder[:, None]).std() > 0.5
 
 
 def test_a_window_is_forecast_the_same_alone():
     network, batch = network_and_batch()
     together = network(batch)
     for b in range(7):
-        alone = network(
-            Batch(
-                *(tensor[:, b : b + 1] for tensor in batch[:4]),
-                *(tensor[b : b + 1] for tensor in batch[4:6]),
-                *(tensor[:, b : b + 1] for tensor in batch[6:]),
-            )
-        )
+        alone = network(batch.take(torch.tensor([b])))
         torch.testing.assert_close(alone[:, 0], together[:, b])
 
 
@@ -77,9 +82,12 @@ def test_forecasts_follow_the_level_beyond_what_was_seen():
     network, batch = network_and_batch()
 
     def at(level: float) -> torch.Tensor:
-        inputs = batch.inputs.clone()
-        inputs[..., 0] += level - batch.last
-        return network(batch._replace(inputs=inputs, last=torch.full_like(batch.last, level)))
+        inputs, higher = batch.inputs.clone(), level - batch.last
+        inputs[..., 0] += higher
+        lags = {name: getattr(batch, name) + higher[:, None] for name in ("lags", "future_lags")}
+        last = torch.full_like(batch.last, level)
+        smooth = batch.smooth + higher
+        return network(batch._replace(inputs=inputs, last=last, smooth=smooth, **lags))
 
     torch.testing.assert_close(at(9.0), at(4.0) + 5.0)
     torch.testing.assert_close(at(-9.0), at(-4.0) - 5.0)
@@ -95,22 +103,39 @@ def test_what_is_known_of_a_step_changes_it_and_later_ones():
         assert changed_at(network(batch), after) == [False] * 3 + [True] * (HORIZON - 3)
 
 
-def test_a_step_is_told_the_value_a_whole_number_of_seasons_before():
+def test_the_lags_of_a_step_change_it_and_later_ones():
+    network, batch = network_and_batch(season=(SEASON, 3))
+    assert batch.lags.shape == (HISTORY, 7, 2)
+    assert batch.future_lags.shape == (HORIZON, 7, 2)
+    lags = batch.future_lags.clone()
+    lags[2, :, 1] += 1
+    after = network(batch._replace(future_lags=lags))
+    assert changed_at(network(batch), after) == [False] * 2 + [True] * (HORIZON - 2)
+
+
+def test_the_median_begins_as_smoothing_goes_on_and_leaves_it_as_far_as_it_is_trusted():
     network, batch = network_and_batch()
-    _, state = network.encoder(network.encoder_inputs(batch))
-    before = network.decode(batch, state)
-    # The horizon takes two seasons, so step 2 is told the value of two seasons before it.
-    inputs = batch.inputs.clone()
-    inputs[2 - 2 * SEASON, :, 0] += 1
-    after = network.decode(batch._replace(inputs=inputs), state)
-    assert changed_at(before, after) == [False] * 2 + [True] * (HORIZON - 2)
+    torch.testing.assert_close(network(batch)[..., 1], batch.smooth)
+    with torch.no_grad():
+        network.head.weight.fill_(1.0)
+    moved = (network(batch)[..., 1] - batch.smooth).abs() / batch.remainder
+    assert moved.max() > 0.1
+    network.trust.fill_(0.25)
+    less = (network(batch)[..., 1] - batch.smooth).abs() / batch.remainder
+    torch.testing.assert_close(less, moved / 4)
 
 
-@pytest.mark.parametrize(("history", "told"), [(11, 0), (12, SEASON)])
-def test_no_step_is_told_a_season_that_the_history_does_not_hold(history, told):
-    network, batch = network_and_batch(history=history)
-    assert network.season == told
-    assert network(batch).shape == (HORIZON, 7, 3)
+def test_an_ensemble_is_the_mean_of_its_members_or_the_one_that_a_window_names():
+    fitted, batch = prepared_and_batch(members=3)
+    ensemble = Ensemble(fitted).eval()
+    each = [member(batch) for member in ensemble.members]
+    assert not torch.equal(each[0], each[1])
+    torch.testing.assert_close(ensemble(batch), torch.stack(each).mean(0))
+    named = torch.tensor([2, 0, 0, 1, 2, 2, 0])
+    expected = torch.stack([each[m][:, b] for b, m in enumerate(named.tolist())], dim=1)
+    torch.testing.assert_close(ensemble(batch._replace(member=named)), expected)
+    held = [id(parameter) for _, group in ensemble.depth_groups() for parameter in group]
+    assert sorted(held) == sorted(map(id, ensemble.parameters()))
 
 
 def test_every_input_is_used():

@@ -155,7 +155,8 @@ def test_inputs_are_named():
     fitted = prepare(shops(), SHOP).preprocessing
     assert fitted.future_names == ("price", "sin(week)", "cos(week)")
     assert fitted.input_names == (
-        "sales", "observed(sales)", "price", "sin(week)", "cos(week)", "visits", "observed(visits)",
+        "sales", "observed(sales)", "error(sales)", "price", "sin(week)", "cos(week)", "visits",
+        "observed(visits)",
     )  # fmt: skip
     assert fitted.text_names == ("promo", "sky")
     assert fitted.category_counts == (4, 4)
@@ -236,7 +237,7 @@ def test_new_data_with_rows_of_the_future():
     labels = [new.panel.label(row + 1) for row in origins]
     assert labels == [f"'north' at {last + timedelta(1)}", f"'south' at {last + timedelta(1)}"]
     windows = gather(new, origins)
-    assert windows.inputs.shape == (5, 2, 7)
+    assert windows.inputs.shape == (5, 2, 8)
     np.testing.assert_allclose(fitted.numbers.invert(windows.future[..., 0], 0), 1.5, rtol=1e-6)
     assert (windows.future_categories == 1).all()
     assert windows.weight.sum() == 0

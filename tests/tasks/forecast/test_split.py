@@ -10,7 +10,7 @@ from gated.tasks.forecast.table import read_table
 
 
 def plan(columns, **options):
-    config = ForecastConfig(time="t", target="y", **{"horizon": 2, **options})
+    config = ForecastConfig(time="t", target="y", **{"horizon": 2, "members": 1, **options})
     return plan_split(build_panel(read_table(pl.DataFrame(columns), config), config), config)
 
 
@@ -22,7 +22,7 @@ def test_parts_follow_each_other():
     split, config, findings = counted(100, history=3, test=20, validation=0.25)
     stretches = ((12, 16), (28, 32), (44, 48), (60, 64), (76, 80))
     assert split == Split(first=0, validation=stretches, test=80, end=100)
-    assert (config.history, config.stride, config.season) == (3, 2, 1)
+    assert (config.history, config.stride, config.season) == (3, 2, (1,))
     assert findings == []
 
 
@@ -113,3 +113,21 @@ def test_one_short_series_stops_nothing_but_a_short_table_does():
 def test_a_target_that_was_never_observed():
     with pytest.raises(DataError, match="'y' has no value at all"):
         plan({"t": range(9), "y": [None] * 9})
+
+
+def test_the_usual_season_and_others_that_the_data_hold_are_found():
+    hours = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 2, 1), "1h", eager=True)
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2023, 1, 1), "1d", eager=True)
+    for times, seasons in ((hours, (24, 168)), (hours[:300], (24,)), (days[:400], (7,))):
+        found = plan({"t": times, "y": np.arange(len(times)) * 1.0}, test=0)[1]
+        assert found.season == seasons
+    assert plan({"t": days, "y": np.arange(len(days)) * 1.0}, test=0)[1].season == (7, 364, 365)
+
+
+def test_few_windows_are_learned_from_by_several_networks():
+    few = counted(100, history=3, members=None)
+    assert few[1].members == 4
+    assert len(few[0].validation) == 8
+    assert counted(20_000, history=3, members=None)[1].members == 1
+    # Two blocks of a horizon are all that there is room for.
+    assert counted(30, history=3, horizon=10, test=0, members=None)[1].members == 2

@@ -7,9 +7,11 @@ import pytest
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.preparation import prepare, prepare_new
+from gated.tasks.forecast.preprocessing import OWN
 from gated.tasks.forecast.windows import (
     gather,
     held_out_origins,
+    member_of,
     shuffled,
     training_origins,
     validation_origins,
@@ -17,7 +19,7 @@ from gated.tasks.forecast.windows import (
 )
 
 CONFIG = ForecastConfig(
-    time="t", target="y", series="s", horizon=3, history=4, test=12, validation=0.2
+    time="t", target="y", series="s", horizon=3, history=4, test=12, validation=0.2, members=1
 )
 
 
@@ -59,7 +61,7 @@ def test_future_inputs_are_the_known_part_of_the_inputs():
     k = known.preprocessing.numbers.invert(windows.future[:, 0, 0], 0)
     np.testing.assert_allclose(k, [11 % 5, 12 % 5], atol=1e-5)
     later = gather(known, np.array([12]))
-    np.testing.assert_array_equal(windows.future[:, 0, 0], later.inputs[1:, 0, 2])
+    np.testing.assert_array_equal(windows.future[:, 0, 0], later.inputs[1:, 0, OWN])
 
 
 def test_training_windows_end_before_the_validation_part(prepared):
@@ -70,7 +72,7 @@ def test_training_windows_end_before_the_validation_part(prepared):
 
 
 def test_no_training_target_lies_in_a_stretch_of_validation():
-    config = ForecastConfig(time="t", target="y", horizon=3, history=4, test=20, validation=0.2)
+    config = replace(CONFIG, series=None, test=20)
     prepared = prepare(pl.DataFrame({"t": range(120), "y": np.arange(120.0) % 7}), config)
     assert prepared.split.validation == ((27, 33), (60, 66), (94, 100))
     held_out = {t for begin, end in prepared.split.validation for t in range(begin, end)}
@@ -165,15 +167,15 @@ def uneven():
 
 def test_what_lies_before_a_series_is_padding_and_marked_as_missing(uneven):
     fitted = uneven.preprocessing
-    assert fitted.input_names == ("y", "observed(y)", "x", "observed(x)")
-    assert fitted.mask_places == (1, 3)
+    assert fitted.input_names == ("y", "observed(y)", "error(y)", "x", "observed(x)")
+    assert fitted.mask_places == (1, 4)
     windows = gather(uneven, np.array([52, 67]))  # of b at 35, and of c at 46
     assert windows.inputs[:, 0, 1].tolist() == [0, 1, 0, 1]
-    assert windows.inputs[:, 0, 3].tolist() == [0, 1, 1, 0]
+    assert windows.inputs[:, 0, 4].tolist() == [0, 1, 1, 0]
     y = fitted.target.invert(windows.inputs[:, 0, 0].astype(float), np.array([1]))
     np.testing.assert_allclose(y, [33**2, 33**2, 33**2, 35**2], rtol=1e-5)
     assert windows.inputs[:, 1, 1].tolist() == [0, 0, 0, 1]
-    assert windows.inputs[:, 1, 3].tolist() == [0, 0, 0, 1]
+    assert windows.inputs[:, 1, 4].tolist() == [0, 0, 0, 1]
 
 
 def test_short_series_are_learned_from_as_soon_as_they_have_a_value(uneven):
@@ -206,3 +208,35 @@ def test_a_window_of_an_unseen_series_knows_nothing_of_what_comes_later(uneven):
     windows = gather(one, rows)
     back = one.unscaled(windows.target.T.astype(float), rows)
     np.testing.assert_allclose(back, 100 + rows[:, None] + [1, 2, 3], rtol=1e-5)
+
+
+def test_lags_are_the_latest_values_a_whole_number_of_seasons_before():
+    config = replace(CONFIG, series=None, season=(2, 5), validation=0)
+    prepared = prepare(pl.DataFrame({"t": range(60), "y": np.arange(60.0)}), config)
+    windows = gather(prepared, np.array([20, 4]))
+
+    def values(scaled):
+        return prepared.preprocessing.target.invert(scaled.astype(float), 0).round(3)
+
+    # The steps ahead of 20 are 21, 22 and 23; of 4 and of its history nothing precedes row 0.
+    assert values(windows.future_lags[:, 0]).T.tolist() == [[19, 20, 19], [16, 17, 18]]
+    assert values(windows.future_lags[:, 1]).T.tolist() == [[3, 4, 3], [0, 1, 2]]
+    assert values(windows.lags[:, 0]).T.tolist() == [[15, 16, 17, 18], [12, 13, 14, 15]]
+    assert values(windows.lags[:, 1]).T.tolist() == [[0, 0, 1, 2], [0, 0, 0, 0]]
+
+
+def test_each_member_is_trained_without_its_blocks_and_together_they_are_validated_on_all():
+    config = replace(CONFIG, series=None, members=3, test=20)
+    prepared = prepare(pl.DataFrame({"t": range(120), "y": np.arange(120.0) % 7}), config)
+    blocks = prepared.split.validation
+    assert len(blocks) == 6
+    assert [begin for begin, _ in blocks] == [4, *(end for _, end in blocks[:-1])]
+    assert blocks[-1][1] == 100
+    held = validation_origins(prepared, 1)
+    member = member_of(prepared, held)
+    for m in range(3):
+        steps = {t for begin, end in blocks[m::3] for t in range(begin, end)}
+        trained = {t + h for t in training_origins(prepared, m) for h in (1, 2, 3)}
+        assert not trained & steps
+        assert {t + h for t in held[member == m] for h in (1, 2, 3)} == steps
+        assert max(trained) < 100

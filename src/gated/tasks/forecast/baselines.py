@@ -36,7 +36,7 @@ def seasonal_naive(prepared: Prepared, origins: Integers, season: int | None = N
     beginning of the series by the naive forecast.
     """
     config = prepared.preprocessing.config
-    season, ahead = season or config.season or 1, np.arange(1, config.horizon + 1)
+    season, ahead = season or config.usual_season, np.arange(1, config.horizon + 1)
     rows = origins[:, None] + ahead - season * -(-ahead // season)
     begins = _begins(prepared, origins)
     rows = np.where(rows >= begins[:, None], rows, origins[:, None])
@@ -47,23 +47,22 @@ def seasonal_naive(prepared: Prepared, origins: Integers, season: int | None = N
 def best_season(prepared: Prepared, origins: Integers) -> int:
     """Return the season, in steps, with which the seasonal-naive forecasts from `origins` are best.
 
-    The candidates are the configured season and those that the calendar suggests, if at least
-    half of the origins have a whole season before them. They are compared on the origins that
-    have the longest of them before them.
+    The candidates are the first of the configured seasons, and the others if at least half of the
+    origins have a whole season before them. They are compared on the origins that have the longest
+    of them before them.
     """
     config, panel = prepared.preprocessing.config, prepared.panel
     behind = origins - _begins(prepared, origins) + 1
-    usual = config.season or 1
-    seasons = [usual] + [of for of in panel.grid.seasons if np.mean(behind >= of) >= LONG_ENOUGH]
+    usual, *others = config.seasons or (1,)
+    seasons = [usual, *(of for of in others if np.mean(behind >= of) >= LONG_ENOUGH)]
     enough = origins[behind >= max(seasons)]
     if len(set(seasons)) == 1 or not len(enough):
         return usual
     truth = panel.target[enough[:, None] + np.arange(1, config.horizon + 1)]
-    deviation = _deviation(prepared, enough)
 
     def error(season: int) -> float:
         forecast = seasonal_naive(prepared, enough, season)
-        return float(np.nanmean(np.abs(truth - forecast) / deviation))
+        return float(np.nanmean(np.abs(_scaled_errors(prepared, enough, truth, forecast))))
 
     return min(seasons, key=error)
 
@@ -79,7 +78,7 @@ def seasonal_scale(prepared: Prepared) -> Floats:
     """
     if prepared.split is None:
         raise DataError("Data that came after fitting have no training part to scale errors by.")
-    panel, season = prepared.panel, prepared.preprocessing.config.season or 1
+    panel, season = prepared.panel, prepared.preprocessing.config.usual_season
     change = np.abs(panel.target[season:] - panel.target[:-season])
     same = panel.series_of[season:] == panel.series_of[:-season]
     counts = same & (panel.ticks[season:] < prepared.split.test) & ~np.isnan(change)
@@ -96,8 +95,8 @@ class Baselines:
     """Naive and, where there is a season, seasonal-naive forecasts, with intervals."""
 
     offsets: dict[str, Floats]
-    """`(horizon, Q)` by method: what is added to the point forecast, in deviations of the series
-    (`Preprocessing.target.scale`); 0 for the median."""
+    """`(horizon, Q)` by method: what is added to the scaled point forecast (see
+    `Prepared.scaled`); 0 for the median."""
     scales: Floats
     """`(S,)`, see `seasonal_scale`."""
     season: int | None = None
@@ -123,11 +122,12 @@ class Baselines:
             origins = np.random.default_rng(0).choice(origins, MOST_ORIGINS, replace=False)
         config = prepared.preprocessing.config
         truth = prepared.panel.target[origins[:, None] + np.arange(1, config.horizon + 1)]
-        deviation = _deviation(prepared, origins)
         season = best_season(prepared, origins)
         return cls(
             offsets={
-                method: _offsets((truth - forecast) / deviation, config.quantiles)
+                method: _offsets(
+                    _scaled_errors(prepared, origins, truth, forecast), config.quantiles
+                )
                 for method, forecast in _points(prepared, origins, season).items()
             },
             scales=seasonal_scale(prepared),
@@ -136,15 +136,24 @@ class Baselines:
 
     def forecast(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
         """Return forecasts `(N, horizon, Q)` by method, from rows `origins` `(N,)`."""
-        deviation = _deviation(prepared, origins)[..., None]
         return {
-            method: forecast[..., None] + self.offsets[method] * deviation
+            method: self._around(prepared, origins, forecast, method)
             for method, forecast in _points(prepared, origins, self.season).items()
         }
 
+    def _around(
+        self, prepared: Prepared, origins: Integers, forecast: Floats, method: str
+    ) -> Floats:
+        scaled = prepared.scaled(forecast.T, origins).T[..., None] + self.offsets[method]
+        quantiles = prepared.unscaled(scaled, origins)
+        # The median is the forecast itself, also where rounding or a logarithm would move it.
+        at = self.offsets[method] == 0
+        return np.where(at, forecast[..., None], quantiles)
+
 
 def _points(prepared: Prepared, origins: Integers, season: int | None) -> dict[str, Floats]:
-    points, usual = {"naive": naive(prepared, origins)}, prepared.preprocessing.config.season or 1
+    points = {"naive": naive(prepared, origins)}
+    usual = prepared.preprocessing.config.usual_season
     season = season or usual
     if season > 1:
         name = "seasonal naive" if season == usual else f"seasonal naive, {season:,} steps"
@@ -159,9 +168,11 @@ def _begins(prepared: Prepared, origins: Integers) -> Integers:
     return begins
 
 
-def _deviation(prepared: Prepared, origins: Integers) -> Floats:
-    """`(N, 1)` standard deviation of each window's series."""
-    return prepared.deviation(origins)[:, None]
+def _scaled_errors(
+    prepared: Prepared, origins: Integers, truth: Floats, forecast: Floats
+) -> Floats:
+    """Errors `(N, horizon)` of forecasts of what came to be, both scaled as the network's."""
+    return (prepared.scaled(truth.T, origins) - prepared.scaled(forecast.T, origins)).T
 
 
 def _offsets(errors: Floats, quantiles: tuple[float, ...]) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
@@ -42,8 +42,9 @@ class ForecastConfig(Configuration):
     By default found from the data."""
     history: int | None = None
     """Past steps that the network reads. By default three horizons, at least one season."""
-    season: int | None = None
-    """Steps after which the pattern repeats, for the baseline. By default from `every`."""
+    season: tuple[int, ...] | None = None
+    """Steps after which the pattern repeats: one number or several (`24 168`), the usual season
+    first. By default what the calendar suggests and the training part holds twice or so."""
     test: str | int | None = None
     """What is held back for the score: a time (`28d`) or a number of steps at the end; with 0
     the network learns from all data, and has no score. By default the last tenth, at least one
@@ -61,6 +62,9 @@ class ForecastConfig(Configuration):
     """Units per layer."""
     layers: int = 1
     """Layers of encoder and decoder."""
+    members: int | None = None
+    """Networks whose forecasts are averaged, each trained without its share of the validation
+    part. By default 4 where there are few windows to learn from, else 1."""
     partner: Literal["pretrained", "none"] = "pretrained"
     """Whose forecasts the network's are averaged with, in shares that the validation part sets:
     the network that comes with the package, or nobody's."""
@@ -72,8 +76,15 @@ class ForecastConfig(Configuration):
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
     def __post_init__(self) -> None:
+        given: Any = self.season
+        if isinstance(given, int):
+            object.__setattr__(self, "season", (given,))
         super().__post_init__()
-        self._demand(horizon=1, history=1, season=1, stride=1, hidden=1, layers=1)
+        self._demand(horizon=1, history=1, stride=1, hidden=1, layers=1, members=1)
+        if self.season is not None and not (self.season and min(self.season) >= 1):
+            raise ConfigurationError(f"{option('season')} is {self.season}; it must be 1 or more.")
+        if self.season is not None and len(set(self.season)) < len(self.season):
+            raise ConfigurationError(f"{option('season')} is {self.season}; each is named once.")
         self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(
@@ -91,3 +102,13 @@ class ForecastConfig(Configuration):
                     f"column '{column}' is named for two roles among time, target, series, known "
                     "and past; a column has one."
                 )
+
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """Steps of the seasons, the usual one first; those of one step are none."""
+        return tuple(season for season in self.season or () if season > 1)
+
+    @property
+    def usual_season(self) -> int:
+        """Steps of the first season, 1 where there is none."""
+        return (self.season or (1,))[0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
-from gated.errors import DataError
+from gated.errors import DataError, ModelFileError
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import (
@@ -29,11 +30,11 @@ from gated.tasks.forecast.calibration import (
 )
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork
+from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
-from gated.tasks.forecast.pretrained.zero_shot import known_seasons, steps_read, zero_shot
+from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import (
     Evaluation,
@@ -43,10 +44,14 @@ from gated.tasks.forecast.score import (
     evaluate,
 )
 from gated.tasks.forecast.stacking import stacked, stacking_shares
-from gated.tasks.forecast.task import ForecastTask, chunks
+from gated.tasks.forecast.task import (
+    ForecastTask,
+    chunks,
+    held_out_batch,
+    windows_batch,
+)
 from gated.tasks.forecast.windows import (
     forecast_origins,
-    gather,
     held_out_origins,
     padded,
     training_origins,
@@ -54,9 +59,17 @@ from gated.tasks.forecast.windows import (
     walk_forward,
 )
 from gated.tasks.learner import Learner, Parts, Purpose
+from gated.training.model_files import load_model
 
 MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
+TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Candidates of `ForecastNetwork.trust`."""
+DOUBT = 0.5
+"""Share of the error, divided by the number of independent windows, that full trust has to save."""
+USUAL_EPOCHS, FEWEST_STEPS = 20, 100
+"""Where no budget is given: passes over few windows, but not fewer steps."""
+BatchOf = Callable[[Prepared, Integers], Batch]
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     task = "forecast"
     config_type = ForecastConfig
     learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares")
-    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country")
+    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country", "members")
     does = "forecast a table of time series"
     data = (
         "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "
@@ -93,7 +106,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     )
     made_of = "windows"
 
-    network: ForecastNetwork
+    network: ForecastNetwork | Ensemble
     preprocessing: Preprocessing
     calibration: Calibration
     """The width of the intervals, by the errors in the validation part."""
@@ -105,9 +118,46 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     series that training has not seen; see `stacking`."""
 
     @property
+    def first_network(self) -> ForecastNetwork:
+        """The network, or the first of several: what can be looked into."""
+        network = self.network
+        return (
+            cast(ForecastNetwork, network.members[0]) if isinstance(network, Ensemble) else network
+        )
+
+    @property
+    def chosen(self) -> str:
+        """What the training part and the validation part chose, as a sentence."""
+        smoothing, members = self.preprocessing.smoothing, self.config.members or 1
+        seasons = ", ".join(f"{season:,}" for season in smoothing.seasons)
+        return (
+            f"Chosen by the data: history of {self.config.history:,} steps; exponential smoothing "
+            f"of {'logarithms' if smoothing.logs else 'values'} "
+            f"{f'with seasons of {seasons} steps' if seasons else 'without a season'}; "
+            f"{'one network' if members == 1 else f'the mean of {members} networks'}, whose "
+            f"corrections of it count by {float(self.first_network.trust):.0%}."
+        )
+
+    @property
     def prepared(self) -> Prepared:
         """The data of `fit`, cleaned and scaled; raises as `parts` does."""
         return self.parts.test.prepared
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFileError: there is no forecaster, it is damaged, or an earlier version wrote it.
+        """
+        _, description = load_model(Path(directory), cls.task)
+        learned = description.get("preprocessing")
+        if isinstance(learned, dict) and "smoothing" not in learned:
+            raise ModelFileError(
+                f"The model in {directory} was fitted by an earlier version of gated, without "
+                "exponential smoothing. Fit it anew, or use the version that wrote it."
+            )
+        return super().load(directory, **given)
 
     def adopt(self) -> Self:
         """Take the options that belong to the weights of `init_from`, and the columns."""
@@ -124,7 +174,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         theirs: Preprocessing | None = self.adopted("preprocessing")
         prepared = prepare(source, self.config, theirs, bad)
         if theirs and theirs.series != prepared.preprocessing.series:
-            self.anew = ("series.",)
+            members = range(prepared.preprocessing.config.members or 1)
+            self.anew = ("series.", *(f"members.{member}.series." for member in members))
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
@@ -132,8 +183,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         methods = 1 + (self.config.partner != "none")
         self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
+        training = training_origins(prepared)
+        if not {"steps", "epochs", "minutes"} & self.training.given:
+            epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
+            steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
+            self.training = replace(self.training, steps=steps)
         return Parts(
-            PreparedWindows(prepared, training_origins(prepared)),
+            PreparedWindows(prepared, training),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
             PreparedWindows(prepared, held_out_origins(prepared)),
         )
@@ -171,9 +227,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if len(self.baselines.scales) != series:
             raise DataError(f"The baselines' scales are not of {series} series.")
 
-    def new_network(self) -> ForecastNetwork:
+    def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
-        return ForecastNetwork(self.preprocessing)
+        one = (self.config.members or 1) == 1
+        return ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""
@@ -183,15 +240,18 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Set shares and intervals on the validation part, and say where it is too short."""
         held, config = self.parts.validation, self.config
         prepared, panel = held.prepared, held.prepared.panel
-        self.shares = self._shares(prepared, _drawn(held.origins))
+        origins = _drawn(held.origins)
+        if len(origins):
+            self._choose_trust(prepared, origins)
+        self.shares = self._shares(prepared, origins)
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
         series = max(len(np.unique(panel.series_of[rows])), 1)
         windows = len(rows) / config.horizon / series**0.5
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
-            origins = _drawn(held.origins)
-            errors = self._errors(prepared, origins, self._mixed(prepared, origins))
+            mixed = self._mixed(prepared, origins, held_out_batch)
+            errors = self._errors(prepared, origins, mixed)
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
@@ -280,7 +340,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
-        return forecast_probe(self.network, data.prepared, data.origins)
+        return forecast_probe(self.first_network, data.prepared, data.origins)
 
     def backtest(
         self,
@@ -366,18 +426,22 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
         return self._calibrated(self._mixed(prepared, origins), prepared, origins)
 
-    def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
+    def _mixed(
+        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
+    ) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
-        return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
+        return self._mean(self._raw_forecasts(prepared, origins, batch_of), prepared, origins)
 
     def _mean(self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers) -> Floats:
         """Forecasts `(N, horizon, Q)` added up by the shares."""
         shares = self.shares[prepared.series_of[origins], : len(forecasts)]
         return stacked(list(forecasts.values()), shares)
 
-    def _raw_forecasts(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
+    def _raw_forecasts(
+        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
+    ) -> dict[str, Floats]:
         """Forecasts `(N, horizon, Q)` in the unit of the target, the network's own first."""
-        return self._with_partner(self._raw(prepared, origins), prepared, origins)
+        return self._with_partner(self._raw(prepared, origins, batch_of), prepared, origins)
 
     def _with_partner(
         self, own: Floats, prepared: Prepared, origins: Integers
@@ -391,7 +455,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _untrained(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` by the network that comes with the package."""
         panel, config = prepared.panel, self.config
-        longest = steps_read(seasons := known_seasons(config.season, panel.grid))
+        longest = steps_read(seasons := two_seasons(config.seasons))
         begins = panel.starts[panel.series_of[origins]]
         histories = [
             panel.target[max(begin, origin + 1 - longest) : origin + 1]
@@ -403,29 +467,32 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _shares(self, prepared: Prepared, origins: Integers) -> Floats:
         """How much the network and its partner count, by windows of the validation part."""
         count, config = len(self.preprocessing.series), self.config
-        forecasts = list(self._raw_forecasts(prepared, origins).values())
+        forecasts = list(self._raw_forecasts(prepared, origins, held_out_batch).values())
         if len(forecasts) == 1:
             return np.ones((count + 1, 1))
         series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
         times = [len(np.unique(ticks[series == s])) for s in range(count)]
+        usual = np.append(self.baselines.scales, np.nan)[series]  # NaN without a scale
         return stacking_shares(
             forecasts,
             _truth(prepared, origins, config.horizon),
             config.quantiles,
-            scale=prepared.deviation(origins),
+            scale=np.where(usual > 0, usual, 1),
             series=series,
             count=count + 1,
             windows=np.append(times, 0) / config.horizon,
         )
 
     @torch.no_grad()
-    def _raw(self, prepared: Prepared, origins: Integers) -> Floats:
+    def _raw(
+        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
+    ) -> Floats:
         """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
         self.network.eval()
         device = next(self.network.parameters()).device
         parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
         for some in chunks(origins):
-            batch = Batch.of(gather(prepared, some))
+            batch = batch_of(prepared, some)
             scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
             quantiles = scaled.transpose(0, 1).double().cpu().numpy()
             parts.append(prepared.unscaled(quantiles, some))
@@ -480,6 +547,25 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             borrowed=self.baselines.narrowest,
             at_least=least_value(trained[~np.isnan(trained)]),
         )
+
+    def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
+        """Set by how much the network moves the forecast of smoothing, by the validation part."""
+        middle = self.config.quantiles.index(0.5)
+        trusts = [of for of in self.network.modules() if isinstance(of, ForecastNetwork)]
+        truth = _truth(prepared, origins, self.config.horizon)
+        errors = {}
+        for trust in TRUSTS:
+            for module in trusts:
+                module.trust.fill_(trust)
+            median = self._raw(prepared, origins, held_out_batch)[..., middle]
+            scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
+            errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
+        # Windows that overlap, or are of one time, say little more than one of them.
+        times = len(np.unique(prepared.panel.ticks[origins]))
+        doubt = DOUBT * errors[0.0] / max(times / self.config.horizon, 1)
+        best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
+        for module in trusts:
+            module.trust.fill_(best)
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""

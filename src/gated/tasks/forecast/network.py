@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gated.nn import GRU, LSTM, RNN, VariationalDropout
-from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.windows import Windows
 
@@ -39,33 +40,55 @@ class Batch(NamedTuple):
     """`(B,)`."""
     last: Tensor
     """`(B,)`."""
+    smooth: Tensor
+    """`(horizon, B)`."""
+    remainder: Tensor
+    """`(B,)`."""
+    lags: Tensor
+    """`(history, B, Q)`."""
+    future_lags: Tensor
+    """`(horizon, B, Q)`."""
     target: Tensor
     """`(horizon, B)`."""
     weight: Tensor
     """`(horizon, B)`."""
+    member: Tensor
+    """`(B,)` which network of an ensemble forecasts the window, -1 for the mean of all."""
 
     @classmethod
-    def of(cls, windows: Windows) -> Batch:
+    def of(cls, windows: Windows, member: Integers | None = None) -> Batch:
         """Make tensors that share the memory of `windows`."""
-        return cls(*(torch.from_numpy(getattr(windows, name)) for name in cls._fields))
+        if member is None:
+            member = np.full(len(windows.origins), -1)
+        arrays = (*(getattr(windows, name) for name in cls._fields[:-1]), member)
+        return cls(*(torch.from_numpy(array) for array in arrays))
+
+    def take(self, which: Tensor) -> Batch:
+        """Return some of the windows."""
+        return Batch(*(of[which] if of.ndim == 1 else of[:, which] for of in self))
 
 
 class ForecastNetwork(nn.Module):
     """Predicts quantiles of the scaled target at each step of the horizon, which never cross.
 
-    Everything is relative to the last value `y` of the history: the encoder reads the target minus
-    `y`, and the decoder's output is the median's distance from `y` at each step. The other
-    quantiles are the median plus or minus sums of positive distances. The decoder starts from the
-    encoder's last state and reads at each step the covariates known ahead, and the value that the
-    target had a whole number of seasons before.
+    It forecasts what smoothing leaves over: the median is how smoothing goes on, plus the decoder's
+    output in multiples of the typical remainder. The other quantiles are the median plus or minus
+    sums of positive distances. What is read is relative to the last value `y` of the history: by
+    the encoder the target, with the values a season before; by the decoder, which starts from the
+    encoder's last state, how smoothing goes on, the values of whole seasons before, and the
+    covariates known ahead.
     """
+
+    trust: Tensor
+    """By what the median's distance from smoothing is multiplied: 1, unless the validation part
+    says less."""
 
     def __init__(self, fitted: Preprocessing) -> None:
         super().__init__()
         config = fitted.config
         self.horizon = config.horizon
         self.below = sum(q < 0.5 for q in config.quantiles)
-        self.season = _season_in_history(config)
+        seasons = len(config.seasons)
         self.series = nn.Embedding(len(fitted.series), _width(len(fitted.series)))
         self.categories = nn.ModuleList(
             nn.Embedding(count, _width(count)) for count in fitted.category_counts
@@ -73,16 +96,21 @@ class ForecastNetwork(nn.Module):
         known_texts = len(fitted.known_texts)
         widths = [_width(count) for count in fitted.category_counts]
         constant = self.series.embedding_dim + 1
-        inputs = len(fitted.input_names) + constant + sum(widths)
+        inputs = len(fitted.input_names) + seasons + constant + sum(widths)
         future = len(fitted.future_names) + constant + sum(widths[:known_texts])
         cell = CELLS[config.cell]
         between = config.dropout if config.layers > 1 else 0.0
         options: dict[str, Any] = {"num_layers": config.layers, "dropout": between}
         self.input_dropout = VariationalDropout(config.variational_dropout)
         self.encoder = cell(inputs, config.hidden, **options)
-        self.decoder = cell(future + (self.season > 0), config.hidden, **options)
+        self.decoder = cell(future + seasons + 1, config.hidden, **options)
         self.output_dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.hidden, len(config.quantiles))
+        with torch.no_grad():
+            # The median begins as smoothing goes on.
+            self.head.weight[self.below] = 0
+            self.head.bias[self.below] = 0
+        self.register_buffer("trust", torch.ones(()))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
@@ -93,9 +121,10 @@ class ForecastNetwork(nn.Module):
         """Return scaled quantiles `(horizon, B, Q)` from the encoder's last state."""
         hidden, _ = self.decoder(self.input_dropout(self._decoder_inputs(batch)), state)
         steps = self.head(self.output_dropout(hidden))
-        median = steps[..., self.below] + batch.last
-        down = nn.functional.softplus(steps[..., : self.below])
-        up = nn.functional.softplus(steps[..., self.below + 1 :])
+        typical = batch.remainder[:, None]
+        median = batch.smooth + self.trust * batch.remainder * steps[..., self.below]
+        down = typical * nn.functional.softplus(steps[..., : self.below])
+        up = typical * nn.functional.softplus(steps[..., self.below + 1 :])
         lower = median[..., None] - down.flip(-1).cumsum(-1).flip(-1)
         upper = median[..., None] + up.cumsum(-1)
         return torch.cat([lower, median[..., None], upper], dim=-1)
@@ -103,18 +132,18 @@ class ForecastNetwork(nn.Module):
     def encoder_inputs(self, batch: Batch) -> Tensor:
         """Return what the encoder reads, `(history, B, features)`."""
         target = batch.inputs[..., :1] - batch.last[:, None]
+        lags = batch.lags - batch.last[:, None]
         embedded = self._embed(batch.categories)
         return torch.cat(
-            [target, batch.inputs[..., 1:], *embedded, self._constant(batch, len(target))], -1
+            [target, batch.inputs[..., 1:], lags, *embedded, self._constant(batch, len(target))], -1
         )
 
     def _decoder_inputs(self, batch: Batch) -> Tensor:
-        parts = [batch.future, *self._embed(batch.future_categories)]
-        if self.season:
-            cycles = -(-self.horizon // self.season)
-            past = batch.inputs[-cycles * self.season :, :, 0] - batch.last
-            parts.append(past[: self.horizon, :, None])
-        return torch.cat([*parts, self._constant(batch, self.horizon)], -1)
+        lags = batch.future_lags - batch.last[:, None]
+        smooth = (batch.smooth - batch.last)[..., None]
+        embedded = self._embed(batch.future_categories)
+        constant = self._constant(batch, self.horizon)
+        return torch.cat([batch.future, lags, smooth, *embedded, constant], -1)
 
     def _constant(self, batch: Batch, steps: int) -> Tensor:
         """What is the same at each step: which series it is, and its level. `(steps, B, …)`."""
@@ -137,6 +166,39 @@ class ForecastNetwork(nn.Module):
         ]
 
 
+class Ensemble(nn.Module):
+    """The mean of several networks, which began from different weights."""
+
+    def __init__(self, fitted: Preprocessing) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            ForecastNetwork(fitted) for _ in range(fitted.config.members or 1)
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return scaled quantiles `(horizon, B, Q)`: of the network that a window names, or of all.
+
+        Either all windows of a batch name one, or none does.
+        """
+        if not len(batch.member) or bool(batch.member[0] < 0):
+            return torch.stack([member(batch) for member in self.members]).mean(0)
+        places = [torch.nonzero(batch.member == j)[:, 0] for j in range(len(self.members))]
+        parts = [
+            member(batch.take(place))
+            for member, place in zip(self.members, places, strict=True)
+            if len(place)
+        ]
+        return torch.cat(parts, dim=1)[:, torch.cat(places).argsort()]
+
+    def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for member in self.members:
+            for name, parameters in cast(ForecastNetwork, member).depth_groups():
+                groups.setdefault(name, []).extend(parameters)
+        return list(groups.items())
+
+
 def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
     """Pinball loss (Koenker and Bassett 1978), averaged over the quantiles.
 
@@ -146,17 +208,17 @@ def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
     return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1)
 
 
+def losses(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
+    """The training loss `(horizon, B)` of scaled quantiles `(horizon, B, Q)`, 0 if not observed.
+
+    It is in units of the typical remainder, so that each series counts alike.
+    """
+    return pinball(quantiles, forecast, batch.target) / batch.remainder * batch.weight
+
+
 def mean_pinball(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
-    """The training loss of scaled quantiles `(horizon, B, Q)`, over the observed values."""
-    errors = pinball(quantiles, forecast, batch.target) * batch.weight
-    return errors.sum() / batch.weight.sum()
-
-
-def _season_in_history(config: ForecastConfig) -> int:
-    """The season, where a whole number of them covers the horizon and fits into the history."""
-    season, history = config.season or 1, config.history or 1
-    cycles = -(-config.horizon // season)
-    return season if season > 1 and cycles * season <= history else 0
+    """The mean of `losses` over the observed values."""
+    return losses(quantiles, forecast, batch).sum() / batch.weight.sum()
 
 
 def _width(count: int) -> int:

@@ -49,12 +49,20 @@ def has_truth(panel: Panel, config: ForecastConfig) -> Mask:
     return seen
 
 
-def training_rows(panel: Panel, config: ForecastConfig, split: Split) -> Integers:
+def training_rows(
+    panel: Panel, config: ForecastConfig, split: Split, member: int | None = None
+) -> Integers:
     """Return every row whose whole horizon lies before the test part and outside validation.
 
-    Rows without an observed target in the horizon are left out.
+    Rows without an observed target in the horizon are left out. With several networks, validation
+    is for each of them something else: of `member` its own part is left out, by default none is.
     """
     fits = has_history(panel, config, split) & has_horizon(panel, config, split.test)
-    for begin, end in split.validation:
+    members = config.members or 1
+    if member is None:
+        left_out = split.validation if members == 1 else ()
+    else:
+        left_out = split.validation[member::members]
+    for begin, end in left_out:
         fits &= (panel.ticks + config.horizon < begin) | (panel.ticks + 1 >= end)
     return np.flatnonzero(fits & has_truth(panel, config))

@@ -48,6 +48,7 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
             _score_section(forecaster, evaluation),
             *_series_sections(evaluation),
             *_picture_sections(evaluation),
+            Section("What was chosen", [Text(forecaster.chosen)]),
         ],
         techniques=_dropout(config),
         fact=f"{config.cell.upper()} encoder and decoder, {config.layers} layer(s) of "

@@ -20,8 +20,12 @@ from gated.tasks.forecast.origins import Mask, short_series, training_rows
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.preprocessing import Preprocessing, learn
 from gated.tasks.forecast.scaling import Scaling
+from gated.tasks.forecast.smoothing import Smoothed
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
+
+FARTHEST_ERROR = 10.0
+"""Errors of smoothing, an input of the network, are held within ± so many typical ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class Prepared:
     """`(N,)` the target in its own unit; where nothing was observed, the last observation."""
     series_of: Integers
     """`(N,)` index of the series among the fitted ones, -1 of others."""
+    smoothed: Smoothed
+    """The target's level, trend and seasons at each row."""
     running: Scaling | None
     """`(N,)`, where some series are not among the fitted ones: the scaling of each row's series, of
     these others by what was observed up to the row."""
@@ -63,11 +69,14 @@ class Prepared:
             return self.running.invert(scaled, places)
         return self.preprocessing.target.invert(scaled, self.series_of[places])
 
-    def deviation(self, origins: Integers) -> Floats:
-        """Return `(B,)` the deviation by which windows from rows `origins` are scaled."""
-        if self.running is not None:
-            return self.running.scale[origins]
-        return self.preprocessing.target.scale[self.series_of[origins]]
+    def smoothly(self, origins: Integers) -> Floats:
+        """Return `(horizon, B)`, scaled: how smoothing goes on after rows `origins` `(B,)`."""
+        horizon = self.preprocessing.config.horizon
+        return self.scaled(self.smoothed.ahead(origins, horizon).T, origins)
+
+    def remainder(self, origins: Integers) -> Floats:
+        """Return `(B,)`, scaled: what smoothing is typically off by after rows `origins`."""
+        return self.preprocessing.remainder[self.series_of[origins]]
 
 
 def prepare(
@@ -293,10 +302,13 @@ def _assemble(
         before = np.where(which < 0, firsts, before)
         running = _running(panel, fitted, series_of, firsts)
     filled = carry_forward(panel.target, panel.starts, before)
-    if running is None:
-        target = fitted.target.apply(filled, series_of)
-    else:
-        target = running.apply(filled, np.arange(len(filled)))
+    smoothed = fitted.smoothing.run(panel.target, panel.starts, which)
+    scaling, places = fitted.target, series_of
+    if running is not None:
+        scaling, places = running, np.arange(len(filled))
+    target = scaling.apply(filled, places)
+    error = (target - scaling.apply(smoothed.fitted, places)) / fitted.remainder[series_of]
+    error = np.where(observed, np.clip(error, -FARTHEST_ERROR, FARTHEST_ERROR), 0.0)
     numbers, masks = {}, {}
     for i, name in enumerate((*fitted.known_numbers, *fitted.past_numbers)):
         values = panel.numbers[name]
@@ -309,6 +321,7 @@ def _assemble(
     stacked = [
         target,
         observed,
+        error,
         *(numbers[name] for name in fitted.known_numbers),
         *(masks[name] for name in fitted.known_numbers if name in masks),
         *calendar.T,
@@ -331,6 +344,7 @@ def _assemble(
         weight=observed.astype(np.float32),
         filled=filled,
         series_of=series_of,
+        smoothed=smoothed,
         running=running,
         split=split,
         findings=tuple(findings),
@@ -340,9 +354,10 @@ def _assemble(
 def _running(panel: Panel, fitted: Preprocessing, series_of: Integers, firsts: Floats) -> Scaling:
     """The scaling of each row's series; of one not seen in training by its values up to the row."""
     own, known = fitted.target.running(panel.target, panel.starts, firsts), series_of >= 0
-    return Scaling(
-        np.where(known, fitted.target.location[series_of], own.location),
-        np.where(known, fitted.target.scale[series_of], own.scale),
+    return replace(
+        own,
+        location=np.where(known, fitted.target.location[series_of], own.location),
+        scale=np.where(known, fitted.target.scale[series_of], own.scale),
     )
 
 

@@ -16,6 +16,19 @@ from gated.tasks.forecast.grid import Grid
 from gated.tasks.forecast.holidays import holiday_names
 from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
+from gated.tasks.forecast.smoothing import FIRST_STEPS, Smoothing
+from gated.tasks.forecast.smoothing import learn as learn_smoothing
+
+OWN = 3
+"""Inputs that the target gives."""
+MOST_MEASURED = 20_000
+"""Rows from which what smoothing leaves over is measured, drawn where there are more."""
+PRIOR = 2
+"""Horizons that the typical remainder counts as, beside those of a series."""
+OUTLYING = 20.0
+"""Errors of smoothing count as no more than so many median ones."""
+LEAST = 1e-3
+"""Remainder below which a series is as good as known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +42,11 @@ class Preprocessing:
     """Those with a window to learn from; others are forecast as series that were not seen."""
     target: Scaling
     """Scaling of the target, for each series."""
+    smoothing: Smoothing
+    """Level, trend and seasons of the target, from which the network begins."""
+    remainder: Floats
+    """`(S + 1,)` what smoothing is typically off by, in deviations of the series; of one that was
+    not seen the last."""
     before: Floats
     """`(S,)` median of the target, which fills values before its first observation."""
     known_numbers: tuple[str, ...]
@@ -54,6 +72,9 @@ class Preprocessing:
         series, names = len(self.series), (*self.known_numbers, *self.past_numbers)
         demand_numbers("The target's deviation", self.target.scale, count=series)
         demand_numbers("The target's median", self.before, count=series)
+        demand_numbers("What smoothing leaves", self.remainder, count=series + 1, above=0)
+        for form in self.smoothing.forms:
+            demand_numbers("A share of smoothing", form.shares, count=series + 1)
         demand_numbers("The deviation of a covariate", self.numbers.scale, count=len(names))
         demand_numbers("The median of a covariate", self.medians, count=len(names))
         if self.steady.size != len(self.known_names) * series:
@@ -75,17 +96,21 @@ class Preprocessing:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Names of the `I` inputs: target, whether it was observed, `future_names`, the rest."""
+        """Names of the `I` inputs: the `OWN` of the target, `future_names`, the rest.
+
+        The target, whether it was observed, and the error with which smoothing forecast it.
+        """
         target = self.config.target
         masks = tuple(f"observed({name})" for name in self.past_numbers if name in self.masked)
-        return (target, f"observed({target})", *self.future_names, *self.past_numbers, *masks)
+        own = target, f"observed({target})", f"error({target})"
+        return (*own, *self.future_names, *self.past_numbers, *masks)
 
     @property
     def mask_places(self) -> tuple[int, ...]:
         """Places among the `I` inputs of the marks of what was observed."""
         known = [name in self.masked for name in self.known_numbers]
         past = [name in self.masked for name in self.past_numbers]
-        ahead, total = 2 + len(known), len(self.input_names)
+        ahead, total = OWN + len(known), len(self.input_names)
         return (1, *range(ahead, ahead + sum(known)), *range(total - sum(past), total))
 
     @property
@@ -160,16 +185,23 @@ def learn(
         DataError: the target of a series was not observed there, or no target varies.
     """
     samples = _target_samples(panel, training, config.target, np.flatnonzero(learned))
-    scaling = Scaling.of(samples)
+    smoothing = learn_smoothing(
+        panel.target[training],
+        np.append(0, np.cumsum(np.add.reduceat(training, panel.starts[:-1], dtype=np.int64))),
+        config.horizon,
+        config.seasons,
+        learned,
+    )
+    scaling = Scaling.of(samples, smoothing.floor if smoothing.logs else None)
     few = short[learned]
     if few.any():
         long = ~few if not few.all() else few
-        others = Scaling(scaling.location[long], scaling.scale[long])
-        variance, counts = (
-            np.array([of(sample) for sample in samples]) for of in (np.var, np.size)
-        )
-        shrunk = others.shrunk(scaling.location, variance, counts.astype(np.float64))
-        scaling = Scaling(scaling.location, np.where(few, shrunk, scaling.scale))
+        others = replace(scaling, location=scaling.location[long], scale=scaling.scale[long])
+        counts = np.array([len(sample) for sample in samples], np.float64)
+        varies = np.array([np.ptp(sample) > 0 for sample in samples])
+        variance = np.where(varies, scaling.scale**2, 0.0)
+        shrunk = others.shrunk(scaling.location, variance, counts)
+        scaling = replace(scaling, scale=np.where(few, shrunk, scaling.scale))
     names = (*columns.known_numbers, *columns.past_numbers)
     values = {name: panel.numbers[name][training] for name in names}
     observed = [column[~np.isnan(column)] for column in values.values()]
@@ -181,6 +213,8 @@ def learn(
         grid=panel.grid,
         series=tuple(np.array(panel.series)[learned].tolist()),
         target=scaling,
+        smoothing=smoothing,
+        remainder=_remainder(panel, training, config.horizon, learned, smoothing, scaling),
         before=np.array([np.median(sample) for sample in samples]),
         known_numbers=columns.known_numbers,
         past_numbers=columns.past_numbers,
@@ -223,3 +257,43 @@ def _target_samples(
             "there is nothing to forecast."
         )
     return samples
+
+
+def _remainder(
+    panel: Panel,
+    training: Mask,
+    horizon: int,
+    learned: Mask,
+    smoothing: Smoothing,
+    scaling: Scaling,
+) -> Floats:
+    """`(S + 1,)` the mean absolute scaled error of smoothing over the horizon, in training."""
+    which = np.where(learned, np.cumsum(learned) - 1, -1)
+    known = np.where(training, panel.target, np.nan)
+    smoothed = smoothing.run(known, panel.starts, which)
+    series = which[panel.series_of]
+    after = np.append(training[1:], False)
+    after[panel.starts[1:] - 1] = False
+    after &= np.arange(len(after)) - panel.starts[panel.series_of] >= FIRST_STEPS
+    rows = np.flatnonzero(after & (series >= 0))
+    if len(rows) > MOST_MEASURED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_MEASURED, replace=False))
+    ends = panel.starts[panel.series_of[rows] + 1]
+    ahead = rows[:, None] + np.arange(1, horizon + 1)
+    truth = np.where(ahead < ends[:, None], known[np.minimum(ahead, len(known) - 1)], np.nan)
+    place = series[rows]
+    error = np.abs(
+        scaling.apply(smoothed.ahead(rows, horizon).T, place) - scaling.apply(truth.T, place)
+    ).T
+    there = ~np.isnan(error)
+    if there.any():
+        error = np.minimum(error, OUTLYING * np.median(error[there]) + LEAST)
+    total, count = np.zeros(learned.sum()), np.zeros(learned.sum())
+    np.add.at(total, place, np.where(there, error, 0.0).sum(axis=1))
+    np.add.at(count, place, there.sum(axis=1))
+    typical = total.sum() / max(count.sum(), 1)
+    prior = PRIOR * horizon
+    # The values of windows that overlap count once for each step of the horizon.
+    own = (total / horizon + prior * typical) / (count / horizon + prior)
+    remainder: Floats = np.maximum(np.append(own, typical), LEAST)
+    return remainder

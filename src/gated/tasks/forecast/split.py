@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -10,11 +11,15 @@ import polars as pl
 from gated.data.findings import Finding
 from gated.errors import ConfigurationError, DataError, option
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.grid import Integers, duration
+from gated.tasks.forecast.grid import Grid, Integers, duration
 from gated.tasks.forecast.panel import Panel
 
 MOST_STRETCHES = 8
 """Stretches that are held out for validation, where there is room."""
+LEAST_CYCLES, SHORTEST_SEASON = 2.5, 4
+"""Cycles in half of the series, and steps, of a season beside the usual one."""
+FEW_STEPS, USUAL_MEMBERS = 60_000, 4
+"""Steps in all training windows, below which several networks are averaged; and how many."""
 SHORTEST_STRETCH = 2
 """Horizons that a stretch has at least, where there is more than one."""
 
@@ -48,8 +53,8 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
     test = _test_start(panel, config, first, end)
     before = np.add.reduceat(panel.ticks < test, panel.starts[:-1], dtype=np.int64)
     findings = []
-    season = config.season or panel.grid.season
-    history = config.history or max(3 * config.horizon, season)
+    seasons = config.season or _seasons(panel.grid, before)
+    history = config.history or max(3 * config.horizon, seasons[0])
     room = (int(before.max()) - config.horizon) // 2
     if config.history is None and 1 <= room < history:
         findings.append(
@@ -62,6 +67,20 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
         )
         history = room
     _demand_length(panel, before, history, config.horizon, test < end)
+    windows = int(np.maximum(before - history - config.horizon + 1, 0).sum())
+    few = windows * (history + config.horizon) < FEW_STEPS
+    members = config.members or (USUAL_MEMBERS if few else 1)
+    blocks = _blocks(first + history, test, members, config.horizon)
+    if config.validation > 0 and members > 1 and len(blocks) > 1:
+        members = min(members, len(blocks))
+        config = replace(
+            config,
+            history=history,
+            season=seasons,
+            members=members,
+            stride=config.stride or config.horizon,
+        )
+        return Split(first, blocks, test, end), config, findings
     held_out = max(round(config.validation * (test - first)), config.horizon)
     spare = int(before.max()) - held_out - history - config.horizon
     if config.validation == 0 or spare < 0:
@@ -75,9 +94,41 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
                 action="the last weights are kept instead of the best",
             )
         )
-    config = replace(config, history=history, season=season, stride=config.stride or config.horizon)
+    config = replace(
+        config,
+        history=history,
+        season=seasons,
+        members=config.members or 1,
+        stride=config.stride or config.horizon,
+    )
     stretches = _stretches(first, test, held_out, config.horizon)
     return Split(first, stretches, test, end), config, findings
+
+
+def _seasons(grid: Grid, before: Integers) -> tuple[int, ...]:
+    """The usual season, and what else the calendar suggests and half of the series hold.
+
+    Args:
+        grid: gives the seasons.
+        before: `(S,)`, steps of each series before the test part.
+    """
+    usual = grid.season
+    others = [
+        season
+        for season in grid.seasons
+        if season >= SHORTEST_SEASON and np.mean(before >= LEAST_CYCLES * season) >= 0.5
+    ]
+    return (usual, *(season for season in others if season != usual))
+
+
+def _blocks(first: int, test: int, members: int, horizon: int) -> tuple[tuple[int, int], ...]:
+    """Divide the steps from `first` to `test` into blocks, each for one of the members in turn.
+
+    What a member has not seen says how good it is, and all of it together is most of the data.
+    """
+    count = max(0, min(2 * members, (test - first) // horizon))
+    ends = [first + (test - first) * place // count for place in range(count + 1)]
+    return tuple(pairwise(ends)) if count else ()
 
 
 def _stretches(first: int, test: int, held_out: int, horizon: int) -> tuple[tuple[int, int], ...]:

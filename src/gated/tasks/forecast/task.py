@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork, pinball
+from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork, losses
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.windows import (
     gather,
+    member_of,
     shuffled,
     training_origins,
     validation_origins,
@@ -25,31 +27,41 @@ CHUNK = 512
 class ForecastTask(Task[Batch]):
     """Trains on windows of a prepared panel with the pinball loss."""
 
-    network: ForecastNetwork
+    network: ForecastNetwork | Ensemble
     unit = "pinball loss, scaled", 1.0
 
-    def __init__(self, network: ForecastNetwork, prepared: Prepared, seed: int) -> None:
+    def __init__(self, network: ForecastNetwork | Ensemble, prepared: Prepared, seed: int) -> None:
         config = prepared.preprocessing.config
         self.network = network
         self.prepared = prepared
         self.seed = seed
         self.quantiles = torch.tensor(config.quantiles)
-        self.origins = training_origins(prepared)
-        self.held_out = thinned(validation_origins(prepared), MOST_VALIDATED)
+        self.members = range(config.members or 1)
+        self.origins = [training_origins(prepared, member) for member in self.members]
+        stride = None if len(self.members) == 1 else 1
+        self.held_out = thinned(validation_origins(prepared, stride), MOST_VALIDATED)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Training steps in an epoch."""
-        return -(-len(self.origins) // batch_size)
+        return -(-max(len(of) for of in self.origins) // batch_size)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
-        """Return the next windows of the epoch's permutation; each shard gets every `count`-th."""
-        chosen = shuffled(len(self.origins), step, batch_size, self.seed)
-        return Batch.of(gather(self.prepared, self.origins[chosen[shard.index :: shard.count]]))
+        """Return the next windows of the epoch's permutation; each shard gets every `count`-th.
+
+        Of several networks each gets a batch of its own, half as large.
+        """
+        if len(self.members) > 1:
+            batch_size = max(batch_size // 2, shard.count)
+        chosen = [
+            of[shuffled(len(of), step, batch_size, self.seed + m)[shard.index :: shard.count]]
+            for m, of in enumerate(self.origins)
+        ]
+        member = np.repeat(np.array(self.members), [len(of) for of in chosen])
+        return Batch.of(gather(self.prepared, np.concatenate(chosen)), member)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Pinball loss of the observed steps, averaged over the quantiles."""
-        quantiles = self.quantiles.to(batch.target)
-        loss = pinball(quantiles, network(batch), batch.target) * batch.weight
+        loss = losses(self.quantiles.to(batch.target), network(batch), batch)
         return Loss(loss.sum(), batch.weight.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -58,30 +70,41 @@ class ForecastTask(Task[Batch]):
             return {}
         device = next(network.parameters()).device
         batches = [
-            Batch(*(tensor.to(device) for tensor in Batch.of(gather(self.prepared, origins))))
+            Batch(*(tensor.to(device) for tensor in held_out_batch(self.prepared, origins)))
             for origins in chunks(self.held_out)
         ]
         forecasts = [network(batch) for batch in batches]
+        middle = self.quantiles.tolist().index(0.5)
+        median = torch.cat([of[..., middle] for of in forecasts], dim=1)
         target, weight = (
             torch.cat([getattr(batch, name) for batch in batches], dim=1)
             for name in ("target", "weight")
         )
-        forecast = torch.cat(forecasts, dim=1)
-        median = forecast[..., self.quantiles.tolist().index(0.5)]
-
-        def mean(loss: Tensor) -> float:
-            return float((loss * weight).sum() / weight.sum())
-
-        quantiles = self.quantiles.to(forecast)
-        deviation = torch.from_numpy(self.prepared.deviation(self.held_out))
-        return {
-            "loss": mean(pinball(quantiles, forecast, target)),
-            "MAE": mean((median - target).abs() * deviation.to(forecast)),
-        }
+        forecast, truth = (
+            self.prepared.unscaled(of.T.double().cpu().numpy(), self.held_out)
+            for of in (median, target)
+        )
+        total = float(weight.sum())
+        loss = sum(
+            float(losses(self.quantiles.to(of), of, batch).sum())
+            for of, batch in zip(forecasts, batches, strict=True)
+        )
+        error = np.abs(forecast - truth) * weight.T.cpu().numpy()
+        return {"loss": loss / total, "MAE": float(error.sum()) / total}
 
     def fingerprint(self) -> str:
         """Add the configuration: quantiles and splits show nowhere else."""
         return super().fingerprint() + repr(self.prepared.preprocessing.config)
+
+
+def windows_batch(prepared: Prepared, origins: Integers) -> Batch:
+    """Return windows, each forecast by the mean of all networks."""
+    return Batch.of(gather(prepared, origins))
+
+
+def held_out_batch(prepared: Prepared, origins: Integers) -> Batch:
+    """Return windows of validation, each for the network that was trained without it."""
+    return Batch.of(gather(prepared, origins), member_of(prepared, origins))
 
 
 def chunks(origins: Integers) -> list[Integers]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from gated.errors import DataError
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.origins import has_history, has_horizon, has_truth, training_rows
 from gated.tasks.forecast.preparation import Prepared, last_rows
+from gated.tasks.forecast.preprocessing import OWN
 from gated.tasks.forecast.split import Split
 
 Floats32 = NDArray[np.float32]
@@ -22,7 +24,7 @@ class Windows:
     """Inputs and targets of `B` windows, time first as in `gated.nn`.
 
     `history` steps up to the origin, the last known step, and `horizon` steps after it; `I` input
-    features, of which the `F` features `inputs[..., 2 : 2 + F]` are known ahead; `K` columns of
+    features, of which the `F` features `inputs[..., OWN : OWN + F]` are known ahead; `K` columns of
     categories, of which the first `known_texts` are known ahead.
     """
 
@@ -40,6 +42,14 @@ class Windows:
     """`(horizon, B, known_texts)`."""
     last: Floats32
     """`(B,)` the scaled target at the origin or, if missing there, the last one observed before."""
+    smooth: Floats32
+    """`(horizon, B)`, how smoothing goes on: the scaled forecast from which the network begins."""
+    remainder: Floats32
+    """`(B,)`, what that is typically off by."""
+    lags: Floats32
+    """`(history, B, Q)`, the scaled target a season before each step, for each season."""
+    future_lags: Floats32
+    """`(horizon, B, Q)`, the same a whole number of seasons before, the latest known."""
     target: Floats32
     """`(horizon, B)`, the scaled target."""
     weight: Floats32
@@ -57,26 +67,41 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
     absent = past < first
     past = np.maximum(past, first)
     inputs, last, target = prepared.inputs[past], prepared.target[origins], prepared.target[ahead]
+    seasons = fitted.config.seasons
+    # Before the beginning of a series there is its first value.
+    behind = [np.maximum(past - season, first) for season in seasons]
+    steps = np.arange(1, horizon + 1)[:, None]
+    latest = [np.maximum(ahead - m * -(-steps // m), first) for m in seasons]
+    lags = [prepared.target[rows] for rows in (*behind, *latest)]
     if absent.any():
         # What stands first in the series is repeated, and marked as missing.
         inputs[..., list(fitted.mask_places)] *= ~absent[..., None]
     if prepared.running is not None:
         # A series that training has not seen is scaled by what is known of it at the origin.
         values = (
-            prepared.scaled(prepared.filled[rows], origins) for rows in (past, origins, ahead)
+            prepared.scaled(prepared.filled[rows], origins).astype(np.float32)
+            for rows in (past, origins, ahead, *behind, *latest)
         )
-        inputs[..., 0], last, target = (of.astype(np.float32) for of in values)
+        inputs[..., 0], last, target, *lags = values
     return Windows(
         origins=origins,
         series=prepared.series_of[origins],
         inputs=inputs,
         categories=prepared.categories[past],
-        future=prepared.inputs[ahead, 2 : 2 + futures],
+        future=prepared.inputs[ahead, OWN : OWN + futures],
         future_categories=prepared.categories[ahead, :known_texts],
         last=last,
+        smooth=prepared.smoothly(origins).astype(np.float32),
+        remainder=prepared.remainder(origins).astype(np.float32),
+        lags=_stacked(lags[: len(seasons)], past),
+        future_lags=_stacked(lags[len(seasons) :], ahead),
         target=target,
         weight=prepared.weight[ahead],
     )
+
+
+def _stacked(lags: Sequence[Floats32], rows: Integers) -> Floats32:
+    return np.stack(lags, axis=-1) if lags else np.zeros((*rows.shape, 0), np.float32)
 
 
 def padded(prepared: Prepared, origins: Integers) -> NDArray[np.bool_]:
@@ -85,12 +110,21 @@ def padded(prepared: Prepared, origins: Integers) -> NDArray[np.bool_]:
     return origins - panel.starts[panel.series_of[origins]] < history - 1
 
 
-def training_origins(prepared: Prepared) -> Integers:
+def training_origins(prepared: Prepared, member: int | None = None) -> Integers:
     """Return every origin whose whole horizon lies before the test part and outside validation.
 
-    Windows without an observed target in the horizon are left out.
+    Windows without an observed target in the horizon are left out. See `training_rows`.
     """
-    return training_rows(prepared.panel, prepared.preprocessing.config, _split(prepared))
+    config = prepared.preprocessing.config
+    return training_rows(prepared.panel, config, _split(prepared), member)
+
+
+def member_of(prepared: Prepared, origins: Integers) -> Integers:
+    """Return `(B,)` which network was trained without each of the windows of validation."""
+    begins = np.array([begin for begin, _ in _split(prepared).validation])
+    stretch = np.searchsorted(begins, prepared.panel.ticks[origins] + 1, side="right") - 1
+    members: Integers = stretch % (prepared.preprocessing.config.members or 1)
+    return members
 
 
 def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:

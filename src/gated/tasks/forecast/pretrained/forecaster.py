@@ -149,7 +149,7 @@ def _columns(
         horizon=1,
         known=(),
         past=(),
-        season=season,
+        season=None if season is None else (season,),
         quantiles=quantiles,
     )
 

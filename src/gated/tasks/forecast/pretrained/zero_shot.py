@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from scipy.stats import norm
 
-from gated.tasks.forecast.grid import Grid
-from gated.tasks.forecast.pretrained.network import QUANTILES, PretrainedNetwork, inputs_of
+from gated.tasks.forecast.pretrained.network import QUANTILES, READ, PretrainedNetwork, inputs_of
 from gated.tasks.forecast.pretrained.smoothing import Floats, Integers, smoothed
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -57,7 +56,8 @@ def zero_shot(
     network = network or pretrained_network()
     forecast = np.zeros((len(histories), horizon, len(quantiles)))
     for some in _alike(histories):
-        steps = min(steps_read(seasons[some]), max(len(histories[s]) for s in some))
+        # What is before a history looks alike, whichever others there are.
+        steps = min(steps_read(seasons[some]), max(READ, *(len(histories[s]) for s in some)))
         history = np.full((len(some), steps), np.nan)
         for row, s in enumerate(some):
             tail = histories[s][-steps:]
@@ -71,17 +71,15 @@ def steps_read(seasons: Integers) -> int:
     return max(LONGEST, CYCLES * int(seasons.max()))
 
 
-def known_seasons(season: int | None, grid: Grid) -> Integers:
-    """Return `(2,)` the shorter and the longer season of a grid, 1 for none.
+def two_seasons(seasons: Sequence[int]) -> Integers:
+    """Return `(2,)` the two shortest of some seasons, 1 for none.
 
-    Args:
-        season: the usual season, if it is known.
-        grid: the steps, of which the calendar suggests seasons.
+    >>> two_seasons((168, 24))
+    array([ 24, 168])
+    >>> two_seasons(())
+    array([1, 1])
     """
-    found = {of for of in (season or 1, *grid.seasons) if 1 < of <= LONGEST}
-    if season is not None and season > 1:
-        found = {season, *(of for of in found if of > season and of % season == 0)}
-    return np.array([*sorted(found), 1, 1][:2])
+    return np.array([*sorted(of for of in seasons if 1 < of <= LONGEST), 1, 1][:2])
 
 
 def _alike(histories: Sequence[Floats]) -> Iterator[Integers]:

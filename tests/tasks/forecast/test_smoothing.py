@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pytest
+
+from gated.configuration import from_json_values, json_values
+from gated.tasks.forecast.smoothing import Form, Smoothing, candidates, learn
+
+NAN = np.nan
+
+
+def alone(*parameters, seasons=(), logs=False):
+    """One form, with the same parameters for the only series and for one that was not seen."""
+    form = Form(
+        logs=logs, seasons=seasons, parameters=np.array([parameters] * 2), shares=np.ones(2)
+    )
+    return Smoothing(forms=(form,), floor=1e-3, logs=logs)
+
+
+def run(smoothing, values, which=0):
+    values = np.asarray(values, float)
+    return smoothing.run(values, np.array([0, len(values)]), np.array([which]))
+
+
+def learned(values, horizon=6, seasons=()):
+    return learn(values, np.array([0, len(values)]), horizon, seasons, np.ones(1, np.bool_))
+
+
+def test_a_damped_trend_is_that_of_holt():
+    """Against the equations written out, with the first gains those of a line of least squares."""
+    values = np.random.default_rng(0).normal(size=300).cumsum()
+    alpha, beta, phi = 0.3, 0.2, 0.9
+    level, trend = values[0], 0.0
+    for n, value in enumerate(values, start=1):
+        expected = level + phi * trend
+        gain = max(alpha, min(1, 2 * (2 * n - 1) / (n * (n + 1))))
+        slope = max(alpha * beta, 6 / (n * (n + 1)) if n > 4 else 0)
+        level = expected + gain * (value - expected)
+        trend = phi * trend + slope * (value - expected)
+    ahead = run(alone(alpha, beta, phi, 0, 0), values).ahead(np.array([299]), 3)[0]
+    damped = np.cumsum(phi ** np.arange(1, 4))
+    np.testing.assert_allclose(ahead, level + damped * trend, rtol=1e-5)
+
+
+def test_a_season_without_smoothing_of_the_level_is_the_seasonal_naive_forecast():
+    values = np.random.default_rng(1).normal(size=50)
+    ahead = run(alone(0, 0, 0, 0, 1.0, seasons=(7,)), values).ahead(np.array([30, 49]), 10)
+    rows = np.array([[30], [49]]) + np.arange(1, 11) - 7 * np.array([1] * 7 + [2] * 3)
+    np.testing.assert_allclose(ahead, values[rows], atol=1e-5)
+
+
+def test_the_mean_slope_goes_on_as_in_a_random_walk_with_drift():
+    values = np.random.default_rng(2).normal(1, 1, size=40).cumsum()
+    ahead = run(alone(1.0, 0, 1.0, 1.0, 0), values).ahead(np.array([39]), 4)[0]
+    slope = (values[-1] - values[0]) / 39
+    np.testing.assert_allclose(ahead, values[-1] + slope * np.arange(1, 5) * 39 / 40, rtol=1e-4)
+
+
+def test_growth_in_percent_is_found_and_goes_on():
+    values = 100 * 1.06 ** np.arange(60)
+    smoothing = learned(values)
+    assert smoothing.logs
+    ahead = run(smoothing, values).ahead(np.array([59]), 6)[0]
+    np.testing.assert_allclose(ahead, 100 * 1.06 ** np.arange(60, 66), rtol=0.03)
+
+
+def test_two_seasons_are_told_apart():
+    rng, t = np.random.default_rng(3), np.arange(600)
+    short, long = rng.normal(size=6), rng.normal(size=42)
+    values = short[t % 6] + long[t % 42] + 0.05 * rng.normal(size=600)
+    smoothing = learned(values[:500], seasons=(6, 42))
+    assert 42 in smoothing.seasons
+    origins = np.arange(500, 590)
+    error = run(smoothing, values).ahead(origins, 6) - values[origins[:, None] + np.arange(1, 7)]
+    assert np.abs(error).mean() < 0.12
+    one = run(learned(values[:500], seasons=(6,)), values).ahead(origins, 6)
+    assert np.abs(one - values[origins[:, None] + np.arange(1, 7)]).mean() > 0.5
+
+
+def test_nothing_looks_ahead():
+    rng = np.random.default_rng(4)
+    values = np.exp(rng.normal(size=90) + np.tile(rng.normal(size=6), 15))
+    smoothing = learned(values, seasons=(6, 24))
+    other = values.copy()
+    for origin in (0, 3, 5, 6, 11, 12, 24, 30, 48, 60):
+        other[origin + 1 :] = 1000.0
+        one, two = (run(smoothing, of).ahead(np.array([origin]), 5) for of in (values, other))
+        np.testing.assert_array_equal(one, two)
+        other = values.copy()
+
+
+def test_a_missing_value_changes_nothing():
+    values = np.array([3.0, 5.0, 4.0, NAN, NAN, 6.0])
+    smoothed = run(alone(0.5, 0, 0, 0, 0), values)
+    assert smoothed.ahead(np.array([2]), 1) == smoothed.ahead(np.array([4]), 1)
+    assert np.isfinite(smoothed.fitted).all()
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_series_are_smoothed_each_by_itself(which):
+    rng = np.random.default_rng(5)
+    parts = [rng.normal(size=n).cumsum() for n in (40, 9, 25)]
+    starts = np.array([0, 40, 49, 74])
+    smoothing = learned(parts[0])
+    together = smoothing.run(np.concatenate(parts), starts, np.full(3, which))
+    for part, begin in zip(parts, starts, strict=False):
+        single = run(smoothing, part, which).ahead(np.array([4, len(part) - 1]), 3)
+        both = together.ahead(begin + np.array([4, len(part) - 1]), 3)
+        np.testing.assert_allclose(single, both)
+
+
+def test_shares_sum_to_one_and_saved_they_are_the_same():
+    values = np.random.default_rng(6).normal(size=80).cumsum()
+    smoothing = learned(values)
+    np.testing.assert_allclose(sum(form.shares for form in smoothing.forms), [1, 1])
+    again = from_json_values(Smoothing, json.loads(json.dumps(json_values(smoothing))))
+    at = np.array([79])
+    np.testing.assert_array_equal(
+        run(again, values).ahead(at, 5), run(smoothing, values).ahead(at, 5)
+    )
+
+
+def test_logarithms_are_not_tried_where_a_value_is_not_positive():
+    assert not learned(np.arange(40.0)).logs
+    assert not any(form.logs for form in candidates((7,), logs=False))
+    assert {form.seasons for form in candidates((7, 30), logs=True)} == {(), (7,), (30,), (7, 30)}
+
+
+def test_a_series_without_a_value_or_of_one_stops_nothing():
+    for values in (np.array([5.0]), np.array([NAN, NAN]), np.zeros(30)):
+        ahead = run(learned(values), values).ahead(np.array([len(values) - 1]), 3)
+        np.testing.assert_allclose(ahead, np.full((1, 3), np.nan_to_num(values[0])))
