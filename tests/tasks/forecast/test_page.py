@@ -69,6 +69,7 @@ def write(tmp_path, evaluation, history):
             "findings": (),
             "config": CONFIG,
             "training": TrainingOptions(),
+            "chosen": "Chosen by the data: history of 72 steps.",
             "parameters": 12345,
         }
         command = others.pop("command", "gated fit forecast data.csv --out run")
@@ -83,6 +84,10 @@ def write(tmp_path, evaluation, history):
 
 def picture_names(directory: Path):
     return sorted(path.stem for path in (directory / "figures").iterdir())
+
+
+def test_what_was_chosen_is_said(write):
+    assert "Chosen by the data: history of 72 steps." in write()
 
 
 def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
@@ -103,6 +108,7 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
         "Score",
         "Forecast and truth",
         "Where the error lies",
+        "What was chosen",
         "Training",
         "Data cleaning",
         "Reproduce",
