@@ -70,6 +70,7 @@ def write(tmp_path, evaluation, history):
             "findings": (),
             "config": CONFIG,
             "training": TrainingOptions(),
+            "chosen": "Chosen by the data: history of 72 steps.",
             "parameters": 12345,
         }
         command = others.pop("command", "gated fit forecast data.csv --out run")
@@ -105,6 +106,10 @@ def picture_names(directory: Path):
     return sorted(path.stem for path in (directory / "figures").iterdir())
 
 
+def test_what_was_chosen_is_said(write):
+    assert "Chosen by the data: history of 72 steps." in write()
+
+
 def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
     scores = evaluation(("EWR", "JFK"))
     text = write(scores)
@@ -125,6 +130,7 @@ def test_the_page_stands_alone_and_is_whole(write, evaluation, tmp_path):
         "Series by series",
         "Forecast and truth",
         "Where the error lies",
+        "What was chosen",
         "Training",
         "Data cleaning",
         "Reproduce",

@@ -64,8 +64,8 @@ OTHERS = 4
 """Horizons that the choice for all series counts as, beside the steps of a single one."""
 WORST = 1e6
 """What the error of a form, relative to the best, counts as at most."""
-LOGS_SHARE = 2 / 3
-"""Share of the forms of logarithms from which on the network forecasts logarithms."""
+LOGS_ERROR = 0.97
+"""The error of logarithms, relative to that of values, below which the network forecasts them."""
 LEAST_SHARE = 0.02
 """Forms of a smaller share are left out."""
 EARLY = 200
@@ -597,7 +597,12 @@ def _weighed(
     best = np.sort(best[mean[best] >= min(LEAST_SHARE, mean.max())])
     shares = shares[best] + 1e-12
     shares /= shares.sum(axis=0)
-    logs = np.array([forms[k].logs for k in best])
+    typical_of = {
+        kind: min(
+            (c for c, of in zip(common, forms, strict=True) if of.logs == kind), default=WORST
+        )
+        for kind in (True, False)
+    }
     return Smoothing(
         forms=tuple(
             Form(
@@ -609,5 +614,5 @@ def _weighed(
             for place, k in enumerate(best)
         ),
         floor=floor,
-        logs=bool(shares[logs].sum(axis=0).mean() > LOGS_SHARE) if logs.any() else False,
+        logs=bool(typical_of[True] < LOGS_ERROR * typical_of[False]),
     )
