@@ -65,9 +65,10 @@ class ForecastConfig(Configuration):
     members: int | None = None
     """Networks whose forecasts are averaged, each trained without its share of the validation
     part. By default 4 where there are few windows to learn from, else 1."""
-    partner: Literal["pretrained", "none"] = "pretrained"
+    partner: Literal["pretrained", "none"] | None = None
     """Whose forecasts the network's are averaged with, in shares that the validation part sets:
-    the network that comes with the package, or nobody's."""
+    the network that comes with the package, or nobody's. By default the former's, unless there are
+    other columns than the target, which it would not read."""
     dropout: float = 0.0
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0

@@ -180,6 +180,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
         self.baselines = Baselines.fit(prepared)
+        if self.config.partner is None:
+            alone = prepared.preprocessing.reads_target_alone
+            self.config = replace(self.config, partner="pretrained" if alone else "none")
+            self.preprocessing = replace(self.preprocessing, config=self.config)
         methods = 1 + (self.config.partner != "none")
         self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
@@ -220,7 +224,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if self.calibration.borrowed not in self.baselines.offsets:
             raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
         demand_numbers("A share", self.shares.ravel(), count=self.shares.size)
-        if self.shares.shape != (series + 1, 1 + (config.partner != "none")):
+        if self.shares.shape != (series + 1, 1 + (config.partner == "pretrained")):
             raise DataError(f"The shares of the forecasts are not of {series} series.")
         for offsets in self.baselines.offsets.values():
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
@@ -243,14 +247,15 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         origins = _drawn(held.origins)
         if len(origins):
             self._choose_trust(prepared, origins)
-        self.shares = self._shares(prepared, origins)
+        forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
+        self.shares = self._shares(forecasts, prepared, origins)
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
         series = max(len(np.unique(panel.series_of[rows])), 1)
         windows = len(rows) / config.horizon / series**0.5
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
-            mixed = self._mixed(prepared, origins, held_out_batch)
+            mixed = self._mean(forecasts, prepared, origins)
             errors = self._errors(prepared, origins, mixed)
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
@@ -426,11 +431,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
         return self._calibrated(self._mixed(prepared, origins), prepared, origins)
 
-    def _mixed(
-        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
-    ) -> Floats:
+    def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
-        return self._mean(self._raw_forecasts(prepared, origins, batch_of), prepared, origins)
+        return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
 
     def _mean(self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers) -> Floats:
         """Forecasts `(N, horizon, Q)` added up by the shares."""
@@ -464,17 +467,18 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         pairs = np.tile(seasons, (len(origins), 1))
         return zero_shot(histories, pairs, config.horizon, config.quantiles)
 
-    def _shares(self, prepared: Prepared, origins: Integers) -> Floats:
+    def _shares(
+        self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers
+    ) -> Floats:
         """How much the network and its partner count, by windows of the validation part."""
         count, config = len(self.preprocessing.series), self.config
-        forecasts = list(self._raw_forecasts(prepared, origins, held_out_batch).values())
         if len(forecasts) == 1:
             return np.ones((count + 1, 1))
         series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
         times = [len(np.unique(ticks[series == s])) for s in range(count)]
         usual = np.append(self.baselines.scales, np.nan)[series]  # NaN without a scale
         return stacking_shares(
-            forecasts,
+            list(forecasts.values()),
             _truth(prepared, origins, config.horizon),
             config.quantiles,
             scale=np.where(usual > 0, usual, 1),

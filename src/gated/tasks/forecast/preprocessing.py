@@ -106,6 +106,11 @@ class Preprocessing:
         return (*own, *self.future_names, *self.past_numbers, *masks)
 
     @property
+    def reads_target_alone(self) -> bool:
+        """Whether there is no other column than the target to read."""
+        return not (self.known_names or self.past_numbers or self.past_texts)
+
+    @property
     def mask_places(self) -> tuple[int, ...]:
         """Places among the `I` inputs of the marks of what was observed."""
         known = [name in self.masked for name in self.known_numbers]
