@@ -53,9 +53,9 @@ class Forecasts:
     """Median forecasts in °F of some windows, plain and with gates held."""
 
     def __init__(self, forecaster: Forecaster, origins: np.ndarray) -> None:
-        self.network, self.prepared = forecaster.network.eval(), forecaster.prepared
+        self.network, self.prepared = forecaster.first_network.eval(), forecaster.prepared
+        self.origins = origins
         self.batch = Batch.of(gather(self.prepared, origins))
-        self.series = self.prepared.series_of[origins]
         ahead = origins[:, None] + np.arange(1, CONFIG.horizon + 1)
         self.truth = self.prepared.panel.target[ahead]
         self.plain = self.median()
@@ -67,15 +67,14 @@ class Forecasts:
 
     @torch.no_grad()
     def without_seasonal_input(self) -> np.ndarray:
-        """The decoder is shown the last value instead of those of a day before each step."""
+        """The decoder is shown the last value in place of those of seasons before each step."""
         _, state = self.network.encoder(self.network.encoder_inputs(self.batch))
-        inputs = self.batch.inputs.clone()
-        inputs[..., 0] = self.batch.last
-        return self.in_degrees(self.network.decode(self.batch._replace(inputs=inputs), state))
+        lags = self.batch.last[:, None].expand_as(self.batch.future_lags)
+        return self.in_degrees(self.network.decode(self.batch._replace(future_lags=lags), state))
 
     def in_degrees(self, scaled: torch.Tensor) -> np.ndarray:
         median = scaled[..., self.network.below].T.double().numpy()
-        return self.prepared.preprocessing.target.invert(median, self.series[:, None])
+        return self.prepared.unscaled(median, self.origins)
 
     def errors(self, forecast: np.ndarray) -> np.ndarray:
         """(N), the mean absolute error of each window over what was observed."""
@@ -116,7 +115,7 @@ def main() -> None:
         forecaster = Forecaster(CONFIG, TrainingOptions(seed=seed)).fit(locate("weather"))
         for moment, hour in MOMENTS.items():
             forecasts = Forecasts(forecaster, windows_at(forecaster, hour))
-            shares[moment].append(shares_of(forecaster.network, forecasts.batch))
+            shares[moment].append(shares_of(forecaster.first_network, forecasts.batch))
             if moment != "noon":
                 continue
             plain.append(forecasts.errors(forecasts.plain))
