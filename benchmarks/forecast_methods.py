@@ -94,7 +94,7 @@ class Problem:
     @property
     def seasons(self) -> tuple[int, ...]:
         """Steps of each season, the shortest first; (1,) without any."""
-        return self.row.seasons or (self.prepared.preprocessing.config.season or 1,)
+        return self.row.seasons or self.prepared.preprocessing.config.season or (1,)
 
     @cached_property
     def scales(self) -> Floats:
@@ -102,7 +102,7 @@ class Problem:
 
         NaN where a series has no change before the test part.
         """
-        panel, season = self.prepared.panel, self.prepared.preprocessing.config.season or 1
+        panel, season = self.prepared.panel, self.prepared.preprocessing.config.usual_season
         change = np.abs(panel.target[season:] - panel.target[:-season])
         series = panel.series_of[season:]
         counts = (series == panel.series_of[:-season]) & ~np.isnan(change)

@@ -140,7 +140,9 @@ def test_predictions_of_a_checkpoint_are_those_of_the_best_weights_so_far(
     printed = capsys.readouterr()
     assert f"not fitted yet, since the run's data cannot be read: {data}" in printed.err
     rows = json.loads(printed.out)
-    assert [row["q50"] for row in rows] == [row["q50"] for row in told[1]]
+    # Nor is it known how far the network is to be trusted.
+    assert [row["hour"] for row in rows] == [row["hour"] for row in told[1]]
+    assert [row["q50"] for row in rows] != [row["q50"] for row in told[1]]
     assert [row["q90"] for row in rows] != [row["q90"] for row in told[1]]
 
 
@@ -166,7 +168,8 @@ def test_finished_it_is_as_it_was_interrupted(
     assert after.history.stopped == "finish"
     best = after.best if after.history.best.step == 8 else before.best
     weights, _ = tiny_runs.trained(out)
-    assert all(np.array_equal(weights[name], of.numpy()) for name, of in best.items())
+    learned = {name: of.numpy() for name, of in best.items() if not name.endswith("trust")}
+    assert all(np.array_equal(weights[name], of) for name, of in learned.items())
     assert json.loads(capsys.readouterr().out)["training"]["steps"] == 8
 
 

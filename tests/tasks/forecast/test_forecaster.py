@@ -398,6 +398,7 @@ def test_a_run_begins_as_another_forecasts(tmp_path, wave, fitted):
         "history": 26,
         "every": tuned.config.every,
         "stride": tuned.config.stride,
+        "partner": "pretrained",
     }
     ours, theirs = tuned.predict(wave)["q50"], fitted.predict(wave)["q50"]
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
