@@ -89,7 +89,7 @@ def weather_csv() -> Path:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
-    """A directory with two forecasters that have hardly begun to learn."""
+    """A directory with two forecasters that have begun to learn."""
     directory = tmp_path_factory.mktemp("runs")
     for cell in ("gru", "lstm"):
         config = ForecastConfig(
@@ -104,7 +104,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
             hidden=20,
             layers=1 if cell == "gru" else 2,
         )
-        training = TrainingOptions(steps=30)
+        training = TrainingOptions(steps=100)
         forecaster = Forecaster(config, training).fit(weather_csv)
         # What hardly learned is not trusted: gates then change nothing.
         forecaster.first_network.trust.fill_(1.0)
