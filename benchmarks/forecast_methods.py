@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.forecast_rows import Row
-from gated.tasks.forecast import Forecaster, baselines
+from gated.tasks.forecast import ForecastConfig, Forecaster, baselines
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.pretrained.zero_shot import two_seasons, zero_shot
 from gated.tasks.forecast.preparation import Prepared, prepare
 from gated.tasks.forecast.windows import held_out_origins, walk_forward
 from gated.training.options import TrainingOptions
@@ -172,8 +173,24 @@ TRAINING = TrainingOptions(threads=1)
 
 
 def gated(problem: Problem, origins: Integers) -> Floats:
-    """The network alone with its defaults, trained once."""
-    forecaster = Forecaster(problem.row.config, TRAINING).fit(problem.table)
+    """The defaults, trained once."""
+    return _trained(problem, origins, problem.row.config)
+
+
+def gated_alone(problem: Problem, origins: Integers) -> Floats:
+    """The network alone, without a partner."""
+    return _trained(problem, origins, replace(problem.row.config, partner="none"))
+
+
+def gated_pretrained(problem: Problem, origins: Integers) -> Floats:
+    """The network that comes with the package, not trained on the row."""
+    histories = [problem.history(int(origin)) for origin in origins]
+    seasons = np.tile(two_seasons(problem.seasons), (len(origins), 1))
+    return zero_shot(histories, seasons, problem.row.horizon, problem.quantiles)
+
+
+def _trained(problem: Problem, origins: Integers, config: ForecastConfig) -> Floats:
+    forecaster = Forecaster(config, TRAINING).fit(problem.table)
     forecasts = forecaster.score().forecasts
     rows = origins[:, None] + np.arange(1, problem.row.horizon + 1)
     if not np.array_equal(forecasts.truth, problem.prepared.panel.target[rows], equal_nan=True):
@@ -410,6 +427,8 @@ def peer_lstm(problem: Problem, origins: Integers) -> Floats:
 
 METHODS = {
     "gated": Method(gated),
+    "gated alone": Method(gated_alone),
+    "gated pretrained": Method(gated_pretrained),
     "naive": Method(naive, statistical=True),
     "seasonal naive": Method(seasonal_naive, statistical=True),
     "AutoETS": Method(statistical(auto_ets), ("statsforecast",), statistical=True),
