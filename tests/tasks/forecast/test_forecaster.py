@@ -563,3 +563,21 @@ def test_a_run_of_before_smoothing_is_refused_clearly(tmp_path, hasty):
     save_model(tmp_path, hasty.network, description, {})
     with pytest.raises(ModelFileError, match="fitted by an earlier version of gated"):
         Forecaster.load(tmp_path)
+
+
+def test_what_smoothing_does_not_know_yet_is_not_learned_from():
+    """In three years of months the season is known in the third; before, it is all left over."""
+    rng = np.random.default_rng(5)
+    month = [date(2015 + i // 12, 1 + i % 12, 1) for i in range(48)]
+    season = 3 * rng.normal(size=12)[np.arange(48) % 12]
+    tables = [
+        pl.DataFrame(
+            {"month": month, "shop": f"{s}", "sales": s * (10 + season) + rng.normal(size=48)}
+        )
+        for s in range(1, 7)
+    ]
+    config = ForecastConfig(
+        time="month", target="sales", series="shop", horizon=12, test=12, partner="none"
+    )
+    overall = Forecaster(config, TRAINING).fit(pl.concat(tables)).score().overall
+    assert overall["LSTM"]["mae"] < 1.1 * overall["seasonal naive"]["mae"]

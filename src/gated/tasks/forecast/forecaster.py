@@ -247,6 +247,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         origins = _drawn(held.origins)
         if len(origins):
             self._choose_trust(prepared, origins)
+        elif config.validation:
+            self._trust(0.0)  # nothing that could be held out vouches for the network
         forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
         self.shares = self._shares(forecasts, prepared, origins)
         # Forecast rows that overlapping windows share are counted once.
@@ -555,12 +557,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
         """Set by how much the network moves the forecast of smoothing, by the validation part."""
         middle = self.config.quantiles.index(0.5)
-        trusts = [of for of in self.network.modules() if isinstance(of, ForecastNetwork)]
         truth = _truth(prepared, origins, self.config.horizon)
         errors = {}
         for trust in TRUSTS:
-            for module in trusts:
-                module.trust.fill_(trust)
+            self._trust(trust)
             median = self._raw(prepared, origins, held_out_batch)[..., middle]
             scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
             errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
@@ -568,8 +568,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         times = len(np.unique(prepared.panel.ticks[origins]))
         doubt = DOUBT * errors[0.0] / max(times / self.config.horizon, 1)
         best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
-        for module in trusts:
-            module.trust.fill_(best)
+        self._trust(best)
+
+    def _trust(self, trust: float) -> None:
+        """Let the network move the forecast of smoothing by this share of its correction."""
+        for module in self.network.modules():
+            if isinstance(module, ForecastNetwork):
+                module.trust.fill_(trust)
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""

@@ -14,6 +14,7 @@ from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.origins import has_history, has_horizon, has_truth, training_rows
 from gated.tasks.forecast.preparation import Prepared, last_rows
 from gated.tasks.forecast.preprocessing import OWN
+from gated.tasks.forecast.smoothing import CYCLES
 from gated.tasks.forecast.split import Split
 
 Floats32 = NDArray[np.float32]
@@ -116,7 +117,24 @@ def training_origins(prepared: Prepared, member: int | None = None) -> Integers:
     Windows without an observed target in the horizon are left out. See `training_rows`.
     """
     config = prepared.preprocessing.config
-    return training_rows(prepared.panel, config, _split(prepared), member)
+    rows = training_rows(prepared.panel, config, _split(prepared), member)
+    settled = _settled(prepared, rows)
+    # A series that is short for its seasons is learned from as it is.
+    series = prepared.panel.series_of[rows]
+    return rows[settled | ~np.isin(series, series[settled])]
+
+
+def _settled(prepared: Prepared, origins: Integers) -> NDArray[np.bool_]:
+    """Whether smoothing knows the seasons at `origins`: before, it leaves over what it later knows.
+
+    A network that learned from that would correct, for ever after, what is right.
+    """
+    longest = max(prepared.preprocessing.smoothing.seasons, default=0)
+    panel = prepared.panel
+    settled: NDArray[np.bool_] = (
+        origins - panel.starts[panel.series_of[origins]] >= CYCLES * longest
+    )
+    return settled
 
 
 def member_of(prepared: Prepared, origins: Integers) -> Integers:
@@ -132,7 +150,8 @@ def validation_origins(prepared: Prepared, stride: int | None = None) -> Integer
     stretches = [
         walk_forward(prepared, begin, end, stride) for begin, end in _split(prepared).validation
     ]
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *stretches]))
+    origins = np.sort(np.concatenate([np.zeros(0, np.int64), *stretches]))
+    return origins[_settled(prepared, origins)]
 
 
 def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
