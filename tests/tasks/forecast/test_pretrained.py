@@ -12,7 +12,7 @@ import torch
 from polars.testing import assert_frame_equal
 
 from gated.cli.app import run
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.pretrained.forecaster import predict_untrained
 from gated.tasks.forecast.pretrained.network import QUANTILES, PretrainedNetwork
 from gated.tasks.forecast.pretrained.smoothing import MIDDLE, RATES, smoothed
@@ -98,6 +98,18 @@ def test_growth_with_a_season_is_forecast(table):
     assert error.mean() < 0.05  # that of the same month a year before is 11 %
     assert (forecast["q10"] < forecast["q50"]).all()
     assert (forecast["q50"] < forecast["q90"]).all()
+
+
+def test_a_season_that_repeats_itself_goes_on():
+    week = np.array([5.0, 8, 11, 14, 17, 20, 23])
+    forecast = zero_shot([np.tile(week, 4)], np.array([[7, 1]]), 14, (0.1, 0.5, 0.9))
+    assert forecast[0, :, 1] == pytest.approx(np.tile(week, 2), abs=1)
+
+
+@pytest.mark.parametrize("horizon", [0, -3])
+def test_a_horizon_that_is_none_is_refused(table, horizon):
+    with pytest.raises(ConfigurationError, match=f"horizon is {horizon}"):
+        predict_untrained(table, horizon=horizon)
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])

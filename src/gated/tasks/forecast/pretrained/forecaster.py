@@ -68,7 +68,7 @@ def predict_untrained(
             names the option.
         FileNotFoundError: there is no such file.
     """
-    config = _columns(source, time, target, series, tuple(quantiles), season)
+    config = _columns(source, time, target, series, tuple(quantiles), season, horizon)
     panel = build_panel(read_table(source, config, bad=bad), config)
     histories = _histories(panel)
     found = [s for s, history in enumerate(histories) if len(history)]
@@ -126,6 +126,7 @@ def _columns(
     series: str | None,
     quantiles: tuple[float, ...],
     season: int | None,
+    horizon: int | None,
 ) -> ForecastConfig:
     """The options that the table leaves no doubt of."""
     raw = open_table(source, index=time or "")
@@ -146,7 +147,7 @@ def _columns(
         time=time,
         target=target,
         series=series,
-        horizon=1,
+        horizon=1 if horizon is None else horizon,
         known=(),
         past=(),
         season=None if season is None else (season,),

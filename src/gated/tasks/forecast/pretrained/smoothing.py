@@ -40,6 +40,8 @@ ANCHORS = 3 + len(RATES) + len(CYCLES) + 4
 drift, a line, Theta, the mean."""
 RECENT = 32
 """Steps at the end whose errors count as recent."""
+WIDEST_SEASON = 40.0
+"""How many times as wide as its scale a season is at most."""
 OF_LAST_CYCLE = 0.85
 """Weight of a season's cycle, as a multiple of that of the next one."""
 
@@ -152,6 +154,8 @@ def _smoothed(
     )
     changes = np.where(np.isnan(changes), changes[:, :1], changes)
     floor = 1e-6 * np.nanmean(np.abs(values), axis=1) + 1e-9
+    # A season that repeats itself to the digit has no error: it still has to fit into the range.
+    floor = np.fmax(floor, np.ptp(seasonal, axis=1) / WIDEST_SEASON)
     return Smoothed(
         values=values.copy(),
         in_logs=in_logs,
