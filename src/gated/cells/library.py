@@ -465,3 +465,16 @@ def gru_d(x: Any, h: Any, *, m: PerStepFeature, delta: PerStepFeature, last: Per
     r = sigmoid(v.r + linear(h).r + linear(m, name="mask_r"))
     n = tanh(v.n + linear(r * h).n + linear(m, name="mask_n"))
     return (1 - z) * h + z * n
+
+
+@cell
+def holt_winters(x: Any, level: Any, slope: Any, s: Delayed, *, p: PerUnit, delay: int = 1) -> Any:
+    """Exponential smoothing (Holt 1957, Winters 1960); s is the season, of `delay` steps.
+
+    A cell state whose gates do not depend on the input. The first result is the forecast.
+    """
+    forward = p.damping * slope
+    forecast = level + forward + s
+    error = x.value - forecast
+    level, slope = level + forward + p.level * error, forward + p.slope * error
+    return forecast, level, slope, s + p.season * error

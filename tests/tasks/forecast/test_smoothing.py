@@ -2,7 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+import gated
+from gated.cells import library
 from gated.configuration import from_json_values, json_values
 from gated.tasks.forecast.smoothing import Form, Smoothing, candidates, learn
 
@@ -40,6 +43,26 @@ def test_a_damped_trend_is_that_of_holt():
     ahead = run(alone(alpha, beta, phi, 0, 0), values).ahead(np.array([299]), 3)[0]
     damped = np.cumsum(phi ** np.arange(1, 4))
     np.testing.assert_allclose(ahead, level + damped * trend, rtol=1e-5)
+
+
+def test_its_step_is_a_cell_of_the_library():
+    """Once the first cycles are over; the cell's states are those that smoothing keeps."""
+    rng, season, start = np.random.default_rng(3), 12, 60
+    values = np.tile(rng.normal(size=season), 10) + rng.normal(size=120).cumsum() / 5
+    alpha, beta, phi, gamma = 0.3, 0.2, 0.9, 0.4
+    smoothed = run(alone(alpha, beta, phi, 0, gamma, seasons=(season,)), values)
+    cell = gated.nn.Recurrent(library.holt_winters, 1, 1, delay=season, dtype=torch.float64)
+    gains = {"damping": phi, "level": alpha, "slope": alpha * beta, "season": gamma * (1 - alpha)}
+    given = [[gains[name]] for name in library.holt_winters.parameters[0].gates]
+    weights = {"weight_ih_l0": [[1.0]], "bias_ih_l0": [0.0], "p_l0": given}
+    cell.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    latest = [smoothed.season[0][start - back + season, 0] for back in range(season)]
+    kept = [smoothed.level[start, 0], smoothed.trend[start, 0] / phi, *latest]
+    states = tuple(torch.full((1, 1, 1), float(value), dtype=torch.float64) for value in kept)
+    forecasts, _ = cell(torch.from_numpy(values[start + 1 :]).reshape(-1, 1, 1), states)
+    np.testing.assert_allclose(
+        forecasts.detach().numpy()[:, 0, 0], smoothed.fitted[start + 1 :], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_season_without_smoothing_of_the_level_is_the_seasonal_naive_forecast():

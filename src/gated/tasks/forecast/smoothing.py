@@ -8,8 +8,10 @@ has some seasons and a kind of trend, of the values or of their logarithms; with
 
 where `forward` is φ trend (Holt and Winters, in the error-correction form of Hyndman et al. 2008)
 plus δ times the mean slope so far (with δ = 1/2 it is the Theta method, as Hyndman and Billah 2003
-show). Without seasons the first gains are those with which level and trend are the line of least
-squares; with seasons the first two cycles are taken apart. Nothing ever looks ahead.
+show). The step is the cell `holt_winters` of `gated.cells.library`, run here for all series and
+forms at once, some values missing. Without seasons the first gains are those with which level and
+trend are the line of least squares; with seasons the first two cycles are taken apart. Nothing ever
+looks ahead.
 """
 
 from __future__ import annotations
