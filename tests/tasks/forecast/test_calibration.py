@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from gated.errors import DataError
 from gated.tasks.forecast.calibration import (
     FACTORS,
+    UNTRIED,
     Calibration,
     scaled_errors,
     spread,
@@ -83,8 +84,10 @@ def test_without_validation_the_interval_is_that_of_the_baseline():
     distances = of.distances(forecast, baseline, QUANTILES)
     # Four below and eight above are six on both sides.
     np.testing.assert_array_equal(distances, [[[6, 0, 6]]])
-    np.testing.assert_allclose(factors(of)[0], 1, rtol=0.05)
-    assert of.said == "Nothing was held out for validation, so the interval is that of naive."
+    np.testing.assert_allclose(factors(of)[0], [UNTRIED, 1, UNTRIED], rtol=0.05)
+    assert of.said == (
+        "Nothing was held out for validation, so the interval is that of naive, 1.6 times as wide."
+    )
 
 
 def test_the_more_windows_the_more_the_interval_is_the_networks_own():

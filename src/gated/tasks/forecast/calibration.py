@@ -40,6 +40,10 @@ LIFE = 16
 """Horizons after which an error counts for a share of 1/e."""
 PACE = 0.05
 """How far the level moves with the values of one horizon (the step size of Gibbs and Candès)."""
+UNTRIED = 1.6
+"""By what the baseline's distances are multiplied where nothing was held out: it was chosen by the
+errors that they come from. Over 46 stretches of real series (16 to 30 values, horizons of 6 to 12)
+an 80 % interval covered 58 % without it, 75 % with 1.5, 83 % with 2."""
 CHUNK = 256
 """Series whose errors are counted at once."""
 FEW = 8
@@ -90,7 +94,8 @@ class Calibration:
         made = "Distances from the median are multiplied by what errors in the validation part ask"
         if not self.windows:
             return (
-                f"Nothing was held out for validation, so the interval is that of {self.borrowed}."
+                f"Nothing was held out for validation, so the interval is that of {self.borrowed}, "
+                f"{UNTRIED} times as wide."
             )
         return (
             f"{made} for ({self.windows:.1f} independent windows) and, from then on, the newest "
@@ -154,11 +159,11 @@ class Calibration:
         """`(Q, bins)` a window of errors, twice as large as the baseline says, thrice the network.
 
         They have a Laplace distribution. Without any validation the baseline's word is all there
-        is, and is taken.
+        is: `UNTRIED`.
         """
         levels = (np.arange(1000) + 0.5) / 1000
         errors = np.sign(levels - 0.5) * -np.log(2 * np.minimum(levels, 1 - levels))
-        larger = 2 + self.own if self.windows else 1.0
+        larger = 2 + self.own if self.windows else UNTRIED
         size = -np.log(2 * np.minimum(share, 0.499)) / larger
         made_up: Floats = _counted(errors[:, None] / size) / len(levels)
         return made_up
