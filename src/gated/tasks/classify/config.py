@@ -28,6 +28,9 @@ class ClassifyConfig(Configuration):
     maximum, or a mean with learned weights."""
     patch: int = 1
     """Consecutive steps joined into one input; sequences become shorter by this factor."""
+    filters: int = 0
+    """Filters of a convolutional branch beside the recurrent layers, as in LSTM-FCN (Karim et al.
+    2018); with 0 there is none."""
     dropout: float = 0.2
     """Dropout before and after the recurrent layers, and between them."""
     noise: float = 0.0

@@ -61,6 +61,7 @@ class SequenceEstimator(BaseEstimator):
         one_way: bool = False,
         pooling: Literal["last", "mean", "max", "attention"] = "mean",
         patch: int = 1,
+        filters: int = 0,
         dropout: float = 0.2,
         noise: float = 0.0,
         warp: float = 0.0,
@@ -74,6 +75,7 @@ class SequenceEstimator(BaseEstimator):
         self.one_way = one_way
         self.pooling = pooling
         self.patch = patch
+        self.filters = filters
         self.dropout = dropout
         self.noise = noise
         self.warp = warp

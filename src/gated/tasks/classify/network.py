@@ -12,6 +12,7 @@ from torch.nn import functional
 import gated.nn
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
+from gated.tasks.classify.convolutions import ConvolutionalBranch
 
 LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
@@ -50,14 +51,30 @@ class SequenceNetwork(nn.Module):
         )
         states = config.hidden * (1 if config.one_way else 2)
         self.energy = nn.Linear(states, 1) if config.pooling == "attention" else None
+        self.patch = config.patch
+        self.branch = (
+            ConvolutionalBranch(inputs // config.patch, config.filters) if config.filters else None
+        )
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(states, outputs)
+        self.head = nn.Linear(states + config.filters, outputs)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Map inputs (T, B, I) and lengths (B,) to outputs (B, outputs)."""
         states, last = self.recurrent(steps, lengths=lengths)
-        answers: Tensor = self.head(self.dropout(self._pooled(states, last, lengths)))
+        found = [self._pooled(states, last, lengths)]
+        if self.branch is not None:
+            found.append(self._convolved(steps, lengths))
+        answers: Tensor = self.head(self.dropout(torch.cat(found, dim=-1)))
         return answers
+
+    def _convolved(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """(T, B, I) to (B, F), step by step also where the recurrent layers read several at once."""
+        single = steps.unflatten(-1, (self.patch, -1)).transpose(1, 2).flatten(0, 1)
+        places = torch.arange(len(single), device=steps.device)
+        there = places < self.patch * lengths.to(steps.device)[:, None]
+        assert self.branch is not None
+        found: Tensor = self.branch((single * there.T[..., None]).permute(1, 2, 0), there)
+        return found
 
     def _pooled(
         self, states: Tensor, last: Tensor | tuple[Tensor, Tensor], lengths: Tensor
@@ -76,8 +93,10 @@ class SequenceNetwork(nn.Module):
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""
         pooling = [] if self.energy is None else list(self.energy.parameters())
+        branch = [] if self.branch is None else [("branch", list(self.branch.parameters()))]
         return [
             ("recurrent", list(self.recurrent.parameters())),
+            *branch,
             ("head", [*pooling, *self.head.parameters()]),
         ]
 

@@ -1,0 +1,79 @@
+"""A convolutional branch beside the recurrent layers, as in LSTM-FCN.
+
+Karim, Majumdar, Darabi and Chen 2018 (one channel) and 2019 (several, with squeeze and excitation).
+Shapes: T steps, B sequences, I channels, F filters.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+KERNELS = (7, 5, 3)
+"""Steps that the filters of each layer see; those of the paper are 8, 5, 3, but odd ones stay put."""
+WIDTHS = (1, 2, 1)
+"""Filters of each layer, in multiples of F."""
+REDUCTION = 16
+"""By what squeeze and excitation narrows (Hu, Shen and Sun 2018)."""
+
+
+class ConvolutionalBranch(nn.Module):
+    """Three convolutions over time; their mean over time.
+
+    Args:
+        inputs: I.
+        filters: F.
+    """
+
+    def __init__(self, inputs: int, filters: int) -> None:
+        super().__init__()
+        widths = [inputs, *(filters * width for width in WIDTHS)]
+        self.filters = filters
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(a, b, kernel, padding=kernel // 2, bias=False)
+            for (a, b), kernel in zip(pairwise(widths), KERNELS, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
+        self.excitations = nn.ModuleList(_Excitation(width) for width in widths[1:-1])
+
+    def forward(self, steps: Tensor, there: Tensor) -> Tensor:
+        """Map (B, I, T), and which steps are no padding (B, T), to (B, F)."""
+        for place, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
+            steps = _normalised(norm, convolution(steps), there).relu()
+            if place < len(self.excitations):
+                steps = self.excitations[place](steps, there)
+        return _mean(steps, there)
+
+
+class _Excitation(nn.Module):
+    """Weighs the features of a sequence by what they are on average."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        narrow = max(width // REDUCTION, 4)
+        self.weigh = nn.Sequential(
+            nn.Linear(width, narrow), nn.ReLU(), nn.Linear(narrow, width), nn.Sigmoid()
+        )
+
+    def forward(self, steps: Tensor, there: Tensor) -> Tensor:
+        weighed: Tensor = steps * self.weigh(_mean(steps, there))[..., None]
+        return weighed
+
+
+def _normalised(norm: nn.Module, steps: Tensor, there: Tensor) -> Tensor:
+    """Normalise (B, F, T) over the steps that are there; the others are 0."""
+    if there.all():
+        normalised: Tensor = norm(steps)
+        return normalised
+    last = steps.transpose(1, 2)
+    found = last.new_zeros(last.shape)
+    found[there] = norm(last[there])
+    return found.transpose(1, 2)
+
+
+def _mean(steps: Tensor, there: Tensor) -> Tensor:
+    """(B, F): the mean over time of (B, F, T), in which steps that are not there are 0."""
+    return steps.sum(-1) / there.sum(-1, keepdim=True)
