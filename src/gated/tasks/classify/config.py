@@ -26,11 +26,12 @@ class ClassifyConfig(Configuration):
     pooling: Literal["last", "mean", "max", "attention"] = "mean"
     """How the outputs of all steps become one: the last of each direction, their mean, their
     maximum, or a mean with learned weights."""
-    patch: int = 1
-    """Consecutive steps joined into one input; sequences become shorter by this factor."""
-    filters: int = 0
+    patch: int | None = None
+    """Consecutive steps joined into one input; sequences become shorter by this factor. By default
+    so many that the longest sequence has some 32 inputs."""
+    filters: int | None = None
     """Filters of a convolutional branch beside the recurrent layers, as in LSTM-FCN (Karim et al.
-    2018); with 0 there is none."""
+    2018); with 0 there is none. By default 24."""
     dropout: float = 0.2
     """Dropout before and after the recurrent layers, and between them."""
     noise: float = 0.0
@@ -44,7 +45,7 @@ class ClassifyConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(hidden=1, layers=1, patch=1)
+        self._demand(hidden=1, layers=1, patch=1, filters=0)
         self._demand_shares("dropout", "validation", "warp")
         if not 0 <= self.noise < float("inf"):
             raise ConfigurationError(f"{option('noise')} is {self.noise}; it is 0 or more.")

@@ -30,13 +30,18 @@ from gated.tasks.classify.targets import Classes, Numbers
 from gated.tasks.classify.task import SequenceTask, answers_of
 from gated.tasks.learner import Learner, Parts, Purpose, Score
 
+USUAL_INPUTS = 32
+"""Inputs of the recurrent layers in the longest sequence, where `patch` is not given."""
+USUAL_FILTERS = 24
+"""Filters of the convolutional branch, where they are not given."""
+
 
 class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     """What the learners of classes and of numbers have in common."""
 
     config_type, training_type = SequenceConfig, SequenceTraining
     learned = ("preprocessing", "targets", "columns", "seen")
-    adopts = ("cell", "hidden", "layers", "one_way", "pooling", "patch")
+    adopts = ("cell", "hidden", "layers", "one_way", "pooling", "patch", "filters")
     head, begins_with = ("head.",), ("classify", "regress")
     data = (
         "A .ts file of the time-series archives; or a table (CSV, Parquet or a sheet) with a row "
@@ -72,8 +77,9 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         self.seen = Seen.of(map(key_of, known.arrays))
         held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
+        self._fill_in(max(map(len, training.arrays)))
         self.preprocessing = self.adopted("preprocessing") or Preprocessing.fit(
-            training.arrays, config.patch
+            training.arrays, self.config.patch or 1
         )
         if known.channels != len(self.preprocessing.mean):
             raise DataError(
@@ -126,6 +132,13 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return sequence_probe(
             self.network, self.preprocessing, title, data.arrays, targets, data.names
         )
+
+    def _fill_in(self, longest: int) -> None:
+        """Choose what is left to the data, of which the longest sequence has so many steps."""
+        config = self.config
+        patch = -(-longest // USUAL_INPUTS) if config.patch is None else config.patch
+        filters = USUAL_FILTERS if config.filters is None else config.filters
+        self.config = replace(config, patch=patch, filters=filters)
 
     def _targets(self, values: Values) -> Any:
         """Find the targets in the data; as in the run of `init_from` where that knows them."""

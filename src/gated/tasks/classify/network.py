@@ -1,4 +1,4 @@
-"""The network: recurrent layers, their states pooled over time, and a linear map."""
+"""The network: recurrent layers pooled over time, convolutions beside them, and a linear map."""
 
 from __future__ import annotations
 
@@ -51,30 +51,26 @@ class SequenceNetwork(nn.Module):
         )
         states = config.hidden * (1 if config.one_way else 2)
         self.energy = nn.Linear(states, 1) if config.pooling == "attention" else None
-        self.patch = config.patch
-        self.branch = (
-            ConvolutionalBranch(inputs // config.patch, config.filters) if config.filters else None
-        )
+        self.patch, filters = config.patch or 1, config.filters or 0
+        self.branch = ConvolutionalBranch(inputs // self.patch, filters) if filters else None
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(states + config.filters, outputs)
+        self.head = nn.Linear(states + filters, outputs)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Map inputs (T, B, I) and lengths (B,) to outputs (B, outputs)."""
         states, last = self.recurrent(steps, lengths=lengths)
         found = [self._pooled(states, last, lengths)]
         if self.branch is not None:
-            found.append(self._convolved(steps, lengths))
+            found.append(self.branch(*self._singly(steps, lengths)))
         answers: Tensor = self.head(self.dropout(torch.cat(found, dim=-1)))
         return answers
 
-    def _convolved(self, steps: Tensor, lengths: Tensor) -> Tensor:
-        """(T, B, I) to (B, F), step by step also where the recurrent layers read several at once."""
+    def _singly(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, I / patch, T · patch), and which of these steps are no padding."""
         single = steps.unflatten(-1, (self.patch, -1)).transpose(1, 2).flatten(0, 1)
         places = torch.arange(len(single), device=steps.device)
         there = places < self.patch * lengths.to(steps.device)[:, None]
-        assert self.branch is not None
-        found: Tensor = self.branch((single * there.T[..., None]).permute(1, 2, 0), there)
-        return found
+        return single.permute(1, 2, 0) * there[:, None], there
 
     def _pooled(
         self, states: Tensor, last: Tensor | tuple[Tensor, Tensor], lengths: Tensor
