@@ -244,7 +244,7 @@ def gradient_by_distance(network: nn.Module, batch: Batch) -> Array:
     hooks = [layer.register_forward_pre_hook(follow) for layer in layers]
     try:
         with torch.enable_grad():
-            median = network(wide)[..., network.below]
+            median = network(wide)[..., network.middle]
             total = median[moments, np.arange(len(moments))].sum()
             gradients = torch.autograd.grad(total, read)
     finally:

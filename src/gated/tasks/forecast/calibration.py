@@ -170,11 +170,17 @@ class Calibration:
 
 
 def scaled_errors(
-    forecast: Floats, truth: Floats, distances: Floats, quantiles: Sequence[float]
+    forecast: Floats,
+    truth: Floats,
+    distances: Floats,
+    quantiles: Sequence[float],
+    *,
+    whole: bool = False,
 ) -> Floats:
     """Return `(N, horizon, Q)` how many distances the truth lies beyond the median.
 
-    Below the median, errors downwards are positive. NaN where there is no truth.
+    Below the median, errors downwards are positive. NaN where there is no truth. With `whole`,
+    quantiles will be rounded: a value lies inside from half a unit before it on.
 
     >>> forecast, distances = np.array([[[8.0, 10.0, 14.0]]]), np.array([[[2.0, 0.0, 4.0]]])
     >>> scaled_errors(forecast, np.array([[16.0]]), distances, (0.1, 0.5, 0.9)).tolist()
@@ -183,7 +189,8 @@ def scaled_errors(
     side = np.sign(np.array(quantiles) - 0.5)
     error = truth[..., None] - forecast[..., quantiles.index(0.5), None]
     with np.errstate(over="ignore"):
-        scaled: Floats = side * error / np.maximum(distances, np.finfo(np.float64).tiny)
+        beyond = side * error - 0.5 * whole
+        scaled: Floats = beyond / np.maximum(distances, np.finfo(np.float64).tiny)
     return scaled
 
 

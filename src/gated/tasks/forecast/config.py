@@ -56,6 +56,10 @@ class ForecastConfig(Configuration):
     """Steps from one test forecast to the next. By default the horizon."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     """Quantiles to forecast, ascending, 0.5 among them."""
+    distribution: Literal["quantiles", "student-t", "negative-binomial"] = "quantiles"
+    """What the network learns of each step: the quantiles alone, or a distribution whose quantiles
+    they are: Student's t, for values that now and then lie far off; the negative binomial, for
+    counts."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell of encoder and decoder."""
     hidden: int = 64

@@ -17,7 +17,7 @@ from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
-from gated.errors import DataError, ModelFileError
+from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.calibration import (
@@ -29,8 +29,16 @@ from gated.tasks.forecast.calibration import (
     spread,
 )
 from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.distributions import check_target, piecewise_linear, whole_numbers
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
+from gated.tasks.forecast.paths import (
+    Dependence,
+    generators,
+    normal_scores,
+    paths_table,
+    smoothing_scores,
+)
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
@@ -97,8 +105,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     task = "forecast"
     config_type = ForecastConfig
-    learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares")
-    adopts = ("cell", "hidden", "layers", "quantiles", "history", "season", "country", "members")
+    learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares", "dependence")
+    adopts = (
+        *("cell", "hidden", "layers", "distribution", "quantiles"),
+        *("history", "season", "country", "members"),
+    )
     does = "forecast a table of time series"
     data = (
         "CSV, Parquet or sheet file. To predict, the history; covariates known ahead stand in rows "
@@ -116,6 +127,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     shares: Floats
     """`(S + 1, M)`: how much the network and its partner count in each series, and, at the end, in
     series that training has not seen; see `stacking`."""
+    dependence: Dependence | None = None
+    """How the errors of the steps go together; None of a model of before there were paths."""
 
     @property
     def first_network(self) -> ForecastNetwork:
@@ -176,6 +189,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if theirs and theirs.series != prepared.preprocessing.series:
             members = range(prepared.preprocessing.config.members or 1)
             self.anew = ("series.", *(f"members.{member}.series." for member in members))
+        check_target(prepared.panel, self.config)
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
         self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
@@ -188,6 +202,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
+        # Until there are errors of the network.
+        series = len(np.unique(prepared.panel.series_of[training]))
+        self.dependence = self._dependence(
+            prepared,
+            smoothing_scores(prepared, _drawn(training)),
+            len(training) / self.config.horizon / max(series, 1) ** 0.5,
+        )
         if not {"steps", "epochs", "minutes"} & self.training.given:
             epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
             steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
@@ -230,6 +251,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
         if len(self.baselines.scales) != series:
             raise DataError(f"The baselines' scales are not of {series} series.")
+        if self.dependence is not None:
+            self.dependence.check(config.horizon)
 
     def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
@@ -262,6 +285,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
+            error = _truth(prepared, origins, config.horizon) - mixed[..., self._middle]
+            distances = self._distances(mixed, prepared, origins)
+            scores = normal_scores(error, distances, config.quantiles)
+            self.dependence = self._dependence(prepared, scores, windows)
         if windows < FEW and len(config.quantiles) > 1:
             self.findings += (
                 Finding(
@@ -301,6 +328,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         observed = ~np.isnan(forecasts.truth)
         if len(alone) == 1 or not observed.any():
             return evaluation
+        if self._whole:
+            alone = {name: whole_numbers(of) for name, of in alone.items()}
         errors = absolute_errors(replace(forecasts, methods=alone))
         parts = [f"{name} {of[observed].mean():.3g}" for name, of in errors.items()]
         said = f"MAE of its parts: {', '.join(parts)}."
@@ -317,6 +346,37 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         rows = _ahead(origins, self.config.horizon)
         panel = prepared.panel
         return forecast_table(self.config, panel.grid, panel.series, panel.times[rows], forecast)
+
+    def sample_paths(
+        self, source: Source | None = None, count: int = 100, seed: int = 0
+    ) -> pl.DataFrame:
+        """Draw what may come after a table, by default that of `fit`: whole paths, for sums.
+
+        Each step's values have the distribution of its forecast, and the steps go together as the
+        errors in the validation part did. Paths of different series are independent.
+
+        Args:
+            source: what `predict` takes.
+            count: paths of each series.
+            seed: of the random numbers; those of a series do not depend on which others there are.
+
+        Returns:
+            A row for each series, path and step. The columns are series (where there are several),
+            time, `path`, counted from 0, and `value`.
+
+        Raises:
+            ConfigurationError: `count` is below 1, or the model has no interval to draw from.
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        if count < 1:
+            raise ConfigurationError(f"{count} paths were asked for; there must be 1 or more.")
+        data = self._asked(self._or_fitted(source), "predict")
+        prepared, origins = data.prepared, data.origins
+        panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
+        paths = self._paths(prepared, origins, count, seed)
+        names = [panel.series[s] for s in panel.series_of[origins]]
+        return paths_table(self.config, panel.grid, names, panel.times[rows], paths)
 
     def no_predictions(self) -> pl.DataFrame:
         """Return the table of `predicted`, without a row."""
@@ -387,14 +447,17 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Return a forecast from the network's output, in the unit of the target, as for a score.
 
         Args:
-            scaled: output of the network, `(horizon, B, Q)`.
+            scaled: output of the network, `(horizon, B, size)`.
             prepared: the data of the windows.
             origins: `(B,)`, the row of the last known step of each window.
 
         Returns:
             `(B, horizon, Q)`.
         """
-        own = prepared.unscaled(scaled.transpose(0, 1).double().cpu().numpy(), origins)
+        quantiles = self.first_network.distribution.quantiles(
+            scaled, windows_batch(prepared, origins)
+        )
+        own = prepared.unscaled(quantiles.transpose(0, 1).double().cpu().numpy(), origins)
         forecasts = self._with_partner(own, prepared, origins)
         return self._calibrated(self._mean(forecasts, prepared, origins), prepared, origins)
 
@@ -487,21 +550,63 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             series=series,
             count=count + 1,
             windows=np.append(times, 0) / config.horizon,
+            whole=self._whole,
         )
 
     @torch.no_grad()
     def _raw(
-        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
+        self,
+        prepared: Prepared,
+        origins: Integers,
+        batch_of: BatchOf = windows_batch,
+        levels: Floats | None = None,
     ) -> Floats:
-        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
+        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it.
+
+        With `levels` `(N, horizon, L)`, these in place of the quantiles.
+        """
         self.network.eval()
         device = next(self.network.parameters()).device
         parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
-        for some in chunks(origins):
-            batch = batch_of(prepared, some)
-            scaled = self.network(Batch(*(tensor.to(device) for tensor in batch)))
+        for places in chunks(np.arange(len(origins))):
+            some = origins[places]
+            batch = Batch(*(tensor.to(device) for tensor in batch_of(prepared, some)))
+            wanted = None if levels is None else levels[places].swapaxes(0, 1)
+            scaled = self.network.quantiles(batch, wanted)
             quantiles = scaled.transpose(0, 1).double().cpu().numpy()
             parts.append(prepared.unscaled(quantiles, some))
+        return np.concatenate(parts[len(parts) > 1 :])
+
+    def _paths(self, prepared: Prepared, origins: Integers, count: int, seed: int) -> Floats:
+        """Draw `(N, count, horizon)` in the target's unit.
+
+        The network's own distribution gives the shape. It is moved to the calibrated quantiles, in
+        between and beyond on a line.
+        """
+        panel, config, dependence = prepared.panel, self.config, self.dependence
+        if dependence is None:
+            raise ConfigurationError(
+                "This forecaster was fitted by an earlier version of gated, and has not learned "
+                "how the errors of its steps go together. Fit it anew to draw paths."
+            )
+        known = np.array(config.quantiles)
+        if len(known) < 2:
+            raise ConfigurationError(
+                f"{option('quantiles')} of the model are {config.quantiles}: paths are drawn from "
+                "an interval. Fit it with two or more."
+            )
+        calibrated = self._widened(self._mixed(prepared, origins), prepared, origins)
+        names = [panel.series[s] for s in panel.series_of[origins]]
+        random = generators(seed, names, panel.times[origins].tolist())
+        parts = [np.zeros((0, count, config.horizon))]
+        for places in chunks(np.arange(len(origins))):
+            drawn = np.stack([dependence.uniforms(count, random[place]).T for place in places])
+            fixed = np.broadcast_to(known, (*drawn.shape[:2], len(known)))
+            levels = np.concatenate([fixed, drawn], axis=-1)
+            shape = self._raw(prepared, origins[places], levels=levels)
+            knots, at = np.split(shape, [len(known)], axis=-1)
+            values = piecewise_linear(at, knots, calibrated[places])
+            parts.append(self._possible(values, whole=dependence.whole).swapaxes(1, 2))
         return np.concatenate(parts)
 
     def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
@@ -512,13 +617,38 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """`(N, horizon, Q)`, see `scaled_errors`."""
         distances = self._distances(forecast, prepared, origins)
         truth = _truth(prepared, origins, self.config.horizon)
-        return scaled_errors(forecast, truth, distances, self.config.quantiles)
+        quantiles = self.config.quantiles
+        return scaled_errors(forecast, truth, distances, quantiles, whole=self._whole)
 
     def _calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
+        return self._possible(self._widened(forecast, prepared, origins), whole=self._whole)
+
+    def _widened(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
+        """The calibrated quantiles, before values that cannot be are made such that can."""
         distances = self._distances(forecast, prepared, origins)
         factors = self._factors(prepared, origins)[:, None]
+        return spread(forecast, distances, factors, self.config.quantiles)
+
+    def _possible(self, values: Floats, *, whole: bool) -> Floats:
         least = self.calibration.at_least
-        return spread(forecast, distances, factors, self.config.quantiles, least)
+        values = np.maximum(values, -np.inf if least is None else least)
+        return whole_numbers(values) if whole else values
+
+    @property
+    def _whole(self) -> bool:
+        """Whether reported quantiles are whole numbers."""
+        return self.first_network.distribution.whole
+
+    @property
+    def _middle(self) -> int:
+        """The place of the median among the quantiles."""
+        return self.config.quantiles.index(0.5)
+
+    def _dependence(self, prepared: Prepared, scores: Floats, windows: float) -> Dependence:
+        panel = prepared.panel
+        trained = panel.target[panel.times < self.held_out_from]
+        seen = trained[~np.isnan(trained)]
+        return Dependence.of(scores, windows, whole=bool(np.all(seen == np.round(seen))))
 
     def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.
@@ -556,12 +686,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
         """Set by how much the network moves the forecast of smoothing, by the validation part."""
-        middle = self.config.quantiles.index(0.5)
         truth = _truth(prepared, origins, self.config.horizon)
         errors = {}
         for trust in TRUSTS:
             self._trust(trust)
-            median = self._raw(prepared, origins, held_out_batch)[..., middle]
+            median = self._raw(prepared, origins, held_out_batch)[..., self._middle]
             scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
             errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
         # Windows that overlap, or are of one time, say little more than one of them.

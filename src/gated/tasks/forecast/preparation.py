@@ -69,6 +69,13 @@ class Prepared:
             return self.running.invert(scaled, places)
         return self.preprocessing.target.invert(scaled, self.series_of[places])
 
+    def scaling_at(self, origins: Integers) -> tuple[Floats, Floats]:
+        """Return `(B,)` mean and deviation by which windows from rows `origins` are scaled."""
+        if self.running is not None:
+            return self.running.location[origins], self.running.scale[origins]
+        target, series = self.preprocessing.target, self.series_of[origins]
+        return target.location[series], target.scale[series]
+
     def smoothly(self, origins: Integers) -> Floats:
         """Return `(horizon, B)`, scaled: how smoothing goes on after rows `origins` `(B,)`."""
         horizon = self.preprocessing.config.horizon

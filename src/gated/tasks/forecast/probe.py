@@ -9,7 +9,7 @@ import torch
 
 from gated.explain import Probe, Timeline
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork, mean_pinball
+from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.task import thinned
 from gated.tasks.forecast.windows import gather, padded
@@ -32,7 +32,6 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
     drawn = thinned(origins, MOST_DRAWN)
     others = np.setdiff1d(thinned(origins, MOST_COUNTED), drawn)
     batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
-    quantiles = torch.tensor(config.quantiles)
 
     return Probe(
         title=f"{config.cell.upper()} that forecasts {config.target}, {config.horizon} steps ahead",
@@ -44,7 +43,7 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
             "encoder": _read(prepared, drawn),
             "decoder": _forecast(network, prepared, batches[0], drawn),
         },
-        loss=lambda forecast: mean_pinball(quantiles, forecast, batches[0]),
+        loss=lambda outputs: network.distribution.mean_loss(outputs, batches[0]),
     )
 
 
@@ -61,7 +60,7 @@ def _forecast(
 ) -> list[Timeline]:
     fitted = prepared.preprocessing
     network.eval()
-    median = network(batch)[..., network.below].T.double().numpy()
+    median = network(batch)[..., network.middle].T.double().numpy()
     forecast = prepared.unscaled(median, origins)
     windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
     return [

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from gated.tasks.forecast.distributions import DISTRIBUTIONS
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork, losses
+from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.windows import (
     gather,
@@ -25,17 +26,18 @@ CHUNK = 512
 
 
 class ForecastTask(Task[Batch]):
-    """Trains on windows of a prepared panel with the pinball loss."""
+    """Trains on windows of a prepared panel, with the loss of the network's distribution."""
 
     network: ForecastNetwork | Ensemble
-    unit = "pinball loss, scaled", 1.0
 
     def __init__(self, network: ForecastNetwork | Ensemble, prepared: Prepared, seed: int) -> None:
         config = prepared.preprocessing.config
         self.network = network
         self.prepared = prepared
         self.seed = seed
-        self.quantiles = torch.tensor(config.quantiles)
+        logs = prepared.preprocessing.target.floor is not None
+        self.distribution = DISTRIBUTIONS[config.distribution](config.quantiles, logs=logs)
+        self.unit = self.distribution.measure, 1.0
         self.members = range(config.members or 1)
         self.origins = [training_origins(prepared, member) for member in self.members]
         stride = None if len(self.members) == 1 else 1
@@ -60,12 +62,12 @@ class ForecastTask(Task[Batch]):
         return Batch.of(gather(self.prepared, np.concatenate(chosen)), member)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
-        """Pinball loss of the observed steps, averaged over the quantiles."""
-        loss = losses(self.quantiles.to(batch.target), network(batch), batch)
+        """The loss of the observed steps."""
+        loss = self.distribution.losses(network(batch), batch)
         return Loss(loss.sum(), batch.weight.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Pinball loss of the scaled target, and the median's MAE in the unit of the target."""
+        """The loss of the scaled target, and the median's MAE in the unit of the target."""
         if not len(self.held_out):
             return {}
         device = next(network.parameters()).device
@@ -73,9 +75,13 @@ class ForecastTask(Task[Batch]):
             Batch(*(tensor.to(device) for tensor in held_out_batch(self.prepared, origins)))
             for origins in chunks(self.held_out)
         ]
-        forecasts = [network(batch) for batch in batches]
-        middle = self.quantiles.tolist().index(0.5)
-        median = torch.cat([of[..., middle] for of in forecasts], dim=1)
+        outputs = [network(batch) for batch in batches]
+        middle, pairs = (
+            self.distribution.levels.index(0.5),
+            list(zip(outputs, batches, strict=True)),
+        )
+        quantiles = [self.distribution.quantiles(*pair) for pair in pairs]
+        median = torch.cat([of[..., middle] for of in quantiles], dim=1)
         target, weight = (
             torch.cat([getattr(batch, name) for batch in batches], dim=1)
             for name in ("target", "weight")
@@ -85,10 +91,7 @@ class ForecastTask(Task[Batch]):
             for of in (median, target)
         )
         total = float(weight.sum())
-        loss = sum(
-            float(losses(self.quantiles.to(of), of, batch).sum())
-            for of, batch in zip(forecasts, batches, strict=True)
-        )
+        loss = sum(float(self.distribution.losses(*pair).sum()) for pair in pairs)
         error = np.abs(forecast - truth) * weight.T.cpu().numpy()
         return {"loss": loss / total, "MAE": float(error.sum()) / total}
 
