@@ -78,6 +78,23 @@ def test_errors_of_smoothing_go_together_as_simulated_ones(gain, fade):
     np.testing.assert_allclose(error_correlation(gain, fade, np.array([1, 3, 5])), right, atol=0.02)
 
 
+def test_an_error_that_all_steps_share_is_found_in_few_windows():
+    rng = np.random.default_rng(5)
+    errors = 0.6 * rng.normal(size=(12, 1)) + 0.8 * rng.normal(size=(12, HORIZON))
+    found = Dependence.of(errors, 12, whole=False).correlation
+    apart = found[~np.eye(HORIZON, dtype=bool)]
+    assert apart.mean() == pytest.approx(0.36, abs=0.15)
+
+
+def test_a_series_whose_intervals_are_too_narrow_counts_as_the_others():
+    rng = np.random.default_rng(6)
+    together = 0.2 * np.repeat(rng.normal(size=(200, 1)), HORIZON, axis=1)
+    errors = np.concatenate([together, rng.normal(size=(200, HORIZON))])
+    found = Dependence.of(errors, 400, whole=False, series=np.repeat([0, 1], 200))
+    apart = found.correlation[~np.eye(HORIZON, dtype=bool)]
+    assert apart.mean() == pytest.approx(0.5, abs=0.05)
+
+
 def test_of_few_paths_each_part_of_a_step_has_one():
     dependence = Dependence.of(errors_of("walk", 50), 50, whole=False)
     levels = dependence.uniforms(8, np.random.default_rng(0))
@@ -112,13 +129,13 @@ def test_a_forecaster_knows_the_spread_of_the_total(kind):
     forecaster = Forecaster(replace(CONFIG, members=4), SHORT).fit(series(kind))
     assert forecaster.calibration.windows > 20
     low, high = np.quantile(sums(forecaster.sample_paths(count=2000)), [0.1, 0.9])
-    # How wide each step is was learned too, and what it is off by the sum is off by.
+    # How wide each step is was learned too: of the right correlation the spread is this.
     forecast = forecaster.predict()
-    steps = STEPS**0.5 if kind == "walk" else np.ones(HORIZON)
-    interval = 2 * stats.norm.ppf(0.9)
-    wider = ((forecast["q90"] - forecast["q10"]).to_numpy() / (interval * steps)).mean()
-    assert 0.7 < wider < 1.4
-    assert high - low == pytest.approx(wider * interval * spread_of_sums(kind), rel=0.1)
+    wide = (forecast["q90"] - forecast["q10"]).to_numpy()
+    ratio = np.minimum.outer(STEPS, STEPS) / np.maximum.outer(STEPS, STEPS)
+    right = (wide @ (ratio**0.5 if kind == "walk" else np.eye(HORIZON)) @ wide) ** 0.5
+    assert high - low == pytest.approx(right, rel=0.1)
+    assert right == pytest.approx(2 * stats.norm.ppf(0.9) * spread_of_sums(kind), rel=0.4)
 
 
 def test_each_step_has_the_quantiles_of_the_forecast(walker):

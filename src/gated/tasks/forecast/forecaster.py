@@ -203,12 +203,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
         # Until there are errors of the network.
-        series = len(np.unique(prepared.panel.series_of[training]))
-        self.dependence = self._dependence(
-            prepared,
-            smoothing_scores(prepared, _drawn(training)),
-            len(training) / self.config.horizon / max(series, 1) ** 0.5,
-        )
+        some, series = _drawn(training), prepared.panel.series_of
+        scores = smoothing_scores(prepared, some)
+        windows = len(training) / self.config.horizon / len(np.unique(series[some])) ** 0.5
+        self.dependence = self._dependence(prepared, scores, series[some], windows)
         if not {"steps", "epochs", "minutes"} & self.training.given:
             epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
             steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
@@ -288,7 +286,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             error = _truth(prepared, origins, config.horizon) - mixed[..., self._middle]
             distances = self._distances(mixed, prepared, origins)
             scores = normal_scores(error, distances, config.quantiles)
-            self.dependence = self._dependence(prepared, scores, windows)
+            which = panel.series_of[origins]
+            self.dependence = self._dependence(prepared, scores, which, windows)
         if windows < FEW and len(config.quantiles) > 1:
             self.findings += (
                 Finding(
@@ -374,7 +373,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         data = self._asked(self._or_fitted(source), "predict")
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
-        paths = self._paths(prepared, origins, count, seed)
+        paths = self.paths_from(data, count, seed)
         names = [panel.series[s] for s in panel.series_of[origins]]
         return paths_table(self.config, panel.grid, names, panel.times[rows], paths)
 
@@ -577,12 +576,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             parts.append(prepared.unscaled(quantiles, some))
         return np.concatenate(parts[len(parts) > 1 :])
 
-    def _paths(self, prepared: Prepared, origins: Integers, count: int, seed: int) -> Floats:
-        """Draw `(N, count, horizon)` in the target's unit.
+    def paths_from(self, data: PreparedWindows, count: int, seed: int = 0) -> Floats:
+        """Draw `(N, count, horizon)` in the target's unit from windows, as `sample_paths` does.
 
         The network's own distribution gives the shape. It is moved to the calibrated quantiles, in
         between and beyond on a line.
         """
+        prepared, origins = data.prepared, data.origins
         panel, config, dependence = prepared.panel, self.config, self.dependence
         if dependence is None:
             raise ConfigurationError(
@@ -644,11 +644,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """The place of the median among the quantiles."""
         return self.config.quantiles.index(0.5)
 
-    def _dependence(self, prepared: Prepared, scores: Floats, windows: float) -> Dependence:
+    def _dependence(
+        self, prepared: Prepared, scores: Floats, series: Integers, windows: float
+    ) -> Dependence:
         panel = prepared.panel
         trained = panel.target[panel.times < self.held_out_from]
         seen = trained[~np.isnan(trained)]
-        return Dependence.of(scores, windows, whole=bool(np.all(seen == np.round(seen))))
+        whole = bool(np.all(seen == np.round(seen)))
+        return Dependence.of(scores, windows, whole=whole, series=series)
 
     def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.

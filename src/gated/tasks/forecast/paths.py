@@ -4,9 +4,10 @@ A step's values have the distribution of its forecast. That a value that came ou
 by high ones is a matter of the forecast's errors, and is learned from those of the validation part
 (as in the Schaake shuffle: Clark, Gangopadhyay, Hay, Rajagopalan and Wilby 2004). Of few windows no
 correlation of each step with each other one can be learned. It is drawn towards that of the errors
-of exponential smoothing, which two numbers describe: of the error of one step a share `gain` stays,
-and fades by `fade` a step (Hyndman, Koehler, Ord and Snyder 2008, chapter 6). With a gain of 0 the
-steps are independent, with 1 and no fading the errors are a random walk.
+of exponential smoothing, which three numbers describe: of the error of one step a share `gain`
+stays, and fades by `fade` a step (Hyndman, Koehler, Ord and Snyder 2008, chapter 6); a share
+`common` of the variance is the same error in all steps, as of a level that was not well known. With
+a gain of 0 the rest is independent, with 1 and no fading it is a random walk.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ Floats = NDArray[np.float64]
 
 GAINS = (-0.4, -0.2, 0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0)
 FADES = (0.0, 0.4, 0.6, 0.75, 0.85, 0.92, 0.97, 1.0)
+COMMON = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85)
 """Candidates."""
 HALFWAY = 20
 """Independent windows with which half of a correlation is the one observed."""
@@ -41,7 +43,7 @@ PRIOR = 5
 FARTHEST = 3.0
 """Errors count as no larger, in normal deviations."""
 MOST_STEPS = 64
-"""Steps of the horizon, evenly chosen, by which gain and fade are chosen."""
+"""Steps of the horizon, evenly chosen, by which gain, fade and share are chosen."""
 ALONE = 0.01
 """Share of each step's error that is its own, so that no correlation is singular."""
 LOWEST = 1e-9
@@ -60,16 +62,23 @@ class Dependence:
     """Whether the target has only whole numbers, so that paths have them too."""
 
     @classmethod
-    def of(cls, scores: Floats, windows: float, *, whole: bool) -> Self:
+    def of(
+        cls, scores: Floats, windows: float, *, whole: bool, series: Integers | None = None
+    ) -> Self:
         """Learn it from errors.
 
         Args:
             scores: `(N, horizon)` in normal deviations, NaN where nothing was observed.
             windows: how many of the `N` windows are independent.
             whole: see the class.
+            series: `(N,)`, which series a window is of: each counts alike, however wide its
+                intervals are for its errors. By default all are of one.
         """
         scores = np.clip(scores, -FARTHEST, FARTHEST)
         seen = np.where(np.isnan(scores), 0.0, scores)
+        if series is not None and len(series):
+            power = np.bincount(series, (seen**2).mean(axis=1)) / np.maximum(np.bincount(series), 1)
+            seen /= np.sqrt(np.where(power > 0, power, 1))[series, None]
         pairs = (~np.isnan(scores)).astype(np.float64)
         moments = seen.T @ seen / np.maximum(pairs.T @ pairs, 1)
         spread = np.diag(moments)
@@ -107,7 +116,7 @@ class Dependence:
         levels: Floats = special.ndtr(normal @ self._factor().T)
         ranks = levels.argsort(axis=0).argsort(axis=0)
         even = (ranks + count * levels % 1) / count
-        within: Floats = np.clip(even, LOWEST, 1 - LOWEST)
+        within: Floats = np.clip(even, LOWEST, 1 - LOWEST).astype(np.float64)
         return within
 
     def _factor(self) -> Floats:
@@ -179,7 +188,7 @@ def paths_table(
     return prediction_table(given, predicted)
 
 
-def error_correlation(gain: float, fade: float, steps: Integers) -> Floats:
+def error_correlation(gain: float, fade: float, steps: Integers, common: float = 0) -> Floats:
     """Return `(H, H)`, how the errors of smoothing some `steps` `(H,)` ahead go together.
 
     >>> error_correlation(1.0, 1.0, np.array([1, 4])).round(2)  # of a random walk
@@ -192,13 +201,13 @@ def error_correlation(gain: float, fade: float, steps: Integers) -> Floats:
     back = steps[:, None] - np.arange(1, last + 1)
     parts = np.where(back >= 0, weights[np.maximum(back, 0)], 0.0)
     moments = parts @ parts.T
-    return _scaled(moments, np.diag(moments))
+    return common + (1 - common) * _scaled(moments, np.diag(moments))
 
 
 def _likeliest(moments: Floats, windows: float) -> Floats:
-    """The correlation `(H, H)` of the gain and fade that `moments` `(H, H)` are likeliest by.
+    """The correlation `(H, H)` of the three numbers that `moments` `(H, H)` are likeliest by.
 
-    Each of the two has to be worth it, as in the criterion of Schwarz (1978).
+    Each of these has to be worth it, as in the criterion of Schwarz (1978).
     """
     horizon = len(moments)
     some = np.unique(np.linspace(0, horizon - 1, min(horizon, MOST_STEPS)).astype(np.int64))
@@ -206,18 +215,19 @@ def _likeliest(moments: Floats, windows: float) -> Floats:
 
     windows = max(windows, 1.0)
 
-    def surprise(of: tuple[float, float]) -> float:
-        gain, fade = of
-        used = (gain != 0) + (gain != 0 and 0 < fade < 1)
+    def surprise(of: tuple[float, float, float]) -> float:
+        gain, fade, common = of
+        used = (gain != 0) + (gain != 0 and 0 < fade < 1) + (common != 0)
         # The likelihood of a normal distribution whose scale is the best for it.
-        correlation = (1 - ALONE) * error_correlation(gain, fade, some + 1) + ALONE * np.eye(len(some))
+        correlation = (1 - ALONE) * error_correlation(gain, fade, some + 1, common)
+        np.fill_diagonal(correlation, 1.0)
         _, determinant = np.linalg.slogdet(correlation)
         ratio = float(np.trace(np.linalg.solve(correlation, part)))
         fit = float(determinant) + len(some) * math.log(max(ratio, 1e-12))
         return windows * fit + used * math.log(windows * len(some))
 
-    best = min(product(GAINS, FADES), key=surprise)
-    return error_correlation(*best, np.arange(1, horizon + 1))
+    gain, fade, common = min(product(GAINS, FADES, COMMON), key=surprise)
+    return error_correlation(gain, fade, np.arange(1, horizon + 1), common)
 
 
 def _scaled(moments: Floats, variances: Floats) -> Floats:
