@@ -115,9 +115,8 @@ class Dependence:
         normal = generator.standard_normal((count, len(self.correlation)))
         levels: Floats = special.ndtr(normal @ self._factor().T)
         ranks = levels.argsort(axis=0).argsort(axis=0)
-        even = (ranks + count * levels % 1) / count
-        within: Floats = np.clip(even, LOWEST, 1 - LOWEST).astype(np.float64)
-        return within
+        even = np.clip((ranks + count * levels % 1) / count, LOWEST, 1 - LOWEST)
+        return np.asarray(even, np.float64)
 
     def _factor(self) -> Floats:
         factor: Floats = np.linalg.cholesky(self.correlation)
