@@ -119,8 +119,7 @@ class Dependence:
         return np.asarray(even, np.float64)
 
     def _factor(self) -> Floats:
-        factor: Floats = np.linalg.cholesky(self.correlation)
-        return factor
+        return np.asarray(np.linalg.cholesky(self.correlation), np.float64)
 
 
 def generators(seed: int, names: Sequence[str], begins: Sequence[int]) -> list[np.random.Generator]:
