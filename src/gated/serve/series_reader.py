@@ -170,14 +170,14 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
     config, panel = first.forecaster.config, first.prepared.panel
     series = [
         {
-            "name": panel.series[panel.series_of[origins[0]]] or config.target,
+            "name": panel.series[panel.series_of[origins[0]]] or config.target_name,
             "moments": labels(first.prepared, origins),
         }
         for origins in first.origins
     ]
     offered = {
         "kind": "series",
-        "target": config.target,
+        "target": config.target_name,
         "history": config.history,
         "quantiles": config.quantiles,
         "series": series,

@@ -60,8 +60,9 @@ class Calibration:
     """The baseline whose spread is mixed in."""
     counts: Floats
     """`(Q, bins)` errors by their size in `EDGES`, in windows."""
-    at_least: float | None
-    """The least value that a quantile can have: 0 where the target is never negative."""
+    at_least: float | tuple[float | None, ...] | None
+    """The least value that a quantile can have: 0 where the target is never negative. Of several
+    targets, that of each."""
 
     @classmethod
     def of(
@@ -69,7 +70,7 @@ class Calibration:
         errors: Floats,
         windows: float,
         borrowed: str,
-        at_least: float | None,
+        at_least: float | tuple[float | None, ...] | None,
     ) -> Self:
         """Count errors `(N, horizon, Q)` of validation windows, NaN where nothing was observed."""
         known = errors[~np.isnan(errors[..., 0])]
@@ -199,7 +200,7 @@ def spread(
     distances: Floats,
     factors: Floats,
     quantiles: Sequence[float],
-    at_least: float | None = None,
+    at_least: Floats | float | None = None,
 ) -> Floats:
     """Return quantiles `(…, Q)` at `factors` times `distances` from the median, in order."""
     middle = quantiles.index(0.5)

@@ -15,14 +15,17 @@ class ForecastConfig(Configuration):
 
     time: str
     """Column of time stamps."""
-    target: str
-    """Column to forecast."""
+    target: tuple[str, ...] | str
+    """Column to forecast, or several, which one network forecasts from the past of all."""
     series: str | None = None
     """Column that names the series, when the table holds several."""
     horizon: int
     """Steps to forecast."""
     known: tuple[str, ...] = ()
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
+    static: tuple[str, ...] = ()
+    """Columns of numbers or texts that hold for a series as a whole (its kind, its region); one
+    value in a series is enough. They tell of series that training has not seen."""
     country: str | None = None
     """Country whose public holidays are known ahead, by its code (`DE`, `US`), perhaps with one of
     its parts (`DE-BY`)."""
@@ -84,6 +87,9 @@ class ForecastConfig(Configuration):
         given: Any = self.season
         if isinstance(given, int):
             object.__setattr__(self, "season", (given,))
+        if not isinstance(self.target, str):
+            one = len(self.target) == 1
+            object.__setattr__(self, "target", self.target[0] if one else tuple(self.target))
         super().__post_init__()
         self._demand(horizon=1, history=1, stride=1, hidden=1, layers=1, members=1)
         if self.season is not None and not (self.season and min(self.season) >= 1):
@@ -100,13 +106,31 @@ class ForecastConfig(Configuration):
             raise ConfigurationError(
                 f"{option('quantiles')} are {self.quantiles}; they ascend, each named once."
             )
-        roles = [self.time, self.target, self.series, *self.known, *(self.past or ())]
+        if not self.targets:
+            raise ConfigurationError(f"{option('target')} names no column to forecast.")
+        if self.static and self.series is None:
+            raise ConfigurationError(
+                f"{option('static')} names columns that hold for a series ({self.static[0]}): "
+                f"name the column that tells the series apart with {option('series')}."
+            )
+        roles = [self.time, *self.targets, self.series, *self.known, *self.static]
+        roles += self.past or ()
         for column in filter(None, roles):
             if roles.count(column) > 1:
                 raise ConfigurationError(
-                    f"column '{column}' is named for two roles among time, target, series, known "
-                    "and past; a column has one."
+                    f"column '{column}' is named for two roles among time, target, series, known, "
+                    "static and past; a column has one."
                 )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def target_name(self) -> str:
+        """The columns to forecast, for titles and messages."""
+        return ", ".join(self.targets)
 
     @property
     def seasons(self) -> tuple[int, ...]:

@@ -52,6 +52,7 @@ from gated.tasks.forecast.score import (
     evaluate,
 )
 from gated.tasks.forecast.stacking import stacked, stacking_shares
+from gated.tasks.forecast.targets import TARGET, target_places, told_apart
 from gated.tasks.forecast.task import (
     ForecastTask,
     chunks,
@@ -143,12 +144,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """What the training part and the validation part chose, as a sentence."""
         smoothing, members = self.preprocessing.smoothing, self.config.members or 1
         seasons = ", ".join(f"{season:,}" for season in smoothing.seasons)
+        network = self.first_network
+        unseen = ""
+        if self.config.static:
+            unseen = f", and of series that training has not seen by {network.trust_unseen:.0%}"
         return (
             f"Chosen by the data: history of {self.config.history:,} steps; exponential smoothing "
             f"of {'logarithms' if smoothing.logs else 'values'} "
             f"{f'with seasons of {seasons} steps' if seasons else 'without a season'}; "
             f"{'one network' if members == 1 else f'the mean of {members} networks'}, whose "
-            f"corrections of it count by {float(self.first_network.trust):.0%}."
+            f"corrections of it count by {float(network.trust):.0%}{unseen}."
         )
 
     @property
@@ -177,9 +182,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         super().adopt()
         theirs: Preprocessing | None = self.adopted("preprocessing")
         if theirs:
-            known = self.config.known or (*theirs.known_numbers, *theirs.known_texts)
-            past = self.config.past or (*theirs.past_numbers, *theirs.past_texts)
-            self.config = replace(self.config, known=known, past=past)
+            static = self.config.static or theirs.config.static
+            other = {*static, *self.config.targets, *theirs.config.targets, TARGET}
+            known = tuple(name for name in theirs.known_names if name not in other)
+            past = (*theirs.past_numbers, *theirs.past_texts)
+            past = tuple(name for name in past if name not in other)
+            known, past = self.config.known or known, self.config.past or past
+            self.config = replace(self.config, known=known, static=static, past=past)
         return self
 
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
@@ -270,6 +279,12 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             self._choose_trust(prepared, origins)
         elif config.validation:
             self._trust(0.0)  # nothing that could be held out vouches for the network
+        if prepared.pieces is not None:
+            some = _drawn(validation_origins(prepared.pieces, stride=1, settled=False))
+            if len(some):
+                self._choose_trust(prepared.pieces, some, "trust_unseen")
+            elif config.validation:
+                self._trust(0.0, "trust_unseen")
         forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
         self.shares = self._shares(forecasts, prepared, origins)
         # Forecast rows that overlapping windows share are counted once.
@@ -303,7 +318,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Compare walk-forward forecasts with the observed values and the baselines."""
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
-        least = self.calibration.at_least
+        least = self._least(prepared, origins)
         baselines = self.baselines.forecast(prepared, origins)
         alone = self._raw_forecasts(prepared, origins)
         mixed = self._mean(alone, prepared, origins)
@@ -314,37 +329,38 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             quantiles=self.config.quantiles,
             methods={
                 self.name: self._calibrated(mixed, prepared, origins),
-                **{
-                    name: np.maximum(of, -np.inf if least is None else least)
-                    for name, of in baselines.items()
-                },
+                **{name: np.maximum(of, least) for name, of in baselines.items()},
             },
             scales=np.append(self.baselines.scales, np.nan)[prepared.series_of[origins]],
             observed=self._observed(prepared, origins),
+            targets=_targets_of(prepared, origins),
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
-        evaluation = evaluate(forecasts, self.config.target, overlap=int(seen.sum()))
-        observed = ~np.isnan(forecasts.truth)
-        if len(alone) == 1 or not observed.any():
-            return evaluation
+        evaluation = evaluate(forecasts, self.config.target_name, overlap=int(seen.sum()))
         if self._whole:
             alone = {name: whole_numbers(of) for name, of in alone.items()}
-        errors = absolute_errors(replace(forecasts, methods=alone))
+        judged = replace(forecasts, methods=alone).comparable()
+        observed = ~np.isnan(judged.truth)
+        if len(alone) == 1 or not observed.any():
+            return evaluation
+        errors = absolute_errors(judged)
         parts = [f"{name} {of[observed].mean():.3g}" for name, of in errors.items()]
-        said = f"MAE of its parts: {', '.join(parts)}."
+        said = f"{judged.error} of its parts: {', '.join(parts)}."
         return replace(evaluation, verdict=evaluation.verdict.adding(said))
 
     def predicted(self, data: PreparedWindows) -> pl.DataFrame:
         """Return a row for each series and step of the horizon.
 
-        The columns are series (where there are several), time, and one for each quantile, named
-        `q10`, `q50`, ….
+        The columns are series (where there are several), `target` (where there are several), time,
+        and one for each quantile, named `q10`, `q50`, ….
         """
         prepared, origins = data.prepared, data.origins
         forecast = self._forecast(prepared, origins)
         rows = _ahead(origins, self.config.horizon)
         panel = prepared.panel
-        return forecast_table(self.config, panel.grid, panel.series, panel.times[rows], forecast)
+        series, targets = told_apart(panel)
+        times = panel.times[rows]
+        return forecast_table(self.config, panel.grid, series, times, forecast, targets)
 
     def sample_paths(
         self, source: Source | None = None, count: int = 100, seed: int = 0
@@ -361,7 +377,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
         Returns:
             A row for each series, path and step. The columns are series (where there are several),
-            time, `path`, counted from 0, and `value`.
+            `target` (where there are several), time, `path`, counted from 0, and `value`.
 
         Raises:
             ConfigurationError: `count` is below 1, or the model has no interval to draw from.
@@ -374,8 +390,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         prepared, origins = data.prepared, data.origins
         panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
         paths = self.paths_from(data, count, seed)
-        names = [panel.series[s] for s in panel.series_of[origins]]
-        return paths_table(self.config, panel.grid, names, panel.times[rows], paths)
+        names, _ = told_apart(panel)
+        names = tuple(names[s] for s in panel.series_of[origins])
+        targets = _targets_of(prepared, origins)
+        return paths_table(self.config, panel.grid, names, panel.times[rows], paths, targets)
 
     def no_predictions(self) -> pl.DataFrame:
         """Return the table of `predicted`, without a row."""
@@ -402,6 +420,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             methods={self.name: self._forecast(prepared, origins)},
             scales=np.full(len(origins), np.nan),
             observed=self._observed(prepared, origins),
+            targets=_targets_of(prepared, origins),
         )
 
     def probed(self, data: PreparedWindows) -> Probe:
@@ -606,7 +625,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             shape = self._raw(prepared, origins[places], levels=levels)
             knots, at = np.split(shape, [len(known)], axis=-1)
             values = piecewise_linear(at, knots, calibrated[places])
-            parts.append(self._possible(values, whole=dependence.whole).swapaxes(1, 2))
+            least = self._least(prepared, origins[places])
+            values = self._possible(values, least, whole=dependence.whole)
+            parts.append(values.swapaxes(1, 2))
         return np.concatenate(parts)
 
     def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
@@ -621,7 +642,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return scaled_errors(forecast, truth, distances, quantiles, whole=self._whole)
 
     def _calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        return self._possible(self._widened(forecast, prepared, origins), whole=self._whole)
+        values, least = self._widened(forecast, prepared, origins), self._least(prepared, origins)
+        return self._possible(values, least, whole=self._whole)
 
     def _widened(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         """The calibrated quantiles, before values that cannot be are made such that can."""
@@ -629,9 +651,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         factors = self._factors(prepared, origins)[:, None]
         return spread(forecast, distances, factors, self.config.quantiles)
 
-    def _possible(self, values: Floats, *, whole: bool) -> Floats:
-        least = self.calibration.at_least
-        values = np.maximum(values, -np.inf if least is None else least)
+    def _possible(self, values: Floats, least: Floats, *, whole: bool) -> Floats:
+        values = np.maximum(values, least)
         return whole_numbers(values) if whole else values
 
     @property
@@ -679,34 +700,49 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _uncalibrated(self, prepared: Prepared) -> Calibration:
         """The calibration before there are errors of the network."""
-        trained = prepared.panel.target[prepared.panel.times < self.held_out_from]
+        panel, count = prepared.panel, len(self.config.targets)
+        known = (panel.times < self.held_out_from) & ~np.isnan(panel.target)
+        which = np.repeat(target_places(panel), np.diff(panel.starts))
+        least = tuple(least_value(panel.target[known & (which == k)]) for k in range(count))
         return Calibration.of(
             np.zeros((0, self.config.horizon, len(self.config.quantiles))),
             windows=0.0,
             borrowed=self.baselines.narrowest,
-            at_least=least_value(trained[~np.isnan(trained)]),
+            at_least=least if count > 1 else least[0],
         )
 
-    def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
+    def _least(self, prepared: Prepared, origins: Integers) -> Floats:
+        """`(N, 1, 1)` the least value that a forecast can have, -∞ where there is none."""
+        least = self.calibration.at_least
+        each = least if isinstance(least, tuple) else (least,)
+        bounds = np.array([-np.inf if value is None else value for value in each])
+        at: Floats = bounds[target_places(prepared.panel)[prepared.panel.series_of[origins]]]
+        return at[:, None, None]
+
+    def _choose_trust(self, prepared: Prepared, origins: Integers, name: str = "trust") -> None:
         """Set by how much the network moves the forecast of smoothing, by the validation part."""
         truth = _truth(prepared, origins, self.config.horizon)
         errors = {}
         for trust in TRUSTS:
-            self._trust(trust)
+            self._trust(trust, name)
             median = self._raw(prepared, origins, held_out_batch)[..., self._middle]
             scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
             errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
         # Windows that overlap, or are of one time, say little more than one of them.
-        times = len(np.unique(prepared.panel.ticks[origins]))
-        doubt = DOUBT * errors[0.0] / max(times / self.config.horizon, 1)
+        independent = len(np.unique(prepared.panel.ticks[origins])) / self.config.horizon
+        if name == "trust_unseen":  # each piece is a series by itself
+            independent = len(np.unique(prepared.panel.series_of[origins])) ** 0.5
+        doubt = DOUBT * errors[0.0] / max(independent, 1)
         best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
-        self._trust(best)
+        self._trust(best, name)
 
-    def _trust(self, trust: float) -> None:
+    def _trust(self, trust: float, name: str = "trust") -> None:
         """Let the network move the forecast of smoothing by this share of its correction."""
         for module in self.network.modules():
             if isinstance(module, ForecastNetwork):
-                module.trust.fill_(trust)
+                module.get_buffer(name).fill_(trust)
+                if name == "trust" and self.config.static:
+                    module.trust_unseen.fill_(trust)  # unless more is known of it
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""
@@ -756,6 +792,12 @@ def _drawn(origins: Integers) -> Integers:
         return origins
     # Every k-th might be the same hour of the day.
     return np.sort(np.random.default_rng(0).choice(origins, MOST_CALIBRATED, replace=False))
+
+
+def _targets_of(prepared: Prepared, origins: Integers) -> tuple[str, ...]:
+    """`(N,)` what is forecast from each of `origins`, where there are several targets."""
+    _, targets = told_apart(prepared.panel)
+    return tuple(targets[s] for s in prepared.panel.series_of[origins]) if targets else ()
 
 
 def _truth(prepared: Prepared, origins: Integers, horizon: int) -> Floats:

@@ -68,6 +68,11 @@ class Batch(NamedTuple):
         arrays = (*(getattr(windows, name) for name in cls._fields[:-1]), member)
         return cls(*(torch.from_numpy(array) for array in arrays))
 
+    def joined(self, other: Batch) -> Batch:
+        """Return the windows of both."""
+        pairs = zip(self, other, strict=True)
+        return Batch(*(torch.cat(pair, 0 if pair[0].ndim == 1 else 1) for pair in pairs))
+
     def take(self, which: Tensor) -> Batch:
         """Return some of the windows."""
         return Batch(*(of[which] if of.ndim == 1 else of[:, which] for of in self))
@@ -86,6 +91,8 @@ class ForecastNetwork(nn.Module):
     trust: Tensor
     """By what the middle's distance from smoothing is multiplied: 1, unless the validation part
     says less."""
+    trust_unseen: Tensor
+    """The same for series that training has not seen, where static columns tell of them."""
 
     def __init__(self, fitted: Preprocessing) -> None:
         super().__init__()
@@ -117,6 +124,8 @@ class ForecastNetwork(nn.Module):
             self.head.weight[self.middle] = 0
             self.head.bias[self.middle] = 0
         self.register_buffer("trust", torch.ones(()))
+        if config.static:
+            self.register_buffer("trust_unseen", torch.ones(()))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the scaled parameters of the distribution, `(horizon, B, size)`.
@@ -134,7 +143,10 @@ class ForecastNetwork(nn.Module):
         """Return what `forward` does from the encoder's last state."""
         hidden, _ = self.decoder(self.input_dropout(self._decoder_inputs(batch)), state)
         steps = self.head(self.output_dropout(hidden))
-        middle = batch.smooth + self.trust * batch.remainder * steps[..., self.middle]
+        trust = self.trust
+        if hasattr(self, "trust_unseen"):
+            trust = torch.where(batch.series < 0, self.trust_unseen, trust)
+        middle = batch.smooth + trust * batch.remainder * steps[..., self.middle]
         return self.distribution.outputs(middle, steps, batch.remainder)
 
     def encoder_inputs(self, batch: Batch) -> Tensor:

@@ -42,7 +42,7 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
     """Describe the scores and draw forecasts."""
     config = forecaster.config
     return Body(
-        title=f"Forecast of {config.target}, {config.horizon} steps ahead",
+        title=f"Forecast of {config.target_name}, {config.horizon} steps ahead",
         sections=[
             _ahead_section(forecaster, evaluation),
             _score_section(forecaster, evaluation),
@@ -67,7 +67,7 @@ def _dropout(config: ForecastConfig) -> dict[str, str]:
 
 def score_table(evaluation: Evaluation) -> Table:
     """Return the scores of all methods over all windows, the best of each metric marked."""
-    methods = list(evaluation.overall)
+    methods, metrics = list(evaluation.overall), _metrics(evaluation)
     best = [
         min(
             (place for place, method in enumerate(methods) if _is_number(evaluation, method, name)),
@@ -76,13 +76,34 @@ def score_table(evaluation: Evaluation) -> Table:
         )
         if name in SMALLER_IS_BETTER
         else None
-        for name in METRICS
+        for name in metrics
     ]
     rows = [
-        (method, *(_figure(evaluation.overall[method][metric]) for metric in METRICS))
+        (method, *(_figure(evaluation.overall[method][metric]) for metric in metrics))
         for method in methods
     ]
-    return Table(("", *METRICS.values()), rows, best)
+    return Table(("", *metrics.values()), rows, best)
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, str]:
+    """The metrics that all forecasts together have, and how tables head them."""
+    if not evaluation.by_target:
+        return METRICS
+    return {"smape": "sMAPE %", "mase": "MASE", "pinball": "pinball, scaled",
+            "coverage": "coverage"}  # fmt: skip
+
+
+def _target_tables(evaluation: Evaluation) -> list[Text | Drawing | Table]:
+    """The scores of each of several targets, in its own unit."""
+    rows = [
+        (f"{target}, {method}", *(_figure(of[metric]) for metric in METRICS))
+        for target, scores in evaluation.by_target.items()
+        for method, of in scores.items()
+    ]
+    if not rows:
+        return []
+    said = "Target by target; MAE, RMSE, pinball and width are in the unit of each."
+    return [Text(said), Table(("", *METRICS.values()), rows)]
 
 
 def _is_number(evaluation: Evaluation, method: str, metric: str) -> bool:
@@ -95,7 +116,12 @@ def _figure(value: float) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Return what is printed below the scores."""
-    return [_won(evaluation)] if len(evaluation.by_series) > 1 else []
+    each = [
+        f"MAE of {target}: "
+        + ", ".join(f"{method} {_figure(of['mae'])}" for method, of in scores.items())
+        for target, scores in evaluation.by_target.items()
+    ]
+    return [*each, *([_won(evaluation)] if len(evaluation.by_series) > 1 else [])]
 
 
 def _ahead_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
@@ -139,11 +165,11 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
     scores, methods = evaluation.by_series, list(evaluation.overall)
     if len(scores) < 2:
         return []
-    won = _wins(evaluation)
+    won, error = _wins(evaluation), evaluation.forecasts.error
     means = [
         (
             method,
-            _figure(evaluation.overall[method]["mae"]),
+            _figure(evaluation.overall[method][error.lower()]),
             *(
                 _figure(float(of(_over_series(evaluation, method, "mase"))))
                 for of in (np.mean, np.median)
@@ -168,12 +194,17 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
         "The pooled MAE is that of all values, so that series of large numbers decide it; MASE is "
         f"relative to each series' own changes. {_won(evaluation)}"
     )
+    if evaluation.by_target:
+        text = (
+            "MAE is in the unit of each target; MASE is relative to each series' own changes, and "
+            f"the pooled one is that of all values. {_won(evaluation)}"
+        )
     return [
         Section(
             "Series by series",
             [
                 Text(text),
-                Table(("", "pooled MAE", "mean MASE", "median MASE", "series won"), means),
+                Table(("", f"pooled {error}", "mean MASE", "median MASE", "series won"), means),
                 Text(
                     f"The hardest for {methods[0]} first.{some if len(shown) > len(rows) else ''}"
                 ),
@@ -210,6 +241,9 @@ def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
     quantiles, count = evaluation.forecasts.quantiles, len(evaluation.forecasts.truth)
     if not count:
         return Section("Score", [Text("Nothing was held back, so there is no score.")])
+    units = f"MAE, RMSE and width are in units of {evaluation.target}."
+    if evaluation.by_target:
+        units = "The targets together are scored by what does not depend on their units."
     inside = max(quantiles) - min(quantiles)
     promise = (
         f" Coverage is the share of values inside the interval, {inside:.0%} if it is right."
@@ -222,10 +256,11 @@ def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
             Text(
                 f"{count:,} forecast{'' if count == 1 else 's'} of the test part, each made with "
                 "what was known when it begins; the baselines forecast the same values. "
-                f"MAE, RMSE and width are in units of {evaluation.target}. MASE is relative to "
+                f"{units} MASE is relative to "
                 f"the seasonal-naive error of the training part: below 1 is better.{promise}"
             ),
             score_table(evaluation),
+            *_target_tables(evaluation),
             *([Text(_interval(forecaster, evaluation.coverage))] if evaluation.coverage else []),
         ],
     )

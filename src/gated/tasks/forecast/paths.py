@@ -28,6 +28,7 @@ from gated.data.predictions import prediction_table
 from gated.errors import DataError, require
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Grid, Integers
+from gated.tasks.forecast.predictions import target_column
 from gated.tasks.forecast.preparation import Prepared
 
 Floats = NDArray[np.float64]
@@ -158,11 +159,17 @@ def smoothing_scores(prepared: Prepared, origins: Integers) -> Floats:
 
 
 def paths_table(
-    config: ForecastConfig, grid: Grid, series: Sequence[str], times: Integers, paths: Floats
+    config: ForecastConfig,
+    grid: Grid,
+    series: Sequence[str],
+    times: Integers,
+    paths: Floats,
+    targets: Sequence[str] = (),
 ) -> pl.DataFrame:
     """Return a row for each series, path and step ahead.
 
-    The columns are series (where there are several), time, `path`, counted from 0, and `value`.
+    The columns are series (where there are several), `target` (where there are several), time,
+    `path`, counted from 0, and `value`.
 
     Args:
         config: names of the columns.
@@ -170,12 +177,15 @@ def paths_table(
         series: `(S,)` names.
         times: `(S, horizon)`, as the grid counts them.
         paths: `(S, count, horizon)`.
+        targets: `(S,)` what is forecast, where there are several targets.
     """
     _, count, horizon = paths.shape
     given: dict[str, pl.Series] = {}
+    rows = np.repeat(np.arange(len(series)), count * horizon)
     if config.series is not None:
-        names = pl.Series(list(series), dtype=pl.String)
-        given[config.series] = names.gather(np.repeat(np.arange(len(series)), count * horizon))
+        given[config.series] = pl.Series(list(series), dtype=pl.String).gather(rows)
+    if len(config.targets) > 1:
+        given[target_column(config)] = pl.Series(list(targets), dtype=pl.String).gather(rows)
     every = np.repeat(times[:, None], count, axis=1)
     given[config.time] = grid.to_series(every.ravel(), config.time)
     number = np.broadcast_to(np.arange(count)[:, None], paths.shape)

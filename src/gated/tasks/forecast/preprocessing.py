@@ -18,6 +18,7 @@ from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
 from gated.tasks.forecast.smoothing import FIRST_STEPS, Smoothing
 from gated.tasks.forecast.smoothing import learn as learn_smoothing
+from gated.tasks.forecast.targets import TARGET
 
 OWN = 3
 """Inputs that the target gives."""
@@ -100,23 +101,26 @@ class Preprocessing:
 
         The target, whether it was observed, and the error with which smoothing forecast it.
         """
-        target = self.config.target
+        target = self.config.target_name
         masks = tuple(f"observed({name})" for name in self.past_numbers if name in self.masked)
         own = target, f"observed({target})", f"error({target})"
         return (*own, *self.future_names, *self.past_numbers, *masks)
 
     @property
     def reads_target_alone(self) -> bool:
-        """Whether there is no other column than the target to read."""
-        return not (self.known_names or self.past_numbers or self.past_texts)
+        """Whether there is no other column than the targets to read."""
+        names = {*self.known_names, *self.past_numbers, *self.past_texts}
+        return not names - {*self.config.targets, TARGET}
 
     @property
     def mask_places(self) -> tuple[int, ...]:
-        """Places among the `I` inputs of the marks of what was observed."""
-        known = [name in self.masked for name in self.known_numbers]
-        past = [name in self.masked for name in self.past_numbers]
-        ahead, total = OWN + len(known), len(self.input_names)
-        return (1, *range(ahead, ahead + sum(known)), *range(total - sum(past), total))
+        """Places among the `I` inputs of the marks of what was observed at a step."""
+        known = [name for name in self.known_numbers if name in self.masked]
+        past = [name for name in self.past_numbers if name in self.masked]
+        ahead, total = OWN + len(self.known_numbers), len(self.input_names)
+        # What holds for a series also holds before its first row.
+        steps = [place for place, name in enumerate(known) if name not in self.config.static]
+        return (1, *(ahead + place for place in steps), *range(total - len(past), total))
 
     @property
     def text_names(self) -> tuple[str, ...]:
@@ -152,7 +156,7 @@ class Preprocessing:
                     f"The {what} are {_listed(ours)} here, and {_listed(theirs)} in the run that "
                     f"{option('init_from')} names: its weights would mean something else. "
                     f"Name the columns with "
-                    f"{option('known')} and {option('past')}, or begin anew."
+                    f"{option('known')}, {option('static')} and {option('past')}, or begin anew."
                 )
         return replace(
             self,
@@ -189,7 +193,7 @@ def learn(
     Raises:
         DataError: the target of a series was not observed there, or no target varies.
     """
-    samples = _target_samples(panel, training, config.target, np.flatnonzero(learned))
+    samples = _target_samples(panel, training, config.target_name, np.flatnonzero(learned))
     smoothing = learn_smoothing(
         panel.target[training],
         np.append(0, np.cumsum(np.add.reduceat(training, panel.starts[:-1], dtype=np.int64))),

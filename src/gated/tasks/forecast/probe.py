@@ -34,7 +34,8 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
     batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
 
     return Probe(
-        title=f"{config.cell.upper()} that forecasts {config.target}, {config.horizon} steps ahead",
+        title=f"{config.cell.upper()} that forecasts {config.target_name}, {config.horizon} "
+        "steps ahead",
         model=network,
         # A pair with None, as a batch of several tensors is a tuple itself.
         batches=[(batch, None) for batch in batches],
@@ -64,7 +65,7 @@ def _forecast(
     forecast = prepared.unscaled(median, origins)
     windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
     return [
-        _timeline(prepared, rows, {f"{fitted.config.target} forecast": of})
+        _timeline(prepared, rows, {f"{fitted.config.target_name} forecast": of})
         for rows, of in zip(windows, forecast, strict=True)
     ]
 
@@ -74,5 +75,5 @@ def _timeline(prepared: Prepared, rows: Integers, beside: dict[str, Any]) -> Tim
     return Timeline(
         labels=fitted.grid.stamps(panel.times[rows]),
         unit=f"steps of {fitted.grid.every}" if fitted.grid.every != "row" else "rows",
-        signals={fitted.config.target: prepared.filled[rows], **beside},
+        signals={fitted.config.target_name: prepared.filled[rows], **beside},
     )

@@ -48,7 +48,7 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
     """
     observed = panel.ticks[~np.isnan(panel.target)]
     if not len(observed):
-        raise DataError(f"The target '{config.target}' has no value at all.")
+        raise DataError(f"The target '{config.target_name}' has no value at all.")
     first, end = int(panel.ticks.min()), int(observed.max()) + 1
     test = _test_start(panel, config, first, end)
     before = np.add.reduceat(panel.ticks < test, panel.starts[:-1], dtype=np.int64)

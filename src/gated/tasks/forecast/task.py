@@ -42,6 +42,13 @@ class ForecastTask(Task[Batch]):
         self.origins = [training_origins(prepared, member) for member in self.members]
         stride = None if len(self.members) == 1 else 1
         self.held_out = thinned(validation_origins(prepared, stride), MOST_VALIDATED)
+        self.pieces = prepared.pieces
+        self.piece_origins: list[Integers] = []
+        if self.pieces is not None:
+            found = [training_origins(self.pieces, member) for member in self.members]
+            self.piece_origins = found if all(map(len, found)) else []
+            held_out = validation_origins(self.pieces, stride=1, settled=False)
+            self.held_out_pieces = thinned(held_out, MOST_VALIDATED)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Training steps in an epoch."""
@@ -54,12 +61,27 @@ class ForecastTask(Task[Batch]):
         """
         if len(self.members) > 1:
             batch_size = max(batch_size // 2, shard.count)
+        if self.pieces is None or not self.piece_origins:
+            return self._drawn(self.prepared, self.origins, step, batch_size, shard)
+        batch = self._drawn(self.prepared, self.origins, step, batch_size, shard)
+        unseen = self._drawn(self.pieces, self.piece_origins, step, batch_size, shard)
+        return batch.joined(unseen)
+
+    def _drawn(
+        self,
+        prepared: Prepared,
+        origins: list[Integers],
+        step: int,
+        batch_size: int,
+        shard: Shard,
+    ) -> Batch:
+        """A batch of some of the `origins` of each network."""
         chosen = [
             of[shuffled(len(of), step, batch_size, self.seed + m)[shard.index :: shard.count]]
-            for m, of in enumerate(self.origins)
+            for m, of in enumerate(origins)
         ]
         member = np.repeat(np.array(self.members), [len(of) for of in chosen])
-        return Batch.of(gather(self.prepared, np.concatenate(chosen)), member)
+        return Batch.of(gather(prepared, np.concatenate(chosen)), member)
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """The loss of the observed steps."""
@@ -67,7 +89,7 @@ class ForecastTask(Task[Batch]):
         return Loss(loss.sum(), batch.weight.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """The loss of the scaled target, and the median's MAE in the unit of the target."""
+        """The loss of the scaled target, and the median's MAE in the unit of a single target."""
         if not len(self.held_out):
             return {}
         device = next(network.parameters()).device
@@ -93,7 +115,18 @@ class ForecastTask(Task[Batch]):
         total = float(weight.sum())
         loss = sum(float(self.distribution.losses(*pair).sum()) for pair in pairs)
         error = np.abs(forecast - truth) * weight.T.cpu().numpy()
-        return {"loss": loss / total, "MAE": float(error.sum()) / total}
+        scores = {"loss": loss / total, "MAE": float(error.sum()) / total}
+        if self.pieces is not None and len(self.held_out_pieces):
+            unseen = [
+                Batch(*(tensor.to(device) for tensor in held_out_batch(self.pieces, origins)))
+                for origins in chunks(self.held_out_pieces)
+            ]
+            lost = [self.distribution.losses(network(of), of).sum() for of in unseen]
+            counts = sum(float(of.weight.sum()) for of in unseen)
+            scores["loss"] = (scores["loss"] + float(sum(lost)) / counts) / 2
+        if len(self.prepared.preprocessing.config.targets) > 1:
+            del scores["MAE"]  # of several units
+        return scores
 
     def fingerprint(self) -> str:
         """Add the configuration: quantiles and splits show nowhere else."""

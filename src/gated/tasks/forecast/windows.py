@@ -154,13 +154,18 @@ def member_of(prepared: Prepared, origins: Integers) -> Integers:
     return members
 
 
-def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
-    """Return origins in the validation part, `stride` steps apart (by default a horizon)."""
+def validation_origins(
+    prepared: Prepared, stride: int | None = None, *, settled: bool = True
+) -> Integers:
+    """Return origins in the validation part, `stride` steps apart (by default a horizon).
+
+    Those before smoothing knows the seasons are left out, unless `settled` is false.
+    """
     stretches = [
         walk_forward(prepared, begin, end, stride) for begin, end in _split(prepared).validation
     ]
     origins = np.sort(np.concatenate([np.zeros(0, np.int64), *stretches]))
-    return origins[_settled(prepared, origins)]
+    return origins[_settled(prepared, origins)] if settled else origins
 
 
 def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:
