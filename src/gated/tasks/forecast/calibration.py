@@ -63,6 +63,8 @@ class Calibration:
     at_least: float | tuple[float | None, ...] | None
     """The least value that a quantile can have: 0 where the target is never negative. Of several
     targets, that of each."""
+    unseen: Calibration | None = None
+    """The same for series that training has not seen, where static columns tell of them."""
 
     @classmethod
     def of(
@@ -82,6 +84,8 @@ class Calibration:
         demand_numbers("An error of the validation", self.counts.ravel())
         if self.counts.shape != (quantiles, len(FACTORS)) or self.counts.min() < 0:
             raise DataError(f"The errors of the validation are not those of {quantiles} quantiles.")
+        if self.unseen is not None:
+            self.unseen.check(quantiles)
         demand_numbers("The validation windows", np.array([self.windows]), count=1)
 
     @property

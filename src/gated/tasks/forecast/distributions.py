@@ -261,7 +261,8 @@ def check_target(panel: Panel, config: ForecastConfig) -> None:
     if bad.any():
         row = int(bad.argmax())
         raise DataError(
-            f"The target '{config.target_name}' is {panel.target[row]:.10g} for {panel.label(row)}; "
+            f"The target '{config.target_name}' is {panel.target[row]:.10g} "
+            f"for {panel.label(row)}; "
             f"{option('distribution', config.distribution)} is of counts: whole numbers from 0. "
             f"Use {option('distribution', 'quantiles')} or {option('distribution', 'student-t')}."
         )

@@ -303,6 +303,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             scores = normal_scores(error, distances, config.quantiles)
             which = panel.series_of[origins]
             self.dependence = self._dependence(prepared, scores, which, windows)
+        if prepared.pieces is not None:
+            unseen = self._uncertainty_of_unseen(prepared.pieces)
+            self.calibration = replace(self.calibration, unseen=unseen)
         if windows < FEW and len(config.quantiles) > 1:
             self.findings += (
                 Finding(
@@ -313,6 +316,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
                     f"{self.calibration.borrowed}",
                 ),
             )
+
+    def _uncertainty_of_unseen(self, pieces: Prepared) -> Calibration | None:
+        """The calibration for series that training has not seen, by pieces taken as such."""
+        origins = _drawn(validation_origins(pieces, stride=1, settled=False))
+        if not len(origins):
+            return None
+        forecasts = self._raw_forecasts(pieces, origins, held_out_batch)
+        errors = self._errors(pieces, origins, self._mean(forecasts, pieces, origins))
+        independent = len(np.unique(pieces.panel.series_of[origins])) ** 0.5
+        return Calibration.of(errors, independent, self.calibration.borrowed, None)
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
         """Compare walk-forward forecasts with the observed values and the baselines."""
@@ -696,6 +709,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             errors[np.broadcast_to(row, when.shape)[inside], when[inside]] = found[inside]
         factors = self.calibration.factors(errors, config.quantiles, config.horizon)
         at: Floats = factors[places, known]
+        if self.calibration.unseen is not None:
+            others = self.calibration.unseen.factors(errors, config.quantiles, config.horizon)
+            unseen = prepared.series_of[origins] < 0
+            at = np.where(unseen[:, None], others[places, known], at)
         return at
 
     def _uncalibrated(self, prepared: Prepared) -> Calibration:
