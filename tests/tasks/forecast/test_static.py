@@ -150,6 +150,8 @@ def test_the_kind_of_a_new_product_says_how_its_week_goes(sellers):
         errors[static] = (both["q50"] - both["sold"]).abs().mean()
     assert errors[True] < 0.75 * errors[False]
     assert "and of series that training has not seen by" in sellers[True].chosen
+    assert sellers[True].calibration.unseen is not None
+    assert sellers[False].calibration.unseen is None
 
 
 def test_a_saved_forecaster_reads_static_columns_as_before(tmp_path, sellers):
