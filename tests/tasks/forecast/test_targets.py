@@ -133,6 +133,11 @@ def test_a_forecast_has_rows_for_each_target(fitted, table):
     assert forecast["target"].to_list() == (["lead"] * 4 + ["follow"] * 4) * 2
     assert forecast["t"].to_list() == [360, 361, 362, 363] * 4
     assert fitted.no_predictions().schema == forecast.schema
+    paths = fitted.sample_paths(table, 2)
+    assert paths.columns == ["s", "target", "t", "path", "value"]
+    assert paths["target"].to_list() == (["lead"] * 8 + ["follow"] * 8) * 2
+    assert paths.filter(pl.col("target") == "follow")["value"].max() < 5
+    assert paths.filter(pl.col("target") == "lead")["value"].min() > 5
 
 
 def test_each_target_is_forecast_from_its_own_end(fitted, table):
