@@ -31,6 +31,7 @@ from gated.tasks.forecast.calibration import (
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.distributions import check_target, piecewise_linear, whole_numbers
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
 from gated.tasks.forecast.paths import (
     Dependence,
@@ -51,7 +52,6 @@ from gated.tasks.forecast.score import (
     absolute_errors,
     evaluate,
 )
-from gated.tasks.forecast.stacking import stacked, stacking_shares
 from gated.tasks.forecast.task import (
     ForecastTask,
     chunks,
@@ -71,10 +71,6 @@ from gated.training.model_files import load_model
 
 MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
-TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""Candidates of `ForecastNetwork.trust`."""
-DOUBT = 0.5
-"""Share of the error, divided by the number of independent windows, that full trust has to save."""
 USUAL_EPOCHS, FEWEST_STEPS = 20, 100
 """Where no budget is given: passes over few windows, but not fewer steps."""
 BatchOf = Callable[[Prepared, Integers], Batch]
@@ -266,25 +262,32 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         held, config = self.parts.validation, self.config
         prepared, panel = held.prepared, held.prepared.panel
         origins = _drawn(held.origins)
+        truth = _truth(prepared, origins, config.horizon)
         if len(origins):
-            self._choose_trust(prepared, origins)
+
+            def medians() -> Floats:
+                return self._raw(prepared, origins, held_out_batch)[..., self._middle]
+
+            choose_trust(self.network, medians, truth, prepared, origins)
         elif config.validation:
-            self._trust(0.0)  # nothing that could be held out vouches for the network
+            trust(self.network, 0.0)  # nothing that could be held out vouches for the network
         forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
-        self.shares = self._shares(forecasts, prepared, origins)
+        self.shares = choose_shares(
+            forecasts, truth, self.baselines.scales, prepared, origins, whole=self._whole
+        )
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
         series = max(len(np.unique(panel.series_of[rows])), 1)
         windows = len(rows) / config.horizon / series**0.5
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
-            mixed = self._mean(forecasts, prepared, origins)
-            errors = self._errors(prepared, origins, mixed)
+            together = mixed(forecasts, self.shares, prepared, origins)
+            errors = self._errors(prepared, origins, together)
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
-            error = _truth(prepared, origins, config.horizon) - mixed[..., self._middle]
-            distances = self._distances(mixed, prepared, origins)
+            error = _truth(prepared, origins, config.horizon) - together[..., self._middle]
+            distances = self._distances(together, prepared, origins)
             scores = normal_scores(error, distances, config.quantiles)
             which = panel.series_of[origins]
             self.dependence = self._dependence(prepared, scores, which, windows)
@@ -306,14 +309,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         least = self.calibration.at_least
         baselines = self.baselines.forecast(prepared, origins)
         alone = self._raw_forecasts(prepared, origins)
-        mixed = self._mean(alone, prepared, origins)
+        together = mixed(alone, self.shares, prepared, origins)
         forecasts = Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
             truth=_truth(prepared, origins, self.config.horizon),
             quantiles=self.config.quantiles,
             methods={
-                self.name: self._calibrated(mixed, prepared, origins),
+                self.name: self._calibrated(together, prepared, origins),
                 **{
                     name: np.maximum(of, -np.inf if least is None else least)
                     for name, of in baselines.items()
@@ -458,7 +461,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         )
         own = prepared.unscaled(quantiles.transpose(0, 1).double().cpu().numpy(), origins)
         forecasts = self._with_partner(own, prepared, origins)
-        return self._calibrated(self._mean(forecasts, prepared, origins), prepared, origins)
+        return self._calibrated(mixed(forecasts, self.shares, prepared, origins), prepared, origins)
 
     def _windows(
         self,
@@ -497,12 +500,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
-        return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
-
-    def _mean(self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers) -> Floats:
-        """Forecasts `(N, horizon, Q)` added up by the shares."""
-        shares = self.shares[prepared.series_of[origins], : len(forecasts)]
-        return stacked(list(forecasts.values()), shares)
+        return mixed(self._raw_forecasts(prepared, origins), self.shares, prepared, origins)
 
     def _raw_forecasts(
         self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
@@ -530,27 +528,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         ]
         pairs = np.tile(seasons, (len(origins), 1))
         return zero_shot(histories, pairs, config.horizon, config.quantiles)
-
-    def _shares(
-        self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers
-    ) -> Floats:
-        """How much the network and its partner count, by windows of the validation part."""
-        count, config = len(self.preprocessing.series), self.config
-        if len(forecasts) == 1:
-            return np.ones((count + 1, 1))
-        series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
-        times = [len(np.unique(ticks[series == s])) for s in range(count)]
-        usual = np.append(self.baselines.scales, np.nan)[series]  # NaN without a scale
-        return stacking_shares(
-            list(forecasts.values()),
-            _truth(prepared, origins, config.horizon),
-            config.quantiles,
-            scale=np.where(usual > 0, usual, 1),
-            series=series,
-            count=count + 1,
-            windows=np.append(times, 0) / config.horizon,
-            whole=self._whole,
-        )
 
     @torch.no_grad()
     def _raw(
@@ -686,27 +663,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             borrowed=self.baselines.narrowest,
             at_least=least_value(trained[~np.isnan(trained)]),
         )
-
-    def _choose_trust(self, prepared: Prepared, origins: Integers) -> None:
-        """Set by how much the network moves the forecast of smoothing, by the validation part."""
-        truth = _truth(prepared, origins, self.config.horizon)
-        errors = {}
-        for trust in TRUSTS:
-            self._trust(trust)
-            median = self._raw(prepared, origins, held_out_batch)[..., self._middle]
-            scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
-            errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
-        # Windows that overlap, or are of one time, say little more than one of them.
-        times = len(np.unique(prepared.panel.ticks[origins]))
-        doubt = DOUBT * errors[0.0] / max(times / self.config.horizon, 1)
-        best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
-        self._trust(best)
-
-    def _trust(self, trust: float) -> None:
-        """Let the network move the forecast of smoothing by this share of its correction."""
-        for module in self.network.modules():
-            if isinstance(module, ForecastNetwork):
-                module.trust.fill_(trust)
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""
