@@ -8,6 +8,8 @@ from typing import Any, Literal
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 
+PARTNER_NAMES = ("pretrained", "ets", "theta", "mstl")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig(Configuration):
@@ -69,10 +71,11 @@ class ForecastConfig(Configuration):
     members: int | None = None
     """Networks whose forecasts are averaged, each trained without its share of the validation
     part. By default 4 where there are few windows to learn from, else 1."""
-    partner: Literal["pretrained", "none"] | None = None
-    """Whose forecasts the network's are averaged with, in shares that the validation part sets:
-    the network that comes with the package, or nobody's. By default the former's, unless there are
-    other columns than the target, which it would not read."""
+    partner: tuple[Literal["pretrained", "ets", "theta", "mstl", "none"], ...] | None = None
+    """Whose forecasts the network's are averaged with, in shares that the validation part sets: the
+    network that comes with the package (`pretrained`), statistical methods that are fitted anew at
+    each window, one or several, or nobody's. By default the pretrained network's, unless there are
+    other columns than the target, which no partner reads."""
     dropout: float = 0.0
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
@@ -84,12 +87,22 @@ class ForecastConfig(Configuration):
         given: Any = self.season
         if isinstance(given, int):
             object.__setattr__(self, "season", (given,))
+        partner: Any = self.partner
+        if partner is not None:
+            named = (partner,) if isinstance(partner, str) else tuple(partner)
+            object.__setattr__(self, "partner", () if named == ("none",) else named)
         super().__post_init__()
         self._demand(horizon=1, history=1, stride=1, hidden=1, layers=1, members=1)
         if self.season is not None and not (self.season and min(self.season) >= 1):
             raise ConfigurationError(f"{option('season')} is {self.season}; it must be 1 or more.")
         if self.season is not None and len(set(self.season)) < len(self.season):
             raise ConfigurationError(f"{option('season')} is {self.season}; each is named once.")
+        names = self.partner or ()
+        if len(set(names)) < len(names) or not set(names) <= set(PARTNER_NAMES):
+            raise ConfigurationError(
+                f"{option('partner')} is {', '.join(map(repr, names))}: give some of "
+                f"{', '.join(PARTNER_NAMES)}, each once, or 'none' alone."
+            )
         self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(

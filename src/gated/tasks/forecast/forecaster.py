@@ -33,6 +33,12 @@ from gated.tasks.forecast.distributions import check_target, piecewise_linear, w
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
+from gated.tasks.forecast.partners import (
+    MOST_REFITTED,
+    are_refitted,
+    beside,
+    demand_partners,
+)
 from gated.tasks.forecast.paths import (
     Dependence,
     generators,
@@ -43,13 +49,11 @@ from gated.tasks.forecast.paths import (
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
-from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import (
     Evaluation,
     Forecasts,
     Observed,
-    absolute_errors,
     evaluate,
 )
 from gated.tasks.forecast.task import (
@@ -121,7 +125,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     """Time of the first step of the test part, as the grid counts it."""
     baselines: Baselines
     shares: Floats
-    """`(S + 1, M)`: how much the network and its partner count in each series, and, at the end, in
+    """`(S + 1, M)`: how much the network and its partners count in each series, and, at the end, in
     series that training has not seen; see `stacking`."""
     dependence: Dependence | None = None
     """How the errors of the steps go together; None of a model of before there were paths."""
@@ -160,11 +164,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             ModelFileError: there is no forecaster, it is damaged, or an earlier version wrote it.
         """
         _, description = load_model(Path(directory), cls.task)
-        learned = description.get("preprocessing")
+        learned, config = (description.get(name) for name in ("preprocessing", "config"))
+        lacks = []
         if isinstance(learned, dict) and "smoothing" not in learned:
+            lacks.append("exponential smoothing")
+        if isinstance(config, dict) and isinstance(config.get("partner"), str):
+            lacks.append("several partners")
+        if lacks:
             raise ModelFileError(
                 f"The model in {directory} was fitted by an earlier version of gated, without "
-                "exponential smoothing. Fit it anew, or use the version that wrote it."
+                f"{lacks[0]}. Fit it anew, or use the version that wrote it."
             )
         return super().load(directory, **given)
 
@@ -180,6 +189,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
         """Read and clean a table, and split it by time; its end is the test part."""
+        demand_partners(self.config.partner or ())
         theirs: Preprocessing | None = self.adopted("preprocessing")
         prepared = prepare(source, self.config, theirs, bad)
         if theirs and theirs.series != prepared.preprocessing.series:
@@ -192,9 +202,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         self.baselines = Baselines.fit(prepared)
         if self.config.partner is None:
             alone = prepared.preprocessing.reads_target_alone
-            self.config = replace(self.config, partner="pretrained" if alone else "none")
+            self.config = replace(self.config, partner=("pretrained",) if alone else ())
             self.preprocessing = replace(self.preprocessing, config=self.config)
-        methods = 1 + (self.config.partner != "none")
+        methods = 1 + len(self.config.partner or ())
         self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
@@ -239,7 +249,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if self.calibration.borrowed not in self.baselines.offsets:
             raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
         demand_numbers("A share", self.shares.ravel(), count=self.shares.size)
-        if self.shares.shape != (series + 1, 1 + (config.partner == "pretrained")):
+        if self.shares.shape != (series + 1, 1 + len(config.partner or ())):
             raise DataError(f"The shares of the forecasts are not of {series} series.")
         for offsets in self.baselines.offsets.values():
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
@@ -271,9 +281,30 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             choose_trust(self.network, medians, truth, prepared, origins)
         elif config.validation:
             trust(self.network, 0.0)  # nothing that could be held out vouches for the network
+        if are_refitted(config.partner or ()):
+            origins = _drawn(origins, MOST_REFITTED)
+            truth = _truth(prepared, origins, config.horizon)
         forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
+        own, *theirs = forecasts.values()
+        unfitted = [(of == own).all(axis=(1, 2)).sum() for of in theirs]
+        self.findings += tuple(
+            Finding(
+                kind="partner",
+                count=int(count),
+                what=f"validation windows that {name} could not be fitted to",
+                action="the network's forecast stands in its place",
+            )
+            for name, count in zip(config.partner or (), unfitted, strict=True)
+            if count
+        )
         self.shares = choose_shares(
-            forecasts, truth, self.baselines.scales, prepared, origins, whole=self._whole
+            forecasts,
+            truth,
+            self.baselines.scales,
+            prepared,
+            origins,
+            held.origins,
+            whole=self._whole,
         )
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
@@ -327,15 +358,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
         evaluation = evaluate(forecasts, self.config.target, overlap=int(seen.sum()))
-        observed = ~np.isnan(forecasts.truth)
-        if len(alone) == 1 or not observed.any():
+        if len(alone) == 1 or np.isnan(forecasts.truth).all():
             return evaluation
         if self._whole:
             alone = {name: whole_numbers(of) for name, of in alone.items()}
-        errors = absolute_errors(replace(forecasts, methods=alone))
-        parts = [f"{name} {of[observed].mean():.3g}" for name, of in errors.items()]
-        said = f"MAE of its parts: {', '.join(parts)}."
-        return replace(evaluation, verdict=evaluation.verdict.adding(said))
+        return evaluation.with_parts(alone, self.shares[prepared.series_of[origins]])
 
     def predicted(self, data: PreparedWindows) -> pl.DataFrame:
         """Return a row for each series and step of the horizon.
@@ -499,7 +526,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._calibrated(self._mixed(prepared, origins), prepared, origins)
 
     def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
+        """Forecast `(N, horizon, Q)` in the target's unit: network and partners together."""
         return mixed(self._raw_forecasts(prepared, origins), self.shares, prepared, origins)
 
     def _raw_forecasts(
@@ -511,23 +538,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _with_partner(
         self, own: Floats, prepared: Prepared, origins: Integers
     ) -> dict[str, Floats]:
-        """Forecasts `(N, horizon, Q)` of the network and of its partner."""
-        forecasts = {f"{self.name} alone": own}
-        if self.config.partner == "pretrained":
-            forecasts["pretrained"] = self._untrained(prepared, origins)
-        return forecasts
-
-    def _untrained(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` by the network that comes with the package."""
-        panel, config = prepared.panel, self.config
-        longest = steps_read(seasons := two_seasons(config.seasons))
-        begins = panel.starts[panel.series_of[origins]]
-        histories = [
-            panel.target[max(begin, origin + 1 - longest) : origin + 1]
-            for begin, origin in zip(begins, origins, strict=True)
-        ]
-        pairs = np.tile(seasons, (len(origins), 1))
-        return zero_shot(histories, pairs, config.horizon, config.quantiles)
+        """Forecasts `(N, horizon, Q)` of the network and of its partners."""
+        partners = beside(own, self.config.partner or (), prepared, origins)
+        return {f"{self.name} alone": own} | partners
 
     @torch.no_grad()
     def _raw(
@@ -706,12 +719,12 @@ def _ahead(origins: Integers, horizon: int) -> Integers:
     return origins[:, None] + np.arange(1, horizon + 1)
 
 
-def _drawn(origins: Integers) -> Integers:
+def _drawn(origins: Integers, most: int = MOST_CALIBRATED) -> Integers:
     """Return `origins`, or a random part where there are too many to forecast from."""
-    if len(origins) <= MOST_CALIBRATED:
+    if len(origins) <= most:
         return origins
     # Every k-th might be the same hour of the day.
-    return np.sort(np.random.default_rng(0).choice(origins, MOST_CALIBRATED, replace=False))
+    return np.sort(np.random.default_rng(0).choice(origins, most, replace=False))
 
 
 def _truth(prepared: Prepared, origins: Integers, horizon: int) -> Floats:

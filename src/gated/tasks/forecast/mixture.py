@@ -64,6 +64,7 @@ def choose_shares(
     scales: Floats,
     prepared: Prepared,
     origins: Integers,
+    held_out: Integers,
     *,
     whole: bool = False,
 ) -> Floats:
@@ -75,14 +76,19 @@ def choose_shares(
         scales: `(S,)`, the unit of each series' errors; NaN where it has none.
         prepared: the data of the windows.
         origins: `(N,)`, the row of the last known step of each window.
+        held_out: those of all windows of the validation part, from which these were drawn.
         whole: whether what is added up will be rounded.
     """
     config, count = prepared.preprocessing.config, len(scales)
     if len(forecasts) == 1:
         return np.ones((count + 1, 1))
-    series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
-    times = [len(np.unique(ticks[series == s])) for s in range(count)]
+    series = prepared.series_of[origins]
     usual = np.append(scales, np.nan)[series]
+    # Windows of a series that overlap say as much as those, fewer, that do not.
+    drawn, all_of = (
+        np.bincount(of[of >= 0], minlength=count + 1)
+        for of in (series, prepared.series_of[held_out])
+    )
     return stacking_shares(
         list(forecasts.values()),
         truth,
@@ -90,7 +96,7 @@ def choose_shares(
         scale=np.where(usual > 0, usual, 1),
         series=series,
         count=count + 1,
-        windows=np.append(times, 0) / config.horizon,
+        windows=np.minimum(drawn, all_of / config.horizon),
         whole=whole,
     )
 

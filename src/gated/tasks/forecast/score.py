@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,9 @@ class Evaluation:
     """Of the network's interval, None where there is no interval or no value."""
     overlap: int = 0
     """Windows that overlap what the network was trained on."""
+    parts: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """`[series][part]`: `share` and `mae` of each forecast that the network's is added up from;
+    empty where it has no partner."""
 
     higher_is_better = frozenset[str]()
 
@@ -102,7 +106,39 @@ class Evaluation:
             "overall": self.overall,
             "by_step": self.by_step,
             "by_series": self.by_series,
+            "parts": self.parts,
         }
+
+    def with_parts(self, parts: Mapping[str, Floats], shares: Floats) -> Evaluation:
+        """Add what the network's forecast is added up from, to the verdict too.
+
+        Args:
+            parts: `(N, horizon, Q)` by part, `M` of them, the network alone first.
+            shares: `(N, M)`, how much each counts in the series of a window.
+        """
+        observed = ~np.isnan(self.forecasts.truth)
+        errors = absolute_errors(replace(self.forecasts, methods=dict(parts)))
+        names = np.array(self.forecasts.series)
+
+        def of(windows: Mask) -> dict[str, dict[str, float]]:
+            return {
+                part: {
+                    "share": float(shares[windows, place].mean()),
+                    "mae": float(_mean(error[windows], observed[windows], None)),
+                }
+                for place, (part, error) in enumerate(errors.items())
+            }
+
+        pooled = of(np.ones(len(names), np.bool_))
+        each = [
+            f"{part} {pooled[part]['mae']:.3g} ({pooled[part]['share']:.0%} of the mixture)"
+            for part in parts
+        ]
+        return replace(
+            self,
+            verdict=self.verdict.adding(f"MAE of its parts: {', '.join(each)}."),
+            parts={name: of(names == name) for name in dict.fromkeys(self.forecasts.series)},
+        )
 
 
 def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
