@@ -71,7 +71,7 @@ def test_whoever_forecasts_best_has_nearly_all_of_the_mixture(installed, tmp_pat
     forecaster.save(tmp_path)
     assert Forecaster.load(tmp_path).config.partner == ("pretrained", "ets")
     description = json.loads((tmp_path / "model.json").read_text())
-    description["config"]["partner"] = "pretrained"
+    description["description"]["config"]["partner"] = "pretrained"
     write_document(tmp_path / "model.json", description)
     with pytest.raises(ModelFileError, match="earlier version of gated, without several partners"):
         Forecaster.load(tmp_path)

@@ -80,6 +80,9 @@ class ForecastConfig(Configuration):
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
+    continues: bool = False
+    """Whether the table goes on where that of `init_from` ended, as with `gated update`: series
+    that are known keep their scales, and what was held out of the training stays held out."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 

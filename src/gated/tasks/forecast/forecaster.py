@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from gated.data.raw_table import Source
 from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
+from gated.tasks.forecast.budget import FEWEST_STEPS, usual_budget
 from gated.tasks.forecast.calibration import (
     FEW,
     Calibration,
@@ -62,6 +64,14 @@ from gated.tasks.forecast.task import (
     held_out_batch,
     windows_batch,
 )
+from gated.tasks.forecast.update import (
+    HIGHEST_RATE,
+    SHARE,
+    Stretches,
+    carried_over,
+    held_out_again,
+    times_of,
+)
 from gated.tasks.forecast.windows import (
     forecast_origins,
     held_out_origins,
@@ -75,8 +85,8 @@ from gated.training.model_files import load_model
 
 MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
-USUAL_EPOCHS, FEWEST_STEPS = 20, 100
-"""Where no budget is given: passes over few windows, but not fewer steps."""
+NOT_TAKEN = ("trust", "series.")
+"""Of the weights of `init_from`, where the series are others."""
 BatchOf = Callable[[Prepared, Integers], Batch]
 
 
@@ -105,7 +115,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     task = "forecast"
     config_type = ForecastConfig
-    learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares", "dependence")
+    learned = (
+        *("preprocessing", "calibration", "held_out_from", "validated"),
+        *("baselines", "shares", "dependence"),
+    )
     adopts = (
         *("cell", "hidden", "layers", "distribution", "quantiles"),
         *("history", "season", "country", "members"),
@@ -123,6 +136,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     """The width of the intervals, by the errors in the validation part."""
     held_out_from: int
     """Time of the first step of the test part, as the grid counts it."""
+    validated: Stretches = ()
+    """Times at which the stretches of the validation part begin and end."""
     baselines: Baselines
     shares: Floats
     """`(S + 1, M)`: how much the network and its partners count in each series, and, at the end, in
@@ -191,14 +206,26 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """Read and clean a table, and split it by time; its end is the test part."""
         demand_partners(self.config.partner or ())
         theirs: Preprocessing | None = self.adopted("preprocessing")
+        if self.config.continues and theirs is None:
+            raise ConfigurationError(
+                f"{option('continues')} goes with {option('init_from')}, the run to go on from."
+            )
         prepared = prepare(source, self.config, theirs, bad)
-        if theirs and theirs.series != prepared.preprocessing.series:
+        if self.config.continues and theirs:
+            since, validated = self.adopted("held_out_from"), self.adopted("validated")
+            prepared = held_out_again(prepared, theirs, since, validated or ())
+        if theirs:
+            # How far the run trusted its network was its own matter: with 0 nothing would train.
+            new = ("trust",) if theirs.series == prepared.preprocessing.series else NOT_TAKEN
             members = range(prepared.preprocessing.config.members or 1)
-            self.anew = ("series.", *(f"members.{member}.series." for member in members))
+            several = [f"members.{member}.{name}" for member in members for name in new]
+            self.anew = (*new, *several)
         check_target(prepared.panel, self.config)
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
-        self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
+        split, panel = prepared.split, prepared.panel
+        self.held_out_from = self._time_at(prepared, split.test if split else 0)
+        self.validated = times_of(panel, split.validation if split else ())
         self.baselines = Baselines.fit(prepared)
         if self.config.partner is None:
             alone = prepared.preprocessing.reads_target_alone
@@ -214,9 +241,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         windows = len(training) / self.config.horizon / len(np.unique(series[some])) ** 0.5
         self.dependence = self._dependence(prepared, scores, series[some], windows)
         if not {"steps", "epochs", "minutes"} & self.training.given:
-            epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
-            steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
-            self.training = replace(self.training, steps=steps)
+            steps, batch = usual_budget(self.training, len(training), self.config.horizon)
+            if self.config.continues:
+                steps = max(round(steps * SHARE), FEWEST_STEPS)
+            self.training = replace(self.training, steps=steps, batch_size=batch)
         return Parts(
             PreparedWindows(prepared, training),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
@@ -261,7 +289,50 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
         one = (self.config.members or 1) == 1
-        return ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
+        network = ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
+        if self.config.continues and self.origin:
+            weights, _ = load_model(self.origin.run, self.task)
+            theirs: Preprocessing = self.adopted("preprocessing")
+            carried_over(network, weights, self.preprocessing.series, theirs.series)
+        return network
+
+    def following(self, run: Path | str, **training: Any) -> Self:
+        """Return a forecaster that `fit` makes go on from this one with new rows; see `update`.
+
+        Args:
+            run: where this one is saved.
+            **training: options of the training that are not as they were. The budget is by default
+                a third of that of a training from random weights.
+        """
+        kept = {of.name: getattr(self.training, of.name) for of in fields(self.training)}
+        for name in ("steps", "epochs", "minutes", "goal"):
+            del kept[name]
+        kept |= {
+            "init_from": Path(run),
+            "learning_rate": min(self.training.learning_rate, HIGHEST_RATE),
+        }
+        options = type(self.training)(**kept | training)
+        return type(self)(replace(self.config, continues=True), options)
+
+    def update(self, data: Source, **training: Any) -> Self:
+        """Return a forecaster that goes on from this one with new rows; this one stays as it is.
+
+        Its weights are trained on, for few steps. Series that are known keep their scales, new ones
+        get theirs; intervals and shares are set anew, and the test part is the end of the new data.
+
+        Args:
+            data: the table that this one was trained on, with the new rows: its data are not kept.
+                Of the old rows at least history and horizon are needed.
+            **training: options of the training that are not as they were.
+
+        Raises:
+            DataError: the table holds no new rows, or them alone; or as `fit`.
+        """
+        with TemporaryDirectory() as place:
+            self.save(place)
+            updated = self.following(place, **training).fit(data)
+        updated.training = replace(updated.training, init_from=None, thaw_every=0)
+        return updated
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""
