@@ -8,6 +8,8 @@ from typing import Any, Literal
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 
+PARTNER_NAMES = ("pretrained", "ets", "theta", "mstl")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig(Configuration):
@@ -72,14 +74,18 @@ class ForecastConfig(Configuration):
     members: int | None = None
     """Networks whose forecasts are averaged, each trained without its share of the validation
     part. By default 4 where there are few windows to learn from, else 1."""
-    partner: Literal["pretrained", "none"] | None = None
-    """Whose forecasts the network's are averaged with, in shares that the validation part sets:
-    the network that comes with the package, or nobody's. By default the former's, unless there are
-    other columns than the target, which it would not read."""
+    partner: tuple[Literal["pretrained", "ets", "theta", "mstl", "none"], ...] | None = None
+    """Whose forecasts the network's are averaged with, in shares that the validation part sets: the
+    network that comes with the package (`pretrained`), statistical methods that are fitted anew at
+    each window, one or several, or nobody's. By default the pretrained network's, unless there are
+    other columns than the target, which no partner reads."""
     dropout: float = 0.0
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
+    continues: bool = False
+    """Whether the table goes on where that of `init_from` ended, as with `gated update`: series
+    that are known keep their scales, and what was held out of the training stays held out."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
@@ -90,12 +96,22 @@ class ForecastConfig(Configuration):
         if not isinstance(self.target, str):
             one = len(self.target) == 1
             object.__setattr__(self, "target", self.target[0] if one else tuple(self.target))
+        partner: Any = self.partner
+        if partner is not None:
+            named = (partner,) if isinstance(partner, str) else tuple(partner)
+            object.__setattr__(self, "partner", () if named == ("none",) else named)
         super().__post_init__()
         self._demand(horizon=1, history=1, stride=1, hidden=1, layers=1, members=1)
         if self.season is not None and not (self.season and min(self.season) >= 1):
             raise ConfigurationError(f"{option('season')} is {self.season}; it must be 1 or more.")
         if self.season is not None and len(set(self.season)) < len(self.season):
             raise ConfigurationError(f"{option('season')} is {self.season}; each is named once.")
+        names = self.partner or ()
+        if len(set(names)) < len(names) or not set(names) <= set(PARTNER_NAMES):
+            raise ConfigurationError(
+                f"{option('partner')} is {', '.join(map(repr, names))}: give some of "
+                f"{', '.join(PARTNER_NAMES)}, each once, or 'none' alone."
+            )
         self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from gated.data.raw_table import Source
 from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
+from gated.tasks.forecast.budget import FEWEST_STEPS, usual_budget
 from gated.tasks.forecast.calibration import (
     FEW,
     Calibration,
@@ -31,7 +33,14 @@ from gated.tasks.forecast.calibration import (
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.distributions import check_target, piecewise_linear, whole_numbers
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
+from gated.tasks.forecast.partners import (
+    MOST_REFITTED,
+    are_refitted,
+    beside,
+    demand_partners,
+)
 from gated.tasks.forecast.paths import (
     Dependence,
     generators,
@@ -42,22 +51,27 @@ from gated.tasks.forecast.paths import (
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
-from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
 from gated.tasks.forecast.probe import forecast_probe
 from gated.tasks.forecast.score import (
     Evaluation,
     Forecasts,
     Observed,
-    absolute_errors,
     evaluate,
 )
-from gated.tasks.forecast.stacking import stacked, stacking_shares
 from gated.tasks.forecast.targets import TARGET, target_places, told_apart
 from gated.tasks.forecast.task import (
     ForecastTask,
     chunks,
     held_out_batch,
     windows_batch,
+)
+from gated.tasks.forecast.update import (
+    HIGHEST_RATE,
+    SHARE,
+    Stretches,
+    carried_over,
+    held_out_again,
+    times_of,
 )
 from gated.tasks.forecast.windows import (
     forecast_origins,
@@ -72,12 +86,8 @@ from gated.training.model_files import load_model
 
 MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
-TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""Candidates of `ForecastNetwork.trust`."""
-DOUBT = 0.5
-"""Share of the error, divided by the number of independent windows, that full trust has to save."""
-USUAL_EPOCHS, FEWEST_STEPS = 20, 100
-"""Where no budget is given: passes over few windows, but not fewer steps."""
+NOT_TAKEN = ("trust", "series.")
+"""Of the weights of `init_from`, where the series are others."""
 BatchOf = Callable[[Prepared, Integers], Batch]
 
 
@@ -106,7 +116,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     task = "forecast"
     config_type = ForecastConfig
-    learned = ("preprocessing", "calibration", "held_out_from", "baselines", "shares", "dependence")
+    learned = (
+        *("preprocessing", "calibration", "held_out_from", "validated"),
+        *("baselines", "shares", "dependence"),
+    )
     adopts = (
         *("cell", "hidden", "layers", "distribution", "quantiles"),
         *("history", "season", "country", "members"),
@@ -124,9 +137,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     """The width of the intervals, by the errors in the validation part."""
     held_out_from: int
     """Time of the first step of the test part, as the grid counts it."""
+    validated: Stretches = ()
+    """Times at which the stretches of the validation part begin and end."""
     baselines: Baselines
     shares: Floats
-    """`(S + 1, M)`: how much the network and its partner count in each series, and, at the end, in
+    """`(S + 1, M)`: how much the network and its partners count in each series, and, at the end, in
     series that training has not seen; see `stacking`."""
     dependence: Dependence | None = None
     """How the errors of the steps go together; None of a model of before there were paths."""
@@ -169,11 +184,16 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             ModelFileError: there is no forecaster, it is damaged, or an earlier version wrote it.
         """
         _, description = load_model(Path(directory), cls.task)
-        learned = description.get("preprocessing")
+        learned, config = (description.get(name) for name in ("preprocessing", "config"))
+        lacks = []
         if isinstance(learned, dict) and "smoothing" not in learned:
+            lacks.append("exponential smoothing")
+        if isinstance(config, dict) and isinstance(config.get("partner"), str):
+            lacks.append("several partners")
+        if lacks:
             raise ModelFileError(
                 f"The model in {directory} was fitted by an earlier version of gated, without "
-                "exponential smoothing. Fit it anew, or use the version that wrote it."
+                f"{lacks[0]}. Fit it anew, or use the version that wrote it."
             )
         return super().load(directory, **given)
 
@@ -193,21 +213,34 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def split(self, source: Source, bad: BadRows) -> Parts[PreparedWindows]:
         """Read and clean a table, and split it by time; its end is the test part."""
+        demand_partners(self.config.partner or ())
         theirs: Preprocessing | None = self.adopted("preprocessing")
+        if self.config.continues and theirs is None:
+            raise ConfigurationError(
+                f"{option('continues')} goes with {option('init_from')}, the run to go on from."
+            )
         prepared = prepare(source, self.config, theirs, bad)
-        if theirs and theirs.series != prepared.preprocessing.series:
+        if self.config.continues and theirs:
+            since, validated = self.adopted("held_out_from"), self.adopted("validated")
+            prepared = held_out_again(prepared, theirs, since, validated or ())
+        if theirs:
+            # How far the run trusted its network was its own matter: with 0 nothing would train.
+            new = ("trust",) if theirs.series == prepared.preprocessing.series else NOT_TAKEN
             members = range(prepared.preprocessing.config.members or 1)
-            self.anew = ("series.", *(f"members.{member}.series." for member in members))
+            several = [f"members.{member}.{name}" for member in members for name in new]
+            self.anew = (*new, *several)
         check_target(prepared.panel, self.config)
         self.preprocessing, self.findings = prepared.preprocessing, prepared.findings
         self.config = self.preprocessing.config
-        self.held_out_from = self._time_at(prepared, prepared.split.test if prepared.split else 0)
+        split, panel = prepared.split, prepared.panel
+        self.held_out_from = self._time_at(prepared, split.test if split else 0)
+        self.validated = times_of(panel, split.validation if split else ())
         self.baselines = Baselines.fit(prepared)
         if self.config.partner is None:
             alone = prepared.preprocessing.reads_target_alone
-            self.config = replace(self.config, partner="pretrained" if alone else "none")
+            self.config = replace(self.config, partner=("pretrained",) if alone else ())
             self.preprocessing = replace(self.preprocessing, config=self.config)
-        methods = 1 + (self.config.partner != "none")
+        methods = 1 + len(self.config.partner or ())
         self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
@@ -217,9 +250,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         windows = len(training) / self.config.horizon / len(np.unique(series[some])) ** 0.5
         self.dependence = self._dependence(prepared, scores, series[some], windows)
         if not {"steps", "epochs", "minutes"} & self.training.given:
-            epochs = USUAL_EPOCHS * len(training) / self.training.batch_size
-            steps = int(np.clip(epochs, FEWEST_STEPS, self.training.usual_steps))
-            self.training = replace(self.training, steps=steps)
+            steps, batch = usual_budget(self.training, len(training), self.config.horizon)
+            if self.config.continues:
+                steps = max(round(steps * SHARE), FEWEST_STEPS)
+            self.training = replace(self.training, steps=steps, batch_size=batch)
         return Parts(
             PreparedWindows(prepared, training),
             PreparedWindows(prepared, validation_origins(prepared, stride=1)),
@@ -252,7 +286,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if self.calibration.borrowed not in self.baselines.offsets:
             raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
         demand_numbers("A share", self.shares.ravel(), count=self.shares.size)
-        if self.shares.shape != (series + 1, 1 + (config.partner == "pretrained")):
+        if self.shares.shape != (series + 1, 1 + len(config.partner or ())):
             raise DataError(f"The shares of the forecasts are not of {series} series.")
         for offsets in self.baselines.offsets.values():
             demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
@@ -264,7 +298,50 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
         one = (self.config.members or 1) == 1
-        return ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
+        network = ForecastNetwork(self.preprocessing) if one else Ensemble(self.preprocessing)
+        if self.config.continues and self.origin:
+            weights, _ = load_model(self.origin.run, self.task)
+            theirs: Preprocessing = self.adopted("preprocessing")
+            carried_over(network, weights, self.preprocessing.series, theirs.series)
+        return network
+
+    def following(self, run: Path | str, **training: Any) -> Self:
+        """Return a forecaster that `fit` makes go on from this one with new rows; see `update`.
+
+        Args:
+            run: where this one is saved.
+            **training: options of the training that are not as they were. The budget is by default
+                a third of that of a training from random weights.
+        """
+        kept = {of.name: getattr(self.training, of.name) for of in fields(self.training)}
+        for name in ("steps", "epochs", "minutes", "goal"):
+            del kept[name]
+        kept |= {
+            "init_from": Path(run),
+            "learning_rate": min(self.training.learning_rate, HIGHEST_RATE),
+        }
+        options = type(self.training)(**kept | training)
+        return type(self)(replace(self.config, continues=True), options)
+
+    def update(self, data: Source, **training: Any) -> Self:
+        """Return a forecaster that goes on from this one with new rows; this one stays as it is.
+
+        Its weights are trained on, for few steps. Series that are known keep their scales, new ones
+        get theirs; intervals and shares are set anew, and the test part is the end of the new data.
+
+        Args:
+            data: the table that this one was trained on, with the new rows: its data are not kept.
+                Of the old rows at least history and horizon are needed.
+            **training: options of the training that are not as they were.
+
+        Raises:
+            DataError: the table holds no new rows, or them alone; or as `fit`.
+        """
+        with TemporaryDirectory() as place:
+            self.save(place)
+            updated = self.following(place, **training).fit(data)
+        updated.training = replace(updated.training, init_from=None, thaw_every=0)
+        return updated
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""
@@ -275,31 +352,55 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         held, config = self.parts.validation, self.config
         prepared, panel = held.prepared, held.prepared.panel
         origins = _drawn(held.origins)
+        truth = _truth(prepared, origins, config.horizon)
         if len(origins):
-            self._choose_trust(prepared, origins)
+
+            def medians() -> Floats:
+                return self._raw(prepared, origins, held_out_batch)[..., self._middle]
+
+            choose_trust(self.network, medians, truth, prepared, origins)
         elif config.validation:
-            self._trust(0.0)  # nothing that could be held out vouches for the network
+            trust(self.network, 0.0)  # nothing that could be held out vouches for the network
         if prepared.pieces is not None:
-            some = _drawn(validation_origins(prepared.pieces, stride=1, settled=False))
-            if len(some):
-                self._choose_trust(prepared.pieces, some, "trust_unseen")
-            elif config.validation:
-                self._trust(0.0, "trust_unseen")
+            self._choose_trust_of_unseen(prepared.pieces)
+        if are_refitted(config.partner or ()):
+            origins = _drawn(origins, MOST_REFITTED)
+            truth = _truth(prepared, origins, config.horizon)
         forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
-        self.shares = self._shares(forecasts, prepared, origins)
+        own, *theirs = forecasts.values()
+        unfitted = [(of == own).all(axis=(1, 2)).sum() for of in theirs]
+        self.findings += tuple(
+            Finding(
+                kind="partner",
+                count=int(count),
+                what=f"validation windows that {name} could not be fitted to",
+                action="the network's forecast stands in its place",
+            )
+            for name, count in zip(config.partner or (), unfitted, strict=True)
+            if count
+        )
+        self.shares = choose_shares(
+            forecasts,
+            truth,
+            self.baselines.scales,
+            prepared,
+            origins,
+            held.origins,
+            whole=self._whole,
+        )
         # Forecast rows that overlapping windows share are counted once.
         rows = np.unique(_ahead(held.origins, config.horizon))
         series = max(len(np.unique(panel.series_of[rows])), 1)
         windows = len(rows) / config.horizon / series**0.5
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
-            mixed = self._mean(forecasts, prepared, origins)
-            errors = self._errors(prepared, origins, mixed)
+            together = mixed(forecasts, self.shares, prepared, origins)
+            errors = self._errors(prepared, origins, together)
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
-            error = _truth(prepared, origins, config.horizon) - mixed[..., self._middle]
-            distances = self._distances(mixed, prepared, origins)
+            error = _truth(prepared, origins, config.horizon) - together[..., self._middle]
+            distances = self._distances(together, prepared, origins)
             scores = normal_scores(error, distances, config.quantiles)
             which = panel.series_of[origins]
             self.dependence = self._dependence(prepared, scores, which, windows)
@@ -323,7 +424,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if not len(origins):
             return None
         forecasts = self._raw_forecasts(pieces, origins, held_out_batch)
-        errors = self._errors(pieces, origins, self._mean(forecasts, pieces, origins))
+        together = mixed(forecasts, self.shares, pieces, origins)
+        errors = self._errors(pieces, origins, together)
         independent = len(np.unique(pieces.panel.series_of[origins])) ** 0.5
         return Calibration.of(errors, independent, self.calibration.borrowed, None)
 
@@ -334,14 +436,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         least = self._least(prepared, origins)
         baselines = self.baselines.forecast(prepared, origins)
         alone = self._raw_forecasts(prepared, origins)
-        mixed = self._mean(alone, prepared, origins)
+        together = mixed(alone, self.shares, prepared, origins)
         forecasts = Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
             truth=_truth(prepared, origins, self.config.horizon),
             quantiles=self.config.quantiles,
             methods={
-                self.name: self._calibrated(mixed, prepared, origins),
+                self.name: self._calibrated(together, prepared, origins),
                 **{name: np.maximum(of, least) for name, of in baselines.items()},
             },
             scales=np.append(self.baselines.scales, np.nan)[prepared.series_of[origins]],
@@ -350,16 +452,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
         evaluation = evaluate(forecasts, self.config.target_name, overlap=int(seen.sum()))
+        if len(alone) == 1 or np.isnan(forecasts.truth).all():
+            return evaluation
         if self._whole:
             alone = {name: whole_numbers(of) for name, of in alone.items()}
-        judged = replace(forecasts, methods=alone).comparable()
-        observed = ~np.isnan(judged.truth)
-        if len(alone) == 1 or not observed.any():
-            return evaluation
-        errors = absolute_errors(judged)
-        parts = [f"{name} {of[observed].mean():.3g}" for name, of in errors.items()]
-        said = f"{judged.error} of its parts: {', '.join(parts)}."
-        return replace(evaluation, verdict=evaluation.verdict.adding(said))
+        return evaluation.with_parts(alone, self.shares[prepared.series_of[origins]])
 
     def predicted(self, data: PreparedWindows) -> pl.DataFrame:
         """Return a row for each series and step of the horizon.
@@ -490,7 +587,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         )
         own = prepared.unscaled(quantiles.transpose(0, 1).double().cpu().numpy(), origins)
         forecasts = self._with_partner(own, prepared, origins)
-        return self._calibrated(self._mean(forecasts, prepared, origins), prepared, origins)
+        return self._calibrated(mixed(forecasts, self.shares, prepared, origins), prepared, origins)
 
     def _windows(
         self,
@@ -528,13 +625,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return self._calibrated(self._mixed(prepared, origins), prepared, origins)
 
     def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` in the target's unit: the network and its partner together."""
-        return self._mean(self._raw_forecasts(prepared, origins), prepared, origins)
-
-    def _mean(self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers) -> Floats:
-        """Forecasts `(N, horizon, Q)` added up by the shares."""
-        shares = self.shares[prepared.series_of[origins], : len(forecasts)]
-        return stacked(list(forecasts.values()), shares)
+        """Forecast `(N, horizon, Q)` in the target's unit: network and partners together."""
+        return mixed(self._raw_forecasts(prepared, origins), self.shares, prepared, origins)
 
     def _raw_forecasts(
         self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
@@ -545,44 +637,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def _with_partner(
         self, own: Floats, prepared: Prepared, origins: Integers
     ) -> dict[str, Floats]:
-        """Forecasts `(N, horizon, Q)` of the network and of its partner."""
-        forecasts = {f"{self.name} alone": own}
-        if self.config.partner == "pretrained":
-            forecasts["pretrained"] = self._untrained(prepared, origins)
-        return forecasts
-
-    def _untrained(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` by the network that comes with the package."""
-        panel, config = prepared.panel, self.config
-        longest = steps_read(seasons := two_seasons(config.seasons))
-        begins = panel.starts[panel.series_of[origins]]
-        histories = [
-            panel.target[max(begin, origin + 1 - longest) : origin + 1]
-            for begin, origin in zip(begins, origins, strict=True)
-        ]
-        pairs = np.tile(seasons, (len(origins), 1))
-        return zero_shot(histories, pairs, config.horizon, config.quantiles)
-
-    def _shares(
-        self, forecasts: dict[str, Floats], prepared: Prepared, origins: Integers
-    ) -> Floats:
-        """How much the network and its partner count, by windows of the validation part."""
-        count, config = len(self.preprocessing.series), self.config
-        if len(forecasts) == 1:
-            return np.ones((count + 1, 1))
-        series, ticks = prepared.series_of[origins], prepared.panel.ticks[origins]
-        times = [len(np.unique(ticks[series == s])) for s in range(count)]
-        usual = np.append(self.baselines.scales, np.nan)[series]  # NaN without a scale
-        return stacking_shares(
-            list(forecasts.values()),
-            _truth(prepared, origins, config.horizon),
-            config.quantiles,
-            scale=np.where(usual > 0, usual, 1),
-            series=series,
-            count=count + 1,
-            windows=np.append(times, 0) / config.horizon,
-            whole=self._whole,
-        )
+        """Forecasts `(N, horizon, Q)` of the network and of its partners."""
+        partners = beside(own, self.config.partner or (), prepared, origins)
+        return {f"{self.name} alone": own} | partners
 
     @torch.no_grad()
     def _raw(
@@ -736,30 +793,18 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         at: Floats = bounds[target_places(prepared.panel)[prepared.panel.series_of[origins]]]
         return at[:, None, None]
 
-    def _choose_trust(self, prepared: Prepared, origins: Integers, name: str = "trust") -> None:
-        """Set by how much the network moves the forecast of smoothing, by the validation part."""
-        truth = _truth(prepared, origins, self.config.horizon)
-        errors = {}
-        for trust in TRUSTS:
-            self._trust(trust, name)
-            median = self._raw(prepared, origins, held_out_batch)[..., self._middle]
-            scaled = prepared.scaled(median.T, origins) - prepared.scaled(truth.T, origins)
-            errors[trust] = float(np.nanmean(np.abs(scaled) / prepared.remainder(origins)))
-        # Windows that overlap, or are of one time, say little more than one of them.
-        independent = len(np.unique(prepared.panel.ticks[origins])) / self.config.horizon
-        if name == "trust_unseen":  # each piece is a series by itself
-            independent = len(np.unique(prepared.panel.series_of[origins])) ** 0.5
-        doubt = DOUBT * errors[0.0] / max(independent, 1)
-        best = min(errors, key=lambda trust: errors[trust] + doubt * trust)
-        self._trust(best, name)
+    def _choose_trust_of_unseen(self, pieces: Prepared) -> None:
+        """Set `trust_unseen` by pieces of series that are taken for series of their own."""
+        some = _drawn(validation_origins(pieces, stride=1, settled=False))
+        if len(some):
 
-    def _trust(self, trust: float, name: str = "trust") -> None:
-        """Let the network move the forecast of smoothing by this share of its correction."""
-        for module in self.network.modules():
-            if isinstance(module, ForecastNetwork):
-                module.get_buffer(name).fill_(trust)
-                if name == "trust" and self.config.static:
-                    module.trust_unseen.fill_(trust)  # unless more is known of it
+            def medians() -> Floats:
+                return self._raw(pieces, some, held_out_batch)[..., self._middle]
+
+            truth = _truth(pieces, some, self.config.horizon)
+            choose_trust(self.network, medians, truth, pieces, some, "trust_unseen")
+        elif self.config.validation:
+            trust(self.network, 0.0, "trust_unseen")
 
     def _observed(self, prepared: Prepared, origins: Integers) -> tuple[Observed, ...]:
         """What was observed from one history before the first window to the end of the last."""
@@ -803,12 +848,12 @@ def _ahead(origins: Integers, horizon: int) -> Integers:
     return origins[:, None] + np.arange(1, horizon + 1)
 
 
-def _drawn(origins: Integers) -> Integers:
+def _drawn(origins: Integers, most: int = MOST_CALIBRATED) -> Integers:
     """Return `origins`, or a random part where there are too many to forecast from."""
-    if len(origins) <= MOST_CALIBRATED:
+    if len(origins) <= most:
         return origins
     # Every k-th might be the same hour of the day.
-    return np.sort(np.random.default_rng(0).choice(origins, MOST_CALIBRATED, replace=False))
+    return np.sort(np.random.default_rng(0).choice(origins, most, replace=False))
 
 
 def _targets_of(prepared: Prepared, origins: Integers) -> tuple[str, ...]:

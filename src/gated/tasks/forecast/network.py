@@ -6,7 +6,6 @@ as in Wen et al. (2017), or the parameters of a distribution (`distributions`).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from gated.nn import GRU, LSTM, RNN, VariationalDropout
 from gated.tasks.forecast.distributions import DISTRIBUTIONS, Floats
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.preprocessing import Preprocessing, embedding_width
 from gated.tasks.forecast.windows import Windows
 
 CELLS: dict[str, type[RNN | GRU | LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -102,12 +101,14 @@ class ForecastNetwork(nn.Module):
         self.distribution = DISTRIBUTIONS[config.distribution](config.quantiles, logs=logs)
         self.middle = self.distribution.middle
         seasons = len(config.seasons)
-        self.series = nn.Embedding(len(fitted.series), _width(len(fitted.series)))
+        self.series = nn.Embedding(
+            len(fitted.series), fitted.series_width or embedding_width(len(fitted.series))
+        )
         self.categories = nn.ModuleList(
-            nn.Embedding(count, _width(count)) for count in fitted.category_counts
+            nn.Embedding(count, embedding_width(count)) for count in fitted.category_counts
         )
         known_texts = len(fitted.known_texts)
-        widths = [_width(count) for count in fitted.category_counts]
+        widths = [embedding_width(count) for count in fitted.category_counts]
         constant = self.series.embedding_dim + 1
         inputs = len(fitted.input_names) + seasons + constant + sum(widths)
         future = len(fitted.future_names) + constant + sum(widths[:known_texts])
@@ -225,8 +226,3 @@ class Ensemble(nn.Module):
             for name, parameters in cast(ForecastNetwork, member).depth_groups():
                 groups.setdefault(name, []).extend(parameters)
         return list(groups.items())
-
-
-def _width(count: int) -> int:
-    """Features of an embedding of `count` values."""
-    return min(8, math.ceil(math.sqrt(count)))

@@ -47,6 +47,7 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
             _ahead_section(forecaster, evaluation),
             _score_section(forecaster, evaluation),
             *_series_sections(evaluation),
+            *_part_sections(evaluation),
             *_picture_sections(evaluation),
             Section("What was chosen", [Text(forecaster.chosen)]),
         ],
@@ -212,6 +213,29 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
             ],
         )
     ]
+
+
+def _part_sections(evaluation: Evaluation) -> list[Section]:
+    """What the network's forecast is added up from, series by series."""
+    if not evaluation.parts:
+        return []
+    names = list(next(iter(evaluation.parts.values())))
+    rows = [
+        (
+            series,
+            *(f"{parts[name]['share']:.0%}" for name in names),
+            *(_figure(parts[name]["mae"]) for name in names),
+        )
+        for series, parts in list(evaluation.parts.items())[:MOST_SERIES]
+    ]
+    some = f" The first {MOST_SERIES} of {len(evaluation.parts):,} series."
+    text = (
+        "The forecast is a mixture, added up quantile by quantile in shares that the validation "
+        "part set for each series; the errors are those of each part alone, before its "
+        f"interval is calibrated.{some if len(evaluation.parts) > MOST_SERIES else ''}"
+    )
+    header = ("", *(f"share {name}" for name in names), *(f"MAE {name}" for name in names))
+    return [Section("What is added up", [Text(text), Table(header, rows)])]
 
 
 def _over_series(evaluation: Evaluation, method: str, metric: str) -> list[float]:

@@ -126,7 +126,8 @@ def prepare(
     learned[panel.series_of[training_rows(panel, config, split)]] = True
     if not learned.any():
         learned[:] = True  # the error names what is missing
-    preprocessing = learn(panel, training, config, columns, learned, short)
+    known = origin if config.continues else None
+    preprocessing = learn(panel, training, config, columns, learned, short, known)
     if origin:
         preprocessing = preprocessing.like(origin)
     names = (*columns.known_numbers, *columns.past_numbers)

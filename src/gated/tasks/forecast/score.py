@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -104,6 +105,9 @@ class Evaluation:
     by_target: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     """`[target][method][metric]` where there are several targets, each in its own unit; those of
     `overall` and `by_step` are then relative to the scale of each series, as MASE is."""
+    parts: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """`[series][part]`: `share` and `mae` of each forecast that the network's is added up from;
+    empty where it has no partner."""
 
     higher_is_better = frozenset[str]()
 
@@ -131,7 +135,40 @@ class Evaluation:
             "by_step": self.by_step,
             "by_series": self.by_series,
             **({"by_target": self.by_target} if self.by_target else {}),
+            "parts": self.parts,
         }
+
+    def with_parts(self, parts: Mapping[str, Floats], shares: Floats) -> Evaluation:
+        """Add what the network's forecast is added up from, to the verdict too.
+
+        Args:
+            parts: `(N, horizon, Q)` by part, `M` of them, the network alone first.
+            shares: `(N, M)`, how much each counts in the series of a window.
+        """
+        judged = replace(self.forecasts, methods=dict(parts)).comparable()
+        observed = ~np.isnan(judged.truth)
+        errors = absolute_errors(judged)
+        names = np.array(self.forecasts.series)
+
+        def of(windows: Mask) -> dict[str, dict[str, float]]:
+            return {
+                part: {
+                    "share": float(shares[windows, place].mean()),
+                    "mae": float(_mean(error[windows], observed[windows], None)),
+                }
+                for place, (part, error) in enumerate(errors.items())
+            }
+
+        pooled = of(np.ones(len(names), np.bool_))
+        each = [
+            f"{part} {pooled[part]['mae']:.3g} ({pooled[part]['share']:.0%} of the mixture)"
+            for part in parts
+        ]
+        return replace(
+            self,
+            verdict=self.verdict.adding(f"{judged.error} of its parts: {', '.join(each)}."),
+            parts={name: of(names == name) for name in dict.fromkeys(self.forecasts.series)},
+        )
 
 
 def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
