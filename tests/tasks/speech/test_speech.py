@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from gated.tasks.speech.config import SpeechTraining
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
-from gated.tasks.speech.search import Search, greedy, words_of
+from gated.tasks.speech.search import Search, greedy, letter_confidences, words_of
 from gated.tasks.speech.task import SpeechTask
 from gated.training.bucketing import LengthBuckets
 from gated.training.task import Shard
@@ -163,12 +164,22 @@ def test_a_recording_as_it_comes_is_heard_as_the_whole(
         recogniser.network.head.bias -= recogniser.network(*whole)[0].mean((0, 1))
         likely, _ = recogniser.network(*whole)
     codes, steps = greedy(likely[:, 0].numpy())
-    expected = words_of(recogniser.alphabet.decode(codes), steps, recogniser.step_seconds)
+    heard = likely[:, 0].numpy()
+    sure = letter_confidences(heard, codes, steps)
+    expected = words_of(recogniser.alphabet.decode(codes), steps, sure, recogniser.step_seconds)
     assert len(expected) > 1 or subsampling == 3
 
     listener = recogniser.listener(RATE)
     told = [listener.hear(samples[at : at + block]) for at in range(0, len(samples), block)]
-    assert [word for words in told for word in words] + listener.finish() == expected
+    words = [word for words in told for word in words] + listener.finish()
+    assert [replace(word, confidence=0.0) for word in words] == [
+        replace(word, confidence=0.0) for word in expected
+    ]
+    assert_agree(
+        np.array([word.confidence for word in words], np.float32),
+        np.array([word.confidence for word in expected], np.float32),
+        "confidences",
+    )
     if block < 1000 and len(expected) > 1:
         assert any(told[:-1])  # not all at the end
 

@@ -34,10 +34,11 @@ from gated.tasks.speech.probe import speech_probe
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import (
     Letters,
+    LetterScorer,
     Search,
     Word,
-    aligned,
     greedy,
+    letter_confidences,
     prefix_beam,
     words_of,
 )
@@ -414,9 +415,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         if search.beam == 1:
             codes, steps = greedy(likely)
         else:
-            codes = prefix_beam(likely, search, language)
-            steps = aligned(likely, codes)
-        words = words_of(self.alphabet.decode(codes), steps, self.step_seconds)
+            scorer = LetterScorer(language, search.weight, search.bonus) if language else None
+            codes, steps = prefix_beam(likely, search, scorer)
+        text, sure = self.alphabet.decode(codes), letter_confidences(likely, codes, steps)
+        words = words_of(text, steps, sure, self.step_seconds)
         return " ".join(word.text for word in words), words
 
 
