@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.tasks.speech.alphabet import BLANK
 
@@ -74,8 +75,35 @@ class LetterScorer:
         return state, self.weight * likely.astype(np.float64) + self.bonus
 
 
+@dataclass(frozen=True)
+class Scorers:
+    """The sum of several scorers."""
+
+    scorers: Sequence[Scorer]
+
+    def begin(self) -> tuple[Any, Doubles]:
+        """Return the states before the first letter, and what each letter adds."""
+        return self._sum([scorer.begin() for scorer in self.scorers])
+
+    def after(self, states: Sequence[Any], letters: Sequence[int]) -> list[tuple[Any, Doubles]]:
+        """Return the same after one more letter, for each of several texts."""
+        of_each = [
+            scorer.after([state[place] for state in states], letters)
+            for place, scorer in enumerate(self.scorers)
+        ]
+        return [self._sum(answers) for answers in zip(*of_each, strict=True)]
+
+    def end(self, state: Any) -> float:
+        """Return what is added where the text ends."""
+        return sum(scorer.end(of) for scorer, of in zip(self.scorers, state, strict=True))
+
+    def _sum(self, answers: Sequence[tuple[Any, Doubles]]) -> tuple[Any, Doubles]:
+        gains: Doubles = np.sum([gains for _, gains in answers], 0)
+        return tuple(state for state, _ in answers), gains
+
+
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Search(Configuration):
     """Options of the beam search."""
 
     beam: int = 16
@@ -86,16 +114,24 @@ class Search:
     """Bonus on the score for each letter, as a language model by itself favours short texts."""
     least: float = 1e-4
     """Least probability of a letter at a step; others are not tried there."""
+    word_weight: float = 0.5
+    """Weight of the word model's log-probabilities, where there is one."""
+    word_bonus: float = 0.0
+    """Bonus on the score for each word, where there is a word model."""
+    hot_words: tuple[str, ...] = ()
+    """Words and phrases that are to be expected, such as names, written as the transcripts are."""
+    hot_bonus: float = 1.0
+    """Bonus on the score for each letter of a hot word, once it is whole."""
+    only_known_words: bool = False
+    """Write only words of the word model, as for a list of commands."""
 
     def __post_init__(self) -> None:
-        if self.beam < 1:
-            raise ConfigurationError(f"{option('beam')} is {self.beam}; it must be 1 or more.")
-        if not 0 <= self.least < 1:
-            raise ConfigurationError(
-                f"{option('least')} is {self.least}; it is a share, from 0 to below 1."
-            )
-        if not 0 <= self.weight < np.inf:
-            raise ConfigurationError(f"{option('weight')} is {self.weight}; it is 0 or more.")
+        super().__post_init__()
+        self._demand(beam=1, weight=0, word_weight=0)
+        self._demand_shares("least")
+        for name in ("weight", "bonus", "word_weight", "word_bonus", "hot_bonus"):
+            if not math.isfinite(getattr(self, name)):
+                raise ConfigurationError(f"{option(name)} is {getattr(self, name)}; it is finite.")
 
 
 @dataclass(frozen=True)
