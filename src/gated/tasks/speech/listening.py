@@ -94,6 +94,11 @@ class Listener:
         return words + self._complete(len(self._letters))
 
     @property
+    def partial(self) -> str:
+        """Letters so far of the word that is being spoken."""
+        return self._alphabet.decode(self._letters).strip()
+
+    @property
     def heard_seconds(self) -> float:
         """Seconds of sound that have been read, counted in complete frames."""
         return self._taken / 100

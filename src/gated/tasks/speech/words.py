@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +62,14 @@ class WordModel:
         return added + self.likely.get((*context, word), self.unknown)
 
     @classmethod
-    def read(cls, path: Path) -> WordModel:
+    def read(cls, path: Path, clean: Callable[[str], str] = str) -> WordModel:
         r"""Read an ARPA file, or count n-grams in a text of one sentence a line.
 
         An ARPA file is known by its line `\data\`.
+
+        Args:
+            path: of the file.
+            clean: makes the lines of a text as transcripts are written.
 
         Raises:
             DataError: the file is empty, not UTF-8, or a damaged ARPA file.
@@ -79,7 +83,7 @@ class WordModel:
             raise DataError(f"{path} is not UTF-8: {error}.") from error
         if any(line.strip() == "\\data\\" for line in lines[:100]):
             return cls.of_arpa(lines, str(path))
-        sentences = [words for line in lines if (words := line.split())]
+        sentences = [words for line in lines if (words := clean(line).split())]
         if not sentences:
             raise DataError(f"{path} holds no word; give a sentence a line, or an ARPA file.")
         return cls.counted(sentences)
