@@ -142,6 +142,7 @@ def piped_blocks(
         ConfigurationError: bare samples come, and no valid rate is given.
         DataError: it cannot be decoded, or there is nothing.
     """
+    _check_format(rate, channels)
     stream = _Resumed(file)
     if any(stream.begin.startswith(header) for header in PIPED_HEADERS):
         rate, parts = _parts_by_av(stream)
@@ -169,6 +170,12 @@ class _Resumed:
         return data if len(data) == size else data + self._file.read(size - len(data))
 
 
+def _check_format(rate: int | None, channels: int) -> None:
+    for name, value in (("rate", rate), ("channels", channels)):
+        if value is not None and value < 1:
+            raise ConfigurationError(f"{option(name)} is {value}; it must be 1 or more.")
+
+
 def raw_blocks(
     file: BinaryIO | _Resumed, rate: int, seconds: float, channels: int = 1
 ) -> Iterator[Samples]:
@@ -177,9 +184,7 @@ def raw_blocks(
     Raises:
         ConfigurationError: the rate, or the number of channels, is not valid.
     """
-    for name, value in (("rate", rate), ("channels", channels)):
-        if value < 1:
-            raise ConfigurationError(f"{option(name)} is {value}; it must be 1 or more.")
+    _check_format(rate, channels)
     width = 2 * channels
     size = width * max(1, round(seconds * rate))
     while data := file.read(size):
