@@ -17,7 +17,7 @@ from gated.errors import ConfigurationError, DataError
 from gated.tasks.language import LanguageModel
 from gated.tasks.speech import SpeechConfig, SpeechRecogniser
 from gated.tasks.speech.alphabet import Alphabet
-from gated.tasks.speech.audio import blocks_of, decode, piped_blocks, raw_blocks
+from gated.tasks.speech.audio import blocks_of, decode, piped_blocks, raw_blocks, seconds_of
 from gated.tasks.speech.config import SpeechTraining
 from gated.tasks.speech.features import FeatureStore, log_mel
 from gated.tasks.speech.network import SpeechNetwork
@@ -415,6 +415,7 @@ def test_what_libsndfile_does_not_know_comes_in_blocks_too(tmp_path: Path) -> No
     rate, blocks = blocks_of(path, 0.04)
     parts = list(blocks)
     assert (rate, len(parts) > 3) == (RATE, True)
+    assert seconds_of(path) == pytest.approx(sum(map(len, parts)) / RATE, abs=0.2)
     np.testing.assert_array_equal(np.concatenate(parts), decode(path.read_bytes()).samples)
     path.write_text("no sound")
     with pytest.raises(DataError, match=r"a\.m4a: it cannot be decoded"):

@@ -81,12 +81,17 @@ def _check_length(count: int, announced: int, rate: int, log: str) -> None:
 
 
 def seconds_of(path: Path) -> float | None:
-    """Return the duration of a recording that libsndfile knows, without decoding it; else None."""
+    """Return the duration that a recording states, without decoding it; None where it does not.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
     soundfile = require("soundfile", extra="speech")
     try:
         info = soundfile.info(path)
     except soundfile.LibsndfileError:
-        return None
+        with _opened(str(path)) as container:
+            return container.duration / 1e6 if container.duration else None
     return float(info.frames / info.samplerate)
 
 
@@ -201,6 +206,13 @@ def _by_av(data: bytes) -> tuple[Samples, int]:
 
 def _parts_by_av(source: BinaryIO | _Resumed | str) -> tuple[int, Iterator[Samples]]:
     """Return the rate, and (n, channels) at a time, decoded by FFmpeg."""
+    container = _opened(source)
+    rate = int(container.streams.audio[0].rate)
+    return rate, _decoded(container, rate)
+
+
+def _opened(source: BinaryIO | _Resumed | str) -> Any:
+    """Return a container of PyAV that holds sound."""
     av: Any = require("av", extra="speech")
     try:
         container = av.open(source)
@@ -209,12 +221,12 @@ def _parts_by_av(source: BinaryIO | _Resumed | str) -> tuple[int, Iterator[Sampl
     if not container.streams.audio:
         container.close()
         raise DataError("it holds no sound.")
-    rate = int(container.streams.audio[0].rate)
-    return rate, _decoded(container, rate, av)
+    return container
 
 
-def _decoded(container: Any, rate: int, av: Any) -> Iterator[Samples]:
-    """Yield (n, channels) at a time; return whether that was all."""
+def _decoded(container: Any, rate: int) -> Iterator[Samples]:
+    """Yield (n, channels) at a time."""
+    av: Any = require("av", extra="speech")
     stream, count = container.streams.audio[0], 0
     resampler = av.AudioResampler(format="fltp")
     with container:

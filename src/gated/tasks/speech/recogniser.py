@@ -362,8 +362,8 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         path = Path(path)
         scorer = self.scorer(self.search, language, words)
         try:
-            seconds = seconds_of(path) if path.is_file() else None
-            if seconds is not None and seconds > longest:
+            seconds = seconds_of(path) if path.is_file() else 0.0
+            if seconds is None or seconds > longest:
                 return self._in_pieces(*blocks_of(path, 1.0), scorer, longest, seconds)
             heard = self._store.heard(path)
         except DataError as error:
