@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gated.tasks.speech.features import log_mel
 from gated.tasks.speech.pieces import pieces_of
 from gated.tasks.speech.raw_sound import Doubts, interleaved, likelier_rate
 from gated.tasks.speech.search import Word
 from gated.tasks.speech.subtitles import captions, to_srt, to_vtt
+
+for needed in ("soxr", "kaldi_native_fbank"):
+    pytest.importorskip(needed)
 
 RATE = 1000
 
@@ -85,7 +89,6 @@ def test_two_channels_in_turn_are_noticed() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_a_wrong_rate_is_noticed(rate: int) -> None:
-    log_mel = pytest.importorskip("gated.tasks.speech.features").log_mel
     mean = log_mel(voice(16000), 16000, 40).mean(0)
     for stated in (8000, 16000, 44100, 48000):
         close = max(rate, stated) < 1.3 * min(rate, stated)
@@ -94,8 +97,6 @@ def test_a_wrong_rate_is_noticed(rate: int) -> None:
 
 
 def test_doubts_are_told_once_and_not_of_silence() -> None:
-    from gated.tasks.speech.features import log_mel
-
     mean = log_mel(voice(16000), 16000, 40).mean(0)
     told = Doubts(mean, 16000, 8000)
     assert told.take(np.zeros(80_000, np.float32)) == []
