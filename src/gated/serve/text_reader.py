@@ -60,9 +60,9 @@ class TextReader:
         """Run over a text.
 
         `outputs` are the probabilities (T, V) of the next character after each step, `score` is
-        the cross-entropy of the text in bits a character, of those in the vocabulary: for the others
-        there is one probability together. It is None where none follows another character.
-        `gradient` is of the loss of predicting the next character.
+        the cross-entropy of the text in bits a character, of those in the vocabulary: the others
+        share one probability. It is None where no such character follows another. `gradient` is of
+        the loss of predicting the next character.
 
         Raises:
             ConfigurationError: the text is empty or too long, or as for `Clamp.check`.

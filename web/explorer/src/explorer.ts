@@ -47,6 +47,8 @@ export class Explorer {
   /** What the tour claims, and of which stop and passage. */
   private claims: Claims | Error | null = null;
   private claimed = "";
+  /** Whether the tour is to be brought into sight, with what its stop computes. */
+  private turning = false;
 
   constructor(private view: View, private readonly exhibit: Exhibit) {
     const go = (change: Partial<View>, typed = false) => this.go(change, typed);
@@ -124,9 +126,9 @@ export class Explorer {
   /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
   visit(stop: number | null, turned = true): void {
     localStorage.setItem("toured", "yes");
+    this.turning = turned;
     const change = stop === null ? {} : this.stops[stop].view;
     this.go({ ...change, tour: stop });
-    this.learn(turned);
     this.tour.show(stop, this.words, this.claims, turned);
     if (stop === null) find<HTMLElement>("guide").focus();
   }
@@ -170,13 +172,15 @@ export class Explorer {
   }
 
   /** Compute what the tour claims at its stop, of the passage that is shown there. */
-  private learn(turned: boolean): void {
+  private learn(): void {
     const { tour } = this.view;
     const stop = tour === null ? null : this.stops[tour];
     const passage = this.scene.passage({ ...this.view, text: stop?.view.text ?? this.view.text });
     const key = JSON.stringify([tour, stop && passage]);
     if (key === this.claimed) return;
     [this.claimed, this.claims] = [key, null];
+    const { turning } = this;
+    this.turning = false;
     if (!stop) return;
     this.answering += 1;
     this.tellBusy();
@@ -187,8 +191,8 @@ export class Explorer {
         this.tellBusy();
         if (key !== this.claimed) return;
         this.claims = claims;
-        if (turned && !(claims instanceof Error) && claims.view) this.go(claims.view);
-        this.tour.show(this.view.tour, this.words, claims, turned);
+        if (turning && !(claims instanceof Error) && claims.view) this.go(claims.view);
+        this.tour.show(this.view.tour, this.words, claims, turning);
       });
   }
 
@@ -263,7 +267,7 @@ export class Explorer {
     this.controls.say(view, network, words, this.playing !== 0);
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
-    this.learn(false);
+    this.learn();
     this.tour.show(view.tour, words, this.claims, false);
     this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
