@@ -180,6 +180,11 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
         "target": config.target_name,
         "history": config.history,
         "quantiles": config.quantiles,
+        "reads": {
+            "seasons": config.seasons,
+            "cycles": first.prepared.preprocessing.cycles,
+            "known": first.prepared.preprocessing.known_names,
+        },
         "series": series,
     }
     return Exhibit(readers, offered)
