@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from gated import cells, nn
     from gated.cells import Cell
     from gated.nn.accelerate import accelerate, restore, stream
+    from gated.tasks.partition import predict_partition
 
 __version__ = VERSION
+"""The version of this package."""
 __all__ = ["__version__", "accelerate", "cells", "nn", "predict_partition", "restore", "stream"]
 
 
