@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -107,5 +108,8 @@ def test_equations_are_drawn_by_the_browser(pages: dict[Path, Document]) -> None
     text = (SITE / "en" / "lstm.html").read_text(encoding="utf-8")
     source = (SITE.parents[1] / "docs" / "en" / "lstm.md").read_text(encoding="utf-8")
     assert text.count("<math ") == source.count("$$") // 2 > 10
+    aligned = (SITE / "en" / "layers.html").read_text(encoding="utf-8")
+    assert re.search("<mtable.*?</mtable>", aligned, re.DOTALL)
+    assert "<mi>&" not in aligned.replace("<mi>&#", "")  # a sign that was not understood
     assert "arithmatex" not in text
     assert "$$" not in text

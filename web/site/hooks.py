@@ -115,6 +115,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
 
     def mathml(equation: re.Match[str]) -> str:
         display = "block" if equation[1] == "div" else "inline"
-        return convert(html.unescape(equation[2]), display=display)
+        latex = html.unescape(equation[2]).replace("{aligned}", "{split}")  # which it knows
+        return convert(latex, display=display)
 
     return EQUATION.sub(mathml, content)

@@ -18,6 +18,8 @@ WORDS = {
         "note": "签名与详细说明直接取自源代码的文档字符串，为英文。",
     },
 }
+VERBS = ("fit", "score", "evaluate", "predict", "explain", "save", "load")
+"""What every learner has from `Learner`."""
 
 
 def reference_page(page: dict[str, Any], language: str) -> str:
@@ -43,4 +45,6 @@ def _entry(anchor: str, origin: str, name: str) -> list[str]:
     lines += ["    options:", f'      heading: "{name}"', f'      toc_label: "{name}"']
     if anchor in ("gated.cells", "gated.nn", "gated.nn.init"):  # modules with a part of their own
         lines += ["      members: false"]
+    if anchor.startswith("gated.tasks.") and anchor.count(".") == 3:
+        lines += [f"      inherited_members: [{', '.join(VERBS)}]"]
     return [*lines, ""]
