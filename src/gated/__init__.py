@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from gated import cells, nn
     from gated.cells import Cell
     from gated.nn.accelerate import accelerate, restore, stream
-    from gated.tasks.partition import predict_partition
 
 __version__ = VERSION
 """The version of this package."""

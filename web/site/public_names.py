@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -87,6 +88,11 @@ def public_name(module: str, name: str) -> PublicName:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     imported = f"{node.module}.{alias.name}"
+    lazily = re.search(
+        rf'import_module\("([\w.]+)"\)\.{re.escape(name)}\b', file_of(module).read_text("utf-8")
+    )
+    if lazily:  # in a `__getattr__`
+        imported = f"{lazily[1]}.{name}"
     if not imported:
         raise LookupError(f"{module} has no {name}")
     parent, _, defined = imported.rpartition(".")
