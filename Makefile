@@ -11,8 +11,8 @@ DEMO_RUN := runs/weather
 DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long long-runs long-memory bench bench-all bench-forecast profile sanitize arm lint format wheel explorer \
-	browser clean
+.PHONY: help setup demo test long long-runs long-memory bench bench-all bench-forecast profile sanitize arm lint format wheel docs notebooks \
+	explorer browser clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -145,6 +145,22 @@ format: $(INSTALLED) ## Put the code into its standard form
 
 wheel: $(INSTALLED) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
+
+DOCS_INSTALLED := $(VENV)/installed-docs
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	touch $@
+
+# A site for each language, so that search finds pages in that language; strict: warnings are errors.
+docs: $(DOCS_INSTALLED) ## Build the documentation in both languages into build/site
+	export NO_MKDOCS_2_WARNING=1; $(BIN)/mkdocs build --quiet & english=$$!; \
+	$(BIN)/mkdocs build --quiet --config-file mkdocs.zh.yml; chinese=$$?; \
+	wait $$english && exit $$chinese
+	cp web/site/index.html build/site/index.html
+
+notebooks: $(DOCS_INSTALLED) ## Run the notebooks anew and keep their outputs
+	$(BIN)/python web/site/run_notebooks.py
 
 explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs Node)
 	cd web/explorer && npm run build

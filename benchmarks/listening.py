@@ -39,7 +39,9 @@ def main() -> None:
     pieces: list[float] = []
     late: list[float] = []
     sound = 0.0
-    rows = read_manifest(arguments.manifest, BadRows(skip=True))[:: arguments.every]
+    rows = read_manifest(arguments.manifest, recogniser.config, BadRows(skip=True))[
+        :: arguments.every
+    ]
     for row in rows:
         rate, blocks = blocks_of(row.path, PIECE)
         listener, heard = recogniser.listener(rate), 0.0

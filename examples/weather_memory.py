@@ -73,7 +73,7 @@ class Forecasts:
         return self.in_degrees(self.network.decode(self.batch._replace(future_lags=lags), state))
 
     def in_degrees(self, scaled: torch.Tensor) -> np.ndarray:
-        median = scaled[..., self.network.below].T.double().numpy()
+        median = scaled[..., self.network.middle].T.double().numpy()
         return self.prepared.unscaled(median, self.origins)
 
     def errors(self, forecast: np.ndarray) -> np.ndarray:

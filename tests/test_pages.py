@@ -53,6 +53,18 @@ def test_twins_have_the_same_parts(page: Path) -> None:
     assert made_of(ROOT / "docs" / "zh" / page.name) == made_of(page)
 
 
+def names(path: Path) -> set[str]:
+    """What is set as code in the prose, but for placeholders, which are words of the language."""
+    spans = {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(path))}
+    translated = re.compile(r"\b(LABEL|DIRECTORY)\b")
+    return {span.replace(', "zh")', ")") for span in spans if not translated.search(span)}
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=name)
+def test_a_chinese_page_has_every_name_of_the_english_one(page: Path) -> None:
+    assert names(page) - names(ROOT / "docs" / "zh" / page.name) == set()
+
+
 def test_measured_speed_is_the_same_in_both_languages() -> None:
     english, chinese = (
         WRITTEN_BY_A_PROGRAM.findall((folder / "benchmarks.md").read_text(encoding="utf-8"))
@@ -77,5 +89,6 @@ def test_a_chinese_page_reads_as_one(page: Path) -> None:
     text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", prose(page))
     own = "\n".join(line for line in text.splitlines() if "「" not in line)  # not what is quoted
     assert not re.findall(rf".*(?:{HAN}[,;:!?()]|[,;:!?()]{HAN}).*", own)  # full width is asked for
+    assert not re.findall(rf".*{HAN}\n{HAN}.*", own)  # browsers show such a break as a space
     assert "docs/en/" not in prose(page)
     assert "../en/" not in prose(page)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gated.nn.accelerate import accelerate, restore, stream
 
 __version__ = VERSION
+"""The version of this package."""
 __all__ = ["__version__", "accelerate", "cells", "nn", "predict_partition", "restore", "stream"]
 
 

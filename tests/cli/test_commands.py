@@ -110,6 +110,27 @@ def test_predict_prints_the_next_week_of_each_shop(sales: Path, trained: Path, c
     ] * 7
 
 
+def test_predict_draws_paths_of_each_shop(
+    sales: Path, trained: Path, tmp_path: Path, capsys
+) -> None:
+    future = sales.read_text().splitlines()
+    for shop in ("north", "south"):
+        future += [f"{date(2024, 7, 19) + timedelta(k)},{shop},,6" for k in range(7)]
+    table = tmp_path / "future.csv"
+    table.write_text("\n".join(future))
+    printed = []
+    for seed in ("0", "0", "1"):
+        assert run(["predict", str(trained), str(table), "--paths", "3", "--seed", seed]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
+    header, *rows = printed[0].splitlines()
+    assert header == "shop,date,path,value"
+    assert len(rows) == 2 * 3 * 7
+    assert rows[7].startswith("north,2024-07-19,1,")
+    assert run(["predict", "pretrained", str(sales), "--paths", "3"]) == 2
+    assert "--paths" in capsys.readouterr().err
+
+
 def test_predict_without_the_known_covariate_says_so(sales: Path, trained: Path, capsys) -> None:
     assert run(["predict", str(trained), str(sales)]) == 2
     message = capsys.readouterr().err

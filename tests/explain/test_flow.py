@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from tests.comparison import assert_agree
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
 from gated.cells import library
+from gated.core import reference
 from gated.errors import ConfigurationError, DataError
 from gated.explain import Intervention, LayerFlow, flow, intervene, trace
 from gated.explain._way_back import SMALL, spectral_norm
@@ -476,3 +478,24 @@ def test_what_is_not_followed_is_named() -> None:
     assert list(found.left_out) == ["cell"]
     assert "a cell of a class of its own" in found.left_out["cell"]
     assert found.left_out["cell"].endswith("OwnCell")
+
+
+@pytest.mark.parametrize(("units", "threads"), [(8, {1}), (SMALL, {2})])
+def test_small_products_run_on_one_thread(monkeypatch, units: int, threads: set[int]) -> None:
+    """A layer of H units has 2 H in its states; beyond `SMALL` of them threads are worth it."""
+    seen = set()
+    found = reference.step_backward
+
+    def step_backward(*arguments, **options):
+        seen.update(blas_threads())
+        return found(*arguments, **options)
+
+    monkeypatch.setattr(reference, "step_backward", step_backward)
+    with threadpool_limits(2, user_api="blas"):
+        flow(torch.nn.LSTM(2, units), torch.randn(3, 1, 2), lambda output: output[0].sum())
+        assert blas_threads() == {2}, "as it was before"
+    assert seen == threads
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}

@@ -80,11 +80,13 @@ def test_wires_are_wide_where_values_are_large_and_tell_the_sign():
     svg = filled(layer, 3, unit=2, sequence=1)
     for symbol, name in (("f_t", "forget_gate"), ("c̃_t", "candidate"), ("h_t", "hidden")):
         value = float(layer.values[name][3, 1, 2])
-        look = re.search(rf'data-symbol="{re.escape(symbol)}">.*?style="(.*?)"', svg)
+        look = re.search(rf'data-symbol="{re.escape(symbol)}">.*?class="(.*?)" style="(.*?)"', svg)
         assert look is not None
         width = THINNEST + (WIDEST - THINNEST) * min(1, abs(value))
-        assert f"stroke-width:{width:.1f}" in look[1]
-        assert f"--{'blue' if value > 0 else 'orange'}" in look[1]
+        assert f"stroke-width:{width:.1f}" in look[2]
+        assert look[1].split()[-1] == ("positive" if value > 0 else "negative")
+    assert ".way.positive{color:#0072b2}" in svg
+    assert ".way.negative{color:#e69f00}" in svg
 
 
 def test_without_a_unit_the_mean_magnitude_is_shown():
@@ -199,6 +201,7 @@ def test_a_moving_picture_moves_no_other_of_its_page():
             f"@keyframes {name}-",
             f".{name} ",
             f"@media (prefers-reduced-motion:reduce){{.{name} ",
+            f"@media (prefers-color-scheme:dark){{@keyframes {name}-",
         )
         assert all(line.startswith(starts) for line in lines)
 

@@ -258,6 +258,95 @@ def test_chinese_characters_have_room(page: playwright.Page) -> None:
         expect(page.locator("#moment")).to_contain_text(named)
 
 
+def notices(page: playwright.Page) -> list[str]:
+    settle(page)
+    return page.locator("#notices p").all_inner_texts()
+
+
+def test_characters_that_a_network_does_not_know_are_told_of(page: playwright.Page) -> None:
+    assert notices(page) == []
+    page.locator("#text").fill("你好，你 ok")
+    expect(page.locator("#moment")).to_contain_text("of 6")
+    for name in ("RNN", "GRU", "LSTM"):
+        page.get_by_role("button", name=name, exact=True).click()
+        (told,) = notices(page)
+        assert told.startswith(
+            f"The {name} does not know 4 of the 7 characters of this text: 你 好 ，."
+        )
+        assert "means nothing" in told
+    for facts in page.locator("#comparison article p:first-of-type").all_inner_texts():
+        assert facts.endswith("4 characters of this text are unknown to it.")
+    page.locator("#step").fill("0")
+    expect(page.locator('[data-wire="x"] .value')).to_have_text("你 → other")
+    page.click("#language")
+    assert notices(page)[0].startswith("这段文本共 7 个字符，LSTM 不认识其中 4 个：你 好 ，。")
+    page.locator("#text").fill("known")
+    expect(page.locator("#moment")).to_contain_text("/ 4 步")
+    assert notices(page) == []
+
+
+def test_a_text_that_is_cut_is_said_to_be(page: playwright.Page) -> None:
+    page.locator("#text").fill("a\U0001f600" * 2600)
+    settle(page)
+    cut, unknown = notices(page)
+    assert cut == ("The text has 5,200 characters. The first 5,000 are read, the rest is left out.")
+    assert "does not know 2500 of the 5000" in unknown
+    expect(page.locator("#moment")).to_contain_text("of 4999")
+    assert page.locator("#text").evaluate("field => [...field.value].length") == 5000
+    page.locator("#text").fill("a")
+    expect(page.locator("#moment")).to_contain_text("of 0")
+    assert notices(page) == []
+
+
+def test_a_link_says_what_there_is_not(
+    opened: Callable[[str], playwright.Page], address: str
+) -> None:
+    link = (
+        "#text=To+be&network=foo&unit=200&step=99&gate=door&value=2&span=never&tour=12"
+        "&theme=blue&speed=3&language=en"
+    )
+    page = opened(address + link)
+    told = "\n".join(notices(page))
+    for words in (
+        "There is no network “foo”. There is: rnn, gru, lstm. Shown: lstm.",
+        "There is no unit “200”. There is: 0 – 79. Shown: 79.",
+        "There is no step “99”. There is: 0 – 4. Shown: 4.",
+        "There is no gate “door”. There is: input_gate, forget_gate, output_gate.",
+        "There is no value of a gate “2”. There is: 0 – 1. Shown: –.",
+        "There is no “when” “never”. There is: all, on, range. Shown: all.",
+        "There is no stop of the tour “12”. There is: 0 – 7. Shown: 7.",
+        "There is no theme “blue”. There is: light, dark.",
+        "“speed” in the link means nothing here.",
+    ):
+        assert words in told
+    assert len(told.splitlines()) == 9
+    page.evaluate(f"location.hash = '{START}'")
+    expect(page.locator("#moment")).to_have_text("step 5 of 18: To be[,]")
+    assert notices(page) == []
+
+
+def test_a_unit_that_there_is_not_and_odd_ranges_are_told_of(page: playwright.Page) -> None:
+    page.locator("#unit").fill("200")
+    expect(page.locator("#unit")).to_have_value("79")
+    assert notices(page) == ["There is no unit “200”. There is: 0 – 79. Shown: 79."]
+    page.locator("#unit").fill("3")
+    assert notices(page) == []
+    page.locator("#value").fill("0")
+    page.locator("#span").select_option("from a step to a step")
+    assert notices(page) == []
+    page.locator("#last").fill("40")
+    assert notices(page) == ["There is no step 40: the gate is held up to the last, 18."]
+    page.locator("#last").fill("2")
+    assert notices(page) == [
+        "The range ends at step 2, before it begins: the gate is held at step 5 alone."
+    ]
+    expect(page.locator('[data-wire="f"] .value')).to_have_text("0.00")
+    page.locator("#first").fill("30")
+    assert notices(page) == ["The gate is held nowhere: step 30 is after the last, 18."]
+    page.locator("#release").click()
+    assert notices(page) == []
+
+
 def test_a_single_character_is_told_of_as_one(page: playwright.Page) -> None:
     page.locator("#text").fill("a")
     expect(page.locator("#moment")).to_have_text("step 0 of 0: [a]")

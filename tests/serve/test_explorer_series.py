@@ -118,14 +118,35 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
         titles.append(page.locator("#tour h2").inner_text())
         if titles[-1] == "Forget the history":
             expect(page.locator("#effect")).to_contain_text("with the change")
-            expect(page.locator("#moment")).to_contain_text("step 49")
+            # At this step, not at the one before or after, the gate is seen shut.
+            expect(page.locator("#moment")).to_contain_text("step 48")
+            assert wire(page, "f") == 0
+            told = page.locator("#tour p").inner_text()
+            moved, changed, plain = map(float, re.findall(r"\d+\.\d+", told))
+            assert moved > 0
+            effect = page.locator("#effect").inner_text()
+            assert f"by {plain:.2f} on average, by {changed:.2f} with the change" in effect
+        if titles[-1] == "What the forecast starts from":
+            expect(page.locator("#tour p")).to_contain_text("the values 24 steps before")
+            expect(page.locator("#tour p")).to_contain_text("how smoothing would go on")
+        if titles[-1] == "What is left of the history":
+            expect(page.locator("#tour p")).to_contain_text("6 steps into the forecast")
+            expect(page.locator("#moment")).to_contain_text("step 54")
+            told = page.locator("#tour p").inner_text()
+            unit = re.search(r"what unit (\d+) remembers", told)
+            assert unit is not None
+            expect(page.locator("#unit")).to_have_value(unit[1])
+            stated = re.search(r"is of ([-\d: ]+), (\d+) steps? before the forecast", told)
+            assert stated is not None, "something of the history is left in that unit"
+            rows = page.locator("#ledger .bars-row:visible .bars-name").all_inner_texts()
+            assert rows[0] < "2013-12-26 20:00", "and the list shows it"
         if not page.get_by_role("button", name="Next").is_visible():
             break
         page.get_by_role("button", name="Next").click()
     assert titles == [
         "It reads the past, and forecasts",
         "What the forecast starts from",
-        "What it remembers of yesterday",
+        "What is left of the history",
         "Forget the history",
         "How far it looks back",
         "Your turn",

@@ -116,7 +116,7 @@ def test_the_gradient_is_that_of_finite_differences(readers: dict[str, SeriesRea
         part = network.encoder if step >= 0 else network.decoder
         hook = part.register_forward_pre_hook(add)
         with torch.no_grad():
-            median = network(batch)[:, 0, network.below].double().numpy()
+            median = network(batch)[:, 0, network.middle].double().numpy()
         hook.remove()
         return median
 

@@ -71,7 +71,8 @@ def test_a_reading_is_what_the_equations_say(
     scores = arrays["hidden"] @ model.output_weight.T + model.output_bias
     odds = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     assert_agree(arrays["probabilities"], odds, "probabilities")
-    told = odds[np.arange(len(TEXT) - 1), model.encode(TEXT)[1:]]
+    places = model.encode(TEXT)
+    told = [odds[t, places[t + 1]] for t in range(len(TEXT) - 1) if places[t + 1]]
     assert header["score"] == pytest.approx(-np.log2(told).mean(), rel=1e-4)
 
 
@@ -175,6 +176,17 @@ def test_a_clamp_touches_its_rows_alone(models: list[CharacterModel]) -> None:
     differs = np.flatnonzero((weights.weight_hh != model.weights.weight_hh).any(axis=1))
     assert differs.tolist() == [touched]
     assert weights.bias_ih[touched] == 0
+
+
+def test_characters_that_are_not_in_the_vocabulary_are_not_scored(
+    address: str, models: list[CharacterModel]
+) -> None:
+    header, arrays = read(address, network="lstm", text="To 你 be")
+    places = model_named(models, "lstm").encode("To 你 be")
+    assert places[3] == 0
+    chances = [arrays["probabilities"][t, places[t + 1]] for t in range(6) if t != 2]
+    assert header["score"] == pytest.approx(-np.log2(chances).mean(), rel=1e-4)
+    assert read(address, network="lstm", text="床前")[0]["score"] is None
 
 
 def test_one_character_is_a_text(address: str) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.serve.conftest import number, settle, wire
+
+from gated.serve.character_model import CharacterModel
+from gated.serve.reading import Clamp, Passage
+from gated.serve.text_reader import TextReader, texts
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 Page = playwright.Page
+DOCS = Path(__file__).parents[2] / "docs"
 LINE_END = 45
 """Of the first line of the passage, "…that is the question:--"."""
 
@@ -87,7 +94,7 @@ def test_a_student_walks_from_the_first_character_to_the_forget_gate(
     expect(page.locator("#effect")).to_contain_text("9.70 with the change")
     assert bits(page)[1] > always, "never to forget is worse still"
 
-    onward(page, "Three networks")
+    onward(page, "How far back they look")
     reaches = [
         int(text)
         for text in re.findall(
@@ -133,3 +140,120 @@ def test_a_link_leads_to_a_stop(opened: Callable[[str], Page], address: str) -> 
     expect(again.locator("#tour h2")).to_have_text("What if it had not forgotten?")
     expect(again.locator("#effect")).to_contain_text("with the change")
     at_step(again, LINE_END)
+
+
+def claims_of_the_network_that_ships(models: list[CharacterModel]) -> list[list[str]]:
+    """The figures of each stop's text, in its order, by NumPy."""
+    exhibit = texts(models)
+    guide = exhibit.offered["guide"]
+    text, unit = exhibit.offered["passages"][guide["passage"]], guide["unit"]
+    readers = {reader.name: reader for reader in exhibit.readers}
+    reader = readers[guide["network"]]
+    assert isinstance(reader, TextReader)
+
+    def read(**held: object):
+        clamp = Clamp("forget_gate", **held) if held else None  # type: ignore[arg-type]
+        return reader.read(Passage(text), clamp)
+
+    plain = read()
+    f, i, g, c = (
+        plain.values[name][:, unit].astype(float)
+        for name in ("forget_gate", "input_gate", "candidate", "cell")
+    )
+    end, following = LINE_END, text.index("\n", LINE_END + 1)
+    line_ends = np.array([character == "\n" for character in text])
+    place = np.array([t - text.rfind("\n", 0, t + 1) for t in range(len(text))])
+    climbing = np.diff(c[end + 3 : following]) > 0
+    written = np.array([np.prod(f[k + 1 : following]) * i[k] * g[k] for k in range(following)])
+    own = slice(end + 1, following)
+    left = np.abs(written[own]).sum() / np.abs((i * g)[own]).sum()
+    older = np.abs(written[:end]).sum() / np.abs(written).sum()
+    held = read(value=1.0, unit=unit, first=end, last=end)
+    ends = reader.model.vocabulary.index("\n")
+    chance, changed = (of.outputs["probabilities"][end, ends] for of in (plain, held))
+    nothing, everything = read(value=0.0), read(value=1.0)
+    reaches = []
+    for model in models:
+        gradient = readers[model.name].read(Passage(text), None).gradient
+        reaches.append(int(np.flatnonzero(gradient >= 0.01 * gradient.max())[-1]))
+
+    def two(*values: float) -> list[str]:
+        return [f"{value:.2f}".replace("-", "−") for value in values]
+
+    percent = [f"{round(100 * left)}", f"{100 * older:.1f}"]
+    return [
+        [],
+        [
+            *two(c[end + 3]),
+            str(climbing.sum()),
+            str(len(climbing)),
+            *two(c[following - 1], np.corrcoef(place, c)[0, 1]),
+        ],
+        two(f[~line_ends].mean(), f[end], c[end - 1], f[end] * c[end - 1], i[end], i[end] * g[end]),
+        percent,
+        [
+            "1",
+            *two(held.values["cell"][end, unit], c[end]),
+            *(f"{round(100 * float(share))}" for share in (changed, chance)),
+            "0",
+        ],
+        [
+            "0",
+            *two(nothing.score or 0, plain.score or 0),
+            f"{np.log2(len(reader.model.vocabulary)):.1f}",
+            "1",
+            *two(everything.score or 0),
+        ],
+        ["1", *map(str, sorted(reaches))],
+        [],
+    ]
+
+
+WORDS = {
+    "en": [
+        "keyhole",
+        "it climbs at",
+        "nearly all is kept",
+        "about half is still there",
+        "as if the line had gone on",
+        "guesses much worse",
+        "for the LSTM",
+        "Your turn",
+    ],
+    "zh": ["钥匙孔", "升高", "几乎全部都", "约一半", "一直没有结束", "差得多", "LSTM", "轮到你了"],
+}
+"""Of each stop, words that its figures choose."""
+
+
+@pytest.mark.parametrize("language", WORDS)
+def test_each_figure_of_the_tour_is_that_of_the_network_that_ships(
+    opened: Callable[[str], Page], address: str, models: list[CharacterModel], language: str
+) -> None:
+    page = opened(f"{address}#language={language}&theme=light&unit=0")
+    page.click("#guide")
+    for stop, (figures, words) in enumerate(
+        zip(claims_of_the_network_that_ships(models), WORDS[language], strict=True)
+    ):
+        if stop:
+            page.locator("#tour button").nth(1).press("Enter")
+        settle(page)
+        expect(page.locator("#tour")).to_contain_text(words)
+        told = page.locator("#tour p").inner_text()
+        # In Chinese a sentence may name its figures in another order.
+        found, wanted = sorted(re.findall(r"−?\d+(?:\.\d+)?", told)), sorted(figures)
+        assert found == wanted, told
+
+
+def test_the_documentation_has_the_figures_of_the_tour(models: list[CharacterModel]) -> None:
+    stops = claims_of_the_network_that_ships(models)
+    start, climbs, steps, last, correlation = stops[1]
+    left, older = stops[3]
+    changed, chance = stops[4][3:5]
+    nothing, plain, everything = stops[5][1], stops[5][2], stops[5][5]
+    worse = [f"{float(bits) - float(plain):.1f}" for bits in (nothing, everything)]
+    for language in ("en", "zh"):
+        page = (DOCS / language / "explorer.md").read_text("utf-8")
+        for figure in (start, last, f"{left} %", f"{older} %", f"{chance} %", f"{changed} %"):
+            assert figure in page, (language, figure)
+        for figure in (climbs, steps, correlation, *stops[2][1:2], *worse):
+            assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d])", page), (language, figure)

@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "runs:evaluate",
     "explain": "runs:explain",
     "backtest": "forecast:backtest",
+    "update": "forecast:update",
     "translate": "translate:translate",
     "transcribe": "speech:transcribe",
     "generate": "language:generate",

@@ -52,18 +52,25 @@ def fit(task: str) -> Callable[..., None]:
 
     def command(data: Any = (), *, out: Path, config: Any = None, training: Any = None,
                 json: bool = False) -> None:  # fmt: skip
-        require("matplotlib", extra="explain")  # before the training, not after it
-        files = files_of(kind, data)
-        learner = kind(config, training).adopt()
-        options = json_values(learner.config)  # as it is before choices are left to the data
-        with terminable(), claimed(out), training_bars() as bars:
-            learner.prepare(source_of(files)).check_test_part()
-            with begun(out, Run(task, files, options, learner.training)):
-                come_to = train_and_report(learner, out, bars)
-        if come_to is not None:
-            tell(learner, *come_to, run=out, json=json)
+        fit_into(out, kind(config, training), data, json=json)
 
     return described(command, kind, {})
+
+
+def fit_into(
+    out: Path, learner: Learner[Any, Any, Any], data: Path | Sequence[Path], *, json: bool
+) -> None:
+    """Fit a learner in a new directory, and print its scores."""
+    require("matplotlib", extra="explain")  # before the training, not after it
+    files = files_of(type(learner), data)
+    learner.adopt()
+    options = json_values(learner.config)  # as it is before choices are left to the data
+    with terminable(), claimed(out), training_bars() as bars:
+        learner.prepare(source_of(files)).check_test_part()
+        with begun(out, Run(learner.task, files, options, learner.training)):
+            come_to = train_and_report(learner, out, bars)
+    if come_to is not None:
+        tell(learner, *come_to, run=out, json=json)
 
 
 def described(

@@ -20,9 +20,9 @@ def print_json(document: object) -> None:
         print(to_json(document, ascii_alone=True))
 
 
-def to_json(document: object, *, ascii_alone: bool = False) -> str:
+def to_json(document: object, *, ascii_alone: bool = False, indent: int | None = 2) -> str:
     """Return `document` as JSON; NaN and infinity, which JSON lacks, become null."""
-    return json.dumps(_finite(document), ensure_ascii=ascii_alone, indent=2, default=str)
+    return json.dumps(_finite(document), ensure_ascii=ascii_alone, indent=indent, default=str)
 
 
 def _finite(value: object) -> object:

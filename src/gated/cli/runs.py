@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from gated.cli.fit import files_of
 from gated.cli.outcome import give_predictions, print_scores, tell_left_out, write_predictions
@@ -38,6 +41,8 @@ def predict(
     series: str | None = None,
     horizon: int | None = None,
     season: int | None = None,
+    paths: int | None = None,
+    seed: int = 0,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
@@ -63,6 +68,11 @@ def predict(
         With `pretrained`: steps to forecast, by default a season.
     season
         With `pretrained`: steps after which the pattern repeats, by default found from the table.
+    paths
+        Of a forecast, in place of quantiles, so many paths of each series: whole courses of what
+        may come, from which sums over the steps can be formed.
+    seed
+        Of the random numbers of paths.
     skip_bad
         Go on after rows that cannot be used, which are errors otherwise: they are listed, and in
         the output they have the reason in place of a prediction. If no row can be used, the command
@@ -74,6 +84,11 @@ def predict(
         check_new_file(out)
     asked = {"time": time, "target": target, "series": series, "horizon": horizon, "season": season}
     if str(run) == PRETRAINED and not run.exists():
+        if paths is not None:
+            raise ConfigurationError(
+                f"{option('paths')}: paths are drawn by what a trained forecaster has learned of "
+                f"its errors; `{PRETRAINED}` has quantiles alone."
+            )
         _predict_untrained(list(data), asked, out, skip_bad=skip_bad, json=json)
         return
     for name, value in asked.items():
@@ -83,22 +98,36 @@ def predict(
             )
     learner = loaded(run, skip_bad=skip_bad)
     source = source_of(files_of(type(learner), list(data)))
+    if paths is not None and not hasattr(learner, "sample_paths"):
+        raise ConfigurationError(f"{option('paths')}: a run of {learner.task!r} has no paths.")
+    foretell = learner.predict if paths is None else partial(_paths, learner, paths, seed)
     named = getattr(learner.config, "series", None)
     if out is not None and named is not None and isinstance(source, Path) and is_large(source):
-        _predict_in_parts(learner, source, named, out)
+        _predict_in_parts(learner, foretell, source, named, out)
         return
-    table = learner.predict(source)
+    table = foretell(source)
     tell_left_out(learner.findings)
     give_predictions(learner, table, out, json=json)
 
 
-def _predict_in_parts(learner: Learner[Any, Any, Any], path: Path, series: str, out: Path) -> None:
+def _paths(learner: Any, count: int, seed: int, source: Any) -> pl.DataFrame:
+    table: pl.DataFrame = learner.sample_paths(source, count, seed)
+    return table
+
+
+def _predict_in_parts(
+    learner: Learner[Any, Any, Any],
+    foretell: Callable[[Any], pl.DataFrame],
+    path: Path,
+    series: str,
+    out: Path,
+) -> None:
     """Predict for some series at a time, and write the predictions at once."""
 
     def predictions() -> Iterator[str]:
         for place, part in enumerate(series_in_parts(path, series)):
             try:
-                table = to_csv(learner.predict(part))
+                table = to_csv(foretell(part))
             except DataError as error:
                 names = part[series].unique().sort()
                 about = f"'{names[0]}' to '{names[-1]}'"

@@ -119,6 +119,7 @@ RULES = (
         "Fewer units, or recurrent_dropout.",
     ),
 )
+"""The rules that `diagnose` applies to every layer."""
 UNREACHED = 1e-4
 """A layer hardly learns if the gradient of its recurrent weights is less than this share of the
 largest such gradient in the model."""

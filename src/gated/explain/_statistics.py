@@ -21,9 +21,10 @@ from gated.explain._trace import trace
 
 Floats = NDArray[np.float64]
 
-LEFT, RIGHT = 0.1, 0.9
-"""A sigmoid gate is left-saturated below the first, right-saturated above the second (Karpathy,
-Johnson and Fei-Fei 2015)."""
+LEFT = 0.1
+"""A sigmoid gate is left-saturated below this (Karpathy, Johnson and Fei-Fei 2015)."""
+RIGHT = 0.9
+"""A sigmoid gate is right-saturated above this."""
 DEAD = 1e-3
 """A unit is dead if the standard deviation of its hidden state is smaller than this."""
 ALIKE = 0.99

@@ -6,13 +6,16 @@ state (H where nothing is projected), S units of all states together: P, of an L
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from gated.core import reference
@@ -24,7 +27,8 @@ from gated.nn.operators import LayerCall
 
 Floats = NDArray[np.float64]
 SMALL = 256
-"""S up to which the norm of a Jacobian comes from singular values; beyond, from power iteration."""
+"""S up to which the norm of a Jacobian comes from singular values; beyond, from power iteration.
+Up to it NumPy's products are too small for threads."""
 
 
 @dataclass
@@ -51,6 +55,26 @@ class Followed:
     """For each state (T, B), the squared norm of its gradient after each step; 0 without one."""
     turn: int | None = None
     """As `LayerTrace.call`."""
+
+
+@functools.cache
+def _pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def threads_for(units: int) -> Iterator[None]:
+    """Run NumPy's products on one thread if a layer has so few `units` (S) in its states.
+
+    The singular values of a small matrix are thousands of products of some microseconds each. The
+    BLAS wakes all its threads for each, and waits for the last: up to twice the time where nothing
+    else runs, and where the processors are busy eighty times.
+    """
+    if units > SMALL:
+        yield
+        return
+    with _pools().limit(limits=1, user_api="blas"):
+        yield
 
 
 def joined(parts: list[Followed], turns: Mapping[tuple[str, int], int]) -> Followed:
@@ -100,7 +124,8 @@ def followed(
     """
     T, B, _ = call.x.shape
     real, layer = real_steps(call), part.place // directions
-    ran = reference.run(in_double(call).checked(), keep=True)
+    with threads_for(sum(state.shape[-1] for state in call.initial)):
+        ran = reference.run(in_double(call).checked(), keep=True)
     assert ran.kept is not None  # noqa: S101 - keep=True
     kind = call.cell if call.cell in LAYOUTS else call.plain_cell.name
     of = Followed(name, kind, layer, call.reverse, real, [ran.kept], part)
@@ -149,7 +174,9 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         output, *others = (grad.numpy().astype(np.float64) for grad in grads)
         gates = dict(zip(ctx.names, others[ctx.states :], strict=True))
-        found = _way_back(ctx.of, output, others[: ctx.states], gates)
+        (kept,) = ctx.of.kept
+        with threads_for(sum(kept.call.state_widths)):
+            found = _way_back(ctx.of, output, others[: ctx.states], gates)
         return (None,) * 4 + tuple(torch.from_numpy(array).to(ctx.dtype) for array in found)
 
 
@@ -195,6 +222,11 @@ def jacobian_norms(of: Followed, sequence: int) -> Floats:
     is a vector in a backward pass. It is normalised at each step, so that the logarithm of the norm
     is known even where the norm overflows; that of a product that is 0 is -inf.
     """
+    with threads_for(sum(of.kept[0].call.state_widths)):
+        return _jacobian_norms(of, sequence)
+
+
+def _jacobian_norms(of: Followed, sequence: int) -> Floats:
     widths = of.kept[0].call.state_widths
     product, scale = np.eye(sum(widths)), 0.0
     found, vector = [0.0], np.ones(sum(widths))

@@ -109,9 +109,6 @@ class RNN(_Layers):
         dtype: of the parameters.
         recurrent_init: `orthogonal` starts from orthogonal recurrent matrices (Saxe, McClelland
             and Ganguli 2014), `default` from `torch.nn`'s values.
-        chrono_init: the longest memory to expect, in steps: biases of the gates that keep are drawn
-            so that units remember for 1 up to that many steps (Tallec and Ollivier 2018). GRU and
-            LSTM.
         layer_norm: normalise the products of input and hidden state with the weights, and an LSTM's
             cell state where its output reads it (Ba, Kiros and Hinton 2016).
         recurrent_dropout: probability, while training, that a unit of the hidden state is not read
@@ -201,6 +198,8 @@ class GRU(_Layers):
     Args:
         reset_after: the reset gate acts after the product with the hidden state, as in PyTorch and
             cuDNN (default), or, with False, before it, as in the paper.
+        chrono_init: the longest memory to expect, in steps: biases of the gates that keep are drawn
+            so that units remember for 1 up to that many steps (Tallec and Ollivier 2018).
     """
 
     keeping_gate = "update_gate"
@@ -272,6 +271,7 @@ class LSTM(_Layers):
             and output gate (Gers and Schmidhuber 2000).
         forget_bias: the initial sum of the forget gate's two biases; with 1 the gate starts mostly
             open, so that the cell state is kept.
+        chrono_init: as of `GRU`.
     """
 
     keeping_gate = "forget_gate"

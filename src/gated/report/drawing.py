@@ -44,7 +44,9 @@ PAGE_VARIABLES = {
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "SimHei")
 """Fonts that are tried for each letter, in this order; the later ones have Chinese characters."""
 WIDTH = 9.0
-"""Width of pictures in inches; a page shows 100 pixels an inch."""
+"""Width of pictures in inches."""
+PIXELS = 100
+"""Pixels an inch on a page."""
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,19 @@ def _for_page(svg: str, name: str) -> str:
 
 
 def standalone(svg: str) -> str:
-    """Return the SVG of a page as that of a separate file, in the colours of a light page."""
+    """Return the SVG of a page as that of a separate file: of its own size, dark on white."""
     for colour, variable in PAGE_VARIABLES.items():
         svg = svg.replace(f"var({variable})", colour)
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    found = re.search(r'<svg [^>]*?viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>', svg)
+    assert found is not None  # noqa: S101 - `svg` is of `finish`
+    width, height = (float(points) / 72 * PIXELS for points in found.groups())
+    begin = found[0].replace(
+        "<svg ",
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" ',
+    )
+    # Without a ground the dark text could not be read in a viewer that is dark itself.
+    ground = '<rect width="100%" height="100%" style="fill: #ffffff"/>'
+    return f"{begin}\n {ground}{svg[found.end() :]}"
 
 
 def time_axis(axes: Axes, times: NDArray[Any], most: int = 7) -> None:

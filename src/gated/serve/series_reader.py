@@ -170,16 +170,21 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
     config, panel = first.forecaster.config, first.prepared.panel
     series = [
         {
-            "name": panel.series[panel.series_of[origins[0]]] or config.target,
+            "name": panel.series[panel.series_of[origins[0]]] or config.target_name,
             "moments": labels(first.prepared, origins),
         }
         for origins in first.origins
     ]
     offered = {
         "kind": "series",
-        "target": config.target,
+        "target": config.target_name,
         "history": config.history,
         "quantiles": config.quantiles,
+        "reads": {
+            "seasons": config.seasons,
+            "cycles": first.prepared.preprocessing.cycles,
+            "known": first.prepared.preprocessing.known_names,
+        },
         "series": series,
     }
     return Exhibit(readers, offered)
@@ -244,7 +249,7 @@ def gradient_by_distance(network: nn.Module, batch: Batch) -> Array:
     hooks = [layer.register_forward_pre_hook(follow) for layer in layers]
     try:
         with torch.enable_grad():
-            median = network(wide)[..., network.below]
+            median = network(wide)[..., network.middle]
             total = median[moments, np.arange(len(moments))].sum()
             gradients = torch.autograd.grad(total, read)
     finally:

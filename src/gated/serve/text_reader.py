@@ -60,8 +60,9 @@ class TextReader:
         """Run over a text.
 
         `outputs` are the probabilities (T, V) of the next character after each step, `score` is
-        the cross-entropy of the text in bits a character, None for a text of one character, and
-        `gradient` is of the loss of predicting the next character.
+        the cross-entropy of the text in bits a character, of those in the vocabulary: the others
+        share one probability. It is None where no such character follows another. `gradient` is of
+        the loss of predicting the next character.
 
         Raises:
             ConfigurationError: the text is empty or too long, or as for `Clamp.check`.
@@ -80,12 +81,13 @@ class TextReader:
             for name in dict.fromkeys(layout.gates + layout.states)
         }
         probabilities = softmax(values["hidden"] @ model.output_weight.T + model.output_bias)
-        following = probabilities[np.arange(len(text) - 1), characters[1:]]
+        known = np.flatnonzero(characters[1:])
+        following = probabilities[known, characters[1:][known]]
         return Reading(
             values,
             gradient_by_distance(model, pieces, x, probabilities),
             {"probabilities": probabilities},
-            float(-np.log2(following).mean()) if len(text) > 1 else None,
+            float(-np.log2(following).mean()) if len(known) else None,
         )
 
 

@@ -433,6 +433,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
                 **given,
             )
             for name in cls.learned:
+                if name not in description and hasattr(cls, name):
+                    continue  # a run of before there was such an attribute; the class has a default
                 setattr(learner, name, from_json_values(hints[name], description[name]))
             learner.check_learned()
             check_shapes(learner.seeded, weights)

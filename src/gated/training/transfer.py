@@ -62,8 +62,13 @@ class Origin:
         """
         chosen = json_values(config)
         try:
-            theirs = {name: self.description["config"][name] for name in names}
-        except (KeyError, TypeError) as error:
+            saved = self.description["config"]
+            # A run of before there was an option has what is now the default.
+            theirs = {
+                name: saved[name] if name in saved else getattr(type(config), name)
+                for name in names
+            }
+        except (AttributeError, KeyError, TypeError) as error:
             raise ModelFileError(
                 f"{option('init_from')}: the model in {self.run} lacks {error}."
             ) from error

@@ -4,12 +4,8 @@ import pytest
 import torch
 
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.network import (
-    Batch,
-    Ensemble,
-    ForecastNetwork,
-    pinball,
-)
+from gated.tasks.forecast.distributions import pinball
+from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
 from gated.tasks.forecast.preparation import prepare
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.windows import gather, training_origins

@@ -60,6 +60,16 @@ def test_a_series_without_windows_has_the_shares_of_the_others():
     assert shares.sum(1) == pytest.approx([1, 1])
 
 
+def test_of_many_methods_the_best_is_found_and_equals_are_averaged():
+    random = np.random.default_rng(4)
+    truth = random.normal(size=(300, 4))
+    worse = [noisy(random, truth, 1.5) for _ in range(3)]
+    assert shares_of([*worse, noisy(random, truth, 0.3)], truth)[0, 3] > 0.85
+    # Errors of one size that are independent of each other: the mean of all has the least.
+    alike = [noisy(random, truth, 1) for _ in range(4)]
+    assert shares_of(alike, truth)[0] == pytest.approx([0.25] * 4, abs=0.1)
+
+
 def test_few_windows_say_little():
     truth = np.zeros((1, 1))
     shares = shares_of([truth[..., None] + 1.0, truth[..., None] + 1.2], truth)

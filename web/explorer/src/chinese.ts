@@ -1,5 +1,7 @@
 /** What the page says in Chinese. */
-import type { Network } from "./server";
+import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
+import { signed } from "./diagram";
+import type { Network, SeriesExhibit } from "./server";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
@@ -7,6 +9,22 @@ const written = (symbol: string, state: string, count: number, what: string, res
   count === 1
     ? `${symbol} = ${state}，由第一${what}写入：在它之前什么也没有。`
     : `${symbol} = ${state}，是 ${count} ${what}写入的总和，每一份都被之后的门缩小。最大的几份如下，其余合计 ${rest}。`;
+const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+const DEGREES: Record<Degree, string> = { all: "几乎全部", most: "大部分", half: "约一半", part: "一部分", none: "几乎没有" };
+const OPEN: Record<Openness, string> = { open: "几乎全开", half: "半开半关", shut: "几乎关闭" };
+const GUESSES: Record<Effect, string> = { muchWorse: "差得多", worse: "更差", same: "没有差别", better: "更好" };
+const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
+  [
+    ...(seasons.length ? [`${seasons.join("、")} 步之前的值（取已知的最近一个）`] : []),
+    "平滑法会怎样继续",
+    ...(cycles.length ? [`时间（${cycles.join("、")}）`] : []),
+    ...(known.length ? [known.join("、")] : []),
+    "是哪个序列及其水平",
+  ].join("；");
+const reached = ({ reaches }: Claims) => {
+  const far = [...reaches!].sort((a, b) => a.steps - b.steps);
+  return `在这里：${far.map(({ name, steps, whole }) => `${name} ${whole ? "至少 " : ""}${steps} 步`).join("，")}。`;
+};
 const called = (network: Network) => network.name.toUpperCase();
 
 export const CHINESE: Words = {
@@ -70,39 +88,62 @@ export const CHINESE: Words = {
   tourBack: "上一站",
   tourOn: "下一站",
   tourEnd: "结束导览",
-  stops: {
-    reads: [
-      "阅读，并猜测",
-      "网络像透过钥匙孔一样，一次只读这段文本的一个字符。按 ▶ 播放：方框向前移动，“下一个字符”显示它的猜测。对前文它只知道自己的记忆——这个页面就是要把记忆打开来看。",
-    ],
-    counts: [
-      "记忆的一个神经元",
-      "图中是它的一个记忆单元，即你所跟随的神经元。上方的 cₜ 就是它记住的内容。按 ▶ 播放并观察 cₜ：行首约为 −1.7，每读一个字符就升高一点。没有人要求它这样做，但这个神经元学会了数一行有多长。",
-    ],
-    forgets: [
-      "遗忘门",
-      "计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它接近 1，一切都保留。在这里，行尾 ↵ 处，它几乎为 0：fₜ·cₜ₋₁ 被抹去，输入门 iₜ 写入新的起点。用 ◀ 和 ▶ 来回移动，看它关上。",
-    ],
-    adds: [
-      "记忆是谁写的",
-      "所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表是其中最大的几份，页面顶部“文本”一栏中的文字也按此上色。这一行的内容都还在，因为门一直开着；上一个 ↵ 之前的内容几乎什么也没有剩下。",
-    ],
-    held: [
-      "如果没有遗忘呢？",
-      "这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数继续下去，好像没有换行，于是网络过早地期待下一个行尾：↵ 那一条上的竖线是改变之前的猜测。把滑块移向 0，或按“放开”。",
-    ],
-    shut: [
-      "总是遗忘",
-      "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步，网络猜得差得多：看滑块下面每字符的比特数。（一比特就是一个用“是”或“否”回答的问题；对文本一无所知，每字符大约需要六比特。）把滑块移到 1，即从不遗忘：更糟。",
-    ],
-    reach: [
-      "三个网络",
-      "普通 RNN 没有这样的门，GRU 用一个门兼做两件事。图中显示各自能回看多远：某一时刻的猜测对若干步之前的字符依赖多强。",
-    ],
-    yours: [
-      "轮到你了",
-      "输入自己的文本，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
-    ],
+  notices: "提示",
+  parts: {
+    text: "文本", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", tour: "导览站", language: "语言", theme: "配色",
+  },
+  absent: (what, asked, there, shown) => `没有${what}“${asked}”。可选：${there}。现在显示：${shown}。`,
+  strange: (name, parts) => `链接中的“${name}”在这里没有意义。链接可以包含：${parts}。`,
+  cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，只读前 ${longest.toLocaleString("zh")} 个，其余略去。`,
+  heldNowhere: (first, end) => `门没有被固定：第 ${first} 步在最后一步（第 ${end} 步）之后。`,
+  heldOnce: (first, last) => `范围在开始之前就已结束（第 ${last} 步）：门只在第 ${first} 步固定。`,
+  heldToEnd: (last, end) => `没有第 ${last} 步：门固定到最后一步，即第 ${end} 步。`,
+  unknown: (name, count, length, kinds, more) =>
+    `这段文本共 ${length} 个字符，${name} ${count === length ? "一个也不认识" : `不认识其中 ${count} 个`}：${kinds.join(" ")}${more ? `，还有 ${more} 种` : ""}。无论是哪个，它都当作“其他”来读，所显示的有关数值没有意义。每字符的比特数只计它认识的字符。`,
+  unknownShort: (count) => `这段文本有 ${count} 个字符它不认识。`,
+  titles: {
+    reads: "阅读，并猜测",
+    counts: "记忆的一个神经元",
+    forgets: "遗忘门",
+    adds: "记忆是谁写的",
+    held: "如果没有遗忘呢？",
+    shut: "总是遗忘",
+    reach: "各自能回看多远",
+    yours: "轮到你了",
+  },
+  told: {
+    reads: () => "网络像透过钥匙孔一样，一次只读这段文本的一个字符。按 ▶ 播放：方框向前移动，“下一个字符”显示它的猜测。对前文它只知道自己的记忆——这个页面就是要把记忆打开来看。",
+    counts: ({ counted }) => {
+      const { start, last, along, steps, correlation } = counted!;
+      const counts = Math.abs(correlation) >= 0.7 ? "没有人要求它这样做，但这个神经元学会了数一行有多长" : "这个神经元并不只是在数一行有多长";
+      return `图中是它的一个记忆单元，即你所跟随的神经元。上方的 cₜ 就是它记住的内容。按 ▶ 播放并观察 cₜ：行首为 ${signed(start)}，在之后的 ${steps} 个字符中有 ${along} 次${last > start ? "升高" : "降低"}，到行尾为 ${signed(last)}。${counts}：在这段文本中，cₜ 与行内位置的相关系数为 ${signed(correlation)}。`;
+    },
+    forgets: ({ forgotten }) => {
+      const { within, here, before, kept, input, written } = forgotten!;
+      return `计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ·cₜ₋₁ = ${signed(kept)}，并经输入门（iₜ = ${two(input)}）写入新的起点 ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察它。`;
+    },
+    adds: ({ remembered }) => {
+      const { left, older } = remembered!;
+      return `所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表是其中最大的几份，页面顶部“文本”一栏中的文字也按此上色。这一行的字符写入的内容还剩 ${percent(left)}（${DEGREES[degree(left)]}）；上一个 ↵ 之前的内容只占记忆的 ${percent(older)}（${DEGREES[degree(older)]}）。`;
+    },
+    held: ({ held }) => {
+      const { plain, changed, state, stateChanged } = held!;
+      const expects = changed > 2 * plain ? "好像这一行一直没有结束" : changed > 1.2 * plain ? "略有增加" : "几乎没有变化";
+      return `这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“放开”。`;
+    },
+    shut: ({ bits }) => {
+      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
+      if (!bits) return still;
+      const { plain, none, everything, blind } = bits;
+      const compared = { muchWorse: "还要差得多", worse: "更差", same: "一样差", better: "反而好些" }[effect(none, everything)];
+      return `${still}网络猜得${GUESSES[effect(plain, none)]}：每字符 ${two(none)} 比特，而不是 ${two(plain)}。（一比特就是一个用“是”或“否”回答的问题；对文本一无所知，每字符需要 ${blind.toFixed(1)} 比特。）把滑块移到 1，即从不遗忘：${compared}，${two(everything)} 比特${everything > blind ? "，比一无所知还多" : ""}。`;
+    },
+    reach: (claims) => {
+      const cells = claims.reaches!.map(({ name }) => name.split(" ")[0]);
+      const gates = [...(cells.includes("RNN") ? ["普通 RNN 没有负责保留的门"] : []), ...(cells.includes("GRU") ? ["GRU 用一个门兼管保留与写入"] : []), ...(cells.includes("LSTM") ? ["LSTM 各有一个门"] : [])];
+      return `${gates.join("，")}。图中显示各自能回看多远：某一时刻的猜测对若干步之前的字符依赖多强，算到最强者的 1 % 为止。${reached(claims)}`;
+    },
+    yours: () => "输入自己的文本，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
   },
   arrays: {
     input_gate: "输入门 i",
@@ -130,13 +171,33 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一个窗口`),
   facts: (units, score, reach, whole) => `${units} 个神经元，这里平均偏差 ${two(score)}；预测${whole ? "至少" : ""}依赖 ${reach} 步之前。`,
   reachHint: "某一步的预测对若干步之前读到的内容依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
-  stops: {
-    ...CHINESE.stops,
-    reads: ["阅读过去，并作预测", "竖线左边是历史：网络逐步阅读它。右边是它的预测和区间，以及后来的实际值。用“预测起点”选另一个时刻，再按 ▶ 播放：红线沿时间移动。"],
-    counts: ["预测从何出发", "这是历史的最后一步。所有神经元的状态（这里是你所跟随的神经元）就是进入预测的全部：过去要么在其中，要么就丢失了。用 ↑ ↓ 跟随别的神经元。"],
-    adds: ["对昨天记住了什么", "在预测的中途，有门的单元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表是其中最大的几份，曲线后面的竖条也按此上色。"],
-    shut: ["忘掉历史", "现在，所有神经元负责保留的门都只在预测开始的那一步关闭（曲线上方的标记）。从历史带来的内容被抹去，预测随之改变：虚线是改变之前的预测。移动滑块，或按“放开”。"],
-    reach: ["能回看多远", "某一步的预测对若干步之前读到的内容依赖多强。如果曲线有第二个峰，说明网络回看整整一天或一周。"],
-    yours: ["轮到你了", "选别的序列和时刻，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，在别的时间固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。"],
+  titles: {
+    ...CHINESE.titles,
+    reads: "阅读过去，并作预测",
+    counts: "预测从何出发",
+    adds: "历史还剩下什么",
+    shut: "忘掉历史",
+    reach: "能回看多远",
+  },
+  told: {
+    ...CHINESE.told,
+    reads: () => "竖线左边是历史：网络逐步阅读它。右边是它的预测和区间，以及后来的实际值。用“预测起点”选另一个时刻，再按 ▶ 播放：表示时刻的线沿时间移动。",
+    counts: (_, exhibit) => `这是历史的最后一步。所有神经元的状态（这里是你所跟随的神经元）带入预测。除此之外，预测的每一步还读入：${reading(exhibit)}。过去的其他一切要么在状态之中，要么就丢失了。用 ↑ ↓ 跟随别的神经元。`,
+    adds: ({ history }) => {
+      const { unit, into, share, mean, oldest, ago } = history!;
+      const still = ago > 0 ? `最早的显著部分来自 ${oldest}，在预测开始之前 ${ago} 步。` : "";
+      return `有门的神经元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表是其中最大的几份，曲线后面的竖条也按此上色。这里是预测开始后的第 ${into} 步，神经元 ${unit} 的记忆有 ${percent(share)}（${DEGREES[degree(share)]}）来自历史，比其他神经元都多；平均为 ${percent(mean)}。${still}`;
+    },
+    shut: ({ moved }) => {
+      const { distance, plain, changed } = moved!;
+      const off = plain === null || changed === null ? "" : `平均偏差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
+      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。从历史带来的内容被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不动：这个网络不怎么用它的记忆"}。${off}移动滑块，或按“放开”。`;
+    },
+    reach: (claims) => {
+      const hills = claims.reaches!.filter(({ hill }) => hill !== null);
+      const second = hills.length ? `曲线有第二个峰：${hills.map(({ name, hill }) => `${name} 在 ${hill} 步之前`).join("，")}。` : "";
+      return `某一步的预测对若干步之前读到的内容依赖多强，算到最强者的 1 % 为止。${reached(claims)}${second}`;
+    },
+    yours: () => "选别的序列和时刻，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，在别的时间固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
   },
 };

@@ -4,11 +4,10 @@ import { select } from "d3-selection";
 import { line } from "d3-shape";
 import { NETWORK_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
+import { reachOf, relative } from "./reach";
 import type { Network, Reading } from "./server";
 import type { Words } from "./words";
 
-/** A gradient below this share of its largest norm no longer counts as reaching. */
-const FELT = 0.01;
 /** Below it nothing is drawn: a line ends, or is broken. */
 const FLOOR = 1e-6;
 const LEGEND_WIDTH = 120;
@@ -31,6 +30,8 @@ export class Comparison {
     networks: Network[],
     choose: (network: string, step: number, unit: number) => void,
     private readonly glance: (reading: Reading, network: Network, step: number, words: Words) => string,
+    /** How many characters of the passage a network does not know. */
+    private readonly unknown: (network: Network) => number,
   ) {
     this.columns = networks.map((network) => {
       const [element, title, facts, top] = ["article", "h3", "p", "p"].map((tag) => document.createElement(tag));
@@ -50,7 +51,8 @@ export class Comparison {
       if (!reading) continue;
       element.classList.toggle("chosen", network.name === chosen);
       const reach = reachOf(reading);
-      facts.textContent = words.facts(network.units, reading.score, reach, reach + 1 >= reading.arrays.gradient.steps);
+      const unknown = this.unknown(network);
+      facts.textContent = words.facts(network.units, reading.score, reach, reach + 1 >= reading.arrays.gradient.steps) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
       map.paint(reading.arrays.hidden, words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
@@ -98,15 +100,4 @@ export class Comparison {
       plot.append("text").attr("x", left + 40).attr("y", height + 4).text(cell.toUpperCase());
     });
   }
-}
-
-function relative(reading: Reading): number[] {
-  const { numbers } = reading.arrays.gradient;
-  const most = numbers.reduce((a, b) => Math.max(a, b), 0) || 1;
-  return Array.from(numbers, (norm) => norm / most);
-}
-
-/** The largest distance at which the gradient has at least the share `FELT` of its largest norm. */
-function reachOf(reading: Reading): number {
-  return Math.max(0, relative(reading).findLastIndex((share) => share >= FELT));
 }

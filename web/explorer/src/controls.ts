@@ -12,7 +12,8 @@ export class Controls {
   constructor(
     private readonly exhibit: Exhibit,
     private readonly now: () => View & { steps: number },
-    private readonly go: (change: Partial<View>) => void,
+    /** Change the view; `typed` where what was asked for may be what there is not. */
+    private readonly go: (change: Partial<View>, typed?: boolean) => void,
     private readonly toggle: () => void,
   ) {
     document.querySelectorAll<HTMLElement>(exhibit.kind === "text" ? ".of-series" : ".of-text").forEach((element) => element.remove());
@@ -27,6 +28,7 @@ export class Controls {
     document.querySelectorAll<HTMLElement>("[data-word]").forEach((element) => {
       element.textContent = words[element.dataset.word as "title"];
     });
+    find("notices").setAttribute("aria-label", words.notices);
     document.querySelectorAll<HTMLElement>("[data-label]").forEach((element) => {
       element.setAttribute("aria-label", words[element.dataset.label as "title"]);
     });
@@ -60,6 +62,14 @@ export class Controls {
     find("change").querySelectorAll<HTMLElement>(".row").forEach((row) => (row.hidden = !network.clampable.length));
   }
 
+  /** What was done otherwise than it was asked; read out only where it is new. */
+  notice(said: string[]): void {
+    const list = find<HTMLElement>("notices");
+    list.hidden = !said.length;
+    if ([...list.children].map(({ textContent }) => textContent).join("\n") === said.join("\n")) return;
+    list.replaceChildren(...said.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  }
+
   /** The moment and the unit. */
   point(step: number, steps: number, unit: number, moment: string): void {
     const slider = find<HTMLInputElement>("step");
@@ -91,7 +101,7 @@ export class Controls {
   private inputs(): void {
     const { go, now } = this;
     const whole = (value: string, change: (number: number) => Partial<View>) => {
-      if (value !== "") go(change(Math.max(0, Math.round(Number(value)))));
+      if (value !== "") go(change(Number(value)), true);
     };
     this.on("step", "input", ({ value }) => go({ step: Number(value) }));
     this.on("unit", "input", ({ value }) => whole(value, (unit) => ({ unit })));

@@ -1,6 +1,9 @@
 /** What the page says in English. */
-import type { Network } from "./server";
+import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
+import { signed } from "./diagram";
+import type { Network, SeriesExhibit } from "./server";
 import type { StopName } from "./tour";
+import type { Part } from "./view";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
@@ -9,6 +12,23 @@ const written = (symbol: string, state: string, count: number, what: string, res
   count === 1
     ? `${symbol} = ${state}, what the first ${what} wrote: there was nothing before it.`
     : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each shrunk by the gates since. The largest, and the rest: ${rest}.`;
+const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+const listed = (names: string[]) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
+const DEGREES: Record<Degree, string> = { all: "nearly all", most: "most", half: "about half", part: "a part", none: "next to nothing" };
+const OPEN: Record<Openness, string> = { open: "almost open", half: "neither open nor shut", shut: "almost shut" };
+const GUESSES: Record<Effect, string> = { muchWorse: "much worse", worse: "worse", same: "no differently", better: "better" };
+const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
+  listed([
+    ...(seasons.length ? [`the values ${seasons.join(", ")} steps before, the latest that are known`] : []),
+    "how smoothing would go on",
+    ...(cycles.length ? [`the time (${cycles.join(", ")})`] : []),
+    ...(known.length ? [known.join(", ")] : []),
+    "which series it is, and its level",
+  ]);
+const reached = ({ reaches }: Claims) => {
+  const far = [...reaches!].sort((a, b) => a.steps - b.steps);
+  return `Here it is ${listed(far.map(({ name, steps, whole }) => `${whole ? "at least " : ""}${some(steps, "step")} for the ${name}`))}.`;
+};
 const called = (network: Network) => network.name.toUpperCase();
 
 export const ENGLISH = {
@@ -74,40 +94,64 @@ export const ENGLISH = {
   tourBack: "Back",
   tourOn: "Next",
   tourEnd: "End the tour",
-  stops: {
-    reads: [
-      "It reads, and guesses",
-      "The network reads this text one character at a time, as you would through a keyhole. Press ▶ Play: the frame moves on, and “What comes next” shows its guesses. All it knows of what came before is its memory: that is what this page opens up.",
-    ],
-    counts: [
-      "One unit of memory",
-      "The drawing is one of its memory cells, the unit that you follow. cₜ at the top is what it remembers. Press ▶ Play and watch cₜ: about −1.7 at the start of the line, it climbs with every character. Nobody asked for it, but this unit has learned to count how long the line is.",
-    ],
-    forgets: [
-      "The forget gate",
-      "How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is near 1, so that all is kept. Here, at the end of the line ↵, it is almost 0: fₜ·cₜ₋₁ is wiped out, and the input gate iₜ writes a new start. Step back and forth with ◀ and ▶, and watch it shut.",
-    ],
-    adds: [
-      "Who wrote the memory",
-      "So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and in the strip of text at the top of the page, under “Text”, each character is coloured by its own. All of this line is still there, as its gates stayed open; of what came before the last ↵ next to nothing is left.",
-    ],
-    held: [
-      "What if it had not forgotten?",
-      "Here the forget gate of this unit is held open, at 1, at the one step of the line's end (underlined in the text at the top of the page). The count goes on, as if no line had begun, and the network expects the next line's end far too early: the mark on the bar of ↵ is its guess without the change. Move the slider towards 0, or press “Set free”.",
-    ],
-    shut: [
-      "Always forget",
-      "Now the gate that keeps is held shut, at 0, in every unit and at every step. The ledger shows it: nothing but the last step is left, and the network guesses much worse: see the bits a character under the slider. (A bit is one question that yes or no answers. Without any knowledge of the text, about six are needed for each character.) Move the slider to 1, to never forget: that is worse still.",
-    ],
-    reach: [
-      "Three networks",
-      "A plain RNN has no such gate, a GRU has one gate for both tasks. The picture shows how far back each can look: how strongly a guess depends on a character so many steps before.",
-    ],
-    yours: [
-      "Your turn",
-      "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
-    ],
-  } as Record<StopName, [string, string]>,
+  notices: "Notices",
+  parts: {
+    text: "text", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", tour: "stop of the tour", language: "language", theme: "theme",
+  } as Record<Part, string>,
+  absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. There is: ${there}. Shown: ${shown}.`,
+  strange: (name: string, parts: string): string => `“${name}” in the link means nothing here. A link holds: ${parts}.`,
+  cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The first ${longest.toLocaleString("en")} are read, the rest is left out.`,
+  heldNowhere: (first: number, end: number): string => `The gate is held nowhere: step ${first} is after the last, ${end}.`,
+  heldOnce: (first: number, last: number): string => `The range ends at step ${last}, before it begins: the gate is held at step ${first} alone.`,
+  heldToEnd: (last: number, end: number): string => `There is no step ${last}: the gate is held up to the last, ${end}.`,
+  unknown: (name: string, count: number, length: number, kinds: string[], more: number): string =>
+    `The ${name} does not know ${count === length ? "any" : count} of the ${some(length, "character")} of this text: ${kinds.join(" ")}${more ? ` and ${more} more` : ""}. It reads each as “other”, whatever it is, and what is shown of them means nothing. Bits a character count only those that it knows.`,
+  unknownShort: (count: number): string => `${some(count, "character")} of this text ${count === 1 ? "is" : "are"} unknown to it.`,
+  titles: {
+    reads: "It reads, and guesses",
+    counts: "One unit of memory",
+    forgets: "The forget gate",
+    adds: "Who wrote the memory",
+    held: "What if it had not forgotten?",
+    shut: "Always forget",
+    reach: "How far back they look",
+    yours: "Your turn",
+  } as Record<StopName, string>,
+  /** Every number in it, and every word that a number chooses, is of the networks that are shown. */
+  told: {
+    reads: () => "The network reads this text one character at a time, as you would through a keyhole. Press ▶ Play: the frame moves on, and “What comes next” shows its guesses. All it knows of what came before is its memory: that is what this page opens up.",
+    counts: ({ counted }) => {
+      const { start, last, along, steps, correlation } = counted!;
+      const counts = Math.abs(correlation) >= 0.7 ? "Nobody asked for it, but this unit has learned to count how long the line is" : "This unit does not simply count how long the line is";
+      return `The drawing is one of its memory cells, the unit that you follow. cₜ at the top is what it remembers. Press ▶ Play and watch cₜ: ${signed(start)} at the start of the line, it ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, to ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
+    },
+    forgets: ({ forgotten }) => {
+      const { within, here, before, kept, input, written } = forgotten!;
+      return `How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that from one character to the next ${DEGREES[degree(within)]} is kept. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ·cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, comes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch it.`;
+    },
+    adds: ({ remembered }) => {
+      const { left, older } = remembered!;
+      return `So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and in the strip of text at the top of the page, under “Text”, each character is coloured by its own. Of what the characters of this line wrote, ${DEGREES[degree(left)]} is still there (${percent(left)}); of the memory, ${DEGREES[degree(older)]} (${percent(older)}) is from before the last ↵.`;
+    },
+    held: ({ held }) => {
+      const { plain, changed, state, stateChanged } = held!;
+      const expects = changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more" : "hardly otherwise";
+      return `Here the forget gate of this unit is held open, at 1, at the one step of the line's end (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)}, not ${signed(state)}. The network expects another end of the line, ${expects}: with ${percent(changed)}, not ${percent(plain)}, which the mark on the bar of ↵ shows. Move the slider towards 0, or press “Set free”.`;
+    },
+    shut: ({ bits }) => {
+      const still = "Now the gate that keeps is held shut, at 0, in every unit and at every step. Nothing but what the last step wrote is left, as the ledger shows.";
+      if (!bits) return still;
+      const { plain, none, everything, blind } = bits;
+      const compared = { muchWorse: "that is much worse still", worse: "that is worse still", same: "that is as bad", better: "that is better" }[effect(none, everything)];
+      return `${still} The network guesses ${GUESSES[effect(plain, none)]}: ${two(none)} bits a character, not ${two(plain)}. (A bit is one question that yes or no answers. Whoever knows nothing of the text needs ${blind.toFixed(1)} for each character.) Move the slider to 1, to never forget: ${compared}, ${two(everything)}${everything > blind ? ", more than whoever knows nothing" : ""}.`;
+    },
+    reach: (claims) => {
+      const cells = claims.reaches!.map(({ name }) => name.split(" ")[0]);
+      const gates = [...(cells.includes("RNN") ? ["A plain RNN has no gate that keeps."] : []), ...(cells.includes("GRU") ? ["A GRU has one gate for keeping and writing."] : []), ...(cells.includes("LSTM") ? ["An LSTM has one for each."] : [])];
+      return `${gates.join(" ")} The picture shows how far back each can look: how strongly a guess depends on a character so many steps before. Down to 1 % of the strongest counts. ${reached(claims)}`;
+    },
+    yours: () => "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
+  } as Record<StopName, (claims: Claims, exhibit: SeriesExhibit) => string>,
   arrays: {
     input_gate: "Input gate i",
     forget_gate: "Forget gate f",
@@ -134,28 +178,34 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
   facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach, "step")} before.`,
   reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
-  stops: {
-    ...ENGLISH.stops,
-    reads: [
-      "It reads the past, and forecasts",
-      "Left of the upright line is the history: the network reads it one step at a time. Right of it is its forecast, with an interval, and what really came. Choose another moment with “Forecast from”, then press ▶ Play: the red line moves through time.",
-    ],
-    counts: [
-      "What the forecast starts from",
-      "This is the last step of the history. The state of all units, here of the one that you follow, is all that goes on into the forecast: the past has to be in it, or it is lost. Follow other units with ↑ ↓.",
-    ],
-    adds: [
-      "What it remembers of yesterday",
-      "In the middle of the forecast the memory of a gated unit is a sum: what each step wrote, times every gate that kept it since. The list shows the largest parts, and the columns behind the curve are coloured by them.",
-    ],
-    shut: [
-      "Forget the history",
-      "Now the gate that keeps is held shut in every unit, at the one step where the forecast begins (the mark above the curve). What came out of the history is wiped out, and the forecast changes: the broken line is the one without the change. Move the slider, or press “Set free”.",
-    ],
-    reach: ["How far it looks back", "How strongly the forecast of a step depends on what was read so many steps before. Where the curve has a second hill, the network looks back by a whole day or week."],
-    yours: [
-      "Your turn",
-      "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
-    ],
+  titles: {
+    ...ENGLISH.titles,
+    reads: "It reads the past, and forecasts",
+    counts: "What the forecast starts from",
+    adds: "What is left of the history",
+    shut: "Forget the history",
+    reach: "How far it looks back",
+  },
+  told: {
+    ...ENGLISH.told,
+    reads: () => "Left of the upright line is the history: the network reads it one step at a time. Right of it is its forecast, with an interval, and what really came. Choose another moment with “Forecast from”, then press ▶ Play: the line of the moment moves through time.",
+    counts: (_, exhibit) =>
+      `This is the last step of the history. The states of all units, here of the one that you follow, go on into the forecast. Besides them the forecast reads at each step ${reading(exhibit)}. All else of the past has to be in the states, or it is lost. Follow other units with ↑ ↓.`,
+    adds: ({ history }) => {
+      const { unit, into, share, mean, oldest, ago } = history!;
+      const still = ago > 0 ? ` The oldest part that stands out is of ${oldest}, ${some(ago, "step")} before the forecast began.` : "";
+      return `The memory of a gated unit is a sum: what each step wrote, times every gate that kept it since. The list shows the largest parts, and the columns behind the curve are coloured by them. Here, ${some(into, "step")} into the forecast, ${DEGREES[degree(share)]} of what unit ${unit} remembers is of the history (${percent(share)}), more than in any other; on average it is ${percent(mean)}.${still}`;
+    },
+    shut: ({ moved }) => {
+      const { distance, plain, changed } = moved!;
+      const off = plain === null || changed === null ? "" : ` It is off by ${two(changed)} on average, ${two(plain)} without the change.`;
+      return `Now the gate that keeps is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What came out of the history is wiped out, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the broken line is the one without the change` : "hardly moves: this network makes little of its memory"}.${off} Move the slider, or press “Set free”.`;
+    },
+    reach: (claims) => {
+      const hills = claims.reaches!.filter(({ hill }) => hill !== null);
+      const second = hills.length ? ` There is a second hill: ${listed(hills.map(({ name, hill }) => `${some(hill!, "step")} back for the ${name}`))}.` : "";
+      return `How strongly the forecast of a step depends on what was read so many steps before. Down to 1 % of the strongest counts. ${reached(claims)}${second}`;
+    },
+    yours: () => "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   },
 };

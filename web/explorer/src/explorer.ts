@@ -1,16 +1,18 @@
 /** Ties the page together: one view, one reading a network, and a redraw for each moment. */
+import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
 import { CellDiagram } from "./diagram";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
+import { askedBy, oddRange, refused, type Notice } from "./notices";
 import { LedgerPanel } from "./panels";
 import type { Scene, Shown } from "./scene";
 import { SeriesScene } from "./series";
 import { fetchReading, type Exhibit, type Network, type Reading } from "./server";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
-import { clampOf, readView, writeView, type View } from "./view";
+import { clampOf, partsOf, readView, writeView, type Part, type View } from "./view";
 import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
@@ -37,19 +39,30 @@ export class Explorer {
   private frame = 0;
   private playing = 0;
   private linking = 0;
+  /** By part of the view, what was asked for and is not shown. */
+  private readonly refusals = new Map<Part, Notice>();
+  private strange: string[] = [];
+  /** The step that a link asked for, until it is known how many there are. */
+  private linkedStep: string | null = null;
+  /** What the tour claims, and of which stop and passage. */
+  private claims: Claims | Error | null = null;
+  private claimed = "";
+  /** Whether the tour is to be brought into sight, with what its stop computes. */
+  private turning = false;
 
   constructor(private view: View, private readonly exhibit: Exhibit) {
-    const go = (change: Partial<View>) => this.go(change);
+    const go = (change: Partial<View>, typed = false) => this.go(change, typed);
     this.scene =
       exhibit.kind === "text"
         ? new TextScene(find("strip"), find("prediction"), find("text"), find("passage"), exhibit, go)
         : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, go);
     const glance = this.scene.glance.bind(this.scene);
-    this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance);
+    this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
     this.controls = new Controls(exhibit, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.stops = stopsOf(exhibit);
-    this.tour = new TourCard(this.stops, (stop) => this.visit(stop));
+    this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
     this.view = this.within(view);
+    this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
     addEventListener("resize", () => this.paint());
     addEventListener("hashchange", () => this.follow());
@@ -74,9 +87,14 @@ export class Explorer {
   }
 
   /** Change the view. What only moves in time is drawn in the next frame; the rest anew. */
-  go(change: Partial<View>): void {
+  go(change: Partial<View>, typed = false): void {
     const old = this.view;
     this.view = this.within({ ...old, ...change });
+    for (const part of Object.keys(change) as Part[]) {
+      this.refusals.delete(part);
+      if (typed) this.compare(part, String(change[part]));
+    }
+    if (typed) this.notice();
     const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
     if (differs("text", "series", "moment")) this.soon(() => this.ask());
     else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.rerun());
@@ -98,7 +116,9 @@ export class Explorer {
       gate,
       value: gate ? view.value : null,
       step: known ? inside(view.step) : Math.max(0, view.step),
-      unit: Math.max(0, Math.min(network.units - 1, view.unit)),
+      unit: Math.max(0, Math.min(network.units - 1, Math.round(view.unit))),
+      first: Math.max(0, Math.round(view.first)),
+      last: Math.max(0, Math.round(view.last)),
       tour: view.tour === null ? null : Math.min(view.tour, this.stops.length - 1),
     };
   }
@@ -106,14 +126,74 @@ export class Explorer {
   /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
   visit(stop: number | null, turned = true): void {
     localStorage.setItem("toured", "yes");
+    this.turning = turned;
     const change = stop === null ? {} : this.stops[stop].view;
     this.go({ ...change, tour: stop });
-    this.tour.show(stop, this.words, turned);
+    this.tour.show(stop, this.words, this.claims, turned);
     if (stop === null) find<HTMLElement>("guide").focus();
   }
 
   private follow(): void {
     this.go(readView(location.hash, this.view));
+    this.check(location.hash);
+    this.notice();
+  }
+
+  /** Note what a link asks for that there is not. */
+  private check(hash: string): void {
+    const { parts, strange } = askedBy(hash, this.exhibit);
+    this.strange = strange;
+    this.refusals.clear();
+    this.linkedStep = null;
+    for (const [part, asked] of parts) {
+      if (part === "step") this.linkedStep = asked;
+      else this.compare(part, asked);
+    }
+    this.settleStep();
+  }
+
+  private settleStep(): void {
+    if (this.linkedStep === null || this.read !== JSON.stringify(this.scene.passage(this.view))) return;
+    this.compare("step", this.linkedStep);
+    this.linkedStep = null;
+  }
+
+  private compare(part: Part, asked: string): void {
+    if (!partsOf(this.exhibit.kind).includes(part)) return;
+    const notice = refused(part, asked, this.view, this.exhibit, this.network, this.stops.length, this.steps);
+    if (notice) this.refusals.set(part, notice);
+  }
+
+  private notice(): void {
+    const { words, view, exhibit, refusals, strange, steps } = this;
+    const parts = [exhibit.kind === "text" ? "text" : [], partsOf(exhibit.kind)].flat().join(", ");
+    const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network)].map((notice) => notice(words));
+    this.controls.notice([...strange.map((name) => words.strange(name, parts)), ...all]);
+  }
+
+  /** Compute what the tour claims at its stop, of the passage that is shown there. */
+  private learn(): void {
+    const { tour } = this.view;
+    const stop = tour === null ? null : this.stops[tour];
+    const passage = this.scene.passage({ ...this.view, text: stop?.view.text ?? this.view.text });
+    const key = JSON.stringify([tour, stop && passage]);
+    if (key === this.claimed) return;
+    [this.claimed, this.claims] = [key, null];
+    const { turning } = this;
+    this.turning = false;
+    if (!stop) return;
+    this.answering += 1;
+    this.tellBusy();
+    claimsOf(stop, this.exhibit, passage, fetchReading)
+      .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
+      .then((claims) => {
+        this.answering -= 1;
+        this.tellBusy();
+        if (key !== this.claimed) return;
+        this.claims = claims;
+        if (turning && !(claims instanceof Error) && claims.view) this.go(claims.view);
+        this.tour.show(this.view.tour, this.words, claims, turning);
+      });
   }
 
   private soon(run: () => Promise<void>): void {
@@ -137,6 +217,7 @@ export class Explorer {
       this.read = JSON.stringify(passage);
       this.changed = null;
       this.view = this.within(this.view);
+      this.settleStep();
       await this.rerun();
     });
   }
@@ -186,7 +267,9 @@ export class Explorer {
     this.controls.say(view, network, words, this.playing !== 0);
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
-    this.tour.show(view.tour, words, false);
+    this.learn();
+    this.tour.show(view.tour, words, this.claims, false);
+    this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
     this.diagram.draw(network.cell, words.diagram(network.cell.toUpperCase()));
@@ -232,7 +315,7 @@ export class Explorer {
     const clamp = this.changed && clampOf(this.view);
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
-    this.diagram.fill(reading, step, unit, scene.input(step, words), theme);
+    this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);

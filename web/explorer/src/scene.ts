@@ -1,6 +1,7 @@
 /** What differs between a text and a series: the passage, its picture, and what is predicted. */
 import type { Theme } from "./colours";
 import type { Ledger } from "./ledger";
+import type { Notice } from "./notices";
 import type { Network, Passage, Reading } from "./server";
 import type { View } from "./view";
 import type { Words } from "./words";
@@ -34,8 +35,12 @@ export interface Scene {
   paint(shown: Shown): void;
   /** What depends on it: all that a scrub redraws. */
   draw(moment: Moment): void;
-  /** What the network reads at a step, as short as the diagram wants it. */
-  input(step: number, words: Words): string;
+  /** What a network reads at a step, as short as the diagram wants it. */
+  input(step: number, network: Network, words: Words): string;
+  /** How many steps of the passage a network does not know. */
+  unknown(network: Network): number;
+  /** What of the passage is left out or means nothing to a network. */
+  notices(network: Network): Notice[];
   /** A step in words. */
   name(step: number, words: Words): string;
   /** A step as the ledger names it. */

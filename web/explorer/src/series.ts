@@ -1,6 +1,7 @@
 /** A series as a passage: a window of it, drawn as lines, its future forecast. */
 import { SeriesChart } from "./chart";
 import { ForecastPanel, number } from "./forecast";
+import type { Notice } from "./notices";
 import type { Moment, Scene, Shown } from "./scene";
 import { at, type Network, type Passage, type Reading, type SeriesExhibit } from "./server";
 import type { View } from "./view";
@@ -69,6 +70,14 @@ export class SeriesScene implements Scene {
 
   input(): string {
     return "";
+  }
+
+  unknown(): number {
+    return 0;
+  }
+
+  notices(): Notice[] {
+    return [];
   }
 
   name(step: number, words: Words): string {

@@ -37,6 +37,8 @@ export interface SeriesExhibit {
   /** Steps that are read before the forecast begins. */
   history: number;
   quantiles: number[];
+  /** What the forecast reads at each step besides the state. */
+  reads: { seasons: number[]; cycles: string[]; known: string[] };
   /** Moments are the last known times of windows. */
   series: { name: string; moments: string[] }[];
   networks: Network[];
@@ -78,8 +80,21 @@ export async function fetchExhibit(): Promise<Exhibit> {
   return (await checked(await fetch("api/networks"))).json();
 }
 
-export async function fetchReading(network: string, passage: Passage, clamp: Clamp | null): Promise<Reading> {
+/** The last readings that were asked for, by request: the tour speaks of what the page shows. */
+const kept = new Map<string, Promise<Reading>>();
+const MOST_KEPT = 12;
+
+export function fetchReading(network: string, passage: Passage, clamp: Clamp | null): Promise<Reading> {
   const body = JSON.stringify({ network, passage, clamp });
+  const found = kept.get(body) ?? asked(body);
+  kept.delete(body);
+  kept.set(body, found);
+  found.catch(() => kept.delete(body));
+  for (const old of [...kept.keys()].slice(0, -MOST_KEPT)) kept.delete(old);
+  return found;
+}
+
+async function asked(body: string): Promise<Reading> {
   const headers = { "Content-Type": "application/json" };
   const answer = await checked(await fetch("api/readings", { method: "POST", headers, body }));
   return unpack(await answer.arrayBuffer());

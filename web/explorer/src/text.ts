@@ -1,4 +1,5 @@
 /** A text as a passage: typed or chosen, drawn as letters, its next character predicted. */
+import { unknownNotice, unknownTo, type Notice } from "./notices";
 import { PredictionPanel, topCharacters, visible } from "./panels";
 import type { Moment, Scene, Shown } from "./scene";
 import type { Network, Passage, Reading, TextExhibit } from "./server";
@@ -14,25 +15,34 @@ export class TextScene implements Scene {
   private readonly prediction: PredictionPanel;
   /** Characters of the text that was read; the text field may be ahead of them. */
   private characters: string[] = [];
+  /** Characters of the text that was given, where it was cut. */
+  private given = 0;
+  private cut = "";
 
   constructor(
     canvas: HTMLCanvasElement,
     prediction: HTMLElement,
     private readonly field: HTMLTextAreaElement,
     private readonly passages: HTMLSelectElement,
-    exhibit: TextExhibit,
+    private readonly exhibit: TextExhibit,
     go: (change: Partial<View>) => void,
   ) {
     this.strip = new TextStrip(canvas, (step) => go({ step }));
     this.prediction = new PredictionPanel(prediction);
     passages.append(new Option("", ""), ...Object.entries(exhibit.passages).map(([name, text]) => new Option(name, text)));
     passages.addEventListener("change", () => (passages.value ? go({ text: passages.value, step: 0 }) : field.focus()));
-    field.maxLength = exhibit.longest;
     field.addEventListener("input", () => field.value && go({ text: field.value }));
   }
 
+  /** The view with its text cut to what is read. */
   within(view: View): View {
-    return view;
+    const { longest } = this.exhibit;
+    if (view.text.length <= longest) return view;
+    const characters = [...view.text];
+    if (characters.length <= longest) return view;
+    this.given = characters.length;
+    this.cut = characters.slice(0, longest).join("");
+    return { ...view, text: this.cut };
   }
 
   passage({ text }: View): Passage {
@@ -61,13 +71,28 @@ export class TextScene implements Scene {
     this.prediction.fill(reading, plain, [...network.vocabulary!], step, this.characters[step + 1], words);
   }
 
-  input(step: number, words: Words): string {
+  input(step: number, network: Network, words: Words): string {
+    const [character, shown] = [this.characters[step] ?? "", this.visible(step, words)];
+    return character && unknownTo(network, [character]).length ? `${shown} → ${words.other}` : shown;
+  }
+
+  unknown(network: Network): number {
+    return unknownTo(network, this.characters).length;
+  }
+
+  notices(network: Network): Notice[] {
+    const { given, exhibit, characters } = this;
+    const cut: Notice[] = characters.length === exhibit.longest && characters.join("") === this.cut ? [(words) => words.cut(given, exhibit.longest)] : [];
+    return [...cut, ...unknownNotice(network, characters)];
+  }
+
+  private visible(step: number, words: Words): string {
     return visible(this.characters[step] ?? "", words);
   }
 
   name(step: number, words: Words): string {
     const before = this.characters.slice(Math.max(0, step - CONTEXT), step).join("").replaceAll("\n", "↵");
-    return `${before}[${this.input(step, words)}]`;
+    return `${before}[${this.visible(step, words)}]`;
   }
 
   writer(step: number, words: Words): string {

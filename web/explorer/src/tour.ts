@@ -1,5 +1,6 @@
 /** A guided tour: a card that stands before the part of the page that it speaks of. */
-import type { Exhibit, Network, TextExhibit } from "./server";
+import type { Claims } from "./claims";
+import type { Exhibit, Network, SeriesExhibit, TextExhibit } from "./server";
 import type { View } from "./view";
 import type { Words } from "./words";
 
@@ -25,7 +26,7 @@ export function stopsOf(exhibit: Exhibit): Stop[] {
   const begins = exhibit.kind === "series" ? exhibit.history : 0;
   const stops: (Stop | null)[] = [
     ...(exhibit.kind === "series" ? windowStops(begins, network) : textStops(exhibit)),
-    gated ? { name: "shut", section: "prediction", view: { network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins + 1 } : {}) } } : null,
+    gated ? { name: "shut", section: "prediction", view: { network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins } : {}) } } : null,
     exhibit.kind === "series" || exhibit.networks.length > 1 ? { name: "reach", section: "comparison", view: FREE } : null,
     { name: "yours", section: "input", view: FREE },
   ];
@@ -73,7 +74,7 @@ export class TourCard {
   private readonly end = document.createElement("button");
   private shown: Stop | null = null;
 
-  constructor(private readonly stops: Stop[], move: (stop: number | null) => void) {
+  constructor(private readonly stops: Stop[], private readonly exhibit: Exhibit, move: (stop: number | null) => void) {
     const row = document.createElement("div");
     row.className = "row";
     row.append(this.back, this.on, this.place, this.end);
@@ -90,14 +91,14 @@ export class TourCard {
     for (const button of [this.back, this.on, this.end]) button.type = "button";
   }
 
-  /** Stand before the section of a stop, or nowhere; `turned` brings it into sight. */
-  show(stop: number | null, words: Words, turned: boolean): void {
+  /** Stand before the section of a stop, or nowhere; `turned` brings it into sight. Without claims it has no text yet. */
+  show(stop: number | null, words: Words, claims: Claims | Error | null, turned: boolean): void {
     this.section()?.classList.remove("toured");
     this.shown = stop === null ? null : this.stops[stop];
     if (!this.shown) return this.card.remove();
-    const [title, told] = words.stops[this.shown.name];
-    this.title.textContent = title;
-    this.told.textContent = told;
+    const { name } = this.shown;
+    this.title.textContent = words.titles[name];
+    this.told.textContent = claims instanceof Error ? claims.message : claims && words.told[name](claims, this.exhibit as SeriesExhibit);
     this.place.textContent = words.tourPlace(stop! + 1, this.stops.length);
     this.back.textContent = words.tourBack;
     this.back.disabled = stop === 0;

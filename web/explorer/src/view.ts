@@ -5,6 +5,15 @@ import type { Clamp } from "./server";
 export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
+/** The parts of a view, by their names in the address. */
+export const PARTS = ["text", "series", "moment", "network", "step", "unit", "gate", "value", "all", "span", "first", "last", "tour", "language", "theme"] as const;
+export type Part = (typeof PARTS)[number];
+
+/** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
+export function partsOf(kind: "text" | "series"): Part[] {
+  return PARTS.filter((part) => part !== "text" && (kind === "series" || (part !== "series" && part !== "moment")));
+}
+
 export interface View {
   text: string;
   series: number;

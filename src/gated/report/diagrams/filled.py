@@ -13,6 +13,7 @@ from gated.report.diagrams import notation
 from gated.report.diagrams.gru_and_rnn_cells import GRU_CELL, RNN_CELL
 from gated.report.diagrams.lstm_cell import LSTM_CELL
 from gated.report.diagrams.shapes import Caption, Diagram, Language, Point, Wire, Words
+from gated.report.diagrams.style import DARK, DARK_PAGE, LIGHT
 from gated.report.diagrams.svg import (
     SYMBOL_SIZE,
     add_caption,
@@ -172,8 +173,9 @@ def _add_frames(
     for place, (wire, way) in enumerate(zip(diagram.wires, ways, strict=True)):
         # A wire without a label is a branch into layers, which read all units, not the shown one.
         if wire.symbol in frames and wire.label is not None:
-            way.set("class", f"way w{place}")
-            way.set("style", _look(frames[wire.symbol][0]))
+            first = frames[wire.symbol][0]
+            way.set("class", f"way w{place} {_sign(first)}")
+            way.set("style", _look(first))
             moving[place] = frames[wire.symbol]
             _add_values(svg, wire, [_signed(value) for value in frames[wire.symbol]])
         elif wire.symbol == "x_t":
@@ -226,20 +228,24 @@ def _add_strip(
         length = 32 * abs(value) / most
         bar = {"x": x + pitch / 4, "y": line - max(0.0, 32 * value / most)}
         bar |= {"width": pitch / 2, "height": length}
-        sign = "negative" if value < 0 else "positive"
-        SubElement(svg, "rect", {"class": sign} | {k: number(v) for k, v in bar.items()})
+        sizes = {name: number(size) for name, size in bar.items()}
+        SubElement(svg, "rect", {"class": f"bar {_sign(value)}"} | sizes)
         place = (x + pitch / 2, top + 30)
         size = min(17.0, 1.2 * pitch)
         add_text(svg, place, "middle", size, "letter").text = SHOWN_AS.get(letter, letter)
 
 
 def _look(value: float) -> str:
-    """Return the CSS of a wire with this value."""
+    """Return the CSS of a wire with this value, without its colour."""
     strength = min(1.0, abs(value))
     width = THINNEST + (WIDEST - THINNEST) * strength
     opacity = FAINTEST + (1 - FAINTEST) * strength
-    colour = "orange" if value < 0 else "blue"
-    return f"color:var(--{colour});stroke-width:{width:.1f};opacity:{opacity:.2f}"
+    return f"stroke-width:{width:.1f};opacity:{opacity:.2f}"
+
+
+def _sign(value: float) -> str:
+    """Return the CSS class of what has the colour of a value's sign."""
+    return "negative" if value < 0 else "positive"
 
 
 def _signed(value: float) -> str:
@@ -256,21 +262,36 @@ def _motion(own: str, frames: int, seconds: float) -> str:
     return (
         f"\n@keyframes {own}-seen{{0%{{visibility:visible}}{end},to{{visibility:hidden}}}}\n"
         f".{own} .frame{{visibility:hidden;animation:{own}-seen {whole} step-end infinite}}\n"
+        # Where nothing moves, by choice or for want of animations.
+        f".{own} .f0{{visibility:visible}}\n"
         f"{delays}.{own} .way{{animation-duration:{whole};"
         "animation-iteration-count:infinite}\n"
-        f"@media (prefers-reduced-motion:reduce){{.{own} *{{animation:none!important}}"
-        f".{own} .f0{{visibility:visible}}}}\n"
+        f"@media (prefers-reduced-motion:reduce){{.{own} *{{animation:none!important}}}}\n"
     )
 
 
 def _keyframes(own: str, place: int, values: Sequence[float]) -> str:
     """Return the CSS of a wire: in each frame it keeps its look, then changes to the next."""
-    share = 100 / len(values)
+    text = f"@keyframes {own}-w{place}{{{_stands([_look(value) for value in values])}}}\n"
+    names = f"{own}-w{place}"
+    if len(set(map(_sign, values))) > 1:
+        names += f",{own}-s{place}"
+        light, dark = (_turns(f"{own}-s{place}", values, colours) for colours in (LIGHT, DARK))
+        text += f"{light}\n@media {DARK_PAGE}{{{dark}}}\n"
+    return f"{text}.{own} .w{place}{{animation-name:{names}}}\n"
+
+
+def _turns(name: str, values: Sequence[float], colours: dict[str, str]) -> str:
+    """Return keyframes in which the colour follows the sign of the values."""
+    hues = {"positive": colours["blue"], "negative": colours["orange"]}
+    return f"@keyframes {name}{{{_stands([f'color:{hues[_sign(value)]}' for value in values])}}}"
+
+
+def _stands(looks: Sequence[str]) -> str:
+    """Return keyframes: each look for most of its frame, and at the end the first again."""
+    share = 100 / len(looks)
     stands = "".join(
-        f"{share * frame:.2f}%,{share * (frame + STILL):.2f}%{{{_look(value)}}}"
-        for frame, value in enumerate(values)
+        f"{share * frame:.2f}%,{share * (frame + STILL):.2f}%{{{look}}}"
+        for frame, look in enumerate(looks)
     )
-    return (
-        f"@keyframes {own}-w{place}{{{stands}to{{{_look(values[0])}}}}}\n"
-        f".{own} .w{place}{{animation-name:{own}-w{place}}}\n"
-    )
+    return f"{stands}to{{{looks[0]}}}"

@@ -44,57 +44,82 @@ ROLES = {
 }
 
 
-def _variables(colours: dict[str, str]) -> str:
-    return ";".join(f"--{name}:{value}" for name, value in colours.items())
-
-
-_SELECTOR = ".gated-diagram"
-_RULES = {
-    # Inside the diagram, by selector; & is the diagram itself.
-    "": "color-scheme:light dark;max-width:100%;height:auto;"
+_FIXED = {
+    # By selector inside the diagram; & is the diagram itself.
+    "": "color-scheme:light dark;"
     'font-family:system-ui,"Noto Sans","Noto Sans CJK SC","PingFang SC","Microsoft YaHei",'
     "sans-serif",
-    ".paper": "fill:var(--paper)",
-    "text": "fill:var(--ink)",
     ".math": 'font-family:"STIX Two Text","Times New Roman","Liberation Serif",'
     '"Cambria Math","DejaVu Serif",serif',
     ".variable": "font-style:italic",
-    ".words": "fill:var(--muted)",
     ".strong": "font-weight:600",
-    ".halo": "fill:none;stroke:var(--wash);stroke-width:7;stroke-linejoin:round",
+    ".halo": "fill:none;stroke-width:7;stroke-linejoin:round",
     ".line": "fill:none;stroke:currentColor;stroke-linejoin:round",
-    ".way": "color:var(--role);stroke-width:2.4",
+    ".way": "stroke-width:2.4",
     ".head,.joint": "fill:currentColor;stroke:none",
     ".dashed .line": "stroke-dasharray:6 5",
-    ".value": "fill:var(--muted);font-variant-numeric:tabular-nums",
+    ".value": "font-variant-numeric:tabular-nums",
     ".letter": "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace",
-    "&.filled .wire": "--role:var(--muted)",
-    ".rule": "stroke:var(--line)",
-    ".mark": "fill:var(--sky);fill-opacity:.25",
-    ".positive": "fill:var(--blue)",
-    ".negative": "fill:var(--orange)",
+    ".mark": "fill-opacity:.25",
     ".thin .way": "stroke-width:1.1",
-    ".base": "fill:var(--paper)",
-    ".tint": "fill:var(--role);fill-opacity:.16;stroke:var(--role);stroke-width:2",
-    ".dot": "fill:var(--ink)",
-    ".plus": "fill:none;stroke:var(--ink);stroke-width:2",
-    ".region": "fill:var(--role);fill-opacity:.1;stroke:var(--role);stroke-opacity:.25",
-    ".region.plain": "fill:var(--wash);fill-opacity:1;stroke:var(--line);stroke-opacity:1",
-    ".region.dashed": "stroke:var(--role);stroke-opacity:1;stroke-dasharray:5 5",
+    ".tint": "fill-opacity:.16;stroke-width:2",
+    ".plus": "fill:none;stroke-width:2",
+    ".region": "fill-opacity:.1;stroke-opacity:.25",
+    ".region.plain": "fill-opacity:1;stroke-opacity:1",
+    ".region.dashed": "stroke-opacity:1;stroke-dasharray:5 5",
 }
+_OF_ROLE = {".{role} .way": "color", ".{role} .tint,.region.{role}": "fill,stroke"}
+_COLOURED = {
+    ".paper,.base": "fill:{paper}",
+    "text,.dot": "fill:{ink}",
+    ".words,.value": "fill:{muted}",
+    ".halo": "stroke:{wash}",
+    ".rule": "stroke:{line}",
+    ".mark": "fill:{sky}",
+    ".plus": "stroke:{ink}",
+    ".region.plain": "fill:{wash};stroke:{line}",
+    # The wires of a diagram with values have the colour of their sign, whatever their role.
+    "&.filled .way": "color:{muted}",
+    ".bar.positive": "fill:{blue}",
+    ".bar.negative": "fill:{orange}",
+    "&.filled .way.positive": "color:{blue}",
+    "&.filled .way.negative": "color:{orange}",
+}
+"""Each declaration holds one colour and nothing else."""
 
 
-def _sheet() -> str:
-    lines = [
-        f"{_SELECTOR}{{{_variables(LIGHT)}}}",
-        f"@media (prefers-color-scheme:dark){{{_SELECTOR}{{{_variables(DARK)}}}}}",
+def _rule(names: str, declarations: str) -> str:
+    whole = names if names.startswith("&") else f"& {names}".rstrip()
+    return f"{whole.replace(',', ',& ').replace('&', '.gated-diagram')}{{{declarations}}}"
+
+
+def _colours(colours: dict[str, str]) -> list[str]:
+    """Return the rules that give everything its colour."""
+    of_roles = {
+        names.replace("{role}", role): ";".join(
+            f"{what}:{colours[colour]}" for what in properties.split(",")
+        )
+        for role, colour in ROLES.items()
+        for names, properties in _OF_ROLE.items()
+    }
+    others = {names: rule.format_map(colours) for names, rule in _COLOURED.items()}
+    return [_rule(names, declarations) for names, declarations in (of_roles | others).items()]
+
+
+DARK_PAGE = "(prefers-color-scheme:dark)"
+# No variables: most viewers other than browsers know none, and draw in black what has one. They
+# know no media queries either, and so show the light colours.
+STYLE = "\n".join(
+    [
+        "",
+        # Viewers that take the height for a number would draw nothing.
+        f"@media screen{{{_rule('', 'max-width:100%;height:auto')}}}",
+        *(_rule(names, declarations) for names, declarations in _FIXED.items()),
+        *_colours(LIGHT),
+        f"@media {DARK_PAGE}{{",
+        *_colours(DARK),
+        "}",
+        "",
     ]
-    lines += [f"{_SELECTOR} .{role}{{--role:var(--{colour})}}" for role, colour in ROLES.items()]
-    for names, rule in _RULES.items():
-        whole = names if names.startswith("&") else f"& {names}".rstrip()
-        selector = whole.replace(",", ",& ").replace("&", _SELECTOR)
-        lines.append(f"{selector}{{{rule}}}")
-    return "\n" + "\n".join(lines) + "\n"
-
-
-STYLE = _sheet()
+)
+"""The common style of all pictures; their SVG follows the light or dark colours of the page."""

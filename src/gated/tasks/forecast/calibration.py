@@ -60,8 +60,11 @@ class Calibration:
     """The baseline whose spread is mixed in."""
     counts: Floats
     """`(Q, bins)` errors by their size in `EDGES`, in windows."""
-    at_least: float | None
-    """The least value that a quantile can have: 0 where the target is never negative."""
+    at_least: float | tuple[float | None, ...] | None
+    """The least value that a quantile can have: 0 where the target is never negative. Of several
+    targets, that of each."""
+    unseen: Calibration | None = None
+    """The same for series that training has not seen, where static columns tell of them."""
 
     @classmethod
     def of(
@@ -69,7 +72,7 @@ class Calibration:
         errors: Floats,
         windows: float,
         borrowed: str,
-        at_least: float | None,
+        at_least: float | tuple[float | None, ...] | None,
     ) -> Self:
         """Count errors `(N, horizon, Q)` of validation windows, NaN where nothing was observed."""
         known = errors[~np.isnan(errors[..., 0])]
@@ -81,6 +84,8 @@ class Calibration:
         demand_numbers("An error of the validation", self.counts.ravel())
         if self.counts.shape != (quantiles, len(FACTORS)) or self.counts.min() < 0:
             raise DataError(f"The errors of the validation are not those of {quantiles} quantiles.")
+        if self.unseen is not None:
+            self.unseen.check(quantiles)
         demand_numbers("The validation windows", np.array([self.windows]), count=1)
 
     @property
@@ -170,11 +175,17 @@ class Calibration:
 
 
 def scaled_errors(
-    forecast: Floats, truth: Floats, distances: Floats, quantiles: Sequence[float]
+    forecast: Floats,
+    truth: Floats,
+    distances: Floats,
+    quantiles: Sequence[float],
+    *,
+    whole: bool = False,
 ) -> Floats:
     """Return `(N, horizon, Q)` how many distances the truth lies beyond the median.
 
-    Below the median, errors downwards are positive. NaN where there is no truth.
+    Below the median, errors downwards are positive. NaN where there is no truth. With `whole`,
+    quantiles will be rounded: a value lies inside from half a unit before it on.
 
     >>> forecast, distances = np.array([[[8.0, 10.0, 14.0]]]), np.array([[[2.0, 0.0, 4.0]]])
     >>> scaled_errors(forecast, np.array([[16.0]]), distances, (0.1, 0.5, 0.9)).tolist()
@@ -183,7 +194,8 @@ def scaled_errors(
     side = np.sign(np.array(quantiles) - 0.5)
     error = truth[..., None] - forecast[..., quantiles.index(0.5), None]
     with np.errstate(over="ignore"):
-        scaled: Floats = side * error / np.maximum(distances, np.finfo(np.float64).tiny)
+        beyond = side * error - 0.5 * whole
+        scaled: Floats = beyond / np.maximum(distances, np.finfo(np.float64).tiny)
     return scaled
 
 
@@ -192,7 +204,7 @@ def spread(
     distances: Floats,
     factors: Floats,
     quantiles: Sequence[float],
-    at_least: float | None = None,
+    at_least: Floats | float | None = None,
 ) -> Floats:
     """Return quantiles `(…, Q)` at `factors` times `distances` from the median, in order."""
     middle = quantiles.index(0.5)

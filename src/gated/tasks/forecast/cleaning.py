@@ -13,6 +13,7 @@ from gated.tasks.forecast.calendar_features import repeats_the_time
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.panel import Panel
+from gated.tasks.forecast.targets import TARGET
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -64,7 +65,7 @@ def choose_columns(panel: Panel, training: Mask, config: ForecastConfig) -> Colu
     """
     findings: list[Finding] = []
     kept: list[str] = []
-    named = {*config.known, *(config.past or ())}
+    named = {*config.known, *config.static, *(config.past or ()), *config.targets}
     reasons = {
         name: _useless_number(panel, name, training, name in named) for name in panel.numbers
     }
@@ -72,12 +73,13 @@ def choose_columns(panel: Panel, training: Mask, config: ForecastConfig) -> Colu
     for name, reason in reasons.items():
         if reason is None:
             kept.append(name)
-        else:
+        elif name != TARGET:
             kind, what = reason
             findings.append(Finding(kind=kind, column=name, count=1, what=what, action="left out"))
-    order = [name for name in config.known if name in kept]
-    order += [name for name in kept if name not in config.known]
-    known = set(config.known)
+    ahead = (*config.known, *panel.static)
+    order = [name for name in ahead if name in kept]
+    order += [name for name in kept if name not in ahead]
+    known = set(ahead)
     return Columns(
         tuple(name for name in order if name in panel.numbers and name in known),
         tuple(name for name in order if name in panel.numbers and name not in known),
@@ -113,7 +115,8 @@ def _useless_text(panel: Panel, name: str, training: Mask, named: bool) -> tuple
     pairs = np.unique((panel.series_of * len(panel.values[name]) + codes)[training & (codes >= 0)])
     if len(panel.series) > 1 and len(pairs) == len(seen) == len(panel.series):
         return "redundant", "another name of the series"
-    if len(seen) > MOST_CATEGORIES:
+    # What holds for a series is learned as the series are, of which there may be any number.
+    if len(seen) > MOST_CATEGORIES and name not in panel.static:
         what = f"{len(seen):,} different texts, too many for categories"
         if named:
             raise DataError(

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 
+PARTNER_NAMES = ("pretrained", "ets", "theta", "mstl")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig(Configuration):
@@ -15,14 +17,17 @@ class ForecastConfig(Configuration):
 
     time: str
     """Column of time stamps."""
-    target: str
-    """Column to forecast."""
+    target: tuple[str, ...] | str
+    """Column to forecast, or several, which one network forecasts from the past of all."""
     series: str | None = None
     """Column that names the series, when the table holds several."""
     horizon: int
     """Steps to forecast."""
     known: tuple[str, ...] = ()
     """Columns whose future values are known when forecasting (prices, holidays, plans)."""
+    static: tuple[str, ...] = ()
+    """Columns of numbers or texts that hold for a series as a whole (its kind, its region); one
+    value in a series is enough. They tell of series that training has not seen."""
     country: str | None = None
     """Country whose public holidays are known ahead, by its code (`DE`, `US`), perhaps with one of
     its parts (`DE-BY`)."""
@@ -56,6 +61,10 @@ class ForecastConfig(Configuration):
     """Steps from one test forecast to the next. By default the horizon."""
     quantiles: tuple[float, ...] = (0.1, 0.5, 0.9)
     """Quantiles to forecast, ascending, 0.5 among them."""
+    distribution: Literal["quantiles", "student-t", "negative-binomial"] = "quantiles"
+    """What the network learns of each step: the quantiles alone, or a distribution whose quantiles
+    they are: Student's t, for values that now and then lie far off; the negative binomial, for
+    counts."""
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     """Recurrent cell of encoder and decoder."""
     hidden: int = 64
@@ -65,14 +74,18 @@ class ForecastConfig(Configuration):
     members: int | None = None
     """Networks whose forecasts are averaged, each trained without its share of the validation
     part. By default 4 where there are few windows to learn from, else 1."""
-    partner: Literal["pretrained", "none"] | None = None
-    """Whose forecasts the network's are averaged with, in shares that the validation part sets:
-    the network that comes with the package, or nobody's. By default the former's, unless there are
-    other columns than the target, which it would not read."""
+    partner: tuple[Literal["pretrained", "ets", "theta", "mstl", "none"], ...] | None = None
+    """Whose forecasts the network's are averaged with, in shares that the validation part sets: the
+    network that comes with the package (`pretrained`), statistical methods that are fitted anew at
+    each window, one or several, or nobody's. By default the pretrained network's, unless there are
+    other columns than the target, which no partner reads."""
     dropout: float = 0.0
     """Dropout between layers and before the output."""
     variational_dropout: float = 0.0
     """Dropout on the inputs with one mask for all steps (Gal and Ghahramani 2016)."""
+    continues: bool = False
+    """Whether the table goes on where that of `init_from` ended, as with `gated update`: series
+    that are known keep their scales, and what was held out of the training stays held out."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
@@ -80,12 +93,25 @@ class ForecastConfig(Configuration):
         given: Any = self.season
         if isinstance(given, int):
             object.__setattr__(self, "season", (given,))
+        if not isinstance(self.target, str):
+            one = len(self.target) == 1
+            object.__setattr__(self, "target", self.target[0] if one else tuple(self.target))
+        partner: Any = self.partner
+        if partner is not None:
+            named = (partner,) if isinstance(partner, str) else tuple(partner)
+            object.__setattr__(self, "partner", () if named == ("none",) else named)
         super().__post_init__()
         self._demand(horizon=1, history=1, stride=1, hidden=1, layers=1, members=1)
         if self.season is not None and not (self.season and min(self.season) >= 1):
             raise ConfigurationError(f"{option('season')} is {self.season}; it must be 1 or more.")
         if self.season is not None and len(set(self.season)) < len(self.season):
             raise ConfigurationError(f"{option('season')} is {self.season}; each is named once.")
+        names = self.partner or ()
+        if len(set(names)) < len(names) or not set(names) <= set(PARTNER_NAMES):
+            raise ConfigurationError(
+                f"{option('partner')} is {', '.join(map(repr, names))}: give some of "
+                f"{', '.join(PARTNER_NAMES)}, each once, or 'none' alone."
+            )
         self._demand_shares("validation", "dropout", "variational_dropout")
         if 0.5 not in self.quantiles or not all(0 < q < 1 for q in self.quantiles):
             raise ConfigurationError(
@@ -96,13 +122,31 @@ class ForecastConfig(Configuration):
             raise ConfigurationError(
                 f"{option('quantiles')} are {self.quantiles}; they ascend, each named once."
             )
-        roles = [self.time, self.target, self.series, *self.known, *(self.past or ())]
+        if not self.targets:
+            raise ConfigurationError(f"{option('target')} names no column to forecast.")
+        if self.static and self.series is None:
+            raise ConfigurationError(
+                f"{option('static')} names columns that hold for a series ({self.static[0]}): "
+                f"name the column that tells the series apart with {option('series')}."
+            )
+        roles = [self.time, *self.targets, self.series, *self.known, *self.static]
+        roles += self.past or ()
         for column in filter(None, roles):
             if roles.count(column) > 1:
                 raise ConfigurationError(
-                    f"column '{column}' is named for two roles among time, target, series, known "
-                    "and past; a column has one."
+                    f"column '{column}' is named for two roles among time, target, series, known, "
+                    "static and past; a column has one."
                 )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to forecast."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @property
+    def target_name(self) -> str:
+        """The columns to forecast, for titles and messages."""
+        return ", ".join(self.targets)
 
     @property
     def seasons(self) -> tuple[int, ...]:

@@ -1,13 +1,12 @@
 """The forecast network: an encoder reads the history, a decoder forecasts the horizon.
 
 Sequence-to-sequence in the manner of Sutskever, Vinyals and Le (2014), with quantiles for output
-as in Wen et al. (2017).
+as in Wen et al. (2017), or the parameters of a distribution (`distributions`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -15,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from gated.nn import GRU, LSTM, RNN, VariationalDropout
+from gated.tasks.forecast.distributions import DISTRIBUTIONS, Floats
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.preprocessing import Preprocessing, embedding_width
 from gated.tasks.forecast.windows import Windows
 
 CELLS: dict[str, type[RNN | GRU | LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
@@ -44,6 +44,10 @@ class Batch(NamedTuple):
     """`(horizon, B)`."""
     remainder: Tensor
     """`(B,)`."""
+    location: Tensor
+    """`(B,)`."""
+    scale: Tensor
+    """`(B,)`."""
     lags: Tensor
     """`(history, B, Q)`."""
     future_lags: Tensor
@@ -63,38 +67,48 @@ class Batch(NamedTuple):
         arrays = (*(getattr(windows, name) for name in cls._fields[:-1]), member)
         return cls(*(torch.from_numpy(array) for array in arrays))
 
+    def joined(self, other: Batch) -> Batch:
+        """Return the windows of both."""
+        pairs = zip(self, other, strict=True)
+        return Batch(*(torch.cat(pair, 0 if pair[0].ndim == 1 else 1) for pair in pairs))
+
     def take(self, which: Tensor) -> Batch:
         """Return some of the windows."""
         return Batch(*(of[which] if of.ndim == 1 else of[:, which] for of in self))
 
 
 class ForecastNetwork(nn.Module):
-    """Predicts quantiles of the scaled target at each step of the horizon, which never cross.
+    """Predicts a distribution of the scaled target at each step of the horizon.
 
-    It forecasts what smoothing leaves over: the median is how smoothing goes on, plus the decoder's
-    output in multiples of the typical remainder. The other quantiles are the median plus or minus
-    sums of positive distances. What is read is relative to the last value `y` of the history: by
-    the encoder the target, with the values a season before; by the decoder, which starts from the
-    encoder's last state, how smoothing goes on, the values of whole seasons before, and the
-    covariates known ahead.
+    It forecasts what smoothing leaves over: the middle is how smoothing goes on, plus the decoder's
+    output in multiples of the typical remainder. What is read is relative to the last value `y` of
+    the history: by the encoder the target, with the values a season before; by the decoder, which
+    starts from the encoder's last state, how smoothing goes on, the values of whole seasons before,
+    and the covariates known ahead.
     """
 
     trust: Tensor
-    """By what the median's distance from smoothing is multiplied: 1, unless the validation part
+    """By what the middle's distance from smoothing is multiplied: 1, unless the validation part
     says less."""
+    trust_unseen: Tensor
+    """The same for series that training has not seen, where static columns tell of them."""
 
     def __init__(self, fitted: Preprocessing) -> None:
         super().__init__()
         config = fitted.config
         self.horizon = config.horizon
-        self.below = sum(q < 0.5 for q in config.quantiles)
+        logs = fitted.target.floor is not None
+        self.distribution = DISTRIBUTIONS[config.distribution](config.quantiles, logs=logs)
+        self.middle = self.distribution.middle
         seasons = len(config.seasons)
-        self.series = nn.Embedding(len(fitted.series), _width(len(fitted.series)))
+        self.series = nn.Embedding(
+            len(fitted.series), fitted.series_width or embedding_width(len(fitted.series))
+        )
         self.categories = nn.ModuleList(
-            nn.Embedding(count, _width(count)) for count in fitted.category_counts
+            nn.Embedding(count, embedding_width(count)) for count in fitted.category_counts
         )
         known_texts = len(fitted.known_texts)
-        widths = [_width(count) for count in fitted.category_counts]
+        widths = [embedding_width(count) for count in fitted.category_counts]
         constant = self.series.embedding_dim + 1
         inputs = len(fitted.input_names) + seasons + constant + sum(widths)
         future = len(fitted.future_names) + constant + sum(widths[:known_texts])
@@ -105,29 +119,36 @@ class ForecastNetwork(nn.Module):
         self.encoder = cell(inputs, config.hidden, **options)
         self.decoder = cell(future + seasons + 1, config.hidden, **options)
         self.output_dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.hidden, len(config.quantiles))
+        self.head = nn.Linear(config.hidden, self.distribution.size)
         with torch.no_grad():
-            # The median begins as smoothing goes on.
-            self.head.weight[self.below] = 0
-            self.head.bias[self.below] = 0
+            # The middle begins as smoothing goes on.
+            self.head.weight[self.middle] = 0
+            self.head.bias[self.middle] = 0
         self.register_buffer("trust", torch.ones(()))
+        if config.static:
+            self.register_buffer("trust_unseen", torch.ones(()))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return scaled quantiles `(horizon, B, Q)`, ascending."""
+        """Return the scaled parameters of the distribution, `(horizon, B, size)`.
+
+        Of quantiles they are these, ascending: `(horizon, B, Q)`.
+        """
         _, state = self.encoder(self.input_dropout(self.encoder_inputs(batch)))
         return self.decode(batch, state)
 
+    def quantiles(self, batch: Batch, levels: Floats | None = None) -> Tensor:
+        """Return scaled quantiles `(horizon, B, Q)`, ascending; or at `levels` `(…, B, L)`."""
+        return self.distribution.quantiles(self(batch), batch, levels)
+
     def decode(self, batch: Batch, state: Any) -> Tensor:
-        """Return scaled quantiles `(horizon, B, Q)` from the encoder's last state."""
+        """Return what `forward` does from the encoder's last state."""
         hidden, _ = self.decoder(self.input_dropout(self._decoder_inputs(batch)), state)
         steps = self.head(self.output_dropout(hidden))
-        typical = batch.remainder[:, None]
-        median = batch.smooth + self.trust * batch.remainder * steps[..., self.below]
-        down = typical * nn.functional.softplus(steps[..., : self.below])
-        up = typical * nn.functional.softplus(steps[..., self.below + 1 :])
-        lower = median[..., None] - down.flip(-1).cumsum(-1).flip(-1)
-        upper = median[..., None] + up.cumsum(-1)
-        return torch.cat([lower, median[..., None], upper], dim=-1)
+        trust = self.trust
+        if hasattr(self, "trust_unseen"):
+            trust = torch.where(batch.series < 0, self.trust_unseen, trust)
+        middle = batch.smooth + trust * batch.remainder * steps[..., self.middle]
+        return self.distribution.outputs(middle, steps, batch.remainder)
 
     def encoder_inputs(self, batch: Batch) -> Tensor:
         """Return what the encoder reads, `(history, B, features)`."""
@@ -176,16 +197,24 @@ class Ensemble(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return scaled quantiles `(horizon, B, Q)`: of the network that a window names, or of all.
+        """Return what a `ForecastNetwork` does: of that which a window names, or the mean of all.
 
         Either all windows of a batch name one, or none does.
         """
+        return self._each(batch, lambda member, some: member(some))
+
+    def quantiles(self, batch: Batch, levels: Floats | None = None) -> Tensor:
+        """Return scaled quantiles `(horizon, B, Q)` in the same way, or at `levels` of all."""
+        return self._each(batch, lambda member, some: member.quantiles(some, levels))
+
+    def _each(self, batch: Batch, say: Callable[[ForecastNetwork, Batch], Tensor]) -> Tensor:
+        members = [cast(ForecastNetwork, member) for member in self.members]
         if not len(batch.member) or bool(batch.member[0] < 0):
-            return torch.stack([member(batch) for member in self.members]).mean(0)
-        places = [torch.nonzero(batch.member == j)[:, 0] for j in range(len(self.members))]
+            return torch.stack([say(member, batch) for member in members]).mean(0)
+        places = [torch.nonzero(batch.member == j)[:, 0] for j in range(len(members))]
         parts = [
-            member(batch.take(place))
-            for member, place in zip(self.members, places, strict=True)
+            say(member, batch.take(place))
+            for member, place in zip(members, places, strict=True)
             if len(place)
         ]
         return torch.cat(parts, dim=1)[:, torch.cat(places).argsort()]
@@ -197,30 +226,3 @@ class Ensemble(nn.Module):
             for name, parameters in cast(ForecastNetwork, member).depth_groups():
                 groups.setdefault(name, []).extend(parameters)
         return list(groups.items())
-
-
-def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
-    """Pinball loss (Koenker and Bassett 1978), averaged over the quantiles.
-
-    Shapes: quantiles `(Q,)`, forecast `(…, Q)`, truth `(…)`; returns `(…)`.
-    """
-    error = truth[..., None] - forecast
-    return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1)
-
-
-def losses(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
-    """The training loss `(horizon, B)` of scaled quantiles `(horizon, B, Q)`, 0 if not observed.
-
-    It is in units of the typical remainder, so that each series counts alike.
-    """
-    return pinball(quantiles, forecast, batch.target) / batch.remainder * batch.weight
-
-
-def mean_pinball(quantiles: Tensor, forecast: Tensor, batch: Batch) -> Tensor:
-    """The mean of `losses` over the observed values."""
-    return losses(quantiles, forecast, batch).sum() / batch.weight.sum()
-
-
-def _width(count: int) -> int:
-    """Features of an embedding of `count` values."""
-    return min(8, math.ceil(math.sqrt(count)))

@@ -42,11 +42,12 @@ def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
     """Describe the scores and draw forecasts."""
     config = forecaster.config
     return Body(
-        title=f"Forecast of {config.target}, {config.horizon} steps ahead",
+        title=f"Forecast of {config.target_name}, {config.horizon} steps ahead",
         sections=[
             _ahead_section(forecaster, evaluation),
             _score_section(forecaster, evaluation),
             *_series_sections(evaluation),
+            *_part_sections(evaluation),
             *_picture_sections(evaluation),
             Section("What was chosen", [Text(forecaster.chosen)]),
         ],
@@ -67,7 +68,7 @@ def _dropout(config: ForecastConfig) -> dict[str, str]:
 
 def score_table(evaluation: Evaluation) -> Table:
     """Return the scores of all methods over all windows, the best of each metric marked."""
-    methods = list(evaluation.overall)
+    methods, metrics = list(evaluation.overall), _metrics(evaluation)
     best = [
         min(
             (place for place, method in enumerate(methods) if _is_number(evaluation, method, name)),
@@ -76,13 +77,34 @@ def score_table(evaluation: Evaluation) -> Table:
         )
         if name in SMALLER_IS_BETTER
         else None
-        for name in METRICS
+        for name in metrics
     ]
     rows = [
-        (method, *(_figure(evaluation.overall[method][metric]) for metric in METRICS))
+        (method, *(_figure(evaluation.overall[method][metric]) for metric in metrics))
         for method in methods
     ]
-    return Table(("", *METRICS.values()), rows, best)
+    return Table(("", *metrics.values()), rows, best)
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, str]:
+    """The metrics that all forecasts together have, and how tables head them."""
+    if not evaluation.by_target:
+        return METRICS
+    return {"smape": "sMAPE %", "mase": "MASE", "pinball": "pinball, scaled",
+            "coverage": "coverage"}  # fmt: skip
+
+
+def _target_tables(evaluation: Evaluation) -> list[Text | Drawing | Table]:
+    """The scores of each of several targets, in its own unit."""
+    rows = [
+        (f"{target}, {method}", *(_figure(of[metric]) for metric in METRICS))
+        for target, scores in evaluation.by_target.items()
+        for method, of in scores.items()
+    ]
+    if not rows:
+        return []
+    said = "Target by target; MAE, RMSE, pinball and width are in the unit of each."
+    return [Text(said), Table(("", *METRICS.values()), rows)]
 
 
 def _is_number(evaluation: Evaluation, method: str, metric: str) -> bool:
@@ -95,7 +117,12 @@ def _figure(value: float) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Return what is printed below the scores."""
-    return [_won(evaluation)] if len(evaluation.by_series) > 1 else []
+    each = [
+        f"MAE of {target}: "
+        + ", ".join(f"{method} {_figure(of['mae'])}" for method, of in scores.items())
+        for target, scores in evaluation.by_target.items()
+    ]
+    return [*each, *([_won(evaluation)] if len(evaluation.by_series) > 1 else [])]
 
 
 def _ahead_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
@@ -139,11 +166,11 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
     scores, methods = evaluation.by_series, list(evaluation.overall)
     if len(scores) < 2:
         return []
-    won = _wins(evaluation)
+    won, error = _wins(evaluation), evaluation.forecasts.error
     means = [
         (
             method,
-            _figure(evaluation.overall[method]["mae"]),
+            _figure(evaluation.overall[method][error.lower()]),
             *(
                 _figure(float(of(_over_series(evaluation, method, "mase"))))
                 for of in (np.mean, np.median)
@@ -168,12 +195,17 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
         "The pooled MAE is that of all values, so that series of large numbers decide it; MASE is "
         f"relative to each series' own changes. {_won(evaluation)}"
     )
+    if evaluation.by_target:
+        text = (
+            "MAE is in the unit of each target; MASE is relative to each series' own changes, and "
+            f"the pooled one is that of all values. {_won(evaluation)}"
+        )
     return [
         Section(
             "Series by series",
             [
                 Text(text),
-                Table(("", "pooled MAE", "mean MASE", "median MASE", "series won"), means),
+                Table(("", f"pooled {error}", "mean MASE", "median MASE", "series won"), means),
                 Text(
                     f"The hardest for {methods[0]} first.{some if len(shown) > len(rows) else ''}"
                 ),
@@ -181,6 +213,29 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
             ],
         )
     ]
+
+
+def _part_sections(evaluation: Evaluation) -> list[Section]:
+    """What the network's forecast is added up from, series by series."""
+    if not evaluation.parts:
+        return []
+    names = list(next(iter(evaluation.parts.values())))
+    rows = [
+        (
+            series,
+            *(f"{parts[name]['share']:.0%}" for name in names),
+            *(_figure(parts[name]["mae"]) for name in names),
+        )
+        for series, parts in list(evaluation.parts.items())[:MOST_SERIES]
+    ]
+    some = f" The first {MOST_SERIES} of {len(evaluation.parts):,} series."
+    text = (
+        "The forecast is a mixture, added up quantile by quantile in shares that the validation "
+        "part set for each series; the errors are those of each part alone, before its "
+        f"interval is calibrated.{some if len(evaluation.parts) > MOST_SERIES else ''}"
+    )
+    header = ("", *(f"share {name}" for name in names), *(f"MAE {name}" for name in names))
+    return [Section("What is added up", [Text(text), Table(header, rows)])]
 
 
 def _over_series(evaluation: Evaluation, method: str, metric: str) -> list[float]:
@@ -210,6 +265,9 @@ def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
     quantiles, count = evaluation.forecasts.quantiles, len(evaluation.forecasts.truth)
     if not count:
         return Section("Score", [Text("Nothing was held back, so there is no score.")])
+    units = f"MAE, RMSE and width are in units of {evaluation.target}."
+    if evaluation.by_target:
+        units = "The targets together are scored by what does not depend on their units."
     inside = max(quantiles) - min(quantiles)
     promise = (
         f" Coverage is the share of values inside the interval, {inside:.0%} if it is right."
@@ -222,10 +280,11 @@ def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
             Text(
                 f"{count:,} forecast{'' if count == 1 else 's'} of the test part, each made with "
                 "what was known when it begins; the baselines forecast the same values. "
-                f"MAE, RMSE and width are in units of {evaluation.target}. MASE is relative to "
+                f"{units} MASE is relative to "
                 f"the seasonal-naive error of the training part: below 1 is better.{promise}"
             ),
             score_table(evaluation),
+            *_target_tables(evaluation),
             *([Text(_interval(forecaster, evaluation.coverage))] if evaluation.coverage else []),
         ],
     )

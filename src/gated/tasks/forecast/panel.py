@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +47,8 @@ class Panel:
     codes: dict[str, Integers]
     """Text columns `(N,)` as indices into `values`, -1 where missing."""
     values: dict[str, tuple[str, ...]]
+    static: tuple[str, ...] = ()
+    """Names of the number and text columns that hold one value, or none, in each series."""
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -89,13 +93,26 @@ class Panel:
         high = np.fmax.reduceat(values, self.starts[:-1])
         return np.where(low == high, low, np.nan)
 
-    def only(self, keep: NDArray[np.bool_]) -> Panel:
-        """Return the panel with the series for which `keep` `(S,)` is true."""
-        rows = np.repeat(keep, np.diff(self.starts))
+    def spread(self) -> Panel:
+        """Return the panel with the value of each static column in all rows of its series."""
+        numbers, codes = dict(self.numbers), dict(self.codes)
+        lengths = np.diff(self.starts)
+        for name in self.static:
+            observed = ~np.isnan(numbers[name]) if name in numbers else codes[name] >= 0
+            rows = np.where(observed, np.arange(len(observed)), len(observed))
+            first = np.minimum.reduceat(rows, self.starts[:-1])
+            if name in numbers:
+                numbers[name] = np.repeat(np.append(numbers[name], np.nan)[first], lengths)
+            else:
+                codes[name] = np.repeat(np.append(codes[name], -1)[first], lengths)
+        return replace(self, numbers=numbers, codes=codes)
+
+    def taken(self, rows: Integers, starts: Integers, series: Sequence[str]) -> Panel:
+        """Return the panel of the rows `rows`, which `starts` divide among `series`."""
         return replace(
             self,
-            series=tuple(np.array(self.series)[keep].tolist()),
-            starts=np.append(0, np.cumsum(np.diff(self.starts)[keep])),
+            series=tuple(series),
+            starts=starts,
             ticks=self.ticks[rows],
             times=self.times[rows],
             present=self.present[rows],
@@ -103,6 +120,37 @@ class Panel:
             numbers={name: values[rows] for name, values in self.numbers.items()},
             codes={name: values[rows] for name, values in self.codes.items()},
         )
+
+    def only(self, keep: NDArray[np.bool_]) -> Panel:
+        """Return the panel with the series for which `keep` `(S,)` is true."""
+        lengths = np.diff(self.starts)
+        rows = np.flatnonzero(np.repeat(keep, lengths))
+        starts = np.append(0, np.cumsum(lengths[keep]))
+        return self.taken(rows, starts, np.array(self.series)[keep].tolist())
+
+    def pieces(self, length: int, times: int, most: int) -> Panel:
+        """Return a panel of pieces of the series, of `length` steps or, at their ends, less.
+
+        Each series is cut up `times` times, at other places each time, and each piece is a series
+        of the panel. Of more than `most` pieces some are drawn.
+        """
+        drawn = np.random.default_rng(0)
+        cuts: list[Integers] = []
+        for _ in range(times):
+            skipped = drawn.integers(1, length + 1, len(self.series))
+            cuts += [
+                np.concatenate([[begin], np.arange(begin + some, end, length), [end]])
+                for (begin, end), some in zip(pairwise(self.starts), skipped, strict=True)
+            ]
+        begins = np.concatenate([of[:-1] for of in cuts])
+        ends = np.concatenate([of[1:] for of in cuts])
+        if len(begins) > most:
+            some = np.sort(drawn.choice(len(begins), most, replace=False))
+            begins, ends = begins[some], ends[some]
+        starts = np.append(0, np.cumsum(ends - begins))
+        rows = np.arange(starts[-1]) + np.repeat(begins - starts[:-1], ends - begins)
+        names = np.array(self.series)[np.searchsorted(self.starts, begins, side="right") - 1]
+        return self.taken(rows, starts, names.tolist())
 
     def extend(self, rows: Integers, count: int) -> Panel:
         """Return the panel with each series `s` reaching `count` steps beyond row `rows[s]`.
@@ -128,7 +176,7 @@ class Panel:
             target=_filled(self.target, places, total, np.nan),
             numbers={k: _filled(v, places, total, np.nan) for k, v in self.numbers.items()},
             codes={k: _filled(v, places, total, -1) for k, v in self.codes.items()},
-        )
+        ).spread()
 
 
 def _filled(values: NDArray[Number], places: Integers, total: int, empty: float) -> NDArray[Number]:
@@ -191,8 +239,9 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         numbers={k: _filled(rows.mean(v), places, total, np.nan) for k, v in table.numbers.items()},
         codes={k: _filled(rows.last(v.codes), places, total, -1) for k, v in table.texts.items()},
         values={name: column.values for name, column in table.texts.items()},
+        static=tuple(name for name in config.static if name in table.numbers | table.texts),
         findings=findings,
-    )
+    ).spread()
     if present.all():
         return panel
     gap = panel.finding(

@@ -107,7 +107,8 @@ def chosen_series(evaluation: Evaluation) -> list[str]:
 def _by_error(evaluation: Evaluation) -> list[str]:
     """Return the series by the network's error, those without a score first."""
     network = next(iter(evaluation.overall))
-    errors = {name: scores[network]["mae"] for name, scores in evaluation.by_series.items()}
+    metric = evaluation.forecasts.error.lower()
+    errors = {name: scores[network][metric] for name, scores in evaluation.by_series.items()}
     return sorted(errors, key=lambda name: -1.0 if np.isnan(errors[name]) else errors[name])
 
 
@@ -145,20 +146,22 @@ def chosen_windows(evaluation: Evaluation) -> Picture:
     forecasts = evaluation.forecasts
     network, *baselines = forecasts.methods
     middle = forecasts.quantiles.index(0.5)
-    ranked, errors = _ranked(forecasts, network)
+    ranked, errors = _ranked(forecasts.comparable(), network)
     # Of one or two windows, none is shown twice.
     titles = {
         ranked[len(ranked) // 10]: "a good one",
         ranked[len(ranked) // 2]: "the median",
         ranked[-1]: "the worst" if len(ranked) > 1 else "the only one",
     }
-    figure, axes = new_figure(3.4, ncols=len(titles), sharey=True, squeeze=False)
+    one_unit = not forecasts.targets
+    figure, axes = new_figure(3.4, ncols=len(titles), sharey=one_unit, squeeze=False)
     colours = method_colours(list(forecasts.methods))
     scored = [name for name in baselines if not np.isnan(evaluation.overall[name]["mae"])]
     best = min(scored, key=lambda name: evaluation.overall[name]["mae"], default=None)
     for panel, (window, title) in zip(axes[0], titles.items(), strict=True):
         series = forecasts.series[window]
-        panel.set_title(f"{title}, MAE {errors[window]:.3g}\n{short(series, 30)}".rstrip())
+        error = f"{forecasts.error} {errors[window]:.3g}"
+        panel.set_title(f"{title}, {error}\n{short(series, 30)}".rstrip())
         seen = next(item for item in forecasts.observed if item.series == series)
         times = forecasts.times[window]
         begin = int(np.searchsorted(seen.times, times[0]))
@@ -202,7 +205,7 @@ def error_by_step(evaluation: Evaluation) -> Picture:
         errors = evaluation.by_step[method]["mae"]
         axes.plot(steps, errors, marker=marker, markersize=3.5, color=colour, label=method)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(f"MAE of {short(evaluation.target)}")
+    axes.set_ylabel(_error_label(evaluation))
     _steps_axis(axes, len(steps))
     shared_legend(figure, axes)
     return finish(
@@ -212,6 +215,10 @@ def error_by_step(evaluation: Evaluation) -> Picture:
         caption="How the error grows with the distance. The network is worth its place where its "
         "line lies below the others.",
     )
+
+
+def _error_label(evaluation: Evaluation) -> str:
+    return "MASE" if evaluation.by_target else f"MAE of {short(evaluation.target)}"
 
 
 def _steps_axis(axes: Any, horizon: int) -> None:
@@ -230,12 +237,13 @@ def error_by_series(evaluation: Evaluation) -> Picture:
     figure, axes = new_figure(1.3 + 0.28 * len(shown))
     places = np.arange(len(shown))
     for method, colour in method_colours(list(evaluation.overall)).items():
-        errors = [evaluation.by_series[name][method]["mae"] for name in shown]
+        metric = evaluation.forecasts.error.lower()
+        errors = [evaluation.by_series[name][method][metric] for name in shown]
         axes.plot(errors, places, "o", color=colour, markersize=7, label=method)
     axes.set_yticks(places, [short(name) for name in shown])
     axes.set_xlim(left=0)
     axes.set_ylim(-0.6, len(shown) - 0.4)
-    axes.set_xlabel(f"MAE of {short(evaluation.target)}")
+    axes.set_xlabel(_error_label(evaluation))
     shared_legend(figure, axes)
     some = f" The {len(shown)} hardest of {len(names)} series." if len(names) > len(shown) else ""
     return finish(

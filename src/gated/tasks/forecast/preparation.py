@@ -18,12 +18,22 @@ from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.holidays import holiday_features
 from gated.tasks.forecast.origins import Mask, short_series, training_rows
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
-from gated.tasks.forecast.preprocessing import Preprocessing, learn
+from gated.tasks.forecast.preprocessing import (
+    LEAST,
+    MOST_MEASURED,
+    OUTLYING,
+    Preprocessing,
+    learn,
+)
 from gated.tasks.forecast.scaling import Scaling
 from gated.tasks.forecast.smoothing import Smoothed
 from gated.tasks.forecast.split import Split, plan_split
 from gated.tasks.forecast.table import Kind, read_table
+from gated.tasks.forecast.targets import TARGET, by_target, pair_name, told_apart
 
+CUT, MOST_PIECES = 4, 2048
+"""How often each series is cut into pieces, which are learned from as series not seen; and how many
+of these at most, drawn where there are more."""
 FARTHEST_ERROR = 10.0
 """Errors of smoothing, an input of the network, are held within ± so many typical ones."""
 
@@ -55,6 +65,9 @@ class Prepared:
     """Training, validation and test part; None for data read after fitting."""
     findings: tuple[Finding, ...]
     """What was found in the data and done about it."""
+    pieces: Prepared | None = None
+    """The same rows cut into short series that are none of the fitted ones, by which a network
+    learns what static columns say of a series that it has not seen; None without such columns."""
 
     def scaled(self, values: Floats, origins: Integers) -> Floats:
         """Scale values of the target `(…, B)` as they are in windows from rows `origins` `(B,)`."""
@@ -68,6 +81,13 @@ class Prepared:
         if self.running is not None:
             return self.running.invert(scaled, places)
         return self.preprocessing.target.invert(scaled, self.series_of[places])
+
+    def scaling_at(self, origins: Integers) -> tuple[Floats, Floats]:
+        """Return `(B,)` mean and deviation by which windows from rows `origins` are scaled."""
+        if self.running is not None:
+            return self.running.location[origins], self.running.scale[origins]
+        target, series = self.preprocessing.target, self.series_of[origins]
+        return target.location[series], target.scale[series]
 
     def smoothly(self, origins: Integers) -> Floats:
         """Return `(horizon, B)`, scaled: how smoothing goes on after rows `origins` `(B,)`."""
@@ -97,7 +117,7 @@ def prepare(
     """
     table = read_table(source, config, bad=bad)
     config = replace(config, decimal=table.decimal)
-    panel = build_panel(table, config)
+    panel = by_target(build_panel(table, config), config)
     split, config, planned = plan_split(panel, config)
     training = panel.ticks < split.test
     columns = choose_columns(panel, training, config)
@@ -106,14 +126,44 @@ def prepare(
     learned[panel.series_of[training_rows(panel, config, split)]] = True
     if not learned.any():
         learned[:] = True  # the error names what is missing
-    preprocessing = learn(panel, training, config, columns, learned, short)
+    known = origin if config.continues else None
+    preprocessing = learn(panel, training, config, columns, learned, short, known)
     if origin:
         preprocessing = preprocessing.like(origin)
-    names = (config.target, *columns.known_numbers, *columns.past_numbers)
+    names = (*columns.known_numbers, *columns.past_numbers)
+    names = (config.target_name, *(name for name in names if name not in config.targets))
     found = [outliers(panel, name, training) for name in names]
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, found)]
     findings += _about_series(panel, short, learned, config)
-    return _assemble(panel, preprocessing, split, findings)
+    if not set(config.static) & set(preprocessing.known_names):
+        return _assemble(panel, preprocessing, split, findings)
+    pieces = _pieces(panel, preprocessing, split)
+    remainder = np.append(preprocessing.remainder[:-1], _typical_error(pieces))
+    preprocessing = replace(preprocessing, remainder=remainder)
+    prepared = _assemble(panel, preprocessing, split, findings)
+    return replace(prepared, pieces=_pieces(panel, preprocessing, split))
+
+
+def _pieces(panel: Panel, fitted: Preprocessing, split: Split) -> Prepared:
+    """The panel as many short series that were not seen, see `Prepared.pieces`."""
+    steps = (fitted.config.history or 1) + fitted.config.horizon - 1  # one less than a window
+    pieces = panel.pieces(steps, CUT, MOST_PIECES)
+    return _assemble(pieces, fitted, split, [], np.full(len(pieces.series), -1))
+
+
+def _typical_error(pieces: Prepared) -> float:
+    """The mean absolute scaled error of smoothing over the horizon in series that are not known."""
+    panel, config = pieces.panel, pieces.preprocessing.config
+    usual = float(pieces.preprocessing.remainder[-1])
+    rows = training_rows(panel, config, pieces.split) if pieces.split else np.zeros(0, np.int64)
+    if len(rows) > MOST_MEASURED:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_MEASURED, replace=False))
+    truth = panel.target[rows[:, None] + np.arange(1, config.horizon + 1)]
+    error = np.abs(pieces.scaled(truth.T, rows) - pieces.smoothly(rows))
+    error = error[~np.isnan(error)]
+    if not len(error):
+        return usual
+    return float(max(np.minimum(error, OUTLYING * np.median(error) + LEAST).mean(), usual))
 
 
 def prepare_new(
@@ -134,8 +184,10 @@ def prepare_new(
     numbers = (*fitted.known_numbers, *fitted.past_numbers)
     kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
     kinds |= dict.fromkeys(fitted.text_names, "text")
+    for name in (TARGET, *fitted.config.targets):
+        kinds.pop(name, None)
     table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
-    panel = build_panel(table, fitted.config, fitted.grid)
+    panel = by_target(build_panel(table, fitted.config, fitted.grid), fitted.config)
     if future:
         panel = _extend_to_horizon(_with_target(panel, fitted.config), fitted)
     known = np.isin(panel.series, fitted.series)
@@ -201,8 +253,8 @@ def _with_target(panel: Panel, config: ForecastConfig) -> Panel:
     """
     empty = last_rows(panel) < 0
     if empty.all():
-        raise DataError(f"The target '{config.target}' has no value to forecast from.")
-    return _without_series(panel, empty, f"no value of '{config.target}'")
+        raise DataError(f"The target '{config.target_name}' has no value to forecast from.")
+    return _without_series(panel, empty, f"no value of '{config.target_name}'")
 
 
 def _without_series(panel: Panel, which: Mask, what: str) -> Panel:
@@ -225,6 +277,8 @@ def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
     panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
     latest = panel.ticks[last_rows(panel)]
     for column in fitted.known_names:
+        if column in panel.static:
+            continue  # a series without a value has none ahead either
         steps = _steps_ahead(panel, horizon)
         if column in panel.codes:
             absent = panel.codes[column][steps] < 0
@@ -289,19 +343,20 @@ def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Pane
 
 
 def _assemble(
-    panel: Panel, fitted: Preprocessing, split: Split | None, findings: list[Finding]
+    panel: Panel,
+    fitted: Preprocessing,
+    split: Split | None,
+    findings: list[Finding],
+    which: Integers | None = None,
 ) -> Prepared:
-    """Fill, scale and stack the columns of `panel`, and say what was filled."""
-    which = _indices(panel, fitted)
+    """Fill, scale and stack the columns of `panel`, and say what was filled.
+
+    `which` `(S,)` are the fitted series, -1 for none, by default those of the same name.
+    """
+    which = _indices(panel, fitted) if which is None else which
     series_of = np.repeat(which, np.diff(panel.starts))
     observed = ~np.isnan(panel.target)
-    before, running = fitted.before[which], None
-    if (which < 0).any():
-        # No window ends before the first value of a series, so none sees it too early.
-        firsts = _first_values(panel)
-        before = np.where(which < 0, firsts, before)
-        running = _running(panel, fitted, series_of, firsts)
-    filled = carry_forward(panel.target, panel.starts, before)
+    filled, running = _filled_target(panel, fitted, which)
     smoothed = fitted.smoothing.run(panel.target, panel.starts, which)
     scaling, places = fitted.target, series_of
     if running is not None:
@@ -316,6 +371,7 @@ def _assemble(
         numbers[name] = fitted.numbers.apply(carry_forward(values, panel.starts, before), i)
         if name in fitted.masked:
             masks[name] = ~np.isnan(values)
+    numbers |= _other_targets(panel, fitted, which)
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
     holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
@@ -349,6 +405,39 @@ def _assemble(
         split=split,
         findings=tuple(findings),
     )
+
+
+def _filled_target(
+    panel: Panel, fitted: Preprocessing, which: Integers
+) -> tuple[Floats, Scaling | None]:
+    """The target without gaps, and the scaling of its rows where some series are not fitted."""
+    before, running = fitted.before[which], None
+    if (which < 0).any():
+        # No window ends before the first value of a series, so none sees it too early.
+        firsts = _first_values(panel)
+        before = np.where(which < 0, firsts, before)
+        running = _running(panel, fitted, np.repeat(which, np.diff(panel.starts)), firsts)
+    return carry_forward(panel.target, panel.starts, before), running
+
+
+def _other_targets(panel: Panel, fitted: Preprocessing, which: Integers) -> dict[str, Floats]:
+    """Several targets as inputs beside one another: each scaled as it is when it is forecast."""
+    lookup, found = {name: s for s, name in enumerate(fitted.series)}, {}
+    for target in fitted.config.targets:
+        if target not in fitted.past_numbers:
+            continue
+        names = [pair_name(series, target) for series in told_apart(panel)[0]]
+        places = np.array([lookup.get(name, -1) for name in names])
+        places = np.where(which < 0, -1, places)
+        own = replace(panel, target=panel.numbers[target])
+        filled, running = _filled_target(own, fitted, places)
+        rows = np.repeat(places, np.diff(panel.starts))
+        found[target] = (
+            fitted.target.apply(filled, rows)
+            if running is None
+            else running.apply(filled, np.arange(len(rows)))
+        )
+    return found
 
 
 def _running(panel: Panel, fitted: Preprocessing, series_of: Integers, firsts: Floats) -> Scaling:
@@ -394,11 +483,13 @@ def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
     past = panel.present & (
         np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
     )
-    target = fitted.config.target
+    target, targets = fitted.config.target_name, fitted.config.targets
     holes = {target: np.isnan(panel.target) & past}
     holes |= {name: np.isnan(panel.numbers[name]) & past for name in fitted.known_numbers}
-    holes |= {name: np.isnan(panel.numbers[name]) & past for name in fitted.past_numbers}
+    others = [name for name in fitted.past_numbers if name not in targets]
+    holes |= {name: np.isnan(panel.numbers[name]) & past for name in others}
     holes |= {name: (panel.codes[name] < 0) & past for name in fitted.text_names}
+    without = [name for name in panel.static if name in holes and holes.pop(name).any()]
     filled = "filled with the last value before"
     actions = dict.fromkeys(fitted.masked, f"{filled}, and marked as missing for the network")
     actions[target] = f"{filled} as an input, and marked as missing; never part of a score"
@@ -412,4 +503,19 @@ def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
         )
         for name, rows in holes.items()
         if rows.any()
-    ]
+    ] + [_without_static(panel, name) for name in without]
+
+
+def _without_static(panel: Panel, name: str) -> Finding:
+    """The finding of series without a value in a static column."""
+    first = panel.starts[:-1]
+    absent = (
+        panel.codes[name][first] < 0
+        if name in panel.codes
+        else np.isnan(panel.numbers[name][first])
+    )
+    action = "given to the network as unknown"
+    if name in panel.numbers:
+        action = "taken for the median"
+    finding = _series_finding(panel, "missing", absent, "without a value", action)
+    return replace(finding, column=name)

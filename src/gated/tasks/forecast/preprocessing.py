@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.scaling import Scaling
 from gated.tasks.forecast.smoothing import FIRST_STEPS, Smoothing
 from gated.tasks.forecast.smoothing import learn as learn_smoothing
+from gated.tasks.forecast.targets import TARGET
 
 OWN = 3
 """Inputs that the target gives."""
@@ -66,6 +69,8 @@ class Preprocessing:
     steady: NDArray[np.bool_]
     """`(known columns, S)`, numbers before texts: whether the column holds one value in the series,
     which then need not be repeated for the steps ahead."""
+    series_width: int | None = None
+    """Features of what is learned of each series; by default as their number asks for."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that do not fit their columns, as after damage."""
@@ -100,23 +105,26 @@ class Preprocessing:
 
         The target, whether it was observed, and the error with which smoothing forecast it.
         """
-        target = self.config.target
+        target = self.config.target_name
         masks = tuple(f"observed({name})" for name in self.past_numbers if name in self.masked)
         own = target, f"observed({target})", f"error({target})"
         return (*own, *self.future_names, *self.past_numbers, *masks)
 
     @property
     def reads_target_alone(self) -> bool:
-        """Whether there is no other column than the target to read."""
-        return not (self.known_names or self.past_numbers or self.past_texts)
+        """Whether there is no other column than the targets to read."""
+        names = {*self.known_names, *self.past_numbers, *self.past_texts}
+        return not names - {*self.config.targets, TARGET}
 
     @property
     def mask_places(self) -> tuple[int, ...]:
-        """Places among the `I` inputs of the marks of what was observed."""
-        known = [name in self.masked for name in self.known_numbers]
-        past = [name in self.masked for name in self.past_numbers]
-        ahead, total = OWN + len(known), len(self.input_names)
-        return (1, *range(ahead, ahead + sum(known)), *range(total - sum(past), total))
+        """Places among the `I` inputs of the marks of what was observed at a step."""
+        known = [name for name in self.known_numbers if name in self.masked]
+        past = [name for name in self.past_numbers if name in self.masked]
+        ahead, total = OWN + len(self.known_numbers), len(self.input_names)
+        # What holds for a series also holds before its first row.
+        steps = [place for place, name in enumerate(known) if name not in self.config.static]
+        return (1, *(ahead + place for place in steps), *range(total - len(past), total))
 
     @property
     def text_names(self) -> tuple[str, ...]:
@@ -127,6 +135,31 @@ class Preprocessing:
     def category_counts(self) -> tuple[int, ...]:
         """Number of codes of each of the `K` columns, code 0 included."""
         return tuple(len(values) + 1 for values in self.categories)
+
+    def places(self, series: Sequence[str]) -> NDArray[np.int64]:
+        """Return the index of each of some series, -1 of those not seen."""
+        lookup = {name: s for s, name in enumerate(self.series)}
+        return np.array([lookup.get(name, -1) for name in series], np.int64)
+
+    def keeping(self, known: Preprocessing) -> Preprocessing:
+        """Return these statistics with those of `known` for the series that it knows."""
+        which = known.places(self.series)
+
+        def kept(own: Floats, theirs: Floats) -> Floats:
+            return np.where(which < 0, own, theirs[which])
+
+        scaling, theirs = self.target, known.target
+        return replace(
+            self,
+            target=replace(
+                scaling,
+                location=kept(scaling.location, theirs.location),
+                scale=kept(scaling.scale, theirs.scale),
+            ),
+            remainder=np.append(kept(self.remainder[:-1], known.remainder), known.remainder[-1]),
+            before=kept(self.before, known.before),
+            series_width=known.series_width or embedding_width(len(known.series)),
+        )
 
     def like(self, origin: Preprocessing) -> Preprocessing:
         """Return these statistics with those of `origin` in place of all but the target's.
@@ -152,7 +185,7 @@ class Preprocessing:
                     f"The {what} are {_listed(ours)} here, and {_listed(theirs)} in the run that "
                     f"{option('init_from')} names: its weights would mean something else. "
                     f"Name the columns with "
-                    f"{option('known')} and {option('past')}, or begin anew."
+                    f"{option('known')}, {option('static')} and {option('past')}, or begin anew."
                 )
         return replace(
             self,
@@ -162,6 +195,11 @@ class Preprocessing:
             categories=origin.categories,
             cycles=origin.cycles,
         )
+
+
+def embedding_width(count: int) -> int:
+    """Features of an embedding of `count` values."""
+    return min(8, math.ceil(math.sqrt(count)))
 
 
 def _listed(names: str | tuple[str, ...]) -> str:
@@ -175,6 +213,7 @@ def learn(
     columns: Columns,
     learned: Mask,
     short: Mask,
+    known: Preprocessing | None = None,
 ) -> Preprocessing:
     """Return every statistic of `columns`, from the rows `training` `(N,)` only.
 
@@ -185,18 +224,23 @@ def learn(
         columns: the covariates.
         learned: `(S,)`, which series have a window to learn from.
         short: `(S,)`, which have no whole one.
+        known: what was learned before; its series keep their scales and their smoothing.
 
     Raises:
         DataError: the target of a series was not observed there, or no target varies.
     """
-    samples = _target_samples(panel, training, config.target, np.flatnonzero(learned))
-    smoothing = learn_smoothing(
-        panel.target[training],
-        np.append(0, np.cumsum(np.add.reduceat(training, panel.starts[:-1], dtype=np.int64))),
-        config.horizon,
-        config.seasons,
-        learned,
-    )
+    samples = _target_samples(panel, training, config.target_name, np.flatnonzero(learned))
+    names = tuple(np.array(panel.series)[learned].tolist())
+    if known:
+        smoothing = known.smoothing.of(known.places(names))
+    else:
+        smoothing = learn_smoothing(
+            panel.target[training],
+            np.append(0, np.cumsum(np.add.reduceat(training, panel.starts[:-1], dtype=np.int64))),
+            config.horizon,
+            config.seasons,
+            learned,
+        )
     scaling = Scaling.of(samples, smoothing.floor if smoothing.logs else None)
     few = short[learned]
     if few.any():
@@ -207,16 +251,16 @@ def learn(
         variance = np.where(varies, scaling.scale**2, 0.0)
         shrunk = others.shrunk(scaling.location, variance, counts)
         scaling = replace(scaling, scale=np.where(few, shrunk, scaling.scale))
-    names = (*columns.known_numbers, *columns.past_numbers)
-    values = {name: panel.numbers[name][training] for name in names}
+    covariates = (*columns.known_numbers, *columns.past_numbers)
+    values = {name: panel.numbers[name][training] for name in covariates}
     observed = [column[~np.isnan(column)] for column in values.values()]
     texts = (*columns.known_texts, *columns.past_texts)
     seen = {name: np.unique(panel.codes[name][training]) for name in texts}
     times = panel.times[training]
-    return Preprocessing(
+    learned_now = Preprocessing(
         config=config,
         grid=panel.grid,
-        series=tuple(np.array(panel.series)[learned].tolist()),
+        series=names,
         target=scaling,
         smoothing=smoothing,
         remainder=_remainder(panel, training, config.horizon, learned, smoothing, scaling),
@@ -225,7 +269,7 @@ def learn(
         past_numbers=columns.past_numbers,
         numbers=Scaling.of(observed),
         medians=np.array([np.median(sample) for sample in observed]),
-        masked=tuple(name for name in names if np.isnan(values[name]).mean() >= MASKED),
+        masked=tuple(name for name in covariates if np.isnan(values[name]).mean() >= MASKED),
         known_texts=columns.known_texts,
         past_texts=columns.past_texts,
         categories=tuple(
@@ -241,6 +285,7 @@ def learn(
             np.bool_,
         ),
     )
+    return learned_now.keeping(known) if known else learned_now
 
 
 def _target_samples(

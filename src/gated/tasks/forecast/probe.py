@@ -9,7 +9,7 @@ import torch
 
 from gated.explain import Probe, Timeline
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.network import Batch, ForecastNetwork, mean_pinball
+from gated.tasks.forecast.network import Batch, ForecastNetwork
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.task import thinned
 from gated.tasks.forecast.windows import gather, padded
@@ -32,10 +32,10 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
     drawn = thinned(origins, MOST_DRAWN)
     others = np.setdiff1d(thinned(origins, MOST_COUNTED), drawn)
     batches = [Batch.of(gather(prepared, rows)) for rows in (drawn, others) if len(rows)]
-    quantiles = torch.tensor(config.quantiles)
 
     return Probe(
-        title=f"{config.cell.upper()} that forecasts {config.target}, {config.horizon} steps ahead",
+        title=f"{config.cell.upper()} that forecasts {config.target_name}, {config.horizon} "
+        "steps ahead",
         model=network,
         # A pair with None, as a batch of several tensors is a tuple itself.
         batches=[(batch, None) for batch in batches],
@@ -44,7 +44,7 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
             "encoder": _read(prepared, drawn),
             "decoder": _forecast(network, prepared, batches[0], drawn),
         },
-        loss=lambda forecast: mean_pinball(quantiles, forecast, batches[0]),
+        loss=lambda outputs: network.distribution.mean_loss(outputs, batches[0]),
     )
 
 
@@ -61,11 +61,11 @@ def _forecast(
 ) -> list[Timeline]:
     fitted = prepared.preprocessing
     network.eval()
-    median = network(batch)[..., network.below].T.double().numpy()
+    median = network(batch)[..., network.middle].T.double().numpy()
     forecast = prepared.unscaled(median, origins)
     windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
     return [
-        _timeline(prepared, rows, {f"{fitted.config.target} forecast": of})
+        _timeline(prepared, rows, {f"{fitted.config.target_name} forecast": of})
         for rows, of in zip(windows, forecast, strict=True)
     ]
 
@@ -75,5 +75,5 @@ def _timeline(prepared: Prepared, rows: Integers, beside: dict[str, Any]) -> Tim
     return Timeline(
         labels=fitted.grid.stamps(panel.times[rows]),
         unit=f"steps of {fitted.grid.every}" if fitted.grid.every != "row" else "rows",
-        signals={fitted.config.target: prepared.filled[rows], **beside},
+        signals={fitted.config.target_name: prepared.filled[rows], **beside},
     )

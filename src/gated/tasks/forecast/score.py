@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MAE = Measure("MAE {}", relative=True)
+MASE = Measure("MASE {}", relative=True)
 WINDOWS = Scope("windows", "at {} times")
 OVERLAPPING = Scope("windows", "in {} stretches")
 ADVICE: dict[Outcome, str] = {
@@ -57,6 +59,28 @@ class Forecasts:
     """`(N,)` mean absolute seasonal-naive error of the window's series in the training part (the
     denominator of MASE)."""
     observed: tuple[Observed, ...]
+    targets: tuple[str, ...] = ()
+    """`(N,)` what is forecast, where there are several targets."""
+
+    @property
+    def error(self) -> str:
+        """The error by which all windows are compared: MAE, or MASE where units differ."""
+        return "MASE" if self.targets else "MAE"
+
+    def comparable(self) -> Forecasts:
+        """Return these forecasts in one unit: those of several targets divided by their scales.
+
+        Windows without a scale then have no observed value.
+        """
+        if not self.targets:
+            return self
+        scales = self.scales[:, None]
+        return replace(
+            self,
+            truth=self.truth / scales,
+            methods={name: of / scales[..., None] for name, of in self.methods.items()},
+            scales=np.where(np.isnan(self.scales), np.nan, 1.0),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +102,12 @@ class Evaluation:
     """Of the network's interval, None where there is no interval or no value."""
     overlap: int = 0
     """Windows that overlap what the network was trained on."""
+    by_target: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """`[target][method][metric]` where there are several targets, each in its own unit; those of
+    `overall` and `by_step` are then relative to the scale of each series, as MASE is."""
+    parts: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """`[series][part]`: `share` and `mae` of each forecast that the network's is added up from;
+    empty where it has no partner."""
 
     higher_is_better = frozenset[str]()
 
@@ -85,6 +115,8 @@ class Evaluation:
     def figures(self) -> dict[str, dict[str, float]]:
         """Scores by method: the network first, and of each method the deciding score first."""
         names = {"mae": "MAE", "mase": "MASE", "pinball": "pinball loss"}
+        if self.by_target:
+            names = {"mase": "MASE", "pinball": "pinball loss, scaled"}
         return {
             method: {names[name]: scores[name] for name in names}
             for method, scores in self.overall.items()
@@ -102,7 +134,41 @@ class Evaluation:
             "overall": self.overall,
             "by_step": self.by_step,
             "by_series": self.by_series,
+            **({"by_target": self.by_target} if self.by_target else {}),
+            "parts": self.parts,
         }
+
+    def with_parts(self, parts: Mapping[str, Floats], shares: Floats) -> Evaluation:
+        """Add what the network's forecast is added up from, to the verdict too.
+
+        Args:
+            parts: `(N, horizon, Q)` by part, `M` of them, the network alone first.
+            shares: `(N, M)`, how much each counts in the series of a window.
+        """
+        judged = replace(self.forecasts, methods=dict(parts)).comparable()
+        observed = ~np.isnan(judged.truth)
+        errors = absolute_errors(judged)
+        names = np.array(self.forecasts.series)
+
+        def of(windows: Mask) -> dict[str, dict[str, float]]:
+            return {
+                part: {
+                    "share": float(shares[windows, place].mean()),
+                    "mae": float(_mean(error[windows], observed[windows], None)),
+                }
+                for place, (part, error) in enumerate(errors.items())
+            }
+
+        pooled = of(np.ones(len(names), np.bool_))
+        each = [
+            f"{part} {pooled[part]['mae']:.3g} ({pooled[part]['share']:.0%} of the mixture)"
+            for part in parts
+        ]
+        return replace(
+            self,
+            verdict=self.verdict.adding(f"{judged.error} of its parts: {', '.join(each)}."),
+            parts={name: of(names == name) for name in dict.fromkeys(self.forecasts.series)},
+        )
 
 
 def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
@@ -121,23 +187,28 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
     A step or series without observed values scores NaN. So does a method that lacks a forecast
     for an observed value: no method is scored on fewer values than another.
 
+    Of several targets, what is said of all together, the verdict too, is relative to `scales`.
+
     Args:
         forecasts: of the network first, then of the baselines; 0.5 among the quantiles.
         target: name of the forecast column.
         overlap: windows that overlap what the network was trained on.
     """
     losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
+    alike = forecasts.comparable()
+    relative = {method: _losses(values, alike) for method, values in alike.methods.items()}
     names = np.array(forecasts.series)
     everything = np.ones(len(names), bool)
     network = next(iter(forecasts.methods.values()))
     clusters, _ = _clusters(forecasts.times)
     coverage = coverage_of(network, forecasts.truth, forecasts.quantiles, clusters)
-    verdict = judged(absolute_errors(forecasts), forecasts, overlap)
+    verdict = judged(absolute_errors(alike), alike, overlap)
+    targets = np.array(forecasts.targets)
     return Evaluation(
         target=target,
         forecasts=forecasts,
-        overall=_scores(losses, forecasts, everything),
-        by_step=_scores(losses, forecasts, everything, axis=0),
+        overall=_scores(relative, alike, everything),
+        by_step=_scores(relative, alike, everything, axis=0),
         by_series={
             name: _scores(losses, forecasts, names == name)
             for name in dict.fromkeys(forecasts.series)
@@ -145,6 +216,10 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
         verdict=verdict.adding(coverage.warning) if coverage else verdict,
         coverage=coverage,
         overlap=overlap,
+        by_target={
+            name: _scores(losses, forecasts, targets == name)
+            for name in dict.fromkeys(forecasts.targets)
+        },
     )
 
 
@@ -163,15 +238,16 @@ def judged(
     counts = observed.any(axis=1)
     sizes = observed.sum(axis=1)[counts]
     clusters, scope = _clusters(forecasts.times[counts])
+    measure = MASE if forecasts.targets else MAE
     if not len(sizes):
         nothing = {method: [np.nan] for method in errors}
         said = "Nothing was observed in the windows forecast, so there is no score."
         if not len(forecasts.truth):
             said = f"There is no score: the network learned from all data ({option('test', 0)})."
-        return replace(judge(nothing, MAE, WINDOWS), examples=0, clusters=0, sentence=said)
+        return replace(judge(nothing, measure, WINDOWS), examples=0, clusters=0, sentence=said)
     sums = {method: of.sum(axis=1, where=observed)[counts] for method, of in errors.items()}
     network = next(iter(errors))
-    found = judge(sums, MAE, scope, sizes=sizes, clusters=clusters, networks=networks)
+    found = judge(sums, measure, scope, sizes=sizes, clusters=clusters, networks=networks)
     return found.adding(
         ADVICE.get(found.outcome, ""),
         f"{overlap:,} of them overlap what {network} was trained on, so the score is too good."

@@ -17,7 +17,7 @@ looks ahead.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, product
 
@@ -111,6 +111,15 @@ class Smoothing:
     def seasons(self) -> tuple[int, ...]:
         """The seasons of all forms."""
         return tuple(sorted({season for form in self.forms for season in form.seasons}))
+
+    def of(self, which: Integers) -> Smoothing:
+        """Return the smoothing of series given by their indices `(S,)`, -1 of one not seen."""
+        places = np.append(which, -1)
+        forms = tuple(
+            replace(form, parameters=form.parameters[places], shares=form.shares[places])
+            for form in self.forms
+        )
+        return replace(self, forms=forms)
 
     def run(self, values: Floats, starts: Integers, which: Integers) -> Smoothed:
         """Smooth series one after the other.

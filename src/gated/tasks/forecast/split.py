@@ -48,7 +48,7 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
     """
     observed = panel.ticks[~np.isnan(panel.target)]
     if not len(observed):
-        raise DataError(f"The target '{config.target}' has no value at all.")
+        raise DataError(f"The target '{config.target_name}' has no value at all.")
     first, end = int(panel.ticks.min()), int(observed.max()) + 1
     test = _test_start(panel, config, first, end)
     before = np.add.reduceat(panel.ticks < test, panel.starts[:-1], dtype=np.int64)
@@ -126,9 +126,13 @@ def _blocks(first: int, test: int, members: int, horizon: int) -> tuple[tuple[in
 
     What a member has not seen says how good it is, and all of it together is most of the data.
     """
-    count = max(0, min(2 * members, (test - first) // horizon))
-    ends = [first + (test - first) * place // count for place in range(count + 1)]
-    return tuple(pairwise(ends)) if count else ()
+    return divided(first, test, max(0, min(2 * members, (test - first) // horizon)))
+
+
+def divided(first: int, end: int, count: int) -> tuple[tuple[int, int], ...]:
+    """Divide the ticks from `first` to before `end` into `count` stretches, none if that is 0."""
+    ends = [first + (end - first) * place // count for place in range(count + 1)] if count else []
+    return tuple(pairwise(ends))
 
 
 def _stretches(first: int, test: int, held_out: int, horizon: int) -> tuple[tuple[int, int], ...]:

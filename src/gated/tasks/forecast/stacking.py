@@ -13,6 +13,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.tasks.forecast.distributions import whole_numbers
+
 Floats = NDArray[np.float64]
 
 PARTS = 10
@@ -33,6 +35,7 @@ def stacking_shares(
     series: NDArray[np.int64],
     count: int,
     windows: Floats,
+    whole: bool = False,
 ) -> Floats:
     """Return `(S, M)` the shares of `M` forecasts in each of `S` series, whose sums are 1.
 
@@ -44,6 +47,7 @@ def stacking_shares(
         series: `(N,)`, the series of each window, from 0 to `count` - 1; others count for the mean.
         count: `S`.
         windows: `(S,)`, how many of a series' windows are independent of each other.
+        whole: whether what is added up will be rounded.
 
     >>> truth = np.arange(40.0).reshape(40, 1)
     >>> good, bad = truth[..., None] + 0.1, truth[..., None] + 1
@@ -61,7 +65,9 @@ def stacking_shares(
     seen = np.logical_not(np.isnan(truth))
     if not seen.any():
         return even
-    losses = np.stack([_loss(shares, forecasts, truth, quantiles) / scale for shares in tried])
+    losses = np.stack(
+        [_loss(shares, forecasts, truth, quantiles, whole) / scale for shares in tried]
+    )
     losses = np.where(seen.any(1), losses, 0)  # (C, N)
     number = np.bincount(series[series >= 0], seen.any(1)[series >= 0], minlength=count)
     sums = np.stack(
@@ -86,13 +92,16 @@ def stacked(forecasts: Sequence[Floats], shares: Floats) -> Floats:
 
 
 def _loss(
-    shares: Floats, forecasts: Sequence[Floats], truth: Floats, quantiles: Sequence[float]
+    shares: Floats,
+    forecasts: Sequence[Floats],
+    truth: Floats,
+    quantiles: Sequence[float],
+    whole: bool,
 ) -> Floats:
     """`(N,)`, mean pinball loss of forecasts added up."""
     levels = np.array(quantiles)
-    error = truth[..., None] - stacked(
-        forecasts, np.broadcast_to(shares, (len(truth), len(shares)))
-    )
+    total = stacked(forecasts, np.broadcast_to(shares, (len(truth), len(shares))))
+    error = truth[..., None] - (whole_numbers(total) if whole else total)
     loss = np.maximum(levels * error, (levels - 1) * error).mean(-1)
     seen = ~np.isnan(loss)
     mean: Floats = np.where(seen, loss, 0).sum(1) / np.maximum(seen.sum(1), 1)

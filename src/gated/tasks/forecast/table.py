@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import polars as pl
@@ -34,10 +34,11 @@ from gated.data.number_columns import (
 from gated.data.raw_table import RawTable, Source, open_table
 from gated.data.timestamps import Clock, UnreadableTimeError, read_times
 from gated.data.written_numbers import Mark
-from gated.errors import DataError
+from gated.errors import DataError, option
 from gated.tasks.forecast.config import ForecastConfig
 
 Kind: TypeAlias = Literal["number", "text"]
+Number = TypeVar("Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,9 @@ class Table:
     series: TextColumn
     """Name of each row's series; empty where there is no such column."""
     target: NDArray[np.float64]
-    """`(N,)`, NaN where missing."""
+    """`(N,)`, NaN where missing; of several targets the first."""
     numbers: dict[str, NDArray[np.float64]]
-    """Number columns `(N,)`, NaN where missing."""
+    """Number columns `(N,)`, NaN where missing; the other targets first."""
     texts: dict[str, TextColumn]
     lines: NDArray[np.int64]
     """`(N,)`, the line of the file, or the row of the frame."""
@@ -94,29 +95,32 @@ def read_table(
     raw = open_table(
         source, index=config.time, bad=None if bad is refuse else bad, encoding=config.encoding
     )
-    named = [config.time, config.target, *config.known, *(config.past or ())]
+    named = [config.time, *config.targets, *config.known, *config.static, *(config.past or ())]
     named += [config.series] if config.series is not None else []
     demand_columns(raw, [*named, *(kinds or {})])
     raw = raw.take(raw.frame.select(~pl.all_horizontal(pl.all().is_null())).to_series())
     if raw.frame.is_empty():
         raise DataError(f"{raw.name} has a header and no rows.")
-    if not is_readable(raw.frame[config.target]):
-        raise unreadable(raw, config.target, "not numbers")
+    for target in config.targets:
+        if not is_readable(raw.frame[target]):
+            raise unreadable(raw, target, "not numbers")
     candidates, findings = _covariates(raw, config, kinds)
     texts = [name for name in candidates if kinds and kinds[name] == "text"]
     readable = [name for name in candidates if name not in texts]
-    parsed = parse_numbers(raw, [config.target, *readable], config.decimal)
+    parsed = parse_numbers(raw, [*config.targets, *readable], config.decimal)
     numbers = [name for name in readable if kinds or parsed[name].plausible]
     texts += [name for name in readable if name not in numbers]
-    findings += parsed.findings(raw, [config.target, *numbers])
-    raw = _without_wrong(raw, [config.target, *numbers], parsed, bad)
+    first, *others = config.targets
+    numbers = [*others, *numbers]
+    findings += parsed.findings(raw, [first, *numbers])
+    raw = _without_wrong(raw, [first, *numbers], parsed, bad)
     raw, times, found_clock = _read_time_column(raw, config, clock, bad)
-    return Table(
+    table = Table(
         name=raw.name,
         times=times,
         clock=found_clock,
         series=read_names(raw, config.series),
-        target=_array(raw, config.target),
+        target=_array(raw, first),
         numbers={name: _array(raw, name) for name in numbers},
         texts={name: read_texts(raw.frame[name]) for name in texts},
         lines=raw.lines,
@@ -124,19 +128,69 @@ def read_table(
         findings=(*raw.findings, *findings),
         decimal=config.decimal or parsed.decimal,
     )
+    return _with_static(table, config)
+
+
+def _with_static(table: Table, config: ForecastConfig) -> Table:
+    """Return the table with the value of each static column in every row of its series.
+
+    Raises:
+        DataError: a column changes within a series.
+    """
+    numbers, texts = dict(table.numbers), dict(table.texts)
+    for name in config.static:
+        if name in numbers:
+            numbers[name] = _held(table, name, numbers[name], ~np.isnan(numbers[name]))
+        elif name in texts:
+            codes = texts[name].codes
+            texts[name] = replace(texts[name], codes=_held(table, name, codes, codes >= 0))
+    return replace(table, numbers=numbers, texts=texts)
+
+
+def _held(
+    table: Table, name: str, values: NDArray[Number], observed: NDArray[np.bool_]
+) -> NDArray[Number]:
+    """`values` `(N,)` of a column, those that are not `observed` taken from rows of their series.
+
+    Raises:
+        DataError: two observed ones of a series differ.
+    """
+    rows = np.flatnonzero(observed)
+    # The last row of each series that has a value, by which all its other rows have to be.
+    source = np.full(len(table.series.values), -1)
+    source[table.series.codes[rows]] = rows
+    holds = source[table.series.codes]
+    held = np.where(holds >= 0, values[holds], values)
+    changed = rows[held[rows] != values[rows]]
+    if len(changed):
+        row = int(changed[0])
+        first, second = (
+            f"'{table.texts[name].values[int(values[of])]}'"
+            if name in table.texts
+            else f"{values[of]:g}"
+            for of in (row, holds[row])
+        )
+        raise DataError(
+            f"{table.name}: the static column '{name}' changes within series "
+            f"'{table.series.values[table.series.codes[row]]}': it is {first} in {table.where(row)}"
+            f" and {second} in {table.where(int(holds[row]))}. Mend it, or name it in "
+            f"{option('known')}, if its future values are known, or else in {option('past')}."
+        )
+    return held
 
 
 def _covariates(
     raw: RawTable, config: ForecastConfig, kinds: Mapping[str, Kind] | None
 ) -> tuple[list[str], list[Finding]]:
     """Return the names of the covariates, and what was left out."""
-    named = [*config.known, *(config.past or ())] if kinds is None else list(kinds)
+    named = [*config.known, *config.static, *(config.past or ())]
+    named = named if kinds is None else list(kinds)
     candidates = named
     if kinds is None and config.past is None:
-        taken = {config.time, config.target, config.series}
+        taken = {config.time, *config.targets, config.series}
         candidates = [name for name in raw.frame.columns if name not in taken]
     readable: list[str] = []
-    used = {config.time, config.target, config.series, *candidates}
+    used = {config.time, *config.targets, config.series, *candidates}
     findings = [
         Finding(kind="ignored", column=name, count=1, what="not asked for", action="ignored")
         for name in raw.frame.columns

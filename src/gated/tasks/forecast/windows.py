@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gated.errors import DataError
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.origins import has_history, has_horizon, has_truth, training_rows
+from gated.tasks.forecast.panel import Floats
 from gated.tasks.forecast.preparation import Prepared, last_rows
 from gated.tasks.forecast.preprocessing import OWN
 from gated.tasks.forecast.smoothing import CYCLES
@@ -47,6 +48,11 @@ class Windows:
     """`(horizon, B)`, how smoothing goes on: the scaled forecast from which the network begins."""
     remainder: Floats32
     """`(B,)`, what that is typically off by."""
+    location: Floats
+    """`(B,)` the scaling's mean: what scaled values times `scale` are added to."""
+    scale: Floats
+    """`(B,)` its deviation, in the unit of the target, or of its logarithm where these are
+    scaled."""
     lags: Floats32
     """`(history, B, Q)`, the scaled target a season before each step, for each season."""
     future_lags: Floats32
@@ -84,6 +90,7 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
             for rows in (past, origins, ahead, *behind, *latest)
         )
         inputs[..., 0], last, target, *lags = values
+    location, scale = prepared.scaling_at(origins)
     return Windows(
         origins=origins,
         series=prepared.series_of[origins],
@@ -94,6 +101,8 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
         last=last,
         smooth=prepared.smoothly(origins).astype(np.float32),
         remainder=prepared.remainder(origins).astype(np.float32),
+        location=location,
+        scale=scale,
         lags=_stacked(lags[: len(seasons)], past),
         future_lags=_stacked(lags[len(seasons) :], ahead),
         target=target,
@@ -145,13 +154,18 @@ def member_of(prepared: Prepared, origins: Integers) -> Integers:
     return members
 
 
-def validation_origins(prepared: Prepared, stride: int | None = None) -> Integers:
-    """Return origins in the validation part, `stride` steps apart (by default a horizon)."""
+def validation_origins(
+    prepared: Prepared, stride: int | None = None, *, settled: bool = True
+) -> Integers:
+    """Return origins in the validation part, `stride` steps apart (by default a horizon).
+
+    Those before smoothing knows the seasons are left out, unless `settled` is false.
+    """
     stretches = [
         walk_forward(prepared, begin, end, stride) for begin, end in _split(prepared).validation
     ]
     origins = np.sort(np.concatenate([np.zeros(0, np.int64), *stretches]))
-    return origins[_settled(prepared, origins)]
+    return origins[_settled(prepared, origins)] if settled else origins
 
 
 def held_out_origins(prepared: Prepared, stride: int | None = None) -> Integers:

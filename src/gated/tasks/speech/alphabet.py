@@ -38,6 +38,20 @@ def _heard(text: str, place: int) -> str:
     return letter if letter == "'" and inside else " "
 
 
+PLAIN = {
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+    "ı": "i",
+}
+"""Letters that are no letter with an accent to Unicode."""
+
+
 @dataclass(frozen=True)
 class Alphabet:
     """The letters of transcripts; the first has the code 1, after the blank 0."""
@@ -70,6 +84,28 @@ class Alphabet:
                     f"{self.letters!r}. Correct the text, or give another {option('alphabet')}."
                 )
         return [self._codes[letter] for letter in text]
+
+    def written(self, text: str) -> str:
+        """Return `text` with letters of the alphabet in place of others, where there are such.
+
+        The other case is tried, and then the letter without its accents (NFKD).
+
+        >>> Alphabet("abcdefghijklmnopqrstuvwxyz ").written("Crème ﬁx Straße ñ 日")
+        'creme fix strasse n 日'
+        """
+        return "".join(letter if letter in self._codes else self._near(letter) for letter in text)
+
+    def _near(self, letter: str) -> str:
+        plain = "".join(
+            part
+            for part in unicodedata.normalize("NFKD", letter)
+            if not unicodedata.category(part).startswith("M")
+        )
+        for form in (letter, plain):
+            for cased in (form, form.lower(), form.upper(), PLAIN.get(form.lower(), "")):
+                if cased and all(part in self._codes for part in cased):
+                    return cased
+        return letter
 
     def decode(self, codes: Sequence[int]) -> str:
         """Return the text of codes."""

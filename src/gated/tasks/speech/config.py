@@ -30,6 +30,8 @@ class SpeechConfig(Configuration):
     """Column of the recordings' paths, from the manifest's directory."""
     text: str = "text"
     """Column of the transcripts."""
+    speaker: str = "speaker"
+    """Column of who speaks, if there is one."""
     sample_rate: int = 16000
     """Samples a second; recordings at other rates are resampled."""
     mels: int = 40
@@ -41,7 +43,16 @@ class SpeechConfig(Configuration):
     keep_punctuation: bool = False
     """Write punctuation; apostrophes within words are always kept."""
     alphabet: str = ""
-    """Letters of the transcripts; by default all that occur in the training part."""
+    """Letters of the transcripts, by default all that occur; others are written by these where they
+    differ in case or accents only, and are refused else."""
+    spell: str | None = None
+    """Language, such as en, in which numbers and symbols of the transcripts are spelled; by default
+    they are refused, where `alphabet` does not hold them."""
+    split_by: Literal["auto", "text", "recording", "speaker"] = "auto"
+    """What the training, validation and test parts do not share; auto is text, and for commands, of
+    which there are many recordings each, the speaker or, where that is not known, the recording."""
+    test_manifest: Path | None = None
+    """List of recordings to score on, in place of a share of the others."""
     streaming: bool = False
     """Read forwards only, so that words can be written while they are spoken."""
     look_ahead: int = 8
@@ -73,6 +84,9 @@ class SpeechConfig(Configuration):
     language_model: Path | None = None
     """Run of `gated fit language` whose probabilities are added in the search for transcripts;
     their weight is chosen on the validation part."""
+    word_model: Path | None = None
+    """Text of a sentence a line, or n-grams of words as an ARPA file: their probabilities are added
+    in the search; their weight is chosen on the validation part."""
     cache: Path | None = None
     """Directory in which computed features are kept; by default ~/.cache/gated/speech."""
     skip_bad: bool = False

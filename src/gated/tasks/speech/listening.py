@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from gated.tasks.speech.alphabet import BLANK, Alphabet
 from gated.tasks.speech.audio import Samples
 from gated.tasks.speech.features import Frames, filterbank
 from gated.tasks.speech.network import SpeechNetwork
-from gated.tasks.speech.search import Word, words_of
+from gated.tasks.speech.search import Span, Word, words_of
 
 
 class Listener:
@@ -73,7 +74,9 @@ class Listener:
         """Steps whose letters are known."""
         self._before = BLANK
         self._letters: list[int] = []
-        self._spans: list[tuple[int, int]] = []
+        self._spans: list[Span] = []
+        self._sure: list[float] = []
+        """The highest log-probability of each letter so far."""
 
     def hear(self, samples: Samples) -> list[Word]:
         """Take the next samples (n,), from -1 to 1; return the words that are complete."""
@@ -89,6 +92,11 @@ class Listener:
         if not self._steps:
             raise DataError("The sound is too short to hold speech.")
         return words + self._complete(len(self._letters))
+
+    @property
+    def partial(self) -> str:
+        """Letters so far of the word that is being spoken."""
+        return self._alphabet.decode(self._letters).strip()
 
     @property
     def heard_seconds(self) -> float:
@@ -154,12 +162,15 @@ class Listener:
             ahead = torch.stack(self._waiting, -1)
             said = said + network.future(ahead[None])[0, :, 0]
         del self._waiting[0]
-        code = int(network.head(said).argmax())
+        sure, place = network.head(said).log_softmax(-1).max(-1)
+        code = int(place)
         if code != BLANK and code == self._before:
             self._spans[-1] = (self._spans[-1][0], self._told)
+            self._sure[-1] = max(self._sure[-1], float(sure))
         elif code != BLANK:
             self._letters.append(code)
             self._spans.append((self._told, self._told))
+            self._sure.append(float(sure))
         self._before = code
         self._told += 1
 
@@ -169,6 +180,7 @@ class Listener:
     def _complete(self, count: int) -> list[Word]:
         """Return the words of the first letters, and forget these."""
         text = self._alphabet.decode(self._letters[:count])
-        words = words_of(text, self._spans[:count], self._shrinks / 100)
-        del self._letters[:count], self._spans[:count]
+        sure = [math.exp(of) for of in self._sure[:count]]
+        words = words_of(text, self._spans[:count], sure, self._shrinks / 100)
+        del self._letters[:count], self._spans[:count], self._sure[:count]
         return words

@@ -18,6 +18,8 @@ class Recording:
     text: str
     row: int | None = None
     """Line of the manifest."""
+    speaker: str = ""
+    """Who speaks, where that is known."""
 
     def __str__(self) -> str:
         """Say where it stands.
@@ -29,21 +31,22 @@ class Recording:
 
 
 def read_manifest(path: Path, config: SpeechConfig, bad: BadRows) -> list[Recording]:
-    """Read paths and texts; recordings are found from the directory of the manifest.
+    """Read paths, texts and, if given, speakers; paths begin in the directory of the manifest.
 
     Raises:
         DataError: the file is no such table, or holds no row.
         FileNotFoundError: there is no such file.
     """
     recordings = []
-    columns = {"path": config.path, "text": config.text}
-    for row, values in read_rows(path, columns, tuple(columns), "A list of recordings", bad):
+    columns = {"path": config.path, "text": config.text, "speaker": config.speaker}
+    for row, values in read_rows(path, columns, ("path", "text"), "A list of recordings", bad):
         if not values["path"]:
             bad(DataError(f"row {row}: the path is empty; give that of a recording."))
         elif not values["text"]:
             bad(DataError(f"row {row} ({values['path']}): the text is empty; write what is said."))
         else:
-            recordings.append(Recording(path.parent / values["path"], values["text"], row))
+            speaker = values.get("speaker", "")
+            recordings.append(Recording(path.parent / values["path"], values["text"], row, speaker))
     if not recordings:
         raise DataError(f"{path} holds no usable row. Give recordings with their text.")
     return recordings

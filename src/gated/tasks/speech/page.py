@@ -15,6 +15,13 @@ PRINTED = 8
 SHOWN = 20
 """Recordings whose text is shown beside what was written, evenly chosen."""
 
+APART = {
+    "text": "No text of the test part, and nothing nearly the same, was trained on.",
+    "speaker": "No speaker of the test part was trained on; texts are the same ones.",
+    "recording": "No recording of the test part was trained on; texts and speakers are the same.",
+}
+"""What is new in the test part, by how recordings are split."""
+
 
 def score_table(evaluation: Evaluation) -> Table:
     """A row for each method."""
@@ -51,9 +58,9 @@ def body(recogniser: SpeechRecogniser, evaluation: Evaluation) -> Body:
                 [
                     Text(
                         "Errors are words, or letters, substituted, left out or added, as a share "
-                        "of those that were said. No text of the test part, and nothing nearly "
-                        "the same, was trained on. Real-time factor: the time that it took, as a "
-                        "share of that of the sound. What follows was written by the last search."
+                        f"of those that were said. {APART[evaluation.by]} Real-time factor: the "
+                        "time that it took, as a share of that of the sound. What follows was "
+                        "written by the last search."
                     ),
                     score_table(evaluation),
                 ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +18,6 @@ import gated.tasks
 from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
-from gated.data.split_by_text import split_by_text
 from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
 from gated.phases import counted, phase
@@ -24,30 +25,45 @@ from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.speech.alphabet import Alphabet, normalised
+from gated.tasks.speech.audio import Samples, blocks_of, resampled, seconds_of
 from gated.tasks.speech.baseline import NEAREST, nearest
 from gated.tasks.speech.config import SpeechConfig, SpeechTraining
-from gated.tasks.speech.features import FeatureStore, Frames, Heard
+from gated.tasks.speech.features import SHORTEST, FeatureStore, Frames, Heard, log_mel
 from gated.tasks.speech.listening import Listener
 from gated.tasks.speech.manifest import Recording, read_manifest
 from gated.tasks.speech.network import SpeechNetwork, steps_after
+from gated.tasks.speech.pieces import LONGEST, pieces_of
 from gated.tasks.speech.probe import speech_probe
 from gated.tasks.speech.score import Evaluation, error_rates, substitutions
 from gated.tasks.speech.search import (
     Letters,
+    LetterScorer,
+    Scorer,
+    Scorers,
     Search,
     Word,
-    aligned,
     greedy,
+    letter_confidences,
     prefix_beam,
     words_of,
 )
+from gated.tasks.speech.split import By, split, split_beside, split_by
+from gated.tasks.speech.spoken import Speller, check_spelled
 from gated.tasks.speech.task import SpeechTask, Utterance
+from gated.tasks.speech.words import WordModel, WordScorer
 from gated.training.options import TrainingOptions
 
 SECONDS_A_FRAME = 0.01
 WEIGHTS = (0.2, 0.4, 0.6, 0.9)
 BONUSES = (0.0, 0.5, 1.0)
 """Of a language model, and for each letter: what is tried on the validation part."""
+WORD_WEIGHTS = (0.2, 0.5, 0.8, 1.2)
+WORD_BONUSES = (0.0, 1.0, 2.0)
+"""Of a word model, and for each word."""
+
+
+Read = tuple[Recording, str, Heard]
+"""A recording with its normalised text and features."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,8 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         self.search = Search()
         self.language: Letters | None = None
         """What is expected of the letters of the alphabet, where transcripts are searched for."""
+        self.words: WordModel | None = None
+        """What is expected of words there."""
         self._store = self._new_store()
 
     def adopt(self) -> Self:
@@ -121,34 +139,40 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return f"{super().name}, {'forwards' if self.config.streaming else 'both ways'}"
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[list[Utterance]]:
-        """Read a manifest and its recordings; equal texts stay in one part of the split."""
+        """Read a manifest and its recordings, and split them: see `gated.tasks.speech.split`."""
         config = self.config
-        read = self._heard(read_manifest(Path(source), self.config, bad), bad)
+        if self.origin:
+            self._adopt_letters_and_scale()
+        known = self.alphabet.letters if self.origin else config.alphabet
+        read = self._heard(read_manifest(Path(source), config, bad), bad, known)
+        tested = []
+        if config.test_manifest:
+            tested = self._heard(read_manifest(config.test_manifest, config, bad), bad, known)
         texts = [text for _, text, _ in read]
-        sides = [(text,) for text in texts]
-        places = split_by_text(sides, config.test, config.validation, self.seed)
+        by = split_by(config.split_by, texts, [one.speaker for one, *_ in read])
+        self.config = replace(config, split_by=by)
+        keys = _keys(by, read)
+        if config.test_manifest:
+            held = texts_of(tested) if by == "text" else _keys(by, tested)
+            places = split_beside(by, texts, keys, held, config.validation, self.seed)
+        else:
+            places = split(by, texts, keys, config.test, config.validation, self.seed)
+            tested = [read[place] for place in places.test]
         if not places.training:
             raise DataError(
                 f"Of {len(read)} recordings none is left to train on: hold back fewer, give more."
                 f"{bad.summary}"
             )
-        if self.origin:
-            self._adopt_letters_and_scale()
-        else:
+        if not self.origin:
             every = np.concatenate([read[place][2].frames for place in places.training])
             self.mean, self.deviation = every.mean(0), np.maximum(every.std(0), 1e-3)
-            self.alphabet = Alphabet(
-                config.alphabet or "".join(texts[place] for place in places.training)
-            )
+            self.alphabet = Alphabet(config.alphabet or "".join(texts + texts_of(tested)))
+        self.findings += self._mapped([*read, *tested] if config.test_manifest else read)
+        trained = [read[place] for place in places.training]
         parts = Parts(
-            *(
-                self._utterances([read[place] for place in chosen], bad, speeds)
-                for chosen, speeds in (
-                    (places.training, config.speeds),
-                    (places.validation, (1.0,)),
-                    (places.test, (1.0,)),
-                )
-            )
+            self._utterances(trained, bad, config.speeds),
+            self._utterances([read[place] for place in places.validation], bad, (1.0,)),
+            self._utterances(tested, bad, (1.0,)),
         )
         if not parts.training:
             raise DataError(f"{source} holds no recording to train on.{bad.summary}")
@@ -156,7 +180,16 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         heard = [one.versions[plain] for one in parts.training]
         heard += [one.versions[0] for one in parts.validation]
         self.seen = Seen.of(frames.tobytes() for frames in heard)
-        self.findings = tuple(_changed([one for *_, one in read], config.sample_rate))
+        self.findings += tuple(_changed([one for *_, one in read], config.sample_rate))
+        self.findings += self._new_letters(parts)
+        self.findings += (
+            Finding(
+                kind="split",
+                count=len(parts.test),
+                what="recordings held back to score on",
+                action=f"no {by} of theirs is trained on",
+            ),
+        )
         near = sorted([*places.near_training, *places.near_validation])
         if near:
             self.findings += (
@@ -170,13 +203,16 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             )
         if config.language_model:
             self.language = self.letters_by(config.language_model)
+        if config.word_model:
+            self.words = self.words_by(config.word_model)
         return parts
 
     def read(self, source: Path | str, purpose: Purpose, bad: BadRows) -> list[Utterance]:
         """Read a manifest and its recordings."""
-        return self._utterances(
-            self._heard(read_manifest(Path(source), self.config, bad), bad), bad, (1.0,)
-        )
+        recordings = read_manifest(Path(source), self.config, bad)
+        read = self._heard(recordings, bad, self.alphabet.letters)
+        self.findings += self._mapped(read)
+        return self._utterances(read, bad, (1.0,))
 
     def check_learned(self) -> None:
         """Refuse mean and deviation of another number of features."""
@@ -195,19 +231,24 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return SpeechTask(self.network, self.config, self.alphabet, *parts, self.seed)
 
     def settle(self) -> None:
-        """With a language model, choose its weight on the validation part."""
-        if self.language and self.parts.validation:
-            self.choose_search(self.language)
+        """With a language model, or one of words, choose their weights on the validation part."""
+        if (self.language or self.words) and self.parts.validation:
+            self.choose_search(self.language, self.words)
 
     def scored(self, data: list[Utterance], known: Parts[list[Utterance]] | None) -> Evaluation:
         """Compare greedy and beam search with the nearest recording."""
-        searches: dict[str, tuple[Search, Letters | None]] = {}
+        searches: dict[str, tuple[Search, Scorer | None]] = {}
         searches[self.name] = replace(self.search, beam=1), None
         if self.search.beam > 1:
             beam = f"{self.name}, beam of {self.search.beam}"
-            searches[beam] = self.search, None
-            if self.language is not None:
-                searches[f"{beam} and language model"] = self.search, self.language
+            searches[beam] = self.search, self.scorer(self.search)
+            if self.language:
+                scorer = self.scorer(self.search, self.language)
+                searches[f"{beam} and language model"] = self.search, scorer
+            if self.words:
+                both = " and language model" if self.language else ""
+                scorer = self.scorer(self.search, self.language, self.words)
+                searches[f"{beam}{both} and word model"] = self.search, scorer
         methods, factors = {}, {}
         for name, way in searches.items():
             began = time.perf_counter()
@@ -224,8 +265,11 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             with phase(f"Baseline: {NEAREST}"):
                 methods[NEAREST] = nearest(known.training, data, self.config.speeds)
         references = [one.text for one in data]
+        by, clusters = self._independent(data)
         return Evaluation(
             references=references,
+            by=by,
+            clusters=clusters,
             methods=methods,
             scores={name: error_rates(references, texts) for name, texts in methods.items()},
             substitutions=substitutions(references, methods[list(searches)[-1]]),
@@ -254,23 +298,134 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         letters: Letters = model.next_letter(self.alphabet.letters)
         return letters
 
-    def transcribe(self, path: Path | str, language: Letters | None = None) -> Transcript:
-        """Transcribe a recording.
+    def words_by(self, path: Path) -> WordModel:
+        """Return the word model of a text, written as the transcripts are, or of an ARPA file.
+
+        Raises:
+            DataError: the file holds no word, is damaged, or not UTF-8.
+            FileNotFoundError: there is no such file.
+        """
+        config = self.config
+        return WordModel.read(
+            path,
+            lambda line: normalised(
+                line, keep_case=config.keep_case, keep_punctuation=config.keep_punctuation
+            ),
+        )
+
+    def scorer(
+        self, search: Search, language: Letters | None = None, words: WordModel | None = None
+    ) -> Scorer | None:
+        """Return what a search adds to the scores of texts; None for nothing.
+
+        Raises:
+            ConfigurationError: only known words are asked for, without a word model.
+            DataError: a hot word, or no word of the model, can be written with the alphabet.
+        """
+        scorers: list[Scorer] = []
+        if language is not None:
+            scorers.append(LetterScorer(language, search.weight, search.bonus))
+        if words is not None or search.hot_words:
+            letters = self.alphabet.letters
+            scorers.append(
+                WordScorer(
+                    letters,
+                    words,
+                    search.word_weight,
+                    search.word_bonus if words is not None else 0.0,
+                    search.hot_words,
+                    search.hot_bonus,
+                    search.only_known_words and words is not None,
+                )
+            )
+        return Scorers(scorers) if scorers else None
+
+    def transcribe(
+        self,
+        path: Path | str,
+        language: Letters | None = None,
+        words: WordModel | None = None,
+        longest: float = LONGEST,
+    ) -> Transcript:
+        """Transcribe a recording; a long one in pieces that are cut where nobody speaks.
 
         Args:
             path: of the recording.
             language: language model over the letters of the alphabet, if any.
+            words: word model, if any.
+            longest: seconds of a piece at most.
 
         Raises:
             DataError: it cannot be decoded, is silent, or too short.
             FileNotFoundError: there is no such file.
         """
+        path = Path(path)
+        scorer = self.scorer(self.search, language, words)
         try:
-            heard = self._store.heard(Path(path))
+            seconds = seconds_of(path) if path.is_file() else 0.0
+            if seconds is None or seconds > longest:
+                return self._in_pieces(*blocks_of(path, 1.0), scorer, longest, seconds)
+            heard = self._store.heard(path)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
-        text, words = self._written(self._normal(heard.frames), self.search, language)
-        return Transcript(text, words, heard.seconds)
+        text, spoken = self._written(self._normal(heard.frames), self.search, scorer)
+        return Transcript(text, spoken, heard.seconds)
+
+    def transcribe_samples(
+        self,
+        blocks: Iterable[Samples],
+        rate: int,
+        language: Letters | None = None,
+        words: WordModel | None = None,
+        longest: float = LONGEST,
+    ) -> Transcript:
+        """Transcribe samples, some at a time; raises as `transcribe` does.
+
+        Args:
+            blocks: (n,) each, from -1 to 1.
+            rate: samples per second.
+            language: language model over the letters of the alphabet, if any.
+            words: word model, if any.
+            longest: seconds of a piece at most.
+        """
+        scorer = self.scorer(self.search, language, words)
+        return self._in_pieces(rate, blocks, scorer, longest)
+
+    def _in_pieces(
+        self,
+        rate: int,
+        blocks: Iterable[Samples],
+        scorer: Scorer | None,
+        longest: float,
+        seconds: float | None = None,
+    ) -> Transcript:
+        """Transcribe piece by piece; of the samples only those of a piece are kept."""
+        heard, told = 0.0, 0
+        spoken: list[Word] = []
+
+        def counting() -> Iterator[Samples]:
+            nonlocal heard
+            for block in blocks:
+                heard += len(block) / rate
+                yield block
+
+        any_sound = False
+        with phase("Transcribing", None if seconds is None else int(seconds)) as second:
+            for piece in pieces_of(counting(), rate, longest):
+                any_sound = True
+                samples = resampled(piece.samples, rate, self.config.sample_rate)
+                frames = log_mel(samples, self.config.sample_rate, self.config.mels)
+                if len(frames):
+                    normal = self._normal(frames)
+                    spoken += self._written(normal, self.search, scorer, piece.begin)[1]
+                while told < int(piece.begin + len(piece.samples) / rate):
+                    second()
+                    told += 1
+        if heard < SHORTEST:
+            raise DataError(f"it lasts {heard:.3f} s, too short to hold speech.")
+        if not any_sound:
+            raise DataError("it holds silence only, below -60 dB throughout.")
+        return Transcript(" ".join(word.text for word in spoken), spoken, heard)
 
     def listener(self, rate: int) -> Listener:
         """Return a listener that transcribes a stream of samples at this sampling rate.
@@ -287,8 +442,10 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
             rate=rate,
         )
 
-    def choose_search(self, language: Letters) -> Search:
-        """Choose weight and bonus of the language model on the validation part.
+    def choose_search(
+        self, language: Letters | None = None, words: WordModel | None = None
+    ) -> Search:
+        """Choose weight and bonus of the language model, then of the words, on validation.
 
         Raises:
             DataError: there is no validation part.
@@ -296,26 +453,40 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         held = self.parts.validation
         if not held:
             raise DataError("There is no validation part to choose the search on.")
-        tried = [
-            replace(self.search, weight=weight, bonus=bonus)
-            for weight in WEIGHTS
-            for bonus in BONUSES
-        ]
         references = [one.text for one in held]
         likely = [self._likely(one.versions[0]) for one in held]
 
-        def errors(search: Search) -> float:
-            texts = [self._searched(of, search, language)[0] for of in likely]
+        def errors(search: Search, words: WordModel | None) -> float:
+            scorer = self.scorer(search, language, words)
+            texts = [self._searched(of, search, scorer)[0] for of in likely]
             return error_rates(references, texts).wer
 
-        self.search = min(counted("Choosing the search", tried), key=errors)
+        if language is not None:
+            tried = [
+                replace(self.search, weight=weight, bonus=bonus)
+                for weight in WEIGHTS
+                for bonus in BONUSES
+            ]
+            self.search = min(
+                counted("Choosing the search", tried), key=lambda search: errors(search, None)
+            )
+        if words is not None:
+            tried = [
+                replace(self.search, word_weight=weight, word_bonus=bonus)
+                for weight in WORD_WEIGHTS
+                for bonus in WORD_BONUSES
+            ]
+            self.search = min(
+                counted("Choosing the weight of words", tried),
+                key=lambda search: errors(search, words),
+            )
         return self.search
 
     def written_in_time(self, count: int) -> list[tuple[Utterance, list[Word]]]:
         """Return `count` or fewer recordings of the test part, with their words and times."""
         tested = self.parts.test
         chosen = tested[:: max(1, -(-len(tested) // count))]
-        way = self.search, self.language
+        way = self.search, self.scorer(self.search, self.language, self.words)
         return [(one, self._written(one.versions[0], *way)[1]) for one in chosen]
 
     @property
@@ -343,16 +514,74 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
                 "have that of the run, or begin anew."
             )
 
-    def _heard(
-        self, recordings: Sequence[Recording], bad: Bad
-    ) -> list[tuple[Recording, str, Heard]]:
-        """Return recordings with their normalised text and features; unusable ones go to `bad`."""
+    def _independent(self, data: Sequence[Utterance]) -> tuple[By, list[str]]:
+        """Return what the parts do not share, and that of each recording, whose errors go along."""
+        by = self.config.split_by
+        if by == "recording":
+            return by, [str(place) for place in range(len(data))]
+        if by == "speaker" and all(one.speaker for one in data):
+            return by, [one.speaker for one in data]
+        return "text", [one.text for one in data]
+
+    def _mapped(self, read: Sequence[Read]) -> tuple[Finding, ...]:
+        """Return a finding of letters that the alphabet lacks, where it has others for them."""
+        letters = Counter(
+            letter
+            for _, text, _ in read
+            for letter in text
+            if letter not in self.alphabet.letters and self.alphabet.written(letter) != letter
+        )
+        if not letters:
+            return ()
+        most = ", ".join(
+            f"{letter} as {self.alphabet.written(letter)} ({count})"
+            for letter, count in letters.most_common(8)
+        )
+        return (
+            Finding(
+                kind="letters",
+                count=sum(letters.values()),
+                what="letters outside the alphabet",
+                action="written by others of it",
+                example=most,
+            ),
+        )
+
+    def _new_letters(self, parts: Parts[list[Utterance]]) -> tuple[Finding, ...]:
+        """Return a finding of letters in what is held back that the training part lacks."""
+        trained = {letter for one in parts.training for letter in one.text}
+        held = (*parts.validation, *parts.test)
+        new = Counter(letter for one in held for letter in one.text if letter not in trained)
+        if not new:
+            return ()
+        return (
+            Finding(
+                kind="new letters",
+                count=sum(new.values()),
+                what="letters of what is held back that the training part lacks",
+                action="cannot be learnt",
+                example=" ".join(sorted(new)),
+            ),
+        )
+
+    def _heard(self, recordings: Sequence[Recording], bad: Bad, letters: str) -> list[Read]:
+        """Return recordings with their normalised text and features; unusable ones go to `bad`.
+
+        Args:
+            recordings: rows of a manifest.
+            bad: is given the errors.
+            letters: digits and symbols among these are kept; others are spelled or refused.
+        """
         config, read = self.config, []
+        speller = Speller(config.spell) if config.spell else None
         for one in counted("Computing features of recordings", recordings):
-            text = normalised(
-                one.text, keep_case=config.keep_case, keep_punctuation=config.keep_punctuation
-            )
             try:
+                text = speller.spelled(one.text) if speller else one.text
+                if not config.keep_punctuation or speller:
+                    check_spelled(text, letters)
+                text = normalised(
+                    text, keep_case=config.keep_case, keep_punctuation=config.keep_punctuation
+                )
                 if not text:
                     raise DataError(f"its text {one.text!r} has nothing that is spoken.")
                 read.append((one, text, self._store.heard(one.path)))
@@ -362,14 +591,15 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
 
     def _utterances(
         self,
-        read: Sequence[tuple[Recording, str, Heard]],
+        read: Sequence[Read],
         bad: Bad,
         speeds: Sequence[float],
     ) -> list[Utterance]:
         """Encode texts and normalise features; what cannot be written or told goes to `bad`."""
         utterances = []
-        for one, text, heard in counted("Computing features at each speed", read):
+        for one, given, heard in counted("Computing features at each speed", read):
             try:
+                text = self.alphabet.written(given)
                 codes = self.alphabet.encode(text)
                 versions = tuple(
                     heard.frames if speed == 1 else self._store.heard(one.path, speed).frames
@@ -387,7 +617,7 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
                 bad(DataError(f"{one}: {error}"))
                 continue
             normal = tuple(self._normal(frames) for frames in versions)
-            utterances.append(Utterance(str(one), text, codes, heard.seconds, normal))
+            utterances.append(Utterance(str(one), text, codes, heard.seconds, normal, one.speaker))
         return utterances
 
     def _normal(self, frames: Frames) -> Frames:
@@ -403,21 +633,39 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
         return found
 
     def _written(
-        self, frames: Frames, search: Search, language: Letters | None = None
+        self,
+        frames: Frames,
+        search: Search,
+        scorer: Scorer | None = None,
+        begin: float = 0.0,
     ) -> tuple[str, list[Word]]:
-        """Return the text of normalised features, and its words in time."""
-        return self._searched(self._likely(frames), search, language)
+        """Return the text of normalised features, and its words in time, `begin` seconds later."""
+        return self._searched(self._likely(frames), search, scorer, begin)
 
     def _searched(
-        self, likely: Frames, search: Search, language: Letters | None
+        self, likely: Frames, search: Search, scorer: Scorer | None, begin: float = 0.0
     ) -> tuple[str, list[Word]]:
         if search.beam == 1:
             codes, steps = greedy(likely)
         else:
-            codes = prefix_beam(likely, search, language)
-            steps = aligned(likely, codes)
-        words = words_of(self.alphabet.decode(codes), steps, self.step_seconds)
+            codes, steps = prefix_beam(likely, search, scorer)
+        text, sure = self.alphabet.decode(codes), letter_confidences(likely, codes, steps)
+        words = words_of(text, steps, sure, self.step_seconds, begin)
         return " ".join(word.text for word in words), words
+
+
+def texts_of(read: Sequence[Read]) -> list[str]:
+    """Return the normalised texts of recordings."""
+    return [text for _, text, _ in read]
+
+
+def _keys(by: By, read: Sequence[Read]) -> list[str]:
+    """Return what may not be in two parts of a split: speakers, or the contents of recordings."""
+    if by == "speaker":
+        return [one.speaker for one, *_ in read]
+    return [
+        hashlib.blake2b(heard.frames.tobytes(), digest_size=16).hexdigest() for *_, heard in read
+    ]
 
 
 def _changed(heard: Sequence[Heard], rate: int) -> list[Finding]:

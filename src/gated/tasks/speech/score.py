@@ -22,10 +22,15 @@ from gated.scoring.verdict import (
     percent,
     wrote_nothing,
 )
+from gated.tasks.speech.split import By
 
 Floats = NDArray[np.float64]
 Kind = Literal["words", "characters"]
-RECORDINGS = Scope("recordings", "of {} texts")
+SCOPES: dict[By, Scope] = {
+    "text": Scope("recordings", "of {} texts"),
+    "speaker": Scope("recordings", "of {} speakers"),
+    "recording": Scope("recordings"),
+}
 MEASURES: dict[Kind, Measure] = {
     "words": Measure("word error rate {}", percent),
     "characters": Measure("character error rate {}", percent),
@@ -61,6 +66,10 @@ class Evaluation:
 
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
+    by: By = "text"
+    """What the parts of the data do not share; recordings of the same one are not independent."""
+    clusters: Sequence[str] | None = None
+    """That of each recording; by default the text."""
     known: int = 0
     """How many of the scored recordings were also trained on."""
 
@@ -79,8 +88,10 @@ class Evaluation:
     def verdict(self) -> Verdict:
         """Whether the network beats the baseline in word and character error rate.
 
-        Recordings of the same text are not independent.
+        Recordings of the same text, or in a split by speaker of the same speaker, are not
+        independent.
         """
+        scope = SCOPES[self.by]
         searches = [name for name in self.real_time_factors if name != self.chosen]
         compared = {self.chosen: self.methods[self.chosen]} | {
             name: written for name, written in self.methods.items() if name not in searches
@@ -94,10 +105,12 @@ class Evaluation:
             sizes = counted[self.chosen][1]
             values = {name: wrong for name, (wrong, _) in counted.items()}
             verdicts.append(
-                judge(values, measure, RECORDINGS, sizes=sizes, clusters=self.references)
+                judge(
+                    values, measure, scope, sizes=sizes, clusters=self.clusters or self.references
+                )
             )
-        found = both(verdicts, RECORDINGS).without(self.left_out)
-        empty = wrote_nothing(self.methods[self.chosen], RECORDINGS.unit)
+        found = both(verdicts, scope).without(self.left_out)
+        empty = wrote_nothing(self.methods[self.chosen], scope.unit)
         return found.adding(empty, flattered(self.known))
 
     @property

@@ -31,6 +31,7 @@ class Utterance:
     seconds: float
     versions: tuple[Frames, ...]
     """Normalised features (T, F) at each speed; of held-out recordings at the original one only."""
+    speaker: str = ""
 
 
 class SpeechTask(BucketedTask[Batch]):

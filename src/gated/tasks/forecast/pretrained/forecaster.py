@@ -73,7 +73,7 @@ def predict_untrained(
     histories = _histories(panel)
     found = [s for s, history in enumerate(histories) if len(history)]
     if not found:
-        raise DataError(f"The target '{config.target}' has no value to forecast from.")
+        raise DataError(f"The target '{config.target_name}' has no value to forecast from.")
     histories = [histories[s] for s in found]
     pair = seasons_of(panel.grid, histories, season)
     horizon = horizon or (int(pair[0]) if pair[0] > 1 else USUAL_HORIZON)

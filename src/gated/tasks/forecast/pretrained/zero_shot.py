@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from gated.tasks.forecast.pretrained.network import QUANTILES, READ, PretrainedNetwork, inputs_of
 from gated.tasks.forecast.pretrained.smoothing import Floats, Integers, smoothed
@@ -117,7 +117,7 @@ def _of_batch(
 
 def _interpolated(forecast: Floats, quantiles: Sequence[float]) -> Floats:
     """Quantiles of a forecast of `QUANTILES`, `(…, Q)`, straight lines on normal paper."""
-    known, asked = norm.ppf(QUANTILES), norm.ppf(quantiles)
+    known, asked = ndtri(QUANTILES), ndtri(quantiles)
     place = np.clip(np.searchsorted(known, asked) - 1, 0, len(known) - 2)
     share = (asked - known[place]) / (known[place + 1] - known[place])
     between: Floats = forecast[..., place] + share * (

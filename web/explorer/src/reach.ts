@@ -1,0 +1,17 @@
+/** How far back a gradient reaches. */
+import type { Reading } from "./server";
+
+/** A gradient below this share of its largest norm no longer counts as reaching. */
+export const FELT = 0.01;
+
+/** The gradient's norms by distance, as shares of the largest. */
+export function relative(reading: Reading): number[] {
+  const { numbers } = reading.arrays.gradient;
+  const most = numbers.reduce((a, b) => Math.max(a, b), 0) || 1;
+  return Array.from(numbers, (norm) => norm / most);
+}
+
+/** The largest distance at which the gradient has at least the share `FELT` of its largest norm. */
+export function reachOf(reading: Reading): number {
+  return Math.max(0, relative(reading).findLastIndex((share) => share >= FELT));
+}
