@@ -20,15 +20,22 @@ from gated.tasks.classify.table import read_sequences
 
 PROBLEMS = {
     "JapaneseVowels": (
-        {"cell": "gru", "pooling": "attention", "noise": 0.3, "dropout": 0.4},
+        {
+            "cell": "gru",
+            "pooling": "attention",
+            "patch": 1,
+            "noise": 0.3,
+            "dropout": 0.4,
+            "filters": 0,
+        },
         {"steps": 600},
     ),
     "BasicMotions": (
-        {"cell": "lstm", "pooling": "max"},
+        {"cell": "lstm", "pooling": "max", "patch": 1, "filters": 0},
         {"steps": 300},
     ),
     "GunPoint": (
-        {"cell": "gru", "pooling": "max", "patch": 10, "noise": 0.05},
+        {"cell": "gru", "pooling": "max", "patch": 10, "noise": 0.05, "filters": 0},
         {"steps": 400},
     ),
 }
