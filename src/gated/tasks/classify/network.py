@@ -67,7 +67,7 @@ class SequenceNetwork(nn.Module):
 
     def _singly(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, I / patch, T · patch), and which of these steps are no padding."""
-        single = steps.unflatten(-1, (self.patch, -1)).transpose(1, 2).flatten(0, 1)
+        single = steps.reshape(*steps.shape[:2], self.patch, -1).transpose(1, 2).flatten(0, 1)
         places = torch.arange(len(single), device=steps.device)
         there = places < self.patch * lengths.to(steps.device)[:, None]
         return single.permute(1, 2, 0) * there[:, None], there
