@@ -1,5 +1,6 @@
 """Columns that hold for a series as a whole."""
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast import ForecastConfig, Forecaster
+from gated.tasks.forecast.mixture import trust
 from gated.tasks.forecast.panel import build_panel
 from gated.tasks.forecast.preparation import prepare, prepare_new
 from gated.tasks.forecast.table import read_table
@@ -152,6 +154,14 @@ def test_the_kind_of_a_new_product_says_how_its_week_goes(sellers):
     assert "and of series that training has not seen by" in sellers[True].chosen
     assert sellers[True].calibration.unseen is not None
     assert sellers[False].calibration.unseen is None
+
+
+def test_a_series_that_was_not_seen_is_trusted_as_others_until_more_is_known(sellers):
+    network = deepcopy(sellers[True].first_network)
+    trust(network, 0.25)
+    assert (float(network.trust), float(network.trust_unseen)) == (0.25, 0.25)
+    trust(network, 0.5, "trust_unseen")
+    assert (float(network.trust), float(network.trust_unseen)) == (0.25, 0.5)
 
 
 def test_a_saved_forecaster_reads_static_columns_as_before(tmp_path, sellers):
