@@ -113,18 +113,18 @@ const NOTHING = 1e-9;
  * The norms of the gradient of the loss at `moment` with respect to the inputs so many steps before,
  * from the gradient with respect to its hidden state (H,).
  */
-export function normsBack(run: Run, moment: number, gradient: Float64Array): Float64Array {
+export function normsBack(run: Run, moment: number, gradient: Float64Array, distances: number): Float64Array {
   const { weights, arrays, clamp, inner } = run;
   const { cell, units: H, input, width, gram, recurrent, relu } = weights;
   const { gates } = LAYOUTS[cell];
   const rows = gates.length * H;
-  const norms = new Float64Array(moment + 1);
+  const norms = new Float64Array(distances);
   const [toInput, toState] = [new Float64Array(rows), new Float64Array(rows)];
   const read = new Float64Array(width);
   let hidden = gradient;
   let state = new Float64Array(H);
   let most = 0;
-  for (let t = moment; t >= 0; t--) {
+  for (let t = moment; t > moment - distances; t--) {
     const value = (name: string, unit: number) => arrays[name].numbers[t * H + unit];
     const before = (name: string, unit: number) => (t ? arrays[name].numbers[(t - 1) * H + unit] : 0);
     const through = (gate: number, unit: number, upstream: number) => {

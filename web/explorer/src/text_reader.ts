@@ -5,6 +5,8 @@ import { dot, type Weights } from "./weights";
 
 /** Steps from which gradients are computed back in time, at most. */
 const MOMENTS = 16;
+/** Distances that a gradient is followed back, at most. */
+const FARTHEST = 500;
 
 const vocabularies = new WeakMap<Network, Map<string, number>>();
 
@@ -58,11 +60,11 @@ export async function gradientByDistance(run: Run, wanted: () => boolean): Promi
   const T = run.characters.length;
   if (T < 2) return { steps: 0, width: 1, numbers: new Float32Array(0) };
   const moments = momentsOf(Math.floor((3 * (T - 1)) / 4), T - 2);
-  const distances = moments[0] + 1;
+  const distances = Math.min(moments[0] + 1, FARTHEST);
   const means = new Float32Array(distances);
   const breath = new Breath();
   for (const moment of moments) {
-    const norms = normsBack(run, moment, gradientOfHidden(run, moment));
+    const norms = normsBack(run, moment, gradientOfHidden(run, moment), distances);
     for (let d = 0; d < distances; d++) means[d] += norms[d] / moments.length;
     if (breath.due) await breath.pause();
     if (!wanted()) return null;
