@@ -182,7 +182,7 @@ class Recurrent(Layer):
                     }
                 )
         self.streams = directions == 1
-        self.depth = depth
+        self.depth, self.features, self.widths = depth, features, widths
         self.form = given[0]._replace(features=projected * directions)
         self._widths = [widths[state.width] for state in self.cell.states]
         if directions == 1:
