@@ -28,7 +28,7 @@ def shops() -> pl.DataFrame:
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 3, 20), eager=True).alias("day")
     steps = np.arange(len(days))
     return pl.concat(
-        pl.DataFrame({"shop": f"shop {s}", "day": days, "sales": 10.0 * (s + 1) + steps % 7})
+        pl.DataFrame({"shop": f"shop {s}", "day": days, "sales": 10.5 * (s + 1) + steps % 7})
         for s in range(SHOPS)
     )
 

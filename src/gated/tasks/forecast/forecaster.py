@@ -727,8 +727,9 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     @property
     def _whole(self) -> bool:
-        """Whether reported quantiles are whole numbers."""
-        return self.first_network.distribution.whole
+        """Whether reported quantiles are whole numbers, as all that the training part holds are."""
+        whole = self.dependence is not None and self.dependence.whole
+        return whole or self.first_network.distribution.whole
 
     @property
     def _middle(self) -> int:
