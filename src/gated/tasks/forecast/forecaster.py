@@ -40,6 +40,7 @@ from gated.tasks.forecast.partners import (
     are_refitted,
     beside,
     demand_partners,
+    usual_shares,
 )
 from gated.tasks.forecast.paths import (
     Dependence,
@@ -240,8 +241,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             alone = prepared.preprocessing.reads_target_alone
             self.config = replace(self.config, partner=("pretrained",) if alone else ())
             self.preprocessing = replace(self.preprocessing, config=self.config)
-        methods = 1 + len(self.config.partner or ())
-        self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
+        usual = usual_shares(self.config.partner or ())
+        self.shares = np.tile(usual, (len(self.preprocessing.series) + 1, 1))
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
         # Until there are errors of the network.
