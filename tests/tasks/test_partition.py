@@ -106,7 +106,7 @@ def test_dask_predicts_with_two_workers(shops, run, tmp_path):
         parts.append(str(path))
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster),
     ):

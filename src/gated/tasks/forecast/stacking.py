@@ -36,7 +36,7 @@ def stacking_shares(
     series: NDArray[np.int64],
     count: int,
     windows: Floats,
-    usual: Sequence[float] | None = None,
+    usual: Sequence[float] | Floats | None = None,
     whole: bool = False,
 ) -> Floats:
     """Return `(S, M)` the shares of `M` forecasts in each of `S` series, whose sums are 1.
