@@ -17,7 +17,7 @@ from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.learner import ClassLearner
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.network import SequenceEnsemble, SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.split import held_out_rows
@@ -96,7 +96,14 @@ def test_a_batch_is_its_step_and_cut_by_processes() -> None:
     read, codes = Preprocessing.fit(arrays, 1), (labels == "late").astype(np.int64)
     config = ClassifyConfig(noise=0.1, warp=0.2)
     task = SequenceTask(
-        SequenceNetwork(config, 2, 2), config, read, arrays, codes, np.ones(12), ([], codes[:0]), 4
+        SequenceEnsemble(config, 2, 2, 20),
+        config,
+        read,
+        arrays,
+        codes,
+        np.ones(12),
+        ([], codes[:0]),
+        4,
     )
     whole, again = (task.training_batch(1, 8, Shard(0, 1)) for _ in range(2))
     assert torch.equal(whole.steps, again.steps)
@@ -133,7 +140,12 @@ def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
     fitted.save(tmp_path / "model")
     again = SequenceClassifier.load(tmp_path / "model")
     assert np.array_equal(again.predict_proba(arrays), fitted.predict_proba(arrays))
-    assert again.get_params() == fitted.get_params() | {"patch": 1, "filters": 24}
+    assert again.get_params() == fitted.get_params() | {
+        "patch": 1,
+        "filters": 24,
+        "kernel_features": 9996,
+        "members": 1,
+    }
     with pytest.raises(ModelFileError, match="of the task 'classify', not of 'regress'"):
         SequenceRegressor.load(tmp_path / "model")
     with pytest.raises(NotFittedError):
@@ -255,9 +267,9 @@ def test_a_run_goes_on_where_another_ended(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="reads 2 channels, and these data have 1"):
         SequenceClassifier(training=training).fit([of[:, :1] for of in arrays], labels)
     other = SequenceClassifier(training=training).fit(arrays, np.char.add("a ", labels))
-    assert other.history_.transfer.absent == ("head.bias", "head.weight")
+    assert other.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
     number = SequenceRegressor(training=training).fit(arrays, labels == "late")
-    assert number.history_.transfer.absent == ("head.bias", "head.weight")
+    assert number.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
     number.save(tmp_path)
     again = SequenceRegressor(training=training).fit(arrays, 100.0 * (labels == "late"))
     np.testing.assert_allclose(again.predict(arrays), number.predict(arrays), atol=1e-5)

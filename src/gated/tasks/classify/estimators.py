@@ -14,7 +14,7 @@ from gated.errors import DataError
 from gated.explain import Probe
 from gated.tasks.classify.config import ClassifyConfig, SequenceConfig, SequenceTraining
 from gated.tasks.classify.learner import ClassLearner, NumberLearner
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.network import SequenceEnsemble
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.sequences import Floats, Sequences, Values, sequences_of
 from gated.training.history import History
@@ -38,6 +38,9 @@ class SequenceEstimator(BaseEstimator):
         one_way: read forwards only.
         pooling: of the states of all steps: last, mean, max or attention.
         patch: consecutive steps joined into one input.
+        filters: of a convolutional branch beside the recurrent layers; 0 for none.
+        kernel_features: of fixed kernels, read by a ridge regression; 0 for none.
+        members: networks that are averaged.
         dropout: before and after the recurrent layers.
         noise: Gaussian noise in training, in standard deviations.
         warp: sequences are stretched in time, and scaled, by up to this share in training.
@@ -62,6 +65,8 @@ class SequenceEstimator(BaseEstimator):
         pooling: Literal["last", "mean", "max", "attention"] = "mean",
         patch: int | None = None,
         filters: int | None = None,
+        kernel_features: int | None = None,
+        members: int | None = None,
         dropout: float = 0.2,
         noise: float = 0.0,
         warp: float = 0.0,
@@ -76,6 +81,8 @@ class SequenceEstimator(BaseEstimator):
         self.pooling = pooling
         self.patch = patch
         self.filters = filters
+        self.kernel_features = kernel_features
+        self.members = members
         self.dropout = dropout
         self.noise = noise
         self.warp = warp
@@ -97,9 +104,9 @@ class SequenceEstimator(BaseEstimator):
         return SequenceTraining() if self.training is None else self.training
 
     @property
-    def network_(self) -> SequenceNetwork:
+    def network_(self) -> SequenceEnsemble:
         """The trained network."""
-        network: SequenceNetwork = self.learner_.network
+        network: SequenceEnsemble = self.learner_.network
         return network
 
     @property
