@@ -262,3 +262,10 @@ def test_strange_sequences_have_finite_answers(strange, labels) -> None:
     training = SequenceTraining(steps=2, threads=1)
     learner = SequenceClassifier(hidden=4, training=training).fit(strange, list(labels))
     assert np.isfinite(learner.predict_proba(strange)).all()
+
+
+def test_steps_and_channels_that_look_swapped_are_noticed() -> None:
+    x, labels = waves(8, 0)
+    learner = SequenceClassifier(hidden=4, training=SequenceTraining(steps=1, threads=1))
+    with pytest.warns(UserWarning, match=r"one step, of 60 channels.*transpose\(0, 2, 1\)"):
+        learner.fit(x[:, None], labels)

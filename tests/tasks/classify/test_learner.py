@@ -195,6 +195,15 @@ def test_rare_classes_can_weigh_more() -> None:
     np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
 
 
+def test_labels_that_are_numbers_stand_in_their_order() -> None:
+    labels = np.array(["10", "9", "2", "10"])
+    classes = Classes.of(labels)
+    assert classes.names == ("2", "9", "10")
+    assert classes.frequencies.tolist() == [0.25, 0.25, 0.5]
+    assert classes.learnt(labels).tolist() == [2, 1, 0, 2]
+    assert Classes.of(np.array(["b 10", "b 9"])).names == ("b 10", "b 9")
+
+
 def test_the_baselines_tell_what_they_should() -> None:
     arrays, labels = bumps(24, seed=0)
     read, others = Preprocessing.fit(arrays, 1), bumps(10, seed=1)

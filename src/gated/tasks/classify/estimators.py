@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -178,6 +179,12 @@ class SequenceEstimator(BaseEstimator):
         """
         learner = self.learner_type(self.config, self.options)
         arrays = sequences_of(X)
+        if arrays[0].shape[1] > 1 and all(len(array) == 1 for array in arrays):
+            warnings.warn(
+                f"Every sequence has one step, of {arrays[0].shape[1]} channels. X is (sequences, "
+                "steps, channels): give X.transpose(0, 2, 1) if yours has its steps last.",
+                stacklevel=2,
+            )
         names = [f"sequence {place}" for place in range(len(arrays))]
         known = Sequences(arrays, self._values(y, len(arrays)), names)
         learner.fit(known, directory=directory, resume=resume, progress=progress)

@@ -57,9 +57,9 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     head = tuple(f"members.{place}.head." for place in range(MOST_MEMBERS))
     begins_with = ("classify", "regress")
     data = (
-        "A .ts file of the time-series archives; or a table (CSV, Parquet or a sheet) with a row "
-        "for each step: --series names the column of the sequence, --label that of its class or "
-        "number, all others of numbers but --time are channels."
+        "A .ts, .arff or wide .tsv file of the time-series archives; or a table (CSV, Parquet or a "
+        "sheet) with a row for each step: --series names the column of the sequence, --label that "
+        "of its class or number, all others of numbers but --time are channels."
     )
     made_of = "sequences"
     targets_type: ClassVar[type[Classes] | type[Numbers]]
@@ -128,7 +128,9 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     def new_task(self) -> SequenceTask:
         """Return the training task, with augmented sequences if that is configured."""
-        known, held = self.parts.training, self.parts.validation
+        known, held, folds = self.parts.training, self.parts.validation, self.folds
+        if (self.config.members or 1) == 1:  # nobody learns from what the only network does not
+            known, folds = known.take(np.flatnonzero(folds)), folds[folds != 0]
         targets = self.targets.learnt(known.values)
         return SequenceTask(
             self.network,
@@ -140,7 +142,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
             getattr(self.targets, "deviation", 1.0),
-            self.folds,
+            folds,
         )
 
     @property
