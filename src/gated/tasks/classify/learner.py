@@ -14,6 +14,7 @@ from gated.data.manifest import BadRows
 from gated.data.predictions import PREDICTED, label_columns
 from gated.errors import DataError, ModelFileError, option
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
 from gated.tasks.classify.config import MOST_MEMBERS, SequenceConfig, SequenceTraining
@@ -194,6 +195,17 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
                 "fixed features. Fit it anew, or use the version that wrote it."
             )
         return super().load(directory, **given)
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads channels, missing values among them, and predicts for a sequence.
+
+        Raises:
+            ProgramError: there are fixed features, or several networks.
+        """
+        channels = len(self.preprocessing.mean)
+        writer = Writer("numbers", channels, missing=True, names=list(self.columns))
+        answers = self.network.write(writer, self.preprocessing.write(writer))
+        return self.targets.write(writer, answers)
 
     def probed(self, data: Sequences) -> Probe:
         """Return the network and sequences for `gated.explain`; with targets, also the loss."""

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
+from gated.errors import ProgramError, option
+from gated.live.program import Writer
+from gated.nn import programs
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
@@ -85,6 +88,30 @@ class SequenceNetwork(nn.Module):
             return attention_over_time(states, self.energy(states), lengths)
         return mean_over_time(states, lengths)
 
+    def write(self, writer: Writer, steps: str, weights: str) -> str:
+        """Write the network as layers of a program that read `steps`; return the answers' name.
+
+        The names of its weights begin with `weights`.
+        """
+        begins = f"{weights}recurrent."
+        states = writer.add("recurrent", steps, **programs.recurrent(self.recurrent, begins))
+        found = [self._write_pooling(writer, states, weights)]
+        if self.branch is not None:
+            singly = writer.add("unpatch", steps, steps=self.patch) if self.patch > 1 else steps
+            found.append(self.branch.write(writer, singly, f"{weights}branch."))
+        joined = writer.add("concatenate", *found) if len(found) > 1 else found[0]
+        names = {"weight": f"{weights}head.weight", "bias": f"{weights}head.bias"}
+        return writer.add("linear", joined, name="head", **names)
+
+    def _write_pooling(self, writer: Writer, states: str, weights: str) -> str:
+        if self.energy is not None:
+            names = {"weight": f"{weights}energy.weight", "bias": f"{weights}energy.bias"}
+            energy = writer.add("linear", states, name="energy", **names)
+            return writer.add("attention", states, energy)
+        if self.pooling == "last":
+            return writer.add("last", states, directions=1 + self.recurrent.bidirectional)
+        return writer.add(self.pooling, states)
+
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""
         pooling = [] if self.energy is None else list(self.energy.parameters())
@@ -155,6 +182,23 @@ class SequenceEnsemble(nn.Module):
     def of_networks(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Return the mean of the networks' outputs, (B, outputs)."""
         return torch.stack([member(steps, lengths) for member in self.members]).mean(0)
+
+    def write(self, writer: Writer, steps: str) -> str:
+        """Write the network as layers of a program that read `steps`; return the answers' name.
+
+        Raises:
+            ProgramError: there are fixed features, or several networks.
+        """
+        if self.fixed is not None:
+            raise ProgramError(
+                "it reads fixed features beside the network; fit it with "
+                f"{option('kernel_features', 0)} to have one"
+            )
+        if len(self.members) > 1:
+            raise ProgramError(
+                f"it averages networks; fit it with {option('members', 1)} to have one"
+            )
+        return self.first.write(writer, steps, "members.0.")
 
     def _of_member(
         self, steps: Tensor, lengths: Tensor, learnt: Tensor, member: nn.Module

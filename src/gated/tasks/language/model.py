@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError, option
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.phases import phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED, flattered
@@ -160,6 +162,12 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             unit=unit,
             verdict=verdict.adding(flattered(int(again))),
         )
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads codes, and predicts after each the probability of each next one."""
+        writer = Writer("codes", len(self.vocabulary), **self.vocabulary.of_program())
+        found = writer.add("softmax", self.network.write(writer))
+        return writer.program("probabilities", found, labels=self.vocabulary.shown())
 
     def probed(self, data: Coded) -> Probe:
         """Return the network and stretches of a text for `gated.explain`."""

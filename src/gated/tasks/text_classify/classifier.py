@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text
 from gated.errors import DataError
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
 from gated.scoring.seen import Seen, refuse_known
@@ -209,6 +211,13 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             logits_of(self.network, self._coded(texts)).double(), -1
         ).numpy()
         return probabilities
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads the codes of a text, and predicts the probability of each label."""
+        options = {"longest": self.config.longest, **self.vocabulary.of_program()}
+        writer = Writer("codes", len(self.vocabulary), **options)
+        found = writer.add("softmax", self.network.write(writer))
+        return writer.program("probabilities", found, labels=list(self.labels))
 
     def probed(self, data: Texts) -> Probe:
         """Return the network and texts for `gated.explain`; with labels, also the loss."""
