@@ -263,24 +263,26 @@ def test_numbers_are_judged_by_their_absolute_errors() -> None:
 def test_a_run_goes_on_where_another_ended(tmp_path: Path) -> None:
     arrays, labels = bumps(40, 0)
     # Statistics of the branch would follow the louder sequences, whatever the rate.
-    first = SequenceClassifier(cell="gru", hidden=8, filters=0, training=QUICK).fit(arrays, labels)
+    alone = {"kernel_features": 0}
+    first = SequenceClassifier(cell="gru", hidden=8, filters=0, **alone, training=QUICK)
+    first.fit(arrays, labels)
     first.save(tmp_path)
     training = TrainingOptions(steps=1, learning_rate=1e-9, threads=1, init_from=tmp_path)
     louder = [10 * array for array in arrays]
-    second = SequenceClassifier(training=training).fit(louder, labels)
+    second = SequenceClassifier(**alone, training=training).fit(louder, labels)
     assert second.learner_.config.cell == "gru"
     expected = first.predict_proba(arrays)
     np.testing.assert_allclose(second.predict_proba(arrays), expected, atol=1e-5)
     with pytest.raises(ConfigurationError, match="hidden is 9, and 8 in"):
         SequenceClassifier(hidden=9, training=training).fit(arrays, labels)
     with pytest.raises(DataError, match="reads 2 channels, and these data have 1"):
-        SequenceClassifier(training=training).fit([of[:, :1] for of in arrays], labels)
-    other = SequenceClassifier(training=training).fit(arrays, np.char.add("a ", labels))
+        SequenceClassifier(**alone, training=training).fit([of[:, :1] for of in arrays], labels)
+    other = SequenceClassifier(**alone, training=training).fit(arrays, np.char.add("a ", labels))
     assert other.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
-    number = SequenceRegressor(training=training).fit(arrays, labels == "late")
+    number = SequenceRegressor(**alone, training=training).fit(arrays, labels == "late")
     assert number.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
     number.save(tmp_path)
-    again = SequenceRegressor(training=training).fit(arrays, 100.0 * (labels == "late"))
+    again = SequenceRegressor(**alone, training=training).fit(arrays, 100.0 * (labels == "late"))
     np.testing.assert_allclose(again.predict(arrays), number.predict(arrays), atol=1e-5)
 
 
