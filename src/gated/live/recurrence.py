@@ -76,6 +76,7 @@ class Stack:
                 reverse=reverse,
                 regularisation=Regularisation(zoneout=self.zoneout) if self.zoneout else None,
                 stored_as=self.stored_as,
+                threads=1 if x.shape[1] == 1 else None,  # waking one may take milliseconds
             )
             x = found.output
             after += found.final
