@@ -9,21 +9,34 @@ from gated import notebooks
 from gated.version import VERSION
 
 if TYPE_CHECKING:
-    from gated import cells, nn
+    from gated import cells, live, nn
     from gated.cells import Cell
+    from gated.live import load
     from gated.nn.accelerate import accelerate, restore, stream
 
 __version__ = VERSION
 """The version of this package."""
-__all__ = ["__version__", "accelerate", "cells", "nn", "predict_partition", "restore", "stream"]
+__all__ = [
+    "__version__",
+    "accelerate",
+    "cells",
+    "live",
+    "load",
+    "nn",
+    "predict_partition",
+    "restore",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import modules that need torch on first use, so that `import gated` does not need it."""
-    if name in ("cells", "nn"):
+    if name in ("cells", "live", "nn"):
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
+    if name == "load":
+        return importlib.import_module("gated.live").load
     if name == "predict_partition":
         return importlib.import_module("gated.tasks.partition").predict_partition
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

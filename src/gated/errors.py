@@ -70,6 +70,10 @@ class ModelFileError(GatedError, ValueError):
     """A model, checkpoint or run directory is missing, damaged or of another format."""
 
 
+class ProgramError(GatedError, ValueError):
+    """A network cannot be written as a program, to be run without a framework."""
+
+
 class InUseError(GatedError, RuntimeError):
     """Another process writes into the directory."""
 

@@ -21,7 +21,13 @@ from gated.data.findings import Finding, RowError
 from gated.data.held_back import require_test_part
 from gated.data.manifest import BadRows
 from gated.data.predictions import prediction_table
-from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError
+from gated.errors import (
+    ConfigurationError,
+    DataError,
+    MissingExtraError,
+    ModelFileError,
+    ProgramError,
+)
 from gated.explain import Explanation, Probe, explain
 from gated.phases import phase
 from gated.training import loop
@@ -191,6 +197,14 @@ class Learner(ABC, Generic[Config, Data, Score]):
     def attached(self) -> dict[str, bytes]:
         """Files saved beside the model, by name; a task may have none."""
         return {}
+
+    def program(self) -> dict[str, Any]:
+        """Return what the learner predicts as a program, which runs without torch: `gated.live`.
+
+        Raises:
+            ProgramError: it cannot be written as one; a task may have none.
+        """
+        raise ProgramError(f"the task {self.task!r} writes none yet")
 
     def check_learned(self) -> None:
         """Check that attributes read by `load` fit together; a task may have nothing to check.
@@ -415,6 +429,10 @@ class Learner(ABC, Generic[Config, Data, Score]):
             "training": json_values(self.training),
             **{name: json_values(getattr(self, name)) for name in self.learned},
         }
+        try:
+            description["program"] = self.program()
+        except ProgramError as reason:
+            description["no_program"] = str(reason)
         save_model(Path(directory), self.network, description, self.attached())
 
     @classmethod

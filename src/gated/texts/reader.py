@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
-from gated.nn import VariationalDropout
+from gated.live.program import Writer
+from gated.nn import VariationalDropout, programs
 from gated.texts.config import ReaderConfig
 
 STATES = ("hidden", "cell")
@@ -97,6 +98,14 @@ class Reader(nn.Module):
             dropped = self.dropout(output)
             after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
         return Read(output, dropped, after)
+
+    def write_reading(self, writer: Writer) -> str:
+        """Write the embedding and the layers as those of a program; return the last one's name."""
+        steps = writer.add("embedding", writer.input, weight="embedding.weight")
+        for place, layer in enumerate(self.layers):
+            options = programs.recurrent(layer, f"layers.{place}.")  # type: ignore[arg-type]
+            steps = writer.add("recurrent", steps, **options)
+        return steps
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Return parameters by depth, nearest the input first; subclasses add theirs at the end."""

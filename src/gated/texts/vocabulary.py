@@ -62,6 +62,14 @@ class Vocabulary(ABC):
         """Return the number of codes, the unknown included."""
         return len(self.pieces())
 
+    def of_program(self) -> dict[str, Any]:
+        """Return the options of a program's input; subwords are left to who calls it."""
+        return {}
+
+    def shown(self) -> list[str]:
+        """Return the text of each code; bytes that are no text as � (U+FFFD)."""
+        return [of.decode("utf-8", "replace") for of in self.pieces()]
+
     def letters(self) -> NDArray[np.int64]:
         """Return the number of characters, or bytes, of each code, (V,).
 
@@ -125,6 +133,10 @@ class Letters(Vocabulary):
         if self.unit == "byte":
             return [REPLACEMENT, *(bytes([point]) for point in self.points)]
         return [REPLACEMENT, *(chr(of).encode() for of in self.points)]
+
+    def of_program(self) -> dict[str, Any]:
+        """Return the unit and the points, so that a program can read texts."""
+        return {"unit": self.unit, "points": self.points.tolist()}
 
     def to_json_value(self) -> dict[str, Any]:
         """Return the points."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gated.live.program import Writer
+
 KERNELS = (39, 19, 9)
 """Steps that the filters of each layer see; the paper's 8, 5, 3 see little of a smooth series."""
 WIDTHS = (1, 2, 1)
@@ -49,6 +51,43 @@ class ConvolutionalBranch(nn.Module):
             if place < len(self.excitations):
                 steps = self.excitations[place](steps, there)
         return _mean(steps, there)
+
+    def write(self, writer: Writer, steps: str, weights: str) -> str:
+        """Write the branch as layers of a program that read `steps`; return the mean's name.
+
+        Args:
+            writer: of the program.
+            steps: name of the layer with the input.
+            weights: what the names of the branch's weights begin with.
+        """
+        for place, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
+            before = cast(nn.Conv1d, convolution).kernel_size[0] // 2
+            steps = writer.add(
+                "convolution", steps, weight=f"{weights}convolutions.{place}.weight", before=before
+            )
+            begins = f"{weights}norms.{place}."
+            steps = writer.add(
+                "batch_norm",
+                steps,
+                weight=f"{begins}weight",
+                bias=f"{begins}bias",
+                mean=f"{begins}running_mean",
+                variance=f"{begins}running_var",
+                epsilon=cast(nn.BatchNorm1d, norm).eps,
+            )
+            steps = writer.add("activation", steps, function="relu")
+            if place < len(self.excitations):
+                begins = f"{weights}excitations.{place}.weigh."
+                of = writer.add("mean", steps)
+                for number, function in ((0, "relu"), (2, "sigmoid")):
+                    names = {"weight": f"{begins}{number}.weight", "bias": f"{begins}{number}.bias"}
+                    of = writer.add(
+                        "activation", writer.add("linear", of, **names), function=function
+                    )
+                steps = writer.add("scale", steps, of)
+        return writer.add("mean", steps)
 
 
 class _Excitation(nn.Module):

@@ -14,6 +14,7 @@ from gated.data.manifest import BadRows
 from gated.data.predictions import PREDICTED, label_columns
 from gated.errors import DataError, option
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
 from gated.tasks.classify.config import SequenceConfig, SequenceTraining
@@ -124,6 +125,13 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.seed,
             getattr(self.targets, "deviation", 1.0),
         )
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads channels, missing values among them, and predicts for a sequence."""
+        channels = len(self.preprocessing.mean)
+        writer = Writer("numbers", channels, missing=True, names=list(self.columns))
+        answers = self.network.write(writer, self.preprocessing.write(writer))
+        return self.targets.write(writer, answers)
 
     def probed(self, data: Sequences) -> Probe:
         """Return the network and sequences for `gated.explain`; with targets, also the loss."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
+from gated.live.program import Writer
+from gated.nn import programs
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
@@ -85,6 +87,25 @@ class SequenceNetwork(nn.Module):
         if self.energy is not None:
             return attention_over_time(states, self.energy(states), lengths)
         return mean_over_time(states, lengths)
+
+    def write(self, writer: Writer, steps: str) -> str:
+        """Write the network as layers of a program that read `steps`; return the answers' name."""
+        states = writer.add("recurrent", steps, **programs.recurrent(self.recurrent, "recurrent."))
+        found = [self._write_pooling(writer, states)]
+        if self.branch is not None:
+            singly = writer.add("unpatch", steps, steps=self.patch) if self.patch > 1 else steps
+            found.append(self.branch.write(writer, singly, "branch."))
+        joined = writer.add("concatenate", *found) if len(found) > 1 else found[0]
+        return writer.add("linear", joined, name="head", weight="head.weight", bias="head.bias")
+
+    def _write_pooling(self, writer: Writer, states: str) -> str:
+        if self.energy is not None:
+            names = {"weight": "energy.weight", "bias": "energy.bias"}
+            energy = writer.add("linear", states, name="energy", **names)
+            return writer.add("attention", states, energy)
+        if self.pooling == "last":
+            return writer.add("last", states, directions=1 + self.recurrent.bidirectional)
+        return writer.add(self.pooling, states)
 
     def depth_groups(self) -> Sequence[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.configuration import demand_numbers
+from gated.live.program import Writer
 from gated.tasks.classify.sequences import Floats
 
 Singles = NDArray[np.float32]
@@ -60,6 +61,15 @@ class Preprocessing:
         last = np.maximum.accumulate(np.where(missing, -1, steps), axis=0)
         filled = np.take_along_axis(scaled, np.maximum(last, 0), axis=0)
         return np.where(last < 0, np.float32(0), filled)
+
+    def write(self, writer: Writer) -> str:
+        """Write this as layers of a program that read its input; return the last one's name."""
+        mean, deviation = self.mean.tolist(), self.deviation.tolist()
+        scaled = writer.add("standardise", writer.input, mean=mean, deviation=deviation)
+        steps = writer.add("fill", scaled)
+        if self.masked:
+            steps = writer.add("concatenate", steps, writer.add("missing", writer.input))
+        return writer.add("patch", steps, steps=self.patch) if self.patch > 1 else steps
 
     def read(self, array: Floats, scaled: Singles | None = None) -> Singles:
         """Map (T, channels) to inputs (T / patch, I), the last patch padded with the last step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from gated.configuration import demand_numbers
 from gated.data.single_labels import many_labels
 from gated.errors import DataError
+from gated.live.program import Writer
 from gated.tasks.classify.sequences import Floats, Values
 
 
@@ -85,6 +86,11 @@ class Classes:
         each = 1 / (len(self.classes) * np.maximum(self.frequencies, 1e-12))  # of one not there
         return each[learnt] if balance else np.ones(len(learnt))
 
+    def write(self, writer: Writer, answers: str) -> dict[str, Any]:
+        """Return the program that predicts the probability of each class from the logits."""
+        found = writer.add("softmax", answers)
+        return writer.program("probabilities", found, labels=list(self.names))
+
     def probabilities(self, answers: Values) -> Floats:
         """Return (N, C) from (N, C) logits."""
         return np.asarray(torch.softmax(torch.from_numpy(answers), -1))
@@ -142,3 +148,8 @@ class Numbers:
         """Return (N,) numbers from (N, 1) outputs of the network."""
         numbers: Floats = self.mean + self.deviation * answers[:, 0]
         return numbers
+
+    def write(self, writer: Writer, answers: str) -> dict[str, Any]:
+        """Return the program that predicts a number in the unit of the data."""
+        found = writer.add("rescale", answers, mean=self.mean, deviation=self.deviation)
+        return writer.program("numbers", found)

@@ -14,6 +14,7 @@ from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.seen import Seen
@@ -213,6 +214,15 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             unit=unit,
             verdict=verdict.adding(flattered(int(again))),
         )
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads codes, and predicts after each the probability of each next one.
+
+        By the network alone, without the n-grams that may be mixed in.
+        """
+        writer = Writer("codes", len(self.vocabulary), **self.vocabulary.of_program())
+        found = writer.add("softmax", self.network.write(writer))
+        return writer.program("probabilities", found, labels=self.vocabulary.shown())
 
     def probed(self, data: Coded) -> Probe:
         """Return the network and stretches of a text for `gated.explain`."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gated.live.program import Writer
 from gated.texts.config import ReaderConfig
 from gated.texts.reader import Reader
 from gated.texts.text import Coded, Codes
@@ -106,6 +107,11 @@ class LanguageNetwork(Reader):
         """Read as `read` does, and compute the logits of the next codes."""
         output, dropped, after = self.read(codes, states, lengths, carried)
         return Written(self.readout(dropped), after, output, dropped)
+
+    def write(self, writer: Writer) -> str:
+        """Write the network as layers of a program; return the name of the next code's logits."""
+        names = {"weight": "readout.weight", "bias": "readout.bias"}
+        return writer.add("linear", self.write_reading(writer), name="readout", **names)
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

@@ -18,8 +18,9 @@ from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns
 from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text
-from gated.errors import DataError, MissingExtraError, ModelFileError
+from gated.errors import DataError, MissingExtraError, ModelFileError, ProgramError, option
 from gated.explain import Probe
+from gated.live.program import Writer
 from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
@@ -241,6 +242,22 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         logits = self.trust * self._network_logits(texts) + self._linear_scores(texts)
         probabilities: Floats = torch.softmax(torch.from_numpy(logits), -1).numpy()
         return probabilities
+
+    def program(self) -> dict[str, Any]:
+        """Return what reads the codes of a text, and predicts the probability of each label.
+
+        Raises:
+            ProgramError: there is a linear part, which no layer of a program computes.
+        """
+        if self.linear:
+            raise ProgramError(
+                "its linear part reads words and letters, which no layer of a program does; train "
+                f"with {option('linear', False)}"
+            )
+        options = {"longest": self.config.longest, **self.vocabulary.of_program()}
+        writer = Writer("codes", len(self.vocabulary), **options)
+        found = writer.add("softmax", self.network.write(writer))
+        return writer.program("probabilities", found, labels=list(self.labels))
 
     def probed(self, data: Texts) -> Probe:
         """Return the network and texts for `gated.explain`; with labels, also the loss."""

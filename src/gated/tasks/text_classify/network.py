@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gated.live.program import Writer
 from gated.nn.pooling import max_over_time, mean_over_time
 from gated.tasks.text_classify.config import TextClassifyConfig
 from gated.texts.reader import Reader
@@ -63,6 +64,16 @@ class TextNetwork(Reader):
         pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))
         logits: Tensor = self.head(torch.cat(pooled, -1))
         return logits
+
+    def write(self, writer: Writer) -> str:
+        """Write the network as layers of a program; return the name of the labels' logits."""
+        states = self.write_reading(writer)
+        found = writer.add(
+            "concatenate", *(writer.add(pool, states) for pool in ("last", "max", "mean"))
+        )
+        first = writer.add("linear", found, weight="head.1.weight", bias="head.1.bias")
+        between = writer.add("activation", first, function="relu")
+        return writer.add("linear", between, weight="head.4.weight", bias="head.4.bias")
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

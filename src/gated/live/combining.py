@@ -1,0 +1,153 @@
+"""Layers that combine, normalise and activate features.
+
+Shapes: T steps, B sequences, F features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from gated.live.entry import Entry
+from gated.live.layer import Array, Form, Pointwise, checked_width
+
+
+def _sigmoid(x: Array) -> Array:
+    found: Array = 0.5 * np.tanh(0.5 * x) + 0.5
+    return found.astype(x.dtype, copy=False)
+
+
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": lambda x: np.maximum(x, x.dtype.type(0)),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+}
+
+
+class Activation(Pointwise):
+    """A `function` of each number: relu, sigmoid or tanh."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        self.form = given[0]
+        self.name = entry.text("function", [*FUNCTIONS])
+        self._function = FUNCTIONS[self.name]
+
+    def apply(self, *values: Array) -> Array:
+        """Activate."""
+        return self._function(values[0])
+
+
+class Softmax(Pointwise):
+    """Probabilities from logits, in float64."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        self.form = given[0]
+
+    def apply(self, *values: Array) -> Array:
+        """Exponentials, divided by their sum."""
+        x = values[0].astype(np.float64)
+        found = np.exp(x - x.max(axis=-1, keepdims=True))
+        # Sums over rows one by one, whose order does not depend on how many rows there are.
+        total: Array = np.add.accumulate(found, axis=-1)[..., -1:]
+        shares: Array = found / total
+        return shares
+
+
+class _Joint(Pointwise):
+    """Several inputs of the same kind."""
+
+    inputs: ClassVar[int | None] = None
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        for of in given[1:]:
+            if of.kind != given[0].kind or of.rate != given[0].rate:
+                raise entry.wrong("has inputs of different steps")
+
+
+class Concatenate(_Joint):
+    """The features of all inputs, one after the other."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        super().__init__(entry, *given)
+        self.form = given[0]._replace(
+            features=checked_width(entry, sum(of.features for of in given))
+        )
+
+    def apply(self, *values: Array) -> Array:
+        """Join."""
+        return np.concatenate(values, axis=-1)
+
+
+class Add(_Joint):
+    """The sum of all inputs."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        super().__init__(entry, *given)
+        if len({of.features for of in given}) > 1:
+            raise entry.wrong("adds inputs of different features")
+        self.form = given[0]
+
+    def apply(self, *values: Array) -> Array:
+        """Add, from the first on."""
+        total = values[0]
+        for of in values[1:]:
+            total = total + of
+        return total
+
+
+class Scale(Pointwise):
+    """Each step, times one number for each feature of the sequence: the second input."""
+
+    inputs = 2
+    streams = False
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        if [of.kind for of in given] != ["steps", "sequence"]:
+            raise entry.wrong("takes steps, and one result for each sequence")
+        if given[0].features != given[1].features:
+            raise entry.wrong("multiplies inputs of different features")
+        self.form = given[0]
+
+    def apply(self, *values: Array) -> Array:
+        """Multiply."""
+        found: Array = values[0] * values[1]
+        return found
+
+
+class BatchNorm(Pointwise):
+    """(x - `mean`) / √(`variance` + `epsilon`) · `weight` + `bias`, by feature, as trained."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        self.form, F = given[0], given[0].features
+        mean, variance = entry.array("mean", F), entry.array("variance", F)
+        weight, bias = entry.array("weight", F), entry.array("bias", F)
+        epsilon = entry.number("epsilon", above=0)
+        if (variance < 0).any():
+            raise entry.wrong("has a variance below 0")
+        factor = weight / np.sqrt(variance.astype(np.float64) + epsilon)
+        self.factor = factor.astype(np.float32)
+        self.shift = (bias - mean * factor).astype(np.float32)
+
+    def apply(self, *values: Array) -> Array:
+        """Normalise."""
+        found: Array = values[0] * self.factor + self.shift
+        return found
+
+
+class LayerNorm(Pointwise):
+    """(x - mean) / √(variance + `epsilon`) · `weight` + `bias`, over the features of a step."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        self.form, F = given[0], given[0].features
+        self.weight, self.bias = entry.array("weight", F), entry.array("bias", F)
+        self.epsilon = entry.number("epsilon", above=0)
+
+    def apply(self, *values: Array) -> Array:
+        """Normalise, with sums in float64."""
+        x = values[0].astype(np.float64)
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x * x).mean(-1, keepdims=True) + self.epsilon)
+        found: Array = (x * self.weight + self.bias).astype(np.float32)
+        return found

@@ -1,0 +1,30 @@
+"""The layers that a program may have, by name."""
+
+from __future__ import annotations
+
+from gated.live import combining, pooling, preparing, recurrence
+from gated.live.layer import Layer
+
+LAYERS: dict[str, type[Layer]] = {
+    "standardise": preparing.Standardise,
+    "missing": preparing.Missing,
+    "fill": preparing.Fill,
+    "patch": preparing.Patch,
+    "unpatch": preparing.Unpatch,
+    "embedding": preparing.Embedding,
+    "recurrent": recurrence.Recurrent,
+    "linear": recurrence.Linear,
+    "convolution": pooling.Convolution,
+    "batch_norm": combining.BatchNorm,
+    "layer_norm": combining.LayerNorm,
+    "activation": combining.Activation,
+    "concatenate": combining.Concatenate,
+    "add": combining.Add,
+    "scale": combining.Scale,
+    "last": pooling.Last,
+    "mean": pooling.Mean,
+    "max": pooling.Max,
+    "attention": pooling.Attention,
+    "softmax": combining.Softmax,
+    "rescale": preparing.Rescale,
+}
