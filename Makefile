@@ -158,6 +158,7 @@ docs: $(DOCS_INSTALLED) ## Build the documentation in both languages into build/
 	$(BIN)/mkdocs build --quiet --config-file mkdocs.zh.yml; chinese=$$?; \
 	wait $$english && exit $$chinese
 	cp web/site/index.html build/site/index.html
+	$(BIN)/gated explore --out build/site/explorer
 
 notebooks: $(DOCS_INSTALLED) ## Run the notebooks anew and keep their outputs
 	$(BIN)/python web/site/run_notebooks.py

@@ -326,11 +326,11 @@ def _better_difference(problem: Problem, seasons: list[int]) -> int:
     if not seasons or not len(origins):
         return 1
     ahead = origins[:, None] + np.arange(1, problem.row.horizon + 1)
-    deviation = prepared.deviation(origins)[:, None]
+    scales = problem.scales[prepared.panel.series_of[origins]][:, None]
 
     def error(steps: int) -> float:
         forecast = baselines.seasonal_naive(prepared, origins, steps)
-        return float(np.nanmean(np.abs(prepared.panel.target[ahead] - forecast) / deviation))
+        return float(np.nanmean(np.abs(prepared.panel.target[ahead] - forecast) / scales))
 
     return min((1, seasons[0]), key=error)
 

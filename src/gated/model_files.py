@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gated import version as of_gated
 from gated.errors import ModelFileError, require
 from gated.files import locked, read_bytes, write_atomically
-from gated.version import VERSION
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -143,7 +143,7 @@ def _model_document(directory: Path) -> dict[str, Any]:
 
 def to_document(kind: str, version: int, content: Mapping[str, Any]) -> bytes:
     """Return `content` as a document of a format and version, with its digest."""
-    document = {"format": kind, "version": version, "gated": VERSION, **content}
+    document = {"format": kind, "version": version, "gated": of_gated.VERSION, **content}
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     # Names of files need not be Unicode: Python represents other bytes as surrogates.
     return _sealed(text.removesuffix("\n}").encode("utf-8", "surrogatepass"))
@@ -207,7 +207,7 @@ def check_format(path: Path, document: Any, kind: str, version: int, *, whole: b
     todo = "train again" if former else "install a newer gated"
     raise ModelFileError(
         f"{path} is of format version {theirs}, written by {writer}, and this gated "
-        f"({VERSION}) reads version {version}. Use the gated that wrote it, or {todo}."
+        f"({of_gated.VERSION}) reads version {version}. Use the gated that wrote it, or {todo}."
     )
 
 

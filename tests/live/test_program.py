@@ -19,6 +19,7 @@ from gated.errors import ModelFileError
 from gated.live.model import write
 from gated.live.program import Program
 from gated.live.table import LAYERS
+from gated.model_files import save_model
 
 VALUES, ARRAYS = causal()
 
@@ -187,3 +188,19 @@ def test_fewer_bits_are_near_and_give_one_answer(tmp_path: Path) -> None:
         np.testing.assert_array_equal(of.stream().push_many(x)[-1], of(x))
     with pytest.raises(gated.errors.ConfigurationError, match="stored_as must be one of"):
         gated.load(tmp_path, stored_as="int2")
+
+
+def test_a_model_of_before_there_were_programs_says_what_to_do(tmp_path: Path) -> None:
+    save_model(tmp_path, ARRAYS, {"task": "classify"})
+    with pytest.raises(ModelFileError, match=r"no program to load.*\.save\("):
+        gated.load(tmp_path)
+
+
+def test_the_version_is_looked_up_when_it_is_read() -> None:
+    code = (
+        "import sys, gated, gated.live\n"
+        "assert 'importlib.metadata' not in sys.modules\n"
+        "from gated.version import VERSION\n"
+        "assert gated.__version__ == VERSION and VERSION[0].isdigit()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

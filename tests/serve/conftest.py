@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from gated.configuration import json_values
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.reading import Exhibit
-from gated.serve.text_reader import texts
+from gated.serve.text_exhibit import bundled_texts
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.training.options import TrainingOptions
@@ -56,9 +56,9 @@ def page_tools() -> Path:
 
 
 @contextlib.contextmanager
-def serving(exhibit: Exhibit) -> Iterator[str]:
+def serving(exhibits: Sequence[Exhibit]) -> Iterator[str]:
     """The address of a server that runs until the block ends."""
-    server = create_server(exhibit)
+    server = create_server(exhibits)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()  # so that whoever asks before the server has started waits for it
@@ -77,8 +77,8 @@ def models() -> list[CharacterModel]:
 
 
 @pytest.fixture(scope="session")
-def address(models: list[CharacterModel]) -> Iterator[str]:
-    with serving(texts(models)) as place:
+def address() -> Iterator[str]:
+    with serving(bundled_texts()) as place:
         yield place
 
 

@@ -73,6 +73,7 @@ def test_keys_go_on_after_the_mouse(page: playwright.Page) -> None:
 
 
 def test_a_scrub_asks_the_server_nothing(page: playwright.Page) -> None:
+    settle(page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for step in range(18):
@@ -379,4 +380,94 @@ def test_no_barrier_and_nothing_cut(
     address: str, looks_right: Callable[[str, int], None], width: int, language: str, theme: str
 ) -> None:
     link = START.replace("=en", f"={language}").replace("light", theme)
-    looks_right(f"{address}{link}&tour=0", width)
+    looks_right(f"{address}{link}&tour=0&box=forget_gate", width)
+
+
+def test_a_gate_is_opened_and_its_parts_add_up(
+    page: playwright.Page, models: list[CharacterModel]
+) -> None:
+    model = next(model for model in models if model.name == "lstm")
+    settle(page)
+    equation = page.locator(".equation").first
+    expect(equation).to_have_attribute("aria-expanded", "false")
+    equation.press("Enter")
+    expect(equation).to_have_attribute("aria-expanded", "true")
+    expect(page).to_have_url(re.compile("box=forget_gate"))
+    rows = [row.split("\n") for row in page.locator("#box .bars-row:visible").all_inner_texts()]
+    *parts, total, result = [number(value) for _, value in rows]
+    assert rows[0][0] == "character ,"
+    row = model.units + 3  # the forget gate of unit 3
+    character = model.encode(",")[0]
+    weight_ih = model.weights.weight_ih[row, character]
+    assert parts[0] == pytest.approx(weight_ih, abs=0.0051)
+    bias = model.weights.bias_ih[row] + model.weights.bias_hh[row]
+    assert parts[-1] == pytest.approx(bias, abs=0.0051)
+    assert sum(parts) == pytest.approx(total, abs=0.05)
+    assert 1 / (1 + np.exp(-total)) == pytest.approx(result, abs=0.01)
+    assert result == wire(page, "f")
+    named = re.search(r"h of unit (\d+): (\S+) × (\S+)", rows[1][0])
+    assert named is not None
+    weight = model.weights.weight_hh[row, int(named[1])]
+    assert number(named[3]) == pytest.approx(weight, abs=0.0051)
+    page.click("#close-box")
+    expect(page.locator("#box")).to_be_hidden()
+    page.locator(".operation.gate").nth(3).click()
+    expect(page.locator("#box h3")).to_contain_text("Output gate o: why it is")
+
+
+def test_a_box_of_another_cell_takes_its_reset_into_account(page: playwright.Page) -> None:
+    page.get_by_role("button", name="GRU", exact=True).click()
+    page.locator(".equation").nth(2).click()
+    expect(page.locator("#box p")).to_contain_text("times rₜ = ")
+    total, result = [
+        number(row.split("\n")[1])
+        for row in page.locator("#box .bars-row:visible").all_inner_texts()[-2:]
+    ]
+    assert np.tanh(total) == pytest.approx(result, abs=0.01)
+    page.get_by_role("button", name="RNN", exact=True).click()
+    expect(page.locator("#box")).to_be_hidden()
+
+
+def test_a_held_gate_says_so_when_it_is_opened(page: playwright.Page) -> None:
+    page.locator(".equation").first.click()
+    page.locator("#value").fill("0.25")
+    expect(page.locator("#box p")).to_contain_text("The gate is held at 0.25.")
+    expect(page.locator("#box .bars-row:visible").last).to_contain_text("held at")
+
+
+def test_the_line_stays_in_sight_and_chooses_a_step(page: playwright.Page) -> None:
+    settle(page)
+    keys = page.locator(".curve-key").all_inner_texts()
+    assert keys == [
+        f"{symbol} {page.locator(f'[data-wire={name}] .value').text_content()}"
+        for symbol, name in (("cₜ", "c"), ("fₜ", "f"), ("iₜ", "i"))
+    ]
+    page.locator("#reach").scroll_into_view_if_needed()
+    expect(page.locator("#ribbon")).to_be_in_viewport(ratio=1)
+    page.locator("#ribbon").click(position={"x": 13 * 7 + 6, "y": 10})
+    expect(page.locator("#moment")).to_contain_text("step 7 of 18")
+
+
+def test_one_unit_of_large_values_does_not_make_the_others_pale(page: playwright.Page) -> None:
+    page.locator("#passage").select_option("Hamlet")
+    settle(page)
+    scale = page.locator(".map", has_text="Cell state").locator("figcaption").inner_text()
+    largest = page.evaluate(
+        """async () => {
+          const text = document.getElementById("text").value;
+          const { arrays } = await gated.reading("shakespeare", "lstm", text);
+          return Math.max(...arrays.cell.numbers.map(Math.abs));
+        }"""
+    )
+    assert number(re.search(r"≥ \+([\d.]+)", scale)[1]) < largest / 2
+
+
+def test_the_moment_is_read_out_when_it_rests(page: playwright.Page) -> None:
+    page.click("#forward")
+    spoken = page.locator("#spoken")
+    expect(spoken).to_contain_text("step 6 of 18: o be,[␣]. Unit 3: cₜ ")
+    expect(spoken).to_contain_text("Next: ")
+    expect(page.locator("#step")).to_have_attribute("aria-valuetext", "step 6 of 18: o be,[␣]")
+    page.locator("#value").fill("0.25")
+    expect(page.locator("#value")).to_have_attribute("aria-valuetext", "Forget gate f 0.25")
+    expect(page.locator("#diagram")).to_have_attribute("aria-label", re.compile("fₜ 0.25"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.serve.conftest import number, serving, settle, wire
 
-from gated.cli.explore import _exhibit
+from gated.cli.explore import _exhibits
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -19,7 +19,7 @@ START = "#series=1&moment=20&network=lstm+1&step=50&unit=3&language=en&theme=lig
 
 @pytest.fixture(scope="module")
 def series_address(runs: Path) -> Iterator[str]:
-    with serving(_exhibit(runs, None)) as place:
+    with serving(_exhibits(runs, None)) as place:
         yield place
 
 
@@ -46,6 +46,7 @@ def test_a_forecast_with_its_interval_beside_what_came(page: Page) -> None:
 
 
 def test_a_scrub_asks_nothing_and_play_moves_on(page: Page) -> None:
+    settle(page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for step in range(0, 60, 7):

@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.serve.conftest import settle
 
 from gated.errors import ModelFileError
 from gated.serve.character_model import load_model
-from gated.serve.reading import Passage
-from gated.serve.text_reader import TextReader
+from gated.serve.static_page import write_page
+from gated.serve.text_exhibit import texts
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 
 TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
@@ -27,19 +30,67 @@ def run_of(directory: Path, **options: object) -> LanguageModel:
     return model
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"cell": "gru"}, {"cell": "rnn"}, {"tied": True, "embedding": 12}]
-)
-def test_a_language_model_is_read_as_it_reads(tmp_path: Path, options: dict) -> None:
-    model = run_of(tmp_path, **options)
-    reader = TextReader(load_model(tmp_path / "run"))
-    text = "the dog jumps\nover Ü"
-    found = reader.read(Passage(text=text), None)
+OPTIONS = [{}, {"cell": "gru"}, {"cell": "rnn"}, {"tied": True, "embedding": 12}]
+READ = "dog jumps\nover Ü"
+
+
+def predicted(model: LanguageModel) -> np.ndarray:
     with torch.no_grad():
-        logits = model.network(model.codes_of(text)[:, None]).logits[:, 0]
-    np.testing.assert_allclose(
-        found.outputs["probabilities"], logits.softmax(-1).numpy(), atol=2e-5
+        logits = model.network(model.codes_of(READ)[:, None]).logits[:, 0]
+    return logits.softmax(-1).numpy()
+
+
+def computed(page: Any, exhibit: str) -> np.ndarray:
+    """The probabilities of the page, of the only network that it shows."""
+    return np.array(
+        page.evaluate(
+            """async ([exhibit, text]) => {
+              const { name } = gatedExhibits.find(({ name }) => name === exhibit).networks[0];
+              const { probabilities } = await gated.reading(exhibit, name, text);
+              return [...text].map((_, step) => [...probabilities(step)]);
+            }""",
+            [exhibit, READ],
+        )
     )
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_language_model_is_read_as_it_reads(
+    tmp_path: Path, opened: Callable[[str], Any], options: dict
+) -> None:
+    model = run_of(tmp_path, **options)
+    write_page(tmp_path / "page", [texts([load_model(tmp_path / "run")])])
+    page = opened((tmp_path / "page" / "index.html").as_uri() + "#tour=0")
+    settle(page)
+    np.testing.assert_allclose(computed(page, "run"), predicted(model), atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[3]])
+def test_a_run_is_opened_by_its_folder(
+    tmp_path: Path, opened: Callable[[str], Any], address: str, options: dict
+) -> None:
+    model = run_of(tmp_path, **options)
+    page = opened(f"{address}#text=dog&language=en&theme=light")
+    settle(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#open")
+    chooser.value.set_files(tmp_path / "run")
+    page.locator("#about", has_text="A small network of 12 units").wait_for()
+    settle(page)
+    np.testing.assert_allclose(computed(page, "run"), predicted(model), atol=2e-5)
+
+
+def test_a_folder_without_a_network_is_told_of(
+    tmp_path: Path, opened: Callable[[str], Any], address: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("nothing")
+    page = opened(f"{address}#text=dog&language=en&theme=light")
+    settle(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#open")
+    chooser.value.set_files(tmp_path / "run")
+    page.locator("#problem", has_text="The folder holds no model.json").wait_for()
 
 
 @pytest.mark.parametrize("options", [{"layers": 2}, {"unit": "byte"}])
@@ -49,13 +100,13 @@ def test_what_it_cannot_show_is_told(tmp_path: Path, options: dict) -> None:
         load_model(tmp_path / "run")
 
 
-def test_reading_a_model_needs_no_torch(tmp_path: Path) -> None:
+def test_loading_a_model_needs_no_torch(tmp_path: Path) -> None:
     run_of(tmp_path)
     code = (
         "import sys\nfrom pathlib import Path\nfrom gated.serve.character_model import load_model\n"
-        "from gated.serve.reading import Passage\nfrom gated.serve.text_reader import TextReader\n"
-        "reading = TextReader(load_model(Path(sys.argv[1]))).read(Passage(text='the dog'), None)\n"
-        "assert len(reading.outputs['probabilities']) == 7\nassert 'torch' not in sys.modules"
+        "from gated.serve.text_exhibit import texts\n"
+        "exhibit = texts([load_model(Path(sys.argv[1]))])\n"
+        "assert len(exhibit.files) == 1\nassert 'torch' not in sys.modules"
     )
     told = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=False

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.comparison import assert_agree
 
-from gated.cli.explore import _exhibit
+from gated.cli.explore import _exhibits
 from gated.cli.run_directory import FILE_NAME
 from gated.errors import ConfigurationError, ModelFileError
 from gated.serve.reading import Clamp, Exhibit, Passage
@@ -24,7 +24,8 @@ STEPS = HISTORY + HORIZON
 
 @pytest.fixture(scope="module")
 def exhibit(runs: Path) -> Exhibit:
-    return _exhibit(runs, None)
+    (exhibit,) = _exhibits(runs, None)
+    return exhibit
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_runs_that_cannot_stand_side_by_side_are_refused(
     shutil.copytree(runs / "gru", tmp_path / "gru")
     (tmp_path / "gru" / FILE_NAME).unlink()
     with pytest.raises(ConfigurationError, match="does not say which table"):
-        _exhibit(tmp_path, None)
-    assert _exhibit(tmp_path, weather_csv).offered["kind"] == "series"
+        _exhibits(tmp_path, None)
+    assert _exhibits(tmp_path, weather_csv)[0].offered["kind"] == "series"
     with pytest.raises(ConfigurationError, match="only a forecaster takes a table"):
-        _exhibit(None, weather_csv)
+        _exhibits(None, weather_csv)

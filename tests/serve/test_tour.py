@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.serve.conftest import number, settle, wire
+from tests.serve.numpy_reader import TextReader
 
 from gated.serve.character_model import CharacterModel
 from gated.serve.reading import Clamp, Passage
-from gated.serve.text_reader import TextReader, texts
+from gated.serve.text_exhibit import texts
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -147,9 +148,8 @@ def claims_of_the_network_that_ships(models: list[CharacterModel]) -> list[list[
     exhibit = texts(models)
     guide = exhibit.offered["guide"]
     text, unit = exhibit.offered["passages"][guide["passage"]], guide["unit"]
-    readers = {reader.name: reader for reader in exhibit.readers}
+    readers = {model.name: TextReader(model) for model in models}
     reader = readers[guide["network"]]
-    assert isinstance(reader, TextReader)
 
     def read(**held: object):
         clamp = Clamp("forget_gate", **held) if held else None  # type: ignore[arg-type]

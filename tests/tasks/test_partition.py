@@ -28,7 +28,7 @@ def shops() -> pl.DataFrame:
     days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 3, 20), eager=True).alias("day")
     steps = np.arange(len(days))
     return pl.concat(
-        pl.DataFrame({"shop": f"shop {s}", "day": days, "sales": 10.0 * (s + 1) + steps % 7})
+        pl.DataFrame({"shop": f"shop {s}", "day": days, "sales": 10.5 * (s + 1) + steps % 7})
         for s in range(SHOPS)
     )
 
@@ -106,7 +106,7 @@ def test_dask_predicts_with_two_workers(shops, run, tmp_path):
         parts.append(str(path))
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster),
     ):

@@ -27,16 +27,28 @@ const provenance = {
   },
 };
 
+/** A plain script, and what there is to see in another: pages that are opened as files may load no module. */
+const plainScripts = {
+  name: "plain-scripts",
+  transformIndexHtml: {
+    order: "post",
+    handler: (html, { bundle }) =>
+      (bundle ? html.replace(/ crossorigin/g, "").replace('type="module"', "defer") : html)
+        .replace("<script", '<script src="./exhibit.js"></script>\n    <script'),
+  },
+};
+
 export default defineConfig({
   base: "./",
-  plugins: [provenance],
+  plugins: [plainScripts, provenance],
   build: {
     outDir: page,
     emptyOutDir: true,
+    cssCodeSplit: false,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      output: { entryFileNames: "explorer.js", assetFileNames: "explorer[extname]" },
+      output: { format: "iife", entryFileNames: "explorer.js", assetFileNames: "explorer[extname]" },
     },
   },
-  server: { proxy: { "/api": "http://127.0.0.1:8765" } },
+  server: { proxy: { "^/(api|networks|exhibit.js)": "http://127.0.0.1:8765" } },
 });

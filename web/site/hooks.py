@@ -24,6 +24,8 @@ from public_names import ROOT, reference
 from reference_pages import reference_page
 
 LANGUAGES = ("en", "zh")
+LIVE = {"en": "Open it here, in your browser", "zh": "在浏览器中直接打开"}
+"""The link to the explorer, which `make docs` writes beside the sites of the languages."""
 ASSETS = ROOT / "web" / "site" / "assets"
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 CODE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
@@ -106,6 +108,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"{before}{config.repo_url}/blob/HEAD/{inside}{after}"
         return f"{before}{re.sub('[.]ipynb$', '.md', path)}{after}"
 
+    language = config.extra["language"]
+    if page.file.src_uri == f"{language}/explorer.md":  # the site has what the page is about
+        title, _, rest = markdown.partition("\n")
+        link = f'<p><a class="md-button" href="../explorer/index.html">{LIVE[language]}</a></p>'
+        markdown = f"{title}\n\n{link}\n{rest}"
     parts = CODE.split(markdown)  # code at odd places
     return "".join(part if index % 2 else LINK.sub(moved, part) for index, part in enumerate(parts))
 

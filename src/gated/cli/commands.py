@@ -33,6 +33,7 @@ COMMANDS = {
     "transcribe": "speech:transcribe",
     "generate": "language:generate",
     "explore": "explore:explore",
+    "export": "export:export",
     "memory-test": "memory:find_longest",
 }
 """All others: module of this package and function."""

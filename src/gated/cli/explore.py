@@ -20,6 +20,7 @@ def explore(
     run: Path | None = None,
     data: Path | None = None,
     *,
+    out: Path | None = None,
     port: int = 8765,
     no_browser: bool = False,
 ) -> None:
@@ -31,19 +32,30 @@ def explore(
     ----------
     run
         Directory of a trained forecaster or of a language model of one layer over characters, or of
-        several of one kind; by default the three over characters that come with gated.
+        several of one kind; by default those over characters that come with gated.
     data
         Table with the series that a forecaster is to forecast; by default the one of its run.
+    out
+        Write the page into this directory instead of serving it: files that need no server, for a
+        website, a frame or a disk. Not for forecasters.
     port
         Port on 127.0.0.1; 0 for any that is free.
     no_browser
         Print the address, and open no browser.
     """
-    for module in ("fastapi", "uvicorn", "safetensors"):
+    needed = ("safetensors",) if out else ("fastapi", "uvicorn", "safetensors")
+    for module in needed:
         require(module, extra="explore")
+    exhibits = _exhibits(run, data)
+    if out is not None:
+        from gated.serve.static_page import write_page
+
+        write_page(out, exhibits)
+        stdout_console().print(f"The explorer is in {out / 'index.html'}")
+        return
     from gated.serve.app import create_server
 
-    server = create_server(_exhibit(run, data))
+    server = create_server(exhibits)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -60,18 +72,20 @@ def explore(
         server.run(sockets=[listener])
 
 
-def _exhibit(run: Path | None, data: Path | None) -> Exhibit:
+def _exhibits(run: Path | None, data: Path | None) -> list[Exhibit]:
     from gated.model_files import load_description
-    from gated.serve import character_model, text_reader
+    from gated.serve import character_model, text_exhibit
 
-    directories = character_model.model_directories(run or character_model.BUNDLED)
+    if run is None and data is None:
+        return text_exhibit.bundled_texts()
+    directories = character_model.model_directories(run or character_model.BUNDLED / "shakespeare")
     task = load_description(directories[0]).get("task")
     if task != "forecast":
         if data is not None:
             raise ConfigurationError(
                 f"data: only a forecaster takes a table; {run} is of the task {task!r}"
             )
-        return text_reader.texts(character_model.load_models(run))
+        return [text_exhibit.texts(character_model.load_models(run))]
     for module in ("torch", "polars", "narwhals"):
         require(module, extra="train")
     from gated.cli.run_directory import FILE_NAME, read_run
@@ -84,4 +98,4 @@ def _exhibit(run: Path | None, data: Path | None) -> Exhibit:
                 "gated explore RUN DATA"
             )
         (data,) = read_run(directories[0]).data
-    return forecasts(directories, data)
+    return [forecasts(directories, data)]

@@ -74,6 +74,7 @@ class Concatenate(_Joint):
         self.form = given[0]._replace(
             features=checked_width(entry, sum(of.features for of in given))
         )
+        self.sizes = [of.features for of in given]
 
     def apply(self, *values: Array) -> Array:
         """Join."""

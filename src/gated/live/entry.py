@@ -147,7 +147,7 @@ class Entry:
                 f"needs the weights {name!r} as float32 of the shape ({wanted}); they are "
                 f"{array.dtype} of {array.shape}"
             )
-        fixed: Singles = np.ascontiguousarray(array)
+        fixed: Singles = np.asarray(array, order="C").view()
         fixed.flags.writeable = False
         return fixed
 

@@ -240,7 +240,10 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
     arrays, description = model_files.load_model(directory)
     values = description.get("program")
     if values is None:
-        why = description.get("no_program") or "it was written by a gated that wrote none"
+        why = description.get("no_program") or (
+            "it was written by a gated that wrote none; where torch is, "
+            f"gated.tasks.load({str(run)!r}).save({str(run)!r}) writes it anew"
+        )
         raise ModelFileError(f"The model in {directory} has no program to load: {why}.")
     try:
         program = Program(values, arrays, stored_as)

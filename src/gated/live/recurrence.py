@@ -76,6 +76,7 @@ class Stack:
                 reverse=reverse,
                 regularisation=Regularisation(zoneout=self.zoneout) if self.zoneout else None,
                 stored_as=self.stored_as,
+                threads=1 if x.shape[1] == 1 else None,  # waking one may take milliseconds
             )
             x = found.output
             after += found.final
@@ -182,7 +183,7 @@ class Recurrent(Layer):
                     }
                 )
         self.streams = directions == 1
-        self.depth = depth
+        self.depth, self.features, self.widths = depth, features, widths
         self.form = given[0]._replace(features=projected * directions)
         self._widths = [widths[state.width] for state in self.cell.states]
         if directions == 1:

@@ -1,8 +1,8 @@
-"""The server of the explorer: its page, the networks, and their results on a passage."""
+"""The server of the explorer: its files, and the results of forecasters on a window."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -12,14 +12,11 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from gated.core.layout import layout_of
 from gated.errors import ConfigurationError, GatedError
-from gated.serve.character_model import NAMES
 from gated.serve.message import MEDIA_TYPE, pack
-from gated.serve.reading import Clamp, Exhibit, Passage, Reader, clampable
+from gated.serve.reading import Clamp, Exhibit, Passage
+from gated.serve.static_page import PAGE, scripts_of
 
-PAGE = Path(__file__).parent / "explorer"
-"""The built page; its source is in `web/explorer/`."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; frame-ancestors 'none'",
@@ -36,9 +33,10 @@ class ReadingRequest(BaseModel):
     clamp: Clamp | None = None
 
 
-def create_app(exhibit: Exhibit) -> FastAPI:
-    """Return the application that serves the readers of `exhibit`, whose names differ."""
-    by_name = {reader.name: reader for reader in exhibit.readers}
+def create_app(exhibits: Sequence[Exhibit]) -> FastAPI:
+    """Return the application that serves `exhibits`, the names of whose readers differ."""
+    by_name = {reader.name: reader for exhibit in exhibits for reader in exhibit.readers}
+    scripts = scripts_of(exhibits)
     app = FastAPI(title="gated explore", docs_url=None, redoc_url=None, openapi_url=None)
     # Only pages of this machine may send requests (a host name of another page may point here).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
@@ -53,9 +51,11 @@ def create_app(exhibit: Exhibit) -> FastAPI:
     def explain(request: Request, error: GatedError) -> Response:
         return JSONResponse({"error": str(error)}, status_code=400)
 
-    @app.get("/api/networks")
-    def networks() -> dict[str, Any]:
-        return {**exhibit.offered, "networks": [describe(reader) for reader in exhibit.readers]}
+    def script(request: Request) -> Response:
+        return Response(scripts[request.url.path[1:]], media_type="text/javascript")
+
+    for path in scripts:
+        app.add_api_route(f"/{path}", script)
 
     @app.post("/api/readings")
     def readings(wanted: ReadingRequest) -> Response:
@@ -73,21 +73,7 @@ def create_app(exhibit: Exhibit) -> FastAPI:
     return app
 
 
-def create_server(exhibit: Exhibit) -> uvicorn.Server:
+def create_server(exhibits: Sequence[Exhibit]) -> uvicorn.Server:
     """Return the server for `create_app`; it shuts down within a second, whoever is connected."""
-    config = uvicorn.Config(create_app(exhibit), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(create_app(exhibits), log_level="warning", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)
-
-
-def describe(reader: Reader) -> dict[str, Any]:
-    """Return the facts about a network that the page shows, for JSON."""
-    layout = layout_of(reader.cell)
-    return {
-        "name": reader.name,
-        "cell": NAMES[reader.cell],
-        "units": reader.units,
-        "gates": layout.gates,
-        "states": layout.states,
-        "clampable": clampable(reader.cell),
-        **reader.describe(),
-    }

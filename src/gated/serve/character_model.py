@@ -14,17 +14,18 @@ from numpy.typing import NDArray
 
 from gated import model_files
 from gated.core.layout import Weights, layout_of
-from gated.errors import ModelFileError
-from gated.model_files import FILE_NAME, load_description
+from gated.errors import ModelFileError, require
+from gated.model_files import FILE_NAME, Arrays, load_description
+from gated.serve.compact import expanded
+from gated.serve.reading import NAMES
 
 Floats = NDArray[np.float32]
 TASK = "characters"
 LANGUAGE = "language"
 """The task of `gated fit language`; its models of one layer over characters are loaded too."""
-NAMES = {"rnn_tanh": "rnn", "rnn_relu": "rnn", "gru": "gru", "lstm": "lstm"}
-"""The names in the explorer of the cells that it can draw."""
 BUNDLED = Path(__file__).parent / "models"
-"""The three networks that come with the package; `examples/explorer_models.py` trains them."""
+"""The networks that come with the package: `shakespeare`, which `examples/explorer_models.py`
+trains, and `tang`, which `examples/explorer_poems.py` trains."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class CharacterModel:
     """The V characters; the first stands for any character that is not among them."""
     description: dict[str, Any]
     """The description in the model's file."""
+    file: bytes
+    """Its weights as a safetensors file, as they are stored."""
 
     @property
     def units(self) -> int:
@@ -69,13 +72,13 @@ def load_models(directory: Path | None = None) -> list[CharacterModel]:
     """Load the model in `directory`, or those in its subdirectories, the plain RNN first.
 
     Args:
-        directory: of one trained network over characters, or of several; None for the networks
-            that come with the package.
+        directory: of one trained network over characters, or of several; None for those of
+            English that come with the package.
 
     Raises:
         ModelFileError: there is no model, it is damaged, or it does not read characters.
     """
-    directory = BUNDLED if directory is None else directory
+    directory = BUNDLED / "shakespeare" if directory is None else directory
     models = [load_model(found) for found in model_directories(directory)]
     order = list(dict.fromkeys(NAMES.values()))
     models.sort(key=lambda model: order.index(model.name))
@@ -120,12 +123,16 @@ def load_model(directory: Path) -> CharacterModel:
             f"{', '.join(NAMES)}. Run `gated explore` without a directory for the networks that "
             "come with gated."
         )
-    state, description = model_files.load_model(directory, task)
+    stored, description = model_files.load_model(directory, task)
+    safetensors = require("safetensors.numpy", extra="explore")
     layer_names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     names = [*(f"recurrent.{part}_l0" for part in layer_names), "output.weight", "output.bias"]
     try:
+        state = expanded(stored)
         if task == LANGUAGE:
             description, state = _over_characters(description, state)
+        elif "embedding.weight" in state:
+            state = _multiplied_out(state)
         *layer, output_weight, output_bias = (state[name] for name in names)
         model = CharacterModel(
             cell=description["cell"],
@@ -134,6 +141,7 @@ def load_model(directory: Path) -> CharacterModel:
             output_bias=output_bias,
             vocabulary=description["vocabulary"],
             description=description,
+            file=safetensors.save(stored),
         )
         V, H, G = len(model.vocabulary), model.units, len(layout_of(model.cell).gates)
     except (KeyError, IndexError, AttributeError, TypeError, ValueError, OverflowError) as error:
@@ -161,9 +169,17 @@ def _check_characters(path: Path, description: dict[str, Any]) -> None:
         )
 
 
-def _over_characters(
-    description: dict[str, Any], state: dict[str, Floats]
-) -> tuple[dict[str, Any], dict[str, Floats]]:
+def _multiplied_out(state: Arrays) -> Arrays:
+    """Return weights without the embedding E: input W_ih · Eᵀ, output E · P of a projection P."""
+    embedding = state["embedding.weight"]
+    return {
+        **state,
+        "recurrent.weight_ih_l0": state["recurrent.weight_ih_l0"] @ embedding.T,
+        "output.weight": embedding @ state["projection.weight"],
+    }
+
+
+def _over_characters(description: dict[str, Any], state: Arrays) -> tuple[dict[str, Any], Arrays]:
     """Convert a language model to one layer over one-hot characters.
 
     Its input weights are W_ih · embeddingᵀ.

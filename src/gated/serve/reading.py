@@ -6,12 +6,14 @@ Shapes: T steps, H hidden units, D distances.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gated.core.layout import Array, layout_of
 from gated.errors import ConfigurationError
 
+NAMES = {"rnn_tanh": "rnn", "rnn_relu": "rnn", "gru": "gru", "lstm": "lstm"}
+"""The names in the explorer of the cells that it can draw."""
 MOMENTS = 16
 """Number of steps from which gradients are computed back in time."""
 
@@ -116,11 +118,27 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Exhibit:
-    """All that one explorer shows: readers, and the passages to choose from."""
+    """Networks of one kind, and the passages to choose from."""
 
-    readers: Sequence[Reader]
     offered: Mapping[str, Any]
-    """A JSON document with `kind`, `text` or `series`, and the passages to choose from."""
+    """A JSON document with `kind`, `text` or `series`, the networks and the passages."""
+    readers: Sequence[Reader] = ()
+    """Of the networks that are run by the server; those over characters run in the page."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """What the page loads, by path."""
+
+
+def describe(name: str, cell: str, units: int) -> dict[str, Any]:
+    """Return the facts about a network that the page shows, for JSON."""
+    layout = layout_of(cell)
+    return {
+        "name": name,
+        "cell": NAMES[cell],
+        "units": units,
+        "gates": layout.gates,
+        "states": layout.states,
+        "clampable": clampable(cell),
+    }
 
 
 def clampable(cell: str) -> tuple[str, ...]:

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from gated.core.layout import Array
 from gated.errors import ConfigurationError, ModelFileError
 from gated.explain import Intervention, intervene, trace
-from gated.serve.character_model import NAMES
-from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
+from gated.serve.reading import MOMENTS, NAMES, Clamp, Exhibit, Passage, Reading, describe
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import Batch
@@ -177,6 +176,8 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
     ]
     offered = {
         "kind": "series",
+        "name": "run",
+        "title": {"en": config.target_name, "zh": config.target_name},
         "target": config.target_name,
         "history": config.history,
         "quantiles": config.quantiles,
@@ -186,8 +187,12 @@ def forecasts(directories: Sequence[Path], data: Path) -> Exhibit:
             "known": first.prepared.preprocessing.known_names,
         },
         "series": series,
+        "networks": [
+            {**describe(reader.name, reader.cell, reader.units), **reader.describe()}
+            for reader in readers
+        ],
     }
-    return Exhibit(readers, offered)
+    return Exhibit(offered, readers)
 
 
 def _check_alike(readers: Sequence[SeriesReader]) -> None:

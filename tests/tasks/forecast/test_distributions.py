@@ -186,6 +186,22 @@ def test_quantiles_of_counts_are_whole_and_ascend(counted):
     np.testing.assert_array_equal(forecast, np.round(forecast))
 
 
+def test_quantiles_of_a_target_of_whole_numbers_are_whole():
+    counts = np.random.default_rng(3).poisson(4, 300).astype(float)
+    table = pl.DataFrame({"t": np.arange(300), "y": counts})
+    forecaster = Forecaster(CONFIG, SHORT).fit(table)
+    forecast = forecaster.predict().select("q10", "q50", "q90").to_numpy()
+    np.testing.assert_array_equal(forecast, np.round(forecast))
+    coverage = forecaster.score().coverage
+    assert coverage is not None
+    assert 0.75 < coverage.inside < 0.95
+
+    # A single value between them, and the target is no count.
+    table[7, "y"] = 3.5
+    forecast = Forecaster(CONFIG, SHORT).fit(table).predict().select("q10", "q50", "q90").to_numpy()
+    assert (forecast != np.round(forecast)).all()
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_forecaster_of_student_t_is_saved_and_explained_as_others_are(tmp_path, members):
     noise = stats.t.rvs(3, size=300, random_state=2)

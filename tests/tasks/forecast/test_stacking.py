@@ -8,7 +8,7 @@ import pytest
 from gated.tasks.forecast.stacking import stacked, stacking_shares
 
 
-def shares_of(forecasts, truth, series=None, windows=None, count=1):
+def shares_of(forecasts, truth, series=None, windows=None, count=1, usual=None):
     series = np.zeros(len(truth), np.int64) if series is None else series
     windows = np.full(count, len(truth) / count) if windows is None else windows
     return stacking_shares(
@@ -19,6 +19,7 @@ def shares_of(forecasts, truth, series=None, windows=None, count=1):
         series=series,
         count=count,
         windows=windows,
+        usual=usual,
     )
 
 
@@ -49,6 +50,21 @@ def test_without_windows_all_count_alike():
     truth = np.full((2, 3), np.nan)
     shares = shares_of([np.zeros((2, 3, 1))] * 3, truth, count=2)
     assert shares == pytest.approx(np.full((2, 3), 1 / 3))
+
+
+def test_without_windows_shares_are_the_usual_ones_and_windows_move_them():
+    nothing = np.full((2, 3), np.nan)
+    usual = [0.7, 0.2, 0.1]
+    shares = shares_of([np.zeros((2, 3, 1))] * 3, nothing, count=2, usual=usual)
+    assert shares == pytest.approx(np.tile(usual, (2, 1)))
+
+    # Windows on which all are the same say nothing.
+    truth = np.zeros((50, 1))
+    same = [truth[..., None] + 1.0] * 3
+    assert shares_of(same, truth, usual=usual)[0] == pytest.approx(usual)
+    # And those on which the least usual is best, everything.
+    best = [truth[..., None] + 1.0, truth[..., None] + 1.0, truth[..., None] + 0.1]
+    assert shares_of(best, truth, usual=usual)[0, 2] > 0.85
 
 
 def test_a_series_without_windows_has_the_shares_of_the_others():

@@ -3,7 +3,7 @@ import { scaleLinear, type ScaleLinear } from "d3-scale";
 import { area, line } from "d3-shape";
 import { signedPalette, type Theme } from "./colours";
 import { shares, type Ledger } from "./ledger";
-import { at, type Matrix, type Reading, type SeriesExhibit } from "./server";
+import { at, type Matrix, type Reading, type SeriesExhibit } from "./reading";
 
 const HEIGHT = 230;
 const EDGE = { left: 46, right: 10, top: 12, bottom: 26 };

@@ -1,7 +1,7 @@
 /** What the page says in Chinese. */
 import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
-import type { Network, SeriesExhibit } from "./server";
+import type { Network, SeriesExhibit } from "./reading";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
@@ -29,6 +29,9 @@ const called = (network: Network) => network.name.toUpperCase();
 
 export const CHINESE: Words = {
   title: "探索器",
+  exhibit: "网络的训练数据",
+  openRun: "打开训练结果…",
+  noExhibit: "页面旁边没有 exhibit.js：没有可以显示的网络。",
   language: "English",
   light: "浅色",
   dark: "深色",
@@ -53,6 +56,20 @@ export const CHINESE: Words = {
   cell: "记忆单元",
   diagram: (name) => `${name} 单元，带有所选神经元的数值`,
   cellHint: "方框是带权重的层：σ 给出 0 到 1 之间的值，tanh 给出 −1 到 1 之间的值。线越宽，数值越大；蓝色为正，橙色为负。指向一个公式，对应的线会亮起；指向一条线也一样。",
+  boxTip: "点击方框或某个门的公式，可以把它展开。",
+  boxTitle: (gate, value) => `${gate}：为什么是 ${value}`,
+  boxHint: (symbol, reset) => `这个神经元 ${symbol}ₜ 的求和由这些部分组成${reset === null ? "" : `（来自状态的部分乘以 rₜ = ${reset}）`}：当前字符的权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。`,
+  boxHeld: (value) => `这个门被固定在 ${value}。下面是它原本依据的求和。`,
+  boxInput: (character) => `字符 ${character}`,
+  boxState: (unit, state, weight) => `神经元 ${unit} 的 h：${state} × ${weight}`,
+  boxOthers: (units) => `其余 ${units} 个神经元`,
+  boxBias: "偏置",
+  boxSum: "总和",
+  boxResult: (squash) => `总和的 ${squash}`,
+  boxHeldRow: "固定值",
+  boxClose: "收起",
+  curves: "当前时刻前后的文本，以及所选神经元的状态和门随时间的变化",
+  spoken: (moment, unit, values, next) => `${moment}。神经元 ${unit}：${values}。下一个：${next}`,
   prediction: "下一个字符",
   observed: "实际值",
   median: "预测值",
@@ -76,13 +93,33 @@ export const CHINESE: Words = {
   noLedger: "普通 RNN 每一步都覆盖自己的状态，没有可以拆开的和。",
   sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
   maps: "门与状态随时间的变化",
-  mapsHint: "横向是时间，纵向是神经元。点击可选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余蓝色为正，橙色为负。",
+  mapsHint: "横向是时间，纵向是神经元。点击可选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余蓝色为正，橙色为负，最大的 3 % 都用最深的颜色。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
-  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}；${whole && !reach ? "文本太短，看不出梯度能传多远" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
+  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
   reach: "梯度能传多远",
   reachHint: "某一时刻的猜测对若干步之前的字符依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
   distance: "相隔的步数",
   other: "其他",
+  train: "在这里训练三个网络",
+  trainHint: "RNN、GRU 和 LSTM 各 16 个神经元，就在这个页面里，用同样的例子学同一个问题。看看损失、负责保留的门，以及有多少梯度能回到开头。",
+  problemChoice: "问题",
+  problems: { recall: "记住一个符号", adding: "两数相加", brackets: "数未闭合的括号" },
+  problemTold: {
+    recall: "第一步显示一个符号，只显示一次。停顿之后，网络要答出是四个符号中的哪一个。",
+    adding: "每一步显示一个 0 到 1 之间的数，其中两个带有标记（下面只写出这两个）：网络要答出它们的和。",
+    brackets: "点之间有括号打开和闭合。每一步之后，网络要答出还有几个没有闭合。",
+  },
+  length: "长度",
+  some: (steps) => `${steps} 步`,
+  clip: "把梯度的范数截断到 1",
+  drop: "输出之前 20 % 的 dropout",
+  transfer: "从上一次训练的权重开始",
+  learn: "▶ 训练",
+  anew: "重新开始",
+  learnt: (updates, loss) => `更新 ${updates} 次${loss === null ? "" : `，损失 ${loss}`}`,
+  answer: (answered, target) => `预测 ${answered}，目标 ${target}`,
+  losses: "损失；虚线是什么都不记得时的损失",
+  flow: "梯度随回溯步数的变化，相对于最后一步，纵轴共六个数量级",
   tour: "导览",
   tourPlace: (stop, stops) => `第 ${stop} 站，共 ${stops} 站`,
   tourBack: "上一站",
@@ -90,7 +127,7 @@ export const CHINESE: Words = {
   tourEnd: "结束导览",
   notices: "提示",
   parts: {
-    text: "文本", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", tour: "导览站", language: "语言", theme: "配色",
+    text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", tour: "导览站", language: "语言", theme: "配色", box: "展开的门",
   },
   absent: (what, asked, there, shown) => `没有${what}“${asked}”。可选：${there}。现在显示：${shown}。`,
   strange: (name, parts) => `链接中的“${name}”在这里没有意义。链接可以包含：${parts}。`,
@@ -169,7 +206,7 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   effect: (plain, changed) => `预测平均偏差 ${two(plain)}，改变之后 ${two(changed)}。虚线是改变之前的预测。`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一个窗口`),
-  facts: (units, score, reach, whole) => `${units} 个神经元，这里平均偏差 ${two(score)}；预测${whole ? "至少" : ""}依赖 ${reach} 步之前。`,
+  facts: (units, score, reach, whole) => `${units} 个神经元，这里平均偏差 ${two(score)}；预测${whole ? "至少" : ""}依赖 ${reach ?? 0} 步之前。`,
   reachHint: "某一步的预测对若干步之前读到的内容依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
   titles: {
     ...CHINESE.titles,

@@ -1,7 +1,8 @@
 /** What the tour claims, computed from what the networks that are shown make of the passage. */
 import { ledgerOf, shares, type Ledger } from "./ledger";
 import { reachOf, relative } from "./reach";
-import { at, type Clamp, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./server";
+import { at, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./reading";
+import type { Readers } from "./readers";
 import { keeping, type Stop } from "./tour";
 import type { View } from "./view";
 
@@ -32,7 +33,7 @@ export interface Claims {
   view?: Partial<View>;
 }
 
-export type Read = (network: string, passage: Passage, clamp: Clamp | null) => Promise<Reading>;
+type Read = Pick<Readers, "read" | "withGradient">;
 
 export function degree(share: number): Degree {
   return share >= 0.95 ? "all" : share >= 0.6 ? "most" : share >= 0.4 ? "half" : share >= 0.05 ? "part" : "none";
@@ -48,23 +49,23 @@ export function effect(before: number, after: number): Effect {
 }
 
 /** The claims of a stop, of the networks and the passage that it shows. */
-export async function claimsOf(stop: Stop, exhibit: Exhibit, passage: Passage, read: Read): Promise<Claims> {
-  if (stop.name === "reach") return reaches(exhibit, passage, read);
+export async function claimsOf(stop: Stop, exhibit: Exhibit, passage: Passage, readers: Read): Promise<Claims> {
+  if (stop.name === "reach") return reaches(exhibit, passage, readers);
   const { network } = stop.view;
   if (!network) return {};
   const shown = exhibit.networks.find(({ name }) => name === network)!;
-  if (stop.name === "shut") return exhibit.kind === "text" ? bits(shown, passage, read) : moved(exhibit, shown, passage, read);
-  if (exhibit.kind === "series") return stop.name === "adds" ? history(exhibit, network, passage, read) : {};
-  return line(stop, exhibit, passage, read);
+  if (stop.name === "shut") return exhibit.kind === "text" ? bits(shown, passage, readers) : moved(exhibit, shown, passage, readers);
+  if (exhibit.kind === "series") return stop.name === "adds" ? history(exhibit, network, passage, readers) : {};
+  return line(stop, exhibit, passage, readers);
 }
 
 /** Of the first end of a line and the line after it. */
-async function line(stop: Stop, exhibit: TextExhibit, passage: Passage, read: Read): Promise<Claims> {
+async function line(stop: Stop, exhibit: TextExhibit, passage: Passage, readers: Read): Promise<Claims> {
   const { network, unit } = exhibit.guide!;
   const characters = [...passage.text];
   const end = characters.indexOf("\n");
   const next = characters.indexOf("\n", end + 1);
-  const reading = await read(network, passage, null);
+  const reading = await readers.read(network, passage, null);
   const of = (name: string, step: number) => at(reading.arrays[name], step, unit);
   if (stop.name === "counts") return { counted: counted(characters, stop.view.step!, next - 1, (step) => of("cell", step)) };
   if (stop.name === "forgets") {
@@ -81,9 +82,9 @@ async function line(stop: Stop, exhibit: TextExhibit, passage: Passage, read: Re
     return { remembered: { left, older: older / total([...written.keys()], (step) => Math.abs(written[step])) } };
   }
   if (stop.name !== "held") return {};
-  const changed = await read(network, passage, { gate: "forget_gate", value: stop.view.value!, unit, first: end, last: end });
+  const changed = await readers.read(network, passage, { gate: "forget_gate", value: stop.view.value!, unit, first: end, last: end });
   const place = [...exhibit.networks.find(({ name }) => name === network)!.vocabulary!].indexOf("\n");
-  const chance = (made: Reading) => at(made.arrays.probabilities, end, place);
+  const chance = (made: Reading) => made.probabilities!(end)[place];
   return { held: { plain: chance(reading), changed: chance(changed), state: of("cell", end), stateChanged: at(changed.arrays.cell, end, unit) } };
 }
 
@@ -97,24 +98,24 @@ function counted(characters: string[], first: number, last: number, state: (step
   return { start: state(first), last: state(last), along, steps, correlation: correlation(places, characters.map((_, step) => state(step))) };
 }
 
-async function bits(network: Network, passage: Passage, read: Read): Promise<Claims> {
-  const hold = (value: number) => read(network.name, passage, { gate: keeping(network), value, unit: null, first: 0, last: null });
-  const [plain, none, everything] = (await Promise.all([read(network.name, passage, null), hold(0), hold(1)])).map(({ score }) => score);
+async function bits(network: Network, passage: Passage, readers: Read): Promise<Claims> {
+  const hold = (value: number) => readers.read(network.name, passage, { gate: keeping(network), value, unit: null, first: 0, last: null });
+  const [plain, none, everything] = (await Promise.all([readers.read(network.name, passage, null), hold(0), hold(1)])).map(({ score }) => score);
   if (plain === null || none === null || everything === null) return {};
   return { bits: { plain, none, everything, blind: Math.log2([...network.vocabulary!].length) } };
 }
 
-async function moved({ history, quantiles }: SeriesExhibit, network: Network, passage: Passage, read: Read): Promise<Claims> {
+async function moved({ history, quantiles }: SeriesExhibit, network: Network, passage: Passage, readers: Read): Promise<Claims> {
   const clamp = { gate: keeping(network), value: 0, unit: null, first: history, last: history };
-  const [plain, changed] = await Promise.all([read(network.name, passage, null), read(network.name, passage, clamp)]);
+  const [plain, changed] = await Promise.all([readers.read(network.name, passage, null), readers.read(network.name, passage, clamp)]);
   const steps = Array.from({ length: plain.labels.length - history }, (_, step) => history + step);
   const median = (made: Reading, step: number) => at(made.arrays.forecast, step, quantiles.indexOf(0.5));
   return { moved: { distance: mean(steps.map((step) => Math.abs(median(changed, step) - median(plain, step)))), plain: plain.score, changed: changed.score } };
 }
 
 /** In the middle of the forecast, the unit that has kept most of the history. */
-async function history({ history }: SeriesExhibit, network: string, passage: Passage, read: Read): Promise<Claims> {
-  const reading = await read(network, passage, null);
+async function history({ history }: SeriesExhibit, network: string, passage: Passage, readers: Read): Promise<Claims> {
+  const reading = await readers.read(network, passage, null);
   const into = Math.floor((reading.labels.length - history) / 2);
   const step = history + into;
   const units = Array.from({ length: reading.arrays.hidden.width }, (_, unit) => ledgerOf(reading, step, unit)!);
@@ -125,12 +126,12 @@ async function history({ history }: SeriesExhibit, network: string, passage: Pas
   return { history: { unit, into, share: all[unit], mean: mean(all), oldest: reading.labels[oldest], ago: history - oldest }, view: { step, unit } };
 }
 
-async function reaches({ networks }: Exhibit, passage: Passage, read: Read): Promise<Claims> {
-  const readings = await Promise.all(networks.map(({ name }) => read(name, passage, null)));
+async function reaches({ networks }: Exhibit, passage: Passage, readers: Read): Promise<Claims> {
+  const readings = await Promise.all(networks.map(async ({ name }) => readers.withGradient(await readers.read(name, passage, null))));
   return {
     reaches: readings.map((reading) => {
       const steps = reachOf(reading);
-      return { name: reading.network.toUpperCase(), steps, whole: steps + 1 >= reading.arrays.gradient.steps, hill: secondHill(relative(reading)) };
+      return { name: reading.network.toUpperCase(), steps, whole: steps + 1 >= reading.gradient!.steps, hill: secondHill(relative(reading)) };
     }),
   };
 }

@@ -35,6 +35,13 @@ export function stops(palette: Palette, low: number, high: number): string {
   return Array.from({ length: 9 }, (_, place) => palette(low + ((high - low) * place) / 8)).join(", ");
 }
 
+/** Curves of one unit: its state, the gate that keeps, the gate that writes (or resets). */
+export const CURVE_STYLES = {
+  state: { light: "#1b2430", dark: "#e8edf4", dash: [], width: 2.4 },
+  keep: { light: "#0b6fc2", dark: "#7dbcff", dash: [], width: 1.6 },
+  write: { light: "#a34700", dark: "#ffa35c", dash: [5, 3], width: 1.6 },
+} satisfies Record<string, { light: string; dark: string; dash: number[]; width: number }>;
+
 export const NETWORK_STYLES: Record<string, { light: string; dark: string; dash: string }> = {
   rnn: { light: "#a34700", dark: "#ffa35c", dash: "2 4" },
   gru: { light: "#00664a", dark: "#4fd1a5", dash: "8 4" },

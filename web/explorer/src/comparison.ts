@@ -5,7 +5,7 @@ import { line } from "d3-shape";
 import { NETWORK_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
 import { reachOf, relative } from "./reach";
-import type { Network, Reading } from "./server";
+import type { Network, Reading } from "./reading";
 import type { Words } from "./words";
 
 /** Below it nothing is drawn: a line ends, or is broken. */
@@ -19,6 +19,13 @@ interface Column {
   facts: HTMLElement;
   top: HTMLElement;
   map: HeatMap;
+}
+
+/** How far the gradient reaches, and whether that is the whole passage; null until it is known. */
+function farthest(reading: Reading): [number | null, boolean] {
+  if (!reading.gradient) return [null, false];
+  const reach = reachOf(reading);
+  return [reach, reach + 1 >= reading.gradient.steps];
 }
 
 export class Comparison {
@@ -50,9 +57,8 @@ export class Comparison {
       const reading = readings.get(network.name);
       if (!reading) continue;
       element.classList.toggle("chosen", network.name === chosen);
-      const reach = reachOf(reading);
       const unknown = this.unknown(network);
-      facts.textContent = words.facts(network.units, reading.score, reach, reach + 1 >= reading.arrays.gradient.steps) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
+      facts.textContent = words.facts(network.units, reading.score, ...farthest(reading)) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
       map.paint(reading.arrays.hidden, words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
@@ -90,7 +96,7 @@ export class Comparison {
     const cells = this.columns.filter(({ network: { cell } }, place) => this.columns.findIndex((other) => other.network.cell === cell) === place);
     cells.forEach(({ network: { name, cell } }, place) => {
       const reading = readings.get(name);
-      if (!reading) return;
+      if (!reading?.gradient) return;
       const style = NETWORK_STYLES[cell];
       const shares = relative(reading);
       const path = line<number>((_, d) => x(d), (share) => y(share)).defined((share) => share >= FLOOR);

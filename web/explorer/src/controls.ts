@@ -1,5 +1,5 @@
 /** What can be pressed, moved and chosen, whatever is read, and the keyboard. */
-import type { Exhibit, Network } from "./server";
+import type { Exhibit, Network } from "./reading";
 import { SPANS, type Span, type View } from "./view";
 import type { Words } from "./words";
 
@@ -11,12 +11,16 @@ export const find = <E extends Element>(id: string) => document.getElementById(i
 export class Controls {
   constructor(
     private readonly exhibit: Exhibit,
+    private readonly exhibits: Exhibit[],
+    /** Ends what listens to the whole window. */
+    private readonly closed: AbortSignal,
     private readonly now: () => View & { steps: number },
     /** Change the view; `typed` where what was asked for may be what there is not. */
     private readonly go: (change: Partial<View>, typed?: boolean) => void,
     private readonly toggle: () => void,
   ) {
     document.querySelectorAll<HTMLElement>(exhibit.kind === "text" ? ".of-series" : ".of-text").forEach((element) => element.remove());
+    find<HTMLSelectElement>("exhibit").append(...exhibits.map(({ name }) => new Option(name, name)));
     this.buttons();
     this.inputs();
     this.keyboard();
@@ -33,6 +37,10 @@ export class Controls {
       element.setAttribute("aria-label", words[element.dataset.label as "title"]);
     });
     const { exhibit } = this;
+    const choice = find<HTMLSelectElement>("exhibit");
+    this.exhibits.forEach(({ title }, place) => (choice.options[place].textContent = title[view.language]));
+    choice.value = exhibit.name;
+    choice.parentElement!.hidden = this.exhibits.length < 2;
     find("language").textContent = words.language;
     find("language").setAttribute("lang", view.language === "en" ? "zh-Hans" : "en");
     find("theme").textContent = view.theme === "dark" ? words.light : words.dark;
@@ -49,8 +57,10 @@ export class Controls {
     const gates = network.clampable.map((name) => new Option(words.arrays[name], name, false, name === view.gate));
     find<HTMLSelectElement>("gate").replaceChildren(...gates);
     find<HTMLInputElement>("all").checked = view.all;
+    const held = view.value === null ? words.free : view.value.toFixed(2);
     find<HTMLInputElement>("value").value = String(view.value ?? 0.5);
-    find("held").textContent = view.value === null ? words.free : view.value.toFixed(2);
+    find("value").setAttribute("aria-valuetext", `${words.arrays[view.gate] ?? ""} ${held}`);
+    find("held").textContent = held;
     find<HTMLButtonElement>("release").disabled = view.value === null;
     find<HTMLSelectElement>("span").replaceChildren(...SPANS.map((span) => new Option(words.spans[span], span, false, span === view.span)));
     find<HTMLElement>("from-step").hidden = view.span === "all";
@@ -75,6 +85,7 @@ export class Controls {
     const slider = find<HTMLInputElement>("step");
     slider.max = String(steps - 1);
     slider.value = String(step);
+    slider.setAttribute("aria-valuetext", moment);
     find("moment").textContent = moment;
     find<HTMLInputElement>("unit").value = String(unit);
   }
@@ -134,10 +145,10 @@ export class Controls {
       else if (event.key === " " && !inside.matches("button, [type=checkbox]")) this.toggle();
       else return;
       event.preventDefault();
-    });
+    }, { signal: this.closed });
     // Who clicked a button with the mouse goes on with the keys: space plays, and does not click again.
     addEventListener("click", ({ target, pointerType }) => {
       if (pointerType === "mouse" && (target as HTMLElement).matches(".transport button, #networks button")) (target as HTMLElement).blur();
-    });
+    }, { signal: this.closed });
   }
 }

@@ -1,8 +1,8 @@
 /** Draws a cell, fills its wires with values, and ties them to the equations. */
 import { select, type Selection } from "d3-selection";
 import { signedPalette, type Theme } from "./colours";
-import { DIAGRAMS, type Diagram, type Wire } from "./diagrams";
-import type { Reading } from "./server";
+import { DIAGRAMS, type Diagram, type Operation, type Wire } from "./diagrams";
+import type { Reading } from "./reading";
 
 type Group = Selection<SVGGElement, Wire, SVGSVGElement, unknown>;
 const THINNEST = 2;
@@ -12,17 +12,20 @@ export class CellDiagram {
   private diagram: Diagram = DIAGRAMS.lstm;
   private wires!: Group;
   private drawn = "";
+  private label = "";
   /** Wires that stay lit while nothing is pointed at. */
   private lasting: string[] = [];
 
   constructor(
     private readonly svg: SVGSVGElement,
     private readonly equations: HTMLElement,
+    /** Open a gate, or close it where it is open. */
+    private readonly open: (gate: string) => void,
   ) {}
 
   /** Draw the cell of a network, unless it is the one that stands there. */
   draw(network: string, label: string): void {
-    this.svg.setAttribute("aria-label", label);
+    this.label = label;
     if (this.drawn === network) return;
     this.drawn = network;
     this.diagram = DIAGRAMS[network];
@@ -43,12 +46,15 @@ export class CellDiagram {
     operations.filter((operation) => !!operation.box).append("rect").attr("x", -26).attr("y", -15).attr("width", 52).attr("height", 30).attr("rx", 4);
     operations.filter((operation) => !operation.box).append("ellipse").attr("rx", (operation) => (operation.symbol.length > 1 ? 24 : 12)).attr("ry", (operation) => (operation.symbol.length > 1 ? 15 : 12));
     operations.append("text").text((operation) => operation.symbol).attr("dy", 5);
+    operations.filter((operation) => !!operation.gate).classed("gate", true).on("click", (_, operation) => this.open(operation.gate!));
     this.list();
     this.light(this.lasting);
   }
 
   /** Show the values of a unit at a step: wide for large, blue for positive, orange for negative. */
   fill(reading: Reading, step: number, unit: number, character: string, theme: Theme): void {
+    const said = this.diagram.wires.filter(({ value }) => value).map(({ symbol, value }) => `${symbol} ${signed(value!(reading, step, unit))}`);
+    this.svg.setAttribute("aria-label", `${this.label}: ${[character, ...said].filter(Boolean).join(", ")}`);
     const palette = signedPalette(theme);
     this.wires.each(function (wire) {
       const group = this as SVGGElement;
@@ -62,6 +68,22 @@ export class CellDiagram {
     });
   }
 
+  /** Mark the gate that is open; where none `can` be opened, a press does nothing. */
+  mark(gate: string, can: boolean): void {
+    this.svg.classList.toggle("opens", can);
+    select(this.svg).selectAll<SVGGElement, Operation>("g.operation").classed("open", (operation) => can && !!gate && operation.gate === gate);
+    this.diagram.equations.forEach((equation, place) => {
+      const button = this.equations.children[place];
+      if (can && equation.gate) {
+        button.setAttribute("aria-expanded", String(equation.gate === gate));
+        button.setAttribute("aria-controls", "box");
+      } else {
+        button.removeAttribute("aria-expanded");
+        button.removeAttribute("aria-controls");
+      }
+    });
+  }
+
   /** Keep wires lit until others are. */
   keepLit(wires: string[]): void {
     this.lasting = wires;
@@ -71,11 +93,12 @@ export class CellDiagram {
   private list(): void {
     const { equations } = this.diagram;
     this.equations.replaceChildren(
-      ...equations.map(({ html, wires }) => {
+      ...equations.map(({ html, wires, gate }) => {
         const button = document.createElement("button");
         button.type = "button";
         button.className = "equation";
         button.innerHTML = html;
+        if (gate) button.addEventListener("click", () => this.open(gate));
         for (const on of ["pointerenter", "focus"]) button.addEventListener(on, () => this.light(wires, button));
         for (const off of ["pointerleave", "blur"]) button.addEventListener(off, () => this.light(this.lasting));
         return button;

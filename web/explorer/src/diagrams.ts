@@ -1,5 +1,5 @@
 /** The cells as drawings: operations, and wires whose values are read from a network. */
-import { at, type Reading } from "./server";
+import { at, type Reading } from "./reading";
 
 export interface Wire {
   id: string;
@@ -21,11 +21,15 @@ export interface Operation {
   place: [number, number];
   /** A layer with weights is a box, an operation unit by unit a circle. */
   box?: boolean;
+  /** The gate that a box computes, which can be opened. */
+  gate?: string;
 }
 
 export interface Equation {
   html: string;
   wires: string[];
+  /** The gate that it computes, which can be opened. */
+  gate?: string;
 }
 
 export interface Diagram {
@@ -68,10 +72,10 @@ const LSTM: Diagram = {
     { id: "h", symbol: "hₜ", path: "M548 182 V285 H620", label: [620, 308], anchor: "end", value: of("hidden") },
   ],
   operations: [
-    { symbol: "σ", place: [150, 220], box: true },
-    { symbol: "σ", place: [260, 220], box: true },
-    { symbol: "tanh", place: [350, 220], box: true },
-    { symbol: "σ", place: [455, 220], box: true },
+    { symbol: "σ", place: [150, 220], box: true, gate: "forget_gate" },
+    { symbol: "σ", place: [260, 220], box: true, gate: "input_gate" },
+    { symbol: "tanh", place: [350, 220], box: true, gate: "candidate" },
+    { symbol: "σ", place: [455, 220], box: true, gate: "output_gate" },
     { symbol: "×", place: [150, 60] },
     { symbol: "+", place: [350, 60] },
     { symbol: "×", place: [350, 140] },
@@ -79,11 +83,11 @@ const LSTM: Diagram = {
     { symbol: "×", place: [548, 170] },
   ],
   equations: [
-    { html: `<i>f</i><sub>t</sub> = σ(${sum("f")})`, wires: ["f", ...READ] },
-    { html: `<i>i</i><sub>t</sub> = σ(${sum("i")})`, wires: ["i", ...READ] },
-    { html: `<i>c̃</i><sub>t</sub> = tanh(${sum("c")})`, wires: ["g", ...READ] },
+    { html: `<i>f</i><sub>t</sub> = σ(${sum("f")})`, wires: ["f", ...READ], gate: "forget_gate" },
+    { html: `<i>i</i><sub>t</sub> = σ(${sum("i")})`, wires: ["i", ...READ], gate: "input_gate" },
+    { html: `<i>c̃</i><sub>t</sub> = tanh(${sum("c")})`, wires: ["g", ...READ], gate: "candidate" },
     { html: "<i>c</i><sub>t</sub> = <i>f</i><sub>t</sub> · <i>c</i><sub>t−1</sub> + <i>i</i><sub>t</sub> · <i>c̃</i><sub>t</sub>", wires: ["c", "f", "c0", "i", "g", "kept", "written"] },
-    { html: `<i>o</i><sub>t</sub> = σ(${sum("o")})`, wires: ["o", ...READ] },
+    { html: `<i>o</i><sub>t</sub> = σ(${sum("o")})`, wires: ["o", ...READ], gate: "output_gate" },
     { html: "<i>h</i><sub>t</sub> = <i>o</i><sub>t</sub> · tanh(<i>c</i><sub>t</sub>)", wires: ["h", "o", "c", "tanh"] },
   ],
 };
@@ -105,10 +109,10 @@ const GRU: Diagram = {
     { id: "h", symbol: "hₜ", path: "M537 60 H620", label: [620, 42], anchor: "end", value: of("hidden") },
   ],
   operations: [
-    { symbol: "σ", place: [140, 220], box: true },
-    { symbol: "σ", place: [235, 220], box: true },
+    { symbol: "σ", place: [140, 220], box: true, gate: "update_gate" },
+    { symbol: "σ", place: [235, 220], box: true, gate: "reset_gate" },
     { symbol: "Uₙ", place: [325, 220], box: true },
-    { symbol: "tanh", place: [445, 220], box: true },
+    { symbol: "tanh", place: [445, 220], box: true, gate: "candidate" },
     { symbol: "×", place: [140, 60] },
     { symbol: "1 −", place: [220, 108] },
     { symbol: "×", place: [325, 165] },
@@ -116,9 +120,9 @@ const GRU: Diagram = {
     { symbol: "+", place: [525, 60] },
   ],
   equations: [
-    { html: `<i>r</i><sub>t</sub> = σ(${sum("r")})`, wires: ["r", "h0", "units", "x"] },
-    { html: `<i>z</i><sub>t</sub> = σ(${sum("z")})`, wires: ["z", "h0", "units", "x"] },
-    { html: "<i>n</i><sub>t</sub> = tanh(<i>W</i><sub>n</sub><i>x</i><sub>t</sub> + <i>b</i><sub>n</sub> + <i>r</i><sub>t</sub> · (<i>U</i><sub>n</sub><i>h</i><sub>t−1</sub> + <i>b′</i><sub>n</sub>))", wires: ["n", "r", "h0", "units", "u", "seen", "x"] },
+    { html: `<i>r</i><sub>t</sub> = σ(${sum("r")})`, wires: ["r", "h0", "units", "x"], gate: "reset_gate" },
+    { html: `<i>z</i><sub>t</sub> = σ(${sum("z")})`, wires: ["z", "h0", "units", "x"], gate: "update_gate" },
+    { html: "<i>n</i><sub>t</sub> = tanh(<i>W</i><sub>n</sub><i>x</i><sub>t</sub> + <i>b</i><sub>n</sub> + <i>r</i><sub>t</sub> · (<i>U</i><sub>n</sub><i>h</i><sub>t−1</sub> + <i>b′</i><sub>n</sub>))", wires: ["n", "r", "h0", "units", "u", "seen", "x"], gate: "candidate" },
     { html: "<i>h</i><sub>t</sub> = <i>z</i><sub>t</sub> · <i>h</i><sub>t−1</sub> + (1 − <i>z</i><sub>t</sub>) · <i>n</i><sub>t</sub>", wires: ["h", "z", "h0", "kept", "rest", "n", "written"] },
   ],
 };
@@ -130,8 +134,8 @@ const RNN: Diagram = {
     INPUT,
     { id: "h", symbol: "hₜ", path: "M320 165 V60 H620", label: [620, 46], anchor: "end", value: of("hidden") },
   ],
-  operations: [{ symbol: "tanh", place: [320, 180], box: true }],
-  equations: [{ html: `<i>h</i><sub>t</sub> = tanh(${sum("h")})`, wires: ["h", ...READ] }],
+  operations: [{ symbol: "tanh", place: [320, 180], box: true, gate: "hidden" }],
+  equations: [{ html: `<i>h</i><sub>t</sub> = tanh(${sum("h")})`, wires: ["h", ...READ], gate: "hidden" }],
 };
 
 export const DIAGRAMS: Record<string, Diagram> = { lstm: LSTM, gru: GRU, rnn: RNN };

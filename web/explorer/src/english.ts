@@ -1,7 +1,8 @@
 /** What the page says in English. */
 import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
-import type { Network, SeriesExhibit } from "./server";
+import type { Network, SeriesExhibit } from "./reading";
+import type { Problem } from "./problems";
 import type { StopName } from "./tour";
 import type { Part } from "./view";
 import type { Words } from "./words";
@@ -33,6 +34,9 @@ const called = (network: Network) => network.name.toUpperCase();
 
 export const ENGLISH = {
   title: "explorer",
+  exhibit: "Networks trained on",
+  openRun: "Open a run…",
+  noExhibit: "exhibit.js is missing beside this page: there is no network to show.",
   language: "中文",
   light: "Light",
   dark: "Dark",
@@ -57,6 +61,21 @@ export const ENGLISH = {
   cell: "The cell",
   diagram: (name: string): string => `The ${name} cell with the values of the followed unit`,
   cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation and its wires light up, or at a wire.",
+  boxTip: "Press a box, or the equation of a gate, to open it.",
+  boxTitle: (gate: string, value: string): string => `${gate}: why it is ${value}`,
+  boxHint: (symbol: string, reset: string | null): string =>
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
+  boxHeld: (value: string): string => `The gate is held at ${value}. This is the sum that it would follow.`,
+  boxInput: (character: string): string => `character ${character}`,
+  boxState: (unit: number, state: string, weight: string): string => `h of unit ${unit}: ${state} × ${weight}`,
+  boxOthers: (units: number): string => `the other ${units} units`,
+  boxBias: "bias",
+  boxSum: "sum",
+  boxResult: (squash: string): string => `${squash} of the sum`,
+  boxHeldRow: "held at",
+  boxClose: "Close",
+  curves: "The text around the moment, and the followed unit’s state and gates over time",
+  spoken: (moment: string, unit: number, values: string, next: string): string => `${moment}. Unit ${unit}: ${values}. Next: ${next}`,
   prediction: "What comes next",
   observed: "observed",
   median: "forecast",
@@ -81,14 +100,34 @@ export const ENGLISH = {
   noLedger: "A plain RNN overwrites its state at every step: there is no sum to take apart.",
   sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
   maps: "Gates and states over time",
-  mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit. The strip of colours beside a name is its key: a gate goes from 0, shut, to 1, open; of the others blue is positive, orange negative.",
+  mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit. The strip of colours beside a name is its key: a gate goes from 0, shut, to 1, open; of the others blue is positive, orange negative, and the 3 % that are largest all have the strongest colour.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
-  facts: (units: number, score: number | null, reach: number, whole: boolean): string =>
-    `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}; ${whole && !reach ? "the text is too short to tell how far its gradient reaches back" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
+  facts: (units: number, score: number | null, reach: number | null, whole: boolean): string =>
+    `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}${reach === null ? "" : "; "}${reach === null ? "" : whole && !reach ? "the text is too short to tell how far its gradient reaches back" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
   reach: "How far the gradient reaches",
   reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
   distance: "distance in steps",
   other: "other",
+  train: "Train three networks here",
+  trainHint: "An RNN, a GRU and an LSTM of 16 units each learn the same problem from the same examples, in this page. Watch the loss, the gate that keeps, and how much of the gradient comes back to the beginning.",
+  problemChoice: "Problem",
+  problems: { recall: "recall a sign", adding: "add two numbers", brackets: "count open brackets" } as Record<Problem, string>,
+  problemTold: {
+    recall: "A sign is shown once, at the first step. After a pause the network is asked which of the four it was.",
+    adding: "A number from 0 to 1 is shown at every step. Two of them are marked (only these are written below): the network is asked for their sum.",
+    brackets: "Brackets open and close between dots. After every step the network is asked how many are open.",
+  } as Record<Problem, string>,
+  length: "Length",
+  some: (steps: number): string => some(steps, "step"),
+  clip: "clip the gradient at a norm of 1",
+  drop: "dropout of 20 % before the output",
+  transfer: "start from the weights of the last training",
+  learn: "▶ Train",
+  anew: "Start anew",
+  learnt: (updates: number, loss: string | null): string => `${some(updates, "update")}${loss === null ? "" : `, loss ${loss}`}`,
+  answer: (answered: string, target: string): string => `predicted ${answered}, target ${target}`,
+  losses: "Loss; the broken line is that of who remembers nothing",
+  flow: "Gradient by steps back, as a share of the last step’s, six powers of ten high",
   tour: "Guided tour",
   tourPlace: (stop: number, stops: number): string => `Stop ${stop} of ${stops}`,
   tourBack: "Back",
@@ -96,7 +135,7 @@ export const ENGLISH = {
   tourEnd: "End the tour",
   notices: "Notices",
   parts: {
-    text: "text", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", tour: "stop of the tour", language: "language", theme: "theme",
+    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", tour: "stop of the tour", language: "language", theme: "theme", box: "opened gate",
   } as Record<Part, string>,
   absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. There is: ${there}. Shown: ${shown}.`,
   strange: (name: string, parts: string): string => `“${name}” in the link means nothing here. A link holds: ${parts}.`,
@@ -176,7 +215,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   effect: (plain, changed) => `The forecast is off by ${two(plain)} on average, by ${two(changed)} with the change. The broken line is the forecast without it.`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
-  facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach, "step")} before.`,
+  facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach ?? 0, "step")} before.`,
   reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
   titles: {
     ...ENGLISH.titles,

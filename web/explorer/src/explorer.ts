@@ -1,4 +1,5 @@
 /** Ties the page together: one view, one reading a network, and a redraw for each moment. */
+import { BoxPanel } from "./box";
 import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
@@ -7,26 +8,43 @@ import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
 import { LedgerPanel } from "./panels";
+import { Ribbon } from "./ribbon";
 import type { Scene, Shown } from "./scene";
 import { SeriesScene } from "./series";
-import { fetchReading, type Exhibit, type Network, type Reading } from "./server";
+import type { Readers } from "./readers";
+import type { Exhibit, Network, Passage, Reading } from "./reading";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
+import { rememberTour } from "./visits";
+import { Training } from "./training";
 import { clampOf, partsOf, readView, writeView, type Part, type View } from "./view";
 import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
 const PATIENCE = 250;
+/** Milliseconds without a move before the moment is read out. */
+const REST = 600;
 const ORDER = ["forget_gate", "reset_gate", "input_gate", "update_gate", "candidate", "output_gate", "cell", "hidden"];
+
+/** What the page as a whole can do. */
+export interface Doors {
+  /** Show another exhibit, as a link asks for it. */
+  leave: (exhibit: string, hash: string, view: View) => void;
+  /** Open the folder of a run. */
+  open: (view: View) => void;
+}
 
 export class Explorer {
   readonly stops;
   private readonly scene: Scene;
   private readonly controls: Controls;
   private readonly tour: TourCard;
-  private readonly diagram = new CellDiagram(find("diagram"), find("equations"));
+  private readonly diagram = new CellDiagram(find("diagram"), find("equations"), (gate) => this.openBox(gate));
+  private readonly box = new BoxPanel(find("box"), () => this.openBox(this.view.box));
+  private readonly ribbon = new Ribbon(find("ribbon"), find("curves"), (step) => this.go({ step }));
   private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
   private readonly comparison: Comparison;
+  private readonly training: Training;
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
   private changed: Reading | null = null;
@@ -39,6 +57,7 @@ export class Explorer {
   private frame = 0;
   private playing = 0;
   private linking = 0;
+  private speaking = 0;
   /** By part of the view, what was asked for and is not shown. */
   private readonly refusals = new Map<Part, Notice>();
   private strange: string[] = [];
@@ -50,7 +69,15 @@ export class Explorer {
   /** Whether the tour is to be brought into sight, with what its stop computes. */
   private turning = false;
 
-  constructor(private view: View, private readonly exhibit: Exhibit) {
+  private readonly closing = new AbortController();
+
+  constructor(
+    private view: View,
+    private readonly exhibit: Exhibit,
+    private readonly exhibits: Exhibit[],
+    private readonly readers: Readers,
+    private readonly doors: Doors,
+  ) {
     const go = (change: Partial<View>, typed = false) => this.go(change, typed);
     this.scene =
       exhibit.kind === "text"
@@ -58,14 +85,35 @@ export class Explorer {
         : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, go);
     const glance = this.scene.glance.bind(this.scene);
     this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
-    this.controls = new Controls(exhibit, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
+    const { signal } = this.closing;
+    this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
+    this.training = new Training(signal);
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
     this.view = this.within(view);
     this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
-    addEventListener("resize", () => this.paint());
-    addEventListener("hashchange", () => this.follow());
+    find("exhibit").addEventListener("change", () => doors.leave(find<HTMLSelectElement>("exhibit").value, "", this.view));
+    find("open").addEventListener("click", () => doors.open(this.view));
+    addEventListener("resize", () => this.paint(), { signal });
+    addEventListener("hashchange", () => this.follow(), { signal });
+  }
+
+  /** Stop all that goes on by itself. */
+  close(): void {
+    this.closing.abort();
+    this.asked += 1;
+    clearInterval(this.playing);
+    clearTimeout(this.waiting);
+    clearTimeout(this.linking);
+    clearTimeout(this.speaking);
+    cancelAnimationFrame(this.frame);
+  }
+
+  report(error: Error): void {
+    const problem = find<HTMLElement>("problem");
+    problem.textContent = error.message;
+    problem.hidden = false;
   }
 
   private get words(): Words {
@@ -97,8 +145,8 @@ export class Explorer {
     if (typed) this.notice();
     const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
     if (differs("text", "series", "moment")) this.soon(() => this.ask());
-    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.rerun());
-    if (differs("network", "language", "theme", "gate", "value", "all", "span", "first", "last", "series", "moment", "tour")) this.paint();
+    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.ask());
+    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "series", "moment", "tour")) this.paint();
     this.frame ||= requestAnimationFrame(() => this.draw());
     clearTimeout(this.linking);
     this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
@@ -112,7 +160,9 @@ export class Explorer {
     const known = this.read === JSON.stringify(this.scene.passage(view));
     return {
       ...this.scene.within(view),
+      exhibit: this.exhibit.name,
       network: network.name,
+      box: this.exhibit.kind === "text" && network.gates.includes(view.box) ? view.box : "",
       gate,
       value: gate ? view.value : null,
       step: known ? inside(view.step) : Math.max(0, view.step),
@@ -125,7 +175,7 @@ export class Explorer {
 
   /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
   visit(stop: number | null, turned = true): void {
-    localStorage.setItem("toured", "yes");
+    rememberTour();
     this.turning = turned;
     const change = stop === null ? {} : this.stops[stop].view;
     this.go({ ...change, tour: stop });
@@ -134,7 +184,11 @@ export class Explorer {
   }
 
   private follow(): void {
-    this.go(readView(location.hash, this.view));
+    const view = readView(location.hash, this.view);
+    if (view.exhibit !== this.exhibit.name && this.exhibits.some(({ name }) => name === view.exhibit)) {
+      return this.doors.leave(view.exhibit, location.hash, view);
+    }
+    this.go(view);
     this.check(location.hash);
     this.notice();
   }
@@ -160,7 +214,7 @@ export class Explorer {
 
   private compare(part: Part, asked: string): void {
     if (!partsOf(this.exhibit.kind).includes(part)) return;
-    const notice = refused(part, asked, this.view, this.exhibit, this.network, this.stops.length, this.steps);
+    const notice = refused(part, asked, this.view, this.exhibit, this.exhibits, this.network, this.stops.length, this.steps);
     if (notice) this.refusals.set(part, notice);
   }
 
@@ -184,7 +238,7 @@ export class Explorer {
     if (!stop) return;
     this.answering += 1;
     this.tellBusy();
-    claimsOf(stop, this.exhibit, passage, fetchReading)
+    claimsOf(stop, this.exhibit, passage, this.readers)
       .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
       .then((claims) => {
         this.answering -= 1;
@@ -205,35 +259,38 @@ export class Explorer {
     this.tellBusy();
   }
 
-  /** Have every network read the passage. */
+  /** Have every network read the passage, the chosen one first, with the change where there is one. */
   async ask(): Promise<void> {
     const mine = ++this.asked;
+    const wanted = () => mine === this.asked;
     const passage = this.scene.passage(this.view);
     await this.answer(mine, async () => {
-      const readings = await Promise.all(this.exhibit.networks.map(({ name }) => fetchReading(name, passage, null)));
-      if (mine !== this.asked) return;
-      this.readings = new Map(readings.map((reading) => [reading.network, reading]));
-      this.steps = this.scene.take(passage, readings[0]);
-      this.read = JSON.stringify(passage);
-      this.changed = null;
-      this.view = this.within(this.view);
-      this.settleStep();
-      await this.rerun();
+      const { name } = this.network;
+      const clamp = clampOf(this.view);
+      const plain = await this.readers.read(name, passage, null);
+      const changed = clamp && (await this.readers.read(name, passage, clamp));
+      if (!wanted()) return;
+      if (this.read !== JSON.stringify(passage)) this.take(passage, plain);
+      this.readings.set(name, plain);
+      this.changed = changed;
+      this.paint();
+      for (const { name } of this.exhibit.networks) {
+        const reading = await this.readers.read(name, passage, null);
+        if (!wanted()) return;
+        this.readings.set(name, reading);
+      }
+      this.paint();
+      for (const reading of [...this.readings.values(), ...(changed ? [changed] : [])]) await this.readers.withGradient(reading, wanted);
+      if (wanted()) this.compareNetworks();
     });
   }
 
-  /** Have the chosen network read the passage once more, with the change. */
-  async rerun(): Promise<void> {
-    const passage = this.scene.passage(this.view);
-    if (this.read !== JSON.stringify(passage)) return this.ask();
-    const mine = ++this.asked;
-    await this.answer(mine, async () => {
-      const clamp = clampOf(this.view);
-      const changed = clamp && (await fetchReading(this.network.name, passage, clamp));
-      if (mine !== this.asked) return;
-      this.changed = changed;
-      this.paint();
-    });
+  private take(passage: Passage, reading: Reading): void {
+    this.readings = new Map();
+    this.steps = this.scene.take(passage, reading);
+    this.read = JSON.stringify(passage);
+    this.view = this.within(this.view);
+    this.settleStep();
   }
 
   private async answer(mine: number, run: () => Promise<void>): Promise<void> {
@@ -265,6 +322,7 @@ export class Explorer {
     document.documentElement.dataset.theme = theme;
     document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
     this.controls.say(view, network, words, this.playing !== 0);
+    this.training.paint(words, theme);
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
     this.learn();
@@ -273,14 +331,22 @@ export class Explorer {
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
     this.diagram.draw(network.cell, words.diagram(network.cell.toUpperCase()));
+    this.diagram.mark(view.box, this.exhibit.kind === "text");
     this.arrange(network);
     this.scene.paint(this.shown(reading));
     for (const { name, map } of this.maps) {
       const key = name === "candidate" && network.cell === "gru" ? "candidate_state" : name;
       map.paint(reading.arrays[name], words.arrays[key], !name.endsWith("_gate"), theme);
     }
-    this.comparison.paint(new Map(this.readings).set(network.name, reading), network.name, words, theme);
+    this.compareNetworks();
     this.frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  private compareNetworks(): void {
+    const { reading, network, words } = this;
+    const shown = new Map(this.readings);
+    if (reading?.network === network.name) shown.set(network.name, reading);
+    this.comparison.paint(shown, network.name, words, this.view.theme);
   }
 
   private shown(reading: Reading): Shown {
@@ -316,12 +382,35 @@ export class Explorer {
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
+    this.box.fill(reading.run, this.view.box, step, unit, scene.input(step, network, words), theme, words);
+    this.ribbon.draw(reading, network.cell, scene.letters(), ledger, step, unit, theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
+    this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one
     performance.measure("redraw", { start });
+  }
+
+  /** Open a gate, or close it, and keep the keys where they were. */
+  private openBox(gate: string): void {
+    const closing = this.view.box === gate;
+    const place = [...document.querySelectorAll<HTMLElement>(".equation")].find((button) => button.getAttribute("aria-expanded") === "true");
+    this.go({ box: closing ? "" : gate });
+    if (closing) place?.focus({ preventScroll: true });
+  }
+
+  /** Read out the moment and the prediction, once whoever moves has come to rest. */
+  private speak(): void {
+    clearTimeout(this.speaking);
+    if (this.playing) return;
+    this.speaking = window.setTimeout(() => {
+      const { reading, network, words, steps, view, scene } = this;
+      if (!reading || reading.network !== network.name) return;
+      const step = Math.min(steps - 1, view.step);
+      find("spoken").textContent = words.spoken(words.moment(step, steps, scene.name(step, words)), view.unit, find("curves").textContent ?? "", scene.glance(reading, network, step, words));
+    }, REST);
   }
 
   private toggle(): void {

@@ -1,5 +1,5 @@
 /** The forecast of one step in figures: its interval, what came, and what it was without a change. */
-import { at, type Reading, type SeriesExhibit } from "./server";
+import { at, type Reading, type SeriesExhibit } from "./reading";
 import type { Words } from "./words";
 
 export class ForecastPanel {

@@ -1,6 +1,6 @@
 /** A gate or state over time: painted once for a reading; a scrub only moves two lines over it. */
 import { bytes, gatePalette, signedPalette, stops, type Theme } from "./colours";
-import type { Matrix } from "./server";
+import type { Matrix } from "./reading";
 
 export class HeatMap {
   readonly element = document.createElement("figure");
@@ -29,10 +29,10 @@ export class HeatMap {
     this.field.addEventListener("pointermove", (event) => event.buttons && this.pick(event, choose));
   }
 
-  /** Paint all steps (across) and units (down); `signed` values get their own scale. */
+  /** Paint all steps (across) and units (down); `signed` values get their own scale, which the largest few exceed. */
   paint(matrix: Matrix, label: string, signed: boolean, theme: Theme): void {
     this.matrix = matrix;
-    const extent = signed ? matrix.numbers.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-6) : 1;
+    const extent = signed ? extentOf(matrix.numbers) : 1;
     const [low, high] = signed ? [-extent, extent] : [0, 1];
     const [palette, least] = signed ? [signedPalette(theme), -1] : [gatePalette(theme), 0];
     const table = bytes(palette, least, 1);
@@ -43,7 +43,8 @@ export class HeatMap {
     const scale = 255 / (high - low);
     for (let t = 0; t < shown.steps; t++) {
       for (let u = 0; u < shown.width; u++) {
-        const shade = 4 * Math.round((shown.numbers[t * shown.width + u] - low) * scale);
+        const value = Math.max(low, Math.min(high, shown.numbers[t * shown.width + u]));
+        const shade = 4 * Math.round((value - low) * scale);
         const pixel = 4 * (u * shown.steps + t);
         for (let channel = 0; channel < 4; channel++) image.data[pixel + channel] = table[shade + channel];
       }
@@ -54,8 +55,9 @@ export class HeatMap {
     this.canvas.setAttribute("aria-label", label);
     const most = extent.toFixed(signed && extent < 10 ? 2 : 0);
     this.title.textContent = label;
-    this.low.textContent = signed ? `−${most}` : "0";
-    this.high.textContent = signed ? `+${most}` : "1";
+    const [below, above] = signed && extent < 0.999 * largestOf(matrix.numbers) ? ["≤ ", "≥ "] : ["", ""];
+    this.low.textContent = signed ? `${below}−${most}` : "0";
+    this.high.textContent = signed ? `${above}+${most}` : "1";
     this.swatch.style.background = `linear-gradient(90deg, ${stops(palette, least, 1)})`;
   }
 
@@ -75,6 +77,18 @@ export class HeatMap {
       share(event.clientY - box.top, box.height, this.matrix.width),
     );
   }
+}
+
+/** The share of the values that a scale has room for: one unit of large ones does not make the others pale. */
+const WITHIN = 0.97;
+
+function largestOf(numbers: Float32Array): number {
+  return numbers.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6);
+}
+
+function extentOf(numbers: Float32Array): number {
+  const sizes = numbers.map(Math.abs).sort();
+  return Math.max(1e-6, sizes[Math.floor(WITHIN * (sizes.length - 1))] || largestOf(numbers));
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Who wrote what a unit remembers. */
-import { at, type Reading } from "./server";
+import { at, type Reading } from "./reading";
 
 /** A part below this share of the largest is left to the rest. */
 export const FAINTEST = 0.02;

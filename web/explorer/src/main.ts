@@ -1,18 +1,39 @@
 /** Opens the page: what there is, and the view that the address or a first visit asks for. */
 import { Explorer } from "./explorer";
-import { fetchExhibit, type Exhibit } from "./server";
-import "./style.css";
+import { chosenFiles, openRun } from "./folder";
+import { Learner } from "./learner";
+import { chanceFrom, exampleOf, SHAPES } from "./problems";
+import { Readers } from "./readers";
+import type { Clamp, Exhibit } from "./reading";
 import { readView, type View } from "./view";
+import { wasToured } from "./visits";
+import { wordsFor } from "./words";
 
-function firstView(exhibit: Exhibit): View {
+declare global {
+  interface Window {
+    /** What exhibit.js lists. */
+    gatedExhibits?: Exhibit[];
+    /** For scripts of a page that shows this one. */
+    gated?: object;
+  }
+}
+
+const SYSTEM = {
+  language: navigator.language.startsWith("zh") ? "zh" : "en",
+  theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light",
+} as const;
+
+function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" | "theme">): View {
   const series = exhibit.kind === "series" ? exhibit.series[0].moments.length : 0;
   return {
+    exhibit: exhibit.name,
     text: exhibit.kind === "text" ? (Object.values(exhibit.passages)[0] ?? "The memory of a network.") : "",
     series: 0,
     moment: Math.floor(series / 2),
     network: exhibit.networks.at(-1)!.name,
     step: exhibit.kind === "series" ? exhibit.history : 40,
     unit: 0,
+    box: "",
     gate: "",
     value: null,
     all: false,
@@ -20,14 +41,76 @@ function firstView(exhibit: Exhibit): View {
     first: 0,
     last: 0,
     tour: null,
-    language: navigator.language.startsWith("zh") ? "zh" : "en",
-    theme: matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light",
+    language,
+    theme,
   };
 }
 
-const exhibit = await fetchExhibit();
-const explorer = new Explorer(readView(location.hash, firstView(exhibit)), exhibit);
-explorer.paint();
-await explorer.ask();
-// Whoever comes for the first time, and not by a link, is shown around.
-if (!location.hash && !localStorage.getItem("toured")) explorer.visit(0, false);
+const exhibits = window.gatedExhibits ?? [];
+const readers = new Map<Exhibit, Readers>();
+const empty = document.body.cloneNode(true) as HTMLElement;
+let explorer: Explorer | null = null;
+
+function readersOf(exhibit: Exhibit): Readers {
+  const found = readers.get(exhibit) ?? new Readers(exhibit);
+  readers.set(exhibit, found);
+  return found;
+}
+
+/** What a link asks for; without one, networks that read the language of the page. */
+function askedExhibit(hash: string): Exhibit {
+  const name = new URLSearchParams(hash.replace(/^#/, "")).get("exhibit");
+  const spoken = hash ? undefined : exhibits.find(({ language }) => language === SYSTEM.language);
+  return exhibits.find((exhibit) => exhibit.name === name) ?? spoken ?? exhibits[0];
+}
+
+/** Show an exhibit in a page that is as it was first. */
+async function show(exhibit: Exhibit, hash: string, before: Pick<View, "language" | "theme">): Promise<Explorer> {
+  explorer?.close();
+  if (explorer) document.body.replaceWith(empty.cloneNode(true));
+  const view = { ...readView(hash, firstView(exhibit, before)), exhibit: exhibit.name };
+  explorer = new Explorer(view, exhibit, exhibits, readersOf(exhibit), {
+    leave: (name, hash, now) => void show(exhibits.find((other) => other.name === name) ?? exhibit, hash, now),
+    open: (now) => void openFolder(now),
+  });
+  const mine = explorer;
+  mine.paint();
+  await mine.ask();
+  return mine;
+}
+
+async function openFolder(now: View): Promise<void> {
+  const files = await chosenFiles();
+  if (!files.length) return;
+  try {
+    const { exhibit, opened } = await openRun(files);
+    const place = exhibits.findIndex(({ name }) => name === exhibit.name);
+    exhibits.splice(place < 0 ? exhibits.length : place, 1, exhibit);
+    readers.set(exhibit, new Readers(exhibit, opened));
+    await show(exhibit, "", now);
+  } catch (error) {
+    explorer?.report(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+/** What a network makes of a text: numbers by gate and state, with steps and width. */
+async function reading(exhibit: string, network: string, text: string, clamp: Clamp | null = null) {
+  const found = exhibits.find(({ name }) => name === exhibit);
+  if (!found) throw new Error(`There is no exhibit ${exhibit}; there is ${exhibits.map(({ name }) => name).join(", ")}.`);
+  const made = await readersOf(found).withGradient(await readersOf(found).read(network, { text, series: 0, moment: 0 }, clamp));
+  return { score: made.score, arrays: made.arrays, gradient: made.gradient, probabilities: made.probabilities };
+}
+
+async function start(): Promise<void> {
+  window.gated = { reading, Learner, SHAPES, exampleOf, chanceFrom };
+  if (!exhibits.length) {
+    document.body.textContent = wordsFor("text", SYSTEM.language).noExhibit;
+    return;
+  }
+  const hash = location.hash;
+  const shown = await show(askedExhibit(hash), hash, SYSTEM);
+  // Whoever comes for the first time, and not by a link, is shown around.
+  if (!hash && !wasToured()) shown.visit(0, false);
+}
+
+void start();

@@ -1,5 +1,5 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
-import type { Exhibit, Network } from "./server";
+import type { Exhibit, Network } from "./reading";
 import { PARTS, partsOf, SPANS, type Part, type View } from "./view";
 import type { Words } from "./words";
 
@@ -9,13 +9,17 @@ export type Notice = (words: Words) => string;
 const NAMED = 12;
 
 /** What there is for a part of a view, as the address writes it. */
-function there(part: Part, exhibit: Exhibit, network: Network, stops: number, steps: number): string {
+function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Network, stops: number, steps: number): string {
   const upTo = (count: number) => `0 – ${count - 1}`;
   switch (part) {
+    case "exhibit":
+      return exhibits.map(({ name }) => name).join(", ");
     case "network":
       return exhibit.networks.map(({ name }) => name).join(", ");
     case "unit":
       return upTo(network.units);
+    case "box":
+      return network.gates.join(", ");
     case "gate":
       return network.clampable.join(", ") || "–";
     case "series":
@@ -42,14 +46,14 @@ function there(part: Part, exhibit: Exhibit, network: Network, stops: number, st
 /** What is shown for a part of the view, as the address writes it; nothing where it is not held. */
 function shown(part: Part, view: View): string {
   if (part === "all") return view.all ? "1" : "0";
-  return view[part] === null ? "–" : String(view[part]);
+  return view[part] === null || view[part] === "" ? "–" : String(view[part]);
 }
 
 /** A notice for `part` where another value is shown than was asked for. */
-export function refused(part: Part, asked: string, view: View, exhibit: Exhibit, network: Network, stops: number, steps: number): Notice | null {
+export function refused(part: Part, asked: string, view: View, exhibit: Exhibit, exhibits: Exhibit[], network: Network, stops: number, steps: number): Notice | null {
   const is = shown(part, view);
   if (asked === is || (asked.trim() !== "" && Number(asked) === Number(is))) return null;
-  return (words) => words.absent(words.parts[part], asked, there(part, exhibit, network, stops, steps), is);
+  return (words) => words.absent(words.parts[part], asked, there(part, exhibit, exhibits, network, stops, steps), is);
 }
 
 /** The parts of a link, each with what it asks for, and the names in it that mean nothing here. */

@@ -2,7 +2,7 @@
 import { signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
 import { FAINTEST, type Ledger } from "./ledger";
-import type { Reading } from "./server";
+import type { Reading } from "./reading";
 import type { Words } from "./words";
 
 const SHOWN = 8;
@@ -13,7 +13,7 @@ export function visible(character: string, words: Words): string {
 }
 
 /** The places of the largest numbers, largest first. */
-function largest(numbers: ArrayLike<number>, count: number): number[] {
+export function largest(numbers: ArrayLike<number>, count: number): number[] {
   const found: number[] = [];
   for (let place = 0; place < numbers.length; place++) {
     if (found.length === count && numbers[place] <= numbers[found[count - 1]]) continue;
@@ -25,13 +25,12 @@ function largest(numbers: ArrayLike<number>, count: number): number[] {
 }
 
 export function topCharacters(reading: Reading, step: number, count: number): { place: number; share: number }[] {
-  const { numbers, width } = reading.arrays.probabilities;
-  const odds = numbers.subarray(step * width, (step + 1) * width);
+  const odds = reading.probabilities!(step);
   return largest(odds, count).map((place) => ({ place, share: odds[place] }));
 }
 
 /** Rows of a name, a bar and a number, made once and refilled. */
-class Bars {
+export class Bars {
   private readonly rows: { row: HTMLElement; name: HTMLElement; bar: HTMLElement; mark: HTMLElement; number: HTMLElement }[];
 
   constructor(parent: HTMLElement, count: number) {
@@ -75,10 +74,10 @@ export class PredictionPanel {
 
   /** The likeliest next characters; with a change, a mark stands where each was without it. */
   fill(reading: Reading, plain: Reading, vocabulary: string[], step: number, next: string | undefined, words: Words): void {
-    const { numbers, width } = plain.arrays.probabilities;
+    const before = reading === plain ? null : plain.probabilities!(step);
     const top = topCharacters(reading, step, SHOWN);
     top.forEach(({ place, share }, rank) => {
-      const mark = reading === plain ? null : numbers[step * width + place];
+      const mark = before && before[place];
       const character = vocabulary[place];
       this.bars.fill(rank, visible(character, words), share, `${(100 * share).toFixed(1)} %`, "var(--accent)", mark, character === next);
     });

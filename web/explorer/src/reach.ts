@@ -1,12 +1,12 @@
 /** How far back a gradient reaches. */
-import type { Reading } from "./server";
+import type { Reading } from "./reading";
 
 /** A gradient below this share of its largest norm no longer counts as reaching. */
 export const FELT = 0.01;
 
-/** The gradient's norms by distance, as shares of the largest. */
+/** The gradient's norms by distance, as shares of the largest; none until they are known. */
 export function relative(reading: Reading): number[] {
-  const { numbers } = reading.arrays.gradient;
+  const numbers = reading.gradient?.numbers ?? new Float32Array(0);
   const most = numbers.reduce((a, b) => Math.max(a, b), 0) || 1;
   return Array.from(numbers, (norm) => norm / most);
 }

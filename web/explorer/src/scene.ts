@@ -2,7 +2,7 @@
 import type { Theme } from "./colours";
 import type { Ledger } from "./ledger";
 import type { Notice } from "./notices";
-import type { Network, Passage, Reading } from "./server";
+import type { Network, Passage, Reading } from "./reading";
 import type { View } from "./view";
 import type { Words } from "./words";
 
@@ -41,6 +41,8 @@ export interface Scene {
   unknown(network: Network): number;
   /** What of the passage is left out or means nothing to a network. */
   notices(network: Network): Notice[];
+  /** The characters of a text; none of a series. */
+  letters(): string[];
   /** A step in words. */
   name(step: number, words: Words): string;
   /** A step as the ledger names it. */

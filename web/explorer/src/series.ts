@@ -3,7 +3,7 @@ import { SeriesChart } from "./chart";
 import { ForecastPanel, number } from "./forecast";
 import type { Notice } from "./notices";
 import type { Moment, Scene, Shown } from "./scene";
-import { at, type Network, type Passage, type Reading, type SeriesExhibit } from "./server";
+import { at, type Network, type Passage, type Reading, type SeriesExhibit } from "./reading";
 import type { View } from "./view";
 import type { Words } from "./words";
 
@@ -77,6 +77,10 @@ export class SeriesScene implements Scene {
   }
 
   notices(): Notice[] {
+    return [];
+  }
+
+  letters(): string[] {
     return [];
   }
 

@@ -2,7 +2,7 @@
 import { unknownNotice, unknownTo, type Notice } from "./notices";
 import { PredictionPanel, topCharacters, visible } from "./panels";
 import type { Moment, Scene, Shown } from "./scene";
-import type { Network, Passage, Reading, TextExhibit } from "./server";
+import type { Network, Passage, Reading, TextExhibit } from "./reading";
 import { TextStrip } from "./strip";
 import type { View } from "./view";
 import type { Words } from "./words";
@@ -84,6 +84,10 @@ export class TextScene implements Scene {
     const { given, exhibit, characters } = this;
     const cut: Notice[] = characters.length === exhibit.longest && characters.join("") === this.cut ? [(words) => words.cut(given, exhibit.longest)] : [];
     return [...cut, ...unknownNotice(network, characters)];
+  }
+
+  letters(): string[] {
+    return this.characters;
   }
 
   private visible(step: number, words: Words): string {

@@ -1,6 +1,6 @@
 /** A guided tour: a card that stands before the part of the page that it speaks of. */
 import type { Claims } from "./claims";
-import type { Exhibit, Network, SeriesExhibit, TextExhibit } from "./server";
+import type { Exhibit, Network, SeriesExhibit, TextExhibit } from "./reading";
 import type { View } from "./view";
 import type { Words } from "./words";
 

@@ -1,12 +1,12 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
-import type { Clamp } from "./server";
+import type { Clamp } from "./reading";
 
 /** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
 export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "series", "moment", "network", "step", "unit", "gate", "value", "all", "span", "first", "last", "tour", "language", "theme"] as const;
+export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "tour", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
@@ -15,12 +15,16 @@ export function partsOf(kind: "text" | "series"): Part[] {
 }
 
 export interface View {
+  /** What networks are shown, by name. */
+  exhibit: string;
   text: string;
   series: number;
   moment: number;
   network: string;
   step: number;
   unit: number;
+  /** The gate that is opened; "" where none is. */
+  box: string;
   gate: string;
   /** The value that `gate` is held at; null leaves it free. */
   value: number | null;
@@ -35,7 +39,7 @@ export interface View {
   theme: "light" | "dark";
 }
 
-/** The gate that is held, as the server is asked for it. */
+/** The gate that is held, as a reader is asked for it. */
 export function clampOf({ gate, value, unit, all, span, first, last }: View): Clamp | null {
   if (value === null) return null;
   const from = span === "all" ? 0 : first;
@@ -50,12 +54,14 @@ export function readView(hash: string, otherwise: View): View {
   };
   const value = Number(given.get("value") ?? NaN);
   return {
+    exhibit: given.get("exhibit") ?? otherwise.exhibit,
     text: given.get("text") || otherwise.text,
     series: whole("series", otherwise.series),
     moment: whole("moment", otherwise.moment),
     network: given.get("network") ?? otherwise.network,
     step: whole("step", otherwise.step),
     unit: whole("unit", otherwise.unit),
+    box: given.get("box") ?? "",
     gate: given.get("gate") ?? otherwise.gate,
     value: given.get("value") && value >= 0 && value <= 1 ? value : null,
     all: given.get("all") === "1",
@@ -69,9 +75,10 @@ export function readView(hash: string, otherwise: View): View {
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { text, series, moment, network, step, unit, gate, value, all, span, first, last, tour, language, theme } = view;
+  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, tour, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
-  const kept = new URLSearchParams({ ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
+  const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
+  if (box) kept.set("box", box);
   if (value !== null) kept.set("value", String(value));
   if (all) kept.set("all", "1");
   if (span !== "all") kept.set("span", span);

@@ -51,14 +51,14 @@ def best_season(prepared: Prepared, origins: Integers) -> int:
     origins have a whole season before them. They are compared on the origins that have the longest
     of them before them.
     """
-    config, panel = prepared.preprocessing.config, prepared.panel
+    config = prepared.preprocessing.config
     behind = origins - _begins(prepared, origins) + 1
     usual, *others = config.seasons or (1,)
     seasons = [usual, *(of for of in others if np.mean(behind >= of) >= LONG_ENOUGH)]
     enough = origins[behind >= max(seasons)]
     if len(set(seasons)) == 1 or not len(enough):
         return usual
-    truth = panel.target[enough[:, None] + np.arange(1, config.horizon + 1)]
+    truth = prepared.truth(enough)
 
     def error(season: int) -> float:
         forecast = seasonal_naive(prepared, enough, season)
@@ -121,7 +121,7 @@ class Baselines:
             # Every k-th might be the same hour of the day.
             origins = np.random.default_rng(0).choice(origins, MOST_ORIGINS, replace=False)
         config = prepared.preprocessing.config
-        truth = prepared.panel.target[origins[:, None] + np.arange(1, config.horizon + 1)]
+        truth = prepared.truth(origins)
         season = best_season(prepared, origins)
         return cls(
             offsets={

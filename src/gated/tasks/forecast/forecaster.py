@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from gated.configuration import demand_numbers
@@ -27,23 +26,22 @@ from gated.tasks.forecast.calibration import (
     Calibration,
     Floats,
     least_value,
-    scaled_errors,
-    spread,
 )
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.distributions import check_target, piecewise_linear, whole_numbers
+from gated.tasks.forecast.distributions import check_target, whole_numbers
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
-from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
+from gated.tasks.forecast.network import Ensemble, ForecastNetwork
+from gated.tasks.forecast.outlook import Outlook
+from gated.tasks.forecast.panel import first_tick
 from gated.tasks.forecast.partners import (
     MOST_REFITTED,
     are_refitted,
-    beside,
     demand_partners,
+    usual_shares,
 )
 from gated.tasks.forecast.paths import (
     Dependence,
-    generators,
     normal_scores,
     paths_table,
     smoothing_scores,
@@ -61,7 +59,6 @@ from gated.tasks.forecast.score import (
 from gated.tasks.forecast.targets import TARGET, target_places, told_apart
 from gated.tasks.forecast.task import (
     ForecastTask,
-    chunks,
     held_out_batch,
     windows_batch,
 )
@@ -88,7 +85,6 @@ MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
 NOT_TAKEN = ("trust", "series.")
 """Of the weights of `init_from`, where the series are others."""
-BatchOf = Callable[[Prepared, Integers], Batch]
 
 
 @dataclass(frozen=True)
@@ -147,12 +143,23 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     """How the errors of the steps go together; None of a model of before there were paths."""
 
     @property
+    def outlook(self) -> Outlook:
+        """What is fitted, as it is now."""
+        return Outlook(
+            name=self.name,
+            network=self.network,
+            config=self.config,
+            baselines=self.baselines,
+            shares=self.shares,
+            calibration=self.calibration,
+            dependence=self.dependence,
+            held_out_from=self.held_out_from,
+        )
+
+    @property
     def first_network(self) -> ForecastNetwork:
         """The network, or the first of several: what can be looked into."""
-        network = self.network
-        return (
-            cast(ForecastNetwork, network.members[0]) if isinstance(network, Ensemble) else network
-        )
+        return self.outlook.first_network
 
     @property
     def chosen(self) -> str:
@@ -240,8 +247,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             alone = prepared.preprocessing.reads_target_alone
             self.config = replace(self.config, partner=("pretrained",) if alone else ())
             self.preprocessing = replace(self.preprocessing, config=self.config)
-        methods = 1 + len(self.config.partner or ())
-        self.shares = np.full((len(self.preprocessing.series) + 1, methods), 1 / methods)
+        usual = usual_shares(self.config.partner or ())
+        self.shares = np.tile(usual, (len(self.preprocessing.series) + 1, 1))
         self.calibration = self._uncalibrated(prepared)
         training = training_origins(prepared)
         # Until there are errors of the network.
@@ -352,11 +359,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         held, config = self.parts.validation, self.config
         prepared, panel = held.prepared, held.prepared.panel
         origins = _drawn(held.origins)
-        truth = _truth(prepared, origins, config.horizon)
+        truth = prepared.truth(origins)
         if len(origins):
 
             def medians() -> Floats:
-                return self._raw(prepared, origins, held_out_batch)[..., self._middle]
+                return self.outlook.raw(prepared, origins, held_out_batch)[..., self.outlook.middle]
 
             choose_trust(self.network, medians, truth, prepared, origins)
         elif config.validation:
@@ -365,8 +372,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             self._choose_trust_of_unseen(prepared.pieces)
         if are_refitted(config.partner or ()):
             origins = _drawn(origins, MOST_REFITTED)
-            truth = _truth(prepared, origins, config.horizon)
-        forecasts = self._raw_forecasts(prepared, origins, held_out_batch)
+            truth = prepared.truth(origins)
+        forecasts = self.outlook.parts(prepared, origins, held_out_batch)
         own, *theirs = forecasts.values()
         unfitted = [(of == own).all(axis=(1, 2)).sum() for of in theirs]
         self.findings += tuple(
@@ -386,21 +393,21 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             prepared,
             origins,
             held.origins,
-            whole=self._whole,
+            whole=self.outlook.whole,
         )
         # Forecast rows that overlapping windows share are counted once.
-        rows = np.unique(_ahead(held.origins, config.horizon))
+        rows = np.unique(prepared.ahead(held.origins))
         series = max(len(np.unique(panel.series_of[rows])), 1)
         windows = len(rows) / config.horizon / series**0.5
         self.calibration = replace(self._uncalibrated(prepared), windows=windows)
         if windows:
             together = mixed(forecasts, self.shares, prepared, origins)
-            errors = self._errors(prepared, origins, together)
+            errors = self.outlook.errors(prepared, origins, together)
             self.calibration = Calibration.of(
                 errors, windows, self.calibration.borrowed, self.calibration.at_least
             )
-            error = _truth(prepared, origins, config.horizon) - together[..., self._middle]
-            distances = self._distances(together, prepared, origins)
+            error = prepared.truth(origins) - together[..., self.outlook.middle]
+            distances = self.outlook.distances(together, prepared, origins)
             scores = normal_scores(error, distances, config.quantiles)
             which = panel.series_of[origins]
             self.dependence = self._dependence(prepared, scores, which, windows)
@@ -423,27 +430,27 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         origins = _drawn(validation_origins(pieces, stride=1, settled=False))
         if not len(origins):
             return None
-        forecasts = self._raw_forecasts(pieces, origins, held_out_batch)
+        forecasts = self.outlook.parts(pieces, origins, held_out_batch)
         together = mixed(forecasts, self.shares, pieces, origins)
-        errors = self._errors(pieces, origins, together)
+        errors = self.outlook.errors(pieces, origins, together)
         independent = len(np.unique(pieces.panel.series_of[origins])) ** 0.5
         return Calibration.of(errors, independent, self.calibration.borrowed, None)
 
     def scored(self, data: PreparedWindows, known: Parts[PreparedWindows] | None) -> Evaluation:
         """Compare walk-forward forecasts with the observed values and the baselines."""
         prepared, origins = data.prepared, data.origins
-        panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
-        least = self._least(prepared, origins)
+        panel, rows = prepared.panel, prepared.ahead(origins)
+        least = self.outlook.least(prepared, origins)
         baselines = self.baselines.forecast(prepared, origins)
-        alone = self._raw_forecasts(prepared, origins)
+        alone = self.outlook.parts(prepared, origins)
         together = mixed(alone, self.shares, prepared, origins)
         forecasts = Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
-            truth=_truth(prepared, origins, self.config.horizon),
+            truth=prepared.truth(origins),
             quantiles=self.config.quantiles,
             methods={
-                self.name: self._calibrated(together, prepared, origins),
+                self.name: self.outlook.calibrated(together, prepared, origins),
                 **{name: np.maximum(of, least) for name, of in baselines.items()},
             },
             scales=np.append(self.baselines.scales, np.nan)[prepared.series_of[origins]],
@@ -454,7 +461,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         evaluation = evaluate(forecasts, self.config.target_name, overlap=int(seen.sum()))
         if len(alone) == 1 or np.isnan(forecasts.truth).all():
             return evaluation
-        if self._whole:
+        if self.outlook.whole:
             alone = {name: whole_numbers(of) for name, of in alone.items()}
         return evaluation.with_parts(alone, self.shares[prepared.series_of[origins]])
 
@@ -465,8 +472,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         and one for each quantile, named `q10`, `q50`, ….
         """
         prepared, origins = data.prepared, data.origins
-        forecast = self._forecast(prepared, origins)
-        rows = _ahead(origins, self.config.horizon)
+        forecast = self.outlook.forecast(prepared, origins)
+        rows = prepared.ahead(origins)
         panel = prepared.panel
         series, targets = told_apart(panel)
         times = panel.times[rows]
@@ -498,8 +505,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             raise ConfigurationError(f"{count} paths were asked for; there must be 1 or more.")
         data = self._asked(self._or_fitted(source), "predict")
         prepared, origins = data.prepared, data.origins
-        panel, rows = prepared.panel, _ahead(origins, self.config.horizon)
-        paths = self.paths_from(data, count, seed)
+        panel, rows = prepared.panel, prepared.ahead(origins)
+        paths = self.outlook.paths(prepared, origins, count, seed)
         names, _ = told_apart(panel)
         names = tuple(names[s] for s in panel.series_of[origins])
         targets = _targets_of(prepared, origins)
@@ -521,13 +528,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         prepared = continued(self.prepared)
         panel, origins = prepared.panel, forecast_origins(prepared)
         origins = origins[[name in series for name in panel.series]]
-        rows = _ahead(origins, self.config.horizon)
+        rows = prepared.ahead(origins)
         return Forecasts(
             series=tuple(panel.series[s] for s in panel.series_of[origins]),
             times=self.preprocessing.grid.stamps(panel.times[rows]),
             truth=np.full(rows.shape, np.nan),
             quantiles=self.config.quantiles,
-            methods={self.name: self._forecast(prepared, origins)},
+            methods={self.name: self.outlook.forecast(prepared, origins)},
             scales=np.full(len(origins), np.nan),
             observed=self._observed(prepared, origins),
             targets=_targets_of(prepared, origins),
@@ -586,8 +593,10 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             scaled, windows_batch(prepared, origins)
         )
         own = prepared.unscaled(quantiles.transpose(0, 1).double().cpu().numpy(), origins)
-        forecasts = self._with_partner(own, prepared, origins)
-        return self._calibrated(mixed(forecasts, self.shares, prepared, origins), prepared, origins)
+        forecasts = self.outlook.beside(own, prepared, origins)
+        return self.outlook.calibrated(
+            mixed(forecasts, self.shares, prepared, origins), prepared, origins
+        )
 
     def _windows(
         self,
@@ -620,121 +629,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             )
         return windows
 
-    def _forecast(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
-        return self._calibrated(self._mixed(prepared, origins), prepared, origins)
-
-    def _mixed(self, prepared: Prepared, origins: Integers) -> Floats:
-        """Forecast `(N, horizon, Q)` in the target's unit: network and partners together."""
-        return mixed(self._raw_forecasts(prepared, origins), self.shares, prepared, origins)
-
-    def _raw_forecasts(
-        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
-    ) -> dict[str, Floats]:
-        """Forecasts `(N, horizon, Q)` in the unit of the target, the network's own first."""
-        return self._with_partner(self._raw(prepared, origins, batch_of), prepared, origins)
-
-    def _with_partner(
-        self, own: Floats, prepared: Prepared, origins: Integers
-    ) -> dict[str, Floats]:
-        """Forecasts `(N, horizon, Q)` of the network and of its partners."""
-        partners = beside(own, self.config.partner or (), prepared, origins)
-        return {f"{self.name} alone": own} | partners
-
-    @torch.no_grad()
-    def _raw(
-        self,
-        prepared: Prepared,
-        origins: Integers,
-        batch_of: BatchOf = windows_batch,
-        levels: Floats | None = None,
-    ) -> Floats:
-        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it.
-
-        With `levels` `(N, horizon, L)`, these in place of the quantiles.
-        """
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
-        for places in chunks(np.arange(len(origins))):
-            some = origins[places]
-            batch = Batch(*(tensor.to(device) for tensor in batch_of(prepared, some)))
-            wanted = None if levels is None else levels[places].swapaxes(0, 1)
-            scaled = self.network.quantiles(batch, wanted)
-            quantiles = scaled.transpose(0, 1).double().cpu().numpy()
-            parts.append(prepared.unscaled(quantiles, some))
-        return np.concatenate(parts[len(parts) > 1 :])
-
-    def paths_from(self, data: PreparedWindows, count: int, seed: int = 0) -> Floats:
-        """Draw `(N, count, horizon)` in the target's unit from windows, as `sample_paths` does.
-
-        The network's own distribution gives the shape. It is moved to the calibrated quantiles, in
-        between and beyond on a line.
-        """
-        prepared, origins = data.prepared, data.origins
-        panel, config, dependence = prepared.panel, self.config, self.dependence
-        if dependence is None:
-            raise ConfigurationError(
-                "This forecaster was fitted by an earlier version of gated, and has not learned "
-                "how the errors of its steps go together. Fit it anew to draw paths."
-            )
-        known = np.array(config.quantiles)
-        if len(known) < 2:
-            raise ConfigurationError(
-                f"{option('quantiles')} of the model are {config.quantiles}: paths are drawn from "
-                "an interval. Fit it with two or more."
-            )
-        calibrated = self._widened(self._mixed(prepared, origins), prepared, origins)
-        names = [panel.series[s] for s in panel.series_of[origins]]
-        random = generators(seed, names, panel.times[origins].tolist())
-        parts = [np.zeros((0, count, config.horizon))]
-        for places in chunks(np.arange(len(origins))):
-            drawn = np.stack([dependence.uniforms(count, random[place]).T for place in places])
-            fixed = np.broadcast_to(known, (*drawn.shape[:2], len(known)))
-            levels = np.concatenate([fixed, drawn], axis=-1)
-            shape = self._raw(prepared, origins[places], levels=levels)
-            knots, at = np.split(shape, [len(known)], axis=-1)
-            values = piecewise_linear(at, knots, calibrated[places])
-            least = self._least(prepared, origins[places])
-            values = self._possible(values, least, whole=dependence.whole)
-            parts.append(values.swapaxes(1, 2))
-        return np.concatenate(parts)
-
-    def _distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
-        return self.calibration.distances(forecast, baseline, self.config.quantiles)
-
-    def _errors(self, prepared: Prepared, origins: Integers, forecast: Floats) -> Floats:
-        """`(N, horizon, Q)`, see `scaled_errors`."""
-        distances = self._distances(forecast, prepared, origins)
-        truth = _truth(prepared, origins, self.config.horizon)
-        quantiles = self.config.quantiles
-        return scaled_errors(forecast, truth, distances, quantiles, whole=self._whole)
-
-    def _calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        values, least = self._widened(forecast, prepared, origins), self._least(prepared, origins)
-        return self._possible(values, least, whole=self._whole)
-
-    def _widened(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        """The calibrated quantiles, before values that cannot be are made such that can."""
-        distances = self._distances(forecast, prepared, origins)
-        factors = self._factors(prepared, origins)[:, None]
-        return spread(forecast, distances, factors, self.config.quantiles)
-
-    def _possible(self, values: Floats, least: Floats, *, whole: bool) -> Floats:
-        values = np.maximum(values, least)
-        return whole_numbers(values) if whole else values
-
-    @property
-    def _whole(self) -> bool:
-        """Whether reported quantiles are whole numbers."""
-        return self.first_network.distribution.whole
-
-    @property
-    def _middle(self) -> int:
-        """The place of the median among the quantiles."""
-        return self.config.quantiles.index(0.5)
-
     def _dependence(
         self, prepared: Prepared, scores: Floats, series: Integers, windows: float
     ) -> Dependence:
@@ -743,34 +637,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         seen = trained[~np.isnan(trained)]
         whole = bool(np.all(seen == np.round(seen)))
         return Dependence.of(scores, windows, whole=whole, series=series)
-
-    def _factors(self, prepared: Prepared, origins: Integers) -> Floats:
-        """`(N, Q)`, by the errors after the training that are known at each of `origins` `(N,)`.
-
-        They are those of forecasts that begin one after the other when the training data end.
-        """
-        panel, config = prepared.panel, self.config
-        start = self._tick(prepared, self.held_out_from, "start")
-        # How many steps of the time after the training are known at each origin.
-        known = np.maximum(panel.ticks[origins] + 1 - start, 0)
-        steps = int(known.max(initial=0))
-        named, places = np.unique(panel.series_of[origins], return_inverse=True)
-        errors = np.full((len(named), steps, len(config.quantiles)), np.nan)
-        made = walk_forward(prepared, start, start + steps + config.horizon, config.horizon)
-        made = made[np.isin(panel.series_of[made], named)]
-        if len(made):
-            found = self._errors(prepared, made, self._mixed(prepared, made))
-            when = panel.ticks[made][:, None] + np.arange(1, config.horizon + 1) - start
-            row = np.searchsorted(named, panel.series_of[made])[:, None]
-            inside = when < steps
-            errors[np.broadcast_to(row, when.shape)[inside], when[inside]] = found[inside]
-        factors = self.calibration.factors(errors, config.quantiles, config.horizon)
-        at: Floats = factors[places, known]
-        if self.calibration.unseen is not None:
-            others = self.calibration.unseen.factors(errors, config.quantiles, config.horizon)
-            unseen = prepared.series_of[origins] < 0
-            at = np.where(unseen[:, None], others[places, known], at)
-        return at
 
     def _uncalibrated(self, prepared: Prepared) -> Calibration:
         """The calibration before there are errors of the network."""
@@ -785,23 +651,15 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             at_least=least if count > 1 else least[0],
         )
 
-    def _least(self, prepared: Prepared, origins: Integers) -> Floats:
-        """`(N, 1, 1)` the least value that a forecast can have, -∞ where there is none."""
-        least = self.calibration.at_least
-        each = least if isinstance(least, tuple) else (least,)
-        bounds = np.array([-np.inf if value is None else value for value in each])
-        at: Floats = bounds[target_places(prepared.panel)[prepared.panel.series_of[origins]]]
-        return at[:, None, None]
-
     def _choose_trust_of_unseen(self, pieces: Prepared) -> None:
         """Set `trust_unseen` by pieces of series that are taken for series of their own."""
         some = _drawn(validation_origins(pieces, stride=1, settled=False))
         if len(some):
 
             def medians() -> Floats:
-                return self._raw(pieces, some, held_out_batch)[..., self._middle]
+                return self.outlook.raw(pieces, some, held_out_batch)[..., self.outlook.middle]
 
-            truth = _truth(pieces, some, self.config.horizon)
+            truth = pieces.truth(some)
             choose_trust(self.network, medians, truth, pieces, some, "trust_unseen")
         elif self.config.validation:
             trust(self.network, 0.0, "trust_unseen")
@@ -838,14 +696,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """First tick at `time` or later; with `after`, the first one later than it."""
         if not isinstance(time, int):
             time = self.preprocessing.grid.parse(time, name)
-        panel = prepared.panel
-        later = panel.ticks[panel.times > time if after else panel.times >= time]
-        return int(later.min()) if len(later) else int(panel.ticks.max()) + 1
-
-
-def _ahead(origins: Integers, horizon: int) -> Integers:
-    """Rows `(N, horizon)` of the steps after `origins`."""
-    return origins[:, None] + np.arange(1, horizon + 1)
+        return first_tick(prepared.panel, time, after=after)
 
 
 def _drawn(origins: Integers, most: int = MOST_CALIBRATED) -> Integers:
@@ -860,7 +711,3 @@ def _targets_of(prepared: Prepared, origins: Integers) -> tuple[str, ...]:
     """`(N,)` what is forecast from each of `origins`, where there are several targets."""
     _, targets = told_apart(prepared.panel)
     return tuple(targets[s] for s in prepared.panel.series_of[origins]) if targets else ()
-
-
-def _truth(prepared: Prepared, origins: Integers, horizon: int) -> Floats:
-    return prepared.panel.target[_ahead(origins, horizon)]

@@ -15,6 +15,7 @@ from torch import nn
 from gated.tasks.forecast.calibration import Floats
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.network import ForecastNetwork
+from gated.tasks.forecast.partners import usual_shares
 from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.stacking import stacked, stacking_shares
 
@@ -109,6 +110,7 @@ def choose_shares(
         series=series,
         count=count + 1,
         windows=np.minimum(drawn, all_of / config.horizon),
+        usual=usual_shares(list(forecasts)[1:]),
         whole=whole,
     )
 

@@ -186,6 +186,12 @@ def _filled(values: NDArray[Number], places: Integers, total: int, empty: float)
     return array
 
 
+def first_tick(panel: Panel, time: int, *, after: bool = False) -> int:
+    """Return the first tick at `time` or later; with `after`, the first one later than it."""
+    later = panel.ticks[panel.times > time if after else panel.times >= time]
+    return int(later.min()) if len(later) else int(panel.ticks.max()) + 1
+
+
 def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) -> Panel:
     """Put the rows of `table` on a regular grid.
 

@@ -152,8 +152,7 @@ def normal_scores(error: Floats, distances: Floats, levels: Sequence[float]) -> 
 
 def smoothing_scores(prepared: Prepared, origins: Integers) -> Floats:
     """Return errors of smoothing `(N, horizon)` after rows `origins` `(N,)`, in typical ones."""
-    ahead = np.arange(1, prepared.preprocessing.config.horizon + 1)[:, None] + origins
-    error = prepared.scaled(prepared.panel.target[ahead], origins) - prepared.smoothly(origins)
+    error = prepared.scaled(prepared.truth(origins).T, origins) - prepared.smoothly(origins)
     scores: Floats = (error / prepared.remainder(origins)).T
     return scores
 

@@ -89,6 +89,14 @@ class Prepared:
         target, series = self.preprocessing.target, self.series_of[origins]
         return target.location[series], target.scale[series]
 
+    def ahead(self, origins: Integers) -> Integers:
+        """Return `(B, horizon)`, the rows of the steps after rows `origins` `(B,)`."""
+        return origins[:, None] + np.arange(1, self.preprocessing.config.horizon + 1)
+
+    def truth(self, origins: Integers) -> Floats:
+        """Return `(B, horizon)`, what came after rows `origins`; NaN where nothing was observed."""
+        return self.panel.target[self.ahead(origins)]
+
     def smoothly(self, origins: Integers) -> Floats:
         """Return `(horizon, B)`, scaled: how smoothing goes on after rows `origins` `(B,)`."""
         horizon = self.preprocessing.config.horizon

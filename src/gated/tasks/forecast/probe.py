@@ -63,7 +63,7 @@ def _forecast(
     network.eval()
     median = network(batch)[..., network.middle].T.double().numpy()
     forecast = prepared.unscaled(median, origins)
-    windows = origins[:, None] + np.arange(1, fitted.config.horizon + 1)
+    windows = prepared.ahead(origins)
     return [
         _timeline(prepared, rows, {f"{fitted.config.target_name} forecast": of})
         for rows, of in zip(windows, forecast, strict=True)

@@ -2,13 +2,14 @@
 
 The forecasts are added up quantile by quantile, in shares that make one (linear pooling of
 quantiles, Lichtendahl, Grushka-Cockayne and Winkler 2013). Shares are weighed by their loss on the
-windows: the more of these, the closer to the best shares; without any, all count alike.
+windows: the more of these, the closer to the best shares; without any, they are the usual ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ def stacking_shares(
     series: NDArray[np.int64],
     count: int,
     windows: Floats,
+    usual: Sequence[float] | Floats | None = None,
     whole: bool = False,
 ) -> Floats:
     """Return `(S, M)` the shares of `M` forecasts in each of `S` series, whose sums are 1.
@@ -47,6 +49,7 @@ def stacking_shares(
         series: `(N,)`, the series of each window, from 0 to `count` - 1; others count for the mean.
         count: `S`.
         windows: `(S,)`, how many of a series' windows are independent of each other.
+        usual: `(M,)`, the shares where nothing is known; by default all count alike.
         whole: whether what is added up will be rounded.
 
     >>> truth = np.arange(40.0).reshape(40, 1)
@@ -61,10 +64,10 @@ def stacking_shares(
     methods = len(forecasts)
     tried = np.array([of for of in product(range(PARTS + 1), repeat=methods) if sum(of) == PARTS])
     tried = tried / PARTS
-    even = np.full((count, methods), 1 / methods)
+    first = np.full(methods, 1 / methods) if usual is None else np.array(usual)
     seen = np.logical_not(np.isnan(truth))
     if not seen.any():
-        return even
+        return np.tile(first, (count, 1))
     losses = np.stack(
         [_loss(shares, forecasts, truth, quantiles, whole) / scale for shares in tried]
     )
@@ -80,9 +83,23 @@ def stacking_shares(
     best = loss.min(0)
     behind = np.where(best > 0, loss / np.where(best > 0, best, 1) - 1, 0)
     total = np.where(number > 0, windows, 0) + np.minimum(OF_OTHERS, windows.sum())
-    weight = np.exp(-SHARPNESS * total * behind)
+    weight = np.exp(-SHARPNESS * total * behind) * _before(tried, first)[:, None]
     shares: Floats = (weight / weight.sum(0)).T @ tried
     return shares
+
+
+def _before(tried: Floats, usual: Floats) -> Floats:
+    """`(C,)` weights of tried shares before any window is seen, whose mean is the usual shares.
+
+    They are those of a Dirichlet-multinomial distribution: all the same where all count alike.
+    """
+    spread = len(usual) * usual
+    parts = np.rint(tried * PARTS).astype(int)
+    logs = [
+        sum(lgamma(n + a) - lgamma(n + 1) for n, a in zip(of, spread, strict=True)) for of in parts
+    ]
+    weights: Floats = np.exp(np.array(logs) - max(logs))
+    return weights
 
 
 def stacked(forecasts: Sequence[Floats], shares: Floats) -> Floats:

@@ -68,7 +68,7 @@ def gather(prepared: Prepared, origins: Integers) -> Windows:
     fitted = prepared.preprocessing
     history, horizon = fitted.config.history or 1, fitted.config.horizon
     past = np.arange(1 - history, 1)[:, None] + origins
-    ahead = np.arange(1, horizon + 1)[:, None] + origins
+    ahead = prepared.ahead(origins).T
     futures, known_texts = len(fitted.future_names), len(fitted.known_texts)
     first = prepared.panel.starts[prepared.panel.series_of[origins]]
     absent = past < first

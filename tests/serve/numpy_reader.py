@@ -1,4 +1,4 @@
-"""The explorer's reader of texts: a network over characters, run by NumPy and the native core.
+"""What the page computes of a text, once more: by NumPy and the native core.
 
 Shapes: T steps, V characters in the vocabulary, H hidden units, D distances.
 """
@@ -14,19 +14,16 @@ from numpy.typing import NDArray
 
 from gated.core import ops
 from gated.core.layout import Array, Weights, gate_rows, layout_of
-from gated.errors import ConfigurationError
 from gated.serve.character_model import CharacterModel, Floats
-from gated.serve.reading import MOMENTS, Clamp, Exhibit, Passage, Reading
+from gated.serve.reading import MOMENTS, Clamp, Passage, Reading
 
-LONGEST = 5_000
-"""Characters of a text at most."""
 SATURATED = 30.0
 """Input of a sigmoid that is 1 (or, negated, 0) up to rounding in float32."""
 
 
 @dataclass(frozen=True)
 class TextReader:
-    """A `gated.serve.reading.Reader` of texts."""
+    """A network over characters that reads texts."""
 
     model: CharacterModel
 
@@ -45,17 +42,6 @@ class TextReader:
         """H, the number of hidden units."""
         return self.model.units
 
-    def describe(self) -> dict[str, Any]:
-        """Return the vocabulary, the training data and the score."""
-        trained_on = self.model.description.get("trained_on", "")
-        return {
-            "vocabulary": self.model.vocabulary,
-            "trained_on": trained_on
-            if isinstance(trained_on, dict)
-            else {"en": trained_on, "zh": trained_on},
-            "score": self.model.description.get("bits_per_character"),
-        }
-
     def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
         """Run over a text.
 
@@ -65,11 +51,9 @@ class TextReader:
         the loss of predicting the next character.
 
         Raises:
-            ConfigurationError: the text is empty or too long, or as for `Clamp.check`.
+            ConfigurationError: as for `Clamp.check`.
         """
         text = passage.text
-        if not 1 <= len(text) <= LONGEST:
-            raise ConfigurationError(f"text must have 1 to {LONGEST} characters, got {len(text)}")
         model = self.model
         characters = model.encode(text)
         x = model.one_hot(characters)
@@ -89,20 +73,6 @@ class TextReader:
             {"probabilities": probabilities},
             float(-np.log2(following).mean()) if len(known) else None,
         )
-
-
-def texts(models: Sequence[CharacterModel]) -> Exhibit:
-    """Return the exhibit of `models`, whose names differ."""
-    description = models[-1].description
-    passages, guide = description.get("passages", {}), description.get("guide")
-    # The tour needs its network, and a passage with at least two ends of lines.
-    if guide and (
-        passages.get(guide["passage"], "").count("\n") < 2
-        or guide["network"] not in [model.name for model in models]
-    ):
-        guide = None
-    offered = {"kind": "text", "longest": LONGEST, "passages": passages, "guide": guide}
-    return Exhibit([TextReader(model) for model in models], offered)
 
 
 Piece = tuple[slice, Weights[Floats]]
@@ -133,7 +103,7 @@ def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
     for part, weights in pieces:
         result = ops.forward(cell, x[part], weights, initial=state, keep=True)
         state = result.final
-        assert result.kept is not None  # noqa: S101 - keep=True
+        assert result.kept is not None
         kept.append(result.kept)
     return kept
 

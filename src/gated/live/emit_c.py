@@ -1,0 +1,461 @@
+"""A program as one C99 file and its header: static weights, a state that the caller owns.
+
+Nothing is allocated, no library is needed but that of C and its mathematics, and the time of a step
+does not depend on the data but for the functions of the latter. With `GATED_SELF_TEST` defined, the
+file is a program that compares itself with what the runtime predicted.
+
+Shapes: F features.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gated.cells.emit_c import number, step_in_c
+from gated.core.layout import Weights
+from gated.errors import CellError, ProgramError
+from gated.live import combining, pooling, preparing, recurrence
+from gated.live.layer import Layer
+from gated.live.model import Model
+from gated.live.program import INPUT
+from gated.version import VERSION
+
+TEST_STEPS = 24
+"""Steps of the self-test."""
+CLOSE = 2e-4
+"""How near its predictions must be, relative to the largest of them or 1."""
+
+
+class Source(NamedTuple):
+    """The two files."""
+
+    code: str
+    header: str
+
+
+class _Writing:
+    """What a layer adds to the file."""
+
+    def __init__(self) -> None:
+        self.tables: list[str] = []
+        self.members: list[str] = []
+        """Of the state."""
+        self.scratch: list[str] = []
+        """Of the state too, but without meaning between steps."""
+        self.begin: list[str] = []
+        self.lines: list[str] = []
+
+    def table(self, name: str, values: Any) -> str:
+        """Add a table of weights, and return its name."""
+        flat = np.asarray(values, np.float64).ravel()
+        rows = [
+            "    " + ", ".join(map(number, flat[at : at + 8].tolist())) + ","
+            for at in range(0, len(flat), 8)
+        ]
+        self.tables.append("\n".join([f"static const float {name}[{len(flat)}] = {{", *rows, "};"]))
+        return name
+
+    def keep(self, name: str, size: int, kind: str = "float") -> str:
+        """Add an array to the state, and return how it is read."""
+        self.members.append(f"{kind} {name}[{size}];")
+        return f"s->{name}"
+
+    def use(self, name: str, size: int) -> str:
+        """Add an array of a single step, and return how it is read."""
+        self.scratch.append(f"float {name}[{size}];")
+        return f"s->{name}"
+
+    def loop(self, size: int, line: str) -> None:
+        """Add a loop over k."""
+        self.lines.append(f"for (k = 0; k < {size}; ++k) {line}")
+
+
+def source(model: Model, name: str, header_name: str = "") -> Source:
+    """Return a model as C.
+
+    Args:
+        model: which can be streamed.
+        name: what all names begin with: a name of C in small letters.
+        header_name: of the header's file; by default `name.h`.
+
+    Raises:
+        ProgramError: the model reads later steps, or has a layer that C does not.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+        raise ProgramError(f"{name!r} is no name of C in small letters: give another")
+    program = model.program
+    if later := program.not_streamed:
+        raise ProgramError(f"{', '.join(later)} read later steps, which a step in C cannot")
+    _check_patches(model)
+    w, features = _Writing(), program.input.form.features
+    codes = program.input.kind == "codes"
+    places = {INPUT: "x"}
+    pairs = zip(program.names, program.layers, program.reads, strict=True)
+    for at, (layer_name, layer, reads) in enumerate(pairs):
+        write = _EMITTED.get(type(layer))
+        if write is None:
+            raise ProgramError(f"the layer {layer_name!r} is not written in C yet")
+        w.lines += [f"/* {_plain(layer_name)} */", "{"]
+        first = len(w.lines)
+        out = w.use(f"l{at}", layer.form.features)
+        try:
+            write(w, layer, [places[of] for of in reads], out, f"l{at}")
+        except CellError as error:
+            raise ProgramError(f"the layer {layer_name!r} is not written in C: {error}") from error
+        w.lines[first:] = [f"    {line}" for line in w.lines[first:]]
+        w.lines.append("}")
+        places[layer_name] = out
+    outputs = program.output.form.features
+    parts = {
+        "name": name,
+        "NAME": name.upper(),
+        "inputs": features,
+        "outputs": outputs,
+        "given": "int x" if codes else "const float *x",
+        "what": f"x: a code from 0 to {features - 1}" if codes else f"x: {features} numbers",
+        "version": VERSION,
+        "task": _plain(model.task) or "a task of its own",
+    }
+    labels = [f'    "{_escaped(label)}",' for label in model.labels]
+    header = _HEADER.format(
+        **parts,
+        members="\n".join(f"    {line}" for line in [*w.members, *w.scratch] or ["char nothing;"]),
+        labels=f"extern const char *const {name}_labels[{outputs}];\n" if labels else "",
+    )
+    zeros = "\n".join(f"    {line}" for line in w.begin)
+    code = _CODE.format(
+        **parts,
+        header=header_name or f"{name}.h",
+        tables="\n".join(w.tables),
+        labels="\n".join([f"const char *const {name}_labels[{outputs}] = {{", *labels, "};"])
+        if labels
+        else "",
+        begin=zeros,
+        lines="\n".join(f"    {line}" for line in w.lines),
+        result=places[program.output.of],
+        test=_self_test(model, name, codes=codes),
+    )
+    return Source(code, header)
+
+
+def _check_patches(model: Model) -> None:
+    """A step ends where a patch is not complete: all layers after it must wait for it."""
+    program, behind = model.program, set[str]()
+    for name, layer, reads in zip(program.names, program.layers, program.reads, strict=True):
+        if isinstance(layer, preparing.Patch) and behind:
+            raise ProgramError("C has one layer of patches at most")
+        if behind and not behind.issuperset(reads):
+            raise ProgramError(f"the layer {name!r} reads steps from before the patches")
+        if isinstance(layer, preparing.Patch) or behind:
+            behind.add(name)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_ .-]", "?", text)
+
+
+_SAFE = " .,:;_-+=/()"
+
+
+def _escaped(text: str) -> str:
+    """A text between the quotes of C: bytes of UTF-8, those that are not plain in octal."""
+    data = text.encode("utf-8", "surrogatepass")
+    return "".join(
+        chr(of) if of < 128 and (chr(of).isalnum() or chr(of) in _SAFE) else f"\\{of:03o}"
+        for of in data
+    )
+
+
+# Layers: each writes what computes `out` from the arrays `x` of its inputs.
+
+
+def _standardise(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    mean, deviation = w.table(f"{name}_mean", of.mean), w.table(f"{name}_dev", of.deviation)
+    w.loop(len(of.mean), f"{out}[k] = ({x[0]}[k] - {mean}[k]) / {deviation}[k];")
+
+
+def _rescale(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    mean, deviation = w.table(f"{name}_mean", of.mean), w.table(f"{name}_dev", of.deviation)
+    w.loop(len(of.mean), f"{out}[k] = {mean}[k] + {deviation}[k] * {x[0]}[k];")
+
+
+def _missing(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    w.loop(of.form.features, f"{out}[k] = {x[0]}[k] != {x[0]}[k] ? 1.0f : 0.0f;")
+
+
+def _fill(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    last = w.keep(f"{name}_last", of.form.features)
+    w.loop(of.form.features, f"if ({x[0]}[k] == {x[0]}[k]) {last}[k] = {x[0]}[k];")
+    w.loop(of.form.features, f"{out}[k] = {last}[k];")
+
+
+def _patch(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    steps, count = w.keep(f"{name}_steps", of.form.features), w.keep(f"{name}_count", 1, "int")
+    w.loop(of.features, f"{steps}[{count}[0] * {of.features} + k] = {x[0]}[k];")
+    w.lines += [f"if (++{count}[0] < {of.steps}) return 0;", f"{count}[0] = 0;"]
+    w.loop(of.form.features, f"{out}[k] = {steps}[k];")
+
+
+def _embedding(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    table, size = w.table(f"{name}_weight", of.weight), of.form.features
+    w.loop(size, f"{out}[k] = {table}[{x[0]} * {size} + k];")
+
+
+def _linear(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    rows, columns = of.weight.shape
+    table = w.table(f"{name}_weight", of.weight.T)
+    bias = "0.0f" if of.bias is None else w.table(f"{name}_bias", of.bias) + "[k]"
+    w.loop(rows, f"{out}[k] = {bias};")
+    w.lines += [
+        f"for (j = 0; j < {columns}; ++j)",
+        f"    for (k = 0; k < {rows}; ++k) {out}[k] += {table}[j * {rows} + k] * {x[0]}[j];",
+    ]
+
+
+def _recurrent(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    if any(of.zoneout):
+        raise CellError("zoneout is not written in C yet")
+    cell, source = of.cell, x[0]
+    for depth, weights in enumerate(of.weights_of[0]):
+        arrays = weights._asdict() if isinstance(weights, Weights) else weights
+        sizes = {**of.widths, "I": of.features if depth == 0 else of.widths["P"]}
+        tables = _tables(w, cell, arrays, sizes, f"{name}_{depth}")
+        states = [
+            w.keep(f"{name}_{depth}_{state.name}", sizes[state.width]) for state in cell.states
+        ]
+        prefix = f"{name}_{depth}_"
+        step = step_in_c(cell, sizes, source, states.__getitem__, tables, f"s->{prefix}")
+        for array, size in step.memory:
+            w.use(array.removeprefix("s->"), size)
+        w.lines += ["{", *(f"    {line}" for line in step.lines), "}"]
+        source = step.output
+    w.loop(of.form.features, f"{out}[k] = {source}[k];")
+
+
+def _tables(
+    w: _Writing, cell: Any, arrays: Mapping[str, Any], sizes: Mapping[str, int], prefix: str
+) -> Callable[[str, str], str | None]:
+    """Write each gate's part of the weights as a table; return what names them."""
+    found: dict[tuple[str, str], str] = {}
+    for matrix in cell.matrices:
+        rows = sizes[matrix.rows]
+        for at, gate in enumerate(matrix.gates):
+            part = slice(at * rows, (at + 1) * rows)
+            block = arrays[matrix.name][part]
+            squares = block.reshape(matrix.heads, rows // matrix.heads, -1).swapaxes(1, 2)
+            label = f"{prefix}_{matrix.name}_{gate}"
+            found[matrix.name, gate] = w.table(label, squares)
+            bias = arrays.get(matrix.bias) if matrix.has_bias else None
+            if bias is not None:
+                found[matrix.bias, gate] = w.table(f"{prefix}_{matrix.bias}_{gate}", bias[part])
+    for of in cell.parameters:
+        value = arrays.get(of.name)
+        for at, gate in enumerate(of.gates or ("",)):
+            if value is not None:
+                rows = value if gate in ("", "1") else value.reshape(len(of.gates), -1)[at]
+                found[of.name, gate] = w.table(f"{prefix}_{of.name}_{gate or 'all'}", rows)
+    return lambda name, gate: found.get((name, gate))
+
+
+def _batch_norm(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    factor, shift = w.table(f"{name}_factor", of.factor), w.table(f"{name}_shift", of.shift)
+    w.loop(of.form.features, f"{out}[k] = {x[0]}[k] * {factor}[k] + {shift}[k];")
+
+
+def _activation(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    said = {
+        "relu": "{0} > 0.0f ? {0} : 0.0f",
+        "tanh": "tanhf({0})",
+        "sigmoid": "1.0f / (1.0f + expf(-{0}))",
+    }[of.name]
+    w.loop(of.form.features, f"{out}[k] = {said.format(f'{x[0]}[k]')};")
+
+
+def _concatenate(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    at = 0
+    for source, size in zip(x, of.sizes, strict=True):
+        w.loop(size, f"{out}[{at} + k] = {source}[k];")
+        at += size
+
+
+def _add(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    w.loop(of.form.features, f"{out}[k] = {' + '.join(f'{one}[k]' for one in x)};")
+
+
+def _last(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    w.loop(of.form.features, f"{out}[k] = {x[0]}[k];")
+
+
+def _mean(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size = of.form.features
+    total, count = w.keep(f"{name}_sum", size, "double"), w.keep(f"{name}_count", 1, "double")
+    w.lines.append(f"{count}[0] += 1.0;")
+    w.loop(size, f"{total}[k] += (double){x[0]}[k];")
+    w.loop(size, f"{out}[k] = (float)({total}[k] / {count}[0]);")
+
+
+def _max(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size = of.form.features
+    most = w.keep(f"{name}_max", size)
+    w.begin.append(f"for (k = 0; k < {size}; ++k) {most}[k] = -FLT_MAX;")
+    w.loop(size, f"if ({x[0]}[k] > {most}[k]) {most}[k] = {x[0]}[k];")
+    w.loop(size, f"{out}[k] = {most}[k];")
+
+
+def _softmax(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size = of.form.features
+    w.lines.append(f"float most = {x[0]}[0], total = 0.0f;")
+    w.loop(size, f"if ({x[0]}[k] > most) most = {x[0]}[k];")
+    w.loop(size, f"{out}[k] = expf({x[0]}[k] - most);")
+    w.loop(size, f"total += {out}[k];")
+    w.loop(size, f"{out}[k] /= total;")
+
+
+_EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], None]] = {
+    preparing.Standardise: _standardise,
+    preparing.Missing: _missing,
+    preparing.Fill: _fill,
+    preparing.Patch: _patch,
+    preparing.Embedding: _embedding,
+    preparing.Rescale: _rescale,
+    recurrence.Recurrent: _recurrent,
+    recurrence.Linear: _linear,
+    combining.BatchNorm: _batch_norm,
+    combining.Activation: _activation,
+    combining.Concatenate: _concatenate,
+    combining.Add: _add,
+    combining.Softmax: _softmax,
+    pooling.Last: _last,
+    pooling.Mean: _mean,
+    pooling.Max: _max,
+}
+
+
+def _self_test(model: Model, name: str, *, codes: bool) -> str:
+    """The program that feeds steps and compares the predictions with the runtime's."""
+    draw, features = np.random.default_rng(0), model.program.input.form.features
+    x: Any
+    if codes:
+        x = draw.integers(0, features, TEST_STEPS)
+    else:
+        x = draw.normal(size=(TEST_STEPS, features))
+        for layer in model.program.layers:
+            if isinstance(layer, preparing.Standardise) and len(layer.mean) == features:
+                x = layer.mean + layer.deviation * x
+                break
+        x = x.astype(np.float32)
+    stream = model.stream()
+    expected = [out for out in map(stream.push, x) if out is not None]
+    w = _Writing()
+    if codes:
+        w.tables.append(
+            f"static const int test_x[{TEST_STEPS}] = {{{', '.join(map(str, x.tolist()))}}};"
+        )
+    else:
+        w.table("test_x", x)
+    w.table("test_expected", np.array(expected) if expected else np.zeros(1))
+    largest = max(1.0, *(float(np.abs(of).max()) for of in expected)) if expected else 1.0
+    return _TEST.format(
+        name=name,
+        NAME=name.upper(),
+        tables="\n".join(w.tables),
+        steps=TEST_STEPS,
+        predictions=len(expected),
+        given="test_x[t]" if codes else f"test_x + t * {features}",
+        close=number(CLOSE * largest),
+    )
+
+
+_HEADER = """\
+/* A trained network for {task}, written by gated {version}. */
+#ifndef {NAME}_H
+#define {NAME}_H
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {NAME}_INPUTS {inputs}
+#define {NAME}_OUTPUTS {outputs}
+
+/* All that a stream remembers, and its working memory: one for each stream, owned by the caller. */
+typedef struct {{
+{members}
+}} {name}_state;
+
+{labels}
+/* Before the first step of a stream. */
+void {name}_begin({name}_state *s);
+
+/* Reads one step, and writes the prediction after it.
+   {what}
+   prediction: {outputs} numbers
+   Returns 1; or 0 while a patch of several steps is not complete: then nothing is written. */
+int {name}_push({name}_state *s, {given}, float *prediction);
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+_CODE = """\
+/* A trained network for {task}, written by gated {version}: C99, no allocation.
+   cc -std=c99 -O2 -c {name}.c; its self-test: cc -std=c99 -O2 -DGATED_SELF_TEST {name}.c -lm */
+#include "{header}"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+{tables}
+
+{labels}
+
+void {name}_begin({name}_state *s)
+{{
+    int k = 0;
+    memset(s, 0, sizeof *s);
+{begin}
+    (void)k;
+}}
+
+int {name}_push({name}_state *s, {given}, float *prediction)
+{{
+    int j = 0, k = 0;
+    (void)j;
+{lines}
+    for (k = 0; k < {outputs}; ++k) prediction[k] = {result}[k];
+    return 1;
+}}
+{test}"""
+
+_TEST = """
+#ifdef GATED_SELF_TEST
+#include <stdio.h>
+
+{tables}
+
+int main(void)
+{{
+    static {name}_state s;
+    float prediction[{NAME}_OUTPUTS], most = 0.0f;
+    int t, k, found = 0;
+    {name}_begin(&s);
+    for (t = 0; t < {steps}; ++t) {{
+        if (!{name}_push(&s, {given}, prediction)) continue;
+        for (k = 0; k < {NAME}_OUTPUTS && found < {predictions}; ++k) {{
+            const float off = fabsf(prediction[k] - test_expected[found * {NAME}_OUTPUTS + k]);
+            if (!(off <= most)) most = off;
+        }}
+        ++found;
+    }}
+    printf("%d predictions, off by at most %g\\n", found, (double)most);
+    return found == {predictions} && most <= {close} ? 0 : 1;
+}}
+#endif
+"""

@@ -1,0 +1,158 @@
+"""Programs in C: built without a warning, and their self-tests pass, and can fail."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.live.programs import causal, model, random
+
+import gated.nn
+from gated.cells import Cell, library
+from gated.errors import ProgramError
+from gated.live.emit_c import source
+from gated.live.model import Model, write
+from gated.live.program import Writer
+from gated.nn import programs
+
+COMPILER = shutil.which("cc")
+STRICT = ["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion"]
+needs_a_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
+
+
+def built(of: Model, place: Path, change=lambda code: code) -> subprocess.CompletedProcess[str]:
+    """Write a model as C, build its self-test without warnings, and run it."""
+    written = source(of, "net")
+    (place / "net.c").write_text(change(written.code))
+    (place / "net.h").write_text(written.header)
+    test = ["-DGATED_SELF_TEST", "net.c", "-o", "net", "-lm"]
+    for options in (["-c", "net.c", "-o", "net.o"], test):
+        command = [str(COMPILER), *STRICT, *options]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    return subprocess.run([place / "net"], capture_output=True, text=True)
+
+
+def of_layer(layer: torch.nn.Module, inputs: int) -> Model:
+    writer = Writer("numbers", inputs)
+    found = writer.add("recurrent", writer.input, **programs.recurrent(layer, ""))
+    arrays = {name: of.numpy() for name, of in layer.state_dict().items()}
+    return model(writer.program("numbers", found), arrays)
+
+
+def classifier() -> Model:
+    """Every layer that is written in C, and channels that may be missing."""
+    writer = Writer("numbers", 2, missing=True)
+    scaled = writer.add("standardise", writer.input, mean=[1e3, -2.0], deviation=[50.0, 0.5])
+    filled = writer.add("fill", scaled)
+    both = writer.add("concatenate", filled, writer.add("missing", writer.input))
+    steps = writer.add("patch", both, steps=3)
+    hidden = writer.add("recurrent", steps, cell="rnn_tanh", weights="r.", layers=1, units=5)
+    total = writer.add("add", hidden, writer.add("linear", steps, weight="a.weight"))
+    names = {name: f"n.{name}" for name in ("weight", "bias", "mean", "variance")}
+    total = writer.add("batch_norm", total, epsilon=1e-5, **names)
+    for function in ("relu", "tanh", "sigmoid"):
+        total = writer.add("activation", total, function=function)
+    pooled = writer.add(
+        "concatenate", *(writer.add(name, total) for name in ("last", "mean", "max"))
+    )
+    shares = writer.add("softmax", writer.add("linear", pooled, weight="h.weight", bias="h.bias"))
+    arrays = random(
+        0,
+        r__weight_ih_l0=(5, 12),
+        r__weight_hh_l0=(5, 5),
+        a__weight=(5, 12),
+        **{f"n__{name}": (5,) for name in ("weight", "bias", "mean", "variance")},
+        h__weight=(3, 15),
+        h__bias=(3,),
+    )
+    arrays["n.variance"] **= 2
+    labels = ['quoted "?" \\', "é\n", "??/"]
+    return model(writer.program("probabilities", shares, labels=labels), arrays)
+
+
+@needs_a_compiler
+def test_a_classifier_in_c_predicts_what_the_runtime_does(tmp_path: Path) -> None:
+    done = built(classifier(), tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("8 predictions, off by at most")
+
+
+@needs_a_compiler
+def test_the_self_test_fails_where_a_weight_is_another(tmp_path: Path) -> None:
+    def other(code: str) -> str:
+        table = code.index("static const float l")
+        at = code.index("{\n", table) + 2
+        end = code.index(",", at)
+        return code[:at] + "    7.0f" + code[end:]
+
+    assert built(classifier(), tmp_path, other).returncode == 1
+
+
+@needs_a_compiler
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gated.nn.LSTM(3, 5, 2, proj_size=2),
+        lambda: gated.nn.LSTM(3, 5, peepholes=True),
+        lambda: gated.nn.LSTM(3, 5, layer_norm=True),
+        lambda: gated.nn.LSTM(3, 5, coupled=True),
+        lambda: gated.nn.GRU(3, 5, 2, bias=False),
+        lambda: gated.nn.GRU(3, 5, reset_after=False),
+        lambda: gated.nn.Recurrent(library.mgu, 3, 6, heads=2),
+        lambda: gated.nn.Recurrent(library.lstm, 3, 6, 2, layer_norm=True, proj_size=4),
+    ],
+)
+def test_cells_with_options_in_c(make, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    assert built(of_layer(make().eval(), 3), tmp_path).returncode == 0
+
+
+CELLS = {name: of for name, of in vars(library).items() if isinstance(of, Cell) and not of.per_step}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("name", sorted(CELLS))
+def test_every_cell_of_the_library_in_c(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    layer = gated.nn.Recurrent(CELLS[name], 4, 4)
+    assert built(of_layer(layer, 4), tmp_path).returncode == 0
+
+
+@needs_a_compiler
+def test_codes_in_c(tmp_path: Path) -> None:
+    writer = Writer("codes", 7)
+    steps = writer.add("embedding", writer.input, weight="e.weight")
+    shares = writer.add("softmax", writer.add("linear", steps, weight="h.weight"))
+    arrays = random(0, e__weight=(7, 3), h__weight=(7, 3))
+    assert built(model(writer.program("probabilities", shares), arrays), tmp_path).returncode == 0
+
+
+def test_what_c_cannot_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProgramError, match="'convolution' is not written in C yet"):
+        source(model(*causal()), "net")
+    with pytest.raises(ProgramError, match="later steps"):
+        source(of_layer(gated.nn.GRU(3, 4, bidirectional=True), 3), "net")
+    with pytest.raises(ProgramError, match="is no name of C"):
+        source(classifier(), "Net 1")
+
+
+def test_the_command_writes_c_and_programs(tmp_path: Path, capsys) -> None:
+    from gated.cli.app import run
+
+    writer = Writer("numbers", 2)
+    found = writer.add("linear", writer.input, weight="w")
+    values, arrays = writer.program("numbers", found), random(0, w=(3, 2))
+    write(tmp_path / "run", values, arrays)
+    place = str(tmp_path / "run")
+    assert run(["export", place, "--to", "c", "--out", str(tmp_path / "net.c")]) == 0
+    assert "net_push" in (tmp_path / "net.h").read_text()
+    assert "net_begin and net_push" in capsys.readouterr().out
+    assert run(["export", place, "--to", "program", "--out", str(tmp_path / "alone")]) == 0
+    x = np.ones((2, 2))
+    np.testing.assert_array_equal(gated.load(tmp_path / "alone")(x), model(values, arrays)(x))
+    for out, message in (("net.c", "exists already"), ("Net.c", "must be the name of a C file")):
+        assert run(["export", place, "--to", "c", "--out", str(tmp_path / out)]) != 0
+        assert message in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,113 @@
+"""The networks that learn in the page: their gradients, that they learn, and the switches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tests.serve.conftest import settle
+
+playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+Page = playwright.Page
+CELLS = ("rnn", "gru", "lstm")
+SLOPES = """([cell, problem]) => {
+  const { Learner, SHAPES, exampleOf, chanceFrom } = gated;
+  const { inputs, outputs, classes } = SHAPES[problem];
+  const learner = new Learner(cell, inputs, 5, outputs, classes, chanceFrom(3));
+  const example = exampleOf(problem, 7, chanceFrom(4));
+  learner.backward(example, learner.forward(example));
+  const loss = () => learner.loss(learner.forward(example), example);
+  const finite = [...learner.parameters].map((value, place) => {
+    learner.parameters[place] = value + 1e-5;
+    const above = loss();
+    learner.parameters[place] = value - 1e-5;
+    const below = loss();
+    learner.parameters[place] = value;
+    return (above - below) / 2e-5;
+  });
+  return { gradient: [...learner.gradient], finite };
+}"""
+LEARN = """([cell, clip, dropout]) => {
+  const { Learner, SHAPES, exampleOf, chanceFrom } = gated;
+  const { inputs, outputs, classes } = SHAPES.recall;
+  const learner = new Learner(cell, inputs, 16, outputs, classes, chanceFrom(1));
+  const chance = chanceFrom(2);
+  const losses = [];
+  for (let update = 0; update < 250; update++) {
+    const batch = Array.from({ length: 8 }, () => exampleOf("recall", 6, chance));
+    losses.push(learner.learn(batch, { clip, dropout, rate: 0.01 }).loss);
+  }
+  return losses;
+}"""
+
+
+@pytest.fixture
+def page(opened: Callable[[str], Page], address: str) -> Page:
+    page = opened(f"{address}#text=To+be&language=en&theme=light")
+    settle(page)
+    return page
+
+
+def test_gradients_are_those_of_finite_differences(page: Page) -> None:
+    for cell in CELLS:
+        for problem in ("recall", "adding", "brackets"):
+            found = page.evaluate(SLOPES, [cell, problem])
+            assert np.abs(found["gradient"]).max() > 1e-3
+            np.testing.assert_allclose(
+                found["gradient"],
+                found["finite"],
+                rtol=1e-4,
+                atol=1e-8,
+                err_msg=f"{cell} {problem}",
+            )
+
+
+def test_each_cell_learns_to_recall(page: Page) -> None:
+    for cell in CELLS:
+        losses = page.evaluate(LEARN, [cell, 1.0, 0.0])
+        assert np.mean(losses[:10]) > 1
+        assert np.mean(losses[-20:]) < 0.3, cell
+
+
+def test_clipping_and_dropout_change_what_is_learnt(page: Page) -> None:
+    plain = page.evaluate(LEARN, ["gru", 1.0, 0.0])
+    assert plain[0] == page.evaluate(LEARN, ["gru", 1e-3, 0.0])[0], "the first loss is before it"
+    assert plain[1:] != page.evaluate(LEARN, ["gru", 1e-3, 0.0])[1:]
+    dropped = page.evaluate(LEARN, ["gru", 1.0, 0.2])
+    assert plain[0] != dropped[0]
+
+
+def updates(page: Page) -> list[int]:
+    facts = page.locator("#pupils article p:first-of-type").all_inner_texts()
+    return [int(re.match(r"(\d+) update", text)[1]) for text in facts]
+
+
+def loss(page: Page, column: int) -> float:
+    facts = page.locator("#pupils article p:first-of-type").nth(column).inner_text()
+    return float(facts.split("loss ")[1])
+
+
+def test_training_starts_stops_and_goes_on_from_what_was_learnt(page: Page) -> None:
+    assert updates(page) == [0, 0, 0]
+    page.locator("#length").fill("5")
+    expect(page.locator("#length-shown")).to_have_text("5 steps")
+    page.click("#learn")
+    expect(page.locator("#learn")).to_contain_text("Pause")
+    gru = page.locator("#pupils article p:first-of-type").nth(1)
+    expect(gru).to_contain_text(re.compile(r"loss 0\.[0-2]"), timeout=60_000)
+    page.click("#learn")
+    expect(page.locator("#learn")).to_contain_text("Train")
+    counts = updates(page)
+    assert counts[0] == counts[1] == counts[2] > 10
+    page.wait_for_timeout(200)
+    assert updates(page) == counts
+    page.locator("#transfer").check()
+    assert updates(page) == [0, 0, 0]
+    page.click("#learn")
+    expect(gru).to_contain_text("loss")
+    page.click("#learn")
+    first = page.evaluate(LEARN, ["gru", 1.0, 0.0])[:10]
+    assert loss(page, 1) < np.mean(first) / 2, "a start from what was learnt"

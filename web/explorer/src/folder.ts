@@ -1,0 +1,93 @@
+/** Opens a run from its folder on this machine: model.json and its safetensors file, for each network. */
+import { LAYOUTS, type Cell } from "./cells";
+import type { Network, TextExhibit } from "./reading";
+
+const DOCUMENT = "model.json";
+const LONGEST = 5000;
+const CELLS: Record<string, Cell> = { rnn: "rnn", rnn_tanh: "rnn", rnn_relu: "rnn", gru: "gru", lstm: "lstm" };
+
+/** Ask for a folder; without a choice there are no files. */
+export function chosenFiles(): Promise<File[]> {
+  const input = document.createElement("input");
+  input.type = "file";
+  input.webkitdirectory = true;
+  input.id = "folder";
+  input.hidden = true;
+  document.body.append(input);
+  return new Promise((resolve) => {
+    const done = () => {
+      input.remove();
+      resolve([...(input.files ?? [])]);
+    };
+    input.addEventListener("change", done);
+    input.addEventListener("cancel", done);
+    input.click();
+  });
+}
+
+interface Description {
+  task?: string;
+  cell?: string;
+  config?: { unit?: string; layers?: number; cell?: string };
+  vocabulary?: string | { points: number[] };
+  trained_on?: string | { en: string; zh: string };
+  bits_per_character?: number;
+  passages?: Record<string, string>;
+}
+
+/** The networks in a folder, or in the folders in it. */
+export async function openRun(files: File[]): Promise<{ exhibit: TextExhibit; opened: Map<string, Uint8Array> }> {
+  const folderOf = (file: File) => file.webkitRelativePath.split("/").slice(0, -1).join("/");
+  const documents = files.filter(({ name }) => name === DOCUMENT);
+  if (!documents.length) throw new Error(`The folder holds no ${DOCUMENT}: choose that of a trained network.`);
+  const opened = new Map<string, Uint8Array>();
+  const networks: Network[] = [];
+  let passages: Record<string, string> = {};
+  for (const document of documents) {
+    const { description } = JSON.parse(await document.text()) as { description: Description };
+    const weights = files.find((file) => folderOf(file) === folderOf(document) && file.name.endsWith(".safetensors"));
+    if (!weights) throw new Error(`${folderOf(document)} holds no safetensors file.`);
+    const file = new Uint8Array(await weights.arrayBuffer());
+    const network = networkOf(description, unitsOf(file), folderOf(document));
+    if (opened.has(network.name)) throw new Error(`Two networks have the cell ${network.cell}: choose the folder of one of them.`);
+    opened.set(network.name, file);
+    networks.push(network);
+    passages = description.passages ?? passages;
+  }
+  networks.sort((one, other) => Object.keys(LAYOUTS).indexOf(one.cell) - Object.keys(LAYOUTS).indexOf(other.cell));
+  const name = folderOf(documents[0]).split("/")[0] || "run";
+  return { exhibit: { kind: "text", name, title: { en: name, zh: name }, longest: LONGEST, passages, guide: null, networks }, opened };
+}
+
+function networkOf(description: Description, units: number, folder: string): Network {
+  const { task, config = {}, vocabulary, trained_on: trained, bits_per_character: score } = description;
+  const language = task === "language";
+  const named = language ? config.cell : description.cell;
+  const cell = CELLS[named ?? ""];
+  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${named}; only networks over characters can be opened here. For a forecaster, run gated explore.`);
+  if (language && (config.unit !== "character" || config.layers !== 1)) {
+    throw new Error(`${folder} is a language model of ${config.layers} layers that reads ${config.unit}s; only models of one layer that read characters can be opened.`);
+  }
+  const known = typeof vocabulary === "string" ? vocabulary : `\ufffd${String.fromCodePoint(...(vocabulary?.points ?? []))}`;
+  const { gates, states, clampable } = LAYOUTS[cell];
+  return {
+    name: cell,
+    cell,
+    relu: named === "rnn_relu",
+    units,
+    gates,
+    states,
+    clampable,
+    vocabulary: known,
+    trained_on: typeof trained === "object" ? trained : { en: trained ?? "", zh: trained ?? "" },
+    score: score ?? null,
+  };
+}
+
+/** The number of units, from the shape of the recurrent weights in the header of the file. */
+function unitsOf(file: Uint8Array): number {
+  const length = Number(new DataView(file.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))) as Record<string, { shape?: number[] }>;
+  const recurrent = Object.entries(header).find(([name]) => name.endsWith("weight_hh_l0") || name.endsWith("0.weight_hh"));
+  return recurrent?.[1].shape?.[1] ?? 0;
+}

@@ -1,0 +1,123 @@
+/** The passage around the moment, one line that stays in sight, and under it the followed unit's curves. */
+import { CURVE_STYLES, signedPalette, type Theme } from "./colours";
+import { signed } from "./diagram";
+import { shares, type Ledger } from "./ledger";
+import { at, type Reading } from "./reading";
+
+const TEXT_HEIGHT = 22;
+const CURVES_HEIGHT = 62;
+const EDGE = 4;
+const COLUMN = 13;
+const FONT = "14px ui-monospace, 'DejaVu Sans Mono', monospace";
+
+/** What is drawn of each cell: a state on its own scale, and gates from 0 to 1. */
+const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof CURVE_STYLES }[]> = {
+  lstm: [
+    { name: "cell", symbol: "cₜ", style: "state" },
+    { name: "forget_gate", symbol: "fₜ", style: "keep" },
+    { name: "input_gate", symbol: "iₜ", style: "write" },
+  ],
+  gru: [
+    { name: "hidden", symbol: "hₜ", style: "state" },
+    { name: "update_gate", symbol: "zₜ", style: "keep" },
+    { name: "reset_gate", symbol: "rₜ", style: "write" },
+  ],
+  rnn: [{ name: "hidden", symbol: "hₜ", style: "state" }],
+};
+
+export class Ribbon {
+  private first = 0;
+  private column = COLUMN;
+  private steps = 1;
+
+  constructor(private readonly canvas: HTMLCanvasElement, private readonly legend: HTMLElement, choose: (step: number) => void) {
+    const pick = (event: PointerEvent) => {
+      const place = Math.floor((event.clientX - canvas.getBoundingClientRect().left) / this.column);
+      choose(Math.max(0, Math.min(this.steps - 1, this.first + place)));
+    };
+    // Who holds and moves would run after what moves itself: a press chooses, and nothing more.
+    canvas.addEventListener("pointerdown", pick);
+  }
+
+  /** Draw the line around a step; without characters all steps have a column. */
+  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme): void {
+    const { canvas } = this;
+    const ratio = window.devicePixelRatio || 1;
+    const width = canvas.clientWidth;
+    const texted = characters.length > 0;
+    const wide = characters.some((character) => character > "\u2e80") ? 18 : COLUMN;
+    this.steps = reading.arrays.hidden.steps;
+    this.column = texted ? wide : width / this.steps;
+    const shown = Math.min(this.steps, Math.ceil(width / this.column));
+    const whole = Math.floor(width / this.column);
+    this.first = Math.max(0, Math.min(this.steps - whole, step - Math.floor(whole / 2)));
+    const top = texted ? TEXT_HEIGHT : 0;
+    const height = top + CURVES_HEIGHT;
+    const size = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+    if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
+    const pen = canvas.getContext("2d")!;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const style = getComputedStyle(canvas);
+    const x = (at: number) => (at - this.first) * this.column;
+    const last = Math.min(this.steps, this.first + shown);
+    const palette = signedPalette(theme);
+    for (const [k, share] of ledger && texted ? shares(ledger) : []) {
+      if (k < this.first || k >= last) continue;
+      pen.fillStyle = palette(0.5 * share);
+      pen.fillRect(x(k), 0, this.column, TEXT_HEIGHT - 2);
+    }
+    pen.font = FONT;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    for (let k = this.first; texted && k < last; k++) {
+      pen.fillStyle = characters[k] === "\n" ? style.getPropertyValue("--faint") : style.color;
+      pen.fillText(characters[k] === "\n" ? "↵" : characters[k], x(k) + this.column / 2, TEXT_HEIGHT / 2 - 1);
+    }
+    pen.fillStyle = style.getPropertyValue("--panel");
+    pen.fillRect(0, top, x(last), CURVES_HEIGHT);
+    pen.fillStyle = style.getPropertyValue("--edge");
+    pen.fillRect(x(step), top, Math.max(2, this.column), CURVES_HEIGHT);
+    this.curves(pen, reading, cell, top, last, unit, theme, style.getPropertyValue("--edge"));
+    pen.strokeStyle = style.getPropertyValue("--lit");
+    pen.lineWidth = 1.5;
+    if (texted) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
+    this.say(reading, cell, step, unit, theme);
+  }
+
+  private curves(pen: CanvasRenderingContext2D, reading: Reading, cell: string, top: number, last: number, unit: number, theme: Theme, edge: string): void {
+    const middle = top + CURVES_HEIGHT / 2;
+    const reach = CURVES_HEIGHT / 2 - EDGE;
+    pen.strokeStyle = edge;
+    pen.lineWidth = 1;
+    pen.strokeRect(0.5, middle + 0.5, (last - this.first) * this.column, 0);
+    for (const { name, style } of CURVES[cell]) {
+      const matrix = reading.arrays[name];
+      let most = 1;
+      if (style === "state") for (let t = 0; t < this.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
+      const y = (value: number) => (style === "state" ? middle - (reach * value) / most : middle + reach - 2 * reach * value);
+      const { light, dark, dash, width } = CURVE_STYLES[style];
+      pen.strokeStyle = theme === "dark" ? dark : light;
+      pen.lineWidth = width;
+      pen.setLineDash(dash);
+      pen.beginPath();
+      for (let t = Math.max(0, this.first - 1); t < last; t++) pen.lineTo((t - this.first + 0.5) * this.column, y(at(matrix, t, unit)));
+      pen.stroke();
+      pen.setLineDash([]);
+    }
+  }
+
+  private say(reading: Reading, cell: string, step: number, unit: number, theme: Theme): void {
+    const curves = CURVES[cell];
+    if (this.legend.children.length !== curves.length) {
+      this.legend.replaceChildren(...curves.map(() => Object.assign(document.createElement("span"), { className: "curve-key" })));
+    }
+    curves.forEach(({ name, symbol, style }, place) => {
+      const key = this.legend.children[place] as HTMLElement;
+      key.textContent = `${symbol} ${signed(at(reading.arrays[name], step, unit))}`;
+      key.style.setProperty("--colour", CURVE_STYLES[style][theme]);
+      key.style.setProperty("--line", CURVE_STYLES[style].dash.length ? "dashed" : "solid");
+    });
+  }
+}
