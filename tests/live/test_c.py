@@ -55,9 +55,11 @@ def classifier() -> Model:
     total = writer.add("batch_norm", total, epsilon=1e-5, **names)
     for function in ("relu", "tanh", "sigmoid"):
         total = writer.add("activation", total, function=function)
-    pooled = writer.add(
-        "concatenate", *(writer.add(name, total) for name in ("last", "mean", "max"))
-    )
+    norm = {name: f"n.{name}" for name in ("weight", "bias")}
+    total = writer.add("layer_norm", total, epsilon=1e-5, **norm)
+    energy = writer.add("linear", total, weight="e.weight")
+    pools = [writer.add(name, total) for name in ("last", "mean", "max")]
+    pooled = writer.add("concatenate", *pools, writer.add("attention", total, energy))
     shares = writer.add("softmax", writer.add("linear", pooled, weight="h.weight", bias="h.bias"))
     arrays = random(
         0,
@@ -65,7 +67,8 @@ def classifier() -> Model:
         r__weight_hh_l0=(5, 5),
         a__weight=(5, 12),
         **{f"n__{name}": (5,) for name in ("weight", "bias", "mean", "variance")},
-        h__weight=(3, 15),
+        e__weight=(1, 5),
+        h__weight=(3, 20),
         h__bias=(3,),
     )
     arrays["n.variance"] **= 2

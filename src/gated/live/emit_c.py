@@ -306,6 +306,33 @@ def _max(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     w.loop(size, f"{out}[k] = {most}[k];")
 
 
+def _attention(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size, energy = of.form.features, f"{x[1]}[0]"
+    most, total = w.keep(f"{name}_most", 1), w.keep(f"{name}_total", 1, "double")
+    weighted = w.keep(f"{name}_weighted", size, "double")
+    w.begin.append(f"{most}[0] = -FLT_MAX;")
+    w.lines += [
+        f"const float top = {energy} > {most}[0] ? {energy} : {most}[0];",
+        f"const double old = exp((double){most}[0] - (double)top);",
+        f"const double share = exp((double){energy} - (double)top);",
+        f"{most}[0] = top;",
+        f"{total}[0] = {total}[0] * old + share;",
+    ]
+    w.loop(size, f"{weighted}[k] = {weighted}[k] * old + share * (double){x[0]}[k];")
+    w.loop(size, f"{out}[k] = (float)({weighted}[k] / {total}[0]);")
+
+
+def _layer_norm(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size = of.form.features
+    weight, bias = w.table(f"{name}_weight", of.weight), w.table(f"{name}_bias", of.bias)
+    w.lines.append("double mean = 0.0, variance = 0.0, scale;")
+    w.loop(size, f"mean += (double){x[0]}[k] / {size}.0;")
+    off = f"((double){x[0]}[k] - mean)"
+    w.loop(size, f"variance += {off} * {off} / {size}.0;")
+    w.lines.append(f"scale = 1.0 / sqrt(variance + {of.epsilon!r});")
+    w.loop(size, f"{out}[k] = (float)({off} * scale) * {weight}[k] + {bias}[k];")
+
+
 def _softmax(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     size = of.form.features
     w.lines.append(f"float most = {x[0]}[0], total = 0.0f;")
@@ -328,10 +355,12 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
     combining.Activation: _activation,
     combining.Concatenate: _concatenate,
     combining.Add: _add,
+    combining.LayerNorm: _layer_norm,
     combining.Softmax: _softmax,
     pooling.Last: _last,
     pooling.Mean: _mean,
     pooling.Max: _max,
+    pooling.Attention: _attention,
 }
 
 
