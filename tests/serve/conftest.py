@@ -118,7 +118,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
-    playwright.expect.set_options(timeout=20_000)  # for a machine that does other work too
+    playwright.expect.set_options(timeout=60_000)  # for a machine that does other work too
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]

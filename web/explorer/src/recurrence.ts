@@ -107,7 +107,7 @@ export function softmax(logits: Float32Array): Float32Array {
 }
 
 /** Where a gradient has fallen below this share of its largest norm, it is nothing. */
-const NOTHING = 1e-9;
+const NOTHING = 1e-7;
 
 /**
  * The norms of the gradient of the loss at `moment` with respect to the inputs so many steps before,
