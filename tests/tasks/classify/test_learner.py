@@ -17,7 +17,7 @@ from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.learner import ClassLearner
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.network import SequenceEnsemble, SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.score import NumberEvaluation, number_score
 from gated.tasks.classify.split import held_out_rows
@@ -96,7 +96,14 @@ def test_a_batch_is_its_step_and_cut_by_processes() -> None:
     read, codes = Preprocessing.fit(arrays, 1), (labels == "late").astype(np.int64)
     config = ClassifyConfig(noise=0.1, warp=0.2)
     task = SequenceTask(
-        SequenceNetwork(config, 2, 2), config, read, arrays, codes, np.ones(12), ([], codes[:0]), 4
+        SequenceEnsemble(config, 2, 2, 20),
+        config,
+        read,
+        arrays,
+        codes,
+        np.ones(12),
+        ([], codes[:0]),
+        4,
     )
     whole, again = (task.training_batch(1, 8, Shard(0, 1)) for _ in range(2))
     assert torch.equal(whole.steps, again.steps)
@@ -133,7 +140,12 @@ def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
     fitted.save(tmp_path / "model")
     again = SequenceClassifier.load(tmp_path / "model")
     assert np.array_equal(again.predict_proba(arrays), fitted.predict_proba(arrays))
-    assert again.get_params() == fitted.get_params() | {"patch": 1, "filters": 24}
+    assert again.get_params() == fitted.get_params() | {
+        "patch": 1,
+        "filters": 24,
+        "kernel_features": 9996,
+        "members": 1,
+    }
     with pytest.raises(ModelFileError, match="of the task 'classify', not of 'regress'"):
         SequenceRegressor.load(tmp_path / "model")
     with pytest.raises(NotFittedError):
@@ -181,6 +193,15 @@ def test_rare_classes_can_weigh_more() -> None:
     weights = classes.weights(codes, balance=True)
     assert codes.tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2])
+
+
+def test_labels_that_are_numbers_stand_in_their_order() -> None:
+    labels = np.array(["10", "9", "2", "10"])
+    classes = Classes.of(labels)
+    assert classes.names == ("2", "9", "10")
+    assert classes.frequencies.tolist() == [0.25, 0.25, 0.5]
+    assert classes.learnt(labels).tolist() == [2, 1, 0, 2]
+    assert Classes.of(np.array(["b 10", "b 9"])).names == ("b 10", "b 9")
 
 
 def test_the_baselines_tell_what_they_should() -> None:
@@ -242,24 +263,26 @@ def test_numbers_are_judged_by_their_absolute_errors() -> None:
 def test_a_run_goes_on_where_another_ended(tmp_path: Path) -> None:
     arrays, labels = bumps(40, 0)
     # Statistics of the branch would follow the louder sequences, whatever the rate.
-    first = SequenceClassifier(cell="gru", hidden=8, filters=0, training=QUICK).fit(arrays, labels)
+    alone = {"kernel_features": 0}
+    first = SequenceClassifier(cell="gru", hidden=8, filters=0, **alone, training=QUICK)
+    first.fit(arrays, labels)
     first.save(tmp_path)
     training = TrainingOptions(steps=1, learning_rate=1e-9, threads=1, init_from=tmp_path)
     louder = [10 * array for array in arrays]
-    second = SequenceClassifier(training=training).fit(louder, labels)
+    second = SequenceClassifier(**alone, training=training).fit(louder, labels)
     assert second.learner_.config.cell == "gru"
     expected = first.predict_proba(arrays)
     np.testing.assert_allclose(second.predict_proba(arrays), expected, atol=1e-5)
     with pytest.raises(ConfigurationError, match="hidden is 9, and 8 in"):
         SequenceClassifier(hidden=9, training=training).fit(arrays, labels)
     with pytest.raises(DataError, match="reads 2 channels, and these data have 1"):
-        SequenceClassifier(training=training).fit([of[:, :1] for of in arrays], labels)
-    other = SequenceClassifier(training=training).fit(arrays, np.char.add("a ", labels))
-    assert other.history_.transfer.absent == ("head.bias", "head.weight")
-    number = SequenceRegressor(training=training).fit(arrays, labels == "late")
-    assert number.history_.transfer.absent == ("head.bias", "head.weight")
+        SequenceClassifier(**alone, training=training).fit([of[:, :1] for of in arrays], labels)
+    other = SequenceClassifier(**alone, training=training).fit(arrays, np.char.add("a ", labels))
+    assert other.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
+    number = SequenceRegressor(**alone, training=training).fit(arrays, labels == "late")
+    assert number.history_.transfer.absent == ("members.0.head.bias", "members.0.head.weight")
     number.save(tmp_path)
-    again = SequenceRegressor(training=training).fit(arrays, 100.0 * (labels == "late"))
+    again = SequenceRegressor(**alone, training=training).fit(arrays, 100.0 * (labels == "late"))
     np.testing.assert_allclose(again.predict(arrays), number.predict(arrays), atol=1e-5)
 
 

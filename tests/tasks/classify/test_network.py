@@ -9,7 +9,7 @@ import torch
 from gated.tasks.classify import SequenceClassifier, SequenceTraining
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.network import SequenceNetwork, single_steps
 
 CONFIG = ClassifyConfig(hidden=4, filters=8, patch=2)
 
@@ -41,9 +41,8 @@ def test_a_sequence_is_answered_alone_as_among_others():
 
 
 def test_the_branch_reads_single_steps_in_their_order():
-    of = network()
     steps = torch.randn(5, 2, 6)  # patches of two steps with three channels
-    single, there = of._singly(steps, torch.tensor([5, 3]))
+    single, there = single_steps(steps, torch.tensor([5, 3]), 2)
     assert there.sum(1).tolist() == [10, 6]
     for step in range(10):
         channels = slice(3 * (step % 2), 3 * (step % 2) + 3)
@@ -79,9 +78,13 @@ def test_defaults_are_filled_in_by_the_longest_sequence(tmp_path):
     sequences = [random.normal(size=n) for n in (70, 33, 50, 64)]
     training = SequenceTraining(steps=2, threads=1)
     learner = SequenceClassifier(hidden=4, training=training).fit(sequences, [0, 1, 0, 1])
-    assert (learner.learner_.config.patch, learner.learner_.config.filters) == (3, 24)
+    config = learner.learner_.config
+    assert (config.patch, config.filters, config.kernel_features) == (3, 24, 9996)
     learner.save(tmp_path)
     again = SequenceClassifier.load(tmp_path)
     np.testing.assert_array_equal(again.predict_proba(sequences), learner.predict_proba(sequences))
-    plain = SequenceClassifier(hidden=4, filters=0, patch=1, training=training)
-    assert plain.fit(sequences, [0, 1, 0, 1]).network_.branch is None
+    plain = SequenceClassifier(
+        hidden=4, filters=0, patch=1, kernel_features=0, members=2, training=training
+    )
+    network_of = plain.fit(sequences, [0, 1, 0, 1]).network_
+    assert (network_of.first.branch, network_of.fixed, len(network_of.members)) == (None, None, 2)

@@ -9,6 +9,7 @@ from tests.comparison import assert_agree
 from tests.tasks.classify.conftest import bumps
 
 import gated
+from gated.errors import ModelFileError
 from gated.tasks.classify.config import SequenceConfig, SequenceTraining
 from gated.tasks.classify.learner import ClassLearner, NumberLearner
 from gated.tasks.classify.sequences import Sequences
@@ -34,7 +35,7 @@ def test_the_program_predicts_what_the_network_does(
             array[3, 1] = array[0, 0] = np.nan
     names = [str(number) for number in range(24)]
     for kind, values in ((ClassLearner, labels), (NumberLearner, np.arange(24.0) * 3 + 7)):
-        config = SequenceConfig(hidden=7, **options)
+        config = SequenceConfig(hidden=7, kernel_features=0, **options)
         learner = kind(config, SequenceTraining(steps=3, threads=1))
         learner.fit(Sequences(arrays, values, names)).network.eval()
         learner.save(tmp_path / kind.task)
@@ -52,7 +53,23 @@ def test_the_program_predicts_what_the_network_does(
             if model.streams and len(array) % options["patch"] == 0:
                 np.testing.assert_array_equal(model.stream().push_many(array)[-1], out)
         with torch.no_grad():
-            head = learner.network.head.weight
+            head = learner.network.first.head.weight
             head[0, 0] += 0.5
         learner.save(tmp_path / kind.task)
         assert np.abs(gated.load(tmp_path / kind.task)(arrays) - found).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({}, "kernel_features=0"), ({"kernel_features": 0, "members": 2}, "members=1")],
+)
+def test_fixed_features_and_averages_have_no_program_yet(
+    options: dict, reason: str, tmp_path: Path
+) -> None:
+    arrays, labels = bumps(12, 0)
+    learner = ClassLearner(
+        SequenceConfig(hidden=4, **options), SequenceTraining(steps=1, threads=1)
+    )
+    learner.fit(Sequences(arrays, labels, [str(number) for number in range(12)])).save(tmp_path)
+    with pytest.raises(ModelFileError, match=reason):
+        gated.load(tmp_path)

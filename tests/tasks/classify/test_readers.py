@@ -199,3 +199,25 @@ def test_arrays_of_python_come_in_several_shapes() -> None:
         sequences_of([cube[0], cube[1, :, :2]])
     with pytest.raises(DataError, match="Reshape your data"):
         sequences_of(np.zeros(3))
+
+
+def test_wide_and_arff_files_give_what_a_ts_file_gives(tmp_path: Path) -> None:
+    """Missing values at the end are no steps, those between are."""
+    wide, arff, several = tmp_path / "a.tsv", tmp_path / "a.arff", tmp_path / "b.arff"
+    wide.write_text("2\t1.5\t-2\tNaN\t4\n1\t3\t4\tNaN\tNaN\n")
+    arff.write_text("% about\n@relation a\n@data\n1.5,-2,?,4,2\n3,4,?,?,1\n")
+    for path in (wide, arff):
+        found = read(path, SourceOptions())
+        assert found.values.tolist() == ["2", "1"]
+        assert [of.shape for of in found.arrays] == [(4, 1), (2, 1)]
+        np.testing.assert_array_equal(found.arrays[0][:, 0], [1.5, -2, np.nan, 4])
+    several.write_text("@DATA\n'1,2,3\\n4,5,6',up\n'1,2,3\\n4,5',down\n'7,8\\n9,10',down\n")
+    bad = BadRows(skip=True)
+    found = read_sequences(several, SourceOptions(), labelled=True, bad=bad)
+    assert [of.tolist() for of in found.arrays] == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10]]]
+    assert found.names == ["b.arff, line 2", "b.arff, line 4"]
+    assert "line 3 has channels of unlike length" in str(bad.errors[0])
+    header = tmp_path / "long.tsv"
+    header.write_text("run\tx\tlabel\na\t1\tup\n")
+    with pytest.raises(ConfigurationError, match="series and label"):
+        read(header, SourceOptions())

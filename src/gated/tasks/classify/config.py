@@ -10,6 +10,9 @@ from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
 
+MOST_MEMBERS = 32
+"""Networks that are averaged, at the most."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyConfig(Configuration):
@@ -32,6 +35,11 @@ class ClassifyConfig(Configuration):
     filters: int | None = None
     """Filters of a convolutional branch beside the recurrent layers, as in LSTM-FCN (Karim et al.
     2018); with 0 there is none. By default 24."""
+    kernel_features: int | None = None
+    """Features of fixed kernels (MiniRocket, Dempster et al. 2021), read by a ridge regression
+    beside the network; with 0 there are none. By default 9,996, and 2,016 of many sequences."""
+    members: int | None = None
+    """Networks that begin from different weights and are averaged. By default one."""
     dropout: float = 0.2
     """Dropout before and after the recurrent layers, and between them."""
     noise: float = 0.0
@@ -45,7 +53,11 @@ class ClassifyConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(hidden=1, layers=1, patch=1, filters=0)
+        self._demand(hidden=1, layers=1, patch=1, filters=0, kernel_features=0, members=1)
+        if (self.members or 1) > MOST_MEMBERS:
+            raise ConfigurationError(
+                f"{option('members')} is {self.members}; at most {MOST_MEMBERS} are averaged."
+            )
         self._demand_shares("dropout", "validation", "warp")
         if not 0 <= self.noise < float("inf"):
             raise ConfigurationError(f"{option('noise')} is {self.noise}; it is 0 or more.")

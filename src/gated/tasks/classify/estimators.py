@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -14,7 +15,7 @@ from gated.errors import DataError
 from gated.explain import Probe
 from gated.tasks.classify.config import ClassifyConfig, SequenceConfig, SequenceTraining
 from gated.tasks.classify.learner import ClassLearner, NumberLearner
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.network import SequenceEnsemble
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.sequences import Floats, Sequences, Values, sequences_of
 from gated.training.history import History
@@ -38,6 +39,9 @@ class SequenceEstimator(BaseEstimator):
         one_way: read forwards only.
         pooling: of the states of all steps: last, mean, max or attention.
         patch: consecutive steps joined into one input.
+        filters: of a convolutional branch beside the recurrent layers; 0 for none.
+        kernel_features: of fixed kernels, read by a ridge regression; 0 for none.
+        members: networks that are averaged.
         dropout: before and after the recurrent layers.
         noise: Gaussian noise in training, in standard deviations.
         warp: sequences are stretched in time, and scaled, by up to this share in training.
@@ -62,6 +66,8 @@ class SequenceEstimator(BaseEstimator):
         pooling: Literal["last", "mean", "max", "attention"] = "mean",
         patch: int | None = None,
         filters: int | None = None,
+        kernel_features: int | None = None,
+        members: int | None = None,
         dropout: float = 0.2,
         noise: float = 0.0,
         warp: float = 0.0,
@@ -76,6 +82,8 @@ class SequenceEstimator(BaseEstimator):
         self.pooling = pooling
         self.patch = patch
         self.filters = filters
+        self.kernel_features = kernel_features
+        self.members = members
         self.dropout = dropout
         self.noise = noise
         self.warp = warp
@@ -97,9 +105,9 @@ class SequenceEstimator(BaseEstimator):
         return SequenceTraining() if self.training is None else self.training
 
     @property
-    def network_(self) -> SequenceNetwork:
+    def network_(self) -> SequenceEnsemble:
         """The trained network."""
-        network: SequenceNetwork = self.learner_.network
+        network: SequenceEnsemble = self.learner_.network
         return network
 
     @property
@@ -171,6 +179,12 @@ class SequenceEstimator(BaseEstimator):
         """
         learner = self.learner_type(self.config, self.options)
         arrays = sequences_of(X)
+        if arrays[0].shape[1] > 1 and all(len(array) == 1 for array in arrays):
+            warnings.warn(
+                f"Every sequence has one step, of {arrays[0].shape[1]} channels. X is (sequences, "
+                "steps, channels): give X.transpose(0, 2, 1) if yours has its steps last.",
+                stacklevel=2,
+            )
         names = [f"sequence {place}" for place in range(len(arrays))]
         known = Sequences(arrays, self._values(y, len(arrays)), names)
         learner.fit(known, directory=directory, resume=resume, progress=progress)

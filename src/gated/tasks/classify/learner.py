@@ -5,60 +5,75 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
 from gated.data.manifest import BadRows
 from gated.data.predictions import PREDICTED, label_columns
-from gated.errors import DataError, option
+from gated.errors import DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.live.program import Writer
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
-from gated.tasks.classify.config import SequenceConfig, SequenceTraining
+from gated.tasks.classify.config import MOST_MEMBERS, SequenceConfig, SequenceTraining
 from gated.tasks.classify.evaluation import evaluate_classes, evaluate_numbers
-from gated.tasks.classify.network import SequenceNetwork
+from gated.tasks.classify.mixture import folds_of
+from gated.tasks.classify.network import SequenceEnsemble
 from gated.tasks.classify.parts import read_parts, those_that_fit
 from gated.tasks.classify.preprocessing import Preprocessing
 from gated.tasks.classify.probe import sequence_probe
 from gated.tasks.classify.score import NumberEvaluation
 from gated.tasks.classify.sequences import Floats, Sequences, Values, key_of
+from gated.tasks.classify.settling import nothing_learnt, settle
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
 from gated.tasks.classify.targets import Classes, Numbers
 from gated.tasks.classify.task import SequenceTask, answers_of
 from gated.tasks.learner import Learner, Parts, Purpose, Score
+from gated.training.model_files import load_model
 
 USUAL_INPUTS = 32
 """Inputs of the recurrent layers in the longest sequence, where `patch` is not given."""
 USUAL_FILTERS = 24
 """Filters of the convolutional branch, where they are not given."""
 
+USUAL_FEATURES, FEATURES_OF_MANY, MANY = 9996, 2016, 2000
+"""Features of fixed kernels, and those where there are many sequences: of which many suffice, and
+whose regression is solved by products of as many rows as there are features or sequences."""
+FOLDS = 4
+"""Parts of the training sequences of which each network does not see one."""
+
 
 class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     """What the learners of classes and of numbers have in common."""
 
     config_type, training_type = SequenceConfig, SequenceTraining
-    learned = ("preprocessing", "targets", "columns", "seen")
-    adopts = ("cell", "hidden", "layers", "one_way", "pooling", "patch", "filters")
-    head, begins_with = ("head.",), ("classify", "regress")
+    learned = ("preprocessing", "targets", "columns", "seen", "longest")
+    adopts = (
+        *("cell", "hidden", "layers", "one_way", "pooling"),
+        *("patch", "filters", "members"),
+    )
+    head = tuple(f"members.{place}.head." for place in range(MOST_MEMBERS))
+    begins_with = ("classify", "regress")
     data = (
-        "A .ts file of the time-series archives; or a table (CSV, Parquet or a sheet) with a row "
-        "for each step: --series names the column of the sequence, --label that of its class or "
-        "number, all others of numbers but --time are channels."
+        "A .ts, .arff or wide .tsv file of the time-series archives; or a table (CSV, Parquet or a "
+        "sheet) with a row for each step: --series names the column of the sequence, --label that "
+        "of its class or number, all others of numbers but --time are channels."
     )
     made_of = "sequences"
     targets_type: ClassVar[type[Classes] | type[Numbers]]
 
-    network: SequenceNetwork
+    network: SequenceEnsemble
     preprocessing: Preprocessing
     targets: Classes | Numbers
     columns: tuple[str, ...]
     """Names of the channel columns, where the data are a table; in order."""
     seen: Seen
     """Digests of the examples that were trained on."""
+    longest: int
+    """Steps of the longest training sequence."""
 
     def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
         """Split into training, validation and test; arrays given in Python have no test part."""
@@ -78,7 +93,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         self.seen = Seen.of(map(key_of, known.arrays))
         held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
-        self._fill_in(max(map(len, training.arrays)))
+        self.longest = max(map(len, training.arrays))
+        self._fill_in(len(training))
         self.preprocessing = self.adopted("preprocessing") or Preprocessing.fit(
             training.arrays, self.config.patch or 1
         )
@@ -106,13 +122,16 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         labels = set(self.targets.names) or None
         return those_that_fit(read, bad, channels=channels, labels=labels)
 
-    def new_network(self) -> SequenceNetwork:
+    def new_network(self) -> SequenceEnsemble:
         """Make a network for the channels and the targets."""
-        return SequenceNetwork(self.config, self.preprocessing.inputs, self.targets.outputs)
+        inputs, outputs = self.preprocessing.inputs, self.targets.outputs
+        return SequenceEnsemble(self.config, inputs, outputs, self.longest)
 
     def new_task(self) -> SequenceTask:
         """Return the training task, with augmented sequences if that is configured."""
-        known, held = self.parts.training, self.parts.validation
+        known, held, folds = self.parts.training, self.parts.validation, self.folds
+        if (self.config.members or 1) == 1:  # nobody learns from what the only network does not
+            known, folds = known.take(np.flatnonzero(folds)), folds[folds != 0]
         targets = self.targets.learnt(known.values)
         return SequenceTask(
             self.network,
@@ -124,10 +143,65 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
             getattr(self.targets, "deviation", 1.0),
+            folds,
         )
 
+    @property
+    def folds(self) -> Values:
+        """(N,), which of the networks does not learn from a training sequence; -1 where all do.
+
+        What they have not learnt from says how much they count beside the fixed features; nothing
+        is kept from them where there is a validation part, or no such features.
+        """
+        known = self.parts.training
+        if not self.config.kernel_features or len(self.parts.validation):
+            return np.full(len(known), -1)
+        count = max(FOLDS, self.config.members or 1)
+        return folds_of(self.targets.learnt(known.values), count, self.seed)
+
+    def settle(self) -> None:
+        """Fit what reads the fixed features, and choose how much the networks count beside it."""
+        self.findings += nothing_learnt(self.history, self.targets)
+        if self.network.fixed is not None:
+            settle(self, self.folds)
+
+    @property
+    def chosen(self) -> str:
+        """What the training sequences chose, as a sentence."""
+        config, trust = self.config, float(self.network.trust)
+        members = config.members or 1
+        whose = "the network" if members == 1 else f"the mean of {members} networks"
+        by = (
+            f"{whose} has {trust:.0%} of the answer, and a ridge regression on "
+            f"{self.network.fixed.kernels.count:,} fixed features the rest"
+            if self.network.fixed
+            else f"the answer is that of {whose}"
+        )
+        read = "single steps" if config.patch == 1 else f"{config.patch} steps at once"
+        return f"Chosen by the training sequences: the recurrent layers read {read}; {by}."
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFileError: there is no model of this kind, it is damaged, or an earlier version
+                wrote it.
+        """
+        _, description = load_model(Path(directory), cls.task)
+        if "longest" not in description:
+            raise ModelFileError(
+                f"The model in {directory} was fitted by an earlier version of gated, without "
+                "fixed features. Fit it anew, or use the version that wrote it."
+            )
+        return super().load(directory, **given)
+
     def program(self) -> dict[str, Any]:
-        """Return what reads channels, missing values among them, and predicts for a sequence."""
+        """Return what reads channels, missing values among them, and predicts for a sequence.
+
+        Raises:
+            ProgramError: there are fixed features, or several networks.
+        """
         channels = len(self.preprocessing.mean)
         writer = Writer("numbers", channels, missing=True, names=list(self.columns))
         answers = self.network.write(writer, self.preprocessing.write(writer))
@@ -138,15 +212,20 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         targets = self.targets.learnt(data.values) if len(data.values) else None
         title = f"{self.name} that predicts {self.targets.title}"
         return sequence_probe(
-            self.network, self.preprocessing, title, data.arrays, targets, data.names
+            self.network.first, self.preprocessing, title, data.arrays, targets, data.names
         )
 
-    def _fill_in(self, longest: int) -> None:
-        """Choose what is left to the data, of which the longest sequence has so many steps."""
-        config = self.config
-        patch = -(-longest // USUAL_INPUTS) if config.patch is None else config.patch
-        filters = USUAL_FILTERS if config.filters is None else config.filters
-        self.config = replace(config, patch=patch, filters=filters)
+    def _fill_in(self, sequences: int) -> None:
+        """Choose what is left to the data, of which so many sequences are trained on."""
+        patch = -(-self.longest // USUAL_INPUTS)
+        usual: dict[str, Any] = {
+            "patch": patch,
+            "filters": USUAL_FILTERS,
+            "kernel_features": USUAL_FEATURES if sequences <= MANY else FEATURES_OF_MANY,
+            "members": 1,
+        }
+        chosen = {name: of for name, of in usual.items() if getattr(self.config, name) is None}
+        self.config = replace(self.config, **chosen)
 
     def _targets(self, values: Values) -> Any:
         """Find the targets in the data; as in the run of `init_from` where that knows them."""

@@ -1,20 +1,25 @@
-"""The network: recurrent layers pooled over time, convolutions beside them, and a linear map."""
+"""The network: recurrent layers pooled over time, convolutions beside them, and a linear map.
+
+Several of them may be averaged, and fixed features be read beside them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
+from gated.errors import ProgramError, option
 from gated.live.program import Writer
 from gated.nn import programs
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
+from gated.tasks.classify.fixed_features import FixedFeatures
 
 LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
@@ -30,6 +35,8 @@ class Batch(NamedTuple):
     """(B,), indices of the classes, or standardised numbers."""
     weights: Tensor
     """(B,), weight of each sequence in the loss."""
+    folds: Tensor
+    """(B,), the member that does not learn from a sequence; -1 where all do."""
 
 
 class SequenceNetwork(nn.Module):
@@ -63,16 +70,9 @@ class SequenceNetwork(nn.Module):
         states, last = self.recurrent(steps, lengths=lengths)
         found = [self._pooled(states, last, lengths)]
         if self.branch is not None:
-            found.append(self.branch(*self._singly(steps, lengths)))
+            found.append(self.branch(*single_steps(steps, lengths, self.patch)))
         answers: Tensor = self.head(self.dropout(torch.cat(found, dim=-1)))
         return answers
-
-    def _singly(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, I / patch, T · patch), and which of these steps are no padding."""
-        single = steps.reshape(*steps.shape[:2], self.patch, -1).transpose(1, 2).flatten(0, 1)
-        places = torch.arange(len(single), device=steps.device)
-        there = places < self.patch * lengths.to(steps.device)[:, None]
-        return single.permute(1, 2, 0) * there[:, None], there
 
     def _pooled(
         self, states: Tensor, last: Tensor | tuple[Tensor, Tensor], lengths: Tensor
@@ -88,19 +88,24 @@ class SequenceNetwork(nn.Module):
             return attention_over_time(states, self.energy(states), lengths)
         return mean_over_time(states, lengths)
 
-    def write(self, writer: Writer, steps: str) -> str:
-        """Write the network as layers of a program that read `steps`; return the answers' name."""
-        states = writer.add("recurrent", steps, **programs.recurrent(self.recurrent, "recurrent."))
-        found = [self._write_pooling(writer, states)]
+    def write(self, writer: Writer, steps: str, weights: str) -> str:
+        """Write the network as layers of a program that read `steps`; return the answers' name.
+
+        The names of its weights begin with `weights`.
+        """
+        begins = f"{weights}recurrent."
+        states = writer.add("recurrent", steps, **programs.recurrent(self.recurrent, begins))
+        found = [self._write_pooling(writer, states, weights)]
         if self.branch is not None:
             singly = writer.add("unpatch", steps, steps=self.patch) if self.patch > 1 else steps
-            found.append(self.branch.write(writer, singly, "branch."))
+            found.append(self.branch.write(writer, singly, f"{weights}branch."))
         joined = writer.add("concatenate", *found) if len(found) > 1 else found[0]
-        return writer.add("linear", joined, name="head", weight="head.weight", bias="head.bias")
+        names = {"weight": f"{weights}head.weight", "bias": f"{weights}head.bias"}
+        return writer.add("linear", joined, name="head", **names)
 
-    def _write_pooling(self, writer: Writer, states: str) -> str:
+    def _write_pooling(self, writer: Writer, states: str, weights: str) -> str:
         if self.energy is not None:
-            names = {"weight": "energy.weight", "bias": "energy.bias"}
+            names = {"weight": f"{weights}energy.weight", "bias": f"{weights}energy.bias"}
             energy = writer.add("linear", states, name="energy", **names)
             return writer.add("attention", states, energy)
         if self.pooling == "last":
@@ -118,10 +123,118 @@ class SequenceNetwork(nn.Module):
         ]
 
 
+class SequenceEnsemble(nn.Module):
+    """The mean of networks that began from different weights, mixed with fixed features.
+
+    Args:
+        config: options of the networks.
+        inputs: I, input features of each step.
+        outputs: number of classes, or 1 for a regression.
+        longest: steps of the longest training sequence.
+    """
+
+    trust: Tensor
+    """Share of the networks in the answer; the fixed features have the rest."""
+    sharpness: Tensor
+    """By what the networks' outputs are multiplied."""
+
+    def __init__(self, config: ClassifyConfig, inputs: int, outputs: int, longest: int) -> None:
+        super().__init__()
+        self.outputs, self.patch = outputs, config.patch or 1
+        self.members = nn.ModuleList(
+            SequenceNetwork(config, inputs, outputs) for _ in range(config.members or 1)
+        )
+        self.register_buffer("trust", torch.ones(()))
+        self.register_buffer("sharpness", torch.ones(()))
+        self.fixed = None
+        if config.kernel_features:
+            longest = -(-longest // self.patch) * self.patch
+            self.fixed = FixedFeatures(
+                inputs // self.patch, longest, config.kernel_features, outputs
+            )
+
+    @property
+    def first(self) -> SequenceNetwork:
+        """The first of the networks: what can be looked into."""
+        return cast(SequenceNetwork, self.members[0])
+
+    def forward(self, steps: Tensor, lengths: Tensor, folds: Tensor | None = None) -> Tensor:
+        """Map inputs (T, B, I) and lengths (B,) to outputs (B, outputs).
+
+        In training, with `folds` (B,), to (members, B, outputs) of the networks alone: each reads
+        what it learns from, and has 0 for the others.
+        """
+        if folds is not None:
+            return torch.stack(
+                [
+                    self._of_member(steps, lengths, folds != place, member)
+                    for place, member in enumerate(self.members)
+                ]
+            )
+        trust = float(self.trust)
+        answers = torch.zeros(len(lengths), self.outputs, device=steps.device)
+        if self.fixed is not None and trust < 1:
+            answers = (1 - trust) * self.fixed(*single_steps(steps, lengths, self.patch))
+        if trust > 0:
+            answers = answers + trust * self.sharpness * self.of_networks(steps, lengths)
+        return answers
+
+    def of_networks(self, steps: Tensor, lengths: Tensor) -> Tensor:
+        """Return the mean of the networks' outputs, (B, outputs)."""
+        return torch.stack([member(steps, lengths) for member in self.members]).mean(0)
+
+    def write(self, writer: Writer, steps: str) -> str:
+        """Write the network as layers of a program that read `steps`; return the answers' name.
+
+        Raises:
+            ProgramError: there are fixed features, or several networks.
+        """
+        if self.fixed is not None:
+            raise ProgramError(
+                "it reads fixed features beside the network; fit it with "
+                f"{option('kernel_features', 0)} to have one"
+            )
+        if len(self.members) > 1:
+            raise ProgramError(
+                f"it averages networks; fit it with {option('members', 1)} to have one"
+            )
+        return self.first.write(writer, steps, "members.0.")
+
+    def _of_member(
+        self, steps: Tensor, lengths: Tensor, learnt: Tensor, member: nn.Module
+    ) -> Tensor:
+        if not learnt.any():  # its weights weigh 0; each needs a gradient
+            learnt = torch.ones_like(learnt)
+        rows = learnt.nonzero()[:, 0]
+        there = lengths[rows.to(lengths.device)]
+        found: Tensor = member(steps[: int(there.max()), rows], there)
+        empty = torch.zeros(len(learnt), self.outputs, dtype=found.dtype, device=found.device)
+        return empty.index_copy(0, rows, found)
+
+    def depth_groups(self) -> Sequence[tuple[str, Sequence[nn.Parameter]]]:
+        """Parameters by depth, nearest the input first."""
+        groups: dict[str, list[nn.Parameter]] = {}
+        for member in self.members:
+            for name, parameters in cast(SequenceNetwork, member).depth_groups():
+                groups.setdefault(name, []).extend(parameters)
+        return list(groups.items())
+
+
+def single_steps(steps: Tensor, lengths: Tensor, patch: int) -> tuple[Tensor, Tensor]:
+    """Return (B, I / patch, T · patch), and which of these steps are no padding."""
+    single = steps.reshape(*steps.shape[:2], patch, -1).transpose(1, 2).flatten(0, 1)
+    places = torch.arange(len(single), device=steps.device)
+    there = places < patch * lengths.to(steps.device)[:, None]
+    return single.permute(1, 2, 0) * there[:, None], there
+
+
 def summed_loss(answers: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of classes, or squared error of numbers, weighted and summed."""
-    if batch.targets.dtype.is_floating_point:
-        each = functional.mse_loss(answers[:, 0], batch.targets, reduction="none")
-    else:
-        each = functional.cross_entropy(answers, batch.targets, reduction="none")
-    return (each * batch.weights).sum()
+    return losses(answers, batch.targets).mul(batch.weights).sum()
+
+
+def losses(answers: Tensor, targets: Tensor) -> Tensor:
+    """(B,), cross-entropy of classes, or squared error of numbers."""
+    if targets.dtype.is_floating_point:
+        return functional.mse_loss(answers[:, 0], targets, reduction="none")
+    return functional.cross_entropy(answers, targets, reduction="none")

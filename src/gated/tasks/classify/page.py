@@ -67,6 +67,7 @@ def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -
                     *beside,
                 ],
             ),
+            Section("What was chosen", [Text(learner.chosen)]),
         ],
         techniques={"dropout": f"{config.dropout:g}"},
         fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units"

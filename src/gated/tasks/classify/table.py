@@ -22,6 +22,7 @@ from gated.data.number_columns import (
 from gated.data.raw_table import RawTable, open_table
 from gated.data.timestamps import UnreadableTimeError, read_times
 from gated.errors import ConfigurationError, DataError, option
+from gated.tasks.classify.archive_files import is_wide, read_arff, read_wide
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.sequences import Sequences, Values, usable
 from gated.tasks.classify.ts_file import read_ts
@@ -36,14 +37,14 @@ def read_sequences(
     channels: int | None = None,
     bad: BadRows | None = None,
 ) -> Sequences:
-    """Read a `.ts` file, or a table (CSV, Parquet or a sheet) with a row for each step.
+    """Read a file of the archives, or a table (CSV, Parquet or a sheet) with a row for each step.
 
     Args:
         path: of the file.
         options: the columns of a table.
         labelled: whether each sequence must have its label.
         columns: the channel columns of a table, in the order of training; by default all others.
-        channels: that each sequence of a `.ts` file must have; by default as many as the first.
+        channels: that each sequence of such a file must have; by default as many as the first.
         bad: is given each sequence that cannot be used; by default as `options.skip_bad` says.
 
     Raises:
@@ -56,6 +57,10 @@ def read_sequences(
     bad = bad or BadRows(skip=options.skip_bad)
     if path.suffix.lower() == ".ts":
         read = read_ts(path, bad, channels)
+    elif path.suffix.lower() == ".arff":
+        read = read_arff(path, bad, channels)
+    elif options.series is None and options.label is None and is_wide(path):
+        read = read_wide(path, bad, channels)
     else:
         read = _read_long(path, options, columns, bad)
     if not len(read) and (labelled or not bad.errors):

@@ -22,7 +22,7 @@ class Classes:
 
     are_classes: ClassVar[bool] = True
     classes: Values
-    """(C,) the labels, sorted."""
+    """(C,) the labels, sorted; labels of text that all read as numbers, by these numbers."""
     frequencies: Floats
     """(C,) the share of each in training."""
 
@@ -45,7 +45,8 @@ class Classes:
                 f"All sequences are of one class, {str(classes[0])!r}; to classify takes two "
                 "classes or more."
             )
-        return cls(classes, counts / len(values))
+        order = _natural(classes)
+        return cls(classes[order], counts[order] / len(values))
 
     def among(self, known: Self) -> Self:
         """Return the `known` classes, which hold all of these, with the frequencies of these."""
@@ -79,7 +80,8 @@ class Classes:
             raise DataError(
                 f"The label {str(unknown[0])!r} was not trained on; known are {self.title}."
             )
-        return np.searchsorted(self.classes, values).astype(np.int64)
+        order = np.argsort(self.classes)
+        return order[np.searchsorted(self.classes, values, sorter=order)].astype(np.int64)
 
     def weights(self, learnt: Values, *, balance: bool) -> Floats:
         """Return (N,) weights; with `balance`, each class weighs the same."""
@@ -94,6 +96,16 @@ class Classes:
     def probabilities(self, answers: Values) -> Floats:
         """Return (N, C) from (N, C) logits."""
         return np.asarray(torch.softmax(torch.from_numpy(answers), -1))
+
+
+def _natural(classes: Values) -> Values:
+    """Return the order of sorted labels in which "9" is before "10"."""
+    if classes.dtype.kind == "U":
+        try:
+            return np.argsort(classes.astype(np.float64), kind="stable")
+        except ValueError:
+            pass
+    return np.arange(len(classes))
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,7 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     Raises:
         DataError: the file is no `.ts` file.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8: {error}.") from error
-    header, rows = _parted(path, lines)
+    header, rows = _parted(path, text_lines(path))
     labelled = header.get("classlabel", header.get("targetlabel", "false")).lower() != "false"
     if header.get("timestamps", "false").lower() == "true":
         raise DataError(
@@ -60,6 +56,14 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     return Sequences(arrays, np.array(values, dtype=str), names, rows=tuple(places))
 
 
+def text_lines(path: Path) -> list[str]:
+    """Return the lines of a file; raises a `DataError` where it is not text in UTF-8."""
+    try:
+        return path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: {error}.") from error
+
+
 def _parted(path: Path, lines: list[str]) -> tuple[dict[str, str], Iterator[tuple[int, str]]]:
     """Return what the header says, and the lines of data with their numbers."""
     header: dict[str, str] = {}
@@ -79,7 +83,7 @@ def _cut(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
     value = parts.pop().strip() if labelled else ""
     if labelled and (value.lower() in MISSING or not parts):
         raise DataError(f"{name} has no label after its last ':'.")
-    channels = [_numbers(part, name) for part in parts]
+    channels = [numbers_of(part, name) for part in parts]
     longest = max(len(channel) for channel in channels)
     # Channels of unlike length: the rest of the shorter ones is missing.
     whole = np.full((longest, len(channels)), np.nan)
@@ -88,7 +92,8 @@ def _cut(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
     return whole, value
 
 
-def _numbers(part: str, name: str) -> list[float]:
+def numbers_of(part: str, name: str) -> Floats:
+    """Return the values of a channel, (T,), NaN where one is missing."""
     numbers = []
     for text in part.split(","):
         text = text.strip()
@@ -96,4 +101,4 @@ def _numbers(part: str, name: str) -> list[float]:
             numbers.append(np.nan if text.lower() in MISSING else float(text))
         except ValueError as error:
             raise DataError(f"{name} holds {text!r}, which is not a number.") from error
-    return numbers
+    return np.array(numbers)

@@ -1,0 +1,75 @@
+"""Ridge regression whose penalty is chosen by leaving each example out, in closed form.
+
+Shapes: N examples, F features, O targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gated.tasks.classify.sequences import Floats
+
+PENALTIES = tuple(float(of) for of in np.logspace(-6, 2, 17))
+"""Candidates, as multiples of what an example's features are long on average, squared."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A linear map, and what it predicts for examples that it was not fitted on."""
+
+    weights: Floats
+    """(F, O)."""
+    offset: Floats
+    """(O,)."""
+    left_out: Floats
+    """(N, O), the prediction for each example by the map that is fitted on all others."""
+    penalty: float
+    error: float
+    """Mean squared error of `left_out`."""
+
+
+def ridge(
+    features: Floats, targets: Floats, weights: Floats, penalties: Sequence[float] = PENALTIES
+) -> Ridge:
+    """Fit a ridge regression with the penalty that predicts left-out examples best.
+
+    Features are standardised; the offset is not penalised.
+
+    Args:
+        features: (N, F).
+        targets: (N, O).
+        weights: (N,), how much each example counts.
+        penalties: candidates, see `PENALTIES`.
+    """
+    weights = weights / weights.sum()
+    mean, centre = weights @ features, weights @ targets
+    scale = np.sqrt(weights @ (features - mean) ** 2)
+    scale = np.where(scale > 1e-9, scale, np.inf) * np.sqrt(features.shape[1])
+    root = np.sqrt(weights)[:, None]
+    x, y = root * (features - mean) / scale, root * (targets - centre)
+    left, values, right = _decomposed(x)
+    found = left.T @ y
+
+    def fitted(penalty: float) -> Ridge:
+        shrunk = values / (values**2 + penalty / len(x))
+        share = (left**2) @ (shrunk * values) + weights
+        apart = y - left @ ((shrunk * values)[:, None] * found)
+        apart = apart / np.maximum(1 - share, 1e-9)[:, None]
+        slopes = right @ (shrunk[:, None] * found) / scale[:, None]
+        left_out = targets - apart / np.maximum(root, 1e-12)
+        return Ridge(slopes, centre - mean @ slopes, left_out, penalty, float((apart**2).sum()))
+
+    return min(map(fitted, penalties), key=lambda of: of.error)
+
+
+def _decomposed(x: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the singular value decomposition (N, R), (R,), (F, R), by the smaller Gram matrix."""
+    wide = x.shape[1] > x.shape[0]
+    squares, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
+    kept = squares > 1e-12 * max(float(squares[-1]), 1e-300)
+    values, vectors = np.sqrt(squares[kept]), vectors[:, kept]
+    other = (x.T if wide else x) @ vectors / values
+    return (vectors, values, other) if wide else (other, values, vectors)
