@@ -243,7 +243,8 @@ def test_other_mistakes_are_named(asked: Path, fitted: TextClassifier, tmp_path:
 
 def test_long_texts_are_read_up_to_a_point(tmp_path: Path) -> None:
     rows = [*questions(100), ("what is " + "very " * 99, "sum")]
-    model = TextClassifier(TextClassifyConfig(longest=50)).prepare(_written(tmp_path, rows))
+    config = TextClassifyConfig(longest=50, unit="character")
+    model = TextClassifier(config).prepare(_written(tmp_path, rows))
     assert any("more than 50 characters" in str(finding) for finding in model.findings)
 
 

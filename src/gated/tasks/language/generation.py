@@ -14,6 +14,7 @@ from torch import Tensor
 from gated.core.native import threads
 from gated.core.stream import Stream
 from gated.errors import ConfigurationError, option
+from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.network import LanguageNetwork, Written
 from gated.texts.vocabulary import UNKNOWN, Vocabulary
 
@@ -64,21 +65,44 @@ class Sampling:
 
 @torch.no_grad()
 def written_codes(
-    network: LanguageNetwork, prompts: Sequence[Tensor], sampling: Sampling
+    network: LanguageNetwork,
+    prompts: Sequence[Tensor],
+    sampling: Sampling,
+    mixture: Mixture | None = None,
 ) -> Iterator[Tensor]:
     """Yield (B,) codes without end: at each step the next code after each of B prompts (T,).
 
-    Memory does not grow with the length: only the states are kept.
+    Drawn by the network, or by its `mixture` with n-grams. Memory does not grow with the length:
+    only the states, and the last codes, are kept.
     """
     network.eval()
+    order = mixture.ngrams.order if mixture else 0
+    last = [_last(prompt.tolist(), order) for prompt in prompts]
     random = torch.Generator().manual_seed(sampling.seed)
     read, logits = _reader(network, prompts)
     recent = torch.full((len(prompts), sampling.recent), UNKNOWN)
     while True:
+        if mixture:
+            logits = _mixed(mixture, logits, last)
         codes = drawn(logits, recent, sampling, random)
         yield codes
+        last = [_last([*of, code], order) for of, code in zip(last, codes.tolist(), strict=True)]
         recent = torch.cat([recent[:, 1:], codes[:, None]], dim=1)
         logits = read(codes)
+
+
+def _last(codes: list[int], count: int) -> list[int]:
+    return codes[max(0, len(codes) - count) :]
+
+
+def _mixed(mixture: Mixture, logits: Tensor, last: Sequence[Sequence[int]]) -> Tensor:
+    """Return the logits (B, V) of the mixture after the `last` codes of each text."""
+    network = torch.softmax(logits.double(), -1).numpy()
+    rows = [
+        mixture.following(network[row : row + 1], np.array([codes], np.uint16))
+        for row, codes in enumerate(last)
+    ]
+    return torch.from_numpy(np.log(np.concatenate(rows))).to(logits)
 
 
 def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader, Tensor]:

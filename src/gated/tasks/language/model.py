@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
-from gated.errors import ConfigurationError, DataError, option
+from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.live.program import Writer
+from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED, flattered
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.letters import NextLetter
+from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import Compressor, Floats, best_ngrams, compressors_of
+from gated.tasks.language.ngrams import Compressor, Floats, NGrams, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
@@ -31,6 +33,12 @@ from gated.texts.config import OF_THE_READER
 from gated.texts.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
 from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
+UNICODE = 0x110000 - 0x800
+"""Characters that there may be: all code points but surrogates."""
+NGRAMS = "ngrams.npz"
+"""File of the n-grams that are mixed in."""
+FEWEST_HELD = 100
+"""Codes of a validation part that can say how much n-grams count."""
 FEWEST = 2
 """Characters of each stream that a text must have."""
 MOST_HELD = 2_000_000
@@ -68,6 +76,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     vocabulary: Vocabulary
     seen: Seen
     """Digests of the sentences that were trained on."""
+    mixture: Mixture | None = None
+    """The n-grams that are mixed into the network's predictions, if they help."""
+    _counted: tuple[NGrams, int] | None = None
+    """Those of the training part, and their best order, once they are counted."""
 
     @property
     def counted(self) -> str:
@@ -120,9 +132,47 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         letters = self.vocabulary.letters().astype(np.int64)
         return LanguageTask(self.network, self.config, *parts, self.seed, letters)
 
+    def settle(self) -> None:
+        """Mix n-grams in, if they help on the validation part."""
+        held, self.mixture, self._counted = self.parts.validation, None, None
+        if not self.config.ngrams or len(held) < FEWEST_HELD:
+            return
+        with phase("Mixing n-grams in"):
+            counted, order = best_ngrams(
+                self.parts.training.codes, held.codes, len(self.vocabulary)
+            )
+            likely = np.exp(-self._nats(held))
+            self._counted = counted, order
+            self.mixture = Mixture.fitted(counted.up_to(order), likely, np.asarray(held.codes))
+
+    def attached(self) -> dict[str, bytes]:
+        """The n-grams that are mixed in."""
+        return {NGRAMS: self.mixture.to_bytes()} if self.mixture else {}
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote."""
+        model = super().load(directory, **given)
+        path = attached_file(Path(directory), NGRAMS)
+        try:
+            size = len(model.vocabulary)
+            model.mixture = Mixture.from_bytes(path.read_bytes(), size) if path else None
+        except Exception as error:  # no file may hold what leads to a traceback
+            raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+        return model
+
+    def _nats(self, data: Coded) -> Floats:
+        """Return (N - 1,), the cross-entropy of each code after the first by the network alone."""
+        each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        found: Floats = each.double().numpy()
+        return found
+
     def scored(self, data: Coded, known: Parts[Coded] | None) -> Evaluation:
         """Compare with n-grams and compressors."""
-        each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
+        alone = each = self._nats(data)
+        if self.mixture:
+            likely = self.mixture.probabilities(np.exp(-alone), np.asarray(data.codes))
+            each = -np.log(likely)
         # In the same measure whatever is read at a step.
         letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
         text, (begin, end) = (
@@ -133,11 +183,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         inside = text.file_ends[:-1]
         ends = inside[(inside >= begin) & (inside < end - 1)] + 1 - begin
         stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
-        sums = {
-            self.name: stretches.sums(
-                each.double().numpy() / np.log(2), np.cumsum(letters) - letters
-            )
-        }
+        # That a character is unknown does not say yet which it is.
+        spelled = self._bits_of_unknown(data.codes[1:])
+        places = np.cumsum(letters) - letters
+        sums = {self.name: stretches.sums(each / np.log(2) + spelled, places)}
         compressors: dict[str, Compressor] = {}
         left_out = {}
         if known and self.training.no_baseline:
@@ -159,12 +208,18 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             bits=bits,
             count=stretches.count,
             unknown=int((data.codes == UNKNOWN).sum()),
+            alone=None
+            if each is alone
+            else float((alone / np.log(2) + spelled).sum()) / stretches.count,
             unit=unit,
             verdict=verdict.adding(flattered(int(again))),
         )
 
     def program(self) -> dict[str, Any]:
-        """Return what reads codes, and predicts after each the probability of each next one."""
+        """Return what reads codes, and predicts after each the probability of each next one.
+
+        By the network alone, without the n-grams that may be mixed in.
+        """
         writer = Writer("codes", len(self.vocabulary), **self.vocabulary.of_program())
         found = writer.add("softmax", self.network.write(writer))
         return writer.program("probabilities", found, labels=self.vocabulary.shown())
@@ -224,7 +279,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         if not read:
             raise DataError("There is no prompt to go on with.")
         typewriters = [Typewriter(self.vocabulary) for _ in prompts]
-        for codes in written_codes(self.network, read, sampling or Sampling()):
+        for codes in written_codes(self.network, read, sampling or Sampling(), self.mixture):
             yield [
                 typewriter.text(code)
                 for typewriter, code in zip(typewriters, codes.tolist(), strict=True)
@@ -265,6 +320,14 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             )
         begin = self.codes_of(self.known_start())
         return NextLetter(self.network.eval(), self.codes_of(letters), begin)
+
+    def _bits_of_unknown(self, codes: Codes) -> Floats:
+        """Return (N,), the bits that say which unknown character each code is; 0 for known ones.
+
+        All characters of Unicode that the vocabulary does not hold are taken as equally likely.
+        """
+        others = UNICODE - len(self.vocabulary)
+        return np.where(np.asarray(codes) == UNKNOWN, np.log2(others), 0.0)
 
     def _opened(self, source: Path | str | Sequence[Path | str], bad: Bad) -> Text:
         files = [source] if isinstance(source, (Path, str)) else source
@@ -331,11 +394,15 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             letters = Letters.of(self._text.blocks(*self._bounds["training"]), "character")
             parts = [self._text.coded(letters, "none", *of) for of in self._bounds.values()]
         training, validation, test = (of.codes for of in parts)
-        ngrams, order = best_ngrams(training, validation, len(letters))
+        counted = None if self.config.unit == "subword" else self._counted
+        ngrams, order = counted or best_ngrams(training, validation, len(letters))
         # Of the characters that the network predicts: all but what it begins with.
-        bits = ngrams.bits_of(np.asarray(test), order)[-stretches.count :]
-        counted = {f"{order + 1}-grams": stretches.sums(bits, np.arange(len(bits)))}
-        return counted, compressors_of(training, test, stretches.count, letters)
+        bits = ngrams.bits_of(np.asarray(test), order) + self._bits_of_unknown(test)
+        bits = bits[-stretches.count :]
+        sums = {f"{order + 1}-grams": stretches.sums(bits, np.arange(len(bits)))}
+        begin, end = self._bounds["test"]
+        points = np.asarray(self._text.points[begin:end])
+        return sums, compressors_of(training, points, stretches.count, letters)
 
     def _prompt(self, prompt: str) -> torch.Tensor:
         if not (self._coded(prompt) != UNKNOWN).any():

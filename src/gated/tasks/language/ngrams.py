@@ -8,12 +8,13 @@ from __future__ import annotations
 import bz2
 import lzma
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gated.texts.text import Codes
-from gated.texts.vocabulary import Vocabulary
+from gated.texts.vocabulary import Points, Vocabulary
 
 MOST_ORDER = 7
 """Characters before the next one that are counted at most."""
@@ -21,6 +22,8 @@ MOST_COUNTED = 5_000_000
 """Characters that are counted or compressed at most, the last ones of the training part."""
 FILE_UNIT = 4
 """Bytes by which compressed files grow: those of xz."""
+TIMES = 4
+"""Kinds of how often a context was met."""
 Floats = NDArray[np.float64]
 
 
@@ -31,27 +34,48 @@ class NGrams:
     c how often it came, and d how many different characters came after it.
     """
 
-    def __init__(self, codes: Codes, size: int, order: int) -> None:
-        """Count in `codes`, of a vocabulary of `size`; a key of 64 bits bounds the order."""
-        self.size, self.bits = size, max(1, (size - 1).bit_length())
-        self.order = min(order, 64 // self.bits - 1)
-        self._grams, self._counts = [], []
+    def __init__(
+        self, size: int, counted: Sequence[tuple[NDArray[np.uint64], NDArray[np.int64]]]
+    ) -> None:
+        """Take the n-grams, as ascending numbers, and their counts, from single codes up.
+
+        Raises:
+            ValueError: the n-grams do not ascend, or have no count each.
+        """
+        self.size, self.bits = size, _bits(size)
+        self.order, self.counted = len(counted) - 1, list(counted)
         self._contexts, self._seen, self._kinds = [], [], []
-        for length in range(self.order + 1):
-            grams, counts = np.unique(self._keys(codes, length + 1), return_counts=True)
+        for grams, counts in counted:
+            if grams.shape != counts.shape or (grams[1:] <= grams[:-1]).any() or (counts < 1).any():
+                raise ValueError("n-grams ascend, and each has a count")
             contexts, place = np.unique(grams >> np.uint64(self.bits), return_inverse=True)
-            self._grams.append(grams)
-            self._counts.append(counts)
             self._contexts.append(contexts)
             self._seen.append(np.bincount(place, counts))
             self._kinds.append(np.bincount(place))
 
-    def bits_of(self, codes: Codes, order: int | None = None) -> Floats:
-        """Return (N,), the bits of each code of a text, with up to `order` codes before it."""
+    @classmethod
+    def of(cls, codes: Codes, size: int, order: int) -> NGrams:
+        """Count in `codes`, of a vocabulary of `size`; a key of 64 bits bounds the order."""
+        bits = _bits(size)
+        lengths = range(1, min(order, 64 // bits - 1) + 2)
+        return cls(size, [np.unique(_keys(codes, of, bits), return_counts=True) for of in lengths])
+
+    def up_to(self, order: int) -> NGrams:
+        """Return those with up to `order` codes before the counted one."""
+        return NGrams(self.size, self.counted[: order + 1])
+
+    def looked_up(self, codes: Codes, order: int | None = None) -> tuple[Floats, NDArray[np.int64]]:
+        """Return (N,), the probability of each code, with up to `order` codes before it.
+
+        And (N,), what was met of its context: `TIMES` · its longest length that was met, and up to
+        `TIMES` - 1 more for how often.
+        """
         probability = np.full(len(codes), 1 / self.size)
+        met = np.zeros(len(codes), np.int64)
         for length in range((self.order if order is None else order) + 1):
-            keys = self._keys(codes, length + 1)
-            together = _found(self._grams[length], self._counts[length], keys)
+            keys = _keys(codes, length + 1, self.bits)
+            grams, counts = self.counted[length]
+            together = _found(grams, counts, keys)
             before = keys >> np.uint64(self.bits)
             seen = _found(self._contexts[length], self._seen[length], before)
             kinds = _found(self._contexts[length], self._kinds[length], before)
@@ -59,17 +83,55 @@ class NGrams:
             known = seen > 0
             mixed = (together + kinds * later) / np.maximum(seen + kinds, 1)
             probability[length:] = np.where(known, mixed, later)
-        bits: Floats = -np.log2(probability)
+            met[length:] = np.where(known, TIMES * length + _often(seen), met[length:])
+        return probability, met
+
+    def bits_of(self, codes: Codes, order: int | None = None) -> Floats:
+        """Return (N,), the bits of each code of a text, with up to `order` codes before it."""
+        bits: Floats = -np.log2(self.looked_up(codes, order)[0])
         return bits
 
-    def _keys(self, codes: Codes, length: int) -> NDArray[np.uint64]:
-        """Return (N - length + 1,), each code with those before it in one number."""
-        keys = np.zeros(max(0, len(codes) - length + 1), np.uint64)
-        for place in range(length):
-            keys = (keys << np.uint64(self.bits)) | codes[place : place + len(keys)].astype(
-                np.uint64
-            )
-        return keys
+    def following(self, before: Codes) -> tuple[Floats, NDArray[np.int64]]:
+        """Return (B, V), the probability of every code after the codes (B, T) before it.
+
+        And (B,), what was met of the contexts, as `looked_up` does.
+        """
+        probability = np.full((len(before), self.size), 1 / self.size)
+        met, bits = np.zeros(len(before), np.int64), np.uint64(self.bits)
+        for row, codes in enumerate(before):
+            context = 0
+            for length in range(min(self.order, len(codes)) + 1):
+                if length:
+                    context |= int(codes[-length]) << (self.bits * (length - 1))
+                place = int(np.searchsorted(self._contexts[length], np.uint64(context)))
+                if place == len(self._contexts[length]) or self._contexts[length][place] != context:
+                    continue
+                grams, counts = self.counted[length]
+                first = np.uint64(context) << bits
+                begin, end = np.searchsorted(grams, [first, first + np.uint64(self.size)])
+                seen, kinds = self._seen[length][place], self._kinds[length][place]
+                probability[row] *= kinds
+                probability[row, (grams[begin:end] - first).astype(np.int64)] += counts[begin:end]
+                probability[row] /= seen + kinds
+                met[row] = TIMES * length + int(_often(seen))
+        return probability, met
+
+
+def _bits(size: int) -> int:
+    return max(1, (size - 1).bit_length())
+
+
+def _often(seen: Any) -> Any:
+    """Return 0 to `TIMES` - 1: met once, 2 or 3 times, 4 to 15 times, more often."""
+    return np.searchsorted([2, 4, 16], seen, "right")
+
+
+def _keys(codes: Codes, length: int, bits: int) -> NDArray[np.uint64]:
+    """Return (N - length + 1,), each code with those before it in one number."""
+    keys = np.zeros(max(0, len(codes) - length + 1), np.uint64)
+    for place in range(length):
+        keys = (keys << np.uint64(bits)) | codes[place : place + len(keys)].astype(np.uint64)
+    return keys
 
 
 def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, int]:
@@ -77,7 +139,7 @@ def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, 
 
     Without a validation part it is the largest.
     """
-    counted = NGrams(np.asarray(training[-MOST_COUNTED:]), size, MOST_ORDER)
+    counted = NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, MOST_ORDER)
     if len(validation) < 2:
         return counted, counted.order
     said = np.asarray(validation)
@@ -108,13 +170,18 @@ class Compressor:
 
 
 def compressors_of(
-    training: Codes, test: Codes, count: int, vocabulary: Vocabulary
+    training: Codes, test: Points, count: int, vocabulary: Vocabulary
 ) -> dict[str, Compressor]:
-    """Return the compressors, by name, for the last `count` characters of the test part."""
+    """Return the compressors, by name, for the last `count` characters of the test part.
+
+    The test part is its characters, or bytes, and not its codes: what the vocabulary does not hold
+    has to be compressed too.
+    """
     pieces = vocabulary.pieces()
-    known = [*training[-MOST_COUNTED:].tolist(), *test[: len(test) - count].tolist()]
-    before = b"".join(pieces[code] for code in known)
-    after = [pieces[code] for code in test[len(test) - count :].tolist()]
+    text = [bytes([of]) if vocabulary.unit == "byte" else chr(of).encode() for of in test.tolist()]
+    known = [pieces[code] for code in training[-MOST_COUNTED:].tolist()]
+    before = b"".join((*known, *text[: len(text) - count]))
+    after = text[len(text) - count :]
     return {
         "xz": Compressor(
             lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), before, after

@@ -35,6 +35,7 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
             "test adds to the training text."
         ),
         score_table(evaluation),
+        *map(Text, notes(evaluation)),
     ]
     if model.history.validations:
         scores.append(Drawing(bits_over_time(model)))
@@ -48,13 +49,19 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Say how many characters are not in the training part."""
-    if not evaluation.unknown:
-        return []
-    return [
-        f"{evaluation.unknown:,} characters were never seen in training, and are all "
-        "read as one unknown character."
-    ]
+    """Say what n-grams add, and how many characters are not in the training part."""
+    told = []
+    if evaluation.alone is not None:
+        told.append(
+            f"With n-grams mixed in; the network alone has {evaluation.alone:.3f} bits a "
+            f"{evaluation.unit}."
+        )
+    if evaluation.unknown:
+        told.append(
+            f"{evaluation.unknown:,} characters were never seen in training, and are all read as "
+            "one unknown character; the bits count which of Unicode's each of them is."
+        )
+    return told
 
 
 def _techniques(model: LanguageModel) -> dict[str, str]:
@@ -66,6 +73,7 @@ def _techniques(model: LanguageModel) -> dict[str, str]:
         "weight drop": f"{config.weight_drop:g}",
         "activation regularisation": f"{config.activation:g}, of changes {config.change:g}",
         "tied weights": "yes" if config.tied else "no",
+        "n-grams mixed in": "yes" if model.mixture else "no",
     }
 
 

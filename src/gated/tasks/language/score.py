@@ -31,7 +31,9 @@ class Evaluation:
     count: int
     """Characters that were scored."""
     unknown: int
-    """How many of them are not in the training part."""
+    """How many of them are not in the training part; the bits say which characters they are too."""
+    alone: float | None = None
+    """Bits of the network alone, where n-grams are mixed in."""
     unit: str
     verdict: Verdict
     """Whether the network beats the best baseline."""
@@ -51,6 +53,7 @@ class Evaluation:
             "perplexity": {name: 2**bits for name, bits in self.bits.items()},
             "count": self.count,
             "unknown": self.unknown,
+            "network_alone": self.alone,
             "unit": self.unit,
         }
 

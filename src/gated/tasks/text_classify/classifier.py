@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -18,19 +18,22 @@ from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns
 from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text
-from gated.errors import DataError
+from gated.errors import DataError, MissingExtraError, ModelFileError, ProgramError, option
 from gated.explain import Probe
 from gated.live.program import Writer
+from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
 from gated.scoring.seen import Seen, refuse_known
 from gated.scoring.verdict import NOT_WANTED, Scope
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.text_classify.baseline import MOST_CHARACTERS, WORDS, bag_of_words
+from gated.tasks.text_classify.budget import usual_steps, usual_subwords
 from gated.tasks.text_classify.config import TextClassifyConfig, TextClassifyTraining
+from gated.tasks.text_classify.linear import LinearText, fit_linear
 from gated.tasks.text_classify.network import TextNetwork
 from gated.tasks.text_classify.probe import text_probe
-from gated.tasks.text_classify.task import TextTask, logits_of
+from gated.tasks.text_classify.task import Scores, TextTask, logits_of
 from gated.tasks.text_classify.texts import LabelledText, read_texts
 from gated.texts.config import OF_THE_READER
 from gated.texts.text import Codes, points_of
@@ -38,6 +41,10 @@ from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
 
 TEXTS = Scope("texts", "of {} wordings")
 FREQUENT = "most frequent label"
+LINEAR = "linear.safetensors"
+"""File of the linear part."""
+TRUSTS = (0.25, 0.5, 0.75, 1.0)
+"""Candidates of `TextClassifier.trust`, besides 0."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 
     task = "text_classify"
     config_type, training_type = TextClassifyConfig, TextClassifyTraining
-    learned = ("vocabulary", "labels", "frequencies", "seen")
+    learned = ("vocabulary", "labels", "frequencies", "seen", "trust")
     adopts, begins_with = OF_THE_READER, ("language", "text_classify")
     head = ("head.",)
     does = "label texts"
@@ -88,6 +95,10 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     """(C,), share of each label in the training part."""
     seen: Seen
     """Digests of the examples that were trained on."""
+    trust: float = 1.0
+    """By what the network's logits are multiplied before they are added to the linear part's."""
+    linear: LinearText | None = None
+    """The linear part, if there is one."""
 
     def split(self, source: Path | str, bad: BadRows) -> Parts[Texts]:
         """Split texts so that no held-out text has a near-duplicate in the training part.
@@ -124,7 +135,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
                 f"The training part of {source} has fewer than two labels; to learn takes "
                 "two. Give more texts, or hold back fewer."
             )
+        self._choose_sizes(parts.training.texts)
         self.vocabulary = self.adopted("vocabulary") or self._learnt(parts.training.texts)
+        self._fit_linear(parts)
         self.seen = Seen.of(map(bare, (*parts.training.texts, *parts.validation.texts)))
         everything = [*parts.training.texts, *parts.validation.texts, *parts.test.texts]
         self.findings += tuple(self._found_in(everything, near))
@@ -148,18 +161,38 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     def new_task(self) -> TextTask:
         """Return the training task, with labels weighted equally if that is configured."""
         known, held = self.parts.training, self.parts.validation
-        weights = np.ones(len(self.labels))
-        if self.config.balance:
-            there = self.frequencies > 0
-            weights[there] = 1 / (there.sum() * self.frequencies[there])
         return TextTask(
             self.network,
             self._coded(known.texts),
             known.truth,
-            weights,
+            self._importance(),
             (self._coded(held.texts), held.truth),
             self.seed,
+            (self._unseen, self._linear_scores(held.texts)),
         )
+
+    def settle(self) -> None:
+        """Choose on the validation part by how much the network corrects the linear part."""
+        if self.linear is None:
+            return
+        held = self.parts.validation
+        self.trust = choose_trust(
+            self._network_logits(held.texts),
+            self._linear_scores(held.texts),
+            held.truth,
+            self._importance(),
+        )
+
+    def attached(self) -> dict[str, bytes]:
+        """The linear part."""
+        return {LINEAR: self.linear.to_bytes()} if self.linear else {}
+
+    @classmethod
+    def load(cls, directory: Path | str, **given: Any) -> Self:
+        """Read what `save` wrote."""
+        classifier = super().load(directory, **given)
+        classifier.linear = saved_linear(Path(directory), len(classifier.labels))
+        return classifier
 
     def scored(self, data: Texts, known: Parts[Texts] | None) -> Evaluation:
         """Compare with a linear model of words and letters."""
@@ -206,14 +239,21 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
             raise DataError(f"Text {list(map(bool, texts)).index(False)} is empty; give a text.")
         if not texts:
             return np.zeros((0, len(self.labels)))
-        self.network.eval()
-        probabilities: Floats = torch.softmax(
-            logits_of(self.network, self._coded(texts)).double(), -1
-        ).numpy()
+        logits = self.trust * self._network_logits(texts) + self._linear_scores(texts)
+        probabilities: Floats = torch.softmax(torch.from_numpy(logits), -1).numpy()
         return probabilities
 
     def program(self) -> dict[str, Any]:
-        """Return what reads the codes of a text, and predicts the probability of each label."""
+        """Return what reads the codes of a text, and predicts the probability of each label.
+
+        Raises:
+            ProgramError: there is a linear part, which no layer of a program computes.
+        """
+        if self.linear:
+            raise ProgramError(
+                "its linear part reads words and letters, which no layer of a program does; train "
+                f"with {option('linear', False)}"
+            )
         options = {"longest": self.config.longest, **self.vocabulary.of_program()}
         writer = Writer("codes", len(self.vocabulary), **options)
         found = writer.add("softmax", self.network.write(writer))
@@ -222,7 +262,67 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
     def probed(self, data: Texts) -> Probe:
         """Return the network and texts for `gated.explain`; with labels, also the loss."""
         coded = self._coded(data.texts)
-        return text_probe(self.network, self.name, self.labels, self.vocabulary, coded, data.labels)
+        return text_probe(
+            self.network,
+            self.name,
+            self.labels,
+            self.vocabulary,
+            coded,
+            data.labels,
+            self._linear_scores(data.texts),
+        )
+
+    def _network_logits(self, texts: Sequence[str]) -> Floats:
+        """Return (N, C), the logits of the network alone."""
+        if not texts:
+            return np.zeros((0, len(self.labels)))
+        self.network.eval()
+        logits: Floats = logits_of(self.network, self._coded(texts)).double().numpy()
+        return logits
+
+    def _linear_scores(self, texts: Sequence[str]) -> Scores:
+        """Return (N, C), the logits of the linear part; zeros without one."""
+        if self.linear is None:
+            return np.zeros((len(texts), len(self.labels)), np.float32)
+        return self.linear.scores(texts)
+
+    def _importance(self) -> Floats:
+        """Return (C,), what each label weighs in training."""
+        weights = np.ones(len(self.labels))
+        if self.config.balance:
+            there = self.frequencies > 0
+            weights[there] = 1 / (there.sum() * self.frequencies[there])
+        return weights
+
+    def _choose_sizes(self, texts: Sequence[str]) -> None:
+        """Choose the steps and the number of subwords by the size of the training part."""
+        if not {"steps", "epochs", "minutes"} & self.training.given:
+            steps = usual_steps(self.training.usual_steps, len(texts))
+            self.training = replace(self.training, steps=steps)
+        if "vocabulary" not in self.config.given and not self.origin:
+            subwords = usual_subwords(sum(map(len, texts)))
+            self.config = replace(self.config, vocabulary=subwords)
+
+    def _fit_linear(self, parts: Parts[Texts]) -> None:
+        """Fit the linear part, or go on with that of the run of `init_from`."""
+        training, held = parts.training, parts.validation
+        self.linear, self.trust = None, 1.0
+        if not self.config.linear:
+            self._unseen = self._linear_scores(training.texts)
+            return
+        origin = self.origin
+        if origin and origin.description.get("task") == self.task and not self.anew:
+            self.linear = saved_linear(origin.run, len(self.labels))
+        with phase("Fitting the linear part"):
+            if self.linear:
+                self._unseen = self.linear.scores(training.texts)
+                return
+            self.linear, self._unseen = fit_linear(
+                (training.texts, training.truth),
+                (held.texts, held.truth),
+                self._importance(),
+                self.seed,
+            )
 
     def _labelled(self, texts: Sequence[LabelledText]) -> Texts:
         places = {label: place for place, label in enumerate(self.labels)}
@@ -297,3 +397,54 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
 def _beginning(texts: Sequence[str]) -> str:
     """Show how the first of some texts begins."""
     return repr(texts[0][:40] + "…") if texts else ""
+
+
+def saved_linear(directory: Path, labels: int) -> LinearText | None:
+    """Return the linear part that is saved beside a model; None if there is none.
+
+    Raises:
+        ModelFileError: it is damaged, or of another number of labels.
+    """
+    path = attached_file(directory, LINEAR)
+    if path is None:
+        return None
+    try:
+        linear = LinearText.from_bytes(path.read_bytes())
+        if len(linear.bias) != labels:
+            raise ValueError(f"it scores {len(linear.bias)} labels, and the network {labels}")
+    except MissingExtraError:
+        raise
+    except Exception as error:  # no file may hold what leads to a traceback
+        raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
+    return linear
+
+
+def choose_trust(network: Floats, linear: Scores, truth: Integers, importance: Floats) -> float:
+    """Return by how much of the network's logits the linear part's are best corrected.
+
+    The cross-entropy decides; what the network saves has to exceed its standard error. With no
+    texts nothing vouches for the network, and the linear part stays as it is.
+
+    Args:
+        network: (N, C), logits by the network.
+        linear: (N, C), logits by the linear part.
+        truth: (N,), the labels.
+        importance: (C,), what each label weighs.
+    """
+    rows, best, least = np.arange(len(truth)), 0.0, 0.0
+    if len(truth) < 2:
+        return best
+    weights = importance[truth] / importance[truth].mean()
+
+    def losses(trust: float) -> Floats:
+        likely = torch.log_softmax(torch.from_numpy(trust * network + linear), -1).numpy()
+        each: Floats = -weights * likely[rows, truth]
+        return each
+
+    without = losses(0.0)
+    for trust in TRUSTS:
+        change = losses(trust) - without
+        sure = float(change.mean() + change.std() / len(truth) ** 0.5)
+        if sure < least:
+            best, least = trust, sure
+    return best

@@ -1,10 +1,11 @@
-"""Options of the network that labels texts, and of the split."""
+"""Options of the network that labels texts, and of the split.
 
-from __future__ import annotations
+Annotations are evaluated here (no `from __future__ import annotations`), as in `texts.config`.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from gated.texts.config import ReaderConfig
 from gated.training.options import TrainingOptions
@@ -12,18 +13,28 @@ from gated.training.options import TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassifyTraining(TrainingOptions):
-    """How to train, with defaults for some thousand sentences."""
+    """How to train, with defaults for some thousand sentences; for more, steps are added."""
 
     usual_steps: ClassVar[int] = 400
 
     batch_size: int = 32
     """Texts per step, over all processes and accumulated parts."""
+    clip_norm: float | None = 5.0
+    """Gradient clipping by total norm (Pascanu et al. 2013): here only of rare, large gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassifyConfig(ReaderConfig):
     """Options of the network, and of the split."""
 
+    unit: Literal["character", "byte", "subword"] = "subword"
+    """What is read at a step."""
+    vocabulary: int = 4000
+    """Largest number of subwords, which are learnt from the training part by byte-pair encoding; by
+    default one for each hundred characters of it, 500 to 16,000."""
+    linear: bool = True
+    """Score labels by a linear model of words and letters too, which the network corrects by as
+    much as the validation part says."""
     text: str = "text"
     """Column of the texts."""
     label: str = "label"

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """(B,), steps of each text."""
     targets: Tensor
     """(B,), indices of the labels."""
+    scores: Tensor
+    """(B, C), logits by the linear part, to which the network's are added; zeros without one."""
 
 
 class TextNetwork(Reader):
@@ -43,12 +45,16 @@ class TextNetwork(Reader):
 
     def __init__(self, config: TextClassifyConfig, codes: int, labels: int) -> None:
         super().__init__(config, codes)
+        last = nn.Linear(BETWEEN, labels)
+        if config.linear:  # at first nothing is corrected
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(3 * self.output_size, BETWEEN),
             nn.ReLU(),
             nn.Dropout(config.dropout),
-            nn.Linear(BETWEEN, labels),
+            last,
         )
 
     def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:

@@ -49,10 +49,20 @@ def body(classifier: TextClassifier, evaluation: Evaluation) -> Body:
                 ],
             ),
         ],
-        techniques={"dropout": f"{config.dropout:g}"},
+        techniques={"dropout": f"{config.dropout:g}"} | _linear_part(classifier),
         fact=f"{config.cell.upper()}, {config.layers} layer(s) of {config.hidden} units, "
         f"{classifier.parameters:,} parameters; reads {config.unit}s",
     )
+
+
+def _linear_part(classifier: TextClassifier) -> dict[str, str]:
+    """Say what the linear part reads, and by how much the network corrects it."""
+    if classifier.linear is None:
+        return {}
+    return {
+        "linear part": f"{len(classifier.linear):,} words and runs of letters; the network's "
+        f"corrections of its scores count by {classifier.trust:.0%}, as the validation part says"
+    }
 
 
 def shown_texts(classifier: TextClassifier) -> Table:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from gated.explain import Probe, Timeline
 from gated.scoring.label_scores import Integers
 from gated.tasks.text_classify.network import TextNetwork
-from gated.tasks.text_classify.task import batch_of
+from gated.tasks.text_classify.task import Scores, batch_of
 from gated.texts.text import Codes
 from gated.texts.vocabulary import MARKS, Vocabulary
 
@@ -26,15 +26,19 @@ def text_probe(
     vocabulary: Vocabulary,
     texts: Sequence[Codes],
     truth: Integers | None,
+    scores: Scores,
 ) -> Probe:
-    """Return the network and some texts for `gated.explain`; with labels, also the loss."""
+    """Return the network and some texts for `gated.explain`; with labels, also the loss.
+
+    To the network's logits the `scores` (N, C) of the linear part are added.
+    """
     counted = list(range(len(texts)))[:: max(1, -(-len(texts) // MOST_COUNTED))]
     drawn = counted[:: max(1, -(-len(counted) // MOST_DRAWN))]
     others = [place for place in counted if place not in drawn]
     nothing = np.zeros(len(texts), np.int64)
     targets = nothing if truth is None else truth
     batches = [
-        batch_of([texts[place] for place in part], targets[part])
+        batch_of([texts[place] for place in part], targets[part], scores[part])
         for part in (drawn, others)
         if part
     ]
@@ -43,7 +47,7 @@ def text_probe(
     letters = [[pieces[code] for code in texts[place]] for place in drawn]
 
     def loss(logits: Tensor) -> Tensor:
-        return functional.cross_entropy(logits, first.targets)
+        return functional.cross_entropy(logits + first.scores, first.targets)
 
     return Probe(
         title=f"{name} that predicts {', '.join(labels)}",

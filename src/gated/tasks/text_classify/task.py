@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +16,7 @@ from gated.texts.text import Codes
 from gated.training.bucketing import BucketedTask, LengthBuckets, computed
 from gated.training.task import Loss, Shard
 
+Scores = NDArray[np.float32]
 AT_ONCE = 128
 """Texts that pass through the network at once where no gradient is needed."""
 
@@ -33,9 +35,14 @@ class TextTask(BucketedTask[Batch]):
         weights: Floats,
         held_out: tuple[Sequence[Codes], Integers],
         seed: int,
+        scores: tuple[Scores, Scores],
     ) -> None:
-        """Take training texts, their labels, (C,) what each label weighs, and those held out."""
+        """Take training texts, their labels, (C,) what each label weighs, and those held out.
+
+        With the `scores` (N, C) of both by the linear part, to which the network's are added.
+        """
         self.network, self.texts, self.targets = network, texts, targets
+        self.scores, self.held_scores = scores
         self.weights = torch.from_numpy(weights.astype(np.float32))
         self.held_out = held_out
         self.buckets = LengthBuckets(np.array([len(text) for text in texts]), seed)
@@ -43,12 +50,12 @@ class TextTask(BucketedTask[Batch]):
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
         """Return the texts of the step."""
         rows = self.buckets.batch(step, batch_size)[shard.index :: shard.count]
-        return batch_of([self.texts[row] for row in rows], self.targets[rows])
+        return batch_of([self.texts[row] for row in rows], self.targets[rows], self.scores[rows])
 
     def loss(self, network: nn.Module, batch: Batch) -> Loss:
         """Cross-entropy."""
         weights = self.weights.to(batch.targets.device)
-        logits = network(batch.codes, batch.lengths)
+        logits = network(batch.codes, batch.lengths) + batch.scores
         total = functional.cross_entropy(logits, batch.targets, weights, reduction="sum")
         return Loss(total, weights[batch.targets].sum())
 
@@ -58,6 +65,7 @@ class TextTask(BucketedTask[Batch]):
         if not len(texts):
             return {}
         logits, truth = logits_of(network, texts), torch.from_numpy(targets)
+        logits = logits + torch.from_numpy(self.held_scores)
         weights = self.weights.to(logits)
         return {
             "loss": float(functional.cross_entropy(logits, truth, weights)),
@@ -65,11 +73,16 @@ class TextTask(BucketedTask[Batch]):
         }
 
 
-def batch_of(texts: Sequence[Codes], targets: Integers) -> Batch:
+def batch_of(texts: Sequence[Codes], targets: Integers, scores: Scores) -> Batch:
     """Pad texts to the length of the longest."""
     codes = [torch.from_numpy(text.astype(np.int64)) for text in texts]
     lengths = torch.tensor([len(text) for text in texts])
-    return Batch(nn.utils.rnn.pad_sequence(codes), lengths, torch.from_numpy(targets))
+    return Batch(
+        nn.utils.rnn.pad_sequence(codes),
+        lengths,
+        torch.from_numpy(targets),
+        torch.from_numpy(scores),
+    )
 
 
 @torch.no_grad()
@@ -78,7 +91,8 @@ def logits_of(network: nn.Module, texts: Sequence[Codes]) -> Tensor:
     device = next(network.parameters()).device
 
     def logits(rows: Integers) -> Tensor:
-        batch = batch_of([texts[row] for row in rows], np.zeros(len(rows), np.int64))
+        nothing = np.zeros(len(rows), np.int64), np.zeros((len(rows), 0), np.float32)
+        batch = batch_of([texts[row] for row in rows], *nothing)
         written: Tensor = network(batch.codes.to(device), batch.lengths.to(device)).cpu()
         return written
 

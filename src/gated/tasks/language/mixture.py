@@ -1,0 +1,113 @@
+"""The n-grams mixed into a language model: how much they count, by how much they know.
+
+The network generalises; n-grams know by heart. What comes next has the probability
+share · network + (1 - share) · n-grams, with a share for each length of the context that the
+n-grams have met, and for how often; the shares are fitted on the validation part (expectation
+maximisation, as by Jelinek and Mercer 1980).
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gated.tasks.language.ngrams import TIMES, Floats, NGrams
+from gated.texts.text import Codes
+
+ROUNDS = 30
+"""Of expectation maximisation."""
+BELIEF = 20.0
+"""Codes that the share of all contexts counts for, in that of some."""
+Integers = NDArray[np.int64]
+
+
+class Mixture:
+    """N-grams, and the network's share beside them.
+
+    Args:
+        ngrams: counted in the training part.
+        shares: ((order + 1) · `TIMES`,), of the network, by what the n-grams have met.
+
+    Raises:
+        ValueError: there are more or fewer shares, or one is none.
+    """
+
+    def __init__(self, ngrams: NGrams, shares: Floats) -> None:
+        if (
+            shares.shape != ((ngrams.order + 1) * TIMES,)
+            or not ((shares >= 0) & (shares <= 1)).all()
+        ):
+            raise ValueError(f"shares {shares.shape} for n-grams of order {ngrams.order}")
+        self.ngrams, self.shares = ngrams, shares
+
+    @classmethod
+    def fitted(cls, ngrams: NGrams, network: Floats, validation: Codes) -> Self | None:
+        """Fit the shares; None where n-grams do not help beyond a standard error.
+
+        Args:
+            ngrams: counted in the training part.
+            network: (N - 1,), the probability that it gives to each code after the first.
+            validation: (N,), codes that neither was trained on.
+        """
+        counted, met = (of[1:] for of in ngrams.looked_up(validation))
+        kinds = (ngrams.order + 1) * TIMES
+        total = np.bincount(met, minlength=kinds)
+        shares, every = np.full(kinds, 0.5), 0.5
+        for _ in range(ROUNDS):
+            ours = shares[met] * network
+            by_network = ours / np.maximum(ours + (1 - shares[met]) * counted, 1e-300)
+            every = float(by_network.mean())
+            shares = (np.bincount(met, by_network, kinds) + BELIEF * every) / (total + BELIEF)
+        mixture = cls(ngrams, shares)
+        saved = np.log(mixture.probabilities(network, validation) / np.maximum(network, 1e-300))
+        helps = saved.mean() > saved.std() / len(saved) ** 0.5
+        return mixture if helps else None
+
+    def probabilities(self, network: Floats, codes: Codes) -> Floats:
+        """Return (N - 1,), of each code (N,) after the first, from the network's (N - 1,)."""
+        counted, met = (of[1:] for of in self.ngrams.looked_up(codes))
+        share = self.shares[met]
+        mixed: Floats = share * network + (1 - share) * counted
+        return mixed
+
+    def following(self, network: Floats, before: Codes) -> Floats:
+        """Return (B, V), of every code after the codes (B, T) before it, from the network's."""
+        counted, met = self.ngrams.following(before)
+        share = self.shares[met][:, None]
+        mixed: Floats = share * network + (1 - share) * counted
+        return mixed
+
+    def to_bytes(self) -> bytes:
+        """Return the content of a file for `from_bytes`."""
+        ngrams, file = self.ngrams, BytesIO()
+        arrays: dict[str, Any] = {"size": np.array(ngrams.size), "shares": self.shares}
+        for length, (grams, counts) in enumerate(ngrams.counted):
+            steps = np.diff(grams, prepend=np.uint64(0))
+            # Bytes of the same rank side by side are alike, and so compress.
+            arrays[f"grams{length}"] = steps.astype("<u8").view(np.uint8).reshape(-1, 8).T
+            arrays[f"counts{length}"] = counts.astype("<u4").view(np.uint8).reshape(-1, 4).T
+        np.savez_compressed(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, size: int) -> Self:
+        """Read what `to_bytes` returned, for a vocabulary of `size`.
+
+        Raises:
+            KeyError: an array is missing.
+            ValueError: the arrays do not fit together.
+        """
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            if int(arrays["size"]) != size:
+                raise ValueError(f"n-grams of {int(arrays['size'])} codes, not of {size}")
+            counted = []
+            for length in range(len(arrays["shares"]) // TIMES):
+                steps, counts = (
+                    np.ascontiguousarray(arrays[f"{name}{length}"].T).view(kind)[:, 0]
+                    for name, kind in (("grams", "<u8"), ("counts", "<u4"))
+                )
+                counted.append((np.cumsum(steps, dtype=np.uint64), counts.astype(np.int64)))
+            return cls(NGrams(size, counted), arrays["shares"])

@@ -1,0 +1,148 @@
+"""N-grams mixed into a language model, and what unknown characters cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gated.errors import ModelFileError
+from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
+from gated.tasks.language.generation import Sampling
+from gated.tasks.language.mixture import Mixture
+from gated.tasks.language.model import NGRAMS
+from gated.tasks.language.ngrams import NGrams
+
+SMALL = LanguageConfig(hidden=4, embedding=4, window=16)
+SHORT = LanguageTraining(steps=2, batch_size=4, no_baseline=True)
+
+
+@pytest.fixture(scope="module")
+def codes() -> np.ndarray:
+    random = np.random.default_rng(0)
+    again = np.tile(random.integers(1, 6, 9), 40)
+    return np.concatenate([random.integers(1, 6, 900), again]).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "repeated.txt"
+    path.write_text("the gate opens, and the gate shuts again.\n" * 300)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(repeated: Path) -> LanguageModel:
+    return LanguageModel(SMALL, SHORT).fit([repeated])
+
+
+@pytest.mark.parametrize("order", [0, 1, 4])
+def test_what_follows_has_the_probability_of_what_is_looked_up(
+    codes: np.ndarray, order: int
+) -> None:
+    ngrams = NGrams.of(codes, 7, order)
+    probability, met = ngrams.looked_up(codes)
+    for place in (1, 5, 50, 899, 1200):
+        every, kinds = ngrams.following(codes[None, max(0, place - order) : place])
+        assert every.sum() == pytest.approx(1)
+        assert every[0, codes[place]] == pytest.approx(probability[place], abs=1e-12)
+        assert kinds[0] == met[place]
+    unmet, kinds = ngrams.following(np.full((1, 3), 6, np.uint16))
+    assert unmet[0] == pytest.approx(ngrams.following(np.zeros((1, 0), np.uint16))[0][0])
+
+
+def test_n_grams_count_where_they_know_more_than_the_network(codes: np.ndarray) -> None:
+    counted, held = codes[:1100], codes[1100:]
+    ngrams = NGrams.of(counted, 7, 4)
+    network = np.full(len(held) - 1, 0.2)
+    mixture = Mixture.fitted(ngrams, network, held)
+    assert mixture is not None
+    mixed = mixture.probabilities(network, held)
+    assert np.log(mixed).mean() > np.log(network).mean() + 0.5
+    assert mixture.shares.min() < 0.2
+    every = mixture.following(np.full((1, 7), 1 / 7), held[None, :9])
+    assert every.sum() == pytest.approx(1)
+    assert Mixture.fitted(ngrams, np.full(len(held) - 1, 0.999), held) is None, "nothing to add"
+
+
+def test_what_is_saved_mixes_the_same(codes: np.ndarray) -> None:
+    ngrams = NGrams.of(codes, 7, 3)
+    mixture = Mixture(ngrams, np.linspace(0, 1, 16))
+    network = np.full(len(codes) - 1, 0.3)
+    again = Mixture.from_bytes(mixture.to_bytes(), 7)
+    np.testing.assert_array_equal(
+        again.probabilities(network, codes), mixture.probabilities(network, codes)
+    )
+    with pytest.raises(ValueError, match="n-grams of 7 codes, not of 8"):
+        Mixture.from_bytes(mixture.to_bytes(), 8)
+    with pytest.raises(ValueError, match="shares"):
+        Mixture(ngrams, np.linspace(0, 2, 16))
+    grams, counts = ngrams.counted[1]
+    with pytest.raises(ValueError, match="ascend"):
+        NGrams(7, [ngrams.counted[0], (grams[::-1], counts)])
+
+
+def test_a_model_with_n_grams_is_scored_saved_and_writes_with_them(
+    model: LanguageModel, repeated: Path, tmp_path: Path
+) -> None:
+    assert model.mixture is not None
+    score = model.score()
+    assert score.alone is not None
+    assert score.bits["LSTM"] < 0.3 < 3 < score.alone, "two steps teach the network nothing"
+    model.save(tmp_path)
+    again = LanguageModel.load(tmp_path)
+    assert again.evaluate([repeated]).bits == model.evaluate([repeated]).bits
+    greedy = Sampling(temperature=0)
+    prompts = ["the gate op", "and the gate sh"]
+    written = ["ens, and the", "uts again.\nt"]
+    assert again.generate(prompts, length=12, sampling=greedy) == written
+    again.mixture = None
+    assert again.generate(prompts, length=12, sampling=greedy) != written
+
+
+def test_n_grams_of_another_vocabulary_are_refused(model: LanguageModel, tmp_path: Path) -> None:
+    other = Mixture(NGrams.of(np.array([1, 2, 1], np.uint16), 3, 1), np.full(8, 0.5))
+    model.save(tmp_path)
+    kept, model.mixture = model.mixture, other
+    try:
+        assert list(model.attached()) == [NGRAMS]
+        model.save(tmp_path)
+    finally:
+        model.mixture = kept
+    with pytest.raises(ModelFileError, match="n-grams of 3 codes"):
+        LanguageModel.load(tmp_path)
+
+
+def test_n_grams_can_be_left_out(repeated: Path) -> None:
+    config = LanguageConfig(hidden=4, embedding=4, window=16, ngrams=False)
+    model = LanguageModel(config, SHORT).fit([repeated])
+    assert (model.mixture, model.score().alone, model.attached()) == (None, None, {})
+
+
+def test_which_unknown_character_it_is_counts(model: LanguageModel, tmp_path: Path) -> None:
+    path = tmp_path / "tang.txt"
+    path.write_text("床前明月光疑是地上霜" * 30)
+    score = model.evaluate([path])
+    assert score.unknown == 300
+    assert score.bits["LSTM"] > 20, "one of a million"
+    known = model.evaluate([_written(tmp_path / "known.txt", "the gate opens. " * 30)])
+    assert known.bits["LSTM"] < 8
+
+
+def test_compressors_read_unknown_characters_too(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    known = "".join(random.choice(list("abc"), 4000))
+    unknown = "".join(map(chr, random.integers(0x4E00, 0x9000, 200)))
+    path = _written(tmp_path / "text.txt", known + unknown)
+    options = LanguageTraining(steps=1, batch_size=4)
+    score = LanguageModel(LanguageConfig(hidden=4, embedding=4), options).fit([path]).score()
+    assert score.unknown == 200
+    assert score.bits["xz"] > 12
+    (ngrams,) = (bits for name, bits in score.bits.items() if name.endswith("-grams"))
+    assert min(score.bits["LSTM"], ngrams) > 15
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
