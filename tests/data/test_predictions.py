@@ -60,4 +60,4 @@ def test_numbers_and_other_texts_are_left_alone(text):
 
 def test_numbers_have_one_form_with_what_a_float_holds():
     table = pl.DataFrame({"a": [1 / 3, -123456789.123, 0.5, None], "n": [1, 2, 3, -4]})
-    assert to_csv(table) == "a,n\n0.333333333,1\n-123456789.0,2\n0.5,3\n,-4\n"
+    assert to_csv(table) == "a,n\n0.333333333,1\n-123456789.123,2\n0.5,3\n,-4\n"

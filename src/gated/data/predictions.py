@@ -14,8 +14,9 @@ from polars import selectors
 from gated.data.findings import RowError
 
 ROW, PREDICTED, REASON = "row", "predicted", "reason"
-DIGITS = 9
-"""Significant digits of numbers in CSV: as many as single precision holds."""
+DIGITS, DECIMALS = 9, 3
+"""Significant digits of numbers in CSV, as many as single precision holds; and decimals at least,
+so that large numbers that are close to each other stay apart."""
 FORMULA = r"^[=+\-@\t\r]"
 """Matches texts that a spreadsheet would take for a formula."""
 
@@ -88,9 +89,13 @@ def to_csv(table: pl.DataFrame) -> str:
 
     >>> to_csv(pl.DataFrame({"=a": ["=1+1", "-5", "a-b"], "n": [-1.0, 1 / 3, None]}))
     "'=a,n\n'=1+1,-1.0\n-5,0.333333333\na-b,\n"
+    >>> to_csv(pl.DataFrame({"q10": [9_999_999_993.8812345], "q50": [1e10]}))
+    'q10,q50\n9999999993.881,10000000000.0\n'
     """
     harmless = table.with_columns(
-        selectors.float().round_sig_figs(DIGITS),
+        pl.when(selectors.float().abs() < 10.0 ** (DIGITS - DECIMALS))
+        .then(selectors.float().round_sig_figs(DIGITS))
+        .otherwise(selectors.float().round(DECIMALS)),
         *(_harmless(name) for name in table.select(selectors.string()).columns),
     )
     harmless.columns = [

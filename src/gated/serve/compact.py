@@ -24,9 +24,9 @@ def halves(arrays: Mapping[str, np.ndarray]) -> Arrays:
 def in_bytes(arrays: Mapping[str, np.ndarray]) -> Arrays:
     """Return matrices (R, I) as bytes with a scale for each row, and all else as 16-bit floats.
 
-    >>> packed = in_bytes({"weight": np.array([[0.5, -1.0]], np.float32)})
+    >>> packed = in_bytes({"weight": np.array([[0.25, -1.0]], np.float32)})
     >>> packed["weight"].tolist(), packed["weight.scale"].shape
-    ([[64, -127]], (1,))
+    ([[32, -127]], (1,))
     """
     packed: Arrays = {}
     for name, array in arrays.items():

@@ -233,6 +233,16 @@ def test_with_nothing_held_back_it_learns_from_all_data_and_has_no_score(wave):
     assert forecaster.predict()["t"].to_list() == list(range(ROWS, ROWS + 6))
 
 
+def test_what_cannot_be_scored_says_why(wave, hasty):
+    everything = Forecaster(replace(CONFIG, test=0, members=1), SHORT).fit(wave)
+    with pytest.raises(DataError, match=r"trained on all of its table, since test was 0"):
+        everything.evaluate(wave)
+    with pytest.raises(ConfigurationError, match=r"start = 700 is not before end = 600"):
+        hasty.backtest(wave, start=700, end=600)
+    with pytest.raises(ConfigurationError, match=r"horizon is 9,999, but the data have"):
+        Forecaster(replace(CONFIG, horizon=9999, history=None, test=None), SHORT).fit(wave)
+
+
 def forecaster_held(forecaster: Forecaster) -> int:
     """Steps of the last stretch of validation, which ends with the data."""
     begin, end = forecaster.prepared.split.validation[-1]

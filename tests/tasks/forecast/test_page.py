@@ -333,7 +333,8 @@ def test_the_forecast_from_the_end_of_the_table_comes_first(write, evaluation):
     rows = re.findall(r'<tr><th scope="row">(2013-.*?)</th>(.*?)</tr>', text)
     assert [time for time, _ in rows] == [str(of)[:16].replace("T", " ") for of in given.times[0]]
     values = [[float(cell) for cell in re.findall(r">([\d.]+)</td>", cells)] for _, cells in rows]
-    np.testing.assert_allclose(values, given.methods["LSTM"][0], atol=6e-4)
+    right = given.methods["LSTM"][0]
+    np.testing.assert_allclose(values, right, atol=0.006 * np.ptp(right, axis=1).max())
     assert text.index("What comes next") < text.index("<h2>Score")
 
 
@@ -363,6 +364,33 @@ def test_series_are_set_side_by_side_and_the_wins_counted(write, evaluation):
         expected = [of[m][metric] for metric in ("mae", "mase") for m in of]
         assert told == pytest.approx([*expected, of["LSTM"]["coverage"]], abs=6e-4)
     assert forecast_page.notes(evaluation()) == []
+
+
+def test_a_tie_is_nobodys_win(evaluation):
+    scores = evaluation(("EWR", "JFK", "LGA"), windows=3)
+    by_series = {name: {m: dict(of[m]) for m in of} for name, of in scores.by_series.items()}
+    for name, (ours, naive) in {"EWR": (1, 1), "JFK": (1, 2), "LGA": (2, 1)}.items():
+        methods = iter(by_series[name].values())
+        next(methods)["mae"], next(methods)["mae"] = ours, naive
+        for other in methods:
+            other["mae"] = 3.0
+    tied = SimpleNamespace(overall=scores.overall, by_series=by_series, by_target={})
+    assert forecast_page.notes(tied) == [
+        "LSTM has the lowest MAE on 1 of 3 series (33%); on 1 several methods share it."
+    ]
+
+
+def test_what_comes_next_is_written_as_finely_as_its_interval_is_wide():
+    values = np.array([[2413.21, 2452.76, 2510.13], [1e8 + 1.26, 1e8 + 2.27, 1e8 + 3.28]])
+    for row, told in zip(
+        values,
+        [("2,413.2", "2,452.8", "2,510.1"), ("100,000,001.26", "100,000,002.27", "100,000,003.28")],
+        strict=True,
+    ):
+        forecasts = SimpleNamespace(
+            methods={"LSTM": row[None, None]}, times=np.array([[7]]), quantiles=(0.1, 0.5, 0.9)
+        )
+        assert forecast_page._ahead_table(forecasts).rows == [("7", *told)]
 
 
 def test_an_interval_that_is_off_is_told_first(write, evaluation):

@@ -106,6 +106,28 @@ def test_a_season_that_repeats_itself_goes_on():
     assert forecast[0, :, 1] == pytest.approx(np.tile(week, 2), abs=1)
 
 
+def test_forecasts_of_counts_are_counts():
+    counts = np.random.default_rng(0).poisson(0.7, 200).astype(float)
+    forecast, _ = predict_untrained(pl.DataFrame({"t": np.arange(200), "sold": counts}))
+    values = forecast.select("q10", "q50", "q90").to_numpy()
+    assert (values == np.round(values)).all()
+    assert (values >= 0).all()
+
+
+def test_dates_with_dots_are_times():
+    dates = [f"{1 + i % 28}.{1 + i // 28}.2024" for i in range(80)]
+    forecast, _ = predict_untrained(pl.DataFrame({"Tag": dates, "Umsatz": 5 + np.sin(range(80))}))
+    assert forecast["Tag"][0].isoformat() == "2024-03-25"
+
+
+def test_noise_around_a_large_level_keeps_its_width():
+    noise = np.random.default_rng(1).normal(0, 5, 200)
+    asked = np.array([[1, 1]]), 3, (0.1, 0.5, 0.9)
+    moved, plain = (zero_shot([level + noise], *asked) - level for level in (1e12, 100.0))
+    assert np.ptp(moved, axis=2) == pytest.approx(np.ptp(plain, axis=2), rel=0.5)
+    assert np.abs(moved[..., 1]).max() < 5
+
+
 @pytest.mark.parametrize("horizon", [0, -3])
 def test_a_horizon_that_is_none_is_refused(table, horizon):
     with pytest.raises(ConfigurationError, match=f"horizon is {horizon}"):

@@ -45,6 +45,16 @@ def test_a_damped_trend_is_that_of_holt():
     np.testing.assert_allclose(ahead, level + damped * trend, rtol=1e-5)
 
 
+@pytest.mark.parametrize("logs", [False, True])
+def test_what_moves_little_around_a_large_level_is_followed(logs):
+    noise = np.random.default_rng(4).normal(0, 5, 200).cumsum()
+    smoothing, origins = alone(0.4, 0, 0, 0, 0, logs=logs), np.arange(20, 200)
+    moved = run(smoothing, 1e12 + noise).ahead(origins, 1) - 1e12
+    # So near to its level the logarithm of a series is a line.
+    right = run(alone(0.4, 0, 0, 0, 0), noise).ahead(origins, 1)
+    np.testing.assert_allclose(moved, right, atol=0.1)
+
+
 def test_its_step_is_a_cell_of_the_library():
     """Once the first cycles are over; the cell's states are those that smoothing keeps."""
     rng, season, start = np.random.default_rng(3), 12, 60
@@ -57,7 +67,8 @@ def test_its_step_is_a_cell_of_the_library():
     weights = {"weight_ih_l0": [[1.0]], "bias_ih_l0": [0.0], "p_l0": given}
     cell.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     latest = [smoothed.season[0][start - back + season, 0] for back in range(season)]
-    kept = [smoothed.level[start, 0], smoothed.trend[start, 0] / phi, *latest]
+    level = smoothed.begin[0, 0] + smoothed.level[start, 0]
+    kept = [level, smoothed.trend[start, 0] / phi, *latest]
     states = tuple(torch.full((1, 1, 1), float(value), dtype=torch.float64) for value in kept)
     forecasts, _ = cell(torch.from_numpy(values[start + 1 :]).reshape(-1, 1, 1), states)
     np.testing.assert_allclose(

@@ -53,7 +53,7 @@ class Layout:
         """Spread features over dilations up to those at which a kernel spans the longest sequence.
 
         >>> Layout.of(longest=33, features=840)
-        Layout(dilations=(1, 2, 3, 4), thresholds=(6, 2, 1, 1))
+        Layout(dilations=(1, 2, 3, 4), thresholds=(5, 3, 1, 1))
         """
         each = max(1, features // KERNELS)
         most = min(each, MOST_DILATIONS)

@@ -239,6 +239,15 @@ def piecewise_linear(x: Floats, knots: Floats, values: Floats) -> Floats:
     return total
 
 
+def are_whole(values: Floats) -> bool:
+    """Whether there is no fraction among some values.
+
+    >>> are_whole(np.array([3.0, 0.0])), are_whole(np.array([3.0, 0.5]))
+    (True, False)
+    """
+    return bool(np.all(values == np.round(values)))
+
+
 def whole_numbers(values: Floats) -> Floats:
     """Round, halves upwards.
 

@@ -28,7 +28,7 @@ from gated.tasks.forecast.calibration import (
     least_value,
 )
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.distributions import check_target, whole_numbers
+from gated.tasks.forecast.distributions import are_whole, check_target, whole_numbers
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
 from gated.tasks.forecast.network import Ensemble, ForecastNetwork
@@ -616,16 +616,22 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         stop = int(ticks.max()) + 1
         if end is not None:
             stop = min(stop, self._tick(prepared, end, "end", after=True))
+        if start is not None and end is not None and self._tick(prepared, start, "start") >= stop:
+            raise ConfigurationError(
+                f"{option('start')} = {start} is not before {option('end')} = {end}."
+            )
         origins = walk_forward(prepared, begin, stop, stride or self.config.stride)
         return PreparedWindows(prepared, origins)
 
     def _some(self, windows: PreparedWindows) -> PreparedWindows:
         if not len(windows):
-            trained = self.preprocessing.grid.label(self.held_out_from)
+            trained = f"what came before {self.preprocessing.grid.label(self.held_out_from)}"
+            if self.config.test == 0:
+                trained = f"all of its table, since {option('test')} was 0"
             raise DataError(
                 f"There is no window of {self.config.history} steps of history and "
                 f"{self.config.horizon} steps to forecast in the time asked for (the model was "
-                f"trained on what came before {trained})."
+                f"trained on {trained})."
             )
         return windows
 
@@ -635,8 +641,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         panel = prepared.panel
         trained = panel.target[panel.times < self.held_out_from]
         seen = trained[~np.isnan(trained)]
-        whole = bool(np.all(seen == np.round(seen)))
-        return Dependence.of(scores, windows, whole=whole, series=series)
+        return Dependence.of(scores, windows, whole=are_whole(seen), series=series)
 
     def _uncalibrated(self, prepared: Prepared) -> Calibration:
         """The calibration before there are errors of the network."""

@@ -48,10 +48,14 @@ class Outlook:
     @property
     def first_network(self) -> ForecastNetwork:
         """The network, or the first of several: what can be looked into."""
+        return self.networks[0]
+
+    @property
+    def networks(self) -> list[ForecastNetwork]:
+        """The network, or all of several."""
         network = self.network
-        return (
-            cast(ForecastNetwork, network.members[0]) if isinstance(network, Ensemble) else network
-        )
+        members = [*network.members] if isinstance(network, Ensemble) else [network]
+        return cast(list[ForecastNetwork], members)
 
     def forecast(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
@@ -68,9 +72,13 @@ class Outlook:
         return self.beside(self.raw(prepared, origins, batch_of), prepared, origins)
 
     def beside(self, own: Floats, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
-        """Forecasts `(N, horizon, Q)` of the network and of its partners."""
+        """Forecasts `(N, horizon, Q)` of the network and of its partners.
+
+        Where the network's corrections of smoothing do not count, its name is that of smoothing.
+        """
         partners = beside(own, self.config.partner or (), prepared, origins)
-        return {f"{self.name} alone": own} | partners
+        trusted = any(of.trust > 0 or getattr(of, "trust_unseen", 0) > 0 for of in self.networks)
+        return {f"{self.name} alone" if trusted else "smoothing alone": own} | partners
 
     @torch.no_grad()
     def raw(

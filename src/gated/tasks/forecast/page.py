@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.report.page import Drawing, Section, Table, Text
 from gated.report.run_page import Body
+from gated.scoring.verdict import significant
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.coverage import Coverage
 from gated.tasks.forecast.forecaster import Forecaster
@@ -33,6 +37,8 @@ METRICS = {
     "width": "width",
 }
 """Metrics and how tables head them."""
+MOST_DECIMALS = 8
+"""Of numbers in the table of what comes next."""
 MOST_ROWS = 31
 """Steps ahead that are written out."""
 SMALLER_IS_BETTER = ("mae", "rmse", "smape", "mase", "pinball")
@@ -112,7 +118,9 @@ def _is_number(evaluation: Evaluation, method: str, metric: str) -> bool:
 
 
 def _figure(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 100 else f"{value:.3f}"
+    if np.isnan(value):
+        return "–"
+    return significant(value) if abs(value) >= 100 else f"{value:.3f}"
 
 
 def notes(evaluation: Evaluation) -> list[str]:
@@ -154,11 +162,24 @@ def _ahead_table(forecasts: Forecasts) -> Table:
     if np.issubdtype(times.dtype, np.datetime64):
         times = np.array([of.replace("T", " ") for of in np.datetime_as_string(times, "auto")])
     header = ("", *(f"{quantile:.4g} quantile" for quantile in forecasts.quantiles))
+    decimals = _decimals(values)
     rows = [
-        (str(time), *(_figure(value) for value in of))
+        (str(time), *(f"{value:z,.{decimals}f}" for value in of))
         for time, of in zip(times, values, strict=True)
     ]
     return Table(header, rows)
+
+
+def _decimals(values: NDArray[np.float64]) -> int:
+    """With how many decimals quantiles `(horizon, Q)` differ in three digits.
+
+    >>> _decimals(np.array([[2413.2, 2452.7, 2510.1]])), _decimals(np.array([[3.0, 4.0, 7.0]]))
+    (1, 0)
+    """
+    if (values == np.round(values)).all():
+        return 0
+    width = np.ptp(values, axis=1).max() or np.abs(values).max()
+    return int(np.clip(2 - np.floor(np.log10(width)), 0, MOST_DECIMALS))
 
 
 def _series_sections(evaluation: Evaluation) -> list[Section]:
@@ -166,7 +187,7 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
     scores, methods = evaluation.by_series, list(evaluation.overall)
     if len(scores) < 2:
         return []
-    won, error = _wins(evaluation), evaluation.forecasts.error
+    (won, _, total), error = _wins(evaluation), evaluation.forecasts.error
     means = [
         (
             method,
@@ -175,7 +196,7 @@ def _series_sections(evaluation: Evaluation) -> list[Section]:
                 _figure(float(of(_over_series(evaluation, method, "mase"))))
                 for of in (np.mean, np.median)
             ),
-            f"{won[method]:,} of {sum(won.values()):,}",
+            f"{won[method]:,} of {total:,}",
         )
         for method in methods
     ]
@@ -243,22 +264,26 @@ def _over_series(evaluation: Evaluation, method: str, metric: str) -> list[float
     return [value for value in found if not np.isnan(value)] or [np.nan]
 
 
-def _wins(evaluation: Evaluation) -> dict[str, int]:
-    """On how many series each method has the lowest MAE."""
-    won = dict.fromkeys(evaluation.overall, 0)
+def _wins(evaluation: Evaluation) -> tuple[dict[str, int], int, int]:
+    """On how many series each method has the lowest MAE, how many are ties, how many there are."""
+    won, ties, total = dict.fromkeys(evaluation.overall, 0), 0, 0
     for scores in evaluation.by_series.values():
         errors = {name: of["mae"] for name, of in scores.items() if not np.isnan(of["mae"])}
         if errors:
-            won[min(errors, key=lambda name: errors[name])] += 1
-    return won
+            least = min(errors.values())
+            first = [name for name, error in errors.items() if math.isclose(error, least)]
+            total += 1
+            ties += len(first) > 1
+            won[first[0]] += len(first) == 1
+    return won, ties, total
 
 
 def _won(evaluation: Evaluation) -> str:
-    won = _wins(evaluation)
+    won, ties, total = _wins(evaluation)
     network, *_ = won
-    total = sum(won.values())
     share = f" ({won[network] / total:.0%})" if total else ""
-    return f"{network} has the lowest MAE on {won[network]:,} of {total:,} series{share}."
+    tied = f"; on {ties:,} several methods share it" if ties else ""
+    return f"{network} has the lowest MAE on {won[network]:,} of {total:,} series{share}{tied}."
 
 
 def _score_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:

@@ -155,8 +155,10 @@ class Smoothed:
 
     starts: Integers
     columns: _Columns
+    begin: Floats
+    """`(R, K)`, the level with which the series begins."""
     level: Floats32
-    """`(N, K)`, after the row's value."""
+    """`(N, K)`, after the row's value; above `begin`, so that single precision is enough."""
     trend: Floats32
     """`(N, K)`, what the next step adds to the level."""
     damping: Floats
@@ -184,7 +186,7 @@ class Smoothed:
     def each(self, origins: Integers, steps: Sequence[int]) -> Iterator[Floats]:
         """Yield the forecasts `(B, K)` of each form for each of `steps`, ascending, from 1."""
         series, t = self._places(origins)
-        level, trend = self.level[origins].astype(float), self.trend[origins].astype(float)
+        level, trend = self.begin[series] + self.level[origins], self.trend[origins].astype(float)
         damping, done = self.damping[series], 0
         grown, power = np.zeros_like(damping), np.ones_like(damping)
         for step in steps:
@@ -233,7 +235,7 @@ def _smooth(
     first = _first_rows(observed, starts)[order]
     level = np.where(logs, logarithms[first][:, None], values[first][:, None])
     level = np.nan_to_num(level)
-    begin, trend = level.copy(), np.zeros(shape)
+    first_level, begin, trend = level.copy(), level.copy(), np.zeros(shape)
     seen = np.zeros((len(order), 1))
     all_levels, all_trends = (np.zeros((count, shape[1]), np.float32) for _ in range(2))
     season = [np.zeros((count + len(order) * m, shape[1]), np.float32) for m in columns.seasons]
@@ -296,7 +298,7 @@ def _smooth(
             rest = gamma[:k] * (1 - gain) * error
         for m, of, first_row, has in zip(columns.seasons, season, base, columns.has.T, strict=True):
             of[first_row[:k] + t + m] = of[first_row[:k] + t] + rest * has
-        all_levels[rows] = level[:k]
+        all_levels[rows] = level[:k] - first_level[:k]
         all_trends[rows] = forward = phi[:k] * trend[:k]
         if any_drift:
             all_trends[rows] = forward + delta[:k] * (level[:k] - begin[:k]) / max(
@@ -309,6 +311,7 @@ def _smooth(
     return Smoothed(
         starts=starts,
         columns=columns,
+        begin=first_level[back],
         level=all_levels,
         trend=all_trends,
         damping=phi[back],

@@ -160,6 +160,11 @@ def _test_start(panel: Panel, config: ForecastConfig, first: int, end: int) -> i
             f"{option('test')} is {config.test}, {steps} steps: expected at least one horizon of "
             f"{config.horizon} steps, or 0 for no test."
         )
+    if steps >= end - first and config.test is None:
+        raise ConfigurationError(
+            f"{option('horizon')} is {config.horizon:,}, but the data have {end - first:,} steps: "
+            "nothing is left to learn from."
+        )
     if steps >= end - first:
         raise ConfigurationError(
             f"{option('test')} takes {steps:,} steps, but the data have {end - first:,}: "

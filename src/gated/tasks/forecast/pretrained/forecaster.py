@@ -13,7 +13,9 @@ from gated.data.number_columns import parse_numbers
 from gated.data.raw_table import RawTable, Source, open_table
 from gated.data.timestamps import UnreadableTimeError, read_times
 from gated.errors import DataError, option
+from gated.tasks.forecast.calibration import least_value
 from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.distributions import are_whole, whole_numbers
 from gated.tasks.forecast.grid import Grid, Integers
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.predictions import forecast_table
@@ -79,12 +81,21 @@ def predict_untrained(
     horizon = horizon or (int(pair[0]) if pair[0] > 1 else USUAL_HORIZON)
     seasons = np.tile(pair, (len(histories), 1))
     forecast = zero_shot(histories, seasons, horizon, config.quantiles)
+    known = np.concatenate(histories)
+    forecast = that_can_be(forecast, known[~np.isnan(known)])
     times = [
         panel.grid.following(int(panel.times[panel.starts[s] + len(history) - 1]), horizon)
         for s, history in zip(found, histories, strict=True)
     ]
     names = [panel.series[s] for s in found]
     return forecast_table(config, panel.grid, names, np.array(times), forecast), panel.findings
+
+
+def that_can_be(forecast: Floats, observed: Floats) -> Floats:
+    """Round forecasts of whole numbers, and let none be negative where nothing can be."""
+    least = least_value(observed)
+    forecast = forecast if least is None else np.maximum(forecast, least)
+    return whole_numbers(forecast) if are_whole(observed) else forecast
 
 
 def seasons_of(grid: Grid, histories: Sequence[Floats], season: int | None) -> Integers:
@@ -172,7 +183,8 @@ def _holds_times(raw: RawTable, name: str) -> bool:
     if column.dtype != pl.String:
         return False
     some = column.drop_nulls().head(FEW)
-    if not len(some) or some.str.contains(r"^\s*[-+]?[\d.,]+\s*$").all():
+    dates = some.str.contains(r"^\s*\d{1,4}\.\d{1,2}\.\d{1,4}\s*$")  # thousands have three digits
+    if not len(some) or (some.str.contains(r"^\s*[-+]?[\d.,]+\s*$") & ~dates).all():
         return False  # plain numbers, which may be anything
     try:
         read_times(some)

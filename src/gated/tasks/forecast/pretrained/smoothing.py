@@ -153,7 +153,7 @@ def _smoothed(
         [_mean_change(values, of, RECENT) for of in (step, seasons[:, 0], seasons[:, 1])], -1
     )
     changes = np.where(np.isnan(changes), changes[:, :1], changes)
-    floor = 1e-6 * np.nanmean(np.abs(values), axis=1) + 1e-9
+    floor = 1e-12 * np.nanmean(np.abs(values), axis=1) + 1e-9
     # A season that repeats itself to the digit has no error: it still has to fit into the range.
     floor = np.fmax(floor, np.ptp(seasonal, axis=1) / WIDEST_SEASON)
     return Smoothed(
