@@ -24,8 +24,6 @@ from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.training.options import TrainingOptions
 
-MOST_MILLISECONDS = 120_000
-"""For a page to load, and for what is expected of it: the machine may do other work too."""
 TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
 
 
@@ -120,7 +118,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
-    playwright.expect.set_options(timeout=MOST_MILLISECONDS)
+    playwright.expect.set_options(timeout=20_000)  # for a machine that does other work too
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
@@ -137,7 +135,6 @@ def opened(browser: Any) -> Iterator[Callable[[str], Any]]:
 
     def opens(address: str) -> Any:
         page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en-GB")
-        page.set_default_navigation_timeout(MOST_MILLISECONDS)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)

@@ -526,6 +526,8 @@ def test_an_interval_that_rests_on_few_windows_borrows_and_says_so(wave):
     none = Forecaster(replace(CONFIG, test=12, validation=0), SHORT).fit(wave.head(80))
     assert none.calibration.windows == 0
     assert none.score().coverage.inside > 0
+    # Nothing says how good the partner is: it has its usual share.
+    np.testing.assert_allclose(none.shares, [[0.8, 0.2]] * 2)
 
 
 def test_what_comes_after_the_table_is_what_predict_says():

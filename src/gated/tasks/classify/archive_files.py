@@ -8,16 +8,14 @@ are left out here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from gated.data.findings import RowError
 from gated.data.manifest import Bad
 from gated.errors import DataError
-from gated.tasks.classify.sequences import Floats, Sequences, usable
-from gated.tasks.classify.ts_file import MISSING, numbers_of, text_lines
+from gated.tasks.classify.sequences import Floats, Sequences
+from gated.tasks.classify.ts_file import MISSING, numbers_of, read_lines, text_lines
 
 FEWEST = 3
 """Fields of a line of a wide file, at least."""
@@ -39,9 +37,10 @@ def read_wide(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
 
     def cut(line: str, name: str) -> tuple[Floats, str]:
         label, *fields = line.strip().split("\t")
-        return numbers_of(",".join(fields), name)[:, None], label.strip()
+        steps = numbers_of(",".join(fields), name)[:, None]
+        return _unfilled(steps), _label(label.strip(), name)
 
-    return _read(path, rows, cut, bad, channels)
+    return read_lines(path, rows, cut, bad, channels)
 
 
 def read_arff(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
@@ -62,38 +61,21 @@ def read_arff(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
         read = [numbers_of(part, name) for part in parts]
         if len({len(of) for of in read}) > 1:
             raise DataError(f"{name} has channels of unlike length.")
-        return np.stack(read, axis=1), label.strip().strip(QUOTES)
+        return _unfilled(np.stack(read, axis=1)), _label(label.strip().strip(QUOTES), name)
 
-    return _read(path, rows, cut, bad, channels)
+    return read_lines(path, rows, cut, bad, channels)
 
 
-def _read(
-    path: Path,
-    rows: Iterable[tuple[int, str]],
-    cut: Callable[[str, str], tuple[Floats, str]],
-    bad: Bad,
-    channels: int | None,
-) -> Sequences:
-    arrays: list[Floats] = []
-    values: list[str] = []
-    names: list[str] = []
-    places: list[int] = []
-    for number, line in rows:
-        name = f"{path.name}, line {number}"
-        try:
-            steps, value = cut(line, name)
-            if value.lower() in MISSING:
-                raise DataError(f"{name} has no label.")
-            known = np.flatnonzero(~np.isnan(steps).all(1))
-            arrays.append(usable(steps[: known[-1] + 1] if len(known) else steps, name, channels))
-            channels = arrays[0].shape[1]
-        except DataError as error:
-            bad(RowError(str(error), number, of=name))
-            continue
-        values.append(value)
-        names.append(name)
-        places.append(number)
-    return Sequences(arrays, np.array(values, dtype=str), names, rows=tuple(places))
+def _unfilled(steps: Floats) -> Floats:
+    """Leave out the missing values at the end by which a sequence was made as long as others."""
+    known = np.flatnonzero(~np.isnan(steps).all(1))
+    return steps[: known[-1] + 1] if len(known) else steps
+
+
+def _label(text: str, name: str) -> str:
+    if text.lower() in MISSING:
+        raise DataError(f"{name} has no label.")
+    return text
 
 
 def _is_number(text: str) -> bool:

@@ -6,7 +6,8 @@ and last the label, or the number, of the sequence. Lines before `@data` describ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,26 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
             f"{path} holds time stamps, which are not read: only the order of the steps counts. "
             "Write it without them, as (time,value) pairs cannot be used."
         )
+    return read_lines(path, rows, partial(_cut, labelled=labelled), bad, channels)
+
+
+def read_lines(
+    path: Path,
+    rows: Iterable[tuple[int, str]],
+    cut: Callable[[str, str], tuple[Floats, str]],
+    bad: Bad,
+    channels: int | None,
+) -> Sequences:
+    """Read a sequence from each line; an unusable one goes to `bad`.
+
+    Args:
+        path: of the file.
+        rows: numbers of lines, and what they hold.
+        cut: returns the steps (T, C) and the label of a line, empty where there is none; it is
+            given the name of the line for its errors.
+        bad: is given each sequence that cannot be used.
+        channels: number that each must have; by default as many as the first one.
+    """
     arrays: list[Floats] = []
     values: list[str] = []
     names: list[str] = []
@@ -44,13 +65,13 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     for number, line in rows:
         name = f"{path.name}, line {number}"
         try:
-            steps, value = _cut(line, name, labelled=labelled)
+            steps, value = cut(line, name)
             arrays.append(usable(steps, name, channels))
             channels = arrays[0].shape[1]
         except DataError as error:
             bad(RowError(str(error), number, of=name))
             continue
-        values += [value] if labelled else []
+        values += [value] if value else []
         names.append(name)
         places.append(number)
     return Sequences(arrays, np.array(values, dtype=str), names, rows=tuple(places))
