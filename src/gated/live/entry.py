@@ -94,6 +94,18 @@ class Entry:
         found.flags.writeable = False
         return found
 
+    def wholes(self, name: str, least: int, most: int, count: int | None = None) -> tuple[int, ...]:
+        """Return a list of whole numbers from `least` to `most`, `count` of them or one or more."""
+        value = self._take(name, _REQUIRED)
+        fits = isinstance(value, list) and (len(value) == count if count else len(value) > 0)
+        if not fits or not all(
+            isinstance(of, int) and not isinstance(of, bool) and least <= of <= most for of in value
+        ):
+            raise self.wrong(
+                f"must have {count or 'some'} whole numbers from {least} to {most:,} as {name!r}"
+            )
+        return tuple(value)
+
     def named_numbers(self, name: str) -> dict[str, float]:
         """Return finite numbers by name; none where the option is not there."""
         value = self._take(name, {})

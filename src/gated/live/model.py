@@ -96,7 +96,8 @@ class Model:
         if later := self.program.not_streamed:
             raise ConfigurationError(
                 f"this network cannot be run step by step: {', '.join(later)} read later steps. "
-                "Train one that reads forwards alone, such as with --one-way --filters 0."
+                "Train one that reads forwards alone, such as with "
+                "--one-way --filters 0 --kernel-features 0."
             )
         stream = Stream(self, sequences)
         if state is not None:
