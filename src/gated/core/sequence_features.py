@@ -145,7 +145,8 @@ def summaries(steps: Singles) -> Singles:
         *(stretch.mean(0) for stretch in _stretches(x)),
         *(x.std(0), x.min(0), x.max(0), x[0], x[-1], change),
     ]
-    return np.concatenate([[np.log(len(x))], *of_channels]).astype(np.float32)
+    found: Singles = np.concatenate([[np.log(len(x))], *of_channels]).astype(np.float32)
+    return found
 
 
 def _stretches(x: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:

@@ -29,6 +29,8 @@ class KernelFeatures(OfWhole):
     a kernel has one of the `counts` of thresholds. These are `thresholds`, one for each share.
     """
 
+    without = "--kernel-features 0"
+
     def __init__(self, entry: Entry, *given: Form) -> None:
         dilations = entry.wholes("dilations", 1, MOST_STEPS)
         if len(dilations) > MOST_DILATIONS:
@@ -51,6 +53,8 @@ class KernelFeatures(OfWhole):
 
 class Summaries(OfWhole):
     """The logarithm of the length, and ten numbers of each feature."""
+
+    without = "--kernel-features 0"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         self.form = Form("sequence", checked_width(entry, 1 + SUMMARIES * given[0].features))

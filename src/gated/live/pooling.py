@@ -53,6 +53,8 @@ class OfWhole(_Pool):
 class Last(_Pool):
     """The last step; of `directions` = 2, the second half of the features from the first step."""
 
+    without = "--one-way"
+
     def __init__(self, entry: Entry, *given: Form) -> None:
         super().__init__(entry, *given)
         self.streams = entry.whole("directions", 1, 2, 1) == 1
@@ -142,6 +144,7 @@ class Convolution(Layer):
     """
 
     takes = ("steps",)
+    without = "--filters 0"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         F = given[0].features
