@@ -43,9 +43,9 @@ def _read(run: Path) -> tuple[Model, Mapping[str, Any]]:
 
         return from_keras(run), program_of(run)[1]
     from gated.live import load
-    from gated.model_files import load_model
+    from gated.live.model import read_arrays
 
-    return load(run), load_model(run)[0]
+    return load(run), read_arrays(run)
 
 
 def _to_program(run: Path, out: Path) -> None:

@@ -298,7 +298,11 @@ def _concatenate(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) ->
 
 
 def _add(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    w.loop(of.form.features, f"{out}[k] = {' + '.join(f'{one}[k]' for one in x)};")
+    terms = [
+        f"{one}[k]" if factor == 1 else f"{number(factor)} * {one}[k]"
+        for factor, one in zip(of.factors.tolist(), x, strict=True)
+    ]
+    w.loop(of.form.features, f"{out}[k] = {' + '.join(terms)};")
 
 
 def _last(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:

@@ -312,10 +312,9 @@ def _concatenate(w: Writing, of: Any, given: Sequence[Known], name: str) -> Know
 
 
 def _add(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
-    factors = getattr(of, "factors", np.ones(len(given))).tolist()
     terms = [
         one.value if factor == 1 else one.value * factor
-        for one, factor in zip(given, factors, strict=True)
+        for one, factor in zip(given, of.factors.tolist(), strict=True)
     ]
     total = sum(terms[1:], terms[0])
     return given[0]._replace(value=total)
