@@ -252,7 +252,7 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
             f"The model in {directory} cannot be used: {error}. Restore it from a copy, or train "
             "again."
         ) from error
-    return Model(program, _digest(values, arrays), str(description.get("task", "")))
+    return Model(program, digest(values, arrays), str(description.get("task", "")))
 
 
 def write(
@@ -270,7 +270,7 @@ def write(
     model_files.save_model(Path(directory), arrays, {"task": task, "program": dict(program)})
 
 
-def _digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The SHA-256 of a program and its weights."""
     found = hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass"))
     for name in sorted(arrays):
