@@ -21,14 +21,16 @@ def create_server(
     bounds: Bounds,
     drain: Callable[[], Awaitable[None]] | None = None,
     messages: type[asyncio.Protocol] | None = None,
+    most_of_a_message: int = 0,
 ) -> uvicorn.Server:
     """Return a server within bounds.
 
     Args:
         application: in ASGI.
-        bounds: of its connections; a message of a WebSocket is as large as a body.
+        bounds: of its connections.
         drain: awaited before connections are closed.
         messages: the protocol of WebSockets; None where there are none.
+        most_of_a_message: bytes of one of their messages.
     """
 
     class Requests(_Requests):
@@ -39,7 +41,7 @@ def create_server(
         application,
         http=Requests,
         ws=messages or "none",
-        ws_max_size=bounds.body,
+        ws_max_size=most_of_a_message,
         ws_per_message_deflate=False,  # a small message cannot become a large one
         proxy_headers=False,  # whoever asks could claim any address
         server_header=False,

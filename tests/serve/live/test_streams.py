@@ -138,7 +138,7 @@ def test_answers_are_kept_for_a_window(port: int) -> None:
         ('{"step": true, "x": [0, 0]}', "valid integer"),
         ('{"step": 1e999, "x": [0, 0]}', "step"),
         (r'{"step": 2, "x": [0, 0], "\ud800": 1}', "Invalid JSON"),
-        ("[" * 10_000, "recursion limit"),
+        ("[" * 1_000, "recursion limit"),
         ("", "Invalid JSON"),
         (b"\xff\x00", "Invalid JSON"),
         ('{"step": 2}', "Field required"),
@@ -278,6 +278,7 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
         slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
         slow.connect(("127.0.0.1", port))
         slow.sendall(HANDSHAKE)
+        assert slow.recv(12) == b"HTTP/1.1 101"
         slow.sendall(b"".join(masked(f'{{"step": {step}, "x": 1}}') for step in range(1, 101)))
         with connected(port, "other", max_size=None) as socket:
             receive(socket)

@@ -88,6 +88,7 @@ class Connection:
         }
         self._outgoing.appendleft(json.dumps(greeting))
         self._wake.set()
+        reading, writing = None, None
         try:
             await self.websocket.accept()
             reading = asyncio.create_task(self._read(session))
@@ -95,10 +96,11 @@ class Connection:
             await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
             if self._closing and not writing.done():
                 await asyncio.wait({writing}, timeout=self.seconds)
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
         finally:
+            tasks = [task for task in (reading, writing) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.sessions.disconnect(session, self)
             self.sessions.metrics.closed.labels(str(self.code)).inc()
 

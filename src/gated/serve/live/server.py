@@ -23,6 +23,10 @@ MORE = 100
 """Connections beside those of streams."""
 
 
+BYTES_OF_A_NUMBER = 32
+"""In JSON, with what is around it."""
+
+
 @dataclass(frozen=True)
 class StreamBounds:
     """How much streams take."""
@@ -84,4 +88,5 @@ def create_server(
 
     app = create_app(exchange, metrics, sessions, connect)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
-    return create_bounded(guarded, bounds, sessions.drain, Messages)
+    most = 4096 + BYTES_OF_A_NUMBER * model.program.input.form.features
+    return create_bounded(guarded, bounds, sessions.drain, Messages, most)

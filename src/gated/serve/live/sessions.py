@@ -37,6 +37,10 @@ ROUNDS = 8
 """Steps of a stream that are computed before any of them is answered, at most."""
 
 
+LAST_WORDS = 500
+"""Hundredths of a second in which clients may read what is sent to them when the server stops."""
+
+
 class FullError(GatedError):
     """The server has as many streams as it takes."""
 
@@ -335,6 +339,10 @@ class Sessions:
             for session in self.sessions.values():
                 if session.client is not None:
                     session.client.leave(1012, "the server stops; come again")
+            for _ in range(LAST_WORDS):
+                if not self.connected:
+                    break
+                await asyncio.sleep(0.01)
 
     def close(self) -> None:
         """Give threads and file up."""
