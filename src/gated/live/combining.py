@@ -116,19 +116,21 @@ class Concatenate(_Joint):
 
 
 class Add(_Joint):
-    """The sum of all inputs."""
+    """The sum of all inputs, each times its number of `factors`, where there are some."""
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         super().__init__(entry, *given)
         if len({of.features for of in given}) > 1:
             raise entry.wrong("adds inputs of different features")
         self.form = given[0]
+        ones = [1.0] * len(given)
+        self.factors = entry.numbers("factors", len(given), default=ones).astype(np.float32)
 
     def apply(self, *values: Array) -> Array:
         """Add, from the first on."""
-        total = values[0]
-        for of in values[1:]:
-            total = total + of
+        total: Array = self.factors[0] * values[0]
+        for factor, of in zip(self.factors[1:], values[1:], strict=True):
+            total = total + factor * of
         return total
 
 

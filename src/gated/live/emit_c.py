@@ -98,7 +98,8 @@ def source(model: Model, name: str, header_name: str = "") -> Source:
     for at, (layer_name, layer, reads) in enumerate(pairs):
         write = _EMITTED.get(type(layer))
         if write is None:
-            raise ProgramError(f"the layer {layer_name!r} is not written in C yet")
+            without = f"; train without it, by {layer.without}" if layer.without else ""
+            raise ProgramError(f"the layer {layer_name!r} is not written in C yet{without}")
         w.lines += [f"/* {_plain(layer_name)} */", "{"]
         first = len(w.lines)
         out = w.use(f"l{at}", layer.form.features)
@@ -298,7 +299,11 @@ def _concatenate(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) ->
 
 
 def _add(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    w.loop(of.form.features, f"{out}[k] = {' + '.join(f'{one}[k]' for one in x)};")
+    terms = [
+        f"{one}[k]" if factor == 1 else f"{number(factor)} * {one}[k]"
+        for factor, one in zip(of.factors.tolist(), x, strict=True)
+    ]
+    w.loop(of.form.features, f"{out}[k] = {' + '.join(terms)};")
 
 
 def _last(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:

@@ -155,6 +155,7 @@ class Recurrent(Layer):
     """
 
     takes = ("steps",)
+    without = "--one-way"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         features = given[0].features

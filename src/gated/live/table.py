@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gated.live import combining, pooling, preparing, recurrence
+from gated.live import combining, features, pooling, preparing, reading, recurrence
 from gated.live.layer import Layer
 
 LAYERS: dict[str, type[Layer]] = {
@@ -11,6 +11,9 @@ LAYERS: dict[str, type[Layer]] = {
     "fill": preparing.Fill,
     "patch": preparing.Patch,
     "unpatch": preparing.Unpatch,
+    "encode": reading.Encode,
+    "word_scores": reading.WordScores,
+    "ngrams": reading.NGrams,
     "embedding": preparing.Embedding,
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,
@@ -25,6 +28,8 @@ LAYERS: dict[str, type[Layer]] = {
     "mean": pooling.Mean,
     "max": pooling.Max,
     "attention": pooling.Attention,
+    "kernel_features": features.KernelFeatures,
+    "summaries": features.Summaries,
     "softmax": combining.Softmax,
     "rescale": preparing.Rescale,
 }
