@@ -19,7 +19,7 @@ from tests.serve.asking import announce, ask, running
 
 from gated.cli.app import run
 from gated.live import Model, write
-from gated.live.program import Writer
+from gated.live.program import POINTS, Writer
 from gated.serve.bounds import Bounds
 from gated.serve.live.server import StreamBounds, create_server
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_refused_with_what_was_expected(
 def test_texts_and_codes_that_are_none_are_refused(text_port: int, body: str) -> None:
     answer = ask(text_port, "/predict", body)
     assert answer.status == 422
-    assert "0 to 3, or a character" in answer.body["error"]
+    assert "0 to 3, or a text of one step" in answer.body["error"]
 
 
 json_values = st.recursive(
@@ -126,6 +126,20 @@ json_values = st.recursive(
 def test_no_body_makes_the_server_fail(port: int, text_port: int, body: bytes | str) -> None:
     for place in (port, text_port):
         assert ask(place, "/predict", body).status in (200, 422)
+
+
+def test_a_model_that_reads_texts_takes_texts_alone() -> None:
+    points = [ord(of) for of in "abc"]
+    writer = Writer("text", POINTS)
+    codes = writer.add("encode", writer.input, codes=4, unit="character", points=points)
+    hidden = writer.add("last", writer.add("embedding", codes, weight="e.weight"))
+    of = model(writer.program("numbers", hidden), random(0, e__weight=(4, 3)))
+    with serving(of) as port:
+        answer = ask(port, "/predict", '{"inputs": ["abc", "世"]}')
+        np.testing.assert_array_equal(answer.body["predictions"], of(["abc", "世"]))
+        answer = ask(port, "/predict", '{"inputs": [[1, 2]]}')
+        assert answer.status == 422
+        assert "a SEQUENCE being a text" in answer.body["error"]
 
 
 def test_a_large_body_is_refused_by_its_length(port: int) -> None:

@@ -39,7 +39,9 @@ class Exchange:
     def __init__(self, model: Model, most_steps: int) -> None:
         self.model, self.most_steps = model, most_steps
         given, output = model.program.input, model.program.output
-        self.codes, self.text = given.kind == "codes", bool(given.unit)
+        self.codes = given.kind != "numbers"
+        self.text = given.codes("a") is not None
+        """Whether texts can be given."""
         self.at_each_step = output.form.kind != "sequence"
         self.features = output.form.features
         step: Any
@@ -57,8 +59,10 @@ class Exchange:
         sequence: Any = Annotated[list[step], many]
         if self.text:
             longest = Field(min_length=1, max_length=most_steps)
-            sequence = Annotated[str, Field(strict=True), longest] | sequence
-            step = step | Annotated[str, Field(strict=True, min_length=1, max_length=4)]
+            text: Any = Annotated[str, Field(strict=True), longest]
+            sequence = text if given.kind == "text" else text | sequence
+            letter: Any = Annotated[str, Field(strict=True, min_length=1, max_length=4)]
+            step = letter if given.kind == "text" else letter | step
         closed = ConfigDict(extra="forbid")
         fields: dict[str, Any] = {"inputs": (Annotated[list[sequence], many], ...)}
         if self.at_each_step:
@@ -82,18 +86,20 @@ class Exchange:
     @property
     def expected(self) -> str:
         """What a sequence must be, in words."""
-        step = self.expected_step
-        if self.text:
-            return f"a text, or a list of steps, each {step}"
-        return f"a list of steps, each {step}"
+        if self.model.program.input.kind == "text":
+            return "a text"
+        steps = f"a list of steps, each {self.expected_step}"
+        return f"a text, or {steps}" if self.text else steps
 
     @property
     def expected_step(self) -> str:
         """What a step must be, in words."""
         given = self.model.program.input
+        if given.kind == "text":
+            return "a character"
         if self.codes:
             code = f"a whole number from 0 to {given.form.features - 1}"
-            return f"{code}, or a {given.unit}" if self.text else code
+            return f"{code}, or a text of one step" if self.text else code
         F = given.form.features
         names = f" ({', '.join(given.names)})" if given.names else ""
         numbers = f"a list of {F} number{'s' * (F > 1)}{names}"
@@ -136,10 +142,14 @@ class Exchange:
 
     def _sequence(self, given: Any) -> Any:
         if self.codes:
-            if isinstance(given, str):
-                given = self.model.program.input.codes(given)
-            return np.array(given, np.int64)
+            return self._codes(given) if isinstance(given, str) else np.array(given, np.int64)
         return np.array(given, np.float64)  # None becomes NaN
+
+    def _codes(self, text: str) -> Singles:
+        codes = self.model.program.input.codes(text)
+        if codes is None:
+            raise DataError("this model reads no texts")
+        return codes
 
     def read_step(self, message: str | bytes) -> tuple[int, Any]:
         """Return number and values of a step of a stream.
@@ -151,7 +161,7 @@ class Exchange:
         asked = _read(self._step, message, wanted)
         x = asked.x
         if isinstance(x, str):
-            codes = self.model.program.input.codes(x)
+            codes = self._codes(x)
             if len(codes) != 1:
                 raise DataError(f"x: {x!a} is {len(codes)} steps; send one after the other")
             x = int(codes[0])
@@ -177,7 +187,7 @@ class Exchange:
                 "features": given.form.features,
                 "names": list(given.names),
                 "missing": given.missing,
-                "unit": given.unit,
+                "texts": self.text,
                 "sequence": self.expected,
             },
             "output": {

@@ -88,5 +88,6 @@ def create_server(
 
     app = create_app(exchange, metrics, sessions, connect)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
-    most = 4096 + BYTES_OF_A_NUMBER * model.program.input.form.features
+    given = model.program.input
+    most = 4096 + BYTES_OF_A_NUMBER * (given.form.features if given.kind == "numbers" else 1)
     return create_bounded(guarded, bounds, sessions.drain, Messages, most)
