@@ -13,6 +13,7 @@ LAYERS: dict[str, type[Layer]] = {
     "unpatch": preparing.Unpatch,
     "encode": reading.Encode,
     "word_scores": reading.WordScores,
+    "ngrams": reading.NGrams,
     "embedding": preparing.Embedding,
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,
