@@ -10,7 +10,7 @@ from gated import notebooks, version
 if TYPE_CHECKING:
     from gated import cells, live, nn
     from gated.cells import Cell
-    from gated.live import load
+    from gated.live import from_onnx, load
     from gated.nn.accelerate import accelerate, restore, stream
 
 __version__: str
@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "accelerate",
     "cells",
+    "from_onnx",
     "live",
     "load",
     "nn",
@@ -36,8 +37,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
-    if name == "load":
-        return importlib.import_module("gated.live").load
+    if name in ("from_onnx", "load"):
+        return getattr(importlib.import_module("gated.live"), name)
     if name == "predict_partition":
         return importlib.import_module("gated.tasks.partition").predict_partition
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

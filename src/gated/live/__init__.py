@@ -5,6 +5,8 @@ which refer to the weights by name.
 """
 
 from gated.live.model import Model, load, write
+from gated.live.onnx_graph import OnnxGraph, from_onnx
+from gated.live.onnx_layer import OnnxLayer
 from gated.live.stream import Stream
 
-__all__ = ["Model", "Stream", "load", "write"]
+__all__ = ["Model", "OnnxGraph", "OnnxLayer", "Stream", "from_onnx", "load", "write"]

@@ -9,6 +9,7 @@ from gated.nn.backends import LayerResult, Run, RunLayer, Variant, observed, rec
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
 from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
+from gated.nn.onnx_modules import OnnxLayer, from_onnx  # noqa: E402
 from gated.nn.operators import LayerCall  # noqa: E402
 from gated.nn.recurrent import Recurrent  # noqa: E402
 
@@ -20,12 +21,14 @@ __all__ = [
     "LSTMCell",
     "LayerCall",
     "LayerResult",
+    "OnnxLayer",
     "RNNCell",
     "Recurrent",
     "Run",
     "RunLayer",
     "Variant",
     "VariationalDropout",
+    "from_onnx",
     "init",
     "observed",
     "recurrence",
