@@ -11,6 +11,7 @@ LAYERS: dict[str, type[Layer]] = {
     "fill": preparing.Fill,
     "patch": preparing.Patch,
     "unpatch": preparing.Unpatch,
+    "average_pool": preparing.AveragePool,
     "embedding": preparing.Embedding,
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,

@@ -143,6 +143,7 @@ def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
     assert again.get_params() == fitted.get_params() | {
         "patch": 1,
         "filters": 24,
+        "filter_pool": 1,
         "kernel_features": 9996,
         "members": 1,
     }

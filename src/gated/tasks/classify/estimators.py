@@ -40,6 +40,7 @@ class SequenceEstimator(BaseEstimator):
         pooling: of the states of all steps: last, mean, max or attention.
         patch: consecutive steps joined into one input.
         filters: of a convolutional branch beside the recurrent layers; 0 for none.
+        filter_pool: consecutive steps averaged into one before that branch.
         kernel_features: of fixed kernels, read by a ridge regression; 0 for none.
         members: networks that are averaged.
         dropout: before and after the recurrent layers.
@@ -66,6 +67,7 @@ class SequenceEstimator(BaseEstimator):
         pooling: Literal["last", "mean", "max", "attention"] = "mean",
         patch: int | None = None,
         filters: int | None = None,
+        filter_pool: int | None = None,
         kernel_features: int | None = None,
         members: int | None = None,
         dropout: float = 0.2,
@@ -82,6 +84,7 @@ class SequenceEstimator(BaseEstimator):
         self.pooling = pooling
         self.patch = patch
         self.filters = filters
+        self.filter_pool = filter_pool
         self.kernel_features = kernel_features
         self.members = members
         self.dropout = dropout
