@@ -146,7 +146,9 @@ def test_too_few_pairs_to_hold_any_back() -> None:
 
 
 def test_given_parts_are_taken_as_they_are_and_nothing_near_is_trained_on() -> None:
-    pairs = [Pair(f"word {chr(97 + n) * 6} here", f"mot {chr(97 + n) * 6} ici", n) for n in range(20)]
+    pairs = [
+        Pair(f"word {chr(97 + n) * 6} here", f"mot {chr(97 + n) * 6} ici", n) for n in range(20)
+    ]
     test = [Pair("Word bbbbbb here!", "x", 1), Pair("quite another sentence", "y", 2)]
     validation = [Pair("z", "mot cccccc ici", 1)]
     parts = split(pairs, 0.1, 0.1, 0, Given(test, validation))

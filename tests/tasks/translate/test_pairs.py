@@ -164,7 +164,7 @@ def test_translation_memories_and_xliff(tmp_path: Path) -> None:
 
 def test_a_memory_of_three_languages_needs_their_names(tmp_path: Path) -> None:
     path = tmp_path / "m.tmx"
-    path.write_text(TMX.replace("<tuv xml:lang=\"fr\"><seg>seul", "<tuv xml:lang=\"de\"><seg>allein"))
+    path.write_text(TMX.replace('<tuv xml:lang="fr"><seg>seul', '<tuv xml:lang="de"><seg>allein'))
     with pytest.raises(DataError, match="languages en-gb, fr, de: name that"):
         read_pairs(path)
     assert len(read_pairs(path, columns=("en", "fr"))) == 2

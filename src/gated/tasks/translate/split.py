@@ -53,8 +53,7 @@ def split(
         known = [pair for pair, kept in zip(pairs, of_training, strict=True) if not kept]
         pairs = [pair for pair, kept in zip(pairs, of_training, strict=True) if kept]
     test, validation = (
-        0 if part is not None else of
-        for part, of in zip(given, (test, validation), strict=True)
+        0 if part is not None else of for part, of in zip(given, (test, validation), strict=True)
     )
     parts = split_by_text([pair[:2] for pair in pairs], test, validation, seed)
     for wanted, held in (

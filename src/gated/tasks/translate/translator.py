@@ -316,7 +316,9 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:
         sources = self.source.encode([pair.source for pair in pairs])
-        targets = self.target.encode([pair.target for pair in pairs])
+        targets = self.target.encode(
+            [pair.target for pair in pairs], [pair.source for pair in pairs]
+        )
         return list(zip(sources, targets, strict=True))
 
     def _short_enough(self, pairs: Sequence[Pair]) -> tuple[list[Encoded], list[Finding]]:
