@@ -10,7 +10,7 @@ from gated import notebooks, version
 if TYPE_CHECKING:
     from gated import cells, live, nn
     from gated.cells import Cell
-    from gated.live import from_onnx, load
+    from gated.live import from_keras, from_onnx, from_torch, load
     from gated.nn.accelerate import accelerate, restore, stream
 
 __version__: str
@@ -19,7 +19,9 @@ __all__ = [
     "__version__",
     "accelerate",
     "cells",
+    "from_keras",
     "from_onnx",
+    "from_torch",
     "live",
     "load",
     "nn",
@@ -37,7 +39,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
-    if name in ("from_onnx", "load"):
+    if name in ("from_keras", "from_onnx", "from_torch", "load"):
         return getattr(importlib.import_module("gated.live"), name)
     if name == "predict_partition":
         return importlib.import_module("gated.tasks.partition").predict_partition

@@ -102,9 +102,7 @@ def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[s
         )
     path, data = _file_of(directory, document, WEIGHTS)
     arrays = _arrays(path, data)
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise damaged(path, f"{name} holds a value that is NaN or infinite")
+    _check_finite(path, arrays)
     return arrays, description
 
 
@@ -112,6 +110,29 @@ def attached_file(directory: Path, name: str) -> Path | None:
     """Return the path of a file that is attached to the model, or None; raises as `load_model`."""
     document = _model_document(directory)
     return _file_of(directory, document, name)[0] if name in document["files"] else None
+
+
+def attached_arrays(directory: Path) -> Arrays:
+    """Return the arrays of all attached safetensors files; raises as `load_model`.
+
+    Their names begin with that of their file: `weights` of `linear.safetensors` is
+    `linear.weights`.
+    """
+    document, found = _model_document(directory), Arrays()
+    for name in sorted(document["files"]):
+        stem, _, kind = name.partition(".")
+        if kind == "safetensors" and name != WEIGHTS:
+            path, data = _file_of(directory, document, name)
+            arrays = _arrays(path, data)
+            _check_finite(path, arrays)
+            found |= {f"{stem}.{key}": array for key, array in arrays.items()}
+    return found
+
+
+def _check_finite(path: Path, arrays: Arrays) -> None:
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise damaged(path, f"{name} holds a value that is NaN or infinite")
 
 
 def _file_of(directory: Path, document: dict[str, Any], name: str) -> tuple[Path, bytes]:

@@ -32,6 +32,27 @@ def gru(units: int, inputs: int, weights: str = "r__") -> dict[str, tuple[int, .
     }
 
 
+def whole() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a program that reads whole sequences of 2 channels by fixed features."""
+    writer = Writer("numbers", 2)
+    kernels = writer.add(
+        "kernel_features",
+        writer.input,
+        dilations=[1, 3],
+        counts=[2, 1],
+        reads="k.reads",
+        thresholds="k.thresholds",
+    )
+    found = writer.add("concatenate", kernels, writer.add("summaries", writer.input))
+    first = writer.add("linear", found, name="ridge", weight="h.weight", bias="h.bias")
+    second = writer.add("linear", found, weight="g.weight")
+    both = writer.add("add", first, second, factors=[0.25, 3.0])
+    arrays = random(0, k__thresholds=(252,), h__weight=(3, 273), h__bias=(3,), g__weight=(3, 273))
+    arrays["k.reads"] = np.ones((2, 84, 2), np.float32)
+    arrays["k.reads"][0, ::3, 1] = 0
+    return writer.program("logits", both), arrays
+
+
 def causal() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return a program that streams, and reads 2 channels in patches of 3 steps."""
     writer = Writer("numbers", 2, missing=True)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from tests.comparison import assert_agree
-from tests.live.programs import model
+from tests.live.programs import model, whole
 
 import gated.nn
 from gated.cells import library
+from gated.core.sequence_features import Kernels, split_thresholds, summaries
 from gated.errors import ProgramError
 from gated.live.program import Writer
 from gated.nn import programs
@@ -138,3 +139,16 @@ def test_norms_and_activations() -> None:
         with torch.no_grad():
             wanted = layer(getattr(torch, function)(batch.eval()(x)))
         assert_agree(out, wanted, function)
+
+
+def test_a_sum_has_factors_and_fixed_features_are_those_of_each_sequence_alone() -> None:
+    values, arrays = whole()
+    of, alone = model(values, arrays), padded(2)[2]
+    kernels = Kernels((1, 3), arrays["k.reads"])
+    thresholds = split_thresholds(arrays["k.thresholds"], (2, 1))
+    found = [np.append(kernels.shares(x, thresholds), summaries(x)) for x in alone]
+    weight = 0.25 * arrays["h.weight"] + 3 * arrays["g.weight"]
+    wanted = np.stack(found) @ weight.T + 0.25 * arrays["h.bias"]
+    assert_agree(of(alone), wanted, "outputs", relative=1e-5, absolute=1e-4)
+    for x, out in zip(alone, of(alone), strict=True):
+        np.testing.assert_array_equal(of(x), out)

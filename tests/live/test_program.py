@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.live.programs import causal, model
+from tests.live.programs import causal, model, whole
 
 import gated
 import gated.errors
@@ -24,14 +24,13 @@ from gated.model_files import save_model
 VALUES, ARRAYS = causal()
 
 
-def place(name: str) -> int:
-    return next(k for k, of in enumerate(VALUES["layers"]) if of["name"] == name)
+WHOLE, WHOLE_ARRAYS = whole()
 
 
-def changed(of: str, /, **options: Any) -> dict[str, Any]:
+def changed(of: str, /, values: dict[str, Any] = VALUES, **options: Any) -> dict[str, Any]:
     """The program with other options of one layer; None takes one away."""
-    values = copy.deepcopy(VALUES)
-    layer = values["layers"][place(of)]
+    values = copy.deepcopy(values)
+    layer = next(layer for layer in values["layers"] if layer["name"] == of)
     layer |= options
     for key in [key for key, value in options.items() if value is None]:
         del layer[key]
@@ -60,7 +59,7 @@ def changed(of: str, /, **options: Any) -> dict[str, Any]:
         ("standardise", {"mean": [1.0, 10**400]}, "not a finite number"),
         ("standardise", {"mean": [1.0, float("nan")]}, "not a finite number"),
         ("standardise", {"deviation": [1.0, 0.0]}, "not a finite number above 0"),
-        ("activation", {"function": "eval"}, "function = 'eval': it must be one of relu"),
+        ("activation", {"function": "eval"}, "function = 'eval': it must be one of elu"),
         ("convolution", {"before": 3}, "before = 3: a whole number from 0 to 2"),
         ("concatenate2", {"of": ["last", "recurrent"]}, "has inputs of different steps"),
         ("add", {"of": ["fill", "patch"]}, "has inputs of different steps"),
@@ -73,12 +72,50 @@ def changed(of: str, /, **options: Any) -> dict[str, Any]:
         ("recurrent", {"projected": 4}, "is projected, but its cell is not"),
         ("recurrent", {"zoneout": [2.0]}, "not a probability"),
         ("recurrent", {"cell": "library.tau_gru", "constants": {"delay": 1e9}}, "constant beyond"),
+        ("recurrent", {"activations": ["tanh"]}, "gru cannot have: a gru has 2 activations, got 1"),
+        ("recurrent", {"activations": ["tanh", "eval"]}, "must be one of affine.*, got 'eval'"),
+        ("recurrent", {"activations": ["elu", "tanh"], "alpha": [1]}, "as many numbers as alpha"),
+        ("recurrent", {"clip": -1}, "not a finite number above 0"),
         ("attention", {"of": ["add", "add"]}, "one number for each of them"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(name, options, message) -> None:
     with pytest.raises(ModelFileError, match=message):
         Program(changed(name, **options), ARRAYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("kernel_features", {"dilations": [1]}, "must have 1 whole numbers from 1 to .* 'counts'"),
+        ("kernel_features", {"dilations": []}, "some whole numbers from 1 to 65,536"),
+        ("kernel_features", {"dilations": [1, 1 << 40]}, "whole numbers from 1 to 65,536"),
+        ("kernel_features", {"dilations": [1, 2.5]}, "whole numbers from 1 to 65,536"),
+        ("kernel_features", {"dilations": [1, True]}, "whole numbers from 1 to 65,536"),
+        ("kernel_features", {"dilations": [1] * 1025, "counts": [1] * 1025}, "more than 1,024"),
+        ("kernel_features", {"counts": [2, 2]}, r"of the shape \(336\)"),
+        ("kernel_features", {"counts": [1 << 16, 1 << 16]}, "11,010,048 features"),
+        ("kernel_features", {"reads": "k.thresholds"}, r"of the shape \(2, 84, 2\)"),
+        ("kernel_features", {"of": ["ridge"]}, "which is no layer before it"),
+        ("summaries", {"steps": 4}, "has the option 'steps', which is not known"),
+        ("add", {"factors": [1.0]}, "must have 2 numbers as 'factors'"),
+        ("add", {"factors": [1.0, float("inf")]}, "not a finite number"),
+    ],
+)
+def test_what_does_not_fit_in_fixed_features_is_refused(name, options, message) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        Program(changed(name, WHOLE, **options), WHOLE_ARRAYS)
+
+
+def test_kernels_read_channels_or_not_and_nine_at_most() -> None:
+    reads = WHOLE_ARRAYS["k.reads"].copy()
+    reads[1, 5, 0] = 0.5
+    with pytest.raises(ModelFileError, match=r"'kernel_features' .*neither read \(1\) nor not"):
+        Program(WHOLE, WHOLE_ARRAYS | {"k.reads": reads})
+    values = changed("kernel_features", WHOLE)
+    values["input"]["features"] = 10
+    with pytest.raises(ModelFileError, match="a kernel that reads more than 9 channels"):
+        Program(values, WHOLE_ARRAYS | {"k.reads": np.ones((2, 84, 10), np.float32)})
 
 
 @pytest.mark.parametrize(
@@ -127,11 +164,12 @@ ANY = st.recursive(
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_any_value_in_the_place_of_another_is_read_or_refused(data: st.DataObject) -> None:
-    values = json.loads(json.dumps(VALUES))
+    values, arrays = data.draw(st.sampled_from([(VALUES, ARRAYS), (WHOLE, WHOLE_ARRAYS)]))
+    values = json.loads(json.dumps(values))
     layer = data.draw(st.sampled_from([*values["layers"], values["input"], values["output"]]))
     layer[data.draw(st.sampled_from(sorted(layer)))] = data.draw(ANY)
     try:
-        of = model(values, ARRAYS)
+        of = model(values, arrays)
     except ModelFileError:
         return
     found = of(np.zeros((4, of.program.input.form.features)))

@@ -27,7 +27,7 @@ from gated.cells.language import (
 from gated.errors import CellError
 
 Function = Callable[[Any], Any]
-_ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 """Abramowitz and Stegun 1964, 7.1.26: off by at most 1.5e-7."""
 
 
@@ -56,7 +56,7 @@ def _elu(v: Any, alpha: float, scale: float) -> Any:
 def _erf(v: Any) -> Any:
     t = 1 / (1 + 0.3275911 * absolute(v))
     sum_: Any = 0.0
-    for of in reversed(_ERF):
+    for of in reversed(ERF):
         sum_ = (sum_ + of) * t
     size = 1 - sum_ * exp(-v * v)
     return where(v > 0, size, -size)

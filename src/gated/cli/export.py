@@ -26,13 +26,13 @@ def export(run: Path, *, to: Literal["c", "program"], out: Path) -> None:
     """
     from gated.live import load, write
     from gated.live.emit_c import source
-    from gated.model_files import load_model
+    from gated.live.model import read_arrays
 
     console = stdout_console()
     if to == "program":
         check_new_directory(out)
         model = load(run)
-        write(out, model.program.values, load_model(run)[0], model.task)
+        write(out, model.program.values, read_arrays(run), model.task)
         console.print(f"The program is in {out}: gated.load({str(out)!r})", markup=False)
         return
     header, name = out.with_suffix(".h"), out.stem

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gated.cells.activated import ERF
 from gated.live.entry import Entry
 from gated.live.layer import Array, Form, Pointwise, checked_width
 
@@ -19,24 +20,57 @@ def _sigmoid(x: Array) -> Array:
     return found.astype(x.dtype, copy=False)
 
 
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": lambda x: np.maximum(x, x.dtype.type(0)),
-    "sigmoid": _sigmoid,
-    "tanh": np.tanh,
+def _elu(x: Array, alpha: float) -> Array:
+    found: Array = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return found
+
+
+def _gelu(x: Array) -> Array:
+    """X / 2 · (1 + erf(x / √2)), by Abramowitz and Stegun 1964, 7.1.26: erf to 1.5e-7."""
+    v = x.astype(np.float64) * 0.5**0.5
+    t = 1 / (1 + 0.3275911 * np.abs(v))
+    sum_ = np.zeros_like(v)
+    for of in reversed(ERF):
+        sum_ = (sum_ + of) * t
+    found: Array = 0.5 * x * (1 + np.sign(v) * (1 - sum_ * np.exp(-v * v)))
+    return found
+
+
+FUNCTIONS: dict[str, Callable[[Array, float, float], Array]] = {
+    "elu": lambda x, a, b: _elu(x, a),
+    "exponential": lambda x, a, b: np.exp(x),
+    "gelu": lambda x, a, b: _gelu(x),
+    "hard_sigmoid": lambda x, a, b: np.clip(a * x + b, 0, 1),
+    "leaky_relu": lambda x, a, b: np.where(x > 0, x, a * x),
+    "relu": lambda x, a, b: np.maximum(x, x.dtype.type(0)),
+    "relu6": lambda x, a, b: np.clip(x, 0, 6),
+    "selu": lambda x, a, b: 1.0507009873554805 * _elu(x, 1.6732632423543772),
+    "sigmoid": lambda x, a, b: _sigmoid(x),
+    "silu": lambda x, a, b: x * _sigmoid(x),
+    "softplus": lambda x, a, b: np.logaddexp(x, 0),
+    "softsign": lambda x, a, b: x / (1 + np.abs(x)),
+    "tanh": lambda x, a, b: np.tanh(x),
 }
+NUMBERS = {"elu": (1.0, 0.0), "hard_sigmoid": (0.2, 0.5), "leaky_relu": (0.01, 0.0)}
+"""Numbers of those functions that take some, by default."""
 
 
 class Activation(Pointwise):
-    """A `function` of each number: relu, sigmoid or tanh."""
+    """A `function` of each number; some take the numbers `alpha` and `beta`."""
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         self.form = given[0]
         self.name = entry.text("function", [*FUNCTIONS])
+        self.alpha, self.beta = NUMBERS.get(self.name, (0.0, 0.0))
+        if self.name in NUMBERS:
+            self.alpha = entry.number("alpha", default=self.alpha)
+            self.beta = entry.number("beta", default=self.beta)
         self._function = FUNCTIONS[self.name]
 
     def apply(self, *values: Array) -> Array:
         """Activate."""
-        return self._function(values[0])
+        found = self._function(values[0], self.alpha, self.beta)
+        return found.astype(values[0].dtype, copy=False)
 
 
 class Softmax(Pointwise):
@@ -82,19 +116,21 @@ class Concatenate(_Joint):
 
 
 class Add(_Joint):
-    """The sum of all inputs."""
+    """The sum of all inputs, each times its number of `factors`, where there are some."""
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         super().__init__(entry, *given)
         if len({of.features for of in given}) > 1:
             raise entry.wrong("adds inputs of different features")
         self.form = given[0]
+        ones = [1.0] * len(given)
+        self.factors = entry.numbers("factors", len(given), default=ones).astype(np.float32)
 
     def apply(self, *values: Array) -> Array:
         """Add, from the first on."""
-        total = values[0]
-        for of in values[1:]:
-            total = total + of
+        total: Array = self.factors[0] * values[0]
+        for factor, of in zip(self.factors[1:], values[1:], strict=True):
+            total = total + factor * of
         return total
 
 

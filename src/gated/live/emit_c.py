@@ -267,12 +267,27 @@ def _batch_norm(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> 
 
 
 def _activation(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    said = {
-        "relu": "{0} > 0.0f ? {0} : 0.0f",
-        "tanh": "tanhf({0})",
-        "sigmoid": "1.0f / (1.0f + expf(-{0}))",
-    }[of.name]
-    w.loop(of.form.features, f"{out}[k] = {said.format(f'{x[0]}[k]')};")
+    said = _FUNCTIONS[of.name]
+    numbers = {"a": number(of.alpha), "b": number(of.beta)}
+    w.loop(of.form.features, f"{out}[k] = {said.format(f'{x[0]}[k]', **numbers)};")
+
+
+_ELU = "{0} > 0.0f ? {0} : {a} * expm1f({0})"
+_FUNCTIONS = {
+    "elu": _ELU,
+    "exponential": "expf({0})",
+    "gelu": "0.5f * {0} * (1.0f + erff({0} * 0.70710678f))",
+    "hard_sigmoid": "fmaxf(0.0f, fminf(1.0f, {a} * {0} + {b}))",
+    "leaky_relu": "{0} > 0.0f ? {0} : {a} * {0}",
+    "relu": "{0} > 0.0f ? {0} : 0.0f",
+    "relu6": "fmaxf(0.0f, fminf(6.0f, {0}))",
+    "selu": "1.05070099f * (" + _ELU.replace("{a}", "1.67326324f") + ")",
+    "sigmoid": "1.0f / (1.0f + expf(-{0}))",
+    "silu": "{0} / (1.0f + expf(-{0}))",
+    "softplus": "({0} > 0.0f ? {0} : 0.0f) + log1pf(expf(-fabsf({0})))",
+    "softsign": "{0} / (1.0f + fabsf({0}))",
+    "tanh": "tanhf({0})",
+}
 
 
 def _concatenate(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
@@ -283,7 +298,11 @@ def _concatenate(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) ->
 
 
 def _add(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    w.loop(of.form.features, f"{out}[k] = {' + '.join(f'{one}[k]' for one in x)};")
+    terms = [
+        f"{one}[k]" if factor == 1 else f"{number(factor)} * {one}[k]"
+        for factor, one in zip(of.factors.tolist(), x, strict=True)
+    ]
+    w.loop(of.form.features, f"{out}[k] = {' + '.join(terms)};")
 
 
 def _last(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:

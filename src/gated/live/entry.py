@@ -94,6 +94,18 @@ class Entry:
         found.flags.writeable = False
         return found
 
+    def wholes(self, name: str, least: int, most: int, count: int | None = None) -> tuple[int, ...]:
+        """Return a list of whole numbers from `least` to `most`, `count` of them or one or more."""
+        value = self._take(name, _REQUIRED)
+        fits = isinstance(value, list) and (len(value) == count if count else len(value) > 0)
+        if not fits or not all(
+            isinstance(of, int) and not isinstance(of, bool) and least <= of <= most for of in value
+        ):
+            raise self.wrong(
+                f"must have {count or 'some'} whole numbers from {least} to {most:,} as {name!r}"
+            )
+        return tuple(value)
+
     def named_numbers(self, name: str) -> dict[str, float]:
         """Return finite numbers by name; none where the option is not there."""
         value = self._take(name, {})
@@ -134,9 +146,7 @@ class Entry:
 
     def weights(self, name: str, *shape: int | None) -> Singles:
         """Return the weights of this name and shape; they cannot be changed."""
-        array = self._arrays.get(name)
-        if array is None:
-            raise self.wrong(f"needs the weights {name!r}, which are not there")
+        array = self._there(name)
         fits = array.ndim == len(shape) and all(
             size == wanted or (wanted is None and 0 < size <= MOST_FEATURES)
             for size, wanted in zip(array.shape, shape, strict=True)
@@ -150,6 +160,39 @@ class Entry:
         fixed: Singles = np.asarray(array, order="C").view()
         fixed.flags.writeable = False
         return fixed
+
+    def stored(self, name: str, kind: str, *shape: int | None) -> NDArray[Any]:
+        """Return an array that an option names, of a kind of numbers such as uint8.
+
+        Its shape is this one; None is any size. It cannot be changed.
+        """
+        named = self.text(name)
+        array = self._there(named)
+        fits = array.ndim == len(shape) and all(
+            wanted in (None, size) for size, wanted in zip(array.shape, shape, strict=True)
+        )
+        if not fits or array.dtype != np.dtype(kind):
+            wanted = ", ".join("any" if of is None else str(of) for of in shape)
+            raise self.wrong(
+                f"needs {named!r} as {kind} of the shape ({wanted}); it is {array.dtype} of "
+                f"{array.shape}"
+            )
+        fixed = np.asarray(array, order="C").view()
+        fixed.flags.writeable = False
+        return fixed
+
+    def codes(self, name: str, count: int, *shape: int | None) -> NDArray[np.int64]:
+        """Return an array of codes from 0 to `count` - 1, int32, that an option names."""
+        found = self.stored(name, "int32", *shape)
+        if found.size and not (found.min() >= 0 and found.max() < count):
+            raise self.wrong(f"has {name!r} with what is not a code from 0 to {count - 1:,}")
+        return found.astype(np.int64)
+
+    def _there(self, name: str) -> NDArray[Any]:
+        array = self._arrays.get(name)
+        if array is None:
+            raise self.wrong(f"needs the weights {name!r}, which are not there")
+        return array
 
     def has_weights(self, name: str) -> bool:
         """Whether there are weights of this name."""

@@ -18,18 +18,20 @@ from gated.live.entry import MOST_FEATURES, Entry
 Array: TypeAlias = NDArray[Any]
 State: TypeAlias = tuple[Array, ...]
 """What a layer remembers from step to step; of every array the first axis is B."""
-Kind = Literal["codes", "steps", "sequence"]
+Kind = Literal["text", "codes", "steps", "sequence"]
 
 
 class Form(NamedTuple):
     """What the values of a layer are, known before any data."""
 
     kind: Kind
-    """Whole numbers at each step, numbers at each step, or numbers of the sequence as a whole."""
+    """Characters as code points, whole numbers at each step, numbers at each step, or numbers of
+    the sequence as a whole."""
     features: int
     """F; of codes, how many there are."""
     rate: tuple[int, ...] = ()
-    """How the steps came from those of the input: p joined p of them, -p divided each into p."""
+    """How the steps came from those of the input: p joined p of them, -p divided each into p; 0 and
+    a number for those of which there are as many as a layer says."""
 
 
 class Steps(NamedTuple):
@@ -71,6 +73,8 @@ class Layer(ABC):
     """Of what it returns."""
     streams: bool = True
     """Whether each step depends on those before it alone."""
+    without: ClassVar[str] = ""
+    """The option of `gated fit` that leaves this layer out, where it does not stream."""
     pools: ClassVar[bool] = False
     """Whether it turns steps into one result for the sequence: in a stream, the result so far."""
     inputs: ClassVar[int | None] = 1

@@ -94,9 +94,10 @@ class Model:
             ModelFileError: as for `Stream.restore`.
         """
         if later := self.program.not_streamed:
+            options = self.program.streamed_with
             raise ConfigurationError(
-                f"this network cannot be run step by step: {', '.join(later)} read later steps. "
-                "Train one that reads forwards alone, such as with --one-way --filters 0."
+                f"this network cannot be run step by step: {', '.join(later)} read later steps"
+                + (f"; train one without, by {options}" if options else "")
             )
         stream = Stream(self, sequences)
         if state is not None:
@@ -158,7 +159,8 @@ class Model:
 
     @property
     def _reads_codes(self) -> bool:
-        return self.program.input.kind == "codes"
+        """Whether a step is a whole number: a code, or a code point of a text."""
+        return self.program.input.kind != "numbers"
 
     def _sequence(self, x: Any) -> Array:
         """A whole sequence: (T, F), or (T,) codes."""
@@ -190,13 +192,15 @@ class Model:
         return self._checked(array, sequences)
 
     def _coded(self, text: str) -> NDArray[np.int64]:
-        if not self.program.input.unit:
+        codes = self.program.input.codes(text)
+        if codes is None:
             raise DataError(
-                "this model reads numbers: give an array"
-                if not self._reads_codes
-                else "this model reads codes of subwords: give the codes, not a text"
+                "this model reads codes, and its program does not say which texts they are of: "
+                "give the codes"
+                if self._reads_codes
+                else "this model reads numbers: give an array"
             )
-        return self.program.input.codes(text)
+        return codes
 
     def _checked(self, array: NDArray[Any], sequences: int | None) -> Array:
         """Steps first, (T, …), as (T, B, …)."""
@@ -237,7 +241,7 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
     """
     directory = Path(run)
     check_stored_as(stored_as)
-    arrays, description = model_files.load_model(directory)
+    description = model_files.load_description(directory)
     values = description.get("program")
     if values is None:
         why = description.get("no_program") or (
@@ -245,6 +249,7 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
             f"gated.tasks.load({str(run)!r}).save({str(run)!r}) writes it anew"
         )
         raise ModelFileError(f"The model in {directory} has no program to load: {why}.")
+    arrays = read_arrays(directory)
     try:
         program = Program(values, arrays, stored_as)
     except ModelFileError as error:
@@ -252,7 +257,13 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
             f"The model in {directory} cannot be used: {error}. Restore it from a copy, or train "
             "again."
         ) from error
-    return Model(program, _digest(values, arrays), str(description.get("task", "")))
+    return Model(program, digest(values, arrays), str(description.get("task", "")))
+
+
+def read_arrays(run: Path | str) -> model_files.Arrays:
+    """Return the weights of a run by the names that its program has for them; raises as `load`."""
+    directory = Path(run)
+    return model_files.load_model(directory)[0] | model_files.attached_arrays(directory)
 
 
 def write(
@@ -270,7 +281,7 @@ def write(
     model_files.save_model(Path(directory), arrays, {"task": task, "program": dict(program)})
 
 
-def _digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+def digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The SHA-256 of a program and its weights."""
     found = hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass"))
     for name in sorted(arrays):

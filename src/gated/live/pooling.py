@@ -5,6 +5,7 @@ Shapes: T steps, B sequences, F features.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from gated.live.entry import Entry
-from gated.live.layer import Form, Layer, State, Steps
+from gated.live.layer import Array, Form, Layer, State, Steps
 from gated.live.recurrence import Product
 
 AT_ONCE = 1 << 22
@@ -29,8 +30,30 @@ class _Pool(Layer):
         self.form = Form("sequence", given[0].features)
 
 
+class OfWhole(_Pool):
+    """Makes one result of a whole sequence, all of whose steps it reads: it does not stream."""
+
+    streams = False
+
+    @abstractmethod
+    def of_sequence(self, x: Array) -> Array:
+        """Map (T, F) to (features,)."""
+
+    def run(self, given: Sequence[Steps], state: State) -> tuple[Steps, State]:
+        """Each sequence by itself: (1, B, features)."""
+        values, ends = given[0].values, given[0].ends
+        found = [self.of_sequence(values[:end, row]) for row, end in enumerate(ends)]
+        return Steps(np.stack(found)[None], None), state
+
+    def at_the_end(self, given: Sequence[Steps]) -> Steps:
+        """Read all steps of each sequence."""
+        return self.run(given, ())[0]
+
+
 class Last(_Pool):
     """The last step; of `directions` = 2, the second half of the features from the first step."""
+
+    without = "--one-way"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         super().__init__(entry, *given)
@@ -121,6 +144,7 @@ class Convolution(Layer):
     """
 
     takes = ("steps",)
+    without = "--filters 0"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         F = given[0].features

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from gated.core.arguments import StoredAs
 from gated.errors import ModelFileError
+from gated.live.coding import coder_of, points_of
 from gated.live.entry import MOST_FEATURES, Entry
-from gated.live.layer import Form, Layer
+from gated.live.layer import Form, Kind, Layer
 from gated.live.table import LAYERS
 
 VERSION = 1
@@ -24,14 +25,16 @@ VERSION = 1
 INPUT = "input"
 """The name by which layers read the input."""
 MOST_LAYERS = 10_000
+POINTS = sys.maxunicode + 1
+"""Features of a text: code points that there may be."""
 
 
 class Writer:
     """Writes a program, a layer after the other.
 
     Args:
-        kind: what is read: "numbers", whose features are channels, or "codes".
-        features: how many channels, or codes.
+        kind: what is read: "numbers", whose features are channels, "codes", or "text".
+        features: how many channels, or codes; of a text, `POINTS`.
         options: more of the input, as in the format.
 
     >>> writer = Writer("numbers", 3)
@@ -114,6 +117,12 @@ class Program:
         pairs = zip(self.names, self.layers, strict=True)
         return [name for name, layer in pairs if not layer.streams]
 
+    @property
+    def streamed_with(self) -> str:
+        """The options of `gated fit` that make a network without those layers; none may help."""
+        options = [layer.without for layer in self.layers if not layer.streams]
+        return " ".join(dict.fromkeys(options)) if all(options) else ""
+
 
 def _layer(
     place: int,
@@ -144,43 +153,37 @@ def _layer(
     return name, layer, of
 
 
+KINDS: dict[str, Kind] = {"numbers": "steps", "codes": "codes", "text": "text"}
+"""What an input is, by its name in the format."""
+
+
 class Input:
-    """What a program reads: numbers at each step, or codes, perhaps of a text."""
+    """What a program reads: numbers at each step, codes, perhaps of a text, or a text itself."""
 
     def __init__(self, entry: Entry) -> None:
-        self.kind = entry.text("kind", ["numbers", "codes"])
-        features = entry.whole("features", 1, MOST_FEATURES)
-        self.form = Form("codes" if self.kind == "codes" else "steps", features)
+        self.kind = entry.text("kind", [*KINDS])
+        features = entry.whole("features", 1, POINTS)
+        if features > (POINTS if self.kind == "text" else MOST_FEATURES):
+            raise entry.wrong(f"has features = {features:,}, more than {MOST_FEATURES:,}")
+        self.form = Form(KINDS[self.kind], features)
         self.missing = entry.flag("missing", False)
         """Whether NaN stands for a missing value; else it is refused."""
         self.names = entry.texts("names", ())
         """Of the channels, where they have names."""
         self.longest = entry.whole("longest", 1, 1 << 40, 1 << 40)
         """Codes of a text that are read at most."""
-        numbers = entry.numbers("points", None, above=-1, default=[])
-        if (numbers > sys.maxunicode).any() or (numbers != np.round(numbers)).any():
-            raise entry.wrong("has a point that no character has")
-        points = numbers.astype(np.int64)
-        self.unit = entry.text("unit", ["character", "byte", ""], "")
-        """What a code stands for, where texts can be given."""
-        if self.unit and (self.kind != "codes" or len(points) != features - 1):
-            raise entry.wrong("must have a point for each code but the first")
-        self._places = np.argsort(points, kind="stable")
-        self._points = points[self._places]
-        if (np.diff(self._points) == 0).any():
-            raise entry.wrong("has a point twice")
+        self._coder = coder_of(entry, features)
+        if self._coder and self.kind != "codes":
+            raise entry.wrong("has a unit, and reads no codes")
         if self.names and len(self.names) != features:
             raise entry.wrong(f"names {len(self.names)} of {features} channels")
         entry.finish()
 
-    def codes(self, text: str) -> NDArray[np.int64]:
-        """Return the code of each character, or byte, of a text: 0 for those that are unknown."""
-        if self.unit == "byte":
-            points = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
-        else:
-            points = np.array([ord(of) for of in text], np.int64)
-        at = np.minimum(np.searchsorted(self._points, points), len(self._points) - 1)
-        return np.where(self._points[at] == points, self._places[at] + 1, 0)
+    def codes(self, text: str) -> NDArray[np.int64] | None:
+        """Return the code of each step of a text; None where the program reads no texts."""
+        if self.kind == "text":
+            return points_of(text)
+        return self._coder.codes(text) if self._coder else None
 
 
 class Output:

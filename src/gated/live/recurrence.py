@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gated.cells import Cell, cell, library, options
+from gated.cells.activated import Activation, activated
 from gated.core import ops
 from gated.core.arguments import StoredAs
 from gated.core.layout import LAYOUTS, Weights
@@ -147,12 +148,14 @@ class Recurrent(Layer):
     """`layers` of a `cell` in one or two `directions`; weights are named as in `torch.nn`.
 
     `weights` is what their names begin with: `weights + "weight_ih_l0"`. The cell is one of
-    `gated.core.layout.LAYOUTS`, whose options follow from which weights there are; or one of
+    `gated.core.layout.LAYOUTS`, whose options follow from which weights there are, perhaps with
+    other `activations` (with their numbers `alpha` and `beta`) and a `clip`; or one of
     `gated.cells.library`, as `library.mgu`, with `constants`, `bias`, `layer_norm`, `projects` and
     `heads`.
     """
 
     takes = ("steps",)
+    without = "--one-way"
 
     def __init__(self, entry: Entry, *given: Form) -> None:
         features = given[0].features
@@ -222,12 +225,34 @@ class Recurrent(Layer):
 def _listed(entry: Entry, name: str, prefix: str) -> tuple[Cell, Any]:
     """A cell of `LAYOUTS`, and which of its weights there are: those of the first layer."""
     there = [of for of in Weights._fields if entry.has_weights(f"{prefix}{of}_l0")]
+    functions, clip = _activations(entry), entry.numbers("clip", None, above=0, default=[])
     try:
+        if functions or clip.size:
+            kind = "rnn" if name.startswith("rnn_") else name
+            if set(there) & {"weight_hr", "gain_ih", "gain_hh", "gain_cell"}:
+                raise ConfigurationError("activations do not go with projections and gains")
+            peepholes = "peepholes" in there
+            given = functions or ([Activation("relu")] if name == "rnn_relu" else [])
+            limit = float(clip[0]) if clip.size else None
+            made = activated(kind, given, clip=limit, peepholes=peepholes)
+            return made, lambda of: of in there or of not in ("bias_ih", "bias_hh")
         made = named_cell(name, dict.fromkeys(there))
+    except CellError as error:
+        raise entry.wrong(f"has activations that the cell {name} cannot have: {error}") from error
     except (ConfigurationError, AttributeError) as error:
         raise entry.wrong(f"has weights that the cell {name} does not: {error}") from error
     biases = {"bias_ih", "bias_hh", "bias_cell"}
     return made, lambda of: of in there or of not in biases
+
+
+def _activations(entry: Entry) -> list[Activation]:
+    """The activations of a cell; none where it has its own."""
+    names = entry.texts("activations", ())
+    numbers = [entry.numbers(of, None, default=[]).tolist() for of in ("alpha", "beta")]
+    if any(of and len(of) != len(names) for of in numbers):
+        raise entry.wrong("must have as many numbers as alpha and as beta as it has activations")
+    alpha, beta = (of or [None] * len(names) for of in numbers)
+    return [Activation(*of) for of in zip(names, alpha, beta, strict=True)]
 
 
 def _of_library(entry: Entry, name: str, prefix: str) -> tuple[Cell, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gated.live import combining, pooling, preparing, recurrence
+from gated.live import combining, features, pooling, preparing, reading, recurrence
 from gated.live.layer import Layer
 
 LAYERS: dict[str, type[Layer]] = {
@@ -12,6 +12,8 @@ LAYERS: dict[str, type[Layer]] = {
     "patch": preparing.Patch,
     "unpatch": preparing.Unpatch,
     "average_pool": preparing.AveragePool,
+    "encode": reading.Encode,
+    "word_scores": reading.WordScores,
     "embedding": preparing.Embedding,
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,
@@ -26,6 +28,8 @@ LAYERS: dict[str, type[Layer]] = {
     "mean": pooling.Mean,
     "max": pooling.Max,
     "attention": pooling.Attention,
+    "kernel_features": features.KernelFeatures,
+    "summaries": features.Summaries,
     "softmax": combining.Softmax,
     "rescale": preparing.Rescale,
 }

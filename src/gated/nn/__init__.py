@@ -8,6 +8,7 @@ from gated.nn import init  # noqa: E402
 from gated.nn.backends import LayerResult, Run, RunLayer, Variant, observed, recurrence  # noqa: E402
 from gated.nn.cells import GRUCell, LSTMCell, RNNCell  # noqa: E402
 from gated.nn.dropout import VariationalDropout  # noqa: E402
+from gated.nn.keras_modules import from_keras  # noqa: E402
 from gated.nn.layers import GRU, LSTM, RNN  # noqa: E402
 from gated.nn.onnx_modules import OnnxLayer, from_onnx  # noqa: E402
 from gated.nn.operators import LayerCall  # noqa: E402
@@ -28,6 +29,7 @@ __all__ = [
     "RunLayer",
     "Variant",
     "VariationalDropout",
+    "from_keras",
     "from_onnx",
     "init",
     "observed",

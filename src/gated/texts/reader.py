@@ -99,9 +99,9 @@ class Reader(nn.Module):
             after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
         return Read(output, dropped, after)
 
-    def write_reading(self, writer: Writer) -> str:
+    def write_reading(self, writer: Writer, codes: str) -> str:
         """Write the embedding and the layers as those of a program; return the last one's name."""
-        steps = writer.add("embedding", writer.input, weight="embedding.weight")
+        steps = writer.add("embedding", codes, weight="embedding.weight")
         for place, layer in enumerate(self.layers):
             options = programs.recurrent(layer, f"layers.{place}.")  # type: ignore[arg-type]
             steps = writer.add("recurrent", steps, **options)

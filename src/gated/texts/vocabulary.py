@@ -21,6 +21,8 @@ MOST = 2**16 - 1
 """Largest number of pieces: codes have 16 bits, and one is for the unknown."""
 MARKS = {"\n": "↵", " ": "␣", "\t": "⇥"}
 """Visible marks for invisible characters."""
+SUBWORDS = "subwords.safetensors"
+"""File of what a program needs to cut texts into subwords."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 WORDS = r"\n| ?\p{L}\p{M}*(?:\p{L}|\p{M})*| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|[^\S\n]+|\p{M}+"
 """Subwords are within one of these: a word with the space before it, a digit, the end of a line."""
@@ -63,7 +65,11 @@ class Vocabulary(ABC):
         return len(self.pieces())
 
     def of_program(self) -> dict[str, Any]:
-        """Return the options of a program's input; subwords are left to who calls it."""
+        """Return the options of a program's input by which texts become codes."""
+        return {}
+
+    def attached(self) -> dict[str, bytes]:
+        """Return files that a program needs beside the model, by name; there may be none."""
         return {}
 
     def shown(self) -> list[str]:
@@ -193,6 +199,27 @@ class Subwords(Vocabulary):
     def pieces(self) -> list[bytes]:
         """Return the bytes that each code stands for."""
         return self._pieces
+
+    def of_program(self) -> dict[str, Any]:
+        """Return the names of the arrays that are attached."""
+        stem = SUBWORDS.removesuffix("safetensors")
+        return {"unit": self.unit, "bytes": f"{stem}bytes", "merges": f"{stem}merges"}
+
+    def attached(self) -> dict[str, bytes]:
+        """Return the code of each byte, (256,), and which codes merge into which, (M, 3)."""
+        safetensors = require("safetensors.numpy", extra="train")
+        model = json.loads(self._tokenizer.to_str())["model"]
+        code, merges = model["vocab"], []
+        for of in model["merges"]:
+            left, right = of.split(" ") if isinstance(of, str) else of
+            merges.append((code[left], code[right], code[left + right]))
+        arrays = {
+            "bytes": np.array([code[of] for of in _shown().values()], np.int32)[
+                np.argsort([*_shown()])
+            ],
+            "merges": np.array(merges, np.int32).reshape(-1, 3),
+        }
+        return {SUBWORDS: safetensors.save(arrays)}
 
     def to_json_value(self) -> dict[str, Any]:
         """Return the JSON document of the tokenizers library."""

@@ -9,10 +9,11 @@ import torch
 from sklearn.linear_model import Ridge
 from tests.tasks.classify.conftest import bumps
 
+from gated.core.sequence_features import summaries
 from gated.tasks.classify import SequenceClassifier, SequenceRegressor, SequenceTraining
 from gated.tasks.classify.config import ClassifyConfig
-from gated.tasks.classify.fixed_features import summaries
-from gated.tasks.classify.kernel_features import KernelFeatures, Layout, padded
+from gated.tasks.classify.fixed_features import FixedFeatures
+from gated.tasks.classify.kernel_features import KernelFeatures, Layout
 from gated.tasks.classify.mixture import Weighing, folds_of
 from gated.tasks.classify.network import SequenceEnsemble
 from gated.tasks.classify.ridge import ridge
@@ -35,7 +36,8 @@ def kernels(channels: int = 3) -> KernelFeatures:
 def by_hand(of: KernelFeatures, sequence: np.ndarray) -> list[float]:
     """The definition, step by step: shares in the order of the dilations and thresholds."""
     shares, place = [], 0
-    rounded = np.round(sequence / of.unit) * of.unit
+    unit = of.kernels.unit
+    rounded = np.round(sequence / unit) * unit
     for number, (dilation, each) in enumerate(
         zip(of.layout.dilations, of.layout.thresholds, strict=True)
     ):
@@ -65,26 +67,37 @@ def test_features_are_those_of_the_definition(channels) -> None:
     of = kernels(channels)
     assert len(of.layout.dilations) > 1
     for sequence in sequences(channels):
-        found = of(*padded([sequence]))[0]
-        np.testing.assert_allclose(found.numpy(), by_hand(of, sequence), atol=1e-6)
+        found = of.of_each([sequence])[0]
+        np.testing.assert_allclose(found, by_hand(of, sequence), atol=1e-6)
 
 
 def test_features_do_not_depend_on_the_batch() -> None:
     """Not in a bit, also where a channel stands still and each threshold is a tie."""
-    of, known = kernels(), sequences()
+    known = sequences()
     known[0][10:30] = 0.37
-    steps, there = padded(known)
-    together = of(torch.nn.functional.pad(steps, (0, 50)), torch.nn.functional.pad(there, (0, 50)))
+    of = FixedFeatures(3, max(LENGTHS), FEATURES, 2)
+    of.kernels.fit(known, seed=4)
+    steps = torch.zeros(len(known), 3, max(LENGTHS) + 50)
+    there = torch.zeros(len(known), max(LENGTHS) + 50, dtype=torch.bool)
     for row, sequence in enumerate(known):
-        assert torch.equal(of(*padded([sequence]))[0], together[row])
+        steps[row, :, : len(sequence)] = torch.from_numpy(sequence.T)
+        there[row, : len(sequence)] = True
+    together = of.features(steps, there)
+    for row, sequence in enumerate(known):
+        alone = torch.from_numpy(sequence.T.copy())[None]
+        found = of.features(alone, torch.ones(1, len(sequence), dtype=torch.bool))
+        assert torch.equal(found[0], together[row])
+        np.testing.assert_array_equal(
+            found[0, : of.kernels.count], of.kernels.of_each([sequence])[0]
+        )
 
 
 def test_thresholds_are_spread_over_what_kernels_find() -> None:
     random = np.random.default_rng(1)
     known = [random.normal(size=(200, 1)).astype(np.float32) for _ in range(16)]
     of = KernelFeatures(1, Layout.of(200, 2520)).fit(known, seed=0)
-    shares = of(*padded(known)).mean(0)
-    quarters = np.histogram(shares.numpy(), bins=4, range=(0, 1))[0] / of.count
+    shares = of.of_each(known).mean(0)
+    quarters = np.histogram(shares, bins=4, range=(0, 1))[0] / of.count
     np.testing.assert_allclose(quarters, 0.25, atol=0.05)
 
 
@@ -97,7 +110,7 @@ def test_kernels_read_some_of_many_channels() -> None:
 
 def test_summaries_say_what_they_are_called() -> None:
     known = sequences(2, (8, 5, 1))
-    found = summaries(*padded(known)).numpy()
+    found = np.stack([summaries(of) for of in known])
     for row, of in enumerate(known):
         assert found[row, 0] == pytest.approx(np.log(len(of)), abs=1e-6)
         change = np.abs(np.diff(of, axis=0)).mean(0) if len(of) > 1 else np.zeros(2)

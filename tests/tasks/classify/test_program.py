@@ -9,7 +9,8 @@ from tests.comparison import assert_agree
 from tests.tasks.classify.conftest import bumps
 
 import gated
-from gated.errors import ModelFileError
+from gated.errors import ConfigurationError, ProgramError
+from gated.live.emit_c import source
 from gated.tasks.classify.config import SequenceConfig, SequenceTraining
 from gated.tasks.classify.learner import ClassLearner, NumberLearner
 from gated.tasks.classify.sequences import Sequences
@@ -61,16 +62,43 @@ def test_the_program_predicts_what_the_network_does(
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
-    [({}, "kernel_features=0"), ({"kernel_features": 0, "members": 2}, "members=1")],
+    ("options", "trust"),
+    [({}, None), ({"members": 2, "patch": 3}, 0.25), ({"members": 3, "one_way": True}, 1.0)],
 )
-def test_fixed_features_and_averages_have_no_program_yet(
-    options: dict, reason: str, tmp_path: Path
-) -> None:
-    arrays, labels = bumps(12, 0)
-    learner = ClassLearner(
-        SequenceConfig(hidden=4, **options), SequenceTraining(steps=1, threads=1)
-    )
-    learner.fit(Sequences(arrays, labels, [str(number) for number in range(12)])).save(tmp_path)
-    with pytest.raises(ModelFileError, match=reason):
-        gated.load(tmp_path)
+def test_a_default_run_has_a_program(options: dict, trust: float | None, tmp_path: Path) -> None:
+    arrays, labels = bumps(24, 0)
+    arrays[3][2, 1] = np.nan
+    names = [str(number) for number in range(24)]
+    for kind, values in ((ClassLearner, labels), (NumberLearner, np.arange(24.0) * 3 + 7)):
+        learner = kind(SequenceConfig(**options), SequenceTraining(steps=3, threads=1))
+        learner.fit(Sequences(arrays, values, names)).network.eval()
+        if trust is not None:
+            learner.network.trust.fill_(trust)
+            learner.network.sharpness.fill_(1.7)
+        learner.save(tmp_path / kind.task)
+        model = gated.load(tmp_path / kind.task)
+        found = model(arrays)
+        if isinstance(learner, ClassLearner):
+            assert_agree(found, learner.probabilities(arrays), "probabilities", absolute=1e-5)
+        else:
+            wanted = learner.numbers(arrays)[:, None]
+            assert_agree(found, wanted, "numbers", relative=1e-5, absolute=1e-4)
+        for array, out in zip(arrays, found, strict=True):
+            np.testing.assert_array_equal(model(array), out)
+        with pytest.raises(ConfigurationError, match=STANDS[trust]):
+            model.stream()
+        with pytest.raises(ProgramError, match="which a step in C cannot"):
+            source(model, "whole")
+        fixed = learner.network.fixed
+        if learner.network.trust < 1:
+            fixed.bias[0] += 5
+            learner.save(tmp_path / kind.task)
+            assert np.abs(gated.load(tmp_path / kind.task)(arrays) - found).max() > 1e-3
+
+
+STANDS = {
+    None: "kernel_features, summaries.* --kernel-features 0",
+    0.25: "kernel_features, summaries, recurrent",
+    1.0: "step by step: convolution",
+}
+"""What stands in the way of streams, by the share of the networks."""

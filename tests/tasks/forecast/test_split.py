@@ -139,7 +139,9 @@ def test_without_room_for_a_test_part_all_is_learned_from():
     assert "24 steps are too few to hold a test part of 12 back" in str(findings[0])
     assert counted(26, horizon=12)[0].test == 14
     assert counted(14, horizon=12)[0].test == 14
-    with pytest.raises(DataError, match=r"there are 1, but history \(2\) and horizon \(12\) need 14"):
+    with pytest.raises(
+        DataError, match=r"there are 1, but history \(2\) and horizon \(12\) need 14"
+    ):
         counted(13, horizon=12)
     with pytest.raises(DataError, match=r"hold back less: test"):  # what was asked for stands
         counted(24, horizon=12, test=12)

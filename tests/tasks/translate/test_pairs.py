@@ -134,17 +134,19 @@ def test_a_po_that_is_none_is_refused(tmp_path: Path) -> None:
 TMX = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE tmx SYSTEM "tmx14.dtd">
 <tmx version="1.4"><header srclang="en"/><body>
-<tu><tuv xml:lang="en-GB"><seg>Open <bpt i="1">&lt;b&gt;</bpt>the <hi>file</hi><ept i="1"/>.</seg></tuv>
+<tu><tuv xml:lang="en-GB"><seg>Open <bpt>&lt;b&gt;</bpt>the <hi>file</hi><ept/>.</seg></tuv>
 <tuv xml:lang="fr"><seg>Ouvrez le fichier.</seg></tuv></tu>
 <tu><tuv xml:lang="fr"><seg>Fermer</seg></tuv><tuv xml:lang="en-GB"><seg>Close</seg></tuv></tu>
 <tu><tuv xml:lang="fr"><seg>seul</seg></tuv></tu>
 </body></tmx>"""
 XLIFF = """<xliff version="1.2"><file source-language="en" target-language="fr"><body>
 <trans-unit id="1"><source>Save <g id="a">all</g><x id="b"/></source>
-<alt-trans><target>Non</target></alt-trans><target state="translated">Tout enregistrer</target></trans-unit>
+<alt-trans><target>Non</target></alt-trans>
+<target state="translated">Tout enregistrer</target></trans-unit>
 <trans-unit id="2"><source>New</source><target state="needs-translation">New</target></trans-unit>
 <trans-unit id="3"><source>Alone</source></trans-unit></body></file></xliff>"""
-XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en" trgLang="de">
+XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en"
+trgLang="de">
 <file id="f"><unit id="u"><segment><source>Page <ph id="1"/>one</source><target>Seite eins</target>
 </segment><segment state="initial"><source>Two</source><target>Two</target></segment></unit></file>
 </xliff>"""
@@ -154,7 +156,7 @@ def test_translation_memories_and_xliff(tmp_path: Path) -> None:
     for name, text, wanted in (
         ("m.tmx", TMX, [("Open the file.", "Ouvrez le fichier.", 4), ("Close", "Fermer", 6)]),
         ("m.xlf", XLIFF, [("Save all", "Tout enregistrer", 2)]),
-        ("m.xliff", XLIFF_2, [("Page one", "Seite eins", 2)]),
+        ("m.xliff", XLIFF_2, [("Page one", "Seite eins", 3)]),
     ):
         (tmp_path / name).write_text(text, "utf-8")
         assert read_pairs(tmp_path / name) == [Pair(*of) for of in wanted]

@@ -1,8 +1,8 @@
 """A convolutional branch beside the recurrent layers, as in LSTM-FCN.
 
 Karim, Majumdar, Darabi and Chen 2018 (one channel) and 2019 (several, with squeeze and excitation).
-Shapes: T steps, B sequences, I channels, F filters. Of long sequences some steps are averaged first:
-a filter then sees as many times more of them, for as many times less work.
+Shapes: T steps, B sequences, I channels, F filters. Of long sequences some steps are averaged
+first: a filter then sees as many times more of them, for as many times less work.
 """
 
 from __future__ import annotations

@@ -5,15 +5,13 @@ Shapes: T steps, B sequences, C channels, F features of kernels, S of summaries.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gated.core.sequence_features import SUMMARIES, summaries
+from gated.live.program import Writer
 from gated.tasks.classify.kernel_features import KernelFeatures, Layout
-
-PARTS = 4
-"""Stretches of a sequence whose means are features of their own."""
-SUMMARIES = PARTS + 6
-"""Of each channel; one more is the length."""
 
 
 class FixedFeatures(nn.Module):
@@ -26,55 +24,41 @@ class FixedFeatures(nn.Module):
         outputs: O.
     """
 
-    weights: Tensor
-    """(F + S, O)."""
-    offset: Tensor
+    weight: Tensor
+    """(O, F + S)."""
+    bias: Tensor
     """(O,)."""
 
     def __init__(self, channels: int, longest: int, features: int, outputs: int) -> None:
         super().__init__()
         self.kernels = KernelFeatures(channels, Layout.of(longest, features))
         count = self.kernels.count + 1 + SUMMARIES * channels
-        self.register_buffer("weights", torch.zeros(count, outputs))
-        self.register_buffer("offset", torch.zeros(outputs))
+        self.register_buffer("weight", torch.zeros(outputs, count))
+        self.register_buffer("bias", torch.zeros(outputs))
 
     def forward(self, steps: Tensor, there: Tensor) -> Tensor:
         """Map (B, C, T), and which steps are no padding (B, T), to outputs (B, O)."""
-        answers: Tensor = self.features(steps, there) @ self.weights + self.offset
-        return answers
+        # In float64, so that the order of sums, which depends on the batch, is not seen.
+        found = self.features(steps, there).double() @ self.weight.double().T + self.bias
+        return found.float()
 
     @torch.no_grad()
     def features(self, steps: Tensor, there: Tensor) -> Tensor:
         """Map (B, C, T), and which steps are no padding (B, T), to (B, F + S)."""
-        return torch.cat([self.kernels(steps, there), summaries(steps, there)], dim=-1)
+        lengths = there.sum(-1).tolist()
+        sequences = [
+            of[:, :length].T
+            for of, length in zip(steps.float().cpu().numpy(), lengths, strict=True)
+        ]
+        found = [self.kernels.of_each(sequences), np.stack([summaries(of) for of in sequences])]
+        return torch.from_numpy(np.concatenate(found, axis=-1)).to(steps.device)
 
+    def write(self, writer: Writer, steps: str, weights: str) -> str:
+        """Write this as layers of a program that read `steps`; return the outputs' name.
 
-def summaries(steps: Tensor, there: Tensor) -> Tensor:
-    """Map (B, C, T), 0 where no step is there (B, T), to (B, 1 + SUMMARIES · C).
-
-    The logarithm of the length; of each channel the means of four stretches, deviation, extremes,
-    first and last value, and the mean change.
-    """
-    lengths = there.sum(-1)
-    places = torch.arange(there.shape[-1], device=steps.device)
-    # A sequence of fewer steps than stretches has some that share a step.
-    starts = torch.arange(PARTS, device=steps.device) * lengths[:, None] // PARTS
-    ends = torch.arange(1, PARTS + 1, device=steps.device) * lengths[:, None]
-    ends = torch.maximum(-(-ends // PARTS), starts + 1)
-    inside = (places >= starts[..., None]) & (places < ends[..., None])
-    sizes = inside.sum(-1)[:, None]
-    means = torch.einsum("bct,bpt->bcp", steps, inside.to(steps)) / sizes
-    mean = steps.sum(-1) / lengths[:, None]
-    apart = (steps - mean[..., None]).square() * there[:, None]
-    changes = (steps.diff(dim=-1).abs() * there[:, None, 1:]).sum(-1)
-    last = (lengths - 1)[:, None, None].expand(-1, steps.shape[1], 1)
-    found = [
-        *means.unbind(-1),
-        (apart.sum(-1) / lengths[:, None]).sqrt(),
-        steps.masked_fill(~there[:, None], torch.inf).amin(-1),
-        steps.masked_fill(~there[:, None], -torch.inf).amax(-1),
-        steps[..., 0],
-        steps.gather(-1, last)[..., 0],
-        changes / (lengths[:, None] - 1).clamp(min=1),
-    ]
-    return torch.cat([lengths.to(steps).log()[:, None], *found], dim=-1)
+        The names of its weights begin with `weights`.
+        """
+        kernels = self.kernels.write(writer, steps, f"{weights}kernels.")
+        found = writer.add("concatenate", kernels, writer.add("summaries", steps))
+        names = {"weight": f"{weights}weight", "bias": f"{weights}bias"}
+        return writer.add("linear", found, name="ridge", **names)

@@ -201,11 +201,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         return super().load(directory, **given)
 
     def program(self) -> dict[str, Any]:
-        """Return what reads channels, missing values among them, and predicts for a sequence.
-
-        Raises:
-            ProgramError: there are fixed features, or several networks.
-        """
+        """Return what reads channels, missing values among them, and predicts for a sequence."""
         channels = len(self.preprocessing.mean)
         writer = Writer("numbers", channels, missing=True, names=list(self.columns))
         answers = self.network.write(writer, self.preprocessing.write(writer))

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gated.nn
-from gated.errors import ProgramError, option
 from gated.live.program import Writer
 from gated.nn import programs
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
@@ -188,21 +187,19 @@ class SequenceEnsemble(nn.Module):
         return torch.stack([member(steps, lengths) for member in self.members]).mean(0)
 
     def write(self, writer: Writer, steps: str) -> str:
-        """Write the network as layers of a program that read `steps`; return the answers' name.
-
-        Raises:
-            ProgramError: there are fixed features, or several networks.
-        """
-        if self.fixed is not None:
-            raise ProgramError(
-                "it reads fixed features beside the network; fit it with "
-                f"{option('kernel_features', 0)} to have one"
-            )
-        if len(self.members) > 1:
-            raise ProgramError(
-                f"it averages networks; fit it with {option('members', 1)} to have one"
-            )
-        return self.first.write(writer, steps, "members.0.")
+        """Write this as layers of a program that read `steps`; return the answers' name."""
+        trust, parts = float(self.trust), dict[str, float]()
+        if self.fixed is not None and trust < 1:
+            singly = writer.add("unpatch", steps, steps=self.patch) if self.patch > 1 else steps
+            parts[self.fixed.write(writer, singly, "fixed.")] = 1 - trust
+        if trust > 0:
+            factor = trust * float(self.sharpness) / len(self.members)
+            for place, member in enumerate(self.members):
+                network = cast(SequenceNetwork, member)
+                parts[network.write(writer, steps, f"members.{place}.")] = factor
+        if list(parts.values()) == [1.0]:
+            return next(iter(parts))
+        return writer.add("add", *parts, name="answers", factors=list(parts.values()))
 
     def _of_member(
         self, steps: Tensor, lengths: Tensor, learnt: Tensor, member: nn.Module

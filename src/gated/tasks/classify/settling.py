@@ -108,8 +108,8 @@ def _expected(targets: Values, outputs: int) -> Floats:
 def _write(fixed: FixedFeatures, ridges: list[Ridge], shares: list[float]) -> None:
     weights = np.concatenate([of.weights * share for of, share in zip(ridges, shares, strict=True)])
     offset = sum(of.offset * share for of, share in zip(ridges, shares, strict=True))
-    fixed.weights.copy_(torch.from_numpy(weights))
-    fixed.offset.copy_(torch.from_numpy(np.asarray(offset)))
+    fixed.weight.copy_(torch.from_numpy(weights.T))
+    fixed.bias.copy_(torch.from_numpy(np.asarray(offset)))
 
 
 def _unseen(learner: SequenceLearner[Any], folds: Values) -> tuple[Values, Floats]:

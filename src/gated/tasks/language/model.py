@@ -146,8 +146,9 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             self.mixture = Mixture.fitted(counted.up_to(order), likely, np.asarray(held.codes))
 
     def attached(self) -> dict[str, bytes]:
-        """The n-grams that are mixed in."""
-        return {NGRAMS: self.mixture.to_bytes()} if self.mixture else {}
+        """The n-grams that are mixed in, and how the vocabulary cuts texts."""
+        ngrams = {NGRAMS: self.mixture.to_bytes()} if self.mixture else {}
+        return ngrams | self.vocabulary.attached()
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:

@@ -111,7 +111,9 @@ class LanguageNetwork(Reader):
     def write(self, writer: Writer) -> str:
         """Write the network as layers of a program; return the name of the next code's logits."""
         names = {"weight": "readout.weight", "bias": "readout.bias"}
-        return writer.add("linear", self.write_reading(writer), name="readout", **names)
+        return writer.add(
+            "linear", self.write_reading(writer, writer.input), name="readout", **names
+        )
 
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Parameters by depth, nearest the input first."""

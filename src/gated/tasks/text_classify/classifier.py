@@ -18,9 +18,9 @@ from gated.data.manifest import BadRows
 from gated.data.predictions import label_columns
 from gated.data.single_labels import single_labels
 from gated.data.split_by_text import bare, near_to, split_by_text
-from gated.errors import DataError, MissingExtraError, ModelFileError, ProgramError, option
+from gated.errors import DataError, MissingExtraError, ModelFileError
 from gated.explain import Probe
-from gated.live.program import Writer
+from gated.live.program import POINTS, Writer
 from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, Floats, Integers, confusion_of, score_of
@@ -184,8 +184,9 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         )
 
     def attached(self) -> dict[str, bytes]:
-        """The linear part."""
-        return {LINEAR: self.linear.to_bytes()} if self.linear else {}
+        """The linear part, and how the vocabulary cuts texts."""
+        linear = {LINEAR: self.linear.to_bytes()} if self.linear else {}
+        return linear | self.vocabulary.attached()
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
@@ -244,19 +245,20 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         return probabilities
 
     def program(self) -> dict[str, Any]:
-        """Return what reads the codes of a text, and predicts the probability of each label.
-
-        Raises:
-            ProgramError: there is a linear part, which no layer of a program computes.
-        """
-        if self.linear:
-            raise ProgramError(
-                "its linear part reads words and letters, which no layer of a program does; train "
-                f"with {option('linear', False)}"
-            )
-        options = {"longest": self.config.longest, **self.vocabulary.of_program()}
-        writer = Writer("codes", len(self.vocabulary), **options)
-        found = writer.add("softmax", self.network.write(writer))
+        """Return what reads a text, and predicts the probability of each label."""
+        longest, count = self.config.longest, len(self.vocabulary)
+        if self.linear is None:
+            writer = Writer("codes", count, longest=longest, **self.vocabulary.of_program())
+            logits = self.network.write(writer, writer.input)
+        else:
+            writer = Writer("text", POINTS)
+            logits = self.linear.write(writer, LINEAR.removesuffix("safetensors"))
+            if self.trust:
+                options = {"codes": count, "longest": longest, **self.vocabulary.of_program()}
+                codes = writer.add("encode", writer.input, **options)
+                network = self.network.write(writer, codes)
+                logits = writer.add("add", logits, network, factors=[1.0, self.trust])
+        found = writer.add("softmax", logits)
         return writer.program("probabilities", found, labels=list(self.labels))
 
     def probed(self, data: Texts) -> Probe:

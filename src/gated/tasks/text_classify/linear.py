@@ -14,8 +14,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.core.text_features import View, letters_in, scores, words_in
 from gated.data.split_by_text import bare
 from gated.errors import require
+from gated.live.program import Writer
+from gated.live.reading import BETWEEN
 from gated.scoring.label_scores import Floats, Integers
 
 STRENGTHS = (0.3, 1.0, 3.0)
@@ -29,10 +32,6 @@ MOST_CHARACTERS = 10_000_000
 """Of the training texts, that it learns from at most."""
 MOST_WEIGHTS = 60_000_000
 """Features times labels, at most; what is rarest is left out."""
-AT_ONCE = 10_000
-"""Texts that are scored at once."""
-BEGIN, END, BETWEEN = "\x02", "\x03", "\0"
-"""Marks of where a text begins and ends; between features in the file."""
 Weights = NDArray[np.float32]
 
 
@@ -51,7 +50,6 @@ class LinearText:
 
     Raises:
         ValueError: the sizes do not fit together, or a feature is there twice.
-        MissingExtraError: scikit-learn is not installed.
     """
 
     def __init__(
@@ -70,14 +68,12 @@ class LinearText:
             )
         self.words, self.letters = list(words), list(letters)
         self.idf, self.weights, self.bias = idf, weights, bias
-        self._views = []
-        for view, names, own in zip(
-            _views(), (words, letters), (idf[: len(words)], idf[len(words) :]), strict=True
-        ):
-            if len(names):
-                view.set_params(vocabulary=list(names))
-                view.idf_ = own.astype(np.float64)
-                self._views.append(view)
+        if any(len(set(of)) < len(of) for of in (words, letters)):
+            raise ValueError("a feature is there twice")
+        self._views = [
+            View(words_in, words, idf[: len(words)]),
+            View(letters_in, letters, idf[len(words) :]),
+        ]
 
     def __len__(self) -> int:
         """Return F, the number of features."""
@@ -85,13 +81,17 @@ class LinearText:
 
     def scores(self, texts: Sequence[str]) -> Weights:
         """Return (N, C), the logits of each label for each text."""
-        found = [np.zeros((0, len(self.bias)), np.float32)]
-        for first in range(0, len(texts), AT_ONCE):
-            features = _side_by_side(
-                [view.transform(texts[first : first + AT_ONCE]) for view in self._views]
-            )
-            found.append(features @ self.weights + self.bias)
-        return np.concatenate(found)
+        found = [scores(self._views, self.weights, self.bias, text) for text in texts]
+        return np.stack(found) if found else np.zeros((0, len(self.bias)), np.float32)
+
+    def write(self, writer: Writer, file: str) -> str:
+        """Write this as a layer of a program that reads a text; return its name.
+
+        `file` is what the names of its arrays begin with.
+        """
+        names = {"features": "features", "idf": "idf", "weight": "weights", "bias": "bias"}
+        arrays = {option: f"{file}{name}" for option, name in names.items()}
+        return writer.add("word_scores", writer.input, words=len(self.words), **arrays)
 
     def to_bytes(self) -> bytes:
         """Return the content of a file for `from_bytes`."""
@@ -199,14 +199,8 @@ def _views() -> tuple[Any, Any]:
     """Return what counts words, and what counts letters, neither fitted."""
     text = require("sklearn.feature_extraction.text", extra="text")
     shared = {"min_df": FEWEST_TEXTS, "sublinear_tf": True, "dtype": np.float32}
-    return (
-        text.TfidfVectorizer(ngram_range=(1, 3), token_pattern=r"(?u)\b\w+\b", **shared),
-        text.TfidfVectorizer(analyzer="char", ngram_range=(1, 5), preprocessor=_marked, **shared),
-    )
-
-
-def _marked(text: str) -> str:
-    return BEGIN + text + END
+    words, letters = (text.TfidfVectorizer(analyzer=of, **shared) for of in (words_in, letters_in))
+    return words, letters
 
 
 def _clean(text: str) -> str:

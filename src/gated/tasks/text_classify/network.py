@@ -65,9 +65,9 @@ class TextNetwork(Reader):
         logits: Tensor = self.head(torch.cat(pooled, -1))
         return logits
 
-    def write(self, writer: Writer) -> str:
-        """Write the network as layers of a program; return the name of the labels' logits."""
-        states = self.write_reading(writer)
+    def write(self, writer: Writer, codes: str) -> str:
+        """Write the network as layers of a program that read `codes`; return its logits' name."""
+        states = self.write_reading(writer, codes)
         found = writer.add(
             "concatenate", *(writer.add(pool, states) for pool in ("last", "max", "mean"))
         )

@@ -74,8 +74,8 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     does = "translate sentences"
     data = (
         "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po, TMX or "
-        "XLIFF; or a table (.csv, Parquet or a sheet) with the columns source and target; or two files of "
-        "lines, the sentences and their translations."
+        "XLIFF; or a table (.csv, Parquet or a sheet) with the columns source and target; or two "
+        "files of lines, the sentences and their translations."
     )
     most_files = MOST_FILES
     fewest_scored = LEAST
