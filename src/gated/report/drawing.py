@@ -164,10 +164,12 @@ def _rendered(figure: Figure, name: str) -> tuple[str, bytes]:
         figure.set_facecolor("none")
         for axes in figure.findobj(Axes):
             axes.set_facecolor("none")
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(text, metadata={"Date": None})
     figure.set_dpi(DPI)
     figure.set_facecolor("white")
-    FigureCanvasAgg(figure).print_png(image)
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(image)
     return _for_page(text.getvalue(), name), image.getvalue()
 
 

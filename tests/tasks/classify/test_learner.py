@@ -1,6 +1,7 @@
 """Classifier and regressor from Python, and as scikit-learn has them."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,35 @@ def test_a_comparison_that_begins_with_weights_has_their_cell(tmp_path: Path, ts
         compare(ClassLearner, ts_files[0], training=training, cells=("lstm",))
     found = compare(ClassLearner, ts_files[0], training=training, seeds=(0,))
     assert [row.cell for row in found.rows] == ["gru"]
+
+
+def test_weights_of_sequences(tmp_path: Path) -> None:
+    arrays, labels = bumps(24, 0)
+    training = TrainingOptions(steps=8, batch_size=8, threads=1)
+
+    def fitted(kind=SequenceClassifier, values=labels, weights=None, some=slice(None)):
+        learner = kind(hidden=4, kernel_features=84, training=training)
+        return learner.fit(arrays[some], values[some], weights)
+
+    zeros = np.where(np.arange(24) < 20, 1.0, 0.0)
+    found = fitted(weights=zeros).predict_proba(arrays)
+    np.testing.assert_array_equal(found, fitted(some=slice(20)).predict_proba(arrays))
+    np.testing.assert_array_equal(
+        fitted(weights=np.full(24, 3.0)).predict_proba(arrays), fitted().predict_proba(arrays)
+    )
+    late = np.where(labels == "late", 50.0, 1.0)
+    assert (
+        fitted(weights=late).predict_proba(arrays)[:, 1].mean()
+        > fitted().predict_proba(arrays)[:, 1].mean() + 0.02
+    )
+    numbers = np.where(labels == "late", 1.0, 0.0)
+    of = partial(fitted, SequenceRegressor, numbers)
+    assert of(weights=late).predict(arrays).mean() > of().predict(arrays).mean() + 0.01
+    for wrong, what in (
+        (np.ones(3), r"shape \(3,\): give 24 numbers"),
+        (np.full(24, -1.0), "0 or more"),
+        (np.zeros(24), "one above 0"),
+        (np.full(24, np.nan), "0 or more"),
+    ):
+        with pytest.raises(DataError, match=what):
+            fitted(weights=wrong)

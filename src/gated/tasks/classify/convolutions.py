@@ -110,7 +110,7 @@ def average_pool(steps: Tensor, there: Tensor, pool: int) -> tuple[Tensor, Tenso
     counts = -(-lengths // pool)
     places = torch.arange(int(counts.max()) * pool, device=steps.device)
     places = torch.minimum(places, lengths - 1)[:, None].expand(-1, steps.shape[1], -1)
-    means = steps.gather(-1, places).unflatten(-1, (-1, pool)).mean(-1)
+    means = steps.gather(-1, places).reshape(*steps.shape[:2], -1, pool).mean(-1)
     kept = torch.arange(means.shape[-1], device=steps.device) < counts
     return means * kept[:, None], kept
 

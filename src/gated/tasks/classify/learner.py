@@ -143,12 +143,18 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.preprocessing,
             known.arrays,
             targets,
-            self.targets.weights(targets, balance=self.config.balance),
+            self.weights_of(known),
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
             getattr(self.targets, "deviation", 1.0),
             folds,
         )
+
+    def weights_of(self, known: Sequences) -> Floats:
+        """Return (N,), how much each sequence counts in training, their mean being 1."""
+        targets = self.targets.learnt(known.values)
+        weights = self.targets.weights(targets, balance=self.config.balance)
+        return weights * known.weights / known.weights.mean() if len(known.weights) else weights
 
     @property
     def folds(self) -> Values:
