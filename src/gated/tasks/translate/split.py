@@ -45,10 +45,10 @@ def split(
         DataError: there are too few to hold any back and still train.
     """
     pairs = sorted(pairs, key=lambda pair: pair.line)
-    held = [pair[:2] for part in given for pair in part or ()]
+    texts = [pair[:2] for part in given for pair in part or ()]
     known: list[Pair] = []
-    if held:
-        near = near_to(held)
+    if texts:
+        near = near_to(texts)
         of_training = [not near(pair[:2]) for pair in pairs]
         known = [pair for pair, kept in zip(pairs, of_training, strict=True) if not kept]
         pairs = [pair for pair, kept in zip(pairs, of_training, strict=True) if kept]
