@@ -15,8 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ WEIGHTS = "weights.safetensors"
 SEAL = "sha256_of_the_above"
 SEAL_BEGINS = f',\n  "{SEAL}": "'.encode()
 NO_DIGEST = "0" * 64
+MOST_UNPACKED = 1 << 32
+"""Bytes of the arrays of a compressed file."""
 
 
 def save_model(
@@ -54,7 +58,9 @@ def save_model(
         attached: contents of further files, by names like `pairs.tsv`, for `attached_file`.
     """
     safetensors = require("safetensors.numpy", extra="train")
-    files = {WEIGHTS: safetensors.save(dict(arrays), {"format": "pt"}), **(attached or {})}
+    # safetensors writes bytes as they lie, in whichever order the axes are.
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    files = {WEIGHTS: safetensors.save(ordered, {"format": "pt"}), **(attached or {})}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     content = {"files": digests, "description": description}
     document = to_document(MODEL_FORMAT, MODEL_VERSION, content)
@@ -113,7 +119,7 @@ def attached_file(directory: Path, name: str) -> Path | None:
 
 
 def attached_arrays(directory: Path) -> Arrays:
-    """Return the arrays of all attached safetensors files; raises as `load_model`.
+    """Return the arrays of all attached safetensors and npz files; raises as `load_model`.
 
     Their names begin with that of their file: `weights` of `linear.safetensors` is
     `linear.weights`.
@@ -121,9 +127,9 @@ def attached_arrays(directory: Path) -> Arrays:
     document, found = _model_document(directory), Arrays()
     for name in sorted(document["files"]):
         stem, _, kind = name.partition(".")
-        if kind == "safetensors" and name != WEIGHTS:
+        if kind in ("safetensors", "npz") and name != WEIGHTS:
             path, data = _file_of(directory, document, name)
-            arrays = _arrays(path, data)
+            arrays = (_arrays if kind == "safetensors" else _compressed_arrays)(path, data)
             _check_finite(path, arrays)
             found |= {f"{stem}.{key}": array for key, array in arrays.items()}
     return found
@@ -287,6 +293,18 @@ def _arrays(path: Path, data: bytes) -> Arrays:
     except Exception as error:  # the library raises various errors for foreign files
         raise damaged(path, str(error)) from error
     return arrays
+
+
+def _compressed_arrays(path: Path, data: bytes) -> Arrays:
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as file:
+            size = sum(of.file_size for of in file.infolist())
+        if size > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to {size:,} bytes")
+        with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except Exception as error:  # the libraries raise various errors for foreign files
+        raise damaged(path, str(error)) from error
 
 
 def damaged(path: Path, reason: str) -> ModelFileError:

@@ -98,7 +98,8 @@ def source(model: Model, name: str, header_name: str = "") -> Source:
     for at, (layer_name, layer, reads) in enumerate(pairs):
         write = _EMITTED.get(type(layer))
         if write is None:
-            raise ProgramError(f"the layer {layer_name!r} is not written in C yet")
+            without = f"; train without it, by {layer.without}" if layer.without else ""
+            raise ProgramError(f"the layer {layer_name!r} is not written in C yet{without}")
         w.lines += [f"/* {_plain(layer_name)} */", "{"]
         first = len(w.lines)
         out = w.use(f"l{at}", layer.form.features)

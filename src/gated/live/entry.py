@@ -166,7 +166,10 @@ class Entry:
 
         Its shape is this one; None is any size. It cannot be changed.
         """
-        named = self.text(name)
+        return self.kept(self.text(name), kind, *shape)
+
+    def kept(self, named: str, kind: str, *shape: int | None) -> NDArray[Any]:
+        """Return the array of this name, as `stored` does."""
         array = self._there(named)
         fits = array.ndim == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(array.shape, shape, strict=True)

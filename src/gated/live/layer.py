@@ -74,7 +74,7 @@ class Layer(ABC):
     streams: bool = True
     """Whether each step depends on those before it alone."""
     without: ClassVar[str] = ""
-    """The option of `gated fit` that leaves this layer out, where it does not stream."""
+    """The option of `gated fit` that leaves out a layer that does not stream, or not in C."""
     pools: ClassVar[bool] = False
     """Whether it turns steps into one result for the sequence: in a stream, the result so far."""
     inputs: ClassVar[int | None] = 1

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gated.core import ngrams
 from gated.core.text_features import View, letters_in, scores, words_in
 from gated.live.coding import coder_of, text_of
 from gated.live.entry import MOST_FEATURES, Entry
@@ -46,6 +47,49 @@ class Encode(Layer):
         for row, of in enumerate(found):
             codes[: len(of), row] = of
         return Steps(codes, lengths), state
+
+
+class NGrams(Layer):
+    """Probabilities of the next code by a network and by n-grams: see `gated.core.ngrams`.
+
+    Of codes, and probabilities at each step. `arrays` is what the names of `grams0`, `counts0`, …,
+    up to `order`, and `shares` begin with.
+    """
+
+    inputs = 2
+    takes: ClassVar[tuple[Kind, ...]] = ("codes", "steps")
+    without = "--no-ngrams"
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        if given[0].kind != "codes" or given[1] != given[0]._replace(kind="steps"):
+            raise entry.wrong("takes codes, and a probability for each of them at each step")
+        self._order = entry.whole("order", 0, ngrams.BITS)
+        prefix = entry.text("arrays")
+        shares = (self._order + 1) * ngrams.TIMES
+        arrays = {"shares": entry.kept(f"{prefix}shares", "float64", shares)}
+        for length in range(self._order + 1):
+            for name, width in (("grams", 8), ("counts", 4)):
+                of = f"{name}{length}"
+                arrays[of] = entry.kept(f"{prefix}{of}", "uint8", width, None)
+        try:
+            self._mixture = ngrams.Mixture.from_arrays(arrays, given[0].features)
+        except ValueError as error:
+            raise entry.wrong(f"has n-grams that are damaged: {error}") from error
+        self.form = given[1]
+
+    def begin(self, sequences: int) -> State:
+        """The last codes."""
+        return (np.full((sequences, self._order), ngrams.NOTHING, np.int64),)
+
+    def run(self, given: Sequence[Steps], state: State) -> tuple[Steps, State]:
+        """Mix after each step."""
+        codes, network = given[0].values, given[1].values
+        order, read = self._order, np.concatenate([state[0], codes.T], axis=1)
+        found = [
+            self._mixture.following(network[step], read[:, step + 1 : step + 1 + order])
+            for step in range(len(codes))
+        ]
+        return Steps(np.stack(found), given[0].lengths), (read[:, len(codes) :].copy(),)
 
 
 class WordScores(Layer):

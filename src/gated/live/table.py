@@ -14,6 +14,7 @@ LAYERS: dict[str, type[Layer]] = {
     "average_pool": preparing.AveragePool,
     "encode": reading.Encode,
     "word_scores": reading.WordScores,
+    "ngrams": reading.NGrams,
     "embedding": preparing.Embedding,
     "recurrent": recurrence.Recurrent,
     "linear": recurrence.Linear,

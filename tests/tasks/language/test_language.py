@@ -12,11 +12,12 @@ import torch
 from tests.tasks.language.conftest import sums
 
 from gated.cli.app import run
+from gated.core.ngrams import NGrams
 from gated.errors import ConfigurationError, DataError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling, Typewriter, drawn, written_codes
 from gated.tasks.language.network import LanguageNetwork
-from gated.tasks.language.ngrams import FILE_UNIT, Compressor, NGrams, best_ngrams, compressors_of
+from gated.tasks.language.ngrams import FILE_UNIT, Compressor, best_ngrams, compressors_of
 from gated.tasks.language.score import Stretches, verdict_of
 from gated.texts import text as reading
 from gated.texts.text import Text, points_of

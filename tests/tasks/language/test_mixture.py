@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tests.comparison import assert_agree
 
-from gated.errors import ModelFileError
+import gated
+from gated.core.ngrams import NGrams
+from gated.errors import ModelFileError, ProgramError
+from gated.live.emit_c import source
+from gated.live.model import read_arrays, write
+from gated.live.program import Program
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling
 from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.model import NGRAMS
-from gated.tasks.language.ngrams import NGrams
 
 SMALL = LanguageConfig(hidden=4, embedding=4, window=16)
 SHORT = LanguageTraining(steps=2, batch_size=4, no_baseline=True)
@@ -146,3 +152,65 @@ def test_compressors_read_unknown_characters_too(tmp_path: Path) -> None:
 def _written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
+
+
+def test_the_program_mixes_n_grams_in(model: LanguageModel, tmp_path: Path) -> None:
+    assert model.mixture is not None
+    model.save(tmp_path / "run")
+    live = gated.load(tmp_path / "run")
+    said = "the gate opens, and the gate ☃ shuts"
+    codes = model.codes_of(said)
+    with torch.no_grad():
+        network = torch.softmax(model.network.eval()(codes[:, None]).logits.double(), -1)[:, 0]
+    wanted = [
+        model.mixture.following(network[step : step + 1].numpy(), codes[None, : step + 1].numpy())
+        for step in range(len(codes))
+    ]
+    found = live(said)
+    assert_agree(found, np.concatenate(wanted), "probabilities", relative=1e-5, absolute=1e-7)
+    assert found[9].max() > 0.9 > network[9].max(), "n-grams know it by heart"
+    rows, following = np.arange(len(codes) - 1), codes[1:].numpy()
+    alone = network.numpy()[rows, following]
+    scored = model.mixture.probabilities(alone, codes.numpy())
+    assert_agree(found[rows, following], scored, "as in scores", relative=1e-4, absolute=1e-7)
+    stream = live.stream()
+    first = stream.push_many(said[:7])
+    again = live.stream(state=stream.state())
+    parts = [first, *(again.push(letter)[None] for letter in said[7:])]
+    np.testing.assert_array_equal(np.concatenate(parts), found)
+    both = [live.stream(), live.stream()]
+    for letter, other in zip(said, said[::-1], strict=True):
+        together = live.push(both, [letter, other])
+    np.testing.assert_array_equal(together[0], found[-1])
+    np.testing.assert_array_equal(live([said, said[:5]])[1], found[:5])
+    with pytest.raises(ProgramError, match=r"'ngrams' is not written in C yet.*--no-ngrams"):
+        source(live, "texts")
+    write(tmp_path / "alone", live.program.values, read_arrays(tmp_path / "run"), live.task)
+    np.testing.assert_array_equal(gated.load(tmp_path / "alone")(said), found)
+
+
+def test_damaged_n_grams_are_refused_by_name(model: LanguageModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    arrays, values = read_arrays(tmp_path), gated.load(tmp_path).program.values
+    grams = arrays["ngrams.grams1"]
+    for changed, message in (
+        ({"ngrams.grams1": grams[:, :-1]}, "damaged: n-grams ascend"),
+        ({"ngrams.grams1": np.zeros_like(grams)}, "damaged: n-grams ascend"),
+        ({"ngrams.grams1": grams[:3]}, r"'ngrams.grams1' as uint8 of the shape \(8, any\)"),
+        ({"ngrams.shares": arrays["ngrams.shares"] + 2}, "damaged: shares"),
+        ({"ngrams.shares": arrays["ngrams.shares"][1:]}, "'ngrams.shares' as float64"),
+    ):
+        with pytest.raises(ModelFileError, match="'ngrams'.*" + message):
+            Program(values, arrays | changed)
+    layer = next(of for of in values["layers"] if of["layer"] == "ngrams")
+    for options, message in (
+        ({"order": 60}, "'ngrams.shares' as float64"),
+        ({"of": ["input", "embedding"]}, "a probability for each of them"),
+    ):
+        layers = [{**of, **options} if of is layer else of for of in values["layers"]]
+        with pytest.raises(ModelFileError, match=message):
+            Program({**values, "layers": layers}, arrays)
+    path = next(tmp_path.glob("ngrams-*"))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ModelFileError):
+        gated.load(tmp_path)

@@ -20,7 +20,14 @@ def test_the_program_predicts_the_next_code(
     unit, cell: str, layers: int, tied: bool, text: Path, tmp_path: Path
 ) -> None:
     config = LanguageConfig(
-        unit=unit, cell=cell, layers=layers, tied=tied, hidden=24, embedding=8, vocabulary=300
+        unit=unit,
+        cell=cell,
+        layers=layers,
+        tied=tied,
+        hidden=24,
+        embedding=8,
+        vocabulary=300,
+        ngrams=False,
     )
     training = LanguageTraining(steps=3, batch_size=4, threads=1)
     learner = LanguageModel(config, training).fit(text)

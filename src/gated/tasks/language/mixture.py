@@ -12,36 +12,20 @@ from io import BytesIO
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gated.tasks.language.ngrams import TIMES, Floats, NGrams
+from gated.core import ngrams as mixed
+from gated.core.ngrams import TIMES, Floats, NGrams
+from gated.live.program import Writer
 from gated.texts.text import Codes
 
 ROUNDS = 30
 """Of expectation maximisation."""
 BELIEF = 20.0
 """Codes that the share of all contexts counts for, in that of some."""
-Integers = NDArray[np.int64]
 
 
-class Mixture:
-    """N-grams, and the network's share beside them.
-
-    Args:
-        ngrams: counted in the training part.
-        shares: ((order + 1) · `TIMES`,), of the network, by what the n-grams have met.
-
-    Raises:
-        ValueError: there are more or fewer shares, or one is none.
-    """
-
-    def __init__(self, ngrams: NGrams, shares: Floats) -> None:
-        if (
-            shares.shape != ((ngrams.order + 1) * TIMES,)
-            or not ((shares >= 0) & (shares <= 1)).all()
-        ):
-            raise ValueError(f"shares {shares.shape} for n-grams of order {ngrams.order}")
-        self.ngrams, self.shares = ngrams, shares
+class Mixture(mixed.Mixture):
+    """N-grams that are fitted beside a network, and saved."""
 
     @classmethod
     def fitted(cls, ngrams: NGrams, network: Floats, validation: Codes) -> Self | None:
@@ -66,19 +50,12 @@ class Mixture:
         helps = saved.mean() > saved.std() / len(saved) ** 0.5
         return mixture if helps else None
 
-    def probabilities(self, network: Floats, codes: Codes) -> Floats:
-        """Return (N - 1,), of each code (N,) after the first, from the network's (N - 1,)."""
-        counted, met = (of[1:] for of in self.ngrams.looked_up(codes))
-        share = self.shares[met]
-        mixed: Floats = share * network + (1 - share) * counted
-        return mixed
+    def write(self, writer: Writer, network: str, file: str) -> str:
+        """Write the mixture as a layer of a program, of codes and the layer `network`.
 
-    def following(self, network: Floats, before: Codes) -> Floats:
-        """Return (B, V), of every code after the codes (B, T) before it, from the network's."""
-        counted, met = self.ngrams.following(before)
-        share = self.shares[met][:, None]
-        mixed: Floats = share * network + (1 - share) * counted
-        return mixed
+        `file` is what the names of the arrays begin with.
+        """
+        return writer.add("ngrams", writer.input, network, arrays=file, order=self.ngrams.order)
 
     def to_bytes(self) -> bytes:
         """Return the content of a file for `from_bytes`."""
@@ -103,11 +80,4 @@ class Mixture:
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
             if int(arrays["size"]) != size:
                 raise ValueError(f"n-grams of {int(arrays['size'])} codes, not of {size}")
-            counted = []
-            for length in range(len(arrays["shares"]) // TIMES):
-                steps, counts = (
-                    np.ascontiguousarray(arrays[f"{name}{length}"].T).view(kind)[:, 0]
-                    for name, kind in (("grams", "<u8"), ("counts", "<u4"))
-                )
-                counted.append((np.cumsum(steps, dtype=np.uint64), counts.astype(np.int64)))
-            return cls(NGrams(size, counted), arrays["shares"])
+            return cls.from_arrays(arrays, size)

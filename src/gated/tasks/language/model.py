@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from gated.core.ngrams import Floats, NGrams
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.errors import ConfigurationError, DataError, ModelFileError, option
@@ -24,7 +25,7 @@ from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import Compressor, Floats, NGrams, best_ngrams, compressors_of
+from gated.tasks.language.ngrams import Compressor, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
@@ -217,12 +218,11 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         )
 
     def program(self) -> dict[str, Any]:
-        """Return what reads codes, and predicts after each the probability of each next one.
-
-        By the network alone, without the n-grams that may be mixed in.
-        """
+        """Return what reads codes, and predicts after each the probability of each next one."""
         writer = Writer("codes", len(self.vocabulary), **self.vocabulary.of_program())
         found = writer.add("softmax", self.network.write(writer))
+        if self.mixture:
+            found = self.mixture.write(writer, found, NGRAMS.removesuffix("npz"))
         return writer.program("probabilities", found, labels=self.vocabulary.shown())
 
     def probed(self, data: Coded) -> Probe:
