@@ -322,9 +322,9 @@ def test_weights_of_sequences(tmp_path: Path) -> None:
     assert of(weights=late).predict(arrays).mean() > of().predict(arrays).mean() + 0.01
     for wrong, what in (
         (np.ones(3), r"shape \(3,\): give 24 numbers"),
-        (np.full(24, -1.0), "0 or more"),
-        (np.zeros(24), "one above 0"),
-        (np.full(24, np.nan), "0 or more"),
+        (np.full(24, -1.0), "zero or more"),
+        (np.zeros(24), "one above zero"),
+        (np.full(24, np.nan), "zero or more"),
     ):
         with pytest.raises(DataError, match=what):
             fitted(weights=wrong)

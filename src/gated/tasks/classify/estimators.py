@@ -261,7 +261,7 @@ def _weights(given: Any, count: int) -> Floats:
         )
     weights = weights.astype(np.float64)
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise DataError("sample_weight holds numbers of 0 or more, and one above 0 at least.")
+        raise DataError("sample_weight holds numbers of zero or more, and one above zero at least.")
     return weights
 
 
