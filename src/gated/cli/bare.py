@@ -16,7 +16,8 @@ def answer(arguments: Sequence[str], missing: ModuleNotFoundError) -> int:
         ModuleNotFoundError: the missing module belongs to no extra.
     """
     module = missing.name or ""
-    extra = "explore" if arguments[:1] == ["explore"] else extra_with(module)
+    own = arguments[0] if arguments and arguments[0] in ("explore", "serve") else None
+    extra = own or extra_with(module)
     if extra is None:
         raise missing
     need = f"pip install 'gated[{extra}]'"

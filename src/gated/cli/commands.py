@@ -33,6 +33,7 @@ COMMANDS = {
     "transcribe": "speech:transcribe",
     "generate": "language:generate",
     "explore": "explore:explore",
+    "serve": "serve:serve",
     "export": "export:export",
     "memory-test": "memory:find_longest",
 }

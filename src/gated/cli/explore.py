@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gated.cli.listening import address, listen
 from gated.cli.output import stdout_console
 from gated.errors import ConfigurationError, require
 
@@ -56,19 +56,10 @@ def explore(
     from gated.serve.app import create_server
 
     server = create_server(exhibits)
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            listener.listen()  # now, so that a browser that is quicker than the server waits
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(
-                f"--port: {port} cannot be used ({error}); give another one, or 0 for any."
-            ) from error
-        address = f"http://{HOST}:{listener.getsockname()[1]}/"
-        stdout_console().print(f"The explorer is at {address} (Ctrl-C ends it)")
+    with listen(HOST, port) as listener:
+        stdout_console().print(f"The explorer is at {address(listener)} (Ctrl-C ends it)")
         if not no_browser:
-            webbrowser.open(address)
+            webbrowser.open(address(listener))
         server.run(sockets=[listener])
 
 

@@ -3,38 +3,97 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gated.cli.output import stdout_console
 from gated.cli.places import check_new_directory, check_new_file
 from gated.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from gated.live import Model
 
-def export(run: Path, *, to: Literal["c", "program"], out: Path) -> None:
-    """Write the trained network of a run for use elsewhere: as C, or without the rest of the run.
+_OF_KERAS = (".keras", ".h5", ".hdf5")
+
+
+def export(
+    run: Path, *, to: Literal["c", "onnx", "program"], out: Path, int8: bool = False
+) -> None:
+    """Write the trained network of a run for use elsewhere: as C, as ONNX, or as it is.
 
     Parameters
     ----------
     run
-        Directory of a run whose network reads forwards alone.
+        Directory of a run; or a model that Keras wrote, .keras or .h5.
     to
         `c`: one C99 file and its header, which need no library, and read a step at a time;
-        `program`: a directory with the program and its weights alone, for gated.load.
+        `onnx`: a directory for the repository of Triton Inference Server, with an ONNX graph and
+        its configuration; `program`: a directory with the program and its weights alone, for
+        gated.load.
     out
         A new file, network.c, beside which network.h is written; or a new directory.
+    int8
+        In C, store matrices as whole numbers of eight bits with a scale for each row: a quarter of
+        the bytes.
     """
-    from gated.live import load, write
-    from gated.live.emit_c import source
+    if to == "c":
+        _to_c(run, out, int8)
+        return
+    if int8:
+        raise ConfigurationError(f"--int8 is for --to c, not --to {to}.")
+    {"onnx": _to_onnx, "program": _to_program}[to](run, out)
+
+
+def _read(run: Path) -> tuple[Model, Mapping[str, Any]]:
+    """The model, and its weights."""
+    if run.suffix.lower() in _OF_KERAS and not run.is_dir():
+        from gated.live import from_keras
+        from gated.live.keras_programs import program_of
+
+        return from_keras(run), program_of(run)[1]
+    from gated.live import load
     from gated.live.model import read_arrays
 
-    console = stdout_console()
-    if to == "program":
-        check_new_directory(out)
-        model = load(run)
-        write(out, model.program.values, read_arrays(run), model.task)
-        console.print(f"The program is in {out}: gated.load({str(out)!r})", markup=False)
-        return
+    return load(run), read_arrays(run)
+
+
+def _to_program(run: Path, out: Path) -> None:
+    from gated.live import write
+
+    check_new_directory(out)
+    model, arrays = _read(run)
+    write(out, model.program.values, arrays, model.task)
+    stdout_console().print(f"The program is in {out}: gated.load({str(out)!r})", markup=False)
+
+
+def _to_onnx(run: Path, out: Path) -> None:
+    from gated.live import triton
+    from gated.live.emit_onnx import source
+
+    check_new_directory(out)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", out.name):
+        raise ConfigurationError(
+            f"--out: {out.name} must be a name of letters, digits, points, dashes and underscores, "
+            "since the server knows the model by it."
+        )
+    found = source(_read(run)[0])
+    (out / "1").mkdir(parents=True)
+    (out / "1" / "model.onnx").write_bytes(found.data)
+    (out / "config.pbtxt").write_text(triton.config(found, out.name), "utf-8")
+    states = f"{len(found.states)} states" if found.streams else "whole sequences, by lengths"
+    whole = f"; the time is a multiple of {found.multiple}" if found.multiple > 1 else ""
+    stdout_console().print(
+        f"{out}/1/model.onnx, checked in onnxruntime, and config.pbtxt: {states}{whole}",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _to_c(run: Path, out: Path, int8: bool) -> None:
+    from gated.live.emit_c import source
+    from gated.live.int8 import rounded_model
+
     header, name = out.with_suffix(".h"), out.stem
     if out.suffix != ".c" or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigurationError(
@@ -43,10 +102,13 @@ def export(run: Path, *, to: Literal["c", "program"], out: Path) -> None:
         )
     check_new_file(out)
     check_new_file(header)
-    code = source(load(run), name, header.name)
+    model, arrays = _read(run)
+    if int8:
+        model = rounded_model(model.program.values, arrays, model.task)
+    code = source(model, name, header.name, "int8" if int8 else "float32")
     out.write_text(code.code, "utf-8")
     header.write_text(code.header, "utf-8")
-    console.print(
+    stdout_console().print(
         f"{out} and {header.name}: {name}_begin and {name}_push. Self-test: "
         f"cc -std=c99 -O2 -DGATED_SELF_TEST {out} -lm -o test && ./test",
         markup=False,

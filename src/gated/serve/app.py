@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
-from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from gated.errors import ConfigurationError, GatedError
+from gated.errors import ConfigurationError
+from gated.serve.bounds import (
+    Application,
+    Bounds,
+    Guard,
+    Message,
+    Receive,
+    Send,
+    Workers,
+    explain_errors,
+)
+from gated.serve.connections import create_server as create_bounded
 from gated.serve.message import MEDIA_TYPE, pack
 from gated.serve.reading import Clamp, Exhibit, Passage
 from gated.serve.static_page import PAGE, scripts_of
@@ -23,6 +32,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+NAMES_AND_VALUES = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+BOUNDS = Bounds(body=1 << 20, waiting=256, rate=1_000)
+"""A page loads many files at once, and asks anew while a slider moves."""
 
 
 class ReadingRequest(BaseModel):
@@ -38,18 +50,8 @@ def create_app(exhibits: Sequence[Exhibit]) -> FastAPI:
     by_name = {reader.name: reader for exhibit in exhibits for reader in exhibit.readers}
     scripts = scripts_of(exhibits)
     app = FastAPI(title="gated explore", docs_url=None, redoc_url=None, openapi_url=None)
-    # Only pages of this machine may send requests (a host name of another page may point here).
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-
-    @app.middleware("http")
-    async def add_headers(request: Request, call_next: Any) -> Any:
-        response = await call_next(request)
-        response.headers.update(HEADERS)
-        return response
-
-    @app.exception_handler(GatedError)
-    def explain(request: Request, error: GatedError) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=400)
+    explain_errors(app)
+    workers = Workers()
 
     def script(request: Request) -> Response:
         return Response(scripts[request.url.path[1:]], media_type="text/javascript")
@@ -58,13 +60,14 @@ def create_app(exhibits: Sequence[Exhibit]) -> FastAPI:
         app.add_api_route(f"/{path}", script)
 
     @app.post("/api/readings")
-    def readings(wanted: ReadingRequest) -> Response:
+    async def readings(request: Request, wanted: ReadingRequest) -> Response:
         reader = by_name.get(wanted.network)
         if reader is None:
             raise ConfigurationError(
                 f"network must be one of {', '.join(by_name)}, got {wanted.network!r}"
             )
-        reading = reader.read(wanted.passage, wanted.clamp)
+        read = partial(reader.read, wanted.passage, wanted.clamp)
+        reading = await workers.run(request, read)
         arrays = {**reading.values, **reading.outputs, "gradient": reading.gradient}
         header = {"network": reader.name, "score": reading.score, "labels": reading.labels}
         return Response(pack(header, arrays), media_type=MEDIA_TYPE)
@@ -73,7 +76,24 @@ def create_app(exhibits: Sequence[Exhibit]) -> FastAPI:
     return app
 
 
+def with_headers(application: Application) -> Application:
+    """Return an application whose answers have `HEADERS`."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        async def with_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *NAMES_AND_VALUES]}
+            await send(message)
+
+        await application(scope, receive, with_more)
+
+    return serve
+
+
 def create_server(exhibits: Sequence[Exhibit]) -> uvicorn.Server:
-    """Return the server for `create_app`; it shuts down within a second, whoever is connected."""
-    config = uvicorn.Config(create_app(exhibits), log_level="warning", timeout_graceful_shutdown=1)
-    return uvicorn.Server(config)
+    """Return the server for `create_app`; it shuts down within a second, whoever is connected.
+
+    Only pages of this machine may ask (a host name of another page may point here).
+    """
+    guarded = Guard(with_headers(create_app(exhibits)), BOUNDS, hosts=("127.0.0.1", "localhost"))
+    return create_bounded(guarded, BOUNDS)

@@ -1,0 +1,126 @@
+"""Load on `gated serve`, on loopback: `python -m benchmarks.serving`.
+
+Each stream sends its next step when it has the prediction of the one before. Server and client
+share the machine, so that a faster client would see more steps a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from websockets.asyncio.client import connect
+
+from benchmarks.machine import described
+from gated.live import write
+from gated.live.program import Writer
+
+CHANNELS, UNITS, CLASSES = 8, 64, 4
+SHARES = (0.5, 0.99, 0.999)
+
+
+def write_model(directory: Path) -> None:
+    """Write a classifier with an LSTM and random weights."""
+    draw = np.random.default_rng(0)
+    writer = Writer("numbers", CHANNELS)
+    scaled = writer.add(
+        "standardise", writer.input, mean=[0.0] * CHANNELS, deviation=[1.0] * CHANNELS
+    )
+    hidden = writer.add(
+        "recurrent", scaled, cell="lstm", weights="recurrent.", layers=1, units=UNITS
+    )
+    end = writer.add("last", hidden)
+    logits = writer.add("linear", end, weight="head.weight", bias="head.bias")
+    shapes = {
+        "recurrent.weight_ih_l0": (4 * UNITS, CHANNELS),
+        "recurrent.weight_hh_l0": (4 * UNITS, UNITS),
+        "recurrent.bias_ih_l0": (4 * UNITS,),
+        "recurrent.bias_hh_l0": (4 * UNITS,),
+        "head.weight": (CLASSES, UNITS),
+        "head.bias": (CLASSES,),
+    }
+    arrays = {name: draw.normal(0, 0.1, of).astype(np.float32) for name, of in shapes.items()}
+    write(directory, writer.program("probabilities", writer.add("softmax", logits)), arrays)
+
+
+async def one_stream(address: str, until: asyncio.Event, begin: asyncio.Event) -> list[float]:
+    """Return the seconds of each step from when it was sent to its prediction."""
+    rows = [
+        json.dumps(row) for row in np.random.default_rng(1).normal(size=(16, CHANNELS)).tolist()
+    ]
+    seconds: list[float] = []
+    async with connect(address, compression=None, open_timeout=60) as socket:
+        step = json.loads(await socket.recv())["step"]
+        await begin.wait()
+        while not until.is_set():
+            step += 1
+            sent = time.perf_counter()
+            await socket.send(f'{{"step": {step}, "x": {rows[step % 16]}}}')
+            while not (await socket.recv()).startswith('{"step"'):
+                pass
+            seconds.append(time.perf_counter() - sent)
+    return seconds
+
+
+async def load(port: int, streams: int, seconds: float) -> dict[str, Any]:
+    """Return steps a second and the times of steps, in milliseconds."""
+    until, begin = asyncio.Event(), asyncio.Event()
+    address = f"ws://127.0.0.1:{port}/streams/load-{streams}-"
+    tasks = []
+    for place in range(streams):
+        tasks.append(asyncio.create_task(one_stream(f"{address}{place}", until, begin)))
+        await asyncio.sleep(0.002)  # connections come one after the other
+    await asyncio.sleep(1)
+    begin.set()
+    began = time.perf_counter()
+    await asyncio.sleep(seconds)
+    until.set()
+    found = np.concatenate(await asyncio.gather(*tasks))
+    lasted = time.perf_counter() - began
+    times = np.quantile(found, SHARES) * 1_000
+    return {
+        "streams": streams,
+        "steps_per_second": round(len(found) / lasted),
+        **{f"p{100 * share:g}_ms": round(of, 2) for share, of in zip(SHARES, times, strict=True)},
+    }
+
+
+def measured(streams: Sequence[int], seconds: float, wait: float) -> list[dict[str, Any]]:
+    """Serve a model, and return what each number of streams found."""
+    with tempfile.TemporaryDirectory() as place:
+        write_model(Path(place) / "run")
+        command = [sys.executable, "-m", "gated", "serve", f"{place}/run", "--port", "0"]
+        command += ["--wait", f"{wait:g}", "--rate", "1e6", "--step-rate", "1e6"]
+        command += ["--streams", str(max(streams))]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            line = server.stdout.readline() if server.stdout else ""
+            port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+            try:
+                return [asyncio.run(load(port, of, seconds)) for of in streams]
+            finally:
+                server.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1_000])
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--wait", type=float, nargs="+", default=[2.0], help="milliseconds")
+    options = parser.parse_args()
+    print(json.dumps({**described(None), "units": UNITS, "seconds": options.seconds}))
+    for wait in options.wait:
+        for row in measured(options.streams, options.seconds, wait):
+            print(json.dumps({"wait_ms": wait, **row}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The server of a trained network: predictions over HTTP, streams over WebSockets."""

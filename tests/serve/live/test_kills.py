@@ -1,0 +1,78 @@
+"""A server that is killed under load, again and again: no step is lost, and none is taken twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.live.programs import causal
+from tests.serve.asking import ask
+from tests.serve.live.stream_client import StreamClient
+from tests.serve.live.test_streams import steps, undisturbed
+
+from gated.live import write
+
+KILLS = 20 if os.environ.get("GATED_TESTS") == "long" else 3
+STEPS, STREAMS = 250 * KILLS, 5
+
+
+class Served:
+    """A process that serves a run, on the same port after each kill."""
+
+    def __init__(self, run: Path, log: Path) -> None:
+        self.run, self.log, self.port = run, log, 0
+        self.start()
+
+    def start(self) -> None:
+        options = f"--port {self.port} --interval 0.05 --rate 1e6 --step-rate 1e6".split()
+        command = [sys.executable, "-m", "gated", "serve", str(self.run), *options]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.communicate()
+
+
+def test_no_step_is_lost_or_taken_twice_by_kills_under_load(tmp_path: Path) -> None:
+    write(tmp_path / "run", *causal(), task="classify")
+    served = Served(tmp_path / "run", tmp_path / "log")
+    clients = [
+        StreamClient(served.port, f"s{place}", steps(STEPS, place), 1 + 8 * place)
+        for place in range(STREAMS)
+    ]
+    threads = [threading.Thread(target=client.run, daemon=True) for client in clients]
+    for thread in threads:
+        thread.start()
+    for kill in range(1, KILLS + 1):
+        due = kill * STEPS * STREAMS // (KILLS + 1)
+        while sum(len(client.predictions) for client in clients) < due:
+            assert any(thread.is_alive() for thread in threads)
+            time.sleep(0.001)
+        served.kill()
+        served.start()
+    for thread in threads:
+        thread.join()
+    for client in clients:
+        found = [client.predictions.get(step) for step in range(1, STEPS + 1)]
+        assert found == undisturbed(list(client.xs))
+        place = ask(served.port, f"/streams/{client.id}").body
+        assert place == {"step": STEPS, "durable": STEPS}
+    assert sum(client.connections for client in clients) > KILLS
+    assert sum(client.repeated for client in clients) > 0  # something was not durable at a kill
+    served.stop()
+    assert (tmp_path / "log").read_text() == ""
