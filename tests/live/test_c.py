@@ -13,6 +13,7 @@ import gated.nn
 from gated.cells import Cell, library
 from gated.errors import ProgramError
 from gated.live.emit_c import source
+from gated.live.int8 import rounded, rounded_model
 from gated.live.model import Model, write
 from gated.live.program import Writer
 from gated.nn import programs
@@ -22,9 +23,11 @@ STRICT = ["-std=c99", "-O1", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconv
 needs_a_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler")
 
 
-def built(of: Model, place: Path, change=lambda code: code) -> subprocess.CompletedProcess[str]:
+def built(
+    of: Model, place: Path, change=lambda code: code, stored_as="float32"
+) -> subprocess.CompletedProcess[str]:
     """Write a model as C, build its self-test without warnings, and run it."""
-    written = source(of, "net")
+    written = source(of, "net", stored_as=stored_as)
     (place / "net.c").write_text(change(written.code))
     (place / "net.h").write_text(written.header)
     test = ["-DGATED_SELF_TEST", "net.c", "-o", "net", "-lm"]
@@ -36,10 +39,14 @@ def built(of: Model, place: Path, change=lambda code: code) -> subprocess.Comple
 
 
 def of_layer(layer: torch.nn.Module, inputs: int) -> Model:
+    return model(*layer_program(layer, inputs))
+
+
+def layer_program(layer: torch.nn.Module, inputs: int) -> tuple[dict, dict[str, np.ndarray]]:
     writer = Writer("numbers", inputs)
     found = writer.add("recurrent", writer.input, **programs.recurrent(layer, ""))
     arrays = {name: of.numpy() for name, of in layer.state_dict().items()}
-    return model(writer.program("numbers", found), arrays)
+    return writer.program("numbers", found), arrays
 
 
 def classifier() -> Model:
@@ -125,17 +132,61 @@ def test_every_cell_of_the_library_in_c(name: str, tmp_path: Path) -> None:
 
 
 @needs_a_compiler
+def test_a_convolution_in_c(tmp_path: Path) -> None:
+    done = built(model(*causal()), tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("8 predictions")
+
+
+@needs_a_compiler
+@pytest.mark.parametrize(
+    "make",
+    [
+        causal,
+        lambda: layer_program(gated.nn.LSTM(3, 5, 2, peepholes=True), 3),
+        lambda: layer_program(gated.nn.Recurrent(library.mgu, 3, 6, heads=2, bias=False), 3),
+        lambda: layer_program(gated.nn.LSTM(3, 5, proj_size=2), 3),
+        lambda: codes(),
+    ],
+)
+def test_int8_in_c_is_the_rounded_model(make, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    values, arrays = make()
+    of = rounded_model(values, arrays)
+    assert built(of, tmp_path, stored_as="int8").returncode == 0
+    plain = source(model(values, arrays), "net").code
+    code = (tmp_path / "net.c").read_text()
+    assert "static const signed char" in code
+    assert "static const signed char" not in plain
+    again = source(
+        rounded_model(values, {**arrays, **of_arrays(values, arrays)}), "net", "", "int8"
+    )
+    assert again.code == code  # what is rounded stays as it is
+
+
+def of_arrays(values: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The matrices, rounded."""
+    return {name: rounded(of) for name, of in arrays.items() if of.ndim > 1 and "peep" not in name}
+
+
+@needs_a_compiler
 def test_codes_in_c(tmp_path: Path) -> None:
+    assert built(model(*codes()), tmp_path).returncode == 0
+
+
+def codes() -> tuple[dict, dict[str, np.ndarray]]:
     writer = Writer("codes", 7)
     steps = writer.add("embedding", writer.input, weight="e.weight")
     shares = writer.add("softmax", writer.add("linear", steps, weight="h.weight"))
     arrays = random(0, e__weight=(7, 3), h__weight=(7, 3))
-    assert built(model(writer.program("probabilities", shares), arrays), tmp_path).returncode == 0
+    return writer.program("probabilities", shares), arrays
 
 
 def test_what_c_cannot_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ProgramError, match="'convolution' is not written in C yet"):
-        source(model(*causal()), "net")
+    writer = Writer("numbers", 2)
+    divided = writer.add("unpatch", writer.input, steps=2)
+    with pytest.raises(ProgramError, match="'unpatch' is not written in C yet"):
+        source(model(writer.program("numbers", divided), {}), "net")
     with pytest.raises(ProgramError, match="later steps"):
         source(of_layer(gated.nn.GRU(3, 4, bidirectional=True), 3), "net")
     with pytest.raises(ProgramError, match="is no name of C"):

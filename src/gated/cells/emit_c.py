@@ -43,6 +43,10 @@ FUNCTIONS: Mapping[str, str] = {
 _LEAVES = frozenset({"constant", "input", "state", "parameter", "size"})
 
 
+SCALE = "scale of "
+"""What the name of a matrix begins with where its scales are asked for."""
+
+
 class Step(NamedTuple):
     """A step in C: statements in which `x` is the input."""
 
@@ -83,7 +87,9 @@ def step_in_c(
         x: the array with the input, (I).
         state: returns the array of the state with an index.
         weight: returns the array of a matrix, bias or parameter and a gate; None for a bias that is
-            not there. A matrix' array holds its columns one after the other, of each head.
+            not there. A matrix' array holds its columns one after the other, of each head. Under
+            the name with `SCALE` before it, there may be a number for each of its rows, by which
+            products are multiplied.
         prefix: what the names of arrays of memory begin with.
 
     Raises:
@@ -231,7 +237,10 @@ def _product(
     rows, columns = sizes[matrix.rows], sizes[matrix.columns]
     bias = weight(matrix.bias, node.about.gate) if matrix.has_bias else None
     table, source = weight(matrix.name, node.about.gate), vector(node.arguments[0])
-    begin = f"{bias}[k]" if bias else "0.0f"
+    scale = weight(f"{SCALE}{matrix.name}", node.about.gate)
+    added = f"{bias}[k]" if bias else "0.0f"
+    begin = "0.0f" if scale else added
+    ends = f"for (k = 0; k < {rows}; ++k) {target}[k] = {target}[k] * {scale}[k] + {added};"
     each = rows // matrix.heads
     unit = "k" if matrix.heads == 1 else f"j / {each} * {each} + k"
     return [
@@ -239,4 +248,5 @@ def _product(
         f"for (j = 0; j < {columns}; ++j)",
         f"    for (k = 0; k < {each}; ++k)",
         f"        {target}[{unit}] += {table}[j * {each} + k] * {source}[j];",
+        *([ends] if scale else []),
     ]

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _OF_KERAS = (".keras", ".h5", ".hdf5")
 
 
-def export(run: Path, *, to: Literal["c", "onnx", "program"], out: Path) -> None:
+def export(
+    run: Path, *, to: Literal["c", "onnx", "program"], out: Path, int8: bool = False
+) -> None:
     """Write the trained network of a run for use elsewhere: as C, as ONNX, or as it is.
 
     Parameters
@@ -31,8 +33,16 @@ def export(run: Path, *, to: Literal["c", "onnx", "program"], out: Path) -> None
         gated.load.
     out
         A new file, network.c, beside which network.h is written; or a new directory.
+    int8
+        In C, store matrices as whole numbers of eight bits with a scale for each row: a quarter of
+        the bytes.
     """
-    {"c": _to_c, "onnx": _to_onnx, "program": _to_program}[to](run, out)
+    if to == "c":
+        _to_c(run, out, int8)
+        return
+    if int8:
+        raise ConfigurationError(f"--int8 is for --to c, not --to {to}.")
+    {"onnx": _to_onnx, "program": _to_program}[to](run, out)
 
 
 def _read(run: Path) -> tuple[Model, Mapping[str, Any]]:
@@ -80,8 +90,9 @@ def _to_onnx(run: Path, out: Path) -> None:
     )
 
 
-def _to_c(run: Path, out: Path) -> None:
+def _to_c(run: Path, out: Path, int8: bool) -> None:
     from gated.live.emit_c import source
+    from gated.live.int8 import rounded_model
 
     header, name = out.with_suffix(".h"), out.stem
     if out.suffix != ".c" or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -91,7 +102,10 @@ def _to_c(run: Path, out: Path) -> None:
         )
     check_new_file(out)
     check_new_file(header)
-    code = source(_read(run)[0], name, header.name)
+    model, arrays = _read(run)
+    if int8:
+        model = rounded_model(model.program.values, arrays, model.task)
+    code = source(model, name, header.name, "int8" if int8 else "float32")
     out.write_text(code.code, "utf-8")
     header.write_text(code.header, "utf-8")
     stdout_console().print(

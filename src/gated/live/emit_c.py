@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from gated.cells.emit_c import number, step_in_c
+from gated.cells.emit_c import SCALE, number, step_in_c
 from gated.core.layout import Weights
 from gated.errors import CellError, ProgramError
 from gated.live import combining, pooling, preparing, recurrence
+from gated.live.int8 import quantised
 from gated.live.layer import Layer
 from gated.live.model import Model
 from gated.live.program import INPUT
 from gated.version import VERSION
 
+InC: TypeAlias = Literal["float32", "int8"]
 TEST_STEPS = 24
 """Steps of the self-test."""
 CLOSE = 2e-4
@@ -38,9 +40,14 @@ class Source(NamedTuple):
 
 
 class _Writing:
-    """What a layer adds to the file."""
+    """What a layer adds to the file.
 
-    def __init__(self) -> None:
+    Args:
+        stored_as: how matrices are stored.
+    """
+
+    def __init__(self, stored_as: InC = "float32") -> None:
+        self.stored_as = stored_as
         self.tables: list[str] = []
         self.members: list[str] = []
         """Of the state."""
@@ -59,6 +66,47 @@ class _Writing:
         self.tables.append("\n".join([f"static const float {name}[{len(flat)}] = {{", *rows, "};"]))
         return name
 
+    def matrix(self, name: str, weight: Any, squares: int = 1) -> tuple[str, str | None]:
+        """Add a matrix, column after column, and the scales of its rows where it has some.
+
+        Args:
+            name: of the table.
+            weight: (rows, columns).
+            squares: on its diagonal: (rows, columns / squares) is stored.
+        """
+        scale = None
+        if self.stored_as == "int8":
+            weight, scales = quantised(np.asarray(weight))
+            scale = self.table(f"{name}_scale", scales)
+        rows, columns = weight.shape
+        turned = weight.reshape(squares, rows // squares, columns).swapaxes(1, 2)
+        if scale is None:
+            return self.table(name, turned), None
+        return self.whole_table(name, turned), scale
+
+    def whole_table(self, name: str, values: Any) -> str:
+        """Add a table of whole numbers of eight bits, and return its name."""
+        flat = values.ravel().tolist()
+        lines = [
+            "    " + ", ".join(map(str, flat[at : at + 20])) + "," for at in range(0, len(flat), 20)
+        ]
+        head = f"static const signed char {name}[{len(flat)}] = {{"
+        self.tables.append("\n".join([head, *lines, "};"]))
+        return name
+
+    def product(self, name: str, of: Any, weight: Any, source: str, out: str) -> None:
+        """Add out = W source + b."""
+        rows, columns = weight.shape
+        table, scale = self.matrix(f"{name}_weight", weight)
+        bias = "0.0f" if of.bias is None else self.table(f"{name}_bias", of.bias) + "[k]"
+        self.loop(rows, f"{out}[k] = {'0.0f' if scale else bias};")
+        self.lines += [
+            f"for (j = 0; j < {columns}; ++j)",
+            f"    for (k = 0; k < {rows}; ++k) {out}[k] += {table}[j * {rows} + k] * {source}[j];",
+        ]
+        if scale:
+            self.loop(rows, f"{out}[k] = {out}[k] * {scale}[k] + {bias};")
+
     def keep(self, name: str, size: int, kind: str = "float") -> str:
         """Add an array to the state, and return how it is read."""
         self.members.append(f"{kind} {name}[{size}];")
@@ -74,13 +122,16 @@ class _Writing:
         self.lines.append(f"for (k = 0; k < {size}; ++k) {line}")
 
 
-def source(model: Model, name: str, header_name: str = "") -> Source:
+def source(model: Model, name: str, header_name: str = "", stored_as: InC = "float32") -> Source:
     """Return a model as C.
 
     Args:
         model: which can be streamed.
         name: what all names begin with: a name of C in small letters.
         header_name: of the header's file; by default `name.h`.
+        stored_as: how matrices are stored: "int8" has a quarter of the bytes, and rounds as
+            `gated.live.int8.rounded_model` does, which such a model is to come from; sums,
+            states, biases and inputs are float.
 
     Raises:
         ProgramError: the model reads later steps, or has a layer that C does not.
@@ -91,7 +142,7 @@ def source(model: Model, name: str, header_name: str = "") -> Source:
     if later := program.not_streamed:
         raise ProgramError(f"{', '.join(later)} read later steps, which a step in C cannot")
     _check_patches(model)
-    w, features = _Writing(), program.input.form.features
+    w, features = _Writing(stored_as), program.input.form.features
     codes = program.input.kind == "codes"
     places = {INPUT: "x"}
     pairs = zip(program.names, program.layers, program.reads, strict=True)
@@ -202,19 +253,28 @@ def _patch(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
 
 
 def _embedding(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    table, size = w.table(f"{name}_weight", of.weight), of.form.features
-    w.loop(size, f"{out}[k] = {table}[{x[0]} * {size} + k];")
+    size = of.form.features
+    if w.stored_as == "int8":  # a scale for each code
+        whole, scales = quantised(of.weight)
+        table = w.whole_table(f"{name}_weight", whole)
+        scale = w.table(f"{name}_code_scale", scales)
+        w.loop(size, f"{out}[k] = {table}[{x[0]} * {size} + k] * {scale}[{x[0]}];")
+    else:
+        table = w.table(f"{name}_weight", of.weight)
+        w.loop(size, f"{out}[k] = {table}[{x[0]} * {size} + k];")
 
 
 def _linear(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    rows, columns = of.weight.shape
-    table = w.table(f"{name}_weight", of.weight.T)
-    bias = "0.0f" if of.bias is None else w.table(f"{name}_bias", of.bias) + "[k]"
-    w.loop(rows, f"{out}[k] = {bias};")
-    w.lines += [
-        f"for (j = 0; j < {columns}; ++j)",
-        f"    for (k = 0; k < {rows}; ++k) {out}[k] += {table}[j * {rows} + k] * {x[0]}[j];",
-    ]
+    w.product(name, of, of.weight, x[0], out)
+
+
+def _convolution(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    """The steps before are moved on by one at each step."""
+    wide = of.steps * of.features
+    seen, before = w.keep(f"{name}_seen", wide), wide - of.features
+    w.loop(before, f"{seen}[k] = {seen}[k + {of.features}];")
+    w.loop(of.features, f"{seen}[{before} + k] = {x[0]}[k];")
+    w.product(name, of, of.weight.transpose(0, 2, 1).reshape(len(of.weight), -1), seen, out)
 
 
 def _recurrent(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
@@ -247,9 +307,10 @@ def _tables(
         for at, gate in enumerate(matrix.gates):
             part = slice(at * rows, (at + 1) * rows)
             block = arrays[matrix.name][part]
-            squares = block.reshape(matrix.heads, rows // matrix.heads, -1).swapaxes(1, 2)
             label = f"{prefix}_{matrix.name}_{gate}"
-            found[matrix.name, gate] = w.table(label, squares)
+            found[matrix.name, gate], scale = w.matrix(label, block, matrix.heads)
+            if scale:
+                found[f"{SCALE}{matrix.name}", gate] = scale
             bias = arrays.get(matrix.bias) if matrix.has_bias else None
             if bias is not None:
                 found[matrix.bias, gate] = w.table(f"{prefix}_{matrix.bias}_{gate}", bias[part])
@@ -377,6 +438,7 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
     combining.Add: _add,
     combining.LayerNorm: _layer_norm,
     combining.Softmax: _softmax,
+    pooling.Convolution: _convolution,
     pooling.Last: _last,
     pooling.Mean: _mean,
     pooling.Max: _max,
