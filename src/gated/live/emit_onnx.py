@@ -75,8 +75,9 @@ def source(model: Model) -> OnnxExport:
     for name, layer, reads in pairs:
         write = _EMITTED.get(type(layer))
         if write is None:
+            without = f"; train without it, by {layer.without}" if layer.without else ""
             raise ProgramError(
-                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet"
+                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet{without}"
             )
         known[name] = write(w, layer, [known[of] for of in reads], _plain(name))
     form = program.output.form
