@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from tests.live import programs
 from tests.live.keras_models import FOLDER
 from tests.live.programs import causal, gru, model, random
 from tests.live.test_c import CELLS, classifier, of_layer
@@ -101,6 +102,16 @@ def test_a_whole_network_takes_lengths() -> None:
     x[1, 1:], x[2, 4:] = 7.0, np.nan  # padding is not read
     (again,) = session(found.data).run(None, {"x": x, "lengths": lengths})
     np.testing.assert_array_equal(got, again)
+
+
+def test_fixed_features_of_whole_sequences() -> None:
+    given = model(*programs.whole())
+    x = np.random.default_rng(1).normal(size=(5, 40, 2)).astype(np.float32)
+    lengths = np.array([40, 1, 2, 9, 25])
+    found = source(given)
+    (got,) = session(found.data).run(None, {"x": x, "lengths": lengths})
+    wanted = given([row[:length] for row, length in zip(x, lengths, strict=True)])
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Kernels:
     """
 
     def __init__(self, dilations: Sequence[int], reads: Singles) -> None:
-        self.dilations = dilations
+        self.dilations, self.reads = dilations, reads
         most = min(reads.shape[-1], MOST_CHANNELS)
         self.unit = float(2.0 ** np.ceil(np.log2(RANGE * SIZE * most / EXACT)))
         """What all sums are multiples of."""

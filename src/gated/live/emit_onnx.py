@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import ProgramError, require
-from gated.live import combining, pooling, preparing, recurrence
+from gated.live import combining, features, pooling, preparing, recurrence
 from gated.live.layer import Layer
 from gated.live.model import Model
+from gated.live.onnx_features import kernel_features, summaries
 from gated.live.onnx_recurrence import recurrent
 from gated.live.onnx_writing import IR_VERSION, OPSET, Known, Nodes, State, Value, Writing
 from gated.live.program import INPUT
@@ -74,8 +75,9 @@ def source(model: Model) -> OnnxExport:
     for name, layer, reads in pairs:
         write = _EMITTED.get(type(layer))
         if write is None:
+            without = f"; train without it, by {layer.without}" if layer.without else ""
             raise ProgramError(
-                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet"
+                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet{without}"
             )
         known[name] = write(w, layer, [known[of] for of in reads], _plain(name))
     form = program.output.form
@@ -413,4 +415,6 @@ _EMITTED: dict[type[Layer], Callable[[Writing, Any, Sequence[Known], str], Known
     pooling.Mean: _mean,
     pooling.Max: _max,
     pooling.Attention: _attention,
+    features.KernelFeatures: kernel_features,
+    features.Summaries: summaries,
 }

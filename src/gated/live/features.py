@@ -42,13 +42,13 @@ class KernelFeatures(OfWhole):
             raise entry.wrong("has channels that are neither read (1) nor not (0)")
         if (reads.sum(-1) > MOST_CHANNELS).any():
             raise entry.wrong(f"has a kernel that reads more than {MOST_CHANNELS} channels")
-        self._kernels = Kernels(dilations, reads)
-        self._thresholds = split_thresholds(entry.array("thresholds", count), counts)
+        self.kernels = Kernels(dilations, reads)
+        self.thresholds = split_thresholds(entry.array("thresholds", count), counts)
         self.form = Form("sequence", count)
 
     def of_sequence(self, x: Array) -> Array:
         """Shares from 0 to 1."""
-        return self._kernels.shares(x, self._thresholds)
+        return self.kernels.shares(x, self.thresholds)
 
 
 class Summaries(OfWhole):
