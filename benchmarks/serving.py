@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,8 +72,14 @@ async def one_stream(address: str, until: asyncio.Event, begin: asyncio.Event) -
     return seconds
 
 
-async def load(port: int, streams: int, seconds: float) -> dict[str, Any]:
-    """Return steps a second and the times of steps, in milliseconds."""
+def processor_seconds(process: int) -> float:
+    """Seconds that the processors have spent on a process so far, as Linux counts them."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def load(port: int, process: int, streams: int, seconds: float) -> dict[str, Any]:
+    """Return steps a second, the times of steps, and the server's own work for one."""
     until, begin = asyncio.Event(), asyncio.Event()
     address = f"ws://127.0.0.1:{port}/streams/load-{streams}-"
     tasks = []
@@ -81,15 +88,16 @@ async def load(port: int, streams: int, seconds: float) -> dict[str, Any]:
         await asyncio.sleep(0.002)  # connections come one after the other
     await asyncio.sleep(1)
     begin.set()
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), processor_seconds(process)
     await asyncio.sleep(seconds)
     until.set()
     found = np.concatenate(await asyncio.gather(*tasks))
-    lasted = time.perf_counter() - began
+    lasted, worked = time.perf_counter() - began, processor_seconds(process) - worked
     times = np.quantile(found, SHARES) * 1_000
     return {
         "streams": streams,
         "steps_per_second": round(len(found) / lasted),
+        "server_us_per_step": round(1e6 * worked / len(found)),
         **{f"p{100 * share:g}_ms": round(of, 2) for share, of in zip(SHARES, times, strict=True)},
     }
 
@@ -105,7 +113,7 @@ def measured(streams: Sequence[int], seconds: float, wait: float) -> list[dict[s
             line = server.stdout.readline() if server.stdout else ""
             port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
             try:
-                return [asyncio.run(load(port, of, seconds)) for of in streams]
+                return [asyncio.run(load(port, server.pid, of, seconds)) for of in streams]
             finally:
                 server.terminate()
 
@@ -114,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1_000])
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--wait", type=float, nargs="+", default=[2.0], help="milliseconds")
+    parser.add_argument("--wait", type=float, nargs="+", default=[0.0], help="milliseconds")
     options = parser.parse_args()
     print(json.dumps({**described(None), "units": UNITS, "seconds": options.seconds}))
     for wait in options.wait:

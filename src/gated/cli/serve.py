@@ -31,7 +31,7 @@ def serve(
     rate: float = 100,
     state: Path | None = None,
     interval: float = 1,
-    wait: float = 2,
+    wait: float = 0,
     streams: int = 1_000,
     stored: int = 100_000,
     forget: float = 30,
@@ -67,8 +67,8 @@ def serve(
     interval
         Seconds between two writes of the streams that have changed.
     wait
-        Milliseconds that a step waits for those of other streams at most, to be computed in one
-        call.
+        Milliseconds that a step waits for those of other streams at most; by default those that
+        came during a call are computed in the next one.
     streams
         Streams with a client at most.
     stored

@@ -67,7 +67,7 @@ def test_a_stream_answers_each_step_and_says_what_is_durable(port: int) -> None:
             "step": 0,
             "durable": 0,
             "answers": 1,
-            "window": 256,
+            "window": 64,
         }
         for step, (x, expected) in enumerate(zip(xs, undisturbed(xs), strict=True), 1):
             socket.send(json.dumps({"step": step, "x": x}))

@@ -37,7 +37,7 @@ class StreamBounds:
     """Streams that are kept."""
     forget: float = 30 * 86_400
     """Seconds after which a stream that took no step is removed."""
-    wait: float = 0.002
+    wait: float = 0.0
     """Seconds that a step waits for those of other streams."""
     interval: float = 1
     """Seconds between two writes of what has changed."""

@@ -27,7 +27,7 @@ from gated.serve.live.store import Kept, Store
 
 Found = TypeVar("Found")
 
-ANSWERS = 256
+ANSWERS = 64
 """Answers of a stream that are kept, at most."""
 BYTES_OF_ANSWERS = 1 << 16
 """Bytes of these, of which a number may take 20."""
@@ -94,7 +94,7 @@ class Sessions:
         store: Store,
         metrics: Metrics,
         *,
-        wait: float = 0.002,
+        wait: float = 0.0,
         interval: float = 1.0,
         most: int = 1_000,
         most_stored: int = 100_000,
