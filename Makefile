@@ -12,7 +12,7 @@ DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test long long-runs long-memory bench bench-all bench-forecast profile sanitize arm lint format wheel docs notebooks \
-	explorer browser clean
+	explorer browser emulators clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -169,6 +169,13 @@ explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs No
 browser: ## Install Chromium, in which the tests open the explorer (Debian and Ubuntu, as root)
 	@command -v chromium > /dev/null || { apt-get update -qq && \
 	apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk > /dev/null; }
+
+emulators: $(INSTALLED) ## Install what builds and runs C for Arm and WebAssembly (Debian and Ubuntu, as root)
+	@command -v arm-none-eabi-gcc > /dev/null && command -v aarch64-linux-gnu-gcc > /dev/null && \
+	command -v qemu-aarch64 > /dev/null && command -v qemu-system-arm > /dev/null || { apt-get update -qq && \
+	apt-get install -y -qq --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user \
+	gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm > /dev/null; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group cross
 
 clean: ## Remove what was built (runs/ is kept)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -103,6 +103,7 @@ def run(row: Row, name: str, method: Method) -> dict[str, Any]:
         "windows": len(origins),
         "fallbacks": fallbacks,
         "before": before,
+        **({"shift": problem.shift} if name == "naive" else {}),
         "by_time": errors_by_time(evaluation),
         "processor": processor(),
     }

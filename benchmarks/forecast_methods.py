@@ -27,7 +27,12 @@ from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.preparation import Prepared, prepare
 from gated.tasks.forecast.pretrained.zero_shot import two_seasons, zero_shot
-from gated.tasks.forecast.windows import held_out_origins, walk_forward
+from gated.tasks.forecast.windows import (
+    held_out_origins,
+    training_origins,
+    validation_origins,
+    walk_forward,
+)
 from gated.training.options import TrainingOptions
 
 Floats = NDArray[np.float64]
@@ -38,6 +43,8 @@ MOST_BEFORE = 10
 """Times in the stretch before the test part that choose the statistical method, at most."""
 MOST_WINDOWS_BEFORE = 300
 """Windows in it, at most, where there are several times: a bound on time."""
+MOST_SHIFTED = 2000
+"""Windows by which `Problem.shift` is measured, drawn where there are more."""
 FEWEST = 4
 """Observed steps below which nothing is fitted: the naive forecast stands."""
 PEER = "GATED_NEURALFORECAST"
@@ -113,6 +120,29 @@ class Problem:
         number = np.bincount(series[counts], minlength=size)
         return np.divide(total, number, out=np.full(size, np.nan), where=total > 0)
 
+    @cached_property
+    def shift(self) -> float | None:
+        """How many times as large the better naive forecast's error is in the test part.
+
+        As in the validation part, or the training part where nothing is held out for validation.
+        """
+        earlier = validation_origins(self.prepared, stride=1)
+        if not len(earlier):
+            earlier = training_origins(self.prepared)
+        before, after = (self._naive_error(origins) for origins in (earlier, self.origins))
+        return after / before if before > 0 else None
+
+    def _naive_error(self, origins: Integers) -> float:
+        if len(origins) > MOST_SHIFTED:
+            origins = np.random.default_rng(0).choice(origins, MOST_SHIFTED, replace=False)
+        truth = self.prepared.truth(origins)
+        scales = self.scales[self.prepared.panel.series_of[origins]][:, None]
+        if self.row.compared_by != "mase":
+            scales = np.ones_like(scales)
+        found = self.baselines.forecast(self.prepared, origins).values()
+        middle = self.quantiles.index(0.5)
+        return min(float(np.nanmean(np.abs(of[..., middle] - truth) / scales)) for of in found)
+
     def history(self, origin: int, most: int | None = None) -> Floats:
         """Return the values of a series up to row `origin`, the `most` latest.
 
@@ -180,6 +210,12 @@ def gated(problem: Problem, origins: Integers) -> Floats:
 def gated_alone(problem: Problem, origins: Integers) -> Floats:
     """The network alone, without a partner."""
     return _trained(problem, origins, replace(problem.row.config, partner="none"))
+
+
+def gated_with_ets(problem: Problem, origins: Integers) -> Floats:
+    """The defaults with AutoETS as one more partner, refitted at each window."""
+    names = ("pretrained", "ets") if problem.prepared.preprocessing.reads_target_alone else ("ets",)
+    return _trained(problem, origins, replace(problem.row.config, partner=names))
 
 
 def gated_pretrained(problem: Problem, origins: Integers) -> Floats:
@@ -428,6 +464,7 @@ def peer_lstm(problem: Problem, origins: Integers) -> Floats:
 METHODS = {
     "gated": Method(gated),
     "gated alone": Method(gated_alone),
+    "gated with ETS": Method(gated_with_ets, ("statsforecast",)),
     "gated pretrained": Method(gated_pretrained),
     "naive": Method(naive, statistical=True),
     "seasonal naive": Method(seasonal_naive, statistical=True),

@@ -39,6 +39,7 @@ WORDS: Mapping[str, Mapping[str, Any]] = {
             "seconds": "Seconds of processor time, fitting and forecasting",
         },
         "pooled": "all rows, each value once",
+        "shift": "naive error, test ÷ validation",
         "failed": "Not computed",
     },
     "zh": {
@@ -58,6 +59,7 @@ WORDS: Mapping[str, Mapping[str, Any]] = {
             "seconds": "处理器时间（秒），含拟合与预测",
         },
         "pooled": "所有行合计，每个值算一次",
+        "shift": "朴素误差，测试 ÷ 验证",
         "failed": "没有算出来的",
     },
 }  # fmt: skip
@@ -156,12 +158,16 @@ def of_figure(
 ) -> list[str]:
     """A figure of all methods, a row each; means of ratios over the `whole` rows."""
     names = [name for name in METHODS if any(name in of for of in by_row.values())]
-    text = [f"| {words['row']} | {' | '.join(names)} |", "| --- " * (1 + len(names)) + "|"]
+    heads = [words["row"], *([words["shift"]] if figure == "coverage" else []), *names]
+    text = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for row, of in by_row.items():
         values = {name: of[name][figure] for name in names if name in of}
         known = [value for value in values.values() if value is not None]
         best = min(known, default=None) if figure == "mase" else None
         cells = [cell(values.get(name), figure, best) for name in names]
+        if figure == "coverage":
+            shift = of.get("naive", {}).get("shift")
+            cells.insert(0, f"{shift:.2g}" if shift else "–")
         text.append(f"| {row} | {' | '.join(cells)} |")
     if figure == "mase":
         counted = [of for row, of in by_row.items() if row in whole]
@@ -169,7 +175,7 @@ def of_figure(
         text.append(f"| {words['ratios']} | {' | '.join(means)} |")
     if figure == "coverage":
         pools = [cell(pooled(by_row.values(), name), figure, None) for name in names]
-        text.append(f"| {words['pooled']} | {' | '.join(pools)} |")
+        text.append(f"| {words['pooled']} | | {' | '.join(pools)} |")
     return text
 
 

@@ -138,6 +138,25 @@ def test_a_convolution_in_c(tmp_path: Path) -> None:
     assert done.stdout.startswith("8 predictions")
 
 
+def pooled(bidirectional: bool = False) -> tuple[dict, dict[str, np.ndarray]]:
+    """Means of 3 steps before a recurrent layer."""
+    writer = Writer("numbers", 2)
+    steps = writer.add("average_pool", writer.input, steps=3)
+    ways = {"directions": 2} if bidirectional else {}
+    found = writer.add("recurrent", steps, cell="rnn_tanh", weights="r.", layers=1, units=4, **ways)
+    found = writer.add("mean", found)
+    arrays = random(0, r__weight_ih_l0=(4, 2), r__weight_hh_l0=(4, 4))
+    arrays |= {f"{name}_reverse": of * 0.5 for name, of in arrays.items()}
+    return writer.program("numbers", found), arrays
+
+
+@needs_a_compiler
+def test_means_of_steps_in_c(tmp_path: Path) -> None:
+    done = built(model(*pooled()), tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("8 predictions")
+
+
 @needs_a_compiler
 @pytest.mark.parametrize(
     "make",

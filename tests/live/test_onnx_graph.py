@@ -213,6 +213,22 @@ def test_what_is_wrong_is_named(tmp_path) -> None:
         gated.from_onnx(model.SerializeToString())
 
 
+def test_damaged_graphs_end_in_an_error_that_says_so() -> None:
+    arrays = drawn("LSTM", 2, lengths=True, peepholes=True)
+    model, inputs = one_node("LSTM", arrays, {"direction": "bidirectional"}, weights_given=False)
+    data = np.frombuffer(model.SerializeToString(), np.uint8)
+    draw, refused = np.random.default_rng(0), 0
+    for turn in range(200):
+        bad = data.copy()
+        bad[draw.integers(0, len(bad), 3)] = draw.integers(0, 256)
+        bad = bad if turn % 2 else data[: draw.integers(0, len(data))]
+        try:
+            gated.from_onnx(bad.tobytes())(**inputs)
+        except (ModelFileError, DataError):
+            refused += 1
+    assert refused > 100
+
+
 @pytest.mark.parametrize(
     ("operation", "attributes", "message"),
     [

@@ -16,7 +16,7 @@ from tests.live.programs import causal, model, whole
 import gated
 import gated.errors
 from gated.errors import ModelFileError
-from gated.live.model import write
+from gated.live.model import read_arrays, write
 from gated.live.program import Program
 from gated.live.table import LAYERS
 from gated.model_files import save_model
@@ -201,6 +201,17 @@ def test_a_program_is_written_and_loaded_without_torch(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() == "[]"
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model(VALUES, ARRAYS)(x))
+
+
+def test_only_weights_that_are_read_are_written(tmp_path: Path) -> None:
+    run = {"task": "test", "program": VALUES}
+    save_model(tmp_path / "run", ARRAYS | {"unread": np.ones(9, np.float32)}, run)
+    write(tmp_path / "alone", VALUES, read_arrays(tmp_path / "run"), "test")
+    assert set(read_arrays(tmp_path / "alone")) == set(ARRAYS)
+    stream = gated.load(tmp_path / "run").stream()
+    stream.push([1.0, 2.0])
+    again = gated.load(tmp_path / "alone").stream(state=stream.state())
+    assert again.steps == 1, "the same model"
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ def test_weights_by_name_say_which_cell_they_are() -> None:
         with torch.no_grad():
             wanted = layer(x)[0].numpy()
         np.testing.assert_allclose(gated.from_torch(arrays)(x.numpy()), wanted, atol=1e-6)
+    named = {f"net.rnn.{name}": of for name, of in arrays.items()} | {"net.head": np.zeros(3)}
+    found = gated.from_torch(named, prefix="net.rnn.")(x.numpy())
+    np.testing.assert_array_equal(found, gated.from_torch(arrays)(x.numpy()))
     stream = gated.from_torch(arrays).stream()
     np.testing.assert_allclose([stream.push(row) for row in x.numpy()], wanted, atol=1e-6)
 

@@ -73,6 +73,8 @@ def print_scores(learner: Learner[Any, Any, Any], evaluation: Scored) -> None:
     """Print the verdict, the table of scores, and what else the task has to say."""
     console, page = stdout_console(), page_of(learner)
     console.print(f"\n{evaluation.verdict}\n", style="bold", markup=False)
+    if not evaluation.verdict.examples:
+        return  # a table without a figure
     table = page.score_table(evaluation)
     own = next((place for place, row in enumerate(table.rows) if row[0] == learner.name), None)
     print_table(f"Scores over {learner.counted}", table.header, table.rows, best=own)

@@ -5,6 +5,7 @@ Shapes: T steps, B texts, N codes of a text, V codes that there are.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 TIMES = 4
 """Kinds of how often a context was met."""
+OFTEN = (2, 4, 16)
+"""From how often on a context is of the next kind."""
 NOTHING = -1
 """In place of a code before the first one."""
 BITS = 64
@@ -42,6 +45,7 @@ class NGrams:
         self.size, self.bits = size, _bits(size)
         self.order, self.counted = len(counted) - 1, list(counted)
         self._contexts, self._seen, self._kinds = [], [], []
+        self._codes, self._starts = [], []
         for grams, counts in counted:
             if grams.shape != counts.shape or (grams[1:] <= grams[:-1]).any() or (counts < 1).any():
                 raise ValueError("n-grams ascend, and each has a count")
@@ -49,6 +53,11 @@ class NGrams:
             self._contexts.append(contexts)
             self._seen.append(np.bincount(place, counts))
             self._kinds.append(np.bincount(place))
+            codes = (grams & np.uint64((1 << self.bits) - 1)).astype(np.int64)
+            if codes.size and codes.max() >= size:
+                raise ValueError(f"n-grams of codes beyond {size:,}")
+            self._codes.append(codes)
+            self._starts.append(np.searchsorted(place, np.arange(len(contexts) + 1)))
 
     @classmethod
     def of(cls, codes: Codes, size: int, order: int) -> NGrams:
@@ -95,25 +104,24 @@ class NGrams:
         `looked_up` does.
         """
         probability = np.full((len(before), self.size), 1 / self.size)
-        met, bits = np.zeros(len(before), np.int64), np.uint64(self.bits)
+        met = np.zeros(len(before), np.int64)
         for row, codes in enumerate(before):
-            context = 0
+            context, mine = 0, probability[row]
             for length in range(min(self.order, len(codes)) + 1):
                 if length and codes[-length] == NOTHING:
                     break
                 if length:
                     context |= int(codes[-length]) << (self.bits * (length - 1))
-                place = int(np.searchsorted(self._contexts[length], np.uint64(context)))
-                if place == len(self._contexts[length]) or self._contexts[length][place] != context:
-                    continue
-                grams, counts = self.counted[length]
-                first = np.uint64(context) << bits
-                begin, end = np.searchsorted(grams, [first, first + np.uint64(self.size)])
+                contexts = self._contexts[length]
+                place = int(contexts.searchsorted(np.uint64(context)))
+                if place == len(contexts) or int(contexts[place]) != context:
+                    break  # a longer one was not met either
+                some = slice(*self._starts[length][place : place + 2])
                 seen, kinds = self._seen[length][place], self._kinds[length][place]
-                probability[row] *= kinds
-                probability[row, (grams[begin:end] - first).astype(np.int64)] += counts[begin:end]
-                probability[row] /= seen + kinds
-                met[row] = TIMES * length + int(_often(seen))
+                mine *= kinds
+                mine[self._codes[length][some]] += self.counted[length][1][some]
+                mine /= seen + kinds
+                met[row] = TIMES * length + bisect_right(OFTEN, seen)
         return probability, met
 
 
@@ -123,7 +131,7 @@ def _bits(size: int) -> int:
 
 def _often(seen: Any) -> Any:
     """Return 0 to `TIMES` - 1: met once, 2 or 3 times, 4 to 15 times, more often."""
-    return np.searchsorted([2, 4, 16], seen, "right")
+    return np.searchsorted(OFTEN, seen, "right")
 
 
 def _keys(codes: Codes, length: int, bits: int) -> NDArray[np.uint64]:

@@ -252,6 +252,15 @@ def _patch(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     w.loop(of.form.features, f"{out}[k] = {steps}[k];")
 
 
+def _average_pool(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    size = of.features
+    total, count = w.keep(f"{name}_sum", size), w.keep(f"{name}_count", 1, "int")
+    w.loop(size, f"{total}[k] += {x[0]}[k];")
+    w.lines += [f"if (++{count}[0] < {of.steps}) return 0;", f"{count}[0] = 0;"]
+    w.lines += [f"for (k = 0; k < {size}; ++k) {{", f"    {out}[k] = {total}[k] / {of.steps}.0f;"]
+    w.lines += [f"    {total}[k] = 0.0f;", "}"]
+
+
 def _embedding(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     size = of.form.features
     if w.stored_as == "int8":  # a scale for each code
@@ -428,6 +437,7 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
     preparing.Missing: _missing,
     preparing.Fill: _fill,
     preparing.Patch: _patch,
+    preparing.AveragePool: _average_pool,
     preparing.Embedding: _embedding,
     preparing.Rescale: _rescale,
     recurrence.Recurrent: _recurrent,

@@ -75,8 +75,9 @@ def source(model: Model) -> OnnxExport:
     for name, layer, reads in pairs:
         write = _EMITTED.get(type(layer))
         if write is None:
+            without = f"; train without it, by {layer.without}" if layer.without else ""
             raise ProgramError(
-                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet"
+                f"the layer {name!r} ({type(layer).__name__}) is not written in ONNX yet{without}"
             )
         known[name] = write(w, layer, [known[of] for of in reads], _plain(name))
     form = program.output.form
@@ -237,8 +238,14 @@ def _patch(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
         wide = w.add("Concat", x.size(1), x.size(2), axis=0)
         wide = w.add("Concat", total.with_axis(0), wide, axis=0)
         x, lengths = w.add("GatherElements", x, w.add("Expand", places, wide), axis=0), count
-    joined = x.turned(1, 0, 2).shaped(0, -1, of.form.features).turned(1, 0, 2)
+    joined = x.turned(1, 0, 2).shaped(0, -1, of.steps * of.features).turned(1, 0, 2)
     return Known(joined, lengths)
+
+
+def _average_pool(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
+    joined = _patch(w, of, given, name)
+    parts = joined.value.shaped(0, 0, of.steps, of.features)
+    return joined._replace(value=w.add("ReduceMean", parts, axes=[2], keepdims=0))
 
 
 def _unpatch(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
@@ -397,6 +404,7 @@ _EMITTED: dict[type[Layer], Callable[[Writing, Any, Sequence[Known], str], Known
     preparing.Missing: _missing,
     preparing.Fill: _fill,
     preparing.Patch: _patch,
+    preparing.AveragePool: _average_pool,
     preparing.Unpatch: _unpatch,
     preparing.Embedding: _embedding,
     preparing.Rescale: _rescale,

@@ -257,7 +257,8 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
             f"The model in {directory} cannot be used: {error}. Restore it from a copy, or train "
             "again."
         ) from error
-    return Model(program, digest(values, arrays), str(description.get("task", "")))
+    used = {name: arrays[name] for name in program.used}
+    return Model(program, digest(values, used), str(description.get("task", "")))
 
 
 def read_arrays(run: Path | str) -> model_files.Arrays:
@@ -272,13 +273,13 @@ def write(
     arrays: Mapping[str, NDArray[Any]],
     task: str = "",
 ) -> None:
-    """Write a program and its weights, without anything else of a run, for `load`.
+    """Write a program and the weights that it reads, without anything else of a run, for `load`.
 
     Raises:
         ModelFileError: they do not fit together.
     """
-    Program(program, arrays)
-    model_files.save_model(Path(directory), arrays, {"task": task, "program": dict(program)})
+    used = {name: arrays[name] for name in Program(program, arrays).used}
+    model_files.save_model(Path(directory), used, {"task": task, "program": dict(program)})
 
 
 def digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -66,7 +66,10 @@ class _Segment:
 
     def run(self, known: Mapping[str, Array]) -> dict[str, Array]:
         """Compute what later stages read."""
-        found = self._session.run(self.gives, {name: known[name] for name in self.reads})
+        try:
+            found = self._session.run(self.gives, {name: known[name] for name in self.reads})
+        except Exception as error:  # onnxruntime has classes of its own
+            raise DataError(f"onnxruntime cannot compute {self.gives[0]!r}: {error}") from error
         return dict(zip(self.gives, found, strict=True))
 
 
@@ -88,6 +91,8 @@ class OnnxGraph:
         """The names of what it reads."""
         self.outputs = tuple(of.name for of in graph.output)
         """The names of what it returns."""
+        if not all(isinstance(name, str) for name in (*self.inputs, *self.outputs)):
+            raise ModelFileError("the names of inputs or outputs are no texts")
         self.left = dict(_left(onnx, graph))
         """Recurrent nodes that are left to onnxruntime, and why."""
         recurrent = dict(self._recurrent_nodes())
@@ -208,6 +213,13 @@ class OnnxGraph:
         """What runs, one after the other."""
         graph = self._model.graph
         parts: list[Any] = []
+        read = {name for one in recurrent.values() for name in one.reads.values()}
+        weights = {
+            of.name: self._onnx.numpy_helper.to_array(of)
+            for of in graph.initializer
+            if of.name in read
+        }
+        self._constants = weights | self._constants
         known = {*self.inputs, *self._constants}
         last = max(stages, default=0)
         for stage in range(last + 1):
@@ -227,16 +239,15 @@ class OnnxGraph:
                 known |= set(gives)
             for place in here:
                 if place in recurrent:
+                    if missing := sorted(set(recurrent[place].reads.values()) - known):
+                        raise ModelFileError(
+                            f"the node {recurrent[place].name!r} reads {missing[0]!r}, which "
+                            "nothing gives"
+                        )
                     parts.append(recurrent[place])
                     known |= {name for name in recurrent[place].gives if name}
         if direct := sorted(set(self.outputs) - known):
             parts.append(self._segment([], [], direct))  # initializers that are outputs
-        weights = {
-            of.name: self._onnx.numpy_helper.to_array(of)
-            for of in graph.initializer
-            if any(of.name in one.reads.values() for one in recurrent.values())
-        }
-        self._constants = weights | self._constants
         return parts
 
     def _segment(self, nodes: list[Any], reads: list[str], gives: list[str]) -> _Segment:
@@ -308,7 +319,12 @@ def from_onnx(source: Path | str | bytes) -> OnnxGraph:
         raise ModelFileError(f"{what} cannot be read as ONNX: {error}") from error
     if not model.graph.output:
         raise ModelFileError(f"{what} cannot be read as ONNX: it has no graph with outputs.")
-    return OnnxGraph(model)
+    try:
+        return OnnxGraph(model)
+    except GatedError:
+        raise
+    except Exception as error:  # of onnx and NumPy there are many
+        raise ModelFileError(f"{what} cannot be used: {type(error).__name__}: {error}") from error
 
 
 def _is_recurrent(proto: Any) -> bool:

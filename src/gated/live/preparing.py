@@ -121,6 +121,19 @@ class Patch(Layer):
         return np.ascontiguousarray(parts.reshape(-1, B, self.form.features))
 
 
+class AveragePool(Patch):
+    """The mean of `steps` of them; the last is filled up, and waited for, as a patch is."""
+
+    def __init__(self, entry: Entry, *given: Form) -> None:
+        super().__init__(entry, *given)
+        self.form = self.form._replace(features=self.features)
+
+    def _joined(self, steps: Array) -> Array:
+        parts = steps.reshape(-1, self.steps, steps.shape[1], self.features)
+        mean: Array = parts.mean(axis=1, dtype=np.float32)
+        return mean
+
+
 class Unpatch(Layer):
     """Each step divided into `steps` again: what undoes a patch."""
 

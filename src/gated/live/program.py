@@ -7,7 +7,7 @@ specified in `docs/en/live.md`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,9 @@ class Program:
         if strange := set(values) - {"version", "input", "layers", "output"}:
             raise ModelFileError(f"the program has {min(strange)!r}, which is not known")
         self.values = values
+        arrays = _Noting(arrays)
+        self.used: set[str] = arrays.asked
+        """Names of the weights that it reads."""
         self.input = Input(Entry(values.get("input"), "the input", arrays))
         forms = {INPUT: self.input.form}
         self.names: list[str] = []
@@ -122,6 +125,28 @@ class Program:
         """The options of `gated fit` that make a network without those layers; none may help."""
         options = [layer.without for layer in self.layers if not layer.streams]
         return " ".join(dict.fromkeys(options)) if all(options) else ""
+
+
+class _Noting(Mapping[str, NDArray[Any]]):
+    """Arrays that note which of them are read."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self._arrays = arrays
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        found = self._arrays[name]
+        self.asked.add(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def _layer(

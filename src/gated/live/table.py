@@ -11,6 +11,7 @@ LAYERS: dict[str, type[Layer]] = {
     "fill": preparing.Fill,
     "patch": preparing.Patch,
     "unpatch": preparing.Unpatch,
+    "average_pool": preparing.AveragePool,
     "encode": reading.Encode,
     "word_scores": reading.WordScores,
     "ngrams": reading.NGrams,

@@ -25,7 +25,9 @@ _OF_MODE = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "r
 _OF_GATES = {1: "rnn_tanh", 3: "gru", 4: "lstm"}
 
 
-def program_of(source: Any, cell: str | None = None) -> tuple[dict[str, Any], dict[str, Array]]:
+def program_of(
+    source: Any, cell: str | None = None, prefix: str = ""
+) -> tuple[dict[str, Any], dict[str, Array]]:
     """Return recurrent layers of PyTorch as a program and its weights, for `gated.live.write`.
 
     Args:
@@ -50,12 +52,17 @@ def program_of(source: Any, cell: str | None = None) -> tuple[dict[str, Any], di
         cell = cell or str(known)
         if any(getattr(getattr(source, "variant", None), "zoneout", None) or ()):
             raise ProgramError("the layer has zoneout: save its run, which gated.load reads")
-    arrays = {str(name): _array(name, of) for name, of in given.items()}
+    named = {str(name): of for name, of in given.items()}
+    arrays = {
+        name.removeprefix(prefix): _array(name, of)
+        for name, of in named.items()
+        if name.startswith(prefix)
+    }
     parts = {name: _NAME.fullmatch(name) for name in arrays}
     if strange := [name for name, of in parts.items() if of is None]:
         raise ProgramError(
             f"{strange[0]!r} is no weight of a layer of torch.nn, such as weight_ih_l0: give those "
-            "of one layer, without what their names begin with"
+            "of one layer alone, by prefix= what their names begin with"
         )
     if "weight_hh_l0" not in arrays or "weight_ih_l0" not in arrays:
         raise ProgramError("weight_ih_l0 and weight_hh_l0 are missing: give a recurrent layer")
@@ -81,7 +88,7 @@ def program_of(source: Any, cell: str | None = None) -> tuple[dict[str, Any], di
     return writer.program("numbers", found), arrays
 
 
-def from_torch(source: Any, cell: str | None = None) -> Model:
+def from_torch(source: Any, cell: str | None = None, *, prefix: str = "") -> Model:
     """Read a recurrent layer of PyTorch: its steps, streams and exports, with NumPy alone.
 
     A `torch.nn.RNN`, `GRU` or `LSTM`, of any number of layers, both directions and `proj_size`; a
@@ -94,6 +101,7 @@ def from_torch(source: Any, cell: str | None = None) -> Model:
         source: the layer, or its weights by the names of `torch.nn`.
         cell: of weights by name, one of `gated.core.layout.LAYOUTS`; by default `lstm`, `gru` or
             `rnn_tanh`, as their shapes say.
+        prefix: what the names of the weights of this layer begin with, such as `decoder.rnn.`.
 
     Raises:
         ProgramError: it is none of these, or weights are missing.
@@ -102,7 +110,7 @@ def from_torch(source: Any, cell: str | None = None) -> Model:
     >>> from_torch(weights, "rnn_relu")(np.ones((3, 1))).ravel().tolist()
     [1.0, 2.0, 3.0]
     """
-    values, arrays = program_of(source, cell)
+    values, arrays = program_of(source, cell, prefix)
     return Model(Program(values, arrays), digest(values, arrays))
 
 

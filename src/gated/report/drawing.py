@@ -47,6 +47,8 @@ WIDTH = 9.0
 """Width of pictures in inches."""
 PIXELS = 100
 """Pixels an inch on a page."""
+DPI = 150
+"""Pixels an inch of a PNG."""
 
 
 @dataclass(frozen=True)
@@ -147,15 +149,27 @@ def _lay_out(figure: Figure) -> None:
 
 
 def _rendered(figure: Figure, name: str) -> tuple[str, bytes]:
-    """Return `figure` as SVG for a page and as PNG."""
-    import matplotlib
+    """Return `figure` as SVG for a page and as PNG.
 
+    The canvases write it themselves: `savefig` would first draw it once more, for its layout.
+    """
+    import matplotlib
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    text, image = io.StringIO(), io.BytesIO()
     # Identifiers in the SVG are then the same in each run, and differ between a page's figures.
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=150, facecolor="white")
+        figure.set_facecolor("none")
+        for axes in figure.findobj(Axes):
+            axes.set_facecolor("none")
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(text, metadata={"Date": None})
+    figure.set_dpi(DPI)
+    figure.set_facecolor("white")
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_png(image)
     return _for_page(text.getvalue(), name), image.getvalue()
 
 

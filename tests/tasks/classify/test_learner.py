@@ -1,6 +1,7 @@
 """Classifier and regressor from Python, and as scikit-learn has them."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_scikit_learn_finds_what_it_expects(kind, steps: int, rate: float) -> No
     if kind is SequenceClassifier:
         known["check_classifiers_train"] = ANY_LENGTH
     known["check_methods_subset_invariance"] = "float32 rounds with the size of a batch"
+    known["check_sample_weight_equivalence_on_dense_data"] = "what weighs 2 is drawn as once"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = check_estimator(learner, expected_failed_checks=known, on_skip=None)
@@ -143,6 +145,7 @@ def test_a_saved_classifier_tells_the_same(fitted, tmp_path: Path) -> None:
     assert again.get_params() == fitted.get_params() | {
         "patch": 1,
         "filters": 24,
+        "filter_pool": 1,
         "kernel_features": 9996,
         "members": 1,
     }
@@ -294,3 +297,35 @@ def test_a_comparison_that_begins_with_weights_has_their_cell(tmp_path: Path, ts
         compare(ClassLearner, ts_files[0], training=training, cells=("lstm",))
     found = compare(ClassLearner, ts_files[0], training=training, seeds=(0,))
     assert [row.cell for row in found.rows] == ["gru"]
+
+
+def test_weights_of_sequences(tmp_path: Path) -> None:
+    arrays, labels = bumps(24, 0)
+    training = TrainingOptions(steps=8, batch_size=8, threads=1)
+
+    def fitted(kind=SequenceClassifier, values=labels, weights=None, some=slice(None)):
+        learner = kind(hidden=4, kernel_features=84, training=training)
+        return learner.fit(arrays[some], values[some], weights)
+
+    zeros = np.where(np.arange(24) < 20, 1.0, 0.0)
+    found = fitted(weights=zeros).predict_proba(arrays)
+    np.testing.assert_array_equal(found, fitted(some=slice(20)).predict_proba(arrays))
+    np.testing.assert_array_equal(
+        fitted(weights=np.full(24, 3.0)).predict_proba(arrays), fitted().predict_proba(arrays)
+    )
+    late = np.where(labels == "late", 50.0, 1.0)
+    assert (
+        fitted(weights=late).predict_proba(arrays)[:, 1].mean()
+        > fitted().predict_proba(arrays)[:, 1].mean() + 0.02
+    )
+    numbers = np.where(labels == "late", 1.0, 0.0)
+    of = partial(fitted, SequenceRegressor, numbers)
+    assert of(weights=late).predict(arrays).mean() > of().predict(arrays).mean() + 0.01
+    for wrong, what in (
+        (np.ones(3), r"shape \(3,\): give 24 numbers"),
+        (np.full(24, -1.0), "zero or more"),
+        (np.zeros(24), "one above zero"),
+        (np.full(24, np.nan), "zero or more"),
+    ):
+        with pytest.raises(DataError, match=what):
+            fitted(weights=wrong)

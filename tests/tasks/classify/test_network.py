@@ -83,8 +83,24 @@ def test_defaults_are_filled_in_by_the_longest_sequence(tmp_path):
     learner.save(tmp_path)
     again = SequenceClassifier.load(tmp_path)
     np.testing.assert_array_equal(again.predict_proba(sequences), learner.predict_proba(sequences))
+    longer = [random.normal(size=n) for n in (1025, 40, 900, 1000)]
+    learner = SequenceClassifier(hidden=4, training=training).fit(longer, [0, 1, 0, 1])
+    assert (learner.learner_.config.filter_pool, config.filter_pool) == (3, 1)
     plain = SequenceClassifier(
         hidden=4, filters=0, patch=1, kernel_features=0, members=2, training=training
     )
     network_of = plain.fit(sequences, [0, 1, 0, 1]).network_
     assert (network_of.first.branch, network_of.fixed, len(network_of.members)) == (None, None, 2)
+
+
+def test_the_branch_reads_means_of_the_steps_that_are_there():
+    of = network(replace(CONFIG, patch=1, filter_pool=3))
+    plain = network(replace(CONFIG, patch=1))
+    plain.load_state_dict(of.state_dict())
+    steps = torch.randn(7, 2, 3)
+    pooled = torch.stack([steps[:3].mean(0), steps[3:6].mean(0), steps[6]])
+    lengths = torch.tensor([7, 4])
+    pooled[1, 1] = steps[3, 1]  # its last step fills the place of two more
+    found = of.branch(*single_steps(steps, lengths, 1))
+    wanted = plain.branch(*single_steps(pooled, torch.tensor([3, 2]), 1))
+    torch.testing.assert_close(found, wanted)

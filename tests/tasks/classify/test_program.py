@@ -17,6 +17,7 @@ from gated.tasks.classify.sequences import Sequences
 
 OPTIONS = [
     {"patch": 1, "filters": 8},
+    {"patch": 2, "filters": 5, "filter_pool": 3},
     {"patch": 3, "filters": 6, "cell": "rnn", "pooling": "attention", "layers": 2},
     {"patch": 2, "filters": 0, "cell": "gru", "pooling": "last"},
     {"patch": 1, "filters": 0, "pooling": "mean", "one_way": True},

@@ -131,3 +131,17 @@ def test_few_windows_are_learned_from_by_several_networks():
     assert counted(20_000, history=3, members=None)[1].members == 1
     # Two blocks of a horizon are all that there is room for.
     assert counted(30, history=3, horizon=10, test=0, members=None)[1].members == 2
+
+
+def test_without_room_for_a_test_part_all_is_learned_from():
+    split, config, findings = counted(24, horizon=12)
+    assert (split.test, split.end, config.test) == (24, 24, 0)
+    assert "24 steps are too few to hold a test part of 12 back" in str(findings[0])
+    assert counted(26, horizon=12)[0].test == 14
+    assert counted(14, horizon=12)[0].test == 14
+    with pytest.raises(
+        DataError, match=r"there are 1, but history \(2\) and horizon \(12\) need 14"
+    ):
+        counted(13, horizon=12)
+    with pytest.raises(DataError, match=r"hold back less: test"):  # what was asked for stands
+        counted(24, horizon=12, test=12)

@@ -8,7 +8,7 @@ from gated.data.split_by_text import NEAR, bare, shingles, split_by_text
 from gated.errors import DataError
 from gated.tasks.translate.cleaning import clean
 from gated.tasks.translate.pairs import Pair
-from gated.tasks.translate.split import split
+from gated.tasks.translate.split import Given, split
 
 LONG = "The toolbar of the chart window contains the commands that you need most"
 
@@ -143,3 +143,17 @@ def test_too_few_pairs_to_hold_any_back() -> None:
         split(numbered(("one", "eins"), ("two", "zwei")), 1, 1, seed=0)
     with pytest.raises(DataError, match="too few"):
         split(numbered(("one", "eins")), 1, 1, seed=0)
+
+
+def test_given_parts_are_taken_as_they_are_and_nothing_near_is_trained_on() -> None:
+    pairs = [
+        Pair(f"word {chr(97 + n) * 6} here", f"mot {chr(97 + n) * 6} ici", n) for n in range(20)
+    ]
+    test = [Pair("Word bbbbbb here!", "x", 1), Pair("quite another sentence", "y", 2)]
+    validation = [Pair("z", "mot cccccc ici", 1)]
+    parts = split(pairs, 0.1, 0.1, 0, Given(test, validation))
+    assert (parts.test, parts.validation) == (test, validation)
+    assert parts.training == [pair for pair in pairs if pair.line not in (1, 2)]
+    assert [(of.kind, of.count) for of in parts.findings] == [("near", 2)]
+    parts = split(pairs, 0.1, 0.2, 0, Given(test=test))
+    assert (len(parts.test), len(parts.validation), len(parts.training)) == (2, 4, 15)

@@ -87,9 +87,34 @@ def copier() -> Translator:
     return Translator(config, training).fit(named_pairs(600))
 
 
-@pytest.mark.parametrize("name", ["Москва", "Zürich", "😀", "한국", "東京", "👩\u200d💻"])
+NAMES = ["Москва", "Zürich", "😀", "한국", "東京", "👩\u200d💻"]
+NAMES += ["http://www.example.org/foo", "a.b@c.org", "/usr/share/doc", "%1$s", "{name}", "%PRODUCT"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_name_of_characters_never_seen_is_copied_whole(copier: Translator, name: str) -> None:
     assert UNKNOWN in copier.source.encode([name])[0]
     ((best,),) = copier.translate([f"ba {name} ti mu"])
     assert best.text == f"四 {name} 三一"
     assert set(best.subwords).isdisjoint(SPECIAL[:3])
+
+
+def test_what_is_the_same_in_every_language_is_one_unknown_word() -> None:
+    known = Subwords.learn([*SENTENCES, *["a , ( ) . 。 ; % / - 1 2 3 5 0 请看"] * 3], 100, "bpe")
+    for sentence, copied in (
+        (
+            "see http://w.example.org/foo, or (www.b.c/d?e=f).",
+            ["http://w.example.org/foo", "www.b.c/d?e=f"],
+        ),
+        ("请看http://a.org/b。", ["http://a.org/b"]),
+        ("a.b@c.org; %1$s and %d {name}", ["a.b@c.org", "%1$s", "%d", "{name}"]),
+        ("~/x/y.txt ${V} {{ x.y }} $(A)", ["~/x/y.txt", "${V}", "{{ x.y }}", "$(A)"]),
+        ("100% of 50 % a day, and/or 1/2/3", []),
+    ):
+        found = [of.copied for of in known.pieces(sentence) if of.code == UNKNOWN]
+        assert [of for of in found if of in copied] == copied, sentence
+        assert not any("/" in of or "%" in of for of in found if of not in copied), sentence
+    target = known.pieces("the http://a.org file", source="open the file")
+    assert "http://a.org" not in [piece.copied for piece in target if piece.code == UNKNOWN]
+    (codes,) = known.encode(["the http://a.org file"], ["open http://a.org"])
+    assert codes.count(UNKNOWN) == 1

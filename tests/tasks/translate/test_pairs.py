@@ -129,3 +129,62 @@ def test_a_po_that_is_none_is_refused(tmp_path: Path) -> None:
         read_pairs(path)
     with pytest.raises(FileNotFoundError, match=r"no file .*b\.tsv"):
         read_pairs(tmp_path / "b.tsv")
+
+
+TMX = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE tmx SYSTEM "tmx14.dtd">
+<tmx version="1.4"><header srclang="en"/><body>
+<tu><tuv xml:lang="en-GB"><seg>Open <bpt>&lt;b&gt;</bpt>the <hi>file</hi><ept/>.</seg></tuv>
+<tuv xml:lang="fr"><seg>Ouvrez le fichier.</seg></tuv></tu>
+<tu><tuv xml:lang="fr"><seg>Fermer</seg></tuv><tuv xml:lang="en-GB"><seg>Close</seg></tuv></tu>
+<tu><tuv xml:lang="fr"><seg>seul</seg></tuv></tu>
+</body></tmx>"""
+XLIFF = """<xliff version="1.2"><file source-language="en" target-language="fr"><body>
+<trans-unit id="1"><source>Save <g id="a">all</g><x id="b"/></source>
+<alt-trans><target>Non</target></alt-trans>
+<target state="translated">Tout enregistrer</target></trans-unit>
+<trans-unit id="2"><source>New</source><target state="needs-translation">New</target></trans-unit>
+<trans-unit id="3"><source>Alone</source></trans-unit></body></file></xliff>"""
+XLIFF_2 = """<xliff xmlns="urn:oasis:names:tc:xliff:document:2.0" version="2.0" srcLang="en"
+trgLang="de">
+<file id="f"><unit id="u"><segment><source>Page <ph id="1"/>one</source><target>Seite eins</target>
+</segment><segment state="initial"><source>Two</source><target>Two</target></segment></unit></file>
+</xliff>"""
+
+
+def test_translation_memories_and_xliff(tmp_path: Path) -> None:
+    for name, text, wanted in (
+        ("m.tmx", TMX, [("Open the file.", "Ouvrez le fichier.", 4), ("Close", "Fermer", 6)]),
+        ("m.xlf", XLIFF, [("Save all", "Tout enregistrer", 2)]),
+        ("m.xliff", XLIFF_2, [("Page one", "Seite eins", 3)]),
+    ):
+        (tmp_path / name).write_text(text, "utf-8")
+        assert read_pairs(tmp_path / name) == [Pair(*of) for of in wanted]
+    swapped = read_pairs(tmp_path / "m.tmx", columns=("FR", "en"))
+    assert swapped[1] == Pair("Fermer", "Close", 6)
+
+
+def test_a_memory_of_three_languages_needs_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "m.tmx"
+    path.write_text(TMX.replace('<tuv xml:lang="fr"><seg>seul', '<tuv xml:lang="de"><seg>allein'))
+    with pytest.raises(DataError, match="languages en-gb, fr, de: name that"):
+        read_pairs(path)
+    assert len(read_pairs(path, columns=("en", "fr"))) == 2
+    with pytest.raises(DataError, match="name that"):
+        read_pairs(path, columns=("en", "it"))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("<tmx><body><tu>", "no well-formed XML"),
+        ("", "no well-formed XML"),
+        ('<!DOCTYPE t [<!ENTITY a "b">]><tmx>&a;</tmx>', "declares the entity 'a'"),
+        ("<html></html>", "holds the languages none"),
+    ],
+)
+def test_a_damaged_memory_is_refused(text: str, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.tmx"
+    path.write_text(text)
+    with pytest.raises(DataError, match=what):
+        read_pairs(path)

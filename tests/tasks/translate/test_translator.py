@@ -429,3 +429,25 @@ def test_a_line_of_a_pipe_is_translated_before_the_next_one_comes(trained: Path)
         process.stdin.close()
         assert process.stdout.read() == b""
     assert process.returncode == 0
+
+
+def test_files_of_their_own_for_test_and_validation(tmp_path, capsys) -> None:
+    pairs = toy_pairs(260)
+    training = write_pairs(tmp_path / "train.tsv", pairs[:200])
+    held = write_pairs(tmp_path / "dev.tsv", pairs[200:220])
+    for side, name in enumerate(("test.a", "test.b")):
+        lines = "\n".join(pair[side] for pair in pairs[220:])
+        (tmp_path / name).write_text(lines, "utf-8")
+    config = TranslateConfig(
+        hidden=8,
+        embedding=8,
+        vocabulary=60,
+        test_data=(tmp_path / "test.a", tmp_path / "test.b"),
+        validation_data=(held,),
+    )
+    parts = Translator(config).prepare(training).parts
+    assert [pair[:2] for pair in parts.test] == pairs[220:]
+    assert [pair[:2] for pair in parts.validation] == pairs[200:220]
+    assert not {pair.source for pair in parts.training} & {source for source, _ in pairs[200:]}
+    with pytest.raises(ConfigurationError, match="test_data takes a file of pairs, or two"):
+        TranslateConfig(test_data=(held, held, held))

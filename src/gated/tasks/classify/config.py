@@ -35,6 +35,9 @@ class ClassifyConfig(Configuration):
     filters: int | None = None
     """Filters of a convolutional branch beside the recurrent layers, as in LSTM-FCN (Karim et al.
     2018); with 0 there is none. By default 24."""
+    filter_pool: int | None = None
+    """Consecutive steps averaged into one before the convolutional branch. By default so many that
+    it reads no more than 512 of the longest sequence."""
     kernel_features: int | None = None
     """Features of fixed kernels (MiniRocket, Dempster et al. 2021), read by a ridge regression
     beside the network; with 0 there are none. By default 9,996, and 2,016 of many sequences."""
@@ -53,7 +56,8 @@ class ClassifyConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(hidden=1, layers=1, patch=1, filters=0, kernel_features=0, members=1)
+        self._demand(hidden=1, layers=1, patch=1, filters=0, filter_pool=1)
+        self._demand(kernel_features=0, members=1)
         if (self.members or 1) > MOST_MEMBERS:
             raise ConfigurationError(
                 f"{option('members')} is {self.members}; at most {MOST_MEMBERS} are averaged."

@@ -1,7 +1,8 @@
 """A convolutional branch beside the recurrent layers, as in LSTM-FCN.
 
 Karim, Majumdar, Darabi and Chen 2018 (one channel) and 2019 (several, with squeeze and excitation).
-Shapes: T steps, B sequences, I channels, F filters.
+Shapes: T steps, B sequences, I channels, F filters. Of long sequences some steps are averaged
+first: a filter then sees as many times more of them, for as many times less work.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ class ConvolutionalBranch(nn.Module):
     Args:
         inputs: I.
         filters: F.
+        pool: steps that are averaged into one first.
     """
 
-    def __init__(self, inputs: int, filters: int) -> None:
+    def __init__(self, inputs: int, filters: int, pool: int = 1) -> None:
         super().__init__()
+        self.pool = pool
         widths = [inputs, *(filters * width for width in WIDTHS)]
         self.filters = filters
         self.convolutions = nn.ModuleList(
@@ -44,6 +47,8 @@ class ConvolutionalBranch(nn.Module):
 
     def forward(self, steps: Tensor, there: Tensor) -> Tensor:
         """Map (B, I, T), and which steps are no padding (B, T), to (B, F)."""
+        if self.pool > 1:
+            steps, there = average_pool(steps, there, self.pool)
         for place, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)
         ):
@@ -60,6 +65,8 @@ class ConvolutionalBranch(nn.Module):
             steps: name of the layer with the input.
             weights: what the names of the branch's weights begin with.
         """
+        if self.pool > 1:
+            steps = writer.add("average_pool", steps, steps=self.pool)
         for place, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)
         ):
@@ -88,6 +95,24 @@ class ConvolutionalBranch(nn.Module):
                     )
                 steps = writer.add("scale", steps, of)
         return writer.add("mean", steps)
+
+
+def average_pool(steps: Tensor, there: Tensor, pool: int) -> tuple[Tensor, Tensor]:
+    """Average each `pool` steps of (B, I, T), and say which of these are no padding.
+
+    At the end of a sequence its last step fills up what lacks.
+
+    >>> steps, there = torch.tensor([[[1.0, 3, 5, 0]]]), torch.tensor([[True, True, True, False]])
+    >>> average_pool(steps, there, 2)
+    (tensor([[[2., 5.]]]), tensor([[True, True]]))
+    """
+    lengths = there.sum(-1, keepdim=True)
+    counts = -(-lengths // pool)
+    places = torch.arange(int(counts.max()) * pool, device=steps.device)
+    places = torch.minimum(places, lengths - 1)[:, None].expand(-1, steps.shape[1], -1)
+    means = steps.gather(-1, places).reshape(*steps.shape[:2], -1, pool).mean(-1)
+    kept = torch.arange(means.shape[-1], device=steps.device) < counts
+    return means * kept[:, None], kept
 
 
 class _Excitation(nn.Module):

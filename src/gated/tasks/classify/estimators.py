@@ -40,6 +40,7 @@ class SequenceEstimator(BaseEstimator):
         pooling: of the states of all steps: last, mean, max or attention.
         patch: consecutive steps joined into one input.
         filters: of a convolutional branch beside the recurrent layers; 0 for none.
+        filter_pool: consecutive steps averaged into one before that branch.
         kernel_features: of fixed kernels, read by a ridge regression; 0 for none.
         members: networks that are averaged.
         dropout: before and after the recurrent layers.
@@ -66,6 +67,7 @@ class SequenceEstimator(BaseEstimator):
         pooling: Literal["last", "mean", "max", "attention"] = "mean",
         patch: int | None = None,
         filters: int | None = None,
+        filter_pool: int | None = None,
         kernel_features: int | None = None,
         members: int | None = None,
         dropout: float = 0.2,
@@ -82,6 +84,7 @@ class SequenceEstimator(BaseEstimator):
         self.pooling = pooling
         self.patch = patch
         self.filters = filters
+        self.filter_pool = filter_pool
         self.kernel_features = kernel_features
         self.members = members
         self.dropout = dropout
@@ -158,6 +161,7 @@ class SequenceEstimator(BaseEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: Any = None,
         *,
         directory: Path | None = None,
         resume: bool = False,
@@ -168,6 +172,8 @@ class SequenceEstimator(BaseEstimator):
         Args:
             X: N sequences.
             y: (N,) the target of each, a label or a number.
+            sample_weight: (N,) how much each counts in training, 0 as if it were not there; by
+                default all count alike.
             directory: where checkpoints are written; none by default.
             resume: go on from the checkpoint in `directory`.
             progress: called after each step and validation.
@@ -186,7 +192,10 @@ class SequenceEstimator(BaseEstimator):
                 stacklevel=2,
             )
         names = [f"sequence {place}" for place in range(len(arrays))]
-        known = Sequences(arrays, self._values(y, len(arrays)), names)
+        values, weights = self._values(y, len(arrays)), _weights(sample_weight, len(arrays))
+        known = Sequences(arrays, values, names, weights=weights)
+        if not weights.all():  # a part of the training could hold nothing else
+            known = known.take(np.flatnonzero(weights))
         learner.fit(known, directory=directory, resume=resume, progress=progress)
         return self._with(learner)
 
@@ -239,6 +248,21 @@ class SequenceEstimator(BaseEstimator):
     def _known(self, X: Any) -> list[Floats]:
         check_is_fitted(self)
         return sequences_of(X, self.n_features_in_)
+
+
+def _weights(given: Any, count: int) -> Floats:
+    """Return (N,) weights, or (0,) where none are given; those of 0 must leave something."""
+    if given is None:
+        return np.zeros(0)
+    weights = np.full(count, given) if np.isscalar(given) else np.asarray(given)
+    if weights.shape != (count,) or weights.dtype.kind not in "biuf":
+        raise DataError(
+            f"sample_weight has the shape {weights.shape}: give {count} numbers, one a sequence."
+        )
+    weights = weights.astype(np.float64)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise DataError("sample_weight holds numbers of zero or more, and one above zero at least.")
+    return weights
 
 
 def _values(options: TrainingOptions) -> dict[str, Any]:

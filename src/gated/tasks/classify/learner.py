@@ -39,6 +39,10 @@ USUAL_INPUTS = 32
 USUAL_FILTERS = 24
 """Filters of the convolutional branch, where they are not given."""
 
+MOST_FILTERED = 512
+"""Steps of the longest sequence that the convolutional branch reads, where `filter_pool` is not
+given: its time grows with them."""
+
 USUAL_FEATURES, FEATURES_OF_MANY, MANY = 9996, 2016, 2000
 """Features of fixed kernels, and those where there are many sequences: of which many suffice, and
 whose regression is solved by products of as many rows as there are features or sequences."""
@@ -139,12 +143,18 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.preprocessing,
             known.arrays,
             targets,
-            self.targets.weights(targets, balance=self.config.balance),
+            self.weights_of(known),
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
             getattr(self.targets, "deviation", 1.0),
             folds,
         )
+
+    def weights_of(self, known: Sequences) -> Floats:
+        """Return (N,), how much each sequence counts in training, their mean being 1."""
+        targets = self.targets.learnt(known.values)
+        weights = self.targets.weights(targets, balance=self.config.balance)
+        return weights * known.weights / known.weights.mean() if len(known.weights) else weights
 
     @property
     def folds(self) -> Values:
@@ -217,6 +227,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         usual: dict[str, Any] = {
             "patch": patch,
             "filters": USUAL_FILTERS,
+            "filter_pool": -(-self.longest // MOST_FILTERED),
             "kernel_features": USUAL_FEATURES if sequences <= MANY else FEATURES_OF_MANY,
             "members": 1,
         }

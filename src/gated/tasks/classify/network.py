@@ -60,7 +60,11 @@ class SequenceNetwork(nn.Module):
         states = config.hidden * (1 if config.one_way else 2)
         self.energy = nn.Linear(states, 1) if config.pooling == "attention" else None
         self.patch, filters = config.patch or 1, config.filters or 0
-        self.branch = ConvolutionalBranch(inputs // self.patch, filters) if filters else None
+        self.branch = None
+        if filters:
+            self.branch = ConvolutionalBranch(
+                inputs // self.patch, filters, config.filter_pool or 1
+            )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(states + filters, outputs)
 

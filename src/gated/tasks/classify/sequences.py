@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class Sequences:
     """Names of the channel columns of a table; `.ts` files do not name theirs."""
     rows: tuple[int, ...] = ()
     """(N,), the row where each begins in its file; empty where there is no file."""
+    weights: Floats = field(default_factory=lambda: np.zeros(0))
+    """(N,), how much each counts in training; empty where all count alike."""
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -43,7 +45,11 @@ class Sequences:
         """Return these sequences followed by `others`, which have the same channels."""
         values = np.concatenate([self.values, others.values])
         return Sequences(
-            [*self.arrays, *others.arrays], values, [*self.names, *others.names], self.columns
+            [*self.arrays, *others.arrays],
+            values,
+            [*self.names, *others.names],
+            self.columns,
+            weights=np.concatenate([self.weights, others.weights]),
         )
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
@@ -56,6 +62,7 @@ class Sequences:
             [self.names[k] for k in rows],
             self.columns,
             tuple(self.rows[k] for k in rows) if self.rows else (),
+            self.weights[rows] if len(self.weights) else self.weights,
         )
 
 

@@ -69,7 +69,7 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
     training, held = learner.parts.training, learner.parts.validation
     known = training.and_also(held)
     targets = learner.targets.learnt(known.values)
-    weights = learner.targets.weights(targets, balance=learner.config.balance)
+    weights = learner.weights_of(known)
     weighing = Weighing(targets, weights)
     with phase("Fixed features"):
         arrays = [read.read(array) for array in training.arrays]

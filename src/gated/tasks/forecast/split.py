@@ -20,6 +20,8 @@ LEAST_CYCLES, SHORTEST_SEASON = 2.5, 4
 """Cycles in half of the series, and steps, of a season beside the usual one."""
 FEW_STEPS, USUAL_MEMBERS = 60_000, 4
 """Steps in all training windows, below which several networks are averaged; and how many."""
+LEAST_HISTORY = 2
+"""Steps before a training window without which no test part is held back by default."""
 SHORTEST_STRETCH = 2
 """Horizons that a stretch has at least, where there is more than one."""
 
@@ -51,8 +53,22 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
         raise DataError(f"The target '{config.target_name}' has no value at all.")
     first, end = int(panel.ticks.min()), int(observed.max()) + 1
     test = _test_start(panel, config, first, end)
-    before = np.add.reduceat(panel.ticks < test, panel.starts[:-1], dtype=np.int64)
-    findings = []
+    before, all_of = (
+        np.add.reduceat(panel.ticks < tick, panel.starts[:-1], dtype=np.int64)
+        for tick in (test, end)
+    )
+    findings, longest = [], int(all_of.max())
+    needed = config.horizon + (config.history or LEAST_HISTORY)
+    if config.test is None and before.max() < needed <= longest:
+        findings.append(
+            Finding(
+                kind="test",
+                count=1,
+                what=f"{longest:,} steps are too few to hold a test part of {end - test:,} back",
+                action="all are learned from, and there is no score",
+            )
+        )
+        config, test, before = replace(config, test=0), end, all_of
     seasons = config.season or _seasons(panel.grid, before)
     history = config.history or max(3 * config.horizon, seasons[0])
     room = (int(before.max()) - config.horizon) // 2
@@ -66,7 +82,8 @@ def plan_split(panel: Panel, config: ForecastConfig) -> tuple[Split, ForecastCon
             )
         )
         history = room
-    _demand_length(panel, before, history, config.horizon, test < end)
+    least = config.history or LEAST_HISTORY
+    _demand_length(panel, before, least, config.horizon, tested=test < end)
     windows = int(np.maximum(before - history - config.horizon + 1, 0).sum())
     few = windows * (history + config.horizon) < FEW_STEPS
     members = config.members or (USUAL_MEMBERS if few else 1)
@@ -190,16 +207,18 @@ def _steps_of(panel: Panel, length: str, end: int) -> int:
 
 
 def _demand_length(
-    panel: Panel, before: Integers, history: int, horizon: int, tested: bool
+    panel: Panel, before: Integers, history: int, horizon: int, *, tested: bool
 ) -> None:
     longest = int(before.argmax())
     if before[longest] >= history + horizon:
         return
     name = panel.series[longest]
     found = f"'{name}', the longest, has" if name and len(before) > 1 else "there are"
-    part = "before the test part " if tested else ""
+    part, less = "", ""
+    if tested:
+        part, less = "before the test part ", f", or hold back less: {option('test')}"
     raise DataError(
         f"Too few steps {part}to learn from: {found} {before[longest]:,}, but history ({history}) "
-        f"and horizon ({horizon}) need {history + horizon:,}. Lower history or horizon, or hold "
-        "back less for the test."
+        f"and horizon ({horizon}) need {history + horizon:,}. Lower {option('history')} or "
+        f"{option('horizon')}{less}."
     )

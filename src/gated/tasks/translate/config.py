@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 
+MOST_FILES = 2
+"""Aligned files of sentences and their translations."""
 MOST_SUBWORDS = 1_000_000
 """Of a language; room for them is made before they are learnt."""
 
@@ -17,9 +20,9 @@ class TranslateConfig(Configuration):
     """Options of subwords, sentences, network and search."""
 
     source: str = "source"
-    """Column of a table with the sentences."""
+    """Column of a table with the sentences, or their language in a TMX file of more than two."""
     target: str = "target"
-    """Column of a table with their translations."""
+    """Column of a table with their translations, or the language of these."""
     vocabulary: int = 6000
     """Subwords of each language at most; fewer where the text does not give so many."""
     subwords: Literal["bpe", "unigram"] = "bpe"
@@ -29,6 +32,10 @@ class TranslateConfig(Configuration):
     most_ratio: float = 9.0
     """Pairs are left out, as no translations of each other, if one side is over this many times
     as long as the other, relative to the usual ratio of lengths."""
+    test_data: tuple[Path, ...] = ()
+    """Pairs to score on, as a file or two aligned ones. By default some are held back."""
+    validation_data: tuple[Path, ...] = ()
+    """Pairs that choose the weights, likewise."""
     test: int | float = 0.05
     """Pairs held back for the score: their share, or from 1 on their number."""
     validation: int | float = 0.03
@@ -66,6 +73,12 @@ class TranslateConfig(Configuration):
         """Refuse values that cannot be meant."""
         super().__post_init__()
         self._demand(vocabulary=8, longest=1, hidden=2, embedding=1, layers=1, beam=1)
+        for name in ("test_data", "validation_data"):
+            if len(getattr(self, name)) > MOST_FILES:
+                raise ConfigurationError(
+                    f"{option(name)} takes a file of pairs, or two aligned files, not "
+                    f"{len(getattr(self, name))}."
+                )
         self._demand(length_penalty=0, coverage_penalty=0, most_ratio=1)
         self._demand_shares("dropout", "label_smoothing", "copying", counts=("test", "validation"))
         if self.vocabulary > MOST_SUBWORDS:

@@ -4,7 +4,8 @@ A character that occurs once cannot be learnt; a name that holds it is one unkno
 network learns to output this token where the source has it, and the word is put in its place
 (Luong et al. 2015, "Addressing the rare word problem"). Few training pairs hold such names, and
 many hold words that are the same on both sides, so some of those pairs are trained on a second
-time with the word replaced by the unknown token.
+time with the word replaced by the unknown token. Addresses, paths and places for values are unknown
+tokens wherever they stand (`subwords.COPIED`).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def taught(
             continue
         hidden = str(random.choice(common))
         both = [
-            [piece.code for piece in side.pieces(sentence, hidden)]
+            [piece.code for piece in side.pieces(sentence, pair.source, hidden)]
             for side, sentence in ((source, pair.source), (target, pair.target))
         ]
         if all(UNKNOWN in codes for codes in both):

@@ -1,4 +1,4 @@
-"""Sentence pairs from files: tab-separated lines, two aligned files, or gettext's .po."""
+"""Sentence pairs from files: tab-separated lines, two aligned files, .po, TMX or XLIFF."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gated.data.manifest import Bad, BadRows, read_rows
 from gated.data.raw_table import is_table
 from gated.data.text_lines import lines_of, numbered_lines
 from gated.errors import DataError, require
+from gated.tasks.translate.exchange_files import SUFFIXES, read_exchange_file
 
 TAB_SEPARATED = (".tsv", ".tab")
 """Suffixes of files of pairs, without a header."""
@@ -34,7 +35,8 @@ def read_pairs(
 ) -> list[Pair]:
     """Read `data`, in any of the forms; lines that cannot be used go to `bad`.
 
-    A table (.csv, Parquet or a sheet) has the pairs in its `columns`.
+    A table (.csv, Parquet or a sheet) has the pairs in its `columns`; a TMX file of more than two
+    languages has them in those languages.
 
     Raises:
         DataError: a file is empty, binary, not UTF-8 or malformed; the message names the line.
@@ -45,6 +47,8 @@ def read_pairs(
         path = Path(data)
         if path.suffix in (".po", ".pot"):
             pairs = _read_po(path)
+        elif path.suffix.lower() in SUFFIXES:
+            pairs = [Pair(*of) for of in read_exchange_file(path, columns)]
         elif is_table(path) and path.suffix.lower() not in TAB_SEPARATED:
             roles = dict(zip(Pair._fields, columns, strict=False))
             rows = read_rows(path, roles, tuple(roles), "A table of pairs", bad)

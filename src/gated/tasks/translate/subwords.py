@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any, NamedTuple, Self
 
 from gated.errors import DataError, require
@@ -23,6 +24,19 @@ NO_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 APART = r"▁?\p{Han}+|▁?\p{N}|▁?[^\p{L}\p{M}\p{N}▁]"
 """What is cut off from the letters beside it: runs of Chinese characters, single digits, single
 signs of punctuation; ▁ is the space before."""
+
+
+COPIED = re.compile(
+    r"""
+    (?: (?:https?|ftp|file)://\S | www\.\w ) [^\s<>"'（）「」《》，。；]* [\w/]  # addresses
+    | [\w.+-]+ @ [\w-]+ (?:\.[\w-]+)+
+    | (?<![\w/.~]) (?:~|\.{1,2})? (?:/[\w.-]*\w){2,} /?  # paths
+    | % (?:\d+\$)? [-+#0]* \d* (?:\.\d+)? [a-zA-Z] (?![a-zA-Z])  # places for values
+    | %\(\w+\)[a-zA-Z] | %[A-Z][A-Z_]+ | \$\(\w+\) | \$?\{\{?\s*[\w.]*\s*\}?\}
+    """,
+    re.VERBOSE | re.ASCII,
+)
+"""What is the same in every language, and is copied whole: addresses, paths, places for values."""
 
 
 class Piece(NamedTuple):
@@ -107,39 +121,67 @@ class Subwords:
         """Return the number of subwords."""
         return len(self.names)
 
-    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Return the codes of the subwords of sentences."""
+    def encode(
+        self, sentences: Sequence[str], sources: Sequence[str] | None = None
+    ) -> list[list[int]]:
+        """Return the codes of the subwords of sentences, the translations of `sources` if given."""
         encodings = self._tokenizer.encode_batch(list(sentences), add_special_tokens=False)
         return [
-            [piece.code for piece in self._pieces(sentence, encoding)]
-            if UNKNOWN in encoding.ids
+            [piece.code for piece in self._pieces(sentence, encoding, source)]
+            if UNKNOWN in encoding.ids or COPIED.search(sentence)
             else encoding.ids
-            for sentence, encoding in zip(sentences, encodings, strict=True)
+            for sentence, encoding, source in zip(
+                sentences, encodings, sources or repeat(None, len(sentences)), strict=True
+            )
         ]
 
-    def pieces(self, sentence: str, hidden: str | None = None) -> list[Piece]:
-        """Split a sentence into subwords, with the word `hidden` as unknown."""
-        encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
-        return self._pieces(sentence, encoding, hidden)
+    def pieces(
+        self, sentence: str, source: str | None = None, hidden: str | None = None
+    ) -> list[Piece]:
+        """Split a sentence into subwords.
 
-    def _pieces(self, sentence: str, encoding: Any, hidden: str | None = None) -> list[Piece]:
+        Args:
+            sentence: what to split.
+            source: what it translates: what is `COPIED` is unknown only if that holds it, too.
+            hidden: a word that is to be unknown.
+        """
+        encoding = self._tokenizer.encode(sentence, add_special_tokens=False)
+        return self._pieces(sentence, encoding, source, hidden)
+
+    def _pieces(
+        self, sentence: str, encoding: Any, source: str | None, hidden: str | None = None
+    ) -> list[Piece]:
         pieces: list[Piece] = []
+        found = [of for of in COPIED.finditer(sentence) if source is None or of[0] in source]
+        copied = {of.start(): of[0] for of in found}
+
+        def word_of(subword: tuple[int, tuple[int, int], int]) -> tuple[int, int]:
+            """Number of its word; -1, and where it begins, if it is copied as a part of more."""
+            _, (begin, end), word = subword
+            inside = (of.start() for of in found if begin < of.end() and end > of.start())
+            return next(((-1, start) for start in inside), (word, 0))
+
         every = zip(encoding.ids, encoding.offsets, encoding.word_ids, strict=True)
-        for _, of_word in groupby(every, key=lambda subword: subword[2]):
+        for (number, start), of_word in groupby(every, key=word_of):
             subwords = [(code, offsets) for code, offsets, _ in of_word]
             codes = [code for code, _ in subwords]
             word = sentence[subwords[0][1][0] : subwords[-1][1][1]].strip()
             whole = _has_spaces_around(word)
-            if word == hidden or (whole and UNKNOWN in codes):
-                if self.names[codes[0]].startswith(SPACE):
-                    pieces.append(Piece(self._space, word))
-                pieces.append(Piece(UNKNOWN, word))
+            if number < 0:
+                pieces += self._unknown(codes[0], copied[start])
+            elif word == hidden or (whole and UNKNOWN in codes):
+                pieces += self._unknown(codes[0], word)
             else:
                 pieces += [
                     Piece(code, word if whole else sentence[slice(*offsets)].strip())
                     for code, offsets in subwords
                 ]
         return _joined(pieces)
+
+    def _unknown(self, first: int, copied: str) -> list[Piece]:
+        """What is copied as one piece, after the space with which its `first` subword may begin."""
+        space = [Piece(self._space, copied)] if self.names[first].startswith(SPACE) else []
+        return [*space, Piece(UNKNOWN, copied)]
 
     def decode(self, names: Sequence[str]) -> str:
         """Join subwords, given as texts, to a sentence."""

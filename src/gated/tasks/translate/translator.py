@@ -18,14 +18,14 @@ from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
-from gated.tasks.translate.config import TranslateConfig
+from gated.tasks.translate.config import MOST_FILES, TranslateConfig
 from gated.tasks.translate.copying import taught, unknown_characters
 from gated.tasks.translate.network import TranslateNetwork
 from gated.tasks.translate.pairs import Pair, Source, check_utf8, read_pairs
 from gated.tasks.translate.probe import translate_probe
 from gated.tasks.translate.score import LEAST, Evaluation, evaluate, quick_scores
 from gated.tasks.translate.search import Wanted, search
-from gated.tasks.translate.split import split
+from gated.tasks.translate.split import Given, split
 from gated.tasks.translate.subwords import Subwords
 from gated.tasks.translate.task import Encoded, TranslateTask
 from gated.tasks.translate.translation import (
@@ -73,11 +73,11 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     )
     does = "translate sentences"
     data = (
-        "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po; or a "
-        "table (.csv, Parquet or a sheet) with the columns source and target; or two files of "
-        "lines, the sentences and their translations."
+        "Pairs in UTF-8: lines of a sentence, a tab and its translation; or gettext's .po, TMX or "
+        "XLIFF; or a table (.csv, Parquet or a sheet) with the columns source and target; or two "
+        "files of lines, the sentences and their translations."
     )
-    most_files = 2
+    most_files = MOST_FILES
     fewest_scored = LEAST
     made_of = "pairs"
 
@@ -101,7 +101,8 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         """Read, clean and split pairs; learn subwords, or take those of the run of `init_from`."""
         config = self.config
         pairs, cleaned = clean(self._pairs(source, bad), config.longest, config.most_ratio)
-        parted = split(pairs, config.test, config.validation, self.seed)
+        given = Given(*(self._given(of, bad) for of in (config.test_data, config.validation_data)))
+        parted = split(pairs, config.test, config.validation, self.seed, given)
         self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
         if self.origin:
@@ -306,9 +307,18 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     def _pairs(self, source: Source, bad: BadRows) -> list[Pair]:
         return read_pairs(source, bad, (self.config.source, self.config.target))
 
+    def _given(self, files: Sequence[Path], bad: BadRows) -> list[Pair] | None:
+        """Read the pairs of a part that has its own files; None where it has none."""
+        if not files:
+            return None
+        one = files[0] if len(files) == 1 else (files[0], files[1])
+        return clean(self._pairs(one, bad), self.config.longest, most_ratio=float("inf"))[0]
+
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:
         sources = self.source.encode([pair.source for pair in pairs])
-        targets = self.target.encode([pair.target for pair in pairs])
+        targets = self.target.encode(
+            [pair.target for pair in pairs], [pair.source for pair in pairs]
+        )
         return list(zip(sources, targets, strict=True))
 
     def _short_enough(self, pairs: Sequence[Pair]) -> tuple[list[Encoded], list[Finding]]:
