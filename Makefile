@@ -53,7 +53,7 @@ long: long-runs long-memory ## All that takes long
 
 long-runs: $(INSTALLED) ## Damage, full disks and kills, a thousand times each: some half an hour
 	GATED_TESTS=long $(BIN)/python -m pytest -n auto --dist worksteal \
-		tests/cli/test_damage.py tests/cli/test_killed_runs.py
+		tests/cli/test_damage.py tests/cli/test_killed_runs.py tests/serve/live/test_kills.py
 
 bench: $(INSTALLED) ## Speed against every peer that is installed: a subset, in two minutes
 	$(BIN)/python -m benchmarks --quick

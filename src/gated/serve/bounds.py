@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from gated.errors import GatedError
 
@@ -290,4 +291,9 @@ def explain_errors(application: FastAPI, status: int = 400) -> None:
 
     @application.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:
-        return Refusal(error.status_code, str(error.detail), error.headers or {}).response()
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # of all routes with this path, not of the first one
+            here = [of for of in application.routes if isinstance(of, Route)]
+            here = [of for of in here if of.path_regex.match(request.url.path)]
+            headers["Allow"] = ", ".join(sorted({name for of in here for name in of.methods or ()}))
+        return Refusal(error.status_code, str(error.detail), headers).response()

@@ -48,11 +48,14 @@ class StreamClient:
         self.durable = self.connections = self.repeated = 0
 
     def run(self) -> None:
-        for _ in range(MOST_TRIES):
+        tries, before = 0, 0
+        while tries < MOST_TRIES:
             try:
                 self._until_the_end()
                 return
             except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
+                tries = tries + 1 if self.connections == before else 0
+                before = self.connections
                 time.sleep(0.05)
         raise AssertionError("the server does not come back")
 

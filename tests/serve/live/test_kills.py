@@ -43,14 +43,26 @@ class Served:
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.communicate()
-
 
 def test_no_step_is_lost_or_taken_twice_by_kills_under_load(tmp_path: Path) -> None:
     write(tmp_path / "run", *causal(), task="classify")
     served = Served(tmp_path / "run", tmp_path / "log")
+    try:
+        clients = kill_again_and_again(served)
+        for client in clients:
+            found = [client.predictions.get(step) for step in range(1, STEPS + 1)]
+            assert found == undisturbed(list(client.xs))
+            place = ask(served.port, f"/streams/{client.id}").body
+            assert place == {"step": STEPS, "durable": STEPS}
+    finally:
+        served.kill()
+    assert sum(client.connections for client in clients) > KILLS
+    assert sum(client.repeated for client in clients) > 0  # something was not durable at a kill
+    assert (tmp_path / "log").read_text() == ""
+
+
+def kill_again_and_again(served: Served) -> list[StreamClient]:
+    """Send steps of several streams, and kill the server as they get on."""
     clients = [
         StreamClient(served.port, f"s{place}", steps(STEPS, place), 1 + 8 * place)
         for place in range(STREAMS)
@@ -67,12 +79,4 @@ def test_no_step_is_lost_or_taken_twice_by_kills_under_load(tmp_path: Path) -> N
         served.start()
     for thread in threads:
         thread.join()
-    for client in clients:
-        found = [client.predictions.get(step) for step in range(1, STEPS + 1)]
-        assert found == undisturbed(list(client.xs))
-        place = ask(served.port, f"/streams/{client.id}").body
-        assert place == {"step": STEPS, "durable": STEPS}
-    assert sum(client.connections for client in clients) > KILLS
-    assert sum(client.repeated for client in clients) > 0  # something was not durable at a kill
-    served.stop()
-    assert (tmp_path / "log").read_text() == ""
+    return clients

@@ -208,6 +208,7 @@ def test_a_new_client_takes_a_stream_over(port: int) -> None:
 def test_a_stream_can_be_removed(port: int) -> None:
     assert ask(port, "/streams/a").status == 404
     assert ask(port, "/streams/a", method="DELETE").status == 404
+    assert ask(port, "/streams/a", method="PUT").headers["Allow"] == "DELETE, GET"
     with connected(port, "a") as socket:
         receive(socket)
         socket.send('{"step": 1, "x": [1, 2]}')
