@@ -69,7 +69,7 @@ def classified(
     shape = {
         name: getattr(like, name) for name in ("unit", "cell", "embedding", "hidden", "layers")
     }
-    config = TextClassifyConfig(**shape, test_data=test, longest=400, linear=False)
+    config = TextClassifyConfig(**shape, test_data=test, longest=400, no_linear=True)
     options = TextClassifyTraining(steps=steps, seed=seed, validate_every=max(1, steps // 8))
     if source is not None:
         thaw = {"thaw_every": steps // 12}

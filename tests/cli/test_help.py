@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 from cyclopts import App
 
 from gated.cli.app import app, run
 from gated.errors import ConfigurationError
-from gated.tasks import LEARNERS
+from gated.tasks import LEARNERS, learner_of
 from gated.tasks.language import LanguageConfig
 from gated.training.options import TrainingOptions
 
@@ -80,3 +81,10 @@ def test_a_message_names_an_option_as_it_is_typed_and_in_python_as_it_is_written
     kind = LanguageConfig if name in LanguageConfig.__dataclass_fields__ else TrainingOptions
     with pytest.raises(ConfigurationError, match=written):
         kind(**{name: value if name == "cell" else float(value)})
+
+
+@pytest.mark.parametrize("task", LEARNERS)
+def test_every_switch_is_off_by_default_for_the_command_can_only_turn_it_on(task: str) -> None:
+    for kind in (learner_of(task).config_type, TrainingOptions):
+        on = [of.name for of in fields(kind) if of.default is True]
+        assert not on, f"{kind.__name__}: call it no_{on[0]}, off by default"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.cells import library
 from gated.cells.activated import FUNCTIONS, USUAL, Activation, activated
 from gated.cells.cell import Cell
 from gated.core import layout
@@ -195,3 +196,29 @@ def _activations(operation: str, attributes: Mapping[str, Any], count: int) -> S
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class WrittenNode(NamedTuple):
+    """A node that computes a cell of the library."""
+
+    operation: str
+    layout: str
+    """The cell's name in `gated.core.layout.LAYOUTS`."""
+    attributes: dict[str, Any]
+
+
+NODES = {
+    cell.digest: node
+    for cell, node in (
+        (library.rnn_tanh, WrittenNode("RNN", "rnn_tanh", {})),
+        (library.rnn_relu, WrittenNode("RNN", "rnn_relu", {"activations": ["Relu"]})),
+        (library.gru, WrittenNode("GRU", "gru", {"linear_before_reset": 1})),
+        (
+            library.gru_reset_before,
+            WrittenNode("GRU", "gru_reset_before", {"linear_before_reset": 0}),
+        ),
+        (library.lstm, WrittenNode("LSTM", "lstm", {})),
+        (library.lstm_peephole, WrittenNode("LSTM", "lstm", {})),
+    )
+}
+"""By the cell's digest."""

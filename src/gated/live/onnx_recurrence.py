@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gated.cells import Cell, library
 from gated.cells.evaluate import Equations
 from gated.core.layout import Weights, to_onnx
+from gated.core.onnx_nodes import NODES, WrittenNode
 from gated.core.plans import varied
 from gated.core.variants import Regularisation, Zoneout
 from gated.live.onnx_writing import Known, Nodes, Value, Writing, functions
@@ -22,32 +23,13 @@ from gated.live.onnx_writing import Known, Nodes, Value, Writing, functions
 Array = NDArray[Any]
 
 
-class _Kind(NamedTuple):
-    """A node that computes a cell."""
-
-    operation: str
-    layout: str
-    attributes: dict[str, Any]
-
-
-_KINDS = {
-    cell.digest: kind
-    for cell, kind in (
-        (library.rnn_tanh, _Kind("RNN", "rnn_tanh", {})),
-        (library.rnn_relu, _Kind("RNN", "rnn_relu", {"activations": ["Relu"]})),
-        (library.gru, _Kind("GRU", "gru", {"linear_before_reset": 1})),
-        (library.gru_reset_before, _Kind("GRU", "gru_reset_before", {"linear_before_reset": 0})),
-        (library.lstm, _Kind("LSTM", "lstm", {})),
-        (library.lstm_peephole, _Kind("LSTM", "lstm", {})),
-        (library.lstm_coupled, _Kind("LSTM", "lstm", {"input_forget": 1})),
-    )
-}
+_NODES = NODES | {library.lstm_coupled.digest: WrittenNode("LSTM", "lstm", {"input_forget": 1})}
 
 
 def recurrent(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
     """Write each layer as a node LSTM, GRU or RNN, or any other cell as a loop over the steps."""
     x, lengths = given[0]
-    kind = None if any(of.zoneout) else _KINDS.get(of.cell.digest)
+    kind = None if any(of.zoneout) else _NODES.get(of.cell.digest)
     for depth in range(of.depth):
         ways = [layers[depth] for layers in of.weights_of]
         places = [f"{name}_{depth}_{state.name}" for state in of.cell.states]
@@ -76,7 +58,7 @@ def recurrent(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
 def _node(
     w: Writing,
     of: Any,
-    kind: _Kind,
+    kind: WrittenNode,
     ways: Sequence[Mapping[str, Array]],
     x: Value,
     lengths: Value | None,
@@ -98,7 +80,7 @@ def _node(
     return output, [state.without_axis(0) for state in found[1:]] if w.streams else []
 
 
-def _whole(kind: _Kind, given: Mapping[str, Array]) -> Weights[Array]:
+def _whole(kind: WrittenNode, given: Mapping[str, Array]) -> Weights[Array]:
     """The weights with both biases, and of a coupled LSTM with an input gate of its own."""
     weights = {name: np.array(of) for name, of in given.items()}
     for one, other in (("bias_ih", "bias_hh"), ("bias_hh", "bias_ih")):

@@ -17,37 +17,15 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from gated.cells import library
 from gated.cells.cell import Cell
 from gated.cells.evaluate import Equations, Functions
 from gated.core.layout import ONNX_PEEPHOLE_GATES, PEEPHOLE_GATES, layout_of
+from gated.core.onnx_nodes import NODES
 from gated.errors import ConfigurationError
 from gated.nn.arguments import is_traced
 from gated.nn.operators import LayerCall
 from gated.nn.transforms import layer
 from gated.nn.unrolled import FUNCTIONS
-
-
-class _Kind(NamedTuple):
-    """A node that computes a cell."""
-
-    operation: str
-    layout: str
-    """The cell's name in `gated.core.layout.LAYOUTS`."""
-    attributes: dict[str, Any]
-
-
-_KINDS = {
-    cell.digest: kind
-    for cell, kind in (
-        (library.rnn_tanh, _Kind("RNN", "rnn_tanh", {})),
-        (library.rnn_relu, _Kind("RNN", "rnn_relu", {"activations": ["Relu"]})),
-        (library.gru, _Kind("GRU", "gru", {"linear_before_reset": 1})),
-        (library.gru_reset_before, _Kind("GRU", "gru_reset_before", {"linear_before_reset": 0})),
-        (library.lstm, _Kind("LSTM", "lstm", {})),
-        (library.lstm_peephole, _Kind("LSTM", "lstm", {})),
-    )
-}
 
 
 class _Node(NamedTuple):
@@ -164,9 +142,9 @@ def _node(call: LayerCall) -> _Node | None:
     """The node that computes a layer, or None where there is none."""
     _refuse_what_is_drawn(call)
     cell = call.plain_cell
-    if cell.digest not in _KINDS or any(call.zoneout):
+    if cell.digest not in NODES or any(call.zoneout):
         return None
-    operation, layout, attributes = _KINDS[cell.digest]
+    operation, layout, attributes = NODES[cell.digest]
     weights, gates = call.named_weights, layout_of(layout)
     order = [gates.gates.index(gate) for gate in gates.onnx_gates]
     bias = None

@@ -121,7 +121,7 @@ def test_n_grams_of_another_vocabulary_are_refused(model: LanguageModel, tmp_pat
 
 
 def test_n_grams_can_be_left_out(repeated: Path) -> None:
-    config = LanguageConfig(hidden=4, embedding=4, window=16, ngrams=False)
+    config = LanguageConfig(hidden=4, embedding=4, window=16, no_ngrams=True)
     model = LanguageModel(config, SHORT).fit([repeated])
     assert (model.mixture, model.score().alone, model.attached()) == (None, None, {})
 

@@ -27,7 +27,7 @@ def test_the_program_predicts_the_next_code(
         hidden=24,
         embedding=8,
         vocabulary=300,
-        ngrams=False,
+        no_ngrams=True,
     )
     training = LanguageTraining(steps=3, batch_size=4, threads=1)
     learner = LanguageModel(config, training).fit(text)

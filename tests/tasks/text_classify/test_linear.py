@@ -100,7 +100,7 @@ def test_the_network_corrects_the_linear_part_by_the_trust(tmp_path: Path) -> No
     np.testing.assert_allclose(model.predict_proba(texts), share, atol=1e-5)
     model.trust = 1.0
     assert abs(model.predict_proba(texts) - share).max() > 1e-3
-    alone = TextClassifier(TextClassifyConfig(linear=False, **SMALL), training).prepare(path)
+    alone = TextClassifier(TextClassifyConfig(no_linear=True, **SMALL), training).prepare(path)
     assert LINEAR not in alone.attached()
 
 

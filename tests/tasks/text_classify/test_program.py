@@ -24,7 +24,7 @@ from gated.texts.text import points_of
 @pytest.mark.parametrize(("unit", "layers"), [("character", 1), ("byte", 2)])
 def test_the_program_labels_texts(unit, layers: int, asked: Path, tmp_path: Path) -> None:
     config = TextClassifyConfig(
-        unit=unit, layers=layers, hidden=24, embedding=8, vocabulary=300, longest=25, linear=False
+        unit=unit, layers=layers, hidden=24, embedding=8, vocabulary=300, longest=25, no_linear=True
     )
     training = TextClassifyTraining(steps=3, batch_size=4, threads=1)
     learner = TextClassifier(config, training).fit(asked)
@@ -66,7 +66,7 @@ def test_a_default_run_has_a_program(unit, trust: float, asked: Path, tmp_path: 
 
 
 def test_subwords_alone_are_read_as_texts_and_as_codes(asked: Path, tmp_path: Path) -> None:
-    config = TextClassifyConfig(hidden=8, embedding=8, vocabulary=300, linear=False)
+    config = TextClassifyConfig(hidden=8, embedding=8, vocabulary=300, no_linear=True)
     learner = TextClassifier(config, TextClassifyTraining(steps=2, threads=1)).fit(asked)
     learner.save(tmp_path)
     model, texts = gated.load(tmp_path), [text for text, _ in questions(9, 4)]

@@ -37,9 +37,9 @@ class LanguageConfig(ReaderConfig):
     back through at least this many."""
     fixed_window: bool = False
     """Give all stretches the same length; by default it varies at random about `window`."""
-    ngrams: bool = True
-    """Mix n-grams of the training part into the predictions where they help on the validation part;
-    they make the saved model larger."""
+    no_ngrams: bool = False
+    """Do not mix n-grams of the training part into the predictions; by default they are where they
+    help on the validation part, and make the saved model larger."""
     activation: float = 0.0
     """Weight of the penalty on large outputs (AR, alpha in the paper)."""
     change: float = 0.0

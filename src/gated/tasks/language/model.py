@@ -136,7 +136,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def settle(self) -> None:
         """Mix n-grams in, if they help on the validation part."""
         held, self.mixture, self._counted = self.parts.validation, None, None
-        if not self.config.ngrams or len(held) < FEWEST_HELD:
+        if self.config.no_ngrams or len(held) < FEWEST_HELD:
             return
         with phase("Mixing n-grams in"):
             counted, order = best_ngrams(

@@ -309,7 +309,7 @@ class TextClassifier(Learner[TextClassifyConfig, Texts, Evaluation]):
         """Fit the linear part, or go on with that of the run of `init_from`."""
         training, held = parts.training, parts.validation
         self.linear, self.trust = None, 1.0
-        if not self.config.linear:
+        if self.config.no_linear:
             self._unseen = self._linear_scores(training.texts)
             return
         origin = self.origin

@@ -32,9 +32,9 @@ class TextClassifyConfig(ReaderConfig):
     vocabulary: int = 4000
     """Largest number of subwords, which are learnt from the training part by byte-pair encoding; by
     default one for each hundred characters of it, 500 to 16,000."""
-    linear: bool = True
-    """Score labels by a linear model of words and letters too, which the network corrects by as
-    much as the validation part says."""
+    no_linear: bool = False
+    """Leave out the linear model of words and letters, which scores labels too, and which the
+    network corrects by as much as the validation part says."""
     text: str = "text"
     """Column of the texts."""
     label: str = "label"

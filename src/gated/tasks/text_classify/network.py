@@ -46,7 +46,7 @@ class TextNetwork(Reader):
     def __init__(self, config: TextClassifyConfig, codes: int, labels: int) -> None:
         super().__init__(config, codes)
         last = nn.Linear(BETWEEN, labels)
-        if config.linear:  # at first nothing is corrected
+        if not config.no_linear:  # at first nothing is corrected
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
