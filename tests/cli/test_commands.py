@@ -336,3 +336,20 @@ def test_a_run_asks_for_as_many_files_as_its_task_reads(
     assert run(["evaluate", str(trained), *files]) == 2
     told = f"reads one file, and got {len(files)}"
     assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_series_too_short_for_a_test_part_is_learned_from_whole(tmp_path: Path, capsys) -> None:
+    lines = [f"{2020 + month // 12}-{month % 12 + 1:02d}-01,{100 + month}" for month in range(24)]
+    (tmp_path / "s.csv").write_text("\n".join(["month,sold", *lines]))
+    asked = {"time": "month", "horizon": "12", "target": "sold"}
+    options = [part for name, value in asked.items() for part in (f"--{name}", value)]
+    out = tmp_path / "run"
+    assert (
+        run(["fit", "forecast", str(tmp_path / "s.csv"), *options, "--out", str(out), *QUICK]) == 0
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "24 steps are too few to hold a test part of 12 back" in said
+    assert "There is no score" in said
+    assert "Scores over" not in said  # a table without a figure
+    assert run(["predict", str(out), str(tmp_path / "s.csv")]) == 0
+    assert capsys.readouterr().out.count("\n") == 13

@@ -370,7 +370,7 @@ def _mean(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
 
 def _max(w: Writing, of: Any, given: Sequence[Known], name: str) -> Known:
     found = w.only_there(given[0], _LOWEST).largest()
-    if w.streams:  # zeros before the first step, which the count tells from a maximum of 0
+    if w.streams:  # zeros before the first step; the count of steps says that they are no maximum
         before = w.begin(f"{name}_max", of.form.features)
         count = w.begin(f"{name}_count", 1)
         none = w.add("Equal", count, 0.0)

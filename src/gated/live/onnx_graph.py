@@ -179,7 +179,7 @@ class OnnxGraph:
         return stages, fixed
 
     def _known_types(self) -> dict[str, Any]:
-        """The types of values, as far as ONNX can tell."""
+        """The types of values, where ONNX infers them."""
         graph = self._onnx.shape_inference.infer_shapes(self._model).graph
         given = [*graph.value_info, *graph.input, *graph.output]
         return {of.name: of.type for of in given if of.type.WhichOneof("value")}

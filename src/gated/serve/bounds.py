@@ -1,6 +1,6 @@
 """What a server asks of its clients, whatever it serves: who may ask, how much and how often.
 
-`Guard` stands before an application; what it refuses never gets there, and is told why.
+`Guard` stands before an application. It answers what it refuses itself, with the reason.
 """
 
 from __future__ import annotations

@@ -114,7 +114,8 @@ def test_what_is_the_same_in_every_language_is_one_unknown_word() -> None:
         found = [of.copied for of in known.pieces(sentence) if of.code == UNKNOWN]
         assert [of for of in found if of in copied] == copied, sentence
         assert not any("/" in of or "%" in of for of in found if of not in copied), sentence
-    target = known.pieces("the http://a.org file", source="open the file")
-    assert "http://a.org" not in [piece.copied for piece in target if piece.code == UNKNOWN]
+    for source in ("open the file", "open http://a.org/b"):  # that holds another address
+        target = known.pieces("the http://a.org file", source)
+        assert "http://a.org" not in [piece.copied for piece in target if piece.code == UNKNOWN]
     (codes,) = known.encode(["the http://a.org file"], ["open http://a.org"])
     assert codes.count(UNKNOWN) == 1

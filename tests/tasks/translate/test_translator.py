@@ -434,7 +434,7 @@ def test_a_line_of_a_pipe_is_translated_before_the_next_one_comes(trained: Path)
 def test_files_of_their_own_for_test_and_validation(tmp_path, capsys) -> None:
     pairs = toy_pairs(260)
     training = write_pairs(tmp_path / "train.tsv", pairs[:200])
-    held = write_pairs(tmp_path / "dev.tsv", pairs[200:220])
+    held = write_pairs(tmp_path / "dev.tsv", [*pairs[200:220], pairs[200]])
     for side, name in enumerate(("test.a", "test.b")):
         lines = "\n".join(pair[side] for pair in pairs[220:])
         (tmp_path / name).write_text(lines, "utf-8")
@@ -445,7 +445,9 @@ def test_files_of_their_own_for_test_and_validation(tmp_path, capsys) -> None:
         test_data=(tmp_path / "test.a", tmp_path / "test.b"),
         validation_data=(held,),
     )
-    parts = Translator(config).prepare(training).parts
+    translator = Translator(config).prepare(training)
+    parts = translator.parts
+    assert [of.count for of in translator.findings if of.kind == "duplicate"] == [1]
     assert [pair[:2] for pair in parts.test] == pairs[220:]
     assert [pair[:2] for pair in parts.validation] == pairs[200:220]
     assert not {pair.source for pair in parts.training} & {source for source, _ in pairs[200:]}

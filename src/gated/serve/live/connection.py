@@ -24,7 +24,7 @@ from gated.serve.live.sessions import FullError, Session, Sessions
 WRONG = 1008
 """Code with which a connection is closed after a message that cannot be used."""
 SLOW = 4408
-"""Counted where a client does not read; it is told nothing, since it would not read that either."""
+"""Counted where a client does not read. It is sent no reason, which it would not read either."""
 
 
 class Connection:

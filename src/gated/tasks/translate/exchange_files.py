@@ -39,7 +39,7 @@ def read_exchange_file(path: Path, languages: tuple[str, str]) -> list[tuple[str
             that begins so, its first language is the source, and its only other one the target.
 
     Raises:
-        DataError: it is no such file, declares entities, or its languages cannot be told.
+        DataError: it is no such file, declares entities, or which languages are meant is not clear.
         FileNotFoundError: there is no such file.
     """
     units = _Reader(path).read()

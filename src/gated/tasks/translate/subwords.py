@@ -152,7 +152,10 @@ class Subwords:
         self, sentence: str, encoding: Any, source: str | None, hidden: str | None = None
     ) -> list[Piece]:
         pieces: list[Piece] = []
-        found = [of for of in COPIED.finditer(sentence) if source is None or of[0] in source]
+        found = list(COPIED.finditer(sentence))
+        if source is not None:
+            there = {of[0] for of in COPIED.finditer(source)}
+            found = [of for of in found if of[0] in there]
         copied = {of.start(): of[0] for of in found}
 
         def word_of(subword: tuple[int, tuple[int, int], int]) -> tuple[int, int]:

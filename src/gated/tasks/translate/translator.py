@@ -101,7 +101,9 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         """Read, clean and split pairs; learn subwords, or take those of the run of `init_from`."""
         config = self.config
         pairs, cleaned = clean(self._pairs(source, bad), config.longest, config.most_ratio)
-        given = Given(*(self._given(of, bad) for of in (config.test_data, config.validation_data)))
+        test, of_test = self._given(config.test_data, bad)
+        validation, of_validation = self._given(config.validation_data, bad)
+        given = Given(test, validation)
         parted = split(pairs, config.test, config.validation, self.seed, given)
         self.known = known = parted.training
         sides = [pair.source for pair in known], [pair.target for pair in known]
@@ -115,7 +117,7 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         self._training, long = self._short_enough(known)
         copying = taught(known, self.source, self.target, config.copying, self.seed)
         self._training += filter(self._fits, copying)
-        self.findings = (*cleaned, *parted.findings, *long)
+        self.findings = (*cleaned, *of_test, *of_validation, *parted.findings, *long)
         return Parts(parted.training, parted.validation, parted.test)
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
@@ -307,12 +309,14 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
     def _pairs(self, source: Source, bad: BadRows) -> list[Pair]:
         return read_pairs(source, bad, (self.config.source, self.config.target))
 
-    def _given(self, files: Sequence[Path], bad: BadRows) -> list[Pair] | None:
-        """Read the pairs of a part that has its own files; None where it has none."""
+    def _given(
+        self, files: Sequence[Path], bad: BadRows
+    ) -> tuple[list[Pair] | None, tuple[Finding, ...]]:
+        """Read the pairs of a part that has its own files, None where it has none; and findings."""
         if not files:
-            return None
+            return None, ()
         one = files[0] if len(files) == 1 else (files[0], files[1])
-        return clean(self._pairs(one, bad), self.config.longest, most_ratio=float("inf"))[0]
+        return clean(self._pairs(one, bad), self.config.longest, most_ratio=float("inf"))
 
     def _encoded(self, pairs: Sequence[Pair]) -> list[Encoded]:
         sources = self.source.encode([pair.source for pair in pairs])
