@@ -64,6 +64,7 @@ class StreamClient:
             greeting = receive(socket)
             self.connections += 1
             assert greeting["durable"] >= self.durable, "a durable step was lost"
+            self.durable = greeting["durable"]  # a kill may come before it is told otherwise
             missing = min(set(range(1, len(self.xs) + 1)) - set(self.predictions), default=None)
             step = min(missing or len(self.xs) + 1, greeting["step"] + 1)
             waiting = 0

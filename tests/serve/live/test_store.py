@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +49,28 @@ def test_all_is_written_or_nothing(tmp_path: Path) -> None:
     assert store.read("a") == A
     store.write([B])
     assert len(store) == 2
+    store.close()
+
+
+class Interrupted(sqlite3.Connection):
+    """Ends in the midst of making the tables."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql.startswith("INSERT INTO model"):
+            raise KeyboardInterrupt
+        return super().execute(sql, *parameters)
+
+
+def test_a_file_that_was_half_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Interrupted))
+        with pytest.raises(KeyboardInterrupt):
+            Store(tmp_path / "s", DIGEST)
+    gc.collect()  # what holds the file
+    store = Store(tmp_path / "s", DIGEST)
+    assert len(store) == 0
     store.close()
 
 

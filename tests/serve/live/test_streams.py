@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket as sockets
@@ -10,7 +11,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gated.live.program import Writer
 from gated.serve.bounds import Bounds
+from gated.serve.live.connection import Connection
 from gated.serve.live.server import StreamBounds, create_server
 
 STREAMS = StreamBounds(interval=0.02, rate=1e6)
@@ -94,6 +96,25 @@ def test_many_streams_at_once_get_the_bits_of_each_alone(port: int) -> None:
         assert client.connections == 1
     text = ask(port, "/metrics").body.decode()
     assert f"gated_steps_total {sum(len(of.xs) for of in clients)}.0" in text
+
+
+def test_a_client_is_told_what_became_durable_while_answers_waited() -> None:
+    sent: list[Any] = []
+
+    class Reading:
+        async def send_text(self, message: str) -> None:
+            sent.append(json.loads(message))
+
+    async def answers_then_saves() -> None:
+        connection = Connection(cast(Any, Reading()), cast(Any, None), 60, 1e6)
+        connection.answer(1, "[0.5]", 0)
+        connection.saved(1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection._write()
+
+    asyncio.run(answers_then_saves())
+    assert sent == [{"step": 1, "prediction": [0.5], "durable": 0}, {"durable": 1}]
 
 
 def test_a_step_that_was_taken_is_answered_anew_and_not_taken_again(port: int) -> None:

@@ -43,6 +43,8 @@ class Connection:
         self.websocket, self.sessions = websocket, sessions
         self.seconds, self.rates = seconds, Rates(rate)
         self._outgoing: deque[str] = deque()
+        self._durable = self._said = 0
+        """The durable step, and the one that the client was told."""
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self.code = 1006
@@ -51,12 +53,13 @@ class Connection:
 
     def answer(self, step: int, prediction: str, durable: int) -> None:
         """Send a prediction, JSON, and which step is durable."""
+        self._durable = self._said = durable
         self._send(f'{{"step": {step}, "prediction": {prediction}, "durable": {durable}}}')
 
     def saved(self, durable: int) -> None:
-        """Say which step is durable now."""
-        if not self._outgoing:  # else the next answer says it
-            self._send(f'{{"durable": {durable}}}')
+        """Say which step is durable now, after the answers that wait, which do not know of it."""
+        self._durable = durable
+        self._wake.set()
 
     def leave(self, code: int, reason: str) -> None:
         """Send what there is to send, then close."""
@@ -87,6 +90,7 @@ class Connection:
             "window": self.sessions.window,
         }
         self._outgoing.appendleft(json.dumps(greeting))
+        self._durable = self._said = session.durable
         self._wake.set()
         reading, writing = None, None
         try:
@@ -137,6 +141,9 @@ class Connection:
                 async with asyncio.timeout(self.seconds):
                     for _ in range(len(self._outgoing)):
                         await self.websocket.send_text(self._outgoing.popleft())
+                    if self._said < self._durable and not self._outgoing:
+                        self._said = self._durable
+                        await self.websocket.send_text(f'{{"durable": {self._said}}}')
                     if self._closing and not self._outgoing:
                         self.code, reason = self._closing
                         await self.websocket.close(self.code, reason)

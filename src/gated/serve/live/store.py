@@ -78,10 +78,13 @@ class Store:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = FULL")  # on the disk when a transaction ends
         if kind == 0:
-            base.executescript(f"BEGIN; {TABLES} COMMIT")
+            base.execute("BEGIN")  # one transaction: after a kill there is all of it, or none
+            for table in TABLES.split(";")[:-1]:
+                base.execute(table)
             base.execute("INSERT INTO model VALUES (?)", (digest,))
             base.execute(f"PRAGMA user_version = {VERSION}")
             base.execute(f"PRAGMA application_id = {APPLICATION}")
+            base.execute("COMMIT")
         (version,) = base.execute("PRAGMA user_version").fetchone()
         if version != VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}, and this gated reads {VERSION}")
