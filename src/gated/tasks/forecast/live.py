@@ -7,14 +7,15 @@ columns, the moments of series that training has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gated.data.raw_table import Source
+from gated.data.raw_table import Source, open_table
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.calibration import Widths
 from gated.tasks.forecast.cleaning import last_observed
@@ -41,6 +42,8 @@ from gated.tasks.forecast.windows import walk_forward
 ENDLESS = 1 << 62
 """A tick after all."""
 
+Rows = Source | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A table, or rows as values by the names of the columns."""
 Calendar = tuple[Integers, int]
 """Where each row is a step, the latest time stamps, and the tick of the first of them."""
 
@@ -74,6 +77,8 @@ class LiveForecaster:
         self._start: int | None = None
         """The first tick after the training."""
         self._calendar: Calendar = np.zeros(0, np.int64), 0
+        self._made: dict[tuple[str, int], Floats] = {}
+        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -87,18 +92,19 @@ class LiveForecaster:
             raise DataError("There is no row to forecast from: update the forecaster with some.")
         return self._latest
 
-    def update(self, data: Source) -> None:
+    def update(self, data: Rows) -> None:
         """Take rows that follow those before.
 
         Args:
-            data: a table with the columns of the training: one row or many, of one series or
-                several. A row without a value of the target says that none was observed.
+            data: a row, as values by the names of the columns, or a list of these; or a table. It
+                has the columns of the training, and one series or several. A row without a value
+                of the target says that none was observed.
 
         Raises:
             DataError: a row is not after the last one of its series, or cannot be used; then none
                 of the rows is taken.
         """
-        new, calendar = self._following(read_panel(data, self._fitted))
+        new, calendar = self._following(read_panel(_table(data), self._fitted))
         old = self._latest or new.only(np.zeros(len(new.series), np.bool_))
         panel, rows = joined(old, new)
         lengths = np.diff(panel.starts)
@@ -118,11 +124,12 @@ class LiveForecaster:
         self._follow_errors()
         self._forget()
 
-    def predict(self, future: Source | None = None) -> pl.DataFrame:
+    def predict(self, future: Rows | None = None) -> pl.DataFrame:
         """Forecast what follows the last value of each series.
 
         Args:
-            future: rows of the steps to forecast, with the columns that are known ahead.
+            future: rows of the steps to forecast, as of `update`, with the columns that are known
+                ahead.
 
         Returns:
             A row for each series and step, as `Forecaster.predict` returns them.
@@ -132,12 +139,7 @@ class LiveForecaster:
         """
         panel = self._rows
         if future is not None:
-            given, _ = self._following(read_panel(future, self._fitted))
-            if not np.isnan(given.target).all():
-                raise DataError(
-                    f"future holds values of '{self._fitted.config.target_name}': what was "
-                    "observed is given to update."
-                )
+            given, _ = self._following(read_panel(self._future(future), self._fitted))
             given = given.only(np.isin(given.series, panel.series))
             panel, _ = joined(panel, given) if given.series else (panel, None)
         panel = with_horizon(panel, self._fitted)
@@ -151,6 +153,23 @@ class LiveForecaster:
         return forecast_table(self._fitted.config, panel.grid, series, times, forecast, targets)
 
     # Rows.
+
+    def _future(self, rows: Rows) -> pl.DataFrame:
+        """Rows of the future as a table, in which the target is empty.
+
+        Raises:
+            DataError: it is not.
+        """
+        fitted, (target,) = self._fitted, self._fitted.config.targets
+        table = open_table(_table(rows), fitted.config.time).frame
+        if target in table.columns and table[target].null_count() < table.height:
+            raise DataError(
+                f"future holds values of '{target}': what was observed is given to update."
+            )
+        empty = (name for name in fitted.past_numbers if name not in table.columns)
+        absent = [pl.lit(None, pl.Float64).alias(name) for name in (target, *empty)]
+        texts = (name for name in fitted.past_texts if name not in table.columns)
+        return table.with_columns(*absent, *(pl.lit(None, pl.String).alias(of) for of in texts))
 
     def _following(self, new: Panel) -> tuple[Panel, Calendar]:
         """The rows of a table with all steps since the last row of each series.
@@ -390,6 +409,12 @@ class LiveForecaster:
         for s, series in enumerate(self._series):
             series.counted = int(max(over[s], done[s]))
             series.forget_ahead(start, horizon)
+        begins = dict(zip(self._rows.series, (of.counted for of in self._series), strict=True))
+        self._made = {
+            (name, tick): of
+            for (name, tick), of in self._made.items()
+            if tick + 1 - start >= begins[name]
+        }
 
     def _errors(self, prepared: Prepared, begins: Integers, ends: Integers) -> Floats:
         """`(S, T, Q)` errors of forecasts one after the other, at the steps from `begins` on."""
@@ -403,7 +428,15 @@ class LiveForecaster:
         made, series, first = made[now], series[now], first[now]
         if len(made):
             outlook = self._outlook
-            found = outlook.errors(prepared, made, outlook.mixed(prepared, made))
+            names = [panel.series[s] for s in series]
+            keys = list(zip(names, panel.ticks[made].tolist(), strict=True))
+            anew = np.array([key not in self._made for key in keys])
+            if anew.any():
+                forecasts = outlook.mixed(prepared, made[anew])
+                places = np.flatnonzero(anew).tolist()
+                self._made |= {keys[of]: each for of, each in zip(places, forecasts, strict=True)}
+            forecast = np.stack([self._made[key] for key in keys])
+            found = outlook.errors(prepared, made, forecast)
             when = first[:, None] + np.arange(config.horizon)
             inside = when < ends[series][:, None]
             row = np.broadcast_to(series[:, None], when.shape)
@@ -425,6 +458,17 @@ class LiveForecaster:
             now = known - counted == step + 1
             factors[now] = widths.factors[now]
         return factors
+
+
+def _table(rows: Rows) -> Source:
+    """Rows as a table."""
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    if not isinstance(rows, list | tuple):
+        return cast(Source, rows)
+    if not rows:
+        raise DataError("There is no row in what was given.")
+    return pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
 
 
 class _Series:

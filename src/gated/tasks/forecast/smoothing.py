@@ -176,8 +176,8 @@ class State:
 
     @property
     def settled(self) -> Mask:
-        """`(R,)`, whether all forms have begun."""
-        return self.steps >= self.begins.max(axis=1)
+        """`(R,)`, whether all forms have begun; they do with the step after their first ones."""
+        return self.steps > self.begins.max(axis=1)
 
     def taken(self, which: Integers) -> State:
         """Return the state of some of the series."""
