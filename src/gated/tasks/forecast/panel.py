@@ -208,7 +208,8 @@ def joined(first: Panel, then: Panel) -> tuple[Panel, Integers]:
         values[column] = known
 
     def both(of: NDArray[Number], other: NDArray[Number]) -> NDArray[Number]:
-        return np.concatenate([of, other])[rows]
+        every: NDArray[Number] = np.concatenate([of, other])[rows]
+        return every
 
     panel = replace(
         first,

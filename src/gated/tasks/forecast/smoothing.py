@@ -177,7 +177,8 @@ class State:
     @property
     def settled(self) -> Mask:
         """`(R,)`, whether all forms have begun; they do with the step after their first ones."""
-        return self.steps > self.begins.max(axis=1)
+        begun: Mask = self.steps > self.begins.max(axis=1)
+        return begun
 
     def taken(self, which: Integers) -> State:
         """Return the state of some of the series."""
@@ -324,8 +325,8 @@ def _smooth(
     else:
         before, begins = state.steps[order, None], state.begins[order]
         due, last_due = set(), 0
-        for of, m, first_row, rows in zip(season, columns.seasons, base, state.season, strict=True):
-            of[first_row[:, None] + np.arange(m)] = rows[order]
+        for of, m, first_row, held in zip(season, columns.seasons, base, state.season, strict=True):
+            of[first_row[:, None] + np.arange(m)] = held[order]
     alpha_beta, any_drift = alpha * beta, bool(delta.any())
     for t in range(int(lengths.max())):
         k = int(active[t])
