@@ -31,12 +31,11 @@ MOST_ROWS = 100_000
 """Rows of a request at most."""
 Cell = str | int | float | bool | None
 Row = dict[str, Cell]
+Responses = dict[int | str, dict[str, Any]]
 
 
 class Forecaster(Protocol):
     """What is served: `gated.tasks.forecast.live.LiveForecaster`."""
-
-    series: tuple[str, ...]
 
     def update(self, data: Sequence[Row]) -> None:
         """Take rows, all or none."""
@@ -130,7 +129,9 @@ class Forecasts:
     def forecast(self, body: bytes | None = None) -> bytes:
         """Forecast, perhaps with JSON of `Future`; return `Answer`."""
         future = None if body is None else _read(Future, body).future
-        rows = self._live.predict(future).with_columns(pl.selectors.temporal().dt.to_string("iso:strict"))
+        rows = self._live.predict(future).with_columns(
+            pl.selectors.temporal().dt.to_string("iso:strict")
+        )
         return json.dumps({"forecast": rows.to_dicts()}).encode()
 
 
@@ -178,8 +179,10 @@ def create_app(forecasts: Forecasts, described: dict[str, Any], metrics: Metrics
         answer = await workers.run(request, partial(compute, await request.body()))
         return Response(answer, media_type="application/json")
 
-    refused = {status: REFUSED[status] for status in (401, 422, 429, 503)}
-    taken = {409: {"model": Problem, "description": "Another row of this series and time is known"}}
+    refused: Responses = {status: REFUSED[status] for status in (401, 422, 429, 503)}
+    taken: Responses = {
+        409: {"model": Problem, "description": "Another row of this series and time is known"}
+    }
 
     @app.post(
         "/rows",
