@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -296,6 +295,8 @@ def _arrays(path: Path, data: bytes) -> Arrays:
 
 
 def _compressed_arrays(path: Path, data: bytes) -> Arrays:
+    import zipfile  # not what loading other networks waits for
+
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
             size = sum(of.file_size for of in file.infolist())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.live.model import Model, digest
+from gated.live.model import Model
 from gated.live.pooling import Convolution
 from gated.live.preparing import Embedding
 from gated.live.program import Program
@@ -65,4 +65,4 @@ def rounded_model(values: Mapping[str, Any], arrays: Mapping[str, Array], task: 
             ]
         for name in names:
             changed[name] = rounded(np.asarray(arrays[name]))
-    return Model(Program(values, changed), digest(values, changed), task)
+    return Model(Program(values, changed), changed, task)
