@@ -112,6 +112,7 @@ const WITH_CHAIN: Track<number> = [[2.25, 0], [2.7, 1]];
 const CAME_FROM: Record<number, Track<number[][]>> = { 1: [[4, [[350, 220]]]], 3: [[4, [[548, 220]]]], 4: [[3, [HERE_C]], [4, [[150, 60]]]], 5: [[3, [HERE_C]], [4, [[350, 60]]]] };
 /** The product and the sum on the chain of the memory, which the lines lead to. */
 const ON_CHAIN = [4, 5];
+const [BOX_TOP, BOX_FOOT] = [205, 235];
 const THINNEST = 2;
 const WIDEST = 11;
 const ROLE_WIDTH = 2.6;
@@ -353,7 +354,9 @@ class Drawing {
     const quiet = ["i", "hx", "tanh"].includes(id) ? this.now([[4.6, 0], [4.9, 1]]) : 1;
     ENDS.get(id)!.forEach((end, place) => {
       const [third, fourth] = GROWN[id][place];
-      const points = pointsAt([[3, third], [4, fourth ?? end], [5, end]], this.t).map((point) => this.flat(point));
+      // What comes out of a box starts under it, so that no gap opens while the lines part.
+      const near = end.map(([x, y]) => [x, y === BOX_TOP ? BOX_FOOT : y]);
+      const points = pointsAt([[3, third], [4, fourth ?? end], [4.9, near], [5, end]], this.t).map((point) => this.flat(point));
       this.line(`wire-${id}`, `wire-${id}-${place}`, points, WIRE_ROLES[id], opacity, { width, head: pointed * quiet, colour });
     });
   }
@@ -361,7 +364,7 @@ class Drawing {
   private operation({ symbol, place: end, box, role }: Operation, place: number): void {
     const onChain = ON_CHAIN.includes(place);
     const opacity = this.now(onChain ? [[3.1, 0], [3.4, 1]] : [[4.1, 0], [4.6, 1]]);
-    const [[x, y]] = pointsAt([...(CAME_FROM[place] ?? []), [5, [end]]], this.t);
+    const [[x, y]] = pointsAt([...(CAME_FROM[place] ?? []), [4.9, [end]]], this.t);
     const long = symbol.length > 1;
     const half: Point = box ? [26, 15] : long ? [24, 15] : [12, 12];
     this.marks.push({ id: `operation-${place}`, part: "operations", kind: box ? "box" : "node", opacity, colour: this.colour(role!), at: this.flat([x, y]), half, label: symbol, labelled: 1 });
