@@ -243,20 +243,37 @@ class Model:
         return values if sequences is not None else values[:, None]
 
 
-def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
+def load(run: Path | str, stored_as: StoredAs | None = None) -> Model:
     """Load the trained network of a run: NumPy and safetensors are enough, torch is not used.
 
     Args:
         run: its directory, or one that `write` wrote.
         stored_as: how the weights of products are stored: "bfloat16" and "int8" take half and a
-            quarter of the bytes, see `gated.core.stream.Stream`.
+            quarter of the bytes, see `gated.core.stream.Stream`. By default as the run is stored:
+            "float32", or what `gated quantize` made of it.
 
     Raises:
         ModelFileError: there is no model, it is damaged, or it has no program.
     """
+    if stored_as is not None:
+        check_stored_as(stored_as)
+    description = model_files.load_description(Path(run))
+    stored = description.get("stored")
+    own = stored.get("as") if isinstance(stored, dict) else "float32"
+    program, arrays = _read(run, description, stored_as or own)
+    return Model(program, arrays, str(description.get("task", "")))
+
+
+def read_program(run: Path | str) -> Program:
+    """Read the program of a run; raises as `load`."""
+    return _read(run, model_files.load_description(Path(run)), "float32")[0]
+
+
+def _read(
+    run: Path | str, description: Mapping[str, Any], stored_as: Any
+) -> tuple[Program, model_files.Arrays]:
+    """Return the program of a run, and its weights."""
     directory = Path(run)
-    check_stored_as(stored_as)
-    description = model_files.load_description(directory)
     values = description.get("program")
     if values is None:
         why = description.get("no_program") or (
@@ -266,13 +283,12 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
         raise ModelFileError(f"The model in {directory} has no program to load: {why}.")
     arrays = read_arrays(directory)
     try:
-        program = Program(values, arrays, stored_as)
+        return Program(values, arrays, stored_as), arrays
     except ModelFileError as error:
         raise ModelFileError(
             f"The model in {directory} cannot be used: {error}. Restore it from a copy, or train "
             "again."
         ) from error
-    return Model(program, arrays, str(description.get("task", "")))
 
 
 def read_arrays(run: Path | str) -> model_files.Arrays:
