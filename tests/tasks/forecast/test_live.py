@@ -15,6 +15,8 @@ from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.live import LiveForecaster
+from gated.tasks.forecast.preparation import panel_of, read_panel
+from gated.tasks.forecast.typed_rows import typed_rows
 from gated.training.options import TrainingOptions
 
 START = dt.datetime(2024, 1, 1)
@@ -156,3 +158,45 @@ def test_several_targets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="has one target, and this one has 2"):
         forecaster.live()
     assert isinstance(fitted(until(frame, TRAINED)).live(), LiveForecaster)
+
+
+def test_rows_with_types_are_read_as_those_of_a_table(forecaster: Forecaster) -> None:
+    rows = until(table("BA"), 40).to_dicts()
+    rows[3] = rows[3] | {"kind": None, "x": 7}
+    panel = read_panel(pl.DataFrame(rows, infer_schema_length=None), forecaster.preprocessing)
+    typed = typed_rows(rows, forecaster.preprocessing)
+    texts = [row | {"when": row["when"].isoformat()} for row in rows]
+    for read in (typed, typed_rows(texts, forecaster.preprocessing)):
+        assert read is not None
+        found = panel_of(read, forecaster.preprocessing)
+        assert (found.series, found.values) == (panel.series, panel.values)
+        for name in ("ticks", "times", "target", "starts"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(panel, name))
+        for of, expected in ((found.numbers, panel.numbers), (found.codes, panel.codes)):
+            for name, values in expected.items():
+                np.testing.assert_array_equal(of[name], values)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"when": "Jan-01-2024"},
+        {"when": "2024-13-01"},
+        {"when": START.replace(tzinfo=dt.UTC)},
+        {"y": "1,5"},
+        {"y": True},
+        {"x": float("inf")},
+        {"kind": " a"},
+        {"kind": "N/A"},
+        {"who": ""},
+        {"who": 1.0},
+    ],
+)
+def test_what_has_another_type_is_left_to_the_reading_of_tables(
+    forecaster: Forecaster, other: dict[str, Any]
+) -> None:
+    row = table("A").to_dicts()[0]
+    assert typed_rows([row], forecaster.preprocessing) is not None
+    assert typed_rows([row | other], forecaster.preprocessing) is None
+    del row["x"]
+    assert typed_rows([row], forecaster.preprocessing) is None

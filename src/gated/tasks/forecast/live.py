@@ -31,12 +31,14 @@ from gated.tasks.forecast.preparation import (
     first_values,
     indices,
     last_rows,
+    panel_of,
     read_panel,
     with_horizon,
 )
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
 from gated.tasks.forecast.targets import told_apart
+from gated.tasks.forecast.typed_rows import typed_rows
 from gated.tasks.forecast.windows import walk_forward
 
 ENDLESS = 1 << 62
@@ -104,7 +106,7 @@ class LiveForecaster:
             DataError: a row is not after the last one of its series, or cannot be used; then none
                 of the rows is taken.
         """
-        new, calendar = self._following(read_panel(_table(data), self._fitted))
+        new, calendar = self._following(self._read(data))
         old = self._latest or new.only(np.zeros(len(new.series), np.bool_))
         panel, rows = joined(old, new)
         lengths = np.diff(panel.starts)
@@ -153,6 +155,14 @@ class LiveForecaster:
         return forecast_table(self._fitted.config, panel.grid, series, times, forecast, targets)
 
     # Rows.
+
+    def _read(self, data: Rows) -> Panel:
+        rows = [data] if isinstance(data, Mapping) else data
+        if isinstance(rows, list | tuple) and rows:
+            table = typed_rows(rows, self._fitted)
+            if table is not None:
+                return panel_of(table, self._fitted)
+        return read_panel(_table(data), self._fitted)
 
     def _future(self, rows: Rows) -> pl.DataFrame:
         """Rows of the future as a table, in which the target is empty.

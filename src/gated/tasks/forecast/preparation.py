@@ -28,8 +28,8 @@ from gated.tasks.forecast.preprocessing import (
 )
 from gated.tasks.forecast.scaling import Scaling
 from gated.tasks.forecast.split import Split, plan_split
-from gated.tasks.forecast.table import Kind, read_table
-from gated.tasks.forecast.targets import TARGET, by_target, pair_name, told_apart
+from gated.tasks.forecast.table import Kind, Table, read_table
+from gated.tasks.forecast.targets import by_target, pair_name, told_apart
 
 CUT, MOST_PIECES = 4, 2048
 """How often each series is cut into pieces, which are learned from as series not seen; and how many
@@ -231,12 +231,18 @@ def read_panel(source: Source, fitted: Preprocessing, bad: Bad = refuse) -> Pane
     Raises:
         DataError: a column is missing, or a row cannot be used.
     """
-    numbers = (*fitted.known_numbers, *fitted.past_numbers)
-    kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
-    kinds |= dict.fromkeys(fitted.text_names, "text")
-    for name in (TARGET, *fitted.config.targets):
-        kinds.pop(name, None)
+    kinds: dict[str, Kind] = dict.fromkeys(fitted.number_columns, "number")
+    kinds |= dict.fromkeys(fitted.text_columns, "text")
     table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
+    return panel_of(table, fitted)
+
+
+def panel_of(table: Table, fitted: Preprocessing) -> Panel:
+    """Put rows that came after fitting on the grid that was found then.
+
+    Raises:
+        DataError: the times are of another kind.
+    """
     return by_target(build_panel(table, fitted.config, fitted.grid), fitted.config)
 
 
