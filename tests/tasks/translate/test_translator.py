@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -409,7 +408,7 @@ def test_pairs_that_another_run_cannot_write_are_left_out(trained: Path, tmp_pat
 
     other = write_pairs(tmp_path / "other.tsv", [*known[:30], *strange])
     with pytest.raises(DataError, match="lack 1 of their characters, such as 七"):
-        Translator(replace(config, test=10, validation=5), training).prepare(other)
+        Translator(TranslateConfig(test=10, validation=5), training).prepare(other)
 
 
 def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) -> None:
