@@ -3,7 +3,9 @@ import { BoxPanel } from "./box";
 import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
+import { roleColours } from "./colours";
 import { CellDiagram } from "./diagram";
+import { wireValues } from "./diagrams";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
@@ -13,6 +15,7 @@ import type { Scene, Shown } from "./scene";
 import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
 import type { Exhibit, Network, Passage, Reading } from "./reading";
+import { Story, type Live } from "./story";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
 import { rememberTour } from "./visits";
@@ -45,6 +48,7 @@ export class Explorer {
   private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
   private readonly comparison: Comparison;
   private readonly training: Training;
+  private readonly story: Story;
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
   private changed: Reading | null = null;
@@ -88,9 +92,11 @@ export class Explorer {
     const { signal } = this.closing;
     this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.training = new Training(signal);
+    this.story = new Story(signal, (story) => this.go({ story }), () => this.toCell());
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
     this.view = this.within(view);
+    this.story.show(this.view.story);
     this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
     find("exhibit").addEventListener("change", () => doors.leave(find<HTMLSelectElement>("exhibit").value, "", this.view));
@@ -189,6 +195,7 @@ export class Explorer {
       return this.doors.leave(view.exhibit, location.hash, view);
     }
     this.go(view);
+    this.story.show(this.view.story);
     this.check(location.hash);
     this.notice();
   }
@@ -320,9 +327,11 @@ export class Explorer {
     const { words, network, reading, view } = this;
     const { theme, language } = view;
     document.documentElement.dataset.theme = theme;
+    for (const [role, colour] of roleColours(theme)) document.documentElement.style.setProperty(`--${role}`, colour);
     document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
     this.controls.say(view, network, words, this.playing !== 0);
     this.training.paint(words, theme);
+    this.story.paint(language, theme, this.live());
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
     this.learn();
@@ -340,6 +349,28 @@ export class Explorer {
     }
     this.compareNetworks();
     this.frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  /** The numbers of the LSTM at this moment, for the end of the story. */
+  private live(): Live | null {
+    const { view, steps, words } = this;
+    const lstm = this.network.cell === "lstm" ? this.network : this.exhibit.networks.find(({ cell }) => cell === "lstm");
+    const reading = lstm === this.network ? this.reading : lstm && this.readings.get(lstm.name);
+    if (!lstm || !reading || reading.network !== lstm.name || !steps) return null;
+    const step = Math.min(steps - 1, view.step);
+    const unit = Math.min(lstm.units - 1, view.unit);
+    const wires = wireValues("lstm", reading, step, unit);
+    return { values: { wires, input: this.scene.input(step, lstm, words) }, moment: words.moment(step, steps, this.scene.name(step, words)), unit };
+  }
+
+  /** Go on from the story to the cell of the page, at the same numbers. */
+  private toCell(): void {
+    const lstm = this.exhibit.networks.find(({ cell }) => cell === "lstm");
+    if (lstm && this.network.cell !== "lstm") this.go({ network: lstm.name });
+    const title = find<HTMLElement>("cell-title");
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
+    title.closest("section")!.scrollIntoView({ block: "start" });
   }
 
   private compareNetworks(): void {
@@ -373,7 +404,8 @@ export class Explorer {
     const { reading, words, network, scene, steps } = this;
     if (!reading || reading.network !== network.name) return;
     const start = performance.now();
-    const { theme } = this.view;
+    const { view } = this;
+    const { theme } = view;
     const step = Math.min(steps - 1, this.view.step);
     const unit = this.view.unit;
     const ledger = ledgerOf(reading, step, unit);
@@ -387,6 +419,7 @@ export class Explorer {
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
+    if (view.story !== null) this.story.fill(this.live());
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one

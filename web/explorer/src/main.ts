@@ -6,6 +6,7 @@ import { chanceFrom, exampleOf, SHAPES } from "./problems";
 import { Readers } from "./readers";
 import type { Clamp, Exhibit } from "./reading";
 import { readView, type View } from "./view";
+import { pictureAt } from "./story_picture";
 import { wasToured } from "./visits";
 import { wordsFor } from "./words";
 
@@ -41,6 +42,7 @@ function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" 
     first: 0,
     last: 0,
     tour: null,
+    story: null,
     language,
     theme,
   };
@@ -102,13 +104,16 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
 }
 
 async function start(): Promise<void> {
-  window.gated = { reading, Learner, SHAPES, exampleOf, chanceFrom };
+  window.gated = { reading, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
     document.body.textContent = wordsFor("text", SYSTEM.language).noExhibit;
     return;
   }
   const hash = location.hash;
-  const shown = await show(askedExhibit(hash), hash, SYSTEM);
+  const opening = show(askedExhibit(hash), hash, SYSTEM);
+  // Who asks for the story sees it, and a frame around the page stays where it is.
+  if (new URLSearchParams(hash.slice(1)).has("story")) scrollTo(0, document.getElementById("story")!.offsetTop - 8);
+  const shown = await opening;
   // Whoever comes for the first time, and not by a link, is shown around.
   if (!hash && !wasToured()) shown.visit(0, false);
 }

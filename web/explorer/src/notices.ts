@@ -1,6 +1,7 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
 import type { Exhibit, Network } from "./reading";
 import { PARTS, partsOf, SPANS, type Part, type View } from "./view";
+import { LAST } from "./story_picture";
 import type { Words } from "./words";
 
 export type Notice = (words: Words) => string;
@@ -28,6 +29,8 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
       return exhibit.kind === "series" ? upTo(Math.min(...exhibit.series.map(({ moments }) => moments.length))) : "–";
     case "tour":
       return upTo(stops);
+    case "story":
+      return `0 – ${LAST}`;
     case "value":
       return "0 – 1";
     case "span":

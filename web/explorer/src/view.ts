@@ -1,12 +1,13 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
 import type { Clamp } from "./reading";
+import { LAST } from "./story_picture";
 
 /** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
 export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "tour", "language", "theme"] as const;
+export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "tour", "story", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
@@ -35,6 +36,8 @@ export interface View {
   last: number;
   /** The stop of the tour; null where nobody is on it. */
   tour: number | null;
+  /** The time of the story; null where it is not shown. */
+  story: number | null;
   language: "en" | "zh";
   theme: "light" | "dark";
 }
@@ -53,6 +56,7 @@ export function readView(hash: string, otherwise: View): View {
     return Number.isInteger(value) && value >= 0 ? value : fallback;
   };
   const value = Number(given.get("value") ?? NaN);
+  const story = Number(given.get("story") ?? NaN);
   return {
     exhibit: given.get("exhibit") ?? otherwise.exhibit,
     text: given.get("text") || otherwise.text,
@@ -69,13 +73,14 @@ export function readView(hash: string, otherwise: View): View {
     first: whole("first", 0),
     last: whole("last", 0),
     tour: given.has("tour") ? whole("tour", 0) : hash ? null : otherwise.tour,
+    story: given.has("story") ? (Number.isFinite(story) ? Math.max(0, Math.min(LAST, story)) : 0) : hash ? null : otherwise.story,
     language: given.get("language") === "zh" ? "zh" : given.has("language") ? "en" : otherwise.language,
     theme: given.get("theme") === "dark" ? "dark" : given.has("theme") ? "light" : otherwise.theme,
   };
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, tour, language, theme } = view;
+  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, tour, story, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
   const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (box) kept.set("box", box);
@@ -84,6 +89,7 @@ export function writeView(view: View, kind: "text" | "series"): string {
   if (span !== "all") kept.set("span", span);
   if (span !== "all") kept.set("first", String(first));
   if (span === "range") kept.set("last", String(last));
+  if (story !== null) kept.set("story", String(Number(story.toFixed(2))));
   if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;
 }
