@@ -3,7 +3,9 @@ import { BoxPanel } from "./box";
 import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
-import { CellDiagram } from "./diagram";
+import { CellDiagram, signed } from "./diagram";
+import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, valueOf, withEdit, writeEdits } from "./edits";
+import { EditsPanel } from "./edits_panel";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
@@ -12,12 +14,12 @@ import { Ribbon } from "./ribbon";
 import type { Scene, Shown } from "./scene";
 import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
-import type { Exhibit, Network, Passage, Reading } from "./reading";
+import type { Edit, Exhibit, Network, Passage, Place, Reading } from "./reading";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
 import { rememberTour } from "./visits";
 import { Training } from "./training";
-import { clampOf, partsOf, readView, writeView, type Part, type View } from "./view";
+import { clampOf, editsOf, partsOf, readView, writeView, type Part, type View } from "./view";
 import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
@@ -40,7 +42,8 @@ export class Explorer {
   private readonly controls: Controls;
   private readonly tour: TourCard;
   private readonly diagram = new CellDiagram(find("diagram"), find("equations"), (gate) => this.openBox(gate));
-  private readonly box = new BoxPanel(find("box"), () => this.openBox(this.view.box));
+  private readonly box = new BoxPanel(find("box"), () => this.openBox(this.view.box), (place, typed) => this.change(place, typed));
+  private readonly edits = new EditsPanel(find("edits"), (change) => this.go(change), () => document.querySelector<HTMLElement>(".equation")?.focus());
   private readonly ribbon = new Ribbon(find("ribbon"), find("curves"), (step) => this.go({ step }));
   private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
   private readonly comparison: Comparison;
@@ -48,6 +51,8 @@ export class Explorer {
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
   private changed: Reading | null = null;
+  /** What was changed of the network that is shown. */
+  private edited: Edit[] = [];
   /** What the readings are of, and how long it is; the view may be ahead of them. */
   private read = "";
   private steps = 0;
@@ -145,8 +150,9 @@ export class Explorer {
     if (typed) this.notice();
     const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
     if (differs("text", "series", "moment")) this.soon(() => this.ask());
-    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.ask());
-    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "series", "moment", "tour")) this.paint();
+    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || differs("edits")) this.soon(() => this.ask());
+    else if (differs("network") && (this.view.value !== null || this.view.edits)) this.soon(() => this.ask());
+    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "edits", "series", "moment", "tour")) this.paint();
     this.frame ||= requestAnimationFrame(() => this.draw());
     clearTimeout(this.linking);
     this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
@@ -169,6 +175,7 @@ export class Explorer {
       unit: Math.max(0, Math.min(network.units - 1, Math.round(view.unit))),
       first: Math.max(0, Math.round(view.first)),
       last: Math.max(0, Math.round(view.last)),
+      edits: view.edits && this.exhibit.kind === "text" ? writeEdits(readEdits(view.edits, this.exhibit.networks)) : "",
       tour: view.tour === null ? null : Math.min(view.tour, this.stops.length - 1),
     };
   }
@@ -268,7 +275,8 @@ export class Explorer {
       const { name } = this.network;
       const clamp = clampOf(this.view);
       const plain = await this.readers.read(name, passage, null);
-      const changed = clamp && (await this.readers.read(name, passage, clamp));
+      const edits = editsOf(this.view, this.network);
+      const changed = clamp || edits.length ? await this.readers.read(name, passage, clamp, edits) : null;
       if (!wanted()) return;
       if (this.read !== JSON.stringify(passage)) this.take(passage, plain);
       this.readings.set(name, plain);
@@ -325,6 +333,8 @@ export class Explorer {
     this.training.paint(words, theme);
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
+    this.edited = editsOf(view, network);
+    this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), network, this.readings.get(network.name), this.changed, words);
     this.learn();
     this.tour.show(view.tour, words, this.claims, false);
     this.notice();
@@ -382,7 +392,7 @@ export class Explorer {
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
-    this.box.fill(reading.run, this.view.box, step, unit, scene.input(step, network, words), theme, words);
+    this.box.fill(reading.run, network.name, this.view.box, step, unit, scene.input(step, network, words), this.edited, theme, words);
     this.ribbon.draw(reading, network.cell, scene.letters(), ledger, step, unit, theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
@@ -391,6 +401,21 @@ export class Explorer {
     this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one
     performance.measure("redraw", { start });
+  }
+
+  /** Change a number of the network; answers in words where it cannot be. */
+  private change(place: Place, typed: string): string | null {
+    const { words, network, exhibit } = this;
+    const plain = this.readings.get(network.name)?.run;
+    const value = numberOf(typed);
+    if (value === null) return words.noNumber(typed);
+    const limits = limitsOf(place, network);
+    if (!allowed(value, limits)) return words.outside(place.kind, typed, ...(limits.map((limit) => String(limit).replace("-", "−")) as [string, string]));
+    const same = plain && signed(valueOf(plain, place)) === signed(value) && Number(value.toFixed(2)) === value;
+    const edits = withEdit(readEdits(this.view.edits, exhibit.networks), place, same ? null : value);
+    if (edits.length > MOST_EDITS) return words.tooManyEdits(MOST_EDITS);
+    this.go({ edits: writeEdits(edits) });
+    return null;
   }
 
   /** Open a gate, or close it, and keep the keys where they were. */

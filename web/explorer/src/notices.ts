@@ -1,4 +1,5 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
+import { EDIT_FORMS } from "./edits";
 import type { Exhibit, Network } from "./reading";
 import { PARTS, partsOf, SPANS, type Part, type View } from "./view";
 import type { Words } from "./words";
@@ -38,6 +39,8 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
       return "light, dark";
     case "all":
       return "1";
+    case "edits":
+      return EDIT_FORMS;
     default:
       return upTo(steps || Infinity).replace("Infinity", "…");
   }

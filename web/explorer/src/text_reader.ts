@@ -1,5 +1,6 @@
 /** Reads a text with a network over characters: what the cells hold, what is predicted, how far it looks back. */
-import type { Clamp, Matrix, Network, Reading } from "./reading";
+import { editedWeights } from "./edits";
+import type { Clamp, Edit, Matrix, Network, Reading } from "./reading";
 import { Breath, forward, logitsAt, normsBack, softmax, type Run } from "./recurrence";
 import { dot, type Weights } from "./weights";
 
@@ -18,11 +19,11 @@ export function encode(network: Network, text: string): Int32Array {
 }
 
 /**
- * What a network makes of a text. The score is in bits a character, of those in the vocabulary: the
+ * What a network makes of a text, with what was changed of it. The score is in bits a character, of those in the vocabulary: the
  * others share one probability. It is null where no such character follows another.
  */
-export async function readText(network: Network, weights: Weights, text: string, clamp: Clamp | null): Promise<Reading> {
-  const run = await forward(weights, encode(network, text), clamp);
+export async function readText(network: Network, weights: Weights, text: string, clamp: Clamp | null, edits: Edit[] = []): Promise<Reading> {
+  const run = await forward(edits.length ? editedWeights(weights, edits) : weights, encode(network, text), clamp, edits);
   return {
     network: network.name,
     score: await scoreOf(run),

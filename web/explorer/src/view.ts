@@ -1,17 +1,18 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
-import type { Clamp } from "./reading";
+import { readEdits } from "./edits";
+import type { Clamp, Edit, Network } from "./reading";
 
 /** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
 export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "tour", "language", "theme"] as const;
+export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
 export function partsOf(kind: "text" | "series"): Part[] {
-  return PARTS.filter((part) => part !== "text" && (kind === "series" || (part !== "series" && part !== "moment")));
+  return PARTS.filter((part) => part !== "text" && (kind === "series" ? part !== "edits" : part !== "series" && part !== "moment"));
 }
 
 export interface View {
@@ -33,6 +34,8 @@ export interface View {
   span: Span;
   first: number;
   last: number;
+  /** Numbers that were changed, as `writeEdits` writes them. */
+  edits: string;
   /** The stop of the tour; null where nobody is on it. */
   tour: number | null;
   language: "en" | "zh";
@@ -44,6 +47,11 @@ export function clampOf({ gate, value, unit, all, span, first, last }: View): Cl
   if (value === null) return null;
   const from = span === "all" ? 0 : first;
   return { gate, value, unit: all ? null : unit, first: from, last: span === "range" ? Math.max(from, last) : null };
+}
+
+/** The numbers that were changed of a network. */
+export function editsOf({ edits }: View, network: Network): Edit[] {
+  return edits ? readEdits(edits, [network]) : [];
 }
 
 export function readView(hash: string, otherwise: View): View {
@@ -68,6 +76,7 @@ export function readView(hash: string, otherwise: View): View {
     span: SPANS.find((span) => span === given.get("span")) ?? "all",
     first: whole("first", 0),
     last: whole("last", 0),
+    edits: given.get("edits") ?? "",
     tour: given.has("tour") ? whole("tour", 0) : hash ? null : otherwise.tour,
     language: given.get("language") === "zh" ? "zh" : given.has("language") ? "en" : otherwise.language,
     theme: given.get("theme") === "dark" ? "dark" : given.has("theme") ? "light" : otherwise.theme,
@@ -75,7 +84,7 @@ export function readView(hash: string, otherwise: View): View {
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, tour, language, theme } = view;
+  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
   const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (box) kept.set("box", box);
@@ -84,6 +93,7 @@ export function writeView(view: View, kind: "text" | "series"): string {
   if (span !== "all") kept.set("span", span);
   if (span !== "all") kept.set("first", String(first));
   if (span === "range") kept.set("last", String(last));
+  if (edits) kept.set("edits", edits);
   if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;
 }
