@@ -12,14 +12,16 @@ import { askedBy, oddRange, refused, type Notice } from "./notices";
 import { LedgerPanel } from "./panels";
 import { Ribbon } from "./ribbon";
 import type { Scene, Shown } from "./scene";
+import { SecondText } from "./second";
 import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
 import type { Edit, Exhibit, Network, Passage, Place, Reading } from "./reading";
+import { SimilarPanel } from "./similar";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
 import { rememberTour } from "./visits";
 import { Training } from "./training";
-import { clampOf, editsOf, partsOf, readView, writeView, type Part, type View } from "./view";
+import { clampOf, editsOf, partsOf, readView, TEXTS, writeView, type Part, type View } from "./view";
 import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
@@ -47,6 +49,8 @@ export class Explorer {
   private readonly ribbon = new Ribbon(find("ribbon"), find("curves"), (step) => this.go({ step }));
   private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
   private readonly comparison: Comparison;
+  private readonly similar: SimilarPanel;
+  private readonly second: SecondText | null;
   private readonly training: Training;
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
@@ -93,6 +97,8 @@ export class Explorer {
     const { signal } = this.closing;
     this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.training = new Training(signal);
+    this.second = exhibit.kind === "text" ? new SecondText(find("second"), exhibit.longest, () => this.view, go) : null;
+    this.similar = new SimilarPanel(find("similar"), this.scene, (step) => this.go({ step }), () => ({ reading: this.reading, network: this.network, step: Math.min(this.steps - 1, this.view.step), words: this.words }));
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
     this.view = this.within(view);
@@ -149,10 +155,10 @@ export class Explorer {
     }
     if (typed) this.notice();
     const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
-    if (differs("text", "series", "moment")) this.soon(() => this.ask());
+    if (differs("text", "other", "series", "moment")) this.soon(() => this.ask());
     else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || differs("edits")) this.soon(() => this.ask());
     else if (differs("network") && (this.view.value !== null || this.view.edits)) this.soon(() => this.ask());
-    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "edits", "series", "moment", "tour")) this.paint();
+    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "edits", "other", "series", "moment", "tour")) this.paint();
     this.frame ||= requestAnimationFrame(() => this.draw());
     clearTimeout(this.linking);
     this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
@@ -165,7 +171,7 @@ export class Explorer {
     // A passage that has not been read yet may be longer than the last one.
     const known = this.read === JSON.stringify(this.scene.passage(view));
     return {
-      ...this.scene.within(view),
+      ...this.scene.within(this.second?.within(view) ?? { ...view, other: "" }),
       exhibit: this.exhibit.name,
       network: network.name,
       box: this.exhibit.kind === "text" && network.gates.includes(view.box) ? view.box : "",
@@ -227,7 +233,7 @@ export class Explorer {
 
   private notice(): void {
     const { words, view, exhibit, refusals, strange, steps } = this;
-    const parts = [exhibit.kind === "text" ? "text" : [], partsOf(exhibit.kind)].flat().join(", ");
+    const parts = [exhibit.kind === "text" ? TEXTS : [], partsOf(exhibit.kind)].flat().join(", ");
     const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network)].map((notice) => notice(words));
     this.controls.notice([...strange.map((name) => words.strange(name, parts)), ...all]);
   }
@@ -277,6 +283,9 @@ export class Explorer {
       const plain = await this.readers.read(name, passage, null);
       const edits = editsOf(this.view, this.network);
       const changed = clamp || edits.length ? await this.readers.read(name, passage, clamp, edits) : null;
+      const { other } = this.view;
+      const second = other ? await this.readers.read(name, { ...passage, text: other }, clamp, edits) : null;
+      await this.second?.take(changed ?? plain, second, [passage.text, other], wanted);
       if (!wanted()) return;
       if (this.read !== JSON.stringify(passage)) this.take(passage, plain);
       this.readings.set(name, plain);
@@ -348,6 +357,8 @@ export class Explorer {
       const key = name === "candidate" && network.cell === "gru" ? "candidate_state" : name;
       map.paint(reading.arrays[name], words.arrays[key], !name.endsWith("_gate"), theme);
     }
+    this.similar.paint(reading, words);
+    this.second?.paint(view, network, words);
     this.compareNetworks();
     this.frame ||= requestAnimationFrame(() => this.draw());
   }
@@ -396,6 +407,7 @@ export class Explorer {
     this.ribbon.draw(reading, network.cell, scene.letters(), ledger, step, unit, theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
+    this.second?.draw(reading, network.cell, step, unit, theme);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();

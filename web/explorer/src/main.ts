@@ -41,6 +41,7 @@ function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" 
     span: "all",
     first: 0,
     last: 0,
+    other: "",
     edits: "",
     tour: null,
     language,

@@ -25,6 +25,13 @@ const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof
   rnn: [{ name: "hidden", symbol: "hₜ", style: "state" }],
 };
 
+/** Another line that this one is drawn beside: the letters and steps of both, and where they part. */
+export interface Beside {
+  letters: string[];
+  steps: number;
+  parting: number | null;
+}
+
 export class Ribbon {
   private first = 0;
   private column = COLUMN;
@@ -40,13 +47,14 @@ export class Ribbon {
   }
 
   /** Draw the line around a step; without characters all steps have a column. */
-  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme): void {
+  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme, beside: Beside | null = null): void {
     const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
     const width = canvas.clientWidth;
     const texted = characters.length > 0;
-    const wide = characters.some((character) => character > "\u2e80") ? 18 : COLUMN;
-    this.steps = reading.arrays.hidden.steps;
+    const wide = (beside?.letters ?? characters).some((character) => character > "\u2e80") ? 18 : COLUMN;
+    const own = reading.arrays.hidden.steps;
+    this.steps = beside?.steps ?? own;
     this.column = texted ? wide : width / this.steps;
     const shown = Math.min(this.steps, Math.ceil(width / this.column));
     const whole = Math.floor(width / this.column);
@@ -61,7 +69,7 @@ export class Ribbon {
     pen.clearRect(0, 0, width, height);
     const style = getComputedStyle(canvas);
     const x = (at: number) => (at - this.first) * this.column;
-    const last = Math.min(this.steps, this.first + shown);
+    const last = Math.max(this.first, Math.min(own, this.first + shown));
     const palette = signedPalette(theme);
     for (const [k, share] of ledger && texted ? shares(ledger) : []) {
       if (k < this.first || k >= last) continue;
@@ -82,7 +90,16 @@ export class Ribbon {
     this.curves(pen, reading, cell, top, last, unit, theme, style.getPropertyValue("--edge"));
     pen.strokeStyle = style.getPropertyValue("--lit");
     pen.lineWidth = 1.5;
-    if (texted) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
+    if (texted && step < own) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
+    if (beside?.parting !== null && beside?.parting !== undefined) {
+      pen.lineWidth = 2;
+      pen.setLineDash([4, 3]);
+      pen.beginPath();
+      pen.moveTo(x(beside.parting), 0);
+      pen.lineTo(x(beside.parting), height);
+      pen.stroke();
+      pen.setLineDash([]);
+    }
     this.say(reading, cell, step, unit, theme);
   }
 
@@ -95,7 +112,7 @@ export class Ribbon {
     for (const { name, style } of CURVES[cell]) {
       const matrix = reading.arrays[name];
       let most = 1;
-      if (style === "state") for (let t = 0; t < this.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
+      if (style === "state") for (let t = 0; t < matrix.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
       const y = (value: number) => (style === "state" ? middle - (reach * value) / most : middle + reach - 2 * reach * value);
       const { light, dark, dash, width } = CURVE_STYLES[style];
       pen.strokeStyle = theme === "dark" ? dark : light;
@@ -115,7 +132,8 @@ export class Ribbon {
     }
     curves.forEach(({ name, symbol, style }, place) => {
       const key = this.legend.children[place] as HTMLElement;
-      key.textContent = `${symbol} ${signed(at(reading.arrays[name], step, unit))}`;
+      const matrix = reading.arrays[name];
+      key.textContent = `${symbol} ${step < matrix.steps ? signed(at(matrix, step, unit)) : "–"}`;
       key.style.setProperty("--colour", CURVE_STYLES[style][theme]);
       key.style.setProperty("--line", CURVE_STYLES[style].dash.length ? "dashed" : "solid");
     });

@@ -26,7 +26,7 @@ export async function readText(network: Network, weights: Weights, text: string,
   const run = await forward(edits.length ? editedWeights(weights, edits) : weights, encode(network, text), clamp, edits);
   return {
     network: network.name,
-    score: await scoreOf(run),
+    score: await scoreFrom(run, 0),
     labels: [],
     arrays: run.arrays,
     run,
@@ -35,10 +35,11 @@ export async function readText(network: Network, weights: Weights, text: string,
   };
 }
 
-async function scoreOf(run: Run): Promise<number | null> {
+/** Bits a character, of what is predicted from a step on. */
+export async function scoreFrom(run: Run, first: number): Promise<number | null> {
   const breath = new Breath();
   let [sum, count] = [0, 0];
-  for (let t = 0; t + 1 < run.characters.length; t++) {
+  for (let t = first; t + 1 < run.characters.length; t++) {
     const next = run.characters[t + 1];
     if (!next) continue;
     const logits = logitsAt(run, t);

@@ -7,18 +7,23 @@ export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "language", "theme"] as const;
+export const PARTS = ["text", "other", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
-/** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
+/** The parts that hold a text: it is cut, and told of otherwise. */
+export const TEXTS: Part[] = ["text", "other"];
+
+/** The parts whose values are compared with what there is. */
 export function partsOf(kind: "text" | "series"): Part[] {
-  return PARTS.filter((part) => part !== "text" && (kind === "series" ? part !== "edits" : part !== "series" && part !== "moment"));
+  return PARTS.filter((part) => !TEXTS.includes(part) && (kind === "series" ? part !== "edits" : part !== "series" && part !== "moment"));
 }
 
 export interface View {
   /** What networks are shown, by name. */
   exhibit: string;
   text: string;
+  /** A second text beneath it; "" where there is none. */
+  other: string;
   series: number;
   moment: number;
   network: string;
@@ -64,6 +69,7 @@ export function readView(hash: string, otherwise: View): View {
   return {
     exhibit: given.get("exhibit") ?? otherwise.exhibit,
     text: given.get("text") || otherwise.text,
+    other: given.get("other") ?? "",
     series: whole("series", otherwise.series),
     moment: whole("moment", otherwise.moment),
     network: given.get("network") ?? otherwise.network,
@@ -84,7 +90,7 @@ export function readView(hash: string, otherwise: View): View {
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, language, theme } = view;
+  const { exhibit, text, other, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
   const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (box) kept.set("box", box);
@@ -93,6 +99,7 @@ export function writeView(view: View, kind: "text" | "series"): string {
   if (span !== "all") kept.set("span", span);
   if (span !== "all") kept.set("first", String(first));
   if (span === "range") kept.set("last", String(last));
+  if (other) kept.set("other", other);
   if (edits) kept.set("edits", edits);
   if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;
