@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import socket
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +36,7 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
 
     `data` may come in pieces, each of which is written before the next is asked for.
     """
-    temporary = path.with_name(TEMPORARY.replace("*", secrets.token_hex(8)))
+    temporary = path.with_name(TEMPORARY.replace("*", os.urandom(8).hex()))
     try:
         with temporary.open("xb") as file:
             _try_lock(file.fileno())  # so that no other process removes it as a leftover
@@ -126,9 +124,11 @@ def _lock(path: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    from socket import gethostname  # not what loading a network waits for
+
     with suppress(OSError):  # a full disk: then the error of others cannot name this process
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} {gethostname()}".encode(), 0)
     return descriptor
 
 
@@ -144,12 +144,14 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _in_use(path: Path, written: bytes) -> str:
+    from socket import gethostname
+
     process, _, machine = written.decode(errors="replace").partition(" ")
-    if process == str(os.getpid()) and machine == socket.gethostname():
+    if process == str(os.getpid()) and machine == gethostname():
         who = "another thread of this process"
     else:
         who = f"process {process}" if process else "another process"
-        who += f" on {machine}" if machine not in ("", socket.gethostname()) else ""
+        who += f" on {machine}" if machine not in ("", gethostname()) else ""
     return (
         f"{path.parent} is in use: {who} trains or writes there. Wait until it has ended, or give "
         "another directory."

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -36,6 +35,10 @@ MODEL_VERSION = 2
 FILE_NAME = "model.json"
 WEIGHTS = "weights.safetensors"
 
+MOST = 127
+"""Largest whole number of eight bits that a weight is stored as."""
+SCALE = ":scale"
+"""What the name of the scales of a weight's rows ends with."""
 SEAL = "sha256_of_the_above"
 SEAL_BEGINS = f',\n  "{SEAL}": "'.encode()
 NO_DIGEST = "0" * 64
@@ -107,9 +110,106 @@ def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[s
             f"{directory} holds a model of the task {description.get('task')!r}, not of {task!r}."
         )
     path, data = _file_of(directory, document, WEIGHTS)
-    arrays = _arrays(path, data)
+    arrays = _widened(path, _arrays(path, data), description.get("stored"))
     _check_finite(path, arrays)
     return arrays, description
+
+
+def save_narrow(
+    run: Path, directory: Path, names: Iterable[str], stored_as: str
+) -> tuple[int, int]:
+    """Write the model of `run` with some of its weights in fewer bits, and nothing else changed.
+
+    Args:
+        run: whose weights are float32.
+        directory: where it is written.
+        names: of these weights.
+        stored_as: "int8" or "bfloat16".
+
+    Returns:
+        How many bytes the weights took, and take.
+
+    Raises:
+        ModelFileError: as for `load_model`; or they are in fewer bits already.
+    """
+    arrays, description = load_model(run)
+    if "stored" in description:
+        raise ModelFileError(
+            f"The weights in {run} are {description['stored']['as']} already: give the run that "
+            "they came from."
+        )
+    document = _model_document(run)
+    attached = {of: _file_of(run, document, of)[1] for of in document["files"] if of != WEIGHTS}
+    narrow = {name: arrays[name] for name in names}
+    stored = arrays | narrowed(narrow, stored_as)[0]
+    kept = {"as": stored_as, "arrays": [*narrow]}
+    save_model(directory, stored, description | {"stored": kept}, attached)
+    return sum(of.nbytes for of in arrays.values()), sum(of.nbytes for of in stored.values())
+
+
+def narrowed(arrays: Mapping[str, NDArray[Any]], stored_as: str) -> tuple[Arrays, Arrays]:
+    """Return matrices as they are stored in fewer bits, and what they then stand for, float32.
+
+    "int8": whole numbers, with the scale of each row under the name of the weight and `SCALE`;
+    "bfloat16": the upper halves of the bits, rounded to the nearest, halves to even.
+    """
+    stored, meant = Arrays(), Arrays()
+    for name, array in arrays.items():
+        if stored_as == "int8":
+            stored[name], stored[name + SCALE] = quantised(array)
+        else:
+            bits = np.asarray(array, np.float32, order="C").view(np.uint32)
+            stored[name] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+        meant[name] = _wide(stored, name, stored_as)
+    return stored, meant
+
+
+def quantised(weight: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return whole numbers (O, …) and the scale of each row, (O,): their product is the weight.
+
+    Halves are rounded away from zero; a weight is off by at most half of 1/127 of the largest of
+    its row.
+
+    >>> quantised(np.array([[1.0, -0.5], [0.0, 0.0]]))[0].tolist()
+    [[127, -64], [0, 0]]
+    """
+    flat = np.asarray(weight, np.float64).reshape(len(weight), -1)
+    scale = (np.abs(flat).max(1) / MOST).astype(np.float32)
+    parts = flat / np.where(scale > 0, scale, 1)[:, None].astype(np.float64)
+    whole = np.sign(parts) * np.floor(np.abs(parts) + 0.5)
+    return np.clip(whole, -MOST, MOST).astype(np.int8).reshape(weight.shape), scale
+
+
+def _wide(stored: Mapping[str, NDArray[Any]], name: str, stored_as: str) -> NDArray[np.float32]:
+    """Return what a weight in fewer bits stands for."""
+    array = stored[name]
+    if stored_as == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # of a damaged file: what is infinite is refused
+        wide: NDArray[np.float32] = array * stored[name + SCALE].reshape(
+            -1, *[1] * (array.ndim - 1)
+        )
+    return wide
+
+
+def _widened(path: Path, arrays: Arrays, stored: Any) -> Arrays:
+    """Return arrays with float32 in place of those in fewer bits."""
+    if stored is None:
+        return arrays
+    try:
+        stored_as, names = stored["as"], stored["arrays"]
+        kind = {"int8": np.int8, "bfloat16": np.uint16}[stored_as]
+        wide = {}
+        for name in names:
+            scale = arrays.get(name + SCALE, np.ones(len(arrays[name]), np.float32))
+            fits = scale.dtype == np.float32 and scale.shape == arrays[name].shape[:1]
+            if arrays[name].dtype != kind or not fits:
+                raise TypeError(f"{name} is not {stored_as}")
+            wide[name] = _wide(arrays, name, stored_as)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"its weights are not stored as {FILE_NAME} says: {error}") from error
+    scales = {name + SCALE for name in names}
+    return {name: of for name, of in arrays.items() if name not in scales} | wide
 
 
 def attached_file(directory: Path, name: str) -> Path | None:
@@ -296,6 +396,8 @@ def _arrays(path: Path, data: bytes) -> Arrays:
 
 
 def _compressed_arrays(path: Path, data: bytes) -> Arrays:
+    import zipfile  # not what loading other networks waits for
+
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
             size = sum(of.file_size for of in file.infolist())

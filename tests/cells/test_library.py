@@ -16,6 +16,7 @@ from torchrecurrent.base import DecoupledDoubleStateCellBase, DecoupledSingleSta
 
 import gated
 from gated.cells import Cell, Delayed, PerUnit, cell, library, tanh
+from gated.cells.language import cell_when_asked
 from gated.errors import CellError, ConfigurationError
 
 CELLS = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
@@ -493,3 +494,16 @@ def test_gru_d_is_its_papers_equations() -> None:
     # What was not seen is not read.
     blank = torch.where(given["m"] == 0, torch.full_like(x, 1e3), x)
     assert_agree(layer(blank, **given)[0], output, "unseen", absolute=1e-10)
+
+
+def test_a_cell_that_is_traced_when_asked_is_that_of_the_definition() -> None:
+    def leaky(x: Any, h: Any, *, rate: float = 0.1) -> Any:
+        return (1 - rate) * h + rate * tanh(x.n + h.n)
+
+    later, at_once = cell_when_asked(leaky), cell(leaky)
+    assert type(later) is not Cell
+    assert isinstance(later, Cell)
+    assert later.digest == at_once.digest
+    assert type(later) is Cell
+    assert vars(later).keys() == vars(at_once).keys() | {"digest"}
+    assert later.with_constants(rate=0.5).digest == at_once.with_constants(rate=0.5).digest

@@ -10,7 +10,7 @@ from gated.live.program import Program, Writer
 
 def model(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> Model:
     """Return a program as a model."""
-    return Model(Program(values, arrays), bytes(32), "test")
+    return Model(Program(values, arrays), arrays, "test")
 
 
 def random(seed: int, **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -203,6 +203,23 @@ def test_a_program_is_written_and_loaded_without_torch(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), model(VALUES, ARRAYS)(x))
 
 
+def test_loading_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    write(tmp_path, VALUES, ARRAYS)
+    code = f"""
+import sys, numpy
+before = set(sys.modules)
+import gated
+gated.load({str(tmp_path)!r})
+unneeded = {{"gated.live.onnx_graph", "gated.live.keras_files", "gated.cells.emit_cpp", "zipfile",
+            "gated.live.torch_weights", "socket", "html", "difflib", "gated.cells.latex"}}
+assert not unneeded & (set(sys.modules) - before), unneeded & set(sys.modules)
+from gated.cells import library
+from gated.cells.language import _Later
+assert type(vars(library)["mgu"]) is _Later, "traced before it is used"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_only_weights_that_are_read_are_written(tmp_path: Path) -> None:
     run = {"task": "test", "program": VALUES}
     save_model(tmp_path / "run", ARRAYS | {"unread": np.ones(9, np.float32)}, run)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from gated import notebooks
-from gated.cells import latex
 from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
 from gated.errors import CellError
 
@@ -144,17 +140,22 @@ class Cell:
     @cached_property
     def digest(self) -> str:
         """A hash of everything that the cell computes, which identifies it."""
+        import hashlib
+
         said = repr((self.tape.nodes, self.states, self.output, self.matrices, self.parameters))
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     @cached_property
     def equations(self) -> str:
         """The cell in LaTeX: a line for each gate, state and value that is used more than once."""
+        from gated.cells import latex  # not what running a cell waits for
+
         return "\n".join(latex.equations(self))
 
     def _repr_latex_(self) -> str:
         """Return the equations as one block, for notebooks."""
-        lines = " \\\\\n".join(line.replace(" = ", " &= ", 1) for line in latex.equations(self))
+        aligned = (line.replace(" = ", " &= ", 1) for line in self.equations.split("\n"))
+        lines = " \\\\\n".join(aligned)
         return f"$$\\begin{{aligned}}\n{lines}\n\\end{{aligned}}$$"
 
     def _repr_svg_(self) -> str | None:
@@ -169,6 +170,9 @@ class Cell:
 
         The picture is an image, so that its styles stay in it.
         """
+        import base64
+        import html
+
         equations, svg = html.escape(self._repr_latex_(), quote=False), self._repr_svg_()
         if svg is None:
             return equations

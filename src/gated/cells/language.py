@@ -12,9 +12,9 @@ definition is traced: it runs once, on symbols, which record a tape that all bac
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from threading import RLock
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -249,6 +249,8 @@ class _Trace:
 
     def product(self, source: Place, matrix: str, gate: str) -> Value:
         if self.gate_names and gate not in self.gate_names and not gate.startswith("_"):
+            import difflib
+
             close = difflib.get_close_matches(gate, self.gate_names, n=1, cutoff=0.0)
             self.refuse(
                 f"gate {gate} was not declared: gates has {', '.join(self.gate_names)}; did you "
@@ -429,6 +431,45 @@ def cell(
     if function is None:
         return lambda function: traced(function, gates or {}, name, {})
     return traced(function, gates or {}, name, {})
+
+
+class _Later(Cell):
+    """A cell whose definition is traced when something is first asked of it."""
+
+    def __init__(self, made: Callable[[], Cell]) -> None:
+        object.__getattribute__(self, "__dict__")["made"] = made
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        if "made" in own:  # else another thread has been quicker
+            with _LATER:
+                if "made" in own:
+                    own.update(vars(own["made"]()))
+                    object.__setattr__(self, "__class__", Cell)
+                    del own["made"]
+        return object.__getattribute__(self, name)
+
+
+_LATER = RLock()
+"""For tracing what was put off."""
+
+
+@overload
+def cell_when_asked(function: Callable[..., Any], /) -> Cell: ...
+@overload
+def cell_when_asked(
+    *, gates: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., Any]], Cell]: ...
+def cell_when_asked(
+    function: Callable[..., Any] | None = None, /, *, gates: Mapping[str, str] | None = None
+) -> Cell | Callable[[Callable[..., Any]], Cell]:
+    """Make a cell as `cell` does, and trace it when something is first asked of it.
+
+    For definitions that are known to be right: mistakes are found as late.
+    """
+    if function is None:
+        return lambda function: _Later(lambda: traced(function, gates or {}, None, {}))
+    return _Later(lambda: traced(function, {}, None, {}))
 
 
 def traced(

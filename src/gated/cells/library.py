@@ -9,7 +9,6 @@ from gated.cells.language import (
     PerStepFeature,
     PerUnit,
     Scalar,
-    cell,
     exp,
     linear,
     maximum,
@@ -20,6 +19,7 @@ from gated.cells.language import (
     tanh,
     where,
 )
+from gated.cells.language import cell_when_asked as cell
 
 _LSTM = {"i": "input_gate", "f": "forget_gate", "g": "candidate", "o": "output_gate"}
 _GRU = {"r": "reset_gate", "z": "update_gate", "n": "candidate"}

@@ -35,6 +35,7 @@ COMMANDS = {
     "explore": "explore:explore",
     "serve": "serve:serve",
     "export": "export:export",
+    "quantize": "quantize:quantize",
     "memory-test": "memory:find_longest",
 }
 """All others: module of this package and function."""

@@ -49,15 +49,17 @@ class NGrams:
         for grams, counts in counted:
             if grams.shape != counts.shape or (grams[1:] <= grams[:-1]).any() or (counts < 1).any():
                 raise ValueError("n-grams ascend, and each has a count")
-            contexts, place = np.unique(grams >> np.uint64(self.bits), return_inverse=True)
-            self._contexts.append(contexts)
-            self._seen.append(np.bincount(place, counts))
-            self._kinds.append(np.bincount(place))
+            # Those of one context stand side by side, since they ascend: no sorting.
+            of = grams >> np.uint64(self.bits)
+            first = np.flatnonzero(np.append(True, of[1:] != of[:-1])[: len(of)])
+            self._contexts.append(of[first])
+            self._seen.append(np.add.reduceat(counts.astype(float), first) if len(of) else first)
+            self._starts.append(np.append(first, len(of)))
+            self._kinds.append(np.diff(self._starts[-1]))
             codes = (grams & np.uint64((1 << self.bits) - 1)).astype(np.int64)
             if codes.size and codes.max() >= size:
                 raise ValueError(f"n-grams of codes beyond {size:,}")
             self._codes.append(codes)
-            self._starts.append(np.searchsorted(place, np.arange(len(contexts) + 1)))
 
     @classmethod
     def of(cls, codes: Codes, size: int, order: int) -> NGrams:

@@ -8,8 +8,6 @@ from typing import Any
 
 from gated.cells import library, options
 from gated.cells.cell import Cell
-from gated.cells.emit_cpp import listed_cell, listed_plan
-from gated.cells.plans import plans
 from gated.cells.tape import Place
 from gated.core import native
 from gated.core.layout import layout_of
@@ -88,6 +86,8 @@ def parameter_shapes(cell: Cell, sizes: dict[str, int]) -> dict[str, tuple[int, 
 @cache
 def kept_places(cell: Cell) -> tuple[Place, ...]:
     """Return the nodes whose values a step keeps for the backward pass, gates first."""
+    from gated.cells.plans import plans  # not what loading a network waits for
+
     return plans(cell).kept
 
 
@@ -173,6 +173,9 @@ def native_cell(cell: Cell, compiled: bool = True) -> Any:
     Raises:
         MissingNativeError: the extension is not built.
     """
+    from gated.cells.emit_cpp import listed_cell, listed_plan
+    from gated.cells.plans import plans
+
     core = native.extension()
     made = [core.Plan(*listed_plan(plan, compiled)) for plan in plans(cell)[:4]]
     return core.Cell(*listed_cell(cell), *made)

@@ -19,10 +19,10 @@ from gated.cells.emit_c import SCALE, number, step_in_c
 from gated.core.layout import Weights
 from gated.errors import CellError, ProgramError
 from gated.live import combining, pooling, preparing, recurrence
-from gated.live.int8 import quantised
 from gated.live.layer import Layer
 from gated.live.model import Model
 from gated.live.program import INPUT
+from gated.model_files import quantised
 from gated.version import VERSION
 
 InC: TypeAlias = Literal["float32", "int8"]

@@ -18,7 +18,7 @@ from gated.core.keras_weights import KerasCell
 from gated.errors import ProgramError
 from gated.live import combining
 from gated.live.keras_files import KerasFile, KerasLayer
-from gated.live.model import Model, digest
+from gated.live.model import Model
 from gated.live.program import Program, Writer
 
 Array = NDArray[Any]
@@ -134,7 +134,7 @@ def from_keras(path: Path | str, *, without_padding: bool = False) -> Model:
         MissingExtraError: h5py is not installed.
     """
     values, arrays = program_of(path, without_padding)
-    return Model(Program(values, arrays), digest(values, arrays))
+    return Model(Program(values, arrays), arrays)
 
 
 def _begin(w: _Writing, first: KerasLayer) -> str:

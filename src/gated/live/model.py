@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,30 @@ class Model:
 
     Args:
         program: what it computes.
-        digest: identifies program and weights.
+        arrays: the weights of all names that it reads, by name.
         task: that it was trained for.
     """
 
-    def __init__(self, program: Program, digest: bytes, task: str = "") -> None:
-        self.program, self.digest, self.task = program, digest, task
+    def __init__(
+        self, program: Program, arrays: Mapping[str, NDArray[Any]], task: str = ""
+    ) -> None:
+        self.program, self.task = program, task
+        self._arrays = {name: arrays[name] for name in program.used}
         self.labels = program.output.labels
         """Of the features of a prediction, in order; none where they are numbers."""
         self.phased = [isinstance(layer, Patch) for layer in program.layers]
         """Which layers give results at some steps only."""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """The SHA-256 of program and weights, which identifies them: states of streams hold it."""
+        found = hashlib.sha256(
+            json.dumps(self.program.values, sort_keys=True).encode("utf-8", "surrogatepass")
+        )
+        for name, array in sorted(self._arrays.items()):
+            found.update(name.encode("utf-8", "surrogatepass"))
+            found.update(np.ascontiguousarray(array).data)
+        return found.digest()
 
     @property
     def streams(self) -> bool:
@@ -228,20 +243,37 @@ class Model:
         return values if sequences is not None else values[:, None]
 
 
-def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
+def load(run: Path | str, stored_as: StoredAs | None = None) -> Model:
     """Load the trained network of a run: NumPy and safetensors are enough, torch is not used.
 
     Args:
         run: its directory, or one that `write` wrote.
         stored_as: how the weights of products are stored: "bfloat16" and "int8" take half and a
-            quarter of the bytes, see `gated.core.stream.Stream`.
+            quarter of the bytes, see `gated.core.stream.Stream`. By default as the run is stored:
+            "float32", or what `gated quantize` made of it.
 
     Raises:
         ModelFileError: there is no model, it is damaged, or it has no program.
     """
+    if stored_as is not None:
+        check_stored_as(stored_as)
+    description = model_files.load_description(Path(run))
+    stored = description.get("stored")
+    own = stored.get("as") if isinstance(stored, dict) else "float32"
+    program, arrays = _read(run, description, stored_as or own)
+    return Model(program, arrays, str(description.get("task", "")))
+
+
+def read_program(run: Path | str) -> Program:
+    """Read the program of a run; raises as `load`."""
+    return _read(run, model_files.load_description(Path(run)), "float32")[0]
+
+
+def _read(
+    run: Path | str, description: Mapping[str, Any], stored_as: Any
+) -> tuple[Program, model_files.Arrays]:
+    """Return the program of a run, and its weights."""
     directory = Path(run)
-    check_stored_as(stored_as)
-    description = model_files.load_description(directory)
     values = description.get("program")
     if values is None:
         why = description.get("no_program") or (
@@ -251,14 +283,12 @@ def load(run: Path | str, stored_as: StoredAs = "float32") -> Model:
         raise ModelFileError(f"The model in {directory} has no program to load: {why}.")
     arrays = read_arrays(directory)
     try:
-        program = Program(values, arrays, stored_as)
+        return Program(values, arrays, stored_as), arrays
     except ModelFileError as error:
         raise ModelFileError(
             f"The model in {directory} cannot be used: {error}. Restore it from a copy, or train "
             "again."
         ) from error
-    used = {name: arrays[name] for name in program.used}
-    return Model(program, digest(values, used), str(description.get("task", "")))
 
 
 def read_arrays(run: Path | str) -> model_files.Arrays:
@@ -280,12 +310,3 @@ def write(
     """
     used = {name: arrays[name] for name in Program(program, arrays).used}
     model_files.save_model(Path(directory), used, {"task": task, "program": dict(program)})
-
-
-def digest(values: Any, arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The SHA-256 of a program and its weights."""
-    found = hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass"))
-    for name in sorted(arrays):
-        found.update(name.encode("utf-8", "surrogatepass"))
-        found.update(np.ascontiguousarray(arrays[name]).data)
-    return found.digest()

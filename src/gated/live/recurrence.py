@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gated.cells import Cell, cell, library, options
+from gated.cells import Cell, library, options
 from gated.cells.activated import Activation, activated
+from gated.cells.language import cell_when_asked
 from gated.core import ops
 from gated.core.arguments import StoredAs
 from gated.core.layout import LAYOUTS, Weights
@@ -32,7 +33,7 @@ MOST_BATCHES = 4
 """Numbers of sequences for which packed weights are kept."""
 
 
-@cell
+@cell_when_asked
 def product(x: Any, h: Any) -> Any:
     """W x + b, and nothing remembered."""
     return x.n

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import ProgramError
-from gated.live.model import Model, digest
+from gated.live.model import Model
 from gated.live.program import Program, Writer
 
 Array = NDArray[Any]
@@ -111,7 +111,7 @@ def from_torch(source: Any, cell: str | None = None, *, prefix: str = "") -> Mod
     [1.0, 2.0, 3.0]
     """
     values, arrays = program_of(source, cell, prefix)
-    return Model(Program(values, arrays), digest(values, arrays))
+    return Model(Program(values, arrays), arrays)
 
 
 def _array(name: Any, given: Any) -> Array:
