@@ -51,6 +51,7 @@ export class SecondText {
   private readonly lanes: Lane[];
   private readonly drawn = document.createElement("div");
   private letters: string[][] = [[], []];
+  private both: string[] = [];
   private pair: Pair | null = null;
   /** Characters that were given, where the text was cut. */
   private given = 0;
@@ -92,6 +93,7 @@ export class SecondText {
     const after: Pair["after"] = [first.run ? await scoreFrom(first.run, from) : null, second?.run ? await scoreFrom(second.run, from) : null];
     if (!wanted()) return;
     this.letters = letters;
+    this.both = letters.flat();
     this.pair = second && { first, second, parting, after };
   }
 
@@ -108,7 +110,7 @@ export class SecondText {
   draw(reading: Reading, cell: string, step: number, unit: number, theme: Theme): void {
     if (this.drawn.hidden || !this.pair || this.pair.first !== reading) return;
     const { first, second, parting } = this.pair;
-    const beside = { letters: this.letters.flat(), steps: Math.max(...this.letters.map(({ length }) => length)), parting };
+    const beside = { letters: this.both, steps: Math.max(...this.letters.map(({ length }) => length)), parting };
     [first, second].forEach((reading, place) => this.lanes[place].ribbon.draw(reading, cell, this.letters[place], null, step, unit, theme, beside));
   }
 
