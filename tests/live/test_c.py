@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.live.programs import causal, model, random
+from tests.live.programs import causal, gru, model, random
 
 import gated.nn
 from gated.cells import Cell, library
@@ -189,6 +189,35 @@ def of_arrays(values: dict, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 @needs_a_compiler
+@pytest.mark.parametrize("patched", [True, False])
+def test_steps_that_are_divided_again_in_c(patched: bool, tmp_path: Path) -> None:
+    writer = Writer("numbers", 4)
+    steps = writer.add("patch", writer.input, steps=3) if patched else writer.input
+    wide = writer.add("linear", steps, weight="a.weight")
+    parts = writer.add("unpatch", wide, steps=3)
+    twice = writer.add("unpatch", parts, name="again", steps=2)
+    hidden = writer.add("recurrent", twice, cell="gru", weights="r.", layers=1, units=5)
+    both = writer.add("concatenate", hidden, twice)
+    shapes = {"a__weight": (24, 12 if patched else 4), **gru(5, 4)}
+    of = model(writer.program("numbers", both), random(2, **shapes))
+    done = built(of, tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"{8 if patched else 24} predictions")
+    assert "those after the last" in (tmp_path / "net.h").read_text()
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("zoneout", [(0.3,), (0.0, 0.25), (0.5, 0.1)])
+def test_zoneout_in_c(zoneout: tuple[float, ...], tmp_path: Path) -> None:
+    writer = Writer("numbers", 3)
+    cell = {"cell": "lstm", "weights": "r.", "layers": 2, "units": 5, "zoneout": list(zoneout)}
+    found = writer.add("recurrent", writer.input, **cell)
+    shapes = {f"r__weight_{of}_l{layer}": (20, 5) for of in ("ih", "hh") for layer in (0, 1)}
+    arrays = random(3, **{**shapes, "r__weight_ih_l0": (20, 3)})
+    assert built(model(writer.program("numbers", found), arrays), tmp_path).returncode == 0
+
+
+@needs_a_compiler
 def test_codes_in_c(tmp_path: Path) -> None:
     assert built(model(*codes()), tmp_path).returncode == 0
 
@@ -204,8 +233,19 @@ def codes() -> tuple[dict, dict[str, np.ndarray]]:
 def test_what_c_cannot_is_named(tmp_path: Path) -> None:
     writer = Writer("numbers", 2)
     divided = writer.add("unpatch", writer.input, steps=2)
-    with pytest.raises(ProgramError, match="'unpatch' is not written in C yet"):
-        source(model(writer.program("numbers", divided), {}), "net")
+    joined = writer.add("patch", divided, steps=2)
+    with pytest.raises(ProgramError, match="'patch' reads steps from before they are divided"):
+        source(model(writer.program("numbers", joined), {}), "net")
+    writer = Writer("codes", 2)
+    rows = writer.add("softmax", writer.add("embedding", writer.input, weight="e.weight"))
+    mixed = writer.add("ngrams", writer.input, rows, order=0, arrays="n.")
+    arrays = random(0, e__weight=(2, 2)) | {
+        "n.grams0": np.array([[0, 1], *[[0, 0]] * 7], np.uint8),
+        "n.counts0": np.array([[1, 1], *[[0, 0]] * 3], np.uint8),
+        "n.shares": np.full(4, 0.5),
+    }
+    with pytest.raises(ProgramError, match=r"'ngrams' is not written in C yet.* --no-ngrams"):
+        source(model(writer.program("probabilities", mixed), arrays), "net")
     with pytest.raises(ProgramError, match="later steps"):
         source(of_layer(gated.nn.GRU(3, 4, bidirectional=True), 3), "net")
     with pytest.raises(ProgramError, match="is no name of C"):
@@ -226,6 +266,6 @@ def test_the_command_writes_c_and_programs(tmp_path: Path, capsys) -> None:
     assert run(["export", place, "--to", "program", "--out", str(tmp_path / "alone")]) == 0
     x = np.ones((2, 2))
     np.testing.assert_array_equal(gated.load(tmp_path / "alone")(x), model(values, arrays)(x))
-    for out, message in (("net.c", "exists already"), ("Net.c", "must be the name of a C file")):
+    for out, message in (("net.c", "exists already"), ("Net.c", "must be a name in small letters")):
         assert run(["export", place, "--to", "c", "--out", str(tmp_path / out)]) != 0
         assert message in " ".join(capsys.readouterr().err.split())

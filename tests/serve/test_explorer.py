@@ -380,7 +380,7 @@ def test_no_barrier_and_nothing_cut(
     address: str, looks_right: Callable[[str, int], None], width: int, language: str, theme: str
 ) -> None:
     link = START.replace("=en", f"={language}").replace("light", theme)
-    looks_right(f"{address}{link}&tour=0&box=forget_gate", width)
+    looks_right(f"{address}{link}&tour=0&box=forget_gate&story=3", width)
 
 
 def test_a_gate_is_opened_and_its_parts_add_up(

@@ -26,6 +26,8 @@ from reference_pages import reference_page
 LANGUAGES = ("en", "zh")
 LIVE = {"en": "Open it here, in your browser", "zh": "在浏览器中直接打开"}
 """The link to the explorer, which `make docs` writes beside the sites of the languages."""
+STORY = {"en": "The pictures as one that moves", "zh": "会动的图解"}
+"""The title of the explorer's story in the page of the pictures."""
 ASSETS = ROOT / "web" / "site" / "assets"
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 CODE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
@@ -113,6 +115,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         title, _, rest = markdown.partition("\n")
         link = f'<p><a class="md-button" href="../explorer/index.html">{LIVE[language]}</a></p>'
         markdown = f"{title}\n\n{link}\n{rest}"
+    if page.file.src_uri == f"{language}/lstm.md":
+        before, heading, rest = markdown.partition("\n## ")
+        frame = (
+            f'<iframe src="../explorer/index.html#story=0&amp;language={language}"'
+            f' title="{STORY[language]}" loading="lazy" width="100%" height="620"'
+            ' style="border: 0"></iframe>'
+        )
+        markdown = f"{before}\n{frame}\n{heading}{rest}"
     parts = CODE.split(markdown)  # code at odd places
     return "".join(part if index % 2 else LINK.sub(moved, part) for index, part in enumerate(parts))
 

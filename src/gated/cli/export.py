@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +18,9 @@ _OF_KERAS = (".keras", ".h5", ".hdf5")
 
 
 def export(
-    run: Path, *, to: Literal["c", "onnx", "program"], out: Path, int8: bool = False
+    run: Path, *, to: Literal["c", "lib", "wasm", "onnx", "program"], out: Path, int8: bool = False
 ) -> None:
-    """Write the trained network of a run for use elsewhere: as C, as ONNX, or as it is.
+    """Write the trained network of a run for use elsewhere: as C, compiled, as ONNX, or as it is.
 
     Parameters
     ----------
@@ -28,20 +28,23 @@ def export(
         Directory of a run; or a model that Keras wrote, .keras or .h5.
     to
         `c`: one C99 file and its header, which need no library, and read a step at a time;
+        `lib`: the same as a shared library, built by the C compiler that is here; `wasm`: the same
+        for browsers and node, with a JavaScript module;
         `onnx`: a directory for the repository of Triton Inference Server, with an ONNX graph and
         its configuration; `program`: a directory with the program and its weights alone, for
         gated.load.
     out
-        A new file, network.c, beside which network.h is written; or a new directory.
+        A new file: network.c or libnetwork.so, beside which network.h is written, or
+        network.wasm, beside which network.mjs is; or a new directory.
     int8
-        In C, store matrices as whole numbers of eight bits with a scale for each row: a quarter of
-        the bytes.
+        In C, a library and WebAssembly, store matrices as whole numbers of eight bits with a scale
+        for each row: a quarter of the bytes.
     """
-    if to == "c":
-        _to_c(run, out, int8)
+    if to in ("c", "lib", "wasm"):
+        {"c": _to_c, "lib": _to_library, "wasm": _to_wasm}[to](run, out, int8)
         return
     if int8:
-        raise ConfigurationError(f"--int8 is for --to c, not --to {to}.")
+        raise ConfigurationError(f"--int8 is for --to c, lib and wasm, not --to {to}.")
     {"onnx": _to_onnx, "program": _to_program}[to](run, out)
 
 
@@ -90,21 +93,64 @@ def _to_onnx(run: Path, out: Path) -> None:
     )
 
 
-def _to_c(run: Path, out: Path, int8: bool) -> None:
-    from gated.live.emit_c import source
+def _named(out: Path, suffixes: Sequence[str], beside: str, prefix: str = "") -> tuple[str, Path]:
+    """Return the name that functions begin with, and the second file; both files must be new."""
+    name = out.stem.removeprefix(prefix)
+    if out.suffix not in suffixes or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigurationError(
+            f"--out: {out.name} must be a name in small letters that ends in "
+            f"{' or '.join(suffixes)}, such as {prefix}network{suffixes[0]}, since its functions "
+            "begin with it."
+        )
+    other = out.with_name(name + beside)
+    check_new_file(out)
+    check_new_file(other)
+    return name, other
+
+
+def _model_for_c(run: Path, int8: bool) -> Model:
     from gated.live.int8 import rounded_model
 
-    header, name = out.with_suffix(".h"), out.stem
-    if out.suffix != ".c" or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ConfigurationError(
-            f"--out: {out.name} must be the name of a C file in small letters, such as network.c, "
-            "since its functions begin with it."
-        )
-    check_new_file(out)
-    check_new_file(header)
     model, arrays = _read(run)
-    if int8:
-        model = rounded_model(model.program.values, arrays, model.task)
+    return rounded_model(model.program.values, arrays, model.task) if int8 else model
+
+
+def _to_library(run: Path, out: Path, int8: bool) -> None:
+    from gated.live.building import LIBRARIES, shared_library
+
+    name, header = _named(out, LIBRARIES, ".h", "lib")
+    model = _model_for_c(run, int8)
+    data, text, tested = shared_library(model, name, "int8" if int8 else "float32")
+    out.write_bytes(data)
+    header.write_text(text, "utf-8")
+    stdout_console().print(
+        f"{out} and {header.name}: {name}_begin, {name}_push, {name}_state_size. Self-test: "
+        f"{tested}.",
+        markup=False,
+        highlight=False,
+    )
+
+
+def _to_wasm(run: Path, out: Path, int8: bool) -> None:
+    from gated.live.building import web_assembly
+
+    name, script = _named(out, [".wasm"], ".mjs")
+    model = _model_for_c(run, int8)
+    data, text, tested = web_assembly(model, name, "int8" if int8 else "float32")
+    out.write_bytes(data)
+    script.write_text(text, "utf-8")
+    stdout_console().print(
+        f'{out} and {script.name}: import {{ load }} from "./{script.name}". Self-test: {tested}.',
+        markup=False,
+        highlight=False,
+    )
+
+
+def _to_c(run: Path, out: Path, int8: bool) -> None:
+    from gated.live.emit_c import source
+
+    name, header = _named(out, [".c"], ".h")
+    model = _model_for_c(run, int8)
     code = source(model, name, header.name, "int8" if int8 else "float32")
     out.write_text(code.code, "utf-8")
     header.write_text(code.header, "utf-8")

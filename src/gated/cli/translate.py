@@ -14,13 +14,14 @@ from typing import Any
 from gated.cli.app import complain
 from gated.cli.outcome import tell_left_out
 from gated.cli.output import print_json
-from gated.cli.places import check_new_directory
+from gated.cli.places import check_new_directory, check_new_file
 from gated.cli.run_directory import trained
 from gated.data.manifest import BadRows
 from gated.data.text_lines import lines_of, text_lines
 from gated.errors import DataError, require
 from gated.files import write_atomically
 from gated.report.drawing import style
+from gated.tasks.translate.alignment import aligned
 from gated.tasks.translate.page import attention_picture
 from gated.tasks.translate.translation import Translation
 from gated.tasks.translate.translator import Translator
@@ -38,6 +39,7 @@ def translate(
     length_penalty: float | None = None,
     coverage_penalty: float | None = None,
     attention: Path | None = None,
+    alignments: Path | None = None,
     skip_bad: bool = False,
     json: bool = False,
 ) -> None:
@@ -60,6 +62,9 @@ def translate(
         Above 0 favours translations that read all the source; by default the run's.
     attention
         New directory for pictures of the attention weights of each translation, as PNG.
+    alignments
+        New file with a line for each line translated: pairs i-j, counted from 0, say that word j of
+        the translation comes from word i of the sentence, by the attention (Pharaoh format).
     skip_bad
         Go on after lines that cannot be translated, and list them; each has an empty translation.
     json
@@ -68,6 +73,8 @@ def translate(
     if attention is not None:
         require("matplotlib", extra="explain")
         check_new_directory(attention, "--attention")
+    if alignments is not None:
+        check_new_file(alignments, "--alignments")
     translator = trained(Translator, run)
     ask = partial(
         translator.translate,
@@ -78,6 +85,7 @@ def translate(
     )
     ask([])  # refuses invalid options before anything is read
     documents: list[Any] = []
+    lines: list[str] = []
     number, bad = 0, BadRows(skip=skip_bad, what="line")
     typed = text is None and sys.stdin.isatty()
     for translations in _typed(ask) if typed else _read(ask, text, bad):
@@ -85,11 +93,15 @@ def translate(
             number += 1
             if attention is not None and best:
                 _draw(attention, number, best[0])
+            if alignments is not None:
+                lines.append(f"{aligned(best[0])}\n" if best else "\n")
             if json:
                 documents.append([_document(translation) for translation in best])
             else:
                 _print_translations(number, best, n_best)
         sys.stdout.flush()
+    if alignments is not None:
+        write_atomically(alignments, "".join(lines).encode())
     if json:
         print_json(documents)
     tell_left_out(bad.findings)
@@ -178,12 +190,16 @@ def _print_translations(number: int, best: list[Translation], n_best: int) -> No
 
 
 def _document(translation: Translation) -> dict[str, Any]:
+    alignment = aligned(translation)
     return {
         "text": translation.text,
         "score": translation.score,
         "source": translation.source,
         "subwords": translation.subwords,
         "attention": translation.attention.round(4).tolist(),
+        "source_words": alignment.source,
+        "words": alignment.words,
+        "alignment": alignment.pairs,
     }
 
 

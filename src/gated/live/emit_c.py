@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from gated.cells.cell import Cell
 from gated.cells.emit_c import SCALE, number, step_in_c
+from gated.cells.tape import Tape
 from gated.core.layout import Weights
+from gated.core.plans import varied
+from gated.core.variants import Regularisation, Zoneout
 from gated.errors import CellError, ProgramError
 from gated.live import combining, pooling, preparing, recurrence
 from gated.live.layer import Layer
@@ -55,6 +60,8 @@ class _Writing:
         """Of the state too, but without meaning between steps."""
         self.begin: list[str] = []
         self.lines: list[str] = []
+        self.opens = ""
+        """A loop around the layer that is being written and all that come after it."""
 
     def table(self, name: str, values: Any) -> str:
         """Add a table of weights, and return its name."""
@@ -144,14 +151,14 @@ def source(model: Model, name: str, header_name: str = "", stored_as: InC = "flo
     _check_patches(model)
     w, features = _Writing(stored_as), program.input.form.features
     codes = program.input.kind == "codes"
-    places = {INPUT: "x"}
+    places, loops = {INPUT: "x"}, 0
     pairs = zip(program.names, program.layers, program.reads, strict=True)
     for at, (layer_name, layer, reads) in enumerate(pairs):
         write = _EMITTED.get(type(layer))
         if write is None:
             without = f"; train without it, by {layer.without}" if layer.without else ""
             raise ProgramError(f"the layer {layer_name!r} is not written in C yet{without}")
-        w.lines += [f"/* {_plain(layer_name)} */", "{"]
+        w.lines += [f"/* {plain(layer_name)} */", "{"]
         first = len(w.lines)
         out = w.use(f"l{at}", layer.form.features)
         try:
@@ -160,7 +167,11 @@ def source(model: Model, name: str, header_name: str = "", stored_as: InC = "flo
             raise ProgramError(f"the layer {layer_name!r} is not written in C: {error}") from error
         w.lines[first:] = [f"    {line}" for line in w.lines[first:]]
         w.lines.append("}")
+        if w.opens:
+            w.lines.insert(first - 1, w.opens)
+            loops, w.opens = loops + 1, ""
         places[layer_name] = out
+    w.lines += ["}"] * loops
     outputs = program.output.form.features
     parts = {
         "name": name,
@@ -169,8 +180,9 @@ def source(model: Model, name: str, header_name: str = "", stored_as: InC = "flo
         "outputs": outputs,
         "given": "int x" if codes else "const float *x",
         "what": f"x: a code from 0 to {features - 1}" if codes else f"x: {features} numbers",
+        "divided": "; where a step is divided into several, those after the last" if loops else "",
         "version": VERSION,
-        "task": _plain(model.task) or "a task of its own",
+        "task": plain(model.task) or "a task of its own",
     }
     labels = [f'    "{_escaped(label)}",' for label in model.labels]
     header = _HEADER.format(
@@ -195,8 +207,12 @@ def source(model: Model, name: str, header_name: str = "", stored_as: InC = "flo
 
 
 def _check_patches(model: Model) -> None:
-    """A step ends where a patch is not complete: all layers after it must wait for it."""
+    """A step ends where a patch is not complete: all layers after it must wait for it.
+
+    Steps that are divided run all layers after them again and again, none of which may wait.
+    """
     program, behind = model.program, set[str]()
+    divided: set[str] = set()
     for name, layer, reads in zip(program.names, program.layers, program.reads, strict=True):
         if isinstance(layer, preparing.Patch) and behind:
             raise ProgramError("C has one layer of patches at most")
@@ -204,9 +220,14 @@ def _check_patches(model: Model) -> None:
             raise ProgramError(f"the layer {name!r} reads steps from before the patches")
         if isinstance(layer, preparing.Patch) or behind:
             behind.add(name)
+        if divided and (isinstance(layer, preparing.Patch) or not divided.issuperset(reads)):
+            raise ProgramError(f"the layer {name!r} reads steps from before they are divided")
+        if isinstance(layer, preparing.Unpatch) or divided:
+            divided.add(name)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text with what may stand in a comment alone."""
     return re.sub(r"[^A-Za-z0-9_ .-]", "?", text)
 
 
@@ -252,6 +273,13 @@ def _patch(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     w.loop(of.form.features, f"{out}[k] = {steps}[k];")
 
 
+def _unpatch(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
+    """All layers after it run for each of the steps."""
+    features = of.form.features
+    w.opens = f"for (int {name}_u = 0; {name}_u < {of.steps}; ++{name}_u) {{"
+    w.loop(features, f"{out}[k] = {x[0]}[{name}_u * {features} + k];")
+
+
 def _average_pool(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
     size = of.features
     total, count = w.keep(f"{name}_sum", size), w.keep(f"{name}_count", 1, "int")
@@ -287,9 +315,7 @@ def _convolution(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) ->
 
 
 def _recurrent(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:
-    if any(of.zoneout):
-        raise CellError("zoneout is not written in C yet")
-    cell, source = of.cell, x[0]
+    cell, source = _with_zoneout(of.cell, of.zoneout), x[0]
     for depth, weights in enumerate(of.weights_of[0]):
         arrays = weights._asdict() if isinstance(weights, Weights) else weights
         sizes = {**of.widths, "I": of.features if depth == 0 else of.widths["P"]}
@@ -304,6 +330,20 @@ def _recurrent(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> N
         w.lines += ["{", *(f"    {line}" for line in step.lines), "}"]
         source = step.output
     w.loop(of.form.features, f"{out}[k] = {source}[k];")
+
+
+def _with_zoneout(cell: Cell, zoneout: Sequence[float]) -> Cell:
+    """Return a cell whose states keep these shares of their old values."""
+    if not any(zoneout):
+        return cell
+    cell = varied(cell, Regularisation(zoneout=Zoneout(tuple(zoneout))))
+    nodes = [
+        of._replace(operation="constant", about=float(zoneout[of.about]))
+        if of.operation == "draw"
+        else of
+        for of in cell.tape.nodes
+    ]
+    return replace(cell, tape=Tape(nodes))
 
 
 def _tables(
@@ -438,6 +478,7 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
     preparing.Fill: _fill,
     preparing.Patch: _patch,
     preparing.AveragePool: _average_pool,
+    preparing.Unpatch: _unpatch,
     preparing.Embedding: _embedding,
     preparing.Rescale: _rescale,
     recurrence.Recurrent: _recurrent,
@@ -456,8 +497,20 @@ _EMITTED: dict[type[Layer], Callable[[_Writing, Any, Sequence[str], str, str], N
 }
 
 
-def _self_test(model: Model, name: str, *, codes: bool) -> str:
-    """The program that feeds steps and compares the predictions with the runtime's."""
+class Expected(NamedTuple):
+    """Steps of a test, and the runtime's predictions after them."""
+
+    x: Any
+    """(steps, F), or (steps,) codes."""
+    predictions: list[Any]
+    """Fewer than steps where there are patches."""
+    close: float
+    """By how much each number may be off."""
+
+
+def expected(model: Model) -> Expected:
+    """Return what the self-test feeds and compares with."""
+    codes = model.program.input.kind == "codes"
     draw, features = np.random.default_rng(0), model.program.input.form.features
     x: Any
     if codes:
@@ -470,24 +523,30 @@ def _self_test(model: Model, name: str, *, codes: bool) -> str:
                 break
         x = x.astype(np.float32)
     stream = model.stream()
-    expected = [out for out in map(stream.push, x) if out is not None]
-    w = _Writing()
+    found = [out for out in map(stream.push, x) if out is not None]
+    largest = max(1.0, *(float(np.abs(of).max()) for of in found)) if found else 1.0
+    return Expected(x, found, CLOSE * largest)
+
+
+def _self_test(model: Model, name: str, *, codes: bool) -> str:
+    """The program that feeds steps and compares the predictions with the runtime's."""
+    w, (x, found, close) = _Writing(), expected(model)
+    features = model.program.input.form.features
     if codes:
         w.tables.append(
             f"static const int test_x[{TEST_STEPS}] = {{{', '.join(map(str, x.tolist()))}}};"
         )
     else:
         w.table("test_x", x)
-    w.table("test_expected", np.array(expected) if expected else np.zeros(1))
-    largest = max(1.0, *(float(np.abs(of).max()) for of in expected)) if expected else 1.0
+    w.table("test_expected", np.array(found) if found else np.zeros(1))
     return _TEST.format(
         name=name,
         NAME=name.upper(),
         tables="\n".join(w.tables),
         steps=TEST_STEPS,
-        predictions=len(expected),
+        predictions=len(found),
         given="test_x[t]" if codes else f"test_x + t * {features}",
-        close=number(CLOSE * largest),
+        close=number(close),
     )
 
 
@@ -514,9 +573,12 @@ void {name}_begin({name}_state *s);
 
 /* Reads one step, and writes the prediction after it.
    {what}
-   prediction: {outputs} numbers
+   prediction: {outputs} numbers{divided}
    Returns 1; or 0 while a patch of several steps is not complete: then nothing is written. */
 int {name}_push({name}_state *s, {given}, float *prediction);
+
+/* Bytes of a state, for callers in other languages. */
+unsigned {name}_state_size(void);
 
 #ifdef __cplusplus
 }}
@@ -552,6 +614,11 @@ int {name}_push({name}_state *s, {given}, float *prediction)
 {lines}
     for (k = 0; k < {outputs}; ++k) prediction[k] = {result}[k];
     return 1;
+}}
+
+unsigned {name}_state_size(void)
+{{
+    return (unsigned)sizeof({name}_state);
 }}
 {test}"""
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.explain import ExplainedLayer, Timeline
-from gated.report.drawing import BLUE, INK, METHOD_COLOURS, VERMILION, WIDTH, short
+from gated.report.drawing import BLUE, INK, METHOD_COLOURS, ORANGE, WIDTH, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -207,9 +207,9 @@ def colour_bar(
 
 
 def diverging() -> Any:
-    """Return a colour map: blue above zero, vermilion below as in diagrams, transparent at zero."""
+    """Return a colour map: blue above zero, orange below as in diagrams, transparent at zero."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
-    low, high = to_rgb(VERMILION), to_rgb(BLUE)
+    low, high = to_rgb(ORANGE), to_rgb(BLUE)
     stops = [(0, (*low, 1)), (0.5, (*low, 0)), (0.5, (*high, 0)), (1, (*high, 1))]
     return LinearSegmentedColormap.from_list("signs", stops)

@@ -350,10 +350,30 @@ def test_the_encoder_is_explained_subword_by_subword(trained, pairs, tmp_path) -
     assert 0 < probe.loss(translator.network(probe.batches[0][0])).item() < 1
 
 
+def test_alignments_are_written_beside_the_translations(trained, tmp_path, capsys) -> None:
+    lines, out = tmp_path / "lines.txt", tmp_path / "pairs.txt"
+    lines.write_text("ba ko ti mu\n\nre sa ba\n")
+    asked = ["translate", str(trained), str(lines)]
+    assert run([*asked, "--alignments", str(out)]) == 0
+    written = capsys.readouterr().out.splitlines()
+    found = out.read_text().splitlines()
+    assert [len(found), len(written), found[1]] == [3, 3, ""]
+    assert run([*asked, "--json"]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    for line, text, (best, *_) in zip(found, written, documents, strict=True):
+        assert line == " ".join(f"{i}-{j}" for i, j in best["alignment"])
+        assert best["words"] == list(text), "each Chinese character is a word"
+    assert documents[0][0]["source_words"] == ["ba", "ko", "ti", "mu"]
+    # The language is turned round, and the attention has learnt it.
+    assert "3-0" in found[0].split()
+    assert run([*asked, "--alignments", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
 def test_a_run_goes_on_with_the_subwords_of_another(trained: Path, tmp_path: Path) -> None:
     fresh = write_pairs(tmp_path / "fresh.tsv", toy_pairs(150, seed=9))
     # Other sentences, of which other subwords would be learnt.
-    turned = [(f"{source} zo", f"七{target}") for source, target in toy_pairs(700, seed=4)]
+    turned = [(f"{source} zo", f"六{target}") for source, target in toy_pairs(700, seed=4)]
     other = write_pairs(tmp_path / "other.tsv", turned)
     training = TrainingOptions(steps=1, learning_rate=1e-9, init_from=trained, no_baseline=True)
     before = Translator.load(trained)
@@ -369,6 +389,26 @@ def test_a_run_goes_on_with_the_subwords_of_another(trained: Path, tmp_path: Pat
     ):
         with pytest.raises(ConfigurationError, match="with whose weights init_from begins"):
             Translator(TranslateConfig(**asked), training).prepare(other)
+
+
+def test_pairs_that_another_run_cannot_write_are_left_out(trained: Path, tmp_path: Path) -> None:
+    known = toy_pairs(300, seed=4)
+    strange = [(f"{source} zo", f"七{target}") for source, target in toy_pairs(40, seed=5)]
+    copied = [(f"{source} 八", f"八{target}") for source, target in toy_pairs(40, seed=6)]
+    config = TranslateConfig(test=30, validation=20)
+    training = TrainingOptions(steps=1, init_from=trained, no_baseline=True)
+    mixed = write_pairs(tmp_path / "mixed.tsv", [*known, *strange, *copied])
+    after = Translator(config, training).prepare(mixed)
+    targets = "".join(pair.target for pair in after.parts.training)
+    assert "七" not in targets
+    assert "八" in targets, "it is in the source, and can be copied"
+    (found,) = [of for of in after.findings if of.kind == "unknown"]
+    assert 20 < found.count <= 40
+    assert str(trained) in str(found)
+
+    other = write_pairs(tmp_path / "other.tsv", [*known[:30], *strange])
+    with pytest.raises(DataError, match="lack 1 of their characters, such as 七"):
+        Translator(TranslateConfig(test=10, validation=5), training).prepare(other)
 
 
 def test_what_a_run_adopts_is_what_it_records(trained, pairs, tmp_path, capsys) -> None:

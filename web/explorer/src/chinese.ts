@@ -167,7 +167,7 @@ export const CHINESE: Words = {
   tourEnd: "结束导览",
   notices: "提示",
   parts: {
-    text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", language: "语言", theme: "配色", box: "展开的门",
+    text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
   },
   absent: (what, asked, there, shown) => `没有${what}“${asked}”。可选：${there}。现在显示：${shown}。`,
   strange: (name, parts) => `链接中的“${name}”在这里没有意义。链接可以包含：${parts}。`,
@@ -197,7 +197,7 @@ export const CHINESE: Words = {
     },
     forgets: ({ forgotten }) => {
       const { within, here, before, kept, input, written } = forgotten!;
-      return `计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ·cₜ₋₁ = ${signed(kept)}，并经输入门（iₜ = ${two(input)}）写入新的起点 ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察它。`;
+      return `计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ ⊙ cₜ₋₁ = ${signed(kept)}，并经输入门（iₜ = ${two(input)}）写入新的起点 ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察它。`;
     },
     adds: ({ remembered }) => {
       const { left, older } = remembered!;

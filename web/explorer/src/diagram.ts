@@ -46,6 +46,7 @@ export class CellDiagram {
     operations.filter((operation) => !!operation.box).append("rect").attr("x", -26).attr("y", -15).attr("width", 52).attr("height", 30).attr("rx", 4);
     operations.filter((operation) => !operation.box).append("ellipse").attr("rx", (operation) => (operation.symbol.length > 1 ? 24 : 12)).attr("ry", (operation) => (operation.symbol.length > 1 ? 15 : 12));
     operations.append("text").text((operation) => operation.symbol).attr("dy", 5);
+    operations.attr("data-role", (operation) => operation.role ?? null);
     operations.filter((operation) => !!operation.gate).classed("gate", true).on("click", (_, operation) => this.open(operation.gate!));
     this.list();
     this.light(this.lasting);

@@ -1,4 +1,5 @@
 /** The cells as drawings: operations, and wires whose values are read from a network. */
+import type { Role } from "./colours";
 import { at, type Reading } from "./reading";
 
 export interface Wire {
@@ -23,6 +24,8 @@ export interface Operation {
   box?: boolean;
   /** The gate that a box computes, which can be opened. */
   gate?: string;
+  /** What it is for, which gives it its colour. */
+  role?: Role;
 }
 
 export interface Equation {
@@ -64,31 +67,31 @@ const LSTM: Diagram = {
     { id: "f", symbol: "fₜ", path: "M150 205 V72", label: [138, 150], anchor: "end", value: of("forget_gate") },
     { id: "i", symbol: "iₜ", path: "M260 205 V140 H338", label: [250, 172], anchor: "end", value: of("input_gate") },
     { id: "g", symbol: "c̃ₜ", path: "M350 205 V152", label: [360, 185], value: of("candidate") },
-    { id: "kept", symbol: "fₜ·cₜ₋₁", path: "M162 60 H338", label: [240, 46], anchor: "middle", value: times(of("forget_gate"), before("cell")) },
-    { id: "written", symbol: "iₜ·c̃ₜ", path: "M350 128 V72", label: [360, 105], value: times(of("input_gate"), of("candidate")) },
+    { id: "kept", symbol: "fₜ ⊙ cₜ₋₁", path: "M162 60 H338", label: [240, 46], anchor: "middle", value: times(of("forget_gate"), before("cell")) },
+    { id: "written", symbol: "iₜ ⊙ c̃ₜ", path: "M350 128 V72", label: [360, 105], value: times(of("input_gate"), of("candidate")) },
     { id: "c", symbol: "cₜ", path: "M362 60 H620 M548 60 V95", label: [620, 46], anchor: "end", value: of("cell") },
     { id: "o", symbol: "oₜ", path: "M455 205 V170 H536", label: [464, 196], value: of("output_gate") },
     { id: "tanh", symbol: "tanh cₜ", path: "M548 125 V158", label: [536, 150], anchor: "end", value: (...where) => Math.tanh(of("cell")(...where)) },
     { id: "h", symbol: "hₜ", path: "M548 182 V285 H620", label: [620, 308], anchor: "end", value: of("hidden") },
   ],
   operations: [
-    { symbol: "σ", place: [150, 220], box: true, gate: "forget_gate" },
-    { symbol: "σ", place: [260, 220], box: true, gate: "input_gate" },
-    { symbol: "tanh", place: [350, 220], box: true, gate: "candidate" },
-    { symbol: "σ", place: [455, 220], box: true, gate: "output_gate" },
-    { symbol: "×", place: [150, 60] },
-    { symbol: "+", place: [350, 60] },
-    { symbol: "×", place: [350, 140] },
-    { symbol: "tanh", place: [548, 110] },
-    { symbol: "×", place: [548, 170] },
+    { symbol: "σ", place: [150, 220], box: true, gate: "forget_gate", role: "keep" },
+    { symbol: "σ", place: [260, 220], box: true, gate: "input_gate", role: "write" },
+    { symbol: "tanh", place: [350, 220], box: true, gate: "candidate", role: "candidate" },
+    { symbol: "σ", place: [455, 220], box: true, gate: "output_gate", role: "read" },
+    { symbol: "⊙", place: [150, 60], role: "keep" },
+    { symbol: "+", place: [350, 60], role: "cell" },
+    { symbol: "⊙", place: [350, 140], role: "write" },
+    { symbol: "tanh", place: [548, 110], role: "cell" },
+    { symbol: "⊙", place: [548, 170], role: "read" },
   ],
   equations: [
     { html: `<i>f</i><sub>t</sub> = σ(${sum("f")})`, wires: ["f", ...READ], gate: "forget_gate" },
     { html: `<i>i</i><sub>t</sub> = σ(${sum("i")})`, wires: ["i", ...READ], gate: "input_gate" },
     { html: `<i>c̃</i><sub>t</sub> = tanh(${sum("c")})`, wires: ["g", ...READ], gate: "candidate" },
-    { html: "<i>c</i><sub>t</sub> = <i>f</i><sub>t</sub> · <i>c</i><sub>t−1</sub> + <i>i</i><sub>t</sub> · <i>c̃</i><sub>t</sub>", wires: ["c", "f", "c0", "i", "g", "kept", "written"] },
+    { html: "<i>c</i><sub>t</sub> = <i>f</i><sub>t</sub> ⊙ <i>c</i><sub>t−1</sub> + <i>i</i><sub>t</sub> ⊙ <i>c̃</i><sub>t</sub>", wires: ["c", "f", "c0", "i", "g", "kept", "written"] },
     { html: `<i>o</i><sub>t</sub> = σ(${sum("o")})`, wires: ["o", ...READ], gate: "output_gate" },
-    { html: "<i>h</i><sub>t</sub> = <i>o</i><sub>t</sub> · tanh(<i>c</i><sub>t</sub>)", wires: ["h", "o", "c", "tanh"] },
+    { html: "<i>h</i><sub>t</sub> = <i>o</i><sub>t</sub> ⊙ tanh(<i>c</i><sub>t</sub>)", wires: ["h", "o", "c", "tanh"] },
   ],
 };
 
@@ -102,28 +105,28 @@ const GRU: Diagram = {
     { id: "rest", symbol: "1 − zₜ", path: "M244 108 H513", label: [350, 133], anchor: "middle", value: rest(z) },
     { id: "r", symbol: "rₜ", path: "M235 205 V165 H313", label: [224, 190], anchor: "end", value: of("reset_gate") },
     { id: "u", symbol: "Uₙhₜ₋₁ + b′ₙ", path: "M325 205 V177", label: [333, 195] },
-    { id: "seen", symbol: "rₜ·(Uₙhₜ₋₁ + b′ₙ)", path: "M337 165 H445 V205", label: [340, 155] },
+    { id: "seen", symbol: "rₜ ⊙ (Uₙhₜ₋₁ + b′ₙ)", path: "M337 165 H445 V205", label: [340, 155] },
     { id: "n", symbol: "nₜ", path: "M471 220 H525 V120", label: [536, 175], value: of("candidate") },
-    { id: "kept", symbol: "zₜ·hₜ₋₁", path: "M152 60 H513", label: [300, 42], anchor: "middle", value: times(z, before("hidden")) },
-    { id: "written", symbol: "(1−zₜ)·nₜ", path: "M525 96 V72", label: [515, 93], anchor: "end", value: times(rest(z), of("candidate")) },
+    { id: "kept", symbol: "zₜ ⊙ hₜ₋₁", path: "M152 60 H513", label: [300, 42], anchor: "middle", value: times(z, before("hidden")) },
+    { id: "written", symbol: "(1−zₜ) ⊙ nₜ", path: "M525 96 V72", label: [515, 93], anchor: "end", value: times(rest(z), of("candidate")) },
     { id: "h", symbol: "hₜ", path: "M537 60 H620", label: [620, 42], anchor: "end", value: of("hidden") },
   ],
   operations: [
-    { symbol: "σ", place: [140, 220], box: true, gate: "update_gate" },
-    { symbol: "σ", place: [235, 220], box: true, gate: "reset_gate" },
+    { symbol: "σ", place: [140, 220], box: true, gate: "update_gate", role: "keep" },
+    { symbol: "σ", place: [235, 220], box: true, gate: "reset_gate", role: "read" },
     { symbol: "Uₙ", place: [325, 220], box: true },
-    { symbol: "tanh", place: [445, 220], box: true, gate: "candidate" },
-    { symbol: "×", place: [140, 60] },
-    { symbol: "1 −", place: [220, 108] },
-    { symbol: "×", place: [325, 165] },
-    { symbol: "×", place: [525, 108] },
-    { symbol: "+", place: [525, 60] },
+    { symbol: "tanh", place: [445, 220], box: true, gate: "candidate", role: "candidate" },
+    { symbol: "⊙", place: [140, 60], role: "keep" },
+    { symbol: "1 −", place: [220, 108], role: "write" },
+    { symbol: "⊙", place: [325, 165], role: "read" },
+    { symbol: "⊙", place: [525, 108], role: "write" },
+    { symbol: "+", place: [525, 60], role: "hidden" },
   ],
   equations: [
     { html: `<i>r</i><sub>t</sub> = σ(${sum("r")})`, wires: ["r", "h0", "units", "x"], gate: "reset_gate" },
     { html: `<i>z</i><sub>t</sub> = σ(${sum("z")})`, wires: ["z", "h0", "units", "x"], gate: "update_gate" },
-    { html: "<i>n</i><sub>t</sub> = tanh(<i>W</i><sub>n</sub><i>x</i><sub>t</sub> + <i>b</i><sub>n</sub> + <i>r</i><sub>t</sub> · (<i>U</i><sub>n</sub><i>h</i><sub>t−1</sub> + <i>b′</i><sub>n</sub>))", wires: ["n", "r", "h0", "units", "u", "seen", "x"], gate: "candidate" },
-    { html: "<i>h</i><sub>t</sub> = <i>z</i><sub>t</sub> · <i>h</i><sub>t−1</sub> + (1 − <i>z</i><sub>t</sub>) · <i>n</i><sub>t</sub>", wires: ["h", "z", "h0", "kept", "rest", "n", "written"] },
+    { html: "<i>n</i><sub>t</sub> = tanh(<i>W</i><sub>n</sub><i>x</i><sub>t</sub> + <i>b</i><sub>n</sub> + <i>r</i><sub>t</sub> ⊙ (<i>U</i><sub>n</sub><i>h</i><sub>t−1</sub> + <i>b′</i><sub>n</sub>))", wires: ["n", "r", "h0", "units", "u", "seen", "x"], gate: "candidate" },
+    { html: "<i>h</i><sub>t</sub> = <i>z</i><sub>t</sub> ⊙ <i>h</i><sub>t−1</sub> + (1 − <i>z</i><sub>t</sub>) ⊙ <i>n</i><sub>t</sub>", wires: ["h", "z", "h0", "kept", "rest", "n", "written"] },
   ],
 };
 
@@ -134,8 +137,13 @@ const RNN: Diagram = {
     INPUT,
     { id: "h", symbol: "hₜ", path: "M320 165 V60 H620", label: [620, 46], anchor: "end", value: of("hidden") },
   ],
-  operations: [{ symbol: "tanh", place: [320, 180], box: true, gate: "hidden" }],
+  operations: [{ symbol: "tanh", place: [320, 180], box: true, gate: "hidden", role: "hidden" }],
   equations: [{ html: `<i>h</i><sub>t</sub> = tanh(${sum("h")})`, wires: ["h", ...READ], gate: "hidden" }],
 };
 
 export const DIAGRAMS: Record<string, Diagram> = { lstm: LSTM, gru: GRU, rnn: RNN };
+
+/** The values of the wires of a cell that carry one, by their ids. */
+export function wireValues(cell: string, reading: Reading, step: number, unit: number): Record<string, number> {
+  return Object.fromEntries(DIAGRAMS[cell].wires.flatMap(({ id, value }) => (value ? [[id, value(reading, step, unit)]] : [])));
+}

@@ -177,7 +177,7 @@ export const ENGLISH = {
   tourEnd: "End the tour",
   notices: "Notices",
   parts: {
-    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", language: "language", theme: "theme", box: "opened gate",
+    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
   } as Record<Part, string>,
   absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. There is: ${there}. Shown: ${shown}.`,
   strange: (name: string, parts: string): string => `“${name}” in the link means nothing here. A link holds: ${parts}.`,
@@ -208,7 +208,7 @@ export const ENGLISH = {
     },
     forgets: ({ forgotten }) => {
       const { within, here, before, kept, input, written } = forgotten!;
-      return `How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that from one character to the next ${DEGREES[degree(within)]} is kept. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ·cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, comes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch it.`;
+      return `How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that from one character to the next ${DEGREES[degree(within)]} is kept. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, comes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch it.`;
     },
     adds: ({ remembered }) => {
       const { left, older } = remembered!;

@@ -3,7 +3,9 @@ import { BoxPanel } from "./box";
 import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
+import { roleColours } from "./colours";
 import { CellDiagram, signed } from "./diagram";
+import { wireValues } from "./diagrams";
 import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, valueOf, withEdit, writeEdits } from "./edits";
 import { EditsPanel } from "./edits_panel";
 import { HeatMap } from "./heatmap";
@@ -17,6 +19,7 @@ import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
 import type { Edit, Exhibit, Network, Passage, Place, Reading } from "./reading";
 import { SimilarPanel } from "./similar";
+import { Story, type Live } from "./story";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
 import { rememberTour } from "./visits";
@@ -52,6 +55,7 @@ export class Explorer {
   private readonly similar: SimilarPanel;
   private readonly second: SecondText | null;
   private readonly training: Training;
+  private readonly story: Story;
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
   private changed: Reading | null = null;
@@ -99,9 +103,11 @@ export class Explorer {
     this.training = new Training(signal);
     this.second = exhibit.kind === "text" ? new SecondText(find("second"), exhibit.longest, () => this.view, go) : null;
     this.similar = new SimilarPanel(find("similar"), this.scene, (step) => this.go({ step }), () => ({ reading: this.reading, network: this.network, step: Math.min(this.steps - 1, this.view.step), words: this.words }));
+    this.story = new Story(signal, (story) => this.go({ story }), () => this.toCell());
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
     this.view = this.within(view);
+    this.story.show(this.view.story);
     this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
     find("exhibit").addEventListener("change", () => doors.leave(find<HTMLSelectElement>("exhibit").value, "", this.view));
@@ -202,6 +208,7 @@ export class Explorer {
       return this.doors.leave(view.exhibit, location.hash, view);
     }
     this.go(view);
+    this.story.show(this.view.story);
     this.check(location.hash);
     this.notice();
   }
@@ -337,9 +344,11 @@ export class Explorer {
     const { words, network, reading, view } = this;
     const { theme, language } = view;
     document.documentElement.dataset.theme = theme;
+    for (const [role, colour] of roleColours(theme)) document.documentElement.style.setProperty(`--${role}`, colour);
     document.documentElement.lang = language === "zh" ? "zh-Hans" : "en";
     this.controls.say(view, network, words, this.playing !== 0);
     this.training.paint(words, theme);
+    this.story.paint(language, theme, this.live());
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
     this.edited = editsOf(view, network);
@@ -361,6 +370,28 @@ export class Explorer {
     this.second?.paint(view, network, words);
     this.compareNetworks();
     this.frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  /** The numbers of the LSTM at this moment, for the end of the story. */
+  private live(): Live | null {
+    const { view, steps, words } = this;
+    const lstm = this.network.cell === "lstm" ? this.network : this.exhibit.networks.find(({ cell }) => cell === "lstm");
+    const reading = lstm === this.network ? this.reading : lstm && this.readings.get(lstm.name);
+    if (!lstm || !reading || reading.network !== lstm.name || !steps) return null;
+    const step = Math.min(steps - 1, view.step);
+    const unit = Math.min(lstm.units - 1, view.unit);
+    const wires = wireValues("lstm", reading, step, unit);
+    return { values: { wires, input: this.scene.input(step, lstm, words) }, moment: words.moment(step, steps, this.scene.name(step, words)), unit };
+  }
+
+  /** Go on from the story to the cell of the page, at the same numbers. */
+  private toCell(): void {
+    const lstm = this.exhibit.networks.find(({ cell }) => cell === "lstm");
+    if (lstm && this.network.cell !== "lstm") this.go({ network: lstm.name });
+    const title = find<HTMLElement>("cell-title");
+    title.tabIndex = -1;
+    title.focus({ preventScroll: true });
+    title.closest("section")!.scrollIntoView({ block: "start" });
   }
 
   private compareNetworks(): void {
@@ -394,7 +425,8 @@ export class Explorer {
     const { reading, words, network, scene, steps } = this;
     if (!reading || reading.network !== network.name) return;
     const start = performance.now();
-    const { theme } = this.view;
+    const { view } = this;
+    const { theme } = view;
     const step = Math.min(steps - 1, this.view.step);
     const unit = this.view.unit;
     const ledger = ledgerOf(reading, step, unit);
@@ -409,6 +441,7 @@ export class Explorer {
     for (const { map } of this.maps) map.point(step, unit);
     this.second?.draw(reading, network.cell, step, unit, theme);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
+    if (view.story !== null) this.story.fill(this.live());
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one

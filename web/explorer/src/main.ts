@@ -7,6 +7,7 @@ import { chanceFrom, exampleOf, SHAPES } from "./problems";
 import { Readers } from "./readers";
 import type { Clamp, Exhibit } from "./reading";
 import { readView, type View } from "./view";
+import { pictureAt } from "./story_picture";
 import { wasToured } from "./visits";
 import { wordsFor } from "./words";
 
@@ -44,6 +45,7 @@ function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" 
     other: "",
     edits: "",
     tour: null,
+    story: null,
     language,
     theme,
   };
@@ -105,13 +107,16 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
 }
 
 async function start(): Promise<void> {
-  window.gated = { reading, Learner, SHAPES, exampleOf, chanceFrom };
+  window.gated = { reading, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
     document.body.textContent = wordsFor("text", SYSTEM.language).noExhibit;
     return;
   }
   const hash = location.hash;
-  const shown = await show(askedExhibit(hash), hash, SYSTEM);
+  const opening = show(askedExhibit(hash), hash, SYSTEM);
+  // Who asks for the story sees it, and a frame around the page stays where it is.
+  if (new URLSearchParams(hash.slice(1)).has("story")) scrollTo(0, document.getElementById("story")!.offsetTop - 8);
+  const shown = await opening;
   // Whoever comes for the first time, and not by a link, is shown around.
   if (!hash && !wasToured()) shown.visit(0, false);
 }

@@ -2,6 +2,7 @@
 import { EDIT_FORMS } from "./edits";
 import type { Exhibit, Network } from "./reading";
 import { partsOf, SPANS, TEXTS, type Part, type View } from "./view";
+import { LAST } from "./story_picture";
 import type { Words } from "./words";
 
 export type Notice = (words: Words) => string;
@@ -29,6 +30,8 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
       return exhibit.kind === "series" ? upTo(Math.min(...exhibit.series.map(({ moments }) => moments.length))) : "–";
     case "tour":
       return upTo(stops);
+    case "story":
+      return `0 – ${LAST}`;
     case "value":
       return "0 – 1";
     case "span":

@@ -1,5 +1,5 @@
 /** The passage around the moment, one line that stays in sight, and under it the followed unit's curves. */
-import { CURVE_STYLES, signedPalette, type Theme } from "./colours";
+import { CURVE_STYLES, roleColour, signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
 import { shares, type Ledger } from "./ledger";
 import { at, type Reading } from "./reading";
@@ -13,16 +13,16 @@ const FONT = "14px ui-monospace, 'DejaVu Sans Mono', monospace";
 /** What is drawn of each cell: a state on its own scale, and gates from 0 to 1. */
 const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof CURVE_STYLES }[]> = {
   lstm: [
-    { name: "cell", symbol: "cₜ", style: "state" },
+    { name: "cell", symbol: "cₜ", style: "cell" },
     { name: "forget_gate", symbol: "fₜ", style: "keep" },
     { name: "input_gate", symbol: "iₜ", style: "write" },
   ],
   gru: [
-    { name: "hidden", symbol: "hₜ", style: "state" },
+    { name: "hidden", symbol: "hₜ", style: "hidden" },
     { name: "update_gate", symbol: "zₜ", style: "keep" },
-    { name: "reset_gate", symbol: "rₜ", style: "write" },
+    { name: "reset_gate", symbol: "rₜ", style: "read" },
   ],
-  rnn: [{ name: "hidden", symbol: "hₜ", style: "state" }],
+  rnn: [{ name: "hidden", symbol: "hₜ", style: "hidden" }],
 };
 
 /** Another line that this one is drawn beside: the letters and steps of both, and where they part. */
@@ -123,11 +123,12 @@ export class Ribbon {
     pen.strokeRect(0.5, middle + 0.5, (last - this.first) * this.column, 0);
     for (const { name, style } of CURVES[cell]) {
       const matrix = reading.arrays[name];
+      const isState = style === "cell" || style === "hidden";
       let most = 1;
-      if (style === "state") for (let t = 0; t < matrix.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
-      const y = (value: number) => (style === "state" ? middle - (reach * value) / most : middle + reach - 2 * reach * value);
-      const { light, dark, dash, width } = CURVE_STYLES[style];
-      pen.strokeStyle = theme === "dark" ? dark : light;
+      if (isState) for (let t = 0; t < matrix.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
+      const y = (value: number) => (isState ? middle - (reach * value) / most : middle + reach - 2 * reach * value);
+      const { dash, width } = CURVE_STYLES[style];
+      pen.strokeStyle = roleColour(style, theme);
       pen.lineWidth = width;
       pen.setLineDash(dash);
       pen.beginPath();
@@ -146,7 +147,7 @@ export class Ribbon {
       const key = this.legend.children[place] as HTMLElement;
       const matrix = reading.arrays[name];
       key.textContent = `${symbol} ${step < matrix.steps ? signed(at(matrix, step, unit)) : "–"}`;
-      key.style.setProperty("--colour", CURVE_STYLES[style][theme]);
+      key.style.setProperty("--colour", roleColour(style, theme));
       key.style.setProperty("--line", CURVE_STYLES[style].dash.length ? "dashed" : "solid");
     });
   }

@@ -215,7 +215,7 @@ export class Training {
     for (const { cell, values } of lines) {
       const { [this.theme]: colour, dash } = NETWORK_STYLES[cell];
       pen.strokeStyle = colour;
-      pen.lineWidth = CURVE_STYLES.state.width;
+      pen.lineWidth = CURVE_STYLES.hidden.width;
       pen.setLineDash(dash === "none" ? [] : dash.split(" ").map(Number));
       pen.beginPath();
       values.forEach((value, place) => pen.lineTo((width * (place + 0.5)) / columns, y(value)));

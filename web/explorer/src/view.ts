@@ -1,13 +1,14 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
 import { readEdits } from "./edits";
 import type { Clamp, Edit, Network } from "./reading";
+import { LAST } from "./story_picture";
 
 /** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
 export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "other", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "language", "theme"] as const;
+export const PARTS = ["text", "other", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "story", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
 /** The parts that hold a text: it is cut, and told of otherwise. */
@@ -43,6 +44,8 @@ export interface View {
   edits: string;
   /** The stop of the tour; null where nobody is on it. */
   tour: number | null;
+  /** The time of the story; null where it is not shown. */
+  story: number | null;
   language: "en" | "zh";
   theme: "light" | "dark";
 }
@@ -66,6 +69,7 @@ export function readView(hash: string, otherwise: View): View {
     return Number.isInteger(value) && value >= 0 ? value : fallback;
   };
   const value = Number(given.get("value") ?? NaN);
+  const story = Number(given.get("story") ?? NaN);
   return {
     exhibit: given.get("exhibit") ?? otherwise.exhibit,
     text: given.get("text") || otherwise.text,
@@ -84,13 +88,14 @@ export function readView(hash: string, otherwise: View): View {
     last: whole("last", 0),
     edits: given.get("edits") ?? "",
     tour: given.has("tour") ? whole("tour", 0) : hash ? null : otherwise.tour,
+    story: given.has("story") ? (Number.isFinite(story) ? Math.max(0, Math.min(LAST, story)) : 0) : hash ? null : otherwise.story,
     language: given.get("language") === "zh" ? "zh" : given.has("language") ? "en" : otherwise.language,
     theme: given.get("theme") === "dark" ? "dark" : given.has("theme") ? "light" : otherwise.theme,
   };
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { exhibit, text, other, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, language, theme } = view;
+  const { exhibit, text, other, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, story, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
   const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (box) kept.set("box", box);
@@ -101,6 +106,7 @@ export function writeView(view: View, kind: "text" | "series"): string {
   if (span === "range") kept.set("last", String(last));
   if (other) kept.set("other", other);
   if (edits) kept.set("edits", edits);
+  if (story !== null) kept.set("story", String(Number(story.toFixed(2))));
   if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;
 }

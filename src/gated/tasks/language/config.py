@@ -40,6 +40,12 @@ class LanguageConfig(ReaderConfig):
     no_ngrams: bool = False
     """Do not mix n-grams of the training part into the predictions; by default they are where they
     help on the validation part, and make the saved model larger."""
+    dynamic_evaluation: bool = False
+    """In scores, go on learning from what has been scored (Krause et al. 2018), where that helps on
+    the validation part; the text is then read in one stream, which takes longer."""
+    cache: int = 0
+    """In scores, mix in what came after the states, of so many before, that are like the present
+    one (Grave et al. 2017), where that helps on the validation part; 0 for none."""
     activation: float = 0.0
     """Weight of the penalty on large outputs (AR, alpha in the paper)."""
     change: float = 0.0
@@ -53,7 +59,7 @@ class LanguageConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(window=1)
+        self._demand(window=1, cache=0)
         if not 0 <= self.overlap < self.window:
             raise ConfigurationError(
                 f"{option('overlap')} is {self.overlap}; it is from 0 to below "

@@ -20,14 +20,16 @@ from gated.model_files import attached_file
 from gated.phases import phase
 from gated.scoring.seen import Seen
 from gated.scoring.verdict import NOT_WANTED, flattered
+from gated.tasks.language.cache import SHARPNESSES, Cache, Remembered
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
+from gated.tasks.language.dynamic import Dynamic, read_in_order
 from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.network import LanguageNetwork, nats
 from gated.tasks.language.ngrams import Compressor, best_ngrams, compressors_of
 from gated.tasks.language.probe import language_probe
-from gated.tasks.language.score import Evaluation, Stretches, verdict_of
+from gated.tasks.language.score import ALONE, Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.texts.config import OF_THE_READER
@@ -38,6 +40,10 @@ UNICODE = 0x110000 - 0x800
 """Characters that there may be: all code points but surrogates."""
 NGRAMS = "ngrams.npz"
 """File of the n-grams that are mixed in."""
+DYNAMIC = "dynamic.scales"
+"""File of the dynamic evaluation; no `npz` by name, for a live network has no use of it."""
+MOST_FITTED = 60_000
+"""Codes of the validation part, its first, that are read in order to fit what is mixed in."""
 FEWEST_HELD = 100
 """Codes of a validation part that can say how much n-grams count."""
 FEWEST = 2
@@ -66,7 +72,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     task = "language"
     config_type, training_type = LanguageConfig, LanguageTraining
-    learned = ("vocabulary", "seen")
+    learned = ("vocabulary", "seen", "cache")
     adopts, begins_with = OF_THE_READER, ("language", "text_classify")
     does = "say what comes next in a text"
     data = "Files in UTF-8 of any size, read one after the other."
@@ -79,6 +85,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     """Digests of the sentences that were trained on."""
     mixture: Mixture | None = None
     """The n-grams that are mixed into the network's predictions, if they help."""
+    dynamic: Dynamic | None = None
+    """How the weights change in scores, if that helps."""
+    cache: Cache | None = None
+    """The cache that is mixed in there, if it helps."""
     _counted: tuple[NGrams, int] | None = None
     """Those of the training part, and their best order, once they are counted."""
 
@@ -134,22 +144,40 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return LanguageTask(self.network, self.config, *parts, self.seed, letters)
 
     def settle(self) -> None:
-        """Mix n-grams in, if they help on the validation part."""
-        held, self.mixture, self._counted = self.parts.validation, None, None
-        if self.config.no_ngrams or len(held) < FEWEST_HELD:
+        """Fit, on the validation part, what is mixed in and what learns on, where it helps."""
+        held, config = self.parts.validation, self.config
+        self.mixture = self._counted = self.dynamic = self.cache = None
+        wanted = config.dynamic_evaluation or config.cache or not config.no_ngrams
+        if len(held) < FEWEST_HELD or not wanted:
             return
-        with phase("Mixing n-grams in"):
-            counted, order = best_ngrams(
-                self.parts.training.codes, held.codes, len(self.vocabulary)
-            )
-            likely = np.exp(-self._nats(held))
-            self._counted = counted, order
-            self.mixture = Mixture.fitted(counted.up_to(order), likely, np.asarray(held.codes))
+        if config.dynamic_evaluation:
+            with phase("Choosing how to learn from what is scored"):
+                self.dynamic = Dynamic.fitted(self.network, self.parts.training, held)
+        remembered = None
+        if self.dynamic or config.cache:
+            held = held.part(0, min(len(held), MOST_FITTED))
+            sharpnesses = SHARPNESSES if config.cache else ()
+            remembered = Remembered(held.codes, config.cache, sharpnesses)
+        with phase("Scoring the validation part"):
+            likely = np.exp(-self._nats(held, remembered))
+        if not config.no_ngrams:
+            with phase("Mixing n-grams in"):
+                self._counted = best_ngrams(
+                    self.parts.training.codes, self.parts.validation.codes, len(self.vocabulary)
+                )
+                counted, order = self._counted
+                codes = np.asarray(held.codes)
+                self.mixture = Mixture.fitted(counted.up_to(order), likely, codes)
+            if self.mixture:
+                likely = self.mixture.probabilities(likely, codes)
+        if config.cache and remembered:
+            self.cache = Cache.fitted(likely, remembered)
 
     def attached(self) -> dict[str, bytes]:
-        """The n-grams that are mixed in, and how the vocabulary cuts texts."""
-        ngrams = {NGRAMS: self.mixture.to_bytes()} if self.mixture else {}
-        return ngrams | self.vocabulary.attached()
+        """What is mixed in, what learns on, and how the vocabulary cuts texts."""
+        fitted = {NGRAMS: self.mixture, DYNAMIC: self.dynamic}
+        files = {name: of.to_bytes() for name, of in fitted.items() if of}
+        return files | self.vocabulary.attached()
 
     @classmethod
     def load(cls, directory: Path | str, **given: Any) -> Self:
@@ -159,22 +187,50 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         try:
             size = len(model.vocabulary)
             model.mixture = Mixture.from_bytes(path.read_bytes(), size) if path else None
+            path = attached_file(Path(directory), DYNAMIC)
+            model.dynamic = Dynamic.from_bytes(path.read_bytes(), model.network) if path else None
         except Exception as error:  # no file may hold what leads to a traceback
             raise ModelFileError(f"The model in {directory} is damaged: {error}.") from error
         return model
 
-    def _nats(self, data: Coded) -> Floats:
-        """Return (N - 1,), the cross-entropy of each code after the first by the network alone."""
+    def _nats(self, data: Coded, remembered: Remembered | None = None) -> Floats:
+        """Return (N - 1,), the cross-entropy of each code after the first by the network alone.
+
+        With what remembers its states, in order, and by weights that change if they are to.
+        """
+        if remembered and self.dynamic:
+            return self.dynamic.read(self.network, data, remembered)
+        if remembered:
+            return read_in_order(self.network, data, remember=remembered)
         each = nats(self.network, data, CONTEXT, SCORED_STREAMS, 4 * self.config.window)
         found: Floats = each.double().numpy()
         return found
 
+    def _added(self, data: Coded) -> dict[str, Floats]:
+        """Return (N - 1,), nats of each code, by the network and as each part is added to it."""
+        codes = np.asarray(data.codes)
+        added = {ALONE: self._nats(data)}
+        likely, remembered = np.exp(-added[ALONE]), None
+        if self.dynamic or self.cache:
+            sharpnesses = (self.cache.sharpness,) if self.cache else ()
+            size = self.cache.size if self.cache else 0
+            remembered = Remembered(codes, size, sharpnesses)
+            nats = self._nats(data, remembered)
+            likely = np.exp(-nats)
+            if self.dynamic:
+                added["dynamic evaluation"] = nats
+        if self.mixture:
+            likely = self.mixture.probabilities(likely, codes)
+            added["n-grams"] = -np.log(likely)
+        if self.cache and remembered:
+            likely = self.cache.probabilities(likely, remembered.likely[0])
+            added["cache"] = -np.log(likely)
+        return added
+
     def scored(self, data: Coded, known: Parts[Coded] | None) -> Evaluation:
         """Compare with n-grams and compressors."""
-        alone = each = self._nats(data)
-        if self.mixture:
-            likely = self.mixture.probabilities(np.exp(-alone), np.asarray(data.codes))
-            each = -np.log(likely)
+        added = self._added(data)
+        each = next(reversed(added.values()))
         # In the same measure whatever is read at a step.
         letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
         text, (begin, end) = (
@@ -210,9 +266,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             bits=bits,
             count=stretches.count,
             unknown=int((data.codes == UNKNOWN).sum()),
-            alone=None
-            if each is alone
-            else float((alone / np.log(2) + spelled).sum()) / stretches.count,
+            added={
+                name: float((of / np.log(2) + spelled).sum()) / stretches.count
+                for name, of in added.items()
+            },
             unit=unit,
             verdict=verdict.adding(flattered(int(again))),
         )

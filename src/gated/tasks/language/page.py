@@ -49,12 +49,13 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """Say what n-grams add, and how many characters are not in the training part."""
+    """Say what each part adds, and how many characters are not in the training part."""
     told = []
     if evaluation.alone is not None:
+        (_, alone), *added = evaluation.added.items()
+        parts = ", ".join(f"{name} {bits:.3f}" for name, bits in added)
         told.append(
-            f"With n-grams mixed in; the network alone has {evaluation.alone:.3f} bits a "
-            f"{evaluation.unit}."
+            f"Bits a {evaluation.unit} as parts are added: network alone {alone:.3f}, {parts}."
         )
     if evaluation.unknown:
         told.append(
@@ -74,6 +75,10 @@ def _techniques(model: LanguageModel) -> dict[str, str]:
         "activation regularisation": f"{config.activation:g}, of changes {config.change:g}",
         "tied weights": "yes" if config.tied else "no",
         "n-grams mixed in": "yes" if model.mixture else "no",
+        "dynamic evaluation": f"rate {model.dynamic.rate:g}, decay {model.dynamic.decay:g}"
+        if model.dynamic
+        else "no",
+        "cache": f"{model.cache.size:,} states, {model.cache.share:.1%}" if model.cache else "no",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from gated.scoring.judge import Compared, Floats, Integers, compared_sums, decid
 from gated.scoring.verdict import Measure, Scope, Verdict, fixed
 from gated.tasks.language.ngrams import Compressor
 
+ALONE = "network alone"
 FEWEST_CHARACTERS = 500
 """Of a stretch of one text that is long enough to say something of its own."""
 MOST_STRETCHES = 64
@@ -32,13 +33,19 @@ class Evaluation:
     """Characters that were scored."""
     unknown: int
     """How many of them are not in the training part; the bits say which characters they are too."""
-    alone: float | None = None
-    """Bits of the network alone, where n-grams are mixed in."""
+    added: Mapping[str, float] = field(default_factory=dict)
+    """Bits of the network alone, `ALONE`, and as each part is added to it: dynamic evaluation,
+    n-grams, cache; the last are the network's in `bits`."""
     unit: str
     verdict: Verdict
     """Whether the network beats the best baseline."""
 
     higher_is_better = frozenset[str]()
+
+    @property
+    def alone(self) -> float | None:
+        """Bits of the network alone, where something is added to it."""
+        return self.added[ALONE] if len(self.added) > 1 else None
 
     @property
     def figures(self) -> dict[str, dict[str, float]]:
@@ -54,6 +61,7 @@ class Evaluation:
             "count": self.count,
             "unknown": self.unknown,
             "network_alone": self.alone,
+            "added": dict(self.added),
             "unit": self.unit,
         }
 

@@ -196,7 +196,9 @@ class SpeechRecogniser(Learner[SpeechConfig, list[Utterance], Evaluation]):
                 Finding(
                     kind="near",
                     count=len(near),
-                    what="recordings whose text is nearly that of one held back",
+                    what="recordings whose text is nearly that of one held back"
+                    if by == "text"
+                    else f"recordings whose {by} is that of one held back",
                     action="left out",
                     example=texts[near[0]][:60],
                 ),

@@ -39,6 +39,23 @@ def unknown_characters(pairs: Sequence[Pair]) -> tuple[set[str], set[str]]:
     )
 
 
+def unknown_to(subwords: Subwords, sentences: Sequence[str]) -> set[str]:
+    """Return the characters of sentences that `subwords` cannot write."""
+    letters = sorted({letter for sentence in sentences for letter in sentence})
+    codes = subwords.encode(letters)
+    return {letter for letter, of in zip(letters, codes, strict=True) if UNKNOWN in of}
+
+
+def unwritable(pairs: Sequence[Pair], source: Subwords, target: Subwords) -> list[Pair]:
+    """Return the pairs of whose target a character can neither be written nor be copied.
+
+    It can be copied if it is in the source, and unknown there too.
+    """
+    lacking = unknown_to(target, [pair.target for pair in pairs])
+    copied = unknown_to(source, [pair.source for pair in pairs])
+    return [pair for pair in pairs if (lacking & set(pair.target)) - (copied & set(pair.source))]
+
+
 def taught(
     pairs: Sequence[Pair], source: Subwords, target: Subwords, share: float, seed: int
 ) -> list[tuple[Codes, Codes]]:

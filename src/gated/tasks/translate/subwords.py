@@ -205,6 +205,11 @@ class Subwords:
         return cls(tokenizer_from(json.dumps(saved)))
 
 
+def without_spaces(letter: str) -> bool:
+    """Whether a character is of a script that puts no spaces between words."""
+    return unicodedata.name(letter, "").startswith(NO_SPACES)
+
+
 def _has_spaces_around(word: str) -> bool:
     """Whether a word is of letters, in a script that parts words by spaces.
 
@@ -212,9 +217,7 @@ def _has_spaces_around(word: str) -> bool:
     [True, False, False]
     """
     letters = [letter for letter in word if letter.isalpha()]
-    return bool(letters) and not any(
-        unicodedata.name(letter, "").startswith(NO_SPACES) for letter in letters
-    )
+    return bool(letters) and not any(map(without_spaces, letters))
 
 
 def _joined(pieces: Sequence[Piece]) -> list[Piece]:

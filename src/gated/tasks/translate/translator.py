@@ -19,7 +19,7 @@ from gated.tasks.learner import Learner, Parts, Purpose
 from gated.tasks.translate.baselines import COPY, MOST_COMPARED, NEAREST, nearest
 from gated.tasks.translate.cleaning import clean, left_out, tidy
 from gated.tasks.translate.config import MOST_FILES, TranslateConfig
-from gated.tasks.translate.copying import taught, unknown_characters
+from gated.tasks.translate.copying import taught, unknown_characters, unknown_to, unwritable
 from gated.tasks.translate.network import TranslateNetwork
 from gated.tasks.translate.pairs import Pair, Source, check_utf8, read_pairs
 from gated.tasks.translate.probe import translate_probe
@@ -43,6 +43,8 @@ MOST_SCORED = 200
 """Validation sentences translated greedily at each validation."""
 EXAMPLES = 10
 """Sentences shown in a report."""
+MOST_UNWRITABLE = 0.5
+"""Share of the training pairs that the subwords of another run may be unable to write."""
 READ_AT_MOST = 8
 """How many times as many subwords a sentence may have as the longest one to train on."""
 
@@ -106,10 +108,13 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         given = Given(test, validation)
         parted = split(pairs, config.test, config.validation, self.seed, given)
         self.known = known = parted.training
-        sides = [pair.source for pair in known], [pair.target for pair in known]
+        strange: list[Finding] = []
         if self.origin:
             self.source, self.target = self.adopted("source"), self.adopted("target")
+            known, strange = self._writable(known)
+            self.known = known
         else:
+            sides = [pair.source for pair in known], [pair.target for pair in known]
             self.source, self.target = (
                 Subwords.learn(sentences, config.vocabulary, config.subwords, unknown)
                 for sentences, unknown in zip(sides, unknown_characters(known), strict=True)
@@ -117,8 +122,8 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
         self._training, long = self._short_enough(known)
         copying = taught(known, self.source, self.target, config.copying, self.seed)
         self._training += filter(self._fits, copying)
-        self.findings = (*cleaned, *of_test, *of_validation, *parted.findings, *long)
-        return Parts(parted.training, parted.validation, parted.test)
+        self.findings = (*cleaned, *of_test, *of_validation, *parted.findings, *strange, *long)
+        return Parts(known, parted.validation, parted.test)
 
     def read(self, source: Source, purpose: Purpose, bad: BadRows) -> list[Pair]:
         """Read pairs to score or explain; none is left out for the ratio of its lengths."""
@@ -324,6 +329,22 @@ class Translator(Learner[TranslateConfig, list[Pair], Evaluation]):
             [pair.target for pair in pairs], [pair.source for pair in pairs]
         )
         return list(zip(sources, targets, strict=True))
+
+    def _writable(self, pairs: list[Pair]) -> tuple[list[Pair], list[Finding]]:
+        """Leave out the pairs that the subwords of another run cannot write, and report them."""
+        lacking = unwritable(pairs, self.source, self.target)
+        if not lacking:
+            return pairs, []
+        what = f"training pairs whose translation {self.training.init_from} cannot write"
+        if len(lacking) > MOST_UNWRITABLE * len(pairs):
+            letters = sorted(unknown_to(self.target, [pair.target for pair in lacking]))
+            raise DataError(
+                f"{len(lacking):,} of {len(pairs):,} {what}: its subwords lack {len(letters):,} of "
+                f"their characters, such as {' '.join(letters[:5])}. Train on them without "
+                f"{option('init_from')}, or give pairs of the same two languages."
+            )
+        left = set(lacking)
+        return [pair for pair in pairs if pair not in left], [left_out("unknown", what, lacking)]
 
     def _short_enough(self, pairs: Sequence[Pair]) -> tuple[list[Encoded], list[Finding]]:
         """Encode the pairs whose sides both have few enough subwords, and report the others."""
