@@ -140,6 +140,7 @@ def test_the_last_station_is_the_cell_of_the_page(page: Page) -> None:
 def test_keys_and_slider_move_the_story_and_not_the_moment(page: Page) -> None:
     slider = page.locator("#story-time")
     moment = page.locator("#moment").inner_text()
+    page.locator("#story-play").press("Home")
     slider.press("ArrowRight")
     expect(slider).to_have_js_property("value", "1")
     expect(page.locator("#story-place")).to_have_text("Station 2 of 7")

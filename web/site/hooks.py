@@ -119,7 +119,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         before, heading, rest = markdown.partition("\n## ")
         frame = (
             f'<iframe src="../explorer/index.html#story=0&amp;language={language}"'
-            f' title="{STORY[language]}" loading="lazy" width="100%" height="620"'
+            f' title="{STORY[language]}" loading="lazy" width="100%" height="820"'
             ' style="border: 0"></iframe>'
         )
         markdown = f"{before}\n{frame}\n{heading}{rest}"
