@@ -145,6 +145,8 @@ format: $(INSTALLED) ## Put the code into its standard form
 
 wheel: $(INSTALLED) ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m build --no-isolation
+	@$(BIN)/python -m auditwheel show dist/gated-*.whl 2> /dev/null \
+		|| echo "with the package auditwheel, this would say which systems the wheel runs on"
 
 DOCS_INSTALLED := $(VENV)/installed-docs
 

@@ -1,12 +1,19 @@
 #include "threads.h"
 
+#ifdef _WIN32
+#define NOMINMAX
+#include <malloc.h>
+#include <windows.h>
+#else
+#include <time.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 #include <sys/mman.h>
+#endif
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -44,10 +51,25 @@ void pause() {
 #endif
 }
 
-double seconds(clockid_t clock) {
+double seconds() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration<double>(now).count();
+}
+
+// What the processor has spent on this thread.
+double seconds_of_thread() {
+#ifdef _WIN32
+    FILETIME began, ended, kernel, user;
+    if (!GetThreadTimes(GetCurrentThread(), &began, &ended, &kernel, &user)) return seconds();
+    const auto ticks = [](FILETIME of) {
+        return double(of.dwHighDateTime) * 4294967296.0 + double(of.dwLowDateTime);
+    };
+    return 1e-7 * (ticks(kernel) + ticks(user));
+#else
     timespec now{};
-    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+#endif
 }
 
 // Spins briefly, then lets other programs have the core between two looks: a pure spin costs
@@ -58,7 +80,7 @@ void wait_until(Condition condition) {
         if (condition()) return;
         pause();
     }
-    while (!condition()) sched_yield();
+    while (!condition()) std::this_thread::yield();
 }
 
 // The OpenMP runtime of a library that the process has loaded. Its threads spin for milliseconds after
@@ -136,10 +158,10 @@ public:
     // Does a part of the work, and notes whether others had its core for a good part of the time: from
     // half on, one thread fewer would be done sooner, and equal shares come to about half.
     void take_part(int part) {
-        const double started = seconds(CLOCK_MONOTONIC), had = seconds(CLOCK_THREAD_CPUTIME_ID);
+        const double started = seconds(), had = seconds_of_thread();
         work(context, part);
-        const double taken = seconds(CLOCK_MONOTONIC) - started;
-        const double lost = taken - (seconds(CLOCK_THREAD_CPUTIME_ID) - had);
+        const double taken = seconds() - started;
+        const double lost = taken - (seconds_of_thread() - had);
         if (lost > 0.35 * taken + 50e-6) interrupted.fetch_add(1, std::memory_order_relaxed);
     }
 
@@ -205,12 +227,14 @@ std::atomic<Pool*> the_pool{nullptr};
 
 // After a fork the child has none of the workers, nor of OpenMP's: it builds a pool of its own.
 Pool& pool() {
+#ifndef _WIN32
     static const int registered =
         pthread_atfork(nullptr, nullptr, [] {
             the_pool.store(nullptr);
             the_openmp.store(nullptr);
         });
     static_cast<void>(registered);
+#endif
     Pool* found = the_pool.load(std::memory_order_acquire);
     if (found) return *found;
     auto fresh = std::make_unique<Pool>();
@@ -223,10 +247,22 @@ Pool& pool() {
 void* allocate(std::size_t bytes) {
     const std::size_t page = bytes < 2 * large_page ? cache_line : large_page;
     const std::size_t rounded = (bytes + page - 1) / page * page;
+#ifdef _WIN32
+    void* memory = _aligned_malloc(rounded, page);
+#else
     void* memory = std::aligned_alloc(page, rounded);
+#endif
     if (!memory) throw std::bad_alloc();
     if (page == large_page) put_in_large_pages(memory, rounded);
     return memory;
+}
+
+void release(void* memory) {
+#ifdef _WIN32
+    _aligned_free(memory);
+#else
+    std::free(memory);
+#endif
 }
 
 }  // namespace
@@ -249,12 +285,12 @@ Team::Team(int wanted) : pool_(&pool()), size_(1) {
 Team::~Team() {
     while (overflow_) {
         void* next = *static_cast<void**>(overflow_);
-        std::free(overflow_);
+        release(overflow_);
         overflow_ = next;
     }
     if (!pool_) return;
     if (wanted_bytes_ > capacity_ && wanted_bytes_ <= keep_at_most) {
-        std::free(pool_->block);
+        release(pool_->block);
         pool_->block = nullptr;
         pool_->capacity = 0;
         try {
@@ -349,6 +385,10 @@ double quota_of_container() {
 }  // namespace
 
 bool share_threads(const std::string& library) {
+#ifdef _WIN32
+    static_cast<void>(library);
+    return false;
+#else
     void* loaded = dlopen(library.c_str(), RTLD_LAZY | RTLD_NOLOAD);
     if (!loaded) return false;
     // Looks through what the library is linked with, too.
@@ -365,6 +405,7 @@ bool share_threads(const std::string& library) {
     openmp = found;
     the_openmp.store(&openmp, std::memory_order_release);
     return true;
+#endif
 }
 
 int available_threads() {

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -13,30 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-STEPS_OF_A_STRANGER = """
-import sys
-import numpy as np
-import gated
-from gated.core import ops
-from gated.core.layout import Weights
-
-assert "torch" not in sys.modules, "import gated imports torch"
-assert gated.__file__.startswith(sys.prefix), gated.__file__
-
-random = np.random.default_rng(0)
-x = random.standard_normal((12, 5, 3))
-layer = Weights(*(random.standard_normal(n) / 3 for n in ((28, 3), (28, 7), 28, 28)))
-hidden, cell = np.zeros((5, 7)), np.zeros((5, 7))
-result = ops.forward("lstm", x, layer)
-for t in range(12):
-    sums = x[t] @ layer.weight_ih.T + layer.bias_ih + hidden @ layer.weight_hh.T + layer.bias_hh
-    i, f, g, o = np.split(sums, 4, axis=1)
-    i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
-    cell = f * cell + i * np.tanh(g)
-    hidden = o * np.tanh(cell)
-    np.testing.assert_allclose(result.output[t], hidden, rtol=0, atol=1e-13)
-np.testing.assert_allclose(result.final, (hidden, cell), rtol=0, atol=1e-13)
-"""
+CHECK = ROOT / "tests" / "wheel_check.py"
 
 
 def run(*command: str | Path, directory: Path) -> str:
@@ -77,7 +55,15 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_wheel_works_away_from_the_checkout(stranger: Path, tmp_path: Path) -> None:
-    run(stranger, "-c", STEPS_OF_A_STRANGER, directory=tmp_path)
+    run(stranger, CHECK, directory=tmp_path)
     told = run(stranger, "-m", "gated", "--help", directory=tmp_path)
     assert "Score a trained network" in told
     assert "pip install 'gated[train]'" in told
+
+
+def test_released_wheels_are_checked_by_the_same_file() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["cibuildwheel"]
+    assert options["test-command"].replace("{project}", str(ROOT)).split()[1] == str(CHECK)
+    workflow = (ROOT / ".github" / "workflows" / "wheels.yml").read_text("utf-8")
+    for platform in ("manylinux-x86_64", "manylinux-aarch64", "macos-arm64", "windows-amd64"):
+        assert f"of: {platform}," in workflow

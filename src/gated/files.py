@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +13,8 @@ from gated.errors import InUseError, ModelFileError
 
 LOCK = ".gated-lock"
 """Name of the lock file of a directory; it holds the process id and machine of the writer."""
+BEYOND = 1 << 30
+"""Where Windows locks a byte of a file."""
 TEMPORARY = ".gated-*.tmp"
 """Names of files that are being written."""
 
@@ -43,6 +45,8 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
             file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
+            if sys.platform == "win32":  # which renames no open file
+                file.close()
             temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
@@ -115,7 +119,7 @@ def _lock(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _try_lock(descriptor):
-                raise InUseError(_in_use(path, os.pread(descriptor, 300, 0)))
+                raise InUseError(_in_use(path, os.read(descriptor, 300)))
             # The former owner may have removed the file after it was opened here.
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -128,15 +132,26 @@ def _lock(path: Path) -> int:
 
     with suppress(OSError):  # a full disk: then the error of others cannot name this process
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {gethostname()}".encode(), 0)
+        os.write(descriptor, f"{os.getpid()} {gethostname()}".encode())
     return descriptor
 
 
 def _try_lock(descriptor: int) -> bool:
     """Lock an open file; false if it is locked. Without support for locks it counts as free."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, BEYOND, os.SEEK_SET)  # others may read what is written
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(descriptor, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return False
     except OSError:
         pass

@@ -136,6 +136,8 @@ def test_a_test_manifest_is_scored_on(tmp_path: Path) -> None:
     assert {one.speaker for one in (*parts.training, *parts.validation)} == {
         f"voice {k}" for k in range(2, 6)
     }
+    (near,) = [of for of in recogniser.findings if of.kind == "near"]
+    assert (near.count, near.what) == (8, "recordings whose speaker is that of one held back")
     held = recogniser.network.eval() and recogniser.scored(parts.test, None)
     assert held.by == "speaker"
     assert held.clusters == ["voice 0"] * 4 + ["voice 1"] * 4
