@@ -1,7 +1,7 @@
 /** What the page says in English. */
 import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
-import type { Network, SeriesExhibit } from "./reading";
+import type { EditKind, Network, SeriesExhibit } from "./reading";
 import type { Problem } from "./problems";
 import type { StopName } from "./tour";
 import type { Part } from "./view";
@@ -67,13 +67,55 @@ export const ENGLISH = {
     `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
   boxHeld: (value: string): string => `The gate is held at ${value}. This is the sum that it would follow.`,
   boxInput: (character: string): string => `character ${character}`,
-  boxState: (unit: number, state: string, weight: string): string => `h of unit ${unit}: ${state} × ${weight}`,
+  boxState: (unit: number): string => `h of unit ${unit}:`,
   boxOthers: (units: number): string => `the other ${units} units`,
   boxBias: "bias",
   boxSum: "sum",
   boxResult: (squash: string): string => `${squash} of the sum`,
   boxHeldRow: "held at",
   boxClose: "Close",
+  boxBefore: "This unit’s state before:",
+  boxEdit: "The numbers in frames can be changed: type another and press Enter, or press ↑ ↓. The network then reads the text anew with it. A weight or a bias holds at every step; a state is set at the step before this one, and all that follows is computed from it.",
+  editName: (kind: EditKind, gate: string, unit: number, other: number, character: string): string =>
+    ({
+      character: `${gate} of unit ${unit}, weight of the character ${character}`,
+      weight: `${gate} of unit ${unit}, weight of h of unit ${other}`,
+      bias: `${gate} of unit ${unit}, bias`,
+      inner: `${gate} of unit ${unit}, bias that rₜ multiplies`,
+      hidden: `h of unit ${unit} after step ${other}`,
+      cell: `c of unit ${unit} after step ${other}`,
+    })[kind],
+  similar: "Moments like this one",
+  similarHint: "A moment is like another if the states of all units are: h, and c where there is one. The cosine is 1 where they point the same way, 0 where they have nothing in common.",
+  findSimilar: "Find moments like this one",
+  similarTo: (step: number, around: string, found: number): string =>
+    found ? `Nearest to step ${step}, ${around}, without the 5 steps on either side of it and of each other:` : `There is none: the passage has no step that is more than 5 steps away from step ${step}.`,
+  stepOf: (step: number): string => `step ${step}`,
+  backTo: (step: number): string => `back to step ${step}`,
+  cosine: (value: string): string => `cosine ${value}`,
+  second: "Compare with a second text",
+  secondHint: "The same network, with all that is changed of it, reads both texts from the beginning. They stand one above the other, step by step, with the curves of the unit that you follow; an upright broken line marks where they part.",
+  copyFirst: "Start from the first text",
+  dropSecond: "Remove",
+  firstText: "First text",
+  secondText: "Second text",
+  textEnd: "the end",
+  gap: " ",
+  sameTexts: "Both texts are the same. Change a word of the second.",
+  parted: (step: number, first: string, second: string): string => `The texts part at step ${step}: ${first} in the first, ${second} in the second.${step ? " Before it the network does the same in both." : ""}`,
+  twoScores: (first: number, second: number): string =>
+    `The first needs ${two(first)} bits a character, the second ${two(second)}: ${two(first) === two(second) ? "as many" : `${two(Math.abs(second - first))} ${second > first ? "more" : "less"}`}.`,
+  twoScoresAfter: (first: number, second: number): string => `Of the characters from there on: ${two(first)} and ${two(second)}.`,
+  unknownInSecond: (count: number): string => `${some(count, "character")} of the second text ${count === 1 ? "is" : "are"} unknown to the network.`,
+  editsTitle: "Changed numbers",
+  edited: (name: string, old: string, now: string): string => `${name}: ${old} → ${now}`,
+  colon: ": ",
+  takeBack: "Take back",
+  takeAllBack: "Take all back",
+  noNumber: (typed: string): string => `“${typed}” is not a number. Write one like −0.25; the old value stays.`,
+  outside: (kind: EditKind, typed: string, low: string, high: string): string =>
+    `${typed} cannot be: ${kind === "hidden" ? `tanh and gates give a hidden state between ${low} and ${high}` : `this page takes numbers between ${low} and ${high} here`}. The old value stays.`,
+  tooManyEdits: (most: number): string => `${most} numbers are changed: there is room for no more. Take one back first.`,
   curves: "The text around the moment, and the followed unit’s state and gates over time",
   spoken: (moment: string, unit: number, values: string, next: string): string => `${moment}. Unit ${unit}: ${values}. Next: ${next}`,
   prediction: "What comes next",
@@ -135,7 +177,7 @@ export const ENGLISH = {
   tourEnd: "End the tour",
   notices: "Notices",
   parts: {
-    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
+    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
   } as Record<Part, string>,
   absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. There is: ${there}. Shown: ${shown}.`,
   strange: (name: string, parts: string): string => `“${name}” in the link means nothing here. A link holds: ${parts}.`,

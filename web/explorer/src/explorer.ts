@@ -4,23 +4,27 @@ import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
 import { roleColours } from "./colours";
-import { CellDiagram } from "./diagram";
+import { CellDiagram, signed } from "./diagram";
 import { wireValues } from "./diagrams";
+import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, valueOf, withEdit, writeEdits } from "./edits";
+import { EditsPanel } from "./edits_panel";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
 import { LedgerPanel } from "./panels";
 import { Ribbon } from "./ribbon";
 import type { Scene, Shown } from "./scene";
+import { SecondText } from "./second";
 import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
-import type { Exhibit, Network, Passage, Reading } from "./reading";
+import type { Edit, Exhibit, Network, Passage, Place, Reading } from "./reading";
+import { SimilarPanel } from "./similar";
 import { Story, type Live } from "./story";
 import { TextScene } from "./text";
 import { keeping, stopsOf, TourCard } from "./tour";
 import { rememberTour } from "./visits";
 import { Training } from "./training";
-import { clampOf, partsOf, readView, writeView, type Part, type View } from "./view";
+import { clampOf, editsOf, partsOf, readView, TEXTS, writeView, type Part, type View } from "./view";
 import { wordsFor, type Words } from "./words";
 
 const STEPS_PER_SECOND = 8;
@@ -43,15 +47,20 @@ export class Explorer {
   private readonly controls: Controls;
   private readonly tour: TourCard;
   private readonly diagram = new CellDiagram(find("diagram"), find("equations"), (gate) => this.openBox(gate));
-  private readonly box = new BoxPanel(find("box"), () => this.openBox(this.view.box));
+  private readonly box = new BoxPanel(find("box"), () => this.openBox(this.view.box), (place, typed) => this.change(place, typed));
+  private readonly edits = new EditsPanel(find("edits"), (change) => this.go(change), () => document.querySelector<HTMLElement>(".equation")?.focus());
   private readonly ribbon = new Ribbon(find("ribbon"), find("curves"), (step) => this.go({ step }));
   private readonly ledger = new LedgerPanel(find("ledger"), find("sum"));
   private readonly comparison: Comparison;
+  private readonly similar: SimilarPanel;
+  private readonly second: SecondText | null;
   private readonly training: Training;
   private readonly story: Story;
   private maps: { name: string; map: HeatMap }[] = [];
   private readings = new Map<string, Reading>();
   private changed: Reading | null = null;
+  /** What was changed of the network that is shown. */
+  private edited: Edit[] = [];
   /** What the readings are of, and how long it is; the view may be ahead of them. */
   private read = "";
   private steps = 0;
@@ -92,6 +101,8 @@ export class Explorer {
     const { signal } = this.closing;
     this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.training = new Training(signal);
+    this.second = exhibit.kind === "text" ? new SecondText(find("second"), exhibit.longest, () => this.view, go) : null;
+    this.similar = new SimilarPanel(find("similar"), this.scene, (step) => this.go({ step }), () => ({ reading: this.reading, network: this.network, step: Math.min(this.steps - 1, this.view.step), words: this.words }));
     this.story = new Story(signal, (story) => this.go({ story }), () => this.toCell());
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
@@ -150,9 +161,10 @@ export class Explorer {
     }
     if (typed) this.notice();
     const differs = (...names: (keyof View)[]) => names.some((name) => this.view[name] !== old[name]);
-    if (differs("text", "series", "moment")) this.soon(() => this.ask());
-    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || (this.view.value !== null && differs("network"))) this.soon(() => this.ask());
-    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "series", "moment", "tour")) this.paint();
+    if (differs("text", "other", "series", "moment")) this.soon(() => this.ask());
+    else if (JSON.stringify(clampOf(this.view)) !== JSON.stringify(clampOf(old)) || differs("edits")) this.soon(() => this.ask());
+    else if (differs("network") && (this.view.value !== null || this.view.edits)) this.soon(() => this.ask());
+    if (differs("network", "language", "theme", "box", "gate", "value", "all", "span", "first", "last", "edits", "other", "series", "moment", "tour")) this.paint();
     this.frame ||= requestAnimationFrame(() => this.draw());
     clearTimeout(this.linking);
     this.linking = window.setTimeout(() => history.replaceState(null, "", writeView(this.view, this.exhibit.kind)), PATIENCE);
@@ -165,7 +177,7 @@ export class Explorer {
     // A passage that has not been read yet may be longer than the last one.
     const known = this.read === JSON.stringify(this.scene.passage(view));
     return {
-      ...this.scene.within(view),
+      ...this.scene.within(this.second?.within(view) ?? { ...view, other: "" }),
       exhibit: this.exhibit.name,
       network: network.name,
       box: this.exhibit.kind === "text" && network.gates.includes(view.box) ? view.box : "",
@@ -175,6 +187,7 @@ export class Explorer {
       unit: Math.max(0, Math.min(network.units - 1, Math.round(view.unit))),
       first: Math.max(0, Math.round(view.first)),
       last: Math.max(0, Math.round(view.last)),
+      edits: view.edits && this.exhibit.kind === "text" ? writeEdits(readEdits(view.edits, this.exhibit.networks)) : "",
       tour: view.tour === null ? null : Math.min(view.tour, this.stops.length - 1),
     };
   }
@@ -227,7 +240,7 @@ export class Explorer {
 
   private notice(): void {
     const { words, view, exhibit, refusals, strange, steps } = this;
-    const parts = [exhibit.kind === "text" ? "text" : [], partsOf(exhibit.kind)].flat().join(", ");
+    const parts = [exhibit.kind === "text" ? TEXTS : [], partsOf(exhibit.kind)].flat().join(", ");
     const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network)].map((notice) => notice(words));
     this.controls.notice([...strange.map((name) => words.strange(name, parts)), ...all]);
   }
@@ -275,7 +288,11 @@ export class Explorer {
       const { name } = this.network;
       const clamp = clampOf(this.view);
       const plain = await this.readers.read(name, passage, null);
-      const changed = clamp && (await this.readers.read(name, passage, clamp));
+      const edits = editsOf(this.view, this.network);
+      const changed = clamp || edits.length ? await this.readers.read(name, passage, clamp, edits) : null;
+      const { other } = this.view;
+      const second = other ? await this.readers.read(name, { ...passage, text: other }, clamp, edits) : null;
+      await this.second?.take(changed ?? plain, second, [passage.text, other], wanted);
       if (!wanted()) return;
       if (this.read !== JSON.stringify(passage)) this.take(passage, plain);
       this.readings.set(name, plain);
@@ -334,6 +351,8 @@ export class Explorer {
     this.story.paint(language, theme, this.live());
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
+    this.edited = editsOf(view, network);
+    this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), network, this.readings.get(network.name), this.changed, words);
     this.learn();
     this.tour.show(view.tour, words, this.claims, false);
     this.notice();
@@ -347,6 +366,8 @@ export class Explorer {
       const key = name === "candidate" && network.cell === "gru" ? "candidate_state" : name;
       map.paint(reading.arrays[name], words.arrays[key], !name.endsWith("_gate"), theme);
     }
+    this.similar.paint(reading, words);
+    this.second?.paint(view, network, words);
     this.compareNetworks();
     this.frame ||= requestAnimationFrame(() => this.draw());
   }
@@ -414,16 +435,32 @@ export class Explorer {
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
-    this.box.fill(reading.run, this.view.box, step, unit, scene.input(step, network, words), theme, words);
+    this.box.fill(reading.run, network.name, this.view.box, step, unit, scene.input(step, network, words), this.edited, theme, words);
     this.ribbon.draw(reading, network.cell, scene.letters(), ledger, step, unit, theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
     for (const { map } of this.maps) map.point(step, unit);
+    this.second?.draw(reading, network.cell, step, unit, theme);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
     if (view.story !== null) this.story.fill(this.live());
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one
     performance.measure("redraw", { start });
+  }
+
+  /** Change a number of the network; answers in words where it cannot be. */
+  private change(place: Place, typed: string): string | null {
+    const { words, network, exhibit } = this;
+    const plain = this.readings.get(network.name)?.run;
+    const value = numberOf(typed);
+    if (value === null) return words.noNumber(typed);
+    const limits = limitsOf(place, network);
+    if (!allowed(value, limits)) return words.outside(place.kind, typed, ...(limits.map((limit) => String(limit).replace("-", "−")) as [string, string]));
+    const same = plain && signed(valueOf(plain, place)) === signed(value) && Number(value.toFixed(2)) === value;
+    const edits = withEdit(readEdits(this.view.edits, exhibit.networks), place, same ? null : value);
+    if (edits.length > MOST_EDITS) return words.tooManyEdits(MOST_EDITS);
+    this.go({ edits: writeEdits(edits) });
+    return null;
   }
 
   /** Open a gate, or close it, and keep the keys where they were. */

@@ -13,7 +13,7 @@ export interface Ledger {
 /**
  * The state after `step` as a sum over the steps that wrote it, by suffix products:
  * LSTM  c_t = Σ_k Π_{k<j≤t} f_j · i_k c̃_k,    GRU  h_t = Σ_k Π_{k<j≤t} z_j · (1 − z_k) n_k.
- * A plain RNN keeps no sum: null.
+ * A plain RNN keeps no sum: null. A state that was set counts as written by its step; nothing before it is left.
  */
 export function ledgerOf(reading: Reading, step: number, unit: number): Ledger | null {
   const { input_gate, forget_gate, update_gate, candidate } = reading.arrays;
@@ -23,6 +23,12 @@ export function ledgerOf(reading: Reading, step: number, unit: number): Ledger |
   let kept = 1;
   let state = 0;
   for (let k = step; k >= 0; k--) {
+    const fixed = reading.run?.set.at(input_gate ? "cell" : "hidden", k, unit);
+    if (fixed !== undefined) {
+      written[k] = kept * fixed;
+      state += written[k];
+      break;
+    }
     const open = input_gate ? at(input_gate, k, unit) : 1 - at(keep, k, unit);
     written[k] = kept * open * at(candidate, k, unit);
     state += written[k];

@@ -1,4 +1,5 @@
 /** Opens the page: what there is, and the view that the address or a first visit asks for. */
+import { readEdits } from "./edits";
 import { Explorer } from "./explorer";
 import { chosenFiles, openRun } from "./folder";
 import { Learner } from "./learner";
@@ -41,6 +42,8 @@ function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" 
     span: "all",
     first: 0,
     last: 0,
+    other: "",
+    edits: "",
     tour: null,
     story: null,
     language,
@@ -95,11 +98,11 @@ async function openFolder(now: View): Promise<void> {
   }
 }
 
-/** What a network makes of a text: numbers by gate and state, with steps and width. */
-async function reading(exhibit: string, network: string, text: string, clamp: Clamp | null = null) {
+/** What a network makes of a text: numbers by gate and state, with steps and width; `edits` as the address has them. */
+async function reading(exhibit: string, network: string, text: string, clamp: Clamp | null = null, edits = "") {
   const found = exhibits.find(({ name }) => name === exhibit);
   if (!found) throw new Error(`There is no exhibit ${exhibit}; there is ${exhibits.map(({ name }) => name).join(", ")}.`);
-  const made = await readersOf(found).withGradient(await readersOf(found).read(network, { text, series: 0, moment: 0 }, clamp));
+  const made = await readersOf(found).withGradient(await readersOf(found).read(network, { text, series: 0, moment: 0 }, clamp, readEdits(edits, found.networks).filter((edit) => edit.network === network)));
   return { score: made.score, arrays: made.arrays, gradient: made.gradient, probabilities: made.probabilities };
 }
 

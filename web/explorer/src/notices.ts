@@ -1,6 +1,7 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
+import { EDIT_FORMS } from "./edits";
 import type { Exhibit, Network } from "./reading";
-import { PARTS, partsOf, SPANS, type Part, type View } from "./view";
+import { partsOf, SPANS, TEXTS, type Part, type View } from "./view";
 import { LAST } from "./story_picture";
 import type { Words } from "./words";
 
@@ -41,6 +42,8 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
       return "light, dark";
     case "all":
       return "1";
+    case "edits":
+      return EDIT_FORMS;
     default:
       return upTo(steps || Infinity).replace("Infinity", "…");
   }
@@ -65,7 +68,7 @@ export function askedBy(hash: string, exhibit: Exhibit): { parts: [Part, string]
   const here = partsOf(exhibit.kind);
   return {
     parts: given.filter((pair): pair is [Part, string] => here.includes(pair[0] as Part)),
-    strange: given.map(([name]) => name).filter((name) => name !== PARTS[0] && !here.includes(name as Part)),
+    strange: given.map(([name]) => name).filter((name) => !here.includes(name as Part) && !TEXTS.slice(0, exhibit.kind === "text" ? 2 : 1).includes(name as Part)),
   };
 }
 

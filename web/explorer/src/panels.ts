@@ -48,11 +48,17 @@ export class Bars {
     });
   }
 
-  fill(place: number, name: string, share: number, number: string, colour: string, mark: number | null, strong: boolean): void {
+  /** Where the name of a row stands. */
+  nameOf(place: number): HTMLElement {
+    return this.rows[place].name;
+  }
+
+  /** Fill a row; without a `name` that stays as it is. */
+  fill(place: number, name: string | null, share: number, number: string, colour: string, mark: number | null, strong: boolean): void {
     const parts = this.rows[place];
     parts.row.hidden = false;
     parts.row.classList.toggle("strong", strong);
-    parts.name.textContent = name;
+    if (name !== null) parts.name.textContent = name;
     parts.bar.style.transform = `scaleX(${Math.min(1, share)})`;
     parts.bar.style.backgroundColor = colour;
     parts.mark.hidden = mark === null;

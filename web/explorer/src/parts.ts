@@ -20,6 +20,8 @@ export interface Parts {
   states: StatePart[];
   others: number;
   bias: number;
+  /** What the bias consists of where the reset gate multiplies a part of it. */
+  biases: { input: number; inner: number } | null;
   sum: number;
   /** The gate: σ or tanh of the sum, or the value that it is held at. */
   value: number;
@@ -29,8 +31,8 @@ export interface Parts {
   reset: number | null;
 }
 
-/** The parts of a gate of a unit at a step; they add up to `sum`. */
-export function partsOf(run: Run, gate: string, step: number, unit: number): Parts {
+/** The parts of a gate of a unit at a step; they add up to `sum`. Units of the state are `named`, or those of the largest parts. */
+export function partsOf(run: Run, gate: string, step: number, unit: number, named: number[] | null = null): Parts {
   const { weights, arrays, characters, clamp } = run;
   const { cell, units: H, table, recurrent, biasInput, biasRecurrent, relu } = weights;
   const { gates, clampable } = LAYOUTS[cell];
@@ -40,14 +42,15 @@ export function partsOf(run: Run, gate: string, step: number, unit: number): Par
   const bias = biasInput[row] + (reset ?? 1) * biasRecurrent[row];
   const before = (k: number) => (step ? arrays.hidden.numbers[(step - 1) * H + k] : 0);
   const all = Array.from({ length: H }, (_, k) => (reset ?? 1) * recurrent[row * H + k] * before(k));
-  const named = largest(all.map(Math.abs), NAMED).filter((k) => all[k]);
-  const states = named.map((k) => ({ unit: k, state: before(k), weight: recurrent[row * H + k], part: all[k] }));
+  const shown = named ?? largest(all.map(Math.abs), NAMED).filter((k) => all[k]);
+  const states = shown.map((k) => ({ unit: k, state: before(k), weight: recurrent[row * H + k], part: all[k] }));
   const whole = all.reduce((sum, part) => sum + part, 0);
   return {
     input,
     states,
     others: whole - states.reduce((sum, { part }) => sum + part, 0),
     bias,
+    biases: reset === null ? null : { input: biasInput[row], inner: biasRecurrent[row] },
     sum: input + whole + bias,
     value: arrays[gate].numbers[step * H + unit],
     squash: clampable.includes(gate) ? "σ" : relu ? "relu" : "tanh",

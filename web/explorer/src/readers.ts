@@ -1,5 +1,5 @@
 /** Has networks read passages: those over characters here in the page, forecasters on the server. */
-import type { Clamp, Exhibit, Network, Passage, Reading } from "./reading";
+import type { Clamp, Edit, Exhibit, Network, Passage, Reading } from "./reading";
 import { fetchReading } from "./server";
 import { gradientByDistance, readText } from "./text_reader";
 import { weightsOf, type Weights } from "./weights";
@@ -25,9 +25,9 @@ export class Readers {
     private readonly opened: Map<string, Uint8Array> = new Map(),
   ) {}
 
-  read(network: string, passage: Passage, clamp: Clamp | null): Promise<Reading> {
-    const key = JSON.stringify([network, passage, clamp]);
-    const found = this.kept.get(key) ?? this.compute(network, passage, clamp);
+  read(network: string, passage: Passage, clamp: Clamp | null, edits: Edit[] = []): Promise<Reading> {
+    const key = JSON.stringify([network, passage, clamp, edits]);
+    const found = this.kept.get(key) ?? this.compute(network, passage, clamp, edits);
     this.kept.delete(key);
     this.kept.set(key, found);
     found.catch(() => this.kept.delete(key));
@@ -56,10 +56,10 @@ export class Readers {
     return found;
   }
 
-  private async compute(name: string, passage: Passage, clamp: Clamp | null): Promise<Reading> {
+  private async compute(name: string, passage: Passage, clamp: Clamp | null, edits: Edit[]): Promise<Reading> {
     if (this.exhibit.kind === "series") return fetchReading(name, passage, clamp);
     const network = this.exhibit.networks.find((network) => network.name === name)!;
-    return readText(network, await this.weightsOf(network), passage.text, clamp);
+    return readText(network, await this.weightsOf(network), passage.text, clamp, edits);
   }
 
   private async load(network: Network): Promise<Weights> {

@@ -92,6 +92,26 @@ export interface Clamp {
   last: number | null;
 }
 
+/** What can be changed: what a character adds to a gate, a weight of the state before, the bias, the one within r·( ) of a GRU, a state. */
+export const KINDS = ["character", "weight", "bias", "inner", "hidden", "cell"] as const;
+export type EditKind = (typeof KINDS)[number];
+
+/** Where a number of a network stands. */
+export interface Place {
+  network: string;
+  kind: EditKind;
+  /** "" where it is a state. */
+  gate: string;
+  /** The unit that has the gate or the state. */
+  unit: number;
+  /** The place of a character in the vocabulary, the unit whose hₜ₋₁ is weighed, or the step of a state; 0 for a bias. */
+  other: number;
+}
+
+export interface Edit extends Place {
+  value: number;
+}
+
 export function at(matrix: Matrix, step: number, unit: number): number {
   return matrix.numbers[step * matrix.width + unit];
 }

@@ -1,6 +1,7 @@
 /** A recurrent layer over characters, step by step: what it computes, and gradients back through it. */
 import { LAYOUTS, sigmoid } from "./cells";
-import type { Clamp, Matrix } from "./reading";
+import { SetStates } from "./edits";
+import type { Clamp, Edit, Matrix } from "./reading";
 import { dot, type Weights } from "./weights";
 
 /** What a layer computed: its gates and states by name, (T, H) each, and what held it. */
@@ -8,6 +9,8 @@ export interface Run {
   weights: Weights;
   characters: Int32Array;
   clamp: Clamp | null;
+  /** States that were set to a value. */
+  set: SetStates;
   arrays: Record<string, Matrix>;
   /** (T, H), U h + b of the candidate before the reset gate; of a GRU. */
   inner: Float32Array | null;
@@ -37,8 +40,8 @@ export function holds(clamp: Clamp | null, gate: string, step: number, unit: num
   return clamp !== null && clamp.gate === gate && step >= clamp.first && step <= (clamp.last ?? Infinity) && (clamp.unit ?? unit) === unit;
 }
 
-/** Run over characters, by their places in the vocabulary. */
-export async function forward(weights: Weights, characters: Int32Array, clamp: Clamp | null): Promise<Run> {
+/** Run over characters, by their places in the vocabulary; `edits` of states are set as they come up. */
+export async function forward(weights: Weights, characters: Int32Array, clamp: Clamp | null, edits: Edit[] = []): Promise<Run> {
   const { cell, units: H, table, recurrent, biasInput, biasRecurrent, relu } = weights;
   const T = characters.length;
   const { gates, states } = LAYOUTS[cell];
@@ -46,7 +49,8 @@ export async function forward(weights: Weights, characters: Int32Array, clamp: C
   const arrays: Record<string, Matrix> = {};
   for (const name of new Set([...gates, ...states])) arrays[name] = { steps: T, width: H, numbers: new Float32Array(T * H) };
   const inner = cell === "gru" ? new Float32Array(T * H) : null;
-  const run: Run = { weights, characters, clamp, arrays, inner };
+  const set = new SetStates(edits);
+  const run: Run = { weights, characters, clamp, set, arrays, inner };
   const fromInput = new Float64Array(rows);
   const fromState = new Float64Array(rows);
   const before = new Float32Array(H);
@@ -77,11 +81,13 @@ export async function forward(weights: Weights, characters: Int32Array, clamp: C
       } else {
         const [i, f, o] = [gate(0, unit), gate(1, unit), gate(3, unit)];
         const candidate = Math.tanh(fromInput[2 * H + unit] + fromState[2 * H + unit]);
-        const state = f * (t ? arrays.cell.numbers[here - H] : 0) + i * candidate;
+        const state = set.at("cell", t, unit) ?? f * (t ? arrays.cell.numbers[here - H] : 0) + i * candidate;
         arrays.candidate.numbers[here] = candidate;
         arrays.cell.numbers[here] = state;
         arrays.hidden.numbers[here] = o * Math.tanh(state);
       }
+      const hidden = set.at("hidden", t, unit);
+      if (hidden !== undefined) arrays.hidden.numbers[here] = hidden;
     }
     if (breath.due) await breath.pause();
   }
@@ -114,13 +120,13 @@ const NOTHING = 1e-7;
  * from the gradient with respect to its hidden state (H,).
  */
 export function normsBack(run: Run, moment: number, gradient: Float64Array, distances: number): Float64Array {
-  const { weights, arrays, clamp, inner } = run;
-  const { cell, units: H, input, width, gram, recurrent, relu } = weights;
+  const { weights, arrays, clamp, set, inner } = run;
+  const { cell, units: H, recurrent, relu } = weights;
   const { gates } = LAYOUTS[cell];
   const rows = gates.length * H;
   const norms = new Float64Array(distances);
   const [toInput, toState] = [new Float64Array(rows), new Float64Array(rows)];
-  const read = new Float64Array(width);
+  const read = new Float64Array(weights.width);
   let hidden = gradient;
   let state = new Float64Array(H);
   let most = 0;
@@ -133,6 +139,9 @@ export function normsBack(run: Run, moment: number, gradient: Float64Array, dist
     };
     const kept = new Float64Array(H);
     for (let unit = 0; unit < H; unit++) {
+      // What is set depends on nothing before.
+      if (set.at("hidden", t, unit) !== undefined) hidden[unit] = 0;
+      const fixed = set.at("cell", t, unit) !== undefined;
       if (cell === "rnn") {
         const h = value("hidden", unit);
         toInput[unit] = toState[unit] = hidden[unit] * (relu ? Number(h > 0) : 1 - h * h);
@@ -147,7 +156,7 @@ export function normsBack(run: Run, moment: number, gradient: Float64Array, dist
       } else {
         const [i, f, g, o] = gates.map((name) => value(name, unit));
         const squashed = Math.tanh(value("cell", unit));
-        state[unit] += hidden[unit] * o * (1 - squashed * squashed);
+        state[unit] = fixed ? 0 : state[unit] + hidden[unit] * o * (1 - squashed * squashed);
         through(0, unit, state[unit] * g);
         through(1, unit, state[unit] * before("cell", unit));
         through(3, unit, hidden[unit] * squashed);
@@ -155,7 +164,7 @@ export function normsBack(run: Run, moment: number, gradient: Float64Array, dist
         state[unit] *= f;
       }
     }
-    norms[moment - t] = normOf(toInput, input, width, gram, read);
+    norms[moment - t] = normOf(toInput, weights, read);
     most = Math.max(most, norms[moment - t]);
     if (norms[moment - t] < NOTHING * most) break;
     hidden = kept;
@@ -165,13 +174,18 @@ export function normsBack(run: Run, moment: number, gradient: Float64Array, dist
 }
 
 /** The norm of the gradient with respect to one-hot characters: of the embedding times Wᵀ g. */
-function normOf(gradient: Float64Array, input: Float32Array, width: number, gram: Float32Array | null, read: Float64Array): number {
+function normOf(gradient: Float64Array, { input, width, gram, table, shifted = [] }: Weights, read: Float64Array): number {
   read.fill(0);
   addTransposed(gradient, input, width, read);
   let sum = 0;
   for (let a = 0; a < width; a++) {
     if (!gram) sum += read[a] * read[a];
     else for (let b = 0; b < width; b++) sum += read[a] * gram[a * width + b] * read[b];
+  }
+  for (const character of new Set(shifted.map(({ character }) => character))) {
+    const by = shifted.reduce((total, shift) => total + (shift.character === character ? shift.by * gradient[shift.row] : 0), 0);
+    const now = gradient.reduce((total, part, row) => total + part * table[character * gradient.length + row], 0);
+    sum += now * now - (now - by) * (now - by);
   }
   return Math.sqrt(Math.max(0, sum));
 }

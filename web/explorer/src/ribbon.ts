@@ -25,10 +25,20 @@ const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof
   rnn: [{ name: "hidden", symbol: "hₜ", style: "hidden" }],
 };
 
+/** Another line that this one is drawn beside: the letters and steps of both, and where they part. */
+export interface Beside {
+  letters: string[];
+  steps: number;
+  parting: number | null;
+}
+
 export class Ribbon {
   private first = 0;
   private column = COLUMN;
   private steps = 1;
+  /** Of the canvas; 0 where it has to be measured: that costs the browser a layout, so not at each step. */
+  private width = 0;
+  private colours = { theme: "", ink: "", faint: "", panel: "", edge: "", lit: "" };
 
   constructor(private readonly canvas: HTMLCanvasElement, private readonly legend: HTMLElement, choose: (step: number) => void) {
     const pick = (event: PointerEvent) => {
@@ -37,16 +47,18 @@ export class Ribbon {
     };
     // Who holds and moves would run after what moves itself: a press chooses, and nothing more.
     canvas.addEventListener("pointerdown", pick);
+    new ResizeObserver(() => (this.width = 0)).observe(canvas);
   }
 
   /** Draw the line around a step; without characters all steps have a column. */
-  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme): void {
+  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme, beside: Beside | null = null): void {
     const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
-    const width = canvas.clientWidth;
+    const width = (this.width ||= canvas.clientWidth);
     const texted = characters.length > 0;
-    const wide = characters.some((character) => character > "\u2e80") ? 18 : COLUMN;
-    this.steps = reading.arrays.hidden.steps;
+    const wide = (beside?.letters ?? characters).some((character) => character > "\u2e80") ? 18 : COLUMN;
+    const own = reading.arrays.hidden.steps;
+    this.steps = beside?.steps ?? own;
     this.column = texted ? wide : width / this.steps;
     const shown = Math.min(this.steps, Math.ceil(width / this.column));
     const whole = Math.floor(width / this.column);
@@ -59,9 +71,9 @@ export class Ribbon {
     const pen = canvas.getContext("2d")!;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const style = getComputedStyle(canvas);
+    const { ink, faint, panel, edge, lit } = this.coloursOf(theme);
     const x = (at: number) => (at - this.first) * this.column;
-    const last = Math.min(this.steps, this.first + shown);
+    const last = Math.max(this.first, Math.min(own, this.first + shown));
     const palette = signedPalette(theme);
     for (const [k, share] of ledger && texted ? shares(ledger) : []) {
       if (k < this.first || k >= last) continue;
@@ -72,18 +84,35 @@ export class Ribbon {
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     for (let k = this.first; texted && k < last; k++) {
-      pen.fillStyle = characters[k] === "\n" ? style.getPropertyValue("--faint") : style.color;
+      pen.fillStyle = characters[k] === "\n" ? faint : ink;
       pen.fillText(characters[k] === "\n" ? "↵" : characters[k], x(k) + this.column / 2, TEXT_HEIGHT / 2 - 1);
     }
-    pen.fillStyle = style.getPropertyValue("--panel");
+    pen.fillStyle = panel;
     pen.fillRect(0, top, x(last), CURVES_HEIGHT);
-    pen.fillStyle = style.getPropertyValue("--edge");
+    pen.fillStyle = edge;
     pen.fillRect(x(step), top, Math.max(2, this.column), CURVES_HEIGHT);
-    this.curves(pen, reading, cell, top, last, unit, theme, style.getPropertyValue("--edge"));
-    pen.strokeStyle = style.getPropertyValue("--lit");
+    this.curves(pen, reading, cell, top, last, unit, theme, edge);
+    pen.strokeStyle = lit;
     pen.lineWidth = 1.5;
-    if (texted) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
+    if (texted && step < own) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
+    if (beside?.parting !== null && beside?.parting !== undefined) {
+      pen.lineWidth = 2;
+      pen.setLineDash([4, 3]);
+      pen.beginPath();
+      pen.moveTo(x(beside.parting), 0);
+      pen.lineTo(x(beside.parting), height);
+      pen.stroke();
+      pen.setLineDash([]);
+    }
     this.say(reading, cell, step, unit, theme);
+  }
+
+  private coloursOf(theme: Theme) {
+    if (this.colours.theme === theme) return this.colours;
+    const style = getComputedStyle(this.canvas);
+    const named = (name: string) => style.getPropertyValue(`--${name}`);
+    this.colours = { theme, ink: style.color, faint: named("faint"), panel: named("panel"), edge: named("edge"), lit: named("lit") };
+    return this.colours;
   }
 
   private curves(pen: CanvasRenderingContext2D, reading: Reading, cell: string, top: number, last: number, unit: number, theme: Theme, edge: string): void {
@@ -96,7 +125,7 @@ export class Ribbon {
       const matrix = reading.arrays[name];
       const isState = style === "cell" || style === "hidden";
       let most = 1;
-      if (isState) for (let t = 0; t < this.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
+      if (isState) for (let t = 0; t < matrix.steps; t++) most = Math.max(most, Math.abs(at(matrix, t, unit)));
       const y = (value: number) => (isState ? middle - (reach * value) / most : middle + reach - 2 * reach * value);
       const { dash, width } = CURVE_STYLES[style];
       pen.strokeStyle = roleColour(style, theme);
@@ -116,7 +145,8 @@ export class Ribbon {
     }
     curves.forEach(({ name, symbol, style }, place) => {
       const key = this.legend.children[place] as HTMLElement;
-      key.textContent = `${symbol} ${signed(at(reading.arrays[name], step, unit))}`;
+      const matrix = reading.arrays[name];
+      key.textContent = `${symbol} ${step < matrix.steps ? signed(at(matrix, step, unit)) : "–"}`;
       key.style.setProperty("--colour", roleColour(style, theme));
       key.style.setProperty("--line", CURVE_STYLES[style].dash.length ? "dashed" : "solid");
     });

@@ -1,5 +1,6 @@
 /** Reads a text with a network over characters: what the cells hold, what is predicted, how far it looks back. */
-import type { Clamp, Matrix, Network, Reading } from "./reading";
+import { editedWeights } from "./edits";
+import type { Clamp, Edit, Matrix, Network, Reading } from "./reading";
 import { Breath, forward, logitsAt, normsBack, softmax, type Run } from "./recurrence";
 import { dot, type Weights } from "./weights";
 
@@ -18,14 +19,14 @@ export function encode(network: Network, text: string): Int32Array {
 }
 
 /**
- * What a network makes of a text. The score is in bits a character, of those in the vocabulary: the
+ * What a network makes of a text, with what was changed of it. The score is in bits a character, of those in the vocabulary: the
  * others share one probability. It is null where no such character follows another.
  */
-export async function readText(network: Network, weights: Weights, text: string, clamp: Clamp | null): Promise<Reading> {
-  const run = await forward(weights, encode(network, text), clamp);
+export async function readText(network: Network, weights: Weights, text: string, clamp: Clamp | null, edits: Edit[] = []): Promise<Reading> {
+  const run = await forward(edits.length ? editedWeights(weights, edits) : weights, encode(network, text), clamp, edits);
   return {
     network: network.name,
-    score: await scoreOf(run),
+    score: await scoreFrom(run, 0),
     labels: [],
     arrays: run.arrays,
     run,
@@ -34,10 +35,11 @@ export async function readText(network: Network, weights: Weights, text: string,
   };
 }
 
-async function scoreOf(run: Run): Promise<number | null> {
+/** Bits a character, of what is predicted from a step on. */
+export async function scoreFrom(run: Run, first: number): Promise<number | null> {
   const breath = new Breath();
   let [sum, count] = [0, 0];
-  for (let t = 0; t + 1 < run.characters.length; t++) {
+  for (let t = first; t + 1 < run.characters.length; t++) {
     const next = run.characters[t + 1];
     if (!next) continue;
     const logits = logitsAt(run, t);

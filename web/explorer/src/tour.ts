@@ -16,7 +16,7 @@ export interface Stop {
   wires?: string[];
 }
 
-const FREE: Partial<View> = { value: null, all: false, span: "all" };
+const FREE: Partial<View> = { value: null, all: false, span: "all", edits: "" };
 
 /** The stops for what there is to see. */
 export function stopsOf(exhibit: Exhibit): Stop[] {
@@ -26,7 +26,7 @@ export function stopsOf(exhibit: Exhibit): Stop[] {
   const begins = exhibit.kind === "series" ? exhibit.history : 0;
   const stops: (Stop | null)[] = [
     ...(exhibit.kind === "series" ? windowStops(begins, network) : textStops(exhibit)),
-    gated ? { name: "shut", section: "prediction", view: { network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins } : {}) } } : null,
+    gated ? { name: "shut", section: "prediction", view: { ...FREE, network, gate, value: 0, all: true, span: begins ? "range" : "all", first: begins, last: begins, ...(begins ? { step: begins } : {}) } } : null,
     exhibit.kind === "series" || exhibit.networks.length > 1 ? { name: "reach", section: "comparison", view: FREE } : null,
     { name: "yours", section: "input", view: FREE },
   ];

@@ -1,5 +1,6 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
-import type { Clamp } from "./reading";
+import { readEdits } from "./edits";
+import type { Clamp, Edit, Network } from "./reading";
 import { LAST } from "./story_picture";
 
 /** When a gate is held: at all steps, from `first` on, or from `first` to `last`. */
@@ -7,18 +8,23 @@ export const SPANS = ["all", "on", "range"] as const;
 export type Span = (typeof SPANS)[number];
 
 /** The parts of a view, by their names in the address. */
-export const PARTS = ["text", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "tour", "story", "language", "theme"] as const;
+export const PARTS = ["text", "other", "exhibit", "series", "moment", "network", "step", "unit", "box", "gate", "value", "all", "span", "first", "last", "edits", "tour", "story", "language", "theme"] as const;
 export type Part = (typeof PARTS)[number];
 
-/** The parts whose values are compared with what there is; a text is cut, and told of otherwise. */
+/** The parts that hold a text: it is cut, and told of otherwise. */
+export const TEXTS: Part[] = ["text", "other"];
+
+/** The parts whose values are compared with what there is. */
 export function partsOf(kind: "text" | "series"): Part[] {
-  return PARTS.filter((part) => part !== "text" && (kind === "series" || (part !== "series" && part !== "moment")));
+  return PARTS.filter((part) => !TEXTS.includes(part) && (kind === "series" ? part !== "edits" : part !== "series" && part !== "moment"));
 }
 
 export interface View {
   /** What networks are shown, by name. */
   exhibit: string;
   text: string;
+  /** A second text beneath it; "" where there is none. */
+  other: string;
   series: number;
   moment: number;
   network: string;
@@ -34,6 +40,8 @@ export interface View {
   span: Span;
   first: number;
   last: number;
+  /** Numbers that were changed, as `writeEdits` writes them. */
+  edits: string;
   /** The stop of the tour; null where nobody is on it. */
   tour: number | null;
   /** The time of the story; null where it is not shown. */
@@ -49,6 +57,11 @@ export function clampOf({ gate, value, unit, all, span, first, last }: View): Cl
   return { gate, value, unit: all ? null : unit, first: from, last: span === "range" ? Math.max(from, last) : null };
 }
 
+/** The numbers that were changed of a network. */
+export function editsOf({ edits }: View, network: Network): Edit[] {
+  return edits ? readEdits(edits, [network]) : [];
+}
+
 export function readView(hash: string, otherwise: View): View {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const whole = (name: string, fallback: number) => {
@@ -60,6 +73,7 @@ export function readView(hash: string, otherwise: View): View {
   return {
     exhibit: given.get("exhibit") ?? otherwise.exhibit,
     text: given.get("text") || otherwise.text,
+    other: given.get("other") ?? "",
     series: whole("series", otherwise.series),
     moment: whole("moment", otherwise.moment),
     network: given.get("network") ?? otherwise.network,
@@ -72,6 +86,7 @@ export function readView(hash: string, otherwise: View): View {
     span: SPANS.find((span) => span === given.get("span")) ?? "all",
     first: whole("first", 0),
     last: whole("last", 0),
+    edits: given.get("edits") ?? "",
     tour: given.has("tour") ? whole("tour", 0) : hash ? null : otherwise.tour,
     story: given.has("story") ? (Number.isFinite(story) ? Math.max(0, Math.min(LAST, story)) : 0) : hash ? null : otherwise.story,
     language: given.get("language") === "zh" ? "zh" : given.has("language") ? "en" : otherwise.language,
@@ -80,7 +95,7 @@ export function readView(hash: string, otherwise: View): View {
 }
 
 export function writeView(view: View, kind: "text" | "series"): string {
-  const { exhibit, text, series, moment, network, step, unit, box, gate, value, all, span, first, last, tour, story, language, theme } = view;
+  const { exhibit, text, other, series, moment, network, step, unit, box, gate, value, all, span, first, last, edits, tour, story, language, theme } = view;
   const passage: Record<string, string> = kind === "text" ? { text } : { series: String(series), moment: String(moment) };
   const kept = new URLSearchParams({ exhibit, ...passage, network, step: String(step), unit: String(unit), gate, language, theme });
   if (box) kept.set("box", box);
@@ -89,6 +104,8 @@ export function writeView(view: View, kind: "text" | "series"): string {
   if (span !== "all") kept.set("span", span);
   if (span !== "all") kept.set("first", String(first));
   if (span === "range") kept.set("last", String(last));
+  if (other) kept.set("other", other);
+  if (edits) kept.set("edits", edits);
   if (story !== null) kept.set("story", String(Number(story.toFixed(2))));
   if (tour !== null) kept.set("tour", String(tour));
   return `#${kept}`;

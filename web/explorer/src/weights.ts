@@ -24,6 +24,8 @@ export interface Weights {
   projection: Float32Array | null;
   /** (V,) */
   outputBias: Float32Array;
+  /** By how much entries of `table` differ from what `input` gives. */
+  shifted?: { character: number; row: number; by: number }[];
 }
 
 export interface Tensor {
