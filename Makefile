@@ -104,7 +104,7 @@ sanitize: $(INSTALLED) ## Native tests under the address, undefined-behaviour an
 	$(call IN_SANITIZER,address,asan) $(ADDRESS) $(BIN)/python -c pass || { $(NOT_HERE) }; \
 	$(call IN_SANITIZER,address,asan) $(ADDRESS) GATED_HYPOTHESIS=few \
 		$(BIN)/python -m pytest tests/core/test_ops.py tests/core/test_narrow.py tests/core/test_stream.py \
-		-k "not avx512_on_avx2 and not allocates" -n 0 -x --capture=sys
+		-k "not avx512_on_avx2 and not allocates" -n auto --dist worksteal -x --capture=sys
 	$(SANITIZED) -B build/thread -DGATED_SANITIZE=thread > build/thread.log
 	$(BIN)/ninja -C build/thread > build/thread.log
 	$(call IN_SANITIZER,thread,tsan) $(THREAD) $(BIN)/python -c pass || { $(NOT_HERE) }; \

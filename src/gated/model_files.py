@@ -115,6 +115,15 @@ def load_model(directory: Path, task: str | None = None) -> tuple[Arrays, dict[s
     return arrays, description
 
 
+def digest_of(directory: Path) -> bytes:
+    """Return the SHA-256 of a model's document, which names those of all its files.
+
+    Raises:
+        ModelFileError: there is no model.
+    """
+    return hashlib.sha256(read_bytes(directory / FILE_NAME)).digest()
+
+
 def save_narrow(
     run: Path, directory: Path, names: Iterable[str], stored_as: str
 ) -> tuple[int, int]:

@@ -6,10 +6,16 @@ import ipaddress
 import os
 import resource
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gated.cli.listening import address, listen
 from gated.cli.output import stdout_console
 from gated.errors import ConfigurationError, require
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from gated.serve.bounds import Bounds
 
 TOKEN = "GATED_TOKEN"
 """Environment variable with a token, which unlike an option is not seen by other users."""
@@ -39,12 +45,14 @@ def serve(
 ) -> None:
     """Serve a trained network: predictions over HTTP, and streams that survive a restart.
 
-    It needs no torch. Ctrl-C ends it, when all that has come is computed and saved.
+    It needs no torch, but for a forecaster, which takes rows and forecasts what follows them.
+    Ctrl-C ends it, when all that has come is computed and saved.
 
     Parameters
     ----------
     run
-        Directory of a run that gated.load reads: of classify, regress, text-classify or language.
+        Directory of a run that gated.load reads, of classify, regress, text-classify or language;
+        or of one of forecast, which begins with the data of its training.
     host
         Address to serve at; a token is needed where others than this machine reach it.
     port
@@ -63,7 +71,8 @@ def serve(
     rate
         Requests a second from one address.
     state
-        File of the streams; by default streams.sqlite in the run's directory.
+        File of the streams, or of a forecaster's rows; by default streams.sqlite, or rows.sqlite,
+        in the run's directory.
     interval
         Seconds between two writes of the streams that have changed.
     wait
@@ -97,29 +106,35 @@ def serve(
             raise ConfigurationError(f"--{name}: must be above 0, got {value}.")
     if not 0 <= wait <= LONGEST_WAIT:
         raise ConfigurationError(f"--wait: must be from 0 to {LONGEST_WAIT}, got {wait}.")
-    from gated.live import load
+    from gated.model_files import load_description
     from gated.serve.bounds import Bounds
-    from gated.serve.live.server import MORE, StreamBounds, create_server
 
-    model = load(run)
-    _allow_files(streams + 2 * MORE)
-    server = create_server(
-        model,
-        state or run / "streams.sqlite",
-        Bounds(body=body, seconds=seconds, rate=rate, connections=streams + MORE),
-        StreamBounds(
-            most=streams,
-            stored=stored,
-            forget=forget * DAY,
-            wait=wait / 1_000,
-            interval=interval,
-            rate=step_rate,
-        ),
-        most_steps=steps,
-        tokens=tokens,
-        hosts=("localhost", "127.0.0.1", "[::1]") if _is_loopback(host) else None,
-        log=log_json,
-    )
+    hosts = ("localhost", "127.0.0.1", "[::1]") if _is_loopback(host) else None
+    of_server: dict[str, Any] = {"tokens": tokens, "hosts": hosts, "log": log_json}
+    if load_description(run).get("task") == "forecast":
+        bounds = Bounds(body=body, seconds=seconds, rate=rate)
+        server = _of_forecaster(run, state or run / "rows.sqlite", bounds, of_server)
+    else:
+        from gated.live import load
+        from gated.serve.live.server import MORE, StreamBounds, create_server
+
+        model = load(run)
+        _allow_files(streams + 2 * MORE)
+        server = create_server(
+            model,
+            state or run / "streams.sqlite",
+            Bounds(body=body, seconds=seconds, rate=rate, connections=streams + MORE),
+            StreamBounds(
+                most=streams,
+                stored=stored,
+                forget=forget * DAY,
+                wait=wait / 1_000,
+                interval=interval,
+                rate=step_rate,
+            ),
+            most_steps=steps,
+            **of_server,
+        )
     with listen(host, port) as listener:
         stdout_console().print(
             f"{run} is served at {address(listener)} (Ctrl-C ends it)",
@@ -127,6 +142,40 @@ def serve(
             highlight=False,
         )
         server.run(sockets=[listener])
+
+
+def _of_forecaster(
+    run: Path, state: Path, bounds: Bounds, of_server: dict[str, Any]
+) -> uvicorn.Server:
+    """Return the server of a forecaster, which begins with the data of its run."""
+    for module in ("torch", "polars", "narwhals"):
+        require(module, extra="train")
+    from gated.cli.run_directory import read_run
+    from gated.model_files import digest_of
+    from gated.serve.live.forecasts import create_server
+    from gated.tasks.forecast.forecaster import Forecaster
+
+    forecaster, (data,) = Forecaster.load(run), read_run(run).data
+    if not data.exists():
+        raise ConfigurationError(
+            f"{data}, the data of {run}, is not there: forecasts begin with it."
+        )
+    config, fitted = forecaster.config, forecaster.preprocessing
+    described = {
+        "task": "forecast",
+        "time": config.time,
+        "target": config.target_name,
+        "series": config.series,
+        "known": [*fitted.known_names],
+        "past": [*fitted.past_numbers, *fitted.past_texts],
+        "every": fitted.grid.every,
+        "horizon": config.horizon,
+        "quantiles": [*config.quantiles],
+    }
+    place = [name for name in (config.time, config.series) if name]
+    return create_server(
+        lambda: forecaster.live(data), described, place, state, digest_of(run), bounds, **of_server
+    )
 
 
 def _allow_files(count: int) -> None:

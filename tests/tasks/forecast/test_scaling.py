@@ -71,7 +71,7 @@ def test_few_values_say_little_of_their_deviation():
 def test_running_moments_are_those_of_what_came_before():
     values = np.array([1e6, np.nan, 1e6 + 2, 1e6 + 7, np.nan, 3.0, 5.0])
     starts = np.array([0, 4, 7])
-    running = LEVELS.running(values, starts, np.array([1e6, 3.0]))
+    running, _ = LEVELS.running(values, starts, np.array([1e6, 3.0]))
     for row, begin in zip(range(7), [0] * 4 + [4] * 3, strict=True):
         seen = values[begin : row + 1]
         seen = seen[~np.isnan(seen)]

@@ -7,7 +7,7 @@ import torch
 import gated
 from gated.cells import library
 from gated.configuration import from_json_values, json_values
-from gated.tasks.forecast.smoothing import Form, Smoothing, candidates, learn
+from gated.tasks.forecast.smoothing import Form, Smoothing, State, candidates, learn
 
 NAN = np.nan
 
@@ -164,3 +164,44 @@ def test_a_series_without_a_value_or_of_one_stops_nothing():
     for values in (np.array([5.0]), np.array([NAN, NAN]), np.zeros(30)):
         ahead = run(learned(values), values).ahead(np.array([len(values) - 1]), 3)
         np.testing.assert_allclose(ahead, np.full((1, 3), np.nan_to_num(values[0])))
+
+
+def test_a_series_that_is_read_in_parts_is_smoothed_as_if_at_once():
+    rng, lengths = np.random.default_rng(5), np.array([90, 60, 75])
+    values = np.exp(rng.normal(0, 0.1, lengths.sum()).cumsum())
+    values[rng.random(len(values)) < 0.1] = NAN
+    forms = (
+        Form(
+            logs=False,
+            seasons=(),
+            parameters=np.tile([0.2, 0.1, 0.9, 0.5, 0], (4, 1)),
+            shares=np.full(4, 0.4),
+        ),
+        Form(
+            logs=True,
+            seasons=(7, 10),
+            parameters=np.tile([0.3, 0.1, 1, 0, 0.2], (4, 1)),
+            shares=np.full(4, 0.6),
+        ),
+    )
+    smoothing = Smoothing(forms=forms, floor=1e-3, logs=False)
+    starts, which = np.append(0, np.cumsum(lengths)), np.array([0, -1, 2])
+    whole = smoothing.run(values, starts, which)
+    cut = np.array([45, 50, 42])  # two of the longest seasons, or more, are over
+    heads, tails = ([], [])
+    for begin, at, end in zip(starts[:-1], cut, starts[1:], strict=True):
+        heads.append(values[begin : begin + at])
+        tails.append(values[begin + at : end])
+    first = smoothing.run(np.concatenate(heads), np.append(0, np.cumsum(cut)), which)
+    assert first.state.settled.all()
+    order = np.array([2, 0, 1])  # and in another order
+    rest = smoothing.run(
+        np.concatenate([tails[s] for s in order]),
+        np.append(0, np.cumsum((lengths - cut)[order])),
+        which[order],
+        first.state.taken(order),
+    )
+    expected = whole.ahead(starts[1:] - 1, 12)[order]
+    np.testing.assert_array_equal(rest.ahead(rest.starts[1:] - 1, 12), expected)
+    both = State.joined([rest.state.taken(np.array([s])) for s in range(3)])
+    np.testing.assert_array_equal(both.level, whole.state.level[order])

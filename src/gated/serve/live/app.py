@@ -84,7 +84,7 @@ def create_app(
         redoc_url=None,
         lifespan=lifespan,
     )
-    explain_errors(app, 422)
+    add_state_of_the_server(app, metrics, lambda: sessions.stopping)
     workers = Workers()
     refused: dict[int | str, dict[str, Any]] = {status: REFUSED[status] for status in (401, 429)}
 
@@ -111,23 +111,6 @@ def create_app(
     async def model() -> dict[str, Any]:
         """What the model takes and gives."""
         return exchange.describe()
-
-    @app.get("/health")
-    async def health() -> Health:
-        """Whether the server runs."""
-        return Health(status="ok")
-
-    @app.get("/ready", response_model=Health, responses={503: {"model": Health}})
-    async def is_ready() -> Response:
-        """Whether the server takes requests: not while it stops."""
-        if not sessions.stopping:
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "stopping"}, 503)
-
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def counts() -> Response:
-        """Counts in Prometheus' text format."""
-        return Response(metrics.text(), media_type=MEDIA_TYPE)
 
     @app.get("/streams/{id}", responses={**refused, 404: {"model": Problem}})
     async def place(id: Name) -> Place:
@@ -158,3 +141,31 @@ def create_app(
         await websocket.send_denial_response(Refusal(404, message).response())
 
     return app
+
+
+def add_state_of_the_server(app: FastAPI, metrics: Metrics, stopping: Callable[[], bool]) -> None:
+    """Add what every server says of itself, and that its errors are words.
+
+    Args:
+        app: the application.
+        metrics: what is counted.
+        stopping: whether the server takes no more requests.
+    """
+    explain_errors(app, 422)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Whether the server runs."""
+        return Health(status="ok")
+
+    @app.get("/ready", response_model=Health, responses={503: {"model": Health}})
+    async def is_ready() -> Response:
+        """Whether the server takes requests: not while it stops."""
+        if not stopping():
+            return JSONResponse({"status": "ready"})
+        return JSONResponse({"status": "stopping"}, 503)
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def counts() -> Response:
+        """Counts in Prometheus' text format."""
+        return Response(metrics.text(), media_type=MEDIA_TYPE)

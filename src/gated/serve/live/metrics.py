@@ -14,7 +14,10 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10, 60)
 """Bounds of the classes of times."""
-PATHS = ("/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json")
+PATHS = (
+    *("/predict", "/rows", "/forecast", "/model"),
+    *("/health", "/ready", "/metrics", "/openapi.json"),
+)
 STREAM = "/streams/"
 LONGEST_PATH = 200
 """Characters of a path in the log."""

@@ -16,9 +16,9 @@ by the quantile of these errors at the level that it should cover.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,29 +136,26 @@ class Calibration:
             `(S, T + 1, Q)`: `[:, t]` is made with the errors `[:, :t]`.
         """
         series, steps, count = errors.shape
-        share = np.minimum(quantiles, 1 - np.array(quantiles))
-        made_up, fade = self._made_up(share), np.exp(-1 / (LIFE * horizon))
         places = np.empty((series, steps + 1, count), np.int16)
         for begin in range(0, series, CHUNK):
             chunk = slice(begin, begin + CHUNK)
-            known = ~np.isnan(errors[chunk, :, 0])
-            bins = np.searchsorted(EDGES, errors[chunk])
-            counts = np.repeat(self.counts[None], len(bins), axis=0)
-            outside = np.repeat(share[None], len(bins), axis=0)
-            places[chunk, 0] = _places(counts + made_up, outside)
+            widths = self.widths(len(errors[chunk]), quantiles, horizon)
+            places[chunk, 0] = widths.places
             for step in range(steps):
-                new, now = np.flatnonzero(known[:, step]), places[chunk, step].copy()
-                counts *= fade
-                if len(new):
-                    missed = bins[new, step] > now[new]
-                    outside[new] += PACE / horizon * (share - missed)
-                    outside = np.clip(outside, share / 20, 0.5)
-                    counts[new[:, None], np.arange(count), bins[new, step]] += 1 / horizon
-                    now[new] = _places(counts[new] + made_up, outside[new])
-                places[chunk, step + 1] = now
-        factors: Floats = FACTORS[places]
-        factors[..., quantiles.index(0.5)] = 1
-        return factors
+                widths.take(errors[chunk, step])
+                places[chunk, step + 1] = widths.places
+        return _factors(places, quantiles)
+
+    def widths(self, series: int, quantiles: Sequence[float], horizon: int) -> Widths:
+        """Return the widths of the intervals of some series when the training ends."""
+        share = np.minimum(quantiles, 1 - np.array(quantiles))
+        return Widths(
+            quantiles=tuple(quantiles),
+            horizon=horizon,
+            made_up=np.repeat(self._made_up(share)[None], series, axis=0),
+            counts=np.repeat(self.counts[None], series, axis=0),
+            outside=np.repeat(share[None], series, axis=0),
+        )
 
     def _made_up(self, share: Floats) -> Floats:
         """`(Q, bins)` a window of errors, twice as large as the baseline says, thrice the network.
@@ -172,6 +169,80 @@ class Calibration:
         size = -np.log(2 * np.minimum(share, 0.499)) / larger
         made_up: Floats = _counted(errors[:, None] / size) / len(levels)
         return made_up
+
+
+class Widths:
+    """How wide the intervals of `S` series are, as their errors become known step by step.
+
+    Args:
+        quantiles: `(Q,)`.
+        horizon: steps of a forecast.
+        made_up: `(S, Q, bins)` errors that count always.
+        counts: `(S, Q, bins)` errors so far.
+        outside: `(S, Q)` share of the errors that is to lie beyond each quantile.
+    """
+
+    def __init__(
+        self,
+        *,
+        quantiles: tuple[float, ...],
+        horizon: int,
+        made_up: Floats,
+        counts: Floats,
+        outside: Floats,
+        places: Integers | None = None,
+    ) -> None:
+        self.quantiles, self.horizon, self.made_up = quantiles, horizon, made_up
+        self.counts, self.outside = counts, outside
+        self.places = _places(counts + made_up, outside) if places is None else places
+        """`(S, Q)`, the bin of each factor."""
+
+    @property
+    def factors(self) -> Floats:
+        """`(S, Q)` by what distances from the median are multiplied."""
+        return _factors(self.places, self.quantiles)
+
+    def take(self, errors: Floats) -> None:
+        """Take the errors `(S, Q)` that became known in a step, NaN where none did."""
+        count, horizon = len(self.quantiles), self.horizon
+        share = np.minimum(self.quantiles, 1 - np.array(self.quantiles))
+        self.counts *= np.exp(-1 / (LIFE * horizon))
+        new = np.flatnonzero(~np.isnan(errors[:, 0]))
+        if not len(new):
+            return
+        bins = np.searchsorted(EDGES, errors[new])
+        missed = bins > self.places[new]
+        self.outside[new] += PACE / horizon * (share - missed)
+        self.outside = np.clip(self.outside, share / 20, 0.5)
+        self.counts[new[:, None], np.arange(count), bins] += 1 / horizon
+        self.places[new] = _places(self.counts[new] + self.made_up[new], self.outside[new])
+
+    def taken(self, which: Integers) -> Widths:
+        """Return those of some of the series, as copies."""
+        return self._with(lambda name: getattr(self, name)[which])
+
+    def joined(self, other: Widths) -> Widths:
+        """Return those of both, one after the other."""
+        return self._with(lambda name: np.concatenate([getattr(self, name), getattr(other, name)]))
+
+    def put(self, which: Integers, other: Widths) -> None:
+        """Take those of some of the series from another."""
+        for name in _OF_SERIES:
+            getattr(self, name)[which] = getattr(other, name)
+
+    def _with(self, arrays: Callable[[str], Any]) -> Widths:
+        given = {name: arrays(name) for name in _OF_SERIES}
+        return Widths(quantiles=self.quantiles, horizon=self.horizon, **given)
+
+
+_OF_SERIES = ("made_up", "counts", "outside", "places")
+
+
+def _factors(places: Integers, quantiles: Sequence[float]) -> Floats:
+    """Factors `(…, Q)` from bins; 1 of the median."""
+    factors: Floats = FACTORS[places]
+    factors[..., list(quantiles).index(0.5)] = 1
+    return factors
 
 
 def scaled_errors(

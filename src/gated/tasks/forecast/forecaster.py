@@ -30,6 +30,7 @@ from gated.tasks.forecast.calibration import (
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.distributions import are_whole, check_target, whole_numbers
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.live import LiveForecaster
 from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
 from gated.tasks.forecast.network import Ensemble, ForecastNetwork
 from gated.tasks.forecast.outlook import Outlook
@@ -349,6 +350,22 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             updated = self.following(place, **training).fit(data)
         updated.training = replace(updated.training, init_from=None, thaw_every=0)
         return updated
+
+    def live(self, data: Source | None = None) -> LiveForecaster:
+        """Return a forecaster that takes rows as they come; see `LiveForecaster`.
+
+        Args:
+            data: the past to begin with, as `LiveForecaster.update` takes it; by default none.
+
+        Raises:
+            ConfigurationError: there are several targets.
+            DataError: a row cannot be used.
+            FileNotFoundError: there is no such file.
+        """
+        live = LiveForecaster(self.outlook, self.preprocessing)
+        if data is not None:
+            live.update(data)
+        return live
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""

@@ -150,16 +150,33 @@ class Outlook:
         baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
         return self.calibration.distances(forecast, baseline, self.config.quantiles)
 
-    def calibrated(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
-        """Quantiles of which as many values are below as they promise, and that can be."""
-        values, least = self.widened(forecast, prepared, origins), self.least(prepared, origins)
-        return self._possible(values, least, whole=self.whole)
+    def calibrated(
+        self,
+        forecast: Floats,
+        prepared: Prepared,
+        origins: Integers,
+        factors: Floats | None = None,
+    ) -> Floats:
+        """Quantiles of which as many values are below as they promise, and that can be.
 
-    def widened(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
+        `factors` `(N, Q)` are on the distances from the median; by default by all later errors that
+        the data hold.
+        """
+        values = self.widened(forecast, prepared, origins, factors)
+        return self._possible(values, self.least(prepared, origins), whole=self.whole)
+
+    def widened(
+        self,
+        forecast: Floats,
+        prepared: Prepared,
+        origins: Integers,
+        factors: Floats | None = None,
+    ) -> Floats:
         """The calibrated quantiles, before values that cannot be are made such that can."""
         distances = self.distances(forecast, prepared, origins)
-        factors = self._factors(prepared, origins)[:, None]
-        return spread(forecast, distances, factors, self.config.quantiles)
+        if factors is None:
+            factors = self._factors(prepared, origins)
+        return spread(forecast, distances, factors[:, None], self.config.quantiles)
 
     def least(self, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, 1, 1)` the least value that a forecast can have, -∞ where there is none."""

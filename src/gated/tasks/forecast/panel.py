@@ -179,6 +179,54 @@ class Panel:
         ).spread()
 
 
+def joined(first: Panel, then: Panel) -> tuple[Panel, Integers]:
+    """Return the rows of both panels, those of `then` after those of `first` in each series.
+
+    Series that are new come last. Both have the same columns and ticks, and those of a series in
+    `then` go on from its last one in `first`.
+
+    Returns:
+        The panel, and `(N,)` which of the rows of `first`, then of `then`, each of its rows is.
+    """
+    series = tuple(dict.fromkeys((*first.series, *then.series)))
+    parts = []
+    for name in series:
+        for panel, offset in ((first, 0), (then, len(first.ticks))):
+            if name in panel.series:
+                s = panel.series.index(name)
+                parts.append(np.arange(panel.starts[s], panel.starts[s + 1]) + offset)
+    rows = np.concatenate(parts)
+    lengths = dict.fromkeys(series, 0)
+    for panel in (first, then):
+        for name, length in zip(panel.series, np.diff(panel.starts).tolist(), strict=True):
+            lengths[name] += length
+    codes, values = {}, {}
+    for column, theirs in first.values.items():
+        known = tuple(dict.fromkeys((*theirs, *then.values[column])))
+        place = np.array([*(known.index(value) for value in then.values[column]), -1])
+        codes[column] = np.concatenate([first.codes[column], place[then.codes[column]]])[rows]
+        values[column] = known
+
+    def both(of: NDArray[Number], other: NDArray[Number]) -> NDArray[Number]:
+        every: NDArray[Number] = np.concatenate([of, other])[rows]
+        return every
+
+    panel = replace(
+        first,
+        series=series,
+        starts=np.append(0, np.cumsum([lengths[name] for name in series])),
+        ticks=both(first.ticks, then.ticks),
+        times=both(first.times, then.times),
+        present=both(first.present, then.present),
+        target=both(first.target, then.target),
+        numbers={name: both(of, then.numbers[name]) for name, of in first.numbers.items()},
+        codes=codes,
+        values=values,
+        findings=(),
+    )
+    return panel, rows
+
+
 def _filled(values: NDArray[Number], places: Integers, total: int, empty: float) -> NDArray[Number]:
     """`values` put at `places` of an array of `total` that is else `empty`."""
     array = np.full(total, empty, values.dtype)

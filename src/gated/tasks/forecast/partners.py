@@ -42,7 +42,7 @@ def pretrained(prepared: Prepared, origins: Integers) -> Floats:
 def refitted(name: str, prepared: Prepared, origins: Integers) -> Floats:
     """Forecast by a statistical method, fitted anew to what precedes each window."""
     config = prepared.preprocessing.config
-    most = max(MOST_READ, LEAST_CYCLES * max(config.seasons, default=1))
+    most = steps_before([name], config.seasons)
     found = np.full((len(origins), config.horizon, len(config.quantiles)), np.nan)
     for place, origin in enumerate(origins):
         values = history(prepared, int(origin), most).tobytes()
@@ -100,6 +100,17 @@ def beside(
         given = np.isfinite(theirs).all(axis=(1, 2), keepdims=True)
         forecasts[name] = np.where(given, theirs, own)
     return forecasts
+
+
+def steps_before(names: Iterable[str], seasons: tuple[int, ...]) -> int:
+    """Return how many of the latest steps the partners read at most."""
+    read = [
+        steps_read(two_seasons(seasons))
+        if name == "pretrained"
+        else max(MOST_READ, LEAST_CYCLES * max(seasons, default=1))
+        for name in names
+    ]
+    return max(read, default=0)
 
 
 def are_refitted(names: Iterable[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +27,43 @@ from gated.tasks.forecast.preprocessing import (
     learn,
 )
 from gated.tasks.forecast.scaling import Scaling
-from gated.tasks.forecast.smoothing import Smoothed
 from gated.tasks.forecast.split import Split, plan_split
-from gated.tasks.forecast.table import Kind, read_table
-from gated.tasks.forecast.targets import TARGET, by_target, pair_name, told_apart
+from gated.tasks.forecast.table import Kind, Table, read_table
+from gated.tasks.forecast.targets import by_target, pair_name, told_apart
 
 CUT, MOST_PIECES = 4, 2048
 """How often each series is cut into pieces, which are learned from as series not seen; and how many
 of these at most, drawn where there are more."""
 FARTHEST_ERROR = 10.0
 """Errors of smoothing, an input of the network, are held within ± so many typical ones."""
+
+
+class RowsAhead(Protocol):
+    """The target's level, trend and seasons at each row, as far as they are asked for."""
+
+    @property
+    def fitted(self) -> Floats:
+        """`(N,)`, see `Smoothed`."""
+
+    def ahead(self, origins: Integers, horizon: int) -> Floats:
+        """Forecast `(B, horizon)` after rows `origins`, see `Smoothed`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """What came before the rows of a panel, which are the last ones of `S` longer series."""
+
+    smoothed: RowsAhead
+    target: Floats
+    """`(S,)` the last value observed, NaN where none was."""
+    first: Floats
+    """`(S,)` the first one."""
+    moments: Floats
+    """`(3, S)`, see `Scaling.running`."""
+    numbers: dict[str, Floats]
+    """`(S,)` of each column, the last value observed, NaN where none was."""
+    codes: dict[str, Integers]
+    """`(S,)` of each column, the last text, as in the panel; -1 where none was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +84,7 @@ class Prepared:
     """`(N,)` the target in its own unit; where nothing was observed, the last observation."""
     series_of: Integers
     """`(N,)` index of the series among the fitted ones, -1 of others."""
-    smoothed: Smoothed
+    smoothed: RowsAhead
     """The target's level, trend and seasons at each row."""
     running: Scaling | None
     """`(N,)`, where some series are not among the fitted ones: the scaling of each row's series, of
@@ -144,11 +172,11 @@ def prepare(
     findings = [*panel.findings, *planned, *columns.findings, *filter(None, found)]
     findings += _about_series(panel, short, learned, config)
     if not set(config.static) & set(preprocessing.known_names):
-        return _assemble(panel, preprocessing, split, findings)
+        return assemble(panel, preprocessing, split, findings)
     pieces = _pieces(panel, preprocessing, split)
     remainder = np.append(preprocessing.remainder[:-1], _typical_error(pieces))
     preprocessing = replace(preprocessing, remainder=remainder)
-    prepared = _assemble(panel, preprocessing, split, findings)
+    prepared = assemble(panel, preprocessing, split, findings)
     return replace(prepared, pieces=_pieces(panel, preprocessing, split))
 
 
@@ -156,7 +184,7 @@ def _pieces(panel: Panel, fitted: Preprocessing, split: Split) -> Prepared:
     """The panel as many short series that were not seen, see `Prepared.pieces`."""
     steps = (fitted.config.history or 1) + fitted.config.horizon - 1  # one less than a window
     pieces = panel.pieces(steps, CUT, MOST_PIECES)
-    return _assemble(pieces, fitted, split, [], np.full(len(pieces.series), -1))
+    return assemble(pieces, fitted, split, [], np.full(len(pieces.series), -1))
 
 
 def _typical_error(pieces: Prepared) -> float:
@@ -189,18 +217,33 @@ def prepare_new(
     Raises:
         DataError: no series has a value, a column or a known covariate is missing.
     """
-    numbers = (*fitted.known_numbers, *fitted.past_numbers)
-    kinds: dict[str, Kind] = dict.fromkeys(numbers, "number")
-    kinds |= dict.fromkeys(fitted.text_names, "text")
-    for name in (TARGET, *fitted.config.targets):
-        kinds.pop(name, None)
-    table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
-    panel = by_target(build_panel(table, fitted.config, fitted.grid), fitted.config)
+    panel = read_panel(source, fitted, bad)
     if future:
-        panel = _extend_to_horizon(_with_target(panel, fitted.config), fitted)
+        panel = with_horizon(panel, fitted)
     known = np.isin(panel.series, fitted.series)
     findings = [*panel.findings, *_about_series(panel, None, known, fitted.config)]
-    return _assemble(panel, fitted, None, findings)
+    return assemble(panel, fitted, None, findings)
+
+
+def read_panel(source: Source, fitted: Preprocessing, bad: Bad = refuse) -> Panel:
+    """Read rows that came after fitting, with the columns and on the grid that were found then.
+
+    Raises:
+        DataError: a column is missing, or a row cannot be used.
+    """
+    kinds: dict[str, Kind] = dict.fromkeys(fitted.number_columns, "number")
+    kinds |= dict.fromkeys(fitted.text_columns, "text")
+    table = read_table(source, fitted.config, kinds=kinds, clock=fitted.grid.clock, bad=bad)
+    return panel_of(table, fitted)
+
+
+def panel_of(table: Table, fitted: Preprocessing) -> Panel:
+    """Put rows that came after fitting on the grid that was found then.
+
+    Raises:
+        DataError: the times are of another kind.
+    """
+    return by_target(build_panel(table, fitted.config, fitted.grid), fitted.config)
 
 
 def continued(prepared: Prepared) -> Prepared:
@@ -210,8 +253,8 @@ def continued(prepared: Prepared) -> Prepared:
         DataError: a known covariate is missing there.
     """
     fitted = prepared.preprocessing
-    panel = _extend_to_horizon(_with_target(prepared.panel, fitted.config), fitted)
-    return _assemble(panel, fitted, None, list(panel.findings))
+    panel = with_horizon(prepared.panel, fitted)
+    return assemble(panel, fitted, None, list(panel.findings))
 
 
 def _about_series(
@@ -278,9 +321,16 @@ def last_rows(panel: Panel) -> Integers:
     return latest[panel.starts[1:] - 1]
 
 
-def _extend_to_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
-    """Reach the horizon beyond the last observation of each series, all known covariates there."""
+def with_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
+    """Reach the horizon beyond the last observation of each series, all known covariates there.
+
+    Series without a value are left out.
+
+    Raises:
+        DataError: no series has a value, or a known covariate is missing.
+    """
     horizon = fitted.config.horizon
+    panel = _with_target(panel, fitted.config)
     panel = panel.extend(last_rows(panel), horizon)
     panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
     latest = panel.ticks[last_rows(panel)]
@@ -311,7 +361,7 @@ def _steps_ahead(panel: Panel, horizon: int) -> Integers:
     return last_rows(panel)[:, None] + np.arange(1, horizon + 1)
 
 
-def _indices(panel: Panel, fitted: Preprocessing) -> Integers:
+def indices(panel: Panel, fitted: Preprocessing) -> Integers:
     """`(S,)` the index of each series among the fitted ones, -1 of others."""
     lookup = {name: s for s, name in enumerate(fitted.series)}
     return np.array([lookup.get(name, -1) for name in panel.series], np.int64)
@@ -322,7 +372,7 @@ def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Pane
 
     What changed while training has to be given: that it did not lately says nothing of tomorrow.
     """
-    which = _indices(panel, fitted)
+    which = indices(panel, fitted)
     numbers, codes, findings = dict(panel.numbers), dict(panel.codes), []
     for column, steady in zip(fitted.known_names, fitted.steady, strict=True):
         of = codes if column in codes else numbers
@@ -350,22 +400,26 @@ def _repeat_steady(panel: Panel, fitted: Preprocessing, steps: Integers) -> Pane
     return replace(panel, numbers=numbers, codes=codes, findings=(*panel.findings, *findings))
 
 
-def _assemble(
+def assemble(
     panel: Panel,
     fitted: Preprocessing,
     split: Split | None,
     findings: list[Finding],
     which: Integers | None = None,
+    earlier: Earlier | None = None,
 ) -> Prepared:
     """Fill, scale and stack the columns of `panel`, and say what was filled.
 
     `which` `(S,)` are the fitted series, -1 for none, by default those of the same name.
     """
-    which = _indices(panel, fitted) if which is None else which
+    which = indices(panel, fitted) if which is None else which
     series_of = np.repeat(which, np.diff(panel.starts))
     observed = ~np.isnan(panel.target)
-    filled, running = _filled_target(panel, fitted, which)
-    smoothed = fitted.smoothing.run(panel.target, panel.starts, which)
+    filled, running = _filled_target(panel, fitted, which, earlier)
+    if earlier is None:
+        smoothed: RowsAhead = fitted.smoothing.run(panel.target, panel.starts, which)
+    else:
+        smoothed = earlier.smoothed
     scaling, places = fitted.target, series_of
     if running is not None:
         scaling, places = running, np.arange(len(filled))
@@ -376,10 +430,12 @@ def _assemble(
     for i, name in enumerate((*fitted.known_numbers, *fitted.past_numbers)):
         values = panel.numbers[name]
         before = np.full(len(panel.series), fitted.medians[i])
+        if earlier is not None:
+            before = np.where(np.isnan(earlier.numbers[name]), before, earlier.numbers[name])
         numbers[name] = fitted.numbers.apply(carry_forward(values, panel.starts, before), i)
         if name in fitted.masked:
             masks[name] = ~np.isnan(values)
-    numbers |= _other_targets(panel, fitted, which)
+    numbers |= _other_targets(panel, fitted, which, earlier)
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
     holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
@@ -395,7 +451,8 @@ def _assemble(
     ]
     categories = np.zeros((len(target), len(fitted.text_names)), np.int64)
     for k, (name, known) in enumerate(zip(fitted.text_names, fitted.categories, strict=True)):
-        categories[:, k], unseen = _categories(panel, name, known)
+        before_codes = None if earlier is None else earlier.codes[name]
+        categories[:, k], unseen = _categories(panel, name, known, before_codes)
         if unseen is not None:
             findings.append(unseen)
     findings += _missing(panel, fitted)
@@ -416,19 +473,27 @@ def _assemble(
 
 
 def _filled_target(
-    panel: Panel, fitted: Preprocessing, which: Integers
+    panel: Panel, fitted: Preprocessing, which: Integers, earlier: Earlier | None = None
 ) -> tuple[Floats, Scaling | None]:
     """The target without gaps, and the scaling of its rows where some series are not fitted."""
     before, running = fitted.before[which], None
     if (which < 0).any():
         # No window ends before the first value of a series, so none sees it too early.
-        firsts = _first_values(panel)
+        firsts = first_values(panel)
+        if earlier is not None:
+            firsts = np.where(np.isnan(earlier.first), firsts, earlier.first)
         before = np.where(which < 0, firsts, before)
-        running = _running(panel, fitted, np.repeat(which, np.diff(panel.starts)), firsts)
+        moments = None if earlier is None else earlier.moments
+        rows = np.repeat(which, np.diff(panel.starts))
+        running = _running(panel, fitted, rows, firsts, moments)
+    if earlier is not None:
+        before = np.where(np.isnan(earlier.target), before, earlier.target)
     return carry_forward(panel.target, panel.starts, before), running
 
 
-def _other_targets(panel: Panel, fitted: Preprocessing, which: Integers) -> dict[str, Floats]:
+def _other_targets(
+    panel: Panel, fitted: Preprocessing, which: Integers, earlier: Earlier | None
+) -> dict[str, Floats]:
     """Several targets as inputs beside one another: each scaled as it is when it is forecast."""
     lookup, found = {name: s for s, name in enumerate(fitted.series)}, {}
     for target in fitted.config.targets:
@@ -438,7 +503,8 @@ def _other_targets(panel: Panel, fitted: Preprocessing, which: Integers) -> dict
         places = np.array([lookup.get(name, -1) for name in names])
         places = np.where(which < 0, -1, places)
         own = replace(panel, target=panel.numbers[target])
-        filled, running = _filled_target(own, fitted, places)
+        past = earlier and replace(earlier, target=earlier.numbers[target])
+        filled, running = _filled_target(own, fitted, places, past)
         rows = np.repeat(places, np.diff(panel.starts))
         found[target] = (
             fitted.target.apply(filled, rows)
@@ -448,9 +514,16 @@ def _other_targets(panel: Panel, fitted: Preprocessing, which: Integers) -> dict
     return found
 
 
-def _running(panel: Panel, fitted: Preprocessing, series_of: Integers, firsts: Floats) -> Scaling:
+def _running(
+    panel: Panel,
+    fitted: Preprocessing,
+    series_of: Integers,
+    firsts: Floats,
+    moments: Floats | None,
+) -> Scaling:
     """The scaling of each row's series; of one not seen in training by its values up to the row."""
-    own, known = fitted.target.running(panel.target, panel.starts, firsts), series_of >= 0
+    own, _ = fitted.target.running(panel.target, panel.starts, firsts, moments)
+    known = series_of >= 0
     return replace(
         own,
         location=np.where(known, fitted.target.location[series_of], own.location),
@@ -458,7 +531,7 @@ def _running(panel: Panel, fitted: Preprocessing, series_of: Integers, firsts: F
     )
 
 
-def _first_values(panel: Panel) -> Floats:
+def first_values(panel: Panel) -> Floats:
     """`(S,)` the first value of each series, 0 where there is none."""
     rows = np.where(np.isnan(panel.target), len(panel.target), np.arange(len(panel.target)))
     first = np.minimum.reduceat(rows, panel.starts[:-1])
@@ -466,7 +539,9 @@ def _first_values(panel: Panel) -> Floats:
     return firsts
 
 
-def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Integers, Finding | None]:
+def _categories(
+    panel: Panel, name: str, known: tuple[str, ...], before: Integers | None = None
+) -> tuple[Integers, Finding | None]:
     """Codes `(N,)` of a text column, the last text standing where one is missing."""
     codes = {value: i + 1 for i, value in enumerate(known)}
     # The entry at the end is for -1, a missing text.
@@ -483,7 +558,8 @@ def _categories(panel: Panel, name: str, known: tuple[str, ...]) -> tuple[Intege
             f"'{panel.values[name][panel.codes[name][unseen.argmax()]]}'",
             action="given to the network as unknown",
         )
-    return np.where(rows >= 0, table[panel.codes[name][rows]], 0), finding
+    first = 0 if before is None else np.repeat(table[before], np.diff(panel.starts))
+    return np.where(rows >= 0, table[panel.codes[name][rows]], first), finding
 
 
 def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:

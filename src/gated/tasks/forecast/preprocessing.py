@@ -132,6 +132,17 @@ class Preprocessing:
         return (*self.known_texts, *self.past_texts)
 
     @property
+    def number_columns(self) -> tuple[str, ...]:
+        """Names of the columns of numbers that are read beside the targets."""
+        own = (TARGET, *self.config.targets)
+        return tuple(of for of in (*self.known_numbers, *self.past_numbers) if of not in own)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Names of the columns of texts that are read."""
+        return tuple(of for of in self.text_names if of not in (TARGET, *self.config.targets))
+
+    @property
     def category_counts(self) -> tuple[int, ...]:
         """Number of codes of each of the `K` columns, code 0 included."""
         return tuple(len(values) + 1 for values in self.categories)

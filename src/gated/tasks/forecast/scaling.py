@@ -78,27 +78,39 @@ class Scaling:
         deviation: Floats = typical * ratio**share
         return deviation
 
-    def running(self, values: Floats, starts: NDArray[np.int64], firsts: Floats) -> Scaling:
+    def running(
+        self,
+        values: Floats,
+        starts: NDArray[np.int64],
+        firsts: Floats,
+        before: Floats | None = None,
+    ) -> tuple[Scaling, Floats]:
         """Return mean and deviation at each row `(N,)` of what is observed up to it, by series.
+
+        And the sums `(3, S)` at their ends, with which rows that follow go on.
 
         Args:
             values: `(N,)`, NaN where nothing was observed.
             starts: `(S + 1,)`, where the series begin.
             firsts: `(S,)`, the first value of each, by which sums are kept small.
+            before: `(3, S)`, sums of the rows before these; by default there are none.
         """
         values, firsts = _logarithms(values, self.floor), _logarithms(firsts, self.floor)
         observed, lengths = ~np.isnan(values), np.diff(starts)
         begin, origin = np.repeat(starts[:-1], lengths), np.repeat(firsts, lengths)
         moved = np.where(observed, values - origin, 0.0)
+        earlier = np.zeros((3, len(lengths))) if before is None else before
         counts, sums, squares = (
-            (total := np.append(0.0, np.cumsum(of)))[1:] - total[begin]
-            for of in (observed, moved, moved**2)
+            (total := np.append(0.0, np.cumsum(of)))[1:] - total[begin] + np.repeat(past, lengths)
+            for of, past in zip((observed, moved, moved**2), earlier, strict=True)
         )
+        ends = starts[1:] - 1
         some = np.maximum(counts, 1)
         mean = sums / some
         location = np.where(counts > 0, mean + origin, np.median(self.location))
         variance = np.maximum(squares / some - mean**2, 0)
-        return Scaling(location, self.shrunk(location, variance, counts), self.floor)
+        scaling = Scaling(location, self.shrunk(location, variance, counts), self.floor)
+        return scaling, np.stack([counts[ends], sums[ends], squares[ends]])
 
     def apply(self, values: Floats, which: NDArray[np.int64] | int) -> Floats:
         """Scale `values`, each by the column or series with the index in `which`."""

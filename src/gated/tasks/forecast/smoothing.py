@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,13 +122,16 @@ class Smoothing:
         )
         return replace(self, forms=forms)
 
-    def run(self, values: Floats, starts: Integers, which: Integers) -> Smoothed:
+    def run(
+        self, values: Floats, starts: Integers, which: Integers, state: State | None = None
+    ) -> Smoothed:
         """Smooth series one after the other.
 
         Args:
             values: `(N,)`, NaN where nothing was observed.
             starts: `(R + 1,)`, where the series begin.
             which: `(R,)`, the index of each among the fitted ones, -1 of others.
+            state: of the series, which go on from there; all forms have begun in it.
         """
         parameters = np.stack([form.parameters[which] for form in self.forms], axis=1)
         columns = _Columns(
@@ -135,7 +139,7 @@ class Smoothing:
             [form.seasons for form in self.forms],
         )
         shares = np.stack([form.shares[which] for form in self.forms], axis=1)
-        return _smooth(values, starts, columns, parameters, self.floor, shares)
+        return _smooth(values, starts, columns, parameters, self.floor, shares, state)
 
 
 class _Columns:
@@ -147,6 +151,48 @@ class _Columns:
         self.has = np.array([[season in of for season in self.seasons] for of in seasons])
         """`(K, Q)`."""
         self.longest = np.array([max(of, default=0) for of in seasons])
+
+
+@dataclass(frozen=True)
+class State:
+    """`R` series as they are after some steps: what smoothing goes on from."""
+
+    steps: Integers
+    """`(R,)`, taken so far."""
+    first: Floats
+    """`(R, K)`, see `Smoothed.begin`."""
+    level: Floats
+    """`(R, K)`."""
+    trend: Floats
+    """`(R, K)`, without the mean slope so far."""
+    begin: Floats
+    """`(R, K)`, the level at the beginning, from which the mean slope is counted."""
+    seen: Floats
+    """`(R, 1)`, values so far."""
+    season: list[Floats32]
+    """`(R, m, K)` of each season, of the `m` steps that follow."""
+    begins: Integers
+    """See `Smoothed.begins`."""
+
+    @property
+    def settled(self) -> Mask:
+        """`(R,)`, whether all forms have begun; they do with the step after their first ones."""
+        begun: Mask = self.steps > self.begins.max(axis=1)
+        return begun
+
+    def taken(self, which: Integers) -> State:
+        """Return the state of some of the series."""
+        every = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        chosen = {name: of[which] for name, of in every.items() if name != "season"}
+        return State(season=[of[which] for of in self.season], **chosen)
+
+    @staticmethod
+    def joined(states: Sequence[State]) -> State:
+        """Return the series of all `states`, one after the other."""
+        names = [name for name in State.__dataclass_fields__ if name != "season"]
+        every = {name: np.concatenate([getattr(of, name) for of in states]) for name in names}
+        seasons = zip(*(of.season for of in states), strict=True)
+        return State(season=[np.concatenate(of) for of in seasons], **every)
 
 
 @dataclass(frozen=True)
@@ -170,10 +216,33 @@ class Smoothed:
     """`(R, K)` steps of the series before the form begins."""
     shares: Floats
     """`(R, K)`."""
+    end: tuple[Integers, Floats, Floats, Floats, Floats]
+    """Of `State`: steps, level, trend, begin and seen."""
+
+    @property
+    def state(self) -> State:
+        """The series after their last rows."""
+        steps, level, trend, begin, seen = self.end
+        series = np.arange(len(steps))
+        season = [
+            of[(self.starts[1:] + series * m)[:, None] + np.arange(m)]
+            for m, of in zip(self.columns.seasons, self.season, strict=True)
+        ]
+        return State(
+            steps=steps,
+            first=self.begin,
+            level=level,
+            trend=trend,
+            begin=begin,
+            seen=seen,
+            season=season,
+            begins=self.begins,
+        )
 
     def ahead(self, origins: Integers, horizon: int) -> Floats:
         """Forecast the `horizon` steps after rows `origins` `(B,)`: `(B, horizon)`."""
         series, t = self._places(origins)
+        t = t + self.end[0][series] - np.diff(self.starts)[series]  # with the steps before
         shares = self.shares[series] * (t[:, None] >= self.begins[series] - 1)
         none = ~shares.any(axis=1)
         shares[none] = 1.0 * (self.columns.longest == self.columns.longest.min())
@@ -222,6 +291,7 @@ def _smooth(
     parameters: Floats,
     floor: float,
     shares: Floats,
+    state: State | None = None,
 ) -> Smoothed:
     """Smooth `values` `(N,)` by `K` columns with `parameters` `(R, K, 5)`, all series in step."""
     lengths = np.diff(starts)
@@ -232,23 +302,36 @@ def _smooth(
     count, shape = int(starts[-1]), (len(order), len(logs))
     observed = ~np.isnan(values)
     logarithms = np.log(np.maximum(values, floor)) if logs.any() else values
-    first = _first_rows(observed, starts)[order]
-    level = np.where(logs, logarithms[first][:, None], values[first][:, None])
-    level = np.nan_to_num(level)
-    first_level, begin, trend = level.copy(), level.copy(), np.zeros(shape)
-    seen = np.zeros((len(order), 1))
+    if state is None:
+        first = _first_rows(observed, starts)[order]
+        level = np.where(logs, logarithms[first][:, None], values[first][:, None])
+        level = np.nan_to_num(level)
+        first_level, begin, trend = level.copy(), level.copy(), np.zeros(shape)
+        seen = np.zeros((len(order), 1))
+    else:
+        first_level, level, begin, trend, seen = (
+            of[order] for of in (state.first, state.level, state.begin, state.trend, state.seen)
+        )
     all_levels, all_trends = (np.zeros((count, shape[1]), np.float32) for _ in range(2))
     season = [np.zeros((count + len(order) * m, shape[1]), np.float32) for m in columns.seasons]
     base = [starts_of + order * m for m in columns.seasons]
     sloped, plain = beta > 0, columns.longest == 0
     active = np.searchsorted(-lengths, -np.arange(lengths.max()), side="left")
-    long = lengths[:, None] >= LONG * columns.longest
-    begins = np.where(long, CYCLES, 1) * columns.longest
-    due, last_due = set(np.unique(begins[:, ~plain]).tolist()), int(begins.max())
+    if state is None:
+        before: Any = 0
+        long = lengths[:, None] >= LONG * columns.longest
+        begins = np.where(long, CYCLES, 1) * columns.longest
+        due, last_due = set(np.unique(begins[:, ~plain]).tolist()), int(begins.max())
+    else:
+        before, begins = state.steps[order, None], state.begins[order]
+        due, last_due = set(), 0
+        for of, m, first_row, held in zip(season, columns.seasons, base, state.season, strict=True):
+            of[first_row[:, None] + np.arange(m)] = held[order]
     alpha_beta, any_drift = alpha * beta, bool(delta.any())
     for t in range(int(lengths.max())):
         k = int(active[t])
         rows = starts_of[:k] + t
+        steps = t if state is None else before[:k] + t
         ready, all_ready = begins[:k] <= t, t >= last_due
         for cycles in (1, CYCLES) if t in due else ():
             now = ~plain & (cycles * columns.longest == t)
@@ -269,7 +352,7 @@ def _smooth(
             trend[:k][:, now] *= sloped[:k][:, now]
         forward = phi[:k] * trend[:k]
         if any_drift:
-            forward += delta[:k] * (level[:k] - begin[:k]) / max(t, FIRST_STEPS)
+            forward += delta[:k] * (level[:k] - begin[:k]) / np.maximum(steps, FIRST_STEPS)
         if not all_ready:
             forward *= ready
         expected = level[:k] + forward
@@ -280,15 +363,16 @@ def _smooth(
         error = np.where(there, z - expected, 0.0)
         seen[:k] += there
         gain, slope = alpha[:k], alpha_beta[:k]
-        if t < EARLY and plain.any():
+        young = plain & (steps < EARLY)
+        if young.any():
             n = np.maximum(seen[:k], 1)
             line, quick = (
                 2 * (2 * n - 1) / (n * (n + 1)),
                 np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0),
             )
             early = np.where(sloped[:k], np.minimum(line, 1), 1 / n)
-            gain = np.where(plain, np.maximum(gain, early), gain)
-            slope = np.where(plain & sloped[:k], np.maximum(slope, quick), slope)
+            gain = np.where(young, np.maximum(gain, early), gain)
+            slope = np.where(young & sloped[:k], np.maximum(slope, quick), slope)
         if not all_ready:
             # What is not ready holds the last value.
             gain, slope = np.where(ready, gain, 1.0), slope * ready
@@ -301,9 +385,8 @@ def _smooth(
         all_levels[rows] = level[:k] - first_level[:k]
         all_trends[rows] = forward = phi[:k] * trend[:k]
         if any_drift:
-            all_trends[rows] = forward + delta[:k] * (level[:k] - begin[:k]) / max(
-                t + 1, FIRST_STEPS
-            )
+            slope_so_far = (level[:k] - begin[:k]) / np.maximum(steps + 1, FIRST_STEPS)
+            all_trends[rows] = forward + delta[:k] * slope_so_far
         if not all_ready:
             all_trends[rows] *= ready
     back = np.empty_like(order)
@@ -318,6 +401,13 @@ def _smooth(
         begins=begins[back],
         season=season,
         shares=shares,
+        end=(
+            np.diff(starts) + np.ravel(before if state is None else state.steps),
+            level[back],
+            trend[back],
+            begin[back],
+            seen[back],
+        ),
     )
 
 

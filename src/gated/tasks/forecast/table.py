@@ -128,10 +128,10 @@ def read_table(
         findings=(*raw.findings, *findings),
         decimal=config.decimal or parsed.decimal,
     )
-    return _with_static(table, config)
+    return with_static(table, config)
 
 
-def _with_static(table: Table, config: ForecastConfig) -> Table:
+def with_static(table: Table, config: ForecastConfig) -> Table:
     """Return the table with the value of each static column in every row of its series.
 
     Raises:

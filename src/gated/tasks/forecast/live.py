@@ -1,0 +1,526 @@
+"""A forecaster that is fed row by row, and keeps no more of the past than its forecasts need.
+
+Its forecasts are those of `Forecaster.predict` for a table of all rows. What the whole past has a
+say in is carried on: the states of smoothing, the widths of the intervals, the last values of
+columns, the moments of series that training has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gated.data.raw_table import Source, open_table
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.forecast.calibration import Widths
+from gated.tasks.forecast.cleaning import last_observed
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.outlook import Outlook
+from gated.tasks.forecast.panel import Floats, Panel, joined
+from gated.tasks.forecast.partners import steps_before
+from gated.tasks.forecast.predictions import forecast_table
+from gated.tasks.forecast.preparation import (
+    Earlier,
+    Prepared,
+    assemble,
+    first_values,
+    indices,
+    last_rows,
+    panel_of,
+    read_panel,
+    with_horizon,
+)
+from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.smoothing import State
+from gated.tasks.forecast.targets import told_apart
+from gated.tasks.forecast.typed_rows import typed_rows
+from gated.tasks.forecast.windows import walk_forward
+
+ENDLESS = 1 << 62
+"""A tick after all."""
+
+Rows = Source | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A table, or rows as values by the names of the columns."""
+Calendar = tuple[Integers, int]
+"""Where each row is a step, the latest time stamps, and the tick of the first of them."""
+
+
+class LiveForecaster:
+    """Takes rows as they come, and forecasts what follows them.
+
+    Memory does not grow with the rows of a series, once its longest season was seen twice.
+
+    Args:
+        outlook: what was fitted.
+        fitted: what was learned of the data.
+    """
+
+    def __init__(self, outlook: Outlook, fitted: Preprocessing) -> None:
+        config = fitted.config
+        if len(config.targets) > 1:
+            raise ConfigurationError(
+                f"A live forecaster has one target, and this one has {len(config.targets)} "
+                f"({config.target_name}). Fit one for each, or forecast tables."
+            )
+        self._outlook, self._fitted = outlook, fitted
+        history = (config.history or 1) + max(config.seasons, default=0)
+        self._needed = max(history, steps_before(config.partner or (), config.seasons))
+        """Rows that a window reads."""
+        self._latest: Panel | None = None
+        self._expected = np.zeros(0)
+        """`(N,)` what smoothing forecast of each of these rows a step before."""
+        self._series: list[_Series] = []
+        self._widths = self._new_widths(np.zeros(0, np.int64))
+        self._start: int | None = None
+        """The first tick after the training."""
+        self._calendar: Calendar = np.zeros(0, np.int64), 0
+        self._made: dict[tuple[str, int], Floats] = {}
+        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick."""
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names of the series that rows came of."""
+        return self._latest.series if self._latest else ()
+
+    @property
+    def _rows(self) -> Panel:
+        """The latest rows of each series."""
+        if self._latest is None:
+            raise DataError("There is no row to forecast from: update the forecaster with some.")
+        return self._latest
+
+    def update(self, data: Rows) -> None:
+        """Take rows that follow those before.
+
+        Args:
+            data: a row, as values by the names of the columns, or a list of these; or a table. It
+                has the columns of the training, and one series or several. A row without a value
+                of the target says that none was observed.
+
+        Raises:
+            DataError: a row is not after the last one of its series, or cannot be used; then none
+                of the rows is taken.
+        """
+        new, calendar = self._following(self._read(data))
+        old = self._latest or new.only(np.zeros(len(new.series), np.bool_))
+        panel, rows = joined(old, new)
+        lengths = np.diff(panel.starts)
+        added = np.zeros(len(lengths), np.int64)
+        for name, count in zip(new.series, np.diff(new.starts).tolist(), strict=True):
+            added[panel.series.index(name)] = count
+        known = len(self._series)
+        which = indices(panel, self._fitted)
+        self._widths = self._widths.joined(self._new_widths(which[known:]))
+        self._series += [_Series() for _ in range(known, len(lengths))]
+        self._latest, self._calendar = panel, calendar
+        self._expected = np.append(self._expected, np.zeros(len(new.ticks)))[rows]
+        if self._start is None:
+            later = panel.ticks[panel.times >= self._outlook.held_out_from]
+            self._start = int(later.min()) if len(later) else None
+        self._smooth(added, which)
+        self._follow_errors()
+        self._forget()
+
+    def predict(self, future: Rows | None = None) -> pl.DataFrame:
+        """Forecast what follows the last value of each series.
+
+        Args:
+            future: rows of the steps to forecast, as of `update`, with the columns that are known
+                ahead.
+
+        Returns:
+            A row for each series and step, as `Forecaster.predict` returns them.
+
+        Raises:
+            DataError: there is no value yet, or a known column is missing for a step.
+        """
+        panel = self._rows
+        if future is not None:
+            given, _ = self._following(read_panel(self._future(future), self._fitted))
+            given = given.only(np.isin(given.series, panel.series))
+            panel, _ = joined(panel, given) if given.series else (panel, None)
+        panel = with_horizon(panel, self._fitted)
+        prepared, places = self._prepared(panel)
+        origins = last_rows(panel)
+        outlook = self._outlook
+        factors = self._factors_at(prepared, places, origins)
+        forecast = outlook.calibrated(outlook.mixed(prepared, origins), prepared, origins, factors)
+        series, targets = told_apart(panel)
+        times = panel.times[prepared.ahead(origins)]
+        return forecast_table(self._fitted.config, panel.grid, series, times, forecast, targets)
+
+    # Rows.
+
+    def _read(self, data: Rows) -> Panel:
+        rows = [data] if isinstance(data, Mapping) else data
+        if isinstance(rows, list | tuple) and rows:
+            table = typed_rows(rows, self._fitted)
+            if table is not None:
+                return panel_of(table, self._fitted)
+        return read_panel(_table(data), self._fitted)
+
+    def _future(self, rows: Rows) -> pl.DataFrame:
+        """Rows of the future as a table, in which the target is empty.
+
+        Raises:
+            DataError: it is not.
+        """
+        fitted, (target,) = self._fitted, self._fitted.config.targets
+        table = open_table(_table(rows), fitted.config.time).frame
+        if target in table.columns and table[target].null_count() < table.height:
+            raise DataError(
+                f"future holds values of '{target}': what was observed is given to update."
+            )
+        empty = (name for name in fitted.past_numbers if name not in table.columns)
+        absent = [pl.lit(None, pl.Float64).alias(name) for name in (target, *empty)]
+        texts = (name for name in fitted.past_texts if name not in table.columns)
+        return table.with_columns(*absent, *(pl.lit(None, pl.String).alias(of) for of in texts))
+
+    def _following(self, new: Panel) -> tuple[Panel, Calendar]:
+        """The rows of a table with all steps since the last row of each series.
+
+        And, where each row is a step, the time stamps with those of the table.
+
+        Raises:
+            DataError: a row is not after the last one of its series.
+        """
+        new, calendar = self._on_calendar(new)
+        lasts = {}
+        if self._latest is not None:
+            ends = self._latest.ticks[self._latest.starts[1:] - 1].tolist()
+            lasts = dict(zip(self._latest.series, ends, strict=True))
+        parts, lengths = [], []
+        for s, name in enumerate(new.series):
+            rows = np.arange(new.starts[s], new.starts[s + 1])
+            begin = lasts.get(name, int(new.ticks[rows[0]]) - 1) + 1
+            if new.ticks[rows[0]] < begin:
+                raise DataError(
+                    f"The row of {new.label(int(rows[0]))} is not after the last one of its series "
+                    f"({new.grid.label(int(self._times_of(np.array([begin - 1]), calendar)[0]))}): "
+                    "each row is given once, in order."
+                )
+            steps = np.full(int(new.ticks[rows[-1]]) - begin + 1, -1)
+            steps[new.ticks[rows] - begin] = rows
+            parts.append((steps, begin))
+            lengths.append(len(steps))
+        source = np.concatenate([of for of, _ in parts])
+        there = source >= 0
+        ticks = np.concatenate([begin + np.arange(len(of)) for of, begin in parts])
+        starts = np.append(0, np.cumsum(lengths))
+        taken = new.taken(source, starts, new.series)
+        whole = replace(
+            taken,
+            ticks=ticks,
+            times=np.where(there, taken.times, self._times_of(ticks, calendar)),
+            present=taken.present & there,
+            target=np.where(there, taken.target, np.nan),
+            numbers={name: np.where(there, of, np.nan) for name, of in taken.numbers.items()},
+            codes={name: np.where(there, of, -1) for name, of in taken.codes.items()},
+        )
+        return whole.spread(), calendar
+
+    def _on_calendar(self, new: Panel) -> tuple[Panel, Calendar]:
+        """The panel with ticks that go on from those before, where each row is a step."""
+        if new.grid.unit != "row":
+            return new, self._calendar
+        known, first = self._calendar
+        times = np.union1d(known, new.times)
+        if not np.array_equal(times[: len(known)], known):
+            between = np.setdiff1d(new.times, known)
+            raise DataError(
+                f"The time {new.grid.label(int(between[0]))} lies between steps that are known: "
+                "where each row is a step, rows are given in order."
+            )
+        ticks = first + np.searchsorted(times, new.times)
+        return replace(new, ticks=ticks), (times, first)
+
+    def _times_of(self, ticks: Integers, calendar: Calendar) -> Integers:
+        if self._fitted.grid.unit != "row":
+            return self._fitted.grid.times(ticks)
+        times, first = calendar
+        return times[np.clip(ticks - first, 0, len(times) - 1)]
+
+    def _forget(self) -> None:
+        """Let go of rows that nothing reads any more; their last values are kept."""
+        panel, fitted = self._rows, self._fitted
+        begins, last = panel.starts[:-1].copy(), last_rows(panel)
+        for s, series in enumerate(self._series):
+            if series.state is None or last[s] < 0:
+                continue  # its smoothing has not begun: it needs all rows
+            read = int(last[s])
+            if self._start is not None:  # the forecast whose errors are taken next
+                due = self._start + series.counted - 1
+                read = min(read, int(panel.starts[s] + due - panel.ticks[panel.starts[s]]))
+            begins[s] = max(begins[s], read + 1 - self._needed)
+        dropped = begins - panel.starts[:-1]
+        if not dropped.any():
+            return
+        gone = np.concatenate(
+            [np.arange(a, b) for a, b in zip(panel.starts[:-1], begins, strict=True)]
+        )
+        some = np.flatnonzero(dropped)
+        past = panel.taken(
+            gone, np.append(0, np.cumsum(dropped[some])), [panel.series[s] for s in some]
+        )
+        firsts = first_values(past)
+        ends = past.starts[1:] - 1
+        observed = last_observed(~np.isnan(past.target), past.starts)[ends]
+        for place, s in enumerate(some):
+            series = self._series[s]
+            if observed[place] >= 0:
+                series.target = float(past.target[observed[place]])
+                if np.isnan(series.first):
+                    series.first = float(firsts[place])
+        first = np.nan_to_num([self._series[s].first for s in some])
+        moments = np.stack([self._series[s].moments for s in some], axis=1)
+        _, moments = fitted.target.running(past.target, past.starts, first, moments)
+        for place, s in enumerate(some):
+            self._series[s].moments = moments[:, place]
+        for name, values in past.numbers.items():
+            at = last_observed(~np.isnan(values), past.starts)[ends]
+            for place, s in enumerate(some):
+                if at[place] >= 0:
+                    self._series[s].numbers[name] = float(values[at[place]])
+        for name, codes in past.codes.items():
+            at = last_observed(codes >= 0, past.starts)[ends]
+            for place, s in enumerate(some):
+                if at[place] >= 0:
+                    self._series[s].texts[name] = past.values[name][codes[at[place]]]
+        kept = np.concatenate(
+            [np.arange(a, b) for a, b in zip(begins, panel.starts[1:], strict=True)]
+        )
+        starts = np.append(0, np.cumsum(panel.starts[1:] - begins))
+        self._latest = panel.taken(kept, starts, panel.series)
+        self._expected = self._expected[kept]
+        times, first_tick = self._calendar
+        old = max(0, int(self._latest.ticks.min()) - first_tick)
+        self._calendar = times[old:], first_tick + old
+
+    # Smoothing.
+
+    def _smooth(self, added: Integers, which: Integers) -> None:
+        """Go on with the smoothing of each series by its `added` `(S,)` last rows."""
+        some = np.flatnonzero(added)
+        states = [self._series[s].state for s in some]
+        going = np.array([state is not None for state in states], np.bool_)
+        if going.any():
+            self._run(some[going], added, which, [state for state in states if state is not None])
+        if not going.all():
+            young = some[~going]
+            self._run(young, np.diff(self._rows.starts), which, None)
+
+    def _run(
+        self, some: Integers, counts: Integers, which: Integers, states: Sequence[State] | None
+    ) -> None:
+        """Smooth the last `counts` `(S,)` rows of some series, from states or from nothing."""
+        panel, horizon = self._rows, self._fitted.config.horizon
+        ends = panel.starts[1:][some]
+        rows = np.concatenate(
+            [np.arange(end - count, end) for end, count in zip(ends, counts[some], strict=True)]
+        )
+        starts = np.append(0, np.cumsum(counts[some]))
+        state = State.joined(states) if states else None
+        smoothed = self._fitted.smoothing.run(panel.target[rows], starts, which[some], state)
+        expected = smoothed.fitted.copy()
+        if states:
+            expected[starts[:-1]] = [self._series[s].following for s in some]
+        self._expected[rows] = expected
+        begin = self._start
+        ticks = panel.ticks[rows]
+        due = np.zeros(len(rows), np.bool_)
+        if begin is not None:
+            due = (ticks + 1 >= begin) & ((ticks + 1 - begin) % horizon == 0)
+        latest = last_observed(~np.isnan(panel.target[rows]), starts)[starts[1:] - 1]
+        due[latest[latest >= 0]] = True
+        due[starts[1:] - 1] = True
+        asked = np.flatnonzero(due)
+        ahead = smoothed.ahead(asked, horizon)
+        place = np.searchsorted(starts, asked, side="right") - 1
+        settled, state = smoothed.state.settled, smoothed.state
+        for row, forecast, of in zip(asked, ahead, place, strict=True):
+            self._series[some[of]].ahead[int(ticks[row])] = forecast
+        for of, s in enumerate(some):
+            series = self._series[s]
+            series.state = state.taken(np.array([of])) if settled[of] else None
+            series.following = float(series.ahead[int(ticks[starts[of + 1] - 1])][0])
+            if latest[of] >= 0:
+                series.observed = int(ticks[latest[of]])
+            series.forget_ahead(begin, horizon)
+
+    # Windows.
+
+    def _prepared(self, panel: Panel) -> tuple[Prepared, Integers]:
+        """The rows of a panel as inputs, and which of the series here each of its series is."""
+        ours = self._rows.series
+        places = np.array([ours.index(name) for name in panel.series], np.int64)
+        expected = np.zeros(len(panel.ticks))
+        lengths = np.diff(self._rows.starts)
+        for s, place in enumerate(places):
+            begin = self._rows.starts[place]
+            some = slice(panel.starts[s], panel.starts[s] + lengths[place])
+            expected[some] = self._expected[begin : begin + lengths[place]]
+        known = [self._series[place] for place in places]
+        earlier = Earlier(
+            smoothed=_Ahead(panel, known, expected),
+            target=np.array([of.target for of in known]),
+            first=np.array([of.first for of in known]),
+            moments=np.stack([of.moments for of in known], axis=1),
+            numbers={
+                name: np.array([of.numbers.get(name, np.nan) for of in known])
+                for name in panel.numbers
+            },
+            codes={
+                name: np.array(
+                    [values.index(of.texts[name]) if name in of.texts else -1 for of in known]
+                )
+                for name, values in panel.values.items()
+            },
+        )
+        prepared = assemble(panel, self._fitted, None, [], earlier=earlier)
+        return prepared, places
+
+    # Errors.
+
+    def _new_widths(self, which: Integers) -> Widths:
+        """The widths of new series, by their indices among the fitted ones."""
+        config, calibration = self._fitted.config, self._outlook.calibration
+        found = calibration.widths(len(which), config.quantiles, config.horizon)
+        if calibration.unseen is not None and (which < 0).any():
+            unseen = np.flatnonzero(which < 0)
+            theirs = calibration.unseen.widths(len(unseen), config.quantiles, config.horizon)
+            found.put(unseen, theirs)
+        return found
+
+    def _follow_errors(self) -> None:
+        """Take the errors of all horizons that are over."""
+        if self._start is None:
+            return
+        start, horizon = self._start, self._fitted.config.horizon
+        over = np.zeros(len(self._series), np.int64)
+        for s, series in enumerate(self._series):
+            if series.observed is not None:
+                over[s] = max(0, (series.observed + 1 - start) // horizon) * horizon
+        done = np.array([series.counted for series in self._series])
+        if not (over > done).any():
+            return
+        prepared, places = self._prepared(self._rows)
+        errors = self._errors(prepared, done[places], over[places])
+        for steps in np.unique((over - done)[over > done]):
+            some = np.flatnonzero(over - done == steps)
+            widths = self._widths.taken(some)
+            for step in range(int(steps)):
+                widths.take(errors[some, step])
+            self._widths.put(some, widths)
+        for s, series in enumerate(self._series):
+            series.counted = int(max(over[s], done[s]))
+            series.forget_ahead(start, horizon)
+        begins = dict(zip(self._rows.series, (of.counted for of in self._series), strict=True))
+        self._made = {
+            (name, tick): of
+            for (name, tick), of in self._made.items()
+            if tick + 1 - start >= begins[name]
+        }
+
+    def _errors(self, prepared: Prepared, begins: Integers, ends: Integers) -> Floats:
+        """`(S, T, Q)` errors of forecasts one after the other, at the steps from `begins` on."""
+        config, panel, start = self._fitted.config, prepared.panel, self._start or 0
+        steps = int(max((ends - begins).max(initial=0), 0))
+        errors = np.full((len(begins), steps, len(config.quantiles)), np.nan)
+        made = walk_forward(prepared, start, ENDLESS, config.horizon)
+        series = panel.series_of[made]
+        first = panel.ticks[made] + 1 - start
+        now = (first >= begins[series]) & (first < ends[series])
+        made, series, first = made[now], series[now], first[now]
+        if len(made):
+            outlook = self._outlook
+            names = [panel.series[s] for s in series]
+            keys = list(zip(names, panel.ticks[made].tolist(), strict=True))
+            anew = np.array([key not in self._made for key in keys])
+            if anew.any():
+                forecasts = outlook.mixed(prepared, made[anew])
+                places = np.flatnonzero(anew).tolist()
+                self._made |= {keys[of]: each for of, each in zip(places, forecasts, strict=True)}
+            forecast = np.stack([self._made[key] for key in keys])
+            found = outlook.errors(prepared, made, forecast)
+            when = first[:, None] + np.arange(config.horizon)
+            inside = when < ends[series][:, None]
+            row = np.broadcast_to(series[:, None], when.shape)
+            step = when - begins[series][:, None]
+            errors[row[inside], step[inside]] = found[inside]
+        return errors
+
+    def _factors_at(self, prepared: Prepared, places: Integers, origins: Integers) -> Floats:
+        """`(S, Q)` by what distances from the median are multiplied, with the latest errors."""
+        widths = self._widths.taken(places)
+        if self._start is None:
+            return widths.factors
+        known = np.maximum(prepared.panel.ticks[origins] + 1 - self._start, 0)
+        counted = np.array([self._series[place].counted for place in places])
+        errors = self._errors(prepared, counted, known)
+        factors = widths.factors
+        for step in range(errors.shape[1]):
+            widths.take(errors[:, step])
+            now = known - counted == step + 1
+            factors[now] = widths.factors[now]
+        return factors
+
+
+def _table(rows: Rows) -> Source:
+    """Rows as a table."""
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    if not isinstance(rows, list | tuple):
+        return cast(Source, rows)
+    if not rows:
+        raise DataError("There is no row in what was given.")
+    return pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
+
+
+class _Series:
+    """What is carried on of a series."""
+
+    def __init__(self) -> None:
+        self.state: State | None = None
+        """Of smoothing; None before all its forms have begun."""
+        self.following = np.nan
+        """What smoothing forecasts of the next row."""
+        self.ahead: dict[int, Floats] = {}
+        """How smoothing goes on after the ticks from which forecasts are made."""
+        self.observed: int | None = None
+        """The tick of the last value."""
+        self.counted = 0
+        """Steps after the training whose errors were taken."""
+        self.target = self.first = np.nan
+        self.moments = np.zeros(3)
+        self.numbers: dict[str, float] = {}
+        self.texts: dict[str, str] = {}
+
+    def forget_ahead(self, start: int | None, horizon: int) -> None:
+        """Let go of what no forecast begins with any more."""
+        from_here = ENDLESS if start is None else start + self.counted - 1
+        self.ahead = {
+            tick: of
+            for tick, of in self.ahead.items()
+            if tick == self.observed
+            or (start is not None and tick >= from_here and (tick + 1 - start) % horizon == 0)
+        }
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """How smoothing goes on after some rows, as it was noted when they came."""
+
+    panel: Panel
+    series: Sequence[_Series]
+    fitted: NDArray[np.float64]
+
+    def ahead(self, origins: Integers, horizon: int) -> Floats:
+        """Forecast `(B, horizon)` after rows `origins` `(B,)`."""
+        pairs = zip(self.panel.series_of[origins], self.panel.ticks[origins], strict=True)
+        found = [self.series[s].ahead[int(tick)] for s, tick in pairs]
+        return np.array(found).reshape(len(origins), horizon)

@@ -1,0 +1,124 @@
+"""A forecaster behind HTTP: rows are durable when they are answered, and taken once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.serve.asking import Answer, ask, running
+from tests.tasks.forecast.test_live import fitted, hours, table, until
+
+from gated.cli.app import run as command
+from gated.cli.run_directory import Run, write_run
+from gated.cli.serve import _of_forecaster
+from gated.configuration import json_values
+from gated.errors import ConfigurationError
+from gated.serve.bounds import Bounds
+from gated.tasks.forecast.forecaster import Forecaster
+
+TRAINED = 300
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a table with a column that is known ahead."""
+    directory = tmp_path_factory.mktemp("forecaster")
+    data = directory / "data.csv"
+    until(table(), TRAINED).write_csv(data)
+    forecaster = fitted(data, known=("plan",))
+    forecaster.save(directory / "run")
+    of_run = Run("forecast", (data,), json_values(forecaster.config), forecaster.training)
+    write_run(directory / "run", of_run)
+    return directory / "run"
+
+
+def served(run: Path, state: Path, **bounds: Any) -> AbstractContextManager[int]:
+    server = _of_forecaster(run, state, Bounds(rate=1e6, **bounds), {"hosts": ["127.0.0.1"]})
+    return running(server)
+
+
+def post(port: int, path: str, content: Any) -> Answer:
+    return ask(port, path, json.dumps(content))
+
+
+def rows(first: int, end: int, **values: Any) -> list[dict[str, Any]]:
+    found = table().filter(pl.col("when").is_between(hours(first), hours(end), closed="left"))
+    texts = found.with_columns(pl.col("when").dt.to_string("%Y-%m-%dT%H:%M:%S.%f"))
+    return [row | values for row in texts.to_dicts()]
+
+
+def future(first: int) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in ("when", "who", "plan")} for row in rows(first, first + 15)]
+
+
+def test_forecasts_are_those_of_the_table_also_after_a_restart(run: Path, tmp_path: Path) -> None:
+    frame = table().with_columns(y=pl.when(pl.col("when") < hours(320)).then("y"))
+    expected = Forecaster.load(run).predict(until(frame, 335))
+    with served(run, tmp_path / "rows") as port:
+        assert post(port, "/rows", {"rows": rows(300, 310)}).body == {"taken": 20, "known": 0}
+        assert post(port, "/rows", {"rows": rows(308, 320)}).body == {"taken": 20, "known": 4}
+        answer = post(port, "/forecast", {"future": future(320)})
+        found = pl.DataFrame(answer.body["forecast"])
+        assert found["q50"].to_list() == pytest.approx(expected["q50"].to_list())
+        assert found["who"].to_list() == expected["who"].to_list()
+        assert found["when"][0] == "2024-01-14T08:00:00.000000"
+        assert ask(port, "/model").body["known"] == ["plan"]
+        assert 'path="/rows",status="200"' in ask(port, "/metrics").body.decode()
+    with served(run, tmp_path / "rows") as port:
+        assert post(port, "/forecast", {"future": future(320)}).body == answer.body
+        assert post(port, "/rows", {"rows": rows(319, 320)}).body == {"taken": 0, "known": 2}
+
+
+@pytest.fixture
+def port(run: Path, tmp_path: Path) -> Iterator[int]:
+    with served(run, tmp_path / "rows") as place:
+        yield place
+
+
+def test_what_cannot_be_taken_is_refused_and_changes_nothing(port: int) -> None:
+    refused: list[tuple[Any, int, str]] = [
+        ({"rows": [*rows(300, 301), *rows(290, 291)]}, 422, "is not after the last one"),
+        ({"rows": [{"who": "A", "y": 1}]}, 422, "rows.0: there is no 'when'"),
+        ({"rows": rows(300, 301, y="many")}, 422, "many"),
+        ({"rows": []}, 422, "rows"),
+        ({"lines": []}, 422, "rows"),
+        ({"rows": [[1]]}, 422, "rows.0"),
+    ]
+    for content, status, message in refused:
+        answer = post(port, "/rows", content)
+        assert (answer.status, message in answer.body["error"]) == (status, True), answer
+    assert ask(port, "/rows", "{").status == 422
+    assert ask(port, "/rows", "{}", Content_Type="text/plain").status == 415
+    assert post(port, "/rows", {"rows": rows(300, 301)}).body["taken"] == 2
+    answer = post(port, "/rows", {"rows": rows(300, 301, y=1.0)})
+    assert (answer.status, "another row was taken" in answer.body["error"]) == (409, True)
+    answer = ask(port, "/forecast")
+    assert (answer.status, "'plan' is missing" in answer.body["error"]) == (422, True)
+
+
+def test_the_file_is_that_of_the_model_and_its_data(run: Path, tmp_path: Path) -> None:
+    with served(run, tmp_path / "rows") as port:
+        post(port, "/rows", {"rows": rows(300, 301)})
+    data = run.parent / "data.csv"
+    text = data.read_text()
+    try:
+        table(steps=302).write_csv(data)
+        with pytest.raises(ConfigurationError, match="do not follow the data of the run"):
+            served(run, tmp_path / "rows")
+        data.unlink()
+        with pytest.raises(ConfigurationError, match="is not there: forecasts begin with it"):
+            served(run, tmp_path / "other")
+    finally:
+        data.write_text(text)
+
+
+def test_the_command_knows_what_it_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["serve", str(tmp_path)]) == 2
+    assert "model.json" in capsys.readouterr().err

@@ -1,0 +1,202 @@
+"""A forecaster that is fed row by row says what it says of a table."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from gated.errors import ConfigurationError, DataError
+from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.forecaster import Forecaster
+from gated.tasks.forecast.live import LiveForecaster
+from gated.tasks.forecast.preparation import panel_of, read_panel
+from gated.tasks.forecast.typed_rows import typed_rows
+from gated.training.options import TrainingOptions
+
+START = dt.datetime(2024, 1, 1)
+TRAINED, STEPS = 300, 420
+QUANTILES = ["q10", "q50", "q90"]
+
+
+def hours(count: int) -> dt.datetime:
+    return START + dt.timedelta(hours=count)
+
+
+def table(names: str = "AB", steps: int = STEPS) -> pl.DataFrame:
+    """Series with a day, values missing, a number and a text beside, and a plan known ahead."""
+    rng, frames = np.random.default_rng(0), []
+    for place, name in enumerate(names):
+        step = np.arange(steps)
+        plan = rng.choice([0.0, 1.0], steps)
+        y = 10 + place + 3 * np.sin(2 * np.pi * step / 24) + 2 * plan + rng.normal(0, 1, steps)
+        x = rng.normal(size=steps)
+        y[rng.random(steps) < 0.05], x[rng.random(steps) < 0.1] = np.nan, np.nan
+        columns = {
+            "when": [hours(int(of)) for of in step],
+            "who": [name] * steps,
+            "y": y,
+            "x": x,
+            "kind": rng.choice(["a", "b"], steps),
+            "plan": plan,
+        }
+        frames.append(pl.DataFrame(columns, nan_to_null=True))
+    return pl.concat(frames)
+
+
+def until(frame: pl.DataFrame, step: int) -> pl.DataFrame:
+    return frame.filter(pl.col("when") < hours(step))
+
+
+def fitted(frame: pl.DataFrame, **options: Any) -> Forecaster:
+    """A forecaster that has begun to learn, and is trusted all the same."""
+    given = {"time": "when", "target": "y", "series": "who", "horizon": 12, "test": 60} | options
+    torch.manual_seed(0)
+    training = TrainingOptions(steps=3, batch_size=16)
+    forecaster = Forecaster(ForecastConfig(hidden=8, members=1, **given), training).fit(frame)
+    forecaster.first_network.trust.fill_(1.0)
+    return forecaster
+
+
+@pytest.fixture(scope="module")
+def forecaster() -> Forecaster:
+    return fitted(until(table(), TRAINED), known=("plan",))
+
+
+def same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+    assert found.drop(QUANTILES).equals(expected.drop(QUANTILES))
+    left, right = (of.select(QUANTILES).to_numpy() for of in (found, expected))
+    np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+
+
+def test_row_by_row_it_forecasts_what_it_forecasts_of_the_table(forecaster: Forecaster) -> None:
+    frame = table("ABC")  # C is a series that training has not seen
+    live = forecaster.live(until(frame, TRAINED - 10))
+    ahead = frame.with_columns(pl.lit(None, pl.Float64).alias("y"))
+    for step in range(TRAINED - 10, STEPS - 12):
+        live.update(frame.filter(pl.col("when") == hours(step)))
+        if step % 17 == 0:
+            future = ahead.filter(pl.col("when") >= hours(step + 1))
+            whole = pl.concat([until(frame, step + 1), until(future, step + 16)])
+            same(live.predict(until(future, step + 16)), forecaster.predict(whole))
+    assert len(live._rows.ticks) < 3 * (live._needed + 30)  # no more is kept than is read
+
+
+def test_it_may_begin_with_nothing(forecaster: Forecaster) -> None:
+    frame = table("A", 90)
+    live = forecaster.live()
+    with pytest.raises(DataError, match="no row to forecast from"):
+        live.predict()
+    for row in until(frame, 60).to_dicts():
+        live.update(row)
+    future = [
+        {"when": of["when"], "who": "A", "plan": of["plan"]} for of in frame.to_dicts()[60:75]
+    ]
+    ahead = frame.with_columns(y=pl.when(pl.col("when") < hours(60)).then("y"))
+    same(live.predict(future), forecaster.predict(until(ahead, 75)))
+    assert live.series == ("A",)
+
+
+def test_what_is_left_out_is_missing(forecaster: Forecaster) -> None:
+    frame = table().filter(~pl.col("when").is_between(hours(310), hours(330)))
+    live = forecaster.live(until(frame, 305))
+    live.update(until(frame, 340).filter(pl.col("when") >= hours(305)))
+    ahead = frame.with_columns(y=pl.when(pl.col("when") < hours(340)).then("y"))
+    future = frame.filter(pl.col("when") >= hours(340)).drop("y")
+    same(live.predict(until(future, 355)), forecaster.predict(until(ahead, 355)))
+
+
+def test_a_row_is_given_once_and_in_order(forecaster: Forecaster) -> None:
+    frame = table()
+    live = forecaster.live(until(frame, 310))
+    again = {"when": hours(309), "who": "A", "y": 1.0, "x": 1.0, "kind": "a", "plan": 0.0}
+    with pytest.raises(DataError, match=r"'A' at 2024-01-13 21:00:00 is not after the last one"):
+        live.update([again | {"when": hours(310), "who": "B"}, again])
+    ahead = frame.with_columns(y=pl.when(pl.col("when") < hours(310)).then("y"))
+    future = until(frame, 325).filter(pl.col("when") >= hours(310)).drop("y")
+    same(live.predict(future), forecaster.predict(until(ahead, 325)))  # none was taken
+    with pytest.raises(DataError, match="what was observed is given to update"):
+        live.predict(until(frame, 325).filter(pl.col("when") >= hours(310)))
+    with pytest.raises(DataError, match="'plan' is missing"):
+        live.predict()
+    with pytest.raises(DataError, match="no row in what was given"):
+        live.update([])
+
+
+def test_its_partner_reads_the_latest_rows() -> None:
+    frame = table("A").select("when", "y")
+    forecaster = fitted(until(frame, TRAINED), series=None, partner="pretrained")
+    live = forecaster.live(until(frame, 350))
+    for step in range(350, 380):
+        live.update(frame.filter(pl.col("when") == hours(step)))
+    same(live.predict(), forecaster.predict(until(frame, 380)))
+
+
+def test_steps_may_be_rows() -> None:
+    frame = table("AB").filter(pl.col("when").dt.hour() < 20).drop("plan")
+    forecaster = fitted(until(frame, TRAINED), every="row", season=20)
+    live = forecaster.live(until(frame, 320))
+    for step in range(320, 350):
+        if hours(step).hour < 20:
+            live.update(frame.filter(pl.col("when") == hours(step)))
+    expected = forecaster.predict(until(frame, 350))
+    same(live.predict(), expected)
+    with pytest.raises(DataError, match="lies between steps that are known"):
+        live.update(
+            {"when": hours(339) + dt.timedelta(minutes=5), "who": "A", "y": 1, "x": 1, "kind": "a"}
+        )
+
+
+def test_several_targets_are_refused(tmp_path: Path) -> None:
+    frame = table().with_columns(z=pl.col("y") * 2)
+    forecaster = fitted(until(frame, TRAINED), target=("y", "z"))
+    with pytest.raises(ConfigurationError, match="has one target, and this one has 2"):
+        forecaster.live()
+    assert isinstance(fitted(until(frame, TRAINED)).live(), LiveForecaster)
+
+
+def test_rows_with_types_are_read_as_those_of_a_table(forecaster: Forecaster) -> None:
+    rows = until(table("BA"), 40).to_dicts()
+    rows[3] = rows[3] | {"kind": None, "x": 7}
+    panel = read_panel(pl.DataFrame(rows, infer_schema_length=None), forecaster.preprocessing)
+    typed = typed_rows(rows, forecaster.preprocessing)
+    texts = [row | {"when": row["when"].isoformat()} for row in rows]
+    for read in (typed, typed_rows(texts, forecaster.preprocessing)):
+        assert read is not None
+        found = panel_of(read, forecaster.preprocessing)
+        assert (found.series, found.values) == (panel.series, panel.values)
+        for name in ("ticks", "times", "target", "starts"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(panel, name))
+        for of, expected in ((found.numbers, panel.numbers), (found.codes, panel.codes)):
+            for name, values in expected.items():
+                np.testing.assert_array_equal(of[name], values)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"when": "Jan-01-2024"},
+        {"when": "2024-13-01"},
+        {"when": START.replace(tzinfo=dt.UTC)},
+        {"y": "1,5"},
+        {"y": True},
+        {"x": float("inf")},
+        {"kind": " a"},
+        {"kind": "N/A"},
+        {"who": ""},
+        {"who": 1.0},
+    ],
+)
+def test_what_has_another_type_is_left_to_the_reading_of_tables(
+    forecaster: Forecaster, other: dict[str, Any]
+) -> None:
+    row = table("A").to_dicts()[0]
+    assert typed_rows([row], forecaster.preprocessing) is not None
+    assert typed_rows([row | other], forecaster.preprocessing) is None
+    del row["x"]
+    assert typed_rows([row], forecaster.preprocessing) is None
