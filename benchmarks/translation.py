@@ -68,6 +68,9 @@ def on_torch(network: TranslateNetwork, config: TranslateConfig) -> TranslateNet
     encoder.layers = layers  # type: ignore[assignment]
     encoder.forward = read  # type: ignore[method-assign]
     if not config.no_input_feeding:
+        cell = nn.LSTMCell(config.embedding + config.hidden, config.hidden)
+        cell.load_state_dict(decoder.cell.state_dict())
+        decoder.cell = cell  # type: ignore[assignment]
         decoder.forward = write  # type: ignore[method-assign]
     else:
         lstm = nn.LSTM(config.embedding, config.hidden)
