@@ -13,11 +13,12 @@ import pytest
 from tests.serve.asking import Answer, ask, running
 from tests.tasks.forecast.test_live import fitted, hours, table, until
 
+import gated
 from gated.cli.app import run as command
 from gated.cli.run_directory import Run, write_run
 from gated.cli.serve import _of_forecaster
 from gated.configuration import json_values
-from gated.errors import ConfigurationError
+from gated.errors import ConfigurationError, ModelFileError
 from gated.serve.bounds import Bounds
 from gated.tasks.forecast.forecaster import Forecaster
 
@@ -115,6 +116,11 @@ def test_the_file_is_that_of_the_model_and_its_data(run: Path, tmp_path: Path) -
             served(run, tmp_path / "other")
     finally:
         data.write_text(text)
+
+
+def test_a_forecaster_that_is_loaded_as_a_program_says_what_takes_its_place(run: Path) -> None:
+    with pytest.raises(ModelFileError, match="gated serve RUN does so over HTTP"):
+        gated.load(run)
 
 
 def test_the_command_knows_what_it_serves(

@@ -17,7 +17,7 @@ from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
-from gated.errors import ConfigurationError, DataError, ModelFileError, option
+from gated.errors import ConfigurationError, DataError, ModelFileError, ProgramError, option
 from gated.explain import Probe
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.budget import FEWEST_STEPS, usual_budget
@@ -350,6 +350,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             updated = self.following(place, **training).fit(data)
         updated.training = replace(updated.training, init_from=None, thaw_every=0)
         return updated
+
+    def program(self) -> dict[str, Any]:
+        """Raise `ProgramError`: forecasts take more than a network."""
+        raise ProgramError(
+            "a forecaster runs where torch is; gated.tasks.load(RUN).live() takes rows as they "
+            "come, and gated serve RUN does so over HTTP"
+        )
 
     def live(self, data: Source | None = None) -> LiveForecaster:
         """Return a forecaster that takes rows as they come; see `LiveForecaster`.

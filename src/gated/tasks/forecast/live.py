@@ -81,6 +81,9 @@ class LiveForecaster:
         self._calendar: Calendar = np.zeros(0, np.int64), 0
         self._made: dict[tuple[str, int], Floats] = {}
         """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick."""
+        self._followed: tuple[list[Integers], int, Widths] | None = None
+        """Of the last forecast: its series and where they were, how many errors after that, and the
+        widths with these."""
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -456,17 +459,22 @@ class LiveForecaster:
 
     def _factors_at(self, prepared: Prepared, places: Integers, origins: Integers) -> Floats:
         """`(S, Q)` by what distances from the median are multiplied, with the latest errors."""
-        widths = self._widths.taken(places)
         if self._start is None:
-            return widths.factors
+            return self._widths.taken(places).factors
         known = np.maximum(prepared.panel.ticks[origins] + 1 - self._start, 0)
         counted = np.array([self._series[place].counted for place in places])
-        errors = self._errors(prepared, counted, known)
+        errors, new = self._errors(prepared, counted, known), known - counted
+        widths, done = self._widths.taken(places), 0
+        together = bool((new == new[0]).all())
+        if together and self._followed is not None:
+            same, already, those = self._followed
+            if np.array_equal(same, [places, counted]) and already <= new[0]:
+                widths, done = those, already
         factors = widths.factors
-        for step in range(errors.shape[1]):
+        for step in range(done, errors.shape[1]):
             widths.take(errors[:, step])
-            now = known - counted == step + 1
-            factors[now] = widths.factors[now]
+            factors[new == step + 1] = widths.factors[new == step + 1]
+        self._followed = ([places, counted], int(new[0]), widths) if together else None
         return factors
 
 

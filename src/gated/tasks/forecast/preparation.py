@@ -455,7 +455,8 @@ def assemble(
         categories[:, k], unseen = _categories(panel, name, known, before_codes)
         if unseen is not None:
             findings.append(unseen)
-    findings += _missing(panel, fitted)
+    if earlier is None:
+        findings += _missing(panel, fitted)
     return Prepared(
         preprocessing=fitted,
         panel=panel,
