@@ -37,7 +37,7 @@ SCALE = "scale "
 """What the names of these arrays begin with in a file."""
 TUNED = 16_000
 """Codes of the validation part, its first, that each rate and decay is tried on."""
-RATES = (2e-4, 5e-4, 1e-3)
+RATES = (2e-4, 5e-4, 1e-3, 2e-3)
 DECAYS = (3e-4, 3e-3)
 """What is tried: the rates without a decay first, then decays at the best rate."""
 LEAST = 0.1
