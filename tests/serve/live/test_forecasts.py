@@ -75,6 +75,20 @@ def test_forecasts_are_those_of_the_table_also_after_a_restart(run: Path, tmp_pa
         assert post(port, "/rows", {"rows": rows(319, 320)}).body == {"taken": 0, "known": 2}
 
 
+def test_a_long_silence_is_read_again_after_a_restart(run: Path, tmp_path: Path) -> None:
+    late = [row | {"when": "2024-04-01T00:00:00"} for row in rows(310, 311)]
+    plan = [
+        row | {"when": f"2024-04-01T{1 + at % 15:02}:00:00"} for at, row in enumerate(future(310))
+    ]
+    with served(run, tmp_path / "rows") as port:
+        for some in (rows(300, 301), late):
+            assert post(port, "/rows", {"rows": some}).body == {"taken": 2, "known": 0}
+        answer = post(port, "/forecast", {"future": plan})
+        assert answer.status == 200
+    with served(run, tmp_path / "rows") as port:
+        assert post(port, "/forecast", {"future": plan}).body == answer.body
+
+
 @pytest.fixture
 def port(run: Path, tmp_path: Path) -> Iterator[int]:
     with served(run, tmp_path / "rows") as place:

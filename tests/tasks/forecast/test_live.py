@@ -128,6 +128,14 @@ def test_a_row_is_given_once_and_in_order(forecaster: Forecaster) -> None:
         live.update([])
 
 
+def test_a_time_that_is_far_off_is_refused(forecaster: Forecaster) -> None:
+    live = forecaster.live(until(table("A"), 310))
+    row = {"who": "A", "y": 1.0, "x": 1.0, "kind": "a", "plan": 0.0}
+    with pytest.raises(DataError, match="at most 100,000 may be missing"):
+        live.update(row | {"when": dt.datetime(9999, 1, 1)})
+    live.update(row | {"when": hours(310)})
+
+
 def test_its_partner_reads_the_latest_rows() -> None:
     frame = table("A").select("when", "y")
     forecaster = fitted(until(frame, TRAINED), series=None, partner="pretrained")

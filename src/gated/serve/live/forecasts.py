@@ -92,9 +92,15 @@ class Forecasts:
         self._live = self._from_the_store()
 
     def _from_the_store(self) -> Forecaster:
+        rows = [json.loads(row) for row in self.store.all()]
         live = self.begin()
-        if rows := self.store.all():
-            live.update([json.loads(row) for row in rows])
+        if not rows:
+            return live
+        try:
+            live.update(rows)
+        except DataError:  # as a table they may be too sparse; none was taken
+            for row in rows:
+                live.update([row])
         return live
 
     def take(self, body: bytes) -> bytes:

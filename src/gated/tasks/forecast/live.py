@@ -44,6 +44,8 @@ from gated.tasks.forecast.windows import walk_forward
 ENDLESS = 1 << 62
 """A tick after all."""
 
+MOST_MISSING = 100_000
+"""Steps between two rows of a series at most, so that a wrong time does not fill the memory."""
 Rows = Source | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """A table, or rows as values by the names of the columns."""
 Calendar = tuple[Integers, int]
@@ -103,7 +105,8 @@ class LiveForecaster:
         Args:
             data: a row, as values by the names of the columns, or a list of these; or a table. It
                 has the columns of the training, and one series or several. A row without a value
-                of the target says that none was observed.
+                of the target says that none was observed. Where several rows make a step, they come
+                together.
 
         Raises:
             DataError: a row is not after the last one of its series, or cannot be used; then none
@@ -206,6 +209,12 @@ class LiveForecaster:
                     f"The row of {new.label(int(rows[0]))} is not after the last one of its series "
                     f"({new.grid.label(int(self._times_of(np.array([begin - 1]), calendar)[0]))}): "
                     "each row is given once, in order."
+                )
+            missing = int(new.ticks[rows[0]]) - begin
+            if missing > MOST_MISSING:
+                raise DataError(
+                    f"The row of {new.label(int(rows[0]))} is {missing:,} steps after the last one "
+                    f"of its series; at most {MOST_MISSING:,} may be missing. Is its time wrong?"
                 )
             steps = np.full(int(new.ticks[rows[-1]]) - begin + 1, -1)
             steps[new.ticks[rows] - begin] = rows
