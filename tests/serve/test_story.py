@@ -183,6 +183,13 @@ def test_a_link_asks_for_a_time_that_there_is_not(
     expect(page.locator("#story-place")).to_have_text("Station 7 of 7")
 
 
+def test_a_link_that_names_no_text_shows_one_in_its_language(
+    opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened(f"{address}#story=6&language=zh")
+    expect(page.locator("#text")).to_have_value(re.compile("[\u4e00-\u9fff]"))
+
+
 def test_page_story_and_reports_share_their_colours() -> None:
     source = COLOURS.read_text("utf-8")
     for theme, colours in (("light", LIGHT), ("dark", DARK)):

@@ -62,11 +62,16 @@ function readersOf(exhibit: Exhibit): Readers {
   return found;
 }
 
-/** What a link asks for; without one, networks that read the language of the page. */
+/** What a link may say without saying which networks. */
+const OF_THE_PAGE = ["story", "language", "theme"];
+
+/** What a link asks for; where it names no network or text, networks that read the language of the page. */
 function askedExhibit(hash: string): Exhibit {
-  const name = new URLSearchParams(hash.replace(/^#/, "")).get("exhibit");
-  const spoken = hash ? undefined : exhibits.find(({ language }) => language === SYSTEM.language);
-  return exhibits.find((exhibit) => exhibit.name === name) ?? spoken ?? exhibits[0];
+  const asked = new URLSearchParams(hash.replace(/^#/, ""));
+  const named = [...asked.keys()].some((name) => !OF_THE_PAGE.includes(name));
+  const spoken = asked.get("language") ?? SYSTEM.language;
+  const alike = named ? undefined : exhibits.find(({ language }) => language === spoken);
+  return exhibits.find((exhibit) => exhibit.name === asked.get("exhibit")) ?? alike ?? exhibits[0];
 }
 
 /** Show an exhibit in a page that is as it was first. */
