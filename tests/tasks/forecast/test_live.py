@@ -128,6 +128,38 @@ def test_a_row_is_given_once_and_in_order(forecaster: Forecaster) -> None:
         live.update([])
 
 
+def test_a_plan_that_came_otherwise_counts_as_it_came() -> None:
+    frame = table().filter(pl.col("who") == "A")
+    forecaster = fitted(until(frame, TRAINED), known=("plan",))
+    torch.nn.init.normal_(forecaster.first_network.head.weight)  # so that the plan has a say
+    live = forecaster.live(until(frame, 315))
+    future = until(frame, 340).filter(pl.col("when") >= hours(315)).drop("y")
+    live.predict(until(future, 330).with_columns(plan=50 * pl.col("plan") - 25))
+    live.update(until(frame, 320).filter(pl.col("when") >= hours(315)))
+    ahead = frame.with_columns(y=pl.when(pl.col("when") < hours(320)).then("y"))
+    later = until(future, 335).filter(pl.col("when") >= hours(320))
+    same(live.predict(later), forecaster.predict(until(ahead, 335)))
+
+
+def test_values_from_before_the_rows_that_are_kept_stand_where_later_ones_miss() -> None:
+    place = pl.int_range(pl.len())
+    frame = table("A").drop("plan")
+    forecaster = fitted(until(frame, TRAINED))
+    live = forecaster.live(until(frame, 200))
+    origin = 311  # at which errors begin to be counted anew: nothing older is kept for them
+    first = origin + 1 - live._needed
+    hole = place.is_between(first - 2, first + 1)
+    frame = frame.with_columns(
+        y=pl.when(hole).then(None).otherwise(pl.col("y").fill_null(10.0)),
+        x=pl.when(place < 200).then("x"),
+        kind=pl.when(place < 200).then("kind"),
+    )
+    live = forecaster.live(until(frame, origin))
+    live.update(until(frame, origin + 1).filter(pl.col("when") == hours(origin)))
+    assert live._rows.ticks[-1] - live._rows.ticks[0] + 1 == live._needed
+    same(live.predict(), forecaster.predict(until(frame, origin + 1)))
+
+
 def test_a_time_that_is_far_off_is_refused(forecaster: Forecaster) -> None:
     live = forecaster.live(until(table("A"), 310))
     row = {"who": "A", "y": 1.0, "x": 1.0, "kind": "a", "plan": 0.0}

@@ -176,7 +176,10 @@ class Grid:
 
     def label(self, time: int) -> str:
         """Return one time of this grid as text."""
-        return str(self.to_series(np.array([time], np.int64))[0])
+        try:
+            return str(self.to_series(np.array([time], np.int64))[0])
+        except (OverflowError, ValueError):  # after the year 9999
+            return str(np.datetime64(time, "us"))
 
 
 def wall_times(times: Integers, zone: str | None) -> Integers:

@@ -120,6 +120,8 @@ class LiveForecaster:
         for name, count in zip(new.series, np.diff(new.starts).tolist(), strict=True):
             added[panel.series.index(name)] = count
         known = len(self._series)
+        if self._fitted.known_names:  # what was planned for these rows may have come otherwise
+            self._made, self._followed = {}, None
         which = indices(panel, self._fitted)
         self._widths = self._widths.joined(self._new_widths(which[known:]))
         self._series += [_Series() for _ in range(known, len(lengths))]
@@ -477,7 +479,7 @@ class LiveForecaster:
         together = bool((new == new[0]).all())
         if together and self._followed is not None:
             same, already, those = self._followed
-            if np.array_equal(same, [places, counted]) and already <= new[0]:
+            if np.array_equal(same, [places, counted]):
                 widths, done = those, already
         factors = widths.factors
         for step in range(done, errors.shape[1]):
@@ -495,7 +497,13 @@ def _table(rows: Rows) -> Source:
         return cast(Source, rows)
     if not rows:
         raise DataError("There is no row in what was given.")
-    return pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
+    try:
+        return pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
+    except (OverflowError, TypeError, pl.exceptions.PolarsError):
+        raise DataError(
+            "The rows make no table: a column holds a number that is too large, or values of types "
+            "that do not go together."
+        ) from None
 
 
 class _Series:
