@@ -42,7 +42,10 @@ def carry_forward(values: Floats, starts: Integers, before: Floats) -> Floats:
 
     Before the first observation of series `s` the value is `before[s]`.
     """
-    rows = last_observed(~np.isnan(values), starts)
+    observed = ~np.isnan(values)
+    if observed.all():
+        return values.copy()
+    rows = last_observed(observed, starts)
     return np.where(rows >= 0, values[rows], np.repeat(before, np.diff(starts)))
 
 

@@ -16,11 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gated.data.raw_table import Source, open_table
-from gated.errors import ConfigurationError, DataError
+from gated.errors import DataError
 from gated.tasks.forecast.calibration import Widths
 from gated.tasks.forecast.cleaning import last_observed
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.outlook import Outlook
+from gated.tasks.forecast.outlook import Outlook, at_runtime
 from gated.tasks.forecast.panel import Floats, Panel, joined
 from gated.tasks.forecast.partners import steps_before
 from gated.tasks.forecast.predictions import forecast_table
@@ -37,7 +37,7 @@ from gated.tasks.forecast.preparation import (
 )
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
-from gated.tasks.forecast.targets import told_apart
+from gated.tasks.forecast.targets import pair_name, told_apart
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.tasks.forecast.windows import walk_forward
 
@@ -64,12 +64,7 @@ class LiveForecaster:
 
     def __init__(self, outlook: Outlook, fitted: Preprocessing) -> None:
         config = fitted.config
-        if len(config.targets) > 1:
-            raise ConfigurationError(
-                f"A live forecaster has one target, and this one has {len(config.targets)} "
-                f"({config.target_name}). Fit one for each, or forecast tables."
-            )
-        self._outlook, self._fitted = outlook, fitted
+        self._outlook, self._fitted = at_runtime(outlook), fitted
         history = (config.history or 1) + max(config.seasons, default=0)
         self._needed = max(history, steps_before(config.partner or (), config.seasons))
         """Rows that a window reads."""
@@ -123,7 +118,8 @@ class LiveForecaster:
         if self._fitted.known_names:  # what was planned for these rows may have come otherwise
             self._made, self._followed = {}, None
         which = indices(panel, self._fitted)
-        self._widths = self._widths.joined(self._new_widths(which[known:]))
+        if len(which) > known:
+            self._widths = self._widths.joined(self._new_widths(which[known:]))
         self._series += [_Series() for _ in range(known, len(lengths))]
         self._latest, self._calendar = panel, calendar
         self._expected = np.append(self._expected, np.zeros(len(new.ticks)))[rows]
@@ -173,20 +169,23 @@ class LiveForecaster:
         return read_panel(_table(data), self._fitted)
 
     def _future(self, rows: Rows) -> pl.DataFrame:
-        """Rows of the future as a table, in which the target is empty.
+        """Rows of the future as a table, in which the targets are empty.
 
         Raises:
             DataError: it is not.
         """
-        fitted, (target,) = self._fitted, self._fitted.config.targets
+        fitted, targets = self._fitted, self._fitted.config.targets
         table = open_table(_table(rows), fitted.config.time).frame
-        if target in table.columns and table[target].null_count() < table.height:
-            raise DataError(
-                f"future holds values of '{target}': what was observed is given to update."
-            )
-        empty = (name for name in fitted.past_numbers if name not in table.columns)
-        absent = [pl.lit(None, pl.Float64).alias(name) for name in (target, *empty)]
-        texts = (name for name in fitted.past_texts if name not in table.columns)
+        for target in targets:
+            if target in table.columns and table[target].null_count() < table.height:
+                raise DataError(
+                    f"future holds values of '{target}': what was observed is given to update."
+                )
+        past = (name for name in fitted.number_columns if name in fitted.past_numbers)
+        empty = (name for name in past if name not in table.columns)
+        absent = [pl.lit(None, pl.Float64).alias(name) for name in (*targets, *empty)]
+        past = (name for name in fitted.text_columns if name in fitted.past_texts)
+        texts = (name for name in past if name not in table.columns)
         return table.with_columns(*absent, *(pl.lit(None, pl.String).alias(of) for of in texts))
 
     def _following(self, new: Panel) -> tuple[Panel, Calendar]:
@@ -271,7 +270,8 @@ class LiveForecaster:
                 due = self._start + series.counted - 1
                 read = min(read, int(panel.starts[s] + due - panel.ticks[panel.starts[s]]))
             begins[s] = max(begins[s], read + 1 - self._needed)
-        dropped = begins - panel.starts[:-1]
+        dropped = self._together(begins - panel.starts[:-1])
+        begins = panel.starts[:-1] + dropped
         if not dropped.any():
             return
         gone = np.concatenate(
@@ -314,6 +314,28 @@ class LiveForecaster:
         times, first_tick = self._calendar
         old = max(0, int(self._latest.ticks.min()) - first_tick)
         self._calendar = times[old:], first_tick + old
+
+    def _together(self, dropped: Integers) -> Integers:
+        """The least of rows to drop `(S,)` among the targets of a series: each reads the others."""
+        if len(self._fitted.config.targets) == 1:
+            return dropped
+        _, of = np.unique(told_apart(self._rows)[0], return_inverse=True)
+        least = np.full(len(self._series), np.iinfo(np.int64).max)
+        np.minimum.at(least, of, dropped)
+        return least[of]
+
+    def _others(self, panel: Panel) -> dict[str, tuple[Floats, Floats, Floats]]:
+        """`Earlier.others` of the series of a panel."""
+        targets, ours, found = self._fitted.config.targets, self._rows.series, {}
+        for target in targets if len(targets) > 1 else ():
+            names = [pair_name(series, target) for series in told_apart(panel)[0]]
+            series = [self._series[ours.index(name)] for name in names]
+            found[target] = (
+                np.array([of.target for of in series]),
+                np.array([of.first for of in series]),
+                np.stack([of.moments for of in series], axis=1),
+            )
+        return found
 
     # Smoothing.
 
@@ -394,6 +416,7 @@ class LiveForecaster:
                 )
                 for name, values in panel.values.items()
             },
+            others=self._others(panel),
         )
         prepared = assemble(panel, self._fitted, None, [], earlier=earlier)
         return prepared, places

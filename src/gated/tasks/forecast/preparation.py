@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -64,6 +65,14 @@ class Earlier:
     """`(S,)` of each column, the last value observed, NaN where none was."""
     codes: dict[str, Integers]
     """`(S,)` of each column, the last text, as in the panel; -1 where none was."""
+    others: Mapping[str, tuple[Floats, Floats, Floats]]
+    """Of several targets `target`, `first` and `moments` of each for the series of each row's name,
+    whichever of its targets the row is of."""
+
+    def of_target(self, name: str) -> Earlier:
+        """Return what came before of another of several targets."""
+        target, first, moments = self.others[name]
+        return replace(self, target=target, first=first, moments=moments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -504,7 +513,7 @@ def _other_targets(
         places = np.array([lookup.get(name, -1) for name in names])
         places = np.where(which < 0, -1, places)
         own = replace(panel, target=panel.numbers[target])
-        past = earlier and replace(earlier, target=earlier.numbers[target])
+        past = earlier and earlier.of_target(target)
         filled, running = _filled_target(own, fitted, places, past)
         rows = np.repeat(places, np.diff(panel.starts))
         found[target] = (

@@ -247,10 +247,27 @@ class Smoothed:
         none = ~shares.any(axis=1)
         shares[none] = 1.0 * (self.columns.longest == self.columns.longest.min())
         shares /= shares.sum(axis=1, keepdims=True)
-        forecast = np.zeros((len(origins), horizon))
-        for h, each in enumerate(self.each(origins, range(1, horizon + 1))):
-            forecast[:, h] = (each * shares).sum(axis=1)
+        forecast = np.empty((len(origins), horizon))
+        size = max(1, MOST_VALUES // (horizon * shares.shape[1]))
+        for begin in range(0, len(origins), size):
+            some = slice(begin, begin + size)
+            each = self._each_ahead(origins[some], horizon)
+            forecast[some] = (each * shares[some]).sum(axis=2).T
         return forecast
+
+    def _each_ahead(self, origins: Integers, horizon: int) -> Floats:
+        """Return the forecasts `(horizon, B, K)` of each form after rows `origins`."""
+        series, t = self._places(origins)
+        power = np.ones((horizon, *self.damping[series].shape))
+        power[1:] = self.damping[series]
+        grown = power.cumprod(axis=0).cumsum(axis=0)
+        each = self.begin[series] + self.level[origins] + grown * self.trend[origins]
+        for m, season in zip(self.columns.seasons, self.season, strict=True):
+            first = self.starts[series] + series * m + t + 1
+            each += season[first + np.arange(horizon)[:, None] % m]
+        logs = self.columns.logs
+        each[..., logs] = np.exp(np.clip(each[..., logs], -HIGHEST_LOG, HIGHEST_LOG))
+        return each
 
     def each(self, origins: Integers, steps: Sequence[int]) -> Iterator[Floats]:
         """Yield the forecasts `(B, K)` of each form for each of `steps`, ascending, from 1."""
