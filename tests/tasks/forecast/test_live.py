@@ -14,6 +14,7 @@ from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.outlook import RuntimeOutlook, at_runtime
+from gated.tasks.forecast.panel import build_panel, one_step_each
 from gated.tasks.forecast.preparation import panel_of, read_panel
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.training.options import TrainingOptions
@@ -245,6 +246,26 @@ def test_rows_with_types_are_read_as_those_of_a_table(forecaster: Forecaster) ->
         for of, expected in ((found.numbers, panel.numbers), (found.codes, panel.codes)):
             for name, values in expected.items():
                 np.testing.assert_array_equal(of[name], values)
+
+
+def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) -> None:
+    rows = until(table("CBA"), 40).filter(pl.col("when") == hours(39)).to_dicts()
+    rows[1]["when"] += dt.timedelta(minutes=20)  # to the nearest step
+    config, grid = forecaster.config, forecaster.preprocessing.grid
+    read = typed_rows(rows, forecaster.preprocessing)
+    assert read is not None
+    found, expected = one_step_each(read, config, grid), build_panel(read, config, grid)
+    assert found is not None
+    assert found.series == expected.series == tuple("ABC")
+    for name in ("starts", "ticks", "times", "present", "target"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for of in ("numbers", "codes"):
+        for name, values in getattr(expected, of).items():
+            np.testing.assert_array_equal(getattr(found, of)[name], values)
+    assert found.values == expected.values
+    twice = typed_rows([rows[0], rows[0]], forecaster.preprocessing)
+    assert twice is not None
+    assert one_step_each(twice, config, grid) is None
 
 
 @pytest.mark.parametrize(

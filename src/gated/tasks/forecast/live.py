@@ -21,7 +21,7 @@ from gated.tasks.forecast.calibration import Widths
 from gated.tasks.forecast.cleaning import last_observed
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.outlook import Outlook, at_runtime
-from gated.tasks.forecast.panel import Floats, Panel, joined
+from gated.tasks.forecast.panel import Floats, Panel, joined, one_step_each
 from gated.tasks.forecast.partners import steps_before
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import (
@@ -37,7 +37,7 @@ from gated.tasks.forecast.preparation import (
 )
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
-from gated.tasks.forecast.targets import pair_name, told_apart
+from gated.tasks.forecast.targets import by_target, pair_name, told_apart
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.tasks.forecast.windows import walk_forward
 
@@ -76,8 +76,9 @@ class LiveForecaster:
         self._start: int | None = None
         """The first tick after the training."""
         self._calendar: Calendar = np.zeros(0, np.int64), 0
-        self._made: dict[tuple[str, int], Floats] = {}
-        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick."""
+        self._made: dict[tuple[str, int], tuple[Floats, Floats]] = {}
+        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick; and units of
+        their errors, see `Calibration.distances`."""
         self._followed: tuple[list[Integers], int, Widths] | None = None
         """Of the last forecast: its series and where they were, how many errors after that, and the
         widths with these."""
@@ -165,7 +166,9 @@ class LiveForecaster:
         if isinstance(rows, list | tuple) and rows:
             table = typed_rows(rows, self._fitted)
             if table is not None:
-                return panel_of(table, self._fitted)
+                config, grid = self._fitted.config, self._fitted.grid
+                each = one_step_each(table, config, grid)
+                return by_target(each, config) if each else panel_of(table, self._fitted)
         return read_panel(_table(data), self._fitted)
 
     def _future(self, rows: Rows) -> pl.DataFrame:
@@ -362,7 +365,9 @@ class LiveForecaster:
         starts = np.append(0, np.cumsum(counts[some]))
         state = State.joined(states) if states else None
         smoothed = self._fitted.smoothing.run(panel.target[rows], starts, which[some], state)
-        expected = smoothed.fitted.copy()
+        expected = np.zeros(len(rows))
+        if states is None or len(rows) > len(some):
+            expected = smoothed.fitted.copy()
         if states:
             expected[starts[:-1]] = [self._series[s].following for s in some]
         self._expected[rows] = expected
@@ -480,10 +485,13 @@ class LiveForecaster:
             anew = np.array([key not in self._made for key in keys])
             if anew.any():
                 forecasts = outlook.mixed(prepared, made[anew])
-                places = np.flatnonzero(anew).tolist()
-                self._made |= {keys[of]: each for of, each in zip(places, forecasts, strict=True)}
-            forecast = np.stack([self._made[key] for key in keys])
-            found = outlook.errors(prepared, made, forecast)
+                units = outlook.distances(forecasts, prepared, made[anew])
+                new = zip(np.flatnonzero(anew).tolist(), forecasts, units, strict=True)
+                self._made |= {keys[place]: (of, unit) for place, of, unit in new}
+            forecast, distances = (
+                np.stack(of) for of in zip(*(self._made[key] for key in keys), strict=True)
+            )
+            found = outlook.errors_in(distances, forecast, prepared.truth(made))
             when = first[:, None] + np.arange(config.horizon)
             inside = when < ends[series][:, None]
             row = np.broadcast_to(series[:, None], when.shape)

@@ -142,7 +142,10 @@ class Outlook:
     def errors(self, prepared: Prepared, origins: Integers, forecast: Floats) -> Floats:
         """`(N, horizon, Q)`, see `scaled_errors`."""
         distances = self.distances(forecast, prepared, origins)
-        truth = prepared.truth(origins)
+        return self.errors_in(distances, forecast, prepared.truth(origins))
+
+    def errors_in(self, distances: Floats, forecast: Floats, truth: Floats) -> Floats:
+        """`(N, horizon, Q)` errors of forecasts of that shape in units `distances`."""
         quantiles = self.config.quantiles
         return scaled_errors(forecast, truth, distances, quantiles, whole=self.whole)
 

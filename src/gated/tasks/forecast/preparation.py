@@ -435,16 +435,8 @@ def assemble(
     target = scaling.apply(filled, places)
     error = (target - scaling.apply(smoothed.fitted, places)) / fitted.remainder[series_of]
     error = np.where(observed, np.clip(error, -FARTHEST_ERROR, FARTHEST_ERROR), 0.0)
-    numbers, masks = {}, {}
-    for i, name in enumerate((*fitted.known_numbers, *fitted.past_numbers)):
-        values = panel.numbers[name]
-        before = np.full(len(panel.series), fitted.medians[i])
-        if earlier is not None:
-            before = np.where(np.isnan(earlier.numbers[name]), before, earlier.numbers[name])
-        numbers[name] = fitted.numbers.apply(carry_forward(values, panel.starts, before), i)
-        if name in fitted.masked:
-            masks[name] = ~np.isnan(values)
-    numbers |= _other_targets(panel, fitted, which, earlier)
+    numbers = _numbers(panel, fitted, earlier) | _other_targets(panel, fitted, which, earlier)
+    masks = {name: ~np.isnan(panel.numbers[name]) for name in fitted.masked}
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
     holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
@@ -480,6 +472,21 @@ def assemble(
         split=split,
         findings=tuple(findings),
     )
+
+
+def _numbers(panel: Panel, fitted: Preprocessing, earlier: Earlier | None) -> dict[str, Floats]:
+    """The columns of numbers without gaps, scaled."""
+    names = (*fitted.known_numbers, *fitted.past_numbers)
+    if not names:
+        return {}
+    before = np.repeat(fitted.medians[:, None], len(panel.series), axis=1)
+    if earlier is not None:
+        last = np.stack([earlier.numbers[name] for name in names])
+        before = np.where(np.isnan(last), before, last)
+    values = np.stack([panel.numbers[name] for name in names])
+    filled = carry_forward(values, panel.starts, before)
+    scaled = fitted.numbers.apply(filled, np.arange(len(names))[:, None])
+    return dict(zip(names, scaled, strict=True))
 
 
 def _filled_target(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated.core.plans import named_cell
-from gated.live.recurrence import Product, Stack
+from gated.live.recurrence import Stack
 from gated.tasks.forecast.windows import Windows
 
 Singles = NDArray[np.float32]
@@ -35,7 +35,7 @@ class RuntimeNetwork:
         self._encoder, self._decoder = (
             _stack(weights, f"{part}.", cell, layers) for part in ("encoder", "decoder")
         )
-        self._head = Product(weights["head.weight"], weights["head.bias"])
+        self._head = weights["head.weight"].T, weights["head.bias"]
         series = weights["series.weight"]
         self._series = np.concatenate([series, series.mean(0, keepdims=True)])
         """The last one is that of a series which training has not seen."""
@@ -49,7 +49,8 @@ class RuntimeNetwork:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
         _, state = self._encoder.run(self._encoder_inputs(windows), None, ())
         hidden, _ = self._decoder.run(self._decoder_inputs(windows), None, state)
-        steps, middle, typical = self._head(hidden), self._middle, windows.remainder[:, None]
+        weight, bias = self._head
+        steps, middle, typical = hidden @ weight + bias, self._middle, windows.remainder[:, None]
         trust = self._trust[(windows.series < 0).astype(np.int64)]
         median = windows.smooth + trust * windows.remainder * steps[..., middle]
         away = typical * np.logaddexp(steps, np.float32(0))  # softplus
@@ -98,7 +99,8 @@ class MeanNetwork:
 
     def quantiles(self, windows: Windows) -> Singles:
         """Return the mean of their quantiles `(horizon, B, Q)`."""
-        return np.mean([of.quantiles(windows) for of in self._members], axis=0)
+        found: Singles = np.mean([of.quantiles(windows) for of in self._members], axis=0)
+        return found
 
 
 def runtime_network(weights: Mapping[str, Singles], cell: str, layers: int, middle: int) -> Network:

@@ -133,13 +133,17 @@ class Smoothing:
             which: `(R,)`, the index of each among the fitted ones, -1 of others.
             state: of the series, which go on from there; all forms have begun in it.
         """
-        parameters = np.stack([form.parameters[which] for form in self.forms], axis=1)
-        columns = _Columns(
-            np.array([form.logs for form in self.forms]),
-            [form.seasons for form in self.forms],
-        )
-        shares = np.stack([form.shares[which] for form in self.forms], axis=1)
-        return _smooth(values, starts, columns, parameters, self.floor, shares, state)
+        columns, parameters, shares = self._together
+        of = parameters[which]
+        return _smooth(values, starts, columns, of, self.floor, shares[which], state)
+
+    @cached_property
+    def _together(self) -> tuple[_Columns, Floats, Floats]:
+        """All forms, their parameters `(S + 1, K, 5)` and shares `(S + 1, K)`."""
+        logs = np.array([form.logs for form in self.forms])
+        columns = _Columns(logs, [form.seasons for form in self.forms])
+        parameters = np.stack([form.parameters for form in self.forms], axis=1)
+        return columns, parameters, np.stack([form.shares for form in self.forms], axis=1)
 
 
 class _Columns:
