@@ -41,6 +41,7 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
             "part in training. The n-grams count contexts of the training part, interpolated, "
             "their order chosen on the validation part; of a compressor it counts what the "
             "test adds to the training text."
+            + (" Those of words are by Kneser and Ney." if evaluation.words else "")
         ),
         score_table(evaluation),
         *map(Text, notes(evaluation)),
