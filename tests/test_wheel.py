@@ -75,7 +75,12 @@ def test_the_source_distribution_holds_all_that_a_build_reads(tmp_path: Path) ->
     (archive,) = tmp_path.glob("gated-*.tar.gz")
     with tarfile.open(archive) as opened:
         held = {name.partition("/")[2] for name in opened.getnames()}
-    needed = [ROOT / "CMakeLists.txt", ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "LICENSE"]
+    needed = [
+        ROOT / "CMakeLists.txt",
+        ROOT / "pyproject.toml",
+        ROOT / "README.md",
+        ROOT / "LICENSE",
+    ]
     for room in ("native", "src/gated"):
         needed += [path for path in (ROOT / room).rglob("*") if path.is_file()]
     names = {str(path.relative_to(ROOT)) for path in needed if path.parent.name != "__pycache__"}
