@@ -192,9 +192,8 @@ def test_steps_may_be_rows() -> None:
         )
 
 
-@pytest.mark.parametrize("columns", [["plan"], ["plan", "x", "kind"]])
-def test_several_targets_are_forecast_beside_one_another(columns: list[str]) -> None:
-    frame = table("ABC").drop(columns)  # C is a series that training has not seen
+def test_several_targets_are_forecast_beside_one_another() -> None:
+    frame = table("ABC").drop("plan")  # C is a series that training has not seen
     frame = frame.with_columns(
         z=5 - pl.col("y").shift(3),
         y=pl.when(pl.col("when").dt.day() != 14).then("y"),  # a day without one of the two
@@ -203,9 +202,9 @@ def test_several_targets_are_forecast_beside_one_another(columns: list[str]) -> 
     forecaster = fitted(trained, target=("y", "z"), partner="none")
     torch.nn.init.normal_(forecaster.first_network.head.weight)  # so that the other has a say
     live = forecaster.live(until(frame, TRAINED))
-    for step in range(TRAINED, TRAINED + 70):
+    for step in range(TRAINED, TRAINED + 46):
         live.update(frame.filter(pl.col("when") == hours(step)).to_dicts())
-        if step % 20 == 0:
+        if step % 15 == 0:  # also while the errors of one are known further
             same(live.predict(), forecaster.predict(until(frame, step + 1)))
     ahead = {"when": hours(step + 1), "who": "A", "z": 1.0}
     with pytest.raises(DataError, match="future holds values of 'z'"):

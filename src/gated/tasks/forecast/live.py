@@ -382,7 +382,8 @@ class LiveForecaster:
         asked = np.flatnonzero(due)
         ahead = smoothed.ahead(asked, horizon)
         place = np.searchsorted(starts, asked, side="right") - 1
-        settled, state = smoothed.state.settled, smoothed.state
+        state = smoothed.state
+        settled = state.settled
         for row, forecast, of in zip(asked, ahead, place, strict=True):
             self._series[some[of]].ahead[int(ticks[row])] = forecast
         for of, s in enumerate(some):

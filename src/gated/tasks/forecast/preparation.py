@@ -341,6 +341,8 @@ def with_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
     horizon = fitted.config.horizon
     panel = _with_target(panel, fitted.config)
     panel = panel.extend(last_rows(panel), horizon)
+    if not fitted.known_names:
+        return panel
     panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
     latest = panel.ticks[last_rows(panel)]
     for column in fitted.known_names:
