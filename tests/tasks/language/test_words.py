@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tests.comparison import assert_agree
 from torch.nn import functional
 
 import gated
+from gated.configuration import Configuration
 from gated.core.kneser_ney import KneserNey
 from gated.errors import ConfigurationError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
@@ -21,8 +24,16 @@ from gated.tasks.language.network import PADDING, Clusters, LanguageNetwork
 from gated.texts.text import points_of
 from gated.texts.vocabulary import Vocabulary
 from gated.texts.words import Spelling, Words, words_in
+from gated.training.transfer import Origin
 
 TEXT = "The gate opens, and the gate shuts again.\nWho doesn't know it? " * 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlyCharacters(Configuration):
+    """Options of a task that reads no words."""
+
+    unit: Literal["character", "byte"] = "character"
 
 
 def by_the_paper(codes: list[int], size: int, order: int, before: list[int]) -> list[float]:
@@ -190,5 +201,8 @@ def test_a_model_of_words_is_scored_saved_and_writes(softmax, tmp_path: Path) ->
     assert "�" not in written[0]
     assert again.unknown_in(" the gate xyz") == [" xyz"]
     assert len(again.probed(again.read([path], "explain", lambda error: None)).batches)
+    origin = Origin.of(tmp_path / "run", ["language"])
+    with pytest.raises(ConfigurationError, match=r"this task cannot begin.*unit='word'"):
+        origin.adopted(OnlyCharacters(), ["unit"])
     with pytest.raises(ModelFileError, match=r"no program.*model of words"):
         gated.load(tmp_path / "run")
