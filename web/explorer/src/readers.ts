@@ -1,4 +1,5 @@
 /** Has networks read passages: those over characters here in the page, forecasters on the server. */
+import { definitionOf } from "./definitions";
 import type { Clamp, Edit, Exhibit, Network, Passage, Reading } from "./reading";
 import { fetchReading } from "./server";
 import { gradientByDistance, readText } from "./text_reader";
@@ -64,7 +65,7 @@ export class Readers {
 
   private async load(network: Network): Promise<Weights> {
     const file = this.opened.get(network.name) ?? (await loadScript(network.file!));
-    return weightsOf(file, network.cell, network.relu ?? false);
+    return weightsOf(file, definitionOf(network));
   }
 }
 
