@@ -128,6 +128,19 @@ class Exhibit:
     """What the page loads, by path."""
 
 
+def describe_cell(definition: Mapping[str, Any], name: str, units: int) -> dict[str, Any]:
+    """Return the facts about a network of a cell that the page has only a document of."""
+    return {
+        "name": name,
+        "cell": name,
+        "definition": definition,
+        "units": units,
+        "gates": list(definition["gates"]),
+        "states": [state["name"] for state in definition["states"]],
+        "clampable": definition["held"],
+    }
+
+
 def describe(name: str, cell: str, units: int) -> dict[str, Any]:
     """Return the facts about a network that the page shows, for JSON."""
     layout = layout_of(cell)
