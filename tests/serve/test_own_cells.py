@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.serve.conftest import number, settle, wire
+from tests.serve.conftest import number, serving, settle, wire
 from torch import Tensor, nn
 
 import gated.nn
@@ -123,10 +123,9 @@ def test_it_fits_and_is_accessible(
 ) -> None:
     for of in (peeping, library.scrn, library.indrnn):
         saved(tmp_path / of.name, of)
-    write_page(tmp_path / "page", [texts(load_models(tmp_path))])
-    page = (tmp_path / "page" / "index.html").as_uri()
-    looks_right(f"{page}#text=dog&network=peeping&box=input_gate&language=en&theme=dark", width)
-    looks_right(f"{page}#text=dog&network=indrnn&step=2&language=zh&theme=light", width)
+    with serving([texts(load_models(tmp_path))]) as page:
+        looks_right(f"{page}#text=dog&network=peeping&box=input_gate&language=en&theme=dark", width)
+        looks_right(f"{page}#text=dog&network=indrnn&step=2&language=zh&theme=light", width)
 
 
 def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
@@ -173,7 +172,7 @@ HOSTILE = {
         "operation is .per_step., expected",
     ),
     "held": (changed(held=["candidate"]), "held gate candidate is .tanh."),
-    "no state": (changed(states=[]), "states"),
+    "no state": (changed(states=[]), "expected a whole number below 0"),
 }
 
 
