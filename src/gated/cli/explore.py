@@ -37,7 +37,7 @@ def explore(
         Table with the series that a forecaster is to forecast; by default the one of its run.
     out
         Write the page into this directory instead of serving it: files that need no server, for a
-        website, a frame or a disk. Not for forecasters.
+        website, a frame or a disk.
     port
         Port on 127.0.0.1; 0 for any that is free.
     no_browser
@@ -80,7 +80,7 @@ def _exhibits(run: Path | None, data: Path | None) -> list[Exhibit]:
     for module in ("torch", "polars", "narwhals"):
         require(module, extra="train")
     from gated.cli.run_directory import FILE_NAME, read_run
-    from gated.serve.series_reader import forecasts
+    from gated.serve.series_exhibit import forecasts
 
     if data is None:
         if not (directories[0] / FILE_NAME).exists():

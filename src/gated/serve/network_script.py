@@ -26,6 +26,15 @@ def network_script(path: str, weights: bytes) -> bytes:
     return f'gatedNetwork("{path}","{base64.b64encode(weights).decode()}");'.encode()
 
 
+def series_script(path: str, packed: bytes) -> bytes:
+    """Return the script at `path` with the deflated file of a series.
+
+    >>> series_script("series/run/lstm-0.js", b"abc")
+    b'gatedSeries("series/run/lstm-0.js","YWJj");'
+    """
+    return f'gatedSeries("{path}","{base64.b64encode(packed).decode()}");'.encode()
+
+
 def exhibit_script(exhibits: Iterable[Exhibit]) -> bytes:
     """Return the script that lists `exhibits`."""
     listed = json.dumps([exhibit.offered for exhibit in exhibits], ensure_ascii=False)

@@ -90,40 +90,12 @@ class Reading:
     """(T,), the times of a series."""
 
 
-class Reader(Protocol):
-    """One recurrent layer of a network, and the passages that it can read."""
-
-    @property
-    def name(self) -> str:
-        """The name that requests of the page use."""
-
-    @property
-    def cell(self) -> str:
-        """Name of the cell, one of `gated.core.layout.LAYOUTS`."""
-
-    @property
-    def units(self) -> int:
-        """H, the number of hidden units."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return further facts for the page, for JSON."""
-
-    def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
-        """Run over `passage`, with a gate held if there is a `clamp`.
-
-        Raises:
-            ConfigurationError: there is no such passage, or `clamp` does not fit the cell.
-        """
-
-
 @dataclass(frozen=True)
 class Exhibit:
     """Networks of one kind, and the passages to choose from."""
 
     offered: Mapping[str, Any]
     """A JSON document with `kind`, `text` or `series`, the networks and the passages."""
-    readers: Sequence[Reader] = ()
-    """Of the networks that are run by the server; those over characters run in the page."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     """What the page loads, by path."""
 

@@ -14,7 +14,11 @@ export interface Run {
   arrays: Record<string, Matrix>;
   /** (T, H), U h + b of the candidate before the reset gate; of a GRU. */
   inner: Float32Array | null;
+  /** The states before the first step, by name; zeros where there are none. */
+  initial: Initial | null;
 }
+
+export type Initial = Record<string, Float32Array>;
 
 /** Lets the page draw and answer between two stretches of work. */
 export class Breath {
@@ -41,7 +45,7 @@ export function holds(clamp: Clamp | null, gate: string, step: number, unit: num
 }
 
 /** Run over characters, by their places in the vocabulary; `edits` of states are set as they come up. */
-export async function forward(weights: Weights, characters: Int32Array, clamp: Clamp | null, edits: Edit[] = []): Promise<Run> {
+export async function forward(weights: Weights, characters: Int32Array, clamp: Clamp | null, edits: Edit[] = [], initial: Initial | null = null): Promise<Run> {
   const { cell, units: H, table, recurrent, biasInput, biasRecurrent, relu } = weights;
   const T = characters.length;
   const { gates, states } = LAYOUTS[cell];
@@ -50,17 +54,18 @@ export async function forward(weights: Weights, characters: Int32Array, clamp: C
   for (const name of new Set([...gates, ...states])) arrays[name] = { steps: T, width: H, numbers: new Float32Array(T * H) };
   const inner = cell === "gru" ? new Float32Array(T * H) : null;
   const set = new SetStates(edits);
-  const run: Run = { weights, characters, clamp, set, arrays, inner };
+  const run: Run = { weights, characters, clamp, set, arrays, inner, initial };
   const fromInput = new Float64Array(rows);
   const fromState = new Float64Array(rows);
-  const before = new Float32Array(H);
+  const before = initial?.hidden.slice() ?? new Float32Array(H);
+  const reads = initial !== null;
   const breath = new Breath();
   for (let t = 0; t < T; t++) {
     if (t) before.set(arrays.hidden.numbers.subarray((t - 1) * H, t * H));
     const start = characters[t] * rows;
     for (let row = 0; row < rows; row++) {
       fromInput[row] = table[start + row] + biasInput[row];
-      fromState[row] = biasRecurrent[row] + (t ? dot(recurrent, row * H, before, 0, H) : 0);
+      fromState[row] = biasRecurrent[row] + (t || reads ? dot(recurrent, row * H, before, 0, H) : 0);
     }
     const gate = (place: number, unit: number) => {
       const value = holds(clamp, gates[place], t, unit) ? clamp.value : sigmoid(fromInput[place * H + unit] + fromState[place * H + unit]);
@@ -81,7 +86,7 @@ export async function forward(weights: Weights, characters: Int32Array, clamp: C
       } else {
         const [i, f, o] = [gate(0, unit), gate(1, unit), gate(3, unit)];
         const candidate = Math.tanh(fromInput[2 * H + unit] + fromState[2 * H + unit]);
-        const state = set.at("cell", t, unit) ?? f * (t ? arrays.cell.numbers[here - H] : 0) + i * candidate;
+        const state = set.at("cell", t, unit) ?? f * (t ? arrays.cell.numbers[here - H] : (initial?.cell[unit] ?? 0)) + i * candidate;
         arrays.candidate.numbers[here] = candidate;
         arrays.cell.numbers[here] = state;
         arrays.hidden.numbers[here] = o * Math.tanh(state);
@@ -120,19 +125,47 @@ const NOTHING = 1e-7;
  * from the gradient with respect to its hidden state (H,).
  */
 export function normsBack(run: Run, moment: number, gradient: Float64Array, distances: number): Float64Array {
-  const { weights, arrays, clamp, set, inner } = run;
-  const { cell, units: H, recurrent, relu } = weights;
-  const { gates } = LAYOUTS[cell];
-  const rows = gates.length * H;
+  const { weights } = run;
   const norms = new Float64Array(distances);
-  const [toInput, toState] = [new Float64Array(rows), new Float64Array(rows)];
   const read = new Float64Array(weights.width);
-  let hidden = gradient;
-  let state = new Float64Array(H);
+  const back = new Back(run, gradient);
   let most = 0;
   for (let t = moment; t > moment - distances; t--) {
+    back.through(t);
+    norms[moment - t] = normOf(back.toInput, weights, read);
+    most = Math.max(most, norms[moment - t]);
+    if (norms[moment - t] < NOTHING * most) break;
+    back.before();
+  }
+  return norms;
+}
+
+/** A gradient on its way back through a run, one step after the other. */
+export class Back {
+  /** (G·H,), with respect to what the input adds to the gates at the step gone through last. */
+  readonly toInput: Float64Array;
+  private readonly toState: Float64Array;
+  private kept: Float64Array;
+
+  /** From the gradients with respect to the states after a step, (H,) each. */
+  constructor(
+    private readonly run: Run,
+    public hidden: Float64Array,
+    public readonly state: Float64Array = new Float64Array(run.weights.units),
+  ) {
+    const { cell, units: H } = run.weights;
+    const rows = LAYOUTS[cell].gates.length * H;
+    [this.toInput, this.toState, this.kept] = [new Float64Array(rows), new Float64Array(rows), new Float64Array(H)];
+  }
+
+  /** Go through the cell at a step. */
+  through(t: number): void {
+    const { weights, arrays, clamp, set, inner, initial } = this.run;
+    const { cell, units: H, relu } = weights;
+    const { hidden, state, toInput, toState } = this;
+    const { gates } = LAYOUTS[cell];
     const value = (name: string, unit: number) => arrays[name].numbers[t * H + unit];
-    const before = (name: string, unit: number) => (t ? arrays[name].numbers[(t - 1) * H + unit] : 0);
+    const before = (name: string, unit: number) => (t ? arrays[name].numbers[(t - 1) * H + unit] : (initial?.[name][unit] ?? 0));
     const through = (gate: number, unit: number, upstream: number) => {
       const g = value(gates[gate], unit);
       toInput[gate * H + unit] = toState[gate * H + unit] = holds(clamp, gates[gate], t, unit) ? 0 : upstream * g * (1 - g);
@@ -164,13 +197,15 @@ export function normsBack(run: Run, moment: number, gradient: Float64Array, dist
         state[unit] *= f;
       }
     }
-    norms[moment - t] = normOf(toInput, weights, read);
-    most = Math.max(most, norms[moment - t]);
-    if (norms[moment - t] < NOTHING * most) break;
-    hidden = kept;
-    addTransposed(toState, recurrent, H, hidden);
+    this.kept = kept;
   }
-  return norms;
+
+  /** Go on to the states before that step. */
+  before(): void {
+    const { recurrent, units } = this.run.weights;
+    this.hidden = this.kept;
+    addTransposed(this.toState, recurrent, units, this.hidden);
+  }
 }
 
 /** The norm of the gradient with respect to one-hot characters: of the embedding times Wᵀ g. */
@@ -191,7 +226,7 @@ function normOf(gradient: Float64Array, { input, width, gram, table, shifted = [
 }
 
 /** Add Wᵀ g to a sum, for W of so many columns. */
-function addTransposed(g: Float64Array, weight: Float32Array, columns: number, sum: Float64Array): void {
+export function addTransposed(g: Float64Array, weight: Float32Array, columns: number, sum: Float64Array): void {
   for (let row = 0; row < g.length; row++) {
     const factor = g[row];
     if (!factor) continue;
