@@ -52,15 +52,28 @@ def explore(
 
         write_page(out, exhibits)
         stdout_console().print(f"The explorer is in {out / 'index.html'}")
+        _say_what_is_left_out(exhibits)
         return
     from gated.serve.app import create_server
 
+    _say_what_is_left_out(exhibits)
     server = create_server(exhibits)
     with listen(HOST, port) as listener:
         stdout_console().print(f"The explorer is at {address(listener)} (Ctrl-C ends it)")
         if not no_browser:
             webbrowser.open(address(listener))
         server.run(sockets=[listener])
+
+
+def _say_what_is_left_out(exhibits: list[Exhibit]) -> None:
+    for exhibit in exhibits:
+        left = exhibit.offered.get("left_out", {})
+        if left.get("windows"):
+            series = f" ({left['series']:,} whole series among them)" if left["series"] else ""
+            stdout_console().print(
+                f"It shows the latest windows; {left['windows']:,} earlier windows are left "
+                f"out{series}, so that its files stay small."
+            )
 
 
 def _exhibits(run: Path | None, data: Path | None) -> list[Exhibit]:
