@@ -20,7 +20,7 @@ from gated.cli.run_directory import Run, write_run
 from gated.configuration import json_values
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
-from gated.serve.reading import Exhibit
+from gated.serve.exhibit import Exhibit
 from gated.serve.text_exhibit import bundled_texts
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster

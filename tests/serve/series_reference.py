@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from tests.serve.reading import MOMENTS, Clamp, Reading
 from torch import nn
 
 from gated.core.layout import Array
 from gated.explain import Intervention, intervene, trace
-from gated.serve.reading import MOMENTS, Clamp, Reading
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.network import Batch
 from gated.tasks.forecast.preparation import Prepared
@@ -34,9 +34,7 @@ def read(
         traced = trace(network, batch)
     forecast = forecaster.in_unit(traced.output, prepared, origin)[0]
     encoder, decoder = (traced.layers[part + layer].values for part in (0, config.layers))
-    values = {
-        name: np.concatenate([encoder[name][:, 0], decoder[name][:, 0]]) for name in encoder
-    }
+    values = {name: np.concatenate([encoder[name][:, 0], decoder[name][:, 0]]) for name in encoder}
     observed = prepared.panel.target[row + 1 + np.arange(-history, config.horizon)]
     before = np.full((history, len(config.quantiles)), np.nan)
     outputs = {"observed": observed[:, None], "forecast": np.concatenate([before, forecast])}

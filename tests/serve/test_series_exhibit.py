@@ -16,13 +16,14 @@ import torch
 from tests.comparison import assert_agree
 from tests.serve import series_reference
 from tests.serve.conftest import settle
+from tests.serve.reading import Clamp, Reading
 
 from gated.cli.app import run
 from gated.cli.explore import _exhibits
 from gated.cli.run_directory import FILE_NAME
 from gated.errors import ConfigurationError, ModelFileError
 from gated.serve import series_exhibit
-from gated.serve.reading import Clamp, Exhibit, Reading
+from gated.serve.exhibit import Exhibit
 from gated.serve.series_exhibit import forecasts
 from gated.serve.static_page import write_page
 from gated.tasks.forecast.config import ForecastConfig
@@ -89,9 +90,7 @@ def reference(
     forecaster, after = forecasters[cell]
     series_of = after.prepared.panel.series_of[after.origins]
     row = after.origins[series_of == np.unique(series_of)[series]][moment]
-    return series_reference.read(
-        forecaster, after.prepared, int(row), int(layer or 1) - 1, clamp
-    )
+    return series_reference.read(forecaster, after.prepared, int(row), int(layer or 1) - 1, clamp)
 
 
 def assert_read(arrays: dict[str, np.ndarray], expected: Reading) -> None:
@@ -192,7 +191,7 @@ def test_what_is_too_large_is_left_out_and_rounded_and_the_page_says_so(
     said = page.locator("#notices").inner_text()
     assert f"{left} earlier ones are left out, with 1 whole series" in said
     assert "rounded to 16 bits" in said
-    header, arrays = ask(tmp_path)("lstm 2", 1, windows - 1)
+    _, arrays = ask(tmp_path)("lstm 2", 1, windows - 1)
     expected = reference(forecasters, "lstm 2", 1, 108)
     forecast = expected.outputs["forecast"]
     np.testing.assert_allclose(arrays["forecast"], forecast, rtol=2e-3)

@@ -11,7 +11,7 @@ from gated.cli.output import stdout_console
 from gated.errors import ConfigurationError, require
 
 if TYPE_CHECKING:
-    from gated.serve.reading import Exhibit
+    from gated.serve.exhibit import Exhibit
 
 HOST = "127.0.0.1"
 

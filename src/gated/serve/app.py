@@ -17,7 +17,7 @@ from gated.serve.bounds import (
     Send,
 )
 from gated.serve.connections import create_server as create_bounded
-from gated.serve.reading import Exhibit
+from gated.serve.exhibit import Exhibit
 from gated.serve.static_page import PAGE, scripts_of
 
 HEADERS = {

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gated.serve.reading import Exhibit
+    from gated.serve.exhibit import Exhibit
 
 EXHIBIT = "exhibit.js"
 

@@ -16,8 +16,8 @@ import numpy as np
 from gated.errors import ModelFileError
 from gated.model_files import Arrays
 from gated.serve.compact import halves
+from gated.serve.exhibit import NAMES, Exhibit, describe
 from gated.serve.network_script import network_script, series_script
-from gated.serve.reading import NAMES, Exhibit, describe
 from gated.serve.series_file import SeriesFile, labels, safetensors_file
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.grid import Integers

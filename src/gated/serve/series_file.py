@@ -93,7 +93,8 @@ class SeriesFile:
         """
         prepared, origins = self.prepared, self.origins
         if prepared.running is None:
-            return prepared.target[rows], np.ones(len(origins)), np.zeros(len(origins))
+            target = prepared.target[rows].astype(np.float64)
+            return target, np.ones(len(origins)), np.zeros(len(origins))
         last = np.full(len(rows), origins[-1])
         location, scale = prepared.scaling_at(origins)
         target = prepared.scaled(prepared.filled[rows], last)

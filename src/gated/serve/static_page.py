@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gated.files import write_atomically
+from gated.serve.exhibit import Exhibit
 from gated.serve.network_script import EXHIBIT, exhibit_script
-from gated.serve.reading import Exhibit
 
 PAGE = Path(__file__).parent / "explorer"
 """The built page; its source is in `web/explorer/`."""

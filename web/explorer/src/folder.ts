@@ -76,7 +76,7 @@ async function openNetworks(files: File[], words: Words): Promise<{ exhibit: Tex
   let passages: Record<string, string> = {};
   for (const document of documents) {
     const { description } = JSON.parse(await document.text()) as { description: Description };
-    if (description.task === "forecast") throw new Error(words.forecasterFolder(folderOf(document)));
+    if (description.task === "forecast") throw new Error(words.forecasterFolder(folderOf(document).split("/")[0]));
     const weights = files.find((file) => folderOf(file) === folderOf(document) && file.name.endsWith(".safetensors"));
     if (!weights) throw new Error(`${folderOf(document)} holds no safetensors file.`);
     const file = new Uint8Array(await weights.arrayBuffer());

@@ -113,7 +113,7 @@ class Outlook:
         config, calibration = self.config, self.calibration
         none = np.full((len(origins), config.horizon, len(config.quantiles)), np.nan)
         parts = np.stack([*self.beside(none, prepared, origins).values()])
-        absent = np.isnan(parts).any(axis=(2, 3))
+        absent = np.asarray(np.isnan(parts).any(axis=(2, 3)))
         shares = self.shares[prepared.series_of[origins]].T
         rest = np.where(absent[..., None, None], 0, parts) * shares[..., None, None]
         baseline = self.baselines.forecast(prepared, origins)[calibration.borrowed]
