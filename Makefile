@@ -166,6 +166,7 @@ notebooks: $(DOCS_INSTALLED) ## Run the notebooks anew and keep their outputs
 	$(BIN)/python web/site/run_notebooks.py
 
 explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs Node)
+	$(BIN)/python -m gated.cells.document rnn_tanh rnn_relu gru lstm > web/explorer/src/cells.json
 	cd web/explorer && npm run build
 
 browser: ## Install Chromium, in which the tests open the explorer (Debian and Ubuntu, as root)

@@ -19,6 +19,7 @@ import torch
 
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
+from gated.tasks.forecast.live import LiveForecaster
 from gated.training.options import TrainingOptions
 
 HOURS, TABLES = 100, 3
@@ -30,6 +31,20 @@ def milliseconds(call: Callable[[], object]) -> float:
     begun = time.process_time()
     call()
     return 1e3 * (time.process_time() - begun)
+
+
+def fed(forecaster: Forecaster, frame: pl.DataFrame) -> LiveForecaster:
+    """Feed a live forecaster the last hours of a table one by one, and print the medians."""
+    times = frame["time_hour"].unique().sort()[-HOURS:]
+    live = forecaster.live(frame.filter(pl.col("time_hour") < times[0]))
+    updates, forecasts = [], []
+    for hour in times.to_list():
+        rows = frame.filter(pl.col("time_hour") == hour).to_dicts()
+        updates.append(milliseconds(partial(live.update, rows)))
+        forecasts.append(milliseconds(live.predict))
+    print(f"update, {len(rows)} rows: {statistics.median(updates):.1f} ms")
+    print(f"predict, {len(live.series)} series: {statistics.median(forecasts):.1f} ms")
+    return live
 
 
 def main() -> None:
@@ -44,19 +59,12 @@ def main() -> None:
     )
     forecaster = Forecaster(config, TrainingOptions(steps=20)).fit(csv)
     frame = pl.read_csv(csv, infer_schema_length=100_000, null_values=["NA"])
-    times = frame["time_hour"].unique().sort()[-HOURS:]
-    live = forecaster.live(frame.filter(pl.col("time_hour") < times[0]))
-    updates, forecasts = [], []
-    for hour in times.to_list():
-        rows = frame.filter(pl.col("time_hour") == hour).to_dicts()
-        updates.append(milliseconds(partial(live.update, rows)))
-        forecasts.append(milliseconds(live.predict))
+    for part in (frame.filter(pl.col("origin") == "JFK"), frame):
+        live = fed(forecaster, part)
     tables = [milliseconds(partial(forecaster.predict, frame)) for _ in range(TABLES)]
     whole, found = (
         of.select(QUANTILES).to_numpy() for of in (forecaster.predict(frame), live.predict())
     )
-    print(f"update, {len(rows)} rows: {statistics.median(updates):.1f} ms")
-    print(f"predict, {len(live.series)} series: {statistics.median(forecasts):.1f} ms")
     print(f"predict of a table of {frame.height:,} rows: {statistics.median(tables):,.0f} ms")
     print(f"largest difference: {np.abs(whole - found).max():.1e}")
 

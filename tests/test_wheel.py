@@ -1,4 +1,7 @@
-"""The wheel, built from the source distribution and installed where nothing else of gated is."""
+"""The wheel, installed where nothing else of gated is, and the source distribution.
+
+The wheel is built where the core is compiled already: compiling it anew takes minutes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 from pathlib import Path
@@ -32,12 +36,17 @@ def run(*command: str | Path, directory: Path) -> str:
     return done.stdout
 
 
+def build(what: str, place: Path) -> None:
+    pytest.importorskip("build")
+    options = ["--no-isolation", what, "--outdir", place]
+    run(sys.executable, "-m", "build", *options, ROOT, directory=place)
+
+
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a new environment that holds the wheel and NumPy alone."""
-    pytest.importorskip("build")
     place = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT, directory=place)
+    build("--wheel", place)
     (wheel,) = place.glob("gated-*.whl")
     venv.create(place / "environment", with_pip=True)
     python = place / "environment" / "bin" / "python"
@@ -59,6 +68,23 @@ def test_the_wheel_works_away_from_the_checkout(stranger: Path, tmp_path: Path) 
     told = run(stranger, "-m", "gated", "--help", directory=tmp_path)
     assert "Score a trained network" in told
     assert "pip install 'gated[train]'" in told
+
+
+def test_the_source_distribution_holds_all_that_a_build_reads(tmp_path: Path) -> None:
+    build("--sdist", tmp_path)
+    (archive,) = tmp_path.glob("gated-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        held = {name.partition("/")[2] for name in opened.getnames()}
+    needed = [
+        ROOT / "CMakeLists.txt",
+        ROOT / "pyproject.toml",
+        ROOT / "README.md",
+        ROOT / "LICENSE",
+    ]
+    for room in ("native", "src/gated"):
+        needed += [path for path in (ROOT / room).rglob("*") if path.is_file()]
+    names = {str(path.relative_to(ROOT)) for path in needed if path.parent.name != "__pycache__"}
+    assert names <= held
 
 
 def test_released_wheels_are_checked_by_the_same_file() -> None:

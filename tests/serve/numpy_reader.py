@@ -102,7 +102,7 @@ def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
 
 
 def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
-    """Return weights with which a gate has a constant value v: no weights, and the bias logit(v)."""
+    """Return weights with which a gate has a constant value v: none, and the bias logit(v)."""
     rows = gate_rows(model.cell, clamp.gate, model.units)
     if clamp.unit is not None:
         rows = slice(rows.start + clamp.unit, rows.start + clamp.unit + 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class NGrams:
             known = seen > 0
             mixed = (together + kinds * later) / np.maximum(seen + kinds, 1)
             probability[length:] = np.where(known, mixed, later)
-            met[length:] = np.where(known, TIMES * length + _often(seen), met[length:])
+            met[length:] = np.where(known, TIMES * length + often(seen), met[length:])
         return probability, met
 
     def bits_of(self, codes: Codes, order: int | None = None) -> Floats:
@@ -131,7 +131,7 @@ def _bits(size: int) -> int:
     return max(1, (size - 1).bit_length())
 
 
-def _often(seen: Any) -> Any:
+def often(seen: Any) -> Any:
     """Return 0 to `TIMES` - 1: met once, 2 or 3 times, 4 to 15 times, more often."""
     return np.searchsorted(OFTEN, seen, "right")
 
@@ -142,6 +142,19 @@ def _keys(codes: Codes, length: int, bits: int) -> NDArray[np.uint64]:
     for place in range(length):
         keys = (keys << np.uint64(bits)) | codes[place : place + len(keys)].astype(np.uint64)
     return keys
+
+
+class Counted(Protocol):
+    """N-grams of some kind."""
+
+    size: int
+    order: int
+
+    def looked_up(self, codes: Codes) -> tuple[Floats, NDArray[np.int64]]:
+        """Return (N,), the probability of each code, and what was met of its context."""
+
+    def following(self, before: Codes) -> tuple[Floats, NDArray[np.int64]]:
+        """Return (B, V), the probability of every code, and what was met of the contexts."""
 
 
 class Mixture:
@@ -158,7 +171,7 @@ class Mixture:
         ValueError: there are more or fewer shares, or one is none.
     """
 
-    def __init__(self, ngrams: NGrams, shares: Floats) -> None:
+    def __init__(self, ngrams: Counted, shares: Floats) -> None:
         if (
             shares.shape != ((ngrams.order + 1) * TIMES,)
             or not ((shares >= 0) & (shares <= 1)).all()

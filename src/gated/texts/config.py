@@ -26,7 +26,7 @@ class ReaderConfig(Configuration):
     With `init_from` in training, all except the dropouts are adopted from that run.
     """
 
-    unit: Literal["character", "byte", "subword"] = "character"
+    unit: Literal["character", "byte", "subword", "word"] = "character"
     """What is read at a step."""
     vocabulary: int = 4000
     """Largest number of subwords, which are learnt from the training part by byte-pair encoding."""

@@ -1,4 +1,4 @@
-"""Vocabularies of characters, bytes or subwords."""
+"""Vocabularies of characters, bytes or subwords; those of words are in `gated.texts.words`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Vocabulary(ABC):
     """Pieces of text, each with a code; code 0 is the unknown."""
 
     unit: str
-    """What a piece is: character, byte or subword."""
+    """What a piece is: character, byte, subword or word."""
 
     @abstractmethod
     def encode(self, points: Points) -> NDArray[np.uint16]:
@@ -54,6 +54,10 @@ class Vocabulary(ABC):
             KeyError: it is damaged.
             ModelFileError: it is damaged.
         """
+        if "words" in saved:
+            from gated.texts.words import Words
+
+            return Words(saved["words"], saved["rare"])
         if "subwords" not in saved:
             # All 256 code points are a vocabulary of bytes; the unit is not saved.
             bytes_alone = saved["points"] == list(range(256))
@@ -188,12 +192,12 @@ class Subwords(Vocabulary):
             initial_alphabet=sorted(_shown().values()),
             show_progress=False,
         )
-        tokenizer.train_from_iterator((_text(block) for block in blocks), trainer)
+        tokenizer.train_from_iterator((text_of(block) for block in blocks), trainer)
         return cls(tokenizer)
 
     def encode(self, points: Points) -> NDArray[np.uint16]:
         """Return the codes of the subwords of a text."""
-        encoding = self._tokenizer.encode(_text(points), add_special_tokens=False)
+        encoding = self._tokenizer.encode(text_of(points), add_special_tokens=False)
         return np.array(encoding.ids, np.uint16)
 
     def pieces(self) -> list[bytes]:
@@ -243,7 +247,8 @@ def tokenizer_from(text: str) -> Any:
         raise ModelFileError(f"The subwords of the model are damaged: {error}.") from error
 
 
-def _text(points: Points) -> str:
+def text_of(points: Points) -> str:
+    """Return the text of code points."""
     return points.astype("<u4").tobytes().decode("utf-32-le")
 
 

@@ -80,7 +80,14 @@ class Origin:
                     f"{option('init_from')} begins: leave it out to have that of the run, "
                     f"or begin anew."
                 )
-        return from_json_values(type(config), chosen | theirs)
+        try:
+            return from_json_values(type(config), chosen | theirs)
+        except ModelFileError as error:
+            said = ", ".join(option(name, value) for name, value in theirs.items())
+            raise ConfigurationError(
+                f"{option('init_from')}: this task cannot begin with the weights of {self.run}, "
+                f"whose options are {said}: {error}"
+            ) from error
 
     def learned(self, name: str, kind: Any) -> Any:
         """Return what the run learned from its data, stored under a name; None if there is nothing.

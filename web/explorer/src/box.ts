@@ -135,8 +135,8 @@ export class BoxPanel {
   }
 }
 
-function nameOf({ weights: { cell } }: Run, gate: string): string {
-  return gate === "candidate" && cell === "gru" ? "candidate_state" : gate;
+function nameOf({ weights: { definition } }: Run, gate: string): string {
+  return gate === "candidate" && definition.name === "gru" ? "candidate_state" : gate;
 }
 
 const SYMBOLS: Record<string, string> = { input_gate: "i", forget_gate: "f", output_gate: "o", reset_gate: "r", update_gate: "z", candidate: "c", candidate_state: "n", hidden: "h" };

@@ -1,4 +1,5 @@
 /** What the tour claims, computed from what the networks that are shown make of the passage. */
+import { definitionOf } from "./definitions";
 import { ledgerOf, shares, type Ledger } from "./ledger";
 import { reachOf, relative } from "./reach";
 import { at, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./reading";
@@ -74,7 +75,7 @@ async function line(stop: Stop, exhibit: TextExhibit, passage: Passage, readers:
     return { forgotten: { within: mean(inside), here, before, kept: here * before, input, written: input * of("candidate", end) } };
   }
   if (stop.name === "adds") {
-    const { written } = ledgerOf(reading, next - 1, unit)!;
+    const { written } = ledgerOf(definitionOf(exhibit.networks.find(({ name }) => name === network)!), reading, next - 1, unit)!;
     const wrote = (step: number) => Math.abs(of("input_gate", step) * of("candidate", step));
     const own = [...written.keys()].slice(end + 1);
     const left = total(own, (step) => Math.abs(written[step])) / total(own, wrote);
@@ -114,11 +115,12 @@ async function moved({ history, quantiles }: SeriesExhibit, network: Network, pa
 }
 
 /** In the middle of the forecast, the unit that has kept most of the history. */
-async function history({ history }: SeriesExhibit, network: string, passage: Passage, readers: Read): Promise<Claims> {
+async function history({ history, networks }: SeriesExhibit, network: string, passage: Passage, readers: Read): Promise<Claims> {
   const reading = await readers.read(network, passage, null);
   const into = Math.floor((reading.labels.length - history) / 2);
   const step = history + into;
-  const units = Array.from({ length: reading.arrays.hidden.width }, (_, unit) => ledgerOf(reading, step, unit)!);
+  const definition = definitionOf(networks.find(({ name }) => name === network)!);
+  const units = Array.from({ length: reading.arrays.hidden.width }, (_, unit) => ledgerOf(definition, reading, step, unit)!);
   const share = ({ written }: Ledger) => sum(written.slice(0, history)) / Math.max(sum(written), 1e-12);
   const all = units.map(share);
   const unit = all.indexOf(Math.max(...all));

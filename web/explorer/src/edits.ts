@@ -1,5 +1,6 @@
 /** Numbers that a visitor changed: weights, biases and states of a network over characters. */
-import { LAYOUTS } from "./cells";
+import { definitionOf } from "./definitions";
+import { factorOf } from "./parts";
 import { KINDS, type Edit, type EditKind, type Network, type Place } from "./reading";
 import type { Run } from "./recurrence";
 import type { Weights } from "./weights";
@@ -59,11 +60,10 @@ export function withEdit(edits: Edit[], place: Place, value: number | null): Edi
 
 function exists({ kind, gate, unit, other }: Edit, network: Network): boolean {
   const whole = [unit, other].every((number) => Number.isInteger(number) && number >= 0);
-  const candidate = network.cell === "gru" && gate === "candidate";
   if (!whole || unit >= network.units) return false;
   if (isState(kind)) return network.states.includes(kind);
   if (kind === "character") return network.gates.includes(gate) && other < [...network.vocabulary!].length;
-  return network.gates.includes(gate) && other < network.units && (kind !== "inner" || candidate);
+  return network.gates.includes(gate) && other < network.units && (kind !== "inner" || factorOf(definitionOf(network), gate) !== null);
 }
 
 /** Between what a number can lie: a hidden state is what tanh, and a gate, give. */
@@ -84,49 +84,55 @@ export function numberOf(typed: string): number | null {
 
 /** The number that a run has at a place. */
 export function valueOf({ weights, arrays }: Pick<Run, "weights" | "arrays">, { kind, gate, unit, other }: Place): number {
-  const { cell, units: H, table, recurrent, biasInput, biasRecurrent } = weights;
-  const { gates } = LAYOUTS[cell];
-  const row = gates.indexOf(gate) * H + unit;
+  const { units: H, table, characters, layer } = weights;
   switch (kind) {
     case "character":
-      return table[other * gates.length * H + row];
+      return table[other * (table.length / characters) + rowOf(weights, "weight_ih", gate, unit)];
     case "weight":
-      return recurrent[row * H + other];
+      return layer.weight_hh[rowOf(weights, "weight_hh", gate, unit) * H + other];
     case "bias":
-      return biasInput[row] + (split(weights, gate) ? 0 : biasRecurrent[row]);
+      return biasOf(weights, "weight_ih", gate, unit) + (split(weights, gate) ? 0 : biasOf(weights, "weight_hh", gate, unit));
     case "inner":
-      return biasRecurrent[row];
+      return biasOf(weights, "weight_hh", gate, unit);
     default:
       return arrays[kind].numbers[other * H + unit];
   }
 }
 
-/** Whether a gate has two biases that do not add up: the reset gate multiplies one of them. */
-function split({ cell }: Weights, gate: string): boolean {
-  return cell === "gru" && gate === "candidate";
+/** The row of a matrix that belongs to a gate of a unit. */
+function rowOf({ definition, units }: Weights, matrix: string, gate: string, unit: number): number {
+  return definition.matrices.find(({ name }) => name === matrix)!.gates.indexOf(gate) * units + unit;
+}
+
+function biasOf(weights: Weights, matrix: string, gate: string, unit: number): number {
+  return weights.layer[matrix.replace("weight", "bias")]?.[rowOf(weights, matrix, gate, unit)] ?? 0;
+}
+
+/** Whether a gate has two biases that do not add up: something multiplies the one beside the state. */
+function split({ definition }: Weights, gate: string): boolean {
+  return factorOf(definition, gate) !== null;
 }
 
 /** The weights with what was changed of them; those that are given stay as they are. */
 export function editedWeights(weights: Weights, edits: Edit[]): Weights {
-  const { gates } = LAYOUTS[weights.cell];
-  const { units: H } = weights;
-  const changed = { ...weights, shifted: [...(weights.shifted ?? [])] };
+  const { units: H, characters } = weights;
+  const changed = { ...weights, layer: { ...weights.layer }, shifted: [...(weights.shifted ?? [])] };
   const copied = new Set<string>();
-  const own = (name: "table" | "recurrent" | "biasInput" | "biasRecurrent") => {
-    if (!copied.has(name)) changed[name] = changed[name].slice();
+  const own = (name: string) => {
+    if (!copied.has(name)) changed.layer[name] = changed.layer[name].slice();
     copied.add(name);
-    return changed[name];
+    return changed.layer[name];
   };
   for (const { kind, gate, unit, other, value } of edits) {
-    const row = gates.indexOf(gate) * H + unit;
-    if (kind === "weight") own("recurrent")[row * H + other] = value;
-    if (kind === "bias") own("biasInput")[row] = value - (split(weights, gate) ? 0 : changed.biasRecurrent[row]);
-    if (kind === "inner") own("biasRecurrent")[row] = value;
+    const row = (matrix: string) => rowOf(weights, matrix, gate, unit);
+    if (kind === "weight") own("weight_hh")[row("weight_hh") * H + other] = value;
+    if (kind === "bias") own("bias_ih")[row("weight_ih")] = value - (split(weights, gate) ? 0 : biasOf(changed, "weight_hh", gate, unit));
+    if (kind === "inner") own("bias_hh")[row("weight_hh")] = value;
     if (kind === "character") {
-      const table = own("table");
-      const place = other * gates.length * H + row;
-      changed.shifted.push({ character: other, row, by: value - table[place] });
-      table[place] = value;
+      if (changed.table === weights.table) changed.table = weights.table.slice();
+      const place = other * (weights.table.length / characters) + row("weight_ih");
+      changed.shifted.push({ character: other, row: row("weight_ih"), by: value - changed.table[place] });
+      changed.table[place] = value;
     }
   }
   return changed;
@@ -144,8 +150,12 @@ export class SetStates {
     }
   }
 
+  get any(): boolean {
+    return this.values.size > 0;
+  }
+
   /** The value that a state of a unit is set to after a step. */
-  at(state: "hidden" | "cell", step: number, unit: number): number | undefined {
-    return this.values.size ? this.values.get(state)?.get(step)?.get(unit) : undefined;
+  at(state: string, step: number, unit: number): number | undefined {
+    return this.values.get(state)?.get(step)?.get(unit);
   }
 }

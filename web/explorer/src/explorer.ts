@@ -4,6 +4,7 @@ import { claimsOf, type Claims } from "./claims";
 import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
 import { roleColours } from "./colours";
+import { definitionOf } from "./definitions";
 import { CellDiagram, signed } from "./diagram";
 import { wireValues } from "./diagrams";
 import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, valueOf, withEdit, writeEdits } from "./edits";
@@ -429,7 +430,7 @@ export class Explorer {
     const { theme } = view;
     const step = Math.min(steps - 1, this.view.step);
     const unit = this.view.unit;
-    const ledger = ledgerOf(reading, step, unit);
+    const ledger = ledgerOf(definitionOf(network), reading, step, unit);
     const name = scene.name(step, words);
     const clamp = this.changed && clampOf(this.view);
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];

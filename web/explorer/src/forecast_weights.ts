@@ -1,14 +1,12 @@
 /** The weights of a forecaster, from a safetensors file: layers of encoder and decoder, and the head. */
-import { LAYOUTS } from "./cells";
+import { definitionOf } from "./definitions";
+import { Engine, sizesOf } from "./engine";
 import type { Network } from "./reading";
-import { tensorsOf, type Tensor, type Weights } from "./weights";
-
-/** A layer that reads vectors: its inputs are put into `table` when they are known. */
-export type Layer = Weights;
+import { tensorsOf, type Tensor } from "./weights";
 
 export interface ForecastWeights {
-  encoder: Layer[];
-  decoder: Layer[];
+  encoder: Engine[];
+  decoder: Engine[];
   /** (size, H) and (size,), by the output of the decoder's last layer. */
   head: Tensor;
   bias: Float32Array;
@@ -16,33 +14,21 @@ export interface ForecastWeights {
   categories: Tensor[];
 }
 
-export function forecastWeightsOf(file: Uint8Array, { cell, units, forecaster }: Network): ForecastWeights {
+export function forecastWeightsOf(file: Uint8Array, network: Network): ForecastWeights {
+  const definition = definitionOf(network);
   const tensors = tensorsOf(file);
   const of = (name: string) => {
     const found = tensors.get(name);
     if (!found) throw new Error(`The network has no ${name}: it is not the one of a forecaster.`);
     return found;
   };
-  const rows = LAYOUTS[cell].gates.length * units;
   const layers = (part: string) =>
-    Array.from({ length: forecaster!.layers }, (_, layer): Layer => {
-      const [input, recurrent] = [of(`${part}.weight_ih_l${layer}`), of(`${part}.weight_hh_l${layer}`)];
-      if (input.shape[0] !== rows || recurrent.shape[0] !== rows) throw new Error(`The shapes of the weights do not fit a ${cell} of ${units} units.`);
-      return {
-        cell, units,
-        relu: false,
-        characters: 0,
-        table: new Float32Array(0),
-        input: input.numbers,
-        width: input.shape[1],
-        gram: null,
-        recurrent: recurrent.numbers,
-        biasInput: of(`${part}.bias_ih_l${layer}`).numbers,
-        biasRecurrent: of(`${part}.bias_hh_l${layer}`).numbers,
-        output: new Float32Array(0),
-        projection: null,
-        outputBias: new Float32Array(0),
-      };
+    Array.from({ length: network.forecaster!.layers }, (_, layer) => {
+      const own = new RegExp(`^${part}\\.(.+)_l${layer}$`);
+      const found = [...tensors].flatMap(([name, tensor]) => (own.test(name) ? [[own.exec(name)![1], tensor] as const] : []));
+      const inputs = of(`${part}.weight_ih_l${layer}`).shape[1];
+      const sizes = sizesOf(definition, (name) => of(`${part}.${name}_l${layer}`).shape, inputs);
+      return new Engine(definition, sizes, Object.fromEntries(found.map(([name, { numbers }]) => [name, numbers])));
     });
   const categories: Tensor[] = [];
   while (tensors.has(`categories.${categories.length}.weight`)) categories.push(of(`categories.${categories.length}.weight`));

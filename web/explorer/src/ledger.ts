@@ -1,5 +1,6 @@
 /** Who wrote what a unit remembers. */
-import { at, type Reading } from "./reading";
+import { nodeAt, type Definition } from "./engine";
+import type { Reading } from "./reading";
 
 /** A part below this share of the largest is left to the rest. */
 export const FAINTEST = 0.02;
@@ -11,28 +12,24 @@ export interface Ledger {
 }
 
 /**
- * The state after `step` as a sum over the steps that wrote it, by suffix products:
- * LSTM  c_t = Σ_k Π_{k<j≤t} f_j · i_k c̃_k,    GRU  h_t = Σ_k Π_{k<j≤t} z_j · (1 − z_k) n_k.
- * A plain RNN keeps no sum: null. A state that was set counts as written by its step; nothing before it is left.
+ * The state after `step` as a sum over the steps that wrote it, by suffix products of what each keeps; of an LSTM
+ * c_t = Σ_k Π_{k<j≤t} f_j · i_k c̃_k. Null where no state of the cell is such a sum (see gated.cells.affine). A state
+ * that was set counts as written by its step; nothing before it is left.
  */
-export function ledgerOf(reading: Reading, step: number, unit: number): Ledger | null {
-  const { input_gate, forget_gate, update_gate, candidate } = reading.arrays;
-  const keep = forget_gate ?? update_gate;
-  if (!keep) return null;
+export function ledgerOf(definition: Definition, reading: Reading, step: number, unit: number): Ledger | null {
+  const { memory } = definition;
+  if (!memory) return null;
+  const { run, arrays } = reading;
+  const of = (node: number, k: number) => nodeAt(definition, arrays, run?.trace ?? null, node, k, unit);
   const written = new Float32Array(step + 1);
   let kept = 1;
   let state = 0;
   for (let k = step; k >= 0; k--) {
-    const fixed = reading.run?.set.at(input_gate ? "cell" : "hidden", k, unit);
-    if (fixed !== undefined) {
-      written[k] = kept * fixed;
-      state += written[k];
-      break;
-    }
-    const open = input_gate ? at(input_gate, k, unit) : 1 - at(keep, k, unit);
-    written[k] = kept * open * at(candidate, k, unit);
+    const fixed = run?.set.at(memory.state, k, unit);
+    written[k] = kept * (fixed ?? of(memory.write, k));
     state += written[k];
-    kept *= at(keep, k, unit);
+    if (fixed !== undefined) break;
+    kept *= of(memory.keep, k);
   }
   return { written, state };
 }

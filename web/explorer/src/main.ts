@@ -1,4 +1,5 @@
 /** Opens the page: what there is, and the view that the address or a first visit asks for. */
+import { Engine } from "./engine";
 import { readEdits } from "./edits";
 import { Explorer } from "./explorer";
 import { chosenFiles, openRun } from "./folder";
@@ -123,7 +124,7 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
 }
 
 async function start(): Promise<void> {
-  window.gated = { reading, forecast, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
+  window.gated = { reading, forecast, Engine, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
     document.body.textContent = wordsFor("text", SYSTEM.language).noExhibit;
     return;

@@ -1,4 +1,5 @@
 /** Has networks read passages, with weights and series that scripts bring. */
+import { definitionOf } from "./definitions";
 import { forecastWeightsOf, type ForecastWeights } from "./forecast_weights";
 import type { Clamp, Edit, Exhibit, Network, Passage, Reading } from "./reading";
 import { inflated, seriesOf, type Series } from "./series_file";
@@ -57,7 +58,7 @@ export class Readers {
   }
 
   weightsOf(network: Network): Promise<Weights> {
-    return remembered(this.weights, network.name, async () => weightsOf(await this.file(network), network.cell, network.relu ?? false));
+    return remembered(this.weights, network.name, async () => weightsOf(await this.file(network), definitionOf(network)));
   }
 
   /** The last known time of a window of a series that has come. */

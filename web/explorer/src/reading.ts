@@ -1,10 +1,13 @@
 /** What there is to see: networks, passages, and what a network made of one. */
-import type { Cell } from "./cells";
+import type { Definition } from "./engine";
 import type { Run } from "./recurrence";
 
 export interface Network {
   name: string;
-  cell: Cell;
+  /** rnn, gru, lstm, or the name of the cell in `definition`. */
+  cell: string;
+  /** Of a cell that the page does not come with. */
+  definition?: Definition;
   units: number;
   gates: string[];
   states: string[];

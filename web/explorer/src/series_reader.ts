@@ -1,8 +1,9 @@
 /** Reads a window of a series with a forecaster: gates and states of a layer, the forecast, how far it looks back. */
 import { middleOf, quantilesOf } from "./distributions";
-import type { ForecastWeights, Layer } from "./forecast_weights";
+import { namedIn, type Engine, type Numbers, type Trace } from "./engine";
+import type { ForecastWeights } from "./forecast_weights";
 import type { Clamp, ForecasterFacts, Matrix, Network, Reading, SeriesExhibit } from "./reading";
-import { addTransposed, Back, Breath, forward, type Initial, type Run } from "./recurrence";
+import { Breath, holds } from "./recurrence";
 import type { Series } from "./series_file";
 import { momentsOf } from "./text_reader";
 import { dot } from "./weights";
@@ -13,6 +14,14 @@ const HIGHEST_LOG = 80;
 
 /** A row of inputs for each step. */
 type Rows = Float32Array[];
+
+/** What a layer computed. */
+interface Run {
+  engine: Engine;
+  trace: Trace;
+  /** Gates and states by name. */
+  arrays: Record<string, Matrix>;
+}
 
 /** What a forecaster computed: a run for each layer, of the history and of the horizon. */
 interface Runs {
@@ -89,25 +98,29 @@ async function run(weights: ForecastWeights, { past, ahead }: { past: Rows; ahea
   const later = clamp && (clamp.last ?? Infinity) >= history ? { ...clamp, first: clamp.first - history, last: clamp.last === null ? null : clamp.last - history } : null;
   // Steps of the decoder count from the end of the history, and none is held in the other part.
   const encoder = await layers(weights.encoder, past, held, clamp, null);
-  const states = encoder.map(({ arrays, weights: { units: H } }) => {
-    const last = (name: string) => arrays[name].numbers.slice(-H);
-    return { hidden: last("hidden"), ...(arrays.cell ? { cell: last("cell") } : {}) } as Initial;
-  });
+  const states = encoder.map(({ engine, arrays }) => engine.definition.states.map(({ name }) => arrays[name].numbers.slice(-arrays[name].width)));
   return { encoder, decoder: await layers(weights.decoder, ahead, held, later, states) };
 }
 
-async function layers(all: Layer[], inputs: Rows, held: number, clamp: Clamp | null, initial: Initial[] | null): Promise<Run[]> {
+/** Run layers one above the other; each begins from its states in `initial`, or from zeros. */
+async function layers(engines: Engine[], inputs: Rows, held: number, clamp: Clamp | null, initial: Numbers[][] | null): Promise<Run[]> {
   const runs: Run[] = [];
-  const steps = Int32Array.from(inputs, (_, step) => step);
-  for (const [place, weights] of all.entries()) {
-    const read = place ? rowsOf(runs[place - 1].arrays.hidden) : inputs;
-    const rows = weights.biasInput.length;
-    const table = new Float32Array(steps.length * rows);
-    read.forEach((row, step) => {
-      for (let k = 0; k < rows; k++) table[step * rows + k] = dot(weights.input, k * weights.width, row, 0, weights.width);
-    });
-    // Each step reads a row of its own, as a text reads one of its vocabulary.
-    runs.push(await forward({ ...weights, table, characters: steps.length }, steps, place === held ? clamp : null, [], initial?.[place] ?? null));
+  const breath = new Breath();
+  let read = inputs;
+  for (const [layer, engine] of engines.entries()) {
+    const { definition, sizes } = engine;
+    const gate = clamp && layer === held ? definition.gates[clamp.gate] : null;
+    const hold = clamp && gate !== null ? (node: number, step: number, unit: number) => (node === gate && holds(clamp, clamp.gate, step, unit) ? clamp.value : undefined) : null;
+    const rows = read;
+    const trace = engine.begin(rows.length, { vector: (step) => rows[step] }, hold, initial?.[layer]);
+    for (let step = 0; step < rows.length; step++) {
+      engine.step(trace, step);
+      if (breath.due) await breath.pause();
+    }
+    const matrix = (node: number): Matrix => ({ steps: rows.length, width: sizes[definition.nodes[node].width], numbers: engine.valuesOf(trace, node) });
+    const arrays = Object.fromEntries(Object.entries(namedIn(definition)).map(([name, node]) => [name, matrix(node)]));
+    runs.push({ engine, trace, arrays });
+    read = rowsOf(matrix(definition.output));
   }
   return runs;
 }
@@ -133,8 +146,10 @@ function forecastAt(facts: ForecasterFacts, levels: number[], weights: ForecastW
   const { head, bias } = weights;
   const { remainder, trust, smooth, share, rest, borrowed, factors, least } = series;
   const windows = series.origins.length;
-  const H = decoder.weights.units;
-  const said = Float64Array.from(bias, (value, k) => value + dot(head.numbers, k * H, decoder.arrays.hidden.numbers, step * H, H));
+  const H = head.shape[1];
+  const { engine, trace } = decoder;
+  const hidden = engine.valuesOf(trace, engine.definition.output);
+  const said = Float64Array.from(bias, (value, k) => value + dot(head.numbers, k * H, hidden, step * H, H));
   const scaling = { location: series.location[moment], scale: series.scale[moment], remainder };
   const centre = smooth[step * windows + moment] + trust * remainder * said[middleOf(facts, levels)];
   const scaled = quantilesOf(facts, levels, centre, said, scaling);
@@ -159,46 +174,38 @@ function forecastAt(facts: ForecasterFacts, levels: number[], weights: ForecastW
  * over steps of the horizon. Null where it is no longer `wanted`.
  */
 async function gradientByDistance({ head }: ForecastWeights, { encoder, decoder }: Runs, middle: number, factor: number, wanted: () => boolean): Promise<Matrix | null> {
-  const [history, horizon, H] = [encoder[0].characters.length, decoder[0].characters.length, decoder[0].weights.units];
+  const [history, horizon, H] = [encoder[0].trace.steps, decoder[0].trace.steps, head.shape[1]];
   const moments = momentsOf(0, horizon - 1);
   const means = new Float32Array(history + 1);
   const breath = new Breath();
   for (const moment of moments) {
-    const upstream = Array.from({ length: moment + 1 }, () => new Float64Array(H));
-    head.numbers.subarray(middle * H, (middle + 1) * H).forEach((weight, unit) => (upstream[moment][unit] = factor * weight));
+    const upstream: (Float64Array | null)[] = Array.from({ length: moment + 1 }, () => null);
+    upstream[moment] = Float64Array.from(head.numbers.subarray(middle * H, (middle + 1) * H), (weight) => factor * weight);
     const ahead = await back(decoder, upstream, null, breath);
-    const past = await back(encoder, Array.from({ length: history }, () => new Float64Array(H)), ahead.states, breath);
-    const norms = [...past.inputs, ...ahead.inputs].map((gradient) => Math.sqrt(gradient.reduce((sum, part) => sum + part * part, 0)));
+    const past = await back(encoder, Array.from({ length: history }, () => null), ahead.states, breath);
+    const norms = [...past.inputs, ...ahead.inputs].map((gradient) => Math.sqrt(gradient!.reduce((sum, part) => sum + part * part, 0)));
     for (let d = 0; d <= history; d++) means[d] += norms[history + moment - d] / moments.length;
     if (!wanted()) return null;
   }
   return { steps: means.length, width: 1, numbers: means };
 }
 
-type States = [hidden: Float64Array, cell: Float64Array];
-
 /**
- * Gradients back through layers, from those with respect to the hidden states of the last one, a row for each step,
- * and with respect to the states after the last step of each layer: to the inputs and to the states before.
+ * Gradients back through layers, from those with respect to the outputs of the last one, a row for each step, and
+ * with respect to the states after the last step of each layer: to the inputs and to the states before.
  */
-async function back(runs: Run[], upstream: Float64Array[], final: States[] | null, breath: Breath): Promise<{ inputs: Float64Array[]; states: States[] }> {
+async function back(runs: Run[], upstream: (Float64Array | null)[], final: Float64Array[][] | null, breath: Breath): Promise<{ inputs: (Float64Array | null)[]; states: Float64Array[][] }> {
   let gradients = upstream;
-  const states: States[] = [];
-  for (let place = runs.length - 1; place >= 0; place--) {
-    const { weights } = runs[place];
-    const { units: H, input, width } = weights;
-    const [hidden, cell] = final?.[place] ?? [new Float64Array(H), new Float64Array(H)];
-    const going = new Back(runs[place], hidden, cell);
+  const states: Float64Array[][] = [];
+  for (let layer = runs.length - 1; layer >= 0; layer--) {
+    const { engine, trace } = runs[layer];
+    const { definition, sizes } = engine;
+    states[layer] = final?.[layer] ?? definition.states.map(({ width }) => new Float64Array(sizes[width]));
     const inputs: Float64Array[] = [];
-    for (let t = gradients.length - 1; t >= 0; t--) {
-      gradients[t].forEach((value, unit) => (going.hidden[unit] += value));
-      going.through(t);
-      inputs[t] = new Float64Array(width);
-      addTransposed(going.toInput, input, width, inputs[t]);
-      going.before();
+    for (let step = gradients.length - 1; step >= 0; step--) {
+      inputs[step] = engine.back(trace, step, gradients[step], states[layer]).vector;
       if (breath.due) await breath.pause();
     }
-    states[place] = [going.hidden, going.state];
     gradients = inputs;
   }
   return { inputs: gradients, states };

@@ -1,5 +1,4 @@
 /** Finds in a passage the moments whose states are nearest to those of one. */
-import { LAYOUTS } from "./cells";
 import type { Network, Reading } from "./reading";
 import type { Scene } from "./scene";
 import type { Words } from "./words";
@@ -49,7 +48,7 @@ export class SimilarPanel {
     this.button.addEventListener("click", () => {
       const { reading, network, step, words } = now();
       if (!reading || reading.network !== network.name) return;
-      this.found = { reading, moment: step, likes: likeMoments(reading, LAYOUTS[network.cell].states, step) };
+      this.found = { reading, moment: step, likes: likeMoments(reading, network.states, step) };
       this.write(words);
     });
     panel.append(this.button, this.told, this.list);

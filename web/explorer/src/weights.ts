@@ -1,30 +1,26 @@
 /** The weights of a network over characters, from a safetensors file. */
-import { LAYOUTS, type Cell } from "./cells";
+import { sizesOf, type Definition, type Sizes } from "./engine";
 
-/** Shapes: G gates, H units, V characters, E columns of the embedding (V where there is none). */
+/** Shapes: H units, V characters, E columns of the embedding (V where there is none), R rows of `weight_ih`. */
 export interface Weights {
-  cell: Cell;
-  relu: boolean;
+  definition: Definition;
+  sizes: Sizes;
   units: number;
   characters: number;
-  /** (V, G·H), what each character adds to the gates: W_ih, or W_ih times its embedding. */
+  /** (V, R), what each character adds to the gates: W_ih, or W_ih times its embedding. */
   table: Float32Array;
-  /** (G·H, E) */
-  input: Float32Array;
-  width: number;
+  /** (V, E); null where characters are one-hot. */
+  embedding: Float32Array | null;
   /** (E, E), products of the embedding's columns; null where characters are one-hot. */
   gram: Float32Array | null;
-  /** (G·H, H) */
-  recurrent: Float32Array;
-  /** (G·H,) each */
-  biasInput: Float32Array;
-  biasRecurrent: Float32Array;
-  /** (V, P), with P = H unless the hidden state is projected, by (P, H), before it. */
+  /** The layer's own, by their names without its suffix. */
+  layer: Record<string, Float32Array>;
+  /** (V, P), with P = H unless what is read is projected, by (P, H), before it. */
   output: Float32Array;
   projection: Float32Array | null;
   /** (V,) */
   outputBias: Float32Array;
-  /** By how much entries of `table` differ from what `input` gives. */
+  /** By how much entries of `table` differ from what the weights give. */
   shifted?: { character: number; row: number; by: number }[];
 }
 
@@ -85,7 +81,7 @@ function half(bits: number): number {
 }
 
 /** The weights of a layer over characters, as `gated.serve` and `gated fit language` name them. */
-export function weightsOf(file: Uint8Array, cell: Cell, relu: boolean): Weights {
+export function weightsOf(file: Uint8Array, definition: Definition): Weights {
   const tensors = tensorsOf(file);
   const named = (...names: string[]) => names.map((name) => tensors.get(name)).find((tensor) => tensor);
   const needed = (...names: string[]) => {
@@ -93,25 +89,32 @@ export function weightsOf(file: Uint8Array, cell: Cell, relu: boolean): Weights 
     if (!found) throw new Error(`The network has no ${names.join(" or ")}: it is not one of a single layer over characters.`);
     return found;
   };
-  const layer = (part: string) => needed(`recurrent.${part}_l0`, `layers.0.${part}_l0`);
-  const [input, recurrent] = [layer("weight_ih"), layer("weight_hh")];
-  const embedding = named("embedding.weight");
+  const layer: Record<string, Float32Array> = {};
+  const shapes = new Map<string, number[]>();
+  for (const [name, { shape, numbers }] of tensors) {
+    const part = /^(?:recurrent|layers\.0)\.(.+?)(?:_l0)?$/.exec(name)?.[1];
+    if (!part) continue;
+    layer[part] = numbers;
+    shapes.set(part, shape);
+  }
+  const { matrices } = definition;
+  const missing = matrices.find(({ name }) => !layer[name]);
+  if (missing) throw new Error(`The network has no ${missing.name}, which the cell ${definition.name} has: it is not one of a single layer over characters.`);
+  const embedding = named("embedding.weight") ?? null;
   const output = needed("output.weight", "readout.weight", "embedding.weight");
   const projection = named("projection.weight");
-  const units = recurrent.shape[1];
-  const rows = LAYOUTS[cell].gates.length * units;
-  const width = input.shape[1];
   const characters = output.shape[0];
-  const fits = input.shape[0] === rows && recurrent.shape[0] === rows && output.shape[1] === (projection?.shape[0] ?? units);
-  if (!fits) throw new Error(`The shapes of the weights do not fit a ${cell} of ${units} units.`);
+  const width = embedding ? embedding.shape[1] : characters;
+  const sizes = sizesOf(definition, (name) => shapes.get(name)!, width);
+  const units = sizes.H;
+  const fits = matrices.every(({ name, gates, rows, columns, heads }) => String(shapes.get(name)) === String([gates.length * sizes[rows], sizes[columns] / heads]));
+  if (!fits || output.shape[1] !== (projection?.shape[0] ?? units)) throw new Error(`The shapes of the weights do not fit a ${definition.name} of ${units} units.`);
+  const input = layer.weight_ih ?? new Float32Array(0);
   return {
-    cell, relu, units, characters, width,
-    table: embedding ? product(embedding.numbers, input.numbers, width) : transposed(input.numbers, width),
-    input: input.numbers,
+    definition, sizes, units, characters, layer,
+    table: embedding ? product(embedding.numbers, input, width) : transposed(input, width),
+    embedding: embedding?.numbers ?? null,
     gram: embedding ? gramOf(embedding.numbers, width) : null,
-    recurrent: recurrent.numbers,
-    biasInput: layer("bias_ih").numbers,
-    biasRecurrent: layer("bias_hh").numbers,
     output: output.numbers,
     projection: projection?.numbers ?? null,
     outputBias: needed("output.bias", "readout.bias").numbers,

@@ -141,6 +141,11 @@ class Baselines:
             for method, forecast in _points(prepared, origins, self.season).items()
         }
 
+    def forecast_by(self, method: str, prepared: Prepared, origins: Integers) -> Floats:
+        """Return the forecasts `(N, horizon, Q)` of one method, from rows `origins` `(N,)`."""
+        point = _points(prepared, origins, self.season)[method]
+        return self._around(prepared, origins, point, method)
+
     def _around(
         self, prepared: Prepared, origins: Integers, forecast: Floats, method: str
     ) -> Floats:

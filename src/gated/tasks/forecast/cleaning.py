@@ -27,23 +27,27 @@ MASKED = 0.01
 
 
 def last_observed(observed: Mask, starts: Integers) -> Integers:
-    """Return for each row `(N,)` the last row of its series, up to itself, that is observed.
+    """Return for each row `(…, N)` the last row of its series, up to itself, that is observed.
 
     -1 before the first observation. All imputation uses this: it takes past values only.
     """
-    rows = np.where(observed, np.arange(len(observed)), -1)
+    rows = np.where(observed, np.arange(observed.shape[-1]), -1)
     first = np.repeat(starts[:-1], np.diff(starts))
-    latest = np.maximum.accumulate(rows) if len(rows) else rows
+    latest = np.maximum.accumulate(rows, axis=-1) if rows.size else rows
     return np.where(latest >= first, latest, -1)
 
 
 def carry_forward(values: Floats, starts: Integers, before: Floats) -> Floats:
-    """Fill missing `values` `(N,)` with the last observed one of the series.
+    """Fill missing `values` `(…, N)` with the last observed one of the series.
 
-    Before the first observation of series `s` the value is `before[s]`.
+    Before the first observation of series `s` the value is `before[..., s]`.
     """
-    rows = last_observed(~np.isnan(values), starts)
-    return np.where(rows >= 0, values[rows], np.repeat(before, np.diff(starts)))
+    observed = ~np.isnan(values)
+    if observed.all():
+        return values.copy()
+    rows = last_observed(observed, starts)
+    earlier = np.repeat(before, np.diff(starts), axis=-1)
+    return np.where(rows >= 0, np.take_along_axis(values, rows, axis=-1), earlier)
 
 
 @dataclass(frozen=True)

@@ -365,7 +365,6 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             data: the past to begin with, as `LiveForecaster.update` takes it; by default none.
 
         Raises:
-            ConfigurationError: there are several targets.
             DataError: a row cannot be used.
             FileNotFoundError: there is no such file.
         """

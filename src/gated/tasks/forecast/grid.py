@@ -130,12 +130,10 @@ class Grid:
         """Return `times` of this grid as a column: counts, dates, or times in the table's zone."""
         if self.clock.unit == "count":
             return pl.Series(name, times)
-        stamps = pl.Series(name, times).cast(pl.Datetime("us"))
         if self.local:
+            stamps = pl.Series(name, times).cast(pl.Datetime("us"))
             return stamps.cast(pl.Date) if np.all(times % DAY == 0) else stamps
-        if self.clock.zone is not None:
-            return stamps.dt.replace_time_zone("UTC").dt.convert_time_zone(self.clock.zone)
-        return stamps
+        return pl.Series(name, times).cast(pl.Datetime("us", self.clock.zone))
 
     def parse(self, given: str | datetime, name: str) -> int:
         """Return the time of this grid for a date or time, in ISO 8601 or as a table may have it.

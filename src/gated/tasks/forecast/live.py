@@ -16,12 +16,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gated.data.raw_table import Source, open_table
-from gated.errors import ConfigurationError, DataError
+from gated.errors import DataError
 from gated.tasks.forecast.calibration import Widths
 from gated.tasks.forecast.cleaning import last_observed
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.outlook import Outlook
-from gated.tasks.forecast.panel import Floats, Panel, joined
+from gated.tasks.forecast.outlook import Outlook, at_runtime
+from gated.tasks.forecast.panel import Floats, Panel, joined, one_step_each
 from gated.tasks.forecast.partners import steps_before
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.preparation import (
@@ -37,7 +37,7 @@ from gated.tasks.forecast.preparation import (
 )
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
-from gated.tasks.forecast.targets import told_apart
+from gated.tasks.forecast.targets import by_target, pair_name, told_apart
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.tasks.forecast.windows import walk_forward
 
@@ -64,12 +64,7 @@ class LiveForecaster:
 
     def __init__(self, outlook: Outlook, fitted: Preprocessing) -> None:
         config = fitted.config
-        if len(config.targets) > 1:
-            raise ConfigurationError(
-                f"A live forecaster has one target, and this one has {len(config.targets)} "
-                f"({config.target_name}). Fit one for each, or forecast tables."
-            )
-        self._outlook, self._fitted = outlook, fitted
+        self._outlook, self._fitted = at_runtime(outlook), fitted
         history = (config.history or 1) + max(config.seasons, default=0)
         self._needed = max(history, steps_before(config.partner or (), config.seasons))
         """Rows that a window reads."""
@@ -81,8 +76,9 @@ class LiveForecaster:
         self._start: int | None = None
         """The first tick after the training."""
         self._calendar: Calendar = np.zeros(0, np.int64), 0
-        self._made: dict[tuple[str, int], Floats] = {}
-        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick."""
+        self._made: dict[tuple[str, int], tuple[Floats, Floats]] = {}
+        """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick; and units of
+        their errors, see `Calibration.distances`."""
         self._followed: tuple[list[Integers], int, Widths] | None = None
         """Of the last forecast: its series and where they were, how many errors after that, and the
         widths with these."""
@@ -123,7 +119,8 @@ class LiveForecaster:
         if self._fitted.known_names:  # what was planned for these rows may have come otherwise
             self._made, self._followed = {}, None
         which = indices(panel, self._fitted)
-        self._widths = self._widths.joined(self._new_widths(which[known:]))
+        if len(which) > known:
+            self._widths = self._widths.joined(self._new_widths(which[known:]))
         self._series += [_Series() for _ in range(known, len(lengths))]
         self._latest, self._calendar = panel, calendar
         self._expected = np.append(self._expected, np.zeros(len(new.ticks)))[rows]
@@ -169,24 +166,29 @@ class LiveForecaster:
         if isinstance(rows, list | tuple) and rows:
             table = typed_rows(rows, self._fitted)
             if table is not None:
-                return panel_of(table, self._fitted)
+                config, grid = self._fitted.config, self._fitted.grid
+                each = one_step_each(table, config, grid)
+                return by_target(each, config) if each else panel_of(table, self._fitted)
         return read_panel(_table(data), self._fitted)
 
     def _future(self, rows: Rows) -> pl.DataFrame:
-        """Rows of the future as a table, in which the target is empty.
+        """Rows of the future as a table, in which the targets are empty.
 
         Raises:
             DataError: it is not.
         """
-        fitted, (target,) = self._fitted, self._fitted.config.targets
+        fitted, targets = self._fitted, self._fitted.config.targets
         table = open_table(_table(rows), fitted.config.time).frame
-        if target in table.columns and table[target].null_count() < table.height:
-            raise DataError(
-                f"future holds values of '{target}': what was observed is given to update."
-            )
-        empty = (name for name in fitted.past_numbers if name not in table.columns)
-        absent = [pl.lit(None, pl.Float64).alias(name) for name in (target, *empty)]
-        texts = (name for name in fitted.past_texts if name not in table.columns)
+        for target in targets:
+            if target in table.columns and table[target].null_count() < table.height:
+                raise DataError(
+                    f"future holds values of '{target}': what was observed is given to update."
+                )
+        past = (name for name in fitted.number_columns if name in fitted.past_numbers)
+        empty = (name for name in past if name not in table.columns)
+        absent = [pl.lit(None, pl.Float64).alias(name) for name in (*targets, *empty)]
+        past = (name for name in fitted.text_columns if name in fitted.past_texts)
+        texts = (name for name in past if name not in table.columns)
         return table.with_columns(*absent, *(pl.lit(None, pl.String).alias(of) for of in texts))
 
     def _following(self, new: Panel) -> tuple[Panel, Calendar]:
@@ -271,7 +273,8 @@ class LiveForecaster:
                 due = self._start + series.counted - 1
                 read = min(read, int(panel.starts[s] + due - panel.ticks[panel.starts[s]]))
             begins[s] = max(begins[s], read + 1 - self._needed)
-        dropped = begins - panel.starts[:-1]
+        dropped = self._together(begins - panel.starts[:-1])
+        begins = panel.starts[:-1] + dropped
         if not dropped.any():
             return
         gone = np.concatenate(
@@ -315,6 +318,28 @@ class LiveForecaster:
         old = max(0, int(self._latest.ticks.min()) - first_tick)
         self._calendar = times[old:], first_tick + old
 
+    def _together(self, dropped: Integers) -> Integers:
+        """The least of rows to drop `(S,)` among the targets of a series: each reads the others."""
+        if len(self._fitted.config.targets) == 1:
+            return dropped
+        _, of = np.unique(told_apart(self._rows)[0], return_inverse=True)
+        least = np.full(len(self._series), np.iinfo(np.int64).max)
+        np.minimum.at(least, of, dropped)
+        return least[of]
+
+    def _others(self, panel: Panel) -> dict[str, tuple[Floats, Floats, Floats]]:
+        """`Earlier.others` of the series of a panel."""
+        targets, ours, found = self._fitted.config.targets, self._rows.series, {}
+        for target in targets if len(targets) > 1 else ():
+            names = [pair_name(series, target) for series in told_apart(panel)[0]]
+            series = [self._series[ours.index(name)] for name in names]
+            found[target] = (
+                np.array([of.target for of in series]),
+                np.array([of.first for of in series]),
+                np.stack([of.moments for of in series], axis=1),
+            )
+        return found
+
     # Smoothing.
 
     def _smooth(self, added: Integers, which: Integers) -> None:
@@ -340,7 +365,9 @@ class LiveForecaster:
         starts = np.append(0, np.cumsum(counts[some]))
         state = State.joined(states) if states else None
         smoothed = self._fitted.smoothing.run(panel.target[rows], starts, which[some], state)
-        expected = smoothed.fitted.copy()
+        expected = np.zeros(len(rows))
+        if states is None or len(rows) > len(some):
+            expected = smoothed.fitted.copy()
         if states:
             expected[starts[:-1]] = [self._series[s].following for s in some]
         self._expected[rows] = expected
@@ -355,7 +382,8 @@ class LiveForecaster:
         asked = np.flatnonzero(due)
         ahead = smoothed.ahead(asked, horizon)
         place = np.searchsorted(starts, asked, side="right") - 1
-        settled, state = smoothed.state.settled, smoothed.state
+        state = smoothed.state
+        settled = state.settled
         for row, forecast, of in zip(asked, ahead, place, strict=True):
             self._series[some[of]].ahead[int(ticks[row])] = forecast
         for of, s in enumerate(some):
@@ -394,6 +422,7 @@ class LiveForecaster:
                 )
                 for name, values in panel.values.items()
             },
+            others=self._others(panel),
         )
         prepared = assemble(panel, self._fitted, None, [], earlier=earlier)
         return prepared, places
@@ -457,10 +486,13 @@ class LiveForecaster:
             anew = np.array([key not in self._made for key in keys])
             if anew.any():
                 forecasts = outlook.mixed(prepared, made[anew])
-                places = np.flatnonzero(anew).tolist()
-                self._made |= {keys[of]: each for of, each in zip(places, forecasts, strict=True)}
-            forecast = np.stack([self._made[key] for key in keys])
-            found = outlook.errors(prepared, made, forecast)
+                units = outlook.distances(forecasts, prepared, made[anew])
+                new = zip(np.flatnonzero(anew).tolist(), forecasts, units, strict=True)
+                self._made |= {keys[place]: (of, unit) for place, of, unit in new}
+            forecast, distances = (
+                np.stack(of) for of in zip(*(self._made[key] for key in keys), strict=True)
+            )
+            found = outlook.errors_in(distances, forecast, prepared.truth(made))
             when = first[:, None] + np.arange(config.horizon)
             inside = when < ends[series][:, None]
             row = np.broadcast_to(series[:, None], when.shape)

@@ -7,7 +7,7 @@ Forecasts are `(N, horizon, Q)` in the unit of the target.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 import numpy as np
@@ -25,9 +25,10 @@ from gated.tasks.forecast.panel import first_tick
 from gated.tasks.forecast.partners import beside
 from gated.tasks.forecast.paths import Dependence, generators
 from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.runtime_network import Network, runtime_network
 from gated.tasks.forecast.targets import target_places
 from gated.tasks.forecast.task import chunks, windows_batch
-from gated.tasks.forecast.windows import walk_forward
+from gated.tasks.forecast.windows import gather, walk_forward
 
 BatchOf = Callable[[Prepared, Integers], Batch]
 
@@ -188,13 +189,16 @@ class Outlook:
     def errors(self, prepared: Prepared, origins: Integers, forecast: Floats) -> Floats:
         """`(N, horizon, Q)`, see `scaled_errors`."""
         distances = self.distances(forecast, prepared, origins)
-        truth = prepared.truth(origins)
+        return self.errors_in(distances, forecast, prepared.truth(origins))
+
+    def errors_in(self, distances: Floats, forecast: Floats, truth: Floats) -> Floats:
+        """`(N, horizon, Q)` errors of forecasts of that shape in units `distances`."""
         quantiles = self.config.quantiles
         return scaled_errors(forecast, truth, distances, quantiles, whole=self.whole)
 
     def distances(self, forecast: Floats, prepared: Prepared, origins: Integers) -> Floats:
         """`(N, horizon, Q)` units of the calibration, see `Calibration.distances`."""
-        baseline = self.baselines.forecast(prepared, origins)[self.calibration.borrowed]
+        baseline = self.baselines.forecast_by(self.calibration.borrowed, prepared, origins)
         return self.calibration.distances(forecast, baseline, self.config.quantiles)
 
     def calibrated(
@@ -275,3 +279,39 @@ class Outlook:
             unseen = prepared.series_of[origins] < 0
             at = np.where(unseen[:, None], others[places, known], at)
         return at
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOutlook(Outlook):
+    """The same, whose network runs on the native core: for few windows, in half the time."""
+
+    runtime: Network
+
+    def raw(
+        self,
+        prepared: Prepared,
+        origins: Integers,
+        batch_of: BatchOf = windows_batch,
+        levels: Floats | None = None,
+    ) -> Floats:
+        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
+        if batch_of is not windows_batch or levels is not None:
+            return super().raw(prepared, origins, batch_of, levels)
+        parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
+        for places in chunks(np.arange(len(origins))):
+            some = origins[places]
+            scaled = self.runtime.quantiles(gather(prepared, some)).astype(np.float64)
+            parts.append(prepared.unscaled(scaled.swapaxes(0, 1), some))
+        return np.concatenate(parts[len(parts) > 1 :])
+
+
+def at_runtime(outlook: Outlook) -> Outlook:
+    """Return what forecasts the same on the native core; quantiles of a distribution need torch."""
+    config = outlook.config
+    if config.distribution != "quantiles":
+        return outlook
+    state = outlook.network.state_dict()
+    weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
+    network = runtime_network(weights, config.cell, config.layers, outlook.middle)
+    given = {of.name: getattr(outlook, of.name) for of in fields(outlook)}
+    return RuntimeOutlook(runtime=network, **given)

@@ -308,6 +308,33 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
     return replace(panel, findings=(*panel.findings, gap))
 
 
+def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | None:
+    """Do what `build_panel` does where each series has one row; None for others.
+
+    Nothing is found in the rows: it is for those that come one by one.
+    """
+    count = len(table.times)
+    if count != len(table.series.values) or grid.unit == "row":
+        return None
+    if grid.clock.unit != table.clock.unit:
+        return None
+    order = np.argsort(table.series.codes)
+    ticks = grid.ticks(grid.to_wall(table.times[order]))
+    return Panel(
+        grid=grid,
+        present=np.ones(count, np.bool_),
+        series=table.series.values,
+        starts=np.arange(count + 1),
+        ticks=ticks,
+        times=grid.times(ticks),
+        target=table.target[order],
+        numbers={name: of[order] for name, of in table.numbers.items()},
+        codes={name: of.codes[order] for name, of in table.texts.items()},
+        values={name: of.values for name, of in table.texts.items()},
+        static=tuple(name for name in config.static if name in table.numbers | table.texts),
+    )
+
+
 def _unsorted(table: Table, config: ForecastConfig) -> list[Finding]:
     back = (np.diff(table.series.codes) == 0) & (np.diff(table.times) < 0)
     if not back.any():

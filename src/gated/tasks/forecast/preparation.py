@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -64,6 +65,14 @@ class Earlier:
     """`(S,)` of each column, the last value observed, NaN where none was."""
     codes: dict[str, Integers]
     """`(S,)` of each column, the last text, as in the panel; -1 where none was."""
+    others: Mapping[str, tuple[Floats, Floats, Floats]]
+    """Of several targets `target`, `first` and `moments` of each for the series of each row's name,
+    whichever of its targets the row is of."""
+
+    def of_target(self, name: str) -> Earlier:
+        """Return what came before of another of several targets."""
+        target, first, moments = self.others[name]
+        return replace(self, target=target, first=first, moments=moments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,6 +341,8 @@ def with_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
     horizon = fitted.config.horizon
     panel = _with_target(panel, fitted.config)
     panel = panel.extend(last_rows(panel), horizon)
+    if not fitted.known_names:
+        return panel
     panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
     latest = panel.ticks[last_rows(panel)]
     for column in fitted.known_names:
@@ -426,16 +437,8 @@ def assemble(
     target = scaling.apply(filled, places)
     error = (target - scaling.apply(smoothed.fitted, places)) / fitted.remainder[series_of]
     error = np.where(observed, np.clip(error, -FARTHEST_ERROR, FARTHEST_ERROR), 0.0)
-    numbers, masks = {}, {}
-    for i, name in enumerate((*fitted.known_numbers, *fitted.past_numbers)):
-        values = panel.numbers[name]
-        before = np.full(len(panel.series), fitted.medians[i])
-        if earlier is not None:
-            before = np.where(np.isnan(earlier.numbers[name]), before, earlier.numbers[name])
-        numbers[name] = fitted.numbers.apply(carry_forward(values, panel.starts, before), i)
-        if name in fitted.masked:
-            masks[name] = ~np.isnan(values)
-    numbers |= _other_targets(panel, fitted, which, earlier)
+    numbers = _numbers(panel, fitted, earlier) | _other_targets(panel, fitted, which, earlier)
+    masks = {name: ~np.isnan(panel.numbers[name]) for name in fitted.masked}
     calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
     holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
@@ -473,6 +476,21 @@ def assemble(
     )
 
 
+def _numbers(panel: Panel, fitted: Preprocessing, earlier: Earlier | None) -> dict[str, Floats]:
+    """The columns of numbers without gaps, scaled."""
+    names = (*fitted.known_numbers, *fitted.past_numbers)
+    if not names:
+        return {}
+    before = np.repeat(fitted.medians[:, None], len(panel.series), axis=1)
+    if earlier is not None:
+        last = np.stack([earlier.numbers[name] for name in names])
+        before = np.where(np.isnan(last), before, last)
+    values = np.stack([panel.numbers[name] for name in names])
+    filled = carry_forward(values, panel.starts, before)
+    scaled = fitted.numbers.apply(filled, np.arange(len(names))[:, None])
+    return dict(zip(names, scaled, strict=True))
+
+
 def _filled_target(
     panel: Panel, fitted: Preprocessing, which: Integers, earlier: Earlier | None = None
 ) -> tuple[Floats, Scaling | None]:
@@ -504,7 +522,7 @@ def _other_targets(
         places = np.array([lookup.get(name, -1) for name in names])
         places = np.where(which < 0, -1, places)
         own = replace(panel, target=panel.numbers[target])
-        past = earlier and replace(earlier, target=earlier.numbers[target])
+        past = earlier and earlier.of_target(target)
         filled, running = _filled_target(own, fitted, places, past)
         rows = np.repeat(places, np.diff(panel.starts))
         found[target] = (

@@ -133,13 +133,17 @@ class Smoothing:
             which: `(R,)`, the index of each among the fitted ones, -1 of others.
             state: of the series, which go on from there; all forms have begun in it.
         """
-        parameters = np.stack([form.parameters[which] for form in self.forms], axis=1)
-        columns = _Columns(
-            np.array([form.logs for form in self.forms]),
-            [form.seasons for form in self.forms],
-        )
-        shares = np.stack([form.shares[which] for form in self.forms], axis=1)
-        return _smooth(values, starts, columns, parameters, self.floor, shares, state)
+        columns, parameters, shares = self._together
+        of = parameters[which]
+        return _smooth(values, starts, columns, of, self.floor, shares[which], state)
+
+    @cached_property
+    def _together(self) -> tuple[_Columns, Floats, Floats]:
+        """All forms, their parameters `(S + 1, K, 5)` and shares `(S + 1, K)`."""
+        logs = np.array([form.logs for form in self.forms])
+        columns = _Columns(logs, [form.seasons for form in self.forms])
+        parameters = np.stack([form.parameters for form in self.forms], axis=1)
+        return columns, parameters, np.stack([form.shares for form in self.forms], axis=1)
 
 
 class _Columns:
@@ -247,10 +251,27 @@ class Smoothed:
         none = ~shares.any(axis=1)
         shares[none] = 1.0 * (self.columns.longest == self.columns.longest.min())
         shares /= shares.sum(axis=1, keepdims=True)
-        forecast = np.zeros((len(origins), horizon))
-        for h, each in enumerate(self.each(origins, range(1, horizon + 1))):
-            forecast[:, h] = (each * shares).sum(axis=1)
+        forecast = np.empty((len(origins), horizon))
+        size = max(1, MOST_VALUES // (horizon * shares.shape[1]))
+        for begin in range(0, len(origins), size):
+            some = slice(begin, begin + size)
+            each = self._each_ahead(origins[some], horizon)
+            forecast[some] = (each * shares[some]).sum(axis=2).T
         return forecast
+
+    def _each_ahead(self, origins: Integers, horizon: int) -> Floats:
+        """Return the forecasts `(horizon, B, K)` of each form after rows `origins`."""
+        series, t = self._places(origins)
+        power = np.ones((horizon, *self.damping[series].shape))
+        power[1:] = self.damping[series]
+        grown = power.cumprod(axis=0).cumsum(axis=0)
+        each = self.begin[series] + self.level[origins] + grown * self.trend[origins]
+        for m, season in zip(self.columns.seasons, self.season, strict=True):
+            first = self.starts[series] + series * m + t + 1
+            each += season[first + np.arange(horizon)[:, None] % m]
+        logs = self.columns.logs
+        each[..., logs] = np.exp(np.clip(each[..., logs], -HIGHEST_LOG, HIGHEST_LOG))
+        return each
 
     def each(self, origins: Integers, steps: Sequence[int]) -> Iterator[Floats]:
         """Yield the forecasts `(B, K)` of each form for each of `steps`, ascending, from 1."""

@@ -26,6 +26,12 @@ class LanguageTraining(TrainingOptions):
 class LanguageConfig(ReaderConfig):
     """The text, the network and its regularisation (Merity, Keskar and Socher 2018)."""
 
+    fewest: int = 3
+    """How often a word must be in the training part to be in the vocabulary of `unit` word; rarer
+    ones are unknown words."""
+    softmax: Literal["auto", "full", "adaptive"] = "auto"
+    """The output layer of words: over all of them, or in clusters by how frequent they are (Grave
+    et al. 2017), which is faster; by default the latter for more than 10,000 words."""
     documents: Literal["none", "file", "line"] = "none"
     """Where a document ends, after which the state begins anew: nowhere, at the end of each file,
     or at that of each line."""
@@ -59,7 +65,12 @@ class LanguageConfig(ReaderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._demand(window=1, cache=0)
+        self._demand(window=1, cache=0, fewest=1)
+        if self.softmax == "adaptive" and (self.unit != "word" or self.tied):
+            raise ConfigurationError(
+                f"{option('softmax', 'adaptive')} is for {option('unit', 'word')} without "
+                f"{option('tied')}: its clusters have weights of their own."
+            )
         if not 0 <= self.overlap < self.window:
             raise ConfigurationError(
                 f"{option('overlap')} is {self.overlap}; it is from 0 to below "

@@ -12,7 +12,7 @@ which θ is drawn back. Rate and decay are chosen on the validation part.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Self
@@ -20,7 +20,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gated.core.ngrams import Floats
 from gated.tasks.language.network import LanguageNetwork, Stretch
@@ -89,7 +88,7 @@ class Dynamic:
         drawn = [(self.decay * scale).clamp(max=1.0) for scale in scales]
 
         def learn(loss: Tensor) -> None:
-            gradients = torch.autograd.grad(loss, weights)
+            gradients = _gradients(loss, weights)
             with torch.no_grad():
                 for weight, gradient, slow, draw, first in zip(
                     weights, gradients, slowed, drawn, begun, strict=True
@@ -154,10 +153,8 @@ def read_in_order(
         stretches = reading.advance(WINDOW)
         batch = Stretch.read(text.codes, stretches)
         with torch.set_grad_enabled(learn is not None):
-            written = network(batch.codes, batch.before(states))
-            each = functional.cross_entropy(
-                written.logits[:, 0], batch.following[:, 0], reduction="none"
-            )
+            written = network(batch.codes, batch.before(states), following=batch.following)
+            each = written.nats[:, 0]
         states = {name: state.detach() for name, state in written.states.items()}
         at = int(stretches.at[0])
         found[at : at + len(each)] = each.detach().numpy()
@@ -174,9 +171,7 @@ def _measured(network: LanguageNetwork, training: Coded) -> tuple[float, dict[st
     squares = [torch.zeros_like(weight) for weight in weights.values()]
 
     def square(loss: Tensor) -> None:
-        for total, of in zip(
-            squares, torch.autograd.grad(loss, list(weights.values())), strict=True
-        ):
+        for total, of in zip(squares, _gradients(loss, list(weights.values())), strict=True):
             total.addcmul_(of, of)
 
     some = min(MEASURED, max(1, (len(training) - 1) // WINDOW))
@@ -187,3 +182,8 @@ def _measured(network: LanguageNetwork, training: Coded) -> tuple[float, dict[st
     mean = float(sum(root.sum() for root in roots)) / sum(root.numel() for root in roots)
     mean = max(mean, 1e-12)
     return mean, {name: root / mean for name, root in zip(weights, roots, strict=True)}
+
+
+def _gradients(loss: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the gradients; 0 of a cluster of words that the text does not hold."""
+    return torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)

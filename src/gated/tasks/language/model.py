@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from gated.core.kneser_ney import KneserNey
 from gated.core.ngrams import Floats, NGrams
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
-from gated.errors import ConfigurationError, DataError, ModelFileError, option
+from gated.errors import ConfigurationError, DataError, ModelFileError, ProgramError, option
 from gated.explain import Probe
 from gated.live.program import Writer
 from gated.model_files import attached_file
@@ -27,17 +28,16 @@ from gated.tasks.language.generation import Sampling, Typewriter, written_codes
 from gated.tasks.language.letters import NextLetter
 from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.network import LanguageNetwork, nats
-from gated.tasks.language.ngrams import Compressor, best_ngrams, compressors_of
+from gated.tasks.language.ngrams import Compressor, best_ngrams, compressors_of, word_ngrams
 from gated.tasks.language.probe import language_probe
 from gated.tasks.language.score import ALONE, Evaluation, Stretches, verdict_of
 from gated.tasks.language.task import CONTEXT, LanguageTask
 from gated.tasks.learner import Learner, Parts, Purpose
 from gated.texts.config import OF_THE_READER
 from gated.texts.text import Coded, Codes, Text, points_of, sentences_in, unknown_in
-from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary
+from gated.texts.vocabulary import UNKNOWN, Letters, Subwords, Vocabulary, text_of
+from gated.texts.words import UNICODE, Spelling, Words
 
-UNICODE = 0x110000 - 0x800
-"""Characters that there may be: all code points but surrogates."""
 NGRAMS = "ngrams.npz"
 """File of the n-grams that are mixed in."""
 DYNAMIC = "dynamic.scales"
@@ -73,7 +73,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     task = "language"
     config_type, training_type = LanguageConfig, LanguageTraining
     learned = ("vocabulary", "seen", "cache")
-    adopts, begins_with = OF_THE_READER, ("language", "text_classify")
+    adopts = (*OF_THE_READER, "softmax")
+    begins_with = ("language", "text_classify")
     does = "say what comes next in a text"
     data = "Files in UTF-8 of any size, read one after the other."
     made_of, most_files = "characters", None
@@ -91,10 +92,12 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     """The cache that is mixed in there, if it helps."""
     _counted: tuple[NGrams, int] | None = None
     """Those of the training part, and their best order, once they are counted."""
+    _counted_words: KneserNey | None = None
+    """The same of words."""
 
     @property
     def counted(self) -> str:
-        """Characters, bytes or subwords."""
+        """Characters, bytes, subwords or words."""
         return f"{self.config.unit}s"
 
     def split(self, source: Path | str | Sequence[Path | str], bad: BadRows) -> Parts[Coded]:
@@ -135,7 +138,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     def new_network(self) -> LanguageNetwork:
         """Make a network for the vocabulary."""
-        return LanguageNetwork(self.config, len(self.vocabulary))
+        return LanguageNetwork(self.config, len(self.vocabulary), self.config.softmax)
 
     def new_task(self) -> LanguageTask:
         """Return the training task on streams through the training part."""
@@ -146,7 +149,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def settle(self) -> None:
         """Fit, on the validation part, what is mixed in and what learns on, where it helps."""
         held, config = self.parts.validation, self.config
-        self.mixture = self._counted = self.dynamic = self.cache = None
+        self.mixture = self._counted = self._counted_words = self.dynamic = self.cache = None
         wanted = config.dynamic_evaluation or config.cache or not config.no_ngrams
         if len(held) < FEWEST_HELD or not wanted:
             return
@@ -162,12 +165,15 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             likely = np.exp(-self._nats(held, remembered))
         if not config.no_ngrams:
             with phase("Mixing n-grams in"):
-                self._counted = best_ngrams(
-                    self.parts.training.codes, self.parts.validation.codes, len(self.vocabulary)
-                )
-                counted, order = self._counted
-                codes = np.asarray(held.codes)
-                self.mixture = Mixture.fitted(counted.up_to(order), likely, codes)
+                codes, size = np.asarray(held.codes), len(self.vocabulary)
+                training = self.parts.training.codes
+                if config.unit == "word":
+                    self._counted_words = word_ngrams(training, size)
+                    self.mixture = Mixture.fitted(self._counted_words, likely, codes)
+                else:
+                    counted, order = best_ngrams(training, self.parts.validation.codes, size)
+                    self._counted = counted, order
+                    self.mixture = Mixture.fitted(counted.up_to(order), likely, codes)
             if self.mixture:
                 likely = self.mixture.probabilities(likely, codes)
         if config.cache and remembered:
@@ -231,20 +237,34 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         """Compare with n-grams and compressors."""
         added = self._added(data)
         each = next(reversed(added.values()))
-        # In the same measure whatever is read at a step.
-        letters = self.vocabulary.letters()[data.codes[1:]].astype(np.int64)
+        letters = self.vocabulary.letters()[data.codes].astype(np.int64)
         text, (begin, end) = (
             (self._text, self._bounds["test"])
             if known
             else (self._asked_text, (0, len(self._asked_text)))
         )
+        # In the same measure whatever is read at a step.
         inside = text.file_ends[:-1]
         ends = inside[(inside >= begin) & (inside < end - 1)] + 1 - begin
-        stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
         # That a character is unknown does not say yet which it is.
-        spelled = self._bits_of_unknown(data.codes[1:])
+        spelled = self._bits_of_unknown(data.codes)
+        if isinstance(self.vocabulary, Words):
+            found = [
+                word
+                for block in text.blocks(begin, end)
+                for word in self.vocabulary.unknown(text_of(block))
+            ]
+            unknown = np.flatnonzero(data.codes == UNKNOWN)
+            letters[unknown] = [len(word) for word in found]
+            spelled[unknown] = Spelling(self.vocabulary.rare).bits(found)
+        letters, spelled = letters[1:], spelled[1:]
+        stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
         places = np.cumsum(letters) - letters
         sums = {self.name: stretches.sums(each / np.log(2) + spelled, places)}
+        perplexities = {}
+        if self.config.unit == "word":
+            perplexities = {name: float(np.exp(of.mean())) for name, of in added.items()}
+            perplexities[self.name] = float(np.exp(each.mean()))
         compressors: dict[str, Compressor] = {}
         left_out = {}
         if known and self.training.no_baseline:
@@ -252,6 +272,10 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         elif known:
             with phase("Baselines: n-grams and compressors"):
                 counted, compressors = self._without_network(known, stretches)
+            if self.config.unit == "word":
+                words = self._bits_of_words(known)
+                sums["5-grams of words"] = stretches.sums(words + spelled, places)
+                perplexities["5-grams of words"] = float(2 ** words.mean())
             sums |= counted
         bits = {name: float(of.sum()) / stretches.count for name, of in sums.items()}
         for name, compressor in compressors.items():
@@ -265,7 +289,11 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         return Evaluation(
             bits=bits,
             count=stretches.count,
-            unknown=int((data.codes == UNKNOWN).sum()),
+            unknown=int((data.codes[1:] == UNKNOWN).sum())
+            if perplexities
+            else int((data.codes == UNKNOWN).sum()),
+            words=len(each) if perplexities else 0,
+            perplexities=perplexities,
             added={
                 name: float((of / np.log(2) + spelled).sum()) / stretches.count
                 for name, of in added.items()
@@ -276,6 +304,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     def program(self) -> dict[str, Any]:
         """Return what reads codes, and predicts after each the probability of each next one."""
+        if self.config.unit == "word":
+            raise ProgramError("a model of words is read by the command and LanguageModel.load")
         writer = Writer("codes", len(self.vocabulary), **self.vocabulary.of_program())
         found = writer.add("softmax", self.network.write(writer))
         if self.mixture:
@@ -344,7 +374,9 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             ]
 
     def unknown_in(self, prompt: str) -> list[str]:
-        """Return the characters of a prompt that are not in the vocabulary."""
+        """Return the characters, or words, of a prompt that are not in the vocabulary."""
+        if isinstance(self.vocabulary, Words):
+            return list(dict.fromkeys(self.vocabulary.unknown(prompt)))
         if self.config.unit != "character":
             return []
         codes = self._coded(prompt)
@@ -394,6 +426,14 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def _learnt(self, text: Text, first: int) -> Vocabulary:
         """Return the vocabulary of the training part, which ends before `first`."""
         config, blocks = self.config, text.blocks(0, first)
+        if config.unit == "word":
+            words = Words.learn(blocks, config.fewest)
+            if not words.words:
+                raise DataError(
+                    f"The training part holds no word {config.fewest} times; lower "
+                    f"{option('fewest')}, or read characters."
+                )
+            return words
         if config.unit != "subword":
             return Letters.of(blocks, config.unit)
         some = islice(blocks, 0, None, max(1, -(-first // MOST_LEARNT)))
@@ -414,6 +454,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         """Find what the vocabulary does not hold; of the training part only what another learnt."""
         if self.config.unit == "subword":
             return
+        words = self.config.unit == "word"
         source = self.training.init_from
         where = "the training part" if source is None else f"the vocabulary of {source}"
         count, places = 0, []
@@ -424,7 +465,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             found, first = unknown_in(codes)
             if name == "training" and found > MOST_UNKNOWN * len(codes):
                 raise DataError(
-                    f"{where} does not hold {found / len(codes):.0%} of the characters of this "
+                    f"{where} does not hold {found / len(codes):.0%} of the "
+                    f"{self.counted if words else 'characters'} of this "
                     f"text; train on it without {option('init_from')}."
                 )
             count += found
@@ -436,9 +478,13 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             Finding(
                 kind="unknown",
                 count=count,
-                what=f"characters that {where} does not hold",
-                action="read as one unknown character",
-                example=f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
+                what=f"words of the held-back parts that {where} does not hold often enough"
+                if words
+                else f"characters that {where} does not hold",
+                action=f"read as one unknown {'word' if words else 'character'}",
+                example=f"{len(self.vocabulary):,} words are in the vocabulary"
+                if words
+                else f"{chr(int(self._text.points[places[0]]))!r} at character {places[0]:,}",
             ),
         )
 
@@ -446,27 +492,35 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         self, known: Parts[Coded], stretches: Stretches
     ) -> tuple[dict[str, Floats], dict[str, Compressor]]:
         """Return the bits of each stretch by what counts, and what compresses."""
-        # Subwords are compared with what counts and compresses characters.
+        # Subwords and words are compared with what counts and compresses characters, too.
         letters, parts = self.vocabulary, [known.training, known.validation, known.test]
-        if self.config.unit == "subword":
+        if self.config.unit in ("subword", "word"):
             letters = Letters.of(self._text.blocks(*self._bounds["training"]), "character")
             parts = [self._text.coded(letters, "none", *of) for of in self._bounds.values()]
         training, validation, test = (of.codes for of in parts)
-        counted = None if self.config.unit == "subword" else self._counted
+        counted = self._counted if letters is self.vocabulary else None
         ngrams, order = counted or best_ngrams(training, validation, len(letters))
         # Of the characters that the network predicts: all but what it begins with.
-        bits = ngrams.bits_of(np.asarray(test), order) + self._bits_of_unknown(test)
+        others = np.log2(UNICODE - len(letters))
+        bits = ngrams.bits_of(np.asarray(test), order) + np.where(test == UNKNOWN, others, 0.0)
         bits = bits[-stretches.count :]
-        sums = {f"{order + 1}-grams": stretches.sums(bits, np.arange(len(bits)))}
+        name = f"{order + 1}-grams{' of characters' if self.config.unit == 'word' else ''}"
+        sums = {name: stretches.sums(bits, np.arange(len(bits)))}
         begin, end = self._bounds["test"]
         points = np.asarray(self._text.points[begin:end])
         return sums, compressors_of(training, points, stretches.count, letters)
 
+    def _bits_of_words(self, known: Parts[Coded]) -> Floats:
+        """Return (N - 1,), the bits of each word of the test part by n-grams of words."""
+        ngrams = self._counted_words or word_ngrams(known.training.codes, len(self.vocabulary))
+        return ngrams.bits_of(np.asarray(known.test.codes))[1:]
+
     def _prompt(self, prompt: str) -> torch.Tensor:
         if not (self._coded(prompt) != UNKNOWN).any():
             raise DataError(
-                f"The prompt {prompt!r} holds no character that the model has seen; it begins with "
-                "at least one."
+                f"The prompt {prompt!r} holds no "
+                f"{'word' if self.config.unit == 'word' else 'character'} that the model has seen; "
+                "it begins with at least one."
             )
         # A line begins by reading the end of the one before it.
         begun = self.config.documents == "line" and not prompt.startswith("\n")

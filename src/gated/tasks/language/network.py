@@ -21,6 +21,34 @@ from gated.training.streams import Streams, Stretches
 
 PADDING = -100
 """Target that does not count in the loss."""
+MANY_WORDS = 10_000
+"""From more words on, the output layer is in clusters."""
+CUTOFFS = (2_000, 10_000)
+"""Codes, the most frequent words first, at which a cluster ends."""
+MOST_LOGITS = 1 << 25
+"""Logits that are held at once while a text is scored."""
+
+
+class Clusters(nn.AdaptiveLogSoftmaxWithLoss):
+    """An output layer in clusters of words (Grave et al. 2017): log-probabilities in its logits."""
+
+    def __init__(self, features: int, codes: int) -> None:
+        cutoffs = [of for of in CUTOFFS if of < codes - 1] or [max(1, codes // 2)]
+        super().__init__(features, codes, cutoffs, head_bias=True)
+
+    def forward(self, hidden: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the log-probability of every code, (…, V), from hidden states (…, S)."""
+        return self.log_prob(hidden.flatten(0, -2)).view(*hidden.shape[:-1], self.n_classes)
+
+    def nats(self, hidden: Tensor, following: Tensor) -> Tensor:
+        """Return the cross-entropy (T, B) of codes (T, B) after states (T, B, S); 0 in padding."""
+        there = following != PADDING
+        found = hidden.new_zeros(following.shape)
+        likely: Tensor = super().forward(hidden[there], following[there]).output
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # Processes add up the gradients of all weights, also of clusters without a word here.
+            likely = likely + 0 * torch.stack([of.sum() for of in self.parameters()]).sum()
+        return found.masked_scatter(there, -likely)
 
 
 class Stretch(NamedTuple):
@@ -74,13 +102,15 @@ class Written(NamedTuple):
     """The network's outputs for a stretch."""
 
     logits: Tensor
-    """(T, B, V), of the code after each step."""
+    """(T, B, V), of the code after each step; without values where what follows was given."""
     states: dict[str, Tensor]
     """Recurrent states after the last step, or after the steps `carried`."""
     output: Tensor
     """(T, B, ·), hidden states of the last layer."""
     dropped: Tensor
     """The same after dropout."""
+    nats: Tensor
+    """(T, B), the cross-entropy of what follows, 0 in padding; empty where that was not given."""
 
 
 class LanguageNetwork(Reader):
@@ -89,12 +119,17 @@ class LanguageNetwork(Reader):
     Args:
         config: options of the network.
         codes: V, size of the vocabulary.
+        softmax: the output layer, as in the options of a language model.
     """
 
-    def __init__(self, config: ReaderConfig, codes: int) -> None:
+    def __init__(self, config: ReaderConfig, codes: int, softmax: str = "auto") -> None:
         super().__init__(config, codes)
-        self.readout = nn.Linear(self.output_size, codes)
-        if config.tied:
+        clusters = config.unit == "word" and not config.tied and softmax != "full"
+        if clusters and (softmax == "adaptive" or codes > MANY_WORDS):
+            self.readout: nn.Linear | Clusters = Clusters(self.output_size, codes)
+        else:
+            self.readout = nn.Linear(self.output_size, codes)
+        if config.tied and isinstance(self.readout, nn.Linear):
             self.readout.weight = self.embedding.weight
 
     def forward(
@@ -103,10 +138,26 @@ class LanguageNetwork(Reader):
         states: Mapping[str, Tensor] | None = None,
         lengths: Tensor | None = None,
         carried: Tensor | None = None,
+        following: Tensor | None = None,
     ) -> Written:
-        """Read as `read` does, and compute the logits of the next codes."""
+        """Read as `read` does, and compute the logits of the next codes.
+
+        Or, if what follows is given, (T, B), only its cross-entropy.
+        """
         output, dropped, after = self.read(codes, states, lengths, carried)
-        return Written(self.readout(dropped), after, output, dropped)
+        none = dropped.new_empty(0)
+        if following is None:
+            return Written(self.readout(dropped), after, output, dropped, none)
+        if isinstance(self.readout, Clusters):
+            nats = self.readout.nats(dropped, following)
+        else:
+            nats = functional.cross_entropy(
+                self.readout(dropped).flatten(0, 1),
+                following.flatten(),
+                ignore_index=PADDING,
+                reduction="none",
+            ).view(following.shape)
+        return Written(none, after, output, dropped, nats)
 
     def write(self, writer: Writer) -> str:
         """Write the network as layers of a program; return the name of the next code's logits."""
@@ -148,17 +199,19 @@ def nats(network: nn.Module, text: Coded, context: int, streams: int, window: in
     first = np.arange(0, count, length)
     reading = Streams(np.maximum(first - context, 0), np.minimum(first + length, count), text.ends)
     found = torch.zeros(count)
+    # Of a large vocabulary, shorter stretches at once.
+    codes = max(of.num_embeddings for of in network.modules() if isinstance(of, nn.Embedding))
+    window = min(window, max(1, MOST_LOGITS // (streams * codes)))
     states: Mapping[str, Tensor] = {}
     while not reading.rounds.all():
         counted = torch.from_numpy(reading.rounds == 0)
         stretches = reading.advance(window)
         batch = Stretch.read(text.codes, stretches)
-        written = network(batch.codes, batch.before(states), batch.lengths)
-        states = written.states
-        each = functional.cross_entropy(
-            written.logits.flatten(0, 1), batch.following.flatten(), reduction="none"
+        written = network(
+            batch.codes, batch.before(states), batch.lengths, following=batch.following
         )
+        states = written.states
         places = torch.from_numpy(stretches.at) + torch.arange(len(batch.codes))[:, None]
         counted = counted & batch.there & (places >= torch.from_numpy(first))
-        found[places[counted]] = each.view(batch.codes.shape)[counted]
+        found[places[counted]] = written.nats[counted]
     return found

@@ -1,4 +1,4 @@
-"""The baselines: the best n-grams of characters, and compressors.
+"""The baselines: the best n-grams of characters or words, and compressors.
 
 All are measured in bits for each character of the same text.
 """
@@ -11,12 +11,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from gated.core.kneser_ney import KneserNey
 from gated.core.ngrams import Floats, NGrams
 from gated.texts.text import Codes
 from gated.texts.vocabulary import Points, Vocabulary
 
 MOST_ORDER = 7
 """Characters before the next one that are counted at most."""
+WORDS_BEFORE = 4
+"""Words before the next one."""
 MOST_COUNTED = 5_000_000
 """Characters that are counted or compressed at most, the last ones of the training part."""
 FILE_UNIT = 4
@@ -34,6 +37,11 @@ def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, 
     said = np.asarray(validation)
     orders = range(counted.order + 1)
     return counted, min(orders, key=lambda order: float(counted.bits_of(said, order).mean()))
+
+
+def word_ngrams(training: Codes, size: int) -> KneserNey:
+    """Count n-grams of words, up to five in a row."""
+    return KneserNey.of(np.asarray(training[-MOST_COUNTED:]), size, WORDS_BEFORE)
 
 
 class Compressor:

@@ -9,7 +9,7 @@ from gated.report.page import Block, Code, Drawing, Section, Table, Text
 from gated.report.run_page import Body
 from gated.tasks.language.generation import Sampling
 from gated.tasks.language.model import LanguageModel
-from gated.tasks.language.score import Evaluation
+from gated.tasks.language.score import ALONE, Evaluation
 
 SAMPLE = 600
 """Characters of each sample."""
@@ -19,8 +19,16 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 def score_table(evaluation: Evaluation) -> Table:
     """A row for each method, the best first."""
     ordered = sorted(evaluation.bits.items(), key=lambda item: item[1])
-    rows = [(name, f"{bits:.3f}", f"{2**bits:.2f}") for name, bits in ordered]
-    header = ("", f"bits a {evaluation.unit}", "perplexity")
+    words = evaluation.perplexities
+    rows = [
+        (
+            name,
+            f"{bits:.3f}",
+            (f"{words[name]:.1f}" if name in words else "") if words else f"{2**bits:.2f}",
+        )
+        for name, bits in ordered
+    ]
+    header = ("", f"bits a {evaluation.unit}", "perplexity a word" if words else "perplexity")
     return Table(header, rows, [0, 0])
 
 
@@ -33,6 +41,7 @@ def body(model: LanguageModel, evaluation: Evaluation) -> Body:
             "part in training. The n-grams count contexts of the training part, interpolated, "
             "their order chosen on the validation part; of a compressor it counts what the "
             "test adds to the training text."
+            + (" Those of words are by Kneser and Ney." if evaluation.words else "")
         ),
         score_table(evaluation),
         *map(Text, notes(evaluation)),
@@ -52,12 +61,20 @@ def notes(evaluation: Evaluation) -> list[str]:
     """Say what each part adds, and how many characters are not in the training part."""
     told = []
     if evaluation.alone is not None:
-        (_, alone), *added = evaluation.added.items()
+        (_, bits_alone), *added = evaluation.added.items()
         parts = ", ".join(f"{name} {bits:.3f}" for name, bits in added)
         told.append(
-            f"Bits a {evaluation.unit} as parts are added: network alone {alone:.3f}, {parts}."
+            f"Bits a {evaluation.unit} as parts are added: network alone {bits_alone:.3f}, {parts}."
         )
-    if evaluation.unknown:
+    if evaluation.words:
+        alone = evaluation.perplexities.get(ALONE)
+        told.append(
+            f"{evaluation.unknown:,} of {evaluation.words:,} words and signs are not in the "
+            "vocabulary: in the perplexity all of them are one unknown word; the bits a character "
+            "count how each is spelled, too."
+            + ("" if alone is None else f" Perplexity of the network alone: {alone:.1f}.")
+        )
+    elif evaluation.unknown:
         told.append(
             f"{evaluation.unknown:,} characters were never seen in training, and are all read as "
             "one unknown character; the bits count which of Unicode's each of them is."

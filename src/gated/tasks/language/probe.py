@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gated.explain import Probe, Timeline
-from gated.tasks.language.network import LanguageNetwork, Written
+from gated.tasks.language.network import MOST_LOGITS, LanguageNetwork, Written
 from gated.texts.text import Codes
 from gated.texts.vocabulary import MARKS, Vocabulary
 
@@ -31,7 +31,8 @@ def language_probe(
     """
     steps = min(STEPS, len(codes) - 1)
     last = len(codes) - 1 - steps
-    starts = np.unique(np.linspace(0, last, MOST_COUNTED).round().astype(int))
+    most = max(1, min(MOST_COUNTED, MOST_LOGITS // (steps * len(vocabulary))))
+    starts = np.unique(np.linspace(0, last, most).round().astype(int))
     drawn = starts[:: -(-len(starts) // MOST_DRAWN)]
     parts = [part for part in (drawn, np.setdiff1d(starts, drawn)) if len(part)]
     read = [

@@ -33,6 +33,11 @@ class Evaluation:
     """Characters that were scored."""
     unknown: int
     """How many of them are not in the training part; the bits say which characters they are too."""
+    words: int = 0
+    """Words that were scored, if words are read; `unknown` is then how many of them have no code,
+    and the bits say how they are spelled."""
+    perplexities: Mapping[str, float] = field(default_factory=dict)
+    """Perplexity a word, by method and by what is added; unknown words are one word there."""
     added: Mapping[str, float] = field(default_factory=dict)
     """Bits of the network alone, `ALONE`, and as each part is added to it: dynamic evaluation,
     n-grams, cache; the last are the network's in `bits`."""
@@ -57,7 +62,9 @@ class Evaluation:
         """All but the verdict, for JSON."""
         return {
             "bits": dict(self.bits),
-            "perplexity": {name: 2**bits for name, bits in self.bits.items()},
+            "perplexity": dict(self.perplexities)
+            or {name: 2**bits for name, bits in self.bits.items()},
+            "words": self.words,
             "count": self.count,
             "unknown": self.unknown,
             "network_alone": self.alone,

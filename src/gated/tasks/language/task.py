@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from gated.tasks.language.config import LanguageConfig
-from gated.tasks.language.network import PADDING, LanguageNetwork, Stretch, nats, penalty
+from gated.tasks.language.network import LanguageNetwork, Stretch, nats, penalty
 from gated.texts.text import Coded
 from gated.training.streams import StretchPlan
 from gated.training.task import Carried, Loss, Shard, Task
@@ -40,8 +39,11 @@ class LanguageTask(Task[Stretch]):
         Whatever is read at a step, what is shown is in bits for each letter.
         """
         self.network, self.config = network, config
-        self.letters = np.ones(network.readout.out_features) if letters is None else letters
-        measure = f"bits a {'byte' if config.unit == 'byte' else 'character'}"
+        # How long unknown words are, the codes do not say: words are measured by the word.
+        if letters is None or config.unit == "word":
+            letters = np.ones(network.embedding.num_embeddings, np.int64)
+        self.letters = letters
+        measure = f"bits a {config.unit if config.unit in ('byte', 'word') else 'character'}"
         some = self.letters[training.codes[:MOST_MEASURED]]
         self.unit = measure, 1 / (float(np.log(2)) * (float(some.mean()) or 1.0))
         self.training, self.validation = training, validation
@@ -71,13 +73,10 @@ class LanguageTask(Task[Stretch]):
         self, network: nn.Module, batch: Stretch, carried: Carried
     ) -> tuple[Loss, Carried]:
         """Cross-entropy of a stretch from the states of the one before it, and the penalties."""
-        written = network(batch.codes, batch.before(carried), batch.lengths, batch.carried)
-        total = functional.cross_entropy(
-            written.logits.flatten(0, 1),
-            batch.following.flatten(),
-            ignore_index=PADDING,
-            reduction="sum",
+        written = network(
+            batch.codes, batch.before(carried), batch.lengths, batch.carried, batch.following
         )
+        total = written.nats.sum()
         count = batch.there.sum().float()
         if self.config.activation or self.config.change:
             weights = self.config.activation, self.config.change
