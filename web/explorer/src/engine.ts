@@ -170,6 +170,8 @@ export class Engine {
   /** Nodes whose values are kept at each step. */
   private readonly kept: number[];
   private readonly touched: boolean[];
+  /** Nodes that depend on no state or input. */
+  private readonly fixed: boolean[];
   private readonly blocks = new Map<number, Rows>();
   /** Products of x with `weight_ih`. */
   private readonly ofTable: Set<number>;
@@ -186,6 +188,7 @@ export class Engine {
     this.values = nodes.map(({ width }) => new Float64Array(sizes[width]));
     this.gradients = nodes.map(({ width }) => new Float64Array(sizes[width]));
     this.touched = nodes.map(() => false);
+    this.fixed = nodes.map(({ operation }) => operation === "constant" || operation === "parameter" || operation === "size");
     const costly = nodes.flatMap(({ operation, arguments: [source] }, node) => (operation === "product" && nodes[source].operation !== "input" ? [node] : []));
     const ofMemory = memory ? [memory.keep, memory.write].filter((node) => nodes[node].arguments.length) : [];
     this.kept = [...new Set([...costly, ...ofMemory, ...Object.values(gates), ...states.map(({ after }) => after), output])];
@@ -271,17 +274,32 @@ export class Engine {
       } else if (operation === "product") this.product(trace, t, node);
       else if (operation === "sum") out[0] = values[given[0]].reduce((sum, value) => sum + value, 0);
       else if (operation === "spread") out.fill(values[given[0]][0]);
-      else if (given.length) this.elementwise(OPERATIONS[operation].value, given, out);
+      else if (given.length) this.elementwise(operation, given, out);
       if (!trace.hold || !given.length) continue;
       for (let unit = 0; unit < out.length; unit++) out[unit] = trace.hold(node, t, unit) ?? out[unit];
     }
   }
 
-  private elementwise(value: Operation["value"], [one, two = one, three = one]: number[], out: Float64Array): void {
-    const [a, b, c] = [this.values[one], this.values[two], this.values[three]];
+  /** The commonest operations have loops of their own: a call for each unit would take most of the time. */
+  private elementwise(operation: string, [one, two = one, three = one]: number[], out: Float64Array): void {
+    const { values } = this;
+    const a = values[one];
+    const b = values[two];
+    const units = out.length;
     // What has one number gives it to all units.
-    const [i, j, k] = [a, b, c].map(({ length }) => Number(length > 1));
-    for (let unit = 0; unit < out.length; unit++) out[unit] = value(a[i * unit], b[j * unit], c[k * unit]);
+    const i = Number(a.length > 1);
+    const j = Number(b.length > 1);
+    if (operation === "add") for (let unit = 0; unit < units; unit++) out[unit] = a[i * unit] + b[j * unit];
+    else if (operation === "sub") for (let unit = 0; unit < units; unit++) out[unit] = a[i * unit] - b[j * unit];
+    else if (operation === "mul") for (let unit = 0; unit < units; unit++) out[unit] = a[i * unit] * b[j * unit];
+    else if (operation === "sigmoid") for (let unit = 0; unit < units; unit++) out[unit] = 1 / (1 + Math.exp(-a[unit]));
+    else if (operation === "tanh") for (let unit = 0; unit < units; unit++) out[unit] = Math.tanh(a[unit]);
+    else {
+      const { value } = OPERATIONS[operation];
+      const c = values[three];
+      const k = Number(c.length > 1);
+      for (let unit = 0; unit < units; unit++) out[unit] = value(a[i * unit], b[j * unit], c[k * unit]);
+    }
   }
 
   /** Where the rows of a product stand. */
@@ -359,24 +377,36 @@ export class Engine {
         const to = gradientOf(given[0]);
         if (operation === "sum") for (let unit = 0; unit < to.length; unit++) to[unit] += g[0];
         else for (let unit = 0; unit < g.length; unit++) to[0] += g[unit];
-      } else this.through(OPERATIONS[operation].slopes, given, g, values[node], gradientOf);
+      } else this.through(operation, given, g, values[node], gradientOf);
     }
     return found;
   }
 
-  private through(slopes: Operation["slopes"], given: number[], g: Float64Array, y: Float64Array, gradientOf: (node: number) => Float64Array): void {
+  private through(operation: string, given: number[], g: Float64Array, y: Float64Array, gradientOf: (node: number) => Float64Array): void {
     const [one, two = one, three = one] = given;
-    const { values, definition } = this;
-    const [a, b, c] = [values[one], values[two], values[three]];
-    const [i, j, k] = [a, b, c].map(({ length }) => Number(length > 1));
-    given.forEach((argument, place) => {
-      const { operation } = definition.nodes[argument];
-      if (operation === "constant" || operation === "parameter" || operation === "size" || slopes[place] === none) return;
+    const { values } = this;
+    const units = g.length;
+    for (let place = 0; place < given.length; place++) {
+      const argument = given[place];
+      if (this.fixed[argument] || OPERATIONS[operation].slopes[place] === none) continue;
       const to = gradientOf(argument);
       const wide = Number(to.length > 1);
-      const slope = slopes[place];
-      for (let unit = 0; unit < g.length; unit++) to[wide * unit] += g[unit] * slope(a[i * unit], b[j * unit], c[k * unit], y[unit]);
-    });
+      if (operation === "add") for (let unit = 0; unit < units; unit++) to[wide * unit] += g[unit];
+      else if (operation === "sub" && place) for (let unit = 0; unit < units; unit++) to[wide * unit] -= g[unit];
+      else if (operation === "sub") for (let unit = 0; unit < units; unit++) to[wide * unit] += g[unit];
+      else if (operation === "mul") {
+        const other = values[given[1 - place]];
+        const i = Number(other.length > 1);
+        for (let unit = 0; unit < units; unit++) to[wide * unit] += g[unit] * other[i * unit];
+      } else if (operation === "sigmoid") for (let unit = 0; unit < units; unit++) to[unit] += g[unit] * y[unit] * (1 - y[unit]);
+      else if (operation === "tanh") for (let unit = 0; unit < units; unit++) to[unit] += g[unit] * (1 - y[unit] * y[unit]);
+      else {
+        const slope = OPERATIONS[operation].slopes[place];
+        const [a, b, c] = [values[one], values[two], values[three]];
+        const [i, j, k] = [a, b, c].map(({ length }) => Number(length > 1));
+        for (let unit = 0; unit < units; unit++) to[wide * unit] += g[unit] * slope(a[i * unit], b[j * unit], c[k * unit], y[unit]);
+      }
+    }
   }
 
   private transposed(node: number, g: Float64Array, to: Float64Array): void {
