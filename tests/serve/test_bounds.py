@@ -1,41 +1,53 @@
-"""The bounds of every server, seen on the explorer's."""
-
-from __future__ import annotations
+"""The bounds of every server, seen on one that takes its time."""
 
 import http.client
 import json
 import threading
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
 from tests.serve.asking import announce, ask, running, send_raw
 
-from gated.serve.app import BOUNDS, create_app, create_server
-from gated.serve.bounds import Bounds, Guard, Rates
+from gated.errors import ConfigurationError
+from gated.serve.app import BOUNDS, create_app
+from gated.serve.bounds import Bounds, Guard, Rates, Workers, explain_errors
 from gated.serve.connections import create_server as create_bounded
-from gated.serve.reading import Clamp, Exhibit, Passage, Reading
 
-READING = '{"network": "slow", "passage": {}}'
+READING = '{"network": "slow", "step": 0}'
+
+
+class Wanted(BaseModel):
+    """A request for something that takes its time."""
+
+    network: str
+    step: int
 
 
 class SlowReader:
-    """A reader that waits until it may go on, and counts what it is asked."""
-
-    name, cell, units = "slow", "gru", 1
+    """Waits until it may go on, and counts what it is asked."""
 
     def __init__(self) -> None:
         self.begun, self.may_end = threading.Semaphore(0), threading.Event()
         self.asked = 0
 
-    def describe(self) -> dict:
-        return {}
-
-    def read(self, passage: Passage, clamp: Clamp | None) -> Reading:
+    def read(self) -> None:
         self.asked += 1
         self.begun.release()
         self.may_end.wait()
-        return Reading({}, np.zeros(1), {}, None)
+
+    def application(self) -> FastAPI:
+        app, workers = FastAPI(), Workers()
+        explain_errors(app)
+
+        @app.post("/readings")
+        async def readings(request: Request, wanted: Wanted) -> dict:
+            if wanted.network != "slow":
+                raise ConfigurationError(f"network must be slow, got {wanted.network!r}")
+            return {"read": await workers.run(request, self.read)}
+
+        return app
 
 
 @pytest.fixture
@@ -45,7 +57,8 @@ def reader() -> SlowReader:
 
 @pytest.fixture
 def port(reader: SlowReader) -> Iterator[int]:
-    with running(create_server([Exhibit({"kind": "series"}, [reader])])) as place:
+    guarded = Guard(reader.application(), BOUNDS)
+    with running(create_bounded(guarded, BOUNDS)) as place:
         yield place
         reader.may_end.set()
 
@@ -53,9 +66,9 @@ def port(reader: SlowReader) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (r'{"network": "\ud800", "passage": {}}', 400, r"network must be one of slow"),
-        ('{"network": "slow", "passage": {"series": NaN}}', 422, "finite number"),
-        ('{"network": NaN, "passage": {}}', 422, "valid string"),
+        (r'{"network": "\ud800", "step": 0}', 400, r"network must be slow"),
+        ('{"network": "slow", "step": NaN}', 422, "finite number"),
+        ('{"network": NaN, "step": 0}', 422, "valid string"),
         ("[" * 100_000, 400, "error parsing the body"),
         (b"\xff", 400, "error parsing the body"),
     ],
@@ -63,20 +76,20 @@ def port(reader: SlowReader) -> Iterator[int]:
 def test_what_json_cannot_say_is_refused_in_words(
     port: int, body: str, status: int, said: str
 ) -> None:
-    answer = ask(port, "/api/readings", body)
+    answer = ask(port, "/readings", body)
     assert answer.status == status
     assert said in answer.body["error"]
 
 
 def test_a_large_body_is_refused_by_its_length_before_it_comes(port: int) -> None:
-    answer = announce(port, "/api/readings", 200_000_000)
+    answer = announce(port, "/readings", 200_000_000)
     assert answer.status == 413
     assert f"larger than {BOUNDS.body:,} bytes" in answer.body["error"]
 
 
 def test_a_large_body_without_a_length_is_refused_as_it_comes(port: int) -> None:
     head = (
-        b"POST /api/readings HTTP/1.1\r\nHost: localhost\r\n"
+        b"POST /readings HTTP/1.1\r\nHost: localhost\r\n"
         b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     chunk = b"%x\r\n" % (BOUNDS.body + 1) + b" " * (BOUNDS.body + 1) + b"\r\n"
@@ -85,28 +98,28 @@ def test_a_large_body_without_a_length_is_refused_as_it_comes(port: int) -> None
 
 def test_nothing_is_computed_for_those_who_have_gone(port: int, reader: SlowReader) -> None:
     first = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    first.request("POST", "/api/readings", READING, {"Content-Type": "application/json"})
+    first.request("POST", "/readings", READING, {"Content-Type": "application/json"})
     reader.begun.acquire()
     for _ in range(50):
         gone = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        gone.request("POST", "/api/readings", READING, {"Content-Type": "application/json"})
+        gone.request("POST", "/readings", READING, {"Content-Type": "application/json"})
         gone.close()
-    ask(port, "/")  # all that was sent before has been taken
+    ask(port, "/docs")  # all that was sent before has been taken
     reader.may_end.set()
     assert first.getresponse().status == 200
     first.close()
-    assert ask(port, "/api/readings", READING).status == 200
+    assert ask(port, "/readings", READING).status == 200
     assert reader.asked == 2
 
 
 def test_more_requests_than_may_wait_are_refused(reader: SlowReader) -> None:
     bounds = Bounds(waiting=1)
-    guarded = Guard(create_app([Exhibit({"kind": "series"}, [reader])]), bounds)
+    guarded = Guard(reader.application(), bounds)
     with running(create_bounded(guarded, bounds)) as port:
         first = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        first.request("POST", "/api/readings", READING, {"Content-Type": "application/json"})
+        first.request("POST", "/readings", READING, {"Content-Type": "application/json"})
         reader.begun.acquire()
-        answer = ask(port, "/api/readings", READING)
+        answer = ask(port, "/readings", READING)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         reader.may_end.set()
         assert first.getresponse().status == 200
@@ -115,12 +128,12 @@ def test_more_requests_than_may_wait_are_refused(reader: SlowReader) -> None:
 
 def test_a_request_that_takes_too_long_is_given_up(reader: SlowReader) -> None:
     bounds = Bounds(seconds=0.05)
-    guarded = Guard(create_app([Exhibit({"kind": "series"}, [reader])]), bounds)
+    guarded = Guard(reader.application(), bounds)
     with running(create_bounded(guarded, bounds)) as port:
-        answer = ask(port, "/api/readings", READING)
+        answer = ask(port, "/readings", READING)
         assert answer.status == 503
         assert "longer than 0.05 seconds" in answer.body["error"]
-        body = b"POST /api/readings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
+        body = b"POST /readings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
         assert send_raw(port, body).startswith(b"HTTP/1.1 503")
         reader.may_end.set()
 

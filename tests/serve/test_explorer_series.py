@@ -10,6 +10,7 @@ import pytest
 from tests.serve.conftest import number, serving, settle, wire
 
 from gated.cli.explore import _exhibits
+from gated.serve.static_page import write_page
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -19,6 +20,7 @@ START = "#series=1&moment=20&network=lstm+1&step=50&unit=3&language=en&theme=lig
 
 @pytest.fixture(scope="module")
 def series_address(runs: Path) -> Iterator[str]:
+    """Of a server, which has nothing to compute."""
     with serving(_exhibits(runs, None)) as place:
         yield place
 
@@ -152,6 +154,28 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
         "How far it looks back",
         "Your turn",
     ]
+
+
+def choose(page: Page, folder: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.click("#open")
+    chooser.value.set_files(folder)
+
+
+def test_a_folder_with_the_written_page_is_opened_and_one_without_series_told_of(
+    opened: Callable[[str], Page], address: str, runs: Path, tmp_path: Path
+) -> None:
+    write_page(tmp_path / "weather", _exhibits(runs / "gru", None))
+    page = opened(f"{address}#text=dog&language=en&theme=light")
+    settle(page)
+    choose(page, runs)
+    said = "Run “gated explore runs0 --out page” where the run lies"
+    expect(page.locator("#problem")).to_contain_text(said.replace("runs0", runs.name))
+    choose(page, tmp_path / "weather")
+    expect(page.locator("#about")).to_contain_text("reads the past of temp step by step")
+    expect(page.locator("#moment")).to_contain_text("step 48 of 59: 2013-12-28 06:00, forecast")
+    expect(page.locator("#problem")).to_be_hidden()
+    figure(page, "forecast")
 
 
 @pytest.mark.parametrize(

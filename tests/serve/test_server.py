@@ -17,33 +17,15 @@ import pytest
 from safetensors.numpy import load as load_arrays
 
 from gated.cli.app import run
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ModelFileError
 from gated.model_files import save_model
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.compact import expanded
-from gated.serve.reading import Clamp
 from gated.serve.static_page import PAGE
 from gated.serve.text_exhibit import texts
 
 LARGEST_NETWORK = 250_000
 LARGEST_PAGE = 200_000
-
-
-@pytest.mark.parametrize(
-    ("cell", "held", "said"),
-    [
-        ("gru", {"gate": "forget_gate"}, "one of reset_gate, update_gate"),
-        ("rnn_tanh", {"gate": "forget_gate"}, "has no gate to hold"),
-        ("lstm", {"value": 2}, "from 0 to 1, got 2"),
-        ("lstm", {"unit": 80}, "0 to 79, got 80"),
-        ("lstm", {"first": -1}, "first must be 0 or more, got -1"),
-        ("lstm", {"first": 3, "last": 2}, "last must be at least first, 3, got 2"),
-    ],
-)
-def test_a_clamp_that_does_not_fit_is_explained(cell: str, held: dict, said: str) -> None:
-    clamp = Clamp(**({"gate": "forget_gate", "value": 1.0} | held))
-    with pytest.raises(ConfigurationError, match=re.escape(said)):
-        clamp.check(cell, 80)
 
 
 def test_only_this_machine_may_ask(address: str) -> None:
@@ -101,8 +83,3 @@ def test_page_and_networks_are_small(tmp_path: Path) -> None:
     page = [path for path in tmp_path.iterdir() if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes())) for path in page) <= LARGEST_PAGE
     assert {path.name for path in PAGE.iterdir()} - {"build.json"} < {path.name for path in page}
-
-
-def test_a_forecaster_is_not_written_as_files(runs: Path, tmp_path: Path, capsys) -> None:
-    assert run(["explore", str(runs), "--out", str(tmp_path)]) == 2
-    assert "leave out --out" in capsys.readouterr().err

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from tests.comparison import assert_agree
 from tests.serve.numpy_reader import TextReader, clamped
+from tests.serve.reading import Clamp, Passage
 
 from gated.core import reference
 from gated.core.layout import gate_rows
 from gated.serve.character_model import BUNDLED, CharacterModel, load_models
-from gated.serve.reading import Clamp, Passage, clampable
+from gated.serve.exhibit import clampable
 
 TEXT = "To be, or not to be,--\nthat is the question ☃"
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\nHi"

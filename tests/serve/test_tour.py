@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.serve.conftest import number, settle, wire
 from tests.serve.numpy_reader import TextReader
+from tests.serve.reading import Clamp, Passage
 
 from gated.serve.character_model import CharacterModel
-from gated.serve.reading import Clamp, Passage
 from gated.serve.text_exhibit import texts
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -11,7 +11,7 @@ from gated.cli.output import stdout_console
 from gated.errors import ConfigurationError, require
 
 if TYPE_CHECKING:
-    from gated.serve.reading import Exhibit
+    from gated.serve.exhibit import Exhibit
 
 HOST = "127.0.0.1"
 
@@ -37,7 +37,7 @@ def explore(
         Table with the series that a forecaster is to forecast; by default the one of its run.
     out
         Write the page into this directory instead of serving it: files that need no server, for a
-        website, a frame or a disk. Not for forecasters.
+        website, a frame or a disk.
     port
         Port on 127.0.0.1; 0 for any that is free.
     no_browser
@@ -52,15 +52,28 @@ def explore(
 
         write_page(out, exhibits)
         stdout_console().print(f"The explorer is in {out / 'index.html'}")
+        _say_what_is_left_out(exhibits)
         return
     from gated.serve.app import create_server
 
+    _say_what_is_left_out(exhibits)
     server = create_server(exhibits)
     with listen(HOST, port) as listener:
         stdout_console().print(f"The explorer is at {address(listener)} (Ctrl-C ends it)")
         if not no_browser:
             webbrowser.open(address(listener))
         server.run(sockets=[listener])
+
+
+def _say_what_is_left_out(exhibits: list[Exhibit]) -> None:
+    for exhibit in exhibits:
+        left = exhibit.offered.get("left_out", {})
+        if left.get("windows"):
+            series = f" ({left['series']:,} whole series among them)" if left["series"] else ""
+            stdout_console().print(
+                f"It shows the latest windows; {left['windows']:,} earlier windows are left "
+                f"out{series}, so that its files stay small."
+            )
 
 
 def _exhibits(run: Path | None, data: Path | None) -> list[Exhibit]:
@@ -80,7 +93,7 @@ def _exhibits(run: Path | None, data: Path | None) -> list[Exhibit]:
     for module in ("torch", "polars", "narwhals"):
         require(module, extra="train")
     from gated.cli.run_directory import FILE_NAME, read_run
-    from gated.serve.series_reader import forecasts
+    from gated.serve.series_exhibit import forecasts
 
     if data is None:
         if not (directories[0] / FILE_NAME).exists():

@@ -1,16 +1,13 @@
-"""The server of the explorer: its files, and the results of forecasters on a window."""
+"""The server of the explorer: its files, for browsers on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
 
-from gated.errors import ConfigurationError
 from gated.serve.bounds import (
     Application,
     Bounds,
@@ -18,12 +15,9 @@ from gated.serve.bounds import (
     Message,
     Receive,
     Send,
-    Workers,
-    explain_errors,
 )
 from gated.serve.connections import create_server as create_bounded
-from gated.serve.message import MEDIA_TYPE, pack
-from gated.serve.reading import Clamp, Exhibit, Passage
+from gated.serve.exhibit import Exhibit
 from gated.serve.static_page import PAGE, scripts_of
 
 HEADERS = {
@@ -34,43 +28,19 @@ HEADERS = {
 }
 NAMES_AND_VALUES = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 BOUNDS = Bounds(body=1 << 20, waiting=256, rate=1_000)
-"""A page loads many files at once, and asks anew while a slider moves."""
-
-
-class ReadingRequest(BaseModel):
-    """A request to run a network over a passage, perhaps with a gate held."""
-
-    network: str
-    passage: Passage
-    clamp: Clamp | None = None
+"""A page loads many files at once."""
 
 
 def create_app(exhibits: Sequence[Exhibit]) -> FastAPI:
-    """Return the application that serves `exhibits`, the names of whose readers differ."""
-    by_name = {reader.name: reader for exhibit in exhibits for reader in exhibit.readers}
+    """Return the application that serves the page with `exhibits`."""
     scripts = scripts_of(exhibits)
     app = FastAPI(title="gated explore", docs_url=None, redoc_url=None, openapi_url=None)
-    explain_errors(app)
-    workers = Workers()
 
     def script(request: Request) -> Response:
         return Response(scripts[request.url.path[1:]], media_type="text/javascript")
 
     for path in scripts:
         app.add_api_route(f"/{path}", script)
-
-    @app.post("/api/readings")
-    async def readings(request: Request, wanted: ReadingRequest) -> Response:
-        reader = by_name.get(wanted.network)
-        if reader is None:
-            raise ConfigurationError(
-                f"network must be one of {', '.join(by_name)}, got {wanted.network!r}"
-            )
-        read = partial(reader.read, wanted.passage, wanted.clamp)
-        reading = await workers.run(request, read)
-        arrays = {**reading.values, **reading.outputs, "gradient": reading.gradient}
-        header = {"network": reader.name, "score": reading.score, "labels": reading.labels}
-        return Response(pack(header, arrays), media_type=MEDIA_TYPE)
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

@@ -20,7 +20,7 @@ from gated.core.layout import Weights, layout_of
 from gated.errors import CellError, ModelFileError, require
 from gated.model_files import FILE_NAME, Arrays, load_description
 from gated.serve.compact import expanded
-from gated.serve.reading import NAMES
+from gated.serve.exhibit import NAMES
 
 Floats = NDArray[np.float32]
 TASK = "characters"

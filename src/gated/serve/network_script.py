@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gated.serve.reading import Exhibit
+    from gated.serve.exhibit import Exhibit
 
 EXHIBIT = "exhibit.js"
 
@@ -24,6 +24,15 @@ def network_script(path: str, weights: bytes) -> bytes:
     b'gatedNetwork("networks/run/lstm.js","YWJj");'
     """
     return f'gatedNetwork("{path}","{base64.b64encode(weights).decode()}");'.encode()
+
+
+def series_script(path: str, packed: bytes) -> bytes:
+    """Return the script at `path` with the deflated file of a series.
+
+    >>> series_script("series/run/lstm-0.js", b"abc")
+    b'gatedSeries("series/run/lstm-0.js","YWJj");'
+    """
+    return f'gatedSeries("{path}","{base64.b64encode(packed).decode()}");'.encode()
 
 
 def exhibit_script(exhibits: Iterable[Exhibit]) -> bytes:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gated.errors import ConfigurationError
 from gated.files import write_atomically
+from gated.serve.exhibit import Exhibit
 from gated.serve.network_script import EXHIBIT, exhibit_script
-from gated.serve.reading import Exhibit
 
 PAGE = Path(__file__).parent / "explorer"
 """The built page; its source is in `web/explorer/`."""
@@ -22,17 +21,7 @@ def scripts_of(exhibits: Sequence[Exhibit]) -> dict[str, bytes]:
 
 
 def write_page(directory: Path, exhibits: Sequence[Exhibit]) -> None:
-    """Write the page with `exhibits` into a directory, which is created if it is missing.
-
-    Raises:
-        ConfigurationError: an exhibit needs the server, as forecasters do.
-    """
-    for exhibit in exhibits:
-        if exhibit.readers:
-            raise ConfigurationError(
-                "out: a forecaster is run by the server, so that its page cannot be written as "
-                "files; leave out --out"
-            )
+    """Write the page with `exhibits` into a directory, which is created if it is missing."""
     page = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.name != BUILD}
     for name, data in {**page, **scripts_of(exhibits)}.items():
         path = directory / name

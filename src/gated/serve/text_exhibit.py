@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gated.serve.character_model import BUNDLED, CharacterModel, load_models
+from gated.serve.exhibit import Exhibit, describe, describe_cell
 from gated.serve.network_script import network_script
-from gated.serve.reading import Exhibit, describe, describe_cell
 
 LONGEST = 5_000
 """Characters of a text at most."""

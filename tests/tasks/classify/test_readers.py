@@ -1,5 +1,6 @@
 """`.ts` files and tables as sequences."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,45 @@ def test_a_ts_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert found.names[2] == "a.ts, line 8"
     for ours, theirs in zip(found.arrays, arrays, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [("0", "1.5", "20"), ("2007-01-01", "2007-01-01 00:00:30", "2007-02-01 12:30")],
+)
+def test_time_stamps_put_the_steps_in_order(tmp_path: Path, times: tuple[str, ...]) -> None:
+    path = tmp_path / "timed.ts"
+    first, second, third = times
+    one = f"({third},3),({first},1):({second},5):up"
+    other = f"({first},7) , ({third},?):({third},8):down"
+    path.write_text(f"@timeStamps true\n@classLabel true up down\n@data\n{one}\n{other}\n")
+    found = read(path)
+    expected = [[1, np.nan], [np.nan, 5], [3, np.nan]], [[7, np.nan], [np.nan, 8]]
+    for ours, theirs in zip(found.arrays, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert found.values.tolist() == ["up", "down"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("(0,1),(0,2):a", "line 4 has two values at the time 0 in a channel"),
+        ("(0,1),(2020-01-01,2):a", "line 4 has times that cannot be compared"),
+        ("(2020-01-01,1),(2020-01-02T00:00Z,2):a", "line 4 has times that cannot be compared"),
+        ("(0,1),(x,2):a", "line 4 has the time 'x', which is neither a number nor a date"),
+        ("(0,1),(nan,2):a", "line 4 has the time 'nan'"),
+        ("(0,1),(1,2,3):a", "line 4 has the time '1,2'"),
+        ("(0,1),2:a", "line 4 holds '(0,1),2'; expected pairs"),
+        ("(0,1),(1,y):a", "line 4 holds 'y', which is not a number"),
+        ("1,2:a", "line 4 holds '1,2'; expected pairs"),
+        ("(0,1),(1,2)", "line 4 has no label"),
+    ],
+)
+def test_bad_time_stamps_are_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "timed.ts"
+    path.write_text(f"@timeStamps true\n@classLabel true a\n@data\n{line}\n")
+    with pytest.raises(DataError, match=re.escape(message)):
+        read(path)
 
 
 def test_a_table_gives_the_same_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
@@ -102,7 +142,6 @@ def test_a_bad_line_is_named_or_skipped(tmp_path: Path, line: str, message: str)
         ("1,2,3\n", "no line `@data`"),
         ("@classLabel true\n@data\n", "no usable sequence"),
         ("@classLabel false\n@data\n1,2\n", "holds no labels"),
-        ("@timeStamps true\n@data\n(0,1),(1,2):a\n", "holds time stamps"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -36,6 +36,10 @@ export const ENGLISH = {
   title: "explorer",
   exhibit: "Networks trained on",
   openRun: "Open a run…",
+  forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” where the run lies, and open page/index.html, or the folder “page” here.`,
+  leftOut: (windows: number, series: number): string =>
+    `This page holds the latest windows alone: ${some(windows, "earlier one")} ${windows === 1 ? "is" : "are"} left out${series ? `, with ${series} whole series` : ""}, so that its files stay small.`,
+  rounded: (name: string): string => `The weights of the ${name} are rounded to 16 bits here, so that their file stays small: the last digits of its forecasts may differ from those of gated predict.`,
   noExhibit: "exhibit.js is missing beside this page: there is no network to show.",
   language: "中文",
   light: "Light",

@@ -97,7 +97,7 @@ export class Explorer {
     this.scene =
       exhibit.kind === "text"
         ? new TextScene(find("strip"), find("prediction"), find("text"), find("passage"), exhibit, go)
-        : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, go);
+        : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, (series, moment) => readers.momentOf(series, moment), go);
     const glance = this.scene.glance.bind(this.scene);
     this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
     const { signal } = this.closing;

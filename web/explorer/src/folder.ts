@@ -1,9 +1,14 @@
 /** Opens a run from its folder on this machine: model.json and its safetensors file, for each network. */
 import { LAYOUTS, type Cell } from "./cells";
 import { checkedDefinition } from "./definition_check";
-import type { Network, TextExhibit } from "./reading";
+import { bytesOf } from "./readers";
+import type { Exhibit, Network, TextExhibit } from "./reading";
+import type { Words } from "./words";
 
 const DOCUMENT = "model.json";
+/** What a page that was written as files lists, and its other scripts. */
+const LISTED = "exhibit.js";
+const SCRIPT = /^gated\w+\("([^"]+)","([^"]*)"\);/;
 const LONGEST = 5000;
 const CELLS: Record<string, Cell> = { rnn: "rnn", rnn_tanh: "rnn", rnn_relu: "rnn", gru: "gru", lstm: "lstm" };
 
@@ -37,8 +42,37 @@ interface Description {
   passages?: Record<string, string>;
 }
 
-/** The networks in a folder, or in the folders in it. */
-export async function openRun(files: File[]): Promise<{ exhibit: TextExhibit; opened: Map<string, Uint8Array> }> {
+export interface Opened {
+  found: Exhibit[];
+  /** Files, by the names of networks or by their paths. */
+  opened: Map<string, Uint8Array>;
+}
+
+/** What is in a folder: a page that was written as files, or the networks in it or in the folders in it. */
+export async function openRun(files: File[], words: Words): Promise<Opened> {
+  const listed = files.find(({ name, webkitRelativePath: path }) => name === LISTED && path.split("/").length === 2);
+  if (listed) return openPage(listed, files);
+  const { exhibit, opened } = await openNetworks(files, words);
+  return { found: [exhibit], opened };
+}
+
+async function openPage(listed: File, files: File[]): Promise<Opened> {
+  const text = await listed.text();
+  const found = JSON.parse(text.slice(text.indexOf("=") + 1, text.lastIndexOf(";"))) as Exhibit[];
+  const [folder] = listed.webkitRelativePath.split("/");
+  for (const exhibit of found) {
+    if (exhibit.name === "run") exhibit.name = folder;
+    for (const { definition } of exhibit.networks) if (definition) checkedDefinition(definition);
+  }
+  const opened = new Map<string, Uint8Array>();
+  for (const file of files) {
+    const [, path, content] = (file.name.endsWith(".js") && file !== listed && SCRIPT.exec(await file.text())) || [];
+    if (path !== undefined) opened.set(path, bytesOf(content));
+  }
+  return { found, opened };
+}
+
+async function openNetworks(files: File[], words: Words): Promise<{ exhibit: TextExhibit; opened: Map<string, Uint8Array> }> {
   const folderOf = (file: File) => file.webkitRelativePath.split("/").slice(0, -1).join("/");
   const documents = files.filter(({ name }) => name === DOCUMENT);
   if (!documents.length) throw new Error(`The folder holds no ${DOCUMENT}: choose that of a trained network.`);
@@ -47,6 +81,7 @@ export async function openRun(files: File[]): Promise<{ exhibit: TextExhibit; op
   let passages: Record<string, string> = {};
   for (const document of documents) {
     const { description } = JSON.parse(await document.text()) as { description: Description };
+    if (description.task === "forecast") throw new Error(words.forecasterFolder(folderOf(document).split("/")[0]));
     const weights = files.find((file) => folderOf(file) === folderOf(document) && file.name.endsWith(".safetensors"));
     if (!weights) throw new Error(`${folderOf(document)} holds no safetensors file.`);
     const file = new Uint8Array(await weights.arrayBuffer());
@@ -67,7 +102,7 @@ function networkOf(description: Description, units: number, folder: string): Net
   const named = language ? config.cell : description.cell;
   const definition = task === "characters" && typeof named === "object" ? checkedDefinition(named) : undefined;
   const cell = definition ? ownName(definition.name) : CELLS[typeof named === "string" && Object.hasOwn(CELLS, named) ? named : ""];
-  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${JSON.stringify(named)}; only networks over characters can be opened here. For a forecaster, run gated explore; for another cell, save its document in the place of its name.`);
+  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${JSON.stringify(named)}; only networks over characters can be opened here. Of another cell, save its document in the place of its name.`);
   if (language && (config.unit !== "character" || config.layers !== 1)) {
     throw new Error(`${folder} is a language model of ${config.layers} layers that reads ${config.unit}s; only models of one layer that read characters can be opened.`);
   }

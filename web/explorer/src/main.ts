@@ -27,7 +27,7 @@ const SYSTEM = {
 } as const;
 
 function firstView(exhibit: Exhibit, { language, theme }: Pick<View, "language" | "theme">): View {
-  const series = exhibit.kind === "series" ? exhibit.series[0].moments.length : 0;
+  const series = exhibit.kind === "series" ? exhibit.series[0].windows : 0;
   return {
     exhibit: exhibit.name,
     text: exhibit.kind === "text" ? (Object.values(exhibit.passages)[0] ?? "The memory of a network.") : "",
@@ -75,6 +75,15 @@ function askedExhibit(hash: string): Exhibit {
   return exhibits.find((exhibit) => exhibit.name === asked.get("exhibit")) ?? alike ?? exhibits[0];
 }
 
+/** What a forecaster makes of a window: as `reading`, by the places of the series and of the window in it. */
+async function forecast(network: string, series: number, moment: number, clamp: Clamp | null = null) {
+  const found = exhibits.find(({ kind }) => kind === "series");
+  if (!found) throw new Error("The page shows no forecaster.");
+  const all = readersOf(found);
+  const { score, labels, arrays, gradient } = await all.withGradient(await all.read(network, { text: "", series, moment }, clamp));
+  return { score, labels, arrays, gradient };
+}
+
 /** Show an exhibit in a page that is as it was first. */
 async function show(exhibit: Exhibit, hash: string, before: Pick<View, "language" | "theme">): Promise<Explorer> {
   explorer?.close();
@@ -94,11 +103,13 @@ async function openFolder(now: View): Promise<void> {
   const files = await chosenFiles();
   if (!files.length) return;
   try {
-    const { exhibit, opened } = await openRun(files);
-    const place = exhibits.findIndex(({ name }) => name === exhibit.name);
-    exhibits.splice(place < 0 ? exhibits.length : place, 1, exhibit);
-    readers.set(exhibit, new Readers(exhibit, opened));
-    await show(exhibit, "", now);
+    const { found, opened } = await openRun(files, wordsFor("text", now.language));
+    for (const exhibit of found) {
+      const place = exhibits.findIndex(({ name }) => name === exhibit.name);
+      exhibits.splice(place < 0 ? exhibits.length : place, 1, exhibit);
+      readers.set(exhibit, new Readers(exhibit, opened));
+    }
+    await show(found[0], "", now);
   } catch (error) {
     explorer?.report(error instanceof Error ? error : new Error(String(error)));
   }
@@ -113,7 +124,7 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
 }
 
 async function start(): Promise<void> {
-  window.gated = { reading, Engine, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
+  window.gated = { reading, forecast, Engine, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
     document.body.textContent = wordsFor("text", SYSTEM.language).noExhibit;
     return;

@@ -27,7 +27,7 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
     case "series":
       return exhibit.kind === "series" ? upTo(exhibit.series.length) : "–";
     case "moment":
-      return exhibit.kind === "series" ? upTo(Math.min(...exhibit.series.map(({ moments }) => moments.length))) : "–";
+      return exhibit.kind === "series" ? upTo(Math.min(...exhibit.series.map(({ windows }) => windows))) : "–";
     case "tour":
       return upTo(stops);
     case "story":

@@ -21,6 +21,32 @@ export interface Network {
   score?: number | null;
   /** Of a forecaster. */
   parameters?: number;
+  /** Whether its weights are rounded to 16 bits. */
+  rounded?: boolean;
+  forecaster?: ForecasterFacts;
+}
+
+/** How a forecaster reads windows, and what is made of its output (see gated.serve.series_exhibit). */
+export interface ForecasterFacts {
+  /** The layer that is shown, and how many there are. */
+  layer: number;
+  layers: number;
+  /** Scripts of series, to which a number and .js are added. */
+  series: string;
+  horizon: number;
+  seasons: number[];
+  /** How many of the inputs are of the target itself; after them so many are known ahead. */
+  own: number;
+  futures: number;
+  /** How many columns of categories are known ahead. */
+  texts: number;
+  distribution: "quantiles" | "student-t" | "negative-binomial";
+  /** Whether logarithms of the target are forecast. */
+  logarithms: boolean;
+  /** The share of an interval's width that is the network's own. */
+  width: number;
+  /** Whether a forecast is rounded. */
+  whole: boolean;
 }
 
 /** A unit of a network over characters that counts how long the line is, and a text to see it in. */
@@ -53,8 +79,9 @@ export interface SeriesExhibit {
   quantiles: number[];
   /** What the forecast reads at each step besides the state. */
   reads: { seasons: number[]; cycles: string[]; known: string[] };
-  /** Moments are the last known times of windows. */
-  series: { name: string; moments: string[] }[];
+  series: { name: string; windows: number }[];
+  /** What there is more than the page has. */
+  left_out: { series: number; windows: number };
   networks: Network[];
 }
 
@@ -83,6 +110,8 @@ export interface Reading {
   /** Of the next character after a step, (V,); of a network over characters. */
   probabilities?: (step: number) => Float32Array;
   run?: Run;
+  /** Computes the gradient; null where that is no longer `wanted`. */
+  backwards: (wanted: () => boolean) => Promise<Matrix | null>;
   /** Norms of the gradient by distance, (D,); null until it is known. */
   gradient: Matrix | null;
 }

@@ -20,6 +20,8 @@ export class SeriesScene implements Scene {
     private readonly from: HTMLOutputElement,
     private readonly legend: HTMLElement,
     private readonly exhibit: SeriesExhibit,
+    /** The last known time of a window, where it is known. */
+    private readonly momentOf: (series: number, moment: number) => string | undefined,
     go: (change: Partial<View>) => void,
   ) {
     this.chart = new SeriesChart(canvas, exhibit, (step) => go({ step }));
@@ -31,7 +33,7 @@ export class SeriesScene implements Scene {
 
   within(view: View): View {
     const series = Math.min(this.exhibit.series.length - 1, view.series);
-    return { ...view, series, moment: Math.min(this.exhibit.series[series].moments.length - 1, view.moment) };
+    return { ...view, series, moment: Math.min(this.exhibit.series[series].windows - 1, view.moment) };
   }
 
   passage({ series, moment }: View): Passage {
@@ -44,11 +46,10 @@ export class SeriesScene implements Scene {
   }
 
   say({ series, moment }: View, words: Words): void {
-    const { moments } = this.exhibit.series[series];
     this.series.value = String(series);
-    this.moment.max = String(moments.length - 1);
+    this.moment.max = String(this.exhibit.series[series].windows - 1);
     this.moment.value = String(moment);
-    this.from.textContent = moments[moment];
+    this.from.textContent = this.momentOf(series, moment) ?? "…";
     this.legend.replaceChildren(
       ...Object.entries(words.legend(this.share())).map(([key, word]) => {
         const entry = document.createElement("span");
@@ -76,8 +77,10 @@ export class SeriesScene implements Scene {
     return 0;
   }
 
-  notices(): Notice[] {
-    return [];
+  notices(network: Network): Notice[] {
+    const { windows, series } = this.exhibit.left_out;
+    const left: Notice[] = windows || series ? [(words) => words.leftOut(windows, series)] : [];
+    return network.rounded ? [...left, (words) => words.rounded(network.name.toUpperCase())] : left;
   }
 
   letters(): string[] {

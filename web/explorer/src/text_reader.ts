@@ -30,6 +30,7 @@ export async function readText(network: Network, weights: Weights, text: string,
     labels: [],
     arrays: run.arrays,
     run,
+    backwards: (wanted) => gradientByDistance(run, wanted),
     probabilities: (step) => softmax(logitsAt(run, step)),
     gradient: null,
   };
@@ -75,7 +76,7 @@ export async function gradientByDistance(run: Run, wanted: () => boolean): Promi
 }
 
 /** At most `MOMENTS` whole numbers, evenly from the first to the last. */
-function momentsOf(first: number, last: number): number[] {
+export function momentsOf(first: number, last: number): number[] {
   const all = Array.from({ length: MOMENTS }, (_, place) => Math.floor(first + ((last - first) * place) / (MOMENTS - 1)));
   return [...new Set(all)];
 }

@@ -38,11 +38,20 @@ interface Entry {
 /** Added to the name of a matrix of bytes: the name of the scales of its rows (see gated.serve.compact). */
 const SCALE = ".scale";
 
-/** The tensors of a safetensors file as 32-bit floats. */
-export function tensorsOf(file: Uint8Array): Map<string, Tensor> {
+function headerOf(file: Uint8Array): { header: Record<string, Entry>; length: number } {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const length = Number(view.getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))) as Record<string, Entry>;
+  return { header: JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))), length };
+}
+
+/** What is said in a safetensors file about it. */
+export function metadataOf(file: Uint8Array): Record<string, string> {
+  return (headerOf(file).header.__metadata__ as unknown as Record<string, string> | undefined) ?? {};
+}
+
+/** The tensors of a safetensors file as 32-bit floats. */
+export function tensorsOf(file: Uint8Array): Map<string, Tensor> {
+  const { header, length } = headerOf(file);
   const found = new Map<string, Tensor>();
   for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(header)) {
     if (name === "__metadata__") continue;

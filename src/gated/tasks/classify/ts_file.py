@@ -1,14 +1,18 @@
 """The `.ts` files of the time-series archives (sktime and aeon): a sequence a line.
 
 A line holds channels separated by `:`, each of values separated by `,` with `?` for a missing one,
-and last the label, or the number, of the sequence. Lines before `@data` describe the file.
+and last the label, or the number, of the sequence. Lines before `@data` describe the file. Where
+it has `@timestamps true`, a channel is of pairs `(time,value)`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +22,8 @@ from gated.errors import DataError
 from gated.tasks.classify.sequences import Floats, Sequences, usable
 
 MISSING = {"?", "", "nan"}
+PAIR = re.compile(r"\(([^()]*),([^(),]*)\)")
+AFTER_A_PAIR = re.compile(r"(?<=\))\s*:")
 
 
 def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
@@ -33,12 +39,9 @@ def read_ts(path: Path, bad: Bad, channels: int | None = None) -> Sequences:
     """
     header, rows = _parted(path, text_lines(path))
     labelled = header.get("classlabel", header.get("targetlabel", "false")).lower() != "false"
-    if header.get("timestamps", "false").lower() == "true":
-        raise DataError(
-            f"{path} holds time stamps, which are not read: only the order of the steps counts. "
-            "Write it without them, as (time,value) pairs cannot be used."
-        )
-    return read_lines(path, rows, partial(_cut, labelled=labelled), bad, channels)
+    timed = header.get("timestamps", "false").lower() == "true"
+    cut = partial(_cut_timed if timed else _cut, labelled=labelled)
+    return read_lines(path, rows, cut, bad, channels)
 
 
 def read_lines(
@@ -100,10 +103,7 @@ def _parted(path: Path, lines: list[str]) -> tuple[dict[str, str], Iterator[tupl
 
 
 def _cut(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
-    parts = line.split(":")
-    value = parts.pop().strip() if labelled else ""
-    if labelled and (value.lower() in MISSING or not parts):
-        raise DataError(f"{name} has no label after its last ':'.")
+    parts, value = _labelled(line.split(":"), name, labelled)
     channels = [numbers_of(part, name) for part in parts]
     longest = max(len(channel) for channel in channels)
     # Channels of unlike length: the rest of the shorter ones is missing.
@@ -111,6 +111,49 @@ def _cut(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
     for place, channel in enumerate(channels):
         whole[: len(channel), place] = channel
     return whole, value
+
+
+def _labelled(parts: list[str], name: str, labelled: bool) -> tuple[list[str], str]:
+    """Return the channels of a line, and the label after them."""
+    value = parts.pop().strip() if labelled else ""
+    if labelled and (value.lower() in MISSING or not parts):
+        raise DataError(f"{name} has no label after its last ':'.")
+    return parts, value
+
+
+def _cut_timed(line: str, name: str, *, labelled: bool) -> tuple[Floats, str]:
+    """Cut a line of pairs (time,value): a step for each time that any channel has, in order."""
+    before, value = _labelled(line.rsplit(":", 1) if labelled else [line], name, labelled)
+    channels = [_by_time(part, name) for part in AFTER_A_PAIR.split(before[0])]
+    try:
+        times = sorted(set[Any]().union(*channels))
+    except TypeError as error:
+        raise DataError(f"{name} has times that cannot be compared: {error}.") from error
+    whole = np.array([[channel.get(time, np.nan) for channel in channels] for time in times])
+    return whole.reshape(len(times), len(channels)), value
+
+
+def _by_time(part: str, name: str) -> dict[float | datetime, float]:
+    if PAIR.sub("", part).replace(",", "").strip():
+        raise DataError(f"{name} holds {part.strip()!r}; expected pairs (time,value).")
+    found: dict[float | datetime, float] = {}
+    for stamp, number in PAIR.findall(part):
+        time = _time_of(stamp.strip(), name)
+        if time in found:
+            raise DataError(f"{name} has two values at the time {stamp.strip()} in a channel.")
+        found[time] = float(numbers_of(number, name)[0])
+    return found
+
+
+def _time_of(stamp: str, name: str) -> float | datetime:
+    for read in (float, datetime.fromisoformat):
+        try:
+            time = read(stamp)
+        except ValueError:
+            continue
+        if time == time and time not in (float("inf"), -float("inf")):
+            return time
+    raise DataError(f"{name} has the time {stamp!r}, which is neither a number nor a date.")
 
 
 def numbers_of(part: str, name: str) -> Floats:

@@ -616,10 +616,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             scaled, windows_batch(prepared, origins)
         )
         own = prepared.unscaled(quantiles.transpose(0, 1).double().cpu().numpy(), origins)
-        forecasts = self.outlook.beside(own, prepared, origins)
-        return self.outlook.calibrated(
-            mixed(forecasts, self.shares, prepared, origins), prepared, origins
-        )
+        return self.outlook.around(prepared, origins).forecast(own, self.config.quantiles)
 
     def _windows(
         self,

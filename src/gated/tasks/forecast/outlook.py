@@ -6,7 +6,7 @@ Forecasts are `(N, horizon, Q)` in the unit of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -31,6 +31,34 @@ from gated.tasks.forecast.task import chunks, windows_batch
 from gated.tasks.forecast.windows import gather, walk_forward
 
 BatchOf = Callable[[Prepared, Integers], Batch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What is done with the network's own forecast of windows, none of which depends on it."""
+
+    share: Floats
+    """`(N,)`, how much it counts beside its partners; also in place of those without a forecast."""
+    rest: Floats
+    """`(N, horizon, Q)`, the partners' forecasts in their shares, added up."""
+    own: float
+    """Of a distance from the median, the share that is its own."""
+    borrowed: Floats
+    """`(N, horizon, Q)`, the rest of the distances, of a baseline."""
+    factors: Floats
+    """`(N, Q)`, by what distances are multiplied."""
+    least: Floats
+    """`(N, 1, 1)`, the least value that a forecast can have, -∞ where there is none."""
+    whole: bool
+    """Whether quantiles are rounded."""
+
+    def forecast(self, own: Floats, quantiles: Sequence[float]) -> Floats:
+        """Return the forecast that is shown, from the network's own; `(N, horizon, Q)` both."""
+        mixed = self.share[:, None, None] * own + self.rest
+        apart = np.abs(mixed - mixed[..., quantiles.index(0.5), None])
+        distances = self.own * apart + self.borrowed
+        values = spread(mixed, distances, self.factors[:, None], quantiles, self.least)
+        return whole_numbers(values) if self.whole else values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +108,25 @@ class Outlook:
         partners = beside(own, self.config.partner or (), prepared, origins)
         trusted = any(of.trust > 0 or getattr(of, "trust_unseen", 0) > 0 for of in self.networks)
         return {f"{self.name} alone" if trusted else "smoothing alone": own} | partners
+
+    def around(self, prepared: Prepared, origins: Integers) -> Around:
+        """Return what is done with the network's own forecast, by what is known at the origins."""
+        config, calibration = self.config, self.calibration
+        none = np.full((len(origins), config.horizon, len(config.quantiles)), np.nan)
+        parts = np.stack([*self.beside(none, prepared, origins).values()])
+        absent = np.asarray(np.isnan(parts).any(axis=(2, 3)))
+        shares = self.shares[prepared.series_of[origins]].T
+        rest = np.where(absent[..., None, None], 0, parts) * shares[..., None, None]
+        baseline = self.baselines.forecast(prepared, origins)[calibration.borrowed]
+        return Around(
+            share=(shares * absent).sum(0),
+            rest=rest.sum(0),
+            own=calibration.own,
+            borrowed=calibration.distances(np.zeros_like(none), baseline, config.quantiles),
+            factors=self._factors(prepared, origins),
+            least=self.least(prepared, origins),
+            whole=self.whole,
+        )
 
     @torch.no_grad()
     def raw(
