@@ -98,7 +98,7 @@ export class BoxPanel {
     };
     const palette = signedPalette(theme);
     const most = Math.max(...[parts.input, others, bias, sum, parts.rest ?? 0, ...states.map(({ part }) => part)].map(Math.abs), 1e-9);
-    const shown = (name: Name): Name => (definition ? [name.filter((part) => part !== undefined).map((part) => (typeof part === "string" ? part : signed(part.value))).join(" ")] : name);
+    const shown = (name: Name): Name => (definition ? [name.length > 2 ? name.map((part) => (typeof part === "object" ? signed(part.value) : part)).join(" ") : name[0]] : name);
     const rows: [Name, number, boolean][] = [
       [[words.boxInput(character), editable("character", unit, run.characters[step], parts.input)], parts.input, false],
       ...states.map(({ unit: other, state, weight, part }): [Name, number, boolean] => [

@@ -12,7 +12,7 @@ import type { Words } from "./words";
 const FLOOR = 1e-6;
 /** Of the shortest names; longer ones get more. */
 const LEGEND_WIDTH = 120;
-const LETTER_WIDTH = 11;
+const LETTER_WIDTH = 14;
 const [WIDTH, ROW] = [640, 22];
 const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
 

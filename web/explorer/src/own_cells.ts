@@ -67,6 +67,7 @@ export function curvesOf(definition: Definition): Curve[] {
 
 const SIGNS: Record<string, string> = { sigmoid: "σ", add: "+", sub: "−", mul: "⊙", div: "÷", where: "if", maximum: "max", minimum: "min" };
 const [WIDTH, HEIGHT, SIDE, FOOT] = [640, 330, 45, 20];
+const BEND = 58;
 
 /** Gates and states in columns, each after what it is computed from, with a wire for each that it reads. */
 export function drawnOf(definition: Definition): Diagram {
@@ -105,7 +106,9 @@ export function drawnOf(definition: Definition): Diagram {
     return reads.get(name)!.map((from): Wire => {
       const [left, top] = places.get(from)!;
       const middle = (left + x) / 2;
-      return { id: `${from}→${name}`, symbol: "", label: [0, 0], path: `M${left} ${top} C${middle} ${top} ${middle} ${y} ${x} ${y}`, value: valueOf(from), quiet: true };
+      // What passes a column goes around what stands there.
+      const bend = depth.get(name)! - depth.get(from)! > 1 ? (top > y ? -BEND : BEND) : 0;
+      return { id: `${from}→${name}`, symbol: "", label: [0, 0], path: `M${left} ${top} C${middle} ${top - bend} ${middle} ${y - bend} ${x} ${y}`, value: valueOf(from), quiet: true };
     });
   });
   const ends = [...places].map(([name, [x, y]]): Wire => ({ id: name, symbol: symbolOf(name), label: [x, y + 32], anchor: "middle", path: `M${x - 12} ${y} h24`, input: name === " x", value: valueOf(name) }));
