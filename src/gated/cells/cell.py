@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gated import notebooks
 from gated.cells.tape import ACTIVATIONS, Place, Tape, Width
@@ -151,6 +151,16 @@ class Cell:
         from gated.cells import latex  # not what running a cell waits for
 
         return "\n".join(latex.equations(self))
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The cell for `json`, with all that another program needs to run it.
+
+        As `"cell"` in the description of a model over characters, it is what `gated explore` shows.
+        """
+        from gated.cells import document  # not what running a cell waits for
+
+        return document.document(self)
 
     def _repr_latex_(self) -> str:
         """Return the equations as one block, for notebooks."""

@@ -5,7 +5,8 @@
      "states": [{"name": "hidden", "after": 4}],
      "output": 4,
      "matrices": [{"name": "weight_ih", "bias": "bias_ih", "gates": ["hidden"], …}, …],
-     "parameters": [], "gates": {"hidden": 4}, "held": [], "memory": null, "equations": […]}
+     "parameters": [], "gates": {"hidden": 4}, "held": [], "memory": null, "equations": […],
+     "symbols": {"hidden": "h"}}
 
 Nodes are those of `gated.cells.tape` in an order in which they can be computed. `about` of a
 product has the matrix and the gate, that of a parameter its name and gate; gates have their full
@@ -19,6 +20,7 @@ from typing import Any
 
 from gated.cells.affine import memory
 from gated.cells.cell import Cell
+from gated.cells.latex import symbol
 from gated.cells.tape import Block
 from gated.errors import CellError
 
@@ -28,7 +30,7 @@ def document(cell: Cell) -> dict[str, Any]:
 
     `held` are the gates with a sigmoid. `memory` says which state is a sum over the past, and the
     nodes of what a step keeps of it and of what it writes (see `gated.cells.affine`); it is null
-    where no state is.
+    where no state is. `symbols` are those of gates and states in the equations, in LaTeX.
 
     >>> from gated.cells.library import gru
     >>> found = document(gru)
@@ -86,6 +88,8 @@ def document(cell: Cell) -> dict[str, Any]:
         "held": [gate for gate, place in cell.gates.items() if tape[place].operation == "sigmoid"],
         "memory": remembered,
         "equations": cell.equations.split("\n"),
+        "symbols": {full(gate): symbol(gate) for matrix in cell.matrices for gate in matrix.gates}
+        | {name: symbol(of.name) for name, of in zip(cell.state_names, cell.states, strict=True)},
     }
 
 

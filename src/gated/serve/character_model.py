@@ -5,6 +5,7 @@ Shapes: T steps, V characters in the vocabulary, H hidden units, G gates of the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gated import model_files
+from gated.cells import Cell, library
+from gated.cells.check_document import check_document
 from gated.core.layout import Weights, layout_of
-from gated.errors import ModelFileError, require
+from gated.errors import CellError, ModelFileError, require
 from gated.model_files import FILE_NAME, Arrays, load_description
 from gated.serve.compact import expanded
 from gated.serve.exhibit import NAMES
@@ -33,8 +36,9 @@ class CharacterModel:
     """A recurrent layer over one-hot characters, and a linear layer that predicts the next one."""
 
     cell: str
-    """One of `NAMES`."""
+    """One of `NAMES`, or the name of the cell in `definition`."""
     weights: Weights[Any]
+    """Of a cell of one's own, those that it has."""
     output_weight: Floats
     """(V, H)"""
     output_bias: Floats
@@ -45,16 +49,18 @@ class CharacterModel:
     """The description in the model's file."""
     file: bytes
     """Its weights as a safetensors file, as they are stored."""
+    definition: Mapping[str, Any] | None = None
+    """The document of a cell that is none of `NAMES` (see `gated.cells.Cell.document`)."""
 
     @property
     def units(self) -> int:
         """H, the number of hidden units."""
-        return int(self.weights.weight_hh.shape[1])
+        return int(self.output_weight.shape[1])
 
     @property
     def name(self) -> str:
-        """`rnn`, `gru` or `lstm`."""
-        return NAMES[self.cell]
+        """`rnn`, `gru` or `lstm`, or the name of a cell of one's own."""
+        return self.cell if self.definition else NAMES[self.cell]
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Return the index of each character in the vocabulary, (T,); 0 for unknown characters."""
@@ -81,7 +87,7 @@ def load_models(directory: Path | None = None) -> list[CharacterModel]:
     directory = BUNDLED / "shakespeare" if directory is None else directory
     models = [load_model(found) for found in model_directories(directory)]
     order = list(dict.fromkeys(NAMES.values()))
-    models.sort(key=lambda model: order.index(model.name))
+    models.sort(key=lambda model: [*order, model.name].index(model.name))
     if len({model.name for model in models}) < len(models):
         raise ModelFileError(
             f"{directory} holds two networks with the same cell. Give the directory of one of them."
@@ -116,12 +122,14 @@ def load_model(directory: Path) -> CharacterModel:
     task, cell = description.get("task"), description.get("cell")
     if task == LANGUAGE:
         _check_characters(path, description)
+    elif task == TASK and (isinstance(cell, dict) or cell in _library()):
+        return _load_own(directory, path, description)
     elif task != TASK or cell not in [*NAMES]:
         raise ModelFileError(
             f"{path} describes the task {task!r} with the cell {cell!r}; the explorer shows the "
             f"tasks {LANGUAGE!r} and 'forecast', and {TASK!r} with one of the cells "
-            f"{', '.join(NAMES)}. Run `gated explore` without a directory for the networks that "
-            "come with gated."
+            f"{', '.join(NAMES)}, one of gated.cells.library, or the `document` of a cell of one's "
+            "own. Run `gated explore` without a directory for the networks that come with gated."
         )
     stored, description = model_files.load_model(directory, task)
     safetensors = require("safetensors.numpy", extra="explore")
@@ -157,6 +165,60 @@ def load_model(directory: Path) -> CharacterModel:
             f"description asks for {expected}."
         )
     return model
+
+
+def _library() -> dict[str, Cell]:
+    """Return the cells of the library that are none of `NAMES`, by name."""
+    found = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
+    return {name: of for name, of in found.items() if name not in NAMES}
+
+
+def _load_own(directory: Path, path: Path, description: dict[str, Any]) -> CharacterModel:
+    """Load a model whose description has the document of its cell, or a name in the library."""
+    cell = description["cell"]
+    try:
+        definition = check_document(cell if isinstance(cell, dict) else _library()[cell].document)
+    except CellError as error:
+        raise ModelFileError(f"{path}: cell: {error}") from error
+    stored, description = model_files.load_model(directory, TASK)
+    safetensors = require("safetensors.numpy", extra="explore")
+    state, vocabulary = expanded(stored), description.get("vocabulary")
+    if not isinstance(vocabulary, str) or not vocabulary:
+        raise ModelFileError(f"{path}: vocabulary is {vocabulary!r}; expected its characters.")
+    layer = [*definition["matrices"], *definition["parameters"]]
+    needed = ["output.weight", "output.bias", *(f"recurrent.{of['name']}_l0" for of in layer)]
+    missing = [name for name in needed if name not in state]
+    if missing:
+        raise ModelFileError(
+            f"The model in {directory} is not one of a single layer over characters with the cell "
+            f"{definition['name']}: it has no {', '.join(missing)}."
+        )
+    output = state["output.weight"]
+    H, V = output.shape[-1], len(vocabulary)
+    sizes = {"H": H, "I": V, "P": H, "1": 1}
+    expected: dict[str, tuple[int, ...]] = {"output.weight": (V, H), "output.bias": (V,)}
+    for of in definition["matrices"]:
+        shape = len(of["gates"]) * sizes[of["rows"]], sizes[of["columns"]] // of["heads"]
+        expected[f"recurrent.{of['name']}_l0"] = shape
+    shapes = {name: state[name].shape for name in expected}
+    if shapes != expected:
+        raise ModelFileError(
+            f"The weights of the model in {directory} have the shapes {shapes}, but its "
+            f"description asks for {expected}."
+        )
+    name = definition["name"]
+    return CharacterModel(
+        cell=f"own_{name}" if name in NAMES.values() else name,
+        weights=Weights(
+            *(state.get(f"recurrent.{part}_l0") for part in ("weight_ih", "weight_hh"))
+        ),
+        output_weight=output,
+        output_bias=state["output.bias"],
+        vocabulary=vocabulary,
+        description=description,
+        file=safetensors.save(stored),
+        definition=definition,
+    )
 
 
 def _check_characters(path: Path, description: dict[str, Any]) -> None:

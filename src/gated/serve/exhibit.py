@@ -35,6 +35,19 @@ def describe(name: str, cell: str, units: int) -> dict[str, Any]:
     }
 
 
+def describe_cell(definition: Mapping[str, Any], name: str, units: int) -> dict[str, Any]:
+    """Return the facts about a network of a cell that the page has only a document of."""
+    return {
+        "name": name,
+        "cell": name,
+        "definition": definition,
+        "units": units,
+        "gates": list(definition["gates"]),
+        "states": [state["name"] for state in definition["states"]],
+        "clampable": definition["held"],
+    }
+
+
 def clampable(cell: str) -> tuple[str, ...]:
     """Return the gates of a cell that have a sigmoid, which can be held at a value.
 

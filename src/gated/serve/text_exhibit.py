@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gated.serve.character_model import BUNDLED, CharacterModel, load_models
-from gated.serve.exhibit import Exhibit, describe
+from gated.serve.exhibit import Exhibit, describe, describe_cell
 from gated.serve.network_script import network_script
 
 LONGEST = 5_000
@@ -72,8 +72,13 @@ def _guide(models: Sequence[CharacterModel]) -> Any:
 
 def _describe(model: CharacterModel) -> dict[str, Any]:
     trained_on = model.description.get("trained_on", "")
+    own = model.definition
     return {
-        **describe(model.name, model.cell, model.units),
+        **(
+            describe(model.name, model.cell, model.units)
+            if own is None
+            else describe_cell(own, model.name, model.units)
+        ),
         "relu": model.cell == "rnn_relu",
         "vocabulary": model.vocabulary,
         "trained_on": trained_on

@@ -5,12 +5,13 @@ import { keyOf } from "./edits";
 import { NumberField, type Change } from "./number_field";
 import { Bars } from "./panels";
 import { partsOf, type Parts } from "./parts";
-import { at, type Edit, type EditKind, type Place } from "./reading";
+import { nameOf, symbolIn } from "./own_cells";
+import { at, type Edit, type EditKind, type Network, type Place } from "./reading";
 import type { Run } from "./recurrence";
 import type { Words } from "./words";
 
-/** The character, the units that are named, the others, the bias, the sum, the gate. */
-const ROWS = 11;
+/** The character, the units that are named, the others, what else there is, the bias, the sum, the gate. */
+const ROWS = 12;
 
 /** A number that can be changed: where it stands, its value, and its name. */
 interface Editable {
@@ -78,16 +79,17 @@ export class BoxPanel {
   }
 
   /** Show a gate at a step, or hide; `character` is what is read there, `edits` what was changed of the network. */
-  fill(run: Run | undefined, network: string, gate: string, step: number, unit: number, character: string, edits: Edit[], theme: Theme, words: Words): void {
+  fill(run: Run | undefined, of: Network, gate: string, step: number, unit: number, character: string, edits: Edit[], theme: Theme, words: Words): void {
     this.panel.hidden = !run || !gate;
     if (!run || !gate) return;
+    const { name: network, definition } = of;
     const parts = partsOf(run, gate, step, unit, this.unitsOf(run, network, gate, step, unit));
     const { states, others, bias, sum, value, squash, held, reset } = parts;
-    const symbol = symbolOf(run, gate);
-    const gateName = words.arrays[nameOf(run, gate)];
+    const symbol = definition ? symbolIn(definition, gate) : SYMBOLS[gate === "candidate" && of.cell === "gru" ? "candidate_state" : gate];
+    const gateName = nameOf(of, gate, words);
     this.title.textContent = words.boxTitle(gateName, signed(value));
-    this.told.textContent = held ? words.boxHeld(signed(value)) : words.boxHint(symbol, reset === null ? null : signed(reset));
-    this.hint.textContent = words.boxEdit;
+    this.told.textContent = held ? words.boxHeld(signed(value)) : definition ? words.boxOwnHint(symbol, reset === null ? null : signed(reset)) : words.boxHint(symbol, reset === null ? null : signed(reset));
+    this.hint.textContent = definition ? "" : words.boxEdit;
     this.panel.querySelector("#close-box")!.textContent = words.boxClose;
     const edited = new Set(edits.map(keyOf));
     const editable = (kind: EditKind, of: number, other: number, value: number): Editable => {
@@ -95,26 +97,28 @@ export class BoxPanel {
       return { place, value, label: words.editName(kind, gateName, of, other, character) };
     };
     const palette = signedPalette(theme);
-    const most = Math.max(...[parts.input, others, bias, sum, ...states.map(({ part }) => part)].map(Math.abs), 1e-9);
+    const most = Math.max(...[parts.input, others, bias, sum, parts.rest ?? 0, ...states.map(({ part }) => part)].map(Math.abs), 1e-9);
+    const shown = (name: Name): Name => (definition ? [name.length > 2 ? name.map((part) => (typeof part === "object" ? signed(part.value) : part)).join(" ") : name[0]] : name);
     const rows: [Name, number, boolean][] = [
       [[words.boxInput(character), editable("character", unit, run.characters[step], parts.input)], parts.input, false],
       ...states.map(({ unit: other, state, weight, part }): [Name, number, boolean] => [
         [words.boxState(other), editable("hidden", other, step - 1, state), "×", editable("weight", unit, other, weight)], part, false,
       ]),
       [[words.boxOthers(run.weights.units - states.length)], others, false],
+      ...(parts.rest === null ? [] : [[[words.boxRest], parts.rest, false] as [Name, number, boolean]]),
       [this.biasName(parts, unit, editable, words), bias, false],
       [[words.boxSum], sum, true],
     ];
     rows.forEach(([name, part, strong], place) => {
       this.bars.fill(place, null, Math.abs(part) / most, signed(part), palette(0.75 * Math.sign(part)), null, strong);
-      this.names[place].fill(name, edited);
+      this.names[place].fill(shown(name), edited);
     });
     const colour = squash === "σ" ? gatePalette(theme)(0.35 + 0.65 * value) : palette(0.75 * Math.sign(value));
     this.bars.fill(rows.length, null, Math.abs(value), signed(value), colour, null, true);
     this.names[rows.length].fill([held ? words.boxHeldRow : words.boxResult(squash)], edited);
     this.bars.hideFrom(rows.length + 1);
-    this.states.hidden = step === 0;
-    if (step === 0) return;
+    this.states.hidden = step === 0 || !!definition;
+    if (this.states.hidden) return;
     const state = (kind: "hidden" | "cell") => editable(kind, unit, step - 1, at(run.arrays[kind], step - 1, unit));
     this.statesName.textContent = words.boxBefore;
     this.before.fill(["hₜ₋₁", state("hidden"), ...(run.arrays.cell ? (["cₜ₋₁", state("cell")] as const) : [])] as Name, edited);
@@ -135,12 +139,4 @@ export class BoxPanel {
   }
 }
 
-function nameOf({ weights: { definition } }: Run, gate: string): string {
-  return gate === "candidate" && definition.name === "gru" ? "candidate_state" : gate;
-}
-
 const SYMBOLS: Record<string, string> = { input_gate: "i", forget_gate: "f", output_gate: "o", reset_gate: "r", update_gate: "z", candidate: "c", candidate_state: "n", hidden: "h" };
-
-function symbolOf(run: Run, gate: string): string {
-  return SYMBOLS[nameOf(run, gate)];
-}

@@ -61,6 +61,7 @@ export const CURVE_STYLES = {
   keep: { dash: [], width: 1.6 },
   write: { dash: [5, 3], width: 1.6 },
   read: { dash: [5, 3], width: 1.6 },
+  plain: { dash: [2, 3], width: 1.6 },
 } satisfies Partial<Record<Role, { dash: number[]; width: number }>>;
 
 /** Networks, in the colours that they have in reports. */
@@ -69,3 +70,11 @@ export const NETWORK_STYLES: Record<string, { light: string; dark: string; dash:
   gru: { light: HUES.light.green, dark: HUES.dark.green, dash: "8 4" },
   lstm: { light: HUES.light.blue, dark: HUES.dark.blue, dash: "none" },
 };
+
+/** Other networks, in turn. */
+export const OTHER_STYLES = [
+  { light: HUES.light.purple, dark: HUES.dark.purple, dash: "12 3 3 3" },
+  { light: HUES.light.vermilion, dark: HUES.dark.vermilion, dash: "6 3" },
+  { light: HUES.light.sky, dark: HUES.dark.sky, dash: "none" },
+  { light: HUES.light.muted, dark: HUES.dark.muted, dash: "2 3" },
+];

@@ -2,7 +2,7 @@
 import { scaleLinear, scaleLog } from "d3-scale";
 import { select } from "d3-selection";
 import { line } from "d3-shape";
-import { NETWORK_STYLES, type Theme } from "./colours";
+import { NETWORK_STYLES, OTHER_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
 import { reachOf, relative } from "./reach";
 import type { Network, Reading } from "./reading";
@@ -10,7 +10,10 @@ import type { Words } from "./words";
 
 /** Below it nothing is drawn: a line ends, or is broken. */
 const FLOOR = 1e-6;
+/** Of the shortest names; longer ones get more. */
 const LEGEND_WIDTH = 120;
+const LETTER_WIDTH = 14;
+const [WIDTH, ROW] = [640, 22];
 const BOX = { left: 54, right: 630, top: 12, bottom: 196 };
 
 interface Column {
@@ -59,7 +62,7 @@ export class Comparison {
       element.classList.toggle("chosen", network.name === chosen);
       const unknown = this.unknown(network);
       facts.textContent = words.facts(network.units, reading.score, ...farthest(reading)) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
-      map.paint(reading.arrays.hidden, words.arrays.hidden, true, theme);
+      map.paint(reading.arrays[network.states[0]], words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
   }
@@ -94,14 +97,17 @@ export class Comparison {
     grid.append("text").attr("x", (BOX.left + BOX.right) / 2).attr("y", BOX.bottom + 42).attr("text-anchor", "middle").text(words.distance);
     // The layers of one network share its gradient.
     const cells = this.columns.filter(({ network: { cell } }, place) => this.columns.findIndex((other) => other.network.cell === cell) === place);
+    const wide = Math.max(LEGEND_WIDTH, ...cells.map(({ network: { cell } }) => 56 + LETTER_WIDTH * cell.length));
+    const across = Math.max(1, Math.floor(WIDTH / wide));
+    this.plot.setAttribute("viewBox", `0 0 ${WIDTH} ${BOX.bottom + 74 + ROW * (Math.ceil(cells.length / across) - 1)}`);
     cells.forEach(({ network: { name, cell } }, place) => {
       const reading = readings.get(name);
       if (!reading?.gradient) return;
-      const style = NETWORK_STYLES[cell];
+      const style = Object.hasOwn(NETWORK_STYLES, cell) ? NETWORK_STYLES[cell] : OTHER_STYLES[place % OTHER_STYLES.length];
       const shares = relative(reading);
       const path = line<number>((_, d) => x(d), (share) => y(share)).defined((share) => share >= FLOOR);
       plot.append("path").attr("class", "curve").attr("d", path(shares)).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
-      const [left, height] = [(BOX.left + BOX.right) / 2 + LEGEND_WIDTH * (place - cells.length / 2), BOX.bottom + 66];
+      const [left, height] = [(BOX.left + BOX.right) / 2 + wide * ((place % across) - Math.min(across, cells.length) / 2), BOX.bottom + 66 + ROW * Math.floor(place / across)];
       plot.append("path").attr("class", "curve").attr("d", `M${left} ${height} h32`).attr("stroke", style[theme]).attr("stroke-dasharray", style.dash);
       plot.append("text").attr("x", left + 40).attr("y", height + 4).text(cell.toUpperCase());
     });

@@ -1,4 +1,5 @@
 /** What can be pressed, moved and chosen, whatever is read, and the keyboard. */
+import { nameOf } from "./own_cells";
 import type { Exhibit, Network } from "./reading";
 import { SPANS, type Span, type View } from "./view";
 import type { Words } from "./words";
@@ -54,12 +55,12 @@ export class Controls {
   }
 
   private sayGate(view: View, network: Network, words: Words): void {
-    const gates = network.clampable.map((name) => new Option(words.arrays[name], name, false, name === view.gate));
+    const gates = network.clampable.map((name) => new Option(nameOf(network, name, words), name, false, name === view.gate));
     find<HTMLSelectElement>("gate").replaceChildren(...gates);
     find<HTMLInputElement>("all").checked = view.all;
     const held = view.value === null ? words.free : view.value.toFixed(2);
     find<HTMLInputElement>("value").value = String(view.value ?? 0.5);
-    find("value").setAttribute("aria-valuetext", `${words.arrays[view.gate] ?? ""} ${held}`);
+    find("value").setAttribute("aria-valuetext", `${view.gate && nameOf(network, view.gate, words)} ${held}`);
     find("held").textContent = held;
     find<HTMLButtonElement>("release").disabled = view.value === null;
     find<HTMLSelectElement>("span").replaceChildren(...SPANS.map((span) => new Option(words.spans[span], span, false, span === view.span)));

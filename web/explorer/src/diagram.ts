@@ -1,8 +1,10 @@
 /** Draws a cell, fills its wires with values, and ties them to the equations. */
 import { select, type Selection } from "d3-selection";
 import { signedPalette, type Theme } from "./colours";
+import { definitionOf } from "./definitions";
 import { DIAGRAMS, type Diagram, type Operation, type Wire } from "./diagrams";
-import type { Reading } from "./reading";
+import { drawnOf } from "./own_cells";
+import type { Network, Reading } from "./reading";
 
 type Group = Selection<SVGGElement, Wire, SVGSVGElement, unknown>;
 const THINNEST = 2;
@@ -24,11 +26,11 @@ export class CellDiagram {
   ) {}
 
   /** Draw the cell of a network, unless it is the one that stands there. */
-  draw(network: string, label: string): void {
+  draw(network: Network, label: string): void {
     this.label = label;
-    if (this.drawn === network) return;
-    this.drawn = network;
-    this.diagram = DIAGRAMS[network];
+    if (this.drawn === network.cell) return;
+    this.drawn = network.cell;
+    this.diagram = network.definition ? drawnOf(definitionOf(network)) : DIAGRAMS[network.cell];
     this.svg.replaceChildren();
     const svg = select<SVGSVGElement, unknown>(this.svg);
     this.wires = svg.selectAll<SVGGElement, Wire>("g.wire").data(this.diagram.wires).join("g").attr("class", "wire");
@@ -36,7 +38,7 @@ export class CellDiagram {
     this.wires.filter((wire) => !!wire.over).append("path").attr("class", "gap").attr("d", (wire) => wire.path);
     this.wires.append("path").attr("class", "halo").attr("d", (wire) => wire.path);
     this.wires.append("path").attr("class", "line").attr("d", (wire) => wire.path);
-    const labels = this.wires.append("text").attr("text-anchor", (wire) => wire.anchor ?? "start");
+    const labels = this.wires.filter((wire) => !wire.quiet).append("text").attr("text-anchor", (wire) => wire.anchor ?? "start");
     labels.attr("x", (wire) => wire.label[0]).attr("y", (wire) => wire.label[1]);
     labels.append("tspan").attr("class", "symbol").text((wire) => wire.symbol);
     labels.append("tspan").attr("class", "value").attr("dx", 6);
@@ -54,7 +56,7 @@ export class CellDiagram {
 
   /** Show the values of a unit at a step: wide for large, blue for positive, orange for negative. */
   fill(reading: Reading, step: number, unit: number, character: string, theme: Theme): void {
-    const said = this.diagram.wires.filter(({ value }) => value).map(({ symbol, value }) => `${symbol} ${signed(value!(reading, step, unit))}`);
+    const said = this.diagram.wires.filter(({ value, quiet }) => value && !quiet).map(({ symbol, value }) => `${symbol} ${signed(value!(reading, step, unit))}`);
     this.svg.setAttribute("aria-label", `${this.label}: ${[character, ...said].filter(Boolean).join(", ")}`);
     const palette = signedPalette(theme);
     this.wires.each(function (wire) {
@@ -65,7 +67,7 @@ export class CellDiagram {
       line.setAttribute("stroke-width", (THINNEST + (WIDEST - THINNEST) * strength).toFixed(2));
       // Zero has the colour of the paper: the wire stays to be seen, faintly.
       line.style.stroke = !value ? "" : palette(0.25 * Math.sign(value) + 0.75 * Math.max(-1, Math.min(1, value)));
-      group.querySelector(".value")!.textContent = wire.input ? character : value === undefined ? "" : signed(value);
+      if (!wire.quiet) group.querySelector(".value")!.textContent = wire.input ? character : value === undefined ? "" : signed(value);
     });
   }
 

@@ -11,6 +11,8 @@ export interface Wire {
   anchor?: "start" | "middle" | "end";
   /** Whether it carries what the network reads. */
   input?: boolean;
+  /** Whether it is drawn without words. */
+  quiet?: boolean;
   /** Whether it is seen in front of wires that it crosses. */
   over?: boolean;
   /** The wire's value at a step for a unit; without it the wire carries what all units have a part in. */

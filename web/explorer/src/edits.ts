@@ -60,7 +60,8 @@ export function withEdit(edits: Edit[], place: Place, value: number | null): Edi
 
 function exists({ kind, gate, unit, other }: Edit, network: Network): boolean {
   const whole = [unit, other].every((number) => Number.isInteger(number) && number >= 0);
-  if (!whole || unit >= network.units) return false;
+  // Of a cell that only its definition is known of, no number is changed.
+  if (!whole || unit >= network.units || network.definition) return false;
   if (isState(kind)) return network.states.includes(kind);
   if (kind === "character") return network.gates.includes(gate) && other < [...network.vocabulary!].length;
   return network.gates.includes(gate) && other < network.units && (kind !== "inner" || factorOf(definitionOf(network), gate) !== null);

@@ -2,6 +2,7 @@
 import { signed } from "./diagram";
 import { keyOf, valueOf, writeEdits } from "./edits";
 import type { Edit, Network, Reading } from "./reading";
+import { nameOf } from "./own_cells";
 import type { View } from "./view";
 import { visible } from "./panels";
 import type { Words } from "./words";
@@ -36,7 +37,7 @@ export class EditsPanel {
     const vocabulary = [...(network.vocabulary ?? "")];
     this.list.replaceChildren(
       ...edits.map((edit) => {
-        const gate = words.arrays[edit.gate === "candidate" && network.cell === "gru" ? "candidate_state" : edit.gate];
+        const gate = edit.gate && nameOf(network, edit.gate, words);
         const name = words.editName(edit.kind, gate, edit.unit, edit.other, visible(vocabulary[edit.other] ?? "", words));
         const ended = edit.kind === "hidden" || edit.kind === "cell" ? edit.other >= (plain?.arrays.hidden.steps ?? Infinity) : false;
         const old = plain?.run && !ended ? signed(valueOf(plain.run, edit)) : "–";

@@ -42,6 +42,8 @@ export interface Definition {
   memory: { state: string; keep: number; write: number } | null;
   /** In LaTeX. */
   equations: string[];
+  /** Of gates and states in the equations, in LaTeX. */
+  symbols: Record<string, string>;
 }
 
 export type Numbers = Float32Array | Float64Array;
@@ -118,6 +120,12 @@ const OPERATIONS: Record<string, Operation> = {
   tanh_back: { value: (g, y) => g * (1 - y * y), slopes: [(_, y) => 1 - y * y, (g, y) => -2 * g * y] },
 };
 
+/** How many values each operation takes. */
+export const ARITIES: Record<string, number> = {
+  constant: 0, input: 0, state: 0, parameter: 0, size: 0, product: 1, sum: 1, spread: 1,
+  ...Object.fromEntries(Object.entries(OPERATIONS).map(([name, { slopes }]) => [name, slopes.length])),
+};
+
 /** What the page shows of a cell: gates and states, by name. */
 export function namedIn({ gates, states }: Definition): Record<string, number> {
   return { ...gates, ...Object.fromEntries(states.map(({ name, after }) => [name, after])) };
@@ -190,7 +198,7 @@ export class Engine {
     this.touched = nodes.map(() => false);
     this.fixed = nodes.map(({ operation }) => operation === "constant" || operation === "parameter" || operation === "size");
     const costly = nodes.flatMap(({ operation, arguments: [source] }, node) => (operation === "product" && nodes[source].operation !== "input" ? [node] : []));
-    const ofMemory = memory ? [memory.keep, memory.write].filter((node) => nodes[node].arguments.length) : [];
+    const ofMemory = memory ? [memory.keep, memory.write].filter((node) => nodes[node].arguments.length || nodes[node].operation === "parameter") : [];
     this.kept = [...new Set([...costly, ...ofMemory, ...Object.values(gates), ...states.map(({ after }) => after), output])];
     const isInput = (node: number) => nodes[node].operation === "input";
     this.ofTable = new Set(nodes.flatMap(({ operation, arguments: given, about }, node) => (operation === "product" && isInput(given[0]) && (about as Block).name === "weight_ih" ? [node] : [])));

@@ -70,6 +70,10 @@ export const ENGLISH = {
   boxHint: (symbol: string, reset: string | null): string =>
     `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
   boxHeld: (value: string): string => `The gate is held at ${value}. This is the sum that it would follow.`,
+  boxOwnHint: (symbol: string, reset: string | null): string =>
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, what else the definition adds, the bias.`,
+  boxRest: "other terms of the sum",
+  ownName: (state: boolean, gate: boolean, name: string): string => `${state ? "State" : gate ? "Gate" : "Value"} ${name}`,
   boxInput: (character: string): string => `character ${character}`,
   boxState: (unit: number): string => `h of unit ${unit}:`,
   boxOthers: (units: number): string => `the other ${units} units`,
@@ -139,6 +143,8 @@ export const ENGLISH = {
   release: "Set free",
   free: "free",
   noGate: "A plain RNN has no gate to change.",
+  noHeldGate: "This cell has no gate with a sigmoid that could be held.",
+  noSum: "No state of this cell is a sum over the past with a factor of what is kept: there is no sum to take apart.",
   unchanged: "Hold a gate at a value, and the network reads the text anew.",
   effect: (plain: number | null, changed: number | null): string =>
     `${plain === null ? "" : `Surprise at this text: ${two(plain)} bits a character, ${two(changed)} with the change. `}A mark shows each prediction without the change.`,

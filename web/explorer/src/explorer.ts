@@ -13,6 +13,7 @@ import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
 import { LedgerPanel } from "./panels";
+import { nameOf, shownOf, symbolIn } from "./own_cells";
 import { Ribbon } from "./ribbon";
 import type { Scene, Shown } from "./scene";
 import { SecondText } from "./second";
@@ -359,13 +360,12 @@ export class Explorer {
     this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
-    this.diagram.draw(network.cell, words.diagram(network.cell.toUpperCase()));
+    this.diagram.draw(network, words.diagram(network.cell.toUpperCase()));
     this.diagram.mark(view.box, this.exhibit.kind === "text");
     this.arrange(network);
     this.scene.paint(this.shown(reading));
     for (const { name, map } of this.maps) {
-      const key = name === "candidate" && network.cell === "gru" ? "candidate_state" : name;
-      map.paint(reading.arrays[name], words.arrays[key], !name.endsWith("_gate"), theme);
+      map.paint(reading.arrays[name], nameOf(network, name, words), !network.clampable.includes(name), theme);
     }
     this.similar.paint(reading, words);
     this.second?.paint(view, network, words);
@@ -408,13 +408,13 @@ export class Explorer {
   }
 
   private effect(network: Network, words: Words): string {
-    if (!network.clampable.length) return words.noGate;
+    if (!network.clampable.length) return network.definition ? words.noHeldGate : words.noGate;
     const plain = this.readings.get(network.name);
     return this.changed && plain ? words.effect(plain.score, this.changed.score) : words.unchanged;
   }
 
   private arrange(network: Network): void {
-    const names = ORDER.filter((name) => network.gates.includes(name) || network.states.includes(name));
+    const names = network.definition ? shownOf(network.definition) : ORDER.filter((name) => network.gates.includes(name) || network.states.includes(name));
     if (this.maps.map(({ name }) => name).join() === names.join()) return;
     this.maps = names.map((name) => ({ name, map: new HeatMap((step, unit) => this.go({ step, unit })) }));
     find("maps").replaceChildren(...this.maps.map(({ map }) => map.element));
@@ -436,17 +436,21 @@ export class Explorer {
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
-    this.box.fill(reading.run, network.name, this.view.box, step, unit, scene.input(step, network, words), this.edited, theme, words);
-    this.ribbon.draw(reading, network.cell, scene.letters(), ledger, step, unit, theme);
-    this.ledger.fill(ledger, (k) => scene.writer(k, words), network.states.includes("cell") ? "cₜ" : "hₜ", theme, words);
+    this.box.fill(reading.run, network, this.view.box, step, unit, scene.input(step, network, words), this.edited, theme, words);
+    this.ribbon.draw(reading, network, scene.letters(), ledger, step, unit, theme);
+    this.ledger.fill(ledger, (k) => scene.writer(k, words), this.memorySymbol(network), theme, network.definition ? { ...words, noLedger: words.noSum } : words);
     for (const { map } of this.maps) map.point(step, unit);
-    this.second?.draw(reading, network.cell, step, unit, theme);
+    this.second?.draw(reading, network, step, unit, theme);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
     if (view.story !== null) this.story.fill(this.live());
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();
     performance.clearMeasures("redraw"); // whoever observes has seen the last one
     performance.measure("redraw", { start });
+  }
+
+  private memorySymbol({ definition, states }: Network): string {
+    return definition ? `${symbolIn(definition, definition.memory?.state ?? states[0])}ₜ` : states.includes("cell") ? "cₜ" : "hₜ";
   }
 
   /** Change a number of the network; answers in words where it cannot be. */

@@ -1,5 +1,6 @@
 /** Opens a run from its folder on this machine: model.json and its safetensors file, for each network. */
 import { LAYOUTS, type Cell } from "./cells";
+import { checkedDefinition } from "./definition_check";
 import { bytesOf } from "./readers";
 import type { Exhibit, Network, TextExhibit } from "./reading";
 import type { Words } from "./words";
@@ -32,7 +33,8 @@ export function chosenFiles(): Promise<File[]> {
 
 interface Description {
   task?: string;
-  cell?: string;
+  /** Its name, or the document of a cell of one's own. */
+  cell?: string | object;
   config?: { unit?: string; layers?: number; cell?: string };
   vocabulary?: string | { points: number[] };
   trained_on?: string | { en: string; zh: string };
@@ -58,7 +60,10 @@ async function openPage(listed: File, files: File[]): Promise<Opened> {
   const text = await listed.text();
   const found = JSON.parse(text.slice(text.indexOf("=") + 1, text.lastIndexOf(";"))) as Exhibit[];
   const [folder] = listed.webkitRelativePath.split("/");
-  for (const exhibit of found) if (exhibit.name === "run") exhibit.name = folder;
+  for (const exhibit of found) {
+    if (exhibit.name === "run") exhibit.name = folder;
+    for (const { definition } of exhibit.networks) if (definition) checkedDefinition(definition);
+  }
   const opened = new Map<string, Uint8Array>();
   for (const file of files) {
     const [, path, content] = (file.name.endsWith(".js") && file !== listed && SCRIPT.exec(await file.text())) || [];
@@ -95,16 +100,18 @@ function networkOf(description: Description, units: number, folder: string): Net
   const { task, config = {}, vocabulary, trained_on: trained, bits_per_character: score } = description;
   const language = task === "language";
   const named = language ? config.cell : description.cell;
-  const cell = CELLS[named ?? ""];
-  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${named}; only networks over characters can be opened here.`);
+  const definition = task === "characters" && typeof named === "object" ? checkedDefinition(named) : undefined;
+  const cell = definition ? ownName(definition.name) : CELLS[typeof named === "string" && Object.hasOwn(CELLS, named) ? named : ""];
+  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${JSON.stringify(named)}; only networks over characters can be opened here. Of another cell, save its document in the place of its name.`);
   if (language && (config.unit !== "character" || config.layers !== 1)) {
     throw new Error(`${folder} is a language model of ${config.layers} layers that reads ${config.unit}s; only models of one layer that read characters can be opened.`);
   }
   const known = typeof vocabulary === "string" ? vocabulary : `\ufffd${String.fromCodePoint(...(vocabulary?.points ?? []))}`;
-  const { gates, states, clampable } = LAYOUTS[cell];
+  const { gates, states, clampable } = definition ? { gates: Object.keys(definition.gates), states: definition.states.map(({ name }) => name), clampable: definition.held } : LAYOUTS[cell as Cell];
   return {
     name: cell,
     cell,
+    ...(definition ? { definition } : {}),
     relu: named === "rnn_relu",
     units,
     gates,
@@ -116,10 +123,15 @@ function networkOf(description: Description, units: number, folder: string): Net
   };
 }
 
+/** A name that no cell of the page has. */
+function ownName(name: string): string {
+  return Object.hasOwn(LAYOUTS, name) ? `own_${name}` : name;
+}
+
 /** The number of units, from the shape of the recurrent weights in the header of the file. */
 function unitsOf(file: Uint8Array): number {
   const length = Number(new DataView(file.buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))) as Record<string, { shape?: number[] }>;
   const recurrent = Object.entries(header).find(([name]) => name.endsWith("weight_hh_l0") || name.endsWith("0.weight_hh"));
-  return recurrent?.[1].shape?.[1] ?? 0;
+  return header["output.weight"]?.shape?.[1] ?? recurrent?.[1].shape?.[1] ?? 0;
 }

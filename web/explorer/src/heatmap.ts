@@ -65,7 +65,7 @@ export class HeatMap {
     const { steps, width } = this.matrix;
     // The lines fill the field and are shifted by shares of it: no layout, only compositing.
     this.time.style.transform = `translateX(${(100 * (step + 0.5)) / steps}%)`;
-    this.unit.style.transform = `translateY(${(100 * (unit + 0.5)) / width}%)`;
+    this.unit.style.transform = `translateY(${(100 * (Math.min(unit, width - 1) + 0.5)) / width}%)`;
   }
 
   private pick(event: PointerEvent, choose: (step: number, unit: number) => void): void {

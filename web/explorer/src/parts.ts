@@ -1,5 +1,5 @@
 /** A gate taken apart: what the character, the units before it and the bias add to its sum. */
-import { nodeAt, type Block, type Definition } from "./engine";
+import { type Block, type Definition } from "./engine";
 import { largest } from "./panels";
 import { holds, type Run } from "./recurrence";
 
@@ -76,7 +76,8 @@ export function partsOf(run: Run, gate: string, step: number, unit: number, name
   const { definition, units: H, table, layer } = weights;
   const { nodes } = definition;
   const { sum: whole, terms } = termsOf(definition, gate);
-  const at = (node: number) => nodeAt(definition, arrays, trace, node, step, unit);
+  const values = engine.valuesAt(trace, step);
+  const at = (node: number) => values[node][values[node].length > 1 ? unit : 0];
   const isX = ({ node, factor }: Term) => nodes[node].operation === "product" && nodes[nodes[node].arguments[0]].operation === "input" && (nodes[node].about as Block).name === "weight_ih" && factor === null;
   const ofInput = terms.find(isX);
   const ofState = recurrentTerm(definition, terms);
@@ -90,7 +91,7 @@ export function partsOf(run: Run, gate: string, step: number, unit: number, name
   const wide = H / heads;
   const first = Math.floor((unit % H) / wide) * wide;
   const source = ofState ? nodes[ofState.node].arguments[0] : 0;
-  const before = ofState ? engine.valuesAt(trace, step)[source].slice() : new Float64Array(H);
+  const before = ofState ? values[source].slice() : new Float64Array(H);
   const weight = (k: number) => (ofState && k >= first && k < first + wide ? layer.weight_hh[rowIn("weight_hh", ofState) * wide + k - first] : 0);
   const all = Array.from({ length: H }, (_, k) => scale * weight(k) * before[k]);
   const shown = named ?? largest(all.map(Math.abs), NAMED).filter((k) => all[k]);

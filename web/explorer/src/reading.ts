@@ -93,7 +93,7 @@ export interface Passage {
   moment: number;
 }
 
-/** Values of every unit at every step, (T, H), row by row. */
+/** Values of every unit at every step, (T, H), row by row; (T, 1) where all units share them. */
 export interface Matrix {
   steps: number;
   width: number;
@@ -145,5 +145,5 @@ export interface Edit extends Place {
 }
 
 export function at(matrix: Matrix, step: number, unit: number): number {
-  return matrix.numbers[step * matrix.width + unit];
+  return matrix.numbers[step * matrix.width + (matrix.width > 1 ? unit : 0)];
 }

@@ -2,7 +2,8 @@
 import { CURVE_STYLES, roleColour, signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
 import { shares, type Ledger } from "./ledger";
-import { at, type Reading } from "./reading";
+import { curvesOf, type Curve } from "./own_cells";
+import { at, type Network, type Reading } from "./reading";
 
 const TEXT_HEIGHT = 22;
 const CURVES_HEIGHT = 62;
@@ -11,7 +12,7 @@ const COLUMN = 13;
 const FONT = "14px ui-monospace, 'DejaVu Sans Mono', monospace";
 
 /** What is drawn of each cell: a state on its own scale, and gates from 0 to 1. */
-const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof CURVE_STYLES }[]> = {
+const CURVES: Record<string, Curve[]> = {
   lstm: [
     { name: "cell", symbol: "cₜ", style: "cell" },
     { name: "forget_gate", symbol: "fₜ", style: "keep" },
@@ -24,6 +25,10 @@ const CURVES: Record<string, { name: string; symbol: string; style: keyof typeof
   ],
   rnn: [{ name: "hidden", symbol: "hₜ", style: "hidden" }],
 };
+
+function curvesIn({ cell, definition }: Network): Curve[] {
+  return definition ? curvesOf(definition) : CURVES[cell];
+}
 
 /** Another line that this one is drawn beside: the letters and steps of both, and where they part. */
 export interface Beside {
@@ -51,13 +56,13 @@ export class Ribbon {
   }
 
   /** Draw the line around a step; without characters all steps have a column. */
-  draw(reading: Reading, cell: string, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme, beside: Beside | null = null): void {
+  draw(reading: Reading, network: Network, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme, beside: Beside | null = null): void {
     const { canvas } = this;
     const ratio = window.devicePixelRatio || 1;
     const width = (this.width ||= canvas.clientWidth);
     const texted = characters.length > 0;
     const wide = (beside?.letters ?? characters).some((character) => character > "\u2e80") ? 18 : COLUMN;
-    const own = reading.arrays.hidden.steps;
+    const own = reading.arrays[network.states[0]].steps;
     this.steps = beside?.steps ?? own;
     this.column = texted ? wide : width / this.steps;
     const shown = Math.min(this.steps, Math.ceil(width / this.column));
@@ -91,7 +96,7 @@ export class Ribbon {
     pen.fillRect(0, top, x(last), CURVES_HEIGHT);
     pen.fillStyle = edge;
     pen.fillRect(x(step), top, Math.max(2, this.column), CURVES_HEIGHT);
-    this.curves(pen, reading, cell, top, last, unit, theme, edge);
+    this.curves(pen, reading, curvesIn(network), top, last, unit, theme, edge);
     pen.strokeStyle = lit;
     pen.lineWidth = 1.5;
     if (texted && step < own) pen.strokeRect(x(step) + 0.75, 0.75, this.column - 1.5, TEXT_HEIGHT - 3.5);
@@ -104,7 +109,7 @@ export class Ribbon {
       pen.stroke();
       pen.setLineDash([]);
     }
-    this.say(reading, cell, step, unit, theme);
+    this.say(reading, curvesIn(network), step, unit, theme);
   }
 
   private coloursOf(theme: Theme) {
@@ -115,13 +120,13 @@ export class Ribbon {
     return this.colours;
   }
 
-  private curves(pen: CanvasRenderingContext2D, reading: Reading, cell: string, top: number, last: number, unit: number, theme: Theme, edge: string): void {
+  private curves(pen: CanvasRenderingContext2D, reading: Reading, curves: Curve[], top: number, last: number, unit: number, theme: Theme, edge: string): void {
     const middle = top + CURVES_HEIGHT / 2;
     const reach = CURVES_HEIGHT / 2 - EDGE;
     pen.strokeStyle = edge;
     pen.lineWidth = 1;
     pen.strokeRect(0.5, middle + 0.5, (last - this.first) * this.column, 0);
-    for (const { name, style } of CURVES[cell]) {
+    for (const { name, style } of curves) {
       const matrix = reading.arrays[name];
       const isState = style === "cell" || style === "hidden";
       let most = 1;
@@ -138,8 +143,7 @@ export class Ribbon {
     }
   }
 
-  private say(reading: Reading, cell: string, step: number, unit: number, theme: Theme): void {
-    const curves = CURVES[cell];
+  private say(reading: Reading, curves: Curve[], step: number, unit: number, theme: Theme): void {
     if (this.legend.children.length !== curves.length) {
       this.legend.replaceChildren(...curves.map(() => Object.assign(document.createElement("span"), { className: "curve-key" })));
     }

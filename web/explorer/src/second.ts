@@ -107,11 +107,11 @@ export class SecondText {
   }
 
   /** The moment in both, drawn on one axis. */
-  draw(reading: Reading, cell: string, step: number, unit: number, theme: Theme): void {
+  draw(reading: Reading, network: Network, step: number, unit: number, theme: Theme): void {
     if (this.drawn.hidden || !this.pair || this.pair.first !== reading) return;
     const { first, second, parting } = this.pair;
     const beside = { letters: this.both, steps: Math.max(...this.letters.map(({ length }) => length)), parting };
-    [first, second].forEach((reading, place) => this.lanes[place].ribbon.draw(reading, cell, this.letters[place], null, step, unit, theme, beside));
+    [first, second].forEach((reading, place) => this.lanes[place].ribbon.draw(reading, network, this.letters[place], null, step, unit, theme, beside));
   }
 
   private tell({ first, second, parting, after }: Pair, network: Network, words: Words): string {

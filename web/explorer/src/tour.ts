@@ -1,4 +1,5 @@
 /** A guided tour: a card that stands before the part of the page that it speaks of. */
+import { keepingGate } from "./own_cells";
 import type { Claims } from "./claims";
 import type { Exhibit, Network, SeriesExhibit, TextExhibit } from "./reading";
 import type { View } from "./view";
@@ -20,7 +21,7 @@ const FREE: Partial<View> = { value: null, all: false, span: "all", edits: "" };
 
 /** The stops for what there is to see. */
 export function stopsOf(exhibit: Exhibit): Stop[] {
-  const gated = [...exhibit.networks].reverse().find(({ clampable }) => clampable.length);
+  const gated = [...exhibit.networks].reverse().find(({ clampable, definition }) => (definition ? keepingGate(definition) : clampable.length));
   const network = gated?.name ?? exhibit.networks[0].name;
   const gate = keeping(gated);
   const begins = exhibit.kind === "series" ? exhibit.history : 0;
@@ -61,6 +62,8 @@ function textStops({ guide, passages }: TextExhibit): Stop[] {
 /** The gate that decides what is kept. */
 export function keeping(network: Network | undefined): string {
   const gates = network?.clampable ?? [];
+  const known = network?.definition && keepingGate(network.definition);
+  if (known) return known;
   return gates.find((gate) => gate === "forget_gate") ?? gates.at(-1) ?? "";
 }
 

@@ -98,7 +98,7 @@ export function weightsOf(file: Uint8Array, definition: Definition): Weights {
     shapes.set(part, shape);
   }
   const { matrices } = definition;
-  const missing = matrices.find(({ name }) => !layer[name]);
+  const missing = [...matrices, ...definition.parameters].find(({ name }) => !layer[name] && !name.startsWith("bias"));
   if (missing) throw new Error(`The network has no ${missing.name}, which the cell ${definition.name} has: it is not one of a single layer over characters.`);
   const embedding = named("embedding.weight") ?? null;
   const output = needed("output.weight", "readout.weight", "embedding.weight");
