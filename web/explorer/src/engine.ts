@@ -131,6 +131,19 @@ export function namedIn({ gates, states }: Definition): Record<string, number> {
   return { ...gates, ...Object.fromEntries(states.map(({ name, after }) => [name, after])) };
 }
 
+const names = new WeakMap<Definition, Map<number, string>>();
+
+/** The name of a node's values, if it has one: asked for at each step of a ledger. */
+function nameAt(definition: Definition, node: number): string | undefined {
+  let found = names.get(definition);
+  if (!found) {
+    // Of two names of a node the first one holds.
+    found = new Map(Object.entries(namedIn(definition)).reverse().map(([name, place]) => [place, name]));
+    names.set(definition, found);
+  }
+  return found.get(node);
+}
+
 /** The value of a node at a step for a unit, from those of gates and states by name and of what a trace keeps. */
 export function nodeAt(definition: Definition, arrays: Record<string, { width: number; numbers: Float32Array }>, trace: Trace | null, node: number, step: number, unit: number): number {
   const { nodes, states } = definition;
@@ -142,7 +155,7 @@ export function nodeAt(definition: Definition, arrays: Record<string, { width: n
     const { numbers } = arrays[name];
     return numbers[(step - 1) * arrays[name].width + (width === "1" || arrays[name].width === 1 ? 0 : unit)];
   }
-  const name = Object.entries(namedIn(definition)).find(([, place]) => place === node)?.[0];
+  const name = nameAt(definition, node);
   const known = (name !== undefined && arrays[name]?.numbers) || trace?.kept.get(node);
   if (known) {
     const width = trace ? known.length / trace.steps : arrays[name!].width;
