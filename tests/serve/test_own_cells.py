@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,32 @@ def test_a_document_of_no_cell_is_refused(hostile: str) -> None:
     document, words = HOSTILE[hostile]
     with pytest.raises(CellError, match=f"{words}.*`layer.cell.document`"):
         check_document(document)
+
+
+def places_in(found: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to each value within a document."""
+    inner = found.items() if isinstance(found, dict) else enumerate(found)
+    for key, value in inner:
+        yield (*way, key)
+        if isinstance(value, dict | list):
+            yield from places_in(value, (*way, key))
+
+
+@pytest.mark.parametrize("other", [None, "x", -1, [], {}, [{"a": 1}]], ids=repr)
+def test_whatever_stands_anywhere_is_taken_or_refused_in_words(other: Any) -> None:
+    refused = 0
+    whole = json.dumps(library.gru.document)
+    for *way, last in places_in(library.gru.document):
+        found = json.loads(whole)
+        of = found
+        for key in way:
+            of = of[key]
+        of[last] = other
+        try:
+            check_document(found)
+        except CellError:
+            refused += 1
+    assert refused > 100
 
 
 def choose(page: Any, directory: Path) -> None:

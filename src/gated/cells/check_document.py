@@ -38,14 +38,12 @@ def check_document(found: object) -> dict[str, Any]:
         if not isinstance(found.get(key), dict):
             _refuse(key, found.get(key), "an object")
     _name(found.get("name"), "name")
-    _check_weights(found)
+    _check_parts(found)
     nodes = found["nodes"]
     for place in range(len(nodes)):
         _check_node(found, place)
     for place, state in enumerate(found["states"]):
         where = f"states[{place}]"
-        _one_of(_name(state.get("name"), f"{where}.name"), [of["name"] for of in found["states"]])
-        _one_of(state.get("width"), ("H",), f"{where}.width")
         _node(state.get("after"), nodes, f"{where}.after")
         _one_of(nodes[state["after"]]["width"], ("H", "1"), f"{where}.after's width")
     if not found["states"]:
@@ -72,11 +70,14 @@ def check_document(found: object) -> dict[str, Any]:
     return found
 
 
-def _check_weights(found: Mapping[str, Any]) -> None:
+def _check_parts(found: Mapping[str, Any]) -> None:
     for key in ("states", "matrices", "parameters", "nodes"):
         for place, one in enumerate(found[key]):
             if not isinstance(one, dict):
                 _refuse(f"{key}[{place}]", one, "an object")
+    for place, state in enumerate(found["states"]):
+        _name(state.get("name"), f"states[{place}].name")
+        _one_of(state.get("width"), ("H",), f"states[{place}].width")
     for place, matrix in enumerate(found["matrices"]):
         where = f"matrices[{place}]"
         _name(matrix.get("name"), f"{where}.name")
@@ -162,7 +163,7 @@ def _node(found: object, nodes: list[Any], where: str) -> int:
     return found
 
 
-def _one_of(found: Any, known: Any, where: str = "a name") -> Any:
+def _one_of(found: Any, known: Any, where: str) -> Any:
     if not isinstance(found, str) or found not in known:
         _refuse(where, found, f"one of {', '.join(known)}")
     return found
