@@ -128,9 +128,10 @@ def test_it_fits_and_is_accessible(tmp_path: Path, looks_right: Callable[[str, i
 def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
     saved(tmp_path, library.mgu, cell="mgu")
     assert load_model(tmp_path).definition == library.mgu.document
-    saved(tmp_path, library.mgu, cell="no_such_cell")
-    with pytest.raises(ModelFileError, match=r"no_such_cell.*`document` of a cell of one's own"):
-        load_model(tmp_path)
+    for stated in ("no_such_cell", ["mgu"], None):
+        saved(tmp_path, library.mgu, cell=stated)
+        with pytest.raises(ModelFileError, match=r"the cell .*`document` of a cell of one's own"):
+            load_model(tmp_path)
 
 
 def test_every_cell_of_the_library_has_a_document_that_is_taken() -> None:

@@ -122,7 +122,7 @@ def load_model(directory: Path) -> CharacterModel:
     task, cell = description.get("task"), description.get("cell")
     if task == LANGUAGE:
         _check_characters(path, description)
-    elif task == TASK and (isinstance(cell, dict) or cell in _library()):
+    elif task == TASK and (isinstance(cell, dict) or cell in [*_library()]):
         return _load_own(directory, path, description)
     elif task != TASK or cell not in [*NAMES]:
         raise ModelFileError(
