@@ -134,6 +134,18 @@ def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
             load_model(tmp_path)
 
 
+def test_weights_of_other_shapes_are_refused(tmp_path: Path) -> None:
+    for of in (library.lstm_peephole, library.fast_grnn, library.indrnn):
+        saved(tmp_path, of)
+        assert load_model(tmp_path).definition == of.document
+    network = Network(library.lstm_peephole)
+    network.recurrent.peepholes_l0 = torch.nn.Parameter(torch.zeros(3, UNITS - 1))
+    described = {"task": "characters", "cell": library.lstm_peephole.document}
+    save_model(tmp_path, network, {**described, "vocabulary": VOCABULARY})
+    with pytest.raises(ModelFileError, match=r"peepholes_l0': \(3, 6\)"):
+        load_model(tmp_path)
+
+
 def test_every_cell_of_the_library_has_a_document_that_is_taken() -> None:
     for of in vars(library).values():
         if isinstance(of, Cell) and not of.per_step:

@@ -200,6 +200,15 @@ def _load_own(directory: Path, path: Path, description: dict[str, Any]) -> Chara
     for of in definition["matrices"]:
         shape = len(of["gates"]) * sizes[of["rows"]], sizes[of["columns"]] // of["heads"]
         expected[f"recurrent.{of['name']}_l0"] = shape
+    widths = {
+        node["about"]["name"]: () if node["width"] == "1" else (sizes[node["width"]],)
+        for node in definition["nodes"]
+        if node["operation"] == "parameter"
+    }
+    for of in definition["parameters"]:
+        if of["name"] in widths:
+            several = (len(of["gates"]),) if len(of["gates"]) > 1 else ()
+            expected[f"recurrent.{of['name']}_l0"] = several + widths[of["name"]]
     shapes = {name: state[name].shape for name in expected}
     if shapes != expected:
         raise ModelFileError(
