@@ -12,11 +12,12 @@ from tests.comparison import assert_agree
 
 from gated.cells import Cell, PerUnit, cell, library, mean, norm, sigmoid, tanh
 from gated.cells.document import document, documents
+from gated.cells.options import heads
 from gated.core import plans, reference
 
 WRITTEN = Path(__file__).resolve().parents[2] / "web" / "explorer" / "src" / "cells.json"
 SHIPPED = ("rnn_tanh", "rnn_relu", "gru", "lstm")
-STEPS, INPUTS, UNITS = 4, 3, 5
+STEPS, INPUTS, UNITS = 4, 3, 6
 
 COMPUTE = """(cells) => cells.map(({ definition, sizes, weights, x, initial, output }) => {
   const arrays = Object.fromEntries(Object.entries(weights).map(([name, numbers]) =>
@@ -48,7 +49,8 @@ def attentive(x: Any, h: Any, c: Any, *, p: PerUnit) -> Any:
 def library_cells() -> dict[str, Cell]:
     """Those that compute from the input alone."""
     found = {name: of for name, of in vars(library).items() if isinstance(of, Cell)}
-    return {name: of for name, of in found.items() if not of.per_step} | {"attentive": attentive}
+    own = {"attentive": attentive, "in heads": heads(library.lstm, 2)}
+    return {name: of for name, of in found.items() if not of.per_step} | own
 
 
 def test_the_page_has_the_definitions_of_its_cells() -> None:

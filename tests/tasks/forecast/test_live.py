@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -219,14 +220,18 @@ def test_its_network_is_that_of_training(options: dict[str, Any]) -> None:
     forecaster = Forecaster(config, TrainingOptions(steps=2, batch_size=16)).fit(frame)
     for network in forecaster.outlook.networks:
         network.trust.fill_(0.75)
+        network.register_buffer("trust_unseen", torch.tensor(0.25))  # as with static columns
         torch.nn.init.normal_(network.head.weight)
     live, origins = at_runtime(forecaster.outlook), np.array([100, 350])
     assert isinstance(live, RuntimeOutlook)
-    expected = forecaster.outlook.raw(forecaster.prepared, origins)
-    np.testing.assert_allclose(live.raw(forecaster.prepared, origins), expected, rtol=1e-5)
+    prepared = forecaster.prepared
+    unseen = np.where(np.arange(len(prepared.series_of)) < 200, prepared.series_of, -1)
+    prepared = replace(prepared, series_of=unseen)
+    expected = forecaster.outlook.raw(prepared, origins)
+    np.testing.assert_allclose(live.raw(prepared, origins), expected, rtol=1e-5)
     with torch.no_grad():
         forecaster.outlook.networks[-1].head.bias[0] += 1
-    changed = at_runtime(forecaster.outlook).raw(forecaster.prepared, origins)
+    changed = at_runtime(forecaster.outlook).raw(prepared, origins)
     assert np.abs(changed - expected).max() > 1e-2
 
 

@@ -45,6 +45,11 @@ def knows_nothing(prepared, origins):
     return np.full((len(origins), HORIZON, 3), np.nan)
 
 
+def knows_some(prepared, origins):
+    """A partner without a forecast of every second window."""
+    return np.where(origins[:, None, None] % 2, knows_all(prepared, origins), np.nan)
+
+
 @pytest.fixture
 def installed(monkeypatch):
     """As if statsforecast were there; partners are replaced besides."""
@@ -89,6 +94,14 @@ def test_where_a_partner_has_no_forecast_the_network_stands(installed):
     assert (found.count, "ets" in found.what) == (len(forecaster.parts.validation), True)
     (parts,) = forecaster.score().parts.values()
     assert parts["ets"]["mae"] == parts["smoothing alone"]["mae"]
+    # So it does of some windows alone, also where the forecast is put together from its own.
+    installed(ets=knows_some)
+    outlook = replace(forecaster.outlook, shares=np.array([[0.3, 0.7]] * 2))
+    prepared, origins = forecaster.prepared, np.arange(150, 156)
+    own = outlook.raw(prepared, origins)
+    expected = outlook.calibrated(outlook.mixed(prepared, origins), prepared, origins)
+    found = outlook.around(prepared, origins).forecast(own, config.quantiles)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_partner_that_takes_its_time_is_asked_for_few_windows(installed):
