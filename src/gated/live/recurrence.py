@@ -61,9 +61,18 @@ class Stack:
         self._streams: dict[int, list[Stream]] = {}
 
     def run(
-        self, x: Singles, lengths: Any, state: State, *, reverse: bool = False
+        self,
+        x: Singles,
+        lengths: Any,
+        state: State,
+        *,
+        reverse: bool = False,
+        threads: int | None = None,
     ) -> tuple[Singles, State]:
-        """Run all layers over x (T, B, I) from a state: for each layer, each state (B, ·)."""
+        """Run all layers over x (T, B, I) from a state: for each layer, each state (B, ·).
+
+        By default on as many threads as there are, on one for a single sequence.
+        """
         if len(x) == 1 and lengths is None:
             return self._step(x, state)
         count = len(self.cell.states)
@@ -78,7 +87,8 @@ class Stack:
                 reverse=reverse,
                 regularisation=Regularisation(zoneout=self.zoneout) if self.zoneout else None,
                 stored_as=self.stored_as,
-                threads=1 if x.shape[1] == 1 else None,  # waking one may take milliseconds
+                # Waking one may take milliseconds.
+                threads=threads or (1 if x.shape[1] == 1 else None),
             )
             x = found.output
             after += found.final

@@ -18,6 +18,9 @@ from gated.tasks.forecast.windows import Windows
 Singles = NDArray[np.float32]
 FARTHEST_LEVEL = np.float32(3.0)
 """See `network.FARTHEST_LEVEL`."""
+FEW = 16
+"""Windows at most that one thread computes: another saves no time, and keeps a processor busy
+while it waits for the next call."""
 CELLS = {"rnn": "rnn_tanh", "gru": "gru", "lstm": "lstm"}
 
 
@@ -47,8 +50,9 @@ class RuntimeNetwork:
 
     def quantiles(self, windows: Windows) -> Singles:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
-        _, state = self._encoder.run(self._encoder_inputs(windows), None, ())
-        hidden, _ = self._decoder.run(self._decoder_inputs(windows), None, state)
+        threads = 1 if len(windows.last) <= FEW else None
+        _, state = self._encoder.run(self._encoder_inputs(windows), None, (), threads=threads)
+        hidden, _ = self._decoder.run(self._decoder_inputs(windows), None, state, threads=threads)
         weight, bias = self._head
         steps, middle, typical = hidden @ weight + bias, self._middle, windows.remainder[:, None]
         trust = self._trust[(windows.series < 0).astype(np.int64)]
