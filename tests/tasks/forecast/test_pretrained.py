@@ -14,7 +14,8 @@ from polars.testing import assert_frame_equal
 from gated.cli.app import run
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.pretrained.forecaster import predict_untrained
-from gated.tasks.forecast.pretrained.network import QUANTILES, PretrainedNetwork
+from gated.tasks.forecast.pretrained.inputs import QUANTILES
+from gated.tasks.forecast.pretrained.network import PretrainedNetwork
 from gated.tasks.forecast.pretrained.smoothing import MIDDLE, RATES, smoothed
 from gated.tasks.forecast.pretrained.training import PretrainingTask
 from gated.tasks.forecast.pretrained.zero_shot import WEIGHTS, zero_shot

@@ -287,6 +287,25 @@ def spread(
     return np.maximum(ordered, -np.inf if at_least is None else at_least)
 
 
+def piecewise_linear(x: Floats, knots: Floats, values: Floats) -> Floats:
+    """Return `(…, L)` the lines through `values` `(…, Q)` at `knots` `(…, Q)`, at `x` `(…, L)`.
+
+    The first and the last line go on beyond the knots, which ascend.
+
+    >>> piecewise_linear(np.array([-1.0, 1.0, 2.5]), np.array([0.0, 1.0, 2.0]), np.array([0, 4, 6]))
+    array([-4.,  4.,  7.])
+    """
+    width, rise = np.diff(knots), np.diff(values)
+    slope = np.divide(rise, width, out=np.zeros(np.broadcast(rise, width).shape), where=width > 0)
+    lines = slope.shape[-1]
+    total = values[..., :1] + np.zeros(x.shape)
+    for line in range(lines):
+        begin, end = knots[..., line, None], knots[..., line + 1, None]
+        low, high = -np.inf if line == 0 else begin, np.inf if line == lines - 1 else end
+        total = total + slope[..., line, None] * (np.clip(x, low, high) - begin)
+    return total
+
+
 def least_value(observed: Floats) -> float | None:
     """Return 0 for values that cannot be negative, as far as can be seen; None for others.
 
