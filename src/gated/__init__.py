@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 from gated import notebooks, version
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gated import cells, live, nn
     from gated.cells import Cell
+    from gated.core.arguments import StoredAs
     from gated.live import from_keras, from_onnx, from_torch
     from gated.nn.accelerate import accelerate, restore, stream
-    from gated.tasks.runtime import load
+
+    def load(run: Path | str, stored_as: StoredAs | None = None) -> Any:
+        """Load what a run has learned: `gated.tasks.runtime.load`, above those who import this."""
+
 
 __version__: str
 """The version of this package."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -113,10 +114,8 @@ class Calibration:
         The baseline's are as wide below the median as above it: its errors are those of a point
         forecast, whose trend is not that of the time to come.
         """
-        middle, levels = quantiles.index(0.5), np.array(quantiles)
+        middle, mirrored = quantiles.index(0.5), _mirrored(tuple(quantiles))
         ours, theirs = (np.abs(of - of[..., middle, None]) for of in (forecast, baseline))
-        mirrored = np.abs(levels[:, None] + levels - 1).argmin(axis=1)
-        mirrored = np.where(np.isclose(levels[mirrored] + levels, 1), mirrored, range(len(levels)))
         mixed: Floats = self.own * ours + (1 - self.own) * (theirs + theirs[..., mirrored]) / 2
         return mixed
 
@@ -236,6 +235,17 @@ class Widths:
 
 
 _OF_SERIES = ("made_up", "counts", "outside", "places")
+
+
+@lru_cache(maxsize=16)
+def _mirrored(quantiles: tuple[float, ...]) -> Integers:
+    """`(Q,)` which quantile is as far from 1 as each is from 0; itself where there is none."""
+    levels = np.array(quantiles)
+    mirrored = np.abs(levels[:, None] + levels - 1).argmin(axis=1)
+    found: Integers = np.where(
+        np.isclose(levels[mirrored] + levels, 1), mirrored, range(len(levels))
+    )
+    return found
 
 
 def _factors(places: Integers, quantiles: Sequence[float]) -> Floats:

@@ -16,7 +16,7 @@ from torch import Tensor
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
-from gated.errors import ConfigurationError, DataError, ProgramError, option
+from gated.errors import ConfigurationError, DataError, GatedError, ProgramError, option
 from gated.explain import Probe
 from gated.model_files import attached_file
 from gated.tasks.forecast.baselines import Baselines
@@ -377,23 +377,27 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         """
         if not self.config.keep_rows:
             return {}
-        live = self.live()
         if self._parts is None:
-            known = self._past is not None and identity_in(self._past) == live.identity
-            return {PAST: self._past} if known and self._past else {}
+            past = self._past
+            known = past is not None and identity_in(past) == self.live().identity
+            return {PAST: past} if past is not None and known else {}
         if not hasattr(self, "history"):  # of a network that has not learned yet
             return {}
-        live.take(_observed_part(self.prepared.panel, self.preprocessing))
-        state = live.state()
-        if len(state) <= MOST_KEPT:
+        live = self.live()
+        try:
+            live.take(_observed_part(self.prepared.panel, self.preprocessing))
+            state = live.state()
+            why = f"they take {len(state) / 1e6:,.0f} MB, more than {MOST_KEPT / 1e6:,.0f}"
+        except GatedError as error:  # a trained network is saved all the same
+            state, why = b"", str(error)
+        if state and len(state) <= MOST_KEPT:
             return {PAST: state}
         self.findings += (
             Finding(
                 kind="past",
                 count=len(live.series),
-                what=f"series, whose last rows take {len(state) / 1e6:,.0f} MB, more than "
-                f"{MOST_KEPT / 1e6:,.0f}",
-                action="not kept in the run: forecasts without the table begin with rows given",
+                what=f"series whose last rows are not kept: {why}",
+                action="forecasts without the table begin with the rows that they are given",
             ),
         )
         return {}

@@ -14,7 +14,7 @@ from gated.errors import DataError
 from gated.tasks.forecast.calendar_features import calendar_features
 from gated.tasks.forecast.cleaning import carry_forward, last_observed
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.grid import Grid, Integers
 from gated.tasks.forecast.holidays import holiday_features
 from gated.tasks.forecast.origins import Mask
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
@@ -151,16 +151,22 @@ def series_finding(panel: Panel, kind: str, which: Mask, what: str, action: str)
     return Finding(kind=kind, count=count, what=what, action=action, series=names, example=example)
 
 
-def _with_target(panel: Panel, config: ForecastConfig) -> Panel:
+def _with_target(panel: Panel, config: ForecastConfig) -> tuple[Panel, Integers]:
     """Leave out series without a value, of which there is nothing to forecast from.
+
+    And return the last row `(S,)` with a value of each.
 
     Raises:
         DataError: no series has one.
     """
-    empty = last_rows(panel) < 0
+    last = last_rows(panel)
+    empty = last < 0
+    if not empty.any():
+        return panel, last
     if empty.all():
         raise DataError(f"The target '{config.target_name}' has no value to forecast from.")
-    return _without_series(panel, empty, f"no value of '{config.target_name}'")
+    panel = _without_series(panel, empty, f"no value of '{config.target_name}'")
+    return panel, last_rows(panel)
 
 
 def _without_series(panel: Panel, which: Mask, what: str) -> Panel:
@@ -172,8 +178,10 @@ def _without_series(panel: Panel, which: Mask, what: str) -> Panel:
 
 def last_rows(panel: Panel) -> Integers:
     """Return `(S,)` the last row of each series whose target was observed, -1 where none was."""
-    latest = last_observed(~np.isnan(panel.target), panel.starts)
-    return latest[panel.starts[1:] - 1]
+    ends, observed = panel.starts[1:] - 1, ~np.isnan(panel.target)
+    if observed[ends].all():
+        return ends
+    return last_observed(observed, panel.starts)[ends]
 
 
 def with_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
@@ -185,8 +193,8 @@ def with_horizon(panel: Panel, fitted: Preprocessing) -> Panel:
         DataError: no series has a value, or a known covariate is missing.
     """
     horizon = fitted.config.horizon
-    panel = _with_target(panel, fitted.config)
-    panel = panel.extend(last_rows(panel), horizon)
+    panel, last = _with_target(panel, fitted.config)
+    panel = panel.extend(last, horizon)
     if not fitted.known_names:
         return panel
     panel = _repeat_steady(panel, fitted, _steps_ahead(panel, horizon))
@@ -264,13 +272,16 @@ def assemble(
     findings: list[Finding],
     which: Integers | None = None,
     earlier: Earlier | None = None,
+    of_times: Floats | None = None,
 ) -> Prepared:
     """Fill, scale and stack the columns of `panel`, and say what was filled.
 
-    `which` `(S,)` are the fitted series, -1 for none, by default those of the same name.
+    `which` `(S,)` are the fitted series, -1 for none, by default those of the same name; `of_times`
+    `(N, …)` what `time_features` returns, where it is known.
     """
+    of_times = time_features(panel.grid, panel.times, fitted) if of_times is None else of_times
     which = indices(panel, fitted) if which is None else which
-    series_of = np.repeat(which, np.diff(panel.starts))
+    series_of = np.repeat(which, panel.lengths)
     observed = ~np.isnan(panel.target)
     filled, running = _filled_target(panel, fitted, which, earlier)
     if earlier is None:
@@ -285,16 +296,13 @@ def assemble(
     error = np.where(observed, np.clip(error, -FARTHEST_ERROR, FARTHEST_ERROR), 0.0)
     numbers = _numbers(panel, fitted, earlier) | _other_targets(panel, fitted, which, earlier)
     masks = {name: ~np.isnan(panel.numbers[name]) for name in fitted.masked}
-    calendar = calendar_features(panel.grid, panel.times, fitted.cycles)
-    holidays = holiday_features(panel.grid, panel.times, fitted.config.country)
     stacked = [
         target,
         observed,
         error,
         *(numbers[name] for name in fitted.known_numbers),
         *(masks[name] for name in fitted.known_numbers if name in masks),
-        *calendar.T,
-        *holidays.T,
+        *of_times.T,
         *(numbers[name] for name in fitted.past_numbers),
         *(masks[name] for name in fitted.past_numbers if name in masks),
     ]
@@ -320,6 +328,13 @@ def assemble(
         split=split,
         findings=tuple(findings),
     )
+
+
+def time_features(grid: Grid, times: Integers, fitted: Preprocessing) -> Floats:
+    """Return the calendar and the holidays at `times` `(N,)`, as the network reads them."""
+    calendar = calendar_features(grid, times, fitted.cycles)
+    holidays = holiday_features(grid, times, fitted.config.country)
+    return np.concatenate([calendar, holidays], axis=1)
 
 
 def _numbers(panel: Panel, fitted: Preprocessing, earlier: Earlier | None) -> dict[str, Floats]:
@@ -349,7 +364,7 @@ def _filled_target(
             firsts = np.where(np.isnan(earlier.first), firsts, earlier.first)
         before = np.where(which < 0, firsts, before)
         moments = None if earlier is None else earlier.moments
-        rows = np.repeat(which, np.diff(panel.starts))
+        rows = np.repeat(which, panel.lengths)
         running = _running(panel, fitted, rows, firsts, moments)
     if earlier is not None:
         before = np.where(np.isnan(earlier.target), before, earlier.target)
@@ -370,7 +385,7 @@ def _other_targets(
         own = replace(panel, target=panel.numbers[target])
         past = earlier and earlier.of_target(target)
         filled, running = _filled_target(own, fitted, places, past)
-        rows = np.repeat(places, np.diff(panel.starts))
+        rows = np.repeat(places, panel.lengths)
         found[target] = (
             fitted.target.apply(filled, rows)
             if running is None
@@ -423,14 +438,14 @@ def _categories(
             f"'{panel.values[name][panel.codes[name][unseen.argmax()]]}'",
             action="given to the network as unknown",
         )
-    first = 0 if before is None else np.repeat(table[before], np.diff(panel.starts))
+    first = 0 if before is None else np.repeat(table[before], panel.lengths)
     return np.where(rows >= 0, table[panel.codes[name][rows]], first), finding
 
 
 def _missing(panel: Panel, fitted: Preprocessing) -> list[Finding]:
     """What is filled in the rows of the table up to the last observation of each series."""
     past = panel.present & (
-        np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), np.diff(panel.starts))
+        np.arange(len(panel.ticks)) <= np.repeat(last_rows(panel), panel.lengths)
     )
     target, targets = fitted.config.target_name, fitted.config.targets
     holes = {target: np.isnan(panel.target) & past}

@@ -28,6 +28,7 @@ from gated.tasks.forecast.inputs import (
     indices,
     last_rows,
     panel_of,
+    time_features,
     with_horizon,
 )
 from gated.tasks.forecast.live_forecast import LiveForecast, observed_ahead
@@ -55,6 +56,8 @@ OF_STATE = tuple(name for name in State.__dataclass_fields__ if name != "season"
 NEVER, ENDLESS = -(1 << 62), 1 << 62
 """Ticks before and after all."""
 
+MOST_TIMES, TIMES_AHEAD = 1 << 16, 512
+"""Steps whose calendar is kept at most, and how many more than are needed it is computed for."""
 MOST_MISSING = 100_000
 """Steps between two rows of a series at most, so that a wrong time does not fill the memory."""
 Rows = Any
@@ -91,6 +94,8 @@ class LiveForecaster:
         self._made: dict[tuple[str, int], tuple[Floats, Floats]] = {}
         """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick; and units of
         their errors, see `Calibration.distances`."""
+        self._times_known: tuple[int, Floats] = 0, np.zeros((0, 0))
+        """The first tick and the `time_features` of steps from there on."""
         self._followed: tuple[list[Integers], int, Widths] | None = None
         """Of the last forecast: its series and where they were, how many errors after that, and the
         widths with these."""
@@ -140,9 +145,9 @@ class LiveForecaster:
         new, calendar = self._following(given)
         old = self._latest or new.only(np.zeros(len(new.series), np.bool_))
         panel, rows = joined(old, new)
-        lengths = np.diff(panel.starts)
+        lengths = panel.lengths
         added = np.zeros(len(lengths), np.int64)
-        for name, count in zip(new.series, np.diff(new.starts).tolist(), strict=True):
+        for name, count in zip(new.series, new.lengths.tolist(), strict=True):
             added[panel.series.index(name)] = count
         known = len(self._series)
         if self._fitted.known_names:  # what was planned for these rows may have come otherwise
@@ -436,6 +441,11 @@ class LiveForecaster:
         if self._latest is not None:
             ends = self._latest.ticks[self._latest.starts[1:] - 1].tolist()
             lasts = dict(zip(self._latest.series, ends, strict=True))
+        if len(new.ticks) == len(new.series) and all(
+            lasts.get(name, tick - 1) == tick - 1
+            for name, tick in zip(new.series, new.ticks.tolist(), strict=True)
+        ):
+            return new.spread(), calendar  # the next row of each
         parts, lengths = [], []
         for s, name in enumerate(new.series):
             rows = np.arange(new.starts[s], new.starts[s + 1])
@@ -583,7 +593,7 @@ class LiveForecaster:
             self._run(some[going], added, which, [state for state in states if state is not None])
         if not going.all():
             young = some[~going]
-            self._run(young, np.diff(self._rows.starts), which, None)
+            self._run(young, self._rows.lengths, which, None)
 
     def _run(
         self, some: Integers, counts: Integers, which: Integers, states: Sequence[State] | None
@@ -633,7 +643,7 @@ class LiveForecaster:
         ours = self._rows.series
         places = np.array([ours.index(name) for name in panel.series], np.int64)
         expected = np.zeros(len(panel.ticks))
-        lengths = np.diff(self._rows.starts)
+        lengths = self._rows.lengths
         for s, place in enumerate(places):
             begin = self._rows.starts[place]
             some = slice(panel.starts[s], panel.starts[s] + lengths[place])
@@ -656,8 +666,22 @@ class LiveForecaster:
             },
             others=self._others(panel),
         )
-        prepared = assemble(panel, self._fitted, None, [], earlier=earlier)
+        times = self._of_times(panel)
+        prepared = assemble(panel, self._fitted, None, [], earlier=earlier, of_times=times)
         return prepared, places
+
+    def _of_times(self, panel: Panel) -> Floats | None:
+        """`time_features` of a panel, computed for many steps at once; None where it cannot be."""
+        grid, (first, known) = panel.grid, self._times_known
+        low, high = int(panel.ticks.min()), int(panel.ticks.max())
+        if grid.unit == "row" or high - low > MOST_TIMES:
+            return None
+        if low < first or high >= first + len(known):
+            first = low
+            times = grid.times(np.arange(low, high + 1 + TIMES_AHEAD))
+            self._times_known = first, time_features(grid, times, self._fitted)
+            known = self._times_known[1]
+        return known[panel.ticks - first]
 
     # Errors.
 
@@ -732,13 +756,34 @@ class LiveForecaster:
             errors[row[inside], step[inside]] = found[inside]
         return errors
 
+    def _noted_errors(self, prepared: Prepared, begins: Integers, ends: Integers) -> Floats | None:
+        """What `_errors` returns, where one forecast of each series has them all, which was noted.
+
+        None for others.
+        """
+        config, panel = self._fitted.config, prepared.panel
+        count = ends - begins
+        steps, first = int(count.max(initial=0)), panel.starts[:-1]
+        ticks = (self._start or 0) + begins - 1
+        noted = [self._made.get(key) for key in zip(panel.series, ticks.tolist(), strict=True)]
+        made = [of for of in noted if of is not None]
+        if steps > config.horizon or len(made) < len(noted):
+            return None
+        forecast, distances = (np.stack(of) for of in zip(*made, strict=True))
+        truth = prepared.truth(first + ticks - panel.ticks[first])
+        found = self._outlook.errors_in(distances, forecast, truth)[:, :steps]
+        found[np.arange(steps) >= count[:, None]] = np.nan
+        return found
+
     def _factors_at(self, prepared: Prepared, places: Integers, origins: Integers) -> Floats:
         """`(S, Q)` by what distances from the median are multiplied, with the latest errors."""
         if self._start is None:
             return self._widths.taken(places).factors
         known = np.maximum(prepared.panel.ticks[origins] + 1 - self._start, 0)
         counted = np.array([self._series[place].counted for place in places])
-        errors, new = self._errors(prepared, counted, known), known - counted
+        errors, new = self._noted_errors(prepared, counted, known), known - counted
+        if errors is None:
+            errors = self._errors(prepared, counted, known)
         widths, done = self._widths.taken(places), 0
         together = bool((new == new[0]).all())
         if together and self._followed is not None:
