@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import gated.nn
 from gated.live.program import Writer
 from gated.nn import programs
+from gated.nn.named import layers_named
 from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
 from gated.tasks.classify.fixed_features import FixedFeatures
-
-LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Batch(NamedTuple):
@@ -50,7 +48,8 @@ class SequenceNetwork(nn.Module):
     def __init__(self, config: ClassifyConfig, inputs: int, outputs: int) -> None:
         super().__init__()
         self.pooling = config.pooling
-        self.recurrent = LAYERS[config.cell](
+        self.recurrent = layers_named(
+            config.cell,
             inputs,
             config.hidden,
             config.layers,

@@ -60,7 +60,7 @@ class TextNetwork(Reader):
     def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """Map codes (T, B) and lengths (B,) to logits (B, C)."""
         _, states, after = self.read(codes, lengths=lengths)
-        last = after[f"{len(self.layers) - 1}.h"][0]
+        last = after[f"{len(self.layers) - 1}.{next(iter(self.states))}"][0]
         pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))
         logits: Tensor = self.head(torch.cat(pooled, -1))
         return logits
