@@ -229,7 +229,7 @@ def test_a_step_of_training_is_drawn_from_its_number():
     one, again, other = (task.training_batch(step, 32, Shard(0, 1)) for step in (5, 5, 6))
     assert torch.equal(one.target, again.target)
     assert not torch.equal(one.target, other.target)
-    assert all(torch.isfinite(of).all() for of in (*one.inputs, one.target))
+    assert all(np.isfinite(of).all() for of in (*one.inputs, one.target.numpy()))
     with torch.no_grad():
         before = task.validate(task.network)["loss"]
     optimizer = torch.optim.Adam(task.network.parameters(), 1e-2)
