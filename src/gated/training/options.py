@@ -44,8 +44,8 @@ class TrainingOptions(Configuration):
     clip_value: float | None = None
     """Gradient clipping by value: each element is clipped to ± this."""
     average: float | None = None
-    """Decay of an exponential average of the weights over the steps, such as 0.999 (after Polyak and
-    Juditsky 1992); it is what is validated and kept, in place of the last weights."""
+    """Decay of an exponential average of the weights over the steps, such as 0.999 (after Polyak
+    and Juditsky 1992); it is what is validated and kept, in place of the last weights."""
     accumulate: int = 1
     """Parts that each batch is divided into, to need less memory; the result is the same."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
