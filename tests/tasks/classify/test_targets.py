@@ -76,8 +76,8 @@ def test_a_stream_in_c_has_the_names_and_the_units(tmp_path: Path) -> None:
     found = source(gated.load(tmp_path / "one_way"), "pair")
     assert '"target 0",\n    "target 1",' in found.code
     assert "#define PAIR_OUTPUTS 2" in found.header
-    rescaled = found.code.partition("rescale_mean")[2].partition(";")[0]
-    means = [float(of) for of in re.findall(r"[-\d.e+]+(?=f)", rescaled)]
+    rescaled = re.findall(r"_mean\[2\] = \{(.*?)\};", found.code, re.DOTALL)[-1]
+    means = [float(of) for of in re.findall(r"[-+\d.e]+(?=f)", rescaled)]
     np.testing.assert_allclose(means, PAIRS.mean(0), rtol=1e-6)
 
 
