@@ -127,6 +127,7 @@ def test_numbers_are_scaled_one_by_one_and_constants_left_alone() -> None:
         (np.where(np.arange(48).reshape(24, 2) == 7, np.nan, PAIRS), "Target 3 of 'target 1' is"),
         (PAIRS[:5], "24 sequences, and 5 labels"),
         (PAIRS[:, :0], r"shape \(24, 0\): give one column"),
+        ([[1.0, 2.0], [3.0]] * 12, r"y is no array: .* the same O for each"),
         (PAIRS[..., None], "dim 3"),
         (PAIRS * [1, 1e200], r"The target 'target 1' reaches .*e\+20\d, too much to be squared"),
         (pl.DataFrame({"a": ["x"] * 24, "b": [1.0] * 24}), "not a number"),

@@ -336,7 +336,12 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):
         return tags
 
     def _shaped(self, y: Any) -> Values:
-        values: Values = np.asarray(y)
+        try:
+            values: Values = np.asarray(y)
+        except ValueError as error:
+            raise DataError(
+                f"y is no array: {error}. Give (N,) numbers, or (N, O), the same O for each."
+            ) from error
         if values.ndim != 2:
             return super()._shaped(y)
         if not values.shape[1]:
