@@ -86,7 +86,8 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
     left_out = [factor * of.left_out for factor, of in zip(factors, ridges, strict=True)]
     share = np.zeros(network.outputs)
     for group in groups:
-        share[group] = weighing.of(group).share(*(of[:, group] for of in left_out))
+        first, second = (of[:, group] for of in left_out)
+        share[group] = weighing.of(group).share(first, second)
     shares = [(1 - share) * factors[0], share * factors[1]]
     _write(fixed, ridges, shares)
     rows, answers = _unseen(learner, folds)

@@ -130,10 +130,10 @@ def _read_long(
         arrays.append(array)
         kept.append(series)
         values += [value] if labels else []
-    found, several = np.array(values, dtype=str), len(labels) > 1
+    texts, several = np.array(values, dtype=str), len(labels) > 1
     return Sequences(
         arrays,
-        found if several or not values else found[:, 0],
+        texts if several or not values else texts[:, 0],
         kept,
         tuple(channels),
         tuple(places),
