@@ -235,7 +235,7 @@ def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
         SequenceClassifier(hidden=0).fit([[1.0], [2.0]], ["a", "b"])
     with pytest.raises(ConfigurationError, match=r"pooling must be one of last, mean, .*'sum'"):
         SequenceClassifier(pooling="sum").fit([[1.0], [2.0]], ["a", "b"])
-    with pytest.raises(ConfigurationError, match="cell must be one of lstm, gru, rnn, not 'elman'"):
+    with pytest.raises(ConfigurationError, match="cell: 'elman' is no cell of the library"):
         SequenceClassifier(cell="elman").fit([[1.0], [2.0]], ["a", "b"])
     with pytest.raises(DataError, match="Sequence 0 has 1 channels; the others, 2"):
         fitted.predict([[1.0, 2.0]])
