@@ -29,8 +29,12 @@ def read(
     layer: int,
     clamp: Clamp | None = None,
     states: Sequence[Intervention] = (),
+    around: Forecaster | None = None,
 ) -> Reading:
     """Run over the window whose history ends at a row of the panel, with states that are set.
+
+    `around` is the forecaster as it was, by whose partners and intervals the forecast of a changed
+    network is completed: intervals follow how a network forecast other windows.
 
     `outputs` are `observed` (T, 1) and `forecast` (T, Q), NaN in the history.
     """
@@ -40,7 +44,7 @@ def read(
     changes = [*held(clamp, config.layers, layer, history, config.horizon), *states]
     with intervene(network, *changes):
         traced = trace(network, batch)
-    forecast = forecaster.in_unit(traced.output, prepared, origin)[0]
+    forecast = (around or forecaster).in_unit(traced.output, prepared, origin)[0]
     encoder, decoder = (traced.layers[part + layer].values for part in (0, config.layers))
     values = {name: np.concatenate([encoder[name][:, 0], decoder[name][:, 0]]) for name in encoder}
     observed = prepared.panel.target[row + 1 + np.arange(-history, config.horizon)]

@@ -82,51 +82,51 @@ def change(network: Network, of: Cell) -> list[str]:
     return edits
 
 
-@pytest.mark.parametrize("of", CELLS, ids=lambda of: of.name)
 def test_changed_weights_are_computed_with(
-    networks: tuple[Path, dict[str, Network]], opened: Callable[[str], Any], of: Cell
+    networks: tuple[Path, dict[str, Network]], opened: Callable[[str], Any]
 ) -> None:
-    directory, _ = networks
-    network = Network(of)
-    plain = network.output(network.recurrent(network.read(READ))[0])[:, 0].softmax(-1)
-    with torch.no_grad():
-        edits = change(network, of)
-        hidden = network.recurrent(network.read(READ))[0]
-        expected = network.output(hidden)[:, 0].softmax(-1).numpy()
-    assert np.abs(expected - plain.detach().numpy()).max() > 1e-3
-    page = page_at(opened, directory)
-    arrays, predicted = page.evaluate(COMPUTE, [of.name, READ, ";".join(edits)])
-    np.testing.assert_allclose(predicted, expected, atol=2e-5)
-    name = of.state_names[0]
-    np.testing.assert_allclose(arrays[name], hidden[:, 0].numpy().ravel(), atol=2e-5)
+    page = page_at(opened, networks[0])
+    for of in CELLS:
+        network = Network(of)
+        with torch.no_grad():
+            plain = network.recurrent(network.read(READ))[0][:, 0].numpy()
+            edits = change(network, of)
+            hidden = network.recurrent(network.read(READ))[0]
+            expected = network.output(hidden)[:, 0].softmax(-1).numpy()
+        assert np.abs(hidden[:, 0].numpy() - plain).max() > 1e-2
+        arrays, predicted = page.evaluate(COMPUTE, [of.name, READ, ";".join(edits)])
+        np.testing.assert_allclose(predicted, expected, atol=2e-5, err_msg=of.name)
+        found = np.array(arrays[of.state_names[0]])
+        np.testing.assert_allclose(found, hidden[:, 0].numpy().ravel(), atol=5e-5, err_msg=of.name)
 
 
-@pytest.mark.parametrize("of", CELLS, ids=lambda of: of.name)
 def test_each_state_is_set(
-    networks: tuple[Path, dict[str, Network]], opened: Callable[[str], Any], of: Cell
+    networks: tuple[Path, dict[str, Network]], opened: Callable[[str], Any]
 ) -> None:
     """All that follows is computed from it, step by step in torch."""
     directory, found = networks
-    network, value = found[of.name], 0.375
-    x = network.read(READ)
     page = page_at(opened, directory)
-    for place, name in enumerate(of.state_names):
-        arrays, _ = page.evaluate(COMPUTE, [of.name, READ, f"{of.name}/{name}/{UNIT}/{STEP}/0.375"])
-        got = {key: np.array(arrays[key]).reshape(-1, UNITS) for key in of.state_names}
-        assert got[name][STEP, UNIT] == value
-        # Of the states of that step those are compared that the page has: h follows c in it.
-        state = tuple(torch.tensor(got[key][STEP], dtype=torch.float32)[None, None] for key in got)
-        with torch.no_grad():
-            before = network.recurrent(x[: STEP + 1])[1]
-            after = network.recurrent(x[STEP + 1 :], state if place or len(state) > 1 else state[0])
-        before = before if isinstance(before, tuple) else (before,)
-        others = np.arange(UNITS) != UNIT
-        kept = before[place][0, 0].numpy()[others]
-        np.testing.assert_allclose(got[name][STEP, others], kept, atol=2e-5)
-        rest = after[0][:, 0].numpy()
-        np.testing.assert_allclose(got[of.state_names[0]][STEP + 1 :], rest, atol=5e-5)
-        if of in (peeping, library.lstm_peephole) and name == "cell":
-            assert got["hidden"][STEP, UNIT] != pytest.approx(before[0][0, 0, UNIT].item())
+    for of in CELLS:
+        network, names = found[of.name], of.state_names
+        x = network.read(READ)
+        for place, name in enumerate(names):
+            edit = f"{of.name}/{name}/{UNIT}/{STEP}/0.375"
+            arrays, _ = page.evaluate(COMPUTE, [of.name, READ, edit])
+            got = {key: np.array(arrays[key], np.float32).reshape(-1, UNITS) for key in names}
+            assert got[name][STEP, UNIT] == np.float32(0.375)
+            # From the states after that step, with the ones that follow from what was set in it.
+            states = tuple(torch.from_numpy(got[key][STEP].copy())[None, None] for key in names)
+            with torch.no_grad():
+                _, before = network.recurrent(x[: STEP + 1])
+                rest, _ = network.recurrent(x[STEP + 1 :], states if names[1:] else states[0])
+            before = before if names[1:] else (before,)
+            others = np.arange(UNITS) != UNIT
+            kept = before[place][0, 0].numpy()[others]
+            np.testing.assert_allclose(got[name][STEP, others], kept, atol=2e-5, err_msg=edit)
+            after = got[names[0]][STEP + 1 :]
+            np.testing.assert_allclose(after, rest[:, 0].numpy(), atol=5e-5, err_msg=edit)
+            if of in (peeping, library.lstm_peephole) and name == "cell":
+                assert abs(got["hidden"][STEP, UNIT] - float(before[0][0, 0, UNIT])) > 1e-3
 
 
 def test_the_box_of_an_own_cell_is_edited(

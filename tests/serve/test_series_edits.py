@@ -61,35 +61,31 @@ def change_weights(network: ForecastNetwork, part: str, layer: int, gate: str, c
     return ";".join(edits)
 
 
-@pytest.mark.parametrize(
-    ("part", "layer", "gate", "shown"),
-    [
-        ("encoder", -1, "candidate", "gru"),
-        ("decoder", -1, "update_gate", "gru"),
-        ("encoder", 0, "forget_gate", "lstm 2"),
-        ("decoder", 1, "output_gate", "lstm 1"),
-    ],
-)
+CHANGED = [
+    ("encoder", -1, "candidate", "gru"),
+    ("decoder", -1, "update_gate", "gru"),
+    ("encoder", 0, "forget_gate", "lstm 2"),
+    ("decoder", 1, "output_gate", "lstm 1"),
+]
+
+
 def test_changed_weights_are_computed_with(
-    ask: Callable[[Path], Ask],
-    written: Path,
-    forecasters: Any,
-    part: str,
-    layer: int,
-    gate: str,
-    shown: str,
+    ask: Callable[[Path], Ask], written: Path, forecasters: Any
 ) -> None:
     """Gates, states, forecast and gradient, of the layer that was changed and of the other one."""
-    cell, _, number = shown.partition(" ")
-    forecaster, prepared, row = copied(forecasters, cell)
-    plain = series_reference.read(forecaster, prepared, row, int(number or 1) - 1)
-    edits = change_weights(forecaster.first_network, part, layer, gate, 4)
-    expected = series_reference.read(forecaster, prepared, row, int(number or 1) - 1)
-    moved = np.abs(expected.outputs["forecast"] - plain.outputs["forecast"])[HISTORY:]
-    assert moved.max() > 1e-3
-    header, arrays = ask(written)(shown, 0, MOMENT, edits=edits)
-    assert_read(arrays, expected)
-    assert header["score"] == pytest.approx(expected.score, rel=2e-5)
+    asks = ask(written)
+    for part, layer, gate, shown in CHANGED:
+        cell, _, number = shown.partition(" ")
+        forecaster, prepared, row = copied(forecasters, cell)
+        place, around = int(number or 1) - 1, forecasters[cell][0]
+        plain = series_reference.read(forecaster, prepared, row, place)
+        edits = change_weights(forecaster.first_network, part, layer, gate, 4)
+        expected = series_reference.read(forecaster, prepared, row, place, around=around)
+        moved = np.abs(expected.outputs["forecast"] - plain.outputs["forecast"])[HISTORY:]
+        assert moved.max() > 1e-3
+        header, arrays = asks(shown, 0, MOMENT, edits=edits)
+        assert_read(arrays, expected)
+        assert header["score"] == pytest.approx(expected.score, rel=2e-5)
 
 
 class Setting(nn.Module):
@@ -188,46 +184,38 @@ def test_columns_are_listed_in_the_order_of_the_weights(exhibit: Exhibit, foreca
     assert tuple(named[: len(fitted.input_names)]) == fitted.input_names
 
 
-@pytest.mark.parametrize(
-    ("part", "step", "kind", "name", "value"),
-    [
-        ("encoder", 40, "target", "temp", 75.5),
-        ("encoder", 47, "lag", "temp", 12.0),
-        ("encoder", 20, "number", "humid", 99.0),
-        ("encoder", 3, "level", "temp", 20.0),
-        ("encoder", 10, "error", "temp", -3.0),
-        ("decoder", 50, "smooth", "temp", 64.0),
-        ("decoder", 49, "sine", "day", 0.25),
-    ],
-)
+INPUTS = [
+    ("encoder", 40, "target", "temp", 75.5),
+    ("encoder", 47, "lag", "temp", 12.0),
+    ("encoder", 20, "number", "humid", 99.0),
+    ("encoder", 3, "level", "temp", 20.0),
+    ("encoder", 10, "error", "temp", -3.0),
+    ("decoder", 50, "smooth", "temp", 64.0),
+    ("decoder", 49, "sine", "day", 0.25),
+]
+
+
 def test_an_input_is_changed_in_the_unit_of_its_column(
-    ask: Callable[[Path], Ask],
-    written: Path,
-    exhibit: Exhibit,
-    forecasters: Any,
-    part: str,
-    step: int,
-    kind: str,
-    name: str,
-    value: float,
+    ask: Callable[[Path], Ask], written: Path, exhibit: Exhibit, forecasters: Any
 ) -> None:
-    forecaster, prepared, row = copied(forecasters, "gru")
-    place = columns(exhibit, part)[kind, name]
-    fitted, origin = forecaster.preprocessing, np.array([row])
-    x = value
-    if name == "temp" and kind != "error":
-        last = 0.0 if kind == "level" else float(prepared.target[row])
-        x = float(prepared.scaled(np.array([value]), origin)[0]) - last
-    elif kind == "number":
-        names = (*fitted.known_numbers, *fitted.past_numbers)
-        x = float(fitted.numbers.apply(np.array(value), names.index(name)))
-    network = forecaster.first_network
-    local = step - (HISTORY if part == "decoder" else 0)
-    with reading(network, part, local, place, x):
-        expected = series_reference.read(forecaster, prepared, row, 0)
     asks = ask(written)
-    _, arrays = asks("gru", 0, MOMENT, edits=f"gru/input/{place}/{step}/{value}")
-    assert_read(arrays, expected)
+    forecaster, prepared, row = copied(forecasters, "gru")
+    network, fitted = forecaster.first_network, forecaster.preprocessing
+    names = (*fitted.known_numbers, *fitted.past_numbers)
     _, plain = asks("gru", 0, MOMENT)
-    assert np.abs(arrays["hidden"][step] - plain["hidden"][step]).max() > 1e-5
-    np.testing.assert_array_equal(arrays["hidden"][:step], plain["hidden"][:step])
+    for part, step, kind, name, value in INPUTS:
+        x = value
+        if kind in ("target", "lag", "smooth", "level"):
+            last = 0.0 if kind == "level" else float(prepared.target[row])
+            x = float(prepared.scaled(np.array([value]), np.array([row]))[0]) - last
+        elif kind == "number":
+            x = float(fitted.numbers.apply(np.array(value), names.index(name)))
+        place = columns(exhibit, part)[kind, name]
+        local = step - (HISTORY if part == "decoder" else 0)
+        with reading(network, part, local, place, x):
+            around = forecasters["gru"][0]
+            expected = series_reference.read(forecaster, prepared, row, 0, around=around)
+        _, arrays = asks("gru", 0, MOMENT, edits=f"gru/input/{place}/{step}/{value}")
+        assert_read(arrays, expected)
+        assert np.abs(arrays["hidden"][step] - plain["hidden"][step]).max() > 1e-5
+        np.testing.assert_array_equal(arrays["hidden"][:step], plain["hidden"][:step])
