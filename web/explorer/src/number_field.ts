@@ -77,7 +77,7 @@ export class NumberField {
   private nudge(by: number): void {
     const value = numberOf(this.element.value);
     if (value === null) return;
-    this.element.value = String(Number((Math.round((value + by) / (by / 10)) * (by / 10)).toPrecision(10)));
+    this.element.value = String(Number((value + by).toPrecision(10)));
     this.typing = true;
     this.take();
   }
