@@ -80,6 +80,7 @@ export class BoxPanel {
     if (!found) return;
     const [run, local] = found;
     const { part } = run;
+    this.panel.classList.toggle("of-columns", part !== "");
     const parts = partsOf(run, gate, local, unit, this.chosenOf(run, gate, local, unit));
     const { inputs, otherInputs, states, others, bias, sum, value, squash, held, reset } = parts;
     const { definition } = network;

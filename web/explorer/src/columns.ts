@@ -36,6 +36,8 @@ export interface TargetScaling {
 }
 
 const HIGHEST_LOG = 80;
+/** Of what a column typically differs by. */
+const LEAST_DIGIT = 1e-6;
 
 export function unscaled(x: number, { location, scale, floor }: Omit<TargetScaling, "last">): number {
   const value = x * scale + location;
@@ -49,9 +51,12 @@ function scaled(value: number, { location, scale, floor }: Omit<TargetScaling, "
 const RELATIVE: ColumnKind[] = ["target", "lag", "season", "smooth"];
 
 /** What a column reads, in the unit that the page shows; and back. */
-export function shownOf({ kind, location = 0, scale = 1 }: Column, x: number, target: TargetScaling): number {
-  if (RELATIVE.includes(kind)) return unscaled(x + target.last, target);
-  return kind === "level" ? unscaled(x, target) : x * scale + location;
+export function shownOf(column: Column, x: number, target: TargetScaling): number {
+  const { kind, location = 0, scale = 1 } = column;
+  const value = RELATIVE.includes(kind) ? unscaled(x + target.last, target) : kind === "level" ? unscaled(x, target) : x * scale + location;
+  // What is left of rounding in 32 bits is no digit of it.
+  const least = LEAST_DIGIT * 10 ** Math.floor(Math.log10(spreadOf(column, value, target) || 1));
+  return Math.round(value / least) * least;
 }
 
 export function readOf({ kind, location = 0, scale = 1 }: Column, value: number, target: TargetScaling): number {

@@ -121,9 +121,10 @@ export function numberOf(typed: string): number | null {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : null;
 }
 
-/** A number as the page shows it: of an input, which has a unit of its own, four digits that count. */
+/** A number as the page shows it: of an input, which may have a unit of its own, the digits that count. */
 export function shownAs(kind: EditKind, value: number): string {
-  return kind === "input" ? number(value) : signed(value);
+  if (kind !== "input") return signed(value);
+  return number(Math.abs(value) < 1 ? Number(value.toPrecision(3)) : value);
 }
 
 /** The number that a reading has at a place; null where it does not reach so far. */
