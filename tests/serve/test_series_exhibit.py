@@ -163,9 +163,12 @@ def counts(seed: int) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-@pytest.mark.parametrize("distribution", ["quantiles", "student-t", "negative-binomial"])
+@pytest.mark.parametrize(
+    ("distribution", "cell"),
+    [("quantiles", "lstm"), ("student-t", "rnn"), ("negative-binomial", "gru")],
+)
 def test_every_distribution_and_column_is_read(
-    distribution: Any, tmp_path: Path, ask: Callable[[Path], Ask]
+    distribution: Any, cell: Any, tmp_path: Path, ask: Callable[[Path], Ask]
 ) -> None:
     table = counts(3)
     config = ForecastConfig(
@@ -178,6 +181,7 @@ def test_every_distribution_and_column_is_read(
         test=20,
         known=("kind", "offer"),
         distribution=distribution,
+        cell=cell,
         hidden=6,
         partner="pretrained" if distribution == "quantiles" else "none",
     )
@@ -195,7 +199,7 @@ def test_every_distribution_and_column_is_read(
     for series in range(3):
         row = int(after.origins[series_of == series][4])
         expected = series_reference.read(forecaster, after.prepared, row, 0)
-        assert_read(asks("lstm", series, 4)[1], expected)
+        assert_read(asks(cell, series, 4)[1], expected)
 
 
 def test_runs_that_cannot_stand_side_by_side_are_refused(
