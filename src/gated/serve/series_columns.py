@@ -10,7 +10,7 @@ from typing import Any
 
 from gated.tasks.forecast.calendar_features import calendar_names
 from gated.tasks.forecast.network import ForecastNetwork
-from gated.tasks.forecast.preprocessing import Preprocessing
+from gated.tasks.forecast.preprocessing import Preprocessing, embedding_width
 
 Column = dict[str, Any]
 WAVES = {"sin": "sine", "cos": "cosine"}
@@ -27,7 +27,7 @@ def columns(network: ForecastNetwork, fitted: Preprocessing) -> dict[str, list[C
     own = [_column(kind, target) for kind in ("target", "observed", "error")]
     ahead = list(_ahead(fitted))
     past = [*_numbers(fitted, fitted.past_numbers), *_masks(fitted, fitted.past_numbers)]
-    widths = [int(of.embedding_dim) for of in network.categories]
+    widths = map(embedding_width, fitted.category_counts)
     texts = [
         _column("category", name, count=width)
         for name, width in zip(fitted.text_names, widths, strict=True)
