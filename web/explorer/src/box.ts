@@ -8,7 +8,7 @@ import { keyOf, shownAs } from "./edits";
 import { NumberField, type Change, type Editable } from "./number_field";
 import { nameOf, symbolIn } from "./own_cells";
 import { Bars } from "./panels";
-import { partsOf, termsOf, type Chosen, type InputPart, type Parts, type StatePart } from "./parts";
+import { biasesIn, partsOf, type Chosen, type InputPart, type Parts, type StatePart } from "./parts";
 import { at, runAt, type Edit, type EditKind, type Network, type Place, type Reading } from "./reading";
 import type { Run } from "./recurrence";
 import type { Words } from "./words";
@@ -150,10 +150,9 @@ export class BoxPanel {
   }
 
   private biasName({ bias, biases, reset }: Parts, network: Network, gate: string, unit: number, editable: (kind: EditKind, named: string, of: number, other: number, value: number) => Editable, words: Words): Name {
-    const { ofInput, ofState } = termsOf(definitionOf(network), gate);
-    if (!ofInput && !ofState) return [words.boxBias];
-    if (!biases) return [words.boxBias, editable("bias", gate, unit, 0, bias)];
-    return [words.boxBias, editable("bias", gate, unit, 0, biases.input), `+ ${signed(reset!)} ×`, editable("inner", gate, unit, 0, biases.inner)];
+    const has = biasesIn(definitionOf(network), gate);
+    const own = has.bias ? editable("bias", gate, unit, 0, biases?.input ?? bias) : undefined;
+    return has.inner ? [words.boxBias, own, `${own ? "+ " : ""}${signed(reset!)} ×`, editable("inner", gate, unit, 0, biases!.inner)] : [words.boxBias, own];
   }
 }
 

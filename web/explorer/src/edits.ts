@@ -4,7 +4,7 @@ import { definitionOf } from "./definitions";
 import { signed } from "./diagram";
 import type { Definition, Sizes } from "./engine";
 import { number } from "./forecast";
-import { isScaled, placeInTable, rowsOf, termsOf } from "./parts";
+import { biasesIn, isScaled, placeInTable, rowsOf, termsOf } from "./parts";
 import { at, KINDS, type Edit, type EditKind, type Network, type Place, type Reading } from "./reading";
 import { readAt, type Run } from "./recurrence";
 import { TABLE } from "./weights";
@@ -101,7 +101,7 @@ function exists({ part, kind, gate, unit, other }: Edit, network: Network): bool
     const { heads = 1 } = definition.matrices.find(({ name }) => name === "weight_hh") ?? {};
     return !!ofState && other < units && Math.floor((other * heads) / units) === Math.floor((unit * heads) / units);
   }
-  return kind === "bias" ? !!ofInput || !!ofState : isScaled(definition, gate);
+  return biasesIn(definition, gate)[kind as "bias" | "inner"];
 }
 
 /** Between what a number can lie: a hidden state is what tanh, and a gate, give. */

@@ -108,6 +108,15 @@ export function isScaled(definition: Definition, gate: string): boolean {
   return (termsOf(definition, gate).ofState?.factor ?? null) !== null;
 }
 
+/** Which biases a gate has: one, or two where something multiplies U h + b. */
+export function biasesIn(definition: Definition, gate: string): { bias: boolean; inner: boolean } {
+  const { nodes, matrices } = definition;
+  const { ofInput, ofState } = termsOf(definition, gate);
+  const has = (term: Term | undefined) => !!term && matrices.find(({ name }) => name === (nodes[term.node].about as Block).name)!.bias !== null;
+  const scaled = isScaled(definition, gate);
+  return { bias: has(ofInput) || (has(ofState) && !scaled), inner: has(ofState) && scaled };
+}
+
 /** The rows of a matrix that a term reads: the first of them, how many numbers a row has, the heads. */
 export function rowsOf({ matrices, nodes }: Definition, sizes: Sizes, { node }: Term): { matrix: string; bias: string | null; first: number; columns: number; heads: number } {
   const { name, gate } = nodes[node].about as Block;
