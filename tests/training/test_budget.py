@@ -25,8 +25,9 @@ class Speech(TrainingOptions):
 @pytest.fixture
 def seconds_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step and each validation takes a second, by a clock that nobody waits for."""
-    ticks = count()
-    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    for clock in "perf_counter", "process_time":
+        ticks = count()
+        monkeypatch.setattr(time, clock, lambda ticks=ticks: float(next(ticks)))
 
 
 class Watcher:
@@ -52,6 +53,8 @@ def test_without_a_budget_it_is_as_is_usual() -> None:
     assert (TrainingOptions().steps, Speech().steps) == (300, 3000)
     assert Speech(minutes=2).steps is None
     assert Speech(epochs=2).steps is None
+    assert Speech(processor_minutes=2).steps is None
+    assert Speech(steps=7, processor_minutes=1).budget == "7 steps or 1 processor minute"
     assert (Speech(steps=7, minutes=2).steps, Speech(steps=7, minutes=2).minutes) == (7, 2)
 
 
@@ -76,15 +79,22 @@ def test_whichever_comes_first(options: dict[str, Any], steps: int, stopped: str
     assert history.learning_rate[-1] == pytest.approx(3e-3 * 1e-4)
 
 
-def test_minutes_are_those_of_steps_and_validations(seconds_a_step: None) -> None:
+@pytest.mark.parametrize(
+    ("budget", "stopped"), [("minutes", "minutes"), ("processor_minutes", "time")]
+)
+def test_minutes_are_those_of_steps_and_validations(
+    budget: str, stopped: str, seconds_a_step: None
+) -> None:
     watcher = Watcher(0, None)
+    bound: dict[str, Any] = {budget: 0.2}
     history = train(
-        Adding(), TrainingOptions(minutes=0.2, validate_every=4, warmup=0.25), progress=watcher
+        Adding(), TrainingOptions(**bound, validate_every=4, warmup=0.25), progress=watcher
     )
     # 12 seconds: 4 steps, a validation, 4 steps, a validation, 2 steps.
-    assert (history.steps, history.stopped) == (10, "minutes")
+    assert (history.steps, history.stopped) == (10, stopped)
+    assert history.ended  # in words
     assert [of.seconds for of in history.validations] == [1.0, 1.0, 1.0]
-    assert history.spent == 13
+    assert history.spent == history.processor_seconds == 13
     assert watcher.shares == pytest.approx([*(k / 12 for k in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12))])
     # The rate rises to its peak in a quarter of the time, and then falls.
     rates = history.learning_rate
@@ -93,10 +103,12 @@ def test_minutes_are_those_of_steps_and_validations(seconds_a_step: None) -> Non
     assert all(before > after for before, after in pairwise(rates[3:]))
 
 
+@pytest.mark.parametrize("budget", ["minutes", "processor_minutes"])
 def test_minutes_go_on_where_they_stood_after_an_interruption(
-    seconds_a_step: None, tmp_path: Path
+    budget: str, seconds_a_step: None, tmp_path: Path
 ) -> None:
-    options = TrainingOptions(minutes=0.2, validate_every=4, checkpoint_every=1)
+    bound: dict[str, Any] = {budget: 0.2}
+    options = TrainingOptions(**bound, validate_every=4, checkpoint_every=1)
     expected = train(Adding(), options)
     with pytest.raises(KeyboardInterrupt):
         train(Adding(), options, directory=tmp_path, progress=Watcher(6, interrupt))

@@ -11,7 +11,8 @@ from gated.training.options import TrainingOptions
 FINE = 10_000
 """The length, in steps, of a schedule that follows the time."""
 
-Bound = Literal["", "steps", "epochs", "minutes"]
+Bound = Literal["", "steps", "epochs", "minutes", "time"]
+"""`minutes` by the clock, `time` of the processors."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Budget:
     seconds: float | None
     by_epochs: bool = False
     """Whether `steps` follows from a number of epochs."""
+    of_processors: bool = False
+    """Whether `seconds` are processor time, summed over threads, not time by the clock."""
 
     @classmethod
     def of(cls, options: TrainingOptions, steps_per_epoch: int) -> Budget:
@@ -35,10 +38,12 @@ class Budget:
         if options.epochs is not None:
             bounds.append(max(1, round(options.epochs * steps_per_epoch)))
         steps = min(bounds, default=None)
+        minutes = options.minutes or options.processor_minutes
         return cls(
             steps=steps,
-            seconds=None if options.minutes is None else 60 * options.minutes,
+            seconds=None if minutes is None else 60 * minutes,
             by_epochs=options.epochs is not None and steps != options.steps,
+            of_processors=options.processor_minutes is not None,
         )
 
     def share(self, steps: int, seconds: float) -> float:
@@ -68,4 +73,6 @@ class Budget:
         """Return which limit is reached after this many steps and seconds, if any."""
         if self.steps is not None and steps >= self.steps:
             return "epochs" if self.by_epochs else "steps"
-        return "minutes" if self.seconds is not None and seconds >= self.seconds else ""
+        if self.seconds is None or seconds < self.seconds:
+            return ""
+        return "time" if self.of_processors else "minutes"

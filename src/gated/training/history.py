@@ -24,6 +24,7 @@ ENDS = {
     "steps": "all steps done",
     "epochs": "all epochs done",
     "minutes": "the time was up",
+    "time": "the processor time was used up",
     "patience": "validation got no better",
     "goal": "the goal was reached",
     "finish": "ended early by `gated finish`",
@@ -78,10 +79,12 @@ class History:
     """Of the topmost depth group."""
     seconds: list[float] = field(default_factory=list)
     """Wall-clock time, without validation and checkpoints."""
+    processor_seconds: float = field(default=0.0, compare=False)
+    """Processor time of all threads of the main process so far, with validations."""
     validations: list[Validation] = field(default_factory=list)
-    stopped: Literal["", "steps", "epochs", "minutes", "patience", "goal", "finish", "time"] = ""
-    """Why training ended: the budget, the patience, the goal, `gated finish`, or that the
-    processor time was used up. Empty while it goes on."""
+    stopped: Literal["", "steps", "epochs", "minutes", "time", "patience", "goal", "finish"] = ""
+    """Why training ended: the budget, the patience, the goal or `gated finish`. Empty while it goes
+    on."""
     transfer: Transfer | None = None
     measure: str = "loss"
     """The name of the training loss in reports, such as `CTC loss`."""

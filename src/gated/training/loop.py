@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Generic, cast
 
@@ -48,6 +49,23 @@ MOST_BETWEEN_CHECKPOINTS = 60.0
 """Seconds of training after which a checkpoint is written, however few steps that are."""
 
 
+@dataclass(frozen=True)
+class Seconds:
+    """A time, by the clock and of the processors."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+
+    @classmethod
+    def now(cls) -> Seconds:
+        """Return the time that it is."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, before: Seconds) -> Seconds:
+        """Return the time since `before`."""
+        return Seconds(self.wall - before.wall, self.processor - before.processor)
+
+
 def train(
     task: Task[Batch],
     options: TrainingOptions,
@@ -81,7 +99,7 @@ def train(
         training = _Training(task, options, path, checkpoint, progress)
         # Without `progress`, as when a baseline is trained, the steps are shown as a phase.
         steps = nullcontext(None) if progress else phase("Training", training.budget.steps)
-        if checkpoint and not training.history.stopped and training.agreed(0.0)[1]:
+        if checkpoint and not training.history.stopped and training.agreed(Seconds())[1]:
             training.end_early()
         with steps as done:
             while not training.history.stopped:
@@ -139,7 +157,6 @@ class _Training(Generic[Batch]):
         self.network, self.optimizer = fabric.setup(task.network, adamw(self.groups, options))
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
         self.network.train()
-        self.began = time.process_time()
         if fabric.world_size > 1:
             self.settle_sums()
         if checkpoint:
@@ -165,7 +182,7 @@ class _Training(Generic[Batch]):
 
     def step(self) -> None:
         """Do one optimiser step."""
-        started = time.perf_counter()
+        started = Seconds.now()
         options, step = self.options, self.history.steps
         self.thaw(step)
         loss_sum, weight = self.backward(step)
@@ -185,21 +202,31 @@ class _Training(Generic[Batch]):
             norm = math.inf  # half precision overflowed: the scaler skips this step
         elif not (math.isfinite(loss) and math.isfinite(norm)):
             raise self.diverged(f"the loss is {loss:g} and the gradient norm {norm:g}", step + 1)
-        rate = learning_rate(*self.budget.place(step, self.spent), options)
+        rate = learning_rate(*self.budget.place(step, self.used), options)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.record(loss, norm, clipping, rate, *self.agreed(time.perf_counter() - started))
+        self.record(loss, norm, clipping, rate, *self.agreed(Seconds.now() - started))
 
-    def agreed(self, seconds: float) -> tuple[float, bool]:
+    def agreed(self, seconds: Seconds) -> tuple[Seconds, bool]:
         """Return the main process' values: how long a step took, and whether to finish."""
         main, path = self.fabric.is_global_zero, self.path
         finish = main and path is not None and (path.parent / FINISH).exists()
         if self.fabric.world_size == 1:
             return seconds, finish
-        said = torch.tensor([seconds, float(finish)]) * float(main)
-        seconds, finish = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
-        return seconds, bool(finish)
+        said = torch.tensor([*astuple(seconds), float(finish)]) * float(main)
+        agreed = cast(Tensor, self.fabric.all_reduce(said, reduce_op="sum")).tolist()
+        return Seconds(*agreed[:2]), bool(agreed[2])
+
+    def spend(self, seconds: Seconds) -> None:
+        """Count the time of a step or a validation."""
+        self.spent += seconds.wall
+        self.history.processor_seconds += seconds.processor
+
+    @property
+    def used(self) -> float:
+        """Seconds so far, by the clock of the budget."""
+        return self.history.processor_seconds if self.budget.of_processors else self.spent
 
     def record(
         self,
@@ -207,7 +234,7 @@ class _Training(Generic[Batch]):
         norm: float,
         clipping: Clipping,
         rate: float,
-        seconds: float,
+        seconds: Seconds,
         finish: bool,
     ) -> None:
         """Append a step to the history, and report it."""
@@ -218,31 +245,21 @@ class _Training(Generic[Batch]):
         history.clipped_by_norm.append(by_norm)
         history.clipped_by_value.append(by_value)
         history.learning_rate.append(rate)
-        history.seconds.append(seconds)
-        self.spent += seconds
-        history.stopped = self.budget.ended_by(history.steps, self.spent)
+        history.seconds.append(seconds.wall)
+        self.spend(seconds)
+        history.stopped = self.budget.ended_by(history.steps, self.used)
         if finish and not history.stopped:
             history.stopped = "finish"
-        if self.is_time_over() and not history.stopped:
-            history.stopped = "time"
         if self.progress:
             self.progress.step(
                 step=history.steps,
-                share=self.budget.share(history.steps, self.spent),
+                share=self.budget.share(history.steps, self.used),
                 loss=history.factor * loss,
                 unit=history.measure,
                 gradient_norm=norm,
                 clipped=by_norm or by_value,
                 learning_rate=rate,
             )
-
-    def is_time_over(self) -> bool:
-        """Whether the main process has used up its processor time since it began or resumed."""
-        minutes = self.options.processor_minutes
-        if minutes is None:
-            return False
-        over = time.process_time() - self.began >= 60 * minutes
-        return bool(self.fabric.broadcast(over))
 
     def thaw(self, step: int) -> None:
         """Unfreeze the depth groups that train at `step`, and freeze the others."""
@@ -298,22 +315,22 @@ class _Training(Generic[Batch]):
         history, options = self.history, self.options
         if history.steps % options.validate_every and not history.stopped:
             return
-        started = time.perf_counter()
+        started = Seconds.now()
         self.network.eval()
         self.seed(history.steps)
         with torch.no_grad(), phase("Validating"):
             # Each process validates, so that none waits in vain; the main one decides.
             scores = self.task.validate(self.network)
-            seconds = time.perf_counter() - started
+            seconds = Seconds.now() - started
             scores, seconds = self.fabric.broadcast((scores, seconds))
-        self.spent += seconds
+        self.spend(seconds)
         scores = {name: float(score) for name, score in scores.items()}
         self.network.train()
         if not scores:
             return
         if not math.isfinite(scores["loss"]):
             raise self.diverged(f"the validation loss is {scores['loss']:g}", history.steps)
-        validation = Validation(history.steps, scores, seconds)
+        validation = Validation(history.steps, scores, seconds.wall)
         history.validations.append(validation)
         best = history.best is validation
         if best:

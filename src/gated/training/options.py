@@ -26,6 +26,9 @@ class TrainingOptions(Configuration):
     """Maximum number of passes over the training examples."""
     minutes: float | None = None
     """Maximum minutes of training with its validations, without reading the data and scoring."""
+    processor_minutes: float | None = None
+    """In place of minutes: of processor time, summed over the threads of the main process. The
+    result is then about the same on a busy machine as on an idle one."""
     batch_size: int = 64
     """Sequences per step, over all processes and accumulated parts."""
     learning_rate: float = 3e-3
@@ -50,8 +53,6 @@ class TrainingOptions(Configuration):
     """Stop after this many validations without improvement."""
     goal: float | None = None
     """Stop as soon as the validation loss is below this value."""
-    processor_minutes: float | None = None
-    """Stop after so many minutes of processor time, summed over the threads of this process."""
     checkpoint_every: int = 100
     """Steps between checkpoints; one is written each minute besides."""
     no_baseline: bool = False
@@ -79,7 +80,12 @@ class TrainingOptions(Configuration):
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         super().__post_init__()
-        if self.steps is self.epochs is self.minutes is None:
+        if self.minutes is not None and self.processor_minutes is not None:
+            raise ConfigurationError(
+                f"{option('minutes')} and {option('processor_minutes')} are two clocks for one "
+                "budget: give one of them."
+            )
+        if self.steps is self.epochs is self.minutes is self.processor_minutes is None:
             object.__setattr__(self, "steps", self.usual_steps)
         self._demand(steps=1, batch_size=1, accumulate=1, validate_every=1, checkpoint_every=1)
         self._demand(patience=1, devices=1, nodes=1, threads=1)
@@ -113,9 +119,12 @@ class TrainingOptions(Configuration):
         >>> TrainingOptions(steps=1000, minutes=2).budget
         '1,000 steps or 2 minutes'
         """
-        bounds = {"steps": self.steps, "epochs": self.epochs, "minutes": self.minutes}
+        bounds = {
+            "step": self.steps,
+            "epoch": self.epochs,
+            "minute": self.minutes,
+            "processor minute": self.processor_minutes,
+        }
         return " or ".join(
-            f"{of:,g} {name if of != 1 else name[:-1]}"
-            for name, of in bounds.items()
-            if of is not None
+            f"{of:,g} {name}{'s' * (of != 1)}" for name, of in bounds.items() if of is not None
         )
