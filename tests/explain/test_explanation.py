@@ -11,7 +11,7 @@ import torch
 from tests.explain.reader import H, make_probe
 
 from gated.errors import DataError
-from gated.explain import Intervention, Timeline, explain, intervene, statistics
+from gated.explain import Intervention, Probe, Timeline, explain, intervene, statistics
 
 
 def test_statistics_and_the_cost_of_forgetting_are_those_of_the_parts() -> None:
@@ -51,8 +51,17 @@ def test_units_are_ordered_by_memory_and_those_of_an_rnn_by_slowness() -> None:
     assert layer.by_memory[0] == 3
 
 
-def test_the_verdict_names_findings_and_reach() -> None:
+def remembering() -> Probe:
+    """A network whose output depends on what it has kept."""
     probe = make_probe()
+    with torch.no_grad():
+        probe.model.memory.weight_ih_l0.mul_(3.0)
+        probe.model.memory.bias_ih_l0[H : 2 * H] = 3.0
+    return probe
+
+
+def test_the_verdict_names_findings_and_reach() -> None:
+    probe = remembering()
     healthy = explain(probe)
     assert healthy.flow is not None
     (first,) = healthy.flow.layers
@@ -63,10 +72,30 @@ def test_the_verdict_names_findings_and_reach() -> None:
     with torch.no_grad():  # forget gates shut for good
         probe.model.memory.bias_ih_l0[H : 2 * H] = -20.0
     broken = explain(probe)
-    assert broken.verdict.startswith("1 finding: forgets at once (layer 0). In memory, layer 0,")
+    assert broken.verdict.startswith(
+        "2 findings: forgets at once (memory, layer 0), memory not used (memory, layer 0). In"
+    )
     assert broken.findings[0].measured == 1.0
     # A gate that is shut already cannot be missed.
     assert broken.layers[0].forgetting == pytest.approx(broken.loss, rel=1e-5)
+
+
+def test_a_memory_that_is_not_used_is_found_with_advice_that_the_task_can_follow() -> None:
+    probe = make_probe()
+    with torch.no_grad():  # the candidates, hence the memory, are next to nothing
+        for weights in (probe.model.memory.weight_ih_l0, probe.model.memory.weight_hh_l0):
+            weights[2 * H : 3 * H] *= 1e-4
+        for bias in (probe.model.memory.bias_ih_l0, probe.model.memory.bias_hh_l0):
+            bias[2 * H : 3 * H] = 0
+    found = explain(replace(probe, options=frozenset({"steps", "hidden"})))
+    (finding,) = (of for of in found.findings if of.rule == "memory not used")
+    assert finding.title == "memory, layer 0"
+    assert abs(finding.measured) < 0.01
+    assert "the loss changes by " in finding.words
+    assert "(steps)" in finding.advice
+    assert "(hidden)" in finding.advice
+    assert "history" not in finding.advice
+    assert not [of for of in explain(remembering()).findings if of.rule == "memory not used"]
 
 
 def test_the_verdict_says_where_the_gradient_is_cut() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import gated.nn
-from gated.errors import ConfigurationError, DataError
+from gated.errors import ConfigurationError, DataError, options_as_typed
 from gated.explain import RULES, diagnose, statistics, tied_to, trace
 
 T, B, I, H = 60, 8, 3, 12  # noqa: E741
@@ -117,10 +117,24 @@ def test_every_rule_finds_what_it_is_for(rule: str) -> None:
     found = {finding.rule: finding for finding in diagnose(layer, [x])}
     assert rule in found
     assert found[rule].measured > found[rule].threshold
-    assert str(found[rule]).startswith("layer 0: ")
+    assert str(found[rule]).startswith("LSTM, layer 0: ")
     assert "%" in found[rule].words
     assert "{" not in found[rule].words
     assert found[rule].advice
+
+
+def test_advice_names_the_options_of_the_task_alone() -> None:
+    layer, x = broken("saturated")
+    advice = {of.rule: of.advice for of in diagnose(layer, [x])}["saturated"]
+    assert "layer_norm=True" in advice
+    assert "clip_norm" not in advice, "a layer of one's own has no such option"
+    found = diagnose(layer, [x], options={"clip_norm", "hidden"})
+    advice = {of.rule: of.advice for of in found}["saturated"]
+    assert "Clip gradients at a lower norm (clip_norm)." in advice
+    assert "layer_norm" not in advice
+    with options_as_typed():
+        found = diagnose(layer, [x], options={"clip_norm"})
+    assert "(--clip-norm)" in {of.rule: of.advice for of in found}["saturated"]
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])

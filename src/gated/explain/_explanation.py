@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gated.errors import DataError
-from gated.explain._diagnose import Diagnosis, diagnose
+from gated.explain._diagnose import Diagnosis, diagnose, unused
 from gated.explain._flow import Flow, flow
 from gated.explain._intervene import intervene
 from gated.explain._intervention import Intervention
@@ -71,7 +71,7 @@ class Explanation:
     count: int
     """Number of layers and directions that the model has."""
     findings: Sequence[Diagnosis]
-    """From `gated.explain.diagnose`."""
+    """From `gated.explain.diagnose`, and the memories that are not used."""
     loss: float | None
     """The loss of the first batch, without interventions."""
     flow: Flow | None
@@ -83,7 +83,7 @@ class Explanation:
     def verdict(self) -> str:
         """The problems found, and how far back the gradient reaches."""
         if self.findings:
-            named = [f"{finding.rule} (layer {finding.layer})" for finding in self.findings]
+            named = [f"{finding.rule} ({finding.title})" for finding in self.findings]
             verdict = f"{len(named)} finding{'s' * (len(named) > 1)}: {', '.join(named)}."
         else:
             verdict = f"No rule finds anything wrong with {_counted(self.count)}."
@@ -158,15 +158,23 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
         work = sum(of.time * of.size**3 for of in every)
         samples = int(work <= MOST_PRODUCTS)
         followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=samples)
+    explained = [
+        ExplainedLayer(place, of, figures, _without_memory(probe, place, of))
+        for place, of, figures in zip(places, traced.layers, counted, strict=True)
+    ]
+    loss = _loss(probe)
+    idle = [
+        finding
+        for of in explained
+        if loss is not None and of.forgetting is not None
+        for finding in unused(of.statistics, of.place, loss, of.forgetting, probe.options)
+    ]
     return Explanation(
         probe=probe,
-        layers=[
-            ExplainedLayer(place, of, figures, _without_memory(probe, place, of))
-            for place, of, figures in zip(places, traced.layers, counted, strict=True)
-        ],
+        layers=explained,
         count=count,
-        findings=diagnose(probe.model, probe.batches, probe.loss),
-        loss=_loss(probe),
+        findings=[*diagnose(probe.model, probe.batches, probe.loss, probe.options), *idle],
+        loss=loss,
         flow=followed,
         left_out=traced.left_out,
     )

@@ -46,6 +46,9 @@ class Probe:
     loss: Callable[[Any], Tensor] | None = None
     """Function from the model's output on the first batch to a scalar, whose gradient is followed
     back in time and which is also computed without memory."""
+    options: frozenset[str] | None = None
+    """Names of the options of the task that trained the network: advice names only these. None for
+    a network of one's own."""
 
     def sequence(self, wanted: int) -> int:
         """Return the index of a sequence; negative counts from the end.

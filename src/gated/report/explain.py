@@ -87,7 +87,7 @@ def _views(explanation: Explanation, sequence: int, steps: tuple[int, int] | Non
 def _summary(explanation: Explanation) -> list[Block]:
     blocks: list[Block] = []
     if explanation.findings:
-        rows = [(f"layer {of.layer}", of.rule, of.words, of.advice) for of in explanation.findings]
+        rows = [(of.title, of.rule, of.words, of.advice) for of in explanation.findings]
         blocks.append(Table(("", "finding", "what was found", "what to do"), rows, prose=True))
     blocks += [Text(_memory_in_words(layer, explanation.loss)) for layer in explanation.layers]
     if explanation.flow is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_type_hints
 
@@ -419,7 +419,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self, source: Source | None = None, layers: Sequence[int] | None = None
     ) -> Explanation:
         """Measure what the network's gates and memory do; raises as `probe` does."""
-        return explain(self.probe(source), layers)
+        options = frozenset(of.name for part in (self.config, self.training) for of in fields(part))
+        return explain(replace(self.probe(source), options=options), layers)
 
     def save(self, directory: Path | str) -> None:
         """Write the model, atomically: `model.json` and its weights."""
