@@ -30,7 +30,14 @@ def run_of(directory: Path, **options: object) -> LanguageModel:
     return model
 
 
-OPTIONS = [{}, {"cell": "gru"}, {"cell": "rnn"}, {"tied": True, "embedding": 12}]
+OPTIONS = [
+    {},
+    {"cell": "gru"},
+    {"cell": "rnn"},
+    {"tied": True, "embedding": 12},
+    {"cell": "mgu"},
+    {"cell": "multiplicative-lstm"},
+]
 READ = "dog jumps\nover Ü"
 
 
@@ -78,6 +85,12 @@ def test_a_run_is_opened_by_its_folder(
     page.locator("#about", has_text="A small network of 12 units").wait_for()
     settle(page)
     np.testing.assert_allclose(computed(page, "run"), predicted(model), atol=2e-5)
+
+
+def test_a_cell_that_changes_its_input_is_refused(tmp_path: Path) -> None:
+    run_of(tmp_path, cell="mogrifier")
+    with pytest.raises(ModelFileError, match="mogrifier, which changes its input before W reads"):
+        load_model(tmp_path / "run")
 
 
 def test_a_folder_without_a_network_is_told_of(

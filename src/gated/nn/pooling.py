@@ -15,6 +15,19 @@ def _beyond(states: Tensor, lengths: Tensor) -> Tensor:
     return (steps[:, None] >= lengths.to(states.device))[..., None]
 
 
+def last_over_time(states: Tensor, lengths: Tensor, bidirectional: bool = False) -> Tensor:
+    """Return where each direction ends, (B, S), of `states` (T, B, S) with `lengths` (B,).
+
+    The second direction, whose features are the second half, ends at the first step.
+    """
+    streams = torch.arange(states.shape[1], device=states.device)
+    last = states[lengths.to(states.device) - 1, streams]
+    if not bidirectional:
+        return last
+    half = states.shape[-1] // 2
+    return torch.cat((last[:, :half], states[0, :, half:]), -1)
+
+
 def mean_over_time(states: Tensor, lengths: Tensor) -> Tensor:
     """Return the mean (B, S) over time of `states` (T, B, S) with `lengths` (B,)."""
     total = states.masked_fill(_beyond(states, lengths), 0.0).sum(0)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gated import model_files
 from gated.cells import Cell, library
 from gated.cells.check_document import check_document
+from gated.cells.named import USUAL, cell_named
 from gated.core.layout import Weights, layout_of
-from gated.errors import CellError, ModelFileError, require
+from gated.errors import CellError, ConfigurationError, ModelFileError, require
 from gated.model_files import FILE_NAME, Arrays, load_description
 from gated.serve.compact import expanded
 from gated.serve.exhibit import NAMES
@@ -122,8 +123,13 @@ def load_model(directory: Path) -> CharacterModel:
     task, cell = description.get("task"), description.get("cell")
     if task == LANGUAGE:
         _check_characters(path, description)
-    elif task == TASK and (isinstance(cell, dict) or cell in [*_library()]):
-        return _load_own(directory, path, description)
+        cell = description["config"].get("cell")
+        if cell not in USUAL:
+            return _load_own(directory, path, task, _library_cell(path, cell))
+    elif task == TASK and isinstance(cell, dict):
+        return _load_own(directory, path, task, cell)
+    elif task == TASK and cell in [*_library()]:
+        return _load_own(directory, path, task, _library()[cell].document)
     elif task != TASK or cell not in [*NAMES]:
         raise ModelFileError(
             f"{path} describes the task {task!r} with the cell {cell!r}; the explorer shows the "
@@ -173,15 +179,40 @@ def _library() -> dict[str, Cell]:
     return {name: of for name, of in found.items() if name not in NAMES}
 
 
-def _load_own(directory: Path, path: Path, description: dict[str, Any]) -> CharacterModel:
-    """Load a model whose description has the document of its cell, or a name in the library."""
-    cell = description["cell"]
+def _library_cell(path: Path, name: Any) -> Any:
+    """Return the document of a language model's cell, which must read its input by W alone."""
     try:
-        definition = check_document(cell if isinstance(cell, dict) else _library()[cell].document)
+        document = cell_named(str(name)).document
+    except ConfigurationError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    nodes = document["nodes"]
+    inputs = [place for place, of in enumerate(nodes) if of["operation"] == "input"]
+    readers = [of for of in nodes if set(of["arguments"]) & {*inputs}]
+    if any((of["about"] or {}).get("name") != "weight_ih" for of in readers):
+        raise ModelFileError(
+            f"{path} has the cell {name}, which changes its input before W reads it; the explorer "
+            "shows characters as inputs, and here the inputs are embeddings of them."
+        )
+    return document
+
+
+def _load_own(directory: Path, path: Path, task: str, document: Any) -> CharacterModel:
+    """Load a model whose cell, of the library or of one's own, is given by a document."""
+    try:
+        definition = check_document(document)
     except CellError as error:
         raise ModelFileError(f"{path}: cell: {error}") from error
-    stored, description = model_files.load_model(directory, TASK)
+    stored, description = model_files.load_model(directory, task)
     safetensors = require("safetensors.numpy", extra="explore")
+    if task == LANGUAGE:
+        try:
+            known, stored = _over_characters(description, expanded(stored))
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ModelFileError(
+                f"The model in {directory} is not one of a single layer over characters "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        description = description | known
     state, vocabulary = expanded(stored), description.get("vocabulary")
     if not isinstance(vocabulary, str) or not vocabulary:
         raise ModelFileError(f"{path}: vocabulary is {vocabulary!r}; expected its characters.")
@@ -257,9 +288,11 @@ def _over_characters(description: dict[str, Any], state: Arrays) -> tuple[dict[s
     """
     config = description["config"]
     embedding = state["embedding.weight"]
+    first = "layers.0."
     recurrent = {
-        f"recurrent.{part}_l0": state[f"layers.0.{part}_l0"]
-        for part in ("weight_hh", "bias_ih", "bias_hh")
+        f"recurrent.{name.removeprefix(first)}": of
+        for name, of in state.items()
+        if name.startswith(first)
     }
     known = {
         "task": TASK,

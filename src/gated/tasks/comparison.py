@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from gated.cells.named import USUAL
 from gated.configuration import Configuration, json_values
 from gated.data.held_back import require_test_part
 from gated.errors import ConfigurationError, option
@@ -164,8 +165,8 @@ class Comparison:
 
 def cells_of(kind: type[Learner[Any, Any, Any]]) -> tuple[str, ...]:
     """Return the cells that a task supports, the smallest first."""
-    usual, known = ("rnn", "gru", "lstm"), get_args(get_type_hints(kind.config_type)["cell"])
-    return tuple(cell for cell in usual if cell in known or not known)
+    known = get_args(get_type_hints(kind.config_type)["cell"])
+    return tuple(cell for cell in USUAL if cell in known or not known)
 
 
 def compare(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from gated.cells.named import USUAL
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, DataError, TrainingDivergedError, require
 from gated.tasks.learner import Learner, Source
@@ -73,7 +74,7 @@ def choices(kind: type[Learner[Any, Any, Any]], options: object) -> dict[str, An
         elif name == "layers":
             found[name] = (1, MOST_LAYERS)
         elif name == "cell":
-            found[name] = get_args(hints[name])
+            found[name] = get_args(hints[name]) or USUAL
     return found
 
 

@@ -7,6 +7,7 @@ these, and need not import the names in them.
 from dataclasses import dataclass
 from typing import Literal
 
+from gated.cells.named import check_cell
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.texts.vocabulary import MOST
@@ -30,8 +31,8 @@ class ReaderConfig(Configuration):
     """What is read at a step."""
     vocabulary: int = 4000
     """Largest number of subwords, which are learnt from the training part by byte-pair encoding."""
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """Recurrent cell."""
+    cell: str = "lstm"
+    """Recurrent cell: lstm, gru, rnn, or another of gated.cells.library, such as mogrifier."""
     embedding: int = 64
     """E, size of the embedding."""
     hidden: int = 256
@@ -50,6 +51,7 @@ class ReaderConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_cell(self.cell)
         self._demand(embedding=1, hidden=1, layers=1)
         self._demand_shares("dropout", "embedding_dropout", "weight_drop")
         if not FEWEST_SUBWORDS <= self.vocabulary <= MOST:

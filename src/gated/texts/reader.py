@@ -15,13 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import gated.nn
+from gated.cells.named import cell_named
 from gated.live.program import Writer
 from gated.nn import VariationalDropout, programs
+from gated.nn.named import layers_named
 from gated.texts.config import ReaderConfig
-
-STATES = ("hidden", "cell")
-LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Read(NamedTuple):
@@ -47,17 +45,20 @@ class Reader(nn.Module):
         super().__init__()
         E, H = config.embedding, config.hidden
         sizes = [E, *[H] * (config.layers - 1), E if config.tied else H]
-        # A forget gate that begins open (Jozefowicz, Zaremba and Sutskever 2015).
-        begin = {"forget_bias": 1.0} if config.cell == "lstm" else {}
         self.embedding_dropout = config.embedding_dropout
         self.embedding = nn.Embedding(codes, E)
         if config.tied:  # so that logits are small at first; PyTorch's default of 1 suits inputs
             nn.init.normal_(self.embedding.weight, std=E**-0.5)
         self.layers = nn.ModuleList(
-            LAYERS[config.cell](read, units, weight_drop=config.weight_drop, **begin)
+            layers_named(config.cell, read, units, weight_drop=config.weight_drop, open_gates=True)
             for read, units in pairwise(sizes)
         )
         self.dropout = VariationalDropout(config.dropout)
+        cell = cell_named(config.cell)
+        self.states = {
+            of.name: name for of, name in zip(cell.states, cell.state_names, strict=True)
+        }
+        """The states of a layer, as the definition names them, and their full names."""
         self.output_size = sizes[-1]
         """S, units of the last layer."""
 
@@ -87,16 +88,16 @@ class Reader(nn.Module):
         after: dict[str, Tensor] = {}
         for place, layer in enumerate(self.layers):
             if carried is None:
-                output, last = layer(dropped, _before(states, place), lengths=lengths)
+                output, last = layer(dropped, self._before(states, place), lengths=lengths)
                 kept = last if isinstance(last, tuple) else (last,)
             else:
                 output, _, (every,) = layer(
-                    dropped, _before(states, place), lengths=lengths, return_gates=True
+                    dropped, self._before(states, place), lengths=lengths, return_gates=True
                 )
                 at = carried, torch.arange(len(carried), device=carried.device)
-                kept = tuple(every[name][at][None] for name in STATES if name in every)
+                kept = tuple(every[name][at][None] for name in self.states.values())
             dropped = self.dropout(output)
-            after |= {f"{place}.{name}": of for name, of in zip("hc", kept, strict=False)}
+            after |= {f"{place}.{name}": of for name, of in zip(self.states, kept, strict=True)}
         return Read(output, dropped, after)
 
     def write_reading(self, writer: Writer, codes: str) -> str:
@@ -107,15 +108,16 @@ class Reader(nn.Module):
             steps = writer.add("recurrent", steps, **options)
         return steps
 
+    def _before(
+        self, states: Mapping[str, Tensor], place: int
+    ) -> Tensor | tuple[Tensor, ...] | None:
+        """Return the states of a layer in the form that the layer takes."""
+        names = [f"{place}.{name}" for name in self.states]
+        if not states.keys() >= set(names):
+            return None
+        return states[names[0]] if len(names) == 1 else tuple(states[name] for name in names)
+
     def depth_groups(self) -> list[tuple[str, list[nn.Parameter]]]:
         """Return parameters by depth, nearest the input first; subclasses add theirs at the end."""
         layers = [(f"layer{k}", list(of.parameters())) for k, of in enumerate(self.layers)]
         return [("embedding", list(self.embedding.parameters())), *layers]
-
-
-def _before(states: Mapping[str, Tensor], place: int) -> Tensor | tuple[Tensor, Tensor] | None:
-    """Return the states of a layer in the form that the layer takes."""
-    hidden, cell = states.get(f"{place}.h"), states.get(f"{place}.c")
-    if hidden is None or cell is None:
-        return hidden
-    return hidden, cell

@@ -23,6 +23,8 @@ OPTIONS = [
     {"patch": 1, "filters": 0, "pooling": "mean", "one_way": True},
     {"patch": 3, "filters": 0, "cell": "gru", "pooling": "max", "one_way": True},
     {"patch": 1, "filters": 0, "pooling": "attention", "one_way": True, "layers": 2},
+    {"patch": 1, "filters": 4, "cell": "lem", "pooling": "mean", "layers": 2},
+    {"patch": 1, "filters": 0, "cell": "scrn", "pooling": "last", "one_way": True},
 ]
 
 

@@ -14,7 +14,14 @@ from gated.tasks.language.model import LanguageModel
 
 @pytest.mark.parametrize(
     ("unit", "cell", "layers", "tied"),
-    [("character", "lstm", 1, False), ("byte", "gru", 2, True), ("subword", "rnn", 2, False)],
+    [
+        ("character", "lstm", 1, False),
+        ("byte", "gru", 2, True),
+        ("subword", "rnn", 2, False),
+        ("character", "mogrifier", 1, False),
+        ("byte", "slstm", 2, True),
+        ("character", "indrnn", 1, False),
+    ],
 )
 def test_the_program_predicts_the_next_code(
     unit, cell: str, layers: int, tied: bool, text: Path, tmp_path: Path

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import gated.nn
+from gated.cells.named import cells
 from gated.cli.app import run
 from gated.errors import ConfigurationError
 from gated.explain import flow
 from gated.tasks.memory import gradient
 from gated.tasks.memory.gradient import Reach, reach
 from gated.tasks.memory.longest import MemoryTest, Trial, memory_test
-from gated.tasks.memory.network import CELLS, MemoryNetwork
+from gated.tasks.memory.network import MemoryNetwork
 from gated.tasks.memory.problems import problem_of
 from gated.tasks.memory.task import MemoryTask
 from gated.training.history import History
@@ -101,7 +102,7 @@ def test_most_seeds_must_solve_a_length(scores: tuple[int, ...], solved: bool) -
     assert tested.score("gru", 20) == np.median(scores)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", cells())
 def test_every_cell_makes_a_network(cell: str) -> None:
     network = MemoryNetwork(cell, 5, problem_of("adding", 8), seed=1)
     assert network.encoder.cell.name == ("rnn_tanh" if cell == "rnn" else cell.replace("-", "_"))

@@ -201,11 +201,15 @@ def test_a_language_model_is_asked(toned: Path, tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize("block", [13, 400, 100_000])
-@pytest.mark.parametrize(("subsampling", "look_ahead"), [(2, 3), (1, 0), (0, 2), (3, 1)])
+@pytest.mark.parametrize(
+    ("subsampling", "look_ahead", "cell"),
+    [(2, 3, "lstm"), (1, 0, "lstm"), (0, 2, "lstm"), (3, 1, "lstm"), (2, 1, "mogrifier")],
+)
 def test_a_recording_as_it_comes_is_heard_as_the_whole(
-    block: int, subsampling: int, look_ahead: int
+    block: int, subsampling: int, look_ahead: int, cell: str
 ) -> None:
     config = SpeechConfig(
+        cell=cell,
         sample_rate=RATE, streaming=True, look_ahead=look_ahead, subsampling=subsampling,
         hidden=24, dropout=0.0,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from gated.cells.named import check_cell
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
@@ -18,8 +19,8 @@ MOST_MEMBERS = 32
 class ClassifyConfig(Configuration):
     """The network, augmentation, and the share of the sequences held back."""
 
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """Recurrent cell."""
+    cell: str = "lstm"
+    """Recurrent cell: lstm, gru, rnn, or another of gated.cells.library, such as mogrifier."""
     hidden: int = 64
     """H, units per layer and direction."""
     layers: int = 1
@@ -56,6 +57,7 @@ class ClassifyConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_cell(self.cell)
         self._demand(hidden=1, layers=1, patch=1, filters=0, filter_pool=1)
         self._demand(kernel_features=0, members=1)
         if (self.members or 1) > MOST_MEMBERS:

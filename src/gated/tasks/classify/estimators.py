@@ -33,7 +33,7 @@ class SequenceEstimator(BaseEstimator):
     any lengths; NaN is a missing value.
 
     Args:
-        cell: recurrent cell, lstm, gru or rnn.
+        cell: recurrent cell, lstm, gru, rnn, or another of `gated.cells.library`.
         hidden: H, units per layer and direction.
         layers: recurrent layers.
         one_way: read forwards only.
@@ -60,7 +60,7 @@ class SequenceEstimator(BaseEstimator):
     def __init__(
         self,
         *,
-        cell: Literal["lstm", "gru", "rnn"] = "lstm",
+        cell: str = "lstm",
         hidden: int = 64,
         layers: int = 1,
         one_way: bool = False,

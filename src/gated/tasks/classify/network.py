@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import gated.nn
 from gated.live.program import Writer
 from gated.nn import programs
-from gated.nn.pooling import attention_over_time, max_over_time, mean_over_time
+from gated.nn.named import layers_named
+from gated.nn.pooling import (
+    attention_over_time,
+    last_over_time,
+    max_over_time,
+    mean_over_time,
+)
 from gated.tasks.classify.config import ClassifyConfig
 from gated.tasks.classify.convolutions import ConvolutionalBranch
 from gated.tasks.classify.fixed_features import FixedFeatures
-
-LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Batch(NamedTuple):
@@ -50,7 +53,8 @@ class SequenceNetwork(nn.Module):
     def __init__(self, config: ClassifyConfig, inputs: int, outputs: int) -> None:
         super().__init__()
         self.pooling = config.pooling
-        self.recurrent = LAYERS[config.cell](
+        self.recurrent = layers_named(
+            config.cell,
             inputs,
             config.hidden,
             config.layers,
@@ -70,21 +74,16 @@ class SequenceNetwork(nn.Module):
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Map inputs (T, B, I) and lengths (B,) to outputs (B, outputs)."""
-        states, last = self.recurrent(steps, lengths=lengths)
-        found = [self._pooled(states, last, lengths)]
+        found = [self._pooled(self.recurrent(steps, lengths=lengths)[0], lengths)]
         if self.branch is not None:
             found.append(self.branch(*single_steps(steps, lengths, self.patch)))
         answers: Tensor = self.head(self.dropout(torch.cat(found, dim=-1)))
         return answers
 
-    def _pooled(
-        self, states: Tensor, last: Tensor | tuple[Tensor, Tensor], lengths: Tensor
-    ) -> Tensor:
+    def _pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
         """(T, B, S) to (B, S): steps beyond a sequence's length take no part."""
         if self.pooling == "last":
-            hidden = last if isinstance(last, Tensor) else last[0]
-            ends = 2 if self.recurrent.bidirectional else 1
-            return torch.cat(tuple(hidden[-ends:]), dim=-1)
+            return last_over_time(states, lengths, self.recurrent.bidirectional)
         if self.pooling == "max":
             return max_over_time(states, lengths)
         if self.energy is not None:

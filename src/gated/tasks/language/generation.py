@@ -114,7 +114,7 @@ def _reader(network: LanguageNetwork, prompts: Sequence[Tensor]) -> tuple[Reader
     streams: list[Stream] = []
     for place, layer in enumerate(network.layers):
         stream = layer.stream(len(prompts), threads())  # type: ignore[operator]
-        names = [name for name in (f"{place}.h", f"{place}.c") if name in said[0].states]
+        names = [f"{place}.{name}" for name in network.states]
         stream.states = [tuple(_side_by_side(of.states[name] for of in said) for name in names)]
         streams.append(stream)
     embedding = network.embedding.weight.numpy()

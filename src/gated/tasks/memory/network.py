@@ -11,17 +11,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import orthogonal
 
 from gated.cells import Cell, library
+from gated.cells.named import cell_named, cells
 from gated.errors import ConfigurationError, option
 from gated.nn import init
+from gated.nn.named import start_open_
 from gated.nn.recurrent import Recurrent
 from gated.tasks.memory.problems import Problem
-
-CELLS: Mapping[str, Cell] = {
-    name.replace("_", "-"): of
-    for name, of in vars(library).items()
-    if isinstance(of, Cell) and not of.per_step  # the tasks have none of their inputs
-} | {"rnn": library.rnn_tanh}
-"""The cells of the library by name; `rnn` is `rnn-tanh`."""
 
 STARTS: Mapping[str, Callable[[Recurrent, int], Any]] = {
     "chrono": init.chrono_,
@@ -49,9 +44,8 @@ class Start(NamedTuple):
             ConfigurationError: the cell does not support this initialisation.
         """
         layer = Recurrent(self.cell, inputs, units, layers, layer_norm=self.layer_norm)
-        antisymmetric = self.cell in (library.antisymmetric_rnn, library.gated_antisymmetric_rnn)
-        if antisymmetric:
-            init.stay_antisymmetric_(layer)
+        if self.cell not in (library.indrnn, library.unicornn):
+            start_open_(layer)
         if next(layer.parameters()).is_meta:  # asked for shapes alone: there are no values to set
             if "exp" in self.starts:
                 _shape_orthogonal(layer)
@@ -60,8 +54,6 @@ class Start(NamedTuple):
             _start_indrnn(layer, longest)
         elif self.cell is library.unicornn:
             _start_unicornn(layer)
-        elif not antisymmetric and any(of.role == "writes" for of in init.gate_roles(self.cell)):
-            init.forget_bias_(layer)
         for start in self.starts:
             STARTS[start](layer, longest)
         return layer
@@ -77,14 +69,9 @@ def start_of(name: str) -> Start:
     ('chrono',)
     """
     plain = name.replace("_", "-")
-    parts = [known for known in CELLS if plain == known or plain.startswith(known + "-")]
-    if not parts:
-        near = difflib.get_close_matches(plain, CELLS, n=1, cutoff=0.0)[0]
-        raise ConfigurationError(
-            f"{option('cells')}: {name!r} is no cell of the library; did you mean {near}? "
-            f"There are {', '.join(CELLS)}."
-        )
-    cell = max(parts, key=len)
+    parts = [known for known in cells() if plain == known or plain.startswith(known + "-")]
+    cell = max(parts, key=len, default=plain)
+    found = cell_named(cell, "cells")
     follows = plain[len(cell) :].replace(LAYER_NORM, "layer_norm").split("-")[1:]
     for one in follows:
         if one not in (*STARTS, "layer_norm"):
@@ -95,7 +82,7 @@ def start_of(name: str) -> Start:
                 f"There are {', '.join(every)}."
             )
     starts = tuple(one for one in follows if one in STARTS)
-    return Start(CELLS[cell], starts, "layer_norm" in follows)
+    return Start(found, starts, "layer_norm" in follows)
 
 
 def _shape_orthogonal(layer: Recurrent) -> None:

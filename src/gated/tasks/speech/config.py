@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from gated.cells.named import check_cell
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
@@ -62,8 +63,8 @@ class SpeechConfig(Configuration):
     every 10 ms."""
     channels: int = 16
     """Channels of these convolutions."""
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
-    """Recurrent cell."""
+    cell: str = "lstm"
+    """Recurrent cell: lstm, gru, rnn, or another of gated.cells.library, such as mogrifier."""
     hidden: int = 192
     """H, units per layer and direction."""
     layers: int = 2
@@ -94,6 +95,7 @@ class SpeechConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_cell(self.cell)
         self._demand(sample_rate=4000, mels=4, look_ahead=0, subsampling=0, channels=1)
         self._demand(hidden=1, layers=1, mask_bands=0)
         self._demand_shares("dropout", "weight_drop", "mask_steps", counts=("test", "validation"))

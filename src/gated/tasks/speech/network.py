@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import gated.nn
+from gated.nn.named import layers_named
 from gated.tasks.speech.alphabet import BLANK
 from gated.tasks.speech.config import SpeechConfig
-
-LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Batch(NamedTuple):
@@ -59,7 +57,8 @@ class SpeechNetwork(nn.Module):
             self.convolutions.append(nn.Conv2d(seen, config.channels, 3, stride=2, padding=1))
             seen, bands = config.channels, (bands + 1) // 2
         self.norm = nn.LayerNorm(seen * bands)
-        self.recurrent = LAYERS[config.cell](
+        self.recurrent = layers_named(
+            config.cell,
             seen * bands,
             config.hidden,
             config.layers,

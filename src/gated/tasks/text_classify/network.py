@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gated.live.program import Writer
-from gated.nn.pooling import max_over_time, mean_over_time
+from gated.nn.pooling import last_over_time, max_over_time, mean_over_time
 from gated.tasks.text_classify.config import TextClassifyConfig
 from gated.texts.reader import Reader
 
@@ -59,9 +59,12 @@ class TextNetwork(Reader):
 
     def forward(self, codes: Tensor, lengths: Tensor) -> Tensor:
         """Map codes (T, B) and lengths (B,) to logits (B, C)."""
-        _, states, after = self.read(codes, lengths=lengths)
-        last = after[f"{len(self.layers) - 1}.h"][0]
-        pooled = (last, max_over_time(states, lengths), mean_over_time(states, lengths))
+        output, dropped, _ = self.read(codes, lengths=lengths)
+        pooled = (
+            last_over_time(output, lengths),
+            max_over_time(dropped, lengths),
+            mean_over_time(dropped, lengths),
+        )
         logits: Tensor = self.head(torch.cat(pooled, -1))
         return logits
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gated.cells.named import check_cell
 from gated.configuration import Configuration
 from gated.errors import ConfigurationError, option
 from gated.training.options import TrainingOptions
@@ -51,8 +52,8 @@ class VideoConfig(Configuration):
     """Channels of the encoder's convolutions, each of which halves width and height."""
     features: int = 64
     """I, outputs of the encoder for each frame."""
-    cell: Literal["lstm", "gru", "rnn"] = "gru"
-    """Recurrent cell."""
+    cell: str = "gru"
+    """Recurrent cell: lstm, gru, rnn, or another of gated.cells.library, such as mogrifier."""
     hidden: int = 64
     """H, units per layer and direction."""
     layers: int = 1
@@ -76,6 +77,7 @@ class VideoConfig(Configuration):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_cell(self.cell)
         self._demand(frames=1, width=1, height=1, features=1, hidden=1, layers=1)
         self._demand_shares("test", "validation", "dropout")
         if not 0 <= self.crop < 0.5:

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import gated.nn
+from gated.nn.named import layers_named
 from gated.tasks.video.config import VideoConfig
-
-LAYERS = {"rnn": gated.nn.RNN, "gru": gated.nn.GRU, "lstm": gated.nn.LSTM}
 
 
 class Batch(NamedTuple):
@@ -91,7 +89,8 @@ class VideoNetwork(nn.Module):
         with torch.no_grad():
             features = self.encoder(torch.zeros(1, 6 if self.change else 3, height, width)).shape[1]
         self.recurrent = (
-            LAYERS[config.cell](
+            layers_named(
+                config.cell,
                 features,
                 config.hidden,
                 config.layers,

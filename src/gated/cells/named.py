@@ -1,0 +1,62 @@
+"""Cells of the library by the names that options have."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+
+from gated.cells import library
+from gated.cells.cell import Cell
+from gated.errors import ConfigurationError, option
+
+HELD = ("antisymmetric_rnn", "gated_antisymmetric_rnn")
+"""Cells whose recurrent weight is held W - Wᵀ while it is trained, by `gated.nn.init`."""
+USUAL = ("rnn", "gru", "lstm")
+"""The names of the cells that have a layer of their own; `rnn` is `rnn_tanh`."""
+
+
+@cache
+def cells() -> dict[str, Cell]:
+    """Return the cells that read nothing but their input, by name, words joined by hyphens."""
+    found = {
+        name.replace("_", "-"): of for name, of in vars(library).items() if isinstance(of, Cell)
+    }
+    return {name: of for name, of in found.items() if not of.per_step} | {"rnn": library.rnn_tanh}
+
+
+def cell_named(name: str, said: str = "cell") -> Cell:
+    """Return the cell of this name.
+
+    Args:
+        name: with hyphens or underscores.
+        said: the option that names it, for the error.
+
+    Raises:
+        ConfigurationError: there is no such cell.
+
+    >>> cell_named("mogrifier").paper
+    'Mogrifier LSTM of two rounds (Melis, Kočiský and Blunsom 2020).'
+    """
+    plain = "rnn_tanh" if name == "rnn" else name.replace("-", "_")
+    found = getattr(library, plain, None)
+    if not isinstance(found, Cell) or found.per_step:
+        near = difflib.get_close_matches(name.replace("_", "-"), cells(), n=1, cutoff=0.0)[0]
+        raise ConfigurationError(
+            f"{option(said)}: {name!r} is no cell of the library; did you mean {near}? "
+            f"There are {', '.join(cells())}."
+        )
+    return found
+
+
+def check_cell(name: str) -> None:
+    """Refuse a name of which a task can make no layers.
+
+    Raises:
+        ConfigurationError: no cell has this name, or its weights are held in a form.
+    """
+    if cell_named(name).name in HELD:
+        raise ConfigurationError(
+            f"{option('cell')}: the recurrent weight of {name} is held antisymmetric while it is "
+            "trained, which models of tasks do not store. In Python: "
+            "gated.nn.init.stay_antisymmetric_(gated.nn.Recurrent(...))."
+        )
