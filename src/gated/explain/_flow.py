@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from gated.errors import ConfigurationError, DataError
 from gated.explain._layer_trace import layer_title
 from gated.explain._looking import Part, Watch, evaluating, looking, nothing_ran
+from gated.explain._notebook import curve, paragraphs
 from gated.explain._way_back import Followed, followed, jacobian_norms, joined
 from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
@@ -179,6 +180,16 @@ class Flow:
 
     def __str__(self) -> str:
         return self.verdict
+
+    def _repr_html_(self) -> str:
+        """The verdict, and curves over time of the gradient of each layer, for notebooks."""
+        curves = "".join(
+            curve(f"{of.title}: {name}", norms)
+            for of in self.layers
+            for name, norms in (("gradient", of.hidden), ("product of the Jacobians", of.jacobian))
+            if norms is not None and norms.any()
+        )
+        return f"{paragraphs(str(self).splitlines())}{curves}"
 
 
 def flow(

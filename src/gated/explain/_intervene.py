@@ -17,6 +17,7 @@ from gated.core.reference import HoldAt
 from gated.errors import ConfigurationError, DataError
 from gated.explain._intervention import Held, Intervention, one_after_the_other, together
 from gated.explain._looking import Calls, Part, Watch, as_lines, looking, real_steps
+from gated.explain._notebook import heat_map, paragraphs
 from gated.explain._trace import Trace, trace
 from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
@@ -50,6 +51,22 @@ class Effect(NamedTuple):
             )
         difference: Tensor = outputs[0] - outputs[1]
         return difference
+
+    def _repr_html_(self) -> str:
+        """How the output, and gates and states of the first sequence, changed, for notebooks."""
+        pairs = list(zip(self.changed.layers, self.plain.layers, strict=True))
+        maps = [
+            heat_map(f"{of.name}, layer {of.layer}: change of {name}", (values - before)[:, 0])
+            for of, plain in pairs
+            for name, values in of.values.items()
+            if (before := plain.values[name]).shape == values.shape and (values != before).any()
+        ]
+        try:
+            most = float(self.difference.abs().max())
+            said = [f"The output changes by up to {most:.4g}."]
+        except DataError:
+            said = []
+        return paragraphs(said) + "".join(maps)
 
 
 @contextmanager

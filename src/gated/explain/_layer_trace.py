@@ -22,6 +22,7 @@ from gated.cells.tape import ACTIVATIONS, Place, Tape
 from gated.core.arguments import check_gate_names
 from gated.core.layout import Array
 from gated.errors import CellError, DataError
+from gated.explain._notebook import heat_map, paragraphs
 
 _ACROSS_UNITS = frozenset({"input", "state", "per_sequence", "parameter", "product", "sum"})
 """Operations that cannot be computed for some units without the others."""
@@ -126,6 +127,12 @@ class LayerTrace:
             return found
         there = ", ".join(values)
         raise AttributeError(f"a trace of {self.__dict__.get('kind')} has {there}, not {name!r}")
+
+    def _repr_html_(self) -> str:
+        """Gates and states of the first sequence, for notebooks."""
+        title = layer_title(self.name, self.layer, self.reverse, self.call)
+        maps = (heat_map(name, values[:, 0]) for name, values in self.values.items())
+        return f"{paragraphs([f'{title}: {self.kind}'])}{''.join(maps)}"
 
     @property
     def definition(self) -> Cell:

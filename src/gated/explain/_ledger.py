@@ -33,6 +33,7 @@ from gated.explain._looking import (
     looking,
     real_steps,
 )
+from gated.explain._notebook import bars, paragraphs
 from gated.explain._trace import trace
 from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall
@@ -72,6 +73,12 @@ class Ledger:
         factor = self.hidden / self.state if self.state else 0.0
         return self.written * factor
 
+    def _repr_html_(self) -> str:
+        """The state and the largest entries, for notebooks."""
+        rows = [(f"step {step}", part) for step, part in zip(self.steps, self.written, strict=True)]
+        said = f"The state is {self.state:.4g}. The steps that wrote most of it:"
+        return paragraphs([said]) + bars([("before the first step", self.initial), *rows])
+
 
 @dataclass(frozen=True)
 class OutputLedger:
@@ -98,6 +105,12 @@ class OutputLedger:
         """(K,), the part of the output that is due to each step, over all units."""
         total: Floats = self.parts.sum(axis=1)
         return total
+
+    def _repr_html_(self) -> str:
+        """The output and the largest entries, for notebooks."""
+        rows = [(f"step {step}", part) for step, part in zip(self.steps, self.written, strict=True)]
+        said = f"The output is {self.output:.4g}. The steps that wrote most of it:"
+        return paragraphs([said]) + bars([("from elsewhere", self.rest), *rows])
 
 
 @overload

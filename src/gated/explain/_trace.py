@@ -30,6 +30,7 @@ from gated.explain._looking import (
     nothing_ran,
     real_steps,
 )
+from gated.explain._notebook import paragraphs
 from gated.nn.backends import LayerResult, Run
 from gated.nn.operators import LayerCall, as_array
 
@@ -50,6 +51,12 @@ class Trace:
     """The model's output."""
     left_out: dict[str, str]
     """Recurrent layers and cells that could not be examined: from name to reason."""
+
+    def _repr_html_(self) -> str:
+        """Gates and states of each layer's first sequence, for notebooks."""
+        layers = "".join(layer._repr_html_() for layer in self.layers)
+        left = (f"{name} is left out: {why}" for name, why in self.left_out.items())
+        return f"{layers}{paragraphs(left)}"
 
 
 def trace(
