@@ -59,14 +59,14 @@ def wrong_number(page: Page) -> None:
     field.press("Enter")
 
 
-def folder(description: dict[str, Any]) -> Callable[[Page], None]:
+def folder(description: dict[str, Any] | None) -> Callable[[Page], None]:
     """Open the folder of a run with this description and no weights."""
 
     def opens(page: Page) -> None:
         with tempfile.TemporaryDirectory() as made:
             run = Path(made) / "run"
             run.mkdir()
-            (run / "model.json").write_text(json.dumps(description), "utf-8")
+            (run / "model.json").write_text(json.dumps({"description": description}), "utf-8")
             with page.expect_file_chooser() as chooser:
                 page.click("#open")
             chooser.value.set_files(run)
@@ -129,13 +129,8 @@ def text_states(exhibit: dict[str, Any]) -> Iterator[State]:
     for time in STORY_TIMES:
         yield State(f"story-{time}", f"{lstm}&story={time}", "#story")
     yield State("open-forecaster", lstm, "window", folder({"task": "forecast"}))
-    yield State("open-nothing", lstm, "window", folder({"task": "characters"}))
-    yield State(
-        "open-bad-cell",
-        lstm,
-        "window",
-        folder({"task": "characters", "cell": {"name": "x"}, "vocabulary": "ab"}),
-    )
+    yield State("open-no-weights", lstm, "window", folder({"task": "characters"}))
+    yield State("open-damaged", lstm, "window", folder(None))
 
 
 def draw(page: Page, state: State, path: Path) -> None:

@@ -38,6 +38,14 @@ export const ENGLISH = {
   exhibit: "Networks trained on",
   openRun: "Open a run…",
   forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” in the directory that holds the run, then open page/index.html, or open the folder “page” here.`,
+  noRun: (document: string): string => `The folder holds no ${document}: choose that of a trained network.`,
+  noDescription: (folder: string, document: string): string => `${document} in ${folder} does not describe a network: it is damaged, or was written by another program.`,
+  noWeights: (folder: string): string => `${folder} holds no safetensors file.`,
+  twoOfACell: (cell: string): string => `Two networks have the cell ${cell}: choose the folder of one of them.`,
+  otherTask: (folder: string, task: string, cell: string): string =>
+    `${folder} is of the task ${task} with the cell ${cell}; only networks over characters can be opened here. For another cell, save its document in place of its name.`,
+  otherLanguageModel: (folder: string, layers: number, unit: string): string =>
+    `${folder} is a language model of ${some(layers, "layer")} that reads ${unit}s; only models of one layer that read characters can be opened.`,
   leftOut: (windows: number, series: number): string =>
     `This page holds only the latest windows: ${some(windows, "earlier window")} ${windows === 1 ? "is" : "are"} left out${series ? `, among them all windows of ${series} series` : ""}, so that its files stay small.`,
   rounded: (name: string): string => `The weights of the ${name} are rounded to 16 bits here, so that their file stays small: the last digits of its forecasts may differ from those of gated predict.`,
