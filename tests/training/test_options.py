@@ -20,6 +20,7 @@ from gated.training.options import TrainingOptions
         ({"learning_rate": math.inf}, "learning_rate must be above 0 and finite, not inf"),
         ({"clip_norm": -1.0}, r"clip_norm must be above 0 and finite, not -1\.0"),
         ({"processor_minutes": 0.0}, "processor_minutes must be above 0"),
+        ({"average": 1.0}, "average is a decay between 0 and 1"),
         ({"minutes": 1.0, "processor_minutes": 1.0}, "two clocks for one budget"),
         ({"clip_value": math.nan}, "clip_value must be above 0"),
         ({"warmup": 1.5}, "warmup is a share of the budget"),

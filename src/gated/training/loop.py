@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Generic, cast
@@ -206,6 +207,7 @@ class _Training(Generic[Batch]):
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.average(parameters)
         self.record(loss, norm, clipping, rate, *self.agreed(Seconds.now() - started))
 
     def agreed(self, seconds: Seconds) -> tuple[Seconds, bool]:
@@ -260,6 +262,36 @@ class _Training(Generic[Batch]):
                 clipped=by_norm or by_value,
                 learning_rate=rate,
             )
+
+    @torch.no_grad()
+    def average(self, parameters: list[nn.Parameter]) -> None:
+        """Move the averages of the weights, which the optimiser's state holds, towards the weights.
+
+        At first they follow fast, so that the initial weights are soon forgotten.
+        """
+        if self.options.average is None:
+            return
+        state, step = self.optimizer.state, self.history.steps
+        averages = [state[of].setdefault("average", of.detach().clone()) for of in parameters]
+        decay = min(self.options.average, (1 + step) / (10 + step))
+        torch._foreach_lerp_(averages, [of.detach() for of in parameters], 1 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Let the network have the averages of its weights, where there are any."""
+        averages = self.averages
+        kept = {parameter: parameter.detach().clone() for parameter in averages}
+        try:
+            _set_values(averages)
+            yield
+        finally:
+            _set_values(kept)
+
+    @property
+    def averages(self) -> dict[nn.Parameter, Tensor]:
+        """The average of each parameter that has one."""
+        state = self.optimizer.state
+        return {parameter: of["average"] for parameter, of in state.items() if "average" in of}
 
     def thaw(self, step: int) -> None:
         """Unfreeze the depth groups that train at `step`, and freeze the others."""
@@ -318,7 +350,7 @@ class _Training(Generic[Batch]):
         started = Seconds.now()
         self.network.eval()
         self.seed(history.steps)
-        with torch.no_grad(), phase("Validating"):
+        with torch.no_grad(), phase("Validating"), self.averaged():
             # Each process validates, so that none waits in vain; the main one decides.
             scores = self.task.validate(self.network)
             seconds = Seconds.now() - started
@@ -334,8 +366,9 @@ class _Training(Generic[Batch]):
         history.validations.append(validation)
         best = history.best is validation
         if best:
-            state = self.task.network.state_dict()
-            self.best = {name: tensor.clone() for name, tensor in state.items()}
+            with self.averaged():
+                state = self.task.network.state_dict()
+                self.best = {name: tensor.clone() for name, tensor in state.items()}
         elif history.since_best == options.patience and not history.stopped:
             history.stopped = "patience"
         if options.goal is not None and scores["loss"] < options.goal and not history.stopped:
@@ -365,6 +398,8 @@ class _Training(Generic[Batch]):
         """Load the best weights into the network, and set evaluation mode."""
         if self.best:
             self.task.network.load_state_dict(self.best)
+        else:
+            _set_values(self.averages)
         for parameter in self.trainable:
             parameter.requires_grad_(True)
         self.network.eval()
@@ -432,3 +467,10 @@ class _Training(Generic[Batch]):
             f"Training diverged at step {step}{of}: {what}. {left} "
             "Lower learning_rate or clip_norm, or look for extreme values in the data."
         )
+
+
+@torch.no_grad()
+def _set_values(values: Mapping[nn.Parameter, Tensor]) -> None:
+    """Copy a value into each parameter."""
+    for parameter, value in values.items():
+        parameter.copy_(value)

@@ -43,6 +43,9 @@ class TrainingOptions(Configuration):
     """Gradient clipping by total norm (Pascanu et al. 2013)."""
     clip_value: float | None = None
     """Gradient clipping by value: each element is clipped to ± this."""
+    average: float | None = None
+    """Decay of an exponential average of the weights over the steps, such as 0.999 (after Polyak
+    and Juditsky 1992); it is what is validated and kept, in place of the last weights."""
     accumulate: int = 1
     """Parts that each batch is divided into, to need less memory; the result is the same."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
@@ -95,6 +98,10 @@ class TrainingOptions(Configuration):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigurationError(f"{option(name)} must be above 0 and finite, not {value}.")
+        if self.average is not None and not 0 < self.average < 1:
+            raise ConfigurationError(
+                f"{option('average')} is a decay between 0 and 1, not {self.average}."
+            )
         if not 0 <= self.warmup <= 1:
             raise ConfigurationError(
                 f"{option('warmup')} is a share of the budget, 0 to 1, not {self.warmup}."
