@@ -11,22 +11,35 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.serve.reading import Clamp
 from tests.tasks.forecast.conftest import package_file
 
+from gated.cli.explore import _exhibits
 from gated.cli.run_directory import Run, write_run
 from gated.configuration import json_values
 from gated.serve.app import create_server
 from gated.serve.character_model import CharacterModel, load_models
 from gated.serve.exhibit import Exhibit
+from gated.serve.static_page import write_page
 from gated.serve.text_exhibit import bundled_texts
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.training.options import TrainingOptions
 
 TOOLS = Path(__file__).resolve().parents[2] / "web" / "explorer" / "node_modules"
+
+Ask = Callable[..., tuple[dict[str, Any], dict[str, np.ndarray]]]
+FORECAST = """async ([network, series, moment, clamp, edits]) => {
+  const { score, labels, arrays, gradient } =
+    await gated.forecast(network, series, moment, clamp, edits);
+  const plain = ({ steps, width, numbers }) => ({ steps, width, numbers: [...numbers] });
+  const named = Object.entries({ ...arrays, gradient }).map(([name, of]) => [name, plain(of)]);
+  return { score, labels, arrays: Object.fromEntries(named) };
+}"""
 
 
 def lacking(what: str, remedy: str) -> None:
@@ -126,6 +139,25 @@ def runs(tmp_path_factory: pytest.TempPathFactory, weather_csv: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def exhibit(runs: Path) -> Exhibit:
+    (exhibit,) = _exhibits(runs, None)
+    return exhibit
+
+
+@pytest.fixture(scope="session")
+def written(exhibit: Exhibit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("page")
+    write_page(directory, [exhibit])
+    return directory
+
+
+@pytest.fixture(scope="session")
+def forecasters(runs: Path, weather_csv: Path) -> dict[str, tuple[Forecaster, Any]]:
+    loaded = {cell: Forecaster.load(runs / cell) for cell in ("gru", "lstm")}
+    return {cell: (of, of.windows_after_training(weather_csv)) for cell, of in loaded.items()}
+
+
+@pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     playwright.expect.set_options(timeout=20_000)  # for a machine that does other work too
@@ -196,3 +228,28 @@ def looks_right(opened: Callable[[str], Any], page_tools: Path) -> Callable[[str
         assert found == []
 
     return check
+
+
+@pytest.fixture
+def ask(opened: Callable[[str], Any]) -> Callable[[Path], Ask]:
+    """Opens a page from the disk, and has it forecast."""
+
+    def opens(directory: Path) -> Ask:
+        page = opened((directory / "index.html").as_uri() + "#language=en&theme=light")
+        settle(page)
+
+        def asks(
+            network: str, series: int, moment: int, clamp: Clamp | None = None, edits: str = ""
+        ) -> Any:
+            answer = page.evaluate(
+                FORECAST, [network, series, moment, clamp and clamp.__dict__, edits]
+            )
+            arrays = {
+                name: np.array(of["numbers"], np.float64).reshape(of["steps"], of["width"])
+                for name, of in answer["arrays"].items()
+            }
+            return answer, arrays
+
+        return asks
+
+    return opens

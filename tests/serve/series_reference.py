@@ -5,10 +5,12 @@ Shapes: T steps (history and horizon), Q quantiles, H hidden units, D distances.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from tests.comparison import assert_agree
 from tests.serve.reading import MOMENTS, Clamp, Reading
 from torch import nn
 
@@ -21,18 +23,28 @@ from gated.tasks.forecast.windows import gather
 
 
 def read(
-    forecaster: Forecaster, prepared: Prepared, row: int, layer: int, clamp: Clamp | None = None
+    forecaster: Forecaster,
+    prepared: Prepared,
+    row: int,
+    layer: int,
+    clamp: Clamp | None = None,
+    states: Sequence[Intervention] = (),
+    around: Forecaster | None = None,
 ) -> Reading:
-    """Run over the window whose history ends at a row of the panel.
+    """Run over the window whose history ends at a row of the panel, with states that are set.
+
+    `around` is the forecaster as it was, by whose partners and intervals the forecast of a changed
+    network is completed: intervals follow how a network forecast other windows.
 
     `outputs` are `observed` (T, 1) and `forecast` (T, Q), NaN in the history.
     """
     config, network = forecaster.config, forecaster.first_network
     history, origin = config.history or 1, np.array([row])
-    batch = Batch.of(gather(prepared, origin))
-    with intervene(network, *held(clamp, config.layers, layer, history, config.horizon)):
+    batch = batch_at(prepared, row)
+    changes = [*held(clamp, config.layers, layer, history, config.horizon), *states]
+    with intervene(network, *changes):
         traced = trace(network, batch)
-    forecast = forecaster.in_unit(traced.output, prepared, origin)[0]
+    forecast = (around or forecaster).in_unit(traced.output, prepared, origin)[0]
     encoder, decoder = (traced.layers[part + layer].values for part in (0, config.layers))
     values = {name: np.concatenate([encoder[name][:, 0], decoder[name][:, 0]]) for name in encoder}
     observed = prepared.panel.target[row + 1 + np.arange(-history, config.horizon)]
@@ -41,6 +53,19 @@ def read(
     errors = np.abs(forecast[:, config.quantiles.index(0.5)] - observed[history:])
     gradient = gradient_by_distance(network, batch)
     return Reading(values, gradient, outputs, float(np.nanmean(errors)))
+
+
+def batch_at(prepared: Prepared, row: int) -> Batch:
+    """The window whose history ends at a row of the panel."""
+    return Batch.of(gather(prepared, np.array([row])))
+
+
+def assert_read(arrays: dict[str, np.ndarray], expected: Reading) -> None:
+    for name, values in expected.values.items():
+        assert_agree(arrays[name].astype(np.float32), values, name)
+    for name, values in expected.outputs.items():
+        np.testing.assert_allclose(arrays[name], values, rtol=2e-5, err_msg=name)
+    assert_agree(arrays["gradient"][:, 0].astype(np.float32), expected.gradient, "gradient")
 
 
 def held(

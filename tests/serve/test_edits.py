@@ -95,7 +95,7 @@ def changed_weights(model: CharacterModel, gate: str, character: str) -> tuple[A
     weights["weight_ih"][row, place] = -2.5
     weights["weight_hh"][row, FROM] = 1.75
     edits = [
-        f"{model.name}/character/{gate}/{UNIT}/{place}/-2.5",
+        f"{model.name}/input_weight/{gate}/{UNIT}/{place}/-2.5",
         f"{model.name}/weight/{gate}/{UNIT}/{FROM}/1.75",
     ]
     if model.name == "gru" and gate == "candidate":
@@ -333,5 +333,5 @@ def test_no_barrier_where_numbers_are_changed(
     address: str, looks_right: Callable[[str, int], None], language: str, theme: str, width: int
 ) -> None:
     link = START.replace("=en", f"={language}").replace("light", theme)
-    edits = "lstm/cell/3/4/1.5;lstm/character/forget_gate/3/9/-1"
+    edits = "lstm/cell/3/4/1.5;lstm/input_weight/forget_gate/3/9/-1"
     looks_right(f"{address}{link}&box=forget_gate&edits={edits}", width)

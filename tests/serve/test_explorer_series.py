@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.serve.conftest import number, serving, settle, wire
 
@@ -156,6 +157,105 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
     ]
 
 
+def rows(page: Page) -> dict[str, float]:
+    """The bars of the opened gate."""
+    settle(page)
+    visible = page.locator("#box .bars-row:visible")
+    names = visible.locator(".bars-name").all_inner_texts()
+    values = visible.locator(".bars-number").all_inner_texts()
+    return dict(zip([name.split("\n")[0] for name in names], map(number, values), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("step", "part", "known"),
+    [
+        (30, "encoder", ("temp", "humid", "sine of the day")),
+        (50, "decoder", ("temp by smoothing",)),
+    ],
+)
+def test_a_gate_is_opened_and_its_parts_add_up(
+    page: Page, step: int, part: str, known: tuple[str, ...]
+) -> None:
+    page.locator("#step").fill(str(step))
+    page.locator(".equation").first.press("Enter")
+    expect(page.locator(".equation").first).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("#box p").first).to_contain_text(f"in the {part}, which")
+    parts = rows(page)
+    assert {*known, "which series", "level of temp", "bias"} <= {name.rstrip(":") for name in parts}
+    *summed, total, result = parts.values()
+    assert sum(summed) == pytest.approx(total, abs=0.005 * len(parts))
+    assert 1 / (1 + np.exp(-total)) == pytest.approx(result, abs=0.01)
+    assert result == wire(page, "f")
+    if part == "encoder":
+        field = page.get_by_label("temp at step 30", exact=True)
+        assert number(field.input_value()) == figure(page, "temp, observed")
+
+
+def test_a_second_layer_reads_the_first(page: Page) -> None:
+    page.get_by_role("button", name="LSTM 2", exact=True).click()
+    page.locator(".equation").first.click()
+    parts = rows(page)
+    *summed, total, _ = parts.values()
+    assert sum(summed) == pytest.approx(total, abs=0.005 * len(parts))
+    assert "the other 14 inputs" in parts
+    below = page.locator("#box .number").first
+    expect(below).to_have_attribute(
+        "aria-label", re.compile(r"h of unit \d+ after step 50 \(layer 1\)")
+    )
+    plain = figure(page, "forecast")
+    below.fill("0.9")
+    below.press("Enter")
+    expect(page.locator("#edits li span")).to_contain_text("after step 50 (layer 1): ")
+    assert figure(page, "forecast") != plain
+    assert figure(page, "forecast without the change") == plain
+    page.get_by_role("button", name="LSTM 1", exact=True).click()
+    expect(page.locator("#edits li")).to_have_count(1)
+
+
+def test_numbers_are_changed_and_taken_back(page: Page) -> None:
+    page.locator("#step").fill("47")
+    page.locator(".equation").first.click()
+    page.locator("#step").fill("50")
+    plain, shut = figure(page, "forecast"), wire(page, "f")
+    name = "Forget gate f of unit 3, bias (decoder, layer 1)"
+    bias = page.get_by_label(name, exact=True)
+    bias.fill("-20")
+    bias.press("Enter")
+    assert wire(page, "f") == 0 < shut
+    page.locator("#step").fill("47")
+    assert wire(page, "f") > 0, "the encoder has a bias of its own"
+    temp = page.get_by_label("temp at step 47", exact=True)
+    old = temp.input_value()
+    temp.press("ArrowUp")
+    expect(page.locator("#edits li")).to_have_count(2)
+    expect(page.locator("#edits li span").last).to_contain_text(f"temp at step 47: {old} → ")
+    assert number(temp.input_value()) == pytest.approx(number(old) + 1)
+    expect(temp).to_have_class(re.compile("edited"))
+    expect(page).to_have_url(re.compile(r"edits=lstm\+1%2Fbias%2Fdecoder%2Fforget_gate%2F3%2F-20"))
+    temp.fill("1e10")
+    temp.press("Enter")
+    expect(page.locator("#refused")).to_contain_text("1e10 ")
+    expect(page.locator("#effect")).to_contain_text("with the change")
+    page.locator("#edits li button").first.click()
+    expect(page.locator("#edits li")).to_have_count(1)
+    page.locator("#take-all-back").press("Enter")
+    expect(page.locator("#edits")).to_be_hidden()
+    page.locator("#step").fill("50")
+    assert figure(page, "forecast") == plain
+
+
+def test_edits_of_a_link_that_cannot_be_are_told_of(
+    opened: Callable[[str], Page], series_address: str
+) -> None:
+    series = "lstm 1/input/0/99/1;lstm 2/input/0/3/1;lstm 1/bias/forget_gate/3/1;gru/cell/0/1/1"
+    page = opened(f"{series_address}{START}&edits={series};lstm 2/hidden/3/40/0.5")
+    settle(page)
+    told = page.locator("#notices p").all_inner_texts()
+    assert told[0].endswith(": lstm 2/hidden/3/40/0.5.")
+    assert "network/input/column/step/number" in told[0]
+    assert "network/bias/part/gate/unit/number" in told[0]
+
+
 def choose(page: Page, folder: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.click("#open")
@@ -189,4 +289,5 @@ def test_no_barrier_and_nothing_cut(
     theme: str,
 ) -> None:
     link = START.replace("=en", f"={language}").replace("light", theme)
-    looks_right(f"{series_address}{link}", width)
+    edits = "lstm 1/input/0/50/60;lstm 1/weight/decoder/forget_gate/3/5/1.5;lstm 1/cell/3/49/1"
+    looks_right(f"{series_address}{link}&box=forget_gate&edits={edits}", width)

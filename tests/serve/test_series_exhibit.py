@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.comparison import assert_agree
 from tests.serve import series_reference
-from tests.serve.conftest import settle
+from tests.serve.conftest import Ask, settle
 from tests.serve.reading import Clamp, Reading
+from tests.serve.series_reference import assert_read
 
 from gated.cli.app import run
 from gated.cli.explore import _exhibits
@@ -32,55 +32,6 @@ from gated.training.options import TrainingOptions
 
 HISTORY, HORIZON = 48, 12
 STEPS = HISTORY + HORIZON
-COMPUTE = """async ([network, series, moment, clamp]) => {
-  const { score, labels, arrays, gradient } = await gated.forecast(network, series, moment, clamp);
-  const plain = ({ steps, width, numbers }) => ({ steps, width, numbers: [...numbers] });
-  const named = Object.entries({ ...arrays, gradient }).map(([name, of]) => [name, plain(of)]);
-  return { score, labels, arrays: Object.fromEntries(named) };
-}"""
-
-
-@pytest.fixture(scope="module")
-def exhibit(runs: Path) -> Exhibit:
-    (exhibit,) = _exhibits(runs, None)
-    return exhibit
-
-
-@pytest.fixture(scope="module")
-def written(exhibit: Exhibit, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("page")
-    write_page(directory, [exhibit])
-    return directory
-
-
-@pytest.fixture(scope="module")
-def forecasters(runs: Path, weather_csv: Path) -> dict[str, tuple[Forecaster, Any]]:
-    loaded = {cell: Forecaster.load(runs / cell) for cell in ("gru", "lstm")}
-    return {cell: (of, of.windows_after_training(weather_csv)) for cell, of in loaded.items()}
-
-
-Ask = Callable[..., tuple[dict[str, Any], dict[str, np.ndarray]]]
-
-
-@pytest.fixture
-def ask(opened: Callable[[str], Any]) -> Callable[[Path], Ask]:
-    """Opens a page from the disk, and has it forecast."""
-
-    def opens(directory: Path) -> Ask:
-        page = opened((directory / "index.html").as_uri() + "#language=en&theme=light")
-        settle(page)
-
-        def asks(network: str, series: int, moment: int, clamp: Clamp | None = None) -> Any:
-            answer = page.evaluate(COMPUTE, [network, series, moment, clamp and clamp.__dict__])
-            arrays = {
-                name: np.array(of["numbers"], np.float64).reshape(of["steps"], of["width"])
-                for name, of in answer["arrays"].items()
-            }
-            return answer, arrays
-
-        return asks
-
-    return opens
 
 
 def reference(
@@ -91,14 +42,6 @@ def reference(
     series_of = after.prepared.panel.series_of[after.origins]
     row = after.origins[series_of == np.unique(series_of)[series]][moment]
     return series_reference.read(forecaster, after.prepared, int(row), int(layer or 1) - 1, clamp)
-
-
-def assert_read(arrays: dict[str, np.ndarray], expected: Reading) -> None:
-    for name, values in expected.values.items():
-        assert_agree(arrays[name].astype(np.float32), values, name)
-    for name, values in expected.outputs.items():
-        np.testing.assert_allclose(arrays[name], values, rtol=2e-5, err_msg=name)
-    assert_agree(arrays["gradient"][:, 0].astype(np.float32), expected.gradient, "gradient")
 
 
 HELD = [
@@ -220,9 +163,12 @@ def counts(seed: int) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-@pytest.mark.parametrize("distribution", ["quantiles", "student-t", "negative-binomial"])
+@pytest.mark.parametrize(
+    ("distribution", "cell"),
+    [("quantiles", "lstm"), ("student-t", "rnn"), ("negative-binomial", "gru")],
+)
 def test_every_distribution_and_column_is_read(
-    distribution: Any, tmp_path: Path, ask: Callable[[Path], Ask]
+    distribution: Any, cell: Any, tmp_path: Path, ask: Callable[[Path], Ask]
 ) -> None:
     table = counts(3)
     config = ForecastConfig(
@@ -235,6 +181,7 @@ def test_every_distribution_and_column_is_read(
         test=20,
         known=("kind", "offer"),
         distribution=distribution,
+        cell=cell,
         hidden=6,
         partner="pretrained" if distribution == "quantiles" else "none",
     )
@@ -252,7 +199,7 @@ def test_every_distribution_and_column_is_read(
     for series in range(3):
         row = int(after.origins[series_of == series][4])
         expected = series_reference.read(forecaster, after.prepared, row, 0)
-        assert_read(asks("lstm", series, 4)[1], expected)
+        assert_read(asks(cell, series, 4)[1], expected)
 
 
 def test_runs_that_cannot_stand_side_by_side_are_refused(

@@ -18,6 +18,7 @@ from gated.model_files import Arrays
 from gated.serve.compact import halves
 from gated.serve.exhibit import NAMES, Exhibit, describe
 from gated.serve.network_script import network_script, series_script
+from gated.serve.series_columns import columns
 from gated.serve.series_file import SeriesFile, labels, safetensors_file
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.grid import Integers
@@ -186,13 +187,15 @@ def _describe(shown: Shown, path: str, rounded: bool) -> Iterator[dict[str, Any]
                 "layer": layer,
                 "layers": config.layers,
                 "series": f"series/run/{name}-",
+                "history": config.history or 1,
                 "horizon": config.horizon,
+                "columns": columns(network, learned),
                 "seasons": config.seasons,
                 "own": OWN,
                 "futures": len(learned.future_names),
                 "texts": len(learned.known_texts),
                 "distribution": config.distribution,
-                "logarithms": learned.target.floor is not None,
+                "floor": learned.target.floor,
                 "width": forecaster.calibration.own,
                 "whole": forecaster.outlook.whole,
             },

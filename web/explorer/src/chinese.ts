@@ -25,6 +25,8 @@ const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
   return `在这里能看到：${far.map(({ name, steps, whole }) => `${name} ${whole ? "至少 " : ""}${steps} 步`).join("，")}。`;
 };
+const CYCLES: Record<string, string> = { day: "日", week: "周", year: "年" };
+const HOLIDAYS: Record<string, string> = { holiday: "节假日", "holiday on the next day": "次日是节假日", holidays: "节假日数" };
 const called = (network: Network) => network.name.toUpperCase();
 
 export const CHINESE: Words = {
@@ -73,8 +75,31 @@ export const CHINESE: Words = {
     `这个神经元的 ${symbol}ₜ 由以下各部分求和得到${reset === null ? "" : `（来自状态的部分已乘以 ${reset}）`}：字符的权重、所读状态的每个神经元乘以其权重、定义中另外加上的项、偏置。`,
   boxRest: "和中的其他项",
   ownName: (state, gate, name) => `${state ? "状态" : gate ? "门" : "值"} ${name}`,
-  boxInput: (character) => `字符 ${character}`,
-  boxState: (unit) => `神经元 ${unit} 的 h：`,
+  columns: {
+    character: (name) => `字符 ${name}`,
+    unit: (name) => `下层神经元 ${name} 的 h`,
+    target: (name) => name,
+    observed: (name) => `${name} 是否已知`,
+    error: () => "平滑的误差",
+    number: (name) => name,
+    scaled: (name) => `${name}（已缩放）`,
+    sine: (name) => `${CYCLES[name] ?? name}的正弦`,
+    cosine: (name) => `${CYCLES[name] ?? name}的余弦`,
+    holiday: (name) => HOLIDAYS[name] ?? name,
+    lag: (name, steps) => `${steps} 步之前的 ${name}`,
+    season: (name, steps) => `整季（${steps} 步）之前的 ${name}`,
+    smooth: (name) => `平滑得到的 ${name}`,
+    category: (name) => name,
+    series: () => "是哪个序列",
+    level: (name) => `${name} 的水平`,
+  },
+  networkParts: { encoder: "编码器", decoder: "解码器" },
+  layer: (layer) => `第 ${layer} 层`,
+  within: (name, where) => `${name}（${where.join("，")}）`,
+  factor: "某个系数",
+  boxOtherInputs: (inputs) => `其余 ${inputs} 个输入`,
+  boxState: (symbol, unit) => `神经元 ${unit} 的 ${symbol}`,
+  boxUnit: (unit) => `神经元 ${unit}`,
   boxOthers: (units) => `其余 ${units} 个神经元`,
   boxBias: "偏置",
   boxSum: "总和",
@@ -83,14 +108,14 @@ export const CHINESE: Words = {
   boxClose: "收起",
   boxBefore: "这个神经元在前一步的状态：",
   boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这段文本。改动权重或偏置，对每一步都有效；改动状态，则是改动前一步的状态，此后的一切都由新值算出。",
-  editName: (kind, gate, unit, other, character) =>
+  editName: (kind, gate, unit, other, what) =>
     ({
-      character: `神经元 ${unit} 的${gate}，字符 ${character} 的权重`,
+      input: `第 ${other} 步的输入：${what}`,
+      input_weight: `神经元 ${unit} 的${gate}，${what} 的权重`,
       weight: `神经元 ${unit} 的${gate}，神经元 ${other} 的 h 的权重`,
       bias: `神经元 ${unit} 的${gate}，偏置`,
-      inner: `神经元 ${unit} 的${gate}，与 rₜ 相乘的偏置`,
-      hidden: `神经元 ${unit} 在第 ${other} 步之后的 h`,
-      cell: `神经元 ${unit} 在第 ${other} 步之后的 c`,
+      inner: `神经元 ${unit} 的${gate}，与 ${what} 相乘的偏置`,
+      state: `神经元 ${unit} 在第 ${other} 步之后的 ${what}`,
     })[kind],
   similar: "与此刻相似的时刻",
   similarHint: "如果两个时刻所有神经元的状态（h，以及 c，如果有）相似，这两个时刻就相似。用状态之间的余弦衡量：1 表示方向相同，0 表示互相垂直。",
@@ -119,7 +144,7 @@ export const CHINESE: Words = {
   takeBack: "撤销",
   takeAllBack: "全部撤销",
   noNumber: (typed) => `“${typed}”不是数字。请输入 −0.25 这样的数字。原值不变。`,
-  outside: (kind, typed, low, high) => `不能取 ${typed}：${kind === "hidden" ? `隐藏状态由门和 tanh 算出，在 ${low} 与 ${high} 之间` : `这里只接受 ${low} 与 ${high} 之间的数`}。原值不变。`,
+  outside: (hidden, typed, low, high) => `不能取 ${typed}：${hidden ? `隐藏状态由门和 tanh 算出，在 ${low} 与 ${high} 之间` : `这里只接受 ${low} 与 ${high} 之间的数`}。原值不变。`,
   tooManyEdits: (most) => `已经改了 ${most} 个数字，不能再多。请先撤销一个。`,
   curves: "当前时刻前后的文本，以及所选神经元的状态和门随时间的变化",
   spoken: (moment, unit, values, next) => `${moment}。神经元 ${unit}：${values}。下一个：${next}`,
@@ -254,6 +279,9 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
     `一个有 ${network.units} 个神经元的 ${called(network)} 网络（${network.parameters?.toLocaleString("zh")} 个权重），逐步阅读 ${target} 的过去，并预测之后的值。这里显示的时间段都没有用于训练。选一个时刻，沿时间移动，观察它记住了什么。`,
   input: "序列",
+  boxHint: (symbol, reset, part) =>
+    `这个神经元的 ${symbol}ₜ（${part === "encoder" ? "在编码器中，它阅读历史" : "在解码器中，它作出预测"}）由以下各部分求和得到${reset === null ? "" : `（来自状态的部分已乘以 rₜ = ${reset}）`}：每个输入乘以其权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。有自己单位的输入，→ 之后是网络读到的缩放值。`,
+  boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这个窗口。改动权重或偏置，对编码器或解码器的每一步都有效；改动输入，只在这一步有效；改动状态，则是改动前一步的状态，此后的一切都由新值算出。",
   part: (label, known) => `${label}，${known ? "历史" : "预测"}`,
   prediction: "历史与预测",
   legend: (share) => ({ observed: "实际值", median: "预测值", interval: `${share} % 区间`, without: "改变之前的预测值", remembered: "竖条：神经元对每一步的记忆" }),

@@ -71,19 +71,14 @@ export class CellDiagram {
     });
   }
 
-  /** Mark the gate that is open; where none `can` be opened, a press does nothing. */
-  mark(gate: string, can: boolean): void {
-    this.svg.classList.toggle("opens", can);
-    select(this.svg).selectAll<SVGGElement, Operation>("g.operation").classed("open", (operation) => can && !!gate && operation.gate === gate);
+  /** Mark the gate that is open. */
+  mark(gate: string): void {
+    select(this.svg).selectAll<SVGGElement, Operation>("g.operation").classed("open", (operation) => !!gate && operation.gate === gate);
     this.diagram.equations.forEach((equation, place) => {
+      if (!equation.gate) return;
       const button = this.equations.children[place];
-      if (can && equation.gate) {
-        button.setAttribute("aria-expanded", String(equation.gate === gate));
-        button.setAttribute("aria-controls", "box");
-      } else {
-        button.removeAttribute("aria-expanded");
-        button.removeAttribute("aria-controls");
-      }
+      button.setAttribute("aria-expanded", String(equation.gate === gate));
+      button.setAttribute("aria-controls", "box");
     });
   }
 

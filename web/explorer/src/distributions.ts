@@ -39,11 +39,11 @@ export function quantilesOf(facts: ForecasterFacts, levels: number[], middle: nu
 }
 
 /** Of a negative binomial, spread evenly over the unit around each count. */
-function countQuantiles({ logarithms }: ForecasterFacts, levels: number[], middle: number, deviation: number, { location, scale, remainder }: Scaling): number[] {
+function countQuantiles({ floor }: ForecasterFacts, levels: number[], middle: number, deviation: number, { location, scale, remainder }: Scaling): number[] {
   const own = middle * scale + location;
   let mean: number;
   let spread = deviation * scale;
-  if (logarithms) {
+  if (floor !== null) {
     mean = Math.exp(Math.max(-HIGHEST_LOG, Math.min(HIGHEST_LOG, own)));
     spread *= mean;
   } else {
@@ -63,7 +63,7 @@ function countQuantiles({ logarithms }: ForecasterFacts, levels: number[], middl
     const [before, within] = [below(high - 1), below(high) - below(high - 1)];
     const share = (level - before) / Math.max(within, Number.MIN_VALUE);
     const value = high - 0.5 + Math.max(EDGE, Math.min(1 - EDGE, share));
-    return ((logarithms ? Math.log(Math.max(value, LOWEST_COUNT)) : value) - location) / scale;
+    return ((floor !== null ? Math.log(Math.max(value, LOWEST_COUNT)) : value) - location) / scale;
   });
 }
 

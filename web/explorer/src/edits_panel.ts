@@ -1,10 +1,8 @@
 /** What was changed, each number with its old value, and the way back. */
-import { signed } from "./diagram";
-import { keyOf, valueOf, writeEdits } from "./edits";
+import { editName } from "./edit_names";
+import { keyOf, shownAs, valueOf, writeEdits } from "./edits";
 import type { Edit, Network, Reading } from "./reading";
-import { nameOf } from "./own_cells";
 import type { View } from "./view";
-import { visible } from "./panels";
 import type { Words } from "./words";
 
 export class EditsPanel {
@@ -25,22 +23,20 @@ export class EditsPanel {
     panel.append(this.title, this.list, this.effect, this.all);
   }
 
-  /** The edits of a network, with the numbers that `plain` has; `letters` are those of the text. */
-  paint(edits: Edit[], everything: Edit[], network: Network, plain: Reading | undefined, changed: Reading | null, words: Words): void {
+  /** The edits of a network, with the numbers that `plain` has. */
+  paint(edits: Edit[], everything: Edit[], networks: Network[], plain: Reading | undefined, changed: Reading | null, words: Words): void {
     this.panel.hidden = !edits.length;
-    const key = JSON.stringify([edits, everything, network.name, words.editsTitle, plain?.score, changed?.score]);
+    const key = JSON.stringify([edits, everything, plain?.network, words.editsTitle, plain?.score, changed?.score]);
     if (key === this.shown) return;
     this.shown = key;
     this.title.textContent = words.editsTitle;
     this.all.textContent = words.takeAllBack;
     this.effect.textContent = plain && changed ? words.effect(plain.score, changed.score) : "";
-    const vocabulary = [...(network.vocabulary ?? "")];
     this.list.replaceChildren(
       ...edits.map((edit) => {
-        const gate = edit.gate && nameOf(network, edit.gate, words);
-        const name = words.editName(edit.kind, gate, edit.unit, edit.other, visible(vocabulary[edit.other] ?? "", words));
-        const ended = edit.kind === "hidden" || edit.kind === "cell" ? edit.other >= (plain?.arrays.hidden.steps ?? Infinity) : false;
-        const old = plain?.run && !ended ? signed(valueOf(plain.run, edit)) : "–";
+        const name = editName(edit, networks, words);
+        const before = plain ? valueOf(plain, edit) : null;
+        const old = before === null ? "–" : shownAs(edit.kind, before);
         const item = document.createElement("li");
         const text = words.edited(name, old, String(edit.value).replace("-", "−"));
         const button = Object.assign(document.createElement("button"), { type: "button", textContent: words.takeBack });

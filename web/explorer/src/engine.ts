@@ -134,39 +134,20 @@ export function namedIn({ gates, states }: Definition): Record<string, number> {
   return { ...gates, ...Object.fromEntries(states.map(({ name, after }) => [name, after])) };
 }
 
-const names = new WeakMap<Definition, Map<number, string>>();
-
-/** The name of a node's values, if it has one: asked for at each step of a ledger. */
-function nameAt(definition: Definition, node: number): string | undefined {
-  let found = names.get(definition);
-  if (!found) {
-    // Of two names of a node the first one holds.
-    found = new Map(Object.entries(namedIn(definition)).reverse().map(([name, place]) => [place, name]));
-    names.set(definition, found);
-  }
-  return found.get(node);
-}
-
-/** The value of a node at a step for a unit, from those of gates and states by name and of what a trace keeps. */
-export function nodeAt(definition: Definition, arrays: Record<string, { width: number; numbers: Float32Array }>, trace: Trace | null, node: number, step: number, unit: number): number {
+/** The value of a node at a step for a unit, from what a trace keeps. */
+export function nodeAt(definition: Definition, trace: Trace, node: number, step: number, unit: number): number {
   const { nodes, states } = definition;
   const { operation, arguments: given, about } = nodes[node];
   if (operation === "constant") return about as number;
-  if (operation === "state") {
-    const { name, width } = states[about as number];
-    if (!step) return trace?.initial[about as number][unit] ?? 0;
-    const { numbers } = arrays[name];
-    return numbers[(step - 1) * arrays[name].width + (width === "1" || arrays[name].width === 1 ? 0 : unit)];
-  }
-  const name = nameAt(definition, node);
-  const known = (name !== undefined && arrays[name]?.numbers) || trace?.kept.get(node);
+  if (operation === "state" && !step) return trace.initial[about as number][unit];
+  const known = trace.kept.get(operation === "state" ? states[about as number].after : node);
   if (known) {
-    const width = trace ? known.length / trace.steps : arrays[name!].width;
-    return known[step * width + (width > 1 ? unit : 0)];
+    const width = known.length / trace.steps;
+    return known[(operation === "state" ? step - 1 : step) * width + (width > 1 ? unit : 0)];
   }
   const operate = OPERATIONS[operation]?.value;
   if (!operate) throw new Error(`${operation} of ${definition.name} is not kept.`);
-  const [a, b, c] = given.map((of) => nodeAt(definition, arrays, trace, of, step, unit));
+  const [a, b, c] = given.map((of) => nodeAt(definition, trace, of, step, unit));
   return operate(a, b ?? a, c ?? a);
 }
 

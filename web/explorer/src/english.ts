@@ -1,6 +1,7 @@
 /** What the page says in English. */
 import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
+import type { ColumnKind, NetworkPart } from "./columns";
 import type { EditKind, Network, SeriesExhibit } from "./reading";
 import type { Problem } from "./problems";
 import type { StopName } from "./tour";
@@ -76,15 +77,38 @@ export const ENGLISH = {
   cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations.",
   boxTip: "Press a box, or the equation of a gate, to see why it has its value.",
   boxTitle: (gate: string, value: string): string => `${gate}: why it is ${value}`,
-  boxHint: (symbol: string, reset: string | null): string =>
+  boxHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
     `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
   boxHeld: (value: string): string => `The gate is held at ${value}. Below is the sum from which the network would compute it.`,
-  boxOwnHint: (symbol: string, reset: string | null): string =>
+  boxOwnHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
     `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, other terms of the definition, the bias.`,
   boxRest: "other terms of the sum",
   ownName: (state: boolean, gate: boolean, name: string): string => `${state ? "State" : gate ? "Gate" : "Value"} ${name}`,
-  boxInput: (character: string): string => `character ${character}`,
-  boxState: (unit: number): string => `h of unit ${unit}:`,
+  columns: {
+    character: (name) => `character ${name}`,
+    unit: (name) => `h of unit ${name}, layer below`,
+    target: (name) => name,
+    observed: (name) => `${name} is known`,
+    error: () => "error of smoothing",
+    number: (name) => name,
+    scaled: (name) => `${name}, scaled`,
+    sine: (name) => `sine of the ${name}`,
+    cosine: (name) => `cosine of the ${name}`,
+    holiday: (name) => name,
+    lag: (name, steps) => `${name} ${steps} steps before`,
+    season: (name, steps) => `${name}, seasons of ${steps} before`,
+    smooth: (name) => `${name} by smoothing`,
+    category: (name) => name,
+    series: () => "which series",
+    level: (name) => `level of ${name}`,
+  } as Record<ColumnKind, (name: string, steps: number) => string>,
+  networkParts: { encoder: "encoder", decoder: "decoder" },
+  layer: (layer: number): string => `layer ${layer}`,
+  within: (name: string, where: string[]): string => `${name} (${where.join(", ")})`,
+  factor: "a factor",
+  boxOtherInputs: (inputs: number): string => `the other ${inputs} inputs`,
+  boxState: (symbol: string, unit: number): string => `${symbol} of unit ${unit}`,
+  boxUnit: (unit: number): string => `unit ${unit}`,
   boxOthers: (units: number): string => `the other ${units} units`,
   boxBias: "bias",
   boxSum: "sum",
@@ -93,14 +117,14 @@ export const ENGLISH = {
   boxClose: "Close",
   boxBefore: "This unit’s state at the step before:",
   boxEdit: "The numbers in frames can be changed: type another number and press Enter, or press ↑ ↓. The network then reads the text again with the new number. A weight or a bias is changed for every step; a state is changed at the step before this one, and everything after it is computed from the new value.",
-  editName: (kind: EditKind, gate: string, unit: number, other: number, character: string): string =>
+  editName: (kind: EditKind, gate: string, unit: number, other: number, what: string): string =>
     ({
-      character: `${gate} of unit ${unit}, weight of the character ${character}`,
+      input: `${what} at step ${other}`,
+      input_weight: `${gate} of unit ${unit}, weight of ${what}`,
       weight: `${gate} of unit ${unit}, weight of h of unit ${other}`,
       bias: `${gate} of unit ${unit}, bias`,
-      inner: `${gate} of unit ${unit}, bias that rₜ multiplies`,
-      hidden: `h of unit ${unit} after step ${other}`,
-      cell: `c of unit ${unit} after step ${other}`,
+      inner: `${gate} of unit ${unit}, bias that ${what} multiplies`,
+      state: `${what} of unit ${unit} after step ${other}`,
     })[kind],
   similar: "Moments like this one",
   similarHint: "Two moments are alike if the states of all units are alike: h, and c if the network has one. The measure is the cosine between the states: 1 if they point in the same direction, 0 if they are at right angles.",
@@ -130,8 +154,8 @@ export const ENGLISH = {
   takeBack: "Undo",
   takeAllBack: "Undo all",
   noNumber: (typed: string): string => `“${typed}” is not a number. Write a number like −0.25. The old value is kept.`,
-  outside: (kind: EditKind, typed: string, low: string, high: string): string =>
-    `${typed} is not possible: ${kind === "hidden" ? `a hidden state, which gates and tanh compute, is between ${low} and ${high}` : `this field takes numbers between ${low} and ${high}`}. The old value is kept.`,
+  outside: (hidden: boolean, typed: string, low: string, high: string): string =>
+    `${typed} is not possible: ${hidden ? `a hidden state, which gates and tanh compute, is between ${low} and ${high}` : `this field takes numbers between ${low} and ${high}`}. The old value is kept.`,
   tooManyEdits: (most: number): string => `${most} numbers are already changed, and no more can be. Undo one first.`,
   curves: "The text around the moment, and state and gates of the selected unit over time",
   spoken: (moment: string, unit: number, values: string, next: string): string => `${moment}. Unit ${unit}: ${values}. Next: ${next}`,
@@ -269,6 +293,9 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
     `A network of ${network.units} ${called(network)} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. It was not trained on the times that are shown. Choose a moment, move through time, and watch what it remembers.`,
   input: "The series",
+  boxHint: (symbol, reset, part) =>
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`} in the ${part}, which ${part === "encoder" ? "reads the history" : "forecasts"}: each input times its weight, each unit of hₜ₋₁ times its weight, the bias. Where an input has a unit of its own, → gives the scaled number that the network reads.`,
+  boxEdit: "The numbers in frames can be changed: type another number and press Enter, or press ↑ ↓. The network then reads the window again with the new number. A weight or a bias is changed for every step of the encoder or of the decoder; an input is changed only at this step; a state is changed at the step before this one, and everything after it is computed from the new value.",
   part: (label, known) => `${label}, ${known ? "history" : "forecast"}`,
   prediction: "History and forecast",
   legend: (share) => ({ observed: "observed", median: "forecast", interval: `${share} % interval`, without: "forecast without a change", remembered: "columns: what the unit remembers of each step" }),

@@ -5,9 +5,9 @@ import { Comparison } from "./comparison";
 import { Controls, find } from "./controls";
 import { roleColours } from "./colours";
 import { definitionOf } from "./definitions";
-import { CellDiagram, signed } from "./diagram";
+import { CellDiagram } from "./diagram";
 import { wireValues } from "./diagrams";
-import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, valueOf, withEdit, writeEdits } from "./edits";
+import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, shownAs, valueOf, withEdit, writeEdits } from "./edits";
 import { EditsPanel } from "./edits_panel";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
@@ -182,14 +182,14 @@ export class Explorer {
       ...this.scene.within(this.second?.within(view) ?? { ...view, other: "" }),
       exhibit: this.exhibit.name,
       network: network.name,
-      box: this.exhibit.kind === "text" && network.gates.includes(view.box) ? view.box : "",
+      box: network.gates.includes(view.box) ? view.box : "",
       gate,
       value: gate ? view.value : null,
       step: known ? inside(view.step) : Math.max(0, view.step),
       unit: Math.max(0, Math.min(network.units - 1, Math.round(view.unit))),
       first: Math.max(0, Math.round(view.first)),
       last: Math.max(0, Math.round(view.last)),
-      edits: view.edits && this.exhibit.kind === "text" ? writeEdits(readEdits(view.edits, this.exhibit.networks)) : "",
+      edits: view.edits ? writeEdits(readEdits(view.edits, this.exhibit.networks)) : "",
       tour: view.tour === null ? null : Math.min(view.tour, this.stops.length - 1),
     };
   }
@@ -296,7 +296,7 @@ export class Explorer {
       const { name } = this.network;
       const clamp = clampOf(this.view);
       const plain = await this.readers.read(name, passage, null);
-      const edits = editsOf(this.view, this.network);
+      const edits = editsOf(this.view, this.network, this.exhibit.networks);
       const changed = clamp || edits.length ? await this.readers.read(name, passage, clamp, edits) : null;
       const { other } = this.view;
       const second = other ? await this.readers.read(name, { ...passage, text: other }, clamp, edits) : null;
@@ -359,15 +359,15 @@ export class Explorer {
     this.story.paint(language, theme, this.live());
     this.scene.say(view, words);
     find("effect").textContent = this.effect(network, words);
-    this.edited = editsOf(view, network);
-    this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), network, this.readings.get(network.name), this.changed, words);
+    this.edited = editsOf(view, network, this.exhibit.networks);
+    this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), this.exhibit.networks, this.readings.get(network.name), this.changed, words);
     this.learn();
     this.tour.show(view.tour, words, this.claims, false);
     this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
     this.diagram.draw(network, words.diagram(network.cell.toUpperCase()));
-    this.diagram.mark(view.box, this.exhibit.kind === "text");
+    this.diagram.mark(view.box);
     this.arrange(network);
     this.scene.paint(this.shown(reading));
     for (const { name, map } of this.maps) {
@@ -442,7 +442,7 @@ export class Explorer {
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
     scene.draw({ ...this.shown(reading), step, ledger, held });
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
-    this.box.fill(reading.run, network, this.view.box, step, unit, scene.input(step, network, words), this.edited, theme, words);
+    this.box.fill(reading, network, this.exhibit.networks, this.view.box, step, unit, this.edited, theme, words);
     this.ribbon.draw(reading, network, scene.letters(), ledger, step, unit, theme);
     this.ledger.fill(ledger, (k) => scene.writer(k, words), this.memorySymbol(network), theme, network.definition ? { ...words, noLedger: words.noSum } : words);
     for (const { map } of this.maps) map.point(step, unit);
@@ -462,12 +462,14 @@ export class Explorer {
   /** Change a number of the network; answers in words where it cannot be. */
   private change(place: Place, typed: string): string | null {
     const { words, network, exhibit } = this;
-    const plain = this.readings.get(network.name)?.run;
+    const plain = this.readings.get(network.name);
+    const owner = this.named(place.network);
     const value = numberOf(typed);
     if (value === null) return words.noNumber(typed);
-    const limits = limitsOf(place, network);
-    if (!allowed(value, limits)) return words.outside(place.kind, typed, ...(limits.map((limit) => String(limit).replace("-", "−")) as [string, string]));
-    const same = plain && signed(valueOf(plain, place)) === signed(value) && Number(value.toFixed(2)) === value;
+    const limits = limitsOf(place, owner);
+    if (!allowed(value, limits)) return words.outside(place.gate === "hidden" && !owner.definition, typed, ...(limits.map((limit) => String(limit).replace("-", "−")) as [string, string]));
+    const old = plain ? valueOf(plain, place) : null;
+    const same = old !== null && shownAs(place.kind, old) === shownAs(place.kind, value) && numberOf(shownAs(place.kind, value)) === value;
     const edits = withEdit(readEdits(this.view.edits, exhibit.networks), place, same ? null : value);
     if (edits.length > MOST_EDITS) return words.tooManyEdits(MOST_EDITS);
     this.go({ edits: writeEdits(edits) });

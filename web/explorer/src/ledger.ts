@@ -1,6 +1,6 @@
 /** Who wrote what a unit remembers. */
 import { nodeAt, type Definition } from "./engine";
-import type { Reading } from "./reading";
+import { runAt, type Reading } from "./reading";
 
 /** A part below this share of the largest is left to the rest. */
 export const FAINTEST = 0.02;
@@ -19,17 +19,19 @@ export interface Ledger {
 export function ledgerOf(definition: Definition, reading: Reading, step: number, unit: number): Ledger | null {
   const { memory } = definition;
   if (!memory) return null;
-  const { run, arrays } = reading;
-  const of = (node: number, k: number) => nodeAt(definition, arrays, run?.trace ?? null, node, k, unit);
   const written = new Float32Array(step + 1);
   let kept = 1;
   let state = 0;
-  for (let k = step; k >= 0; k--) {
-    const fixed = run?.set.at(memory.state, k, unit);
-    written[k] = kept * (fixed ?? of(memory.write, k));
-    state += written[k];
-    if (fixed !== undefined) break;
-    kept *= of(memory.keep, k);
+  for (let k = step; k >= 0; ) {
+    const [{ trace, set, first }] = runAt(reading, k)!;
+    for (; k >= first; k--) {
+      const of = (node: number) => nodeAt(definition, trace, node, k - first, unit);
+      const fixed = set.at(memory.state, k - first, unit);
+      written[k] = kept * (fixed ?? of(memory.write));
+      state += written[k];
+      if (fixed !== undefined) return { written, state };
+      kept *= of(memory.keep);
+    }
   }
   return { written, state };
 }

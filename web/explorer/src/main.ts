@@ -1,12 +1,12 @@
 /** Opens the page: what there is, and the view that the address or a first visit asks for. */
 import { Engine } from "./engine";
-import { readEdits } from "./edits";
+import { readEdits, wholeOf } from "./edits";
 import { Explorer } from "./explorer";
 import { chosenFiles, openRun } from "./folder";
 import { Learner } from "./learner";
 import { chanceFrom, exampleOf, SHAPES } from "./problems";
 import { Readers } from "./readers";
-import type { Clamp, Exhibit } from "./reading";
+import type { Clamp, Exhibit, Passage, Reading } from "./reading";
 import { readView, type View } from "./view";
 import { pictureAt } from "./story_picture";
 import { wasToured } from "./visits";
@@ -76,12 +76,19 @@ function askedExhibit(hash: string): Exhibit {
 }
 
 /** What a forecaster makes of a window: as `reading`, by the places of the series and of the window in it. */
-async function forecast(network: string, series: number, moment: number, clamp: Clamp | null = null) {
+async function forecast(network: string, series: number, moment: number, clamp: Clamp | null = null, edits = "") {
   const found = exhibits.find(({ kind }) => kind === "series");
   if (!found) throw new Error("The page shows no forecaster.");
-  const all = readersOf(found);
-  const { score, labels, arrays, gradient } = await all.withGradient(await all.read(network, { text: "", series, moment }, clamp));
+  const { score, labels, arrays, gradient } = await read(found, network, { text: "", series, moment }, clamp, edits);
   return { score, labels, arrays, gradient };
+}
+
+/** What a network makes of a passage, with its gradient. */
+async function read(exhibit: Exhibit, name: string, passage: Passage, clamp: Clamp | null, edits: string): Promise<Reading> {
+  const network = exhibit.networks.find((network) => network.name === name);
+  if (!network) throw new Error(`There is no network ${name}; there is ${exhibit.networks.map(({ name }) => name).join(", ")}.`);
+  const all = readersOf(exhibit);
+  return all.withGradient(await all.read(name, passage, clamp, readEdits(edits, wholeOf(network, exhibit.networks))));
 }
 
 /** Show an exhibit in a page that is as it was first. */
@@ -119,8 +126,8 @@ async function openFolder(now: View): Promise<void> {
 async function reading(exhibit: string, network: string, text: string, clamp: Clamp | null = null, edits = "") {
   const found = exhibits.find(({ name }) => name === exhibit);
   if (!found) throw new Error(`There is no exhibit ${exhibit}; there is ${exhibits.map(({ name }) => name).join(", ")}.`);
-  const made = await readersOf(found).withGradient(await readersOf(found).read(network, { text, series: 0, moment: 0 }, clamp, readEdits(edits, found.networks).filter((edit) => edit.network === network)));
-  return { score: made.score, arrays: made.arrays, gradient: made.gradient, probabilities: made.probabilities };
+  const { score, arrays, gradient, probabilities } = await read(found, network, { text, series: 0, moment: 0 }, clamp, edits);
+  return { score, arrays, gradient, probabilities };
 }
 
 /** Bring into sight what a link asks for; a frame around the page stays where it is. */

@@ -1,5 +1,5 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
-import { EDIT_FORMS } from "./edits";
+import { editForms } from "./edits";
 import type { Exhibit, Network } from "./reading";
 import { partsOf, SPANS, TEXTS, type Part, type View } from "./view";
 import { LAST } from "./story_picture";
@@ -43,7 +43,7 @@ function there(part: Part, exhibit: Exhibit, exhibits: Exhibit[], network: Netwo
     case "all":
       return "1";
     case "edits":
-      return EDIT_FORMS;
+      return editForms(network);
     default:
       return upTo(steps || Infinity).replace("Infinity", "…");
   }

@@ -1,10 +1,18 @@
 /** A number in an equation that can be typed over. */
-import { signed } from "./diagram";
-import { numberOf } from "./edits";
+import { numberOf, shownAs } from "./edits";
 import type { Place } from "./reading";
 
 /** By how much an arrow key changes a number. */
 const NUDGE = 0.1;
+
+/** A number that can be changed: where it stands, its value, and its name for who cannot see where it stands. */
+export interface Editable {
+  place: Place;
+  value: number;
+  label: string;
+  /** By how much an arrow key changes it, where that is not 0.1. */
+  nudge?: number;
+}
 
 /** Changes the number at a place; answers in words where that cannot be. */
 export type Change = (place: Place, typed: string) => string | null;
@@ -13,6 +21,7 @@ export class NumberField {
   readonly element = document.createElement("input");
   private place: Place | null = null;
   private text = "";
+  private by = NUDGE;
   /** Whether something was typed that has not been taken over. */
   private typing = false;
 
@@ -27,24 +36,26 @@ export class NumberField {
     element.addEventListener("focus", () => element.select());
     element.addEventListener("blur", () => this.take());
     element.addEventListener("keydown", (event) => {
-      const by = { ArrowUp: NUDGE, ArrowDown: -NUDGE }[event.key];
+      const way = { ArrowUp: 1, ArrowDown: -1 }[event.key];
       if (event.key === "Enter") this.take();
       else if (event.key === "Escape") this.restore();
-      else if (by !== undefined) this.nudge(by);
+      else if (way !== undefined) this.nudge(way * this.by);
       else return;
       event.preventDefault();
     });
   }
 
-  /** Show a number, unless another is being typed; `label` names it for who cannot see where it stands. */
-  fill(place: Place, value: number, edited: boolean, label: string): void {
+  /** Show a number, or what it was changed to, unless another is being typed. */
+  fill({ place, value, label, nudge = NUDGE }: Editable, edited: number | undefined): void {
     const { element } = this;
     element.hidden = false;
     if (this.typing) return;
     this.place = place;
-    this.text = edited ? String(Math.round(value * 1e4) / 1e4).replace("-", "−") : signed(value);
+    this.by = nudge;
+    this.text = edited === undefined ? shownAs(place.kind, value) : String(Number(edited.toPrecision(7))).replace("-", "−");
     element.value = this.text;
-    element.classList.toggle("edited", edited);
+    element.classList.toggle("long", this.text.length > 6);
+    element.classList.toggle("edited", edited !== undefined);
     element.setAttribute("aria-label", label);
   }
 
@@ -67,7 +78,7 @@ export class NumberField {
   private nudge(by: number): void {
     const value = numberOf(this.element.value);
     if (value === null) return;
-    this.element.value = String(Math.round((value + by) * 100) / 100);
+    this.element.value = String(Number((value + by).toPrecision(10)));
     this.typing = true;
     this.take();
   }

@@ -29,12 +29,14 @@ export function topCharacters(reading: Reading, step: number, count: number): { 
   return largest(odds, count).map((place) => ({ place, share: odds[place] }));
 }
 
-/** Rows of a name, a bar and a number, made once and refilled. */
+/** Rows of a name, a bar and a number, made when they are first filled, and refilled. */
 export class Bars {
-  private readonly rows: { row: HTMLElement; name: HTMLElement; bar: HTMLElement; mark: HTMLElement; number: HTMLElement }[];
+  private readonly rows: { row: HTMLElement; name: HTMLElement; bar: HTMLElement; mark: HTMLElement; number: HTMLElement }[] = [];
 
-  constructor(parent: HTMLElement, count: number) {
-    this.rows = Array.from({ length: count }, () => {
+  constructor(private readonly parent: HTMLElement) {}
+
+  private row(place: number) {
+    while (this.rows.length <= place) {
       const [row, name, track, bar, mark, number] = ["row", "name", "track", "bar", "mark", "number"].map((part) => {
         const element = document.createElement("div");
         element.className = `bars-${part}`;
@@ -42,20 +44,20 @@ export class Bars {
       });
       track.append(bar, mark);
       row.append(name, track, number);
-      row.hidden = true;
-      parent.append(row);
-      return { row, name, bar, mark, number };
-    });
+      this.parent.append(row);
+      this.rows.push({ row, name, bar, mark, number });
+    }
+    return this.rows[place];
   }
 
   /** Where the name of a row stands. */
   nameOf(place: number): HTMLElement {
-    return this.rows[place].name;
+    return this.row(place).name;
   }
 
   /** Fill a row; without a `name` that stays as it is. */
   fill(place: number, name: string | null, share: number, number: string, colour: string, mark: number | null, strong: boolean): void {
-    const parts = this.rows[place];
+    const parts = this.row(place);
     parts.row.hidden = false;
     parts.row.classList.toggle("strong", strong);
     if (name !== null) parts.name.textContent = name;
@@ -75,7 +77,7 @@ export class PredictionPanel {
   private readonly bars: Bars;
 
   constructor(parent: HTMLElement) {
-    this.bars = new Bars(parent, SHOWN);
+    this.bars = new Bars(parent);
   }
 
   /** The likeliest next characters; with a change, a mark stands where each was without it. */
@@ -95,7 +97,7 @@ export class LedgerPanel {
   private readonly bars: Bars;
 
   constructor(parent: HTMLElement, private readonly sum: HTMLElement) {
-    this.bars = new Bars(parent, WRITERS);
+    this.bars = new Bars(parent);
   }
 
   /** The steps that wrote most of what is remembered, in time's order; `writer` names a step. */

@@ -71,7 +71,7 @@ export class Readers {
     const network = this.exhibit.networks.find((network) => network.name === name)!;
     if (this.exhibit.kind === "text") return readText(network, await this.weightsOf(network), passage.text, clamp, edits);
     const weights = remembered(this.forecasters, network.file!, async () => forecastWeightsOf(await this.file(network), network));
-    return readWindow(this.exhibit, network, await weights, await this.seriesOf(network, passage.series), passage.moment, clamp);
+    return readWindow(this.exhibit, network, await weights, await this.seriesOf(network, passage.series), passage.moment, clamp, edits);
   }
 
   private seriesOf(network: Network, place: number): Promise<Series> {

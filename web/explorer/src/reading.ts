@@ -1,4 +1,5 @@
 /** What there is to see: networks, passages, and what a network made of one. */
+import type { ColumnFacts, NetworkPart, PARTS_OF_A_FORECASTER } from "./columns";
 import type { Definition } from "./engine";
 import type { Run } from "./recurrence";
 
@@ -33,7 +34,10 @@ export interface ForecasterFacts {
   layers: number;
   /** Scripts of series, to which a number and .js are added. */
   series: string;
+  history: number;
   horizon: number;
+  /** What its first layer reads in the history and in the forecast, in the order of its weights. */
+  columns: Record<(typeof PARTS_OF_A_FORECASTER)[number], ColumnFacts[]>;
   seasons: number[];
   /** How many of the inputs are of the target itself; after them so many are known ahead. */
   own: number;
@@ -41,8 +45,8 @@ export interface ForecasterFacts {
   /** How many columns of categories are known ahead. */
   texts: number;
   distribution: "quantiles" | "student-t" | "negative-binomial";
-  /** Whether logarithms of the target are forecast. */
-  logarithms: boolean;
+  /** Where logarithms of the target are forecast, the value of which that of a smaller one is taken. */
+  floor: number | null;
   /** The share of an interval's width that is the network's own. */
   width: number;
   /** Whether a forecast is rounded. */
@@ -109,7 +113,10 @@ export interface Reading {
   arrays: Record<string, Matrix>;
   /** Of the next character after a step, (V,); of a network over characters. */
   probabilities?: (step: number) => Float32Array;
-  run?: Run;
+  /** Bits a character from a step on; of a network over characters. */
+  scoreFrom?: (first: number) => Promise<number | null>;
+  /** Of each layer, in the order of their steps. */
+  runs: Run[];
   /** Computes the gradient; null where that is no longer `wanted`. */
   backwards: (wanted: () => boolean) => Promise<Matrix | null>;
   /** Norms of the gradient by distance, (D,); null until it is known. */
@@ -124,24 +131,32 @@ export interface Clamp {
   last: number | null;
 }
 
-/** What can be changed: what a character adds to a gate, a weight of the state before, the bias, the one within r·( ) of a GRU, a state. */
-export const KINDS = ["character", "weight", "bias", "inner", "hidden", "cell"] as const;
+/** What can be changed: what a forecaster reads, a weight of it or of a character, a weight of the state before, the bias, the one within r·( ) of a GRU, a state. */
+export const KINDS = ["input", "input_weight", "weight", "bias", "inner", "state"] as const;
 export type EditKind = (typeof KINDS)[number];
 
 /** Where a number of a network stands. */
 export interface Place {
   network: string;
+  /** Of a forecaster, the part whose weight it is; else "". */
+  part: NetworkPart;
   kind: EditKind;
-  /** "" where it is a state. */
+  /** The gate, or the name of the state; "" where it is an input. */
   gate: string;
-  /** The unit that has the gate or the state. */
+  /** The unit that has the gate or the state; the column of an input. */
   unit: number;
-  /** The place of a character in the vocabulary, the unit whose hₜ₋₁ is weighed, or the step of a state; 0 for a bias. */
+  /** The place of a character or a column, the unit whose hₜ₋₁ is weighed, or the step of a state or an input; 0 for a bias. */
   other: number;
 }
 
 export interface Edit extends Place {
   value: number;
+}
+
+/** The run of what a reading shows that has a step, and the step in it. */
+export function runAt({ runs, network }: Reading, step: number): [Run, number] | null {
+  const run = runs.find((run) => run.network === network && step >= run.first && step < run.first + run.trace.steps);
+  return run ? [run, step - run.first] : null;
 }
 
 export function at(matrix: Matrix, step: number, unit: number): number {

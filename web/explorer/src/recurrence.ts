@@ -1,19 +1,42 @@
-/** A recurrent layer over characters, step by step: what it computes, and gradients back through it. */
-import { Engine, namedIn, type Definition, type Hold, type Input, type OfInput, type Trace } from "./engine";
+/** A recurrent layer over steps: what it computes, with what is held, set or changed of it. */
+import { columnsOf, readOf, shownOf, type Column, type NetworkPart, type TargetScaling } from "./columns";
 import { SetStates } from "./edits";
-import type { Clamp, Edit, Matrix } from "./reading";
-import { dot, type Weights } from "./weights";
+import { namedIn, type Engine, type Definition, type Hold, type Input, type Numbers, type Trace } from "./engine";
+import type { Clamp, Edit, Matrix, Network } from "./reading";
 
-/** What a layer computed: its gates and states by name, (T, H) each, and what held it. */
+/** A layer over a stretch of the steps of a passage. */
 export interface Run {
-  weights: Weights;
-  characters: Int32Array;
+  /** The name by which the page shows the layer, and the part of the network that it belongs to. */
+  network: string;
+  part: NetworkPart;
+  /** The step of the passage with which it begins: steps of the layer count from there. */
+  first: number;
   clamp: Clamp | null;
   /** States that were set to a value. */
   set: SetStates;
+  /** Gates and states by name, (T, H) each. */
   arrays: Record<string, Matrix>;
   engine: Engine;
   trace: Trace;
+  /** The columns that it reads at a step. */
+  columns: (step: number) => Column[];
+  /** Of the windows of a forecaster. */
+  target: TargetScaling | null;
+}
+
+/** What is run, and where it belongs. */
+export interface Stretch {
+  network: Network;
+  part: NetworkPart;
+  first: number;
+  steps: number;
+  input: Input;
+  clamp: Clamp | null;
+  edits: Edit[];
+  /** By default zeros. */
+  initial?: Numbers[];
+  columns?: (step: number) => Column[];
+  target?: TargetScaling;
 }
 
 /** Lets the page draw and answer between two stretches of work. */
@@ -35,108 +58,54 @@ export class Breath {
   }
 }
 
-/** Whether a clamp holds a unit of its gate at a step. */
+/** Whether a clamp holds a unit of its gate at a step of the passage. */
 export function holds(clamp: Clamp | null, gate: string, step: number, unit: number): clamp is Clamp {
   return clamp !== null && clamp.gate === gate && step >= clamp.first && step <= (clamp.last ?? Infinity) && (clamp.unit ?? unit) === unit;
 }
 
-/** Run over characters, by their places in the vocabulary; `edits` of states are set as they come up. */
-export async function forward(weights: Weights, characters: Int32Array, clamp: Clamp | null, edits: Edit[] = []): Promise<Run> {
-  const { definition, sizes, layer, table, embedding } = weights;
-  const T = characters.length;
-  const engine = new Engine(definition, sizes, layer);
-  const rows = table.length / weights.characters;
-  const oneHot = new Float32Array(embedding ? 0 : sizes.I);
-  const input: Input = {
-    products: (t) => [table, characters[t] * rows],
-    vector: (t) => (embedding ? embedding.subarray(characters[t] * sizes.I, (characters[t] + 1) * sizes.I) : oneHot.fill(0).fill(1, characters[t], characters[t] + 1)),
-  };
-  const set = new SetStates(edits);
-  const trace = engine.begin(T, input, holding(definition, clamp, set));
+/** Run a layer; `edits` of its states are set as they come up. */
+export async function runLayer(engine: Engine, { network, part, first, steps, input, clamp, edits, initial, columns, target }: Stretch): Promise<Run> {
+  const { definition, sizes } = engine;
+  const set = new SetStates(edits, first);
+  const trace = engine.begin(steps, input, holding(definition, clamp, first, set), initial);
   const breath = new Breath();
-  for (let t = 0; t < T; t++) {
+  for (let t = 0; t < steps; t++) {
     engine.step(trace, t);
     if (breath.due) await breath.pause();
   }
-  const matrix = (node: number): Matrix => ({ steps: T, width: sizes[definition.nodes[node].width], numbers: engine.valuesOf(trace, node) });
+  const matrix = (node: number): Matrix => ({ steps, width: sizes[definition.nodes[node].width], numbers: engine.valuesOf(trace, node) });
   const arrays = Object.fromEntries(Object.entries(namedIn(definition)).map(([name, node]) => [name, matrix(node)]));
-  return { weights, characters, clamp, set, arrays, engine, trace };
+  return { network: network.name, part, first, clamp, set, arrays, engine, trace, columns: columns ?? (() => columnsOf(network, part)), target: target ?? null };
 }
 
 /** What is held or set, by the nodes of a definition. */
-function holding({ gates, states }: Definition, clamp: Clamp | null, set: SetStates): Hold | null {
+function holding({ gates, states }: Definition, clamp: Clamp | null, first: number, set: SetStates): Hold | null {
   if (!clamp && !set.any) return null;
   const held = clamp && gates[clamp.gate];
   const state = new Map(states.map(({ name, after }) => [after, name]));
   return (node, step, unit) => {
-    if (node === held && holds(clamp, clamp!.gate, step, unit)) return clamp!.value;
+    if (node === held && holds(clamp, clamp!.gate, step + first, unit)) return clamp!.value;
     const name = set.any ? state.get(node) : undefined;
     return name === undefined ? undefined : set.at(name, step, unit);
   };
 }
 
-/** Logits of the next character after a step, (V,). */
-export function logitsAt({ weights, engine, trace }: Run, step: number): Float32Array {
-  const { units: H, projection, output, outputBias, characters: V, definition } = weights;
-  const numbers = engine.valuesOf(trace, definition.output);
-  let read = numbers.subarray(step * H, (step + 1) * H);
-  if (projection) read = Float32Array.from({ length: projection.length / H }, (_, row) => dot(projection, row * H, numbers, step * H, H));
-  const logits = new Float32Array(V);
-  for (let v = 0; v < V; v++) logits[v] = outputBias[v] + dot(output, v * read.length, read, 0, read.length);
-  return logits;
+/** Inputs of a layer with what was changed of them. */
+export function editedRows(rows: Float32Array[], network: Network, part: NetworkPart, first: number, target: TargetScaling, edits: Edit[]): Float32Array[] {
+  const columns = columnsOf(network, part);
+  const changed = [...rows];
+  for (const { kind, unit, other, value } of edits) {
+    const step = other - first;
+    const column = columns.find(({ place }) => place === unit);
+    if (kind !== "input" || !rows[step] || !column) continue;
+    if (changed[step] === rows[step]) changed[step] = rows[step].slice();
+    changed[step][unit] = readOf(column, value, target);
+  }
+  return changed;
 }
 
-export function softmax(logits: Float32Array): Float32Array {
-  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - most);
-  return logits.map((logit) => Math.exp(logit - most) / sum);
-}
-
-/** Where a gradient has fallen below this share of its largest norm, it is nothing. */
-const NOTHING = 1e-7;
-
-/**
- * The norms of the gradient of the loss at `moment` with respect to the inputs so many steps before,
- * from the gradient with respect to the cell's output (H,).
- */
-export function normsBack({ weights, engine, trace }: Run, moment: number, gradient: Float64Array, distances: number): Float64Array {
-  const norms = new Float64Array(distances);
-  const states = weights.definition.states.map(({ width }) => new Float64Array(weights.sizes[width]));
-  let most = 0;
-  for (let t = moment; t > moment - distances; t--) {
-    const norm = normOf(engine.back(trace, t, t === moment ? gradient : null, states), weights);
-    norms[moment - t] = norm;
-    most = Math.max(most, norm);
-    if (norm < NOTHING * most) break;
-  }
-  return norms;
-}
-
-/** The norm of the gradient with respect to one-hot characters: of the embedding times what reaches x. */
-function normOf({ products, vector }: OfInput, { layer, sizes: { I }, embedding, gram, table, shifted = [] }: Weights): number {
-  const read = vector.slice();
-  if (layer.weight_ih) addTransposed(products, layer.weight_ih, I, read);
-  let sum = 0;
-  for (let a = 0; a < I; a++) {
-    if (!gram) sum += read[a] * read[a];
-    else for (let b = 0; b < I; b++) sum += read[a] * gram[a * I + b] * read[b];
-  }
-  for (const character of new Set(shifted.map(({ character }) => character))) {
-    const by = shifted.reduce((total, shift) => total + (shift.character === character ? shift.by * products[shift.row] : 0), 0);
-    const straight = vector.reduce((total, part, place) => total + part * (embedding ? embedding[character * I + place] : Number(place === character)), 0);
-    const now = straight + products.reduce((total, part, row) => total + part * table[character * products.length + row], 0);
-    sum += now * now - (now - by) * (now - by);
-  }
-  return Math.sqrt(Math.max(0, sum));
-}
-
-/** Add Wᵀ g to a sum, for W of so many columns. */
-function addTransposed(g: Float64Array, weight: Float32Array, columns: number, sum: Float64Array): void {
-  for (let row = 0; row < g.length; row++) {
-    const factor = g[row];
-    if (!factor) continue;
-    const start = row * columns;
-    for (let column = 0; column < columns; column++) sum[column] += factor * weight[start + column];
-  }
+/** What a column reads at a step of a run, as it is and as the page shows it. */
+export function readAt({ trace, target }: Run, column: Column, step: number): { x: number; shown: number } {
+  const x = trace.input.vector(step)[column.place];
+  return { x, shown: target ? shownOf(column, x, target) : x };
 }

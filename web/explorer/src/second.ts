@@ -1,5 +1,4 @@
 /** A second text, read by the same network, beneath the first: where they part, and what that costs. */
-import { scoreFrom } from "./text_reader";
 import { unknownTo } from "./notices";
 import { visible } from "./panels";
 import { Ribbon } from "./ribbon";
@@ -90,7 +89,7 @@ export class SecondText {
     const letters = texts.map((text) => [...text]);
     const parting = partingOf(letters[0], letters[1]);
     const from = Math.max(0, (parting ?? 0) - 1);
-    const after: Pair["after"] = [first.run ? await scoreFrom(first.run, from) : null, second?.run ? await scoreFrom(second.run, from) : null];
+    const after: Pair["after"] = [(await first.scoreFrom?.(from)) ?? null, (await second?.scoreFrom?.(from)) ?? null];
     if (!wanted()) return;
     this.letters = letters;
     this.both = letters.flat();

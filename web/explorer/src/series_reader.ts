@@ -1,27 +1,20 @@
 /** Reads a window of a series with a forecaster: gates and states of a layer, the forecast, how far it looks back. */
 import { middleOf, quantilesOf } from "./distributions";
-import { namedIn, type Engine, type Numbers, type Trace } from "./engine";
+import { unscaled, type NetworkPart, type TargetScaling } from "./columns";
+import { editedWeights, wholeOf } from "./edits";
+import { Engine, type Numbers } from "./engine";
 import type { ForecastWeights } from "./forecast_weights";
-import type { Clamp, ForecasterFacts, Matrix, Network, Reading, SeriesExhibit } from "./reading";
-import { Breath, holds } from "./recurrence";
+import type { Clamp, Edit, ForecasterFacts, Matrix, Network, Reading, SeriesExhibit } from "./reading";
+import { Breath, editedRows, runLayer, type Run } from "./recurrence";
 import type { Series } from "./series_file";
 import { momentsOf } from "./text_reader";
 import { dot } from "./weights";
 
 /** The level, an input, is kept within ± this. */
 const FARTHEST_LEVEL = 3;
-const HIGHEST_LOG = 80;
 
 /** A row of inputs for each step. */
 type Rows = Float32Array[];
-
-/** What a layer computed. */
-interface Run {
-  engine: Engine;
-  trace: Trace;
-  /** Gates and states by name. */
-  arrays: Record<string, Matrix>;
-}
 
 /** What a forecaster computed: a run for each layer, of the history and of the horizon. */
 interface Runs {
@@ -29,26 +22,35 @@ interface Runs {
   decoder: Run[];
 }
 
-export async function readWindow(exhibit: SeriesExhibit, network: Network, weights: ForecastWeights, series: Series, moment: number, clamp: Clamp | null): Promise<Reading> {
+/** What is read in a window, and how its target is scaled. */
+interface Inputs {
+  past: Rows;
+  ahead: Rows;
+  target: TargetScaling;
+}
+
+/** A window as a layer of a forecaster sees it; what was changed is of all its layers, what is held of that one. */
+export async function readWindow(exhibit: SeriesExhibit, network: Network, weights: ForecastWeights, series: Series, moment: number, clamp: Clamp | null, edits: Edit[] = []): Promise<Reading> {
   const { history, quantiles } = exhibit;
   const facts = network.forecaster!;
   const { horizon, layer } = facts;
-  const inputs = inputsOf(facts, weights, series, moment, history);
-  const runs = await run(weights, inputs, facts.layer, clamp, history);
+  const layers = wholeOf(network, exhibit.networks).sort((one, other) => one.forecaster!.layer - other.forecaster!.layer);
+  const inputs = inputsOf(facts, weights, series, moment);
+  const runs = await run(layers, weights, inputs, clamp && { clamp, layer }, edits);
   const first = series.origins[moment] - history + 1;
   const observed = series.observed.slice(first, first + history + horizon);
   const forecast = new Float32Array((history + horizon) * quantiles.length).fill(NaN);
   const middle = quantiles.indexOf(0.5);
   let [sum, count] = [0, 0];
   for (let step = 0; step < horizon; step++) {
-    const values = forecastAt(facts, quantiles, weights, series, moment, runs.decoder.at(-1)!, step);
+    const values = forecastAt(facts, quantiles, weights, series, moment, inputs.target, runs.decoder.at(-1)!, step);
     forecast.set(values, (history + step) * quantiles.length);
     const error = Math.abs(values[middle] - observed[history + step]);
     if (Number.isNaN(error)) continue;
     sum += error;
     count += 1;
   }
-  const plain = clamp ? null : runs;
+  const free = clamp ? null : runs;
   return {
     network: network.name,
     score: count ? sum / count : null,
@@ -58,15 +60,16 @@ export async function readWindow(exhibit: SeriesExhibit, network: Network, weigh
       observed: { steps: history + horizon, width: 1, numbers: observed },
       forecast: { steps: history + horizon, width: quantiles.length, numbers: forecast },
     },
+    runs: [...runs.encoder, ...runs.decoder],
     // A held gate does not change the gradient.
-    backwards: async (wanted) => gradientByDistance(weights, plain ?? (await run(weights, inputs, layer, null, history)), middleOf(facts, quantiles), series.trust * series.remainder, wanted),
+    backwards: async (wanted) => gradientByDistance(weights, free ?? (await run(layers, weights, inputs, null, edits)), middleOf(facts, quantiles), series.trust * series.remainder, wanted),
     gradient: null,
   };
 }
 
 /** What encoder and decoder read, as `ForecastNetwork` makes it of the rows. */
-function inputsOf(facts: ForecasterFacts, { categories }: ForecastWeights, series: Series, moment: number, history: number): { past: Rows; ahead: Rows } {
-  const { own, futures, texts, seasons, horizon } = facts;
+function inputsOf(facts: ForecasterFacts, { categories }: ForecastWeights, series: Series, moment: number): Inputs {
+  const { own, futures, texts, seasons, history, horizon, floor } = facts;
   const { labels, earlier, rescale, shift, inputs, codes, smooth, origins } = series;
   const rows = labels.length;
   const windows = origins.length;
@@ -90,37 +93,36 @@ function inputsOf(facts: ForecasterFacts, { categories }: ForecastWeights, serie
     const lags = seasons.map((season) => target(row - season * Math.ceil((step + 1) / season)) - last);
     return Float32Array.from([...column(row, own - 1, own - 1 + futures), ...lags, smooth[step * windows + moment] - last, ...embedded(row, texts), ...constant]);
   });
-  return { past, ahead };
+  return { past, ahead, target: { location: series.location[moment], scale: series.scale[moment], floor, last } };
 }
 
-/** Run encoder and decoder, which begins from the encoder's last states; a gate of one layer may be held. */
-async function run(weights: ForecastWeights, { past, ahead }: { past: Rows; ahead: Rows }, held: number, clamp: Clamp | null, history: number): Promise<Runs> {
-  const later = clamp && (clamp.last ?? Infinity) >= history ? { ...clamp, first: clamp.first - history, last: clamp.last === null ? null : clamp.last - history } : null;
-  // Steps of the decoder count from the end of the history, and none is held in the other part.
-  const encoder = await layers(weights.encoder, past, held, clamp, null);
+/** Run encoder and decoder, which begins from the encoder's last states. */
+async function run(layers: Network[], weights: ForecastWeights, { past, ahead, target }: Inputs, held: Held | null, edits: Edit[]): Promise<Runs> {
+  const encoder = await runPart("encoder", layers, weights.encoder, past, target, 0, held, edits, null);
   const states = encoder.map(({ engine, arrays }) => engine.definition.states.map(({ name }) => arrays[name].numbers.slice(-arrays[name].width)));
-  return { encoder, decoder: await layers(weights.decoder, ahead, held, later, states) };
+  return { encoder, decoder: await runPart("decoder", layers, weights.decoder, ahead, target, past.length, held, edits, states) };
 }
 
-/** Run layers one above the other; each begins from its states in `initial`, or from zeros. */
-async function layers(engines: Engine[], inputs: Rows, held: number, clamp: Clamp | null, initial: Numbers[][] | null): Promise<Run[]> {
+/** A gate of one layer that is held. */
+interface Held {
+  clamp: Clamp;
+  layer: number;
+}
+
+/** Run layers one above the other, from a step of the window on; each begins from its states in `initial`, or from zeros. */
+async function runPart(part: NetworkPart, layers: Network[], engines: Engine[], inputs: Rows, target: TargetScaling, first: number, held: Held | null, edits: Edit[], initial: Numbers[][] | null): Promise<Run[]> {
   const runs: Run[] = [];
-  const breath = new Breath();
-  let read = inputs;
-  for (const [layer, engine] of engines.entries()) {
-    const { definition, sizes } = engine;
-    const gate = clamp && layer === held ? definition.gates[clamp.gate] : null;
-    const hold = clamp && gate !== null ? (node: number, step: number, unit: number) => (node === gate && holds(clamp, clamp.gate, step, unit) ? clamp.value : undefined) : null;
+  let read = editedRows(inputs, layers[0], part, first, target, edits);
+  for (const [layer, { definition, sizes, weights }] of engines.entries()) {
+    const network = layers[layer];
+    const own = edits.filter((edit) => edit.network === network.name);
+    const changed = own.filter((edit) => edit.part === part);
+    const engine = changed.length ? new Engine(definition, sizes, editedWeights(definition, sizes, weights, changed)) : engines[layer];
     const rows = read;
-    const trace = engine.begin(rows.length, { vector: (step) => rows[step] }, hold, initial?.[layer]);
-    for (let step = 0; step < rows.length; step++) {
-      engine.step(trace, step);
-      if (breath.due) await breath.pause();
-    }
-    const matrix = (node: number): Matrix => ({ steps: rows.length, width: sizes[definition.nodes[node].width], numbers: engine.valuesOf(trace, node) });
-    const arrays = Object.fromEntries(Object.entries(namedIn(definition)).map(([name, node]) => [name, matrix(node)]));
-    runs.push({ engine, trace, arrays });
-    read = rowsOf(matrix(definition.output));
+    const clamp = held?.layer === layer ? held.clamp : null;
+    runs.push(await runLayer(engine, { network, part, first, steps: rows.length, input: { vector: (step) => rows[step] }, clamp, edits: own, initial: initial?.[layer], target: layer ? undefined : target }));
+    const { trace } = runs[layer];
+    read = rowsOf({ steps: rows.length, width: sizes[definition.nodes[definition.output].width], numbers: engine.valuesOf(trace, definition.output) });
   }
   return runs;
 }
@@ -142,7 +144,7 @@ function joined(encoder: Run, decoder: Run): Record<string, Matrix> {
 }
 
 /** The quantiles of a step of the horizon in the unit of the target: the network's with its partners, calibrated. */
-function forecastAt(facts: ForecasterFacts, levels: number[], weights: ForecastWeights, series: Series, moment: number, decoder: Run, step: number): number[] {
+function forecastAt(facts: ForecasterFacts, levels: number[], weights: ForecastWeights, series: Series, moment: number, target: TargetScaling, decoder: Run, step: number): number[] {
   const { head, bias } = weights;
   const { remainder, trust, smooth, share, rest, borrowed, factors, least } = series;
   const windows = series.origins.length;
@@ -150,15 +152,11 @@ function forecastAt(facts: ForecasterFacts, levels: number[], weights: ForecastW
   const { engine, trace } = decoder;
   const hidden = engine.valuesOf(trace, engine.definition.output);
   const said = Float64Array.from(bias, (value, k) => value + dot(head.numbers, k * H, hidden, step * H, H));
-  const scaling = { location: series.location[moment], scale: series.scale[moment], remainder };
+  const scaling = { ...target, remainder };
   const centre = smooth[step * windows + moment] + trust * remainder * said[middleOf(facts, levels)];
   const scaled = quantilesOf(facts, levels, centre, said, scaling);
   const at = (k: number) => (step * levels.length + k) * windows + moment;
-  const mixed = scaled.map((value, k) => {
-    const unscaled = value * scaling.scale + scaling.location;
-    const own = facts.logarithms ? Math.exp(Math.max(-HIGHEST_LOG, Math.min(HIGHEST_LOG, unscaled))) : unscaled;
-    return share[moment] * own + rest[at(k)];
-  });
+  const mixed = scaled.map((value, k) => share[moment] * unscaled(value, target) + rest[at(k)]);
   const middle = levels.indexOf(0.5);
   const spread = mixed.map((value, k) => {
     const distance = facts.width * Math.abs(value - mixed[middle]) + borrowed[at(k)];

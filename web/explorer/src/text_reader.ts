@@ -1,7 +1,7 @@
 /** Reads a text with a network over characters: what the cells hold, what is predicted, how far it looks back. */
-import { editedWeights } from "./edits";
 import type { Clamp, Edit, Matrix, Network, Reading } from "./reading";
-import { Breath, forward, logitsAt, normsBack, softmax, type Run } from "./recurrence";
+import { Breath } from "./recurrence";
+import { forward, logitsAt, normsBack, softmax, type TextRun } from "./text_run";
 import { dot, type Weights } from "./weights";
 
 /** Steps from which gradients are computed back in time, at most. */
@@ -23,13 +23,14 @@ export function encode(network: Network, text: string): Int32Array {
  * others share one probability. It is null where no such character follows another.
  */
 export async function readText(network: Network, weights: Weights, text: string, clamp: Clamp | null, edits: Edit[] = []): Promise<Reading> {
-  const run = await forward(edits.length ? editedWeights(weights, edits) : weights, encode(network, text), clamp, edits);
+  const run = await forward(network, weights, encode(network, text), clamp, edits);
   return {
     network: network.name,
     score: await scoreFrom(run, 0),
     labels: [],
     arrays: run.arrays,
-    run,
+    runs: [run],
+    scoreFrom: (first) => scoreFrom(run, first),
     backwards: (wanted) => gradientByDistance(run, wanted),
     probabilities: (step) => softmax(logitsAt(run, step)),
     gradient: null,
@@ -37,7 +38,7 @@ export async function readText(network: Network, weights: Weights, text: string,
 }
 
 /** Bits a character, of what is predicted from a step on. */
-export async function scoreFrom(run: Run, first: number): Promise<number | null> {
+async function scoreFrom(run: TextRun, first: number): Promise<number | null> {
   const breath = new Breath();
   let [sum, count] = [0, 0];
   for (let t = first; t + 1 < run.characters.length; t++) {
@@ -59,7 +60,7 @@ export async function scoreFrom(run: Run, first: number): Promise<number | null>
  * Hochreiter (1991), the mean of the norms of ∂ℓ_t/∂x_{t−d} over steps t in the last quarter of the
  * text, for the loss ℓ_t of predicting the character after t. Null where it is no longer `wanted`.
  */
-export async function gradientByDistance(run: Run, wanted: () => boolean): Promise<Matrix | null> {
+export async function gradientByDistance(run: TextRun, wanted: () => boolean): Promise<Matrix | null> {
   const T = run.characters.length;
   if (T < 2) return { steps: 0, width: 1, numbers: new Float32Array(0) };
   const moments = momentsOf(Math.floor((3 * (T - 1)) / 4), T - 2);
@@ -82,7 +83,7 @@ export function momentsOf(first: number, last: number): number[] {
 }
 
 /** Of the loss of predicting the character after a moment, with respect to its hidden state. */
-function gradientOfHidden(run: Run, moment: number): Float64Array {
+function gradientOfHidden(run: TextRun, moment: number): Float64Array {
   const { output, projection, units: H, characters: V } = run.weights;
   const error = softmax(logitsAt(run, moment));
   error[run.characters[moment + 1]] -= 1;

@@ -1,5 +1,5 @@
 /** What the page shows. All of it stands in the address, so that a link carries the view. */
-import { readEdits } from "./edits";
+import { readEdits, wholeOf } from "./edits";
 import type { Clamp, Edit, Network } from "./reading";
 import { LAST } from "./story_picture";
 
@@ -16,7 +16,7 @@ export const TEXTS: Part[] = ["text", "other"];
 
 /** The parts whose values are compared with what there is. */
 export function partsOf(kind: "text" | "series"): Part[] {
-  return PARTS.filter((part) => !TEXTS.includes(part) && (kind === "series" ? part !== "edits" : part !== "series" && part !== "moment"));
+  return PARTS.filter((part) => !TEXTS.includes(part) && (kind === "series" || (part !== "series" && part !== "moment")));
 }
 
 export interface View {
@@ -57,9 +57,9 @@ export function clampOf({ gate, value, unit, all, span, first, last }: View): Cl
   return { gate, value, unit: all ? null : unit, first: from, last: span === "range" ? Math.max(from, last) : null };
 }
 
-/** The numbers that were changed of a network. */
-export function editsOf({ edits }: View, network: Network): Edit[] {
-  return edits ? readEdits(edits, [network]) : [];
+/** The numbers that were changed of a network, of all its layers. */
+export function editsOf({ edits }: View, network: Network, networks: Network[]): Edit[] {
+  return edits ? readEdits(edits, wholeOf(network, networks)) : [];
 }
 
 export function readView(hash: string, otherwise: View): View {

@@ -7,22 +7,21 @@ export interface Weights {
   sizes: Sizes;
   units: number;
   characters: number;
-  /** (V, R), what each character adds to the gates: W_ih, or W_ih times its embedding. */
-  table: Float32Array;
   /** (V, E); null where characters are one-hot. */
   embedding: Float32Array | null;
   /** (E, E), products of the embedding's columns; null where characters are one-hot. */
   gram: Float32Array | null;
-  /** The layer's own, by their names without its suffix. */
+  /** The layer's own, by their names without its suffix, and `TABLE`, (V, R): what each character adds to the gates, W_ih or W_ih times its embedding. */
   layer: Record<string, Float32Array>;
   /** (V, P), with P = H unless what is read is projected, by (P, H), before it. */
   output: Float32Array;
   projection: Float32Array | null;
   /** (V,) */
   outputBias: Float32Array;
-  /** By how much entries of `table` differ from what the weights give. */
-  shifted?: { character: number; row: number; by: number }[];
 }
+
+/** The name of a table among the weights of a layer: no parameter can have it. */
+export const TABLE = "of characters";
 
 export interface Tensor {
   shape: number[];
@@ -111,8 +110,8 @@ export function weightsOf(file: Uint8Array, definition: Definition): Weights {
   if (!fits || output.shape[1] !== (projection?.shape[0] ?? units)) throw new Error(`The shapes of the weights do not fit a ${definition.name} of ${units} units.`);
   const input = layer.weight_ih ?? new Float32Array(0);
   return {
-    definition, sizes, units, characters, layer,
-    table: embedding ? product(embedding.numbers, input, width) : transposed(input, width),
+    definition, sizes, units, characters,
+    layer: { ...layer, [TABLE]: embedding ? product(embedding.numbers, input, width) : transposed(input, width) },
     embedding: embedding?.numbers ?? null,
     gram: embedding ? gramOf(embedding.numbers, width) : null,
     output: output.numbers,
