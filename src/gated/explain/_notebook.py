@@ -40,7 +40,8 @@ def pixels(values: ArrayLike, most: float) -> NDArray[np.uint8]:
     """Return colours (rows, columns, 3): white is 0, blue `most` or more, orange its negative."""
     share = np.clip(np.asarray(values, np.float64) / (most or 1.0), -1, 1)[..., None]
     full = np.where(share < 0, COLOURS[-1], COLOURS[1])
-    return np.rint(255 + np.abs(share) * (full - 255)).astype(np.uint8)
+    colours: NDArray[np.uint8] = np.rint(255 + np.abs(share) * (full - 255)).astype(np.uint8)
+    return colours
 
 
 def heat_map(name: str, values: NDArray[np.floating]) -> str:
