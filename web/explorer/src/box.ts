@@ -1,10 +1,10 @@
 /** The panel of an opened gate: bars of the parts of its sum, the sum, and what becomes of it. */
 import { gatePalette, signedPalette, type Theme } from "./colours";
-import { spreadOf } from "./columns";
+import { hasUnit, spreadOf } from "./columns";
 import { definitionOf } from "./definitions";
 import { signed } from "./diagram";
 import { columnName, editName, networkBelow, stateSymbol } from "./edit_names";
-import { keyOf, shownAs } from "./edits";
+import { keyOf } from "./edits";
 import { NumberField, type Change, type Editable } from "./number_field";
 import { nameOf, symbolIn } from "./own_cells";
 import { Bars } from "./panels";
@@ -103,8 +103,7 @@ export class BoxPanel {
       const below = column.kind === "unit" ? networkBelow(network, networks) : null;
       if (below) return [`${name}${words.colon.trimEnd()}`, editable("state", below.states[0], column.place, step, read.shown, below), "×", ofWeight];
       const nudge = run.target ? nudgeOf(spreadOf(column, read.shown, run.target)) : undefined;
-      const own = shownAs("input", read.shown) === shownAs("input", read.x);
-      return [`${name}${words.colon.trimEnd()}`, { ...editable("input", "", column.place, step, read.shown), nudge }, own ? "×" : `→ ${signed(read.x)} ×`, ofWeight];
+      return [`${name}${words.colon.trimEnd()}`, { ...editable("input", "", column.place, step, read.shown), nudge }, hasUnit(column) ? `→ ${signed(read.x)} ×` : "×", ofWeight];
     };
     const stateName = ({ unit: other, state, weight }: StatePart): Name => {
       const { source } = parts;

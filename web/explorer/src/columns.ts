@@ -50,6 +50,11 @@ function scaled(value: number, { location, scale, floor }: Omit<TargetScaling, "
 
 const RELATIVE: ColumnKind[] = ["target", "lag", "season", "smooth"];
 
+/** Whether a column is shown in a unit of its own, in which the network does not read it. */
+export function hasUnit({ kind, scale }: Column): boolean {
+  return RELATIVE.includes(kind) || kind === "level" || scale !== undefined;
+}
+
 /** What a column reads, in the unit that the page shows; and back. */
 export function shownOf(column: Column, x: number, target: TargetScaling): number {
   const { kind, location = 0, scale = 1 } = column;
