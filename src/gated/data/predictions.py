@@ -40,6 +40,16 @@ def label_columns(labels: Sequence[str], probabilities: NDArray[np.float64]) -> 
     return likeliest | dict(zip(map(probability_of, labels), probabilities.T, strict=True))
 
 
+def number_columns(targets: Sequence[str], numbers: NDArray[np.float64]) -> dict[str, Any]:
+    """Return predicted numbers (N, O) as columns, one that has no name as `PREDICTED`.
+
+    >>> [*number_columns(["low", "high"], np.zeros((1, 2)))]
+    ['predicted(low)', 'predicted(high)']
+    """
+    names = [f"{PREDICTED}({target})" for target in targets] or [PREDICTED]
+    return dict(zip(names, numbers.T, strict=True))
+
+
 def prediction_table(
     given: Mapping[str, Sequence[Any] | pl.Series],
     predicted: Mapping[str, Any],

@@ -44,7 +44,7 @@ class Model:
         self.program, self.task = program, task
         self._arrays = {name: arrays[name] for name in program.used}
         self.labels = program.output.labels
-        """Of the features of a prediction, in order; none where they are numbers."""
+        """Of the features of a prediction, in order; none of a single number."""
         self.phased = [isinstance(layer, Patch) for layer in program.layers]
         """Which layers give results at some steps only."""
 

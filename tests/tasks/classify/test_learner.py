@@ -20,7 +20,7 @@ from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.learner import ClassLearner
 from gated.tasks.classify.network import SequenceEnsemble, SequenceNetwork
 from gated.tasks.classify.preprocessing import Preprocessing
-from gated.tasks.classify.score import NumberEvaluation, number_score
+from gated.tasks.classify.score import NumberEvaluation
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.targets import Classes
 from gated.tasks.classify.task import SequenceTask, answers_of
@@ -216,6 +216,9 @@ def test_the_baselines_tell_what_they_should() -> None:
     numbers = np.array([array.mean() for array in arrays])
     found = linear(read, arrays, numbers, arrays, classes=False)
     np.testing.assert_allclose(found, numbers, atol=0.02)
+    both = linear(read, arrays, np.stack([numbers, labels == "late"], 1), arrays, classes=False)
+    np.testing.assert_allclose(both[:, 0], found, rtol=1e-9)
+    assert nearest(read, arrays, both, arrays).tolist() == both.tolist()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +235,7 @@ def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
         SequenceClassifier(hidden=0).fit([[1.0], [2.0]], ["a", "b"])
     with pytest.raises(ConfigurationError, match=r"pooling must be one of last, mean, .*'sum'"):
         SequenceClassifier(pooling="sum").fit([[1.0], [2.0]], ["a", "b"])
-    with pytest.raises(ConfigurationError, match="cell must be one of lstm, gru, rnn, not 'elman'"):
+    with pytest.raises(ConfigurationError, match="cell: 'elman' is no cell of the library"):
         SequenceClassifier(cell="elman").fit([[1.0], [2.0]], ["a", "b"])
     with pytest.raises(DataError, match="Sequence 0 has 1 channels; the others, 2"):
         fitted.predict([[1.0, 2.0]])
@@ -243,22 +246,18 @@ def test_options_that_cannot_be_meant_are_refused(fitted) -> None:
 
 
 def test_numbers_are_judged_by_their_absolute_errors() -> None:
-    truth = np.arange(30.0)
-    gains = np.tile([0.5, 1.5], 15)
-    errors = {"LSTM": np.ones(30), "linear": 1 + gains, "mean": np.full(30, 9.0)}
-    scores = {name: number_score(truth + of, truth) for name, of in errors.items()}
-    found = NumberEvaluation(scores=scores, truth=truth, predicted=truth + 1, errors=errors)
+    truth = np.arange(30.0)[:, None]
+    gains = np.tile([0.5, 1.5], 15)[:, None]
+    errors = {"LSTM": np.ones((30, 1)), "linear": 1 + gains, "mean": np.full((30, 1), 9.0)}
+    predicted = {name: truth + of for name, of in errors.items()}
+    found = NumberEvaluation(scales=np.ones(1), truth=truth, predicted=predicted)
     assert found.verdict.better
     assert found.verdict.difference == -1
     assert str(found.verdict).startswith(
         "LSTM beats the best baseline (linear): MAE 1.00 against 2.00, 50 % less (95% interval of"
     )
-    same = NumberEvaluation(
-        scores=scores,
-        truth=truth,
-        predicted=truth,
-        errors={"LSTM": gains, "linear": gains[::-1] - 0.01},
-    )
+    predicted = {"LSTM": truth + gains, "linear": truth + gains[::-1] - 0.01}
+    same = NumberEvaluation(scales=np.ones(1), truth=truth, predicted=predicted)
     assert same.verdict.outcome == "undecided"
 
 

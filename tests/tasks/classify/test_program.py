@@ -49,7 +49,7 @@ def test_the_program_predicts_what_the_network_does(
             assert_agree(found, learner.probabilities(arrays), "probabilities", absolute=1e-6)
             assert model.labels == ("early", "late")
         else:
-            wanted = learner.numbers(arrays)[:, None]
+            wanted = learner.numbers(arrays)
             assert_agree(found, wanted, "numbers", relative=1e-6, absolute=1e-5)
         assert model.streams == bool(options.get("one_way"))
         for array, out in zip(arrays, found, strict=True):
@@ -83,7 +83,7 @@ def test_a_default_run_has_a_program(options: dict, trust: float | None, tmp_pat
         if isinstance(learner, ClassLearner):
             assert_agree(found, learner.probabilities(arrays), "probabilities", absolute=1e-5)
         else:
-            wanted = learner.numbers(arrays)[:, None]
+            wanted = learner.numbers(arrays)
             assert_agree(found, wanted, "numbers", relative=1e-5, absolute=1e-4)
         for array, out in zip(arrays, found, strict=True):
             np.testing.assert_array_equal(model(array), out)

@@ -29,7 +29,7 @@ PARTS = 4
 def nearest(
     read: Preprocessing, known: Sequence[Floats], targets: Values, tested: Sequence[Floats]
 ) -> Values | None:
-    """Return the target of the nearest training sequence, by dynamic time warping of all channels.
+    """Return the targets of the nearest training sequence, by dynamic time warping of all channels.
 
     The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
     too many or too long for it.
@@ -59,11 +59,12 @@ def linear(
     )
     penalties = np.logspace(-3, 3, 13)
     model = make_pipeline(
-        StandardScaler(), RidgeClassifierCV(penalties) if classes else RidgeCV(penalties)
+        StandardScaler(),
+        RidgeClassifierCV(penalties) if classes else RidgeCV(penalties, alpha_per_target=True),
     )
     with many_labels():
         answers: Values = model.fit(features, targets).predict(others)
-    return answers
+    return answers.reshape(-1, *targets.shape[1:])
 
 
 def _columns(read: Preprocessing, arrays: Sequence[Floats]) -> list[Floats]:

@@ -87,8 +87,9 @@ class SourceOptions(Configuration):
 
     series: str | None = None
     """Column of a table that names the sequence a row belongs to. `.ts` files need none."""
-    label: str | None = None
-    """Column of a table with the label, or the number, of its sequence."""
+    label: tuple[str, ...] | str | None = None
+    """Column of a table with the label, or the number, of its sequence; `regress` takes several
+    columns, whose numbers one network predicts."""
     time: str | None = None
     """Column of a table to sort the rows of a sequence by; by default their order."""
     channels: tuple[str, ...] = ()
@@ -108,8 +109,18 @@ class SourceOptions(Configuration):
     error."""
 
     def __post_init__(self) -> None:
+        if self.label is not None and not isinstance(self.label, str):
+            one = len(self.label) == 1
+            object.__setattr__(self, "label", self.label[0] if one else tuple(self.label))
         super().__post_init__()
         self._demand_shares("test")
+        if len(set(self.labels)) < len(self.labels):
+            raise ConfigurationError(f"{option('label')} names a column twice.")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns of the label, or of the numbers."""
+        return (self.label,) if isinstance(self.label, str) else self.label or ()
 
 
 @dataclass(frozen=True, kw_only=True)

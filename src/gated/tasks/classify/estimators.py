@@ -171,7 +171,8 @@ class SequenceEstimator(BaseEstimator):
 
         Args:
             X: N sequences.
-            y: (N,) the target of each, a label or a number.
+            y: (N,) the target of each, a label or a number; of a regressor also (N, O) numbers, an
+                array or a frame whose columns name the targets.
             sample_weight: (N,) how much each counts in training, 0 as if it were not there; by
                 default all count alike.
             directory: where checkpoints are written; none by default.
@@ -193,7 +194,8 @@ class SequenceEstimator(BaseEstimator):
             )
         names = [f"sequence {place}" for place in range(len(arrays))]
         values, weights = self._values(y, len(arrays)), _weights(sample_weight, len(arrays))
-        known = Sequences(arrays, values, names, weights=weights)
+        labels = self._labels(y, values)
+        known = Sequences(arrays, values, names, weights=weights, labels=labels)
         if not weights.all():  # a part of the training could hold nothing else
             known = known.take(np.flatnonzero(weights))
         learner.fit(known, directory=directory, resume=resume, progress=progress)
@@ -240,10 +242,19 @@ class SequenceEstimator(BaseEstimator):
             raise DataError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
-        values: Values = column_or_1d(y, warn=True)
+        values = self._shaped(y)
         if len(values) != count:
             raise DataError(f"There are {count} sequences, and {len(values)} labels.")
         return values
+
+    def _shaped(self, y: Any) -> Values:
+        """Return y in a shape that can be learned."""
+        values: Values = column_or_1d(y, warn=True)
+        return values
+
+    def _labels(self, y: Any, values: Values) -> tuple[str, ...]:
+        """Return the names of the targets; none where there is a single one."""
+        return ()
 
     def _known(self, X: Any) -> list[Floats]:
         check_is_fitted(self)
@@ -290,20 +301,56 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         likeliest = self.predict_proba(X).argmax(1)
         return np.asarray(self.classes_[likeliest])
 
+    def _shaped(self, y: Any) -> Values:
+        shape = np.shape(y)
+        if len(shape) == 2 and shape[1] > 1:
+            raise DataError(
+                f"y should be a 1d array, got an array of shape {shape} instead. A classifier "
+                "predicts one label: fit one for each column, or join the columns into one label. "
+                "SequenceRegressor predicts several numbers at once."
+            )
+        return super()._shaped(y)
+
     def _with(self, learner: Any) -> Self:
         self.classes_ = learner.targets.classes
         return super()._with(learner)
 
 
 class SequenceRegressor(RegressorMixin, SequenceEstimator):
-    """Predicts a number for each sequence."""
+    """Predicts a number for each sequence, or several at once."""
 
     __doc__ = f"{__doc__}\n\n    {SequenceEstimator.__doc__}"
 
     learner_type = NumberLearner
 
     def predict(self, X: Any) -> Floats:
-        """Return (N,), a number for each sequence."""
+        """Return (N,), a number for each sequence; (N, O) after `fit` with a y of that shape."""
         arrays = self._known(X)
         numbers: Floats = self.learner_.numbers(arrays)
-        return numbers
+        return numbers if self.learner_.targets.names else numbers[:, 0]
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn is to know: there may be several targets besides."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _shaped(self, y: Any) -> Values:
+        try:
+            values: Values = np.asarray(y)
+        except ValueError as error:
+            raise DataError(
+                f"y is no array: {error}. Give (N,) numbers, or (N, O), the same O for each."
+            ) from error
+        if values.ndim != 2:
+            return super()._shaped(y)
+        if not values.shape[1]:
+            raise DataError(f"y has the shape {values.shape}: give one column of numbers or more.")
+        return values
+
+    def _labels(self, y: Any, values: Values) -> tuple[str, ...]:
+        if values.ndim == 1:
+            return ()
+        return tuple(
+            map(str, getattr(y, "columns", (f"target {k}" for k in range(values.shape[1]))))
+        )

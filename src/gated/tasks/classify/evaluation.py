@@ -10,7 +10,7 @@ from gated.phases import phase
 from gated.scoring.label_scores import Evaluation, confusion_of, score_of
 from gated.scoring.verdict import NOT_WANTED
 from gated.tasks.classify.baselines import LINEAR, NEAREST, linear, nearest
-from gated.tasks.classify.score import SEQUENCES, NumberEvaluation, number_score
+from gated.tasks.classify.score import SEQUENCES, NumberEvaluation
 from gated.tasks.classify.sequences import Floats, Sequences, Values, key_of
 from gated.tasks.classify.targets import Numbers
 
@@ -47,16 +47,16 @@ def evaluate_numbers(
     learner: NumberLearner, known: Sequences | None, tested: Sequences
 ) -> NumberEvaluation:
     """Score a regressor on `tested`, beside baselines fitted on `known`, if that is given."""
-    truth = learner.targets.numbers(tested.values)
+    targets = learner.targets
     predicted: dict[str, Floats] = {learner.name: learner.numbers(tested.arrays)}
     others, left_out = _baselines(learner, known, tested, classes=False)
     predicted |= others
-    predicted["mean"] = np.full(len(truth), learner.targets.mean)
+    predicted["mean"] = np.tile(targets.mean, (len(tested), 1))
     return NumberEvaluation(
-        scores={name: number_score(of, truth) for name, of in predicted.items()},
-        truth=truth,
-        predicted=predicted[learner.name],
-        errors={name: np.abs(of - truth) for name, of in predicted.items()},
+        targets=targets.names,
+        scales=targets.scales,
+        truth=targets.numbers(tested.values),
+        predicted=predicted,
         left_out=left_out,
         known=learner.seen.count(map(key_of, tested.arrays)),
     )

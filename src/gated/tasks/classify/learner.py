@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
+from gated.data.findings import Finding
 from gated.data.manifest import BadRows
-from gated.data.predictions import PREDICTED, label_columns
-from gated.errors import DataError, ModelFileError, option
+from gated.data.predictions import label_columns, number_columns
+from gated.errors import ConfigurationError, DataError, ModelFileError, option
 from gated.explain import Probe
 from gated.live.program import Writer
 from gated.scoring.label_scores import Evaluation
@@ -64,7 +65,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
     data = (
         "A .ts, .arff or wide .tsv file of the time-series archives; or a table (CSV, Parquet or a "
         "sheet) with a row for each step: --series names the column of the sequence, --label that "
-        "of its class or number, all others of numbers but --time are channels."
+        "of its class or number (or those of several numbers), all others of numbers but --time "
+        "are channels."
     )
     made_of = "sequences"
     targets_type: ClassVar[type[Classes] | type[Numbers]]
@@ -93,7 +95,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
                 columns=self.adopted("columns") or (),
             )
             known, test, self.findings = read.training, read.test, read.findings
-        self.targets, self.columns = self._targets(known.values), known.columns
+        self.targets, self.columns = self._targets(known), known.columns
         self.seen = Seen.of(map(key_of, known.arrays))
         held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
@@ -123,7 +125,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
         if purpose == "predict":
             read = replace(read, values=read.values[:0])
-        labels = set(self.targets.names) or None
+        labels = set(self.targets.names) if self.targets_type.are_classes else None
         return those_that_fit(read, bad, channels=channels, labels=labels)
 
     def new_network(self) -> SequenceEnsemble:
@@ -146,7 +148,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             self.weights_of(known),
             (held.arrays, self.targets.learnt(held.values)),
             self.seed,
-            getattr(self.targets, "deviation", 1.0),
+            self.targets.unit,
             folds,
         )
 
@@ -171,7 +173,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
 
     def settle(self) -> None:
         """Fit what reads the fixed features, and choose how much the networks count beside it."""
-        self.findings += nothing_learnt(self.history, self.targets)
+        guess = self.targets.guess(self.parts.training.values)
+        self.findings += nothing_learnt(self.history, *guess)
         if self.network.fixed is not None:
             settle(self, self.folds)
 
@@ -234,17 +237,17 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         chosen = {name: of for name, of in usual.items() if getattr(self.config, name) is None}
         self.config = replace(self.config, **chosen)
 
-    def _targets(self, values: Values) -> Any:
+    def _targets(self, known: Sequences) -> Any:
         """Find the targets in the data; as in the run of `init_from` where that knows them."""
         if not self.origin:
-            return self.targets_of(values, None)
+            return self.targets_of(known, None)
         if self.origin.description["task"] == self.task:
-            return self.targets_of(values, self.adopted("targets"))
+            return self.targets_of(known, self.adopted("targets"))
         self.anew = self.head  # a class is no number
-        return self.targets_of(values, None)
+        return self.targets_of(known, None)
 
     @abstractmethod
-    def targets_of(self, values: Values, known: Any) -> Any:
+    def targets_of(self, data: Sequences, known: Any) -> Any:
         """Fit the targets to the data, or take `known` ones, of another run, where they fit."""
 
     def _table(self, data: Sequences, predicted: dict[str, Any]) -> pl.DataFrame:
@@ -268,9 +271,21 @@ class ClassLearner(SequenceLearner[Evaluation]):
     targets_type = Classes
     targets: Classes
 
-    def targets_of(self, values: Values, known: Classes | None) -> Classes:
+    def split(self, source: Path | str | Sequences, bad: BadRows) -> Parts[Sequences]:
+        """Split as for numbers, by one label."""
+        labels = self.config.labels
+        if len(labels) > 1:
+            raise ConfigurationError(
+                f"{option('label')} names {len(labels)} columns, and a classification learns one: "
+                f"fit a run for each ({option('label', labels[0])}, then "
+                f"{option('label', labels[1])}), or join them into one column whose classes are "
+                "their combinations. Columns of numbers: the task regress predicts several at once."
+            )
+        return super().split(source, bad)
+
+    def targets_of(self, data: Sequences, known: Classes | None) -> Classes:
         """Find the classes; take those of the run of `init_from` if it has all of them."""
-        found = Classes.of(values)
+        found = Classes.of(data.values)
         labels = self.labels_among(found.names, known.names if known else None)
         return found.among(known) if known and labels == known.names else found
 
@@ -289,28 +304,41 @@ class ClassLearner(SequenceLearner[Evaluation]):
 
 
 class NumberLearner(SequenceLearner[NumberEvaluation]):
-    """Predicts a number for each sequence."""
+    """Predicts a number for each sequence, or several."""
 
     task = "regress"
-    does = "predict a number of a sequence"
+    does = "predict a number of a sequence, or several"
     targets_type = Numbers
     targets: Numbers
 
-    def targets_of(self, values: Values, known: Numbers | None) -> Numbers:
-        """Take mean and standard deviation of the numbers, or those of the run of `init_from`."""
-        return known or Numbers.of(values)
+    def targets_of(self, data: Sequences, known: Numbers | None) -> Numbers:
+        """Take means and standard deviations, or those of the run of `init_from` if it has them."""
+        found = Numbers.of(data.values, data.labels)
+        self.findings += tuple(
+            Finding(
+                kind="constant",
+                count=1,
+                what=f"{f'the target {name!r}' if name else 'the target'} is the same in all "
+                "training sequences",
+                action="predicted as that number, which says nothing about it",
+            )
+            for name in found.constants(data.values)
+        )
+        if known and known.names != found.names:
+            self.anew = self.head
+            return found
+        return known or found
 
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> NumberEvaluation:
         """Compare with the nearest sequence, a linear model, and the mean."""
         return evaluate_numbers(self, _all_of(known), data)
 
     def predicted(self, data: Sequences) -> pl.DataFrame:
-        """Return the predicted number of each sequence."""
-        predicted = {PREDICTED: self.numbers(data.arrays)}
-        return self._table(data, predicted)
+        """Return the predicted numbers of each sequence, a column for each target."""
+        return self._table(data, number_columns(self.targets.names, self.numbers(data.arrays)))
 
     def numbers(self, arrays: list[Floats]) -> Floats:
-        """Return (N,), a number for each sequence."""
+        """Return (N, O), the number of each target for each sequence."""
         return self.targets.predicted(self.answers(arrays))
 
 

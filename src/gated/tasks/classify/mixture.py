@@ -27,7 +27,7 @@ class Weighing:
     """The targets of N sequences, and how much each counts."""
 
     targets: Values
-    """(N,), indices of classes, or standardised numbers."""
+    """(N,), indices of classes, or (N, O), standardised numbers."""
     weights: Floats
     """(N,)."""
 
@@ -68,7 +68,7 @@ class Weighing:
     def _errors(self, answers: Floats) -> Floats:
         """Squared errors of (N, O) outputs, of the probabilities where they are logits (Brier)."""
         if self.targets.dtype.kind == "f":
-            numbers: Floats = (answers[:, 0] - self.targets) ** 2
+            numbers: Floats = ((answers - self.targets) ** 2).mean(-1)
             return numbers
         apart = torch.softmax(torch.from_numpy(answers), -1).numpy()
         apart[np.arange(len(apart)), self.targets] -= 1
@@ -81,6 +81,10 @@ class Weighing:
     def take(self, rows: Values) -> Weighing:
         """Return those of some of the sequences."""
         return Weighing(self.targets[rows], self.weights[rows])
+
+    def of(self, group: slice) -> Weighing:
+        """Return those of some of the targets; all are classes', or each has its numbers."""
+        return Weighing(self.targets[..., group], self.weights)
 
 
 def folds_of(targets: Values, count: int, seed: int) -> Values:

@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     lengths: Tensor
     """(B,), steps of each sequence."""
     targets: Tensor
-    """(B,), indices of the classes, or standardised numbers."""
+    """(B,), indices of the classes, or (B, O), standardised numbers."""
     weights: Tensor
     """(B,), weight of each sequence in the loss."""
     folds: Tensor
@@ -42,12 +42,12 @@ class Batch(NamedTuple):
 
 
 class SequenceNetwork(nn.Module):
-    """Maps each sequence to the logits of the classes, or to a number.
+    """Maps each sequence to the logits of the classes, or to numbers.
 
     Args:
         config: options of the network.
         inputs: I, input features of each step.
-        outputs: number of classes, or 1 for a regression.
+        outputs: number of classes, or of targets of a regression.
     """
 
     def __init__(self, config: ClassifyConfig, inputs: int, outputs: int) -> None:
@@ -131,7 +131,7 @@ class SequenceEnsemble(nn.Module):
     Args:
         config: options of the networks.
         inputs: I, input features of each step.
-        outputs: number of classes, or 1 for a regression.
+        outputs: number of classes, or of targets of a regression.
         longest: steps of the longest training sequence.
     """
 
@@ -234,7 +234,7 @@ def summed_loss(answers: Tensor, batch: Batch) -> Tensor:
 
 
 def losses(answers: Tensor, targets: Tensor) -> Tensor:
-    """(B,), cross-entropy of classes, or squared error of numbers."""
+    """(B,), cross-entropy of classes, or squared error of numbers, the mean over the targets."""
     if targets.dtype.is_floating_point:
-        return functional.mse_loss(answers[:, 0], targets, reduction="none")
+        return functional.mse_loss(answers, targets, reduction="none").mean(-1)
     return functional.cross_entropy(answers, targets, reduction="none")

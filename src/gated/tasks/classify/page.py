@@ -13,11 +13,11 @@ from gated.report.page import Block, Drawing, Section, Table, Text
 from gated.report.run_page import Body
 from gated.scoring.label_scores import Evaluation
 from gated.tasks.classify.learner import SequenceLearner
-from gated.tasks.classify.score import NumberEvaluation
+from gated.tasks.classify.score import NumberEvaluation, NumberScore
 from gated.tasks.classify.sequences import Sequences
 
 SHOWN = 6
-"""Test sequences that are drawn."""
+"""Test sequences that are drawn, and targets whose numbers are."""
 MOST_CHANNELS = 8
 """Channels of each that are drawn."""
 
@@ -27,16 +27,40 @@ def score_table(result: Evaluation | NumberEvaluation) -> Table:
     if not isinstance(result, NumberEvaluation):
         return label_table(result)
     scores = list(result.scores.values())
-    rows = [
-        (name, f"{score.mae:.4g}", f"{score.rmse:.4g}", f"{score.r2:.3f}")
-        for name, score in result.scores.items()
-    ]
+    rows = [(name, *_figures(score)) for name, score in result.scores.items()]
     best = [
         min(range(len(scores)), key=lambda k: scores[k].mae),
         min(range(len(scores)), key=lambda k: scores[k].rmse),
         max(range(len(scores)), key=lambda k: scores[k].r2),
     ]
-    return Table(("", "MAE", "RMSE", "R²"), rows, best)
+    return Table(("", result.error, result.error.replace("MAE", "RMSE"), "R²"), rows, best)
+
+
+def notes(result: Evaluation | NumberEvaluation) -> list[str]:
+    """Say how each of several targets is predicted, in its own unit."""
+    verdicts = result.verdicts if isinstance(result, NumberEvaluation) else {}
+    return [f"{target}: {verdict}" for target, verdict in verdicts.items()]
+
+
+def _target_tables(result: NumberEvaluation) -> list[Block]:
+    """The scores of each of several targets, in its own unit."""
+    rows = [
+        (f"{target}, {method}", *_figures(score))
+        for target in result.targets
+        for method, score in result.by_target[target].items()
+    ]
+    if not rows:
+        return []
+    said = (
+        "Above, errors are in standard deviations of the training part, and all scores are means "
+        "over the targets. Target by target, MAE and RMSE are in the unit of each:"
+    )
+    return [Text(said), Table(("", "MAE", "RMSE", "R²"), rows), *map(Text, notes(result))]
+
+
+def _figures(score: NumberScore) -> tuple[str, str, str]:
+    r2 = "–" if np.isnan(score.r2) else f"{score.r2:.3f}"
+    return f"{score.mae:.4g}", f"{score.rmse:.4g}", r2
 
 
 def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -> Body:
@@ -47,7 +71,7 @@ def body(learner: SequenceLearner[Any], result: Evaluation | NumberEvaluation) -
     lengths = [len(array) for array in (*trained.arrays, *tested.arrays)]
     beside: list[Block]
     if isinstance(result, NumberEvaluation):
-        beside = [Drawing(predicted_and_expected(result))]
+        beside = [*_target_tables(result), Drawing(predicted_and_expected(result))]
     else:
         text = "How often each class was predicted (columns) for each true one (rows):"
         beside = [Text(text), confusion_table(result), Drawing(examples(learner, tested))]
@@ -107,17 +131,28 @@ def examples(learner: Any, tested: Sequences) -> Picture:
 
 
 def predicted_and_expected(result: NumberEvaluation) -> Picture:
-    """Draw predicted against expected values."""
-    figure, axis = new_figure(4.0)
-    ends = [float(result.truth.min()), float(result.truth.max())]
-    axis.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
-    axis.plot(result.truth, result.predicted, color=BLUE, linestyle="", marker="o", markersize=3)
-    axis.set_xlabel("expected")
-    axis.set_ylabel("predicted")
+    """Draw predicted against expected values, a panel for each target."""
+    shown = (result.targets or ("",))[:SHOWN]
+    columns = min(len(shown), 2)
+    rows = -(-len(shown) // columns)
+    figure, axes = new_figure(1 + 3.0 * rows, nrows=rows, ncols=columns, squeeze=False)
+    predicted = next(iter(result.predicted.values()))
+    for place, axis in enumerate(axes.flat):
+        if place >= len(shown):
+            axis.set_visible(False)
+            continue
+        truth = result.truth[:, place]
+        ends = [float(truth.min()), float(truth.max())]
+        axis.plot(ends, ends, color=MUTED, linestyle="--", linewidth=1)
+        axis.plot(truth, predicted[:, place], color=BLUE, linestyle="", marker="o", markersize=3)
+        axis.set_title(short(shown[place]))
+        axis.set_xlabel("expected")
+        axis.set_ylabel("predicted")
     return finish(
         figure,
         "predicted",
         description="Predicted against expected values of the test sequences.",
         caption="Each test sequence: the predicted against the expected value. On the dashed line "
-        "both are the same.",
+        "both are the same."
+        + (f" The first {len(shown)} targets." if len(shown) < len(result.targets) else ""),
     )

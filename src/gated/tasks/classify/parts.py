@@ -43,8 +43,10 @@ def those_that_fit(
     for place, name in enumerate(read.names):
         try:
             _check_channels(read.arrays[place], name, channels)
-            if len(read.values):
-                _check_value(str(read.values[place]), name, labels)
+            values = np.atleast_1d(read.values[place]) if len(read.values) else ()
+            for column, value in zip(read.labels or (None,), values, strict=False):
+                where = name if column is None else f"{name}, column '{column}'"
+                _check_value(str(value), where, labels)
             stay.append(place)
         except DataError as error:
             row = read.rows[place] if read.rows else None

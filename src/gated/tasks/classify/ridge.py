@@ -26,13 +26,18 @@ class Ridge:
     """(O,)."""
     left_out: Floats
     """(N, O), the prediction for each example by the map that is fitted on all others."""
-    penalty: float
+    penalty: Floats
+    """(O,), of each target."""
     error: float
-    """Mean squared error of `left_out`."""
+    """Squared errors of `left_out`, the mean over the examples, summed over the targets."""
 
 
 def ridge(
-    features: Floats, targets: Floats, weights: Floats, penalties: Sequence[float] = PENALTIES
+    features: Floats,
+    targets: Floats,
+    weights: Floats,
+    penalties: Sequence[float] = PENALTIES,
+    groups: Sequence[slice] = (slice(None),),
 ) -> Ridge:
     """Fit a ridge regression with the penalty that predicts left-out examples best.
 
@@ -43,6 +48,7 @@ def ridge(
         targets: (N, O).
         weights: (N,), how much each example counts.
         penalties: candidates, see `PENALTIES`.
+        groups: targets that have their penalty together; by default all.
     """
     weights = weights / weights.sum()
     mean, centre = weights @ features, weights @ targets
@@ -53,16 +59,26 @@ def ridge(
     left, values, right = _decomposed(x)
     found = left.T @ y
 
-    def fitted(penalty: float) -> Ridge:
+    def fitted(penalty: float, group: slice) -> Ridge:
         shrunk = values / (values**2 + penalty / len(x))
         share = (left**2) @ (shrunk * values) + weights
-        apart = y - left @ ((shrunk * values)[:, None] * found)
+        apart = y[:, group] - left @ ((shrunk * values)[:, None] * found[:, group])
         apart = apart / np.maximum(1 - share, 1e-9)[:, None]
-        slopes = right @ (shrunk[:, None] * found) / scale[:, None]
-        left_out = targets - apart / np.maximum(root, 1e-12)
-        return Ridge(slopes, centre - mean @ slopes, left_out, penalty, float((apart**2).sum()))
+        slopes = right @ (shrunk[:, None] * found[:, group]) / scale[:, None]
+        left_out = targets[:, group] - apart / np.maximum(root, 1e-12)
+        offset, each = centre[group] - mean @ slopes, np.full(apart.shape[1], penalty)
+        return Ridge(slopes, offset, left_out, each, float((apart**2).sum()))
 
-    return min(map(fitted, penalties), key=lambda of: of.error)
+    best = [
+        min((fitted(penalty, group) for penalty in penalties), key=lambda of: of.error)
+        for group in groups
+    ]
+
+    def joined(name: str) -> Floats:
+        return np.concatenate([getattr(of, name) for of in best], axis=-1)
+
+    error = sum(of.error for of in best)
+    return Ridge(joined("weights"), joined("offset"), joined("left_out"), joined("penalty"), error)
 
 
 def _decomposed(x: Floats) -> tuple[Floats, Floats, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from gated.errors import DataError
 
 Floats = NDArray[np.float64]
 Values = NDArray[Any]
-"""(N,) labels, or numbers."""
+"""(N,) labels or numbers, or (N, O) numbers of several targets."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Sequences:
     arrays: list[Floats]
     """Each `(T, channels)`, NaN where a value is missing."""
     values: Values
-    """(N,), labels or numbers; (0,) where they are unknown."""
+    """(N,), labels or numbers, or (N, O) numbers of several targets; (0,) where unknown."""
     names: list[str]
     """Name, or place in the file, of each; for messages."""
     columns: tuple[str, ...] = ()
@@ -32,6 +32,8 @@ class Sequences:
     """(N,), the row where each begins in its file; empty where there is no file."""
     weights: Floats = field(default_factory=lambda: np.zeros(0))
     """(N,), how much each counts in training; empty where all count alike."""
+    labels: tuple[str, ...] = ()
+    """(O,), names of the targets, where there are several or (N, 1) numbers were given."""
 
     def __len__(self) -> int:
         return len(self.arrays)
@@ -43,26 +45,25 @@ class Sequences:
 
     def and_also(self, others: Sequences) -> Sequences:
         """Return these sequences followed by `others`, which have the same channels."""
-        values = np.concatenate([self.values, others.values])
-        return Sequences(
-            [*self.arrays, *others.arrays],
-            values,
-            [*self.names, *others.names],
-            self.columns,
+        return replace(
+            self,
+            arrays=[*self.arrays, *others.arrays],
+            values=np.concatenate([self.values, others.values]),
+            names=[*self.names, *others.names],
+            rows=(),
             weights=np.concatenate([self.weights, others.weights]),
         )
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
         """Return some of the sequences."""
         rows = np.asarray(rows, np.int64)
-        values = self.values[rows] if len(self.values) else self.values
-        return Sequences(
-            [self.arrays[k] for k in rows],
-            values,
-            [self.names[k] for k in rows],
-            self.columns,
-            tuple(self.rows[k] for k in rows) if self.rows else (),
-            self.weights[rows] if len(self.weights) else self.weights,
+        return replace(
+            self,
+            arrays=[self.arrays[k] for k in rows],
+            values=self.values[rows] if len(self.values) else self.values,
+            names=[self.names[k] for k in rows],
+            rows=tuple(self.rows[k] for k in rows) if self.rows else (),
+            weights=self.weights[rows] if len(self.weights) else self.weights,
         )
 
 

@@ -16,7 +16,6 @@ from gated.tasks.classify.mixture import Weighing
 from gated.tasks.classify.network import single_steps
 from gated.tasks.classify.ridge import Ridge, ridge
 from gated.tasks.classify.sequences import Floats, Values
-from gated.tasks.classify.targets import Classes, Numbers
 from gated.tasks.classify.task import answers_of
 from gated.training.history import History
 
@@ -30,17 +29,17 @@ NOTHING = 0.95
 """Share of the loss without any input that a network which has learnt something is below."""
 
 
-def nothing_learnt(history: History, targets: Classes | Numbers) -> tuple[Finding, ...]:
+def nothing_learnt(history: History, guess: float, of: str) -> tuple[Finding, ...]:
     """Return a finding where the training loss ended at that of a guess without any input.
 
-    That is the entropy of the labels, or the variance of the numbers.
+    Args:
+        history: of the training.
+        guess: the loss of such a guess; 0 where it is right.
+        of: what that is, in words.
     """
-    shares = targets.frequencies[targets.frequencies > 0] if isinstance(targets, Classes) else None
-    guess = 1.0 if shares is None else float(-(shares * np.log(shares)).sum())
     last = history.loss[-max(1, len(history.loss) // 10) :]
-    if np.mean(last) < NOTHING * guess:
+    if not guess or np.mean(last) < NOTHING * guess:
         return ()
-    of = "the variance of the numbers" if shares is None else "the entropy of the labels"
     return (
         Finding(
             kind="nothing learnt",
@@ -81,10 +80,14 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
 
         found = answers_of(network, read, known.arrays, features).double().numpy()
         kinds = np.split(found, [fixed.kernels.count], axis=1)
-        ridges = [ridge(kind, _expected(targets, network.outputs), weights) for kind in kinds]
+        expected, groups = _expected(targets, network.outputs), learner.targets.groups
+        ridges = [ridge(kind, expected, weights, groups=groups) for kind in kinds]
     factors = [weighing.factor(of.left_out) for of in ridges]
     left_out = [factor * of.left_out for factor, of in zip(factors, ridges, strict=True)]
-    share = weighing.share(left_out[0], left_out[1])
+    share = np.zeros(network.outputs)
+    for group in groups:
+        first, second = (of[:, group] for of in left_out)
+        share[group] = weighing.of(group).share(first, second)
     shares = [(1 - share) * factors[0], share * factors[1]]
     _write(fixed, ridges, shares)
     rows, answers = _unseen(learner, folds)
@@ -99,17 +102,17 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
 
 
 def _expected(targets: Values, outputs: int) -> Floats:
-    """(N, O): 1 for the class of a sequence and -1 for others, or its number."""
+    """(N, O): 1 for the class of a sequence and -1 for others, or its numbers."""
     if targets.dtype.kind == "f":
-        return targets[:, None].astype(np.float64)
+        return targets.astype(np.float64)
     return np.where(targets[:, None] == np.arange(outputs), 1.0, -1.0)
 
 
-def _write(fixed: FixedFeatures, ridges: list[Ridge], shares: list[float]) -> None:
+def _write(fixed: FixedFeatures, ridges: list[Ridge], shares: list[Floats]) -> None:
     weights = np.concatenate([of.weights * share for of, share in zip(ridges, shares, strict=True)])
-    offset = sum(of.offset * share for of, share in zip(ridges, shares, strict=True))
+    offset = np.sum([of.offset * share for of, share in zip(ridges, shares, strict=True)], axis=0)
     fixed.weight.copy_(torch.from_numpy(weights.T))
-    fixed.bias.copy_(torch.from_numpy(np.asarray(offset)))
+    fixed.bias.copy_(torch.from_numpy(offset))
 
 
 def _unseen(learner: SequenceLearner[Any], folds: Values) -> tuple[Values, Floats]:

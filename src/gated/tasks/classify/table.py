@@ -55,14 +55,19 @@ def read_sequences(
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
     bad = bad or BadRows(skip=options.skip_bad)
+    if len(options.labels) > 1 and path.suffix.lower() in (".ts", ".arff"):
+        raise ConfigurationError(
+            f"{option('label')} names {len(options.labels)} columns, and a {path.suffix} file has "
+            "one label a sequence. Give a table (CSV, Parquet or a sheet) with these columns."
+        )
     if path.suffix.lower() == ".ts":
         read = read_ts(path, bad, channels)
     elif path.suffix.lower() == ".arff":
         read = read_arff(path, bad, channels)
-    elif options.series is None and options.label is None and is_wide(path):
+    elif options.series is None and not options.labels and is_wide(path):
         read = read_wide(path, bad, channels)
     else:
-        read = _read_long(path, options, columns, bad)
+        read = _read_long(path, options, columns, bad, labelled=labelled)
     if not len(read) and (labelled or not bad.errors):
         raise DataError(f"{path} holds no usable sequence.{bad.summary}")
     if labelled and not len(read.values):
@@ -71,23 +76,25 @@ def read_sequences(
 
 
 def _read_long(
-    path: Path, options: SourceOptions, columns: Sequence[str], bad: BadRows
+    path: Path, options: SourceOptions, columns: Sequence[str], bad: BadRows, *, labelled: bool
 ) -> Sequences:
-    if options.series is None or options.label is None:
+    if options.series is None or not options.labels:
         raise ConfigurationError(
             f"{path.name} is a table: say with {option('series')} and {option('label')} in "
             f"which columns stand the "
             "sequence that a row belongs to, and the label of that sequence."
         )
     raw = open_table(path, index=options.time or "", bad=bad, encoding=options.encoding)
-    labelled = options.label in raw.frame.columns
+    if labelled:
+        demand_columns(raw, options.labels)
+    labels = options.labels if set(options.labels) <= set(raw.frame.columns) else ()
     needed = [options.series, *([options.time] if options.time else [])]
     demand_columns(raw, needed)
     raw = _placed(raw, needed, bad)
     if options.time is not None:
         order = _sorted_by(raw, options)
         raw = _rows(raw, order)
-    taken = {options.series, options.time, options.label}
+    taken = {options.series, options.time, *options.labels}
     columns = columns or options.channels
     demand_columns(raw, columns)
     found = [of for of in raw.frame.columns if of not in taken and is_readable(raw.frame[of])]
@@ -115,15 +122,23 @@ def _read_long(
                 if row in errors:
                     raise errors[row]
             array = usable(numbers[rows], f"Series '{series}'", None)
-            value = _label(raw, options.label, series, rows) if labelled else None
+            value = [_label(raw, label, series, rows) for label in labels]
         except DataError as error:
             bad(RowError(str(error), begin, of=series))
             continue
         places.append(begin)
         arrays.append(array)
         kept.append(series)
-        values += [] if value is None else [value]
-    return Sequences(arrays, np.array(values, dtype=str), kept, tuple(channels), tuple(places))
+        values += [value] if labels else []
+    texts, several = np.array(values, dtype=str), len(labels) > 1
+    return Sequences(
+        arrays,
+        texts if several or not values else texts[:, 0],
+        kept,
+        tuple(channels),
+        tuple(places),
+        labels=labels if several else (),
+    )
 
 
 def _holds_numbers(column: Numbers) -> bool:

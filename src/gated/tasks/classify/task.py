@@ -34,21 +34,21 @@ class SequenceTask(BucketedTask[Batch]):
         weights: Floats,
         held_out: tuple[Sequence[Floats], Values],
         seed: int,
-        deviation: float = 1.0,
+        unit: float = 1.0,
         folds: Values | None = None,
     ) -> None:
         """Take training sequences, their targets and weights, and those that are held out.
 
         The network of an ensemble that `folds` (N,) name does not learn from a sequence.
-        Targets that are numbers are in standard deviations, of which one is `deviation`.
+        A single target that is a number is in standard deviations, of which one is `unit`.
         """
-        self.deviation = deviation
+        self.unit_of_error = unit
         self.folds = np.full(len(arrays), -1) if folds is None else folds
         self.network, self.config, self.preprocessing = network, config, preprocessing
         self.arrays, self.targets, self.weights = arrays, targets, weights
         self.held_out, self.seed = held_out, seed
         classes = targets.dtype.kind == "i"
-        self.unit = ("cross-entropy", 1.0) if classes else ("mean squared error", deviation**2)
+        self.unit = ("cross-entropy", 1.0) if classes else ("mean squared error", unit**2)
         self.buckets = LengthBuckets(np.array([len(array) for array in arrays]), seed)
 
     def training_batch(self, step: int, batch_size: int, shard: Shard) -> Batch:
@@ -77,7 +77,7 @@ class SequenceTask(BucketedTask[Batch]):
         answers = network(batch.steps, batch.lengths, batch.folds)
         members = torch.arange(len(answers), device=answers.device)
         weights = batch.weights * (batch.folds != members[:, None])
-        each = losses(answers.flatten(0, 1), batch.targets.repeat(len(answers)))
+        each = losses(answers.flatten(0, 1), torch.cat([batch.targets] * len(answers)))
         return Loss((each.view_as(weights) * weights).sum(), weights.sum())
 
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -91,7 +91,7 @@ class SequenceTask(BucketedTask[Batch]):
         batch = Batch(answers, ones, truth, ones, ones)
         scores = {"loss": float(summed_loss(answers, batch) / len(truth))}
         if truth.dtype.is_floating_point:
-            scores["MAE"] = self.deviation * float((answers[:, 0] - truth).abs().mean())
+            scores["MAE"] = self.unit_of_error * float((answers - truth).abs().mean())
         else:
             scores["accuracy"] = float((answers.argmax(-1) == truth).double().mean())
         return scores
