@@ -25,7 +25,8 @@ from benchmarks.forecast_rows import Row
 from gated.tasks.forecast import ForecastConfig, Forecaster, baselines
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.preparation import Prepared, prepare
+from gated.tasks.forecast.inputs import Prepared
+from gated.tasks.forecast.preparation import prepare
 from gated.tasks.forecast.pretrained.zero_shot import two_seasons, zero_shot
 from gated.tasks.forecast.windows import (
     held_out_origins,

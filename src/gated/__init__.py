@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 from gated import notebooks, version
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gated import cells, live, nn
     from gated.cells import Cell
-    from gated.live import from_keras, from_onnx, from_torch, load
+    from gated.core.arguments import StoredAs
+    from gated.live import from_keras, from_onnx, from_torch
     from gated.nn.accelerate import accelerate, restore, stream
+
+    def load(run: Path | str, stored_as: StoredAs | None = None) -> Any:
+        """Load what a run has learned: `gated.tasks.runtime.load`, above those who import this."""
+
 
 __version__: str
 """The version of this package."""
@@ -39,8 +46,10 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"gated.{name}")
     if name in ("accelerate", "restore", "stream"):
         return getattr(importlib.import_module("gated.nn.accelerate"), name)
-    if name in ("from_keras", "from_onnx", "from_torch", "load"):
+    if name in ("from_keras", "from_onnx", "from_torch"):
         return getattr(importlib.import_module("gated.live"), name)
+    if name == "load":
+        return importlib.import_module("gated.tasks.runtime").load
     if name == "predict_partition":
         return importlib.import_module("gated.tasks.partition").predict_partition
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
-from types import NoneType
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-import msgspec
 import numpy as np
 
-from gated.errors import ConfigurationError, DataError, MissingExtraError, ModelFileError, option
+from gated.errors import (
+    ConfigurationError,
+    DataError,
+    MissingExtraError,
+    ModelFileError,
+    option,
+    require,
+)
 
 Kind = TypeVar("Kind")
 
@@ -89,7 +108,8 @@ def json_values(fact: Any) -> Any:
     >>> json_values({"mean": np.array([0.5, np.nan]), "names": ("a",)})
     {'mean': [0.5, None], 'names': ['a']}
     """
-    return msgspec.json.decode(msgspec.json.encode(fact, enc_hook=_encoded))
+    json = require("msgspec.json", extra="train")
+    return json.decode(json.encode(fact, enc_hook=_encoded))
 
 
 def from_json_values(kind: type[Kind], saved: Any) -> Kind:
@@ -109,7 +129,7 @@ def from_json_values(kind: type[Kind], saved: Any) -> Kind:
             "Use the version that wrote it."
         )
     try:
-        return msgspec.convert(saved, kind, dec_hook=_decoded)
+        return cast(Kind, _decoded(kind, saved, "$"))
     except (MissingExtraError, MemoryError):
         raise
     except Exception as error:  # damaged values may raise any error in the types' own code
@@ -147,11 +167,83 @@ def _encoded(value: Any) -> Any:
     return value.to_json_value()
 
 
-def _decoded(kind: Any, saved: Any) -> Any:
+def _decoded(kind: Any, saved: Any, place: str) -> Any:
+    """Return the instance of a type from JSON values; raises `ValueError` where they are others."""
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
+    if kind is Any:
+        return saved
+    if origin in (Union, UnionType):
+        return _one_of(arguments, saved, place)
+    if origin is Literal:
+        if not any(saved == of and type(saved) is type(of) for of in arguments):
+            raise ValueError(f"Invalid value {saved!r} - at `{place}`")
+        return saved
+    if kind is NoneType or kind in (bool, int, str):
+        return _demanded(kind, saved, place)
+    if kind is float:
+        return float(saved) if type(saved) is int else _demanded(float, saved, place)
     if kind is Path:
-        return Path(saved)
-    if (get_origin(kind) or kind) is np.ndarray:
-        (scalar,) = get_args(get_args(kind)[1])
+        return Path(_demanded(str, saved, place))
+    if origin is np.ndarray:
+        (scalar,) = get_args(arguments[1])
         known = isinstance(scalar, type) and issubclass(scalar, np.generic)
         return np.array(saved, scalar if known else None)
+    if origin in (tuple, list, set, frozenset, Sequence):
+        return _row(origin, arguments, _demanded(list, saved, place), place)
+    if origin in (dict, Mapping):
+        key, value = arguments or (Any, Any)
+        values = _demanded(dict, saved, place).items()
+        return {_decoded(key, k, place): _decoded(value, v, f"{place}[...]") for k, v in values}
+    if is_dataclass(kind):
+        return _instance(kind, _demanded(dict, saved, place), place)
     return kind.from_json_value(saved)
+
+
+def _demanded(kind: type, saved: Any, place: str) -> Any:
+    if type(saved) is not kind:
+        names = {dict: "object", list: "array", NoneType: "null"}
+        wanted, got = (names.get(of, of.__name__) for of in (kind, type(saved)))
+        raise ValueError(f"Expected `{wanted}`, got `{got}` - at `{place}`")
+    return saved
+
+
+def _one_of(kinds: Sequence[Any], saved: Any, place: str) -> Any:
+    """The first of several types that fits, whole numbers before others."""
+    errors = []
+    for kind in sorted(kinds, key=lambda of: of is float):
+        try:
+            return _decoded(kind, saved, place)
+        except (ValueError, TypeError, AttributeError) as error:
+            if kind is not NoneType:
+                errors.append(str(error))
+    raise ValueError("; ".join(errors))
+
+
+def _row(origin: Any, kinds: Sequence[Any], saved: list[Any], place: str) -> Any:
+    if origin is tuple and kinds and kinds[-1] is not Ellipsis:
+        if len(saved) != len(kinds):
+            raise ValueError(f"Expected `array` of length {len(kinds)} - at `{place}`")
+        each = kinds
+    else:
+        each = [kinds[0] if kinds else Any] * len(saved)
+    found = (
+        _decoded(kind, of, f"{place}[{number}]")
+        for number, (kind, of) in enumerate(zip(each, saved, strict=True))
+    )
+    return list(found) if origin is Sequence else origin(found)
+
+
+def _instance(kind: Any, saved: dict[str, Any], place: str) -> Any:
+    hints, given = _hints(kind), {}
+    for field in fields(kind):
+        if field.name in saved:
+            value = saved[field.name]
+            given[field.name] = _decoded(hints[field.name], value, f"{place}.{field.name}")
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise ValueError(f"Object missing required field `{field.name}` - at `{place}`")
+    return kind(**given)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)

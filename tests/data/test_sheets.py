@@ -13,7 +13,7 @@ from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.table import read_sequences
 from gated.tasks.forecast import ForecastConfig
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.reading import read_table
 from gated.tasks.speech.config import SpeechConfig
 from gated.tasks.speech.manifest import read_manifest as read_recordings
 from gated.tasks.text_classify.config import TextClassifyConfig

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gated.data.timestamps import Clock, UnreadableTimeError, read_times
+from gated.data.timestamps import UnreadableTimeError, read_times
+from gated.data.typed_columns import Clock
 from gated.errors import DataError
 
 

@@ -17,8 +17,8 @@ from torch import nn
 from gated.core.layout import Array
 from gated.explain import Intervention, intervene, trace
 from gated.tasks.forecast.forecaster import Forecaster
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import Batch
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.windows import gather
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from gated.serve.bounds import Bounds
+    from gated.tasks.forecast.live import LiveForecaster
 
 TOKEN = "GATED_TOKEN"
 """Environment variable with a token, which unlike an option is not seen by other users."""
@@ -147,20 +148,32 @@ def serve(
 def _of_forecaster(
     run: Path, state: Path, bounds: Bounds, of_server: dict[str, Any]
 ) -> uvicorn.Server:
-    """Return the server of a forecaster, which begins with the data of its run."""
-    for module in ("torch", "polars", "narwhals"):
-        require(module, extra="train")
-    from gated.cli.run_directory import read_run
-    from gated.model_files import digest_of
+    """Return the server of a forecaster, which begins with the rows that its run keeps."""
+    from gated.model_files import attached_file, digest_of
     from gated.serve.live.forecasts import create_server
-    from gated.tasks.forecast.forecaster import Forecaster
+    from gated.tasks.forecast.runtime import PAST, load_live
 
-    forecaster, (data,) = Forecaster.load(run), read_run(run).data
-    if not data.exists():
-        raise ConfigurationError(
-            f"{data}, the data of {run}, is not there: forecasts begin with it."
-        )
-    config, fitted = forecaster.config, forecaster.preprocessing
+    data = None
+    if attached_file(run, PAST) is None:
+        for module in ("msgspec", "polars", "narwhals"):
+            require(module, extra="train")
+        from gated.cli.run_directory import read_run
+
+        (data,) = read_run(run).data
+        if not data.exists():
+            raise ConfigurationError(
+                f"{data}, the data of {run}, is not there: forecasts begin with it, since the run "
+                "keeps no rows."
+            )
+
+    def begin() -> LiveForecaster:
+        live = load_live(run)
+        if data is not None:
+            live.update(data)
+        return live
+
+    live = load_live(run)
+    config, fitted = live.config, live.fitted
     described = {
         "task": "forecast",
         "time": config.time,
@@ -173,9 +186,7 @@ def _of_forecaster(
         "quantiles": [*config.quantiles],
     }
     place = [name for name in (config.time, config.series) if name]
-    return create_server(
-        lambda: forecaster.live(data), described, place, state, digest_of(run), bounds, **of_server
-    )
+    return create_server(begin, described, place, state, digest_of(run), bounds, **of_server)
 
 
 def _allow_files(count: int) -> None:

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from gated.data.number_columns import MISSING, without_markers
+from gated.data.number_columns import without_markers
 from gated.data.raw_table import RawTable
+from gated.data.typed_columns import MISSING, TextColumn
 from gated.errors import DataError
-
-
-@dataclass(frozen=True)
-class TextColumn:
-    """A column of texts, encoded as indices into its sorted distinct values."""
-
-    codes: NDArray[np.int64]
-    """`(N,)`, indices into `values`; -1 where the value is missing."""
-    values: tuple[str, ...]
-    """The distinct values, sorted."""
 
 
 def is_readable(column: pl.Series) -> bool:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from gated.data.findings import Finding, RowError
 from gated.data.raw_table import RawTable
+from gated.data.typed_columns import MISSING
 from gated.data.written_numbers import GROUPED, SHARES, Mark, Written
 from gated.errors import DataError, option
 
-MISSING = ("", "na", "nan", "null", "n/a", "#n/a", "nat", "?", "-")
-"""Markers of a missing value, whatever their case."""
 MISSING_NUMBER = (*MISSING, "none")
 """Markers in columns of numbers; in columns of texts, `none` may be a category."""
 BOOLEANS = {"true": 1.0, "false": 0.0}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from gated.data.number_columns import NUMBER_SHARE
+from gated.data.typed_columns import Clock
 from gated.errors import DataError, option
 
 Integers = NDArray[np.int64]
@@ -134,18 +133,6 @@ COMPACT = ("%Y%m%d", "%Y%m", "%Y%m%d%H", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
 YEARS_AHEAD = 20
 """A year of two digits lies at most so many years ahead of this one, and else a century before."""
 SAMPLE = 200
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Unit, format and zone of a time column."""
-
-    unit: Literal["time", "count"]
-    """`time`: microseconds since 1970 in UTC. `count`: steps of a plain counter."""
-    form: str
-    """A strptime format, one of `NUMBERED`, or `typed` for a column of a time type."""
-    zone: str | None = None
-    """Time zone of the column, if it has one."""
 
 
 class UnreadableTimeError(Exception):

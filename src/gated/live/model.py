@@ -255,9 +255,15 @@ def load(run: Path | str, stored_as: StoredAs | None = None) -> Model:
     Raises:
         ModelFileError: there is no model, it is damaged, or it has no program.
     """
+    return loaded(run, model_files.load_description(Path(run)), stored_as)
+
+
+def loaded(
+    run: Path | str, description: Mapping[str, Any], stored_as: StoredAs | None = None
+) -> Model:
+    """Load what `load` does, of a run whose description was read."""
     if stored_as is not None:
         check_stored_as(stored_as)
-    description = model_files.load_description(Path(run))
     stored = description.get("stored")
     own = stored.get("as") if isinstance(stored, dict) else "float32"
     program, arrays = _read(run, description, stored_as or own)

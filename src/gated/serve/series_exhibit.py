@@ -22,10 +22,10 @@ from gated.serve.series_columns import columns
 from gated.serve.series_file import SeriesFile, labels, safetensors_file
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import ForecastNetwork
 from gated.tasks.forecast.outlook import Around
 from gated.tasks.forecast.partners import are_refitted
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.preprocessing import OWN
 
 MOST_WINDOWS = 2_000

@@ -21,9 +21,9 @@ from gated.errors import require
 from gated.model_files import Arrays
 from gated.tasks.forecast.forecaster import Forecaster
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.outlook import Around
 from gated.tasks.forecast.panel import Floats
-from gated.tasks.forecast.preparation import Prepared
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def safetensors_file(arrays: Arrays, metadata: dict[str, str] | None = None) -> 
 def labels(prepared: Prepared, rows: Integers) -> tuple[str, ...]:
     """Return the time of each of the `rows`, as text."""
     panel = prepared.panel
-    return tuple(map(_label, panel.grid.to_series(panel.times[rows])))
+    return tuple(map(_label, panel.grid.values(panel.times[rows])))
 
 
 def _label(time: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,11 @@ import pytest
 from tests.serve.asking import Answer, ask, running
 from tests.tasks.forecast.test_live import fitted, hours, table, until
 
-import gated
 from gated.cli.app import run as command
 from gated.cli.run_directory import Run, write_run
 from gated.cli.serve import _of_forecaster
 from gated.configuration import json_values
-from gated.errors import ConfigurationError, ModelFileError
+from gated.errors import ConfigurationError
 from gated.serve.bounds import Bounds
 from gated.tasks.forecast.forecaster import Forecaster
 
@@ -120,25 +120,29 @@ def test_what_cannot_be_taken_is_refused_and_changes_nothing(port: int) -> None:
     assert (answer.status, "'plan' is missing" in answer.body["error"]) == (422, True)
 
 
-def test_the_file_is_that_of_the_model_and_its_data(run: Path, tmp_path: Path) -> None:
-    with served(run, tmp_path / "rows") as port:
-        post(port, "/rows", {"rows": rows(300, 301)})
-    data = run.parent / "data.csv"
-    text = data.read_text()
-    try:
-        table(steps=302).write_csv(data)
-        with pytest.raises(ConfigurationError, match="do not follow the data of the run"):
-            served(run, tmp_path / "rows")
-        data.unlink()
-        with pytest.raises(ConfigurationError, match="is not there: forecasts begin with it"):
-            served(run, tmp_path / "other")
-    finally:
-        data.write_text(text)
-
-
-def test_a_forecaster_that_is_loaded_as_a_program_says_what_takes_its_place(run: Path) -> None:
-    with pytest.raises(ModelFileError, match="gated serve RUN does so over HTTP"):
-        gated.load(run)
+def test_a_run_that_keeps_no_rows_begins_with_its_data(run: Path, tmp_path: Path) -> None:
+    data, keeps_none = tmp_path / "data.csv", tmp_path / "run"
+    until(table(), TRAINED).write_csv(data)
+    forecaster = Forecaster.load(run)
+    forecaster.config = replace(forecaster.config, keep_rows=False)
+    forecaster.save(keeps_none)
+    of_run = Run("forecast", (data,), json_values(forecaster.config), forecaster.training)
+    write_run(keeps_none, of_run)
+    ahead = {"future": future(301)}
+    with served(keeps_none, tmp_path / "rows") as port, served(run, tmp_path / "kept") as other:
+        for of in (port, other):
+            post(of, "/rows", {"rows": rows(300, 301)})
+        found, expected = (post(of, "/forecast", ahead).body["forecast"] for of in (port, other))
+    assert [row["when"] for row in found] == [row["when"] for row in expected]
+    for name in ("q10", "q50", "q90"):
+        left, right = ([row[name] for row in of] for of in (found, expected))
+        assert left == pytest.approx(right, rel=1e-6)
+    table(steps=302).write_csv(data)
+    with pytest.raises(ConfigurationError, match="do not follow the data of the run"):
+        served(keeps_none, tmp_path / "rows")
+    data.unlink()
+    with pytest.raises(ConfigurationError, match="is not there: forecasts begin with it, since"):
+        served(keeps_none, tmp_path / "others")
 
 
 def test_the_command_knows_what_it_serves(

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.preparation import Prepared, prepare
+from gated.tasks.forecast.inputs import Prepared
+from gated.tasks.forecast.preparation import prepare
 from gated.tasks.forecast.score import Evaluation, Forecasts, Observed, evaluate
 from gated.training.history import History, Validation
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gated.data.timestamps import Clock
+from gated.data.typed_columns import Clock
 from gated.tasks.forecast.calendar_features import (
     calendar_features,
     choose_cycles,

@@ -10,7 +10,7 @@ from gated.errors import DataError
 from gated.tasks.forecast.cleaning import carry_forward, choose_columns, last_observed, outliers
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.panel import build_panel
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.reading import read_table
 
 NAN = np.nan
 

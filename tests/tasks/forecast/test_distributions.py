@@ -12,14 +12,9 @@ from scipy import stats
 
 from gated.errors import DataError
 from gated.tasks.forecast import ForecastConfig, Forecaster
-from gated.tasks.forecast.distributions import (
-    LEAST,
-    NegativeBinomial,
-    Quantiles,
-    StudentT,
-    piecewise_linear,
-    whole_numbers,
-)
+from gated.tasks.forecast.calibration import piecewise_linear
+from gated.tasks.forecast.distributions import LEAST, NegativeBinomial, Quantiles, StudentT
+from gated.tasks.forecast.whole_numbers import whole_numbers
 from gated.training.options import TrainingOptions
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.99)

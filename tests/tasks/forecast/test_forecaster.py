@@ -112,7 +112,8 @@ def test_saving_again_replaces_the_model(tmp_path, wave, fitted, hasty):
     fitted.save(tmp_path)
     hasty.save(tmp_path)
     assert same_weights(Forecaster.load(tmp_path), hasty)
-    assert len(list(tmp_path.iterdir())) == 2
+    names = sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())
+    assert names == ["model.json", "past", "weights"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_a_damaged_description_is_refused(tmp_path, hasty, old, new, message):
 
 def test_damaged_weights_are_refused(tmp_path, hasty):
     hasty.save(tmp_path)
-    (path,) = tmp_path.glob("*.safetensors")
+    (path,) = tmp_path.glob("weights-*.safetensors")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)

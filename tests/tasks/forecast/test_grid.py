@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gated.data.timestamps import Clock
+from gated.data.typed_columns import Clock
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.grid import DAY, HOUR, find_grid
 

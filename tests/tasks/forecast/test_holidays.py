@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gated.data.timestamps import Clock
+from gated.data.typed_columns import Clock
 from gated.errors import ConfigurationError
 from gated.tasks.forecast.grid import DAY, HOUR, WEEK, Grid
 from gated.tasks.forecast.holidays import holiday_features, holiday_names

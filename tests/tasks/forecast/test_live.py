@@ -13,10 +13,13 @@ import torch
 
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
+from gated.tasks.forecast.fitted_outlook import at_runtime
 from gated.tasks.forecast.forecaster import Forecaster
-from gated.tasks.forecast.outlook import RuntimeOutlook, at_runtime
+from gated.tasks.forecast.inputs import panel_of
+from gated.tasks.forecast.live_forecast import LiveForecast
+from gated.tasks.forecast.outlook import RuntimeOutlook
 from gated.tasks.forecast.panel import build_panel, one_step_each
-from gated.tasks.forecast.preparation import panel_of, read_panel
+from gated.tasks.forecast.preparation import read_panel
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.training.options import TrainingOptions
 
@@ -69,7 +72,8 @@ def forecaster() -> Forecaster:
     return fitted(until(table(), TRAINED), known=("plan",))
 
 
-def same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+def same(forecast: LiveForecast, expected: pl.DataFrame) -> None:
+    found = forecast.table()
     assert found.drop(QUANTILES).equals(expected.drop(QUANTILES))
     left, right = (of.select(QUANTILES).to_numpy() for of in (found, expected))
     np.testing.assert_allclose(left, right, rtol=1e-6, atol=1e-6)

@@ -5,7 +5,7 @@ import pytest
 from gated.errors import DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.panel import build_panel
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.reading import read_table
 
 ONE = ForecastConfig(time="t", target="y", horizon=1)
 MANY = ForecastConfig(time="t", target="y", series="s", horizon=1)

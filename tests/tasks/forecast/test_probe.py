@@ -9,8 +9,8 @@ from gated.errors import DataError
 from gated.explain import explain
 from gated.tasks.forecast import Forecaster
 from gated.tasks.forecast.distributions import pinball
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import Batch, ForecastNetwork
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.probe import MOST_DRAWN, forecast_probe
 from gated.tasks.forecast.windows import gather, held_out_origins
 from gated.training.options import TrainingOptions

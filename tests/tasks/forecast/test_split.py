@@ -5,8 +5,8 @@ import pytest
 from gated.errors import ConfigurationError, DataError
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.panel import build_panel
+from gated.tasks.forecast.reading import read_table
 from gated.tasks.forecast.split import Split, plan_split
-from gated.tasks.forecast.table import read_table
 
 
 def plan(columns, **options):

@@ -13,7 +13,7 @@ from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.forecast.mixture import trust
 from gated.tasks.forecast.panel import build_panel
 from gated.tasks.forecast.preparation import prepare, prepare_new
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.reading import read_table
 from gated.training.options import TrainingOptions
 
 CONFIG = ForecastConfig(time="t", target="y", series="s", horizon=2, static=("kind", "size"))

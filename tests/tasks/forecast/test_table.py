@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gated.errors import ConfigurationError, DataError, GatedError
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.preparation import Prepared, prepare
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.inputs import Prepared
+from gated.tasks.forecast.preparation import prepare
+from gated.tasks.forecast.reading import read_table
 
 CONFIG = ForecastConfig(time="day", target="sales", horizon=2)
 SERIES = ForecastConfig(time="day", target="sales", series="shop", horizon=2)

@@ -16,8 +16,8 @@ from gated.tasks import partition
 from gated.tasks.forecast import ForecastConfig, Forecaster
 from gated.tasks.forecast.page import notes, score_table
 from gated.tasks.forecast.panel import build_panel
+from gated.tasks.forecast.reading import read_table
 from gated.tasks.forecast.score import Forecasts, evaluate
-from gated.tasks.forecast.table import read_table
 from gated.tasks.forecast.targets import by_target, told_apart
 from gated.tasks.learner import document
 from gated.training.options import TrainingOptions

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-import polars as pl
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,13 +34,20 @@ Row = dict[str, Cell]
 Responses = dict[int | str, dict[str, Any]]
 
 
+class Forecast(Protocol):
+    """What it forecasts: `gated.tasks.forecast.live_forecast.LiveForecast`."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each series and step."""
+
+
 class Forecaster(Protocol):
     """What is served: `gated.tasks.forecast.live.LiveForecaster`."""
 
     def update(self, data: Sequence[Row]) -> None:
         """Take rows, all or none."""
 
-    def predict(self, future: Sequence[Row] | None = None) -> pl.DataFrame:
+    def predict(self, future: Sequence[Row] | None = None) -> Forecast:
         """Forecast what follows."""
 
 
@@ -135,10 +142,13 @@ class Forecasts:
     def forecast(self, body: bytes | None = None) -> bytes:
         """Forecast, perhaps with JSON of `Future`; return `Answer`."""
         future = None if body is None else _read(Future, body).future
-        rows = self._live.predict(future).with_columns(
-            pl.selectors.temporal().dt.to_string("iso:strict")
-        )
-        return json.dumps({"forecast": rows.to_dicts()}).encode()
+        rows = self._live.predict(future).rows()
+        return json.dumps({"forecast": rows}, default=_written).encode()
+
+
+def _written(time: date) -> str:
+    """A date or time in ISO 8601."""
+    return time.isoformat(*(["T", "microseconds"] if isinstance(time, datetime) else []))
 
 
 def _read(kind: type[Any], body: bytes) -> Any:

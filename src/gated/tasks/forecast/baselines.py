@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.windows import training_origins
 
 Floats = NDArray[np.float64]

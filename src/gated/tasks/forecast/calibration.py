@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -113,10 +114,8 @@ class Calibration:
         The baseline's are as wide below the median as above it: its errors are those of a point
         forecast, whose trend is not that of the time to come.
         """
-        middle, levels = quantiles.index(0.5), np.array(quantiles)
+        middle, mirrored = quantiles.index(0.5), _mirrored(tuple(quantiles))
         ours, theirs = (np.abs(of - of[..., middle, None]) for of in (forecast, baseline))
-        mirrored = np.abs(levels[:, None] + levels - 1).argmin(axis=1)
-        mirrored = np.where(np.isclose(levels[mirrored] + levels, 1), mirrored, range(len(levels)))
         mixed: Floats = self.own * ours + (1 - self.own) * (theirs + theirs[..., mirrored]) / 2
         return mixed
 
@@ -238,6 +237,17 @@ class Widths:
 _OF_SERIES = ("made_up", "counts", "outside", "places")
 
 
+@lru_cache(maxsize=16)
+def _mirrored(quantiles: tuple[float, ...]) -> Integers:
+    """`(Q,)` which quantile is as far from 1 as each is from 0; itself where there is none."""
+    levels = np.array(quantiles)
+    mirrored = np.abs(levels[:, None] + levels - 1).argmin(axis=1)
+    found: Integers = np.where(
+        np.isclose(levels[mirrored] + levels, 1), mirrored, range(len(levels))
+    )
+    return found
+
+
 def _factors(places: Integers, quantiles: Sequence[float]) -> Floats:
     """Factors `(…, Q)` from bins; 1 of the median."""
     factors: Floats = FACTORS[places]
@@ -285,6 +295,25 @@ def spread(
     lower = np.minimum.accumulate(moved[..., middle::-1], axis=-1)[..., ::-1]
     ordered: Floats = np.concatenate([lower[..., :-1], upper], axis=-1)
     return np.maximum(ordered, -np.inf if at_least is None else at_least)
+
+
+def piecewise_linear(x: Floats, knots: Floats, values: Floats) -> Floats:
+    """Return `(…, L)` the lines through `values` `(…, Q)` at `knots` `(…, Q)`, at `x` `(…, L)`.
+
+    The first and the last line go on beyond the knots, which ascend.
+
+    >>> piecewise_linear(np.array([-1.0, 1.0, 2.5]), np.array([0.0, 1.0, 2.0]), np.array([0, 4, 6]))
+    array([-4.,  4.,  7.])
+    """
+    width, rise = np.diff(knots), np.diff(values)
+    slope = np.divide(rise, width, out=np.zeros(np.broadcast(rise, width).shape), where=width > 0)
+    lines = slope.shape[-1]
+    total = values[..., :1] + np.zeros(x.shape)
+    for line in range(lines):
+        begin, end = knots[..., line, None], knots[..., line + 1, None]
+        low, high = -np.inf if line == 0 else begin, np.inf if line == lines - 1 else end
+        total = total + slope[..., line, None] * (np.clip(x, low, high) - begin)
+    return total
 
 
 def least_value(observed: Floats) -> float | None:

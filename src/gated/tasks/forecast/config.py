@@ -86,6 +86,9 @@ class ForecastConfig(Configuration):
     continues: bool = False
     """Whether the table goes on where that of `init_from` ended, as with `gated update`: series
     that are known keep their scales, and what was held out of the training stays held out."""
+    keep_rows: bool = True
+    """Keep the last rows of each series in the run, as many as a forecast reads, so that
+    `gated.load` goes on from them without the table."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 
@@ -147,6 +150,14 @@ class ForecastConfig(Configuration):
     def target_name(self) -> str:
         """The columns to forecast, for titles and messages."""
         return ", ".join(self.targets)
+
+    @property
+    def target_column(self) -> str:
+        """The column of forecasts that says which of several targets a row is of."""
+        name = "target"
+        while name in (self.series, self.time):
+            name += "_"
+        return name
 
     @property
     def seasons(self) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from gated.errors import DataError, option, require
+from gated.tasks.forecast.calibration import piecewise_linear
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.panel import Panel
 from gated.tasks.forecast.scaling import HIGHEST_LOG
@@ -218,44 +219,6 @@ def pinball(quantiles: Tensor, forecast: Tensor, truth: Tensor) -> Tensor:
     """
     error = truth[..., None] - forecast
     return torch.maximum(quantiles * error, (quantiles - 1) * error).mean(-1)
-
-
-def piecewise_linear(x: Floats, knots: Floats, values: Floats) -> Floats:
-    """Return `(…, L)` the lines through `values` `(…, Q)` at `knots` `(…, Q)`, at `x` `(…, L)`.
-
-    The first and the last line go on beyond the knots, which ascend.
-
-    >>> piecewise_linear(np.array([-1.0, 1.0, 2.5]), np.array([0.0, 1.0, 2.0]), np.array([0, 4, 6]))
-    array([-4.,  4.,  7.])
-    """
-    width, rise = np.diff(knots), np.diff(values)
-    slope = np.divide(rise, width, out=np.zeros(np.broadcast(rise, width).shape), where=width > 0)
-    lines = slope.shape[-1]
-    total = values[..., :1] + np.zeros(x.shape)
-    for line in range(lines):
-        begin, end = knots[..., line, None], knots[..., line + 1, None]
-        low, high = -np.inf if line == 0 else begin, np.inf if line == lines - 1 else end
-        total = total + slope[..., line, None] * (np.clip(x, low, high) - begin)
-    return total
-
-
-def are_whole(values: Floats) -> bool:
-    """Whether there is no fraction among some values.
-
-    >>> are_whole(np.array([3.0, 0.0])), are_whole(np.array([3.0, 0.5]))
-    (True, False)
-    """
-    return bool(np.all(values == np.round(values)))
-
-
-def whole_numbers(values: Floats) -> Floats:
-    """Round, halves upwards.
-
-    >>> whole_numbers(np.array([-0.4, 0.5, 1.5, 2.4]))
-    array([0., 1., 2., 2.])
-    """
-    rounded: Floats = np.floor(values + 0.5) + 0.0  # no -0
-    return rounded
 
 
 def check_target(panel: Panel, config: ForecastConfig) -> None:

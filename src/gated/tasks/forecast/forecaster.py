@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from torch import Tensor
 
-from gated.configuration import demand_numbers
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
 from gated.data.raw_table import Source
-from gated.errors import ConfigurationError, DataError, ModelFileError, ProgramError, option
+from gated.errors import ConfigurationError, DataError, GatedError, ProgramError, option
 from gated.explain import Probe
+from gated.model_files import attached_file
 from gated.tasks.forecast.baselines import Baselines
 from gated.tasks.forecast.budget import FEWEST_STEPS, usual_budget
 from gated.tasks.forecast.calibration import (
@@ -28,35 +28,35 @@ from gated.tasks.forecast.calibration import (
     least_value,
 )
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.distributions import are_whole, check_target, whole_numbers
+from gated.tasks.forecast.distributions import check_target
+from gated.tasks.forecast.fitted_outlook import FittedOutlook, at_runtime
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared, last_rows
 from gated.tasks.forecast.live import LiveForecaster
-from gated.tasks.forecast.mixture import choose_shares, choose_trust, mixed, trust
+from gated.tasks.forecast.live_state import identity_in, identity_of
+from gated.tasks.forecast.mixture import choose_shares, choose_trust, trust
 from gated.tasks.forecast.network import Ensemble, ForecastNetwork
-from gated.tasks.forecast.outlook import Outlook
-from gated.tasks.forecast.panel import first_tick
+from gated.tasks.forecast.outlook import check_learned
+from gated.tasks.forecast.panel import Panel, first_tick
 from gated.tasks.forecast.partners import (
     MOST_REFITTED,
     are_refitted,
     demand_partners,
     usual_shares,
 )
-from gated.tasks.forecast.paths import (
-    Dependence,
-    normal_scores,
-    paths_table,
-    smoothing_scores,
-)
-from gated.tasks.forecast.predictions import forecast_table
-from gated.tasks.forecast.preparation import Prepared, continued, prepare, prepare_new
+from gated.tasks.forecast.paths import Dependence, normal_scores, smoothing_scores
+from gated.tasks.forecast.predictions import forecast_table, paths_table
+from gated.tasks.forecast.preparation import continued, prepare, prepare_new
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.probe import forecast_probe
+from gated.tasks.forecast.runtime import PAST, check_version
 from gated.tasks.forecast.score import (
     Evaluation,
     Forecasts,
     Observed,
     evaluate,
 )
+from gated.tasks.forecast.stacking import mixed
 from gated.tasks.forecast.targets import TARGET, target_places, told_apart
 from gated.tasks.forecast.task import (
     ForecastTask,
@@ -71,6 +71,7 @@ from gated.tasks.forecast.update import (
     held_out_again,
     times_of,
 )
+from gated.tasks.forecast.whole_numbers import are_whole, whole_numbers
 from gated.tasks.forecast.windows import (
     forecast_origins,
     held_out_origins,
@@ -84,6 +85,8 @@ from gated.training.model_files import load_model
 
 MOST_CALIBRATED = 1024
 """Windows whose errors calibration looks at, drawn where there are more."""
+MOST_KEPT = 1 << 26
+"""Bytes of the last rows that a run keeps at most."""
 NOT_TAKEN = ("trust", "series.")
 """Of the weights of `init_from`, where the series are others."""
 
@@ -142,11 +145,13 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     series that training has not seen; see `stacking`."""
     dependence: Dependence | None = None
     """How the errors of the steps go together; None of a model of before there were paths."""
+    _past: bytes | None = None
+    """The state of a live forecaster that the run of `load` keeps."""
 
     @property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> FittedOutlook:
         """What is fitted, as it is now."""
-        return Outlook(
+        return FittedOutlook(
             name=self.name,
             network=self.network,
             config=self.config,
@@ -192,18 +197,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             ModelFileError: there is no forecaster, it is damaged, or an earlier version wrote it.
         """
         _, description = load_model(Path(directory), cls.task)
-        learned, config = (description.get(name) for name in ("preprocessing", "config"))
-        lacks = []
-        if isinstance(learned, dict) and "smoothing" not in learned:
-            lacks.append("exponential smoothing")
-        if isinstance(config, dict) and isinstance(config.get("partner"), str):
-            lacks.append("several partners")
-        if lacks:
-            raise ModelFileError(
-                f"The model in {directory} was fitted by an earlier version of gated, without "
-                f"{lacks[0]}. Fit it anew, or use the version that wrote it."
-            )
-        return super().load(directory, **given)
+        check_version(directory, description)
+        learner = super().load(directory, **given)
+        if kept := attached_file(Path(directory), PAST):
+            learner._past = kept.read_bytes()
+        return learner
 
     def adopt(self) -> Self:
         """Take the options that belong to the weights of `init_from`, and the columns."""
@@ -288,20 +286,14 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def check_learned(self) -> None:
         """Refuse a calibration and scales that do not match the quantiles and series."""
-        config, series = self.config, len(self.preprocessing.series)
-        quantiles = len(config.quantiles)
-        self.calibration.check(quantiles)
-        if self.calibration.borrowed not in self.baselines.offsets:
-            raise DataError(f"There is no baseline '{self.calibration.borrowed}' to borrow from.")
-        demand_numbers("A share", self.shares.ravel(), count=self.shares.size)
-        if self.shares.shape != (series + 1, 1 + len(config.partner or ())):
-            raise DataError(f"The shares of the forecasts are not of {series} series.")
-        for offsets in self.baselines.offsets.values():
-            demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
-        if len(self.baselines.scales) != series:
-            raise DataError(f"The baselines' scales are not of {series} series.")
-        if self.dependence is not None:
-            self.dependence.check(config.horizon)
+        check_learned(
+            self.config,
+            len(self.preprocessing.series),
+            calibration=self.calibration,
+            baselines=self.baselines,
+            shares=self.shares,
+            dependence=self.dependence,
+        )
 
     def new_network(self) -> ForecastNetwork | Ensemble:
         """Make a network for the columns that the preprocessing gives."""
@@ -354,8 +346,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
     def program(self) -> dict[str, Any]:
         """Raise `ProgramError`: forecasts take more than a network."""
         raise ProgramError(
-            "a forecaster runs where torch is; gated.tasks.load(RUN).live() takes rows as they "
-            "come, and gated serve RUN does so over HTTP"
+            "a forecaster takes more than a network: gated.load(RUN) takes rows as they come, and "
+            "gated serve RUN does so over HTTP"
         )
 
     def live(self, data: Source | None = None) -> LiveForecaster:
@@ -368,10 +360,47 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             DataError: a row cannot be used.
             FileNotFoundError: there is no such file.
         """
-        live = LiveForecaster(self.outlook, self.preprocessing)
+        weights = {
+            name: tensor.detach().cpu().numpy()
+            for name, tensor in self.network.state_dict().items()
+        }
+        identity = identity_of(weights, self.preprocessing)
+        live = LiveForecaster(at_runtime(self.outlook), self.preprocessing, identity)
         if data is not None:
             live.update(data)
         return live
+
+    def attached(self) -> dict[str, bytes]:
+        """The state of a live forecaster after the data of `fit`, unless `keep_rows` is off.
+
+        Of a forecaster that was loaded, that of its run.
+        """
+        if not self.config.keep_rows:
+            return {}
+        if self._parts is None:
+            past = self._past
+            known = past is not None and identity_in(past) == self.live().identity
+            return {PAST: past} if past is not None and known else {}
+        if not hasattr(self, "history"):  # of a network that has not learned yet
+            return {}
+        live = self.live()
+        try:
+            live.take(_observed_part(self.prepared.panel, self.preprocessing))
+            state = live.state()
+            why = f"they take {len(state) / 1e6:,.0f} MB, more than {MOST_KEPT / 1e6:,.0f}"
+        except GatedError as error:  # a trained network is saved all the same
+            state, why = b"", str(error)
+        if state and len(state) <= MOST_KEPT:
+            return {PAST: state}
+        self.findings += (
+            Finding(
+                kind="past",
+                count=len(live.series),
+                what=f"series whose last rows are not kept: {why}",
+                action="forecasts without the table begin with the rows that they are given",
+            ),
+        )
+        return {}
 
     def new_task(self) -> ForecastTask:
         """Return the training task on windows of the training part."""
@@ -722,6 +751,36 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         if not isinstance(time, int):
             time = self.preprocessing.grid.parse(time, name)
         return first_tick(prepared.panel, time, after=after)
+
+
+def _observed_part(panel: Panel, fitted: Preprocessing) -> Panel:
+    """The rows up to the last value of each series, of several targets of any; others are plans.
+
+    Of the columns those that a forecast reads.
+    """
+    several = fitted.config.targets if len(fitted.config.targets) > 1 else ()
+    numbers = (*several, *fitted.number_columns)
+    texts = (*((TARGET,) if several else ()), *fitted.text_columns)
+    panel = replace(
+        panel,
+        numbers={name: panel.numbers[name] for name in numbers},
+        codes={name: panel.codes[name] for name in texts},
+        values={name: panel.values[name] for name in texts},
+        static=tuple(name for name in panel.static if name in (*numbers, *texts)),
+        findings=(),
+    )
+    names = np.array(told_apart(panel)[0])
+    last = last_rows(panel)
+    ticks = np.where(last < 0, panel.ticks[panel.starts[:-1]] - 1, panel.ticks[last])
+    _, of = np.unique(names, return_inverse=True)
+    ends = np.full(len(names), np.iinfo(np.int64).min)
+    np.maximum.at(ends, of, ticks)
+    lengths = np.diff(panel.starts)
+    kept = panel.ticks <= np.repeat(ends[of], lengths)
+    counts = np.add.reduceat(kept, panel.starts[:-1], dtype=np.int64)
+    some = counts > 0
+    starts = np.append(0, np.cumsum(counts[some]))
+    return panel.taken(np.flatnonzero(kept), starts, np.array(panel.series)[some].tolist())
 
 
 def _drawn(origins: Integers, most: int = MOST_CALIBRATED) -> Integers:

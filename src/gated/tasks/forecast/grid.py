@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from gated.data.timestamps import Clock, UnreadableTimeError, read_times
+from gated.data.typed_columns import Clock
 from gated.errors import ConfigurationError, DataError, option
 
 Integers = NDArray[np.int64]
@@ -22,6 +22,9 @@ MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 WEEK, YEAR = 7 * DAY, 31_556_952 * SECOND
 MONTHS = {"mo": 1, "q": 3, "y": 12}
 DURATIONS = {"us": 1, "ms": 1000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
+EPOCH = datetime(1970, 1, 1)
+FIRST_TIME, LAST_TIME = -62_135_510_400 * SECOND, 253_402_214_400 * SECOND
+"""The days at the ends of the years that Python's calendar has, 1 to 9999."""
 ON_GRID = 0.9
 """Share of the time stamps that must lie on the steps found from them."""
 
@@ -126,14 +129,25 @@ class Grid:
             candidates = candidates[np.isin(weekday(candidates), self.weekdays)]
         return candidates[:count]
 
-    def to_series(self, times: Integers, name: str = "time") -> pl.Series:
-        """Return `times` of this grid as a column: counts, dates, or times in the table's zone."""
+    def dates(self, times: Integers) -> bool:
+        """Whether `times` are days, with nothing to say of the hour."""
+        return self.clock.unit == "time" and self.local and bool(np.all(times % DAY == 0))
+
+    def values(self, times: Integers) -> list[int] | list[date] | list[datetime]:
+        """Return `times` of this grid as counts, dates, or times in the table's zone.
+
+        Raises:
+            OverflowError: one is after the year 9999.
+        """
         if self.clock.unit == "count":
-            return pl.Series(name, times)
-        if self.local:
-            stamps = pl.Series(name, times).cast(pl.Datetime("us"))
-            return stamps.cast(pl.Date) if np.all(times % DAY == 0) else stamps
-        return pl.Series(name, times).cast(pl.Datetime("us", self.clock.zone))
+            return [*map(int, times)]
+        if self.dates(times):
+            return [(EPOCH + timedelta(microseconds=int(of))).date() for of in times]
+        stamps = [EPOCH + timedelta(microseconds=int(of)) for of in times]
+        if self.local or self.clock.zone is None:
+            return stamps
+        zone = _zone(self.clock.zone)
+        return [of.replace(tzinfo=UTC).astimezone(zone) for of in stamps]
 
     def parse(self, given: str | datetime, name: str) -> int:
         """Return the time of this grid for a date or time, in ISO 8601 or as a table may have it.
@@ -147,14 +161,14 @@ class Grid:
             if self.clock.unit == "count":
                 return int(str(given))
             stamp = self._stamp(given) if isinstance(given, str) else given
-        except (ValueError, UnreadableTimeError):
+        except ValueError:
             expected = "a whole number" if self.clock.unit == "count" else "a date or time"
             example = "120" if self.clock.unit == "count" else "2013-12-04 or 2013-12-04T06:00"
             raise ConfigurationError(
                 f"{option(name)} is '{given}': expected {expected} such as {example}."
             ) from None
         if stamp.tzinfo is None:
-            stamp = stamp.replace(tzinfo=ZoneInfo(self.clock.zone) if self.clock.zone else UTC)
+            stamp = stamp.replace(tzinfo=_zone(self.clock.zone) if self.clock.zone else UTC)
         utc = np.array([round(stamp.timestamp() * SECOND)], np.int64)
         return int(self.to_wall(utc)[0])
 
@@ -162,7 +176,14 @@ class Grid:
         try:
             return datetime.fromisoformat(given)
         except ValueError:
-            times, clock = read_times(pl.Series([given]), earlier=self.clock)
+            import polars as pl  # what follows is how tables are read
+
+            from gated.data.timestamps import UnreadableTimeError, read_times
+
+            try:
+                times, clock = read_times(pl.Series([given]), earlier=self.clock)
+            except UnreadableTimeError as error:
+                raise ValueError(error) from error
             if clock.unit == "count":
                 raise
             zone = None if clock.zone is None else UTC
@@ -175,17 +196,46 @@ class Grid:
     def label(self, time: int) -> str:
         """Return one time of this grid as text."""
         try:
-            return str(self.to_series(np.array([time], np.int64))[0])
+            return str(self.values(np.array([time], np.int64))[0])
         except (OverflowError, ValueError):  # after the year 9999
             return str(np.datetime64(time, "us"))
 
 
 def wall_times(times: Integers, zone: str | None) -> Integers:
     """Convert UTC microseconds to local time in `zone`."""
-    if zone is None or zone == "UTC":
+    if zone is None or zone == "UTC" or not len(times):
         return times
-    stamps = pl.Series(times).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
-    return stamps.dt.replace_time_zone(None).to_physical().to_numpy()
+    offset = _offsets(zone)
+    days, place = np.unique(times // DAY, return_inverse=True)
+    # The clocks change on few days: between two midnights with one offset it holds all day.
+    bounds = np.array([(offset(day * DAY), offset((day + 1) * DAY)) for day in days.tolist()])
+    found: Integers = bounds[place, 0]
+    changed = np.flatnonzero((bounds[:, 0] != bounds[:, 1])[place])
+    if len(changed):
+        moments, of = np.unique(times[changed], return_inverse=True)
+        found[changed] = np.array([offset(moment) for moment in moments.tolist()])[of]
+    return times + found
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # few tables have a zone, and it takes its time
+
+    return ZoneInfo(name)
+
+
+@lru_cache(maxsize=16)
+def _offsets(zone: str) -> Callable[[int], int]:
+    """By what local time in a zone is ahead of UTC at a time, in microseconds; remembered."""
+    known = _zone(zone)
+
+    @lru_cache(maxsize=4096)
+    def offset(time: int) -> int:
+        time = min(max(time, FIRST_TIME), LAST_TIME)
+        stamp = datetime.fromtimestamp(time // SECOND, UTC).astimezone(known)
+        ahead = stamp.utcoffset()
+        return 0 if ahead is None else ahead // timedelta(microseconds=1)
+
+    return offset
 
 
 def weekday(times: Integers) -> Integers:

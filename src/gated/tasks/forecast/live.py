@@ -9,22 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from gated.data.raw_table import Source, open_table
-from gated.errors import DataError
+from gated.errors import DataError, MissingExtraError
 from gated.tasks.forecast.calibration import Widths
 from gated.tasks.forecast.cleaning import last_observed
+from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.outlook import Outlook, at_runtime
-from gated.tasks.forecast.panel import Floats, Panel, joined, one_step_each
-from gated.tasks.forecast.partners import steps_before
-from gated.tasks.forecast.predictions import forecast_table
-from gated.tasks.forecast.preparation import (
+from gated.tasks.forecast.inputs import (
     Earlier,
     Prepared,
     assemble,
@@ -32,22 +28,40 @@ from gated.tasks.forecast.preparation import (
     indices,
     last_rows,
     panel_of,
-    read_panel,
+    time_features,
     with_horizon,
 )
+from gated.tasks.forecast.live_forecast import LiveForecast, observed_ahead
+from gated.tasks.forecast.live_state import (
+    LiveState,
+    damaged_state,
+    packed,
+    texts_of,
+    unpacked,
+    without_unused,
+)
+from gated.tasks.forecast.outlook import Outlook
+from gated.tasks.forecast.panel import Floats, Panel, joined, one_step_each
+from gated.tasks.forecast.partners import steps_before
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
-from gated.tasks.forecast.targets import by_target, pair_name, told_apart
+from gated.tasks.forecast.targets import TARGET, by_target, pair_name, told_apart
 from gated.tasks.forecast.typed_rows import typed_rows
 from gated.tasks.forecast.windows import walk_forward
 
-ENDLESS = 1 << 62
-"""A tick after all."""
+OF_ROWS = ("ticks", "times", "present", "target")
+OF_WIDTHS = ("counts", "outside", "places")
+OF_STATE = tuple(name for name in State.__dataclass_fields__ if name != "season")
+"""Arrays that states hold."""
+NEVER, ENDLESS = -(1 << 62), 1 << 62
+"""Ticks before and after all."""
 
+MOST_TIMES, TIMES_AHEAD = 1 << 16, 512
+"""Steps whose calendar is kept at most, and how many more than are needed it is computed for."""
 MOST_MISSING = 100_000
 """Steps between two rows of a series at most, so that a wrong time does not fill the memory."""
-Rows = Source | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-"""A table, or rows as values by the names of the columns."""
+Rows = Any
+"""A row as values by the names of the columns, a list of these; or a table: a file or a frame."""
 Calendar = tuple[Integers, int]
 """Where each row is a step, the latest time stamps, and the tick of the first of them."""
 
@@ -60,11 +74,12 @@ class LiveForecaster:
     Args:
         outlook: what was fitted.
         fitted: what was learned of the data.
+        identity: of the forecaster, see `identity_of`; states of others are refused.
     """
 
-    def __init__(self, outlook: Outlook, fitted: Preprocessing) -> None:
-        config = fitted.config
-        self._outlook, self._fitted = at_runtime(outlook), fitted
+    def __init__(self, outlook: Outlook, fitted: Preprocessing, identity: str) -> None:
+        config, self.identity = fitted.config, identity
+        self._outlook, self._fitted = outlook, fitted
         history = (config.history or 1) + max(config.seasons, default=0)
         self._needed = max(history, steps_before(config.partner or (), config.seasons))
         """Rows that a window reads."""
@@ -79,9 +94,21 @@ class LiveForecaster:
         self._made: dict[tuple[str, int], tuple[Floats, Floats]] = {}
         """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick; and units of
         their errors, see `Calibration.distances`."""
+        self._times_known: tuple[int, Floats] = 0, np.zeros((0, 0))
+        """The first tick and the `time_features` of steps from there on."""
         self._followed: tuple[list[Integers], int, Widths] | None = None
         """Of the last forecast: its series and where they were, how many errors after that, and the
         widths with these."""
+
+    @property
+    def config(self) -> ForecastConfig:
+        """The options of the training."""
+        return self._fitted.config
+
+    @property
+    def fitted(self) -> Preprocessing:
+        """What was learned of the data."""
+        return self._fitted
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -92,7 +119,10 @@ class LiveForecaster:
     def _rows(self) -> Panel:
         """The latest rows of each series."""
         if self._latest is None:
-            raise DataError("There is no row to forecast from: update the forecaster with some.")
+            raise DataError(
+                "There is no row to forecast from: update the forecaster with the latest rows of "
+                f"each series first, {self._needed:,} of them for all that a forecast reads."
+            )
         return self._latest
 
     def update(self, data: Rows) -> None:
@@ -108,12 +138,16 @@ class LiveForecaster:
             DataError: a row is not after the last one of its series, or cannot be used; then none
                 of the rows is taken.
         """
-        new, calendar = self._following(self._read(data))
+        self.take(self._read(data))
+
+    def take(self, given: Panel) -> None:
+        """Take rows that were read already, as `update` does."""
+        new, calendar = self._following(given)
         old = self._latest or new.only(np.zeros(len(new.series), np.bool_))
         panel, rows = joined(old, new)
-        lengths = np.diff(panel.starts)
+        lengths = panel.lengths
         added = np.zeros(len(lengths), np.int64)
-        for name, count in zip(new.series, np.diff(new.starts).tolist(), strict=True):
+        for name, count in zip(new.series, new.lengths.tolist(), strict=True):
             added[panel.series.index(name)] = count
         known = len(self._series)
         if self._fitted.known_names:  # what was planned for these rows may have come otherwise
@@ -131,7 +165,7 @@ class LiveForecaster:
         self._follow_errors()
         self._forget()
 
-    def predict(self, future: Rows | None = None) -> pl.DataFrame:
+    def predict(self, future: Rows | None = None) -> LiveForecast:
         """Forecast what follows the last value of each series.
 
         Args:
@@ -139,14 +173,14 @@ class LiveForecaster:
                 ahead.
 
         Returns:
-            A row for each series and step, as `Forecaster.predict` returns them.
+            Arrays; its `rows` and its `table` are what `Forecaster.predict` returns.
 
         Raises:
             DataError: there is no value yet, or a known column is missing for a step.
         """
         panel = self._rows
         if future is not None:
-            given, _ = self._following(read_panel(self._future(future), self._fitted))
+            given, _ = self._following(self._read_ahead(future))
             given = given.only(np.isin(given.series, panel.series))
             panel, _ = joined(panel, given) if given.series else (panel, None)
         panel = with_horizon(panel, self._fitted)
@@ -156,40 +190,243 @@ class LiveForecaster:
         factors = self._factors_at(prepared, places, origins)
         forecast = outlook.calibrated(outlook.mixed(prepared, origins), prepared, origins, factors)
         series, targets = told_apart(panel)
-        times = panel.times[prepared.ahead(origins)]
-        return forecast_table(self._fitted.config, panel.grid, series, times, forecast, targets)
+        return LiveForecast(
+            config=self._fitted.config,
+            grid=panel.grid,
+            series=series,
+            targets=targets,
+            times_on_grid=panel.times[prepared.ahead(origins)],
+            values=forecast,
+        )
+
+    # State.
+
+    @property
+    def needed(self) -> int:
+        """Steps of a series that a forecast reads at most, besides what is carried on."""
+        return self._needed
+
+    def state(self) -> bytes:
+        """Return all that is remembered, for `restore`: a safetensors file, with a digest.
+
+        It holds the latest rows of each series, their names, and sums over what came before.
+        """
+        return packed(self._remembered(), self.identity)
+
+    def restore(self, data: bytes, what: str = "The state") -> None:
+        """Go on from what `state` returned, of a forecaster of the same run.
+
+        Args:
+            data: the bytes.
+            what: names them, in messages.
+
+        Raises:
+            ModelFileError: they are damaged, of another version or of another forecaster; nothing
+                was changed.
+        """
+        given = unpacked(data, self.identity, what)
+        new = LiveForecaster(self._outlook, self._fitted, self.identity)
+        try:
+            new._recall(given)
+        except Exception as error:  # no file may hold what leads to a traceback
+            raise damaged_state(what, str(error)) from error
+        self.__dict__.update(new.__dict__)
+
+    def _remembered(self) -> LiveState:
+        panel, series, horizon = self._latest, self._series, self._fitted.config.horizon
+        start = np.array([] if self._start is None else [self._start], np.int64)
+        if panel is None:
+            return LiveState({"start": start}, {"series": []})
+        times, first_tick = self._calendar
+        arrays: dict[str, NDArray[Any]] = {
+            "start": start,
+            "calendar": times,
+            "first_tick": np.array([first_tick], np.int64),
+            **{name: getattr(panel, name) for name in ("starts", *OF_ROWS)},
+            "expected": self._expected,
+            "settled": np.array([of.state is not None for of in series]),
+            "carried": np.array([[of.following, of.target, of.first] for of in series]),
+            "moments": np.stack([of.moments for of in series]),
+            "counted": np.array([of.counted for of in series]),
+            "observed": np.array([NEVER if of.observed is None else of.observed for of in series]),
+            **{f"widths.{name}": getattr(self._widths, name) for name in OF_WIDTHS},
+            "ahead_of": np.array([len(of.ahead) for of in series]),
+            "ahead_ticks": np.array([tick for of in series for tick in of.ahead], np.int64),
+            "ahead": np.array([of for some in series for of in some.ahead.values()]).reshape(
+                -1, horizon
+            ),
+        }
+        for place, (name, numbers) in enumerate(panel.numbers.items()):
+            arrays[f"number.{place}"] = numbers
+            arrays[f"last_number.{place}"] = np.array(
+                [of.numbers.get(name, np.nan) for of in series]
+            )
+        values = {}
+        for place, (name, codes) in enumerate(panel.codes.items()):
+            arrays[f"text.{place}"], values[name] = without_unused(codes, panel.values[name])
+        states = [of.state for of in series if of.state is not None]
+        if states:
+            state = State.joined(states)
+            arrays |= {f"state.{name}": getattr(state, name) for name in OF_STATE}
+            arrays |= {f"state.season.{place}": of for place, of in enumerate(state.season)}
+        document = {
+            "series": [*panel.series],
+            "static": [*panel.static],
+            "numbers": [*panel.numbers],
+            "texts": [*panel.codes],
+            "values": values,
+            "last_texts": {name: [of.texts.get(name) for of in series] for name in panel.codes},
+        }
+        return LiveState(arrays, document)
+
+    def _recall(self, given: LiveState) -> None:
+        """Take what `_remembered` returned; raises various errors where it does not fit."""
+        names, start = given.texts("series"), given.array("start", np.int64, -1)
+        self._start = int(start[0]) if len(start) else None
+        if not names:
+            return
+        fitted, count = self._fitted, len(names)
+        self._latest = panel = self._recalled_rows(given, names)
+        rows = len(panel.ticks)
+        calendar, first_tick = (given.array(of, np.int64, -1) for of in ("calendar", "first_tick"))
+        self._calendar = calendar, int(first_tick[0])
+        if fitted.grid.unit == "row":
+            inside = (panel.ticks >= first_tick[0]) & (panel.ticks - first_tick[0] < len(calendar))
+            if not inside.all() or (np.diff(calendar) <= 0).any():
+                raise ValueError("the calendar does not hold the rows")
+        self._expected = given.array("expected", np.float64, rows)
+        widths = self._new_widths(indices(panel, fitted))
+        for name in OF_WIDTHS:
+            like = getattr(widths, name)
+            setattr(widths, name, given.array(f"widths.{name}", like.dtype.type, *like.shape))
+        bins = widths.counts.shape[-1]
+        if not 0 <= widths.places.min() <= widths.places.max() < bins:
+            raise ValueError("the widths are none")
+        self._widths = widths
+        settled = given.array("settled", np.bool_, count)
+        states, at = self._recalled_states(given, int(settled.sum())), np.cumsum(settled) - 1
+        carried, moments = (given.array(of, np.float64, count, 3) for of in ("carried", "moments"))
+        counted, observed, ahead_of = (
+            given.array(of, np.int64, count) for of in ("counted", "observed", "ahead_of")
+        )
+        if min(counted.min(), ahead_of.min()) < 0:
+            raise ValueError("a count is negative")
+        ends = np.append(0, np.cumsum(ahead_of))
+        ticks = given.array("ahead_ticks", np.int64, int(ends[-1])).tolist()
+        ahead = given.array("ahead", np.float64, int(ends[-1]), fitted.config.horizon)
+        for s in range(count):
+            series, some = _Series(), slice(ends[s], ends[s + 1])
+            series.state = states.taken(at[s : s + 1]) if states and settled[s] else None
+            series.following, series.target, series.first = carried[s].tolist()
+            series.moments, series.counted = moments[s], int(counted[s])
+            series.observed = None if observed[s] == NEVER else int(observed[s])
+            series.ahead = dict(zip(ticks[some], ahead[some], strict=True))
+            if series.observed is not None and series.observed not in series.ahead:
+                raise ValueError("how smoothing goes on is not there")
+            self._series.append(series)
+        for place, name in enumerate(panel.numbers):
+            for of, last in zip(
+                self._series, given.array(f"last_number.{place}", np.float64, count), strict=True
+            ):
+                if not np.isnan(last):
+                    of.numbers[name] = float(last)
+        for name in panel.codes:
+            texts = texts_of(given.document["last_texts"][name], name, count, gaps=True)
+            for of, text in zip(self._series, texts, strict=True):
+                if text is not None:
+                    of.texts[name] = text
+
+    def _recalled_rows(self, given: LiveState, names: tuple[str, ...]) -> Panel:
+        starts = given.array("starts", np.int64, len(names) + 1)
+        if len({*names}) < len(names) or starts[0] != 0 or (np.diff(starts) < 1).any():
+            raise ValueError("it does not hold rows of each series, one after the other")
+        rows = int(starts[-1])
+        numbers, texts = given.texts("numbers"), given.texts("texts")
+        codes = {of: given.array(f"text.{k}", np.int64, rows) for k, of in enumerate(texts)}
+        values = {}
+        for name in texts:
+            known = texts_of(given.document["values"][name], name)
+            if not -1 <= codes[name].min() <= codes[name].max() < len(known):
+                raise ValueError(f"{name} holds what is no text")
+            before = texts_of(given.document["last_texts"][name], name, len(names), gaps=True)
+            values[name] = (*dict.fromkeys((*known, *(of for of in before if of is not None))),)
+            if len({*known}) < len(known):
+                raise ValueError(f"{name} names a text twice")
+        kinds: dict[str, Any] = {"present": np.bool_, "target": np.float64}
+        columns: dict[str, Any] = {
+            of: given.array(of, kinds.get(of, np.int64), rows) for of in OF_ROWS
+        }
+        panel = Panel(
+            grid=self._fitted.grid,
+            series=names,
+            starts=starts,
+            numbers={
+                of: given.array(f"number.{k}", np.float64, rows) for k, of in enumerate(numbers)
+            },
+            codes=codes,
+            values=values,
+            static=given.texts("static"),
+            **columns,
+        )
+        follows = np.diff(panel.ticks) == 1
+        follows[starts[1:-1] - 1] = True
+        if not follows.all():
+            raise ValueError("the rows of a series do not follow one another")
+        fitted, targets = self._fitted, self._fitted.config.targets
+        several = len(targets) > 1
+        own = {*(targets if several else ()), *fitted.number_columns}
+        if {*numbers} != own or {*texts} != {*([TARGET] if several else ()), *fitted.text_columns}:
+            raise ValueError("its columns are not those of the training")
+        if several and not {*values[TARGET]} <= {*targets}:
+            raise ValueError("its targets are not those of the training")
+        if not {*panel.static} <= {*numbers, *texts}:
+            raise ValueError("its static columns are not there")
+        return panel
+
+    def _recalled_states(self, given: LiveState, count: int) -> State | None:
+        """The states of smoothing of the `count` series that have one."""
+        if not count:
+            return None
+        like = self._fitted.smoothing.run(np.zeros(1), np.array([0, 1]), np.array([-1])).state
+
+        def checked(name: str, of: NDArray[Any]) -> NDArray[Any]:
+            return given.array(f"state.{name}", of.dtype.type, count, *of.shape[1:])
+
+        every: dict[str, Any] = {name: checked(name, getattr(like, name)) for name in OF_STATE}
+        seasons = [checked(f"season.{place}", of) for place, of in enumerate(like.season)]
+        return State(season=seasons, **every)
 
     # Rows.
 
     def _read(self, data: Rows) -> Panel:
         rows = [data] if isinstance(data, Mapping) else data
-        if isinstance(rows, list | tuple) and rows:
+        if isinstance(rows, list | tuple):
+            if not rows:
+                raise DataError("There is no row in what was given.")
             table = typed_rows(rows, self._fitted)
             if table is not None:
                 config, grid = self._fitted.config, self._fitted.grid
                 each = one_step_each(table, config, grid)
                 return by_target(each, config) if each else panel_of(table, self._fitted)
-        return read_panel(_table(data), self._fitted)
+        found: Panel = _tables().panel_of_table(data, self._fitted)
+        return found
 
-    def _future(self, rows: Rows) -> pl.DataFrame:
-        """Rows of the future as a table, in which the targets are empty.
+    def _read_ahead(self, data: Rows) -> Panel:
+        """Rows of the future, in which the targets are empty.
 
         Raises:
-            DataError: it is not.
+            DataError: they are not.
         """
         fitted, targets = self._fitted, self._fitted.config.targets
-        table = open_table(_table(rows), fitted.config.time).frame
-        for target in targets:
-            if target in table.columns and table[target].null_count() < table.height:
-                raise DataError(
-                    f"future holds values of '{target}': what was observed is given to update."
-                )
-        past = (name for name in fitted.number_columns if name in fitted.past_numbers)
-        empty = (name for name in past if name not in table.columns)
-        absent = [pl.lit(None, pl.Float64).alias(name) for name in (*targets, *empty)]
-        past = (name for name in fitted.text_columns if name in fitted.past_texts)
-        texts = (name for name in past if name not in table.columns)
-        return table.with_columns(*absent, *(pl.lit(None, pl.String).alias(of) for of in texts))
+        rows = [data] if isinstance(data, Mapping) else data
+        if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
+            for target in targets:
+                if any(row.get(target) is not None for row in rows):
+                    raise observed_ahead(target)
+            empty = dict.fromkeys((*targets, *fitted.past_numbers, *fitted.past_texts))
+            return self._read([{**empty, **row} for row in rows])
+        found: Panel = _tables().panel_ahead(data, fitted)
+        return found
 
     def _following(self, new: Panel) -> tuple[Panel, Calendar]:
         """The rows of a table with all steps since the last row of each series.
@@ -204,6 +441,11 @@ class LiveForecaster:
         if self._latest is not None:
             ends = self._latest.ticks[self._latest.starts[1:] - 1].tolist()
             lasts = dict(zip(self._latest.series, ends, strict=True))
+        if len(new.ticks) == len(new.series) and all(
+            lasts.get(name, tick - 1) == tick - 1
+            for name, tick in zip(new.series, new.ticks.tolist(), strict=True)
+        ):
+            return new.spread(), calendar  # the next row of each
         parts, lengths = [], []
         for s, name in enumerate(new.series):
             rows = np.arange(new.starts[s], new.starts[s + 1])
@@ -351,7 +593,7 @@ class LiveForecaster:
             self._run(some[going], added, which, [state for state in states if state is not None])
         if not going.all():
             young = some[~going]
-            self._run(young, np.diff(self._rows.starts), which, None)
+            self._run(young, self._rows.lengths, which, None)
 
     def _run(
         self, some: Integers, counts: Integers, which: Integers, states: Sequence[State] | None
@@ -401,7 +643,7 @@ class LiveForecaster:
         ours = self._rows.series
         places = np.array([ours.index(name) for name in panel.series], np.int64)
         expected = np.zeros(len(panel.ticks))
-        lengths = np.diff(self._rows.starts)
+        lengths = self._rows.lengths
         for s, place in enumerate(places):
             begin = self._rows.starts[place]
             some = slice(panel.starts[s], panel.starts[s] + lengths[place])
@@ -424,8 +666,22 @@ class LiveForecaster:
             },
             others=self._others(panel),
         )
-        prepared = assemble(panel, self._fitted, None, [], earlier=earlier)
+        times = self._of_times(panel)
+        prepared = assemble(panel, self._fitted, None, [], earlier=earlier, of_times=times)
         return prepared, places
+
+    def _of_times(self, panel: Panel) -> Floats | None:
+        """`time_features` of a panel, computed for many steps at once; None where it cannot be."""
+        grid, (first, known) = panel.grid, self._times_known
+        low, high = int(panel.ticks.min()), int(panel.ticks.max())
+        if grid.unit == "row" or high - low > MOST_TIMES:
+            return None
+        if low < first or high >= first + len(known):
+            first = low
+            times = grid.times(np.arange(low, high + 1 + TIMES_AHEAD))
+            self._times_known = first, time_features(grid, times, self._fitted)
+            known = self._times_known[1]
+        return known[panel.ticks - first]
 
     # Errors.
 
@@ -500,13 +756,34 @@ class LiveForecaster:
             errors[row[inside], step[inside]] = found[inside]
         return errors
 
+    def _noted_errors(self, prepared: Prepared, begins: Integers, ends: Integers) -> Floats | None:
+        """What `_errors` returns, where one forecast of each series has them all, which was noted.
+
+        None for others.
+        """
+        config, panel = self._fitted.config, prepared.panel
+        count = ends - begins
+        steps, first = int(count.max(initial=0)), panel.starts[:-1]
+        ticks = (self._start or 0) + begins - 1
+        noted = [self._made.get(key) for key in zip(panel.series, ticks.tolist(), strict=True)]
+        made = [of for of in noted if of is not None]
+        if steps > config.horizon or len(made) < len(noted):
+            return None
+        forecast, distances = (np.stack(of) for of in zip(*made, strict=True))
+        truth = prepared.truth(first + ticks - panel.ticks[first])
+        found = self._outlook.errors_in(distances, forecast, truth)[:, :steps]
+        found[np.arange(steps) >= count[:, None]] = np.nan
+        return found
+
     def _factors_at(self, prepared: Prepared, places: Integers, origins: Integers) -> Floats:
         """`(S, Q)` by what distances from the median are multiplied, with the latest errors."""
         if self._start is None:
             return self._widths.taken(places).factors
         known = np.maximum(prepared.panel.ticks[origins] + 1 - self._start, 0)
         counted = np.array([self._series[place].counted for place in places])
-        errors, new = self._errors(prepared, counted, known), known - counted
+        errors, new = self._noted_errors(prepared, counted, known), known - counted
+        if errors is None:
+            errors = self._errors(prepared, counted, known)
         widths, done = self._widths.taken(places), 0
         together = bool((new == new[0]).all())
         if together and self._followed is not None:
@@ -521,21 +798,20 @@ class LiveForecaster:
         return factors
 
 
-def _table(rows: Rows) -> Source:
-    """Rows as a table."""
-    if isinstance(rows, Mapping):
-        rows = [rows]
-    if not isinstance(rows, list | tuple):
-        return cast(Source, rows)
-    if not rows:
-        raise DataError("There is no row in what was given.")
+def _tables() -> ModuleType:
+    """What reads tables, and rows whose values have to be interpreted."""
     try:
-        return pl.DataFrame([dict(row) for row in rows], infer_schema_length=None)
-    except (OverflowError, TypeError, pl.exceptions.PolarsError):
-        raise DataError(
-            "The rows make no table: a column holds a number that is too large, or values of types "
-            "that do not go together."
-        ) from None
+        from gated.tasks.forecast import live_tables
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{error.name} is not installed, and it reads files, frames, and rows with values that "
+            "have to be interpreted. Give rows of typed values (a time as a datetime or in ISO "
+            "8601, with a zone if the training had one; a number as a number, a text as a text, "
+            "None where it is missing; every column in one row at least), or install it with: pip "
+            "install 'gated[train]'",
+            name=error.name,
+        ) from error
+    return live_tables
 
 
 class _Series:

@@ -14,10 +14,10 @@ from torch import nn
 
 from gated.tasks.forecast.calibration import Floats
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import ForecastNetwork
 from gated.tasks.forecast.partners import usual_shares
-from gated.tasks.forecast.preparation import Prepared
-from gated.tasks.forecast.stacking import stacked, stacking_shares
+from gated.tasks.forecast.stacking import stacking_shares
 
 TRUSTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 """Candidates of `ForecastNetwork.trust`."""
@@ -113,10 +113,3 @@ def choose_shares(
         usual=usual_shares(list(forecasts)[1:]),
         whole=whole,
     )
-
-
-def mixed(
-    forecasts: Mapping[str, Floats], shares: Floats, prepared: Prepared, origins: Integers
-) -> Floats:
-    """Add up forecasts `(N, horizon, Q)` by part in the `shares` `(S + 1, M)` of their series."""
-    return stacked(list(forecasts.values()), shares[prepared.series_of[origins]])

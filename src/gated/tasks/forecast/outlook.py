@@ -6,31 +6,35 @@ Forecasts are `(N, horizon, Q)` in the unit of the target.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import cast
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from gated.errors import ConfigurationError, option
+from gated.configuration import demand_numbers
+from gated.errors import DataError
 from gated.tasks.forecast.baselines import Baselines
-from gated.tasks.forecast.calibration import Calibration, Floats, scaled_errors, spread
+from gated.tasks.forecast.calibration import (
+    Calibration,
+    Floats,
+    scaled_errors,
+    spread,
+)
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.distributions import piecewise_linear, whole_numbers
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.mixture import mixed
-from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.panel import first_tick
 from gated.tasks.forecast.partners import beside
-from gated.tasks.forecast.paths import Dependence, generators
-from gated.tasks.forecast.preparation import Prepared
-from gated.tasks.forecast.runtime_network import Network, runtime_network
+from gated.tasks.forecast.paths import Dependence
+from gated.tasks.forecast.runtime_network import Network
+from gated.tasks.forecast.stacking import mixed
 from gated.tasks.forecast.targets import target_places
-from gated.tasks.forecast.task import chunks, windows_batch
-from gated.tasks.forecast.windows import gather, walk_forward
+from gated.tasks.forecast.whole_numbers import whole_numbers
+from gated.tasks.forecast.windows import chunks, gather, walk_forward
 
-BatchOf = Callable[[Prepared, Integers], Batch]
+OF_COUNTS = ("negative-binomial",)
+"""Distributions whose values are whole numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,29 +66,19 @@ class Around:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """All that was fitted, and how it forecasts; see `Forecaster` for the attributes."""
+class Outlook(ABC):
+    """All that was fitted, and how it forecasts; see `Forecaster` for the attributes.
+
+    What computes the network is a matter of `RuntimeOutlook` and of `FittedOutlook`.
+    """
 
     name: str
-    network: ForecastNetwork | Ensemble
     config: ForecastConfig
     baselines: Baselines
     shares: Floats
     calibration: Calibration
     dependence: Dependence | None
     held_out_from: int
-
-    @property
-    def first_network(self) -> ForecastNetwork:
-        """The network, or the first of several: what can be looked into."""
-        return self.networks[0]
-
-    @property
-    def networks(self) -> list[ForecastNetwork]:
-        """The network, or all of several."""
-        network = self.network
-        members = [*network.members] if isinstance(network, Ensemble) else [network]
-        return cast(list[ForecastNetwork], members)
 
     def forecast(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the target's unit, calibrated by what is known then."""
@@ -94,11 +88,18 @@ class Outlook:
         """Forecast `(N, horizon, Q)` in the target's unit: network and partners together."""
         return mixed(self.parts(prepared, origins), self.shares, prepared, origins)
 
-    def parts(
-        self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch
-    ) -> dict[str, Floats]:
+    @abstractmethod
+    def raw(self, prepared: Prepared, origins: Integers) -> Floats:
+        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
+
+    @property
+    @abstractmethod
+    def trusted(self) -> bool:
+        """Whether the network's corrections of smoothing count."""
+
+    def parts(self, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
         """Forecasts `(N, horizon, Q)` in the unit of the target, the network's own first."""
-        return self.beside(self.raw(prepared, origins, batch_of), prepared, origins)
+        return self.beside(self.raw(prepared, origins), prepared, origins)
 
     def beside(self, own: Floats, prepared: Prepared, origins: Integers) -> dict[str, Floats]:
         """Forecasts `(N, horizon, Q)` of the network and of its partners.
@@ -106,8 +107,7 @@ class Outlook:
         Where the network's corrections of smoothing do not count, its name is that of smoothing.
         """
         partners = beside(own, self.config.partner or (), prepared, origins)
-        trusted = any(of.trust > 0 or getattr(of, "trust_unseen", 0) > 0 for of in self.networks)
-        return {f"{self.name} alone" if trusted else "smoothing alone": own} | partners
+        return {f"{self.name} alone" if self.trusted else "smoothing alone": own} | partners
 
     def around(self, prepared: Prepared, origins: Integers) -> Around:
         """Return what is done with the network's own forecast, by what is known at the origins."""
@@ -127,64 +127,6 @@ class Outlook:
             least=self.least(prepared, origins),
             whole=self.whole,
         )
-
-    @torch.no_grad()
-    def raw(
-        self,
-        prepared: Prepared,
-        origins: Integers,
-        batch_of: BatchOf = windows_batch,
-        levels: Floats | None = None,
-    ) -> Floats:
-        """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it.
-
-        With `levels` `(N, horizon, L)`, these in place of the quantiles.
-        """
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
-        for places in chunks(np.arange(len(origins))):
-            some = origins[places]
-            batch = Batch(*(tensor.to(device) for tensor in batch_of(prepared, some)))
-            wanted = None if levels is None else levels[places].swapaxes(0, 1)
-            scaled = self.network.quantiles(batch, wanted)
-            quantiles = scaled.transpose(0, 1).double().cpu().numpy()
-            parts.append(prepared.unscaled(quantiles, some))
-        return np.concatenate(parts[len(parts) > 1 :])
-
-    def paths(self, prepared: Prepared, origins: Integers, count: int, seed: int) -> Floats:
-        """Draw `(N, count, horizon)` in the target's unit, as `Forecaster.sample_paths` does.
-
-        The network's own distribution gives the shape. It is moved to the calibrated quantiles, in
-        between and beyond on a line.
-        """
-        panel, config, dependence = prepared.panel, self.config, self.dependence
-        if dependence is None:
-            raise ConfigurationError(
-                "This forecaster was fitted by an earlier version of gated, and has not learned "
-                "how the errors of its steps go together. Fit it anew to draw paths."
-            )
-        known = np.array(config.quantiles)
-        if len(known) < 2:
-            raise ConfigurationError(
-                f"{option('quantiles')} of the model are {config.quantiles}: paths are drawn from "
-                "an interval. Fit it with two or more."
-            )
-        calibrated = self.widened(self.mixed(prepared, origins), prepared, origins)
-        names = [panel.series[s] for s in panel.series_of[origins]]
-        random = generators(seed, names, panel.times[origins].tolist())
-        parts = [np.zeros((0, count, config.horizon))]
-        for places in chunks(np.arange(len(origins))):
-            drawn = np.stack([dependence.uniforms(count, random[place]).T for place in places])
-            fixed = np.broadcast_to(known, (*drawn.shape[:2], len(known)))
-            levels = np.concatenate([fixed, drawn], axis=-1)
-            shape = self.raw(prepared, origins[places], levels=levels)
-            knots, at = np.split(shape, [len(known)], axis=-1)
-            values = piecewise_linear(at, knots, calibrated[places])
-            least = self.least(prepared, origins[places])
-            values = self._possible(values, least, whole=dependence.whole)
-            parts.append(values.swapaxes(1, 2))
-        return np.concatenate(parts)
 
     def errors(self, prepared: Prepared, origins: Integers, forecast: Floats) -> Floats:
         """`(N, horizon, Q)`, see `scaled_errors`."""
@@ -214,7 +156,7 @@ class Outlook:
         the data hold.
         """
         values = self.widened(forecast, prepared, origins, factors)
-        return self._possible(values, self.least(prepared, origins), whole=self.whole)
+        return self.possible(values, self.least(prepared, origins), whole=self.whole)
 
     def widened(
         self,
@@ -241,14 +183,15 @@ class Outlook:
     def whole(self) -> bool:
         """Whether reported quantiles are whole numbers, as all that the training part holds are."""
         whole = self.dependence is not None and self.dependence.whole
-        return whole or self.first_network.distribution.whole
+        return whole or self.config.distribution in OF_COUNTS
 
     @property
     def middle(self) -> int:
         """The place of the median among the quantiles."""
         return self.config.quantiles.index(0.5)
 
-    def _possible(self, values: Floats, least: Floats, *, whole: bool) -> Floats:
+    def possible(self, values: Floats, least: Floats, *, whole: bool) -> Floats:
+        """Return values that can be: not below `least`, and whole numbers where all are."""
         values = np.maximum(values, least)
         return whole_numbers(values) if whole else values
 
@@ -283,20 +226,17 @@ class Outlook:
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeOutlook(Outlook):
-    """The same, whose network runs on the native core: for few windows, in half the time."""
+    """What forecasts with NumPy and the native core alone: for few windows, in half the time."""
 
     runtime: Network
 
-    def raw(
-        self,
-        prepared: Prepared,
-        origins: Integers,
-        batch_of: BatchOf = windows_batch,
-        levels: Floats | None = None,
-    ) -> Floats:
+    @property
+    def trusted(self) -> bool:
+        """Whether the network's corrections of smoothing count."""
+        return self.runtime.trusted
+
+    def raw(self, prepared: Prepared, origins: Integers) -> Floats:
         """Forecast `(N, horizon, Q)` in the unit of the target, as the network has it."""
-        if batch_of is not windows_batch or levels is not None:
-            return super().raw(prepared, origins, batch_of, levels)
         parts = [np.zeros((0, self.config.horizon, len(self.config.quantiles)))]
         for places in chunks(np.arange(len(origins))):
             some = origins[places]
@@ -305,13 +245,26 @@ class RuntimeOutlook(Outlook):
         return np.concatenate(parts[len(parts) > 1 :])
 
 
-def at_runtime(outlook: Outlook) -> Outlook:
-    """Return what forecasts the same on the native core; quantiles of a distribution need torch."""
-    config = outlook.config
-    if config.distribution != "quantiles":
-        return outlook
-    state = outlook.network.state_dict()
-    weights = {name: tensor.detach().cpu().numpy() for name, tensor in state.items()}
-    network = runtime_network(weights, config.cell, config.layers, outlook.middle)
-    given = {of.name: getattr(outlook, of.name) for of in fields(outlook)}
-    return RuntimeOutlook(runtime=network, **given)
+def check_learned(
+    config: ForecastConfig,
+    series: int,
+    *,
+    calibration: Calibration,
+    baselines: Baselines,
+    shares: Floats,
+    dependence: Dependence | None,
+) -> None:
+    """Refuse what does not match the quantiles and the number of series; raises `DataError`."""
+    quantiles = len(config.quantiles)
+    calibration.check(quantiles)
+    if calibration.borrowed not in baselines.offsets:
+        raise DataError(f"There is no baseline '{calibration.borrowed}' to borrow from.")
+    demand_numbers("A share", shares.ravel(), count=shares.size)
+    if shares.shape != (series + 1, 1 + len(config.partner or ())):
+        raise DataError(f"The shares of the forecasts are not of {series} series.")
+    for offsets in baselines.offsets.values():
+        demand_numbers("A baseline's offset", offsets.ravel(), count=config.horizon * quantiles)
+    if len(baselines.scales) != series:
+        raise DataError(f"The baselines' scales are not of {series} series.")
+    if dependence is not None:
+        dependence.check(config.horizon)

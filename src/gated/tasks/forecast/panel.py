@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 
@@ -51,10 +52,15 @@ class Panel:
     """Names of the number and text columns that hold one value, or none, in each series."""
     findings: tuple[Finding, ...] = ()
 
-    @property
+    @cached_property
+    def lengths(self) -> Integers:
+        """`(S,)` rows of each series."""
+        return self.starts[1:] - self.starts[:-1]
+
+    @cached_property
     def series_of(self) -> Integers:
         """`(N,)` which series each row belongs to."""
-        return np.repeat(np.arange(len(self.series)), np.diff(self.starts))
+        return np.repeat(np.arange(len(self.series)), self.lengths)
 
     def label(self, row: int) -> str:
         """Name a row by its series and time."""
@@ -95,8 +101,9 @@ class Panel:
 
     def spread(self) -> Panel:
         """Return the panel with the value of each static column in all rows of its series."""
-        numbers, codes = dict(self.numbers), dict(self.codes)
-        lengths = np.diff(self.starts)
+        if not self.static:
+            return self
+        numbers, codes, lengths = dict(self.numbers), dict(self.codes), self.lengths
         for name in self.static:
             observed = ~np.isnan(numbers[name]) if name in numbers else codes[name] >= 0
             rows = np.where(observed, np.arange(len(observed)), len(observed))
@@ -157,7 +164,7 @@ class Panel:
 
         Steps that the panel does not have yet are added, with nothing observed.
         """
-        ends = np.diff(self.starts)
+        ends = self.lengths
         missing = np.maximum(rows - self.starts[:-1] + 1 + count - ends, 0)
         starts = np.concatenate([[0], np.cumsum(ends + missing)])
         places = np.arange(len(self.ticks)) + np.repeat(starts[:-1] - self.starts[:-1], ends)
@@ -198,7 +205,7 @@ def joined(first: Panel, then: Panel) -> tuple[Panel, Integers]:
     rows = np.concatenate(parts)
     lengths = dict.fromkeys(series, 0)
     for panel in (first, then):
-        for name, length in zip(panel.series, np.diff(panel.starts).tolist(), strict=True):
+        for name, length in zip(panel.series, panel.lengths.tolist(), strict=True):
             lengths[name] += length
     codes, values = {}, {}
     for column, theirs in first.values.items():

@@ -15,7 +15,7 @@ import numpy as np
 from gated.errors import require
 from gated.tasks.forecast.calibration import Floats
 from gated.tasks.forecast.grid import Integers
-from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
 from gated.tasks.forecast.statistical import MODELS, statistical_forecast
 

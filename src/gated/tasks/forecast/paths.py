@@ -20,16 +20,12 @@ from itertools import product
 from typing import Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from gated.configuration import demand_numbers
-from gated.data.predictions import prediction_table
 from gated.errors import DataError, require
-from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.grid import Grid, Integers
-from gated.tasks.forecast.predictions import target_column
-from gated.tasks.forecast.preparation import Prepared
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 
 Floats = NDArray[np.float64]
 
@@ -155,44 +151,6 @@ def smoothing_scores(prepared: Prepared, origins: Integers) -> Floats:
     error = prepared.scaled(prepared.truth(origins).T, origins) - prepared.smoothly(origins)
     scores: Floats = (error / prepared.remainder(origins)).T
     return scores
-
-
-def paths_table(
-    config: ForecastConfig,
-    grid: Grid,
-    series: Sequence[str],
-    times: Integers,
-    paths: Floats,
-    targets: Sequence[str] = (),
-) -> pl.DataFrame:
-    """Return a row for each series, path and step ahead.
-
-    The columns are series (where there are several), `target` (where there are several), time,
-    `path`, counted from 0, and `value`.
-
-    Args:
-        config: names of the columns.
-        grid: the steps of the table.
-        series: `(S,)` names.
-        times: `(S, horizon)`, as the grid counts them.
-        paths: `(S, count, horizon)`.
-        targets: `(S,)` what is forecast, where there are several targets.
-    """
-    _, count, horizon = paths.shape
-    given: dict[str, pl.Series] = {}
-    rows = np.repeat(np.arange(len(series)), count * horizon)
-    if config.series is not None:
-        given[config.series] = pl.Series(list(series), dtype=pl.String).gather(rows)
-    if len(config.targets) > 1:
-        given[target_column(config)] = pl.Series(list(targets), dtype=pl.String).gather(rows)
-    every = np.repeat(times[:, None], count, axis=1)
-    given[config.time] = grid.to_series(every.ravel(), config.time)
-    number = np.broadcast_to(np.arange(count)[:, None], paths.shape)
-    predicted = {
-        "path": pl.Series(number.ravel(), dtype=pl.Int64),
-        "value": pl.Series(paths.ravel(), dtype=pl.Float64),
-    }
-    return prediction_table(given, predicted)
 
 
 def error_correlation(gain: float, fade: float, steps: Integers, common: float = 0) -> Floats:

@@ -9,8 +9,8 @@ import torch
 
 from gated.explain import Probe, Timeline
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import Batch, ForecastNetwork
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.task import thinned
 from gated.tasks.forecast.windows import gather, padded
 

@@ -36,7 +36,7 @@ class RuntimeNetwork:
 
     def __init__(self, weights: Mapping[str, Singles], cell: str, layers: int, middle: int) -> None:
         self._encoder, self._decoder = (
-            _stack(weights, f"{part}.", cell, layers) for part in ("encoder", "decoder")
+            stack(weights, f"{part}.", cell, layers) for part in ("encoder", "decoder")
         )
         self._head = weights["head.weight"].T, weights["head.bias"]
         series = weights["series.weight"]
@@ -47,6 +47,8 @@ class RuntimeNetwork:
         trust = weights["trust"]
         self._trust = np.array([trust, weights.get("trust_unseen", trust)], np.float32)
         self._middle = middle
+        self.trusted = bool((self._trust > 0).any())
+        """Whether its corrections of smoothing count."""
 
     def quantiles(self, windows: Windows) -> Singles:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
@@ -91,6 +93,8 @@ class RuntimeNetwork:
 class Network(Protocol):
     """One network, or the mean of several."""
 
+    trusted: bool
+
     def quantiles(self, windows: Windows) -> Any:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
 
@@ -100,6 +104,7 @@ class MeanNetwork:
 
     def __init__(self, members: list[RuntimeNetwork]) -> None:
         self._members = members
+        self.trusted = any(of.trusted for of in members)
 
     def quantiles(self, windows: Windows) -> Singles:
         """Return the mean of their quantiles `(horizon, B, Q)`."""
@@ -119,7 +124,8 @@ def runtime_network(weights: Mapping[str, Singles], cell: str, layers: int, midd
     return MeanNetwork([RuntimeNetwork(of, cell, layers, middle) for of in ordered])
 
 
-def _stack(weights: Mapping[str, Singles], prefix: str, cell: str, layers: int) -> Stack:
+def stack(weights: Mapping[str, Singles], prefix: str, cell: str, layers: int) -> Stack:
+    """Return the layers whose weights have names that begin with `prefix`."""
     given = []
     for layer in range(layers):
         end = f"_l{layer}"

@@ -193,6 +193,8 @@ class State:
     @staticmethod
     def joined(states: Sequence[State]) -> State:
         """Return the series of all `states`, one after the other."""
+        if len(states) == 1:
+            return states[0]
         names = [name for name in State.__dataclass_fields__ if name != "season"]
         every = {name: np.concatenate([getattr(of, name) for of in states]) for name in names}
         seasons = zip(*(of.season for of in states), strict=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import polars as pl
 
 from gated.data.findings import Finding
 from gated.errors import ConfigurationError, DataError, option
@@ -202,6 +201,8 @@ def _steps_of(panel: Panel, length: str, end: int) -> int:
         return size // panel.grid.size
     ticks, rows = np.unique(panel.ticks, return_index=True)
     ticks, times = ticks[ticks < end], panel.times[rows][ticks < end]
+    import polars as pl  # a month or a year back: only where a table is read
+
     cut = pl.Series(times[-1:]).cast(pl.Datetime("us")).dt.offset_by(f"-{length}")
     return end - int(ticks[np.searchsorted(times, int(cut.to_physical()[0]), side="right")])
 

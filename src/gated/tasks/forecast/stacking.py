@@ -7,14 +7,16 @@ windows: the more of these, the closer to the best shares; without any, they are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.tasks.forecast.distributions import whole_numbers
+from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
+from gated.tasks.forecast.whole_numbers import whole_numbers
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +108,13 @@ def stacked(forecasts: Sequence[Floats], shares: Floats) -> Floats:
     """Add up forecasts `(N, horizon, Q)` of `M` methods in shares `(N, M)`."""
     total: Floats = np.einsum("mnhq,nm->nhq", np.stack(forecasts), shares)
     return total
+
+
+def mixed(
+    forecasts: Mapping[str, Floats], shares: Floats, prepared: Prepared, origins: Integers
+) -> Floats:
+    """Add up forecasts `(N, horizon, Q)` by part in the `shares` `(S + 1, M)` of their series."""
+    return stacked(list(forecasts.values()), shares[prepared.series_of[origins]])
 
 
 def _loss(

@@ -8,9 +8,10 @@ from torch import nn
 
 from gated.tasks.forecast.distributions import DISTRIBUTIONS
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.windows import (
+    chunks,
     gather,
     member_of,
     shuffled,
@@ -21,8 +22,6 @@ from gated.training.task import Loss, Shard, Task
 
 MOST_VALIDATED = 1024
 """Validation windows, evenly chosen where there are more: enough to tell weights apart."""
-CHUNK = 512
-"""Windows that pass through the network at once where no gradient is needed."""
 
 
 class ForecastTask(Task[Batch]):
@@ -141,11 +140,6 @@ def windows_batch(prepared: Prepared, origins: Integers) -> Batch:
 def held_out_batch(prepared: Prepared, origins: Integers) -> Batch:
     """Return windows of validation, each for the network that was trained without it."""
     return Batch.of(gather(prepared, origins), member_of(prepared, origins))
-
-
-def chunks(origins: Integers) -> list[Integers]:
-    """Split `origins` `(N,)` into pieces whose windows fit into memory."""
-    return [origins[begin : begin + CHUNK] for begin in range(0, len(origins), CHUNK)]
 
 
 def thinned(origins: Integers, most: int) -> Integers:

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gated.data.columns import TextColumn
-from gated.data.number_columns import MISSING
-from gated.data.timestamps import Clock
+from gated.data.typed_columns import MISSING, Clock, TextColumn
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.table import Table, with_static
 

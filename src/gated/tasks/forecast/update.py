@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from gated.data.findings import Finding
 from gated.errors import DataError, option
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.panel import Panel
-from gated.tasks.forecast.preparation import Prepared
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.split import divided
 

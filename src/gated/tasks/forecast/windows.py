@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from gated.errors import DataError
 from gated.tasks.forecast.grid import Integers
+from gated.tasks.forecast.inputs import Prepared, last_rows
 from gated.tasks.forecast.origins import has_history, has_horizon, has_truth, training_rows
 from gated.tasks.forecast.panel import Floats
-from gated.tasks.forecast.preparation import Prepared, last_rows
 from gated.tasks.forecast.preprocessing import OWN
 from gated.tasks.forecast.smoothing import CYCLES
 from gated.tasks.forecast.split import Split
 
 Floats32 = NDArray[np.float32]
+CHUNK = 512
+"""Windows that pass through the network at once where no gradient is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +193,11 @@ def walk_forward(prepared: Prepared, begin: int, end: int, stride: int | None = 
 def forecast_origins(prepared: Prepared) -> Integers:
     """Return `(S,)` rows of the last observation of each series, the origins of new forecasts."""
     return last_rows(prepared.panel)
+
+
+def chunks(origins: Integers) -> list[Integers]:
+    """Split `origins` `(N,)` into pieces whose windows fit into memory."""
+    return [origins[begin : begin + CHUNK] for begin in range(0, len(origins), CHUNK)]
 
 
 @lru_cache(maxsize=2)

@@ -15,13 +15,13 @@ from gated.data.timestamps import UnreadableTimeError, read_times
 from gated.errors import DataError, option
 from gated.tasks.forecast.calibration import least_value
 from gated.tasks.forecast.config import ForecastConfig
-from gated.tasks.forecast.distributions import are_whole, whole_numbers
 from gated.tasks.forecast.grid import Grid, Integers
 from gated.tasks.forecast.panel import Floats, Panel, build_panel
 from gated.tasks.forecast.predictions import forecast_table
 from gated.tasks.forecast.pretrained.smoothing import profile_strength
 from gated.tasks.forecast.pretrained.zero_shot import zero_shot
-from gated.tasks.forecast.table import read_table
+from gated.tasks.forecast.reading import read_table
+from gated.tasks.forecast.whole_numbers import are_whole, whole_numbers
 
 LONGEST_SEASON = 400
 """Steps of the longest season that is looked for."""

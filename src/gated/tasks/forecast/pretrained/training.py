@@ -19,13 +19,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from gated.files import write_atomically
-from gated.tasks.forecast.pretrained.network import (
-    FARTHEST,
-    QUANTILES,
-    Inputs,
-    PretrainedNetwork,
-    inputs_of,
-)
+from gated.tasks.forecast.pretrained.inputs import FARTHEST, QUANTILES, Inputs, inputs_of
+from gated.tasks.forecast.pretrained.network import PretrainedNetwork
 from gated.tasks.forecast.pretrained.smoothing import smoothed
 from gated.tasks.forecast.pretrained.synthetic import draw
 from gated.tasks.forecast.pretrained.zero_shot import WEIGHTS

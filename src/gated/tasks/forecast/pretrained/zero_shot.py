@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
-import torch
-from scipy.special import ndtri
 
-from gated.tasks.forecast.pretrained.network import QUANTILES, READ, PretrainedNetwork, inputs_of
+from gated.errors import require
+from gated.tasks.forecast.pretrained.inputs import QUANTILES, READ, inputs_of
+from gated.tasks.forecast.pretrained.runtime import RuntimePretrained
 from gated.tasks.forecast.pretrained.smoothing import Floats, Integers, smoothed
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
@@ -20,26 +21,22 @@ CYCLES = 4
 """Cycles of the longest season that are read, at least."""
 TOGETHER = 256
 """Series that go through the network together."""
+NORMAL = NormalDist()
 
 
 @cache
-def pretrained_network() -> PretrainedNetwork:
-    """Return the network of the package, in evaluation mode; not to be changed."""
-    from safetensors.torch import load_file
-
-    weights = {name: of.float() for name, of in load_file(WEIGHTS).items()}
-    network = PretrainedNetwork()
-    network.load_state_dict(weights)
-    return network.eval()
+def pretrained_network() -> RuntimePretrained:
+    """Return the network of the package."""
+    safetensors = require("safetensors.numpy", extra="train")
+    stored = safetensors.load_file(WEIGHTS)
+    return RuntimePretrained({name: of.astype(np.float32) for name, of in stored.items()})
 
 
-@torch.no_grad()
 def zero_shot(
     histories: Sequence[Floats],
     seasons: Integers,
     horizon: int,
     quantiles: Sequence[float],
-    network: PretrainedNetwork | None = None,
 ) -> Floats:
     """Forecast series that the network has not seen.
 
@@ -48,12 +45,10 @@ def zero_shot(
         seasons: `(S, 2)`, steps of the shorter and of the longer season of each; 1 for none.
         horizon: steps ahead.
         quantiles: what to forecast, ascending, each between 0 and 1.
-        network: by default the package's.
 
     Returns:
         `(S, horizon, Q)`. A series that was observed once, or never moved, keeps its last value.
     """
-    network = network or pretrained_network()
     forecast = np.zeros((len(histories), horizon, len(quantiles)))
     for some in _alike(histories):
         # What is before a history looks alike, whichever others there are.
@@ -62,7 +57,7 @@ def zero_shot(
         for row, s in enumerate(some):
             tail = histories[s][-steps:]
             history[row, steps - len(tail) :] = tail
-        forecast[some] = _of_batch(history, seasons[some], horizon, quantiles, network)
+        forecast[some] = _of_batch(history, seasons[some], horizon, quantiles)
     return forecast
 
 
@@ -94,7 +89,6 @@ def _of_batch(
     seasons: Integers,
     horizon: int,
     quantiles: Sequence[float],
-    network: PretrainedNetwork,
 ) -> Floats:
     result = np.zeros((len(history), horizon, len(quantiles)))
     known = ~np.isnan(history)
@@ -109,7 +103,7 @@ def _of_batch(
         return result
     seasons = seasons[moves]
     of = smoothed(history[moves], seasons, horizon)
-    relative = network(inputs_of(of, seasons)).transpose(0, 1).double().numpy()
+    relative = pretrained_network()(inputs_of(of, seasons)).swapaxes(0, 1).astype(np.float64)
     values = of.center[:, None, None] + of.scale[:, None, None] * _interpolated(relative, quantiles)
     result[moves] = np.where(of.in_logs[:, None, None], np.exp(np.minimum(values, 700)), values)
     return result
@@ -117,7 +111,7 @@ def _of_batch(
 
 def _interpolated(forecast: Floats, quantiles: Sequence[float]) -> Floats:
     """Quantiles of a forecast of `QUANTILES`, `(…, Q)`, straight lines on normal paper."""
-    known, asked = ndtri(QUANTILES), ndtri(quantiles)
+    known, asked = (np.array([*map(NORMAL.inv_cdf, of)]) for of in (QUANTILES, quantiles))
     place = np.clip(np.searchsorted(known, asked) - 1, 0, len(known) - 2)
     share = (asked - known[place]) / (known[place + 1] - known[place])
     between: Floats = forecast[..., place] + share * (
