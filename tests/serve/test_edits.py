@@ -237,7 +237,7 @@ def test_a_bias_is_typed_over_and_taken_back(page: Any) -> None:
     page.goto(link)
     assert wire(page, "f") == 0
     expect(field_of(page, "Forget gate f of unit 3, bias")).to_have_value("−20")
-    page.get_by_role("button", name="Take all back").press("Enter")
+    page.get_by_role("button", name="Undo all").press("Enter")
     expect(page.locator("#edits")).to_be_hidden()
     settle(page)
     assert wire(page, "f") == shut
@@ -266,7 +266,7 @@ def test_states_and_weights_are_changed_by_arrow_keys(page: Any) -> None:
     weight.fill("−9,5")
     weight.press("Tab")
     expect(page.locator("#refused")).to_have_text(
-        "“−9,5” is not a number. Write one like −0.25; the old value stays."
+        "“−9,5” is not a number. Write a number like −0.25. The old value is kept."
     )
     weight.fill("−9.5")
     weight.press("Tab")
@@ -287,8 +287,12 @@ def test_numbers_that_cannot_be_are_refused_in_words(page: Any) -> None:
     for label, typed, words in (
         (bias, "abc", "“abc” is not a number."),
         (bias, "", "“” is not a number."),
-        (bias, "1e9", "1e9 cannot be: this page takes numbers between −100 and 100 here."),
-        (state, "1.5", "1.5 cannot be: tanh and gates give a hidden state between −1 and 1."),
+        (bias, "1e9", "1e9 is not possible: this field takes numbers between −100 and 100."),
+        (
+            state,
+            "1.5",
+            "1.5 is not possible: a hidden state, which gates and tanh compute, is between −1 and",
+        ),
     ):
         typed_in = (
             page.locator("#box .states .number").first if label == state else field_of(page, label)
@@ -314,7 +318,7 @@ def test_edits_of_a_link_that_cannot_be_are_told_of(
     settle(page)
     (told,) = page.locator("#notices p").all_inner_texts()
     assert told.startswith("There is no changed number “lstm/bias/forget_gate/3/2;lstm/bias/door")
-    assert told.endswith("Shown: lstm/bias/forget_gate/3/2.")
+    assert told.endswith("The page shows: lstm/bias/forget_gate/3/2.")
     assert "network/bias/gate/unit/number" in told
     page.get_by_role("button", name="GRU", exact=True).click()
     expect(page.locator("#edits")).to_be_hidden()

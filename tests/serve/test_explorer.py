@@ -153,14 +153,14 @@ def test_a_held_gate_changes_the_output_and_is_set_free(page: playwright.Page) -
 
 def test_a_gate_is_held_from_a_moment_on_or_for_a_range(page: playwright.Page) -> None:
     page.locator("#value").fill("0")
-    page.locator("#span").select_option("from a step on")
+    page.locator("#span").select_option("from one step on")
     expect(page.locator("#first")).to_have_value("5")
     expect(page.locator("#last")).to_be_hidden()
     forgotten = page.locator('[data-wire="f"] .value')
     expect(forgotten).to_have_text("0.00")
     page.click("#back")
     expect(forgotten).not_to_have_text("0.00")
-    page.locator("#span").select_option("from a step to a step")
+    page.locator("#span").select_option("from one step to another")
     expect(page.locator("#first")).to_have_value("4")
     page.locator("#last").fill("4")
     expect(forgotten).to_have_text("0.00")
@@ -216,7 +216,7 @@ def test_three_networks_side_by_side(page: playwright.Page) -> None:
     expect(page.locator(".equation")).to_have_count(4)
     expect(page.locator("#maps figure")).to_have_count(4)
     page.get_by_role("button", name="RNN", exact=True).click()
-    expect(page.locator("#sum")).to_contain_text("overwrites its state")
+    expect(page.locator("#sum")).to_contain_text("computes its state anew")
     expect(page.locator("#effect")).to_contain_text("no gate")
 
 
@@ -276,7 +276,7 @@ def test_characters_that_a_network_does_not_know_are_told_of(page: playwright.Pa
         )
         assert "means nothing" in told
     for facts in page.locator("#comparison article p:first-of-type").all_inner_texts():
-        assert facts.endswith("4 characters of this text are unknown to it.")
+        assert facts.endswith("4 characters of this text are unknown to this network.")
     page.locator("#step").fill("0")
     expect(page.locator('[data-wire="x"] .value')).to_have_text("你 → other")
     page.click("#language")
@@ -290,7 +290,10 @@ def test_a_text_that_is_cut_is_said_to_be(page: playwright.Page) -> None:
     page.locator("#text").fill("a\U0001f600" * 2600)
     settle(page)
     cut, unknown = notices(page)
-    assert cut == ("The text has 5,200 characters. The first 5,000 are read, the rest is left out.")
+    assert (
+        cut
+        == "The text has 5,200 characters. The network reads the first 5,000; the rest is left out."
+    )
     assert "does not know 2500 of the 5000" in unknown
     expect(page.locator("#moment")).to_contain_text("of 4999")
     assert page.locator("#text").evaluate("field => [...field.value].length") == 5000
@@ -309,15 +312,15 @@ def test_a_link_says_what_there_is_not(
     page = opened(address + link)
     told = "\n".join(notices(page))
     for words in (
-        "There is no network “foo”. There is: rnn, gru, lstm. Shown: lstm.",
-        "There is no unit “200”. There is: 0 – 79. Shown: 79.",
-        "There is no step “99”. There is: 0 – 4. Shown: 4.",
-        "There is no gate “door”. There is: input_gate, forget_gate, output_gate.",
-        "There is no value of a gate “2”. There is: 0 – 1. Shown: –.",
-        "There is no “when” “never”. There is: all, on, range. Shown: all.",
-        "There is no stop of the tour “12”. There is: 0 – 7. Shown: 7.",
-        "There is no theme “blue”. There is: light, dark.",
-        "“speed” in the link means nothing here.",
+        "There is no network “foo”. Possible: rnn, gru, lstm. The page shows: lstm.",
+        "There is no unit “200”. Possible: 0 – 79. The page shows: 79.",
+        "There is no step “99”. Possible: 0 – 4. The page shows: 4.",
+        "There is no gate “door”. Possible: input_gate, forget_gate, output_gate.",
+        "There is no value of a gate “2”. Possible: 0 – 1. The page shows: –.",
+        "There is no “when” “never”. Possible: all, on, range. The page shows: all.",
+        "There is no stop of the tour “12”. Possible: 0 – 7. The page shows: 7.",
+        "There is no theme “blue”. Possible: light, dark.",
+        "This page does not know “speed” in the link.",
     ):
         assert words in told
     assert len(told.splitlines()) == 9
@@ -329,21 +332,23 @@ def test_a_link_says_what_there_is_not(
 def test_a_unit_that_there_is_not_and_odd_ranges_are_told_of(page: playwright.Page) -> None:
     page.locator("#unit").fill("200")
     expect(page.locator("#unit")).to_have_value("79")
-    assert notices(page) == ["There is no unit “200”. There is: 0 – 79. Shown: 79."]
+    assert notices(page) == ["There is no unit “200”. Possible: 0 – 79. The page shows: 79."]
     page.locator("#unit").fill("3")
     assert notices(page) == []
     page.locator("#value").fill("0")
-    page.locator("#span").select_option("from a step to a step")
+    page.locator("#span").select_option("from one step to another")
     assert notices(page) == []
     page.locator("#last").fill("40")
-    assert notices(page) == ["There is no step 40: the gate is held up to the last, 18."]
+    assert notices(page) == ["There is no step 40: the gate is held up to the last step, 18."]
     page.locator("#last").fill("2")
     assert notices(page) == [
-        "The range ends at step 2, before it begins: the gate is held at step 5 alone."
+        "The range ends at step 2, before it begins: the gate is held at step 5 only."
     ]
     expect(page.locator('[data-wire="f"] .value')).to_have_text("0.00")
     page.locator("#first").fill("30")
-    assert notices(page) == ["The gate is held nowhere: step 30 is after the last, 18."]
+    assert notices(page) == [
+        "The gate is held at no step: the range begins at step 30, after the last step, 18."
+    ]
     page.locator("#release").click()
     assert notices(page) == []
 
@@ -353,7 +358,7 @@ def test_a_single_character_is_told_of_as_one(page: playwright.Page) -> None:
     expect(page.locator("#moment")).to_have_text("step 0 of 0: [a]")
     expect(page.locator("#sum")).to_contain_text("what the first character wrote")
     page.locator("#value").fill("0")
-    expect(page.locator("#effect")).to_have_text("A mark shows each prediction without the change.")
+    expect(page.locator("#effect")).to_have_text("Marks show the predictions without the change.")
     expect(page.locator("#comparison")).to_contain_text("80 units; the text is too short")
 
 
@@ -420,7 +425,7 @@ def test_a_gate_is_opened_and_its_parts_add_up(
 def test_a_box_of_another_cell_takes_its_reset_into_account(page: playwright.Page) -> None:
     page.get_by_role("button", name="GRU", exact=True).click()
     page.locator(".equation").nth(2).click()
-    expect(page.locator("#box p").first).to_contain_text("times rₜ = ")
+    expect(page.locator("#box p").first).to_contain_text("multiplied by rₜ = ")
     total, result = [
         number(value)
         for value in page.locator("#box .bars-row:visible .bars-number").all_inner_texts()[-2:]
@@ -473,3 +478,15 @@ def test_the_moment_is_read_out_when_it_rests(page: playwright.Page) -> None:
     page.locator("#value").fill("0.25")
     expect(page.locator("#value")).to_have_attribute("aria-valuetext", "Forget gate f 0.25")
     expect(page.locator("#diagram")).to_have_attribute("aria-label", re.compile("fₜ 0.25"))
+
+
+def test_the_line_of_text_is_drawn_anew_in_a_window_of_another_size(page: playwright.Page) -> None:
+    settle(page)
+    for width in (1280, 500, 900):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            """() => {
+              const { width, clientWidth } = document.querySelector("#ribbon");
+              return Math.abs(width - clientWidth * devicePixelRatio) < 2;
+            }"""
+        )

@@ -39,7 +39,7 @@ def figure(page: Page, name: str) -> float:
 
 
 def test_a_forecast_with_its_interval_beside_what_came(page: Page) -> None:
-    low, high = figure(page, "10 % lie below"), figure(page, "90 % lie below")
+    low, high = figure(page, "10 % quantile"), figure(page, "90 % quantile")
     assert low < figure(page, "forecast") < high
     assert 10 < figure(page, "temp, observed") < 70
     page.locator("#step").fill("47")
@@ -93,7 +93,7 @@ def test_history_is_forgotten_where_the_forecast_begins(page: Page) -> None:
     page.locator("#step").fill("48")
     page.locator("#all").check()
     page.locator("#value").fill("0")
-    page.locator("#span").select_option("from a step to a step")
+    page.locator("#span").select_option("from one step to another")
     page.locator("#last").fill("48")
     expect(page.locator('[data-wire="f"] .value')).to_have_text("0.00")
     page.locator("#step").fill("50")
@@ -129,10 +129,10 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
             moved, changed, plain = map(float, re.findall(r"\d+\.\d+", told))
             assert moved > 0
             effect = page.locator("#effect").inner_text()
-            assert f"by {plain:.2f} on average, by {changed:.2f} with the change" in effect
+            assert f"is {plain:.2f}, with the change {changed:.2f}" in effect
         if titles[-1] == "What the forecast starts from":
             expect(page.locator("#tour p")).to_contain_text("the values 24 steps before")
-            expect(page.locator("#tour p")).to_contain_text("how smoothing would go on")
+            expect(page.locator("#tour p")).to_contain_text("the continuation by smoothing")
         if titles[-1] == "What is left of the history":
             expect(page.locator("#tour p")).to_contain_text("6 steps into the forecast")
             expect(page.locator("#moment")).to_contain_text("step 54")
@@ -140,7 +140,7 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
             unit = re.search(r"what unit (\d+) remembers", told)
             assert unit is not None
             expect(page.locator("#unit")).to_have_value(unit[1])
-            stated = re.search(r"is of ([-\d: ]+), (\d+) steps? before the forecast", told)
+            stated = re.search(r"written at ([-\d: ]+), (\d+) steps? before the forecast", told)
             assert stated is not None, "something of the history is left in that unit"
             rows = page.locator("#ledger .bars-row:visible .bars-name").all_inner_texts()
             assert rows[0] < "2013-12-26 20:00", "and the list shows it"
@@ -148,11 +148,11 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
             break
         page.get_by_role("button", name="Next").click()
     assert titles == [
-        "It reads the past, and forecasts",
+        "The network reads the past and forecasts",
         "What the forecast starts from",
         "What is left of the history",
         "Forget the history",
-        "How far it looks back",
+        "How far the network looks back",
         "Your turn",
     ]
 
@@ -269,7 +269,7 @@ def test_a_folder_with_the_written_page_is_opened_and_one_without_series_told_of
     page = opened(f"{address}#text=dog&language=en&theme=light")
     settle(page)
     choose(page, runs)
-    said = "Run “gated explore runs0 --out page” where the run lies"
+    said = "Run “gated explore runs0 --out page” in the directory that holds the run"
     expect(page.locator("#problem")).to_contain_text(said.replace("runs0", runs.name))
     choose(page, tmp_path / "weather")
     expect(page.locator("#about")).to_contain_text("reads the past of temp step by step")

@@ -104,6 +104,12 @@ def test_a_folder_without_a_network_is_told_of(
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
     page.locator("#problem", has_text="The folder holds no model.json").wait_for()
+    (tmp_path / "run" / "model.json").write_text("{}")
+    page.click("#language")
+    with page.expect_file_chooser() as chooser:
+        page.click("#open")
+    chooser.value.set_files(tmp_path / "run")
+    page.locator("#problem", has_text="model.json 没有描述一个网络").wait_for()
 
 
 @pytest.mark.parametrize("options", [{"layers": 2}, {"unit": "byte"}])

@@ -47,7 +47,9 @@ def test_a_second_text_is_compared_from_where_it_parts(
     expect(page.locator("#other")).to_be_focused()
     expect(page.locator("#other")).to_have_value(FIRST)
     page.locator("#other").fill(SECOND)
-    expect(told).to_contain_text("The texts part at step 13: ␣ in the first, h in the second.")
+    expect(told).to_contain_text(
+        "The texts differ from step 13 on: ␣ in the first, h in the second."
+    )
     settle(page)
     numbers = [float(found) for found in re.findall(r"\d+\.\d\d", told.inner_text())]
     whole = [bits(lstm, text, 1) for text in (FIRST, SECOND)]
@@ -63,7 +65,7 @@ def test_a_second_text_is_compared_from_where_it_parts(
             gates = [values[name][step, 3] for name in ("cell", "forget_gate", "input_gate")]
             assert shown == pytest.approx(gates, abs=0.0051)
     page.locator("#text").fill("To")
-    expect(told).to_contain_text("part at step 2: the end in the first, ␣ in the second.")
+    expect(told).to_contain_text("differ from step 2 on: the end in the first, ␣ in the second.")
     page.locator("#other").fill("你")
     expect(told).to_contain_text("1 character of the second text is unknown to the network.")
     expect(page).to_have_url(re.compile("other=%E4%BD%A0"))
@@ -94,7 +96,7 @@ def test_moments_of_like_states_are_found(
     page.click("#find-similar")
     rows = page.locator("#similar li")
     expect(rows).to_have_count(6)
-    expect(page.locator("#similar [role=status]")).to_contain_text("Nearest to step 27")
+    expect(page.locator("#similar [role=status]")).to_contain_text("The moments most like step 27")
     values = lstm.read(Passage(LINES), None).values
     states = np.concatenate([values["hidden"], values["cell"]], axis=1)
     lengths = np.linalg.norm(states, axis=1)
@@ -117,7 +119,7 @@ def test_moments_of_like_states_are_found(
     expect(rows).to_have_count(0)
     settle(page)
     page.click("#find-similar")
-    expect(page.locator("#similar [role=status]")).to_contain_text("There is none")
+    expect(page.locator("#similar [role=status]")).to_contain_text("has no step")
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_what_is_too_large_is_left_out_and_rounded_and_the_page_says_so(
     page = opened((tmp_path / "index.html").as_uri() + "#language=en&theme=light")
     settle(page)
     said = page.locator("#notices").inner_text()
-    assert f"{left} earlier ones are left out, with 1 whole series" in said
+    assert f"{left} earlier windows are left out, among them all windows of 1 series" in said
     assert "rounded to 16 bits" in said
     _, arrays = ask(tmp_path)("lstm 2", 1, windows - 1)
     expected = reference(forecasters, "lstm 2", 1, 108)

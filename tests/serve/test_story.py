@@ -106,7 +106,7 @@ def test_each_station_has_its_parts_and_nothing_jumps_between_them(page: Page) -
     at(page, 3.4)
     assert page.locator("#story-picture").inner_html() == there, "a function of the time alone"
     page.click("#language")
-    expect(page.locator("#story-station")).to_have_text("第二条链转出来")
+    expect(page.locator("#story-station")).to_have_text("第二条链")
     expect(page.locator("#story-place")).to_have_text("第 4 站，共 7 站")
 
 

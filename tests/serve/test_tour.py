@@ -48,7 +48,7 @@ def test_a_student_walks_from_the_first_character_to_the_forget_gate(
     opened: Callable[[str], Page], address: str
 ) -> None:
     page = opened(address)
-    expect(page.locator("#tour h2")).to_have_text("It reads, and guesses")
+    expect(page.locator("#tour h2")).to_have_text("The network reads and predicts")
     at_step(page, 0)
 
     onward(page, "One unit of memory")
@@ -71,12 +71,12 @@ def test_a_student_walks_from_the_first_character_to_the_forget_gate(
     at_step(page, LINE_END - 1)
     assert wire(page, "f") > 0.6
 
-    onward(page, "Who wrote the memory")
+    onward(page, "Where the memory comes from")
     at_step(page, LINE_END + 41)
     rows = page.locator("#ledger .bars-row:visible .bars-name").all_inner_texts()
     assert min(int(row.split()[-1]) for row in rows) == LINE_END, "nothing from before is left"
 
-    onward(page, "What if it had not forgotten?")
+    onward(page, "What if the unit had not forgotten?")
     expect(page.locator("#span")).to_have_value("range")
     assert bits(page)[1] > bits(page)[0]
     first = page.locator("#prediction .bars-row").first
@@ -86,7 +86,7 @@ def test_a_student_walks_from_the_first_character_to_the_forget_gate(
     without = number(re.search(r"translateX\(([\d.]+)%", mark)[1])
     assert number(first.locator(".bars-number").text_content()) > 60 > 20 > without
 
-    onward(page, "Always forget")
+    onward(page, "Forget at every step")
     expect(page.locator("#effect")).to_contain_text("3.74 with the change")
     plain, always = bits(page)
     assert always > plain + 1
@@ -95,7 +95,7 @@ def test_a_student_walks_from_the_first_character_to_the_forget_gate(
     expect(page.locator("#effect")).to_contain_text("9.70 with the change")
     assert bits(page)[1] > always, "never to forget is worse still"
 
-    onward(page, "How far back they look")
+    onward(page, "How far back each network looks")
     reaches = [
         int(text)
         for text in re.findall(
@@ -124,12 +124,12 @@ def test_the_tour_ends_for_good_and_begins_again_when_asked(
     expect(page.locator("#moment")).to_contain_text("step 40")
     expect(page.locator("#tour")).to_have_count(0)
     page.locator("#guide").press("Enter")
-    expect(page.locator("#tour h2")).to_have_text("It reads, and guesses")
+    expect(page.locator("#tour h2")).to_have_text("The network reads and predicts")
     page.get_by_role("button", name="Next").click()
     page.click("#language")
-    expect(page.locator("#tour h2")).to_have_text("记忆的一个神经元")
+    expect(page.locator("#tour h2")).to_have_text("一个记忆神经元")
     page.get_by_role("button", name="上一站").click()
-    expect(page.locator("#tour h2")).to_have_text("阅读，并猜测")
+    expect(page.locator("#tour h2")).to_have_text("网络阅读并预测")
 
 
 def test_a_link_leads_to_a_stop(opened: Callable[[str], Page], address: str) -> None:
@@ -138,7 +138,7 @@ def test_a_link_leads_to_a_stop(opened: Callable[[str], Page], address: str) -> 
         page.get_by_role("button", name="Next").click()
     expect(page).to_have_url(re.compile("tour=4"))
     again = opened(page.url)
-    expect(again.locator("#tour h2")).to_have_text("What if it had not forgotten?")
+    expect(again.locator("#tour h2")).to_have_text("What if the unit had not forgotten?")
     expect(again.locator("#effect")).to_contain_text("with the change")
     at_step(again, LINE_END)
 
@@ -211,16 +211,16 @@ def claims_of_the_network_that_ships(models: list[CharacterModel]) -> list[list[
 
 WORDS = {
     "en": [
-        "keyhole",
-        "it climbs at",
-        "nearly all is kept",
-        "about half is still there",
+        "one character at a time",
+        "climbs at",
+        "nearly all of the memory is kept",
+        "About half of what the characters of this line wrote",
         "as if the line had gone on",
-        "guesses much worse",
+        "predicts much worse",
         "for the LSTM",
         "Your turn",
     ],
-    "zh": ["钥匙孔", "升高", "几乎全部都", "约一半", "一直没有结束", "差得多", "LSTM", "轮到你了"],
+    "zh": ["一个字符", "升高", "几乎全部都", "约一半", "还没有结束", "差得多", "LSTM", "轮到你了"],
 }
 """Of each stop, words that its figures choose."""
 
@@ -257,3 +257,18 @@ def test_the_documentation_has_the_figures_of_the_tour(models: list[CharacterMod
             assert figure in page, (language, figure)
         for figure in (climbs, steps, correlation, *stops[2][1:2], *worse):
             assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d])", page), (language, figure)
+
+
+def test_a_link_that_names_a_stop_alone_shows_its_view(
+    opened: Callable[[str], Page], address: str
+) -> None:
+    page = opened(f"{address}#tour=2")
+    expect(page.locator("#tour h2")).to_have_text("The forget gate")
+    at_step(page, LINE_END)
+    assert wire(page, "f") < 0.05
+    expect(page.locator("#tour")).to_be_in_viewport(ratio=1)
+    page.evaluate("location.hash = '#tour=4'")
+    expect(page.locator("#span")).to_have_value("range")
+    expect(page.locator("#held")).to_have_text("1.00")
+    page.evaluate("location.hash = '#tour=2&step=7'")
+    at_step(page, 7)

@@ -7,23 +7,23 @@ import type { Words } from "./words";
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
 const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
   count === 1
-    ? `${symbol} = ${state}，由第一${what}写入：在它之前什么也没有。`
-    : `${symbol} = ${state}，是 ${count} ${what}写入的总和，每一份都被之后的门缩小。最大的几份如下，其余合计 ${rest}。`;
+    ? `${symbol} = ${state}，由第一${what}写入，在它之前没有写入任何内容。`
+    : `${symbol} = ${state}，是 ${count} ${what}写入的内容之和，每一份都被此后各步的门缩小。最大的几份列在下面，其余合计 ${rest}。`;
 const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
 const DEGREES: Record<Degree, string> = { all: "几乎全部", most: "大部分", half: "约一半", part: "一部分", none: "几乎没有" };
 const OPEN: Record<Openness, string> = { open: "几乎全开", half: "半开半关", shut: "几乎关闭" };
-const GUESSES: Record<Effect, string> = { muchWorse: "差得多", worse: "更差", same: "没有差别", better: "更好" };
+const PREDICTS: Record<Effect, string> = { muchWorse: "差得多", worse: "更差", same: "与原来一样", better: "更好" };
 const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   [
     ...(seasons.length ? [`${seasons.join("、")} 步之前的值（取已知的最近一个）`] : []),
-    "平滑法会怎样继续",
+    "平滑法的延续值",
     ...(cycles.length ? [`时间（${cycles.join("、")}）`] : []),
     ...(known.length ? [known.join("、")] : []),
-    "是哪个序列及其水平",
+    "序列的名称及其水平",
   ].join("；");
 const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
-  return `在这里：${far.map(({ name, steps, whole }) => `${name} ${whole ? "至少 " : ""}${steps} 步`).join("，")}。`;
+  return `在这里能看到：${far.map(({ name, steps, whole }) => `${name} ${whole ? "至少 " : ""}${steps} 步`).join("，")}。`;
 };
 const CYCLES: Record<string, string> = { day: "日", week: "周", year: "年" };
 const HOLIDAYS: Record<string, string> = { holiday: "节假日", "holiday on the next day": "次日是节假日", holidays: "节假日数" };
@@ -33,15 +33,21 @@ export const CHINESE: Words = {
   title: "探索器",
   exhibit: "网络的训练数据",
   openRun: "打开训练结果…",
-  forecasterFolder: (folder) => `${folder} 是一个预测模型，它的文件夹里没有要读的序列。请在它所在的目录运行“gated explore ${folder} --out page”，再打开 page/index.html，或在这里打开文件夹“page”。`,
-  leftOut: (windows, series) => `为了让文件小一些，这个页面只有最近的窗口：省略了较早的 ${windows} 个${series ? `，其中有 ${series} 个完整的序列` : ""}。`,
+  forecasterFolder: (folder) => `${folder} 是一个预测模型，它的文件夹里没有要读的序列。请在该文件夹所在的目录运行“gated explore ${folder} --out page”，再打开 page/index.html，或在这里打开文件夹“page”。`,
+  noRun: (document) => `这个文件夹里没有 ${document}：请选择一个训练好的网络的文件夹。`,
+  noDescription: (folder, document) => `${folder} 里的 ${document} 没有描述一个网络：它已损坏，或是由其他程序写出的。`,
+  noWeights: (folder) => `${folder} 里没有 safetensors 文件。`,
+  twoOfACell: (cell) => `有两个网络的单元都是 ${cell}：请选择其中一个网络的文件夹。`,
+  otherTask: (folder, task, cell) => `${folder} 的任务是 ${task}，单元是 ${cell}；这里只能打开逐字符的网络。如果是其他单元，请在描述里用它的文档代替名称。`,
+  otherLanguageModel: (folder, layers, unit) => `${folder} 是以 ${unit} 为单位、有 ${layers} 层的语言模型；只能打开逐字符的单层模型。`,
+  leftOut: (windows, series) => `为了让文件小一些，这个页面只包含最近的窗口，省略了较早的 ${windows} 个${series ? `，其中 ${series} 个序列的窗口全部省略` : ""}。`,
   rounded: (name) => `为了让文件小一些，${name} 的权重在这里舍入到 16 位：预测值的末几位可能与 gated predict 的不同。`,
   noExhibit: "页面旁边没有 exhibit.js：没有可以显示的网络。",
   language: "English",
   light: "浅色",
   dark: "深色",
   about: (network) =>
-    `一个有 ${network.units} 个神经元的小网络，逐字符阅读文本，并猜下一个字符。训练数据：${network.trained_on?.zh || "你自己的文本"}${network.score === null ? "" : `；在从未见过的作品上，每个字符需要 ${two(network.score)} 比特`}。输入一段文本，沿时间移动，看它记住了什么。`,
+    `一个有 ${network.units} 个神经元的小网络，逐字符阅读文本，并预测下一个字符。训练数据：${network.trained_on?.zh || "你自己的文本"}${network.score === null ? "" : `；在训练数据之外的作品上，每个字符需要 ${two(network.score)} 比特`}。输入一段文本，沿时间移动，观察它记住了什么。`,
   input: "文本",
   passage: "选一段",
   own: "自己输入",
@@ -60,13 +66,13 @@ export const CHINESE: Words = {
   part: (label) => label,
   cell: "记忆单元",
   diagram: (name) => `${name} 单元，带有所选神经元的数值`,
-  cellHint: "方框是带权重的层：σ 给出 0 到 1 之间的值，tanh 给出 −1 到 1 之间的值。线越宽，数值越大；蓝色为正，橙色为负。指向一个公式，对应的线会亮起；指向一条线也一样。",
-  boxTip: "点击方框或某个门的公式，可以把它展开。",
+  cellHint: "方框是带权重的层：σ 给出 0 到 1 之间的值，tanh 给出 −1 到 1 之间的值。线越宽，数值越大；蓝色为正，橙色为负。指向一个公式，对应的线会高亮；指向一条线，对应的公式会高亮。",
+  boxTip: "点击方框或某个门的公式，可以看到它为什么是这个值。",
   boxTitle: (gate, value) => `${gate}：为什么是 ${value}`,
-  boxHint: (symbol, reset) => `这个神经元 ${symbol}ₜ 的求和由这些部分组成${reset === null ? "" : `（来自状态的部分乘以 rₜ = ${reset}）`}：当前字符的权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。`,
-  boxHeld: (value) => `这个门被固定在 ${value}。下面是它原本依据的求和。`,
+  boxHint: (symbol, reset) => `这个神经元的 ${symbol}ₜ 由以下各部分求和得到${reset === null ? "" : `（来自状态的部分已乘以 rₜ = ${reset}）`}：当前字符的权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。`,
+  boxHeld: (value) => `这个门被固定为 ${value}。下面是网络原本用来计算它的和。`,
   boxOwnHint: (symbol, reset) =>
-    `这个神经元 ${symbol}ₜ 的各项${reset === null ? "" : `（来自状态的各项已乘以 ${reset}）`}：字符的权重、所读状态的每个神经元乘以其权重、定义中另外加上的项、偏置。`,
+    `这个神经元的 ${symbol}ₜ 由以下各部分求和得到${reset === null ? "" : `（来自状态的部分已乘以 ${reset}）`}：字符的权重、所读状态的每个神经元乘以其权重、定义中另外加上的项、偏置。`,
   boxRest: "和中的其他项",
   ownName: (state, gate, name) => `${state ? "状态" : gate ? "门" : "值"} ${name}`,
   columns: {
@@ -100,8 +106,8 @@ export const CHINESE: Words = {
   boxResult: (squash) => `总和的 ${squash}`,
   boxHeldRow: "固定值",
   boxClose: "收起",
-  boxBefore: "这个神经元此前的状态：",
-  boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这段文本。权重和偏置在每一步都有效；状态在前一步被设定，之后的一切都由它算出。",
+  boxBefore: "这个神经元在前一步的状态：",
+  boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这段文本。改动权重或偏置，对每一步都有效；改动状态，则是改动前一步的状态，此后的一切都由新值算出。",
   editName: (kind, gate, unit, other, what) =>
     ({
       input: `第 ${other} 步的输入：${what}`,
@@ -112,14 +118,14 @@ export const CHINESE: Words = {
       state: `神经元 ${unit} 在第 ${other} 步之后的 ${what}`,
     })[kind],
   similar: "与此刻相似的时刻",
-  similarHint: "两个时刻相似，是指所有神经元的状态相似：h，以及 c（如果有）。余弦为 1 时方向相同，为 0 时毫无共同之处。",
+  similarHint: "如果两个时刻所有神经元的状态（h，以及 c，如果有）相似，这两个时刻就相似。用状态之间的余弦衡量：1 表示方向相同，0 表示互相垂直。",
   findSimilar: "找出与此刻相似的时刻",
-  similarTo: (step, around, found) => (found ? `最接近第 ${step} 步（${around}）的时刻，它们与该步、彼此之间都相隔 5 步以上：` : `没有：这段文本中没有哪一步与第 ${step} 步相隔 5 步以上。`),
+  similarTo: (step, around, found) => (found ? `与第 ${step} 步（${around}）最相似的时刻（不计该步前后 5 步，以及已找到的时刻前后 5 步）：` : `这段文本中没有与第 ${step} 步相隔 5 步以上的时间步。`),
   stepOf: (step) => `第 ${step} 步`,
   backTo: (step) => `回到第 ${step} 步`,
   cosine: (value) => `余弦 ${value}`,
   second: "与另一段文本比较",
-  secondHint: "同一个网络（包括对它的所有改动）从头阅读两段文本。它们按步上下对齐，并画出所选神经元的曲线；竖直的虚线标出两者从哪里开始不同。",
+  secondHint: "同一个网络（包括对它的所有改动）从头阅读两段文本。两段文本按时间步上下对齐，并画出所选神经元的曲线；竖直的虚线标出两者从哪一步开始不同。",
   copyFirst: "从第一段文本开始",
   dropSecond: "移除",
   firstText: "第一段文本",
@@ -127,26 +133,26 @@ export const CHINESE: Words = {
   textEnd: "结尾",
   gap: "",
   sameTexts: "两段文本相同。请改动第二段中的一个词。",
-  parted: (step, first, second) => `两段文本从第 ${step} 步开始不同：第一段是 ${first}，第二段是 ${second}。${step ? "在此之前，网络在两者中完全相同。" : ""}`,
+  parted: (step, first, second) => `两段文本从第 ${step} 步开始不同：第一段是 ${first}，第二段是 ${second}。${step ? "在此之前，网络对两者的计算完全相同。" : ""}`,
   twoScores: (first, second) =>
-    `第一段每字符需要 ${two(first)} 比特，第二段 ${two(second)} 比特：${two(first) === two(second) ? "一样多" : `${second > first ? "多" : "少"} ${two(Math.abs(second - first))} 比特`}。`,
-  twoScoresAfter: (first, second) => `从不同之处起的字符：分别为 ${two(first)} 和 ${two(second)} 比特。`,
+    `第一段文本每字符需要 ${two(first)} 比特，第二段 ${two(second)} 比特：${two(first) === two(second) ? "一样多" : `${second > first ? "多" : "少"} ${two(Math.abs(second - first))} 比特`}。`,
+  twoScoresAfter: (first, second) => `只计从那一步起的字符，分别为 ${two(first)} 和 ${two(second)} 比特。`,
   unknownInSecond: (count) => `第二段文本有 ${count} 个字符网络不认识。`,
   editsTitle: "改过的数字",
   edited: (name, old, now) => `${name}：${old} → ${now}`,
   colon: "：",
-  takeBack: "撤回",
-  takeAllBack: "全部撤回",
-  noNumber: (typed) => `“${typed}”不是数字。请写成 −0.25 这样；原值不变。`,
-  outside: (hidden, typed, low, high) => `不能是 ${typed}：${hidden ? `tanh 和门给出的隐藏状态在 ${low} 与 ${high} 之间` : `这里只接受 ${low} 与 ${high} 之间的数`}。原值不变。`,
-  tooManyEdits: (most) => `已经改了 ${most} 个数字，不能再多。请先撤回一个。`,
+  takeBack: "撤销",
+  takeAllBack: "全部撤销",
+  noNumber: (typed) => `“${typed}”不是数字。请输入 −0.25 这样的数字。原值不变。`,
+  outside: (hidden, typed, low, high) => `不能取 ${typed}：${hidden ? `隐藏状态由门和 tanh 算出，在 ${low} 与 ${high} 之间` : `这里只接受 ${low} 与 ${high} 之间的数`}。原值不变。`,
+  tooManyEdits: (most) => `已经改了 ${most} 个数字，不能再多。请先撤销一个。`,
   curves: "当前时刻前后的文本，以及所选神经元的状态和门随时间的变化",
   spoken: (moment, unit, values, next) => `${moment}。神经元 ${unit}：${values}。下一个：${next}`,
   prediction: "下一个字符",
   observed: "实际值",
   median: "预测值",
   without: "改变之前的预测值",
-  quantile: (percent) => `${percent} % 的可能低于`,
+  quantile: (percent) => `${percent} % 分位数`,
   legend: () => ({}),
   change: "改变一个门",
   gate: "门",
@@ -156,44 +162,44 @@ export const CHINESE: Words = {
   spans: { all: "始终", on: "从某一步起", range: "从某一步到某一步" },
   first: "从第几步",
   last: "到第几步",
-  release: "放开",
-  free: "不固定",
+  release: "取消固定",
+  free: "未固定",
   noGate: "普通 RNN 没有可以改变的门。",
-  noHeldGate: "这个单元没有可以固定的 sigmoid 门。",
-  noSum: "这个单元没有哪个状态是对过去的门控求和，所以没有可以拆开的和。",
+  noHeldGate: "这个单元没有带 sigmoid 的门，所以没有可以固定的门。",
+  noSum: "这个单元的状态都不是过去各步写入内容之和，所以没有可以列出的各份。",
   unchanged: "把一个门固定在某个值，网络就重新阅读这段文本。",
-  effect: (plain, changed) => `${plain === null ? "" : `对这段文本的意外程度：每字符 ${two(plain)} 比特，改变之后 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
-  ledger: "这个神经元记住了什么，是谁写入的",
-  noLedger: "普通 RNN 每一步都覆盖自己的状态，没有可以拆开的和。",
+  effect: (plain, changed) => `${plain === null ? "" : `这段文本每字符需要 ${two(plain)} 比特，改变之后需要 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
+  ledger: "这个神经元记住了什么，由哪些步写入",
+  noLedger: "普通 RNN 每一步都重新计算状态，它不是可以逐份列出的和。",
   sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
   maps: "门与状态随时间的变化",
-  mapsHint: "横向是时间，纵向是神经元。点击可选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余蓝色为正，橙色为负，最大的 3 % 都用最深的颜色。",
+  mapsHint: "从左到右是时间，每一行是一个神经元。点击可以选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余的值蓝色为正，橙色为负，最大的 3 % 都用最深的颜色。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
   facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
   reach: "梯度能传多远",
-  reachHint: "某一时刻的猜测对若干步之前的字符依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
+  reachHint: "某一时刻的预测对若干步之前的字符依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   distance: "相隔的步数",
   other: "其他",
   train: "在这里训练三个网络",
-  trainHint: "RNN、GRU 和 LSTM 各 16 个神经元，就在这个页面里，用同样的例子学同一个问题。看看损失、负责保留的门，以及有多少梯度能回到开头。",
+  trainHint: "RNN、GRU 和 LSTM 各 16 个神经元，在这个页面里用同样的例子学习同一个问题。请观察损失、负责保留的门，以及有多少梯度能传回第一步。",
   problemChoice: "问题",
   problems: { recall: "记住一个符号", adding: "两数相加", brackets: "数未闭合的括号" },
   problemTold: {
-    recall: "第一步显示一个符号，只显示一次。停顿之后，网络要答出是四个符号中的哪一个。",
+    recall: "四个符号之一在第一步显示一次。停顿之后，网络要答出是哪一个。",
     adding: "每一步显示一个 0 到 1 之间的数，其中两个带有标记（下面只写出这两个）：网络要答出它们的和。",
     brackets: "点之间有括号打开和闭合。每一步之后，网络要答出还有几个没有闭合。",
   },
   length: "长度",
   some: (steps) => `${steps} 步`,
-  clip: "把梯度的范数截断到 1",
+  clip: "把梯度的范数裁剪到 1",
   drop: "输出之前 20 % 的 dropout",
   transfer: "从上一次训练的权重开始",
   learn: "▶ 训练",
   anew: "重新开始",
   learnt: (updates, loss) => `更新 ${updates} 次${loss === null ? "" : `，损失 ${loss}`}`,
   answer: (answered, target) => `预测 ${answered}，目标 ${target}`,
-  losses: "损失；虚线是什么都不记得时的损失",
-  flow: "梯度随回溯步数的变化，相对于最后一步，纵轴共六个数量级",
+  losses: "各网络的损失；虚线是不用记忆、只靠猜测时的损失",
+  flow: "梯度的范数随回溯步数的变化，以最后一步的值为 1；对数坐标，从 1 到百万分之一",
   tour: "导览",
   tourPlace: (stop, stops) => `第 ${stop} 站，共 ${stops} 站`,
   tourBack: "上一站",
@@ -203,58 +209,58 @@ export const CHINESE: Words = {
   parts: {
     text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
   },
-  absent: (what, asked, there, shown) => `没有${what}“${asked}”。可选：${there}。现在显示：${shown}。`,
-  strange: (name, parts) => `链接中的“${name}”在这里没有意义。链接可以包含：${parts}。`,
-  cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，只读前 ${longest.toLocaleString("zh")} 个，其余略去。`,
-  heldNowhere: (first, end) => `门没有被固定：第 ${first} 步在最后一步（第 ${end} 步）之后。`,
-  heldOnce: (first, last) => `范围在开始之前就已结束（第 ${last} 步）：门只在第 ${first} 步固定。`,
+  absent: (what, asked, there, shown) => `没有${what}“${asked}”。可以是：${there}。现在显示：${shown}。`,
+  strange: (name, parts) => `这个页面不认识链接中的“${name}”。链接可以包含：${parts}。`,
+  cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，网络只读前 ${longest.toLocaleString("zh")} 个，其余省略。`,
+  heldNowhere: (first, end) => `没有固定任何一步的门：范围从第 ${first} 步开始，在最后一步（第 ${end} 步）之后。`,
+  heldOnce: (first, last) => `范围的结束（第 ${last} 步）在开始之前：门只在第 ${first} 步固定。`,
   heldToEnd: (last, end) => `没有第 ${last} 步：门固定到最后一步，即第 ${end} 步。`,
   unknown: (name, count, length, kinds, more) =>
-    `这段文本共 ${length} 个字符，${name} ${count === length ? "一个也不认识" : `不认识其中 ${count} 个`}：${kinds.join(" ")}${more ? `，还有 ${more} 种` : ""}。无论是哪个，它都当作“其他”来读，所显示的有关数值没有意义。每字符的比特数只计它认识的字符。`,
-  unknownShort: (count) => `这段文本有 ${count} 个字符它不认识。`,
+    `这段文本共 ${length} 个字符，${name} ${count === length ? "一个也不认识" : `不认识其中 ${count} 个`}：${kinds.join(" ")}${more ? `，还有 ${more} 种` : ""}。它把这些字符都当作同一个字符“其他”来读，所以为它们显示的数值没有意义。这些字符不计入每字符的比特数。`,
+  unknownShort: (count) => `这段文本有 ${count} 个字符这个网络不认识。`,
   titles: {
-    reads: "阅读，并猜测",
-    counts: "记忆的一个神经元",
+    reads: "网络阅读并预测",
+    counts: "一个记忆神经元",
     forgets: "遗忘门",
-    adds: "记忆是谁写的",
-    held: "如果没有遗忘呢？",
-    shut: "总是遗忘",
-    reach: "各自能回看多远",
+    adds: "记忆从何而来",
+    held: "如果这个神经元没有遗忘呢？",
+    shut: "每一步都遗忘",
+    reach: "各个网络能回看多远",
     yours: "轮到你了",
   },
   told: {
-    reads: () => "网络像透过钥匙孔一样，一次只读这段文本的一个字符。按 ▶ 播放：方框向前移动，“下一个字符”显示它的猜测。对前文它只知道自己的记忆——这个页面就是要把记忆打开来看。",
+    reads: () => "网络一次只读这段文本的一个字符。按 ▶ 播放：方框向前移动，“下一个字符”显示它的预测。对于前文，它只知道自己记忆中的内容。这个页面展示记忆里有什么，以及这些内容从何而来。",
     counts: ({ counted }) => {
       const { start, last, along, steps, correlation } = counted!;
-      const counts = Math.abs(correlation) >= 0.7 ? "没有人要求它这样做，但这个神经元学会了数一行有多长" : "这个神经元并不只是在数一行有多长";
-      return `图中是它的一个记忆单元，即你所跟随的神经元。上方的 cₜ 就是它记住的内容。按 ▶ 播放并观察 cₜ：行首为 ${signed(start)}，在之后的 ${steps} 个字符中有 ${along} 次${last > start ? "升高" : "降低"}，到行尾为 ${signed(last)}。${counts}：在这段文本中，cₜ 与行内位置的相关系数为 ${signed(correlation)}。`;
+      const counts = Math.abs(correlation) >= 0.7 ? "训练只要求网络预测下一个字符，但这个神经元学会了数一行有多长" : "这个神经元并不只是在数一行有多长";
+      return `图中是它的一个记忆单元，即所选的神经元。上方的 cₜ 就是这个神经元记住的内容。按 ▶ 播放并观察 cₜ：它在行首为 ${signed(start)}，在之后的 ${steps} 个字符中有 ${along} 次${last > start ? "升高" : "降低"}，到行尾为 ${signed(last)}。${counts}：在这段文本中，cₜ 与行内位置的相关系数为 ${signed(correlation)}。`;
     },
     forgets: ({ forgotten }) => {
       const { within, here, before, kept, input, written } = forgotten!;
-      return `计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ ⊙ cₜ₋₁ = ${signed(kept)}，并经输入门（iₜ = ${two(input)}）写入新的起点 ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察它。`;
+      return `计数怎样重新开始？看遗忘门 fₜ：旧的记忆 cₜ₋₁ 要乘以它。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ ⊙ cₜ₋₁ = ${signed(kept)}，并经输入门（iₜ = ${two(input)}）写入新的起点 ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察 fₜ。`;
     },
     adds: ({ remembered }) => {
       const { left, older } = remembered!;
-      return `所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表是其中最大的几份，页面顶部“文本”一栏中的文字也按此上色。这一行的字符写入的内容还剩 ${percent(left)}（${DEGREES[degree(left)]}）；上一个 ↵ 之前的内容只占记忆的 ${percent(older)}（${DEGREES[degree(older)]}）。`;
+      return `所以记忆是一个和：每个字符写入的内容，乘以此后所有的遗忘门。列表给出最大的几份；在页面顶部“文本”一栏的文字中，每个字符的颜色表示它的那一份。这一行的字符写入的内容还剩 ${percent(left)}（${DEGREES[degree(left)]}）；上一个 ↵ 之前的内容只占记忆的 ${percent(older)}（${DEGREES[degree(older)]}）。`;
     },
     held: ({ held }) => {
       const { plain, changed, state, stateChanged } = held!;
-      const expects = changed > 2 * plain ? "好像这一行一直没有结束" : changed > 1.2 * plain ? "略有增加" : "几乎没有变化";
-      return `这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“放开”。`;
+      const expects = changed > 2 * plain ? "就像这一行还没有结束" : changed > 1.2 * plain ? "略有增加" : "几乎没有变化";
+      return `这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
-      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
+      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从“这个神经元记住了什么”的列表可以看到：只剩最后一步写入的内容。";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
-      const compared = { muchWorse: "还要差得多", worse: "更差", same: "一样差", better: "反而好些" }[effect(none, everything)];
-      return `${still}网络猜得${GUESSES[effect(plain, none)]}：每字符 ${two(none)} 比特，而不是 ${two(plain)}。（一比特就是一个用“是”或“否”回答的问题；对文本一无所知，每字符需要 ${blind.toFixed(1)} 比特。）把滑块移到 1，即从不遗忘：${compared}，${two(everything)} 比特${everything > blind ? "，比一无所知还多" : ""}。`;
+      const compared = { muchWorse: "这还要差得多", worse: "这更差", same: "这一样差", better: "这反而好一些" }[effect(none, everything)];
+      return `${still}网络的预测${PREDICTS[effect(plain, none)]}：每字符需要 ${two(none)} 比特，而不是 ${two(plain)} 比特。（一比特是一个“是或否”问题的答案；对文本一无所知地猜测，每字符需要 ${blind.toFixed(1)} 比特。）把滑块移到 1，即从不遗忘：${compared}，需要 ${two(everything)} 比特${everything > blind ? "，比一无所知的猜测还多" : ""}。`;
     },
     reach: (claims) => {
       const cells = claims.reaches!.map(({ name }) => name.split(" ")[0]);
-      const gates = [...(cells.includes("RNN") ? ["普通 RNN 没有负责保留的门"] : []), ...(cells.includes("GRU") ? ["GRU 用一个门兼管保留与写入"] : []), ...(cells.includes("LSTM") ? ["LSTM 各有一个门"] : [])];
-      return `${gates.join("，")}。图中显示各自能回看多远：某一时刻的猜测对若干步之前的字符依赖多强，算到最强者的 1 % 为止。${reached(claims)}`;
+      const gates = [...(cells.includes("RNN") ? ["普通 RNN 没有负责保留的门"] : []), ...(cells.includes("GRU") ? ["GRU 用同一个门控制保留与写入"] : []), ...(cells.includes("LSTM") ? ["LSTM 的保留与写入各有一个门"] : [])];
+      return `${gates.join("，")}。图中显示各个网络能回看多远：某一时刻的预测对若干步之前的字符依赖有多强，直到降到最大值的 1 % 为止。${reached(claims)}`;
     },
-    yours: () => "输入自己的文本，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
+    yours: () => "输入自己的文本，用 ↑ ↓ 或“神经元”一栏选择别的神经元，固定别的门。用地址栏中的链接可以再次打开现在的画面。文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲解这个单元。",
   },
   arrays: {
     input_gate: "输入门 i",
@@ -271,47 +277,47 @@ export const CHINESE: Words = {
 
 export const CHINESE_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
-    `一个有 ${network.units} 个神经元的 ${called(network)} 网络（${network.parameters?.toLocaleString("zh")} 个权重），逐步阅读 ${target} 的过去，并预测之后的值。这里显示的都是训练中没有用过的时间。选一个时刻，沿时间移动，看它记住了什么。`,
+    `一个有 ${network.units} 个神经元的 ${called(network)} 网络（${network.parameters?.toLocaleString("zh")} 个权重），逐步阅读 ${target} 的过去，并预测之后的值。这里显示的时间段都没有用于训练。选一个时刻，沿时间移动，观察它记住了什么。`,
   input: "序列",
   boxHint: (symbol, reset, part) =>
-    `这个神经元 ${symbol}ₜ 的求和（${part === "encoder" ? "在编码器中，它阅读历史" : "在解码器中，它作出预测"}）由这些部分组成${reset === null ? "" : `（来自状态的部分乘以 rₜ = ${reset}）`}：每个输入乘以其权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。有自己单位的输入，→ 之后是网络读到的缩放值。`,
-  boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这个窗口。权重和偏置在编码器或解码器的每一步都有效；输入只在这一步改变；状态在前一步被设定，之后的一切都由它算出。",
+    `这个神经元的 ${symbol}ₜ（${part === "encoder" ? "在编码器中，它阅读历史" : "在解码器中，它作出预测"}）由以下各部分求和得到${reset === null ? "" : `（来自状态的部分已乘以 rₜ = ${reset}）`}：每个输入乘以其权重、hₜ₋₁ 的每个神经元乘以其权重，以及偏置。有自己单位的输入，→ 之后是网络读到的缩放值。`,
+  boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这个窗口。改动权重或偏置，对编码器或解码器的每一步都有效；改动输入，只在这一步有效；改动状态，则是改动前一步的状态，此后的一切都由新值算出。",
   part: (label, known) => `${label}，${known ? "历史" : "预测"}`,
   prediction: "历史与预测",
   legend: (share) => ({ observed: "实际值", median: "预测值", interval: `${share} % 区间`, without: "改变之前的预测值", remembered: "竖条：神经元对每一步的记忆" }),
   unchanged: "把一个门固定在某个值，网络就重新阅读这个窗口。",
-  effect: (plain, changed) => `预测平均偏差 ${two(plain)}，改变之后 ${two(changed)}。虚线是改变之前的预测。`,
+  effect: (plain, changed) => `这次预测的平均绝对误差为 ${two(plain)}，改变之后为 ${two(changed)}。虚线是改变之前的预测。`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一个窗口`),
-  facts: (units, score, reach, whole) => `${units} 个神经元，这里平均偏差 ${two(score)}；预测${whole ? "至少" : ""}依赖 ${reach ?? 0} 步之前。`,
-  reachHint: "某一步的预测对若干步之前读到的内容依赖多强，以最强者为 1。低于 1 %（粗线）时，过去几乎不再起作用；低于百万分之一的不画。",
+  facts: (units, score, reach, whole) => `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步。`,
+  reachHint: "某一步的预测对若干步之前读到的内容依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   titles: {
     ...CHINESE.titles,
-    reads: "阅读过去，并作预测",
+    reads: "网络阅读过去并预测",
     counts: "预测从何出发",
     adds: "历史还剩下什么",
     shut: "忘掉历史",
-    reach: "能回看多远",
+    reach: "网络能回看多远",
   },
   told: {
     ...CHINESE.told,
-    reads: () => "竖线左边是历史：网络逐步阅读它。右边是它的预测和区间，以及后来的实际值。用“预测起点”选另一个时刻，再按 ▶ 播放：表示时刻的线沿时间移动。",
-    counts: (_, exhibit) => `这是历史的最后一步。所有神经元的状态（这里是你所跟随的神经元）带入预测。除此之外，预测的每一步还读入：${reading(exhibit)}。过去的其他一切要么在状态之中，要么就丢失了。用 ↑ ↓ 跟随别的神经元。`,
+    reads: () => "竖线左边是历史：网络逐步阅读它。右边是预测及其区间，以及实际值。用“预测起点”选另一个时刻，再按 ▶ 播放：当前时刻沿时间移动。",
+    counts: (_, exhibit) => `这是历史的最后一步。所有神经元的状态都带入预测，图中是所选神经元的状态。除状态之外，预测的每一步还读入：${reading(exhibit)}。过去的其他一切，如果不在状态之中，就丢失了。用 ↑ ↓ 选择别的神经元。`,
     adds: ({ history }) => {
       const { unit, into, share, mean, oldest, ago } = history!;
-      const still = ago > 0 ? `最早的显著部分来自 ${oldest}，在预测开始之前 ${ago} 步。` : "";
-      return `有门的神经元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表是其中最大的几份，曲线后面的竖条也按此上色。这里是预测开始后的第 ${into} 步，神经元 ${unit} 的记忆有 ${percent(share)}（${DEGREES[degree(share)]}）来自历史，比其他神经元都多；平均为 ${percent(mean)}。${still}`;
+      const still = ago > 0 ? `最早的显著部分写于 ${oldest}，即预测开始之前 ${ago} 步。` : "";
+      return `有门的神经元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表给出最大的几份，曲线后面的竖条用同样的颜色。这里是预测开始后的第 ${into} 步，神经元 ${unit} 的记忆有 ${percent(share)}（${DEGREES[degree(share)]}）来自历史，比其他神经元都多；所有神经元的平均值为 ${percent(mean)}。${still}`;
     },
     shut: ({ moved }) => {
       const { distance, plain, changed } = moved!;
-      const off = plain === null || changed === null ? "" : `平均偏差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
-      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。从历史带来的内容被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不动：这个网络不怎么用它的记忆"}。${off}移动滑块，或按“放开”。`;
+      const off = plain === null || changed === null ? "" : `平均绝对误差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
+      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：这个网络很少使用它的记忆"}。${off}移动滑块，或按“取消固定”。`;
     },
     reach: (claims) => {
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
       const second = hills.length ? `曲线有第二个峰：${hills.map(({ name, hill }) => `${name} 在 ${hill} 步之前`).join("，")}。` : "";
-      return `某一步的预测对若干步之前读到的内容依赖多强，算到最强者的 1 % 为止。${reached(claims)}${second}`;
+      return `图中显示某一步的预测对若干步之前读到的内容依赖有多强，直到降到最大值的 1 % 为止。${reached(claims)}${second}`;
     },
-    yours: () => "选别的序列和时刻，用 ↑ ↓ 或“神经元”一栏跟随别的神经元，在别的时间固定别的门。地址栏中的链接包含你看到的一切。这个单元为什么是这个样子，文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲述。",
+    yours: () => "选别的序列和时刻，用 ↑ ↓ 或“神经元”一栏选择别的神经元，在别的时间固定别的门。用地址栏中的链接可以再次打开现在的画面。文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲解这个单元。",
   },
 };

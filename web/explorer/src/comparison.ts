@@ -92,7 +92,7 @@ export class Comparison {
       label.text(power === 0 ? "1" : "10").append("tspan").attr("dy", -5).attr("font-size", 9).text(power === 0 ? "" : `−${-power}`);
     }
     for (const tick of x.ticks(8).filter(Number.isInteger)) {
-      grid.append("text").attr("x", x(tick)).attr("y", BOX.bottom + 19).attr("text-anchor", "middle").text(tick);
+      grid.append("text").attr("x", x(tick)).attr("y", BOX.bottom + 19).attr("text-anchor", x(tick) > BOX.right - 12 ? "end" : "middle").text(tick);
     }
     grid.append("text").attr("x", (BOX.left + BOX.right) / 2).attr("y", BOX.bottom + 42).attr("text-anchor", "middle").text(words.distance);
     // The layers of one network share its gradient.

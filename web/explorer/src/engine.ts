@@ -61,12 +61,12 @@ export interface Input {
 export type Hold = (node: number, step: number, unit: number) => number | undefined;
 
 /** What a cell computed: values of nodes that are kept, (T, width) each. */
-export interface Trace {
+export interface Trace<N extends Numbers = Float32Array> {
   steps: number;
   input: Input;
   initial: Numbers[];
   hold: Hold | null;
-  kept: Map<number, Float32Array>;
+  kept: Map<number, N>;
 }
 
 /** A gradient at one step: with respect to the products of x, (G·rows of weight_ih,), and to x besides. */
@@ -77,8 +77,11 @@ export interface OfInput {
 
 /** The rows of a matrix that belong to a product. */
 interface Rows {
-  weight: Float32Array;
-  bias: Float32Array | null;
+  name: string;
+  /** The name of its bias; "" where it has none. */
+  biasName: string;
+  weight: Numbers;
+  bias: Numbers | null;
   first: number;
   columns: number;
   heads: number;
@@ -165,14 +168,14 @@ export function sizesOf({ matrices }: Definition, shapes: (name: string) => numb
   return { H: units, I: inputs, P: projects ? shapes("weight_hr")[0] : units, "1": 1 };
 }
 
-/** A cell with its weights, by their names without the layer's suffix. */
-export class Engine {
+/** A cell with its weights, by their names without the layer's suffix; what it keeps is as precise as they are. */
+export class Engine<N extends Numbers = Float32Array> {
   private readonly values: Float64Array[];
   private readonly gradients: Float64Array[];
   /** Nodes whose values are kept at each step. */
   private readonly kept: number[];
   private readonly touched: boolean[];
-  /** Nodes that depend on no state or input. */
+  /** Nodes that no gradient is asked for: they depend on no state or input, or only on an input that is fixed. */
   private readonly fixed: boolean[];
   private readonly blocks = new Map<number, Rows>();
   /** Products of x with `weight_ih`. */
@@ -180,17 +183,20 @@ export class Engine {
   /** Whether x is read otherwise. */
   private readonly readsVector: boolean;
   private readonly ofInput: number;
+  private readonly Kept: new (length: number) => N;
 
-  constructor(readonly definition: Definition, readonly sizes: Sizes, readonly weights: Record<string, Float32Array>) {
+  constructor(readonly definition: Definition, readonly sizes: Sizes, readonly weights: Record<string, N>, fixesInput = false) {
     const { nodes, states, gates, output, matrices, memory } = definition;
     const lacks = lacking(definition);
     if (lacks) throw new Error(`The cell ${definition.name} cannot be run from its weights and its input alone: it needs ${lacks}.`);
     const missing = matrices.filter(({ name }) => !weights[name]);
     if (missing.length) throw new Error(`The network has no ${missing.map(({ name }) => name).join(", ")}, which the cell ${definition.name} needs.`);
+    const precise = Object.values(weights).some((numbers) => numbers instanceof Float64Array);
+    this.Kept = (precise ? Float64Array : Float32Array) as unknown as typeof this.Kept;
     this.values = nodes.map(({ width }) => new Float64Array(sizes[width]));
     this.gradients = nodes.map(({ width }) => new Float64Array(sizes[width]));
     this.touched = nodes.map(() => false);
-    this.fixed = nodes.map(({ operation }) => operation === "constant" || operation === "parameter" || operation === "size");
+    this.fixed = nodes.map(({ operation }) => operation === "constant" || operation === "parameter" || operation === "size" || (fixesInput && operation === "input"));
     const costly = nodes.flatMap(({ operation, arguments: [source] }, node) => (operation === "product" && nodes[source].operation !== "input" ? [node] : []));
     const ofMemory = memory ? [memory.keep, memory.write].filter((node) => nodes[node].arguments.length || nodes[node].operation === "parameter") : [];
     this.kept = [...new Set([...costly, ...ofMemory, ...Object.values(gates), ...states.map(({ after }) => after), output])];
@@ -208,7 +214,7 @@ export class Engine {
   }
 
   /** A parameter of a gate; a bias that the network does not have is 0. */
-  private parameter({ name, gate }: Block): Float32Array {
+  private parameter({ name, gate }: Block): Numbers {
     const { sizes, weights, definition } = this;
     const all = weights[name];
     if (!all) return new Float32Array(sizes.H);
@@ -218,42 +224,42 @@ export class Engine {
   }
 
   /** An empty trace of so many steps, to be filled by `step` from 0 on; states begin with zeros unless given. */
-  begin(steps: number, input: Input, hold: Hold | null = null, initial: Numbers[] = []): Trace {
-    const kept = new Map(this.kept.map((node) => [node, new Float32Array(steps * this.values[node].length)]));
+  begin(steps: number, input: Input, hold: Hold | null = null, initial: Numbers[] = []): Trace<N> {
+    const kept = new Map(this.kept.map((node) => [node, new this.Kept(steps * this.values[node].length)]));
     return { steps, input, hold, kept, initial: this.definition.states.map(({ width }, k) => initial[k] ?? new Float32Array(this.sizes[width])) };
   }
 
   /** Compute a step from the one before it. */
-  step(trace: Trace, t: number): void {
+  step(trace: Trace<N>, t: number): void {
     this.evaluate(trace, t, false);
     for (const [node, numbers] of trace.kept) numbers.set(this.values[node], t * this.values[node].length);
   }
 
   /** Run over all steps at once. */
-  run(steps: number, input: Input, hold: Hold | null = null, initial: Numbers[] = []): Trace {
+  run(steps: number, input: Input, hold: Hold | null = null, initial: Numbers[] = []): Trace<N> {
     const trace = this.begin(steps, input, hold, initial);
     for (let t = 0; t < steps; t++) this.step(trace, t);
     return trace;
   }
 
   /** The values of all nodes at a step that was computed; they stay until the next call. */
-  valuesAt(trace: Trace, t: number): Float64Array[] {
+  valuesAt(trace: Trace<N>, t: number): Float64Array[] {
     this.evaluate(trace, t, true);
     return this.values;
   }
 
   /** The values of one node at all steps, (T, width). */
-  valuesOf(trace: Trace, node: number): Float32Array {
+  valuesOf(trace: Trace<N>, node: number): N {
     const known = trace.kept.get(node);
     if (known) return known;
     const { length } = this.values[node];
-    const found = new Float32Array(trace.steps * length);
+    const found = new this.Kept(trace.steps * length);
     for (let t = 0; t < trace.steps; t++) found.set(this.valuesAt(trace, t)[node], t * length);
     return found;
   }
 
   /** Set all values to those of a step; `known` ones are read from what was kept. */
-  private evaluate(trace: Trace, t: number, known: boolean): void {
+  private evaluate(trace: Trace<N>, t: number, known: boolean): void {
     const { definition, values } = this;
     const { nodes, states } = definition;
     for (let node = 0; node < nodes.length; node++) {
@@ -309,10 +315,10 @@ export class Engine {
     const matrix = this.definition.matrices.find((of) => of.name === name)!;
     const height = this.sizes[matrix.rows];
     const bias = matrix.bias ? (this.weights[matrix.bias] ?? null) : null;
-    return { heads: matrix.heads, weight: this.weights[name], bias, first: matrix.gates.indexOf(gate) * height, columns: this.sizes[matrix.columns] / matrix.heads };
+    return { name, biasName: bias ? matrix.bias! : "", heads: matrix.heads, weight: this.weights[name], bias, first: matrix.gates.indexOf(gate) * height, columns: this.sizes[matrix.columns] / matrix.heads };
   }
 
-  private product(trace: Trace, t: number, node: number): void {
+  private product(trace: Trace<N>, t: number, node: number): void {
     const { nodes } = this.definition;
     const out = this.values[node];
     const [source] = nodes[node].arguments;
@@ -333,15 +339,16 @@ export class Engine {
     }
   }
 
-  private isGiven(trace: Trace, node: number): boolean {
+  private isGiven(trace: Trace<N>, node: number): boolean {
     return !!trace.input.products && this.ofTable.has(node);
   }
 
   /**
    * Go back from gradients with respect to the output and the states after a step to those with respect to the states
-   * before it, which take the place of `states`, and to the input. `output` is added to, `states` replaced.
+   * before it, which take the place of `states`, and to the input. `output` is added to, `states` replaced. Gradients
+   * with respect to matrices and their biases are added to `weights`, by name.
    */
-  back(trace: Trace, t: number, output: Numbers | null, states: Float64Array[]): OfInput {
+  back(trace: Trace<N>, t: number, output: Numbers | null, states: Float64Array[], weights: Record<string, Float64Array> | null = null): OfInput {
     const { definition, gradients, touched, values } = this;
     const { nodes } = definition;
     this.evaluate(trace, t, true);
@@ -371,10 +378,11 @@ export class Engine {
       // What is held depends on nothing before.
       if (trace.hold) for (let unit = 0; unit < g.length; unit++) if (trace.hold(node, t, unit) !== undefined) g[unit] = 0;
       if (operation === "product") {
+        if (weights) this.outer(node, g, values[given[0]], weights);
         if (this.isGiven(trace, node)) {
           const { first } = this.blocks.get(node)!;
           for (let row = 0; row < g.length; row++) found.products[first + row] += g[row];
-        } else this.transposed(node, g, gradientOf(given[0]));
+        } else if (!this.fixed[given[0]]) this.transposed(node, g, gradientOf(given[0]));
       } else if (operation === "sum" || operation === "spread") {
         const to = gradientOf(given[0]);
         if (operation === "sum") for (let unit = 0; unit < to.length; unit++) to[unit] += g[0];
@@ -408,6 +416,20 @@ export class Engine {
         const [i, j, k] = [a, b, c].map(({ length }) => Number(length > 1));
         for (let unit = 0; unit < units; unit++) to[wide * unit] += g[unit] * slope(a[i * unit], b[j * unit], c[k * unit], y[unit]);
       }
+    }
+  }
+
+  /** Add the gradient of a product with respect to its matrix and bias. */
+  private outer(node: number, g: Float64Array, read: Float64Array, weights: Record<string, Float64Array>): void {
+    const { name, biasName, heads, first, columns } = this.blocks.get(node)!;
+    const [toMatrix, toBias] = [weights[name], biasName ? weights[biasName] : null];
+    for (let row = 0; row < g.length; row++) {
+      const factor = g[row];
+      if (!factor) continue;
+      const from = heads > 1 ? Math.floor(row / columns) * columns : 0;
+      const start = (first + row) * columns;
+      for (let column = 0; column < columns; column++) toMatrix[start + column] += factor * read[from + column];
+      if (toBias) toBias[first + row] += factor;
     }
   }
 

@@ -13,23 +13,24 @@ const some = (count: number, what: string) => `${count} ${what}${count === 1 ? "
 const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
   count === 1
     ? `${symbol} = ${state}, what the first ${what} wrote: there was nothing before it.`
-    : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each shrunk by the gates since. The largest, and the rest: ${rest}.`;
+    : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each reduced by the gates of the steps since. The largest parts are below; all others together are ${rest}.`;
 const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
 const listed = (names: string[]) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
-const DEGREES: Record<Degree, string> = { all: "nearly all", most: "most", half: "about half", part: "a part", none: "next to nothing" };
+const DEGREES: Record<Degree, string> = { all: "nearly all", most: "most", half: "about half", part: "a part", none: "almost none" };
 const OPEN: Record<Openness, string> = { open: "almost open", half: "neither open nor shut", shut: "almost shut" };
-const GUESSES: Record<Effect, string> = { muchWorse: "much worse", worse: "worse", same: "no differently", better: "better" };
+const PREDICTS: Record<Effect, string> = { muchWorse: "much worse", worse: "worse", same: "no differently", better: "better" };
+const sentence = (words: string) => words[0].toUpperCase() + words.slice(1);
 const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   listed([
-    ...(seasons.length ? [`the values ${seasons.join(", ")} steps before, the latest that are known`] : []),
-    "how smoothing would go on",
+    ...(seasons.length ? [`the values ${seasons.join(", ")} steps before (the latest known ones)`] : []),
+    "the continuation by smoothing",
     ...(cycles.length ? [`the time (${cycles.join(", ")})`] : []),
     ...(known.length ? [known.join(", ")] : []),
-    "which series it is, and its level",
+    "the name of the series and its level",
   ]);
 const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
-  return `Here it is ${listed(far.map(({ name, steps, whole }) => `${whole ? "at least " : ""}${some(steps, "step")} for the ${name}`))}.`;
+  return `Here the reach is ${listed(far.map(({ name, steps, whole }) => `${whole ? "at least " : ""}${some(steps, "step")} for the ${name}`))}.`;
 };
 const called = (network: Network) => network.name.toUpperCase();
 
@@ -37,16 +38,24 @@ export const ENGLISH = {
   title: "explorer",
   exhibit: "Networks trained on",
   openRun: "Open a run…",
-  forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” where the run lies, and open page/index.html, or the folder “page” here.`,
+  forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” in the directory that holds the run, then open page/index.html, or open the folder “page” here.`,
+  noRun: (document: string): string => `The folder holds no ${document}: choose that of a trained network.`,
+  noDescription: (folder: string, document: string): string => `${document} in ${folder} does not describe a network: it is damaged, or was written by another program.`,
+  noWeights: (folder: string): string => `${folder} holds no safetensors file.`,
+  twoOfACell: (cell: string): string => `Two networks have the cell ${cell}: choose the folder of one of them.`,
+  otherTask: (folder: string, task: string, cell: string): string =>
+    `${folder} is of the task ${task} with the cell ${cell}; only networks over characters can be opened here. For another cell, save its document in place of its name.`,
+  otherLanguageModel: (folder: string, layers: number, unit: string): string =>
+    `${folder} is a language model of ${some(layers, "layer")} that reads ${unit}s; only models of one layer that read characters can be opened.`,
   leftOut: (windows: number, series: number): string =>
-    `This page holds the latest windows alone: ${some(windows, "earlier one")} ${windows === 1 ? "is" : "are"} left out${series ? `, with ${series} whole series` : ""}, so that its files stay small.`,
+    `This page holds only the latest windows: ${some(windows, "earlier window")} ${windows === 1 ? "is" : "are"} left out${series ? `, among them all windows of ${series} series` : ""}, so that its files stay small.`,
   rounded: (name: string): string => `The weights of the ${name} are rounded to 16 bits here, so that their file stays small: the last digits of its forecasts may differ from those of gated predict.`,
   noExhibit: "exhibit.js is missing beside this page: there is no network to show.",
   language: "中文",
   light: "Light",
   dark: "Dark",
   about: (network: Network, _target: string): string =>
-    `A small network of ${network.units} units that reads a text character by character and guesses the next one. Trained on ${network.trained_on?.en || "a text of yours"}${network.score === null ? "" : `; on works it never saw it needs ${two(network.score)} bits a character`}. Type a text, move through time, and watch what it keeps.`,
+    `A small network of ${network.units} units that reads a text character by character and predicts the next one. It was trained on ${network.trained_on?.en || "a text of yours"}${network.score === null ? "" : `; on works that are not in its training data it needs ${two(network.score)} bits a character`}. Type a text, move through time, and watch what it remembers.`,
   input: "Text",
   passage: "A passage",
   own: "your own",
@@ -55,7 +64,7 @@ export const ENGLISH = {
   keys: "← → step · ↑ ↓ unit · space plays",
   time: "Time",
   back: "One step back",
-  forward: "One step on",
+  forward: "One step forward",
   play: "▶ Play",
   pause: "❚❚ Pause",
   step: "Step",
@@ -64,15 +73,15 @@ export const ENGLISH = {
   moment: (step: number, steps: number, name: string): string => `step ${step} of ${steps - 1}: ${name}`,
   part: (label: string, _known: boolean): string => label,
   cell: "The cell",
-  diagram: (name: string): string => `The ${name} cell with the values of the followed unit`,
-  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation and its wires light up, or at a wire.",
-  boxTip: "Press a box, or the equation of a gate, to open it.",
+  diagram: (name: string): string => `The ${name} cell with the values of the selected unit`,
+  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations.",
+  boxTip: "Press a box, or the equation of a gate, to see why it has its value.",
   boxTitle: (gate: string, value: string): string => `${gate}: why it is ${value}`,
   boxHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
-  boxHeld: (value: string): string => `The gate is held at ${value}. This is the sum that it would follow.`,
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
+  boxHeld: (value: string): string => `The gate is held at ${value}. Below is the sum from which the network would compute it.`,
   boxOwnHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, what else the definition adds, the bias.`,
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, other terms of the definition, the bias.`,
   boxRest: "other terms of the sum",
   ownName: (state: boolean, gate: boolean, name: string): string => `${state ? "State" : gate ? "Gate" : "Value"} ${name}`,
   columns: {
@@ -106,8 +115,8 @@ export const ENGLISH = {
   boxResult: (squash: string): string => `${squash} of the sum`,
   boxHeldRow: "held at",
   boxClose: "Close",
-  boxBefore: "This unit’s state before:",
-  boxEdit: "The numbers in frames can be changed: type another and press Enter, or press ↑ ↓. The network then reads the text anew with it. A weight or a bias holds at every step; a state is set at the step before this one, and all that follows is computed from it.",
+  boxBefore: "This unit’s state at the step before:",
+  boxEdit: "The numbers in frames can be changed: type another number and press Enter, or press ↑ ↓. The network then reads the text again with the new number. A weight or a bias is changed for every step; a state is changed at the step before this one, and everything after it is computed from the new value.",
   editName: (kind: EditKind, gate: string, unit: number, other: number, what: string): string =>
     ({
       input: `${what} at step ${other}`,
@@ -118,15 +127,15 @@ export const ENGLISH = {
       state: `${what} of unit ${unit} after step ${other}`,
     })[kind],
   similar: "Moments like this one",
-  similarHint: "A moment is like another if the states of all units are: h, and c where there is one. The cosine is 1 where they point the same way, 0 where they have nothing in common.",
+  similarHint: "Two moments are alike if the states of all units are alike: h, and c if the network has one. The measure is the cosine between the states: 1 if they point in the same direction, 0 if they are at right angles.",
   findSimilar: "Find moments like this one",
   similarTo: (step: number, around: string, found: number): string =>
-    found ? `Nearest to step ${step}, ${around}, without the 5 steps on either side of it and of each other:` : `There is none: the passage has no step that is more than 5 steps away from step ${step}.`,
+    found ? `The moments most like step ${step}, ${around}. The 5 steps on either side of it, and of each moment found, are left out:` : `The passage has no step that is more than 5 steps away from step ${step}.`,
   stepOf: (step: number): string => `step ${step}`,
   backTo: (step: number): string => `back to step ${step}`,
   cosine: (value: string): string => `cosine ${value}`,
   second: "Compare with a second text",
-  secondHint: "The same network, with all that is changed of it, reads both texts from the beginning. They stand one above the other, step by step, with the curves of the unit that you follow; an upright broken line marks where they part.",
+  secondHint: "The same network, with all your changes, reads both texts from the beginning. The texts are shown one above the other, step by step, with the curves of the selected unit. A vertical dashed line marks the first step at which they differ.",
   copyFirst: "Start from the first text",
   dropSecond: "Remove",
   firstText: "First text",
@@ -134,58 +143,58 @@ export const ENGLISH = {
   textEnd: "the end",
   gap: " ",
   sameTexts: "Both texts are the same. Change a word of the second.",
-  parted: (step: number, first: string, second: string): string => `The texts part at step ${step}: ${first} in the first, ${second} in the second.${step ? " Before it the network does the same in both." : ""}`,
+  parted: (step: number, first: string, second: string): string => `The texts differ from step ${step} on: ${first} in the first, ${second} in the second.${step ? " Before this step the network computes the same for both." : ""}`,
   twoScores: (first: number, second: number): string =>
-    `The first needs ${two(first)} bits a character, the second ${two(second)}: ${two(first) === two(second) ? "as many" : `${two(Math.abs(second - first))} ${second > first ? "more" : "less"}`}.`,
-  twoScoresAfter: (first: number, second: number): string => `Of the characters from there on: ${two(first)} and ${two(second)}.`,
+    `The first text needs ${two(first)} bits a character, the second ${two(second)}: ${two(first) === two(second) ? "the same" : `${two(Math.abs(second - first))} ${second > first ? "more" : "less"}`}.`,
+  twoScoresAfter: (first: number, second: number): string => `For the characters from that step on: ${two(first)} and ${two(second)}.`,
   unknownInSecond: (count: number): string => `${some(count, "character")} of the second text ${count === 1 ? "is" : "are"} unknown to the network.`,
   editsTitle: "Changed numbers",
   edited: (name: string, old: string, now: string): string => `${name}: ${old} → ${now}`,
   colon: ": ",
-  takeBack: "Take back",
-  takeAllBack: "Take all back",
-  noNumber: (typed: string): string => `“${typed}” is not a number. Write one like −0.25; the old value stays.`,
+  takeBack: "Undo",
+  takeAllBack: "Undo all",
+  noNumber: (typed: string): string => `“${typed}” is not a number. Write a number like −0.25. The old value is kept.`,
   outside: (hidden: boolean, typed: string, low: string, high: string): string =>
-    `${typed} cannot be: ${hidden ? `tanh and gates give a hidden state between ${low} and ${high}` : `this page takes numbers between ${low} and ${high} here`}. The old value stays.`,
-  tooManyEdits: (most: number): string => `${most} numbers are changed: there is room for no more. Take one back first.`,
-  curves: "The text around the moment, and the followed unit’s state and gates over time",
+    `${typed} is not possible: ${hidden ? `a hidden state, which gates and tanh compute, is between ${low} and ${high}` : `this field takes numbers between ${low} and ${high}`}. The old value is kept.`,
+  tooManyEdits: (most: number): string => `${most} numbers are already changed, and no more can be. Undo one first.`,
+  curves: "The text around the moment, and state and gates of the selected unit over time",
   spoken: (moment: string, unit: number, values: string, next: string): string => `${moment}. Unit ${unit}: ${values}. Next: ${next}`,
   prediction: "What comes next",
   observed: "observed",
   median: "forecast",
   without: "forecast without the change",
-  quantile: (percent: number): string => `${percent} % lie below`,
+  quantile: (percent: number): string => `${percent} % quantile`,
   legend: (_share: number): Record<string, string> => ({}),
   change: "Change a gate",
   gate: "Gate",
   all: "of every unit",
   value: "Value of the gate",
   when: "when",
-  spans: { all: "all the time", on: "from a step on", range: "from a step to a step" },
+  spans: { all: "at every step", on: "from one step on", range: "from one step to another" },
   first: "from step",
   last: "to step",
-  release: "Set free",
-  free: "free",
+  release: "Release",
+  free: "not held",
   noGate: "A plain RNN has no gate to change.",
-  noHeldGate: "This cell has no gate with a sigmoid that could be held.",
-  noSum: "No state of this cell is a sum over the past with a factor of what is kept: there is no sum to take apart.",
-  unchanged: "Hold a gate at a value, and the network reads the text anew.",
+  noHeldGate: "This cell has no gate with a sigmoid, so none can be held.",
+  noSum: "No state of this cell is a sum of what earlier steps wrote, so there are no parts to list.",
+  unchanged: "Hold a gate at a value, and the network reads the text again.",
   effect: (plain: number | null, changed: number | null): string =>
-    `${plain === null ? "" : `Surprise at this text: ${two(plain)} bits a character, ${two(changed)} with the change. `}A mark shows each prediction without the change.`,
-  ledger: "What the unit remembers, and who wrote it",
-  noLedger: "A plain RNN overwrites its state at every step: there is no sum to take apart.",
+    `${plain === null ? "" : `The network needs ${two(plain)} bits a character for this text, ${two(changed)} with the change. `}Marks show the predictions without the change.`,
+  ledger: "What the unit remembers, and which steps wrote it",
+  noLedger: "A plain RNN computes its state anew at every step: it is no sum whose parts could be listed.",
   sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
   maps: "Gates and states over time",
-  mapsHint: "Time runs across, units stand below one another. Click to choose moment and unit. The strip of colours beside a name is its key: a gate goes from 0, shut, to 1, open; of the others blue is positive, orange negative, and the 3 % that are largest all have the strongest colour.",
+  mapsHint: "Time runs from left to right; each row is a unit. Click to choose a moment and a unit. The colour scale is beside each name: gates go from 0 (shut) to 1 (open); for other values blue is positive and orange negative, and the largest 3 % all have the strongest colour.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
   facts: (units: number, score: number | null, reach: number | null, whole: boolean): string =>
     `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}${reach === null ? "" : "; "}${reach === null ? "" : whole && !reach ? "the text is too short to tell how far its gradient reaches back" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
   reach: "How far the gradient reaches",
-  reachHint: "How strongly the guess at one moment depends on a character so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
+  reachHint: "How strongly the prediction at one moment depends on the character a given number of steps before, as a share of the largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
   distance: "distance in steps",
   other: "other",
   train: "Train three networks here",
-  trainHint: "An RNN, a GRU and an LSTM of 16 units each learn the same problem from the same examples, in this page. Watch the loss, the gate that keeps, and how much of the gradient comes back to the beginning.",
+  trainHint: "An RNN, a GRU and an LSTM of 16 units each learn the same problem from the same examples, in this page. Watch the loss, the gate that decides what is kept, and how much of the gradient reaches the first step.",
   problemChoice: "Problem",
   problems: { recall: "recall a sign", adding: "add two numbers", brackets: "count open brackets" } as Record<Problem, string>,
   problemTold: {
@@ -202,8 +211,8 @@ export const ENGLISH = {
   anew: "Start anew",
   learnt: (updates: number, loss: string | null): string => `${some(updates, "update")}${loss === null ? "" : `, loss ${loss}`}`,
   answer: (answered: string, target: string): string => `predicted ${answered}, target ${target}`,
-  losses: "Loss; the broken line is that of who remembers nothing",
-  flow: "Gradient by steps back, as a share of the last step’s, six powers of ten high",
+  losses: "Loss of each network; the dashed line is the loss of a guess that uses no memory",
+  flow: "Norm of the gradient by the number of steps back, as a share of its value at the last step; logarithmic, from 1 down to a millionth",
   tour: "Guided tour",
   tourPlace: (stop: number, stops: number): string => `Stop ${stop} of ${stops}`,
   tourBack: "Back",
@@ -213,59 +222,59 @@ export const ENGLISH = {
   parts: {
     text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
   } as Record<Part, string>,
-  absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. There is: ${there}. Shown: ${shown}.`,
-  strange: (name: string, parts: string): string => `“${name}” in the link means nothing here. A link holds: ${parts}.`,
-  cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The first ${longest.toLocaleString("en")} are read, the rest is left out.`,
-  heldNowhere: (first: number, end: number): string => `The gate is held nowhere: step ${first} is after the last, ${end}.`,
-  heldOnce: (first: number, last: number): string => `The range ends at step ${last}, before it begins: the gate is held at step ${first} alone.`,
-  heldToEnd: (last: number, end: number): string => `There is no step ${last}: the gate is held up to the last, ${end}.`,
+  absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
+  strange: (name: string, parts: string): string => `This page does not know “${name}” in the link. A link may contain: ${parts}.`,
+  cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The network reads the first ${longest.toLocaleString("en")}; the rest is left out.`,
+  heldNowhere: (first: number, end: number): string => `The gate is held at no step: the range begins at step ${first}, after the last step, ${end}.`,
+  heldOnce: (first: number, last: number): string => `The range ends at step ${last}, before it begins: the gate is held at step ${first} only.`,
+  heldToEnd: (last: number, end: number): string => `There is no step ${last}: the gate is held up to the last step, ${end}.`,
   unknown: (name: string, count: number, length: number, kinds: string[], more: number): string =>
-    `The ${name} does not know ${count === length ? "any" : count} of the ${some(length, "character")} of this text: ${kinds.join(" ")}${more ? ` and ${more} more` : ""}. It reads each as “other”, whatever it is, and what is shown of them means nothing. Bits a character count only those that it knows.`,
-  unknownShort: (count: number): string => `${some(count, "character")} of this text ${count === 1 ? "is" : "are"} unknown to it.`,
+    `The ${name} does not know ${count === length ? "any" : count} of the ${some(length, "character")} of this text: ${kinds.join(" ")}${more ? ` and ${more} more` : ""}. It reads each of them as the same character, “other”, so what is shown for them means nothing. They are not counted in the bits a character.`,
+  unknownShort: (count: number): string => `${some(count, "character")} of this text ${count === 1 ? "is" : "are"} unknown to this network.`,
   titles: {
-    reads: "It reads, and guesses",
+    reads: "The network reads and predicts",
     counts: "One unit of memory",
     forgets: "The forget gate",
-    adds: "Who wrote the memory",
-    held: "What if it had not forgotten?",
-    shut: "Always forget",
-    reach: "How far back they look",
+    adds: "Where the memory comes from",
+    held: "What if the unit had not forgotten?",
+    shut: "Forget at every step",
+    reach: "How far back each network looks",
     yours: "Your turn",
   } as Record<StopName, string>,
   /** Every number in it, and every word that a number chooses, is of the networks that are shown. */
   told: {
-    reads: () => "The network reads this text one character at a time, as you would through a keyhole. Press ▶ Play: the frame moves on, and “What comes next” shows its guesses. All it knows of what came before is its memory: that is what this page opens up.",
+    reads: () => "The network reads this text one character at a time. Press ▶ Play: the frame moves on, and “What comes next” shows its predictions. All it knows of what came before is its memory. This page shows what is in that memory, and how it got there.",
     counts: ({ counted }) => {
       const { start, last, along, steps, correlation } = counted!;
-      const counts = Math.abs(correlation) >= 0.7 ? "Nobody asked for it, but this unit has learned to count how long the line is" : "This unit does not simply count how long the line is";
-      return `The drawing is one of its memory cells, the unit that you follow. cₜ at the top is what it remembers. Press ▶ Play and watch cₜ: ${signed(start)} at the start of the line, it ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, to ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
+      const counts = Math.abs(correlation) >= 0.7 ? "The network was trained only to predict the next character, but this unit has learned to count how long the line is" : "This unit does not simply count how long the line is";
+      return `The drawing shows one of its memory cells, the selected unit. cₜ at the top is what this unit remembers. Press ▶ Play and watch cₜ: it is ${signed(start)} at the start of the line, ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, and is ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
     },
     forgets: ({ forgotten }) => {
       const { within, here, before, kept, input, written } = forgotten!;
-      return `How does the count start anew? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that from one character to the next ${DEGREES[degree(within)]} is kept. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, comes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch it.`;
+      return `How does the count start again? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that ${DEGREES[degree(within)]} of the memory is kept from one character to the next. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, the unit writes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch fₜ.`;
     },
     adds: ({ remembered }) => {
       const { left, older } = remembered!;
-      return `So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts, and in the strip of text at the top of the page, under “Text”, each character is coloured by its own. Of what the characters of this line wrote, ${DEGREES[degree(left)]} is still there (${percent(left)}); of the memory, ${DEGREES[degree(older)]} (${percent(older)}) is from before the last ↵.`;
+      return `So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts; in the strip of text at the top of the page, under “Text”, the colour of each character shows its part. ${sentence(DEGREES[degree(left)])} of what the characters of this line wrote is still in memory (${percent(left)}). ${sentence(DEGREES[degree(older)])} of the memory is from before the last ↵ (${percent(older)}).`;
     },
     held: ({ held }) => {
       const { plain, changed, state, stateChanged } = held!;
-      const expects = changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more" : "hardly otherwise";
-      return `Here the forget gate of this unit is held open, at 1, at the one step of the line's end (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)}, not ${signed(state)}. The network expects another end of the line, ${expects}: with ${percent(changed)}, not ${percent(plain)}, which the mark on the bar of ↵ shows. Move the slider towards 0, or press “Set free”.`;
+      const expects = changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more than before" : "hardly any difference";
+      return `Here the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives another end of the line a probability of ${percent(changed)} instead of ${percent(plain)} (the mark on the bar of ↵): ${expects}. Move the slider towards 0, or press “Release”.`;
     },
     shut: ({ bits }) => {
-      const still = "Now the gate that keeps is held shut, at 0, in every unit and at every step. Nothing but what the last step wrote is left, as the ledger shows.";
+      const still = "Now the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the list under “What the unit remembers” shows.";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
-      const compared = { muchWorse: "that is much worse still", worse: "that is worse still", same: "that is as bad", better: "that is better" }[effect(none, everything)];
-      return `${still} The network guesses ${GUESSES[effect(plain, none)]}: ${two(none)} bits a character, not ${two(plain)}. (A bit is one question that yes or no answers. Whoever knows nothing of the text needs ${blind.toFixed(1)} for each character.) Move the slider to 1, to never forget: ${compared}, ${two(everything)}${everything > blind ? ", more than whoever knows nothing" : ""}.`;
+      const compared = { muchWorse: "this is much worse still", worse: "this is worse still", same: "this is just as bad", better: "this is better" }[effect(none, everything)];
+      return `${still} The network predicts ${PREDICTS[effect(plain, none)]}: it needs ${two(none)} bits a character instead of ${two(plain)}. (A bit is the answer to one yes-or-no question. A guess that knows nothing of the text needs ${blind.toFixed(1)} bits for each character.) Move the slider to 1, so that nothing is ever forgotten: ${compared}, ${two(everything)} bits${everything > blind ? ", more than a guess that knows nothing of the text" : ""}.`;
     },
     reach: (claims) => {
       const cells = claims.reaches!.map(({ name }) => name.split(" ")[0]);
-      const gates = [...(cells.includes("RNN") ? ["A plain RNN has no gate that keeps."] : []), ...(cells.includes("GRU") ? ["A GRU has one gate for keeping and writing."] : []), ...(cells.includes("LSTM") ? ["An LSTM has one for each."] : [])];
-      return `${gates.join(" ")} The picture shows how far back each can look: how strongly a guess depends on a character so many steps before. Down to 1 % of the strongest counts. ${reached(claims)}`;
+      const gates = [...(cells.includes("RNN") ? ["A plain RNN has no gate that decides what is kept."] : []), ...(cells.includes("GRU") ? ["A GRU has one gate for keeping and writing."] : []), ...(cells.includes("LSTM") ? ["An LSTM has a gate for each."] : [])];
+      return `${gates.join(" ")} The picture shows how far back each network can look: how strongly a prediction depends on the character a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}`;
     },
-    yours: () => "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
+    yours: () => "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   } as Record<StopName, (claims: Claims, exhibit: SeriesExhibit) => string>,
   arrays: {
     input_gate: "Input gate i",
@@ -282,48 +291,48 @@ export const ENGLISH = {
 
 export const ENGLISH_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
-    `A network of ${network.units} ${called(network)} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. The times shown are those that it was not trained on. Choose a moment, move through time, and watch what it keeps.`,
+    `A network of ${network.units} ${called(network)} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. It was not trained on the times that are shown. Choose a moment, move through time, and watch what it remembers.`,
   input: "The series",
   boxHint: (symbol, reset, part) =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (those of the state times rₜ = ${reset})`} in the ${part}, which ${part === "encoder" ? "reads the history" : "forecasts"}: each input times its weight, each unit of hₜ₋₁ times its weight, the bias. Where an input has a unit of its own, → gives the scaled number that the network reads.`,
-  boxEdit: "The numbers in frames can be changed: type another and press Enter, or press ↑ ↓. The network then reads the window anew with it. A weight or a bias holds at every step of the encoder or of the decoder; an input is changed at this step alone; a state is set at the step before this one, and all that follows is computed from it.",
+    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`} in the ${part}, which ${part === "encoder" ? "reads the history" : "forecasts"}: each input times its weight, each unit of hₜ₋₁ times its weight, the bias. Where an input has a unit of its own, → gives the scaled number that the network reads.`,
+  boxEdit: "The numbers in frames can be changed: type another number and press Enter, or press ↑ ↓. The network then reads the window again with the new number. A weight or a bias is changed for every step of the encoder or of the decoder; an input is changed only at this step; a state is changed at the step before this one, and everything after it is computed from the new value.",
   part: (label, known) => `${label}, ${known ? "history" : "forecast"}`,
   prediction: "History and forecast",
   legend: (share) => ({ observed: "observed", median: "forecast", interval: `${share} % interval`, without: "forecast without a change", remembered: "columns: what the unit remembers of each step" }),
-  unchanged: "Hold a gate at a value, and the network reads the window anew.",
-  effect: (plain, changed) => `The forecast is off by ${two(plain)} on average, by ${two(changed)} with the change. The broken line is the forecast without it.`,
+  unchanged: "Hold a gate at a value, and the network reads the window again.",
+  effect: (plain, changed) => `The mean absolute error of this forecast is ${two(plain)}, with the change ${two(changed)}. The dashed line is the forecast without the change.`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
-  facts: (units, score, reach, whole) => `${units} units, off by ${two(score)} on average here; its forecast depends on ${whole ? "at least " : ""}${some(reach ?? 0, "step")} before.`,
-  reachHint: "How strongly the forecast of one step depends on what was read so many steps before, as a share of the strongest. Below 1 % (the thick line) the past hardly has an effect; values below a millionth are not drawn.",
+  facts: (units, score, reach, whole) => `${units} units, mean absolute error ${two(score)} here; its forecast depends on ${whole ? "at least " : ""}the last ${some(reach ?? 0, "step")}.`,
+  reachHint: "How strongly the forecast of one step depends on what was read a given number of steps before, as a share of the largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
   titles: {
     ...ENGLISH.titles,
-    reads: "It reads the past, and forecasts",
+    reads: "The network reads the past and forecasts",
     counts: "What the forecast starts from",
     adds: "What is left of the history",
     shut: "Forget the history",
-    reach: "How far it looks back",
+    reach: "How far the network looks back",
   },
   told: {
     ...ENGLISH.told,
-    reads: () => "Left of the upright line is the history: the network reads it one step at a time. Right of it is its forecast, with an interval, and what really came. Choose another moment with “Forecast from”, then press ▶ Play: the line of the moment moves through time.",
+    reads: () => "Left of the vertical line is the history: the network reads it one step at a time. Right of it are the forecast, with an interval, and the observed values. Choose another moment with “Forecast from”, then press ▶ Play: the moment moves through time.",
     counts: (_, exhibit) =>
-      `This is the last step of the history. The states of all units, here of the one that you follow, go on into the forecast. Besides them the forecast reads at each step ${reading(exhibit)}. All else of the past has to be in the states, or it is lost. Follow other units with ↑ ↓.`,
+      `This is the last step of the history. The states of all units are carried into the forecast; the drawing shows those of the selected unit. Besides the states, the forecast reads at each step ${reading(exhibit)}. Everything else about the past has to be in the states, or it is lost. Follow other units with ↑ ↓.`,
     adds: ({ history }) => {
       const { unit, into, share, mean, oldest, ago } = history!;
-      const still = ago > 0 ? ` The oldest part that stands out is of ${oldest}, ${some(ago, "step")} before the forecast began.` : "";
-      return `The memory of a gated unit is a sum: what each step wrote, times every gate that kept it since. The list shows the largest parts, and the columns behind the curve are coloured by them. Here, ${some(into, "step")} into the forecast, ${DEGREES[degree(share)]} of what unit ${unit} remembers is of the history (${percent(share)}), more than in any other; on average it is ${percent(mean)}.${still}`;
+      const still = ago > 0 ? ` The oldest part that stands out was written at ${oldest}, ${some(ago, "step")} before the forecast began.` : "";
+      return `The memory of a gated unit is a sum: what each step wrote, times every gate since that decides what is kept. The list shows the largest parts, and the columns behind the curve have their colours. Here, ${some(into, "step")} into the forecast, ${DEGREES[degree(share)]} of what unit ${unit} remembers is from the history (${percent(share)}), more than of any other unit; the mean over all units is ${percent(mean)}.${still}`;
     },
     shut: ({ moved }) => {
       const { distance, plain, changed } = moved!;
-      const off = plain === null || changed === null ? "" : ` It is off by ${two(changed)} on average, ${two(plain)} without the change.`;
-      return `Now the gate that keeps is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What came out of the history is wiped out, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the broken line is the one without the change` : "hardly moves: this network makes little of its memory"}.${off} Move the slider, or press “Set free”.`;
+      const off = plain === null || changed === null ? "" : ` Its mean absolute error is ${two(changed)}, without the change ${two(plain)}.`;
+      return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: this network makes little use of its memory"}.${off} Move the slider, or press “Release”.`;
     },
     reach: (claims) => {
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
-      const second = hills.length ? ` There is a second hill: ${listed(hills.map(({ name, hill }) => `${some(hill!, "step")} back for the ${name}`))}.` : "";
-      return `How strongly the forecast of a step depends on what was read so many steps before. Down to 1 % of the strongest counts. ${reached(claims)}${second}`;
+      const second = hills.length ? ` There is a second peak: ${listed(hills.map(({ name, hill }) => `${some(hill!, "step")} back for the ${name}`))}.` : "";
+      return `The picture shows how strongly the forecast of a step depends on what was read a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}${second}`;
     },
-    yours: () => "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar carries what you see. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
+    yours: () => "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   },
 };

@@ -108,7 +108,7 @@ export class Explorer {
     this.story = new Story(signal, (story) => this.go({ story }), () => this.toCell());
     this.stops = stopsOf(exhibit);
     this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
-    this.view = this.within(view);
+    this.view = this.within(this.atStop(view, location.hash));
     this.story.show(this.view.story);
     this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
@@ -204,8 +204,14 @@ export class Explorer {
     if (stop === null) find<HTMLElement>("guide").focus();
   }
 
+  /** What a link shows that names a stop of the tour, and no step: the view of that stop. */
+  private atStop(view: View, hash: string): View {
+    const stop = view.tour === null || new URLSearchParams(hash.slice(1)).has("step") ? undefined : this.stops[Math.min(view.tour, this.stops.length - 1)];
+    return stop ? { ...view, ...stop.view } : view;
+  }
+
   private follow(): void {
-    const view = readView(location.hash, this.view);
+    const view = this.atStop(readView(location.hash, this.view), location.hash);
     if (view.exhibit !== this.exhibit.name && this.exhibits.some(({ name }) => name === view.exhibit)) {
       return this.doors.leave(view.exhibit, location.hash, view);
     }

@@ -75,18 +75,19 @@ async function openPage(listed: File, files: File[]): Promise<Opened> {
 async function openNetworks(files: File[], words: Words): Promise<{ exhibit: TextExhibit; opened: Map<string, Uint8Array> }> {
   const folderOf = (file: File) => file.webkitRelativePath.split("/").slice(0, -1).join("/");
   const documents = files.filter(({ name }) => name === DOCUMENT);
-  if (!documents.length) throw new Error(`The folder holds no ${DOCUMENT}: choose that of a trained network.`);
+  if (!documents.length) throw new Error(words.noRun(DOCUMENT));
   const opened = new Map<string, Uint8Array>();
   const networks: Network[] = [];
   let passages: Record<string, string> = {};
   for (const document of documents) {
-    const { description } = JSON.parse(await document.text()) as { description: Description };
+    const description = descriptionIn(await document.text());
+    if (!description) throw new Error(words.noDescription(folderOf(document), DOCUMENT));
     if (description.task === "forecast") throw new Error(words.forecasterFolder(folderOf(document).split("/")[0]));
     const weights = files.find((file) => folderOf(file) === folderOf(document) && file.name.endsWith(".safetensors"));
-    if (!weights) throw new Error(`${folderOf(document)} holds no safetensors file.`);
+    if (!weights) throw new Error(words.noWeights(folderOf(document)));
     const file = new Uint8Array(await weights.arrayBuffer());
-    const network = networkOf(description, unitsOf(file), folderOf(document));
-    if (opened.has(network.name)) throw new Error(`Two networks have the cell ${network.cell}: choose the folder of one of them.`);
+    const network = networkOf(description, unitsOf(file), folderOf(document), words);
+    if (opened.has(network.name)) throw new Error(words.twoOfACell(network.cell));
     opened.set(network.name, file);
     networks.push(network);
     passages = description.passages ?? passages;
@@ -96,15 +97,25 @@ async function openNetworks(files: File[], words: Words): Promise<{ exhibit: Tex
   return { exhibit: { kind: "text", name, title: { en: name, zh: name }, longest: LONGEST, passages, guide: null, networks }, opened };
 }
 
-function networkOf(description: Description, units: number, folder: string): Network {
+/** What a model.json says of its network; null where it is damaged, or another file of this name. */
+function descriptionIn(text: string): Description | null {
+  try {
+    const { description } = JSON.parse(text) as { description?: Description };
+    return typeof description === "object" ? description : null;
+  } catch {
+    return null;
+  }
+}
+
+function networkOf(description: Description, units: number, folder: string, words: Words): Network {
   const { task, config = {}, vocabulary, trained_on: trained, bits_per_character: score } = description;
   const language = task === "language";
   const named = language ? config.cell : description.cell;
   const definition = task === "characters" && typeof named === "object" ? checkedDefinition(named) : undefined;
   const cell = definition ? ownName(definition.name) : CELLS[typeof named === "string" && Object.hasOwn(CELLS, named) ? named : ""];
-  if ((task !== "characters" && !language) || !cell) throw new Error(`${folder} is of the task ${task} with the cell ${JSON.stringify(named)}; only networks over characters can be opened here. Of another cell, save its document in the place of its name.`);
+  if ((task !== "characters" && !language) || !cell) throw new Error(words.otherTask(folder, String(task), JSON.stringify(named) ?? "–"));
   if (language && (config.unit !== "character" || config.layers !== 1)) {
-    throw new Error(`${folder} is a language model of ${config.layers} layers that reads ${config.unit}s; only models of one layer that read characters can be opened.`);
+    throw new Error(words.otherLanguageModel(folder, Number(config.layers), String(config.unit)));
   }
   const known = typeof vocabulary === "string" ? vocabulary : `\ufffd${String.fromCodePoint(...(vocabulary?.points ?? []))}`;
   const { gates, states, clampable } = definition ? { gates: Object.keys(definition.gates), states: definition.states.map(({ name }) => name), clampable: definition.held } : LAYOUTS[cell as Cell];

@@ -130,6 +130,12 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
   return { score, arrays, gradient, probabilities };
 }
 
+/** Bring into sight what a link asks for; a frame around the page stays where it is. */
+function bringUp(id: string): void {
+  const element = document.getElementById(id);
+  if (element) scrollTo(0, element.getBoundingClientRect().top + scrollY - Math.max(8, parseFloat(getComputedStyle(element).scrollMarginTop)));
+}
+
 async function start(): Promise<void> {
   window.gated = { reading, forecast, Engine, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
@@ -138,9 +144,10 @@ async function start(): Promise<void> {
   }
   const hash = location.hash;
   const opening = show(askedExhibit(hash), hash, SYSTEM);
-  // Who asks for the story sees it, and a frame around the page stays where it is.
-  if (new URLSearchParams(hash.slice(1)).has("story")) scrollTo(0, document.getElementById("story")!.offsetTop - 8);
+  const asked = new URLSearchParams(hash.slice(1));
+  if (asked.has("story")) bringUp("story");
   const shown = await opening;
+  if (asked.has("tour")) bringUp("tour");
   // Whoever comes for the first time, and not by a link, is shown around.
   if (!hash && !wasToured()) shown.visit(0, false);
 }

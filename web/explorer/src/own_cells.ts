@@ -111,7 +111,7 @@ export function drawnOf(definition: Definition): Diagram {
       return { id: `${from}→${name}`, symbol: "", label: [0, 0], path: `M${left} ${top} C${middle} ${top - bend} ${middle} ${y - bend} ${x} ${y}`, value: valueOf(from), quiet: true };
     });
   });
-  const ends = [...places].map(([name, [x, y]]): Wire => ({ id: name, symbol: symbolOf(name), label: [x, y + 32], anchor: "middle", path: `M${x - 12} ${y} h24`, input: name === " x", value: valueOf(name) }));
+  const ends = [...places].map(([name, [x, y]]): Wire => ({ id: name, symbol: symbolOf(name), label: name === " x" ? [x - SIDE + 8, y + 32] : [x, y + 32], anchor: name === " x" ? "start" : "middle", path: `M${x - 12} ${y} h24`, input: name === " x", value: valueOf(name) }));
   const roles = rolesOf(definition);
   const operations = order.map((node): Operation => {
     const name = named.get(node)!;

@@ -43,6 +43,7 @@ export class Ribbon {
   private steps = 1;
   /** Of the canvas; 0 where it has to be measured: that costs the browser a layout, so not at each step. */
   private width = 0;
+  private again: () => void = () => undefined;
   private colours = { theme: "", ink: "", faint: "", panel: "", edge: "", lit: "" };
 
   constructor(private readonly canvas: HTMLCanvasElement, private readonly legend: HTMLElement, choose: (step: number) => void) {
@@ -52,12 +53,17 @@ export class Ribbon {
     };
     // Who holds and moves would run after what moves itself: a press chooses, and nothing more.
     canvas.addEventListener("pointerdown", pick);
-    new ResizeObserver(() => (this.width = 0)).observe(canvas);
+    new ResizeObserver(() => {
+      if (!this.width || canvas.clientWidth === this.width) return;
+      this.width = 0;
+      this.again();
+    }).observe(canvas);
   }
 
   /** Draw the line around a step; without characters all steps have a column. */
   draw(reading: Reading, network: Network, characters: string[], ledger: Ledger | null, step: number, unit: number, theme: Theme, beside: Beside | null = null): void {
     const { canvas } = this;
+    this.again = () => this.draw(reading, network, characters, ledger, step, unit, theme, beside);
     const ratio = window.devicePixelRatio || 1;
     const width = (this.width ||= canvas.clientWidth);
     const texted = characters.length > 0;

@@ -1,5 +1,5 @@
 /** Three small networks that learn to remember, in the page: losses, gates, and how the gradient flows back. */
-import { LAYOUTS, type Cell } from "./cells";
+import type { Cell } from "./cells";
 import { CURVE_STYLES, NETWORK_STYLES, type Theme } from "./colours";
 import { find } from "./controls";
 import { HeatMap } from "./heatmap";
@@ -166,7 +166,7 @@ export class Training {
       facts.textContent = words.learnt(learner.updates, last === undefined ? null : last.toFixed(3));
       answer.textContent = words.answer(...this.answered(learner, pass, shown));
       const gate = KEEPS[cell];
-      map.paint(this.matrixOf(learner, pass, gate), words.arrays[gate], cell === "rnn", theme);
+      map.paint({ steps: pass.trace.steps, width: UNITS, numbers: Float32Array.from(learner.valuesOf(pass, gate)) }, words.arrays[gate], cell === "rnn", theme);
     }
     const { blind } = SHAPES[this.problem];
     const most = 1.5 * blind;
@@ -184,14 +184,6 @@ export class Training {
     if (!learner.classes) return [signOf(this.problem, outputs[0]), signOf(this.problem, target)];
     const best = outputs.indexOf(Math.max(...outputs));
     return [`${signOf(this.problem, best)} ${Math.round(100 * Math.exp(logShare(outputs, best)))} %`, signOf(this.problem, target)];
-  }
-
-  private matrixOf({ cell, units: H }: Learner, pass: Pass, gate: string) {
-    const { gates } = LAYOUTS[cell];
-    const steps = pass.hidden.length / H - 1;
-    const rows = gates.length * H;
-    const numbers = Float32Array.from({ length: steps * H }, (_, place) => pass.gates[Math.floor(place / H) * rows + gates.indexOf(gate) * H + (place % H)]);
-    return { steps, width: H, numbers };
   }
 
   /** Lines from 0 to 1, and a level that is broken. */
