@@ -42,6 +42,9 @@ def test_a_forecast_with_its_interval_beside_what_came(page: Page) -> None:
     low, high = figure(page, "10 % quantile"), figure(page, "90 % quantile")
     assert low < figure(page, "forecast") < high
     assert 10 < figure(page, "temp, observed") < 70
+    page.click("#language")
+    expect(page.locator("#prediction")).to_contain_text("temp，实际值")
+    page.click("#language")
     page.locator("#step").fill("47")
     expect(page.locator("#moment")).to_contain_text("19:00, history")
     expect(page.locator("#prediction dt")).to_have_count(1)
