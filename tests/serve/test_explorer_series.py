@@ -281,6 +281,16 @@ def test_a_folder_with_the_written_page_is_opened_and_one_without_series_told_of
     figure(page, "forecast")
 
 
+def test_no_number_of_a_gate_is_cut(opened: Callable[[str], Page], series_address: str) -> None:
+    page = opened(f"{series_address}{START}&box=forget_gate")
+    settle(page)
+    fields = page.locator("#box input:visible")
+    shown = fields.evaluate_all("fields => fields.map((field) => field.value)")
+    assert max(map(len, shown)) > 5
+    cut = "fields => fields.filter((of) => of.scrollWidth > of.clientWidth).map((of) => of.value)"
+    assert fields.evaluate_all(cut) == []
+
+
 @pytest.mark.parametrize(
     ("width", "language", "theme"), [(1280, "en", "light"), (390, "zh", "dark")]
 )
