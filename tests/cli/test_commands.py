@@ -8,6 +8,7 @@ import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,6 +216,19 @@ def test_the_report_holds_a_configuration_that_runs(
     out = tmp_path / "again"
     assert run(["fit", "forecast", str(sales), "--config", str(file), "--out", str(out)]) == 0
     assert weights(out) == weights(trained)
+
+
+@pytest.mark.parametrize("name", ["day-first", "keep-rows"])
+def test_what_is_on_or_left_to_the_data_can_be_turned_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("gated.cli.fit.fit_into", lambda *given, **_: asked.append(given[1]))
+    for options in ([f"--no-{name}"], [f"--{name}"]):
+        assert run([*fit_arguments(tmp_path / "sales.csv", tmp_path / "run"), *options]) == 0
+    off, on = (getattr(learner.config, name.replace("-", "_")) for learner in asked)
+    assert off is False
+    assert on is True
 
 
 def weights(directory: Path) -> str:

@@ -179,3 +179,11 @@ def test_heads_are_looked_into() -> None:
     span = gated.explain.flow(layer, x, lambda output: output[0].sum()).layers[0]
     assert span.jacobian is not None
     assert span.jacobian[1] > 0
+
+
+def test_an_output_that_is_a_product_of_the_states_has_their_jacobians() -> None:
+    layer = gated.nn.Recurrent(library.scrn, 3, 6)
+    x = torch.randn(7, 2, 3)
+    (found,) = flow(layer, x, lambda output: output[0][-1].sum()).layers
+    assert found.jacobian is not None
+    assert (found.jacobian > 0).all()

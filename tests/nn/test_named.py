@@ -38,9 +38,15 @@ def test_gates_that_keep_a_state_begin_open() -> None:
     assert torch.equal(sums[gates.index("f")], torch.ones(3))
 
 
-@pytest.mark.parametrize("name", ["lstmm", "gru_d", "Any", "_LSTM", ""])
+@pytest.mark.parametrize("name", ["lstmm", "Any", "_LSTM", ""])
 def test_what_is_no_cell_of_that_kind_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{name}' is no cell of the library; did you"):
+        cell_named(name)
+
+
+@pytest.mark.parametrize("name", ["gru_d", "gru-d"])
+def test_a_cell_that_reads_more_than_its_input_is_refused_for_that(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"cell: {name} reads m, delta, last of each step"):
         cell_named(name)
 
 

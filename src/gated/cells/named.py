@@ -39,8 +39,15 @@ def cell_named(name: str, said: str = "cell") -> Cell:
     """
     plain = "rnn_tanh" if name == "rnn" else name.replace("-", "_")
     found = getattr(library, plain, None)
-    if not isinstance(found, Cell) or found.per_step:
-        near = difflib.get_close_matches(name.replace("_", "-"), cells(), n=1, cutoff=0.0)[0]
+    if isinstance(found, Cell) and found.per_step:
+        raise ConfigurationError(
+            f"{option(said)}: {name} reads {', '.join(found.per_step)} of each step beside its "
+            f"input, which no task gives. In Python: gated.nn.Recurrent(library.{found.name}, ...)."
+        )
+    if not isinstance(found, Cell):
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), cells(), n=1, cutoff=0.0)[
+            0
+        ]
         raise ConfigurationError(
             f"{option(said)}: {name!r} is no cell of the library; did you mean {near}? "
             f"There are {', '.join(cells())}."

@@ -25,6 +25,8 @@ from gated.tasks import LEARNERS
 from gated.version import VERSION
 
 INTERRUPTED = 130
+NEGATIVES = {f"--no-{name}": f"--{name}=false" for name in ("day-first", "keep-rows")}
+"""Of the options that are on, or left to the data, where they are not given: all others are off."""
 
 options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=())
 
@@ -71,6 +73,7 @@ def launch(
         except ValueError as error:
             raise ConfigurationError(f"--config: {config} is not TOML: {error}.") from error
         app.config = Toml(config, must_exist=True, use_commands_as_keys=False, allow_unknown=False)
+    tokens = tuple(NEGATIVES.get(token, token) for token in tokens)
     return app(tokens, exit_on_error=False, print_error=False)
 
 

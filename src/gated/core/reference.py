@@ -284,7 +284,10 @@ def step_backward(
     """
     cell = equations.cell
     of = _derivative(cell, bool(grad_gates))
-    dtype = step.values[cell.output].dtype
+    output = step.values[cell.output]
+    dtype = output.dtype
+    if np.ndim(grad_output) == 0:  # products with a matrix need its features
+        grad_output = np.full_like(output, grad_output)
     given = step.given | {
         "value": dict(enumerate(step.values)),
         "grad_output": np.asarray(grad_output, dtype),

@@ -13,15 +13,22 @@ NOT_WANTED = "with --no-baseline"
 MOST_DIGITS = 8
 """Digits that are written at most to show the difference of two figures that look the same."""
 
+SHORT = (1e-9, 1e15)
+"""Numbers between these are written without an exponent."""
+
 
 def significant(value: float, digits: int = 3) -> str:
-    """Write `value` with at least `digits` significant digits, without an exponent.
+    """Write `value` with at least `digits` significant digits; an exponent only where it is long.
 
     >>> significant(4.4149), significant(0.0012345), significant(12345.6), significant(0.0)
     ('4.41', '0.00123', '12,346', '0')
+    >>> significant(6.0612e-40), significant(-6.0612e36)
+    ('6.06e-40', '-6.06e+36')
     """
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
+    if not SHORT[0] <= abs(value) < SHORT[1]:
+        return f"{value:.{digits}g}"
     return f"{value:z,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
 
 

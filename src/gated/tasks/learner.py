@@ -368,6 +368,8 @@ class Learner(ABC, Generic[Config, Data, Score]):
         self.history = loop.train(
             task, self.training, directory=directory, resume=resume, progress=progress
         )
+        if self.training.precision == "64-true":
+            self.network.float()  # data, scores and files are of single precision
         self.settle()
         return self
 

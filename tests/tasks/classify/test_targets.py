@@ -108,9 +108,23 @@ def test_the_loss_is_the_mean_over_the_targets() -> None:
     assert losses(answers, targets).tolist() == [2.0, 4.5]
 
 
+@pytest.mark.parametrize("y", [np.full(24, 3.0), np.stack([PAIRS[:, 0], np.full(24, 3.0)], 1)])
+def test_a_constant_target_is_predicted_as_that_number_by_the_network_alone(
+    y: np.ndarray,
+) -> None:
+    alone = SequenceRegressor(**SMALL, kernel_features=0).fit(ARRAYS, y)
+    assert (alone.predict(ARRAYS).reshape(24, -1)[:, -1] == 3).all()
+
+
+def test_what_is_trained_in_double_precision_predicts_in_single() -> None:
+    options = TrainingOptions(steps=1, batch_size=8, threads=1, precision="64-true")
+    double = SequenceRegressor(hidden=4, training=options, **FEW).fit(ARRAYS, PAIRS)
+    assert np.isfinite(double.predict(ARRAYS)).all()
+
+
 def test_numbers_are_scaled_one_by_one_and_constants_left_alone() -> None:
     numbers = Numbers.of(np.array([[0.1, 1e12], [0.1, 3e12], [0.1, 5e12]]), ("still", "huge"))
-    assert numbers.constants(np.array([[0.1, 1.0], [0.1, 2.0]])) == ["still"]
+    assert numbers.constants(np.array([[0.1, 1.0], [0.1, 2.0]])) == (0,)
     assert numbers.mean.tolist() == [0.1, 3e12]
     learnt = numbers.learnt(np.array([[0.1, 5e12]]))
     np.testing.assert_allclose(learnt, [[0, np.sqrt(1.5)]], rtol=1e-6)
@@ -130,6 +144,7 @@ def test_numbers_are_scaled_one_by_one_and_constants_left_alone() -> None:
         ([[1.0, 2.0], [3.0]] * 12, r"y is no array: .* the same O for each"),
         (PAIRS[..., None], "dim 3"),
         (PAIRS * [1, 1e200], r"The target 'target 1' reaches .*e\+20\d, too much to be squared"),
+        (PAIRS * [1, 1e-300], "The target 'target 1' differs by .*, too little to be squared"),
         (pl.DataFrame({"a": ["x"] * 24, "b": [1.0] * 24}), "not a number"),
     ],
 )

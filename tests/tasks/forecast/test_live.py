@@ -131,6 +131,10 @@ def test_a_row_is_given_once_and_in_order(forecaster: Forecaster) -> None:
         live.predict()
     with pytest.raises(DataError, match="no row in what was given"):
         live.update([])
+    with pytest.raises(DataError, match="Row 2 of what was given is NoneType; a row is a dict"):
+        live.update([again, None])
+    with pytest.raises(DataError, match="a number that is too large"):
+        live.update(again | {"when": hours(310), "y": 10**400})
 
 
 def test_a_plan_that_came_otherwise_counts_as_it_came() -> None:
@@ -283,6 +287,7 @@ def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) 
         {"when": "2024-13-01"},
         {"when": START.replace(tzinfo=dt.UTC)},
         {"y": "1,5"},
+        {"y": 10**400},
         {"y": True},
         {"x": float("inf")},
         {"kind": " a"},

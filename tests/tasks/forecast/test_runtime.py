@@ -264,6 +264,10 @@ def test_bytes_that_are_cut_or_changed_are_refused(run: Path, tmp_path: Path) ->
         changed[place] ^= 1
         with pytest.raises(ModelFileError, match="The state is"):
             live.restore(bytes(changed))
+    with pytest.raises(TypeError, match="The state is str: give the bytes that state returned"):
+        live.restore("x")
+    live.restore(memoryview(state))
+    assert live.state() == state
     kept = attached_file(run, PAST)
     assert kept is not None
     copy = tmp_path / "run"

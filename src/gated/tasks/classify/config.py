@@ -95,7 +95,8 @@ class SourceOptions(Configuration):
     channels: tuple[str, ...] = ()
     """Columns of a table to read; by default all others that hold numbers."""
     day_first: bool | None = None
-    """Whether 01/02/2000 is the first of February, where the times alone cannot tell."""
+    """Whether 01/02/2000 is the first of February, where the times alone cannot tell;
+    `--no-day-first` where it is not."""
     decimal: Literal[".", ","] | None = None
     """The decimal separator, for columns that can be read in two ways (`1,234`)."""
     encoding: str | None = None

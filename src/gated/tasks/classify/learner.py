@@ -310,24 +310,35 @@ class NumberLearner(SequenceLearner[NumberEvaluation]):
     does = "predict a number of a sequence, or several"
     targets_type = Numbers
     targets: Numbers
+    still: tuple[int, ...] = ()
+    """Places of the targets that are the same in all training sequences."""
 
     def targets_of(self, data: Sequences, known: Numbers | None) -> Numbers:
         """Take means and standard deviations, or those of the run of `init_from` if it has them."""
         found = Numbers.of(data.values, data.labels)
+        self.still = ()
+        if known and known.names == found.names:
+            return known
+        self.still = found.constants(data.values)
         self.findings += tuple(
             Finding(
                 kind="constant",
                 count=1,
-                what=f"{f'the target {name!r}' if name else 'the target'} is the same in all "
-                "training sequences",
+                what=f"{f'the target {found.names[of]!r}' if found.names else 'the target'} is the "
+                "same in all training sequences",
                 action="predicted as that number, which says nothing about it",
             )
-            for name in found.constants(data.values)
+            for of in self.still
         )
-        if known and known.names != found.names:
+        if known:
             self.anew = self.head
-            return found
-        return known or found
+        return found
+
+    def new_network(self) -> SequenceEnsemble:
+        """Make a network for the channels and the targets, of which constant ones stay so."""
+        network = super().new_network()
+        network.hold_at_zero(self.still)
+        return network
 
     def scored(self, data: Sequences, known: Parts[Sequences] | None) -> NumberEvaluation:
         """Compare with the nearest sequence, a linear model, and the mean."""

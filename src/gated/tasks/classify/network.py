@@ -181,6 +181,13 @@ class SequenceEnsemble(nn.Module):
             answers = answers + trust * self.sharpness * self.of_networks(steps, lengths)
         return answers
 
+    def hold_at_zero(self, outputs: Sequence[int]) -> None:
+        """Make outputs 0 for any input; their weights stay so where every target is 0."""
+        with torch.no_grad():
+            for member in self.members:
+                head = cast(SequenceNetwork, member).head
+                head.weight[list(outputs)] = head.bias[list(outputs)] = 0
+
     def of_networks(self, steps: Tensor, lengths: Tensor) -> Tensor:
         """Return the mean of the networks' outputs, (B, outputs)."""
         return torch.stack([member(steps, lengths) for member in self.members]).mean(0)

@@ -159,6 +159,13 @@ class Numbers:
                 f"{np.abs(numbers[:, place]).max():g}, too much to be squared: give it in a larger "
                 "unit, or its logarithm."
             )
+        if not deviation.all():
+            place = int(np.argmin(deviation))
+            raise DataError(
+                f"The target{f' {names[place]!r}' if names else ''} differs by "
+                f"{np.ptp(numbers[:, place]):g} at most, too little to be squared: give it in a "
+                "smaller unit."
+            )
         return cls(mean, deviation, names)
 
     @property
@@ -197,10 +204,9 @@ class Numbers:
         """Return (N, O) standardised numbers; raises as `numbers_of`."""
         return ((self.numbers(values) - self.mean) / self.deviation).astype(np.float32)
 
-    def constants(self, values: Values) -> list[str]:
-        """Return the names of the targets that are the same in all of (N, O) numbers."""
-        still = are_constant(self.numbers(values))
-        return [name for name, one in zip(self.names or ("",), still, strict=True) if one]
+    def constants(self, values: Values) -> tuple[int, ...]:
+        """Return the places of the targets that are the same in all of (N, O) numbers."""
+        return tuple(np.flatnonzero(are_constant(self.numbers(values))).tolist())
 
     def guess(self, values: Values) -> tuple[float, str]:
         """Return the loss without any input, and what it is: the variance of (N, O) numbers."""

@@ -37,7 +37,8 @@ class ForecastConfig(Configuration):
     """How the time is written (`%d/%m/%Y`), or what its numbers are: `excel` for days as Excel
     stores them, `count`, `seconds`, `milliseconds`; where the values alone cannot tell."""
     day_first: bool | None = None
-    """Whether 01/02/2000 is the first of February, where the values alone cannot tell."""
+    """Whether 01/02/2000 is the first of February, where the values alone cannot tell;
+    `--no-day-first` where it is not."""
     decimal: Literal[".", ","] | None = None
     """The decimal separator, for columns that can be read in two ways (`1,234`)."""
     encoding: str | None = None
@@ -88,7 +89,7 @@ class ForecastConfig(Configuration):
     that are known keep their scales, and what was held out of the training stays held out."""
     keep_rows: bool = True
     """Keep the last rows of each series in the run, as many as a forecast reads, so that
-    `gated.load` goes on from them without the table."""
+    `gated.load` goes on from them without the table; `--no-keep-rows` leaves them out."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 

@@ -223,7 +223,11 @@ class LiveForecaster:
         Raises:
             ModelFileError: they are damaged, of another version or of another forecaster; nothing
                 was changed.
+            TypeError: they are no bytes.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"{what} is {type(data).__name__}: give the bytes that state returned.")
+        data = bytes(data)
         given = unpacked(data, self.identity, what)
         new = LiveForecaster(self._outlook, self._fitted, self.identity)
         try:
@@ -403,6 +407,12 @@ class LiveForecaster:
         if isinstance(rows, list | tuple):
             if not rows:
                 raise DataError("There is no row in what was given.")
+            for place, row in enumerate(rows, 1):
+                if not isinstance(row, Mapping):
+                    raise DataError(
+                        f"Row {place} of what was given is {type(row).__name__}; a row is a "
+                        "dictionary of values by the names of the columns."
+                    )
             table = typed_rows(rows, self._fitted)
             if table is not None:
                 config, grid = self._fitted.config, self._fitted.grid

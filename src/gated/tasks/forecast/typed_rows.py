@@ -19,6 +19,7 @@ ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:
 """Times that can be read in one way."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+INFINITE = (math.inf, -math.inf)
 
 
 class _OtherTypeError(Exception):
@@ -88,9 +89,12 @@ def _series(rows: Sequence[Mapping[str, Any]], name: str | None) -> TextColumn:
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
     values = [row.get(name) for row in rows]
     for value in values:
-        if value is not None and (type(value) not in (int, float) or math.isinf(value)):
+        if value is not None and (type(value) not in (int, float) or value in INFINITE):
             raise _OtherTypeError
-    return np.array([math.nan if of is None else of for of in values], np.float64)
+    try:
+        return np.array([math.nan if of is None else of for of in values], np.float64)
+    except OverflowError:  # a whole number beyond float64
+        raise _OtherTypeError from None
 
 
 def _texts(values: Sequence[Any]) -> TextColumn:
