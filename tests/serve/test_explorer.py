@@ -324,6 +324,8 @@ def test_a_link_says_what_there_is_not(
     ):
         assert words in told
     assert len(told.splitlines()) == 9
+    page.click("#language")
+    assert "没有网络“foo”。可以是：rnn、gru、lstm。现在显示：lstm。" in notices(page)
     page.evaluate(f"location.hash = '{START}'")
     expect(page.locator("#moment")).to_have_text("step 5 of 18: To be[,]")
     assert notices(page) == []

@@ -42,6 +42,9 @@ def test_a_forecast_with_its_interval_beside_what_came(page: Page) -> None:
     low, high = figure(page, "10 % quantile"), figure(page, "90 % quantile")
     assert low < figure(page, "forecast") < high
     assert 10 < figure(page, "temp, observed") < 70
+    page.click("#language")
+    expect(page.locator("#prediction")).to_contain_text("temp，实际值")
+    page.click("#language")
     page.locator("#step").fill("47")
     expect(page.locator("#moment")).to_contain_text("19:00, history")
     expect(page.locator("#prediction dt")).to_have_count(1)
@@ -276,6 +279,16 @@ def test_a_folder_with_the_written_page_is_opened_and_one_without_series_told_of
     expect(page.locator("#moment")).to_contain_text("step 48 of 59: 2013-12-28 06:00, forecast")
     expect(page.locator("#problem")).to_be_hidden()
     figure(page, "forecast")
+
+
+def test_no_number_of_a_gate_is_cut(opened: Callable[[str], Page], series_address: str) -> None:
+    page = opened(f"{series_address}{START}&box=forget_gate")
+    settle(page)
+    fields = page.locator("#box input:visible")
+    shown = fields.evaluate_all("fields => fields.map((field) => field.value)")
+    assert max(map(len, shown)) > 5
+    cut = "fields => fields.filter((of) => of.scrollWidth > of.clientWidth).map((of) => of.value)"
+    assert fields.evaluate_all(cut) == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tests.serve.conftest import settle
+from tests.serve.test_own_cells import saved
 
 from gated.errors import ModelFileError
 from gated.serve.character_model import load_model
@@ -104,12 +105,35 @@ def test_a_folder_without_a_network_is_told_of(
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
     page.locator("#problem", has_text="The folder holds no model.json").wait_for()
-    (tmp_path / "run" / "model.json").write_text("{}")
     page.click("#language")
+    page.locator("#problem", has_text="这个文件夹里没有 model.json").wait_for()
+    (tmp_path / "run" / "model.json").write_text("{}")
     with page.expect_file_chooser() as chooser:
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
     page.locator("#problem", has_text="model.json 没有描述一个网络").wait_for()
+
+
+@pytest.mark.parametrize("cut", ["weights", "list"])
+def test_a_folder_with_a_damaged_file_is_told_of(
+    tmp_path: Path, opened: Callable[[str], Any], address: str, cut: str
+) -> None:
+    run = tmp_path / "run"
+    if cut == "weights":
+        saved(run)
+        (weights,) = run.glob("*.safetensors")
+        weights.write_bytes(weights.read_bytes()[:-4])
+        told = f"{weights.name} in run is damaged or cut short"
+    else:
+        run.mkdir()
+        (run / "exhibit.js").write_text("window.gatedExhibits = [")
+        told = "exhibit.js in run does not describe a network"
+    page = opened(f"{address}#text=dog&language=en&theme=light")
+    settle(page)
+    with page.expect_file_chooser() as chooser:
+        page.click("#open")
+    chooser.value.set_files(run)
+    page.locator("#problem", has_text=told).wait_for()
 
 
 @pytest.mark.parametrize("options", [{"layers": 2}, {"unit": "byte"}])

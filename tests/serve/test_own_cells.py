@@ -125,6 +125,26 @@ def test_it_fits_and_is_accessible(tmp_path: Path, looks_right: Callable[[str, i
         looks_right(f"{page}#text=dog&network=indrnn&step=2&language=zh&theme=light", 1280)
 
 
+def test_commas_and_counts_of_a_tiny_cell(tmp_path: Path, opened: Callable[[str], Any]) -> None:
+    saved(tmp_path)
+    with serving([texts([load_model(tmp_path)])]) as address:
+        page = opened(f"{address}#text=dog&step=0&unit=1&box=forget_gate&language=zh&theme=light")
+        settle(page)
+        names = page.locator("#box .bars-row:visible .bars-name").all_inner_texts()
+        assert names[1].strip() == f"全部 {UNITS} 个神经元"  # all states are 0
+        label = page.locator("#diagram").get_attribute("aria-label")
+        assert label.startswith("PEEPING 单元，带有所选神经元的数值：d，hₜ₋₁")
+        assert "," not in label
+        assert ":" not in label
+        page.click("#language")
+        page.locator('#diagram[aria-label*="unit: d, hₜ₋₁"]').wait_for()
+        page.locator("#step").fill("2")
+        settle(page)
+        names = page.locator("#box .bars-row:visible .bars-name").all_inner_texts()
+        assert len([name for name in names if name.startswith("h of unit")]) == UNITS
+        assert not any("units" in name for name in names)
+
+
 def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
     saved(tmp_path, library.mgu, cell="mgu")
     assert load_model(tmp_path).definition == library.mgu.document
@@ -240,6 +260,10 @@ def test_it_is_opened_by_its_folder(
         assert "layer.cell.document" in told.inner_text()
         if words.startswith("held"):
             assert "held gate candidate" in told.inner_text()
+            page.click("#language")
+            page.locator("#problem", has_text="这不是逐字符阅读的单元的文档").wait_for()
+            page.click("#language")
+            told.wait_for()
         page.evaluate("document.getElementById('problem').textContent = ''")
     choose(page, tmp_path / "own")
     page.locator("#about", has_text=f"A small network of {UNITS} units").wait_for()

@@ -80,6 +80,29 @@ def test_clipping_and_dropout_change_what_is_learnt(page: Page) -> None:
     assert plain[0] != dropped[0]
 
 
+def test_curves_have_numbers_and_headings_show_whose_they_are(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          window.written = [];
+          const { fillText } = CanvasRenderingContext2D.prototype;
+          CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+            if (this.canvas.closest("#plots")) written.push([this.canvas.id, text]);
+            return fillText.call(this, text, x, y);
+          };
+        }"""
+    )
+    page.locator("#length").fill("11")
+    written = page.evaluate("written")
+    of = {name: [text for id, text in written if id == name] for name in ("losses", "flow")}
+    assert of["losses"][-8:] == ["0", "0.5", "1", "1.5", "2", "0", "200", "400"]
+    assert of["flow"][-7:] == ["10⁻⁶", "10⁻⁴", "10⁻²", "1", "0", "5", "10"]
+    lines = page.locator("#pupils h3 path")
+    strokes = [lines.nth(k).get_attribute("stroke") for k in range(3)]
+    assert len(set(strokes)) == 3
+    page.click("#theme")
+    expect(lines.first).not_to_have_attribute("stroke", strokes[0])
+
+
 def updates(page: Page) -> list[int]:
     facts = page.locator("#pupils article p:first-of-type").all_inner_texts()
     return [int(re.match(r"(\d+) update", text)[1]) for text in facts]

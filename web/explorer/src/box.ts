@@ -116,7 +116,7 @@ export class BoxPanel {
       ...inputs.map((input): [Name, number, boolean] => [inputName(input), input.part, false]),
       ...(otherInputs.count ? [[[words.boxOtherInputs(otherInputs.count)], otherInputs.part, false] as [Name, number, boolean]] : []),
       ...states.map((state): [Name, number, boolean] => [stateName(state), state.part, false]),
-      ...(others.count ? [[[words.boxOthers(others.count)], others.part, false] as [Name, number, boolean]] : []),
+      ...(others.count ? [[[words.boxOthers(others.count, states.length)], others.part, false] as [Name, number, boolean]] : []),
       ...(parts.rest === null ? [] : [[[words.boxRest], parts.rest, false] as [Name, number, boolean]]),
       [this.biasName(parts, network, gate, unit, editable, words), bias, false],
       [[words.boxSum], sum, true],

@@ -1,5 +1,6 @@
 /** Whether a document that someone else may have written is that of a cell; the rules are those of gated.cells.check_document. */
 import { ARITIES, type Definition } from "./engine";
+import { FolderError } from "./folder_error";
 
 const MOST_NODES = 2000;
 const MOST_LINES = 200;
@@ -11,7 +12,8 @@ type Anything = Record<string, unknown>;
 
 function refuse(where: string, found: unknown, expected: string): never {
   const said = JSON.stringify(found) ?? "missing";
-  throw new Error(`This is not the document of a cell that reads characters: ${where} is ${said.length < 80 ? said : `${said.slice(0, 77)}…`}, expected ${expected}. Save the document of the cell, layer.cell.document, once more.`);
+  const detail = `${where} is ${said.length < 80 ? said : `${said.slice(0, 77)}…`}, expected ${expected}`;
+  throw new FolderError((words) => words.noCell(detail));
 }
 
 function object(found: unknown, where: string): Anything {

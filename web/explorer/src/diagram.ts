@@ -5,6 +5,7 @@ import { definitionOf } from "./definitions";
 import { DIAGRAMS, type Diagram, type Operation, type Wire } from "./diagrams";
 import { drawnOf } from "./own_cells";
 import type { Network, Reading } from "./reading";
+import type { Words } from "./words";
 
 type Group = Selection<SVGGElement, Wire, SVGSVGElement, unknown>;
 const THINNEST = 2;
@@ -15,6 +16,7 @@ export class CellDiagram {
   private wires!: Group;
   private drawn = "";
   private label = "";
+  private comma = "";
   /** Wires that stay lit while nothing is pointed at. */
   private lasting: string[] = [];
 
@@ -26,8 +28,9 @@ export class CellDiagram {
   ) {}
 
   /** Draw the cell of a network, unless it is the one that stands there. */
-  draw(network: Network, label: string): void {
-    this.label = label;
+  draw(network: Network, words: Words): void {
+    this.label = `${words.diagram(network.cell.toUpperCase())}${words.colon}`;
+    this.comma = words.comma;
     if (this.drawn === network.cell) return;
     this.drawn = network.cell;
     this.diagram = network.definition ? drawnOf(definitionOf(network)) : DIAGRAMS[network.cell];
@@ -57,7 +60,7 @@ export class CellDiagram {
   /** Show the values of a unit at a step: wide for large, blue for positive, orange for negative. */
   fill(reading: Reading, step: number, unit: number, character: string, theme: Theme): void {
     const said = this.diagram.wires.filter(({ value, quiet }) => value && !quiet).map(({ symbol, value }) => `${symbol} ${signed(value!(reading, step, unit))}`);
-    this.svg.setAttribute("aria-label", `${this.label}: ${[character, ...said].filter(Boolean).join(", ")}`);
+    this.svg.setAttribute("aria-label", `${this.label}${[character, ...said].filter(Boolean).join(this.comma)}`);
     const palette = signedPalette(theme);
     this.wires.each(function (wire) {
       const group = this as SVGGElement;

@@ -22,7 +22,7 @@ const PREDICTS: Record<Effect, string> = { muchWorse: "much worse", worse: "wors
 const sentence = (words: string) => words[0].toUpperCase() + words.slice(1);
 const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   listed([
-    ...(seasons.length ? [`the values ${seasons.join(", ")} steps before (the latest known ones)`] : []),
+    ...(seasons.length ? [`the values ${listed(seasons.map(String))} steps before (the latest known ones)`] : []),
     "the continuation by smoothing",
     ...(cycles.length ? [`the time (${cycles.join(", ")})`] : []),
     ...(known.length ? [known.join(", ")] : []),
@@ -41,6 +41,8 @@ export const ENGLISH = {
   forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” in the directory that holds the run, then open page/index.html, or open the folder “page” here.`,
   noRun: (document: string): string => `The folder holds no ${document}: choose that of a trained network.`,
   noDescription: (folder: string, document: string): string => `${document} in ${folder} does not describe a network: it is damaged, or was written by another program.`,
+  noCell: (detail: string): string => `This is not the document of a cell that reads characters: ${detail}. Save the document of the cell, layer.cell.document, once more.`,
+  damagedWeights: (folder: string, file: string): string => `${file} in ${folder} is damaged or cut short, or is no safetensors file.`,
   noWeights: (folder: string): string => `${folder} holds no safetensors file.`,
   twoOfACell: (cell: string): string => `Two networks have the cell ${cell}: choose the folder of one of them.`,
   otherTask: (folder: string, task: string, cell: string): string =>
@@ -106,10 +108,10 @@ export const ENGLISH = {
   layer: (layer: number): string => `layer ${layer}`,
   within: (name: string, where: string[]): string => `${name} (${where.join(", ")})`,
   factor: "a factor",
-  boxOtherInputs: (inputs: number): string => `the other ${inputs} inputs`,
+  boxOtherInputs: (inputs: number): string => (inputs === 1 ? "the other input" : `the other ${inputs} inputs`),
   boxState: (symbol: string, unit: number): string => `${symbol} of unit ${unit}`,
   boxUnit: (unit: number): string => `unit ${unit}`,
-  boxOthers: (units: number): string => `the other ${units} units`,
+  boxOthers: (units: number, named: number): string => (!named ? (units === 1 ? "the only unit" : `all ${units} units`) : units === 1 ? "the other unit" : `the other ${units} units`),
   boxBias: "bias",
   boxSum: "sum",
   boxResult: (squash: string): string => `${squash} of the sum`,
@@ -151,6 +153,7 @@ export const ENGLISH = {
   editsTitle: "Changed numbers",
   edited: (name: string, old: string, now: string): string => `${name}: ${old} → ${now}`,
   colon: ": ",
+  comma: ", ",
   takeBack: "Undo",
   takeAllBack: "Undo all",
   noNumber: (typed: string): string => `“${typed}” is not a number. Write a number like −0.25. The old value is kept.`,
@@ -211,7 +214,7 @@ export const ENGLISH = {
   anew: "Start anew",
   learnt: (updates: number, loss: string | null): string => `${some(updates, "update")}${loss === null ? "" : `, loss ${loss}`}`,
   answer: (answered: string, target: string): string => `predicted ${answered}, target ${target}`,
-  losses: "Loss of each network; the dashed line is the loss of a guess that uses no memory",
+  losses: "Loss of each network by the number of updates; the dashed line is the loss of a guess that uses no memory",
   flow: "Norm of the gradient by the number of steps back, as a share of its value at the last step; logarithmic, from 1 down to a millionth",
   tour: "Guided tour",
   tourPlace: (stop: number, stops: number): string => `Stop ${stop} of ${stops}`,

@@ -9,6 +9,7 @@ import { CellDiagram } from "./diagram";
 import { wireValues } from "./diagrams";
 import { allowed, limitsOf, MOST_EDITS, numberOf, readEdits, shownAs, valueOf, withEdit, writeEdits } from "./edits";
 import { EditsPanel } from "./edits_panel";
+import { FolderError } from "./folder_error";
 import { HeatMap } from "./heatmap";
 import { ledgerOf } from "./ledger";
 import { askedBy, oddRange, refused, type Notice } from "./notices";
@@ -76,6 +77,7 @@ export class Explorer {
   /** By part of the view, what was asked for and is not shown. */
   private readonly refusals = new Map<Part, Notice>();
   private strange: string[] = [];
+  private problem: Notice | null = null;
   /** The step that a link asked for, until it is known how many there are. */
   private linkedStep: string | null = null;
   /** What the tour claims, and of which stop and passage. */
@@ -129,10 +131,18 @@ export class Explorer {
     cancelAnimationFrame(this.frame);
   }
 
-  report(error: Error): void {
-    const problem = find<HTMLElement>("problem");
-    problem.textContent = error.message;
-    problem.hidden = false;
+  report(error: unknown): void {
+    const { message } = error instanceof Error ? error : new Error(String(error));
+    this.problem = error instanceof FolderError ? error.told : () => message;
+    this.tellProblem();
+  }
+
+  /** What went wrong last, in the language of the page. */
+  private tellProblem(): void {
+    const element = find<HTMLElement>("problem");
+    const told = this.problem?.(this.words) ?? "";
+    if (element.textContent !== told) element.textContent = told;
+    element.hidden = !told;
   }
 
   private get words(): Words {
@@ -326,16 +336,15 @@ export class Explorer {
   }
 
   private async answer(mine: number, run: () => Promise<void>): Promise<void> {
-    const problem = find<HTMLElement>("problem");
     this.answering += 1;
     this.tellBusy();
     try {
       await run();
-      if (mine === this.asked) problem.hidden = true;
-    } catch (error) {
       if (mine !== this.asked) return;
-      problem.textContent = error instanceof Error ? error.message : String(error);
-      problem.hidden = false;
+      this.problem = null;
+      this.tellProblem();
+    } catch (error) {
+      if (mine === this.asked) this.report(error);
     } finally {
       this.answering -= 1;
       this.tellBusy();
@@ -362,11 +371,12 @@ export class Explorer {
     this.edited = editsOf(view, network, this.exhibit.networks);
     this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), this.exhibit.networks, this.readings.get(network.name), this.changed, words);
     this.learn();
+    this.tellProblem();
     this.tour.show(view.tour, words, this.claims, false);
     this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
-    this.diagram.draw(network, words.diagram(network.cell.toUpperCase()));
+    this.diagram.draw(network, words);
     this.diagram.mark(view.box);
     this.arrange(network);
     this.scene.paint(this.shown(reading));

@@ -14,7 +14,7 @@ export class ForecastPanel {
     const { quantiles, history, target } = this.exhibit;
     const { observed, forecast } = reading.arrays;
     const middle = quantiles.indexOf(0.5);
-    const rows: [string, string][] = [[`${target}, ${words.observed}`, number(at(observed, step, 0))]];
+    const rows: [string, string][] = [[[target, words.observed].join(words.comma), number(at(observed, step, 0))]];
     if (step >= history) {
       rows.push([words.median, number(at(forecast, step, middle))]);
       quantiles.forEach((quantile, place) => {

@@ -110,7 +110,7 @@ async function openFolder(now: View): Promise<void> {
   const files = await chosenFiles();
   if (!files.length) return;
   try {
-    const { found, opened } = await openRun(files, wordsFor("text", now.language));
+    const { found, opened } = await openRun(files);
     for (const exhibit of found) {
       const place = exhibits.findIndex(({ name }) => name === exhibit.name);
       exhibits.splice(place < 0 ? exhibits.length : place, 1, exhibit);
@@ -118,7 +118,7 @@ async function openFolder(now: View): Promise<void> {
     }
     await show(found[0], "", now);
   } catch (error) {
-    explorer?.report(error instanceof Error ? error : new Error(String(error)));
+    explorer?.report(error);
   }
 }
 

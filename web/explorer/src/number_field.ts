@@ -54,7 +54,7 @@ export class NumberField {
     this.by = nudge;
     this.text = edited === undefined ? shownAs(place.kind, value) : String(Number(edited.toPrecision(7))).replace("-", "−");
     element.value = this.text;
-    element.classList.toggle("long", this.text.length > 6);
+    element.classList.toggle("long", this.text.length > 5);
     element.classList.toggle("edited", edited !== undefined);
     element.setAttribute("aria-label", label);
   }

@@ -14,7 +14,7 @@ export function nameOf({ cell, definition }: Pick<Network, "cell" | "definition"
   // Known names have the symbol of the definition in the place of the usual one.
   if (Object.hasOwn(words.arrays, name)) return `${words.arrays[name].replace(/ \S+$/, "")} ${symbol}`;
   const state = definition.states.some((of) => of.name === name);
-  return words.ownName(state, definition.held.includes(name), symbol === name ? symbol : `${name.replaceAll("_", " ")}, ${symbol}`);
+  return words.ownName(state, definition.held.includes(name), symbol === name ? symbol : [name.replaceAll("_", " "), symbol].join(words.comma));
 }
 
 export function symbolIn({ symbols }: Definition, name: string): string {

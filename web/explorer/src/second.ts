@@ -38,9 +38,9 @@ class Lane {
     this.ribbon = new Ribbon(this.canvas, legend, choose);
   }
 
-  say(title: string, curves: string): void {
+  say(title: string, words: Words): void {
     this.title.textContent = title;
-    this.canvas.setAttribute("aria-label", `${title}: ${curves}`);
+    this.canvas.setAttribute("aria-label", `${title}${words.colon}${words.curves}`);
   }
 }
 
@@ -100,7 +100,7 @@ export class SecondText {
     if (this.field.value !== view.other && document.activeElement !== this.field) this.field.value = view.other;
     const pair = this.pair && this.pair.first.network === network.name && view.other ? this.pair : null;
     this.drawn.hidden = !pair;
-    this.lanes.forEach((lane, place) => lane.say([words.firstText, words.secondText][place], words.curves));
+    this.lanes.forEach((lane, place) => lane.say([words.firstText, words.secondText][place], words));
     const told = pair ? this.tell(pair, network, words) : "";
     if (this.told.textContent !== told) this.told.textContent = told;
   }

@@ -191,7 +191,7 @@ export class Story {
     put("story-live", said.slice(told.length + 1));
     put("story-place", words.place(station + 1, LAST + 1));
     this.slider.step = this.still.matches ? "1" : "0.01";
-    this.slider.setAttribute("aria-valuetext", `${words.place(station + 1, LAST + 1)}: ${title}`);
+    this.slider.setAttribute("aria-valuetext", `${words.place(station + 1, LAST + 1)}${words.colon}${title}`);
     find("story-picture").setAttribute("aria-label", title);
     find<HTMLElement>("story-to-cell").hidden = station < LAST;
     find<HTMLButtonElement>("story-back").disabled = this.t === 0;

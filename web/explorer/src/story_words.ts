@@ -12,6 +12,7 @@ interface StoryWords {
   on: string;
   slider: string;
   place: (station: number, stations: number) => string;
+  colon: string;
   stations: { title: string; told: string }[];
   /** At the last station, of the moment that the page shows. */
   live: (moment: string, unit: number) => string;
@@ -33,6 +34,7 @@ export const STORY: Record<"en" | "zh", StoryWords> = {
     on: "Next station",
     slider: "Time of the story",
     place: (station, stations) => `Station ${station} of ${stations}`,
+    colon: ": ",
     stations: [
       { title: "A network for each step", told: "Each sheet is a plain feed-forward network: input x below, hidden layer h, output y above. Every line is a weight. At each step the same network reads the next input, but it knows nothing about the inputs before." },
       { title: "A sheet seen from its edge", told: "Turn the sheets until you see them from their edges: the units of a layer lie behind each other and become one circle, and all lines between two layers become one arrow. All sheets have the same weights, so one sheet is enough. The loop is new: the hidden layer also reads its own output of the step before, through the weights U. This is an RNN." },
@@ -58,6 +60,7 @@ export const STORY: Record<"en" | "zh", StoryWords> = {
     on: "下一站",
     slider: "图解的进度",
     place: (station, stations) => `第 ${station} 站，共 ${stations} 站`,
+    colon: "：",
     stations: [
       { title: "每一步一个网络", told: "每一张都是一个普通的前馈网络：下面是输入 x，中间是隐藏层 h，上面是输出 y，每条线是一个权重。每一步都由同一个网络读下一个输入，但它对之前的输入一无所知。" },
       { title: "从侧面看", told: "把这些网络转过来，从侧面看：同一层的神经元前后重叠，成为一个圆；两层之间的所有连线成为一个箭头。各张的权重都相同，所以画一张就够了。环是新加的：隐藏层还要通过权重 U 读自己上一步的输出。这就是 RNN。" },

@@ -1,7 +1,9 @@
 /** Three small networks that learn to remember, in the page: losses, gates, and how the gradient flows back. */
+import { scaleLinear } from "d3-scale";
 import type { Cell } from "./cells";
-import { CURVE_STYLES, NETWORK_STYLES, type Theme } from "./colours";
+import type { Theme } from "./colours";
 import { find } from "./controls";
+import { drawCurves, LineSample, type Curves, type Tick } from "./curve_plot";
 import { HeatMap } from "./heatmap";
 import { Learner, logShare, type Pass } from "./learner";
 import { chanceFrom, exampleOf, PROBLEMS, SHAPES, signOf, type Example, type Problem } from "./problems";
@@ -18,6 +20,10 @@ const MOST_UPDATES = 4000;
 const POINT = 10;
 /** Points that the picture of the losses has room for, at least. */
 const FEWEST = 40;
+/** Where the axis of updates has numbers. */
+const HALVES = [0, 0.5, 1];
+/** Powers of ten that the picture of the gradient has room for. */
+const DECADES = 6;
 const CLIP = 1;
 const DROPOUT = 0.2;
 /** The gate that keeps; a plain RNN has only its state. */
@@ -30,6 +36,8 @@ interface Pupil {
   losses: number[];
   recent: number[];
   flow: Float64Array;
+  /** How its curves are drawn. */
+  sample: LineSample;
   facts: HTMLElement;
   answer: HTMLElement;
   map: HeatMap;
@@ -55,18 +63,19 @@ export class Training {
     signal.addEventListener("abort", () => cancelAnimationFrame(this.frame));
     const columns = CELLS.map((cell) => {
       const [element, title, facts, answer] = ["article", "h3", "p", "p"].map((tag) => document.createElement(tag));
-      title.textContent = cell.toUpperCase();
+      const sample = new LineSample(cell);
+      title.append(`${cell.toUpperCase()} `, sample.element);
       answer.className = "top";
       const map = new HeatMap(() => undefined);
       element.append(title, facts, map.element, answer);
       find("pupils").append(element);
-      return { cell, facts, answer, map };
+      return { cell, sample, facts, answer, map };
     });
     this.columns = columns;
     this.begin();
   }
 
-  private readonly columns: Pick<Pupil, "cell" | "facts" | "answer" | "map">[];
+  private readonly columns: Pick<Pupil, "cell" | "sample" | "facts" | "answer" | "map">[];
 
   private get problem(): Problem {
     return (find<HTMLSelectElement>("problem-choice").value as Problem) || PROBLEMS[0];
@@ -142,6 +151,7 @@ export class Training {
   paint(words: Words, theme: Theme): void {
     [this.words, this.theme] = [words, theme];
     const options = find<HTMLSelectElement>("problem-choice").options;
+    for (const { sample } of this.columns) sample.paint(theme);
     for (const option of options) option.textContent = words.problems[option.value as Problem];
     this.say();
     this.draw();
@@ -170,10 +180,24 @@ export class Training {
     }
     const { blind } = SHAPES[this.problem];
     const most = 1.5 * blind;
-    this.plot("losses", this.pupils.map(({ cell, losses }) => ({ cell, values: losses.map((loss) => Math.min(1, loss / most)) })), Math.max(FEWEST, ...this.pupils.map(({ losses }) => losses.length)), 1 / 1.5);
-    const decades = (flow: Float64Array) => Array.from(flow, (norm) => Math.max(0, 1 + Math.log10(Math.max(norm / (flow[0] || 1), 1e-12)) / 6));
-    this.plot("flow", this.pupils.map(({ cell, flow }) => ({ cell, values: decades(flow).map((value) => Math.min(1, value)) })), this.steps, null);
-    find("losses").setAttribute("aria-label", `${words.losses}: ${this.pupils.map(({ cell, losses }) => `${cell.toUpperCase()} ${losses.at(-1)?.toFixed(3) ?? "–"}`).join(", ")}`);
+    const points = Math.max(FEWEST, ...this.pupils.map(({ losses }) => losses.length));
+    this.plot("losses", {
+      lines: this.pupils.map(({ cell, losses }) => ({ cell, values: losses.map((loss) => Math.min(1, loss / most)) })),
+      columns: points,
+      level: blind / most,
+      across: HALVES.map((share): Tick => [share, String(Math.round(share * points * POINT))]),
+      up: scaleLinear([0, most], [0, 1]).ticks(4).map((loss): Tick => [loss / most, String(loss)]),
+    });
+    const decades = (flow: Float64Array) => Array.from(flow, (norm) => Math.max(0, 1 + Math.log10(Math.max(norm / (flow[0] || 1), 1e-12)) / DECADES));
+    const back = this.steps - 1;
+    this.plot("flow", {
+      lines: this.pupils.map(({ cell, flow }) => ({ cell, values: decades(flow).map((value) => Math.min(1, value)) })),
+      columns: this.steps,
+      level: null,
+      across: [0, Math.round(back / 2), back].map((step): Tick => [(step + 0.5) / this.steps, String(step)]),
+      up: ["10⁻⁶", "10⁻⁴", "10⁻²", "1"].map((number, place): Tick => [place / 3, number]),
+    });
+    find("losses").setAttribute("aria-label", `${words.losses}${words.colon}${this.pupils.map(({ cell, losses }) => `${cell.toUpperCase()} ${losses.at(-1)?.toFixed(3) ?? "–"}`).join(words.comma)}`);
     find("flow").setAttribute("aria-label", words.flow);
   }
 
@@ -186,32 +210,7 @@ export class Training {
     return [`${signOf(this.problem, best)} ${Math.round(100 * Math.exp(logShare(outputs, best)))} %`, signOf(this.problem, target)];
   }
 
-  /** Lines from 0 to 1, and a level that is broken. */
-  private plot(id: string, lines: { cell: Cell; values: number[] }[], columns: number, level: number | null): void {
-    const canvas = find<HTMLCanvasElement>(id);
-    const ratio = window.devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-    [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-    const pen = canvas.getContext("2d")!;
-    pen.scale(ratio, ratio);
-    const y = (value: number) => 4 + (height - 8) * (1 - value);
-    const style = getComputedStyle(canvas);
-    if (level !== null) {
-      pen.strokeStyle = style.getPropertyValue("--faint");
-      pen.setLineDash([2, 3]);
-      pen.beginPath();
-      pen.moveTo(0, y(level));
-      pen.lineTo(width, y(level));
-      pen.stroke();
-    }
-    for (const { cell, values } of lines) {
-      const { [this.theme]: colour, dash } = NETWORK_STYLES[cell];
-      pen.strokeStyle = colour;
-      pen.lineWidth = CURVE_STYLES.hidden.width;
-      pen.setLineDash(dash === "none" ? [] : dash.split(" ").map(Number));
-      pen.beginPath();
-      values.forEach((value, place) => pen.lineTo((width * (place + 0.5)) / columns, y(value)));
-      pen.stroke();
-    }
+  private plot(id: string, curves: Curves): void {
+    drawCurves(find(id), curves, this.theme);
   }
 }
