@@ -67,7 +67,7 @@ def test_help_of_fits_imports_no_torch() -> None:
         (["--batch-size", "0"], "--batch-size is 0;", "batch_size is 0.0;"),
         (["--thaw-every", "3"], "give --init-from too", "give init_from too"),
         (["--weight-drop", "2"], "--weight-drop is 2.0;", "weight_drop is 2.0;"),
-        (["--cell", "gru2"], "for --cell. Choose", "cell must be one of"),
+        (["--unit", "sign"], "for --unit. Choose", "unit must be one of"),
     ],
 )
 def test_a_message_names_an_option_as_it_is_typed_and_in_python_as_it_is_written(
@@ -80,7 +80,7 @@ def test_a_message_names_an_option_as_it_is_typed_and_in_python_as_it_is_written
     name, value = arguments[0].removeprefix("--").replace("-", "_"), arguments[1]
     kind = LanguageConfig if name in LanguageConfig.__dataclass_fields__ else TrainingOptions
     with pytest.raises(ConfigurationError, match=written):
-        kind(**{name: value if name == "cell" else float(value)})
+        kind(**{name: value if name == "unit" else float(value)})
 
 
 @pytest.mark.parametrize("task", LEARNERS)

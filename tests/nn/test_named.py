@@ -59,6 +59,8 @@ def test_tasks_say_which_cells_they_have(config: type) -> None:
         config(cell="mogrifer")
     with pytest.raises(ConfigurationError, match="antisymmetric_rnn is held antisymmetric"):
         config(cell="antisymmetric_rnn")
+    with pytest.raises(ConfigurationError, match="holt-winters smooths a series of numbers"):
+        config(cell="holt-winters")
 
 
 def test_hyphens_and_underscores() -> None:

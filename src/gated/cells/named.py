@@ -61,7 +61,13 @@ def check_cell(name: str) -> None:
     Raises:
         ConfigurationError: no cell has this name, or its weights are held in a form.
     """
-    if cell_named(name).name in HELD:
+    found = cell_named(name)
+    if found is library.holt_winters:
+        raise ConfigurationError(
+            f"{option('cell')}: {name} smooths a series of numbers, and learns no memory. In "
+            "Python: gated.nn.Recurrent(library.holt_winters, ...)."
+        )
+    if found.name in HELD:
         raise ConfigurationError(
             f"{option('cell')}: the recurrent weight of {name} is held antisymmetric while it is "
             "trained, which models of tasks do not store. In Python: "

@@ -25,8 +25,8 @@ from gated.tasks import LEARNERS
 from gated.version import VERSION
 
 INTERRUPTED = 130
-NEGATIVES = {f"--no-{name}": f"--{name}=false" for name in ("day-first", "keep-rows")}
-"""Of the options that are on, or left to the data, where they are not given: all others are off."""
+NEGATIVES = {"--no-day-first": "--day-first=false"}
+"""Of options that are left to the data where they are not given: all others are off then."""
 
 options = Parameter(consume_multiple=True, negative_iterable=(), negative_bool=())
 

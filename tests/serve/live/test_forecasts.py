@@ -124,7 +124,7 @@ def test_a_run_that_keeps_no_rows_begins_with_its_data(run: Path, tmp_path: Path
     data, keeps_none = tmp_path / "data.csv", tmp_path / "run"
     until(table(), TRAINED).write_csv(data)
     forecaster = Forecaster.load(run)
-    forecaster.config = replace(forecaster.config, keep_rows=False)
+    forecaster.config = replace(forecaster.config, no_keep_rows=True)
     forecaster.save(keeps_none)
     of_run = Run("forecast", (data,), json_values(forecaster.config), forecaster.training)
     write_run(keeps_none, of_run)

@@ -135,6 +135,11 @@ def test_a_row_is_given_once_and_in_order(forecaster: Forecaster) -> None:
         live.update([again, None])
     with pytest.raises(DataError, match="a number that is too large"):
         live.update(again | {"when": hours(310), "y": 10**400})
+    for column in "y", "x":  # one row, and two that are read as a table is
+        for rows in ([], [again | {"when": hours(311)}]):
+            large = again | {"when": hours(310), column: -1e200}
+            with pytest.raises(DataError, match=f"'{column}' of the row of 'A' at .* is -1e.200"):
+                live.update([large, *rows])
 
 
 def test_a_plan_that_came_otherwise_counts_as_it_came() -> None:

@@ -205,7 +205,7 @@ def test_what_is_kept_is_bounded_and_can_be_left_out(
     loaded = Forecaster.load(run)
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again" / kept.name).read_bytes() == kept.read_bytes()
-    loaded.config = replace(loaded.config, keep_rows=False)
+    loaded.config = replace(loaded.config, no_keep_rows=True)
     loaded.save(tmp_path / "without")
     assert attached_file(tmp_path / "without", PAST) is None
     with pytest.raises(DataError, match="no row to forecast from"):
@@ -296,7 +296,7 @@ def test_weights_and_options_that_do_not_fit_are_refused(run: Path, tmp_path: Pa
 
 def test_counts_are_whole_where_the_distribution_says_so() -> None:
     assert {name for name, of in DISTRIBUTIONS.items() if of.whole} == {*OF_COUNTS}
-    assert json_values(ForecastConfig(time="t", target="y", horizon=1))["keep_rows"] is True
+    assert json_values(ForecastConfig(time="t", target="y", horizon=1))["no_keep_rows"] is False
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):
         return np.asarray(self.classes_[likeliest])
 
     def _shaped(self, y: Any) -> Values:
-        shape = np.shape(y)
+        shape = np.asarray(y).shape
         if len(shape) == 2 and shape[1] > 1:
             raise DataError(
                 f"y should be a 1d array, got an array of shape {shape} instead. A classifier "

@@ -87,9 +87,9 @@ class ForecastConfig(Configuration):
     continues: bool = False
     """Whether the table goes on where that of `init_from` ended, as with `gated update`: series
     that are known keep their scales, and what was held out of the training stays held out."""
-    keep_rows: bool = True
-    """Keep the last rows of each series in the run, as many as a forecast reads, so that
-    `gated.load` goes on from them without the table; `--no-keep-rows` leaves them out."""
+    no_keep_rows: bool = False
+    """Leave the last rows of each series out of the run; by default it has as many as a forecast
+    reads, so that `gated.load` goes on from them without the table."""
     skip_bad: bool = False
     """Leave out rows that cannot be used, and list them, where otherwise the first is an error."""
 

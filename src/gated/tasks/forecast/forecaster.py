@@ -371,11 +371,11 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
         return live
 
     def attached(self) -> dict[str, bytes]:
-        """The state of a live forecaster after the data of `fit`, unless `keep_rows` is off.
+        """The state of a live forecaster after the data of `fit`, unless `no_keep_rows` is set.
 
         Of a forecaster that was loaded, that of its run.
         """
-        if not self.config.keep_rows:
+        if self.config.no_keep_rows:
             return {}
         if self._parts is None:
             past = self._past

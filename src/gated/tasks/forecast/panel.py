@@ -20,6 +20,8 @@ from gated.tasks.forecast.table import Table
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64, np.bool_)
 
+LARGEST = 1e18
+"""Numbers at most, positive or negative: float32 still holds their squares."""
 SPARSEST = 50
 """A grid with so many steps per row of the table has a wrong step or a wrong time stamp."""
 REPEATED = 0.1
@@ -303,6 +305,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
         static=tuple(name for name in config.static if name in table.numbers | table.texts),
         findings=findings,
     ).spread()
+    _check_sizes(panel, config)
     if present.all():
         return panel
     gap = panel.finding(
@@ -327,7 +330,7 @@ def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | N
         return None
     order = np.argsort(table.series.codes)
     ticks = grid.ticks(grid.to_wall(table.times[order]))
-    return Panel(
+    panel = Panel(
         grid=grid,
         present=np.ones(count, np.bool_),
         series=table.series.values,
@@ -340,6 +343,25 @@ def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | N
         values={name: of.values for name, of in table.texts.items()},
         static=tuple(name for name in config.static if name in table.numbers | table.texts),
     )
+    _check_sizes(panel, config)
+    return panel
+
+
+def _check_sizes(panel: Panel, config: ForecastConfig) -> None:
+    """Refuse numbers of which sums and squares would overflow in a network.
+
+    Raises:
+        DataError: a number is beyond `LARGEST`.
+    """
+    for name, values in ((config.targets[0], panel.target), *panel.numbers.items()):
+        beyond = np.abs(values) > LARGEST
+        if beyond.any():
+            row = int(beyond.argmax())
+            raise DataError(
+                f"Column '{name}' of the row of {panel.label(row)} is {values[row]:.6g}; numbers "
+                f"are {LARGEST:.0e} at most. Is it a mistake, or should the column be in a larger "
+                "unit?"
+            )
 
 
 def _unsorted(table: Table, config: ForecastConfig) -> list[Finding]:
