@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -50,6 +50,19 @@ def test_what_is_given_is_known_also_where_it_is_as_usual():
         "held",
     }
     assert Options(size=3) == Options()
+
+
+class Place(NamedTuple):
+    names: tuple[str, ...]
+    weight: float | None = None
+
+
+def test_named_rows_go_through_json():
+    places = [Place(("a", "b"), 1.0), Place(())]
+    assert json_values(places) == [[["a", "b"], 1.0], [[], None]]
+    assert from_json_values(list[Place], json_values(places)) == places
+    with pytest.raises(ModelFileError, match="length 2"):
+        from_json_values(Place, [["a"]])
 
 
 def test_what_was_learned_goes_through_json_with_its_types():

@@ -196,6 +196,9 @@ def _decoded(kind: Any, saved: Any, place: str) -> Any:
         return {_decoded(key, k, place): _decoded(value, v, f"{place}[...]") for k, v in values}
     if is_dataclass(kind):
         return _instance(kind, _demanded(dict, saved, place), place)
+    if issubclass(kind, tuple):  # a NamedTuple, which JSON has as a row
+        types = tuple(get_type_hints(kind).values())
+        return kind(*_row(tuple, types, _demanded(list, saved, place), place))
     return kind.from_json_value(saved)
 
 

@@ -45,7 +45,7 @@ def same(one: Path, other: Path) -> bool:
     (arrays, learned), (others, also) = trained(one), trained(other)
     courses = [json.loads((run / "history.json").read_text()) for run in (one, other)]
     for course in courses:
-        del course["seconds"]
+        del course["seconds"], course["processor_seconds"]
         for validation in course["validations"]:
             del validation["seconds"]
     return (

@@ -31,8 +31,8 @@ class Budget:
     def of(cls, options: TrainingOptions, steps_per_epoch: int) -> Budget:
         """Return the budget of a training with this many steps in an epoch.
 
-        >>> Budget.of(TrainingOptions(epochs=2.5, steps=100), steps_per_epoch=10)
-        Budget(steps=25, seconds=None, by_epochs=True)
+        >>> Budget.of(TrainingOptions(epochs=2.5, steps=100), steps_per_epoch=10).steps
+        25
         """
         bounds = [] if options.steps is None else [options.steps]
         if options.epochs is not None:
