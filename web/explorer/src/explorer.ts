@@ -117,7 +117,8 @@ export class Explorer {
     find("exhibit").addEventListener("change", () => doors.leave(find<HTMLSelectElement>("exhibit").value, "", this.view));
     find("open").addEventListener("click", () => doors.open(this.view));
     addEventListener("resize", () => this.paint(), { signal });
-    addEventListener("hashchange", () => this.follow(), { signal });
+    // The address may have been written since to that of the former view.
+    addEventListener("hashchange", ({ newURL }) => this.follow(new URL(newURL).hash), { signal });
   }
 
   /** Stop all that goes on by itself. */
@@ -220,14 +221,14 @@ export class Explorer {
     return stop ? { ...view, ...stop.view } : view;
   }
 
-  private follow(): void {
-    const view = this.atStop(readView(location.hash, this.view), location.hash);
+  private follow(hash: string): void {
+    const view = this.atStop(readView(hash, this.view), hash);
     if (view.exhibit !== this.exhibit.name && this.exhibits.some(({ name }) => name === view.exhibit)) {
-      return this.doors.leave(view.exhibit, location.hash, view);
+      return this.doors.leave(view.exhibit, hash, view);
     }
     this.go(view);
     this.story.show(this.view.story);
-    this.check(location.hash);
+    this.check(hash);
     this.notice();
   }
 
