@@ -57,6 +57,11 @@ def test_tasks_say_which_cells_they_have(config: type) -> None:
         ConfigurationError, match=r"'mogrifer' is no cell .* did you mean mogrifier"
     ):
         config(cell="mogrifer")
+    with pytest.raises(ConfigurationError) as refused:
+        config(cell="antisymmetric")
+    offered = str(refused.value).partition("There are ")[2].rstrip(".").split(", ")
+    assert {config(cell=name).cell for name in offered} == {*offered}  # all that is offered
+    assert len(offered) == len(cells()) - 3
     with pytest.raises(ConfigurationError, match="antisymmetric_rnn is held antisymmetric"):
         config(cell="antisymmetric_rnn")
     with pytest.raises(ConfigurationError, match="holt-winters smooths a series of numbers"):
