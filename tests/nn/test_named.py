@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gated.cells import library
-from gated.cells.named import cell_named, cells
+from gated.cells.named import HELD, cell_named, cells
 from gated.errors import ConfigurationError
 from gated.nn import LSTM, Recurrent
 from gated.nn.named import LAYERS, layers_named
@@ -36,6 +36,13 @@ def test_gates_that_keep_a_state_begin_open() -> None:
     sums = (layer.bias_ih_l0 + layer.bias_hh_l0).view(4, 3)
     gates = layer.cell.matrices[0].gates
     assert torch.equal(sums[gates.index("f")], torch.ones(3))
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_weights_that_are_held_antisymmetric_are(name: str) -> None:
+    weight = layers_named(name, 2, 4).weight_hh_l0
+    assert weight.any()
+    assert torch.equal(weight, -weight.T)
 
 
 @pytest.mark.parametrize("name", ["lstmm", "Any", "_LSTM", ""])
