@@ -102,7 +102,11 @@ def test_a_damaged_or_foreign_state_is_refused_and_changes_nothing() -> None:
             stream.restore(flipped)
         with pytest.raises(ModelFileError, match=r"no state of a stream|is damaged"):
             stream.restore(stored[:at])
+    for wrong in (None, "state", 3):
+        with pytest.raises(ModelFileError, match=f"not {type(wrong).__name__}"):
+            stream.restore(wrong)
     assert stream.state() == stored
+    stream.restore(memoryview(stored))
     with pytest.raises(ModelFileError, match="sequences=None, and this one has 2"):
         of.stream(sequences=2).restore(stored)
     other = model(*causal())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gated.cells import library
-from gated.cells.named import cell_named, cells
+from gated.cells.named import HELD, cell_named, cells
 from gated.errors import ConfigurationError
 from gated.nn import LSTM, Recurrent
 from gated.nn.named import LAYERS, layers_named
@@ -38,6 +38,13 @@ def test_gates_that_keep_a_state_begin_open() -> None:
     assert torch.equal(sums[gates.index("f")], torch.ones(3))
 
 
+@pytest.mark.parametrize("name", HELD)
+def test_weights_that_are_held_antisymmetric_are(name: str) -> None:
+    weight = layers_named(name, 2, 4).weight_hh_l0
+    assert weight.any()
+    assert torch.equal(weight, -weight.T)
+
+
 @pytest.mark.parametrize("name", ["lstmm", "Any", "_LSTM", ""])
 def test_what_is_no_cell_of_that_kind_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{name}' is no cell of the library; did you"):
@@ -57,6 +64,11 @@ def test_tasks_say_which_cells_they_have(config: type) -> None:
         ConfigurationError, match=r"'mogrifer' is no cell .* did you mean mogrifier"
     ):
         config(cell="mogrifer")
+    with pytest.raises(ConfigurationError) as refused:
+        config(cell="antisymmetric")
+    offered = str(refused.value).partition("There are ")[2].rstrip(".").split(", ")
+    assert {config(cell=name).cell for name in offered} == {*offered}  # all that is offered
+    assert len(offered) == len(cells()) - 3
     with pytest.raises(ConfigurationError, match="antisymmetric_rnn is held antisymmetric"):
         config(cell="antisymmetric_rnn")
     with pytest.raises(ConfigurationError, match="holt-winters smooths a series of numbers"):

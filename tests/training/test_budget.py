@@ -80,11 +80,18 @@ def test_whichever_comes_first(options: dict[str, Any], steps: int, stopped: str
 
 
 @pytest.mark.parametrize(
-    ("budget", "stopped"), [("minutes", "minutes"), ("processor_minutes", "time")]
+    ("budget", "stopped", "other"),
+    [("minutes", "minutes", "process_time"), ("processor_minutes", "time", "perf_counter")],
 )
 def test_minutes_are_those_of_steps_and_validations(
-    budget: str, stopped: str, seconds_a_step: None
+    budget: str,
+    stopped: str,
+    other: str,
+    seconds_a_step: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    ticks = count(step=5)  # the clock that the budget does not go by
+    monkeypatch.setattr(time, other, lambda: float(next(ticks)))
     watcher = Watcher(0, None)
     bound: dict[str, Any] = {budget: 0.2}
     history = train(
@@ -93,8 +100,9 @@ def test_minutes_are_those_of_steps_and_validations(
     # 12 seconds: 4 steps, a validation, 4 steps, a validation, 2 steps.
     assert (history.steps, history.stopped) == (10, stopped)
     assert history.ended  # in words
-    assert [of.seconds for of in history.validations] == [1.0, 1.0, 1.0]
-    assert history.spent == history.processor_seconds == 13
+    by_wall = {"minutes": 1, "time": 5}[stopped]
+    assert [of.seconds for of in history.validations] == [by_wall] * 3
+    assert (history.spent, history.processor_seconds) == (13 * by_wall, 13 * 5 / by_wall)
     assert watcher.shares == pytest.approx([*(k / 12 for k in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12))])
     # The rate rises to its peak in a quarter of the time, and then falls.
     rates = history.learning_rate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from functools import cache
 
 from gated.cells import library
@@ -17,19 +18,20 @@ USUAL = ("rnn", "gru", "lstm")
 
 @cache
 def cells() -> dict[str, Cell]:
-    """Return the cells that read nothing but their input, by name, words joined by hyphens."""
+    """Return the cells that read nothing but their input, by name with hyphens between words."""
     found = {
         name.replace("_", "-"): of for name, of in vars(library).items() if isinstance(of, Cell)
     }
     return {name: of for name, of in found.items() if not of.per_step} | {"rnn": library.rnn_tanh}
 
 
-def cell_named(name: str, said: str = "cell") -> Cell:
+def cell_named(name: str, said: str = "cell", besides: Collection[str] = ()) -> Cell:
     """Return the cell of this name.
 
     Args:
         name: with hyphens or underscores.
         said: the option that names it, for the error.
+        besides: names of cells that the error does not offer.
 
     Raises:
         ConfigurationError: there is no such cell.
@@ -45,12 +47,11 @@ def cell_named(name: str, said: str = "cell") -> Cell:
             f"input, which no task gives. In Python: gated.nn.Recurrent(library.{found.name}, ...)."
         )
     if not isinstance(found, Cell):
-        near = difflib.get_close_matches(name.lower().replace("_", "-"), cells(), n=1, cutoff=0.0)[
-            0
-        ]
+        offered = [known for known, of in cells().items() if of.name not in besides]
+        (near,) = difflib.get_close_matches(name.lower().replace("_", "-"), offered, 1, 0.0)
         raise ConfigurationError(
             f"{option(said)}: {name!r} is no cell of the library; did you mean {near}? "
-            f"There are {', '.join(cells())}."
+            f"There are {', '.join(offered)}."
         )
     return found
 
@@ -61,7 +62,7 @@ def check_cell(name: str) -> None:
     Raises:
         ConfigurationError: no cell has this name, or its weights are held in a form.
     """
-    found = cell_named(name)
+    found = cell_named(name, besides=(*HELD, library.holt_winters.name))
     if found is library.holt_winters:
         raise ConfigurationError(
             f"{option('cell')}: {name} smooths a series of numbers, and learns no memory. In "

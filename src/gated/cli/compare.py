@@ -51,7 +51,7 @@ def compare(task: str) -> Callable[..., None]:
         table = comparison_table(comparison)
         # A column for each method: so it fits a terminal.
         header, *rows = zip(table.header, *table.rows, strict=True)
-        title = f"Mean ± spread over {len(seeds)} seeds"
+        title = f"Mean ± spread over {len(seeds)} seed{'s' * (len(seeds) != 1)}"
         tell_of_many(comparison.document, title, header, rows, report, json=json)
 
     known = cells_of(kind)

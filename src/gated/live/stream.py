@@ -103,6 +103,11 @@ class Stream:
             ModelFileError: it is damaged, of another version, another model, or another number of
                 sequences; nothing was changed.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ModelFileError(
+                f"a state is the bytes that `state` returned, not {type(data).__name__}"
+            )
+        data = bytes(data)
         body, digest = data[:-_DIGEST], data[-_DIGEST:]
         if not body.startswith(MAGIC[:-1]):
             raise ModelFileError("these bytes are no state of a stream of gated")

@@ -135,7 +135,7 @@ class Comparison:
         if found.outcome == "too few":
             return f"too few seeds to tell them apart ({seeds}; it takes {FEWEST})"
         clear = "clear" if found.outcome == "better" else "not clear"
-        return f"the difference is {clear} over {seeds} seeds"
+        return f"the difference is {clear} over {seeds} seed{'s' * (seeds != 1)}"
 
     @property
     def document(self) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def test_what_cannot_be_taken_is_refused_and_changes_nothing(port: int) -> None:
         ({"rows": [*rows(300, 301), *rows(301, 302, y="many")]}, 422, "'many' is not a number"),
         ({"rows": rows(300, 301, when=10**400)}, 422, "too large"),
         ({"rows": rows(300, 301, when="9999-12-31T23:59:59")}, 422, "Is its time wrong?"),
+        ({"rows": rows(300, 301, y=float("nan"))}, 422, "finite number"),
         ({"rows": []}, 422, "rows"),
         ({"lines": []}, 422, "rows"),
         ({"rows": [[1]]}, 422, "rows.0"),

@@ -273,3 +273,8 @@ def test_columns_that_are_not_there_and_files_of_one_label_are_named(tmp_path, t
     with pytest.raises(ConfigurationError, match="names a column twice"):
         SourceOptions(label=("a", "a"))
     assert SourceOptions(label=("a",)).label == "a"
+
+
+def test_numbers_have_no_classes_to_balance() -> None:
+    with pytest.raises(ConfigurationError, match="balance weighs classes, and numbers have none"):
+        SequenceRegressor(balance=True, **SMALL).fit(ARRAYS, PAIRS)

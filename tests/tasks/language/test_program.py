@@ -8,6 +8,7 @@ import torch
 from tests.comparison import assert_agree
 
 import gated
+from gated.nn.init import gate_roles
 from gated.tasks.language.config import LanguageConfig, LanguageTraining
 from gated.tasks.language.model import LanguageModel
 
@@ -40,6 +41,10 @@ def test_the_program_predicts_the_next_code(
     learner = LanguageModel(config, training).fit(text)
     learner.network.eval()
     learner.save(tmp_path / "run")
+    gate_roles.cache_clear()  # a new process knows none
+    again = LanguageModel.load(tmp_path / "run").network
+    for name, weight in learner.network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
     model = gated.load(tmp_path / "run")
     said = "3+4=7\n1é☃"
     codes = learner.codes_of(said)

@@ -291,8 +291,8 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   unchanged: "把一个门固定在某个值，网络就重新阅读这个窗口。",
   effect: (plain, changed) => `这次预测的平均绝对误差为 ${two(plain)}，改变之后为 ${two(changed)}。虚线是改变之前的预测。`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
-  comparison: (networks) => (networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一个窗口`),
-  facts: (units, score, reach, whole) => `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步。`,
+  comparison: (networks) => (networks === 1 ? "网络能回看多远" : "几个网络或几层，同一个窗口"),
+  facts: (units, score, reach, whole) => `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测${!reach && !whole ? "只依赖当步读到的内容" : `依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步`}。`,
   reachHint: "某一步的预测对若干步之前读到的内容依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   titles: {
     ...CHINESE.titles,
@@ -314,7 +314,7 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
     shut: ({ moved }) => {
       const { distance, plain, changed } = moved!;
       const off = plain === null || changed === null ? "" : `平均绝对误差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
-      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：这个网络很少使用它的记忆"}。${off}移动滑块，或按“取消固定”。`;
+      return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：它很少依赖网络记住的内容"}。${off}移动滑块，或按“取消固定”。`;
     },
     reach: (claims) => {
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);

@@ -305,8 +305,8 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   unchanged: "Hold a gate at a value, and the network reads the window again.",
   effect: (plain, changed) => `The mean absolute error of this forecast is ${two(plain)}, with the change ${two(changed)}. The dashed line is the forecast without the change.`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
-  comparison: (networks) => (networks === 1 ? "How far the network looks back" : `${networks} networks, one window`),
-  facts: (units, score, reach, whole) => `${units} units, mean absolute error ${two(score)} here; its forecast depends on ${whole ? "at least " : ""}the last ${some(reach ?? 0, "step")}.`,
+  comparison: (networks) => (networks === 1 ? "How far the network looks back" : "Several networks or layers, one window"),
+  facts: (units, score, reach, whole) => `${units} units, mean absolute error ${two(score)} here; its forecast depends ${!reach && !whole ? "only on what is read at the step itself" : `on ${whole ? "at least " : ""}the last ${some(reach ?? 0, "step")}`}.`,
   reachHint: "How strongly the forecast of one step depends on what was read a given number of steps before, as a share of the largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
   titles: {
     ...ENGLISH.titles,
@@ -329,7 +329,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     shut: ({ moved }) => {
       const { distance, plain, changed } = moved!;
       const off = plain === null || changed === null ? "" : ` Its mean absolute error is ${two(changed)}, without the change ${two(plain)}.`;
-      return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: this network makes little use of its memory"}.${off} Move the slider, or press “Release”.`;
+      return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: it depends little on what the network remembers"}.${off} Move the slider, or press “Release”.`;
     },
     reach: (claims) => {
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);

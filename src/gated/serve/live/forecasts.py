@@ -54,7 +54,7 @@ class Forecaster(Protocol):
 class Given(BaseModel):
     """Rows that follow those before."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     rows: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
     """Values by the names of the columns; what is missing is null or left out."""
@@ -63,7 +63,7 @@ class Given(BaseModel):
 class Future(BaseModel):
     """What is known of the steps to forecast."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     future: Annotated[list[Row], Field(min_length=1, max_length=MOST_ROWS)]
     """Rows with the columns that are known ahead."""
@@ -155,7 +155,8 @@ def _read(kind: type[Any], body: bytes) -> Any:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()  # one of each type that a value may have
+        first = next((of for of in errors if of["type"] == "finite_number"), errors[0])
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise DataError(f"{where}: {first['msg']}") from None
 

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from gated.configuration import demand_numbers
 from gated.data.single_labels import many_labels
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError, option
 from gated.live.program import Writer
 from gated.tasks.classify.sequences import Floats, Values
 
@@ -213,7 +213,16 @@ class Numbers:
         return 1 - len(self.constants(values)) / self.outputs, "the variance of the numbers"
 
     def weights(self, learnt: Values, *, balance: bool) -> Floats:
-        """Return (N,) ones: all sequences weigh the same."""
+        """Return (N,) ones: all sequences weigh the same.
+
+        Raises:
+            ConfigurationError: classes are to be balanced.
+        """
+        if balance:
+            raise ConfigurationError(
+                f"{option('balance')} weighs classes, and numbers have none: leave it out. In "
+                "Python `sample_weight` says how much each sequence counts."
+            )
         return np.ones(len(learnt))
 
     def predicted(self, answers: Values) -> Floats:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gated.nn import GRU, LSTM, RNN, VariationalDropout
+from gated.nn import VariationalDropout
+from gated.nn.named import LAYERS
 from gated.tasks.forecast.distributions import DISTRIBUTIONS, Floats
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.preprocessing import Preprocessing, embedding_width
 from gated.tasks.forecast.windows import Windows
 
-CELLS: dict[str, type[RNN | GRU | LSTM]] = {"rnn": RNN, "gru": GRU, "lstm": LSTM}
 FARTHEST_LEVEL = 3.0
 """The level, an input of the network, is kept within ± this many deviations of the training part,
 so that a series that has grown out of it meets no input that was never seen."""
@@ -112,7 +112,7 @@ class ForecastNetwork(nn.Module):
         constant = self.series.embedding_dim + 1
         inputs = len(fitted.input_names) + seasons + constant + sum(widths)
         future = len(fitted.future_names) + constant + sum(widths[:known_texts])
-        cell = CELLS[config.cell]
+        cell = LAYERS[config.cell]
         between = config.dropout if config.layers > 1 else 0.0
         options: dict[str, Any] = {"num_layers": config.layers, "dropout": between}
         self.input_dropout = VariationalDropout(config.variational_dropout)
