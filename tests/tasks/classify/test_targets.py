@@ -299,3 +299,9 @@ def test_errors_over_all_targets_are_in_deviations_of_each(pair) -> None:
     found = evaluate_numbers(learner, None, tested)
     errors = np.abs(pair.predict(ARRAYS) - PAIRS).mean(0)
     assert found.scores[learner.name].mae == pytest.approx((errors / PAIRS.std(0)).mean())
+
+
+def test_losses_are_shown_in_the_unit_of_one_target_and_in_deviations_of_several(pair) -> None:
+    single = SequenceRegressor(**SMALL, kernel_features=0).fit(ARRAYS, PAIRS[:, 1])
+    assert single.history_.factor == pytest.approx(PAIRS[:, 1].var())
+    assert pair.history_.factor == 1
