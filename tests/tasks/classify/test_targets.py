@@ -21,12 +21,14 @@ from gated.errors import ConfigurationError, DataError
 from gated.live.emit_c import source
 from gated.tasks.classify import SequenceClassifier, SequenceRegressor
 from gated.tasks.classify.config import SourceOptions
+from gated.tasks.classify.evaluation import evaluate_numbers
 from gated.tasks.classify.learner import NumberLearner
 from gated.tasks.classify.network import losses
 from gated.tasks.classify.page import score_table
 from gated.tasks.classify.parts import read_parts
 from gated.tasks.classify.ridge import ridge
 from gated.tasks.classify.score import NumberEvaluation
+from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.targets import Numbers
 from gated.training.options import TrainingOptions
 
@@ -278,3 +280,28 @@ def test_columns_that_are_not_there_and_files_of_one_label_are_named(tmp_path, t
 def test_numbers_have_no_classes_to_balance() -> None:
     with pytest.raises(ConfigurationError, match="balance weighs classes, and numbers have none"):
         SequenceRegressor(balance=True, **SMALL).fit(ARRAYS, PAIRS)
+
+
+def test_fixed_features_of_each_target_are_read_as_for_it_alone() -> None:
+    noise = np.random.default_rng(0).normal(size=24)
+    several = np.stack([PAIRS[:, 0], noise], axis=1)  # noise asks for another penalty
+    both = SequenceRegressor(**SMALL, **FEW).fit(ARRAYS, several).learner_.network.fixed
+    for place in (0, 1):
+        alone = SequenceRegressor(**SMALL, **FEW).fit(ARRAYS, several[:, place])
+        fixed = alone.learner_.network.fixed
+        assert_agree(both.weight[place].numpy(), fixed.weight[0].numpy(), "weights", absolute=1e-6)
+        assert float(both.bias[place]) == pytest.approx(float(fixed.bias[0]), abs=1e-6)
+
+
+def test_errors_over_all_targets_are_in_deviations_of_each(pair) -> None:
+    learner = pair.learner_
+    tested = Sequences(ARRAYS, PAIRS, [str(place) for place in range(24)])
+    found = evaluate_numbers(learner, None, tested)
+    errors = np.abs(pair.predict(ARRAYS) - PAIRS).mean(0)
+    assert found.scores[learner.name].mae == pytest.approx((errors / PAIRS.std(0)).mean())
+
+
+def test_losses_are_shown_in_the_unit_of_one_target_and_in_deviations_of_several(pair) -> None:
+    single = SequenceRegressor(**SMALL, kernel_features=0).fit(ARRAYS, PAIRS[:, 1])
+    assert single.history_.factor == pytest.approx(PAIRS[:, 1].var())
+    assert pair.history_.factor == 1
