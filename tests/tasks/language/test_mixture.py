@@ -87,6 +87,8 @@ def test_what_is_saved_mixes_the_same(codes: np.ndarray) -> None:
     grams, counts = ngrams.counted[1]
     with pytest.raises(ValueError, match="ascend"):
         NGrams(7, [ngrams.counted[0], (grams[::-1], counts)])
+    with pytest.raises(ValueError, match="17 lengths"):
+        NGrams(7, [ngrams.counted[0]] * 17)
 
 
 def test_a_model_with_n_grams_is_scored_saved_and_writes_with_them(
@@ -192,11 +194,11 @@ def test_the_program_mixes_n_grams_in(model: LanguageModel, tmp_path: Path) -> N
 def test_damaged_n_grams_are_refused_by_name(model: LanguageModel, tmp_path: Path) -> None:
     model.save(tmp_path)
     arrays, values = read_arrays(tmp_path), gated.load(tmp_path).program.values
-    grams = arrays["ngrams.grams1"]
+    grams = arrays["ngrams.steps1"]
     for changed, message in (
-        ({"ngrams.grams1": grams[:, :-1]}, "damaged: n-grams ascend"),
-        ({"ngrams.grams1": np.zeros_like(grams)}, "damaged: n-grams ascend"),
-        ({"ngrams.grams1": grams[:3]}, r"'ngrams.grams1' as uint8 of the shape \(8, any\)"),
+        ({"ngrams.steps1": grams[:, :-1]}, "damaged: n-grams ascend"),
+        ({"ngrams.steps1": np.zeros_like(grams)}, "damaged: n-grams ascend"),
+        ({"ngrams.steps1": grams[:3]}, r"'ngrams.steps1' as uint8 of the shape \(8, any\)"),
         ({"ngrams.shares": arrays["ngrams.shares"] + 2}, "damaged: shares"),
         ({"ngrams.shares": arrays["ngrams.shares"][1:]}, "'ngrams.shares' as float64"),
     ):
@@ -204,7 +206,7 @@ def test_damaged_n_grams_are_refused_by_name(model: LanguageModel, tmp_path: Pat
             Program(values, arrays | changed)
     layer = next(of for of in values["layers"] if of["layer"] == "ngrams")
     for options, message in (
-        ({"order": 60}, "'ngrams.shares' as float64"),
+        ({"order": 9}, "'ngrams.shares' as float64"),
         ({"of": ["input", "embedding"]}, "a probability for each of them"),
     ):
         layers = [{**of, **options} if of is layer else of for of in values["layers"]]
