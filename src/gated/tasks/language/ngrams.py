@@ -17,6 +17,8 @@ from gated.texts.vocabulary import Points, Vocabulary
 
 MOST_ORDERS = 7, 11
 """Characters before the next one that are counted at most; more where all of the first help."""
+ENOUGH = 1.001
+"""Times the fewest bits, which a longer context has to save more of."""
 WORDS_BEFORE = 4
 """Words before the next one."""
 MOST_COUNTED = 5_000_000
@@ -26,19 +28,21 @@ FILE_UNIT = 4
 
 
 def best_ngrams(training: Codes, validation: Codes, size: int) -> NGrams:
-    """Count n-grams, of the order with the fewest bits on the validation part.
+    """Count n-grams, of the least order with about the fewest bits on the validation part.
 
-    Without a validation part it is the largest.
+    Without a validation part it is the first of `MOST_ORDERS`.
     """
     said = np.asarray(validation)
     for most in MOST_ORDERS:
-        best = counted = NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, most)
-        if len(said) > 1:
-            every = map(counted.up_to, range(counted.order + 1))
-            best = min(every, key=lambda of: float(of.bits_of(said).mean()))
-        if best.order < most or len(said) < 2:
+        counted = NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, most)
+        if len(said) < 2:
             break
-    return best
+        every = [counted.up_to(order) for order in range(counted.order + 1)]
+        bits = [float(of.bits_of(said).mean()) for of in every]
+        counted = every[int(np.argmax(np.array(bits) <= ENOUGH * min(bits)))]
+        if counted.order < most:
+            break
+    return counted
 
 
 def word_ngrams(training: Codes, size: int) -> NGrams:
