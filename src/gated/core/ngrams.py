@@ -5,6 +5,7 @@ Shapes: N codes of a text, B texts, T steps, V codes that there are.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -44,11 +45,11 @@ class _Level:
     """(C,), what the discounts leave to the next shorter context."""
 
     @classmethod
-    def of(cls, counts: Places, before: Places, contexts: int) -> _Level:
-        """Discount (G,) counts of n-grams that have the contexts `before`."""
+    def of(cls, counts: Places, starts: Places) -> _Level:
+        """Discount (G,) counts of n-grams, of which those of each context begin at (C + 1,)."""
         discounts = _discounts(counts)[np.minimum(counts, 3)]
-        total, spare = (np.bincount(before, of, contexts) for of in (counts, discounts))
-        return cls(counts - discounts, total.astype(float), spare.astype(float))
+        total, spare = (_sums(of.astype(float), starts) for of in (counts, discounts))
+        return cls(counts - discounts, total, spare)
 
 
 class NGrams:
@@ -75,12 +76,12 @@ class NGrams:
         if not 0 < len(counted) <= LONGEST:
             raise ValueError(f"n-grams of {len(counted)} lengths")
         self._shorter = self._suffixes()
-        self._before = [(grams // np.uint64(size)).astype(np.int64) for grams, _ in counted]
+        self._starts = [
+            _starts(grams // np.uint64(size), contexts)
+            for (grams, _), contexts in zip(counted, (1, *map(len, self._shorter)), strict=False)
+        ]
         self._seen = [
-            np.bincount(before, counts, contexts).astype(np.int64)
-            for before, (_, counts), contexts in zip(
-                self._before, counted, (1, *(len(grams) for grams, _ in counted)), strict=False
-            )
+            _sums(counts, starts) for (_, counts), starts in zip(counted, self._starts, strict=True)
         ]
         self._levels = [self._level(length) for length in range(len(counted))]
 
@@ -120,7 +121,7 @@ class NGrams:
             counts = np.bincount(after, minlength=len(counts)) + begins
             if (begins < 0).any() or begins.sum() > 1:
                 raise ValueError("n-grams that are no part of others as often as they came")
-        return _Level.of(counts, self._before[length], len(self._seen[length]))
+        return _Level.of(counts, self._starts[length])
 
     def _suffixes(self) -> list[Places]:
         """Return, for each length, the place of each n-gram without its first code.
@@ -189,17 +190,13 @@ class NGrams:
         for row, codes in enumerate(before):
             mine = probability[row]
             for length, place in enumerate(self._contexts(codes)):
-                level = self._levels[length]
-                if not level.total[place]:
-                    break  # a longer one was not met either
-                grams = self.counted[length][0]
-                ends = np.array([place, place + 1], np.uint64) * np.uint64(self.size)
-                some = slice(*grams.searchsorted(ends))
-                mine *= level.spare[place]
-                last = (grams[some] % np.uint64(self.size)).astype(np.int64)
-                mine[last] += level.amounts[some]
-                mine /= level.total[place]
-                met[row] = TIMES * length + int(often(self._seen[length][place]))
+                level, (begin, end) = self._levels[length], self._starts[length][place : place + 2]
+                if begin == end:
+                    break  # nothing came after it, nor after a longer one
+                mine *= level.spare[place] / level.total[place]
+                last = self.counted[length][0][begin:end] - np.uint64(place * self.size)
+                mine[last.view(np.int64)] += level.amounts[begin:end] / level.total[place]
+                met[row] = TIMES * length + bisect_right(OFTEN, self._seen[length][place])
         return probability, met
 
     def _contexts(self, codes: Codes) -> list[int]:
@@ -208,10 +205,11 @@ class NGrams:
         for length in range(min(self.order, len(known)), -1, -1):
             place = 0
             for (grams, _), code in zip(self.counted, known[len(known) - length :], strict=False):
-                place = int(_places(grams, np.array([place * self.size + code], np.uint64))[0])
-                if place == NONE:
+                wanted = np.uint64(place * self.size + code)
+                place = int(grams.searchsorted(wanted))
+                if place == len(grams) or grams[place] != wanted:
                     break
-            if place != NONE:
+            else:
                 break
         found = [place]
         for shorter in range(length, 0, -1):
@@ -300,6 +298,16 @@ class Mixture:
 def often(seen: Any) -> Any:
     """Return 0 to `TIMES` - 1: met once, 2 or 3 times, 4 to 15 times, more often."""
     return np.searchsorted(OFTEN, seen, "right")
+
+
+def _starts(contexts: NDArray[np.uint64], count: int) -> Places:
+    """Return (C + 1,), where the n-grams of each of C contexts begin, which ascend, (G,)."""
+    return np.searchsorted(contexts, np.arange(count + 1, dtype=np.uint64)).astype(np.int64)
+
+
+def _sums(values: NDArray[Any], starts: Places) -> NDArray[Any]:
+    """Return (C,), the sum of the values (G,) from each start to the next."""
+    return np.diff(np.append(values.dtype.type(0), np.cumsum(values))[starts])
 
 
 def _discounts(counts: Places) -> Floats:

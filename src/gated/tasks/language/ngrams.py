@@ -15,10 +15,8 @@ from gated.core.ngrams import Floats, NGrams
 from gated.texts.text import Codes
 from gated.texts.vocabulary import Points, Vocabulary
 
-MOST_ORDERS = 7, 11
+MOST_ORDERS = 8, 11
 """Characters before the next one that are counted at most; more where all of the first help."""
-ENOUGH = 1.001
-"""Times the fewest bits, which a longer context has to save more of."""
 WORDS_BEFORE = 4
 """Words before the next one."""
 MOST_COUNTED = 5_000_000
@@ -28,7 +26,7 @@ FILE_UNIT = 4
 
 
 def best_ngrams(training: Codes, validation: Codes, size: int) -> NGrams:
-    """Count n-grams, of the least order with about the fewest bits on the validation part.
+    """Count n-grams, of the order with the fewest bits on the validation part.
 
     Without a validation part it is the first of `MOST_ORDERS`.
     """
@@ -39,7 +37,7 @@ def best_ngrams(training: Codes, validation: Codes, size: int) -> NGrams:
             break
         every = [counted.up_to(order) for order in range(counted.order + 1)]
         bits = [float(of.bits_of(said).mean()) for of in every]
-        counted = every[int(np.argmax(np.array(bits) <= ENOUGH * min(bits)))]
+        counted = every[int(np.argmin(bits))]
         if counted.order < most:
             break
     return counted
