@@ -5,6 +5,7 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -71,6 +72,23 @@ def test_every_link_leads_somewhere(pages: dict[Path, Document]) -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_not_found_has_a_page_that_loads_nothing(
+    language: str, pages: dict[Path, Document]
+) -> None:
+    text = (SITE / language / "404.html").read_text(encoding="utf-8")
+    document = Document(text)
+    assert document.loads == []
+    assert "<style>" in text
+    assert document.links == ["./en/", "./zh/"]
+
+
+def test_no_list_of_versions_is_asked_for_where_there_is_none(pages: dict[Path, Document]) -> None:
+    text = (SITE / "en" / "index.html").read_text(encoding="utf-8")
+    (config,) = re.findall(r'<script id="__config" type="application/json">(.*?)</script>', text)
+    assert json.loads(config)["version"] is None
+
+
 def test_nothing_is_loaded_from_another_host(pages: dict[Path, Document]) -> None:
     far = {load for page in pages.values() for load in page.loads if urlsplit(load).netloc}
     assert far == set()
@@ -109,6 +127,94 @@ def test_search_finds_the_words_of_the_language(
     assert sum(word in document["text"] for document in index["docs"]) > 5
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_guides_count_more_than_the_reference_in_the_search(
+    language: str, pages: dict[Path, Document]
+) -> None:
+    script = (SITE / language / "search" / "search_index.js").read_text(encoding="utf-8")
+    entries = json.loads(script.removeprefix("var __index = "))["docs"]
+    counted = {True: set[float](), False: set[float]()}
+    for entry in entries:
+        counted[entry["location"].startswith("reference/")].add(entry.get("boost", 1))
+    assert counted[False] == {1}
+    assert max(counted[True]) < 1
+
+
+def test_no_table_has_an_empty_heading(pages: dict[Path, Document]) -> None:
+    empty = re.compile("<th[^>]*></th>")
+    assert [page for page in pages if empty.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_questions_open_the_explorer_at_the_place_that_answers_them(
+    pages: dict[Path, Document],
+) -> None:
+    for language in LANGUAGES:
+        views = [
+            link.removeprefix("../explorer/index.html#")
+            for link in pages[SITE / language / "questions.html"].links
+            if link.startswith("../explorer/index.html#")
+        ]
+        assert len(views) == 12
+        assert all(view.endswith(f"&language={language}") for view in views)
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "width", "name", "search"),
+    [
+        ("en", "light", 1280, "index", "LSTM"),
+        ("zh", "dark", 390, "index", "遗忘门"),
+        ("en", "dark", 390, "questions", ""),
+        ("zh", "light", 1280, "lstm", ""),
+        ("en", "dark", 1280, "reference/forecast", ""),
+    ],
+)
+def test_axe_finds_no_barrier(
+    language: str,
+    theme: str,
+    width: int,
+    name: str,
+    search: str,
+    browser: Any,
+    page_tools: Path,
+    pages: dict[Path, Document],
+) -> None:
+    size = {"width": width, "height": 900}
+    page = browser.new_page(viewport=size, color_scheme=theme, reduced_motion="reduce")
+    page.goto((SITE / language / f"{name}.html").as_uri())
+    page.locator(".md-search[aria-label]").wait_for(state="attached")
+    if search:
+        page.locator(".md-header__button[for=__search]:visible, .md-search__input").last.click()
+        page.locator(".md-search__input").fill(search)
+        page.locator(".md-search-result__item").first.wait_for()
+    page.evaluate((page_tools / "axe-core" / "axe.min.js").read_text())
+    found = page.evaluate(
+        "async () => (await axe.run({ iframes: false })).violations"
+        ".map((v) => [v.id, v.nodes[0].html])"
+    )
+    assert found == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", ("LSTM", "forecast", "forget gate", "dropout")), ("zh", ("LSTM", "预测", "遗忘门"))],
+)
+def test_a_search_for_a_plain_word_shows_a_guide_first(
+    language: str, words: tuple[str, ...], browser: Any, pages: dict[Path, Document]
+) -> None:
+    page = browser.new_page()
+    page.goto((SITE / language / "index.html").as_uri())
+    page.locator(".md-search__input").click()
+    for word in words:
+        page.locator(".md-search__input").fill(word)
+        first = page.locator(".md-search-result__item a").first
+        found = page.locator(f".md-search-result__item mark >> text=/{word.split()[-1]}/i").first
+        found.wait_for()
+        assert "/reference/" not in first.get_attribute("href")
+    page.close()
+
+
 def test_equations_are_drawn_by_the_browser(pages: dict[Path, Document]) -> None:
     text = (SITE / "en" / "lstm.html").read_text(encoding="utf-8")
     source = (SITE.parents[1] / "docs" / "en" / "lstm.md").read_text(encoding="utf-8")
@@ -118,3 +224,19 @@ def test_equations_are_drawn_by_the_browser(pages: dict[Path, Document]) -> None
     assert "<mi>&" not in aligned.replace("<mi>&#", "")  # a sign that was not understood
     assert "arithmatex" not in text
     assert "$$" not in text
+
+
+def test_published_pages_know_their_version(
+    monkeypatch: pytest.MonkeyPatch, pages: dict[Path, Document]
+) -> None:
+    from mkdocs.config import load_config
+
+    monkeypatch.setenv("SITE_URL", "https://someone.github.io/gated/en/")
+    monkeypatch.setenv("MIKE_DOCS_VERSION", json.dumps({"version": "1.2"}))
+    config = load_config(str(SITE.parents[1] / "mkdocs.yml"))
+    config = config.plugins.on_config(config)
+    assert config.site_url == "https://someone.github.io/gated/en/1.2/"
+    assert config.extra["root"] == "/gated/"  # to which the page of what is not found leads
+    assert config.extra["version"] == {"provider": "mike"}
+    (hooks,) = config.hooks.values()
+    assert hooks.explorer() == "../../explorer/1.2/index.html"
