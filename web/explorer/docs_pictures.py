@@ -34,7 +34,7 @@ def draw(page: Page, address: str, height: int, name: str, part: str | None = No
     settle(page)
     of = page.locator(part) if part else page
     picture = Image.open(io.BytesIO(of.screenshot(animations="disabled"))).convert("RGB")
-    few = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=4, dither=Image.Dither.NONE)
     few.save(IMAGES / name, optimize=True)
 
 

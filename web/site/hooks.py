@@ -29,8 +29,8 @@ LIVE = {"en": "Open it here, in your browser", "zh": "在浏览器中直接打�
 """The link to the explorer, which `make docs` writes beside the sites of the languages."""
 STORY = {"en": "The pictures as one that moves", "zh": "会动的图解"}
 """The title of the explorer's story in the page of the pictures."""
-REFERENCE_BOOST = 0.3
-"""What a hit in the reference counts: who looks for a plain word wants the page that explains."""
+REFERENCE_BOOST = 0.1
+"""What a hit in the reference counts: who looks for a word wants the page that explains it."""
 ASSETS = ROOT / "web" / "site" / "assets"
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 VIEW = re.compile(r"\[([^]]+)\]\(explorer\.md#([^)]*=[^)]*)\)")
