@@ -124,9 +124,11 @@ function networkOf(description: Description, units: number, folder: string): Net
   const { task, config = {}, vocabulary, trained_on: trained, bits_per_character: score } = description;
   const language = task === "language";
   const named = language ? config.cell : description.cell;
+  if (task === undefined) throw new FolderError((words) => words.noDescription(folder, DOCUMENT));
   const definition = task === "characters" && typeof named === "object" ? checkedDefinition(named) : undefined;
   const cell = definition ? ownName(definition.name) : CELLS[typeof named === "string" && Object.hasOwn(CELLS, named) ? named : ""];
-  if ((task !== "characters" && !language) || !cell) throw new FolderError((words) => words.otherTask(folder, String(task), JSON.stringify(named) ?? "–"));
+  if (task !== "characters" && !language) throw new FolderError((words) => words.otherTask(folder, String(task)));
+  if (!cell) throw new FolderError((words) => words.unknownCell(folder, typeof named === "string" ? named : "–"));
   if (language && (config.unit !== "character" || config.layers !== 1)) {
     throw new FolderError((words) => words.otherLanguageModel(folder, Number(config.layers), String(config.unit)));
   }
