@@ -156,7 +156,7 @@ def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_task_is_refused_without_a_word_of_cells(tmp_path: Path) -> None:
-    save_model(tmp_path, {}, {"task": "regress", "config": {"cell": "gru"}}, {})
+    save_model(tmp_path, Network(library.gru), {"task": "regress", "config": {}})
     with pytest.raises(ModelFileError, match=r"task 'regress'.*gated explain") as refused:
         load_model(tmp_path)
     assert "None" not in str(refused.value)
