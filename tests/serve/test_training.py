@@ -164,6 +164,7 @@ def test_an_lstm_whose_forget_gate_begins_open_recalls_as_soon_as_the_others(pag
     expect(told).to_contain_text("The LSTM is not the worse cell")
     page.select_option("#problem-choice", "adding")
     expect(told).to_be_hidden()
+    expect(page.locator("#problem-told")).to_contain_text("asked for their sum")
 
 
 def test_the_switch_opens_the_forget_gate(page: Page) -> None:

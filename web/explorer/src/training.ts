@@ -102,6 +102,7 @@ export class Training {
       return { ...column, learner, losses: [], recent: [], flow: new Float64Array(0) };
     });
     this.shown = exampleOf(this.problem, this.steps, chanceFrom(SEED + 1));
+    this.say();
     this.draw();
   }
 
