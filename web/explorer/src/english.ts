@@ -228,7 +228,7 @@ export const ENGLISH = {
   /** What was measured of a problem: an update is of 8 examples; the problem is solved where the loss, the mean of 50 updates, is a tenth of that of a guess. */
   problemMeasured: {
     recall:
-      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. The LSTM is not the worse cell: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. Let its forget gate begin open, with the switch above: it then solves it after 93 to 134 updates. With 10 steps it needs 90 to 343 as it is.",
+      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. The LSTM is not the worse cell: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. Let its forget gate begin open, with the switch above: it then solves it after 93 to 134 updates. With 10 steps it needs 90 to 343 as it is (two starts).",
   } as Partial<Record<Problem, string>>,
   openGate: "the forget gate begins open (bias 3 in place of 1)",
   length: "Length",

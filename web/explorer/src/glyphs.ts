@@ -22,6 +22,11 @@ export function nameOfCharacter(character: string): string {
   return glyph === BLANK && character !== BLANK ? `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}` : glyph;
 }
 
+/** A character as it stands among others in a line: one of a script that runs from right to left turns none of them. */
+export function apart(shown: string): string {
+  return ORIENTAL.test(shown) ? `\u2068${shown}\u2069` : shown;
+}
+
 /** Signs of a text that several characters make up, and those characters; and whether letters run from right to left. */
 export interface Composed {
   signs: number;

@@ -1,6 +1,6 @@
 /** A text as a passage: typed or chosen, drawn as letters, its next character predicted. */
 import { composedNotice, unknownNotice, unknownTo, type Notice } from "./notices";
-import { glyphOf } from "./glyphs";
+import { apart, glyphOf } from "./glyphs";
 import { PredictionPanel, topCharacters, visible } from "./panels";
 import type { Moment, Scene, Shown } from "./scene";
 import type { Network, Passage, Reading, TextExhibit } from "./reading";
@@ -108,8 +108,8 @@ export class TextScene implements Scene {
   }
 
   name(step: number, words: Words): string {
-    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).map(glyphOf).join("");
-    return `${before}[${this.visible(step, words)}]`;
+    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).map((character) => apart(glyphOf(character))).join("");
+    return `${before}[${apart(this.visible(step, words))}]`;
   }
 
   writer(step: number, words: Words): string {
