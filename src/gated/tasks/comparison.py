@@ -121,7 +121,7 @@ class Comparison:
             if made:
                 text += (
                     f". With {len(made)} of {len(rows)} seeds the {cell.upper()} has no part in "
-                    f"its score: it is that of {made[0]}"
+                    f"its {score}, which is that of {made[0]}"
                 )
         return f"{text}."
 

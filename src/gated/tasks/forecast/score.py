@@ -283,11 +283,10 @@ def judged(
             said = f"There is no score: the network learned from all data ({option('test', 0)})."
         return replace(judge(nothing, measure, WINDOWS), examples=0, clusters=0, sentence=said)
     sums = {method: of.sum(axis=1, where=observed)[counts] for method, of in errors.items()}
-    network = next(iter(errors))
     found = judge(sums, measure, scope, sizes=sizes, clusters=clusters, networks=networks)
     return found.adding(
         ADVICE.get(found.outcome, ""),
-        f"{overlap:,} of them overlap what {network} was trained on, so the score is too good."
+        f"{overlap:,} of them overlap the training data, so the score is too good."
         if overlap
         else "",
     )
