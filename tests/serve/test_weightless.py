@@ -54,6 +54,18 @@ def test_a_held_gate_moves_the_interval_alone_and_the_page_says_why(
     assert np.abs(plain[:, 2] - shut[:, 2]).max() > 1e-4
 
 
+def test_a_changed_number_does_not_either_and_is_named_with_one_colon(
+    opened: Callable[[str], Page], untrusted: str
+) -> None:
+    page = opened(f"{untrusted}#language=zh&theme=light&step=50&edits=gru/input/0/40/50")
+    settle(page)
+    named = page.locator("#edits li span")
+    expect(named).to_contain_text("第 40 步的输入 temp：")
+    assert named.inner_text().count("：") == 1
+    assert page.locator("#edits li button").get_attribute("aria-label").count("：") == 1
+    expect(page.locator("#edits")).to_contain_text("这一改变不移动预测线")
+
+
 def test_there_is_no_empty_plot(opened: Callable[[str], Page], untrusted: str) -> None:
     page = opened(f"{untrusted}#language=en&theme=light")
     settle(page)
