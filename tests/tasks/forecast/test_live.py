@@ -89,7 +89,7 @@ def test_row_by_row_it_forecasts_what_it_forecasts_of_the_table(forecaster: Fore
             future = ahead.filter(pl.col("when") >= hours(step + 1))
             whole = pl.concat([until(frame, step + 1), until(future, step + 16)])
             same(live.predict(until(future, step + 16)), forecaster.predict(whole))
-    assert len(live._rows.ticks) < 3 * (live._needed + 30)  # no more is kept than is read
+    assert len(live._memory.rows.ticks) < 3 * (live.needed + 30)  # no more is kept than is read
 
 
 def test_it_may_begin_with_nothing(forecaster: Forecaster) -> None:
@@ -161,7 +161,7 @@ def test_values_from_before_the_rows_that_are_kept_stand_where_later_ones_miss()
     forecaster = fitted(until(frame, TRAINED))
     live = forecaster.live(until(frame, 200))
     origin = 311  # at which errors begin to be counted anew: nothing older is kept for them
-    first = origin + 1 - live._needed
+    first = origin + 1 - live.needed
     hole = place.is_between(first - 2, first + 1)
     frame = frame.with_columns(
         y=pl.when(hole).then(None).otherwise(pl.col("y").fill_null(10.0)),
@@ -170,7 +170,7 @@ def test_values_from_before_the_rows_that_are_kept_stand_where_later_ones_miss()
     )
     live = forecaster.live(until(frame, origin))
     live.update(until(frame, origin + 1).filter(pl.col("when") == hours(origin)))
-    assert live._rows.ticks[-1] - live._rows.ticks[0] + 1 == live._needed
+    assert live._memory.rows.ticks[-1] - live._memory.rows.ticks[0] + 1 == live.needed
     same(live.predict(), forecaster.predict(until(frame, origin + 1)))
 
 
