@@ -92,6 +92,34 @@ def test_row_by_row_it_forecasts_what_it_forecasts_of_the_table(forecaster: Fore
     assert len(live._memory.rows.ticks) < 3 * (live.needed + 30)  # no more is kept than is read
 
 
+def test_rows_that_are_finished_when_they_come_are_those_of_the_table() -> None:
+    """Without a column known ahead: row by row, then together, with gaps and a series behind."""
+    frame = table("AB").drop("plan")
+    forecaster = fitted(until(frame, TRAINED), history=30, partner=("none",))
+    live = forecaster.live(until(frame, TRAINED))
+    finished, behind = 0, 0
+    for step in range(TRAINED, TRAINED + 75):  # longer than there is room for
+        for row in frame.filter(pl.col("when") == hours(step)).to_dicts():
+            live.update(row)
+            if row["who"] == "A" and step % 25 == 0:  # B is a row behind
+                known = until(frame, step + 1).filter(
+                    (pl.col("who") == "A") | (pl.col("when") < hours(step))
+                )
+                same(live.predict(), forecaster.predict(known))
+                behind += live._finished is not None
+        if step % 8 == 0:
+            same(live.predict(), forecaster.predict(until(frame, step + 1)))
+            finished += live._finished is not None and bool(live._finished.observed.all())
+    assert finished > 5
+    assert behind > 1
+    live.update(frame.filter(pl.col("when").is_between(hours(TRAINED + 75), hours(TRAINED + 79))))
+    assert live._finished is None  # several rows a series
+    same(live.predict(), forecaster.predict(until(frame, TRAINED + 80)))
+    other = forecaster.live()
+    other.restore(live.state())
+    assert (other.predict().values == live.predict().values).all()
+
+
 def test_it_may_begin_with_nothing(forecaster: Forecaster) -> None:
     frame = table("A", 90)
     live = forecaster.live()

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from gated.tasks.forecast.calibration import spread
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.inputs import (
@@ -22,13 +23,14 @@ from gated.tasks.forecast.inputs import (
     with_horizon,
 )
 from gated.tasks.forecast.live_errors import LiveErrors, new_widths
+from gated.tasks.forecast.live_finished import FinishedRows, may_be_finished
 from gated.tasks.forecast.live_forecast import LiveForecast
 from gated.tasks.forecast.live_memory import Memory, SeriesMemory
 from gated.tasks.forecast.live_recalling import recall, remembered
 from gated.tasks.forecast.live_rows import Rows, following, read_ahead, read_rows
 from gated.tasks.forecast.live_smoothing import smooth
 from gated.tasks.forecast.live_state import damaged_state, packed, unpacked
-from gated.tasks.forecast.outlook import Outlook
+from gated.tasks.forecast.outlook import Outlook, RuntimeOutlook
 from gated.tasks.forecast.panel import Floats, Panel, joined
 from gated.tasks.forecast.partners import steps_before
 from gated.tasks.forecast.preprocessing import Preprocessing
@@ -59,6 +61,8 @@ class LiveForecaster:
         self._errors = LiveErrors(outlook, fitted)
         self._times_known: tuple[int, Floats] = 0, np.zeros((0, 0))
         """The first tick and the `time_features` of steps from there on."""
+        self._finished: FinishedRows | None = None
+        """Rows from which forecasts are made at once, where that can be."""
 
     @property
     def config(self) -> ForecastConfig:
@@ -114,8 +118,24 @@ class LiveForecaster:
             later = panel.ticks[panel.times >= self._outlook.held_out_from]
             memory.start = int(later.min()) if len(later) else None
         smooth(memory, fitted, added, which)
+        self._finish_row_of(new)
         self._errors.follow(memory, self._prepared)
         memory.forget(fitted)
+
+    def _finish_row_of(self, new: Panel) -> None:
+        """Go on with the finished rows if there is one new row a series, else let go of them."""
+        memory, finished, self._finished = self._memory, self._finished, None
+        if finished is None or len(new.ticks) > len(new.series):
+            return
+        ours = memory.rows.series
+        if len(ours) > len(finished.ticks) or not {*new.series} <= {*ours}:
+            return
+        places = np.array([ours.index(name) for name in new.series])
+        of_times = self._of_times(new.ticks)
+        if of_times is not None:
+            last = memory.rows.starts[1:][places] - 1
+            finished.add(places, new, memory.expected[last], of_times)
+            self._finished = finished
 
     def predict(self, future: Rows | None = None) -> LiveForecast:
         """Forecast what follows the last value of each series.
@@ -130,6 +150,10 @@ class LiveForecaster:
         Raises:
             DataError: there is no value yet, or a known column is missing for a step.
         """
+        if future is None and self._finished is not None and self._finished.observed.all():
+            found = self._forecast_of(self._finished)
+            if found is not None:
+                return found
         panel = self._memory.rows
         if future is not None:
             given, _ = following(read_ahead(future, self._fitted), self._memory)
@@ -141,6 +165,8 @@ class LiveForecaster:
         outlook = self._outlook
         factors = self._errors.factors_at(self._memory, prepared, places, origins)
         forecast = outlook.calibrated(outlook.mixed(prepared, origins), prepared, origins, factors)
+        if future is None and self._finished is None:
+            self._finish(prepared, origins)
         series, targets = told_apart(panel)
         return LiveForecast(
             config=self._fitted.config,
@@ -150,6 +176,50 @@ class LiveForecaster:
             times_on_grid=panel.times[prepared.ahead(origins)],
             values=forecast,
         )
+
+    def _forecast_of(self, rows: FinishedRows) -> LiveForecast | None:
+        """What `predict` returns, from finished rows; None where more must be looked at."""
+        memory, outlook, config = self._memory, self._outlook, self._fitted.config
+        factors = self._errors.noted_factors(memory, rows.ticks)
+        ticks = rows.ticks[:, None] + np.arange(1, config.horizon + 1)
+        of_times = self._of_times(ticks)
+        if factors is None or of_times is None or not isinstance(outlook, RuntimeOutlook):
+            return None
+        pairs = zip(memory.series, rows.ticks.tolist(), strict=True)
+        smooth = np.array([series.ahead[tick] for series, tick in pairs])
+        scaled = outlook.runtime.quantiles(rows.network_inputs(smooth, of_times))
+        own = rows.unscaled(scaled.astype(np.float64).swapaxes(0, 1))
+        forecast = own * outlook.shares[rows.which, :1, None]
+        borrowed = outlook.calibration.borrowed
+        point = rows.latest(outlook.baselines.rows_of(borrowed, config))
+        baseline = outlook.baselines.around(borrowed, point, rows.scaled, rows.unscaled)
+        units = outlook.calibration.distances(forecast, baseline, config.quantiles)
+        if memory.start is not None and (rows.ticks[0] + 1 - memory.start) % config.horizon == 0:
+            self._errors.note(memory.rows.series, rows.ticks, forecast, units)
+        values = spread(forecast, units, factors[:, None], config.quantiles)
+        least = np.full((len(ticks), 1, 1), outlook.least_of_one)
+        return LiveForecast(
+            config=config,
+            grid=self._fitted.grid,
+            series=memory.rows.series,
+            targets=(),
+            times_on_grid=self._fitted.grid.times(ticks),
+            values=outlook.possible(values, least, whole=outlook.whole),
+        )
+
+    def _finish(self, prepared: Prepared, origins: Integers) -> None:
+        """Keep the inputs of rows that were prepared, if what they are does not change any more."""
+        rows, needed = self._memory.rows, self._memory.needed
+        panel = prepared.panel
+        if (
+            isinstance(self._outlook, RuntimeOutlook)
+            and may_be_finished(self._fitted)
+            and prepared.running is None
+            and panel.series == rows.series
+            and np.array_equal(panel.ticks[origins], rows.ticks[rows.starts[1:] - 1])
+            and (origins - panel.starts[:-1] >= needed - 1).all()
+        ):
+            self._finished = FinishedRows(prepared, origins, needed)
 
     # State.
 
@@ -194,19 +264,19 @@ class LiveForecaster:
         ours = self._memory.rows.series
         places = np.array([ours.index(name) for name in panel.series], np.int64)
         earlier = self._memory.earlier(panel, places, self._fitted)
-        times = self._of_times(panel)
+        times = self._of_times(panel.ticks)
         prepared = assemble(panel, self._fitted, None, [], earlier=earlier, of_times=times)
         return prepared, places
 
-    def _of_times(self, panel: Panel) -> Floats | None:
-        """`time_features` of a panel, computed for many steps at once; None where it cannot be."""
-        grid, (first, known) = panel.grid, self._times_known
-        low, high = int(panel.ticks.min()), int(panel.ticks.max())
+    def _of_times(self, ticks: Integers) -> Floats | None:
+        """`time_features` at ticks `(…)`, computed for many at once; None where it cannot be."""
+        grid, (first, known) = self._fitted.grid, self._times_known
+        low, high = int(ticks.min()), int(ticks.max())
         if grid.unit == "row" or high - low > MOST_TIMES:
             return None
         if low < first or high >= first + len(known):
-            first = low
-            times = grid.times(np.arange(low, high + 1 + TIMES_AHEAD))
+            first = low - self._memory.needed  # other series may be behind
+            times = grid.times(np.arange(first, high + 1 + TIMES_AHEAD))
             self._times_known = first, time_features(grid, times, self._fitted)
             known = self._times_known[1]
-        return known[panel.ticks - first]
+        return known[ticks - first]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class LiveErrors:
         self._made: dict[tuple[str, int], tuple[Floats, Floats]] = {}
         """Forecasts `(horizon, Q)` whose errors are not all known, by series and tick; and units of
         their errors, see `Calibration.distances`."""
-        self._followed: tuple[list[Integers], int, Widths] | None = None
+        self._followed: tuple[list[tuple[int, int]], int, Widths] | None = None
         """Of the last forecast: its series and where they were, how many errors after that, and the
         widths with these."""
 
@@ -134,6 +134,46 @@ class LiveErrors:
         found[np.arange(steps) >= count[:, None]] = np.nan
         return found
 
+    def note(self, names: Sequence[str], ticks: Integers, forecast: Floats, units: Floats) -> None:
+        """Note forecasts `(S, horizon, Q)` whose errors will be taken, and units of these."""
+        made = zip(forecast, units, strict=True)
+        self._made |= dict(zip(zip(names, ticks.tolist(), strict=True), made, strict=True))
+
+    def noted_factors(self, memory: Memory, ticks: Integers) -> Floats | None:
+        """What `factors_at` returns for all series, by what was noted; None where it must look.
+
+        `ticks` `(S,)` are those of their last rows, whose targets were observed.
+        """
+        if memory.start is None:
+            return memory.widths.factors
+        start, panel = memory.start, memory.rows
+        counted = [of.counted for of in memory.series]
+        every = {
+            max(tick + 1 - start, 0) - of for tick, of in zip(ticks.tolist(), counted, strict=True)
+        }
+        if len(every) > 1 or max(every) > self._fitted.config.horizon:
+            return None
+        new, at = max(every), [(s, of) for s, of in enumerate(counted)]
+        widths, done = memory.widths, 0
+        if self._followed is not None:
+            same, already, those = self._followed
+            if same == at:
+                widths, done = those, already
+        if new > done:
+            keys = zip(panel.series, (start + of - 1 for of in counted), strict=True)
+            made = [self._made[key] for key in keys if key in self._made]
+            if len(made) < len(ticks):
+                return None
+            forecast, units = (np.stack(of)[:, done:new] for of in zip(*made, strict=True))
+            rows = (panel.starts[1:] - new)[:, None] + np.arange(done, new)
+            errors = self._outlook.errors_in(units, forecast, panel.target[rows])
+            if widths is memory.widths:
+                widths = widths.taken(np.arange(len(ticks)))
+            for step in range(new - done):
+                widths.take(errors[:, step])
+        self._followed = (at, new, widths) if widths is not memory.widths else None
+        return widths.factors
+
     def factors_at(
         self, memory: Memory, prepared: Prepared, places: Integers, origins: Integers
     ) -> Floats:
@@ -146,14 +186,15 @@ class LiveErrors:
         if errors is None:
             errors = self._errors(memory, prepared, counted, known)
         widths, done = memory.widths.taken(places), 0
+        at = [*zip(places.tolist(), counted.tolist(), strict=True)]
         together = bool((new == new[0]).all())
         if together and self._followed is not None:
             same, already, those = self._followed
-            if np.array_equal(same, [places, counted]):
+            if same == at:
                 widths, done = those, already
         factors = widths.factors
         for step in range(done, errors.shape[1]):
             widths.take(errors[:, step])
             factors[new == step + 1] = widths.factors[new == step + 1]
-        self._followed = ([places, counted], int(new[0]), widths) if together else None
+        self._followed = (at, int(new[0]), widths) if together else None
         return factors

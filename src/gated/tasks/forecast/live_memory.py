@@ -16,6 +16,7 @@ from gated.tasks.forecast.inputs import Earlier, first_values, last_rows
 from gated.tasks.forecast.panel import Floats, Panel
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
+from gated.tasks.forecast.smoothing_step import SmoothingStep
 from gated.tasks.forecast.targets import pair_name, told_apart
 
 ENDLESS = 1 << 62
@@ -82,6 +83,8 @@ class Memory:
     series: list[SeriesMemory] = field(default_factory=list)
     start: int | None = None
     """The first tick after the training."""
+    steps: dict[tuple[int, ...], SmoothingStep] = field(default_factory=dict)
+    """What goes on with the smoothing of some series, by their places; nothing to be remembered."""
     calendar: Calendar = field(default_factory=lambda: (np.zeros(0, np.int64), 0))
 
     @property

@@ -184,7 +184,7 @@ def _recalled_states(given: LiveState, fitted: Preprocessing, count: int) -> Sta
     """The states of smoothing of the `count` series that have one."""
     if not count:
         return None
-    like = fitted.smoothing.run(np.zeros(1), np.array([0, 1]), np.array([-1])).state
+    like = fitted.smoothing.blank(1)
 
     def checked(name: str, of: NDArray[Any]) -> NDArray[Any]:
         return given.array(f"state.{name}", of.dtype.type, count, *of.shape[1:])

@@ -11,6 +11,10 @@ from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.live_memory import Memory
 from gated.tasks.forecast.preprocessing import Preprocessing
 from gated.tasks.forecast.smoothing import State
+from gated.tasks.forecast.smoothing_step import SmoothingStep
+
+MOST_STEPS = 4096
+"""Choices of series that come together for which `SmoothingStep` is kept."""
 
 
 def smooth(memory: Memory, fitted: Preprocessing, added: Integers, which: Integers) -> None:
@@ -18,7 +22,9 @@ def smooth(memory: Memory, fitted: Preprocessing, added: Integers, which: Intege
     some = np.flatnonzero(added)
     states = [memory.series[s].state for s in some]
     going = np.array([state is not None for state in states], np.bool_)
-    if going.any():
+    if going.all() and (added[some] == 1).all():
+        _step(memory, fitted, some, which)
+    elif going.any():
         _run(
             memory,
             fitted,
@@ -30,6 +36,27 @@ def smooth(memory: Memory, fitted: Preprocessing, added: Integers, which: Intege
     if not going.all():
         young = some[~going]
         _run(memory, fitted, young, memory.rows.lengths, which, None)
+
+
+def _step(memory: Memory, fitted: Preprocessing, some: Integers, which: Integers) -> None:
+    """Go on by one row of each of some series, all of whose forms have begun."""
+    panel, horizon, key = memory.rows, fitted.config.horizon, (*some.tolist(),)
+    step = memory.steps.get(key)
+    if step is None:
+        if len(memory.steps) >= MOST_STEPS:
+            memory.steps.clear()
+        step = memory.steps[key] = SmoothingStep(fitted.smoothing, which[some], horizon)
+    rows = panel.starts[1:][some] - 1
+    values, every = panel.target[rows], [memory.series[s] for s in key]
+    memory.expected[rows] = [series.following for series in every]
+    states, ahead = step.of([of.state for of in every if of.state is not None], values)
+    told = zip(every, states, ahead, panel.ticks[rows].tolist(), values.tolist(), strict=True)
+    for series, state, forecast, tick, value in told:
+        series.state, series.ahead[tick] = state, forecast
+        series.following = float(forecast[0])
+        if value == value:  # it is no NaN
+            series.observed = tick
+        series.forget_ahead(memory.start, horizon)
 
 
 def _run(

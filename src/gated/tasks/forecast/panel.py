@@ -217,7 +217,9 @@ def joined(first: Panel, then: Panel) -> tuple[Panel, Integers]:
         values[column] = known
 
     def both(of: NDArray[Number], other: NDArray[Number]) -> NDArray[Number]:
-        every: NDArray[Number] = np.concatenate([of, other])[rows]
+        every: NDArray[Number] = np.concatenate([of, other])
+        if len(series) > 1:  # else they follow one another
+            every = every[rows]
         return every
 
     panel = replace(
@@ -353,6 +355,8 @@ def _check_sizes(panel: Panel, config: ForecastConfig) -> None:
     Raises:
         DataError: a number is beyond `LARGEST`.
     """
+    if not (np.abs([panel.target, *panel.numbers.values()]) > LARGEST).any():
+        return
     for name, values in ((config.targets[0], panel.target), *panel.numbers.items()):
         beyond = np.abs(values) > LARGEST
         if beyond.any():
