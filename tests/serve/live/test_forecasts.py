@@ -72,6 +72,9 @@ def test_forecasts_are_those_of_the_table_also_after_a_restart(run: Path, tmp_pa
         assert 'path="/rows",status="200"' in ask(port, "/metrics").body.decode()
     with served(run, tmp_path / "rows") as port:
         assert post(port, "/forecast", {"future": future(320)}).body == answer.body
+        between = [row | {"when": "2024-01-14T08:20:00"} for row in rows(320, 321)]
+        said = post(port, "/rows", {"rows": between}).body
+        assert (said["taken"], "moved to the nearest step" in said["findings"][0]) == (2, True)
         assert post(port, "/rows", {"rows": rows(319, 320)}).body == {"taken": 0, "known": 2}
 
 

@@ -110,6 +110,9 @@ def test_rows_that_are_finished_when_they_come_are_those_of_the_table() -> None:
         if step % 8 == 0:
             same(live.predict(), forecaster.predict(until(frame, step + 1)))
             finished += live._finished is not None and bool(live._finished.observed.all())
+            other = forecaster.live()  # which has to prepare its rows
+            other.restore(live.state())
+            assert (other.predict().values == live.predict().values).all()
     assert finished > 5
     assert behind > 1
     live.update(frame.filter(pl.col("when").is_between(hours(TRAINED + 75), hours(TRAINED + 79))))
@@ -295,12 +298,14 @@ def test_rows_with_types_are_read_as_those_of_a_table(forecaster: Forecaster) ->
 
 def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) -> None:
     rows = until(table("CBA"), 40).filter(pl.col("when") == hours(39)).to_dicts()
-    rows[1]["when"] += dt.timedelta(minutes=20)  # to the nearest step
+    rows[1]["when"] += dt.timedelta(minutes=20)  # to the nearest step, which is said
     config, grid = forecaster.config, forecaster.preprocessing.grid
     read = typed_rows(rows, forecaster.preprocessing)
     assert read is not None
     found, expected = one_step_each(read, config, grid), build_panel(read, config, grid)
     assert found is not None
+    assert found.findings == expected.findings
+    assert [of.kind for of in found.findings] == ["resampled"]
     assert found.series == expected.series == tuple("ABC")
     for name in ("starts", "ticks", "times", "present", "target"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -311,6 +316,20 @@ def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) 
     twice = typed_rows([rows[0], rows[0]], forecaster.preprocessing)
     assert twice is not None
     assert one_step_each(twice, config, grid) is None
+
+
+def test_a_row_between_two_steps_says_that_it_was_moved(forecaster: Forecaster) -> None:
+    live = forecaster.live(until(table(), 310))
+    row = until(table("A"), 311).to_dicts()[-1]
+    assert live.update(row) == ()
+    between = row | {"when": hours(311) + dt.timedelta(minutes=30)}
+    (found,) = live.update(between)
+    assert str(found) == (
+        "column 'when': time stamps between steps of 1h (1, first: row 1); moved to the nearest "
+        "step, several on one averaged."
+    )
+    with pytest.raises(DataError, match="is not after the last one"):
+        live.update(row | {"when": hours(312)})  # where it was moved to
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from gated.data.findings import Finding
 from gated.tasks.forecast.calibration import spread
 from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
@@ -80,7 +81,7 @@ class LiveForecaster:
         latest = self._memory.latest
         return latest.series if latest else ()
 
-    def update(self, data: Rows) -> None:
+    def update(self, data: Rows) -> tuple[Finding, ...]:
         """Take rows that follow those before.
 
         Args:
@@ -89,11 +90,17 @@ class LiveForecaster:
                 of the target says that none was observed. Where several rows make a step, they come
                 together.
 
+        Returns:
+            What was found in the rows and done about it, such as a time between steps, which is
+            moved to the nearest one; nothing as a rule.
+
         Raises:
             DataError: a row is not after the last one of its series, or cannot be used; then none
                 of the rows is taken.
         """
-        self.take(read_rows(data, self._fitted))
+        given = read_rows(data, self._fitted)
+        self.take(given)
+        return given.findings
 
     def take(self, given: Panel) -> None:
         """Take rows that were read already, as `update` does."""
