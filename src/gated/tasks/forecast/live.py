@@ -128,6 +128,9 @@ class LiveForecaster:
         self._finish_row_of(new)
         self._errors.follow(memory, self._prepared)
         memory.forget(fitted)
+        if self._finished is not None and self._finished.observed.all():
+            # What they say of the widths is known now: a forecast need not wait for it.
+            self._errors.noted_factors(memory, self._finished.ticks)
 
     def _finish_row_of(self, new: Panel) -> None:
         """Go on with the finished rows if there is one new row a series, else let go of them."""
