@@ -90,6 +90,10 @@ class SourceOptions(Configuration):
     label: tuple[str, ...] | str | None = None
     """Column of a table with the label, or the number, of its sequence; `regress` takes several
     columns, whose numbers one network predicts."""
+    group: str | None = None
+    """Column of a table that says which sequences belong together, such as the person or the
+    machine they are of: they stay on one side of every split and count as one for the judge. By
+    default those that have stretches of steps in common."""
     time: str | None = None
     """Column of a table to sort the rows of a sequence by; by default their order."""
     channels: tuple[str, ...] = ()

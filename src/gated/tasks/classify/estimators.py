@@ -162,6 +162,7 @@ class SequenceEstimator(BaseEstimator):
         X: Any,
         y: Any,
         sample_weight: Any = None,
+        groups: Any = None,
         *,
         directory: Path | None = None,
         resume: bool = False,
@@ -175,6 +176,8 @@ class SequenceEstimator(BaseEstimator):
                 array or a frame whose columns name the targets.
             sample_weight: (N,) how much each counts in training, 0 as if it were not there; by
                 default all count alike.
+            groups: (N,) which sequences belong together, such as the person each is of: they are
+                held back together. By default those that have stretches of steps in common.
             directory: where checkpoints are written; none by default.
             resume: go on from the checkpoint in `directory`.
             progress: called after each step and validation.
@@ -195,7 +198,8 @@ class SequenceEstimator(BaseEstimator):
         names = [f"sequence {place}" for place in range(len(arrays))]
         values, weights = self._values(y, len(arrays)), _weights(sample_weight, len(arrays))
         labels = self._labels(y, values)
-        known = Sequences(arrays, values, names, weights=weights, labels=labels)
+        clusters = _groups(groups, len(arrays))
+        known = Sequences(arrays, values, names, weights=weights, clusters=clusters, labels=labels)
         if not weights.all():  # a part of the training could hold nothing else
             known = known.take(np.flatnonzero(weights))
         learner.fit(known, directory=directory, resume=resume, progress=progress)
@@ -274,6 +278,18 @@ def _weights(given: Any, count: int) -> Floats:
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise DataError("sample_weight holds numbers of zero or more, and one above zero at least.")
     return weights
+
+
+def _groups(given: Any, count: int) -> Values:
+    """Return (N,) labels, or (0,) where none are given."""
+    if given is None:
+        return np.zeros(0)
+    groups: Values = np.asarray(given)
+    if groups.shape != (count,):
+        raise DataError(
+            f"groups has the shape {groups.shape}: give {count} labels, one a sequence."
+        )
+    return np.unique(groups.astype(str), return_inverse=True)[1]
 
 
 def _values(options: TrainingOptions) -> dict[str, Any]:

@@ -32,10 +32,10 @@ def evaluate_classes(
     others, left_out = _baselines(learner, known, tested, classes=True)
     predicted |= others
     predicted["most frequent class"] = np.tile(learner.targets.frequencies, (len(truth), 1))
-    labels = learner.targets.names
+    labels, clusters = learner.targets.names, _clusters(tested)
     return Evaluation(
         labels=labels,
-        scores={name: score_of(of, truth) for name, of in predicted.items()},
+        scores={name: score_of(of, truth, clusters) for name, of in predicted.items()},
         confusion=confusion_of(probabilities, truth, labels),
         scope=SEQUENCES,
         left_out=left_out,
@@ -58,8 +58,14 @@ def evaluate_numbers(
         truth=targets.numbers(tested.values),
         predicted=predicted,
         left_out=left_out,
+        clusters=_clusters(tested),
         known=learner.seen.count(map(key_of, tested.arrays)),
     )
+
+
+def _clusters(tested: Sequences) -> Values | None:
+    """(N,), equal for sequences that belong together; None where each stands alone."""
+    return tested.clusters if len(tested.clusters) else None
 
 
 def _baselines(

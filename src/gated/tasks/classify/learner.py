@@ -18,6 +18,7 @@ from gated.explain import Probe
 from gated.live.program import Writer
 from gated.scoring.label_scores import Evaluation
 from gated.scoring.seen import Seen
+from gated.tasks.classify.clusters import clustered
 from gated.tasks.classify.config import MOST_MEMBERS, SequenceConfig, SequenceTraining
 from gated.tasks.classify.evaluation import evaluate_classes, evaluate_numbers
 from gated.tasks.classify.mixture import folds_of
@@ -85,7 +86,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         """Split into training, validation and test; arrays given in Python have no test part."""
         config, stratified = self.config, self.targets_type.are_classes
         if isinstance(source, Sequences):
-            known, test = source, source.take([])
+            known, self.findings = clustered(source)
+            test = known.take([])
         else:
             read = read_parts(
                 Path(source),
@@ -97,7 +99,13 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
             known, test, self.findings = read.training, read.test, read.findings
         self.targets, self.columns = self._targets(known), known.columns
         self.seen = Seen.of(map(key_of, known.arrays))
-        held = held_out_rows(known.values, config.validation, self.seed, stratified=stratified)
+        held = held_out_rows(
+            known.values,
+            config.validation,
+            self.seed,
+            stratified=stratified,
+            clusters=known.clusters,
+        )
         training = known.take(np.setdiff1d(np.arange(len(known)), held))
         self.longest = max(map(len, training.arrays))
         self._fill_in(len(training))
@@ -125,6 +133,8 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         )
         if purpose == "predict":
             read = replace(read, values=read.values[:0])
+        else:
+            read, _ = clustered(read)
         labels = set(self.targets.names) if self.targets_type.are_classes else None
         return those_that_fit(read, bad, channels=channels, labels=labels)
 
@@ -169,7 +179,7 @@ class SequenceLearner(Learner[SequenceConfig, Sequences, Score]):
         if not self.config.kernel_features or len(self.parts.validation):
             return np.full(len(known), -1)
         count = max(FOLDS, self.config.members or 1)
-        return folds_of(self.targets.learnt(known.values), count, self.seed)
+        return folds_of(self.targets.learnt(known.values), count, self.seed, known.clusters)
 
     def settle(self) -> None:
         """Fit what reads the fixed features, and choose how much the networks count beside it."""

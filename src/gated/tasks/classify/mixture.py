@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gated.scoring.judge import grouped
 from gated.tasks.classify.network import losses
 from gated.tasks.classify.sequences import Floats, Values
+from gated.tasks.classify.split import in_turn
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Candidates of the second part's share."""
@@ -30,6 +32,8 @@ class Weighing:
     """(N,), indices of classes, or (N, O), standardised numbers."""
     weights: Floats
     """(N,)."""
+    clusters: Values | None = None
+    """(N,), equal for sequences that belong together; by default each stands alone."""
 
     def factor(self, answers: Floats) -> float:
         """Return what outputs (N, O) are to be multiplied by to be logits; 1 for numbers.
@@ -57,11 +61,12 @@ class Weighing:
         errors = {of: self._errors((1 - of) * first + of * second) for of in sorted(shares)}
         best = errors[min(errors, key=lambda of: self._mean(errors[of]))]
         weights = self.weights / self.weights.sum()
+        together = grouped(len(best), self.clusters)
 
         def is_clearly_worse(each: Floats) -> bool:
             worse = self._mean(each - best)
-            deviation = float(np.sqrt(((weights * (each - best - worse)) ** 2).sum()))
-            return worse > deviation + DOUBT / len(best)
+            parts = np.bincount(together, weights * (each - best - worse))
+            return worse > float(np.sqrt((parts**2).sum())) + DOUBT / len(parts)
 
         return next(of for of, each in errors.items() if not is_clearly_worse(each))
 
@@ -80,18 +85,19 @@ class Weighing:
 
     def take(self, rows: Values) -> Weighing:
         """Return those of some of the sequences."""
-        return Weighing(self.targets[rows], self.weights[rows])
+        clusters = None if self.clusters is None else self.clusters[rows]
+        return Weighing(self.targets[rows], self.weights[rows], clusters)
 
     def of(self, group: slice) -> Weighing:
         """Return those of some of the targets; all are classes', or each has its numbers."""
-        return Weighing(self.targets[..., group], self.weights)
+        return Weighing(self.targets[..., group], self.weights, self.clusters)
 
 
-def folds_of(targets: Values, count: int, seed: int) -> Values:
+def folds_of(targets: Values, count: int, seed: int, clusters: Values | None = None) -> Values:
     """Return (N,): the network that does not learn from a sequence, 0 to `count` - 1, or -1.
 
-    Every class is spread over all; all learn from classes of fewer than `count` sequences, and from
-    all where there are few.
+    Every class is spread over all, in whole clusters, (N,), where these are given; all learn from
+    classes of fewer than `count` sequences or clusters, and from all where there are few.
 
     >>> np.unique(folds_of(np.array([0] * 8 + [1] * 9 + [2]), 4, seed=0), return_counts=True)[1]
     array([1, 5, 4, 4, 4])
@@ -102,7 +108,11 @@ def folds_of(targets: Values, count: int, seed: int) -> Values:
     place = 0
     for of in classes:
         rows = random.permutation(np.flatnonzero(targets == of) if of is not None else len(targets))
-        if len(rows) >= count:
-            folds[rows] = (place + np.arange(len(rows))) % count
-            place += len(rows)
+        together = list(in_turn(rows, clusters))
+        if len(together) < count:
+            continue
+        for some in together:
+            if (folds[some] < 0).all():  # else it came with another class
+                folds[some] = place % count
+                place += 1
     return folds

@@ -13,6 +13,7 @@ from gated.data.manifest import Bad, BadRows
 from gated.data.single_labels import single_labels
 from gated.errors import DataError
 from gated.scoring.seen import Seen, refuse_known
+from gated.tasks.classify.clusters import clustered, shared_with
 from gated.tasks.classify.config import SourceOptions
 from gated.tasks.classify.sequences import Floats, Sequences, key_of
 from gated.tasks.classify.split import held_out_rows
@@ -107,6 +108,8 @@ def read_parts(
     if stratified:
         own_test = options.test_data is not None
         bad.findings += single_labels(map(str, read.values), data, own_test=own_test)
+    read, found = clustered(read)
+    bad.findings += found
     if options.test_data is not None:
         test = read_sequences(
             options.test_data,
@@ -122,12 +125,17 @@ def read_parts(
             raise DataError(f"{options.test_data} holds no usable sequence.{bad.summary}")
         known = Seen.of(map(key_of, read.arrays)).count(map(key_of, test.arrays))
         refuse_known(known, len(test), "sequences")
-        return Parts(read, test, tuple(bad.findings))
+        bad.findings += shared_with(read, test)
+        return Parts(read, clustered(test)[0], tuple(bad.findings))
     # Numbers of a regression are all different: they are not stratified.
-    held = held_out_rows(read.values, options.test, seed, stratified=stratified)
+    held = held_out_rows(
+        read.values, options.test, seed, stratified=stratified, clusters=read.clusters
+    )
     if not len(held):
+        groups = len(set(read.clusters.tolist()))
+        what = f"sequences ({len(read)}{f', in {groups} groups' if groups else ''})"
         raise DataError(
-            f"{data} has too few sequences ({len(read)}) to hold back a share of "
+            f"{data} has too few {what} to hold back a share of "
             f"{options.test:g} of them for the test; give test data, or a larger share."
         )
     stay = np.setdiff1d(np.arange(len(read)), held)

@@ -1,4 +1,4 @@
-"""Ridge regression whose penalty is chosen by leaving each example out, in closed form.
+"""Ridge regression whose penalty is chosen by leaving examples out, in closed form.
 
 Shapes: N examples, F features, O targets.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gated.tasks.classify.sequences import Floats
+from gated.scoring.judge import grouped
+from gated.tasks.classify.sequences import Floats, Values
 
 PENALTIES = tuple(float(of) for of in np.logspace(-6, 2, 17))
 """Candidates, as multiples of what an example's features are long on average, squared."""
@@ -25,7 +26,8 @@ class Ridge:
     offset: Floats
     """(O,)."""
     left_out: Floats
-    """(N, O), the prediction for each example by the map that is fitted on all others."""
+    """(N, O), the prediction for each example by the map that is fitted on all others, or on all of
+    other clusters."""
     penalty: Floats
     """(O,), of each target."""
     error: float
@@ -38,6 +40,7 @@ def ridge(
     weights: Floats,
     penalties: Sequence[float] = PENALTIES,
     groups: Sequence[slice] = (slice(None),),
+    clusters: Values | None = None,
 ) -> Ridge:
     """Fit a ridge regression with the penalty that predicts left-out examples best.
 
@@ -49,6 +52,7 @@ def ridge(
         weights: (N,), how much each example counts.
         penalties: candidates, see `PENALTIES`.
         groups: targets that have their penalty together; by default all.
+        clusters: (N,), equal for examples that are left out together; by default each alone.
     """
     weights = weights / weights.sum()
     mean, centre = weights @ features, weights @ targets
@@ -58,12 +62,19 @@ def ridge(
     x, y = root * (features - mean) / scale, root * (targets - centre)
     left, values, right = _decomposed(x)
     found = left.T @ y
+    numbers = grouped(len(x), clusters)
+    together = [np.flatnonzero(numbers == of) for of in range(numbers.max() + 1)]
+    alone = len(together) == len(x)
 
     def fitted(penalty: float, group: slice) -> Ridge:
         shrunk = values / (values**2 + penalty / len(x))
-        share = (left**2) @ (shrunk * values) + weights
         apart = y[:, group] - left @ ((shrunk * values)[:, None] * found[:, group])
-        apart = apart / np.maximum(1 - share, 1e-9)[:, None]
+        if alone:
+            share = (left**2) @ (shrunk * values) + weights
+            apart = apart / np.maximum(1 - share, 1e-9)[:, None]
+        for rows in () if alone else together:
+            share = (left[rows] * (shrunk * values)) @ left[rows].T + root[rows] * root[rows].T
+            apart[rows] = np.linalg.solve((1 + 1e-9) * np.eye(len(rows)) - share, apart[rows])
         slopes = right @ (shrunk[:, None] * found[:, group]) / scale[:, None]
         left_out = targets[:, group] - apart / np.maximum(root, 1e-12)
         offset, each = centre[group] - mean @ slopes, np.full(apart.shape[1], penalty)

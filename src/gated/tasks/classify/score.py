@@ -11,10 +11,10 @@ import numpy as np
 
 from gated.scoring.judge import judge
 from gated.scoring.verdict import Measure, Scope, Verdict, flattered
-from gated.tasks.classify.sequences import Floats
+from gated.tasks.classify.sequences import Floats, Values
 from gated.tasks.classify.targets import are_constant
 
-SEQUENCES = Scope("sequences")
+SEQUENCES = Scope("sequences", "in {} groups")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class NumberEvaluation:
     """(N, O), the predictions by method, the network first."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Baselines that were not compared, and why."""
+    clusters: Values | None = None
+    """(N,), equal for sequences that belong together; by default each stands alone."""
     known: int = 0
     """How many of the scored sequences were also trained on."""
 
@@ -111,7 +113,8 @@ class NumberEvaluation:
             method: (np.abs(of[:, some] - self.truth[:, some]) / scales).mean(-1)
             for method, of in self.predicted.items()
         }
-        return judge(errors, Measure(f"{error} {{}}", relative=True), SEQUENCES, networks=networks)
+        measure = Measure(f"{error} {{}}", relative=True)
+        return judge(errors, measure, SEQUENCES, clusters=self.clusters, networks=networks)
 
     @property
     def facts(self) -> dict[str, Any]:

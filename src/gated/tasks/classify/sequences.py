@@ -32,6 +32,8 @@ class Sequences:
     """(N,), the row where each begins in its file; empty where there is no file."""
     weights: Floats = field(default_factory=lambda: np.zeros(0))
     """(N,), how much each counts in training; empty where all count alike."""
+    clusters: Values = field(default_factory=lambda: np.zeros(0))
+    """(N,), equal for sequences that belong together; empty where each stands alone."""
     labels: tuple[str, ...] = ()
     """(O,), names of the targets, where there are several or (N, 1) numbers were given."""
 
@@ -52,6 +54,7 @@ class Sequences:
             names=[*self.names, *others.names],
             rows=(),
             weights=np.concatenate([self.weights, others.weights]),
+            clusters=np.concatenate([self.clusters, others.clusters]),
         )
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Sequences:
@@ -64,6 +67,7 @@ class Sequences:
             names=[self.names[k] for k in rows],
             rows=tuple(self.rows[k] for k in rows) if self.rows else (),
             weights=self.weights[rows] if len(self.weights) else self.weights,
+            clusters=self.clusters[rows] if len(self.clusters) else self.clusters,
         )
 
 

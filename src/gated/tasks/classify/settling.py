@@ -56,8 +56,8 @@ def nothing_learnt(history: History, guess: float, of: str) -> tuple[Finding, ..
 def settle(learner: SequenceLearner[Any], folds: Values) -> None:
     """Fit what reads the fixed features, and choose how much the networks count beside it.
 
-    Ridge regressions on both kinds of features are judged by what each predicts for a sequence that
-    is left out; the networks by the sequences that they have not learnt from.
+    Ridge regressions on both kinds of features are judged by what each predicts for a sequence, or
+    cluster of them, that is left out; the networks by the sequences that they have not learnt from.
 
     Args:
         learner: after its training.
@@ -69,7 +69,8 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
     known = training.and_also(held)
     targets = learner.targets.learnt(known.values)
     weights = learner.weights_of(known)
-    weighing = Weighing(targets, weights)
+    clusters = known.clusters if len(known.clusters) else None
+    weighing = Weighing(targets, weights, clusters)
     with phase("Fixed features"):
         arrays = [read.read(array) for array in training.arrays]
         single = [array.reshape(len(array) * network.patch, -1) for array in arrays]
@@ -81,7 +82,9 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
         found = answers_of(network, read, known.arrays, features).double().numpy()
         kinds = np.split(found, [fixed.kernels.count], axis=1)
         expected, groups = _expected(targets, network.outputs), learner.targets.groups
-        ridges = [ridge(kind, expected, weights, groups=groups) for kind in kinds]
+        ridges = [
+            ridge(kind, expected, weights, groups=groups, clusters=clusters) for kind in kinds
+        ]
     factors = [weighing.factor(of.left_out) for of in ridges]
     left_out = [factor * of.left_out for factor, of in zip(factors, ridges, strict=True)]
     share = np.zeros(network.outputs)

@@ -86,7 +86,7 @@ def _read_long(
         )
     raw = open_table(path, index=options.time or "", bad=bad, encoding=options.encoding)
     if labelled:
-        demand_columns(raw, options.labels)
+        demand_columns(raw, [*options.labels, *([options.group] if options.group else [])])
     labels = options.labels if set(options.labels) <= set(raw.frame.columns) else ()
     needed = [options.series, *([options.time] if options.time else [])]
     demand_columns(raw, needed)
@@ -94,7 +94,8 @@ def _read_long(
     if options.time is not None:
         order = _sorted_by(raw, options)
         raw = _rows(raw, order)
-    taken = {options.series, options.time, *options.labels}
+    group = options.group if options.group in raw.frame.columns else None
+    taken = {options.series, options.time, options.group, *options.labels}
     columns = columns or options.channels
     demand_columns(raw, columns)
     found = [of for of in raw.frame.columns if of not in taken and is_readable(raw.frame[of])]
@@ -113,7 +114,7 @@ def _read_long(
     wrong = [of for name in channels for of in wrong_numbers(raw, name, parsed[name])]
     errors = dict(reversed(wrong))  # of each row, that of its first channel
     names = read_names(raw, options.series)
-    arrays, values, kept, places = [], [], [], []
+    arrays, values, kept, places, clusters = [], [], [], [], []
     for code, series in enumerate(names.values):
         rows = np.flatnonzero(names.codes == code)
         begin = int(raw.lines[rows].min())
@@ -123,6 +124,7 @@ def _read_long(
                     raise errors[row]
             array = usable(numbers[rows], f"Series '{series}'", None)
             value = [_label(raw, label, series, rows) for label in labels]
+            cluster = [_label(raw, group, series, rows)] if group else []
         except DataError as error:
             bad(RowError(str(error), begin, of=series))
             continue
@@ -130,6 +132,7 @@ def _read_long(
         arrays.append(array)
         kept.append(series)
         values += [value] if labels else []
+        clusters += cluster
     texts, several = np.array(values, dtype=str), len(labels) > 1
     return Sequences(
         arrays,
@@ -137,6 +140,7 @@ def _read_long(
         kept,
         tuple(channels),
         tuple(places),
+        clusters=np.array(clusters),
         labels=labels if several else (),
     )
 
