@@ -404,14 +404,7 @@ def _smooth(
         gain, slope = alpha[:k], alpha_beta[:k]
         young = plain & (steps < EARLY)
         if young.any():
-            n = np.maximum(seen[:k], 1)
-            line, quick = (
-                2 * (2 * n - 1) / (n * (n + 1)),
-                np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0),
-            )
-            early = np.where(sloped[:k], np.minimum(line, 1), 1 / n)
-            gain = np.where(young, np.maximum(gain, early), gain)
-            slope = np.where(young & sloped[:k], np.maximum(slope, quick), slope)
+            gain, slope = _early_gains(gain, slope, seen[:k], sloped[:k], young)
         if not all_ready:
             # What is not ready holds the last value.
             gain, slope = np.where(ready, gain, 1.0), slope * ready
@@ -448,6 +441,21 @@ def _smooth(
             seen[back],
         ),
     )
+
+
+def _early_gains(
+    gain: Floats, slope: Floats, seen: Floats, sloped: Mask, young: Mask
+) -> tuple[Floats, Floats]:
+    """Return the gains `(R, K)` of level and slope where a series without a season is `young`.
+
+    They are at least those with which a mean, or a line, follows the `seen` `(R, 1)` values.
+    """
+    n = np.maximum(seen, 1)
+    line = 2 * (2 * n - 1) / (n * (n + 1))
+    quick = np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0)
+    early = np.where(sloped, np.minimum(line, 1), 1 / n)
+    gain = np.where(young, np.maximum(gain, early), gain)
+    return gain, np.where(young & sloped, np.maximum(slope, quick), slope)
 
 
 def _begin(
