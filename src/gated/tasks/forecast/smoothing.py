@@ -404,7 +404,7 @@ def _smooth(
         gain, slope = alpha[:k], alpha_beta[:k]
         young = plain & (steps < EARLY)
         if young.any():
-            gain, slope = _early_gains(gain, slope, seen[:k], sloped[:k], young)
+            gain, slope = early_gains(gain, slope, seen[:k], sloped[:k], young)
         if not all_ready:
             # What is not ready holds the last value.
             gain, slope = np.where(ready, gain, 1.0), slope * ready
@@ -443,7 +443,7 @@ def _smooth(
     )
 
 
-def _early_gains(
+def early_gains(
     gain: Floats, slope: Floats, seen: Floats, sloped: Mask, young: Mask
 ) -> tuple[Floats, Floats]:
     """Return the gains `(R, K)` of level and slope where a series without a season is `young`.

@@ -12,7 +12,14 @@ import numpy as np
 
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.scaling import HIGHEST_LOG
-from gated.tasks.forecast.smoothing import EARLY, FIRST_STEPS, Floats, Smoothing, State
+from gated.tasks.forecast.smoothing import (
+    EARLY,
+    FIRST_STEPS,
+    Floats,
+    Smoothing,
+    State,
+    early_gains,
+)
 
 
 class SmoothingStep:
@@ -81,12 +88,8 @@ class SmoothingStep:
         seen = state.seen + there
         gain, slope = self._alpha, self._slope
         if self._any_plain and (steps < EARLY).any():
-            young, n = self._plain & (steps < EARLY), np.maximum(seen, 1)
-            line = 2 * (2 * n - 1) / (n * (n + 1))
-            quick = np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0)
-            early = np.where(self._sloped, np.minimum(line, 1), 1 / n)
-            gain = np.where(young, np.maximum(gain, early), gain)
-            slope = np.where(young & self._sloped, np.maximum(slope, quick), slope)
+            young = self._plain & (steps < EARLY)
+            gain, slope = early_gains(gain, slope, seen, self._sloped, young)
         level = level + (forward + gain * error)
         trend = phi * state.trend + slope * error
         seasons = []
