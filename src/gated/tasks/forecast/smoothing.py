@@ -133,12 +133,28 @@ class Smoothing:
             which: `(R,)`, the index of each among the fitted ones, -1 of others.
             state: of the series, which go on from there; all forms have begun in it.
         """
-        columns, parameters, shares = self._together
+        columns, parameters, shares = self.together
         of = parameters[which]
         return _smooth(values, starts, columns, of, self.floor, shares[which], state)
 
+    def blank(self, count: int) -> State:
+        """Return a state of `count` series in which there is nothing."""
+        columns, _, _ = self.together
+        forms, seasons = len(columns.logs), columns.seasons
+        first, level, trend, begin = (np.zeros((count, forms)) for _ in range(4))
+        return State(
+            steps=np.zeros(count, np.int64),
+            first=first,
+            level=level,
+            trend=trend,
+            begin=begin,
+            seen=np.zeros((count, 1)),
+            season=[np.zeros((count, m, forms), np.float32) for m in seasons],
+            begins=np.zeros((count, forms), np.int64),
+        )
+
     @cached_property
-    def _together(self) -> tuple[_Columns, Floats, Floats]:
+    def together(self) -> tuple[_Columns, Floats, Floats]:
         """All forms, their parameters `(S + 1, K, 5)` and shares `(S + 1, K)`."""
         logs = np.array([form.logs for form in self.forms])
         columns = _Columns(logs, [form.seasons for form in self.forms])
@@ -184,7 +200,7 @@ class State:
         begun: Mask = self.steps > self.begins.max(axis=1)
         return begun
 
-    def taken(self, which: Integers) -> State:
+    def taken(self, which: Integers | slice) -> State:
         """Return the state of some of the series."""
         every = {name: getattr(self, name) for name in self.__dataclass_fields__}
         chosen = {name: of[which] for name, of in every.items() if name != "season"}
@@ -388,7 +404,7 @@ def _smooth(
         gain, slope = alpha[:k], alpha_beta[:k]
         young = plain & (steps < EARLY)
         if young.any():
-            gain, slope = _early_gains(gain, slope, seen[:k], sloped[:k], young)
+            gain, slope = early_gains(gain, slope, seen[:k], sloped[:k], young)
         if not all_ready:
             # What is not ready holds the last value.
             gain, slope = np.where(ready, gain, 1.0), slope * ready
@@ -427,7 +443,7 @@ def _smooth(
     )
 
 
-def _early_gains(
+def early_gains(
     gain: Floats, slope: Floats, seen: Floats, sloped: Mask, young: Mask
 ) -> tuple[Floats, Floats]:
     """Return the gains `(R, K)` of level and slope where a series without a season is `young`.
