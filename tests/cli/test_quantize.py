@@ -117,3 +117,13 @@ def test_weights_that_are_not_as_described_are_refused(
     save_model(tmp_path, arrays, description | {"stored": stored}, extra)
     with pytest.raises(ModelFileError, match="not stored as"):
         gated.load(tmp_path)
+
+
+def test_a_forecaster_is_refused_as_the_help_says(tmp_path: Path, capsys) -> None:
+    save_model(tmp_path / "run", {}, {"task": "forecast"}, {})
+    (tmp_path / "data.csv").write_text("t,y\n1,2\n")
+    arguments = ["quantize", str(tmp_path / "run"), str(tmp_path / "data.csv")]
+    assert run([*arguments, "--out", str(tmp_path / "new")]) != 0
+    assert "is a forecaster, and gated quantize takes none" in capsys.readouterr().err
+    assert run(["quantize", "--help"]) == 0
+    assert "Forecasters are refused" in capsys.readouterr().out

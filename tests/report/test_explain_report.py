@@ -14,6 +14,7 @@ from tests.explain.reader import TEXT, make_probe
 
 from gated.errors import DataError
 from gated.explain import Explanation, Flow, LayerFlow, Timeline, by_age, entries, explain
+from gated.phases import listened_by
 from gated.report import explain as explain_report
 from gated.report import gate_pictures, ledger_pictures, unit_pictures
 from gated.report.drawing import style
@@ -67,7 +68,11 @@ def test_gates_are_drawn_by_unit_and_step_with_the_text_under_them(explained, fi
         read.get_array(), seen.timeline.signals["spectrum"][3 : LAST + 1].T
     )
     lowest = figure.axes[len(names)]
-    assert [tick.get_text() for tick in lowest.get_xticklabels()] == [*TEXT[0][3:LAST], "↵"]
+    written = [text for text in lowest.texts if text.get_position()[0] <= LAST]
+    assert [text.get_text() for text in written] == [*TEXT[0][3:LAST], "↵"]
+    assert [text.get_position()[0] for text in written] == [*range(3, LAST + 1)]
+    # A tick of its own for each character of each panel takes three times as long to draw.
+    assert not any(len(axes.get_xticks()) for axes in figure.axes if axes.xaxis.get_visible())
     assert lowest.get_xlabel() == "character"
 
 
@@ -245,3 +250,23 @@ def test_pictures_are_drawn_in_the_project_style(explained) -> None:
     assert "霜" in picture.svg
     assert "var(--ink)" in picture.svg
     assert picture.description.startswith("Heat maps of the gates")
+
+
+def test_what_takes_its_time_is_told(explained, tmp_path) -> None:
+    begun: list[tuple[str, int | None, int]] = []
+
+    class Noted:
+        def begin(self, name: str, total: int | None) -> None:
+            begun.append((name, total, 0))
+
+        def advance(self) -> None:
+            name, total, done = begun[-1]
+            begun[-1] = (name, total, done + 1)
+
+        def end(self) -> None:
+            pass
+
+    with listened_by(Noted()):
+        found = explain(make_probe())
+        write_explanation(tmp_path / "page", found, command="gated explain")
+    assert begun == [("Examining the network", 5, 5), ("Drawing", 3, 3)]

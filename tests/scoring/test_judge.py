@@ -183,3 +183,13 @@ def test_a_verdict_is_json_and_takes_more_sentences() -> None:
     told = found.without({"1-NN": "would take too long"}).adding("", "One was known.")
     assert str(told).endswith("Left out: 1-NN (would take too long). One was known.")
     assert told.outcome == found.outcome
+
+
+def test_a_difference_of_shares_is_never_more_than_all() -> None:
+    """Student's interval ends beyond 100 %: 11 of 12 right, against one of them."""
+    found = of_shares(11, 1, disjoint=True, count=12)
+    assert found.outcome == "better"
+    assert 0 < found.low < found.difference < found.high == 1
+    assert "to 100.0%)" in str(found)
+    lost = of_shares(1, 11, disjoint=True, count=12)
+    assert -1 == lost.low < lost.difference < lost.high < 0

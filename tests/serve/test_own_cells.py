@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,13 @@ def test_a_cell_of_the_library_is_named(tmp_path: Path) -> None:
             load_model(tmp_path)
 
 
+def test_a_run_of_another_task_is_refused_without_a_word_of_cells(tmp_path: Path) -> None:
+    save_model(tmp_path, Network(library.gru), {"task": "regress", "config": {}})
+    with pytest.raises(ModelFileError, match=r"task 'regress'.*gated explain") as refused:
+        load_model(tmp_path)
+    assert "None" not in str(refused.value)
+
+
 def test_weights_of_other_shapes_are_refused(tmp_path: Path) -> None:
     for of in (library.lstm_peephole, library.fast_grnn, library.indrnn):
         saved(tmp_path, of)
@@ -245,6 +253,26 @@ def choose(page: Any, directory: Path) -> None:
     chooser.value.set_files(directory)
 
 
+def test_a_folder_of_another_task_is_refused_without_a_word_of_cells(
+    tmp_path: Path, opened: Callable[[str], Any], address: str
+) -> None:
+    save_model(tmp_path / "winds", Network(library.gru), {"task": "regress", "config": {}})
+    saved(tmp_path / "strange", library.mgu, cell="no_such_cell")
+    page = opened(f"{address}#text=dog&language=en&theme=light")
+    settle(page)
+    choose(page, tmp_path / "winds")
+    told = page.locator("#problem")
+    page.locator("#problem", has_text="winds is a run of the task regress").wait_for()
+    assert "gated explain winds DATA" in told.inner_text()
+    assert "cell" not in told.inner_text()
+    page.click("#language")
+    page.locator("#problem", has_text="winds 是任务 regress 的训练结果").wait_for()
+    choose(page, tmp_path / "strange")
+    page.locator("#problem", has_text="strange 的单元 no_such_cell").wait_for()
+    page.click("#language")
+    page.locator("#problem", has_text="does not know by its name: no_such_cell").wait_for()
+
+
 def test_it_is_opened_by_its_folder(
     tmp_path: Path, opened: Callable[[str], Any], address: str
 ) -> None:
@@ -259,9 +287,11 @@ def test_it_is_opened_by_its_folder(
         told.wait_for()
         assert "layer.cell.document" in told.inner_text()
         if words.startswith("held"):
-            assert "held gate candidate" in told.inner_text()
+            assert "nodes[gates.candidate].operation is " in told.inner_text()
             page.click("#language")
-            page.locator("#problem", has_text="这不是逐字符阅读的单元的文档").wait_for()
+            chinese = page.locator("#problem", has_text="这不是逐字符阅读的单元的文档")
+            chinese.wait_for()
+            assert re.search(r'operation 是 "\w+"，应为 sigmoid。', chinese.inner_text())
             page.click("#language")
             told.wait_for()
         page.evaluate("document.getElementById('problem').textContent = ''")

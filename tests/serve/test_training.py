@@ -134,3 +134,41 @@ def test_training_starts_stops_and_goes_on_from_what_was_learnt(page: Page) -> N
     page.click("#learn")
     first = page.evaluate(LEARN, ["gru", 1.0, 0.0])[:10]
     assert loss(page, 1) < np.mean(first) / 2, "a start from what was learnt"
+
+
+def losses_of(page: Page, cell: str, bias: float, most: int) -> list[float]:
+    """The losses of so many updates of a network of the page, of 20 steps to recall."""
+    return page.evaluate(
+        """([cell, bias, most]) => {
+          const { Learner, SHAPES, exampleOf, chanceFrom } = gated;
+          const { inputs, outputs, classes } = SHAPES.recall;
+          const learner = new Learner(cell, inputs, 16, outputs, classes, chanceFrom(7), bias);
+          const chance = chanceFrom(7);
+          return Array.from({ length: most }, () => {
+            const batch = Array.from({ length: 8 }, () => exampleOf("recall", 20, chance));
+            return learner.learn(batch, { clip: 1, dropout: 0, rate: 0.01 }).loss;
+          });
+        }""",
+        [cell, bias, most],
+    )
+
+
+def test_an_lstm_whose_forget_gate_begins_open_recalls_as_soon_as_the_others(page: Page) -> None:
+    """The figures that the page gives, of its own random start."""
+    solved = np.log(4) / 10
+    assert np.mean(losses_of(page, "gru", 1, 188)[-50:]) < solved
+    assert np.mean(losses_of(page, "lstm", 3, 132)[-50:]) < solved
+    assert np.mean(losses_of(page, "lstm", 1, 188)[-50:]) > 6 * solved
+    told = page.locator("#problem-measured")
+    expect(told).to_contain_text("the GRU solves it after 156 to 188 updates")
+    expect(told).to_contain_text("The LSTM is not the worse cell")
+    page.select_option("#problem-choice", "adding")
+    expect(told).to_be_hidden()
+    expect(page.locator("#problem-told")).to_contain_text("asked for their sum")
+
+
+def test_the_switch_opens_the_forget_gate(page: Page) -> None:
+    forget = page.locator("#pupils article").nth(2).locator("canvas")
+    before = forget.evaluate("(of) => of.toDataURL()")
+    page.check("#open-gate")
+    assert forget.evaluate("(of) => of.toDataURL()") != before

@@ -84,9 +84,16 @@ def test_cells_are_told_apart_by_the_judge(
     draw, (row,) = np.random.default_rng(0), found.rows
     rows = tuple(
         replace(
-            row, cell=cell, seed=seed, scores={"MAE": 9 + draw.normal() + gap * (cell == "rnn")}
+            row,
+            cell=cell,
+            seed=seed,
+            scores={"MAE": 9 + draw.normal() + gap * (cell == "rnn")},
+            instead="",
         )
         for cell in ("rnn", "gru")
         for seed in range(seeds)
     )
     assert replace(found, rows=rows, baselines={}).verdict.endswith(end)
+    untrusted = (*rows[:-1], replace(rows[-1], instead="smoothing"))
+    said = f"With 1 of {seeds} seeds the GRU has no part in its MAE, which is that of smoothing."
+    assert replace(found, rows=untrusted, baselines={}).verdict.endswith(said)

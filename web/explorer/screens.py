@@ -25,6 +25,7 @@ WIDTHS = (1920, 1280, 390)
 VERSE = "But soft, what light through yonder window breaks?\nIt is the east, and Juliet is the sun."
 OTHER = VERSE.replace("window", "willow")
 CHINESE = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。"
+SIGNS = "Cafe\u0301 \N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL} سلام"
 STORY_TIMES = (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6)
 SHOWN = "(({ lang, dataset }) => [lang.slice(0, 2), dataset.theme])(document.documentElement)"
 FAULTS = (Path(__file__).parent / "faults.js").read_text("utf-8")
@@ -57,6 +58,11 @@ def wrong_number(page: Page) -> None:
     field = page.locator("#box input").first
     field.fill("many")
     field.press("Enter")
+
+
+def emptied(page: Page) -> None:
+    """Delete the text."""
+    page.locator("#text").fill("")
 
 
 def folder(description: dict[str, Any] | None) -> Callable[[Page], None]:
@@ -114,6 +120,9 @@ def text_states(exhibit: dict[str, Any]) -> Iterator[State]:
     yield State("second-same", f"{lstm}&other={quote(VERSE)}", "#second")
     yield State("similar", lstm, "#similar", similar)
     yield State("unknown", f"#exhibit={exhibit['name']}&text={quote(CHINESE)}", "window")
+    yield State("signs", f"#exhibit={exhibit['name']}&text={quote(SIGNS)}&step=5", "window")
+    yield State("emptied", lstm, "window", emptied)
+    yield State("one-character", f"#exhibit={exhibit['name']}&text=a", "section:has(> #reach)")
     yield State("cut", f"#text={'to be or not to be ' * 300}", "window")
     yield State("odd-link", "#network=cnn&unit=999&step=9999&box=door&colour=red&value=7", "window")
     yield State(
@@ -131,6 +140,7 @@ def text_states(exhibit: dict[str, Any]) -> Iterator[State]:
     yield State("open-forecaster", lstm, "window", folder({"task": "forecast"}))
     yield State("open-no-weights", lstm, "window", folder({"task": "characters"}))
     yield State("open-damaged", lstm, "window", folder(None))
+    yield State("open-regress", lstm, "window", folder({"task": "regress", "config": {}}))
 
 
 def draw(page: Page, state: State, path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from gated.cells.cell import Cell
 from gated.cells.plan import BASES, OPERATIONS, Instruction, Plan, Segment, accumulating
-from gated.cells.plans import plans
 
 
 def digest(plan: Plan, segment: Segment) -> str:
@@ -170,6 +169,8 @@ def _in_cpp(value: Any) -> str:
 
 def cells_by_name(cells: Iterable[Cell]) -> str:
     """Return a header with a function for each of these cells, for checks without Python."""
+    from gated.cells.plans import plans  # not what loading a network waits for
+
     lines = [
         _NOTE,
         '#include "plan.h"\n',

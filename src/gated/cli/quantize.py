@@ -20,7 +20,7 @@ from gated.errors import ConfigurationError, ModelFileError
 from gated.live.int8 import matrices_of
 from gated.live.model import read_program
 from gated.live.recurrence import Product
-from gated.model_files import load_model, narrowed, save_narrow
+from gated.model_files import load_description, load_model, narrowed, save_narrow
 from gated.nn.sequences import Sequences
 from gated.scoring.verdict import significant
 
@@ -39,10 +39,12 @@ def quantize(
 ) -> None:
     """Store a trained network in fewer bits, and measure on data what that costs.
 
+    Forecasters are refused: what they take is mostly rows and settings, not weights.
+
     Parameters
     ----------
     run
-        Directory of a trained run that gated.load reads.
+        Directory of a trained run of any task but forecast.
     data
         Data with labels or targets, of the form that the run was trained on.
     to
@@ -58,6 +60,11 @@ def quantize(
         Print the scores as one JSON document.
     """
     check_new_directory(out)
+    if load_description(run).get("task") == "forecast":
+        raise ConfigurationError(
+            f"{run} is a forecaster, and gated quantize takes none: `gated.load({str(run)!r})` "
+            "and `gated serve` run it as it is, in 32 bits."
+        )
     program = read_program(run)
     weights, _ = load_model(run)
     names = [name for name in matrices_of(program) if name in weights]

@@ -17,6 +17,7 @@ from gated.cli.outcome import give_predictions, print_scores, tell_left_out, wri
 from gated.cli.output import print_json, stdout_console
 from gated.cli.places import check_new_file
 from gated.cli.run_directory import FILE_NAME, check_free, read_run, source_of, trained
+from gated.cli.training_bar import training_bars
 from gated.data.manifest import BadRows
 from gated.data.predictions import to_csv
 from gated.errors import ConfigurationError, DataError, option, require
@@ -211,15 +212,16 @@ def explain(
     else:
         check_free(out)
     learner = loaded(run, skip_bad=skip_bad)
-    explanation = learner.explain(source_of(files_of(type(learner), list(data))), layer or None)
-    tell_left_out(learner.findings)
-    page = write_explanation(
-        out,
-        explanation,
-        command=shlex.join(["gated", *sys.argv[1:]]),
-        sequence=sequence,
-        steps=steps,
-    )
+    with training_bars():
+        explanation = learner.explain(source_of(files_of(type(learner), list(data))), layer or None)
+        tell_left_out(learner.findings)
+        page = write_explanation(
+            out,
+            explanation,
+            command=shlex.join(["gated", *sys.argv[1:]]),
+            sequence=sequence,
+            steps=steps,
+        )
     if json:
         print_json(explanation.to_dict() | {"report": str(page)})
         return

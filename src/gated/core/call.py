@@ -25,7 +25,15 @@ from gated.core.arguments import (
     check_variant,
 )
 from gated.core.layout import Array, Weights, layout_of
-from gated.core.plans import named_cell, native_cell, required_arrays, shapes_for, sizes_of, varied
+from gated.core.plans import (
+    inference_cell,
+    named_cell,
+    native_cell,
+    required_arrays,
+    shapes_for,
+    sizes_of,
+    varied,
+)
 from gated.core.variants import Regularisation, Zoneout, check_regularisation
 from gated.errors import ConfigurationError, DataError
 
@@ -71,6 +79,11 @@ class Call:
     def native(self) -> Any:
         """The same as the native core takes it: made once for the way forward and the way back."""
         return self.native_layer(native_cell(self.cell, self.compiled), self.per_step)
+
+    @cached_property
+    def inference(self) -> Any:
+        """The same for the way forward alone, of which nothing is kept."""
+        return self.native_layer(inference_cell(self.cell, self.compiled), self.per_step)
 
     def native_layer(self, cell: Any, per_step: Sequence[Array | None]) -> Any:
         """The same for another native cell with the same weights.

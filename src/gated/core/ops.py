@@ -171,7 +171,7 @@ def forward_into(
         threads: as for `forward`.
     """
     history = [kept.get(name) for name in call.cell.state_names]
-    call.native.forward(
+    (call.native if kept else call.inference).forward(
         output, list(final), kept.get("values"), history, threads or native.threads()
     )
 

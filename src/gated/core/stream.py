@@ -24,7 +24,7 @@ from gated.core.call import (
     probabilities_of,
 )
 from gated.core.layout import Weights
-from gated.core.plans import named_cell, native_cell
+from gated.core.plans import inference_cell, named_cell
 from gated.core.variants import Regularisation, Zoneout
 from gated.errors import ConfigurationError, DataError
 
@@ -98,7 +98,7 @@ class Stream:
             sizes = call.x.shape[2], call.units, call.outputs
             arrays = native_arrays(call.cell, call.arrays, call.units, np.float32)
             probabilities = probabilities_of(zoneout, len(call.cell.states))
-            given.append((native_cell(call.cell), *sizes, *arrays, probabilities))
+            given.append((inference_cell(call.cell), *sizes, *arrays, probabilities))
             calls.append(call)
         self._native = core.Stream(given, sequences, threads, getattr(core.Format, stored_as))
         self._side_by_side = () if sequences is None else (sequences,)

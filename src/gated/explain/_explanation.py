@@ -20,6 +20,7 @@ from gated.explain._looking import evaluating
 from gated.explain._probe import Probe
 from gated.explain._statistics import Statistics, statistics
 from gated.explain._trace import trace
+from gated.phases import phase
 
 MOST_LAYERS = 4
 """Layers and directions that are explained by default."""
@@ -81,13 +82,14 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """The problems found, and how far back the gradient reaches."""
+        """The probe's note, the problems found, and how far back the gradient reaches."""
         if self.findings:
             named = [f"{finding.rule} ({finding.title})" for finding in self.findings]
             verdict = f"{len(named)} finding{'s' * (len(named) > 1)}: {', '.join(named)}."
         else:
             verdict = f"No rule finds anything wrong with {_counted(self.count)}."
-        return f"{verdict} {self._reach}" if self.flow else verdict
+        said = [self.probe.note, verdict, self._reach if self.flow else ""]
+        return " ".join(filter(None, said))
 
     @property
     def _reach(self) -> str:
@@ -151,29 +153,35 @@ def explain(probe: Probe, layers: Sequence[int] | None = None) -> Explanation:
                 f"layer: the network has {_counted(count)}, from 0 to {count - 1}, got {place}"
             )
     places = sorted(set(layers)) if layers else list(range(min(count, MOST_LAYERS)))
-    traced = trace(probe.model, x, lengths=lengths, layers=places)
-    counted = statistics(probe.model, probe.batches, layers=places)
-    followed = None
-    if probe.loss is not None:
-        work = sum(of.time * of.size**3 for of in every)
-        samples = int(work <= MOST_PRODUCTS)
-        followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=samples)
-    explained = [
-        ExplainedLayer(place, of, figures, _without_memory(probe, place, of))
-        for place, of, figures in zip(places, traced.layers, counted, strict=True)
-    ]
-    loss = _loss(probe)
-    idle = [
-        finding
-        for of in explained
-        if loss is not None and of.forgetting is not None
-        for finding in unused(of.statistics, of.place, loss, of.forgetting, probe.options)
-    ]
+    with phase("Examining the network", len(places) + 4) as done:
+        traced = trace(probe.model, x, lengths=lengths, layers=places)
+        done()
+        counted = statistics(probe.model, probe.batches, layers=places)
+        done()
+        followed = None
+        if probe.loss is not None:
+            work = sum(of.time * of.size**3 for of in every)
+            samples = int(work <= MOST_PRODUCTS)
+            followed = flow(probe.model, x, probe.loss, lengths=lengths, samples=samples)
+        done()
+        explained = []
+        for place, of, figures in zip(places, traced.layers, counted, strict=True):
+            explained.append(ExplainedLayer(place, of, figures, _without_memory(probe, place, of)))
+            done()
+        loss = _loss(probe)
+        idle = [
+            finding
+            for of in explained
+            if loss is not None and of.forgetting is not None
+            for finding in unused(of.statistics, of.place, loss, of.forgetting, probe.options)
+        ]
+        found = diagnose(probe.model, probe.batches, probe.loss, probe.options)
+        done()
     return Explanation(
         probe=probe,
         layers=explained,
         count=count,
-        findings=[*diagnose(probe.model, probe.batches, probe.loss, probe.options), *idle],
+        findings=[*found, *idle],
         loss=loss,
         flow=followed,
         left_out=traced.left_out,

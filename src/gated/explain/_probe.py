@@ -49,6 +49,8 @@ class Probe:
     options: frozenset[str] | None = None
     """Names of the options of the task that trained the network: advice names only these. None for
     a network of one's own."""
+    note: str = ""
+    """What to know of the network before its memory is looked at, in sentences."""
 
     def sequence(self, wanted: int) -> int:
         """Return the index of a sequence; negative counts from the end.

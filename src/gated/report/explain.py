@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gated.errors import ConfigurationError, DataError, option
 from gated.explain import ExplainedLayer, Explanation, LayerFlow
+from gated.phases import phase
 from gated.report.drawing import METHOD_COLOURS, Picture, style
 from gated.report.gate_pictures import gates_picture
 from gated.report.gradients import Line, gradient_picture
@@ -45,14 +46,16 @@ def write_explanation(
     probe = explanation.probe
     views = _views(explanation, probe.sequence(sequence), steps)
     name = probe.sequences[probe.sequence(sequence)]
-    with style():
-        sections = [
-            Section("Summary", _summary(explanation)),
-            *(_layer_section(view, name) for view in views),
-            *_gradient_section(explanation),
-            Section("Units", _units(explanation.layers)),
-            Section("Reproduce", [Code(command)]),
-        ]
+    sections = [Section("Summary", _summary(explanation))]
+    with style(), phase("Drawing", len(views) + 2) as done:
+        for view in views:
+            sections.append(_layer_section(view, name))
+            done()
+        sections += _gradient_section(explanation)
+        done()
+        sections.append(Section("Units", _units(explanation.layers)))
+        done()
+    sections.append(Section("Reproduce", [Code(command)]))
     page = Page(
         title=probe.title,
         verdict=explanation.verdict,

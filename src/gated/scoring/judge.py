@@ -223,7 +223,8 @@ def _outcome(
     if low > 0:
         low = 0.0 if _by_signs(loss.signed, tail / baselines, "greater") else low
     outcome: Outcome = "better" if high < 0 else "worse" if low > 0 else "undecided"
-    return outcome, low, high
+    # Values that differ by at most `largest` have means that do, too.
+    return outcome, max(low, -largest), min(high, largest)
 
 
 def _end(loss: Compared, tail: float, end: Literal["low", "high"], largest: float) -> float:

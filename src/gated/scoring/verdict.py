@@ -154,6 +154,8 @@ class Verdict:
     """Number of clusters: groups of examples that are independent of each other."""
     sentence: str
     """The verdict in words."""
+    instead: str = ""
+    """What made the figure, where the network of the name that is asked about had no part in it."""
 
     @property
     def better(self) -> bool:

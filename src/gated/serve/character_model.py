@@ -130,12 +130,17 @@ def load_model(directory: Path) -> CharacterModel:
         return _load_own(directory, path, task, cell)
     elif task == TASK and cell in [*_library()]:
         return _load_own(directory, path, task, _library()[cell].document)
-    elif task != TASK or cell not in [*NAMES]:
+    elif task != TASK:
         raise ModelFileError(
-            f"{path} describes the task {task!r} with the cell {cell!r}; the explorer shows the "
-            f"tasks {LANGUAGE!r} and 'forecast', and {TASK!r} with one of the cells "
-            f"{', '.join(NAMES)}, one of gated.cells.library, or the `document` of a cell of one's "
-            "own. Run `gated explore` without a directory for the networks that come with gated."
+            f"{path} describes a network of the task {task!r}; the explorer shows those of the "
+            f"tasks {LANGUAGE!r} and 'forecast', and single layers over characters ({TASK!r}). To "
+            f"look into this one, run `gated explain {directory} DATA --out report`."
+        )
+    elif cell not in [*NAMES]:
+        raise ModelFileError(
+            f"{path} describes a network over characters with the cell {cell!r}; the explorer "
+            f"shows the cells {', '.join(NAMES)}, one of gated.cells.library, or the `document` "
+            "of a cell of one's own."
         )
     stored, description = model_files.load_model(directory, task)
     safetensors = require("safetensors.numpy", extra="explore")

@@ -16,7 +16,7 @@ from gated.errors import ConfigurationError, option
 from gated.explain import flow
 from gated.phases import counted
 from gated.scoring.judge import FEWEST, judge
-from gated.scoring.verdict import Measure, Scope
+from gated.scoring.verdict import Measure, Scope, Verdict
 from gated.tasks.learner import Learner, Source
 from gated.training.history import History
 from gated.training.options import TrainingOptions
@@ -49,6 +49,8 @@ class Row:
     gradient_reach: int
     """Steps that the gradient reaches back, see `gated.explain.flow`."""
     history: History
+    instead: str = ""
+    """What made the scores, where the network had no part in them; see `Verdict.instead`."""
 
     def figure(self, name: str) -> float:
         """Return a score or a cost."""
@@ -114,6 +116,13 @@ class Comparison:
             text += f", {others[0].upper()} {means[others[0]]:.3g}; {self._apart(best, others[0])}"
         if (name := self.best_baseline) is not None:
             text += f". The best baseline ({name}) has {self.baselines[name][score]:.3g}"
+        for cell, rows in self._by_cell():
+            made = [row.instead for row in rows if row.instead]
+            if made:
+                text += (
+                    f". With {len(made)} of {len(rows)} seeds the {cell.upper()} has no part in "
+                    f"its {score}, which is that of {made[0]}"
+                )
         return f"{text}."
 
     def _apart(self, best: str, other: str) -> str:
@@ -216,8 +225,8 @@ def compare(
         learner.train(progress=progress(cell, seed) if progress else None)
         evaluation = learner.score()
         scores = dict(evaluation.figures)
-        better = evaluation.verdict.better
-        rows.append(_row(learner, cell, scores.pop(next(iter(scores))), better))
+        own = scores.pop(next(iter(scores)))
+        rows.append(_row(learner, cell, own, evaluation.verdict))
         higher = evaluation.higher_is_better
     return Comparison(
         task=kind.task,
@@ -230,7 +239,7 @@ def compare(
 
 
 def _row(
-    learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float], better: bool
+    learner: Learner[Any, Any, Any], cell: str, scores: Mapping[str, float], verdict: Verdict
 ) -> Row:
     history, options = learner.history, learner.training
     norms, reach = _gradient(learner)
@@ -242,11 +251,12 @@ def _row(
         parameters=learner.parameters,
         seconds_per_epoch=float(np.median(history.seconds)) * epoch,
         seconds_to_best=sum(history.seconds[:best]),
-        better=better,
+        better=verdict.better,
         scores=scores,
         gradient_norms=norms,
         gradient_reach=reach,
         history=history,
+        instead=verdict.instead,
     )
 
 

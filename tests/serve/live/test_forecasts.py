@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.serve.asking import Answer, ask, running
+from tests.serve.live.test_kills import Served
 from tests.tasks.forecast.test_live import fitted, hours, table, until
 
 from gated.cli.app import run as command
@@ -22,7 +26,9 @@ from gated.errors import ConfigurationError
 from gated.serve.bounds import Bounds
 from gated.tasks.forecast.forecaster import Forecaster
 
-TRAINED = 300
+TRAINED, KILLED, END = 300, 315, 330
+TRIES = 3000
+"""Of a row, ten milliseconds apart, before a test gives up."""
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +78,9 @@ def test_forecasts_are_those_of_the_table_also_after_a_restart(run: Path, tmp_pa
         assert 'path="/rows",status="200"' in ask(port, "/metrics").body.decode()
     with served(run, tmp_path / "rows") as port:
         assert post(port, "/forecast", {"future": future(320)}).body == answer.body
+        between = [row | {"when": "2024-01-14T08:20:00"} for row in rows(320, 321)]
+        said = post(port, "/rows", {"rows": between}).body
+        assert (said["taken"], "moved to the nearest step" in said["findings"][0]) == (2, True)
         assert post(port, "/rows", {"rows": rows(319, 320)}).body == {"taken": 0, "known": 2}
 
 
@@ -144,6 +153,55 @@ def test_a_run_that_keeps_no_rows_begins_with_its_data(run: Path, tmp_path: Path
     data.unlink()
     with pytest.raises(ConfigurationError, match="is not there: forecasts begin with it, since"):
         served(keeps_none, tmp_path / "others")
+
+
+def test_rows_that_were_acknowledged_survive_a_kill(run: Path, tmp_path: Path) -> None:
+    """Rows are sent one hour after another; one that was not answered is sent again."""
+    state = tmp_path / "rows.sqlite"
+    server = Served(run, tmp_path / "log", "--state", str(state))
+    answered: list[dict[str, int]] = []
+    half_way = threading.Event()
+    refused = 0
+
+    def send(hour: int) -> dict[str, int]:
+        nonlocal refused
+        for _ in range(TRIES):
+            try:
+                answer = post(server.port, "/rows", {"rows": rows(hour, hour + 1)})
+            except (OSError, http.client.HTTPException):
+                refused += 1
+                time.sleep(0.01)
+            else:
+                assert answer.status == 200, answer
+                return dict(answer.body)
+        raise AssertionError("the server does not answer again")
+
+    def send_all() -> None:
+        for hour in range(TRAINED, END):
+            answered.append(send(hour))
+            if hour == KILLED:
+                half_way.set()
+
+    sender = threading.Thread(target=send_all, daemon=True)
+    try:
+        sender.start()
+        assert half_way.wait(30)
+        server.kill()  # while the next row is on its way
+        server.start()
+        sender.join(30)
+        assert not sender.is_alive()
+        assert [of["taken"] + of["known"] for of in answered] == [2] * (END - TRAINED)
+        again = post(server.port, "/rows", {"rows": rows(TRAINED, END)}).body
+        assert again == {"taken": 0, "known": 2 * (END - TRAINED)}  # none is lost
+        found = post(server.port, "/forecast", {"future": future(END)})
+    finally:
+        server.kill()
+    with served(run, tmp_path / "undisturbed") as port:
+        post(port, "/rows", {"rows": rows(TRAINED, END)})
+        expected = post(port, "/forecast", {"future": future(END)})
+    assert found.body == expected.body  # and none is taken twice
+    assert refused > 0
+    assert (tmp_path / "log").read_text() == ""
 
 
 def test_the_command_knows_what_it_serves(

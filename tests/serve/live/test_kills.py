@@ -24,13 +24,13 @@ STEPS, STREAMS = 250 * KILLS, 5
 class Served:
     """A process that serves a run, on the same port after each kill."""
 
-    def __init__(self, run: Path, log: Path) -> None:
-        self.run, self.log, self.port = run, log, 0
+    def __init__(self, run: Path, log: Path, *more: str) -> None:
+        self.run, self.log, self.port, self.more = run, log, 0, more
         self.start()
 
     def start(self) -> None:
         options = f"--port {self.port} --interval 0.05 --rate 1e6 --step-rate 1e6".split()
-        command = [sys.executable, "-m", "gated", "serve", str(self.run), *options]
+        command = [sys.executable, "-m", "gated", "serve", str(self.run), *self.more, *options]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None

@@ -378,7 +378,7 @@ def test_backtest_counts_the_windows_that_were_trained_on(wave, hasty):
     early = hasty.backtest(wave, start=cut - 12, end=cut + 11)
     assert early.forecasts.times[:, 0].tolist() == [cut - 12, cut - 6, cut, cut + 6]
     assert early.overlap == 2
-    assert "2 of them overlap what LSTM was trained on" in str(early.verdict)
+    assert "2 of them overlap the training data" in str(early.verdict)
     assert hasty.backtest(wave, start=cut).overlap == 0
     whole = hasty.backtest(wave, stride=1)
     assert len(whole.forecasts.truth) == ROWS - 26 - 6 + 1

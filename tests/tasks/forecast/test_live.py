@@ -89,7 +89,38 @@ def test_row_by_row_it_forecasts_what_it_forecasts_of_the_table(forecaster: Fore
             future = ahead.filter(pl.col("when") >= hours(step + 1))
             whole = pl.concat([until(frame, step + 1), until(future, step + 16)])
             same(live.predict(until(future, step + 16)), forecaster.predict(whole))
-    assert len(live._rows.ticks) < 3 * (live._needed + 30)  # no more is kept than is read
+    assert len(live._memory.rows.ticks) < 3 * (live.needed + 30)  # no more is kept than is read
+
+
+def test_rows_that_are_finished_when_they_come_are_those_of_the_table() -> None:
+    """Without a column known ahead: row by row, then together, with gaps and a series behind."""
+    frame = table("AB").drop("plan")
+    forecaster = fitted(until(frame, TRAINED), history=30, partner=("none",))
+    live = forecaster.live(until(frame, TRAINED))
+    finished, behind = 0, 0
+    for step in range(TRAINED, TRAINED + 75):  # longer than there is room for
+        for row in frame.filter(pl.col("when") == hours(step)).to_dicts():
+            live.update(row)
+            if row["who"] == "A" and step % 25 == 0:  # B is a row behind
+                known = until(frame, step + 1).filter(
+                    (pl.col("who") == "A") | (pl.col("when") < hours(step))
+                )
+                same(live.predict(), forecaster.predict(known))
+                behind += live._finished is not None
+        if step % 8 == 0:
+            same(live.predict(), forecaster.predict(until(frame, step + 1)))
+            finished += live._finished is not None and bool(live._finished.observed.all())
+            other = forecaster.live()  # which has to prepare its rows
+            other.restore(live.state())
+            assert (other.predict().values == live.predict().values).all()
+    assert finished > 5
+    assert behind > 1
+    live.update(frame.filter(pl.col("when").is_between(hours(TRAINED + 75), hours(TRAINED + 79))))
+    assert live._finished is None  # several rows a series
+    same(live.predict(), forecaster.predict(until(frame, TRAINED + 80)))
+    other = forecaster.live()
+    other.restore(live.state())
+    assert (other.predict().values == live.predict().values).all()
 
 
 def test_it_may_begin_with_nothing(forecaster: Forecaster) -> None:
@@ -161,7 +192,7 @@ def test_values_from_before_the_rows_that_are_kept_stand_where_later_ones_miss()
     forecaster = fitted(until(frame, TRAINED))
     live = forecaster.live(until(frame, 200))
     origin = 311  # at which errors begin to be counted anew: nothing older is kept for them
-    first = origin + 1 - live._needed
+    first = origin + 1 - live.needed
     hole = place.is_between(first - 2, first + 1)
     frame = frame.with_columns(
         y=pl.when(hole).then(None).otherwise(pl.col("y").fill_null(10.0)),
@@ -170,7 +201,7 @@ def test_values_from_before_the_rows_that_are_kept_stand_where_later_ones_miss()
     )
     live = forecaster.live(until(frame, origin))
     live.update(until(frame, origin + 1).filter(pl.col("when") == hours(origin)))
-    assert live._rows.ticks[-1] - live._rows.ticks[0] + 1 == live._needed
+    assert live._memory.rows.ticks[-1] - live._memory.rows.ticks[0] + 1 == live.needed
     same(live.predict(), forecaster.predict(until(frame, origin + 1)))
 
 
@@ -267,12 +298,14 @@ def test_rows_with_types_are_read_as_those_of_a_table(forecaster: Forecaster) ->
 
 def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) -> None:
     rows = until(table("CBA"), 40).filter(pl.col("when") == hours(39)).to_dicts()
-    rows[1]["when"] += dt.timedelta(minutes=20)  # to the nearest step
+    rows[1]["when"] += dt.timedelta(minutes=20)  # to the nearest step, which is said
     config, grid = forecaster.config, forecaster.preprocessing.grid
     read = typed_rows(rows, forecaster.preprocessing)
     assert read is not None
     found, expected = one_step_each(read, config, grid), build_panel(read, config, grid)
     assert found is not None
+    assert found.findings == expected.findings
+    assert [of.kind for of in found.findings] == ["resampled"]
     assert found.series == expected.series == tuple("ABC")
     for name in ("starts", "ticks", "times", "present", "target"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
@@ -283,6 +316,20 @@ def test_a_row_of_each_series_needs_no_grid_to_be_found(forecaster: Forecaster) 
     twice = typed_rows([rows[0], rows[0]], forecaster.preprocessing)
     assert twice is not None
     assert one_step_each(twice, config, grid) is None
+
+
+def test_a_row_between_two_steps_says_that_it_was_moved(forecaster: Forecaster) -> None:
+    live = forecaster.live(until(table(), 310))
+    row = until(table("A"), 311).to_dicts()[-1]
+    assert live.update(row) == ()
+    between = row | {"when": hours(311) + dt.timedelta(minutes=30)}
+    (found,) = live.update(between)
+    assert str(found) == (
+        "column 'when': time stamps between steps of 1h (1, first: row 1); moved to the nearest "
+        "step, several on one averaged."
+    )
+    with pytest.raises(DataError, match="is not after the last one"):
+        live.update(row | {"when": hours(312)})  # where it was moved to
 
 
 @pytest.mark.parametrize(

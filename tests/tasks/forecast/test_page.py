@@ -374,7 +374,7 @@ def test_a_tie_is_nobodys_win(evaluation):
         next(methods)["mae"], next(methods)["mae"] = ours, naive
         for other in methods:
             other["mae"] = 3.0
-    tied = SimpleNamespace(overall=scores.overall, by_series=by_series, by_target={})
+    tied = replace(scores, by_series=by_series)
     assert forecast_page.notes(tied) == [
         "LSTM has the lowest MAE on 1 of 3 series (33%); on 1 several methods share it."
     ]

@@ -201,7 +201,7 @@ def test_what_is_kept_is_bounded_and_can_be_left_out(
     kept = attached_file(run, PAST)
     assert kept is not None
     live = gated.load(run)
-    assert len(live._rows.ticks) <= 2 * (live.needed + forecaster.config.horizon)
+    assert len(live._memory.rows.ticks) <= 2 * (live.needed + forecaster.config.horizon)
     loaded = Forecaster.load(run)
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again" / kept.name).read_bytes() == kept.read_bytes()

@@ -202,7 +202,7 @@ def test_verdict_counts_observed_windows_and_tells_the_overlap():
     truth[2] = NAN
     given = forecasts_of(truth, LSTM=[[1.0], [1.5]] * 8, naive=[[4.0]] * 16)
     verdict = str(evaluate(given, "y", overlap=3).verdict)
-    assert "over 15 windows. 3 of them overlap what LSTM was trained on" in verdict
+    assert "over 15 windows. 3 of them overlap the training data" in verdict
 
 
 def test_verdict_without_baseline_or_observation():

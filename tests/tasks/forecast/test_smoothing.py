@@ -8,6 +8,7 @@ import gated
 from gated.cells import library
 from gated.configuration import from_json_values, json_values
 from gated.tasks.forecast.smoothing import Form, Smoothing, State, candidates, learn
+from gated.tasks.forecast.smoothing_step import SmoothingStep
 
 NAN = np.nan
 
@@ -205,3 +206,42 @@ def test_a_series_that_is_read_in_parts_is_smoothed_as_if_at_once():
     np.testing.assert_array_equal(rest.ahead(rest.starts[1:] - 1, 12), expected)
     both = State.joined([rest.state.taken(np.array([s])) for s in range(3)])
     np.testing.assert_array_equal(both.level, whole.state.level[order])
+
+
+@pytest.mark.parametrize("begun", [20, 260])
+def test_a_step_is_that_of_many_rows_to_the_bit(begun):
+    """Of forms with and without seasons, logarithms and a mean slope; young series and old ones."""
+    rng, which, more = np.random.default_rng(2), np.array([1, -1, 0]), 5
+    forms = [
+        Form(
+            logs=logs,
+            seasons=seasons,
+            parameters=rng.uniform(0.05, 0.9, (3, 5)) * [1, 1, 1, drift, 1],
+            shares=rng.uniform(0.1, 1, (3,)),
+        )
+        for logs, seasons, drift in [(False, (), 1), (True, (4,), 0), (False, (4, 6), 0)]
+    ]
+    smoothing = Smoothing(forms=tuple(forms), floor=1e-3, logs=False)
+    values = 50 + rng.normal(size=(3, begun + more)).cumsum(axis=1)
+    values[rng.random(values.shape) < 0.1] = NAN
+    starts = np.arange(4) * begun
+    first = smoothing.run(values[:, :begun].ravel(), starts, which)
+    assert first.state.settled.all()
+    state, step = first.state, SmoothingStep(smoothing, which, 7)
+    parts = [state.taken(np.array([s])) for s in range(3)]
+    for column in range(begun, begun + more):
+        smoothed = smoothing.run(values[:, column], np.arange(4), which, state)
+        state = smoothed.state
+        parts, ahead = step.of(parts, values[:, column])
+        assert (ahead == smoothed.ahead(np.arange(3), 7)).all()
+        for s, part in enumerate(parts):
+            like = state.taken(np.array([s]))
+            for name in ("steps", "first", "level", "trend", "begin", "seen", "begins"):
+                assert (getattr(part, name) == getattr(like, name)).all(), name
+            assert all((a == b).all() for a, b in zip(part.season, like.season, strict=True))
+    blank = smoothing.blank(3)
+    for name in ("steps", "first", "level", "trend", "begin", "seen", "begins"):
+        empty, full = getattr(blank, name), getattr(state, name)
+        assert (empty.shape, empty.dtype) == (full.shape, full.dtype), name
+    for empty, full in zip(blank.season, state.season, strict=True):
+        assert (empty.shape, empty.dtype) == (full.shape, full.dtype)

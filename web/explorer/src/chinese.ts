@@ -23,7 +23,7 @@ const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   ].join("；");
 const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
-  return `在这里能看到：${far.map(({ name, steps, whole }) => `${name} ${whole ? "至少 " : ""}${steps} 步`).join("，")}。`;
+  return `在这里能看到：${far.map(({ name, steps, whole }) => `${name} ${steps ? `${whole ? "至少 " : ""}${steps} 步` : "只有当步"}`).join("，")}。`;
 };
 const CYCLES: Record<string, string> = { day: "日", week: "周", year: "年" };
 const HOLIDAYS: Record<string, string> = { holiday: "节假日", "holiday on the next day": "次日是节假日", holidays: "节假日数" };
@@ -36,11 +36,25 @@ export const CHINESE: Words = {
   forecasterFolder: (folder) => `${folder} 是一个预测模型，它的文件夹里没有要读的序列。请在该文件夹所在的目录运行“gated explore ${folder} --out page”，再打开 page/index.html，或在这里打开文件夹“page”。`,
   noRun: (document) => `这个文件夹里没有 ${document}：请选择一个训练好的网络的文件夹。`,
   noDescription: (folder, document) => `${folder} 里的 ${document} 没有描述一个网络：它已损坏，或是由其他程序写出的。`,
-  noCell: (detail) => `这不是逐字符阅读的单元的文档：${detail}。请重新保存单元的文档 layer.cell.document。`,
+  noCell: (where, found, expected) => `这不是逐字符阅读的单元的文档：${where} 是 ${found}，应为${expected}。请重新保存单元的文档 layer.cell.document。`,
+  wanted: {
+    missing: "（缺失）",
+    object: "一个对象",
+    list: (most) => `不超过 ${most} 项的列表`,
+    name: "由字母、数字和 _ 组成的名称",
+    oneOf: (known) => (known.length === 1 ? ` ${known[0]}` : `以下之一：${known.join("、")}`),
+    below: (count) => ` 0 到 ${count - 1} 之间的整数`,
+    count: (count, operation) => ` ${count} 项的列表（${operation} 需要这么多）`,
+    number: "一个数",
+    heads: "头的个数，至少为 1",
+    some: "至少一项的列表",
+    text: (most) => `不超过 ${most} 个字符的文本`,
+  },
   damagedWeights: (folder, file) => `${folder} 里的 ${file} 已损坏或不完整，或者不是 safetensors 文件。`,
   noWeights: (folder) => `${folder} 里没有 safetensors 文件。`,
   twoOfACell: (cell) => `有两个网络的单元都是 ${cell}：请选择其中一个网络的文件夹。`,
-  otherTask: (folder, task, cell) => `${folder} 的任务是 ${task}，单元是 ${cell}；这里只能打开逐字符的网络。如果是其他单元，请在描述里用它的文档代替名称。`,
+  otherTask: (folder, task) => `${folder} 是任务 ${task} 的训练结果。这里只能打开逐字符的单层语言模型，以及“gated explore … --out”写出的页面。要查看这个网络的内部，请运行“gated explain ${folder} DATA --out report”。`,
+  unknownCell: (folder, cell) => `${folder} 的单元 ${cell}，这个页面不认识它的名称。请运行“gated explore ${folder}”（它认识 gated.cells.library 中的单元），或者用单元的文档 layer.cell.document 代替名称保存。`,
   otherLanguageModel: (folder, layers, unit) => `${folder} 是以 ${unit} 为单位、有 ${layers} 层的语言模型；只能打开逐字符的单层模型。`,
   leftOut: (windows, series) => `为了让文件小一些，这个页面只包含最近的窗口，省略了较早的 ${windows} 个${series ? `，其中 ${series} 个序列的窗口全部省略` : ""}。`,
   rounded: (name) => `为了让文件小一些，${name} 的权重在这里舍入到 16 位：预测值的末几位可能与 gated predict 的不同。`,
@@ -112,7 +126,7 @@ export const CHINESE: Words = {
   boxEdit: "带框的数字可以修改：输入另一个数并按回车，或按 ↑ ↓，网络就用它重新阅读这段文本。改动权重或偏置，对每一步都有效；改动状态，则是改动前一步的状态，此后的一切都由新值算出。",
   editName: (kind, gate, unit, other, what) =>
     ({
-      input: `第 ${other} 步的输入：${what}`,
+      input: `第 ${other} 步的输入 ${what}`,
       input_weight: `神经元 ${unit} 的${gate}，${what} 的权重`,
       weight: `神经元 ${unit} 的${gate}，神经元 ${other} 的 h 的权重`,
       bias: `神经元 ${unit} 的${gate}，偏置`,
@@ -172,13 +186,14 @@ export const CHINESE: Words = {
   noSum: "这个单元的状态都不是过去各步写入内容之和，所以没有可以列出的各份。",
   unchanged: "把一个门固定在某个值，网络就重新阅读这段文本。",
   effect: (plain, changed) => `${plain === null ? "" : `这段文本每字符需要 ${two(plain)} 比特，改变之后需要 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
-  ledger: "这个神经元记住了什么，由哪些步写入",
+  ledger: "账本：这个神经元记住了什么，由哪些步写入",
   noLedger: "普通 RNN 每一步都重新计算状态，它不是可以逐份列出的和。",
   sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
   maps: "门与状态随时间的变化",
   mapsHint: "从左到右是时间，每一行是一个神经元。点击可以选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余的值蓝色为正，橙色为负，最大的 3 % 都用最深的颜色。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
-  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
+  noReach: (nothing) => (nothing ? "没有曲线：这里的预测不依赖网络读到的任何内容。" : "没有曲线：这里每一步的预测都不依赖之前的步。请换一段更长的文本，或换一个网络。"),
+  facts: (units, score, reach, whole) => `${units} 个神经元${score === null ? "" : `，这里每字符 ${two(score)} 比特`}${reach === null ? "" : "；"}${reach === null ? "" : whole && !reach ? "文本太短，看不出梯度能传多远" : !reach ? "预测只依赖当前的字符" : `梯度${whole ? "至少" : ""}向前传到 ${reach} 步`}。`,
   reach: "梯度能传多远",
   reachHint: "某一时刻的预测对若干步之前的字符依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   distance: "相隔的步数",
@@ -192,6 +207,11 @@ export const CHINESE: Words = {
     adding: "每一步显示一个 0 到 1 之间的数，其中两个带有标记（下面只写出这两个）：网络要答出它们的和。",
     brackets: "点之间有括号打开和闭合。每一步之后，网络要答出还有几个没有闭合。",
   },
+  problemMeasured: {
+    recall:
+      "用 20 步、四个随机起点测得：GRU 更新 156 到 188 次后学会，RNN 用 106 到 162 次（有一次用了 1,397 次），LSTM 一次用了 2,418 次，另外三次在 4,000 次之内没有学会。这并不说明 LSTM 更差：它的遗忘门从 σ(1) = 0.73 开始，0.73 的 19 次方使符号和梯度到最后只剩 0.3 %。用上面的开关让遗忘门一开始就打开，它更新 93 到 134 次就能学会。如果只有 10 步，不用开关，它也只需 90 到 343 次（两个起点）。",
+  },
+  openGate: "遗忘门一开始就打开（偏置为 3，而不是 1）",
   length: "长度",
   some: (steps) => `${steps} 步`,
   clip: "把梯度的范数裁剪到 1",
@@ -220,6 +240,11 @@ export const CHINESE: Words = {
   heldToEnd: (last, end) => `没有第 ${last} 步：门固定到最后一步，即第 ${end} 步。`,
   unknown: (name, count, length, kinds, more) =>
     `这段文本共 ${length} 个字符，${name} ${count === length ? "一个也不认识" : `不认识其中 ${count} 个`}：${kinds.join(" ")}${more ? `，还有 ${more} 种` : ""}。它把这些字符都当作同一个字符“其他”来读，所以为它们显示的数值没有意义。这些字符不计入每字符的比特数。`,
+  composed: (signs, characters) =>
+    `这段文本中有 ${signs} 个符号（例如另加重音的字母，或由几部分组成的表情符号）被读作 ${characters} 个字符，逐个阅读。在下面每个字符各占一格：重音标在虚线圆 ◌ 上，没有形状的字符显示为方框 ▯。`,
+  turned: "从右向左书写的字母，按输入的先后顺序阅读。在下面它们从左向右逐个排列，各用独立的字形。",
+  emptied: "文本框是空的。请输入一段文本，或选一段；在此之前，页面显示的仍是上一段文本。",
+  weightless: () => "",
   unknownShort: (count) => `这段文本有 ${count} 个字符这个网络不认识。`,
   titles: {
     reads: "网络阅读并预测",
@@ -252,7 +277,7 @@ export const CHINESE: Words = {
       return `这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
-      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从“这个神经元记住了什么”的列表可以看到：只剩最后一步写入的内容。";
+      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "这还要差得多", worse: "这更差", same: "这一样差", better: "这反而好一些" }[effect(none, everything)];
@@ -289,10 +314,16 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
   prediction: "历史与预测",
   legend: (share) => ({ observed: "实际值", median: "预测值", interval: `${share} % 区间`, without: "改变之前的预测值", remembered: "竖条：神经元对每一步的记忆" }),
   unchanged: "把一个门固定在某个值，网络就重新阅读这个窗口。",
-  effect: (plain, changed) => `这次预测的平均绝对误差为 ${two(plain)}，改变之后为 ${two(changed)}。虚线是改变之前的预测。`,
+  effect: (plain, changed, credit) =>
+    credit?.median === false
+      ? `这一改变不移动预测线：网络在这里的中位数中没有权重，平均绝对误差仍为 ${two(plain)}。${credit.interval ? "只有区间可能改变。" : ""}`
+      : `这次预测的平均绝对误差为 ${two(plain)}，改变之后为 ${two(changed)}。虚线是改变之前的预测。`,
+  weightless: (name, interval) =>
+    `在这次预测的中位数中，${name} 没有权重：拟合预测模型时，网络的修正没有带来改进，所以预测线来自平滑法，或与之混合的其他预测。固定一个门或修改一个数字，都不能移动它。${interval ? `${name} 只用于区间的宽度，也只有区间可能改变。` : "区间也与网络无关。"}`,
   sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : "几个网络或几层，同一个窗口"),
-  facts: (units, score, reach, whole) => `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测${!reach && !whole ? "只依赖当步读到的内容" : `依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步`}。`,
+  noReach: (nothing) => (nothing ? "没有曲线：网络在这里的中位数中没有权重，所以中位数不依赖网络读到的任何内容。" : "没有曲线：每一步的预测只依赖当步读到的内容，不依赖之前的步。"),
+  facts: (units, score, reach, whole, weightless) => weightless ? `${units} 个神经元；这里的平均绝对误差为 ${two(score)}，但网络在预测的中位数中没有权重。` : `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测${!reach && !whole ? "只依赖当步读到的内容" : `依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步`}。`,
   reachHint: "某一步的预测对若干步之前读到的内容依赖有多强，以最大值为 1。低于 1 %（粗线）时，过去几乎不起作用；低于百万分之一的不画。",
   titles: {
     ...CHINESE.titles,
@@ -312,11 +343,15 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
       return `有门的神经元的记忆是一个和：每一步写入的内容，乘以此后所有负责保留的门。列表给出最大的几份，曲线后面的竖条用同样的颜色。这里是预测开始后的第 ${into} 步，神经元 ${unit} 的记忆有 ${percent(share)}（${DEGREES[degree(share)]}）来自历史，比其他神经元都多；所有神经元的平均值为 ${percent(mean)}。${still}`;
     },
     shut: ({ moved }) => {
-      const { distance, plain, changed } = moved!;
+      const { distance, plain, changed, credit } = moved!;
+      if (credit?.median === false) {
+        return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，预测线却没有移动：网络在这里的中位数中没有权重。拟合预测模型时，它的修正没有带来改进，所以预测线来自平滑法，或与之混合的其他预测。${credit.interval ? "网络只用于区间，区间可能改变。" : ""}门对状态的作用，仍可以在图和曲线中看到。请按“取消固定”。`;
+      }
       const off = plain === null || changed === null ? "" : `平均绝对误差为 ${two(changed)}，没有改变时为 ${two(plain)}。`;
       return `现在，所有神经元负责保留的门都只在预测开始的那一步固定为 0，即关闭（曲线上方的标记）。神经元记住的历史被抹去，${distance >= 0.005 ? `预测平均移动 ${two(distance)}：虚线是改变之前的预测` : "预测几乎不变：它很少依赖网络记住的内容"}。${off}移动滑块，或按“取消固定”。`;
     },
     reach: (claims) => {
+      if (claims.reaches!.every(({ weightless }) => weightless)) return "这里本该有一张图，显示某一步的预测对若干步之前读到的内容依赖有多强。没有可画的内容：网络在这次预测的中位数中没有权重，它读到的任何内容都不改变中位数。";
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
       const second = hills.length ? `曲线有第二个峰：${hills.map(({ name, hill }) => `${name} 在 ${hill} 步之前`).join("，")}。` : "";
       return `图中显示某一步的预测对若干步之前读到的内容依赖有多强，直到降到最大值的 1 % 为止。${reached(claims)}${second}`;

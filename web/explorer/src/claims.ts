@@ -2,7 +2,7 @@
 import { definitionOf } from "./definitions";
 import { ledgerOf, shares, type Ledger } from "./ledger";
 import { reachOf, relative } from "./reach";
-import { at, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./reading";
+import { at, type Credit, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./reading";
 import type { Readers } from "./readers";
 import { keeping, type Stop } from "./tour";
 import type { View } from "./view";
@@ -25,11 +25,11 @@ export interface Claims {
   held?: { plain: number; changed: number; state: number; stateChanged: number };
   /** Bits a character: as it is, with nothing kept, with everything, and of whoever knows nothing. */
   bits?: { plain: number; none: number; everything: number; blind: number };
-  reaches?: { name: string; steps: number; whole: boolean; hill: number | null }[];
+  reaches?: { name: string; steps: number; whole: boolean; hill: number | null; weightless: boolean }[];
   /** What of the history is left in the middle of a forecast, in the unit with most of it. */
   history?: { unit: number; into: number; share: number; mean: number; oldest: string; ago: number };
   /** How far the median moves on average, and the mean error without the change and with it. */
-  moved?: { distance: number; plain: number | null; changed: number | null };
+  moved?: { distance: number; plain: number | null; changed: number | null; credit?: Credit };
   /** What the view needs so that the claims can be seen in it. */
   view?: Partial<View>;
 }
@@ -111,7 +111,7 @@ async function moved({ history, quantiles }: SeriesExhibit, network: Network, pa
   const [plain, changed] = await Promise.all([readers.read(network.name, passage, null), readers.read(network.name, passage, clamp)]);
   const steps = Array.from({ length: plain.labels.length - history }, (_, step) => history + step);
   const median = (made: Reading, step: number) => at(made.arrays.forecast, step, quantiles.indexOf(0.5));
-  return { moved: { distance: mean(steps.map((step) => Math.abs(median(changed, step) - median(plain, step)))), plain: plain.score, changed: changed.score } };
+  return { moved: { distance: mean(steps.map((step) => Math.abs(median(changed, step) - median(plain, step)))), plain: plain.score, changed: changed.score, credit: plain.credit } };
 }
 
 /** In the middle of the forecast, the unit that has kept most of the history. */
@@ -133,7 +133,7 @@ async function reaches({ networks }: Exhibit, passage: Passage, readers: Read): 
   return {
     reaches: readings.map((reading) => {
       const steps = reachOf(reading);
-      return { name: reading.network.toUpperCase(), steps, whole: steps + 1 >= reading.gradient!.steps, hill: secondHill(relative(reading)) };
+      return { name: reading.network.toUpperCase(), steps, whole: steps + 1 >= reading.gradient!.steps, hill: secondHill(relative(reading)), weightless: reading.credit?.median === false };
     }),
   };
 }

@@ -4,12 +4,10 @@ import { select } from "d3-selection";
 import { line } from "d3-shape";
 import { NETWORK_STYLES, OTHER_STYLES, type Theme } from "./colours";
 import { HeatMap } from "./heatmap";
-import { reachOf, relative } from "./reach";
+import { dependenceOf, FLOOR, reachOf, relative } from "./reach";
 import type { Network, Reading } from "./reading";
 import type { Words } from "./words";
 
-/** Below it nothing is drawn: a line ends, or is broken. */
-const FLOOR = 1e-6;
 /** Of the shortest names; longer ones get more. */
 const LEGEND_WIDTH = 120;
 const LETTER_WIDTH = 14;
@@ -37,6 +35,8 @@ export class Comparison {
   constructor(
     parent: HTMLElement,
     private readonly plot: SVGSVGElement,
+    /** Says in words what the plot cannot show. */
+    private readonly told: HTMLElement,
     networks: Network[],
     choose: (network: string, step: number, unit: number) => void,
     private readonly glance: (reading: Reading, network: Network, step: number, words: Words) => string,
@@ -61,7 +61,7 @@ export class Comparison {
       if (!reading) continue;
       element.classList.toggle("chosen", network.name === chosen);
       const unknown = this.unknown(network);
-      facts.textContent = words.facts(network.units, reading.score, ...farthest(reading)) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
+      facts.textContent = words.facts(network.units, reading.score, ...farthest(reading), reading.credit?.median === false) + (unknown ? ` ${words.unknownShort(unknown)}` : "");
       map.paint(reading.arrays[network.states[0]], words.arrays.hidden, true, theme);
     }
     this.draw(readings, words, theme);
@@ -79,6 +79,11 @@ export class Comparison {
 
   private draw(readings: Map<string, Reading>, words: Words, theme: Theme): void {
     this.plot.setAttribute("aria-label", words.reach);
+    const known = [...readings.values()].map(dependenceOf).filter((dependence) => dependence !== null);
+    const curved = !known.length || known.includes("past");
+    this.plot.toggleAttribute("hidden", !curved);
+    this.told.hidden = curved;
+    if (!curved) this.told.textContent = words.noReach(known.every((dependence) => dependence === "nothing"));
     this.plot.replaceChildren();
     const plot = select<SVGSVGElement, unknown>(this.plot);
     const farthest = Math.max(1, ...[...readings.values()].map((reading) => relative(reading).findLastIndex((share) => share >= FLOOR)));

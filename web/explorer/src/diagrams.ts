@@ -53,7 +53,7 @@ const rest = (a: Value): Value => (...where) => 1 - a(...where);
 /** The hidden state up to where the input joins it: from there on layers read all units of it. */
 const BEFORE: Wire = { id: "h0", symbol: "hₜ₋₁", path: "M20 285 H90", label: [20, 272], value: before("hidden") };
 const INPUT: Wire = { id: "x", symbol: "xₜ", path: "M90 325 V285", label: [98, 318], input: true };
-const joined = (path: string): Wire => ({ id: "hx", symbol: "[hₜ₋₁, xₜ]", path: `M90 285 ${path}`, label: [195, 310] });
+const joined = (path: string): Wire => ({ id: "hx", symbol: "[hₜ₋₁, xₜ]", path: `M90 285 ${path}`, label: [290, 310] });
 
 const sum = (gate: string) =>
   `<i>W</i><sub>${gate}</sub>·[<i>h</i><sub>t−1</sub>, <i>x</i><sub>t</sub>] + <i>b</i><sub>${gate}</sub>`;

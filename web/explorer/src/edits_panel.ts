@@ -31,7 +31,7 @@ export class EditsPanel {
     this.shown = key;
     this.title.textContent = words.editsTitle;
     this.all.textContent = words.takeAllBack;
-    this.effect.textContent = plain && changed ? words.effect(plain.score, changed.score) : "";
+    this.effect.textContent = plain && changed ? words.effect(plain.score, changed.score, plain.credit) : "";
     this.list.replaceChildren(
       ...edits.map((edit) => {
         const name = editName(edit, networks, words);

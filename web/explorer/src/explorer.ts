@@ -101,7 +101,7 @@ export class Explorer {
         ? new TextScene(find("strip"), find("prediction"), find("text"), find("passage"), exhibit, go)
         : new SeriesScene(find("strip"), find("prediction"), find("series"), find("origin"), find("from"), find("legend"), exhibit, (series, moment) => readers.momentOf(series, moment), go);
     const glance = this.scene.glance.bind(this.scene);
-    this.comparison = new Comparison(find("comparison"), find("reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
+    this.comparison = new Comparison(find("comparison"), find("reach"), find("no-reach"), exhibit.networks, (network, step, unit) => this.go({ network, step, unit }), glance, (network) => this.scene.unknown(network));
     const { signal } = this.closing;
     this.controls = new Controls(exhibit, exhibits, signal, () => ({ ...this.view, steps: this.steps }), go, () => this.toggle());
     this.training = new Training(signal);
@@ -157,6 +157,11 @@ export class Explorer {
   /** What the chosen network computed: with the change, where there is one. */
   private get reading(): Reading | undefined {
     return this.changed ?? this.readings.get(this.network.name);
+  }
+
+  /** The same, where it is of the chosen network and not of the one before. */
+  private get ownReading(): Reading | undefined {
+    return this.reading?.network === this.network.name ? this.reading : undefined;
   }
 
   private named(name: string): Network {
@@ -260,7 +265,7 @@ export class Explorer {
   private notice(): void {
     const { words, view, exhibit, refusals, strange, steps } = this;
     const parts = [exhibit.kind === "text" ? TEXTS : [], partsOf(exhibit.kind)].flat().join(", ");
-    const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network)].map((notice) => notice(words));
+    const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network, this.ownReading)].map((notice) => notice(words));
     this.controls.notice([...strange.map((name) => words.strange(name, parts)), ...all]);
   }
 
@@ -427,7 +432,7 @@ export class Explorer {
   private effect(network: Network, words: Words): string {
     if (!network.clampable.length) return network.definition ? words.noHeldGate : words.noGate;
     const plain = this.readings.get(network.name);
-    return this.changed && plain ? words.effect(plain.score, this.changed.score) : words.unchanged;
+    return this.changed && plain ? words.effect(plain.score, this.changed.score, plain.credit) : words.unchanged;
   }
 
   private arrange(network: Network): void {

@@ -10,6 +10,8 @@ const DOCUMENT = "model.json";
 const LISTED = "exhibit.js";
 const SCRIPT = /^gated\w+\("([^"]+)","([^"]*)"\);/;
 const LONGEST = 5000;
+/** Tasks whose networks read characters. */
+const READ = ["characters", "language"];
 const CELLS: Record<string, Cell> = { rnn: "rnn", rnn_tanh: "rnn", rnn_relu: "rnn", gru: "gru", lstm: "lstm" };
 
 /** Ask for a folder; without a choice there are no files. */
@@ -92,8 +94,10 @@ async function openNetworks(files: File[]): Promise<{ exhibit: TextExhibit; open
   let passages: Record<string, string> = {};
   for (const document of documents) {
     const description = descriptionIn(await document.text());
-    if (!description) throw new FolderError((words) => words.noDescription(folderOf(document), DOCUMENT));
-    if (description.task === "forecast") throw new FolderError((words) => words.forecasterFolder(folderOf(document).split("/")[0]));
+    const task = description?.task;
+    if (!description || typeof task !== "string") throw new FolderError((words) => words.noDescription(folderOf(document), DOCUMENT));
+    if (task === "forecast") throw new FolderError((words) => words.forecasterFolder(folderOf(document).split("/")[0]));
+    if (!READ.includes(task)) throw new FolderError((words) => words.otherTask(folderOf(document), task));
     const weights = files.find((file) => folderOf(file) === folderOf(document) && file.name.endsWith(".safetensors"));
     if (!weights) throw new FolderError((words) => words.noWeights(folderOf(document)));
     const file = new Uint8Array(await weights.arrayBuffer());
@@ -126,7 +130,7 @@ function networkOf(description: Description, units: number, folder: string): Net
   const named = language ? config.cell : description.cell;
   const definition = task === "characters" && typeof named === "object" ? checkedDefinition(named) : undefined;
   const cell = definition ? ownName(definition.name) : CELLS[typeof named === "string" && Object.hasOwn(CELLS, named) ? named : ""];
-  if ((task !== "characters" && !language) || !cell) throw new FolderError((words) => words.otherTask(folder, String(task), JSON.stringify(named) ?? "–"));
+  if (!cell) throw new FolderError((words) => words.unknownCell(folder, typeof named === "string" ? named : "–"));
   if (language && (config.unit !== "character" || config.layers !== 1)) {
     throw new FolderError((words) => words.otherLanguageModel(folder, Number(config.layers), String(config.unit)));
   }

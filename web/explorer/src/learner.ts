@@ -27,6 +27,8 @@ type Named = Record<string, Float64Array>;
 
 const BETAS = [0.9, 0.999];
 const EPSILON = 1e-8;
+/** Of a forget gate, as Gers and others have it: σ(1) = 0.73. */
+export const USUAL_BIAS = 1;
 
 export class Learner {
   readonly definition: Definition;
@@ -46,6 +48,8 @@ export class Learner {
     readonly outputs: number,
     readonly classes: boolean,
     private readonly chance: Chance,
+    /** What the bias of a forget gate begins with. */
+    forgetBias = USUAL_BIAS,
   ) {
     this.definition = definitionOf({ cell, relu: false });
     const sizes = { H: units, I: inputs, P: units, "1": 1 };
@@ -64,10 +68,10 @@ export class Learner {
       return Object.fromEntries(lengths.map(([name, length]) => [name, all.subarray(start, (start += length))]));
     };
     [this.weights, this.gradients] = [named(this.parameters), named(this.gradient)];
-    // A forget gate that is open at first, as Gers and others have it.
+    // A forget gate that is open at first.
     const { bias, gates } = matrices[0];
     const forget = gates.indexOf("forget_gate");
-    if (forget >= 0) this.weights[bias!].fill(1, forget * units, (forget + 1) * units);
+    if (forget >= 0) this.weights[bias!].fill(forgetBias, forget * units, (forget + 1) * units);
     this.engine = new Engine(this.definition, sizes, this.weights, true);
   }
 

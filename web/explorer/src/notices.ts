@@ -1,5 +1,6 @@
 /** What the page did otherwise than it was asked, and why: nothing is changed or left out in silence. */
 import { editForms } from "./edits";
+import { apart, composedIn, nameOfCharacter } from "./glyphs";
 import type { Exhibit, Network } from "./reading";
 import { partsOf, SPANS, TEXTS, type Part, type View } from "./view";
 import { LAST } from "./story_picture";
@@ -94,5 +95,14 @@ export function unknownNotice(network: Network, characters: string[]): Notice[] 
   const unknown = unknownTo(network, characters);
   if (!unknown.length) return [];
   const kinds = [...new Set(unknown)];
-  return [(words) => words.unknown(network.name.toUpperCase(), unknown.length, characters.length, kinds.slice(0, NAMED), Math.max(0, kinds.length - NAMED))];
+  return [(words) => words.unknown(network.name.toUpperCase(), unknown.length, characters.length, kinds.slice(0, NAMED).map((kind) => apart(nameOfCharacter(kind))), Math.max(0, kinds.length - NAMED))];
+}
+
+/** Where what is seen as one sign is read as several characters, or in another direction than it is written. */
+export function composedNotice(text: string): Notice[] {
+  const { signs, characters, turned } = composedIn(text);
+  return [
+    ...(signs ? [(words: Words) => words.composed(signs, characters)] : []),
+    ...(turned ? [(words: Words) => words.turned] : []),
+  ];
 }

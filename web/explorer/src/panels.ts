@@ -1,6 +1,7 @@
 /** Bars beside the diagram: what comes next, and who wrote the memory. */
 import { signedPalette, type Theme } from "./colours";
 import { signed } from "./diagram";
+import { nameOfCharacter } from "./glyphs";
 import { FAINTEST, type Ledger } from "./ledger";
 import type { Reading } from "./reading";
 import type { Words } from "./words";
@@ -9,7 +10,7 @@ const SHOWN = 8;
 const WRITERS = 8;
 
 export function visible(character: string, words: Words): string {
-  return { " ": "␣", "\n": "↵", "\ufffd": words.other }[character] ?? character;
+  return { " ": "␣", "\ufffd": words.other }[character] ?? nameOfCharacter(character);
 }
 
 /** The places of the largest numbers, largest first. */

@@ -104,10 +104,18 @@ export interface Matrix {
   numbers: Float32Array;
 }
 
+/** What of a forecast the network has a part in. */
+export interface Credit {
+  median: boolean;
+  interval: boolean;
+}
+
 export interface Reading {
   network: string;
   /** Bits a character, or the mean distance of the median from what came. */
   score: number | null;
+  /** Of a forecaster: whether the network has a part in the median and in the width of the interval. */
+  credit?: Credit;
   /** Times of a series. */
   labels: string[];
   arrays: Record<string, Matrix>;

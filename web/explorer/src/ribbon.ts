@@ -1,5 +1,6 @@
 /** The passage around the moment, one line that stays in sight, and under it the followed unit's curves. */
 import { CURVE_STYLES, roleColour, signedPalette, type Theme } from "./colours";
+import { glyphOf } from "./glyphs";
 import { signed } from "./diagram";
 import { shares, type Ledger } from "./ledger";
 import { curvesOf, type Curve } from "./own_cells";
@@ -96,7 +97,7 @@ export class Ribbon {
     pen.textBaseline = "middle";
     for (let k = this.first; texted && k < last; k++) {
       pen.fillStyle = characters[k] === "\n" ? faint : ink;
-      pen.fillText(characters[k] === "\n" ? "↵" : characters[k], x(k) + this.column / 2, TEXT_HEIGHT / 2 - 1);
+      pen.fillText(glyphOf(characters[k]), x(k) + this.column / 2, TEXT_HEIGHT / 2 - 1);
     }
     pen.fillStyle = panel;
     pen.fillRect(0, top, x(last), CURVES_HEIGHT);

@@ -40,7 +40,8 @@ export interface Scene {
   /** How many steps of the passage a network does not know. */
   unknown(network: Network): number;
   /** What of the passage is left out or means nothing to a network. */
-  notices(network: Network): Notice[];
+  /** `reading` is of the network, where there is one. */
+  notices(network: Network, reading?: Reading): Notice[];
   /** The characters of a text; none of a series. */
   letters(): string[];
   /** A step in words. */

@@ -77,10 +77,13 @@ export class SeriesScene implements Scene {
     return 0;
   }
 
-  notices(network: Network): Notice[] {
+  notices(network: Network, reading?: Reading): Notice[] {
     const { windows, series } = this.exhibit.left_out;
     const left: Notice[] = windows || series ? [(words) => words.leftOut(windows, series)] : [];
-    return network.rounded ? [...left, (words) => words.rounded(network.name.toUpperCase())] : left;
+    const rounded: Notice[] = network.rounded ? [(words) => words.rounded(network.name.toUpperCase())] : [];
+    const credit = reading?.credit;
+    const weightless: Notice[] = credit && !credit.median ? [(words) => words.weightless(network.cell.toUpperCase(), credit.interval)] : [];
+    return [...weightless, ...left, ...rounded];
   }
 
   letters(): string[] {

@@ -54,6 +54,7 @@ export async function readWindow(exhibit: SeriesExhibit, network: Network, weigh
   return {
     network: network.name,
     score: count ? sum / count : null,
+    credit: { median: series.trust * series.share[moment] > 0, interval: quantiles.length > 1 && facts.width * series.share[moment] > 0 },
     labels: series.labels.slice(first, first + history + horizon),
     arrays: {
       ...joined(runs.encoder[layer], runs.decoder[layer]),

@@ -1,5 +1,6 @@
 /** The text, character by character, each on what the followed unit remembers of it. */
 import { signedPalette, type Theme } from "./colours";
+import { glyphOf } from "./glyphs";
 import { shares, type Ledger } from "./ledger";
 
 const CELL_WIDTH = 9;
@@ -44,7 +45,7 @@ export class TextStrip {
     pen.font = FONT;
     let [x, y] = [0, 0];
     this.places = text.map((character) => {
-      const place = { x, y, columns: pen.measureText(character).width > 1.25 * CELL_WIDTH ? 2 : 1 };
+      const place = { x, y, columns: pen.measureText(glyphOf(character)).width > 1.25 * CELL_WIDTH ? 2 : 1 };
       if (x + place.columns > columns) [place.x, place.y] = [0, y + 1];
       [x, y] = character === "\n" ? [0, place.y + 1] : [place.x + place.columns, place.y];
       return place;
@@ -64,7 +65,7 @@ export class TextStrip {
     text.forEach((character, step) => {
       const { x, y, columns } = this.places[step];
       pen.fillStyle = character === "\n" ? style.getPropertyValue("--faint") : style.color;
-      pen.fillText(character === "\n" ? "↵" : character, (x + columns / 2) * CELL_WIDTH, (y + 0.5) * CELL_HEIGHT);
+      pen.fillText(glyphOf(character), (x + columns / 2) * CELL_WIDTH, (y + 0.5) * CELL_HEIGHT);
     });
   }
 

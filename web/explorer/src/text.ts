@@ -1,5 +1,6 @@
 /** A text as a passage: typed or chosen, drawn as letters, its next character predicted. */
-import { unknownNotice, unknownTo, type Notice } from "./notices";
+import { composedNotice, unknownNotice, unknownTo, type Notice } from "./notices";
+import { apart, glyphOf } from "./glyphs";
 import { PredictionPanel, topCharacters, visible } from "./panels";
 import type { Moment, Scene, Shown } from "./scene";
 import type { Network, Passage, Reading, TextExhibit } from "./reading";
@@ -18,6 +19,9 @@ export class TextScene implements Scene {
   /** Characters of the text that was given, where it was cut. */
   private given = 0;
   private cut = "";
+  /** What is read, or about to be. */
+  private text = "";
+  private composed: Notice[] = [];
 
   constructor(
     canvas: HTMLCanvasElement,
@@ -25,13 +29,19 @@ export class TextScene implements Scene {
     private readonly field: HTMLTextAreaElement,
     private readonly passages: HTMLSelectElement,
     private readonly exhibit: TextExhibit,
-    go: (change: Partial<View>) => void,
+    go: (change: Partial<View>, typed?: boolean) => void,
   ) {
     this.strip = new TextStrip(canvas, (step) => go({ step }));
     this.prediction = new PredictionPanel(prediction);
     passages.append(new Option("", ""), ...Object.entries(exhibit.passages).map(([name, text]) => new Option(name, text)));
     passages.addEventListener("change", () => (passages.value ? go({ text: passages.value, step: 0 }) : field.focus()));
-    field.addEventListener("input", () => field.value && go({ text: field.value }));
+    // The network goes on reading the last text while the field is empty, and says so.
+    field.addEventListener("input", () => go(field.value ? { text: field.value } : {}, true));
+    field.addEventListener("blur", () => {
+      if (field.value) return;
+      field.value = this.text;
+      go({}, true);
+    });
   }
 
   /** The view with its text cut to what is read. */
@@ -51,10 +61,12 @@ export class TextScene implements Scene {
 
   take({ text }: Passage): number {
     this.characters = [...text];
+    this.composed = composedNotice(text);
     return this.characters.length;
   }
 
   say({ text }: View, words: Words): void {
+    this.text = text;
     // Whoever empties the field is about to type.
     const emptied = !this.field.value && document.activeElement === this.field;
     if (this.field.value !== text && !emptied) this.field.value = text;
@@ -83,7 +95,8 @@ export class TextScene implements Scene {
   notices(network: Network): Notice[] {
     const { given, exhibit, characters } = this;
     const cut: Notice[] = characters.length === exhibit.longest && characters.join("") === this.cut ? [(words) => words.cut(given, exhibit.longest)] : [];
-    return [...cut, ...unknownNotice(network, characters)];
+    const emptied: Notice[] = this.field.value ? [] : [(words) => words.emptied];
+    return [...emptied, ...cut, ...unknownNotice(network, characters), ...this.composed];
   }
 
   letters(): string[] {
@@ -95,8 +108,8 @@ export class TextScene implements Scene {
   }
 
   name(step: number, words: Words): string {
-    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).join("").replaceAll("\n", "↵");
-    return `${before}[${this.visible(step, words)}]`;
+    const before = this.characters.slice(Math.max(0, step - CONTEXT), step).map((character) => apart(glyphOf(character))).join("");
+    return `${before}[${apart(this.visible(step, words))}]`;
   }
 
   writer(step: number, words: Words): string {

@@ -5,7 +5,7 @@ import type { Theme } from "./colours";
 import { find } from "./controls";
 import { drawCurves, LineSample, type Curves, type Tick } from "./curve_plot";
 import { HeatMap } from "./heatmap";
-import { Learner, logShare, type Pass } from "./learner";
+import { Learner, logShare, USUAL_BIAS, type Pass } from "./learner";
 import { chanceFrom, exampleOf, PROBLEMS, SHAPES, signOf, type Example, type Problem } from "./problems";
 import type { Words } from "./words";
 
@@ -26,6 +26,8 @@ const HALVES = [0, 0.5, 1];
 const DECADES = 6;
 const CLIP = 1;
 const DROPOUT = 0.2;
+/** Of a forget gate that begins open: σ(3) = 0.95. */
+const OPEN_BIAS = 3;
 /** The gate that keeps; a plain RNN has only its state. */
 const KEEPS: Record<Cell, string> = { rnn: "hidden", gru: "update_gate", lstm: "forget_gate" };
 const SEED = 7;
@@ -58,7 +60,7 @@ export class Training {
     const on = (id: string, event: string, react: () => void) => find(id).addEventListener(event, react);
     on("learn", "click", () => this.toggle());
     on("anew", "click", () => this.begin());
-    for (const id of ["problem-choice", "length", "transfer"]) on(id, "change", () => this.begin());
+    for (const id of ["problem-choice", "length", "transfer", "open-gate"]) on(id, "change", () => this.begin());
     on("length", "input", () => this.say());
     signal.addEventListener("abort", () => cancelAnimationFrame(this.frame));
     const columns = CELLS.map((cell) => {
@@ -92,13 +94,15 @@ export class Training {
     this.chance = chanceFrom(SEED);
     const { inputs, outputs, classes } = SHAPES[this.problem];
     const transfers = find<HTMLInputElement>("transfer").checked;
+    const opened = find<HTMLInputElement>("open-gate").checked;
     this.pupils = this.columns.map((column) => {
-      const learner = new Learner(column.cell, inputs, UNITS, outputs, classes, chanceFrom(SEED));
+      const learner = new Learner(column.cell, inputs, UNITS, outputs, classes, chanceFrom(SEED), opened ? OPEN_BIAS : USUAL_BIAS);
       const before = this.learned.get(this.name(column.cell, this.problem));
       if (transfers && before) learner.parameters.set(before);
       return { ...column, learner, losses: [], recent: [], flow: new Float64Array(0) };
     });
     this.shown = exampleOf(this.problem, this.steps, chanceFrom(SEED + 1));
+    this.say();
     this.draw();
   }
 
@@ -164,6 +168,9 @@ export class Training {
     find("length-shown").textContent = words.some(this.steps);
     find("length").setAttribute("aria-valuetext", words.some(this.steps));
     find("problem-told").textContent = words.problemTold[this.problem];
+    const measured = words.problemMeasured[this.problem] ?? "";
+    find("problem-measured").textContent = measured;
+    find<HTMLElement>("problem-measured").hidden = !measured;
   }
 
   private draw(): void {

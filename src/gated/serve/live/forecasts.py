@@ -44,8 +44,8 @@ class Forecast(Protocol):
 class Forecaster(Protocol):
     """What is served: `gated.tasks.forecast.live.LiveForecaster`."""
 
-    def update(self, data: Sequence[Row]) -> None:
-        """Take rows, all or none."""
+    def update(self, data: Sequence[Row]) -> Sequence[object]:
+        """Take rows, all or none; return what was found in them, whose texts say it."""
 
     def predict(self, future: Sequence[Row] | None = None) -> Forecast:
         """Forecast what follows."""
@@ -76,6 +76,9 @@ class Taken(BaseModel):
     """Rows that are new; they are on the disk."""
     known: int
     """Rows that were known already."""
+    findings: list[str] | None = None
+    """What was found in the new rows and done about it, such as a time between steps; absent where
+    nothing was."""
 
 
 class Answer(BaseModel):
@@ -130,14 +133,17 @@ class Forecasts:
                 new[place] = text
             elif known != text:
                 raise HTTPException(409, f"rows.{number}: another row was taken: {known}")
+        findings: Sequence[object] = ()
         if new:
-            self._live.update([json.loads(text) for text in new.values()])
+            findings = self._live.update([json.loads(text) for text in new.values()])
             try:
                 self.store.write(list(new.items()))
             except BaseException:
                 self._live = self._from_the_store()
                 raise
-        return Taken(taken=len(new), known=len(rows) - len(new)).model_dump_json().encode()
+        found = [str(of) for of in findings] or None
+        taken = Taken(taken=len(new), known=len(rows) - len(new), findings=found)
+        return taken.model_dump_json(exclude_none=True).encode()
 
     def forecast(self, body: bytes | None = None) -> bytes:
         """Forecast, perhaps with JSON of `Future`; return `Answer`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gated.errors import DataError
+from gated.tasks.forecast.config import ForecastConfig
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.windows import training_origins
@@ -146,11 +149,39 @@ class Baselines:
         point = _points(prepared, origins, self.season)[method]
         return self._around(prepared, origins, point, method)
 
+    def rows_of(self, method: str, config: ForecastConfig) -> Integers:
+        """Return `(horizon,)` the rows that a method repeats, counted from the end: -1 the last."""
+        ahead = np.arange(config.horizon)
+        season = 1 if method == "naive" else self.season or config.usual_season
+        return ahead % season - season
+
     def _around(
         self, prepared: Prepared, origins: Integers, forecast: Floats, method: str
     ) -> Floats:
-        scaled = prepared.scaled(forecast.T, origins).T[..., None] + self.offsets[method]
-        quantiles = prepared.unscaled(scaled, origins)
+        return self.around(
+            method,
+            forecast,
+            partial(prepared.scaled, origins=origins),
+            partial(prepared.unscaled, origins=origins),
+        )
+
+    def around(
+        self,
+        method: str,
+        forecast: Floats,
+        scaled_of: Callable[[Floats], Floats],
+        unscaled_of: Callable[[Floats], Floats],
+    ) -> Floats:
+        """Return the quantiles `(N, horizon, Q)` around point forecasts `(N, horizon)`.
+
+        Args:
+            method: whose.
+            forecast: the points.
+            scaled_of: scales `(…, N)` values.
+            unscaled_of: returns `(N, …)` scaled values to their unit.
+        """
+        scaled = scaled_of(forecast.T).T[..., None] + self.offsets[method]
+        quantiles = unscaled_of(scaled)
         # The median is the forecast itself, also where rounding or a logarithm would move it.
         at = self.offsets[method] == 0
         return np.where(at, forecast[..., None], quantiles)

@@ -45,6 +45,7 @@ UNTRIED = 1.6
 """By what the baseline's distances are multiplied where nothing was held out: it was chosen by the
 errors that they come from. Over 46 stretches of real series (16 to 30 values, horizons of 6 to 12)
 an 80 % interval covered 58 % without it, 75 % with 1.5, 83 % with 2."""
+TINY = np.finfo(np.float64).tiny
 CHUNK = 256
 """Series whose errors are counted at once."""
 FEW = 8
@@ -203,17 +204,18 @@ class Widths:
 
     def take(self, errors: Floats) -> None:
         """Take the errors `(S, Q)` that became known in a step, NaN where none did."""
-        count, horizon = len(self.quantiles), self.horizon
-        share = np.minimum(self.quantiles, 1 - np.array(self.quantiles))
+        horizon, share = self.horizon, _share(self.quantiles)
         self.counts *= np.exp(-1 / (LIFE * horizon))
-        new = np.flatnonzero(~np.isnan(errors[:, 0]))
-        if not len(new):
+        known = ~np.isnan(errors[:, 0])
+        if not known.any():
             return
-        bins = np.searchsorted(EDGES, errors[new])
+        rows = np.flatnonzero(known)
+        new = slice(None) if len(rows) == len(known) else rows  # of all no copies are made
+        bins = EDGES.searchsorted(errors[new])
         missed = bins > self.places[new]
         self.outside[new] += PACE / horizon * (share - missed)
-        self.outside = np.clip(self.outside, share / 20, 0.5)
-        self.counts[new[:, None], np.arange(count), bins] += 1 / horizon
+        self.outside = np.minimum(np.maximum(self.outside, share / 20), 0.5)
+        self.counts[rows[:, None], np.arange(len(share)), bins] += 1 / horizon
         self.places[new] = _places(self.counts[new] + self.made_up[new], self.outside[new])
 
     def taken(self, which: Integers) -> Widths:
@@ -235,6 +237,20 @@ class Widths:
 
 
 _OF_SERIES = ("made_up", "counts", "outside", "places")
+
+
+@lru_cache(maxsize=16)
+def _side(quantiles: tuple[float, ...]) -> Floats:
+    """`(Q,)` -1 of quantiles below the median, 1 of those above, 0 of itself."""
+    side: Floats = np.sign(np.array(quantiles) - 0.5)
+    return side
+
+
+@lru_cache(maxsize=16)
+def _share(quantiles: tuple[float, ...]) -> Floats:
+    """`(Q,)` the share of the values that is to lie beyond each quantile."""
+    share: Floats = np.minimum(quantiles, 1 - np.array(quantiles))
+    return share
 
 
 @lru_cache(maxsize=16)
@@ -272,11 +288,10 @@ def scaled_errors(
     >>> scaled_errors(forecast, np.array([[16.0]]), distances, (0.1, 0.5, 0.9)).tolist()
     [[[-3.0, 0.0, 1.5]]]
     """
-    side = np.sign(np.array(quantiles) - 0.5)
     error = truth[..., None] - forecast[..., quantiles.index(0.5), None]
     with np.errstate(over="ignore"):
-        beyond = side * error - 0.5 * whole
-        scaled: Floats = beyond / np.maximum(distances, np.finfo(np.float64).tiny)
+        beyond = _side(tuple(quantiles)) * error - 0.5 * whole
+        scaled: Floats = beyond / np.maximum(distances, TINY)
     return scaled
 
 
@@ -289,8 +304,7 @@ def spread(
 ) -> Floats:
     """Return quantiles `(…, Q)` at `factors` times `distances` from the median, in order."""
     middle = quantiles.index(0.5)
-    side = np.sign(np.array(quantiles) - 0.5)
-    moved = forecast[..., middle, None] + side * distances * factors
+    moved = forecast[..., middle, None] + _side(tuple(quantiles)) * distances * factors
     upper = np.maximum.accumulate(moved[..., middle:], axis=-1)
     lower = np.minimum.accumulate(moved[..., middle::-1], axis=-1)[..., ::-1]
     ordered: Floats = np.concatenate([lower[..., :-1], upper], axis=-1)

@@ -14,6 +14,7 @@ import torch
 
 from gated.errors import ConfigurationError, option
 from gated.tasks.forecast.calibration import Floats, piecewise_linear
+from gated.tasks.forecast.credit import Credit, credit_of
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.inputs import Prepared
 from gated.tasks.forecast.network import Batch, Ensemble, ForecastNetwork
@@ -48,6 +49,24 @@ class FittedOutlook(Outlook):
     def trusted(self) -> bool:
         """Whether the network's corrections of smoothing count."""
         return any(of.trust > 0 or getattr(of, "trust_unseen", 0) > 0 for of in self.networks)
+
+    def credit(self, prepared: Prepared, origins: Integers) -> Credit:
+        """How much the network counts in the medians of windows."""
+        network, config, panel = self.first_network, self.config, prepared.panel
+        trust = np.full(len(origins), float(network.trust))
+        if config.static:
+            unseen = prepared.series_of[origins] < 0
+            trust[unseen] = float(network.trust_unseen)
+        shares = self.shares[prepared.series_of[origins]]
+        names = [self.name, *(config.partner or ())]
+        return credit_of(
+            self.name,
+            [panel.series[s] for s in panel.series_of[origins]],
+            trust * shares[:, 0],
+            dict(zip(names, shares.T, strict=True)),
+            own_width=self.calibration.own,
+            interval=len(config.quantiles) > 1,
+        )
 
     def parts(
         self, prepared: Prepared, origins: Integers, batch_of: BatchOf = windows_batch

@@ -182,6 +182,7 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             f"{f'with seasons of {seasons} steps' if seasons else 'without a season'}; "
             f"{'one network' if members == 1 else f'the mean of {members} networks'}, whose "
             f"corrections of it count by {float(network.trust):.0%}{unseen}."
+            f"{'' if network.trust else ' With 0% the network moves no median.'}"
         )
 
     @property
@@ -510,7 +511,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
             targets=_targets_of(prepared, origins),
         )
         seen = panel.times[rows[:, 0]] < self.held_out_from
-        evaluation = evaluate(forecasts, self.config.target_name, overlap=int(seen.sum()))
+        credit = self.outlook.credit(prepared, origins)
+        evaluation = evaluate(forecasts, self.config.target_name, int(seen.sum()), credit)
         if len(alone) == 1 or np.isnan(forecasts.truth).all():
             return evaluation
         if self.outlook.whole:
@@ -594,7 +596,8 @@ class Forecaster(Learner[ForecastConfig, PreparedWindows, Evaluation]):
 
     def probed(self, data: PreparedWindows) -> Probe:
         """Return the network for `gated.explain`, on windows not trained on, if there are some."""
-        return forecast_probe(self.first_network, data.prepared, data.origins)
+        said = self.outlook.credit(data.prepared, data.origins).sentence
+        return forecast_probe(self.first_network, data.prepared, data.origins, said)
 
     def backtest(
         self,

@@ -180,6 +180,13 @@ class Outlook(ABC):
         return at[:, None, None]
 
     @property
+    def least_of_one(self) -> float:
+        """The least value that a forecast of the only target can have, -∞ where there is none."""
+        least = self.calibration.at_least
+        (value,) = least if isinstance(least, tuple) else (least,)
+        return -np.inf if value is None else value
+
+    @property
     def whole(self) -> bool:
         """Whether reported quantiles are whole numbers, as all that the training part holds are."""
         whole = self.dependence is not None and self.dependence.whole

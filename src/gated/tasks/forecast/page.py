@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ SMALLER_IS_BETTER = ("mae", "rmse", "smape", "mase", "pinball")
 
 def body(forecaster: Forecaster, evaluation: Evaluation) -> Body:
     """Describe the scores and draw forecasts."""
-    config = forecaster.config
+    config, evaluation = forecaster.config, evaluation.as_credited
     return Body(
         title=f"Forecast of {config.target_name}, {config.horizon} steps ahead",
         sections=[
@@ -74,6 +75,7 @@ def _dropout(config: ForecastConfig) -> dict[str, str]:
 
 def score_table(evaluation: Evaluation) -> Table:
     """Return the scores of all methods over all windows, the best of each metric marked."""
+    evaluation = evaluation.as_credited
     methods, metrics = list(evaluation.overall), _metrics(evaluation)
     best = [
         min(
@@ -125,6 +127,7 @@ def _figure(value: float) -> str:
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Return what is printed below the scores."""
+    evaluation = evaluation.as_credited
     each = [
         f"MAE of {target}: "
         + ", ".join(f"{method} {_figure(of['mae'])}" for method, of in scores.items())
@@ -142,9 +145,11 @@ def _ahead_section(forecaster: Forecaster, evaluation: Evaluation) -> Section:
         return Section(title, [Text(f"There is no forecast from the end of the table. {error}")])
     if not len(forecasts.series):
         return Section(title, [Text("The series shown here have no forecast from their ends.")])
+    name, (values,) = next(iter(evaluation.overall)), forecasts.methods.values()
+    forecasts = replace(forecasts, methods={name: values})
     count = len(forecaster.preprocessing.series)
     some = f" Shown are {len(forecasts.series)} of {count:,} series."
-    said = "Made with all that the table holds, by the network that was trained without its end."
+    said = "Made with all that the table holds, by what was fitted without its end."
     if not len(evaluation.forecasts.truth):
         said = "Made with all that the table holds."
     said += some if count > len(forecasts.series) else ""

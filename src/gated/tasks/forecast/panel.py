@@ -217,7 +217,9 @@ def joined(first: Panel, then: Panel) -> tuple[Panel, Integers]:
         values[column] = known
 
     def both(of: NDArray[Number], other: NDArray[Number]) -> NDArray[Number]:
-        every: NDArray[Number] = np.concatenate([of, other])[rows]
+        every: NDArray[Number] = np.concatenate([of, other])
+        if len(series) > 1:  # else they follow one another
+            every = every[rows]
         return every
 
     panel = replace(
@@ -321,7 +323,7 @@ def build_panel(table: Table, config: ForecastConfig, grid: Grid | None = None) 
 def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | None:
     """Do what `build_panel` does where each series has one row; None for others.
 
-    Nothing is found in the rows: it is for those that come one by one.
+    It is for rows that come one by one, of which nothing else is found.
     """
     count = len(table.times)
     if count != len(table.series.values) or grid.unit == "row":
@@ -329,14 +331,31 @@ def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | N
     if grid.clock.unit != table.clock.unit:
         return None
     order = np.argsort(table.series.codes)
-    ticks = grid.ticks(grid.to_wall(table.times[order]))
+    wall = grid.to_wall(table.times[order])
+    ticks = grid.ticks(wall)
+    times = grid.times(ticks)
+    moved = times != wall
+    findings: tuple[Finding, ...] = ()
+    if moved.any():
+        what, action = _resampled(grid)
+        example = table.where(int(order[moved.argmax()]))
+        found = Finding(
+            kind="resampled",
+            column=config.time,
+            count=int(moved.sum()),
+            what=what,
+            action=action,
+            example=example,
+        )
+        findings = (found,)
     panel = Panel(
         grid=grid,
+        findings=findings,
         present=np.ones(count, np.bool_),
         series=table.series.values,
         starts=np.arange(count + 1),
         ticks=ticks,
-        times=grid.times(ticks),
+        times=times,
         target=table.target[order],
         numbers={name: of[order] for name, of in table.numbers.items()},
         codes={name: of.codes[order] for name, of in table.texts.items()},
@@ -347,12 +366,22 @@ def one_step_each(table: Table, config: ForecastConfig, grid: Grid) -> Panel | N
     return panel
 
 
+def _resampled(grid: Grid) -> tuple[str, str]:
+    """What is found of time stamps between steps, and what is done about it."""
+    action = "moved to the nearest step, several on one averaged"
+    if not grid.nearest:
+        action = "averaged over the step they fall in"
+    return f"time stamps between steps of {grid.every}", action
+
+
 def _check_sizes(panel: Panel, config: ForecastConfig) -> None:
     """Refuse numbers of which sums and squares would overflow in a network.
 
     Raises:
         DataError: a number is beyond `LARGEST`.
     """
+    if not (np.abs([panel.target, *panel.numbers.values()]) > LARGEST).any():
+        return
     for name, values in ((config.targets[0], panel.target), *panel.numbers.items()):
         beyond = np.abs(values) > LARGEST
         if beyond.any():
@@ -437,13 +466,7 @@ class _Rows:
                 "rows with a time stamp that came before, with other values",
                 "averaged with it",
             ),
-            "resampled": (
-                self.moved,
-                f"time stamps between steps of {self.grid.every}",
-                "moved to the nearest step, several on one averaged"
-                if self.grid.nearest
-                else "averaged over the step they fall in",
-            ),
+            "resampled": (self.moved, *_resampled(self.grid)),
         }
         return [
             Finding(

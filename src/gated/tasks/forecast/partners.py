@@ -16,7 +16,6 @@ from gated.errors import require
 from gated.tasks.forecast.calibration import Floats
 from gated.tasks.forecast.grid import Integers
 from gated.tasks.forecast.inputs import Prepared
-from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
 from gated.tasks.forecast.statistical import MODELS, statistical_forecast
 
 Partner = Callable[[Prepared, Integers], Floats]
@@ -32,6 +31,8 @@ REMEMBERED = 4096
 
 def pretrained(prepared: Prepared, origins: Integers) -> Floats:
     """Forecast by the network that comes with the package."""
+    from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons, zero_shot
+
     config = prepared.preprocessing.config
     seasons = two_seasons(config.seasons)
     pairs = np.tile(seasons, (len(origins), 1))
@@ -104,13 +105,16 @@ def beside(
 
 def steps_before(names: Iterable[str], seasons: tuple[int, ...]) -> int:
     """Return how many of the latest steps the partners read at most."""
-    read = [
-        steps_read(two_seasons(seasons))
-        if name == "pretrained"
-        else max(MOST_READ, LEAST_CYCLES * max(seasons, default=1))
-        for name in names
-    ]
-    return max(read, default=0)
+    most = 0
+    for name in names:
+        if name == "pretrained":
+            # Loading a forecaster without it does not wait for it.
+            from gated.tasks.forecast.pretrained.zero_shot import steps_read, two_seasons
+
+            most = max(most, steps_read(two_seasons(seasons)))
+        else:
+            most = max(most, MOST_READ, LEAST_CYCLES * max(seasons, default=1))
+    return most
 
 
 def are_refitted(names: Iterable[str]) -> bool:

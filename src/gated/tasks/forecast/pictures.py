@@ -54,8 +54,8 @@ def walk_forward(evaluation: Evaluation) -> Picture:
     which = f"The last {MOST_WINDOWS} forecasts" if left_out else "The forecasts"
     count = len(evaluation.by_series)
     chosen = (
-        f" Shown are {len(names)} of {count} series, spread evenly from the one that the network "
-        "forecasts best (top) to the one it forecasts worst."
+        f" Shown are {len(names)} of {count} series, spread evenly from the one that is "
+        f"forecast best by {network} (top) to the one that is forecast worst."
         if count > len(names)
         else ""
     )
@@ -212,8 +212,8 @@ def error_by_step(evaluation: Evaluation) -> Picture:
         figure,
         "error_by_step",
         description="Mean absolute error by step of the horizon, for each method.",
-        caption="How the error grows with the distance. The network is worth its place where its "
-        "line lies below the others.",
+        caption="How the error grows with the distance. The first method is worth its "
+        "place where its line lies below the others.",
     )
 
 
@@ -250,7 +250,7 @@ def error_by_series(evaluation: Evaluation) -> Picture:
         figure,
         "error_by_series",
         description="Mean absolute error of each series, for each method.",
-        caption=f"The series by the network's error, the hardest on top.{some}",
+        caption=f"The series by the error of the first method, the hardest on top.{some}",
     )
 
 

@@ -18,13 +18,16 @@ MOST_DRAWN, MOST_COUNTED = 16, 256
 """Windows that can be drawn, and windows that statistics go over; evenly chosen."""
 
 
-def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Integers) -> Probe:
+def forecast_probe(
+    network: ForecastNetwork, prepared: Prepared, origins: Integers, note: str = ""
+) -> Probe:
     """Return the network and windows of a prepared panel for `gated.explain`.
 
     Args:
         network: trained on data like these.
         prepared: the data.
         origins: `(N,)` rows of the last known steps; some of them are chosen.
+        note: what is said of the network first.
     """
     config, panel = prepared.preprocessing.config, prepared.panel
     whole = origins[~padded(prepared, origins)]
@@ -45,6 +48,7 @@ def forecast_probe(network: ForecastNetwork, prepared: Prepared, origins: Intege
             "decoder": _forecast(network, prepared, batches[0], drawn),
         },
         loss=lambda outputs: network.distribution.mean_loss(outputs, batches[0]),
+        note=note,
     )
 
 

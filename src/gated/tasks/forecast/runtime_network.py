@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gated.core.plans import named_cell
 from gated.live.recurrence import Stack
-from gated.tasks.forecast.windows import Windows
+from gated.live.repeated import RepeatedStack
+from gated.tasks.forecast.windows import NetworkInputs
 
 Singles = NDArray[np.float32]
 FARTHEST_LEVEL = np.float32(3.0)
@@ -21,6 +22,9 @@ FARTHEST_LEVEL = np.float32(3.0)
 FEW = 16
 """Windows at most that one thread computes: another saves no time, and keeps a processor busy
 while it waits for the next call."""
+MOST_SHAPES = 16
+"""Shapes of windows for which memory is kept."""
+ZERO = np.float32(0)
 CELLS = {"rnn": "rnn_tanh", "gru": "gru", "lstm": "lstm"}
 
 
@@ -38,7 +42,7 @@ class RuntimeNetwork:
         self._encoder, self._decoder = (
             stack(weights, f"{part}.", cell, layers) for part in ("encoder", "decoder")
         )
-        self._head = weights["head.weight"].T, weights["head.bias"]
+        self._head = np.ascontiguousarray(weights["head.weight"].T), weights["head.bias"]
         series = weights["series.weight"]
         self._series = np.concatenate([series, series.mean(0, keepdims=True)])
         """The last one is that of a series which training has not seen."""
@@ -47,47 +51,90 @@ class RuntimeNetwork:
         trust = weights["trust"]
         self._trust = np.array([trust, weights.get("trust_unseen", trust)], np.float32)
         self._middle = middle
+        self._free: dict[tuple[int, ...], list[tuple[RepeatedStack, RepeatedStack]]] = {}
+        """Encoders and decoders that no thread uses just now, by the shape of their windows."""
         self.trusted = bool((self._trust > 0).any())
         """Whether its corrections of smoothing count."""
 
-    def quantiles(self, windows: Windows) -> Singles:
+    def quantiles(self, windows: NetworkInputs) -> Singles:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
-        threads = 1 if len(windows.last) <= FEW else None
-        _, state = self._encoder.run(self._encoder_inputs(windows), None, (), threads=threads)
-        hidden, _ = self._decoder.run(self._decoder_inputs(windows), None, state, threads=threads)
-        weight, bias = self._head
-        steps, middle, typical = hidden @ weight + bias, self._middle, windows.remainder[:, None]
-        trust = self._trust[(windows.series < 0).astype(np.int64)]
-        median = windows.smooth + trust * windows.remainder * steps[..., middle]
-        away = typical * np.logaddexp(steps, np.float32(0))  # softplus
-        found = np.empty_like(steps)
-        found[..., middle] = median
-        below = np.cumsum(away[..., :middle][..., ::-1], -1)[..., ::-1]
-        found[..., :middle] = median[..., None] - below
-        found[..., middle + 1 :] = median[..., None] + np.cumsum(away[..., middle + 1 :], -1)
+        B = len(windows.last)
+        if B > FEW:
+            x = self._encoder_inputs(windows, None)
+            _, state = self._encoder.run(x, None, ())
+            return self._ascending(
+                windows, self._decoder.run(self._decoder_inputs(windows, None), None, state)[0]
+            )
+        free = self._free.setdefault((B, len(windows.inputs), len(windows.smooth)), [])
+        try:
+            encoder, decoder = free.pop()  # another thread may have one at the same time
+        except IndexError:
+            encoder, decoder = self._repeated(windows)
+        self._encoder_inputs(windows, encoder.x)
+        self._decoder_inputs(windows, decoder.x)
+        encoder.run(1)
+        found = self._ascending(windows, decoder.run(1))
+        free.append((encoder, decoder))
         return found
 
-    def _encoder_inputs(self, windows: Windows) -> Singles:
-        last = windows.last[:, None]
-        own = windows.inputs.copy()
-        own[..., 0] -= windows.last
-        parts = [own, windows.lags - last, *self._embedded(windows.categories)]
-        return np.concatenate([*parts, self._constant(windows, len(own))], -1)
+    def _repeated(self, windows: NetworkInputs) -> tuple[RepeatedStack, RepeatedStack]:
+        """Encoder and decoder of windows of one shape; the latter begins where the former ends."""
+        if len(self._free) > MOST_SHAPES:
+            self._free.clear()
+        encoder = RepeatedStack(self._encoder, self._encoder_inputs(windows, None))
+        read = self._decoder_inputs(windows, None)
+        return encoder, RepeatedStack(self._decoder, read, encoder.final)
 
-    def _decoder_inputs(self, windows: Windows) -> Singles:
-        smooth = (windows.smooth - windows.last)[..., None]
-        parts = [windows.future, windows.future_lags - windows.last[:, None], smooth]
-        parts += self._embedded(windows.future_categories)
-        return np.concatenate([*parts, self._constant(windows, len(smooth))], -1)
+    def _ascending(self, windows: NetworkInputs, hidden: Singles) -> Singles:
+        """The quantiles `(horizon, B, Q)` from the decoder's output `(horizon, B, H)`."""
+        weight, bias = self._head
+        middle, shape = self._middle, (*hidden.shape[:2], len(bias))
+        steps = (hidden.reshape(-1, len(weight)) @ weight).reshape(shape) + bias
+        trust = self._trust[(windows.series < 0).astype(np.int64)]
+        away = windows.remainder[:, None] * np.logaddexp(steps, ZERO)  # softplus
+        found = np.empty_like(steps)
+        median = found[..., middle]
+        np.multiply(trust * windows.remainder, steps[..., middle], out=median)
+        median += windows.smooth
+        for place in range(middle, 0, -1):
+            np.subtract(found[..., place], away[..., place - 1], out=found[..., place - 1])
+        for place in range(middle + 1, shape[-1]):
+            np.add(found[..., place - 1], away[..., place], out=found[..., place])
+        return found
+
+    def _encoder_inputs(self, windows: NetworkInputs, x: Singles | None) -> Singles:
+        """What the encoder reads, `(history, B, ·)`, written to `x` if it is given."""
+        own, last = windows.inputs, windows.last
+        parts = [own, windows.lags, *self._embedded(windows.categories)]
+        x = self._joined(windows, parts, x)
+        features, lags = own.shape[-1], windows.lags.shape[-1]
+        x[..., 0] -= last
+        x[..., features : features + lags] -= last[:, None]
+        return x
+
+    def _decoder_inputs(self, windows: NetworkInputs, x: Singles | None) -> Singles:
+        """What the decoder reads, `(horizon, B, ·)`, written to `x` if it is given."""
+        smooth = windows.smooth[..., None]
+        parts = [windows.future, windows.future_lags, smooth]
+        x = self._joined(windows, [*parts, *self._embedded(windows.future_categories)], x)
+        begin = windows.future.shape[-1]
+        x[..., begin : begin + windows.future_lags.shape[-1] + 1] -= windows.last[:, None]
+        return x
+
+    def _joined(self, windows: NetworkInputs, parts: list[Singles], x: Singles | None) -> Singles:
+        """Features beside one another, and what is the same at each step: series and level."""
+        level = np.minimum(np.maximum(windows.last, -FARTHEST_LEVEL), FARTHEST_LEVEL)
+        width = self._series.shape[1]
+        features = sum(of.shape[-1] for of in parts)
+        if x is None:
+            x = np.empty((*parts[0].shape[:2], features + width + 1), np.float32)
+        np.concatenate(parts, -1, out=x[..., :features])
+        x[..., features:-1] = self._series[windows.series]
+        x[..., -1] = level
+        return x
 
     def _embedded(self, codes: NDArray[np.int64]) -> list[Singles]:
         return [self._categories[k][codes[..., k]] for k in range(codes.shape[-1])]
-
-    def _constant(self, windows: Windows, steps: int) -> Singles:
-        """What is the same at each step: which series it is, and its level."""
-        level = np.clip(windows.last, -FARTHEST_LEVEL, FARTHEST_LEVEL)[:, None]
-        constant = np.concatenate([self._series[windows.series], level], -1)
-        return np.broadcast_to(constant, (steps, *constant.shape))
 
 
 class Network(Protocol):
@@ -95,7 +142,7 @@ class Network(Protocol):
 
     trusted: bool
 
-    def quantiles(self, windows: Windows) -> Any:
+    def quantiles(self, windows: NetworkInputs) -> Any:
         """Return scaled quantiles `(horizon, B, Q)`, ascending."""
 
 
@@ -106,7 +153,7 @@ class MeanNetwork:
         self._members = members
         self.trusted = any(of.trusted for of in members)
 
-    def quantiles(self, windows: Windows) -> Singles:
+    def quantiles(self, windows: NetworkInputs) -> Singles:
         """Return the mean of their quantiles `(horizon, B, Q)`."""
         found: Singles = np.mean([of.quantiles(windows) for of in self._members], axis=0)
         return found

@@ -115,7 +115,9 @@ class Scaling:
     def apply(self, values: Floats, which: NDArray[np.int64] | int) -> Floats:
         """Scale `values`, each by the column or series with the index in `which`."""
         scaled = (_logarithms(values, self.floor) - self.location[which]) / self.scale[which]
-        return np.clip(scaled, -FARTHEST, FARTHEST)
+        # As np.clip, which takes five times as long for a few values.
+        held: Floats = np.minimum(np.maximum(scaled, -FARTHEST), FARTHEST)
+        return held
 
     def invert(self, scaled: Floats, which: NDArray[np.int64] | int) -> Floats:
         """Return scaled values to the unit of the data."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,11 @@ from gated.errors import option
 from gated.scoring.judge import judge
 from gated.scoring.verdict import Measure, Outcome, Scope, Verdict
 from gated.tasks.forecast.coverage import Coverage, coverage_of
+from gated.tasks.forecast.credit import Credit
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Value = TypeVar("Value")
 
 MAE = Measure("MAE {}", relative=True)
 MASE = Measure("MASE {}", relative=True)
@@ -105,6 +107,8 @@ class Evaluation:
     by_target: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     """`[target][method][metric]` where there are several targets, each in its own unit; those of
     `overall` and `by_step` are then relative to the scale of each series, as MASE is."""
+    credit: Credit | None = None
+    """How much the network counts in the medians; None where that is not known."""
     parts: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     """`[series][part]`: `share` and `mae` of each forecast that the network's is added up from;
     empty where it has no partner."""
@@ -136,7 +140,24 @@ class Evaluation:
             "by_series": self.by_series,
             **({"by_target": self.by_target} if self.by_target else {}),
             "parts": self.parts,
+            "network_weights": dict(self.credit.weights) if self.credit else {},
         }
+
+    @property
+    def as_credited(self) -> Evaluation:
+        """The same, the network's forecasts called by what they are made of, for people to read."""
+        if self.credit is None or not self.credit.none:
+            return self
+        name = self.credit.name
+        forecasts = replace(self.forecasts, methods=_renamed(self.forecasts.methods, name))
+        return replace(
+            self,
+            forecasts=forecasts,
+            overall=_renamed(self.overall, name),
+            by_step=_renamed(self.by_step, name),
+            by_series={of: _renamed(scores, name) for of, scores in self.by_series.items()},
+            by_target={of: _renamed(scores, name) for of, scores in self.by_target.items()},
+        )
 
     def with_parts(self, parts: Mapping[str, Floats], shares: Floats) -> Evaluation:
         """Add what the network's forecast is added up from, to the verdict too.
@@ -171,7 +192,9 @@ class Evaluation:
         )
 
 
-def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
+def evaluate(
+    forecasts: Forecasts, target: str, overlap: int = 0, credit: Credit | None = None
+) -> Evaluation:
     """Score every method on all values that were observed, by step and by series.
 
     - `mae`, `rmse`: absolute and root mean squared error of the median, in the target's unit.
@@ -193,6 +216,8 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
         forecasts: of the network first, then of the baselines; 0.5 among the quantiles.
         target: name of the forecast column.
         overlap: windows that overlap what the network was trained on.
+        credit: how much the network counts in its medians; where it does not, the verdict names
+            what does.
     """
     losses = {method: _losses(values, forecasts) for method, values in forecasts.methods.items()}
     alike = forecasts.comparable()
@@ -202,7 +227,12 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
     network = next(iter(forecasts.methods.values()))
     clusters, _ = _clusters(forecasts.times)
     coverage = coverage_of(network, forecasts.truth, forecasts.quantiles, clusters)
-    verdict = judged(absolute_errors(alike), alike, overlap)
+    errors = absolute_errors(alike)
+    if credit is None:
+        verdict = judged(errors, alike, overlap)
+    else:
+        verdict = judged(_renamed(errors, credit.name), alike, overlap).adding(credit.sentence)
+        verdict = replace(verdict, instead=credit.name if credit.none else "")
     targets = np.array(forecasts.targets)
     return Evaluation(
         target=target,
@@ -216,11 +246,18 @@ def evaluate(forecasts: Forecasts, target: str, overlap: int = 0) -> Evaluation:
         verdict=verdict.adding(coverage.warning) if coverage else verdict,
         coverage=coverage,
         overlap=overlap,
+        credit=credit,
         by_target={
             name: _scores(losses, forecasts, targets == name)
             for name in dict.fromkeys(forecasts.targets)
         },
     )
+
+
+def _renamed(by_method: Mapping[str, Value], name: str) -> dict[str, Value]:
+    """Return the same with another name for the first method."""
+    (_, first), *others = by_method.items()
+    return dict([(name, first), *others])
 
 
 def judged(
@@ -246,11 +283,10 @@ def judged(
             said = f"There is no score: the network learned from all data ({option('test', 0)})."
         return replace(judge(nothing, measure, WINDOWS), examples=0, clusters=0, sentence=said)
     sums = {method: of.sum(axis=1, where=observed)[counts] for method, of in errors.items()}
-    network = next(iter(errors))
     found = judge(sums, measure, scope, sizes=sizes, clusters=clusters, networks=networks)
     return found.adding(
         ADVICE.get(found.outcome, ""),
-        f"{overlap:,} of them overlap what {network} was trained on, so the score is too good."
+        f"{overlap:,} of them overlap the training data, so the score is too good."
         if overlap
         else "",
     )

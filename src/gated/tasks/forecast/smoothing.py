@@ -133,12 +133,28 @@ class Smoothing:
             which: `(R,)`, the index of each among the fitted ones, -1 of others.
             state: of the series, which go on from there; all forms have begun in it.
         """
-        columns, parameters, shares = self._together
+        columns, parameters, shares = self.together
         of = parameters[which]
         return _smooth(values, starts, columns, of, self.floor, shares[which], state)
 
+    def blank(self, count: int) -> State:
+        """Return a state of `count` series in which there is nothing."""
+        columns, _, _ = self.together
+        forms, seasons = len(columns.logs), columns.seasons
+        first, level, trend, begin = (np.zeros((count, forms)) for _ in range(4))
+        return State(
+            steps=np.zeros(count, np.int64),
+            first=first,
+            level=level,
+            trend=trend,
+            begin=begin,
+            seen=np.zeros((count, 1)),
+            season=[np.zeros((count, m, forms), np.float32) for m in seasons],
+            begins=np.zeros((count, forms), np.int64),
+        )
+
     @cached_property
-    def _together(self) -> tuple[_Columns, Floats, Floats]:
+    def together(self) -> tuple[_Columns, Floats, Floats]:
         """All forms, their parameters `(S + 1, K, 5)` and shares `(S + 1, K)`."""
         logs = np.array([form.logs for form in self.forms])
         columns = _Columns(logs, [form.seasons for form in self.forms])
@@ -184,7 +200,7 @@ class State:
         begun: Mask = self.steps > self.begins.max(axis=1)
         return begun
 
-    def taken(self, which: Integers) -> State:
+    def taken(self, which: Integers | slice) -> State:
         """Return the state of some of the series."""
         every = {name: getattr(self, name) for name in self.__dataclass_fields__}
         chosen = {name: of[which] for name, of in every.items() if name != "season"}
@@ -388,14 +404,7 @@ def _smooth(
         gain, slope = alpha[:k], alpha_beta[:k]
         young = plain & (steps < EARLY)
         if young.any():
-            n = np.maximum(seen[:k], 1)
-            line, quick = (
-                2 * (2 * n - 1) / (n * (n + 1)),
-                np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0),
-            )
-            early = np.where(sloped[:k], np.minimum(line, 1), 1 / n)
-            gain = np.where(young, np.maximum(gain, early), gain)
-            slope = np.where(young & sloped[:k], np.maximum(slope, quick), slope)
+            gain, slope = early_gains(gain, slope, seen[:k], sloped[:k], young)
         if not all_ready:
             # What is not ready holds the last value.
             gain, slope = np.where(ready, gain, 1.0), slope * ready
@@ -432,6 +441,21 @@ def _smooth(
             seen[back],
         ),
     )
+
+
+def early_gains(
+    gain: Floats, slope: Floats, seen: Floats, sloped: Mask, young: Mask
+) -> tuple[Floats, Floats]:
+    """Return the gains `(R, K)` of level and slope where a series without a season is `young`.
+
+    They are at least those with which a mean, or a line, follows the `seen` `(R, 1)` values.
+    """
+    n = np.maximum(seen, 1)
+    line = 2 * (2 * n - 1) / (n * (n + 1))
+    quick = np.where(n > FIRST_STEPS, 6 / (n * (n + 1)), 0.0)
+    early = np.where(sloped, np.minimum(line, 1), 1 / n)
+    gain = np.where(young, np.maximum(gain, early), gain)
+    return gain, np.where(young & sloped, np.maximum(slope, quick), slope)
 
 
 def _begin(

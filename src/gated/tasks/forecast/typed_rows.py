@@ -38,13 +38,14 @@ def typed_rows(rows: Sequence[Mapping[str, Any]], fitted: Preprocessing) -> Tabl
     if not all(any(name in row for row in rows) for name in named):
         return None
     try:
+        every = _numbers(rows, (*config.targets, *numbers))
         table = Table(
             name="the table",
             times=_times([row.get(config.time) for row in rows], fitted.grid.clock),
             clock=fitted.grid.clock,
             series=_series(rows, config.series),
-            target=_numbers(rows, config.targets[0]),
-            numbers={name: _numbers(rows, name) for name in (*config.targets[1:], *numbers)},
+            target=every.pop(config.targets[0]),
+            numbers=every,
             texts={name: _texts([row.get(name) for row in rows]) for name in texts},
             lines=np.arange(1, len(rows) + 1),
             place="row",
@@ -86,15 +87,19 @@ def _series(rows: Sequence[Mapping[str, Any]], name: str | None) -> TextColumn:
     return _encoded(texts)
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
-    values = [row.get(name) for row in rows]
+def _numbers(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Columns of numbers by name, read together."""
+    values = [row.get(name) for name in names for row in rows]
     for value in values:
         if value is not None and (type(value) not in (int, float) or value in INFINITE):
             raise _OtherTypeError
     try:
-        return np.array([math.nan if of is None else of for of in values], np.float64)
+        found = np.array([math.nan if of is None else of for of in values], np.float64)
     except OverflowError:  # a whole number beyond float64
         raise _OtherTypeError from None
+    return dict(zip(names, found.reshape(len(names), len(rows)), strict=True))
 
 
 def _texts(values: Sequence[Any]) -> TextColumn:

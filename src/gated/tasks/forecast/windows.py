@@ -24,16 +24,14 @@ CHUNK = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows:
-    """Inputs and targets of `B` windows, time first as in `gated.nn`.
+class NetworkInputs:
+    """What a network reads of `B` windows, time first as in `gated.nn`.
 
     `history` steps up to the origin, the last known step, and `horizon` steps after it; `I` input
     features, of which the `F` features `inputs[..., OWN : OWN + F]` are known ahead; `K` columns of
     categories, of which the first `known_texts` are known ahead.
     """
 
-    origins: Integers
-    """`(B,)` rows of the panel: the last known step of each window."""
     series: Integers
     """`(B,)` index of the series among the fitted ones, -1 of others."""
     inputs: Floats32
@@ -50,15 +48,23 @@ class Windows:
     """`(horizon, B)`, how smoothing goes on: the scaled forecast from which the network begins."""
     remainder: Floats32
     """`(B,)`, what that is typically off by."""
+    lags: Floats32
+    """`(history, B, Q)`, the scaled target a season before each step, for each season."""
+    future_lags: Floats32
+    """`(horizon, B, Q)`, the same a whole number of seasons before, the latest known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows(NetworkInputs):
+    """Inputs and targets of `B` windows."""
+
+    origins: Integers
+    """`(B,)` rows of the panel: the last known step of each window."""
     location: Floats
     """`(B,)` the scaling's mean: what scaled values times `scale` are added to."""
     scale: Floats
     """`(B,)` its deviation, in the unit of the target, or of its logarithm where these are
     scaled."""
-    lags: Floats32
-    """`(history, B, Q)`, the scaled target a season before each step, for each season."""
-    future_lags: Floats32
-    """`(horizon, B, Q)`, the same a whole number of seasons before, the latest known."""
     target: Floats32
     """`(horizon, B)`, the scaled target."""
     weight: Floats32

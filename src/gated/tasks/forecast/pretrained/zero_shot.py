@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
@@ -21,7 +20,6 @@ CYCLES = 4
 """Cycles of the longest season that are read, at least."""
 TOGETHER = 256
 """Series that go through the network together."""
-NORMAL = NormalDist()
 
 
 @cache
@@ -111,7 +109,9 @@ def _of_batch(
 
 def _interpolated(forecast: Floats, quantiles: Sequence[float]) -> Floats:
     """Quantiles of a forecast of `QUANTILES`, `(…, Q)`, straight lines on normal paper."""
-    known, asked = (np.array([*map(NORMAL.inv_cdf, of)]) for of in (QUANTILES, quantiles))
+    from statistics import NormalDist  # which loading a forecaster does not wait for
+
+    known, asked = (np.array([*map(NormalDist().inv_cdf, of)]) for of in (QUANTILES, quantiles))
     place = np.clip(np.searchsorted(known, asked) - 1, 0, len(known) - 2)
     share = (asked - known[place]) / (known[place + 1] - known[place])
     between: Floats = forecast[..., place] + share * (
