@@ -159,7 +159,7 @@ docs: $(DOCS_INSTALLED) ## Build the documentation in both languages into build/
 	export NO_MKDOCS_2_WARNING=1; $(BIN)/mkdocs build --quiet & english=$$!; \
 	$(BIN)/mkdocs build --quiet --config-file mkdocs.zh.yml; chinese=$$?; \
 	wait $$english && exit $$chinese
-	cp web/site/index.html build/site/index.html
+	cp web/site/index.html build/site/en/404.html build/site/
 	$(BIN)/gated explore --out build/site/explorer
 
 notebooks: $(DOCS_INSTALLED) ## Run the notebooks anew and keep their outputs

@@ -80,7 +80,7 @@ def test_links_lead_somewhere(page: Path) -> None:
     for path, anchor in links:
         to = page.parent / path if path else page
         assert to.exists(), f"{name(page)} links to {path}, which is not there"
-        if anchor:
+        if anchor and "=" not in anchor:  # which is a view of the explorer
             assert anchor in anchors(to), f"{path} has no heading #{anchor}: {sorted(anchors(to))}"
 
 

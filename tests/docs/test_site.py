@@ -3,8 +3,12 @@
 import json
 import os
 import re
+import threading
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -47,6 +51,41 @@ def pages() -> dict[Path, Document]:
     }
 
 
+def barriers(page: Any, page_tools: Path) -> list[Any]:
+    """What axe finds on a page, but for what frames show."""
+    page.evaluate((page_tools / "axe-core" / "axe.min.js").read_text())
+    found: list[Any] = page.evaluate(
+        "async () => (await axe.run({ iframes: false })).violations"
+        ".map((v) => [v.id, v.nodes[0].html])"
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(pages: dict[Path, Document]) -> Iterator[str]:
+    """Where the site is served, in a folder of its host, as its own page for what is not found."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def translate_path(self, path: str) -> str:
+            return str(SITE) + urlsplit(path).path.removeprefix("/folder")
+
+        def send_error(
+            self, code: int, message: str | None = None, explain: str | None = None
+        ) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write((SITE / "404.html").read_bytes())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/folder/"
+        server.shutdown()
+
+
 def test_every_link_leads_somewhere(pages: dict[Path, Document]) -> None:
     lost = []
     for page, document in pages.items():
@@ -69,6 +108,23 @@ def test_every_link_leads_somewhere(pages: dict[Path, Document]) -> None:
                 lost.append(f"{page.relative_to(SITE)}: {link}")
     assert len(pages) > 60
     assert lost == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_not_found_has_a_page_that_loads_nothing(
+    language: str, pages: dict[Path, Document]
+) -> None:
+    text = (SITE / language / "404.html").read_text(encoding="utf-8")
+    document = Document(text)
+    assert document.loads == []
+    assert "<style>" in text
+    assert document.links == ["./en/", "./zh/"]
+
+
+def test_no_list_of_versions_is_asked_for_where_there_is_none(pages: dict[Path, Document]) -> None:
+    text = (SITE / "en" / "index.html").read_text(encoding="utf-8")
+    (config,) = re.findall(r'<script id="__config" type="application/json">(.*?)</script>', text)
+    assert json.loads(config)["version"] is None
 
 
 def test_nothing_is_loaded_from_another_host(pages: dict[Path, Document]) -> None:
@@ -109,12 +165,109 @@ def test_search_finds_the_words_of_the_language(
     assert sum(word in document["text"] for document in index["docs"]) > 5
 
 
-def test_equations_are_drawn_by_the_browser(pages: dict[Path, Document]) -> None:
-    text = (SITE / "en" / "lstm.html").read_text(encoding="utf-8")
-    source = (SITE.parents[1] / "docs" / "en" / "lstm.md").read_text(encoding="utf-8")
-    assert text.count("<math ") == source.count("$$") // 2 > 10
-    aligned = (SITE / "en" / "layers.html").read_text(encoding="utf-8")
-    assert re.search("<mtable.*?</mtable>", aligned, re.DOTALL)
-    assert "<mi>&" not in aligned.replace("<mi>&#", "")  # a sign that was not understood
-    assert "arithmatex" not in text
-    assert "$$" not in text
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_guides_count_more_than_the_reference_in_the_search(
+    language: str, pages: dict[Path, Document]
+) -> None:
+    script = (SITE / language / "search" / "search_index.js").read_text(encoding="utf-8")
+    entries = json.loads(script.removeprefix("var __index = "))["docs"]
+    counted = {True: set[float](), False: set[float]()}
+    for entry in entries:
+        counted[entry["location"].startswith("reference/")].add(entry.get("boost", 1))
+    assert counted[False] == {1}
+    assert max(counted[True]) < 1
+
+
+def test_no_table_has_an_empty_heading(pages: dict[Path, Document]) -> None:
+    empty = re.compile("<th[^>]*></th>")
+    assert [page for page in pages if empty.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_questions_open_the_explorer_at_the_place_that_answers_them(
+    pages: dict[Path, Document],
+) -> None:
+    for language in LANGUAGES:
+        views = [
+            link.removeprefix("../explorer/index.html#")
+            for link in pages[SITE / language / "questions.html"].links
+            if link.startswith("../explorer/index.html#")
+        ]
+        assert len(views) == 12
+        assert all(view.endswith(f"&language={language}") for view in views)
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "width", "name"),
+    [
+        ("en", "light", 1280, "index"),
+        ("en", "dark", 390, "questions"),
+        ("zh", "light", 1280, "lstm"),
+        ("en", "dark", 1280, "reference/forecast"),
+    ],
+)
+def test_axe_finds_no_barrier(
+    language: str,
+    theme: str,
+    width: int,
+    name: str,
+    browser: Any,
+    page_tools: Path,
+    address: str,
+) -> None:
+    size = {"width": width, "height": 900}
+    page = browser.new_page(viewport=size, color_scheme=theme, reduced_motion="reduce")
+    page.goto(f"{address}{language}/{name}.html")
+    page.locator(".md-search[aria-label]").wait_for(state="attached")
+    assert barriers(page, page_tools) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "word"),
+    [("en", "light", "LSTM"), ("en", "dark", "dropout"), ("zh", "dark", "预测")],
+)
+def test_a_search_for_a_plain_word_shows_a_guide_first(
+    language: str,
+    theme: str,
+    word: str,
+    browser: Any,
+    page_tools: Path,
+    pages: dict[Path, Document],
+) -> None:
+    page = browser.new_page(color_scheme=theme, reduced_motion="reduce")
+    page.goto((SITE / language / "index.html").as_uri())  # from the disk: no server is needed
+    page.locator(".md-search__input").fill(word)
+    page.locator(".md-search__input").press("End")  # it listens to keys
+    found = page.locator(".md-search-result__item > a").first
+    found.wait_for()
+    assert "/reference/" not in found.evaluate("(link) => link.href")
+    assert barriers(page, page_tools) == []
+    page.close()
+
+
+def test_what_is_not_found_leads_back_from_any_folder(browser: Any, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}zh/reference/deeper/none.html")
+    links = page.locator("a").evaluate_all("(all) => all.map((link) => link.href)")
+    assert links == [f"{address}en/", f"{address}zh/"]
+    page.goto(f"{address}none.html")
+    links = page.locator("a").evaluate_all("(all) => all.map((link) => link.href)")
+    assert links == [f"{address}en/", f"{address}zh/"]
+    page.close()
+
+
+def test_published_pages_know_their_version(
+    monkeypatch: pytest.MonkeyPatch, pages: dict[Path, Document]
+) -> None:
+    from mkdocs.config import load_config
+
+    monkeypatch.setenv("SITE_URL", "https://someone.github.io/gated/en/")
+    monkeypatch.setenv("MIKE_DOCS_VERSION", json.dumps({"version": "1.2"}))
+    config = load_config(str(SITE.parents[1] / "mkdocs.yml"))
+    config = config.plugins.on_config(config)
+    assert config.site_url == "https://someone.github.io/gated/en/1.2/"
+    assert config.extra["root"] == "/gated/"  # to which the page of what is not found leads
+    assert config.extra["version"] == {"provider": "mike"}
+    (hooks,) = config.hooks.values()
+    assert hooks.explorer() == "../../explorer/1.2/index.html"

@@ -14,6 +14,7 @@ import posixpath
 import re
 import tomllib
 from typing import Any
+from urllib.parse import urlsplit
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -28,9 +29,14 @@ LIVE = {"en": "Open it here, in your browser", "zh": "在浏览器中直接打�
 """The link to the explorer, which `make docs` writes beside the sites of the languages."""
 STORY = {"en": "The pictures as one that moves", "zh": "会动的图解"}
 """The title of the explorer's story in the page of the pictures."""
+REFERENCE_BOOST = 0.1
+"""What a hit in the reference counts: who looks for a word wants the page that explains it."""
 ASSETS = ROOT / "web" / "site" / "assets"
 LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+VIEW = re.compile(r"\[([^]]+)\]\(explorer\.md#([^)]*=[^)]*)\)")
+"""A link to a view of the explorer: on the site, which has the explorer, it opens that view."""
 CODE = re.compile(r"(^ *```.*?^ *```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+CORNER = re.compile(r"<th([^>]*)></th>")
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -40,11 +46,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     language = config.extra["language"]
     config.repo_url = project["urls"]["Repository"]
     config.repo_name = "gated"
-    config.site_url = os.environ.get("SITE_URL") or None
     config.nav = _nav(config.nav or [], language, config.extra.get("sections", {}))
     other = LANGUAGES[1 - LANGUAGES.index(language)]
-    # Each language has its versions (`mike deploy --deploy-prefix en`): en/1.0 beside zh/1.0.
-    version = json.loads(os.environ.get("MIKE_DOCS_VERSION", "{}")).get("version")
+    version = _version()
+    site = os.environ.get("SITE_URL")
+    config.site_url = f"{site}{version}/" if site and version else site
+    # Where the languages lie, for the page of what is not found, which is served at any address.
+    config.extra["root"] = urlsplit(site).path.removesuffix(f"{language}/") if site else "./"
+    if version:
+        # Else the page would ask for a list of versions, which is not there.
+        config.extra["version"] = {"provider": "mike"}
     config.extra["alternate"] = [
         {
             "lang": other,
@@ -53,6 +64,18 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         }
     ]
     return config
+
+
+def _version() -> str | None:
+    """Return the version that mike builds: each language has its own, en/1.0 beside zh/1.0."""
+    version: str | None = json.loads(os.environ.get("MIKE_DOCS_VERSION", "{}")).get("version")
+    return version
+
+
+def explorer() -> str:
+    """Return where the explorer lies, as seen from the top pages of a language."""
+    version = _version()
+    return f"../../explorer/{version}/index.html" if version else "../explorer/index.html"
 
 
 def _nav(entries: list[Any], language: str, sections: dict[str, str]) -> list[Any]:
@@ -100,6 +123,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     here = posixpath.dirname(page.file.src_uri)
     if page.is_homepage:
         page.meta["hide"] = ["navigation", "toc"]
+    if here == f"{config.extra['language']}/reference":
+        page.meta["search"] = {"boost": REFERENCE_BOOST}
 
     def moved(link: re.Match[str]) -> str:
         before, path, after = link.groups()
@@ -113,26 +138,32 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     language = config.extra["language"]
     if page.file.src_uri == f"{language}/explorer.md":  # the site has what the page is about
         title, _, rest = markdown.partition("\n")
-        link = f'<p><a class="md-button" href="../explorer/index.html">{LIVE[language]}</a></p>'
+        link = f'<p><a class="md-button" href="{explorer()}">{LIVE[language]}</a></p>'
         markdown = f"{title}\n\n{link}\n{rest}"
     if page.file.src_uri == f"{language}/lstm.md":
         before, heading, rest = markdown.partition("\n## ")
         frame = (
-            f'<iframe src="../explorer/index.html#story=0&amp;language={language}"'
+            f'<iframe src="{explorer()}#story=0&amp;language={language}"'
             f' title="{STORY[language]}" loading="lazy" width="100%" height="820"'
             ' style="border: 0"></iframe>'
         )
         markdown = f"{before}\n{frame}\n{heading}{rest}"
+
+    def opened(view: re.Match[str]) -> str:
+        text, place = view.groups()
+        return f'<a href="{explorer()}#{html.escape(place)}&amp;language={language}">{text}</a>'
+
+    markdown = VIEW.sub(opened, markdown)
     parts = CODE.split(markdown)  # code at odd places
     return "".join(part if index % 2 else LINK.sub(moved, part) for index, part in enumerate(parts))
 
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write equations as MathML."""
+    """Write equations as MathML, and corners of tables that head nothing as empty cells."""
 
     def mathml(equation: re.Match[str]) -> str:
         display = "block" if equation[1] == "div" else "inline"
         latex = html.unescape(equation[2]).replace("{aligned}", "{split}")  # which it knows
         return convert(latex, display=display)
 
-    return EQUATION.sub(mathml, content)
+    return CORNER.sub(r"<td\1></td>", EQUATION.sub(mathml, content))

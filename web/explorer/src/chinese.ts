@@ -186,7 +186,7 @@ export const CHINESE: Words = {
   noSum: "这个单元的状态都不是过去各步写入内容之和，所以没有可以列出的各份。",
   unchanged: "把一个门固定在某个值，网络就重新阅读这段文本。",
   effect: (plain, changed) => `${plain === null ? "" : `这段文本每字符需要 ${two(plain)} 比特，改变之后需要 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
-  ledger: "这个神经元记住了什么，由哪些步写入",
+  ledger: "账本：这个神经元记住了什么，由哪些步写入",
   noLedger: "普通 RNN 每一步都重新计算状态，它不是可以逐份列出的和。",
   sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
   maps: "门与状态随时间的变化",
@@ -277,7 +277,7 @@ export const CHINESE: Words = {
       return `这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
-      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从“这个神经元记住了什么”的列表可以看到：只剩最后一步写入的内容。";
+      const still = "现在，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "这还要差得多", worse: "这更差", same: "这一样差", better: "这反而好一些" }[effect(none, everything)];

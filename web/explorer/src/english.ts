@@ -200,7 +200,7 @@ export const ENGLISH = {
   unchanged: "Hold a gate at a value, and the network reads the text again.",
   effect: (plain: number | null, changed: number | null, _credit?: Credit): string =>
     `${plain === null ? "" : `The network needs ${two(plain)} bits a character for this text, ${two(changed)} with the change. `}Marks show the predictions without the change.`,
-  ledger: "What the unit remembers, and which steps wrote it",
+  ledger: "The ledger: what the unit remembers, and which steps wrote it",
   noLedger: "A plain RNN computes its state anew at every step: it is no sum whose parts could be listed.",
   sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
   maps: "Gates and states over time",
@@ -297,7 +297,7 @@ export const ENGLISH = {
       return `Here the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives another end of the line a probability of ${percent(changed)} instead of ${percent(plain)} (the mark on the bar of ↵): ${expects}. Move the slider towards 0, or press “Release”.`;
     },
     shut: ({ bits }) => {
-      const still = "Now the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the list under “What the unit remembers” shows.";
+      const still = "Now the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the ledger shows.";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "this is much worse still", worse: "this is worse still", same: "this is just as bad", better: "this is better" }[effect(none, everything)];
