@@ -258,11 +258,12 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         letters, spelled = letters[1:], spelled[1:]
         stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
         places = np.cumsum(letters) - letters
-        sums = {self.name: stretches.sums(each / np.log(2) + spelled, places)}
+        name = f"{self.name} with n-grams" if self.mixture else self.name
+        sums = {name: stretches.sums(each / np.log(2) + spelled, places)}
         perplexities = {}
         if self.config.unit == "word":
             perplexities = {name: float(np.exp(of.mean())) for name, of in added.items()}
-            perplexities[self.name] = float(np.exp(each.mean()))
+            perplexities[name] = float(np.exp(each.mean()))
         compressors: dict[str, Compressor] = {}
         left_out = {}
         if known and self.training.no_baseline:
