@@ -240,7 +240,7 @@ def test_what_c_cannot_is_named(tmp_path: Path) -> None:
     rows = writer.add("softmax", writer.add("embedding", writer.input, weight="e.weight"))
     mixed = writer.add("ngrams", writer.input, rows, order=0, arrays="n.")
     arrays = random(0, e__weight=(2, 2)) | {
-        "n.grams0": np.array([[0, 1], *[[0, 0]] * 7], np.uint8),
+        "n.steps0": np.array([[0, 1], *[[0, 0]] * 7], np.uint8),
         "n.counts0": np.array([[1, 1], *[[0, 0]] * 3], np.uint8),
         "n.shares": np.full(4, 0.5),
     }

@@ -52,7 +52,7 @@ class Encode(Layer):
 class NGrams(Layer):
     """Probabilities of the next code by a network and by n-grams: see `gated.core.ngrams`.
 
-    Of codes, and probabilities at each step. `arrays` is what the names of `grams0`, `counts0`, …,
+    Of codes, and probabilities at each step. `arrays` is what the names of `steps0`, `counts0`, …,
     up to `order`, and `shares` begin with.
     """
 
@@ -63,12 +63,12 @@ class NGrams(Layer):
     def __init__(self, entry: Entry, *given: Form) -> None:
         if given[0].kind != "codes" or given[1] != given[0]._replace(kind="steps"):
             raise entry.wrong("takes codes, and a probability for each of them at each step")
-        self._order = entry.whole("order", 0, ngrams.BITS)
+        self._order = entry.whole("order", 0, ngrams.LONGEST - 1)
         prefix = entry.text("arrays")
         shares = (self._order + 1) * ngrams.TIMES
         arrays = {"shares": entry.kept(f"{prefix}shares", "float64", shares)}
         for length in range(self._order + 1):
-            for name, width in (("grams", 8), ("counts", 4)):
+            for name, width in (("steps", 8), ("counts", 4)):
                 of = f"{name}{length}"
                 arrays[of] = entry.kept(f"{prefix}{of}", "uint8", width, None)
         try:

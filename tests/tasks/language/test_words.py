@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import gated
 from gated.configuration import Configuration
-from gated.core.kneser_ney import KneserNey
+from gated.core.ngrams import NGrams
 from gated.errors import ConfigurationError, ModelFileError
 from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language import network as of_network
@@ -71,7 +71,7 @@ def by_the_paper(codes: list[int], size: int, order: int, before: list[int]) -> 
 def test_probabilities_are_those_of_the_paper_and_sum_to_one(order: int) -> None:
     random = np.random.default_rng(order)
     codes = np.minimum(random.geometric(0.25, 500), 11).astype(np.uint16)
-    ngrams = KneserNey.of(codes, 13, order)
+    ngrams = NGrams.of(codes, 13, order)
     said = np.concatenate([codes[200:230], [12, 0, 3, 12]]).astype(np.uint16)
     probability, met = ngrams.looked_up(said)
     for at in (0, 1, 3, 20, 30, 31, 32, 33):
@@ -88,13 +88,13 @@ def test_saved_n_grams_of_many_words_are_the_same_and_damaged_ones_are_refused()
     random = np.random.default_rng(0)
     codes = random.integers(0, 60_000, 3000).astype(np.uint16)
     codes[1000:2000] = codes[:1000]
-    mixture = Mixture(KneserNey.of(codes, 60_000, 4), np.linspace(0, 1, 20))
+    mixture = Mixture(NGrams.of(codes, 60_000, 4), np.linspace(0, 1, 20))
     again = Mixture.from_bytes(mixture.to_bytes(), 60_000)
     network = np.full(len(codes) - 1, 0.3)
     np.testing.assert_array_equal(
         again.probabilities(network, codes), mixture.probabilities(network, codes)
     )
-    counted = KneserNey.of(codes, 60_000, 1).counted
+    counted = NGrams.of(codes, 60_000, 1).counted
     grams, counts = counted[1]
     for wrong, message in (
         ((grams[::-1], counts), "ascend"),
@@ -102,7 +102,7 @@ def test_saved_n_grams_of_many_words_are_the_same_and_damaged_ones_are_refused()
         ((grams + np.uint64(60_000 * 60_000), counts), "ascend"),
     ):
         with pytest.raises(ValueError, match=message):
-            KneserNey(60_000, [counted[0], wrong])
+            NGrams(60_000, [counted[0], wrong])
 
 
 def test_words_put_together_are_the_text() -> None:
@@ -188,7 +188,7 @@ def test_a_model_of_words_is_scored_saved_and_writes(softmax, tmp_path: Path) ->
     model = LanguageModel(config, LanguageTraining(steps=2, batch_size=4)).fit([path])
     score = model.score()
     assert 0 < score.unknown < score.words < score.count
-    assert set(score.perplexities) >= {model.name, "5-grams of words", "network alone"}
+    assert set(score.perplexities) >= {f"{model.name} with n-grams", "5-grams of words", "network alone"}
     assert {"5-grams of words", "xz"} <= set(score.bits)
     assert 1 < score.perplexities["5-grams of words"] < len(model.vocabulary)
     # Words alone need fewer bits than with the spelling of unknown ones.

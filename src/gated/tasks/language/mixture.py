@@ -14,8 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from gated.core import ngrams as mixed
-from gated.core.kneser_ney import KneserNey
-from gated.core.ngrams import TIMES, Counted, Floats, NGrams
+from gated.core.ngrams import TIMES, Floats, NGrams
 from gated.live.program import Writer
 from gated.texts.text import Codes
 
@@ -29,7 +28,7 @@ class Mixture(mixed.Mixture):
     """N-grams that are fitted beside a network, and saved."""
 
     @classmethod
-    def fitted(cls, ngrams: Counted, network: Floats, validation: Codes) -> Self | None:
+    def fitted(cls, ngrams: NGrams, network: Floats, validation: Codes) -> Self | None:
         """Fit the shares; None where n-grams do not help beyond a standard error.
 
         Args:
@@ -62,15 +61,7 @@ class Mixture(mixed.Mixture):
         """Return the content of a file for `from_bytes`."""
         ngrams, file = self.ngrams, BytesIO()
         arrays: dict[str, Any] = {"size": np.array(ngrams.size), "shares": self.shares}
-        if isinstance(ngrams, KneserNey):
-            arrays |= ngrams.to_arrays()
-        for length, (grams, counts) in enumerate(
-            ngrams.counted if isinstance(ngrams, NGrams) else ()
-        ):
-            steps = np.diff(grams, prepend=np.uint64(0))
-            # Bytes of the same rank side by side are alike, and so compress.
-            arrays[f"grams{length}"] = steps.astype("<u8").view(np.uint8).reshape(-1, 8).T
-            arrays[f"counts{length}"] = counts.astype("<u4").view(np.uint8).reshape(-1, 4).T
+        arrays |= ngrams.to_arrays()
         np.savez_compressed(file, **arrays)
         return file.getvalue()
 
@@ -85,7 +76,4 @@ class Mixture(mixed.Mixture):
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
             if int(arrays["size"]) != size:
                 raise ValueError(f"n-grams of {int(arrays['size'])} codes, not of {size}")
-            if "steps0" in arrays:
-                order = len(arrays["shares"]) // TIMES - 1
-                return cls(KneserNey.from_arrays(arrays, size, order), arrays["shares"])
             return cls.from_arrays(arrays, size)

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from gated.core.kneser_ney import KneserNey
 from gated.core.ngrams import Floats, NGrams
 from gated.data.findings import Finding
 from gated.data.manifest import Bad, BadRows
@@ -90,9 +89,8 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     """How the weights change in scores, if that helps."""
     cache: Cache | None = None
     """The cache that is mixed in there, if it helps."""
-    _counted: tuple[NGrams, int] | None = None
+    _counted: NGrams | None = None
     """Those of the training part, and their best order, once they are counted."""
-    _counted_words: KneserNey | None = None
     """The same of words."""
 
     @property
@@ -149,7 +147,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
     def settle(self) -> None:
         """Fit, on the validation part, what is mixed in and what learns on, where it helps."""
         held, config = self.parts.validation, self.config
-        self.mixture = self._counted = self._counted_words = self.dynamic = self.cache = None
+        self.mixture = self._counted = self.dynamic = self.cache = None
         wanted = config.dynamic_evaluation or config.cache or not config.no_ngrams
         if len(held) < FEWEST_HELD or not wanted:
             return
@@ -167,13 +165,13 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             with phase("Mixing n-grams in"):
                 codes, size = np.asarray(held.codes), len(self.vocabulary)
                 training = self.parts.training.codes
-                if config.unit == "word":
-                    self._counted_words = word_ngrams(training, size)
-                    self.mixture = Mixture.fitted(self._counted_words, likely, codes)
-                else:
-                    counted, order = best_ngrams(training, self.parts.validation.codes, size)
-                    self._counted = counted, order
-                    self.mixture = Mixture.fitted(counted.up_to(order), likely, codes)
+                words = config.unit == "word"
+                self._counted = (
+                    word_ngrams(training, size)
+                    if words
+                    else best_ngrams(training, self.parts.validation.codes, size)
+                )
+                self.mixture = Mixture.fitted(self._counted, likely, codes)
             if self.mixture:
                 likely = self.mixture.probabilities(likely, codes)
         if config.cache and remembered:
@@ -260,11 +258,12 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
         letters, spelled = letters[1:], spelled[1:]
         stretches = Stretches(int(letters.sum()), np.maximum(ends - 1, 0))
         places = np.cumsum(letters) - letters
-        sums = {self.name: stretches.sums(each / np.log(2) + spelled, places)}
+        name = f"{self.name} with n-grams" if self.mixture else self.name
+        sums = {name: stretches.sums(each / np.log(2) + spelled, places)}
         perplexities = {}
         if self.config.unit == "word":
             perplexities = {name: float(np.exp(of.mean())) for name, of in added.items()}
-            perplexities[self.name] = float(np.exp(each.mean()))
+            perplexities[name] = float(np.exp(each.mean()))
         compressors: dict[str, Compressor] = {}
         left_out = {}
         if known and self.training.no_baseline:
@@ -499,12 +498,12 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
             parts = [self._text.coded(letters, "none", *of) for of in self._bounds.values()]
         training, validation, test = (of.codes for of in parts)
         counted = self._counted if letters is self.vocabulary else None
-        ngrams, order = counted or best_ngrams(training, validation, len(letters))
+        ngrams = counted or best_ngrams(training, validation, len(letters))
         # Of the characters that the network predicts: all but what it begins with.
         others = np.log2(UNICODE - len(letters))
-        bits = ngrams.bits_of(np.asarray(test), order) + np.where(test == UNKNOWN, others, 0.0)
+        bits = ngrams.bits_of(np.asarray(test)) + np.where(test == UNKNOWN, others, 0.0)
         bits = bits[-stretches.count :]
-        name = f"{order + 1}-grams{' of characters' if self.config.unit == 'word' else ''}"
+        name = f"{ngrams.order + 1}-grams{' of characters' if self.config.unit == 'word' else ''}"
         sums = {name: stretches.sums(bits, np.arange(len(bits)))}
         begin, end = self._bounds["test"]
         points = np.asarray(self._text.points[begin:end])
@@ -512,7 +511,7 @@ class LanguageModel(Learner[LanguageConfig, Coded, Evaluation]):
 
     def _bits_of_words(self, known: Parts[Coded]) -> Floats:
         """Return (N - 1,), the bits of each word of the test part by n-grams of words."""
-        ngrams = self._counted_words or word_ngrams(known.training.codes, len(self.vocabulary))
+        ngrams = self._counted or word_ngrams(known.training.codes, len(self.vocabulary))
         return ngrams.bits_of(np.asarray(known.test.codes))[1:]
 
     def _prompt(self, prompt: str) -> torch.Tensor:

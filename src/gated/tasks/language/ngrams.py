@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gated.core.kneser_ney import KneserNey
 from gated.core.ngrams import Floats, NGrams
 from gated.texts.text import Codes
 from gated.texts.vocabulary import Points, Vocabulary
 
-MOST_ORDER = 7
-"""Characters before the next one that are counted at most."""
+MOST_ORDERS = 8, 11
+"""Characters before the next one that are counted at most; more where all of the first help."""
 WORDS_BEFORE = 4
 """Words before the next one."""
 MOST_COUNTED = 5_000_000
@@ -26,22 +25,27 @@ FILE_UNIT = 4
 """Bytes by which compressed files grow: those of xz."""
 
 
-def best_ngrams(training: Codes, validation: Codes, size: int) -> tuple[NGrams, int]:
-    """Count n-grams, and choose the order with the fewest bits on the validation part.
+def best_ngrams(training: Codes, validation: Codes, size: int) -> NGrams:
+    """Count n-grams, of the order with the fewest bits on the validation part.
 
-    Without a validation part it is the largest.
+    Without a validation part it is the first of `MOST_ORDERS`.
     """
-    counted = NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, MOST_ORDER)
-    if len(validation) < 2:
-        return counted, counted.order
     said = np.asarray(validation)
-    orders = range(counted.order + 1)
-    return counted, min(orders, key=lambda order: float(counted.bits_of(said, order).mean()))
+    for most in MOST_ORDERS:
+        counted = NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, most)
+        if len(said) < 2:
+            break
+        every = [counted.up_to(order) for order in range(counted.order + 1)]
+        bits = [float(of.bits_of(said).mean()) for of in every]
+        counted = every[int(np.argmin(bits))]
+        if counted.order < most:
+            break
+    return counted
 
 
-def word_ngrams(training: Codes, size: int) -> KneserNey:
+def word_ngrams(training: Codes, size: int) -> NGrams:
     """Count n-grams of words, up to five in a row."""
-    return KneserNey.of(np.asarray(training[-MOST_COUNTED:]), size, WORDS_BEFORE)
+    return NGrams.of(np.asarray(training[-MOST_COUNTED:]), size, WORDS_BEFORE)
 
 
 class Compressor:
