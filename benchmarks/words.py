@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 import torch
+from gated.core.kneser_ney import KneserNey
 
 from benchmarks.machine import described
 from benchmarks.side_by_side import training_step
-from gated.core.kneser_ney import KneserNey
 from gated.tasks.language import LanguageConfig
 from gated.tasks.language.network import LanguageNetwork
 from gated.tasks.language.task import LanguageTask

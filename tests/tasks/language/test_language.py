@@ -173,7 +173,9 @@ def test_lines_that_are_documents_begin_without_memory(tmp_path: Path) -> None:
     config = LanguageConfig(hidden=16, embedding=8, window=8, documents="line", dropout=0.0)
     options = LanguageTraining(steps=200, batch_size=16, learning_rate=0.02, threads=1)
     model = LanguageModel(config, options).fit([path])
-    assert model.score().bits["LSTM with n-grams"] < 0.3  # a bit a line of 4.5 characters, in the mean
+    assert (
+        model.score().bits["LSTM with n-grams"] < 0.3
+    )  # a bit a line of 4.5 characters, in the mean
     sampling = Sampling(temperature=0)
     assert model.generate(["a"], length=5, sampling=sampling) == ["bcab\n"]
     assert model.generate(["c"], length=2, sampling=sampling) == ["c\n"]

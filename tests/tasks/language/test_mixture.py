@@ -97,7 +97,9 @@ def test_a_model_with_n_grams_is_scored_saved_and_writes_with_them(
     assert model.mixture is not None
     score = model.score()
     assert score.alone is not None
-    assert score.bits["LSTM with n-grams"] < 0.3 < 3 < score.alone, "two steps teach the network nothing"
+    assert score.bits["LSTM with n-grams"] < 0.3 < 3 < score.alone, (
+        "two steps teach the network nothing"
+    )
     model.save(tmp_path)
     again = LanguageModel.load(tmp_path)
     assert again.evaluate([repeated]).bits == model.evaluate([repeated]).bits

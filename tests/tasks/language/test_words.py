@@ -188,7 +188,11 @@ def test_a_model_of_words_is_scored_saved_and_writes(softmax, tmp_path: Path) ->
     model = LanguageModel(config, LanguageTraining(steps=2, batch_size=4)).fit([path])
     score = model.score()
     assert 0 < score.unknown < score.words < score.count
-    assert set(score.perplexities) >= {f"{model.name} with n-grams", "5-grams of words", "network alone"}
+    assert set(score.perplexities) >= {
+        f"{model.name} with n-grams",
+        "5-grams of words",
+        "network alone",
+    }
     assert {"5-grams of words", "xz"} <= set(score.bits)
     assert 1 < score.perplexities["5-grams of words"] < len(model.vocabulary)
     # Words alone need fewer bits than with the spelling of unknown ones.
