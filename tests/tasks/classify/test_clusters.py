@@ -8,6 +8,7 @@ import pytest
 
 from gated.errors import DataError
 from gated.tasks.classify import SequenceClassifier, SequenceTraining
+from gated.tasks.classify import clusters as of_clusters
 from gated.tasks.classify.clusters import clustered, overlapping, shared_with
 from gated.tasks.classify.config import SequenceConfig
 from gated.tasks.classify.learner import NumberLearner
@@ -202,7 +203,8 @@ def test_too_few_groups_are_said(tmp_path):
 def test_people_count_as_one_for_the_judge(tmp_path):
     table().write_csv(tmp_path / "days.csv")
     learner = NumberLearner(
-        options(hidden=4, filters=0, kernel_features=0, patch=6), SequenceTraining(steps=2)
+        options(hidden=4, filters=0, kernel_features=0, patch=6),
+        SequenceTraining(steps=2, no_baseline=True),
     )
     score = learner.fit(tmp_path / "days.csv").score()
     assert "over 12 sequences in 3 groups" in score.verdict.sentence
@@ -224,3 +226,40 @@ def test_groups_in_python():
     assert folds.max() == 3
     with pytest.raises(DataError, match=r"groups has the shape \(3,\): give 40 labels"):
         model.fit(arrays, labels, groups=[1, 2, 3])
+
+
+def test_of_very_many_stretches_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = [of for seed in range(10) for of in windows(3, steps=400, stride=100, seed=seed)]
+    monkeypatch.setattr(of_clusters, "MOST_STRETCHES", 1000)
+    assert overlapping(cut).tolist() == np.repeat(np.arange(10), 3).tolist()
+    monkeypatch.setattr(of_clusters, "MOST_STRETCHES", 1)
+    assert len(set(overlapping(cut).tolist())) == 30, "hardly any is left"
+
+
+def test_a_few_large_groups_are_not_kept_together():
+    half = [*windows(15), *(of for seed in range(1, 16) for of in windows(1, seed=seed))]
+    assert not len(clustered(sequences(half))[0].clusters), "one has half of the sequences"
+    few = [of for seed in range(7) for of in windows(3, seed=seed)]
+    assert not len(clustered(sequences(few))[0].clusters), "seven groups leave too few"
+
+
+def test_new_data_are_judged_by_their_groups(tmp_path):
+    table().write_csv(tmp_path / "days.csv")
+    config = options(hidden=4, filters=0, kernel_features=0, patch=6)
+    learner = NumberLearner(config, SequenceTraining(steps=2)).fit(tmp_path / "days.csv")
+    evaluated = learner.evaluate(tmp_path / "days.csv")
+    assert "over 48 sequences in 12 groups" in evaluated.verdict.sentence
+    table().drop("person").write_csv(tmp_path / "nobody.csv")
+    with pytest.raises(DataError, match="has no column 'person'"):
+        learner.evaluate(tmp_path / "nobody.csv")
+
+
+def test_the_validation_part_is_of_whole_groups():
+    arrays = [np.random.default_rng(place).normal(size=(9, 1)) for place in range(40)]
+    groups = np.arange(40) // 4
+    model = SequenceClassifier(
+        hidden=4, filters=0, kernel_features=0, validation=0.25, training=SequenceTraining(steps=2)
+    )
+    parts = model.fit(arrays, np.arange(40) // 2 % 2, groups=groups).learner_.parts
+    assert len(parts.validation) >= 8
+    assert not set(parts.validation.clusters.tolist()) & set(parts.training.clusters.tolist())

@@ -10,6 +10,7 @@ import torch
 from tests.comparison import assert_agree
 
 import gated
+from gated.core import ngrams as of_ngrams
 from gated.core.ngrams import NGrams
 from gated.errors import ModelFileError, ProgramError
 from gated.live.emit_c import source
@@ -19,6 +20,7 @@ from gated.tasks.language import LanguageConfig, LanguageModel, LanguageTraining
 from gated.tasks.language.generation import Sampling
 from gated.tasks.language.mixture import Mixture
 from gated.tasks.language.model import NGRAMS
+from gated.tasks.language.ngrams import best_ngrams
 
 SMALL = LanguageConfig(hidden=4, embedding=4, window=16)
 SHORT = LanguageTraining(steps=2, batch_size=4, no_baseline=True)
@@ -56,6 +58,35 @@ def test_what_follows_has_the_probability_of_what_is_looked_up(
         assert kinds[0] == met[place]
     unmet, kinds = ngrams.following(np.full((1, 3), 6, np.uint16))
     assert unmet[0] == pytest.approx(ngrams.following(np.zeros((1, 0), np.uint16))[0][0])
+
+
+def test_shorter_n_grams_are_those_that_are_counted_so(codes: np.ndarray) -> None:
+    counted = NGrams.of(codes, 7, 5)
+    assert counted.up_to(9) is counted
+    for order in (0, 2, 4):
+        shorter, alone = counted.up_to(order), NGrams.of(codes, 7, order)
+        np.testing.assert_array_equal(shorter.bits_of(codes[::-1]), alone.bits_of(codes[::-1]))
+        every = shorter.following(codes[None, 40:49])[0]
+        np.testing.assert_array_equal(every, alone.following(codes[None, 40:49])[0])
+    assert counted.order == 5
+
+
+def test_many_n_grams_ascend() -> None:
+    """Numbers of more than 16 and 32 bits, in the order in which they come."""
+    random = np.random.default_rng(1)
+    keys = random.integers(1 << 40, size=3000, dtype=np.uint64)
+    keys[::7] = keys[0]
+    np.testing.assert_array_equal(of_ngrams._ascending(keys), np.argsort(keys, kind="stable"))
+    assert not len(of_ngrams._ascending(keys[:0]))
+
+
+def test_longer_contexts_are_counted_where_all_shorter_ones_help() -> None:
+    random = np.random.default_rng(2)
+    marks = np.arange(800) % 8 + 1  # each ten codes after the one that it follows from
+    text = np.stack([marks, *[np.zeros(800, int)] * 9], axis=1).ravel().astype(np.uint16)
+    assert best_ngrams(text[:6000], text[6000:], 9).order >= 10
+    noise = random.integers(1, 9, 6000).astype(np.uint16)
+    assert best_ngrams(noise[:5000], noise[5000:], 9).order <= 1
 
 
 def test_n_grams_count_where_they_know_more_than_the_network(codes: np.ndarray) -> None:
