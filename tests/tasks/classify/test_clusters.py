@@ -108,17 +108,25 @@ def test_a_part_that_is_better_in_one_cluster_is_not_clearly_better():
 
 
 def test_sequences_that_overlap():
-    cut = [*windows(3), *windows(4, seed=1), *windows(2, stride=37, seed=2)]
-    assert overlapping(cut).tolist() == [0] * 3 + [1] * 4 + [2, 3]  # 3 steps are not enough
+    cut = [*windows(3), *windows(4, seed=1), *windows(2, stride=29, seed=2)]
+    assert overlapping(cut).tolist() == [0] * 3 + [1] * 4 + [2, 3], "11 of 40 steps are too few"
     with_gaps = [np.where(np.arange(len(of))[:, None] % 9 == 4, np.nan, of) for of in windows(1)]
     assert overlapping([*with_gaps, with_gaps[0][5:]]).tolist() == [0, 0]
+    of_other_bits = np.where(np.isnan(with_gaps[0]), -np.nan, with_gaps[0])
+    assert overlapping([*with_gaps, of_other_bits[5:]]).tolist() == [0, 0]
+    zeros = windows(1)[0] * (np.arange(40)[:, None] % 3 > 0)
+    assert overlapping([np.abs(zeros), np.where(zeros == 0, -0.0, np.abs(zeros))]).tolist() == [
+        0,
+        0,
+    ]
 
 
-@pytest.mark.parametrize("kind", ["silence", "walks", "tokens"])
+@pytest.mark.parametrize("kind", ["silence", "switches", "walks", "tokens"])
 def test_what_is_equal_by_chance_does_not_overlap(kind):
     random = np.random.default_rng(6)
     arrays = {
         "silence": [np.r_[np.zeros(50), random.normal(size=10)][:, None] for _ in range(30)],
+        "switches": [np.repeat([0.0, 1.0], [of, 60 - of])[:, None] for of in range(15, 45)],
         "walks": list(random.choice([-1, 0, 1], size=(30, 200, 1)).cumsum(1)),
         "tokens": list(random.integers(10, size=(30, 20, 1))),
     }[kind]

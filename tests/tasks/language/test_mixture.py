@@ -56,6 +56,12 @@ def test_what_follows_has_the_probability_of_what_is_looked_up(
         assert every.sum() == pytest.approx(1)
         assert every[0, codes[place]] == pytest.approx(probability[place], abs=1e-12)
         assert kinds[0] == met[place]
+    if order > 1:  # the text ends with a run that nothing follows
+        ends = NGrams.of(np.append(codes, [5, 6]), 7, order)
+        after, kinds = ends.following(np.array([[1, 5, 6]], np.uint16))
+        first, kind = ends.following(np.zeros((1, 0), np.uint16))
+        np.testing.assert_array_equal(after, first)
+        assert kinds[0] == kind[0]
     unmet, kinds = ngrams.following(np.full((1, 3), 6, np.uint16))
     assert unmet[0] == pytest.approx(ngrams.following(np.zeros((1, 0), np.uint16))[0][0])
 
