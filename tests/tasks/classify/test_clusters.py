@@ -50,6 +50,12 @@ def test_a_class_of_one_cluster_is_not_held_back():
     assert len(held) == 2
 
 
+def test_a_cluster_with_all_of_a_class_is_not_held_back():
+    labels = np.array(["a"] * 2 + ["b"] * 20)
+    held = held_out_rows(labels, 0.5, 0, stratified=True, clusters=np.repeat([0, 1], [12, 10]))
+    assert held.tolist() == list(range(12, 22))
+
+
 def test_clusters_of_one_are_as_without():
     labels = np.random.default_rng(2).integers(3, size=50)
     for stratified in (False, True):
