@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gated.errors import DataError
+from gated.errors import ConfigurationError, DataError
 from gated.tasks.classify import SequenceClassifier, SequenceTraining
 from gated.tasks.classify import clusters as of_clusters
 from gated.tasks.classify.clusters import clustered, overlapping, shared_with
@@ -17,6 +17,7 @@ from gated.tasks.classify.parts import read_parts
 from gated.tasks.classify.ridge import ridge
 from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.split import held_out_rows
+from gated.tasks.classify.table import read_sequences
 
 PEOPLE = np.repeat(np.arange(20), 5)
 
@@ -206,6 +207,23 @@ def test_a_day_of_two_people_is_refused(tmp_path):
     table().drop("person").write_csv(tmp_path / "days.csv")
     with pytest.raises(DataError, match="person"):
         read_parts(tmp_path / "days.csv", options(), 0, stratified=False)
+
+
+def test_a_file_without_columns_has_no_groups(tmp_path):
+    (tmp_path / "waves.ts").write_text("@data\n1,2,3:a\n")
+    (tmp_path / "waves.tsv").write_text("1\t0.1\t0.2\n2\t0.3\t0.4\n")
+    for name in ("waves.ts", "waves.tsv"):
+        with pytest.raises(ConfigurationError, match=f"group.*person.*{name} has none"):
+            read_sequences(tmp_path / name, SequenceConfig(group="person"), labelled=True)
+
+
+def test_what_is_predicted_for_needs_no_group(tmp_path):
+    mixed = table(people=2).drop("load")
+    mixed = mixed.with_columns(person=pl.when(pl.int_range(pl.len()) % 2 == 1).then("person"))
+    mixed.write_csv(tmp_path / "new.csv")
+    read = read_sequences(tmp_path / "new.csv", options(), labelled=False)
+    assert len(read) == 8
+    assert read.columns == ("x",)
 
 
 def test_too_few_groups_are_said(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +160,23 @@ def test_n_grams_of_another_vocabulary_are_refused(model: LanguageModel, tmp_pat
         model.mixture = kept
     with pytest.raises(ModelFileError, match="n-grams of 3 codes"):
         LanguageModel.load(tmp_path)
+
+
+def test_n_grams_of_an_earlier_version_are_named(model: LanguageModel, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    path = next(tmp_path.glob("ngrams-*"))
+    for earlier in ("grams0", "steps0"):  # of characters, and of words as whole numbers
+        with pytest.raises(ValueError, match="an earlier version of gated; fit the run anew"):
+            Mixture.from_bytes(_with(path.read_bytes(), earlier), len(model.vocabulary))
+
+
+def _with(data: bytes, name: str) -> bytes:
+    """Replace the steps by numbers, under this name."""
+    with np.load(io.BytesIO(data)) as arrays:
+        kept = {of: arrays[of] for of in arrays if of != "steps0"}
+    file = io.BytesIO()
+    np.savez(file, **kept, **{name: np.arange(3, dtype=np.uint64)})
+    return file.getvalue()
 
 
 def test_n_grams_can_be_left_out(repeated: Path) -> None:

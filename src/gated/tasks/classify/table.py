@@ -60,11 +60,18 @@ def read_sequences(
             f"{option('label')} names {len(options.labels)} columns, and a {path.suffix} file has "
             "one label a sequence. Give a table (CSV, Parquet or a sheet) with these columns."
         )
+    wide = options.series is None and not options.labels
+    if options.group and (path.suffix.lower() in (".ts", ".arff") or (wide and is_wide(path))):
+        raise ConfigurationError(
+            f"{option('group', options.group)} names a column, and {path.name} has none. Give a "
+            "table (CSV, Parquet or a sheet) with a row for each step, or in Python "
+            "fit(X, y, groups=…)."
+        )
     if path.suffix.lower() == ".ts":
         read = read_ts(path, bad, channels)
     elif path.suffix.lower() == ".arff":
         read = read_arff(path, bad, channels)
-    elif options.series is None and not options.labels and is_wide(path):
+    elif wide and is_wide(path):
         read = read_wide(path, bad, channels)
     else:
         read = _read_long(path, options, columns, bad, labelled=labelled)
@@ -94,7 +101,7 @@ def _read_long(
     if options.time is not None:
         order = _sorted_by(raw, options)
         raw = _rows(raw, order)
-    group = options.group if options.group in raw.frame.columns else None
+    group = options.group if labelled else None
     taken = {options.series, options.time, options.group, *options.labels}
     columns = columns or options.channels
     demand_columns(raw, columns)

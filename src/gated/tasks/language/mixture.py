@@ -74,6 +74,8 @@ class Mixture(mixed.Mixture):
             ValueError: the arrays do not fit together.
         """
         with np.load(BytesIO(data), allow_pickle=False) as arrays:
+            if "steps0" not in arrays or arrays["steps0"].dtype != np.uint8:
+                raise ValueError("n-grams of an earlier version of gated; fit the run anew")
             if int(arrays["size"]) != size:
                 raise ValueError(f"n-grams of {int(arrays['size'])} codes, not of {size}")
             return cls.from_arrays(arrays, size)
