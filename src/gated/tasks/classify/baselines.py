@@ -24,20 +24,26 @@ PARTS = 4
 
 
 def nearest(
-    read: Preprocessing, known: Sequence[Floats], targets: Values, tested: Sequence[Floats]
+    read: Preprocessing,
+    known: Sequence[Floats],
+    targets: Values,
+    tested: Sequence[Floats],
+    window: float | None = None,
 ) -> Values | None:
     """Return the targets of the nearest training sequence, by dynamic time warping of all channels.
 
-    The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
-    too many or too long for it.
+    The warping path is free, or shifts steps by no more than a `window`, a share of the length
+    (Sakoe and Chiba 1978). None where the sequences are too many or too long for a free one.
     """
     cells = float(sum(map(len, known))) * float(sum(map(len, tested)))
-    if cells > MOST_CELLS:
+    if window is None and cells > MOST_CELLS:
         return None
     distances = require("aeon.distances", extra="classify")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler that the library brings
-        apart = distances.dtw_pairwise_distance(_columns(read, tested), _columns(read, known))
+        apart = distances.dtw_pairwise_distance(
+            _columns(read, tested), _columns(read, known), window=window
+        )
     nearest_of: Values = targets[np.asarray(apart).argmin(1)]
     return nearest_of
 
