@@ -83,7 +83,7 @@ def test_a_run_is_opened_by_its_folder(
     with page.expect_file_chooser() as chooser:
         page.click("#open")
     chooser.value.set_files(tmp_path / "run")
-    page.locator("#about", has_text="A small network of 12 units").wait_for()
+    page.locator("#about", has_text="It has 12 units").wait_for()
     settle(page)
     np.testing.assert_allclose(computed(page, "run"), predicted(model), atol=2e-5)
 
