@@ -257,9 +257,9 @@ export const CHINESE: Words = {
   tourEnd: "结束导览",
   notices: "提示",
   parts: {
-    text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
+    text: "文本", exhibit: "网络的训练数据", series: "序列", moment: "预测起点", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "所有神经元", span: "何时", first: "从第几步", last: "到第几步", edits: "改过的数字", other: "第二段文本", tour: "导览的站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
   },
-  absent: (what, asked, there, shown) => `没有${what}“${asked}”。可以是：${there.replaceAll(", ", "、")}。现在显示：${shown}。`,
+  absent: (what, asked, there, shown) => `${what}：没有“${asked}”。可以是：${there.replaceAll(", ", "、")}。现在显示：${shown}。`,
   strange: (name, parts) => `这个页面不认识链接中的“${name}”。链接可以包含：${parts.replaceAll(", ", "、")}。`,
   cut: (length, longest) => `这段文本有 ${length.toLocaleString("zh")} 个字符，网络只读前 ${longest.toLocaleString("zh")} 个，其余省略。`,
   heldNowhere: (first, end) => `没有固定任何一步的门：范围从第 ${first} 步开始，在最后一步（第 ${end} 步）之后。`,

@@ -110,7 +110,7 @@ export const ENGLISH = {
     update_gate: ({ z, rest, h0, n, kept, written }) => `The update gate decides both what is kept and what is written: z of the old state stays, and 1 − z of the candidate is added. Here: ${two(z)} × ${signed(h0)} + ${two(rest)} × ${signed(n)} = ${signed(kept + written)}.`,
     reset_gate: () => "The reset gate says how much of the old state the candidate reads: 1 all of it, 0 nothing.",
     candidate_state: ({ rest, n, written }) => `The candidate is the value, from −1 to 1, that could be written into the state. 1 − z of it is written, where z is the update gate. Here: ${two(rest)} × ${signed(n)} = ${signed(written)}.`,
-    hidden: () => "A plain RNN has no gate. At every step this sum replaces the whole state, and nothing of the old state is kept as it is.",
+    hidden: () => "A plain RNN has no gate. At every step a new value, computed from this sum, replaces the whole state, and nothing of the old state is kept as it is.",
   } as Record<string, (wires: Record<string, number>) => string>,
   boxHint: (symbol: string, squash: string, reset: string | null, _part: NetworkPart): string =>
     `${symbol}ₜ of this unit is ${squash} of a sum. The parts of the sum${reset === null ? "" : ` (those from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, and the bias.`,
@@ -278,9 +278,9 @@ export const ENGLISH = {
   tourEnd: "End the tour",
   notices: "Notices",
   parts: {
-    text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
+    text: "Text", exhibit: "Networks trained on", series: "Series", moment: "Forecast from", network: "Network", step: "Step", unit: "Unit", gate: "Gate", value: "Value of the gate", all: "of every unit", span: "when", first: "from step", last: "to step", edits: "Changed numbers", other: "Second text", tour: "Guided tour, stop", story: "Time of the story", language: "Language", theme: "Colours", box: "Opened gate",
   } as Record<Part, string>,
-  absent: (what: string, asked: string, there: string, shown: string): string => `There is no ${what} “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
+  absent: (what: string, asked: string, there: string, shown: string): string => `${what}: there is no “${asked}”. Possible: ${there}. The page shows: ${shown}.`,
   strange: (name: string, parts: string): string => `This page does not know “${name}” in the link. A link may contain: ${parts}.`,
   cut: (length: number, longest: number): string => `The text has ${length.toLocaleString("en")} characters. The network reads the first ${longest.toLocaleString("en")}; the rest is left out.`,
   heldNowhere: (first: number, end: number): string => `The gate is held at no step: the range begins at step ${first}, after the last step, ${end}.`,
