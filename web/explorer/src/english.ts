@@ -251,14 +251,14 @@ export const ENGLISH = {
   problemChoice: "Problem",
   problems: { recall: "recall a sign", adding: "add two numbers", brackets: "count open brackets" } as Record<Problem, string>,
   problemTold: {
-    recall: "A sign is shown once, at the first step. After a pause the network is asked which of the four it was.",
+    recall: "A sign is shown once, at the first step. After a pause (the dots below) the network is asked which of the four signs ▲ ● ■ ◆ it was.",
     adding: "A number from 0 to 1 is shown at every step. Two of them are marked (only these are written below): the network is asked for their sum.",
     brackets: "Brackets open and close between dots. After every step the network is asked how many are open.",
   } as Record<Problem, string>,
   /** What was measured of a problem: an update is of 8 examples; the problem is solved where the loss, the mean of 50 updates, is a tenth of that of a guess. */
   problemMeasured: {
     recall:
-      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. The LSTM is not the worse cell: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. Let its forget gate begin open, with the switch above: it then solves it after 93 to 134 updates. With 10 steps it needs 90 to 343 as it is (two starts).",
+      "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. This does not mean that the LSTM is worse: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. If its forget gate begins open (the switch above), the LSTM solves it after 93 to 134 updates. With 10 steps and without the switch it needs 90 to 343 (two starts).",
   } as Partial<Record<Problem, string>>,
   openGate: "the forget gate begins open (bias 3 in place of 1)",
   openGateTold: "Only the LSTM has a forget gate. It then begins at σ(3) = 0.95 in place of σ(1) = 0.73, so that more of the memory, and of the gradient, is left after many steps.",
@@ -412,10 +412,10 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
     shut: ({ moved }) => {
       const { distance, plain, changed, credit } = moved!;
       if (credit?.median === false) {
-        return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and yet the line of the forecast does not move: the network has no weight in the median here. When the forecaster was fitted, its corrections did not help, so the line is that of smoothing, or of what is mixed with it.${credit.interval ? " The network is used for the interval alone, which may change." : ""} What the gates do to the states can still be seen in the drawing and in the curves. Press “Release”.`;
+        return `At this stop the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and yet the line of the forecast does not move: the network has no weight in the median here. When the forecaster was fitted, its corrections did not help, so the line is that of smoothing, or of what is mixed with it.${credit.interval ? " The network is used for the interval alone, which may change." : ""} What the gates do to the states can still be seen in the drawing and in the curves. Press “Release”.`;
       }
       const off = plain === null || changed === null ? "" : ` Its mean absolute error is ${two(changed)}, without the change ${two(plain)}.`;
-      return `Now the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: it depends little on what the network remembers"}.${off} Move the slider, or press “Release”.`;
+      return `At this stop the gate that decides what is kept is held shut, at 0, in every unit, at the one step where the forecast begins (the mark above the curve). What the units remember of the history is deleted, and the forecast ${distance >= 0.005 ? `moves by ${two(distance)} on average: the dashed line is the forecast without the change` : "hardly moves: it depends little on what the network remembers"}.${off} Move the slider, or press “Release”.`;
     },
     reach: (claims) => {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "A picture here would show how strongly the forecast of a step depends on what was read a given number of steps before. There is nothing to draw: the network has no weight in the median of this forecast, so nothing that it reads changes the median.";
