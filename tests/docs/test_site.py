@@ -202,6 +202,7 @@ def test_questions_open_the_explorer_at_the_place_that_answers_them(
     [
         ("en", "light", 1280, "index"),
         ("en", "dark", 390, "questions"),
+        ("en", "dark", 390, "explorer"),
         ("zh", "light", 1280, "lstm"),
         ("en", "dark", 1280, "reference/stream"),
     ],
