@@ -138,6 +138,14 @@ async function reaches({ networks }: Exhibit, passage: Passage, readers: Read): 
   };
 }
 
+/** Whether a network's reach is shorter than that of every other; "none" where that cannot be compared. */
+export function shortest({ reaches }: Claims, name: string): "yes" | "no" | "none" {
+  const mine = reaches?.find((reach) => reach.name === name);
+  const others = (reaches ?? []).filter((reach) => reach !== mine);
+  if (!mine || mine.whole || !others.length || reaches!.some(({ weightless }) => weightless)) return "none";
+  return others.every(({ steps }) => steps > mine.steps) ? "yes" : "no";
+}
+
 /** The distance at which a curve is highest again after it fell to less than half of that. */
 export function secondHill(curve: number[]): number | null {
   let lowest = Infinity;
