@@ -36,7 +36,7 @@ def serve(
     steps: int = 20_000,
     seconds: float = 30,
     rate: float = 100,
-    state: Path | None = None,
+    state: str | None = None,
     interval: float = 1,
     wait: float = 0,
     streams: int = 1_000,
@@ -73,7 +73,8 @@ def serve(
         Requests a second from one address.
     state
         File of the streams, or of a forecaster's rows; by default streams.sqlite, or rows.sqlite,
-        in the run's directory.
+        in the run's directory. Or a database that several servers share,
+        postgresql://USER@HOST/DATABASE, with its password in the environment's PGPASSWORD.
     interval
         Seconds between two writes of the streams that have changed.
     wait
@@ -82,7 +83,7 @@ def serve(
     streams
         Streams with a client at most.
     stored
-        Streams in the file at most.
+        Streams that are stored at most.
     forget
         Days after which a stream that took no step is removed.
     step_rate
@@ -146,7 +147,7 @@ def serve(
 
 
 def _of_forecaster(
-    run: Path, state: Path, bounds: Bounds, of_server: dict[str, Any]
+    run: Path, state: Path | str, bounds: Bounds, of_server: dict[str, Any]
 ) -> uvicorn.Server:
     """Return the server of a forecaster, which begins with the rows that its run keeps."""
     from gated.model_files import attached_file, digest_of

@@ -17,7 +17,7 @@ from gated.serve.live.connection import Connection, Messages
 from gated.serve.live.metrics import Metrics
 from gated.serve.live.schemas import Exchange
 from gated.serve.live.sessions import Sessions
-from gated.serve.live.store import Store
+from gated.serve.live.store import open_streams
 
 MORE = 100
 """Connections beside those of streams."""
@@ -60,7 +60,7 @@ def create_server(
 
     Args:
         model: which is served.
-        state: the file of its streams.
+        state: the file of its streams, or the address of a PostgreSQL database.
         bounds: how much is taken at once.
         streams: the same of streams.
         most_steps: of all sequences of a request together.
@@ -69,12 +69,12 @@ def create_server(
         log: whether to write a line for each request.
 
     Raises:
-        GatedError: the file of the streams cannot be used; see `Store`.
+        GatedError: its streams cannot be used; see `open_streams`.
     """
     metrics, exchange = Metrics(log), Exchange(model, most_steps)
     sessions = Sessions(
         exchange,
-        Store(Path(state), model.digest),
+        open_streams(state, model.digest),
         metrics,
         wait=streams.wait,
         interval=streams.interval,
