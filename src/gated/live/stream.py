@@ -168,6 +168,8 @@ def push_together(streams: Sequence[Stream], xs: Sequence[Any]) -> list[Array | 
         raise DataError("the streams must be of one model, each of a single sequence")
     if len({id(of) for of in streams}) < len(streams):
         raise DataError("a stream takes one step at a time: it was given twice")
+    if len(streams) == 1:
+        return [streams[0].push(xs[0])]
     values = _side_by_side(model, xs)
     results: list[Array | None] = [None] * len(streams)
     for places in _alike(model, streams):
