@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 TOKEN = "GATED_TOKEN"
 """Environment variable with a token, which unlike an option is not seen by other users."""
+COLLECTORS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+"""Environment variables with the address of a collector of OpenTelemetry."""
 SHORTEST_TOKEN = 16
 LONGEST_WAIT = 1_000
 DAY = 86_400
@@ -43,6 +49,7 @@ def serve(
     stored: int = 100_000,
     forget: float = 30,
     step_rate: float = 1_000,
+    otlp: str | None = None,
 ) -> None:
     """Serve a trained network: predictions over HTTP, and streams that survive a restart.
 
@@ -88,6 +95,9 @@ def serve(
         Days after which a stream that took no step is removed.
     step_rate
         Steps a second that are read from a stream.
+    otlp
+        Address of a collector of OpenTelemetry that is sent spans and counts, such as
+        http://localhost:4318; by default what the environment's OTEL_EXPORTER_OTLP_ENDPOINT says.
     """
     for module in ("fastapi", "uvicorn", "websockets", "prometheus_client"):
         require(module, extra="serve")
@@ -113,6 +123,7 @@ def serve(
 
     hosts = ("localhost", "127.0.0.1", "[::1]") if _is_loopback(host) else None
     of_server: dict[str, Any] = {"tokens": tokens, "hosts": hosts, "log": log_json}
+    of_server["collector"] = _collector(otlp)
     if load_description(run).get("task") == "forecast":
         bounds = Bounds(body=body, seconds=seconds, rate=rate)
         server = _of_forecaster(run, state or run / "rows.sqlite", bounds, of_server)
@@ -144,6 +155,18 @@ def serve(
             highlight=False,
         )
         server.run(sockets=[listener])
+
+
+def _collector(otlp: str | None) -> str | None:
+    """Return the collector of OpenTelemetry; empty for the environment's, None for none."""
+    if otlp is None:
+        if not any(map(os.environ.get, COLLECTORS)):
+            return None
+    elif not otlp.startswith(("http://", "https://")):
+        raise ConfigurationError(f"--otlp: must be an address like http://HOST:4318, got {otlp}.")
+    for module in ("opentelemetry.sdk", "opentelemetry.instrumentation.fastapi"):
+        require(module, extra="otel")
+    return otlp or ""
 
 
 def _of_forecaster(

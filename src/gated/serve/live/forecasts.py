@@ -261,6 +261,7 @@ def create_server(
     tokens: Sequence[str] = (),
     hosts: Sequence[str] | None = None,
     log: bool = False,
+    collector: str | None = None,
 ) -> uvicorn.Server:
     """Return the server of a forecaster.
 
@@ -274,6 +275,7 @@ def create_server(
         tokens: one of them is required; none are where all may ask.
         hosts: names that the server has; None for any.
         log: whether to write a line for each request.
+        collector: of OpenTelemetry, see `Telemetry`; None for none.
 
     Raises:
         GatedError: its rows cannot be used; see `open_rows`.
@@ -287,5 +289,9 @@ def create_server(
         ) from error
     metrics = Metrics(log)
     app = create_app(forecasts, described, metrics)
+    if collector is not None:
+        from gated.serve.live.telemetry import Telemetry
+
+        Telemetry(collector).follow(app, metrics)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
     return create_bounded(guarded, bounds)

@@ -55,6 +55,7 @@ def create_server(
     tokens: Sequence[str] = (),
     hosts: Sequence[str] | None = None,
     log: bool = False,
+    collector: str | None = None,
 ) -> uvicorn.Server:
     """Return the server of a model.
 
@@ -67,6 +68,7 @@ def create_server(
         tokens: one of them is required; none are where all may ask.
         hosts: names that the server has; None for any.
         log: whether to write a line for each request.
+        collector: of OpenTelemetry, see `Telemetry`; None for none.
 
     Raises:
         GatedError: its streams cannot be used; see `open_streams`.
@@ -87,6 +89,10 @@ def create_server(
         return Connection(websocket, sessions, bounds.seconds, streams.rate)
 
     app = create_app(exchange, metrics, sessions, connect)
+    if collector is not None:
+        from gated.serve.live.telemetry import Telemetry
+
+        Telemetry(collector).follow(app, metrics)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
     given = model.program.input
     most = 4096 + BYTES_OF_A_NUMBER * (given.form.features if given.kind == "numbers" else 1)

@@ -281,7 +281,8 @@ class Sessions:
             if not batch:
                 continue
             try:
-                await self._in(self._computing, partial(self._push, batch))
+                with self.metrics.span("steps", streams=len(batch)):
+                    await self._in(self._computing, partial(self._push, batch))
             except Exception as error:  # a defect, or no memory: back to what is durable
                 self.metrics.write(error=f"steps were not computed: {error!r}")
                 for session, _ in batch:
@@ -336,8 +337,9 @@ class Sessions:
             changed = [of for of in self.sessions.values() if of.answered > of.durable]
             for first in range(0, len(changed), TOGETHER):
                 part = changed[first : first + TOGETHER]
-                kept = await self._in(self._computing, partial(_kept, part))
-                written = await self._in(self._storing, partial(self.store.write, kept))
+                with self.metrics.span("save", streams=len(part)):
+                    kept = await self._in(self._computing, partial(_kept, part))
+                    written = await self._in(self._storing, partial(self.store.write, kept))
                 for session, stored in zip(part, kept, strict=True):
                     if session.id not in written:
                         continue
