@@ -11,7 +11,12 @@ from tests.serve.conftest import settle
 DOCS = Path(__file__).parents[2] / "docs"
 QUESTION = re.compile(r"^### (\d+)\. (.+?)(?=^##)", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"\[“([^”]+)”\]\(explorer\.md(#[^)]+)\)")
-PLACES = {"tour": "#tour, .toured", "box": "#box", "at": "#train"}
+PLACES = {
+    "tour=": "#tour, .toured",
+    "box=": "#box",
+    "at=train": "#train",
+    "at=comparison": "section:has(> #comparison)",
+}
 """What a link with this part opens; the first that it has counts."""
 ANSWERS = {
     "en": [
@@ -69,7 +74,9 @@ def test_the_quoted_words_answer_the_question(language: str) -> None:
 IN_SIGHT = """(words) => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const nodes = [];
-  for (let node; (node = walker.nextNode()); ) if (node.parentElement.checkVisibility()) nodes.push(node);
+  for (let node; (node = walker.nextNode()); ) {
+    if (node.parentElement.checkVisibility()) nodes.push(node);
+  }
   const whole = nodes.map((node) => node.data).join("");
   const place = (at) => {
     for (const node of nodes) {
@@ -126,7 +133,7 @@ def test_what_answers_a_question_is_where_the_docs_say(
     for link in dict.fromkeys(link for _, link in said):
         page = opened(f"{address}{link}&language={language}")
         settle(page)
-        place = next(place for part, place in PLACES.items() if f"{part}=" in link)
+        place = next(place for part, place in PLACES.items() if part in link)
         shown = "\n".join(part.inner_text() for part in page.locator(place).all())
         for words, of in said:
             if of == link:

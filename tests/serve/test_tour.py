@@ -326,6 +326,10 @@ def test_the_documentation_has_the_figures_of_the_tour(models: list[CharacterMod
             assert figure in page, (language, figure)
         for figure in (climbs, steps, correlation, *stops[2][3:4], *worse):
             assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d])", page), (language, figure)
+        verse = claims_of_the_network_that_ships(load_models(BUNDLED / "tang"))
+        changed_in_verse, chance_in_verse = verse[4][4:6]
+        for figure in (verse[1][-1], f"{changed_in_verse} %", f"{chance_in_verse} %"):
+            assert figure in page, (language, figure)
 
 
 def test_a_link_that_names_a_stop_alone_shows_its_view(

@@ -264,7 +264,7 @@ export const CHINESE: Words = {
   tourAgain: "显示本站所讲的内容",
   tourPart: (part, { network, unit, value, step }, until, passage) =>
     ({ text: `段落“${passage}”`, network: `${network?.toUpperCase()}`, unit: `神经元 ${unit}`, value: value === null ? "没有固定的门" : `固定为 ${two(value)} 的门`, edits: "没有改过数字的网络", step: until ? `第 ${step} 到 ${until} 步` : `第 ${step} 步` })[part as "text"],
-  tourAway: (parts, silent) => `本站讲的是${parts.join("、")}，页面现在显示的是别的内容${silent ? "，所以这里略去本站的文字" : ""}。`,
+  tourAway: (parts, silent) => `本站讲的是：${parts.join("、")}。页面现在显示的是别的内容${silent ? "，所以这里略去本站的文字" : ""}。`,
   tourKept: "你自己的文本已经保留：在“选一段”中选“自己输入”，就能取回。",
   section: "页面部分",
   notices: "提示",

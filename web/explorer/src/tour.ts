@@ -177,7 +177,7 @@ export class TourCard {
     const said = JSON.stringify([about, here]);
     if (said === this.said) return;
     this.said = said;
-    const parts = [...about, ...here].map((part) => words.tourPart(part, wanted, stop.until, this.passage(wanted.text)));
+    const parts = (about.length ? about : here).map((part) => words.tourPart(part, wanted, stop.until, this.passage(wanted.text)));
     this.away.textContent = `${parts.length ? words.tourAway(parts, about.length > 0) : ""}${this.kept ? words.tourKept : ""}`;
     this.away.hidden = !this.away.textContent;
     this.told.hidden = about.length > 0;
