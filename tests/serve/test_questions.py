@@ -11,7 +11,12 @@ from tests.serve.conftest import settle
 DOCS = Path(__file__).parents[2] / "docs"
 QUESTION = re.compile(r"^### (\d+)\. (.+?)(?=^##)", re.MULTILINE | re.DOTALL)
 QUOTED = re.compile(r"\[“([^”]+)”\]\(explorer\.md(#[^)]+)\)")
-PLACES = {"tour": "#tour, .toured", "box": "#box", "step": "#train"}
+PLACES = {
+    "tour=": "#tour, .toured",
+    "box=": "#box",
+    "at=train": "#train",
+    "at=comparison": "section:has(> #comparison)",
+}
 """What a link with this part opens; the first that it has counts."""
 ANSWERS = {
     "en": [
@@ -66,6 +71,60 @@ def test_the_quoted_words_answer_the_question(language: str) -> None:
         assert not missing, f"question {number}: {words!r} does not say {missing}"
 
 
+IN_SIGHT = """(words) => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const nodes = [];
+  for (let node; (node = walker.nextNode()); ) {
+    if (node.parentElement.checkVisibility()) nodes.push(node);
+  }
+  const whole = nodes.map((node) => node.data).join("");
+  const place = (at) => {
+    for (const node of nodes) {
+      if (at <= node.length) return [node, at];
+      at -= node.length;
+    }
+  };
+  const first = whole.indexOf(words);
+  if (first < 0) return [];
+  const range = new Range();
+  range.setStart(...place(first));
+  range.setEnd(...place(first + words.length));
+  return [...range.getClientRects()].map(({ left, right, top, bottom }) => {
+    const over = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    const seen = over !== null && range.intersectsNode(over);
+    return { left, right, top, bottom, seen };
+  });
+}"""
+"""Where the lines of some words are in the window, and whether anything lies over them."""
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_what_answers_a_question_is_in_sight_when_its_link_is_opened(
+    language: str, width: int, height: int, opened: Callable[[str], Any], address: str
+) -> None:
+    page = opened("about:blank")
+    page.set_viewport_size({"width": width, "height": height})
+    said = [pair for question in quoted(language) for pair in question]
+    hidden = []
+    for link in dict.fromkeys(link for _, link in said):
+        page.goto("about:blank")
+        page.goto(f"{address}{link}&language={language}")
+        settle(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for words in (words for words, of in said if of == link):
+            lines = page.evaluate(IN_SIGHT, words)
+            seen = [
+                line["seen"]
+                and 0 <= line["left"] <= line["right"] <= width
+                and 0 <= line["top"] <= line["bottom"] <= height
+                for line in lines
+            ]
+            if not lines or not all(seen):
+                hidden.append((link, words, lines))
+    assert hidden == []
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_what_answers_a_question_is_where_the_docs_say(
     language: str, opened: Callable[[str], Any], address: str
@@ -74,7 +133,7 @@ def test_what_answers_a_question_is_where_the_docs_say(
     for link in dict.fromkeys(link for _, link in said):
         page = opened(f"{address}{link}&language={language}")
         settle(page)
-        place = next(place for part, place in PLACES.items() if f"{part}=" in link)
+        place = next(place for part, place in PLACES.items() if part in link)
         shown = "\n".join(part.inner_text() for part in page.locator(place).all())
         for words, of in said:
             if of == link:

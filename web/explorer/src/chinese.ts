@@ -1,12 +1,15 @@
 /** What the page says in Chinese. */
 import { degree, effect, openness, shortest, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
+import { nameOfCharacter } from "./glyphs";
 import type { Network, SeriesExhibit } from "./reading";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
-const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
-  count === 1
+const written = (symbol: string, state: string, count: number, what: string, rest: string, set: number | null) =>
+  set !== null
+    ? `${symbol} = ${state}，${count ? `是第 ${set} 步之后手动设定的值所剩的部分，与此后 ${count} ${what}写入的内容之和。最大的几份列在下面，其余合计 ${rest}。` : "是手动设定的值。"}`
+    : count === 1
     ? `${symbol} = ${state}，由第一${what}写入，在它之前没有写入任何内容。`
     : `${symbol} = ${state}，是 ${count} ${what}写入的内容之和，每一份都被此后各步的门缩小。最大的几份列在下面，其余合计 ${rest}。`;
 const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
@@ -21,6 +24,8 @@ const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
     ...(known.length ? [known.join("、")] : []),
     "序列的名称及其水平",
   ].join("；");
+/** What a line is called, of prose or of verse, and the sign that ends it. */
+const lineOf = ({ sign }: Claims) => (sign!.verse ? ["句", `“${sign!.character}”`] : ["行", ` ${nameOfCharacter(sign!.character)} `]);
 const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
   return `在这里能看到：${far.map(({ name, steps, whole }) => `${name} ${steps ? `${whole ? "至少 " : ""}${steps} 步` : "只有当步"}`).join("，")}。`;
@@ -204,7 +209,8 @@ export const CHINESE: Words = {
   effect: (plain, changed) => `${plain === null ? "" : `这段文本每字符需要 ${two(plain)} 比特，改变之后需要 ${two(changed)} 比特。`}竖线标出改变之前的预测。`,
   ledger: "账本：这个神经元记住了什么，由哪些步写入",
   noLedger: "普通 RNN 每一步都重新计算状态，所以没有来自以前各步的部分可以列出。",
-  sum: (symbol, state, count, rest) => written(symbol, state, count, "个字符", rest),
+  sum: (symbol, state, count, rest, set) => written(symbol, state, count, "个字符", rest, set),
+  byHand: (step) => `手动设定 ${step}`,
   maps: "门与状态随时间的变化",
   mapsHint: "从左到右是时间，每一行是一个神经元。点击可以选择时刻和神经元。名称旁边的色条说明颜色：门从 0（关）到 1（开）；其余的值蓝色为正，橙色为负，最大的 3 % 都用最深的颜色。",
   comparison: (networks) => (networks === 3 ? "三个网络，同一段文本" : networks === 1 ? "网络能回看多远" : `${networks} 个网络，同一段文本`),
@@ -255,6 +261,12 @@ export const CHINESE: Words = {
   tourBack: "上一站",
   tourOn: "下一站",
   tourEnd: "结束导览",
+  tourAgain: "显示本站所讲的内容",
+  tourPart: (part, { network, unit, value, step }, until, passage) =>
+    ({ text: `段落“${passage}”`, network: `${network?.toUpperCase()}`, unit: `神经元 ${unit}`, value: value === null ? "没有固定的门" : `固定为 ${two(value)} 的门`, edits: "没有改过数字的网络", step: until ? `第 ${step} 到 ${until} 步` : `第 ${step} 步` })[part as "text"],
+  tourAway: (parts, silent) => `本站讲的是：${parts.join("、")}。页面现在显示的是别的内容${silent ? "，所以这里略去本站的文字" : ""}。`,
+  tourKept: "你自己的文本已经保留：在“选一段”中选“自己输入”，就能取回。",
+  section: "页面部分",
   notices: "提示",
   parts: {
     text: "文本", exhibit: "展品", series: "序列", moment: "时刻", network: "网络", step: "时间步", unit: "神经元", gate: "门", value: "门的值", all: "“所有神经元”", span: "“何时”", first: "起始步", last: "结束步", edits: "改过的数字", other: "第二段文本", tour: "导览站", story: "图解的进度", language: "语言", theme: "配色", box: "展开的门",
@@ -285,23 +297,28 @@ export const CHINESE: Words = {
   },
   told: {
     reads: () => "网络一次只读这段文本的一个字符。按 ▶ 播放：方框向前移动，“下一个字符”显示它的预测。对于前文，它只知道自己记忆中的内容。这个页面展示记忆里有什么，以及这些内容从何而来。",
-    counts: ({ counted }) => {
-      const { start, last, along, steps, correlation } = counted!;
-      const counts = Math.abs(correlation) >= 0.7 ? "训练只要求网络预测下一个字符，但这个神经元学会了数一行有多长" : "这个神经元并不只是在数一行有多长";
-      return `图中是记忆的一个神经元，即所选的那一个。一个神经元只记住一个数，即图上方的 cₜ；这个数表示什么，是训练中学到的。按 ▶ 播放并观察 cₜ：它在行首为 ${signed(start)}，在之后的 ${steps} 个字符中有 ${along} 次${last > start ? "升高" : "降低"}，到行尾为 ${signed(last)}。${counts}：在这段文本中，cₜ 与行内位置的相关系数为 ${signed(correlation)}。`;
+    counts: (claims) => {
+      const { start, last, along, steps, correlation } = claims.counted!;
+      const [line] = lineOf(claims);
+      const counts = Math.abs(correlation) >= 0.7 ? `训练只要求网络预测下一个字符，但这个神经元学会了数一${line}有多长` : `这个神经元并不只是在数一${line}有多长`;
+      return `图中是记忆的一个神经元，即所选的那一个。一个神经元只记住一个数，即图上方的 cₜ；这个数表示什么，是训练中学到的。按 ▶ 播放并观察 cₜ：它在${line}首为 ${signed(start)}，在之后的 ${steps} 个字符中有 ${along} 次${last > start ? "升高" : "降低"}，到${line}尾为 ${signed(last)}。${counts}：在这段文本中，cₜ 与${line}内位置的相关系数为 ${signed(correlation)}。`;
     },
-    forgets: ({ forgotten }) => {
-      const { within, here, before, kept, input, written } = forgotten!;
-      return `计数怎样重新开始？看遗忘门 fₜ。旧的记忆 cₜ₋₁ 要乘以它：1 全部保留，0 全部抹去。在一行之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，行尾 ↵ 处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ ⊙ cₜ₋₁ = ${signed(kept)}。输入门 iₜ 决定候选记忆 c̃ₜ 有多少写入记忆：这里 iₜ 是 ${two(input)}，写入新的起点 iₜ ⊙ c̃ₜ = ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察 fₜ。`;
+    forgets: (claims) => {
+      const { within, here, before, kept, input, written } = claims.forgotten!;
+      const [line, sign] = lineOf(claims);
+      return `计数怎样重新开始？看遗忘门 fₜ。旧的记忆 cₜ₋₁ 要乘以它：1 全部保留，0 全部抹去。在一${line}之内它平均为 ${two(within)}，从一个字符到下一个，${DEGREES[degree(within)]}${within < 0.05 ? "" : "都"}保留下来。在这里，${line}尾${sign}处，它是 ${two(here)}，${OPEN[openness(here)]}：cₜ₋₁ = ${signed(before)} 只留下 fₜ ⊙ cₜ₋₁ = ${signed(kept)}。输入门 iₜ 决定候选记忆 c̃ₜ 有多少写入记忆：这里 iₜ 是 ${two(input)}，写入新的起点 iₜ ⊙ c̃ₜ = ${signed(written)}。用 ◀ 和 ▶ 来回移动，观察 fₜ。`;
     },
-    adds: ({ remembered }) => {
-      const { left, older } = remembered!;
-      return `记忆是一个和：每个字符写入的内容，各乘以此后所有的遗忘门。列表给出最大的几份；在页面顶部“文本”一栏的文字中，每个字符的颜色表示它的那一份。这一行的字符写入的内容还剩 ${percent(left)}（${DEGREES[degree(left)]}）；上一个 ↵ 之前的内容只占记忆的 ${percent(older)}（${DEGREES[degree(older)]}）。`;
+    adds: (claims) => {
+      const { left, older } = claims.remembered!;
+      const [line, sign] = lineOf(claims);
+      return `记忆是一个和：每个字符写入的内容，各乘以此后所有的遗忘门。列表给出最大的几份；在页面顶部“文本”一栏的文字中，每个字符的颜色表示它的那一份。这一${line}的字符写入的内容还剩 ${percent(left)}（${DEGREES[degree(left)]}）；上一个${sign}之前的内容只占记忆的 ${percent(older)}（${DEGREES[degree(older)]}）。`;
     },
-    held: ({ held }) => {
-      const { plain, changed, state, stateChanged } = held!;
-      const expects = changed > 2 * plain ? "就像这一行还没有结束" : changed > 1.2 * plain ? "略有增加" : "几乎没有变化";
-      return `要弄清一个门有什么用，就把它固定为别的值，看什么会改变。这里，只在行尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待又一个行尾的概率是 ${percent(changed)}，而不是 ${percent(plain)}（↵ 那一条上的竖线），${expects}。把滑块移向 0，或按“取消固定”。`;
+    held: (claims) => {
+      const { into, plain, changed, state, stateChanged } = claims.held!;
+      const [line, sign] = lineOf(claims);
+      const expects = changed > 2 * plain ? `就像${into ? "上" : "这"}一${line}还没有结束` : changed > 1.2 * plain ? "略有增加" : plain > 1.2 * changed ? "有所减少" : "几乎没有变化";
+      const [where, end, mark] = into ? [`在这里，下一${line}的第 ${into} 个字符处，`, `${line}尾`, "各条上的竖线"] : ["", `又一个${line}尾`, `${sign.trim()} 那一条上的竖线`];
+      return `要弄清一个门有什么用，就把它固定为别的值，看什么会改变。${into ? "在这一站" : "这里"}，只在${line}尾那一步（页面顶部文本中的下划线处），把这个神经元的遗忘门固定为 1，即保持打开。计数没有被抹去：${where}cₜ 是 ${signed(stateChanged)}，而不是 ${signed(state)}。网络期待${end}的概率是 ${percent(changed)}，而不是 ${percent(plain)}（${mark}），${expects}。把滑块移向 0，或按“取消固定”。`;
     },
     shut: ({ bits }) => {
       const still = "在这一站，所有神经元、所有时间步上负责保留的门都固定为 0，即关闭。从账本可以看到：只剩最后一步写入的内容。";
@@ -311,7 +328,7 @@ export const CHINESE: Words = {
       return `${still}网络的预测${PREDICTS[effect(plain, none)]}：每字符需要 ${two(none)} 比特，而不是 ${two(plain)} 比特。（一比特是一个“是或否”问题的答案；对文本一无所知地猜测，每字符需要 ${blind.toFixed(1)} 比特。）把滑块移到 1，即从不遗忘：${compared}，需要 ${two(everything)} 比特${everything > blind ? "，比一无所知的猜测还多" : ""}。${forgetting(bits)}`;
     },
     reach: (claims) => {
-      return `图中显示各个网络能回看多远，也就是某一时刻的预测对若干步之前的字符依赖有多强。依赖降到最大值的 1 % 以下，就算看不到了。${reached(claims)}${forgetsFirst(claims)}`;
+      return `图中显示各个网络能回看多远，也就是某一时刻的预测对若干步之前的字符依赖有多强。能回看多远，指的是这种依赖还不低于最大值 1 % 的最远一步。${reached(claims)}${forgetsFirst(claims)}`;
     },
     yours: () => "输入自己的文本，用 ↑ ↓ 或“神经元”一栏选择别的神经元，固定别的门。用地址栏中的链接可以再次打开现在的画面。文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲解这个单元。",
   },
@@ -345,7 +362,7 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
       : `这次预测的平均绝对误差为 ${two(plain)}，改变之后为 ${two(changed)}。虚线是改变之前的预测。`,
   weightless: (name, interval) =>
     `在这次预测的中位数中，${name} 没有权重：拟合预测模型时，网络的修正没有带来改进，所以预测线来自平滑法，或与之混合的其他预测。固定一个门或修改一个数字，都不能移动它。${interval ? `${name} 只用于区间的宽度，也只有区间可能改变。` : "区间也与网络无关。"}`,
-  sum: (symbol, state, count, rest) => written(symbol, state, count, "步", rest),
+  sum: (symbol, state, count, rest, set) => written(symbol, state, count, "步", rest, set),
   comparison: (networks) => (networks === 1 ? "网络能回看多远" : "几个网络或几层，同一个窗口"),
   noReach: (nothing) => (nothing ? "没有曲线：网络在这里的中位数中没有权重，所以中位数不依赖网络读到的任何内容。" : "没有曲线：每一步的预测只依赖当步读到的内容，不依赖之前的步。"),
   facts: (units, score, reach, whole, weightless) => weightless ? `${units} 个神经元；这里的平均绝对误差为 ${two(score)}，但网络在预测的中位数中没有权重。` : `${units} 个神经元，这里的平均绝对误差为 ${two(score)}；预测${!reach && !whole ? "只依赖当步读到的内容" : `依赖${whole ? "至少" : ""}最近 ${reach ?? 0} 步`}。`,
@@ -379,7 +396,7 @@ export const CHINESE_OF_SERIES: Partial<Words> = {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "这里本该有一张图，显示某一步的预测对若干步之前读到的内容依赖有多强。没有可画的内容：网络在这次预测的中位数中没有权重，它读到的任何内容都不改变中位数。";
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
       const second = hills.length ? `曲线有第二个峰：${hills.map(({ name, hill }) => `${name} 在 ${hill} 步之前`).join("，")}。` : "";
-      return `图中显示某一步的预测对若干步之前读到的内容依赖有多强。依赖降到最大值的 1 % 以下，就算看不到了。${reached(claims)}${forgetsFirst(claims)}${second}`;
+      return `图中显示某一步的预测对若干步之前读到的内容依赖有多强。能回看多远，指的是这种依赖还不低于最大值 1 % 的最远一步。${reached(claims)}${forgetsFirst(claims)}${second}`;
     },
     yours: () => "选别的序列和时刻，用 ↑ ↓ 或“神经元”一栏选择别的神经元，在别的时间固定别的门。用地址栏中的链接可以再次打开现在的画面。文档中的《图解：从 RNN 到 LSTM》用图逐个公式地讲解这个单元。",
   },

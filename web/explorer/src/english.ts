@@ -4,14 +4,17 @@ import { signed } from "./diagram";
 import type { ColumnKind, NetworkPart } from "./columns";
 import type { Credit, EditKind, Network, SeriesExhibit } from "./reading";
 import type { Problem } from "./problems";
+import { nameOfCharacter } from "./glyphs";
 import type { StopName } from "./tour";
-import type { Part } from "./view";
+import type { Part, View } from "./view";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
 const some = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
-  count === 1
+const written = (symbol: string, state: string, count: number, what: string, rest: string, set: number | null) =>
+  set !== null
+    ? `${symbol} = ${state}, ${count ? `the sum of what is left of the value set by hand after step ${set} and of what ${some(count, what)} wrote since. The largest parts are below; all others together are ${rest}.` : "the value set by hand."}`
+    : count === 1
     ? `${symbol} = ${state}, what the first ${what} wrote: there was nothing before it.`
     : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each reduced by the gates of the steps since. The largest parts are below; all others together are ${rest}.`;
 const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
@@ -19,6 +22,7 @@ const listed = (names: string[]) => (names.length < 2 ? names.join("") : `${name
 const DEGREES: Record<Degree, string> = { all: "nearly all", most: "most", half: "about half", part: "a part", none: "almost none" };
 const OPEN: Record<Openness, string> = { open: "almost open", half: "neither open nor shut", shut: "almost shut" };
 const PREDICTS: Record<Effect, string> = { muchWorse: "much worse", worse: "worse", same: "no differently", better: "better" };
+const signOf = ({ sign }: Claims) => (sign!.verse ? `“${sign!.character}”` : nameOfCharacter(sign!.character));
 const sentence = (words: string) => words[0].toUpperCase() + words.slice(1);
 const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   listed([
@@ -219,7 +223,8 @@ export const ENGLISH = {
     `${plain === null ? "" : `The network needs ${two(plain)} bits a character for this text, ${two(changed)} with the change. `}Marks show the predictions without the change.`,
   ledger: "The ledger: what the unit remembers, and which steps wrote it",
   noLedger: "A plain RNN computes its state anew at every step, so it has no parts from earlier steps to list.",
-  sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
+  sum: (symbol: string, state: string, count: number, rest: string, set: number | null): string => written(symbol, state, count, "character", rest, set),
+  byHand: (step: number): string => `set by hand ${step}`,
   maps: "Gates and states over time",
   mapsHint: "Time runs from left to right; each row is a unit. Click to choose a moment and a unit. The colour scale is beside each name: gates go from 0 (shut) to 1 (open); for other values blue is positive and orange negative, and the largest 3 % all have the strongest colour.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
@@ -276,6 +281,13 @@ export const ENGLISH = {
   tourBack: "Back",
   tourOn: "Next",
   tourEnd: "End the tour",
+  tourAgain: "Show what this stop is about",
+  /** A part of the view that a stop is about. */
+  tourPart: (part: Part, { network, unit, value, step }: Partial<View>, until: number | undefined, passage: string): string =>
+    ({ text: `the passage “${passage}”`, network: `the ${network?.toUpperCase()}`, unit: `unit ${unit}`, value: value === null ? "gates that are not held" : `the gate held at ${two(value)}`, edits: "the network without changed numbers", step: until ? `steps ${step} to ${until}` : `step ${step}` })[part as "text"],
+  tourAway: (parts: string[], silent: boolean): string => `This stop is about ${listed(parts)}. The page now shows something else${silent ? ", so the text of the stop is left out" : ""}. `,
+  tourKept: "Your own text is kept: choose “your own” under “A passage” to bring it back.",
+  section: "part of the page",
   notices: "Notices",
   parts: {
     text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
@@ -312,18 +324,22 @@ export const ENGLISH = {
       const counts = Math.abs(correlation) >= 0.7 ? "The network was trained only to predict the next character, but this unit has learned to count how long the line is" : "This unit does not simply count how long the line is";
       return `The drawing shows one unit of the memory, the selected one. A unit remembers one number, cₜ at the top of the drawing, and what this number stands for is learned in training. Press ▶ Play and watch cₜ: it is ${signed(start)} at the start of the line, ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, and is ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
     },
-    forgets: ({ forgotten }) => {
-      const { within, here, before, kept, input, written } = forgotten!;
-      return `How does the count start again? Look at fₜ, the forget gate. The old memory cₜ₋₁ is multiplied by it: 1 keeps all of it, 0 deletes it. Within a line it is ${two(within)} on average, so that ${DEGREES[degree(within)]} of the memory is kept from one character to the next. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}. The input gate iₜ says how much of the candidate c̃ₜ is written into the memory: here iₜ is ${two(input)}, and a new start, iₜ ⊙ c̃ₜ = ${signed(written)}, is written. Step back and forth with ◀ and ▶, and watch fₜ.`;
+    forgets: (claims) => {
+      const { within, here, before, kept, input, written } = claims.forgotten!;
+      return `How does the count start again? Look at fₜ, the forget gate. The old memory cₜ₋₁ is multiplied by it: 1 keeps all of it, 0 deletes it. Within a line it is ${two(within)} on average, so that ${DEGREES[degree(within)]} of the memory is kept from one character to the next. Here, at the end of the line ${signOf(claims)}, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}. The input gate iₜ says how much of the candidate c̃ₜ is written into the memory: here iₜ is ${two(input)}, and a new start, iₜ ⊙ c̃ₜ = ${signed(written)}, is written. Step back and forth with ◀ and ▶, and watch fₜ.`;
     },
-    adds: ({ remembered }) => {
-      const { left, older } = remembered!;
-      return `The memory is a sum of what each character wrote, multiplied by every forget gate since. The list shows the largest parts; in the strip of text at the top of the page, under “Text”, the colour of each character shows its part. ${sentence(DEGREES[degree(left)])} of what the characters of this line wrote is still in memory (${percent(left)}). ${sentence(DEGREES[degree(older)])} of the memory is from before the last ↵ (${percent(older)}).`;
+    adds: (claims) => {
+      const { left, older } = claims.remembered!;
+      return `The memory is a sum of what each character wrote, multiplied by every forget gate since. The list shows the largest parts; in the strip of text at the top of the page, under “Text”, the colour of each character shows its part. ${sentence(DEGREES[degree(left)])} of what the characters of this line wrote is still in memory (${percent(left)}). ${sentence(DEGREES[degree(older)])} of the memory is from before the last ${signOf(claims)} (${percent(older)}).`;
     },
-    held: ({ held }) => {
-      const { plain, changed, state, stateChanged } = held!;
-      const expects = changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more than before" : "hardly any difference";
-      return `To find out what a gate is for, hold it at another value and see what changes. Here the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives another end of the line a probability of ${percent(changed)} instead of ${percent(plain)} (the mark on the bar of ↵): ${expects}. Move the slider towards 0, or press “Release”.`;
+    held: (claims) => {
+      const { into, plain, changed, state, stateChanged } = claims.held!;
+      const expects =
+        changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more than before" : plain > 1.2 * changed ? "less than before" : "hardly any difference";
+      const [where, end, mark] = into
+        ? [`here, ${some(into, "character")} into the next line, `, "an end of the line", "the marks on the bars"]
+        : ["", "another end of the line", `the mark on the bar of ${signOf(claims)}`];
+      return `To find out what a gate is for, hold it at another value and see what changes. ${into ? "At this stop" : "Here"} the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: ${where}cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives ${end} a probability of ${percent(changed)} instead of ${percent(plain)} (${mark}): ${expects}. Move the slider towards 0, or press “Release”.`;
     },
     shut: ({ bits }) => {
       const still = "At this stop the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the ledger shows.";
@@ -333,7 +349,7 @@ export const ENGLISH = {
       return `${still} The network predicts ${PREDICTS[effect(plain, none)]}: it needs ${two(none)} bits a character instead of ${two(plain)}. (A bit is the answer to one yes-or-no question. A guess that knows nothing of the text needs ${blind.toFixed(1)} bits for each character.) Move the slider to 1, so that nothing is ever forgotten: ${compared}, ${two(everything)} bits${everything > blind ? ", more than a guess that knows nothing of the text" : ""}. ${forgetting(bits)}`;
     },
     reach: (claims) => {
-      return `The picture shows how far back each network can look: how strongly a prediction depends on the character a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}`;
+      return `The picture shows how far back each network can look: how strongly a prediction depends on the character a given number of steps before. The reach is the largest number of steps at which this is still at least 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}`;
     },
     yours: () => "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   } as Record<StopName, (claims: Claims, exhibit: SeriesExhibit) => string>,
@@ -367,7 +383,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
       : `The mean absolute error of this forecast is ${two(plain)}, with the change ${two(changed)}. The dashed line is the forecast without the change.`,
   weightless: (name, interval) =>
     `The ${name} has no weight in the median of this forecast: when the forecaster was fitted, the network’s corrections did not help, so the line is that of smoothing, or of what the forecaster mixes with it. A held gate or a changed number cannot move it. ${interval ? `The ${name} is used for the width of the interval, and only that can change.` : "The interval does not depend on the network either."}`,
-  sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
+  sum: (symbol, state, count, rest, set) => written(symbol, state, count, "step", rest, set),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : "Several networks or layers, one window"),
   facts: (units, score, reach, whole, weightless) => weightless ? `${units} units; mean absolute error ${two(score)} here, of a forecast in whose median the network has no weight.` : `${units} units, mean absolute error ${two(score)} here; its forecast depends ${!reach && !whole ? "only on what is read at the step itself" : `on ${whole ? "at least " : ""}the last ${some(reach ?? 0, "step")}`}.`,
   noReach: (nothing) =>
@@ -405,7 +421,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "A picture here would show how strongly the forecast of a step depends on what was read a given number of steps before. There is nothing to draw: the network has no weight in the median of this forecast, so nothing that it reads changes the median.";
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
       const second = hills.length ? ` There is a second peak: ${listed(hills.map(({ name, hill }) => `${some(hill!, "step")} back for the ${name}`))}.` : "";
-      return `The picture shows how strongly the forecast of a step depends on what was read a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}${second}`;
+      return `The picture shows how strongly the forecast of a step depends on what was read a given number of steps before. The reach is the largest number of steps at which this is still at least 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}${second}`;
     },
     yours: () => "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   },
