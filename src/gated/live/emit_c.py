@@ -324,7 +324,8 @@ def _window(w: _Writing, of: Any, x: Sequence[str], name: str) -> str:
 
 def _move_window(w: _Writing, of: Any, seen: str) -> None:
     """Forget the steps that no later window reads."""
-    w.loop((of.width - of.stride) * of.features, f"{seen}[k] = {seen}[k + {of.stride * of.features}];")
+    kept, moved = (of.width - of.stride) * of.features, of.stride * of.features
+    w.loop(kept, f"{seen}[k] = {seen}[k + {moved}];")
 
 
 def _convolution_2d(w: _Writing, of: Any, x: Sequence[str], out: str, name: str) -> None:

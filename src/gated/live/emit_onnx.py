@@ -283,7 +283,7 @@ def _convolution_2d(w: Writing, of: Any, given: Sequence[Known], name: str) -> K
     if w.streams:
         if of.after != of.stride - 1:
             raise ProgramError(
-                f"the layer {name!r} waits for more steps than it joins, which a step in ONNX cannot"
+                f"the layer {name!r} waits for more steps than it joins, which ONNX cannot"
             )
         if of.before:
             start = w.begin(f"{name}_before", of.before, of.features)
@@ -292,8 +292,8 @@ def _convolution_2d(w: Writing, of: Any, given: Sequence[Known], name: str) -> K
             w.end(w.add("Slice", x, *last).turned(1, 0, 2))
         pads = [0, 0]
     if lengths is not None:
-        side, s = np.array(sum(pads) - of.width + of.stride, np.int64), np.array(of.stride, np.int64)
-        lengths = (lengths + side) / s
+        more, stride = sum(pads) - of.width + of.stride, np.array(of.stride, np.int64)
+        lengths = (lengths + np.array(more, np.int64)) / stride
     maps = x.turned(1, 2, 0).shaped(0, of.maps, of.bands, -1)
     bias = None if of.bias is None else np.array(of.bias)
     found = w.add(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -49,8 +50,8 @@ class Windows(Layer):
         values, lengths = np.asarray(given[0].without_padding(), np.float32), given[0].lengths
         B = values.shape[1]
         if lengths is not None:  # whole sequences: nothing is left for later
-            ends = (np.zeros((of, B, self.features), np.float32) for of in (self.before, self.after))
-            first, last = ends
+            first = np.zeros((self.before, B, self.features), np.float32)
+            last = np.zeros((self.after, B, self.features), np.float32)
             counts = self._count(lengths + self.before + self.after)
             steps = np.concatenate([first, values, last])
             return Steps(self.of_windows(steps, int(counts.max())), counts), state
@@ -69,7 +70,7 @@ class Windows(Layer):
         behind = np.zeros((self.after, values.shape[1], self.features), np.float32)
         return self.run([Steps(np.concatenate([values, behind]), None)], state)[0]
 
-    def _count(self, steps: Array) -> Array:
+    def _count(self, steps: Any) -> Array:
         """How many windows there are in so many steps."""
         found: Array = np.maximum(0, (steps - self.width) // self.stride + 1)
         return found
@@ -86,7 +87,7 @@ class Convolution2d(Windows):
         outputs, maps, K, across = weight.shape
         self.features = given[0].features
         self.stride = entry.whole("stride", 1, MOST_STEPS, 1)
-        if K != across or not K % 2 or self.stride > K or self.features % maps:
+        if across != K or not K % 2 or self.stride > K or self.features % maps:
             raise entry.wrong(
                 f"has a weight {weight.shape} and stride {self.stride} for {self.features} "
                 "features: windows are square, of an odd number of steps, at least the stride, and "
@@ -114,7 +115,7 @@ class Convolution2d(Windows):
         maps = steps.reshape(len(steps), B, self.maps, self.bands)
         side = self.before
         maps = np.pad(maps, ((0, 0), (0, 0), (0, 0), (side, side)))
-        windows = sliding_window_view(maps, (self.width, self.width), axis=(3, 0))
+        windows = sliding_window_view(sliding_window_view(maps, self.width, 3), self.width, 0)
         windows = windows[:: self.stride, :, :, :: self.stride]  # (count, B, C, bands, K, K)
         found = np.empty((count, B, outputs, self.bands_after), np.float32)
         together = max(1, AT_ONCE // (B * self.bands_after * self.weight[0].size))
