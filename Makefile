@@ -12,7 +12,7 @@ DEMO_OPTIONS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test long long-runs long-memory bench bench-all bench-forecast profile sanitize arm lint format wheel docs notebooks \
-	explorer browser emulators clean
+	explorer browser postgres emulators clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -172,6 +172,10 @@ explorer: $(PAGE_TOOLS) ## Build the explorer's page from web/explorer (needs No
 browser: ## Install Chromium, in which the tests open the explorer (Debian and Ubuntu, as root)
 	@command -v chromium > /dev/null || { apt-get update -qq && \
 	apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk > /dev/null; }
+
+postgres: ## Install PostgreSQL, which servers share in the tests (Debian and Ubuntu, as root)
+	@command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || { apt-get update -qq && \
+	apt-get install -y -qq --no-install-recommends postgresql > /dev/null; }
 
 emulators: $(INSTALLED) ## Install what builds and runs C for Arm and WebAssembly (Debian and Ubuntu, as root)
 	@command -v arm-none-eabi-gcc > /dev/null && command -v aarch64-linux-gnu-gcc > /dev/null && \

@@ -1,7 +1,8 @@
 """Load on `gated serve`, on loopback: `python -m benchmarks.serving`.
 
 Each stream sends its next step when it has the prediction of the one before. Server and client
-share the machine, so that a faster client would see more steps a second.
+share the machine, so that a faster client would see more steps a second. The same server with
+onnxruntime behind it takes turns with ours; what is printed are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from gated.live.program import Writer
 
 CHANNELS, UNITS, CLASSES = 8, 64, 4
 SHARES = (0.5, 0.99, 0.999)
+Rows = Iterator[dict[str, Any]]
 
 
 def write_model(directory: Path) -> None:
@@ -78,10 +82,12 @@ def processor_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load(port: int, process: int, streams: int, seconds: float) -> dict[str, Any]:
+async def load(
+    port: int, process: int, streams: int, seconds: float, turn: int
+) -> dict[str, float]:
     """Return steps a second, the times of steps, and the server's own work for one."""
     until, begin = asyncio.Event(), asyncio.Event()
-    address = f"ws://127.0.0.1:{port}/streams/load-{streams}-"
+    address = f"ws://127.0.0.1:{port}/streams/load-{streams}-{turn}-"
     tasks = []
     for place in range(streams):
         tasks.append(asyncio.create_task(one_stream(f"{address}{place}", until, begin)))
@@ -95,39 +101,54 @@ async def load(port: int, process: int, streams: int, seconds: float) -> dict[st
     lasted, worked = time.perf_counter() - began, processor_seconds(process) - worked
     times = np.quantile(found, SHARES) * 1_000
     return {
-        "streams": streams,
         "steps_per_second": round(len(found) / lasted),
         "server_us_per_step": round(1e6 * worked / len(found)),
         **{f"p{100 * share:g}_ms": round(of, 2) for share, of in zip(SHARES, times, strict=True)},
     }
 
 
-def measured(streams: Sequence[int], seconds: float, wait: float) -> list[dict[str, Any]]:
-    """Serve a model, and return what each number of streams found."""
-    with tempfile.TemporaryDirectory() as place:
-        write_model(Path(place) / "run")
-        command = [sys.executable, "-m", "gated", "serve", f"{place}/run", "--port", "0"]
-        command += ["--wait", f"{wait:g}", "--rate", "1e6", "--step-rate", "1e6"]
-        command += ["--streams", str(max(streams))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            line = server.stdout.readline() if server.stdout else ""
-            port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
-            try:
-                return [asyncio.run(load(port, server.pid, of, seconds)) for of in streams]
-            finally:
-                server.terminate()
+@contextmanager
+def served(command: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The port and the process of a server that runs until the block ends."""
+    command = [sys.executable, "-m", *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        line = server.stdout.readline() if server.stdout else ""
+        try:
+            yield int(line.partition("127.0.0.1:")[2].partition("/")[0]), server.pid
+        finally:
+            server.terminate()
+
+
+def measured(streams: Sequence[int], seconds: float, wait: float, rounds: int) -> Rows:
+    """Serve a model by both, and return what each number of streams found."""
+    most = ["--streams", str(max(streams)), "--wait", f"{wait:g}"]
+    with tempfile.TemporaryDirectory() as place, ExitStack() as servers:
+        run = str(Path(place) / "run")
+        write_model(Path(run))
+        ours = ["gated", "serve", run, "--port", "0", "--rate", "1e6", "--step-rate", "1e6", *most]
+        commands = {"gated": ours, "onnxruntime": ["benchmarks.serving_onnxruntime", run, *most]}
+        ports = {by: servers.enter_context(served(of)) for by, of in commands.items()}
+        for count in streams:
+            found: dict[str, list[dict[str, float]]] = {by: [] for by in ports}
+            for turn in range(rounds):
+                for by in sorted(ports, reverse=bool(turn % 2)):
+                    found[by].append(asyncio.run(load(*ports[by], count, seconds, turn)))
+            for by, rows in found.items():
+                middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+                yield {"streams": count, "by": by, **middle}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1_000])
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 100, 1_000, 5_000])
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--wait", type=float, nargs="+", default=[0.0], help="milliseconds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--wait", type=float, default=0.0, help="milliseconds")
     options = parser.parse_args()
-    print(json.dumps({**described(None), "units": UNITS, "seconds": options.seconds}))
-    for wait in options.wait:
-        for row in measured(options.streams, options.seconds, wait):
-            print(json.dumps({"wait_ms": wait, **row}), flush=True)
+    about = {**described(None), "units": UNITS, **vars(options)}
+    print(json.dumps({**about, "load": os.getloadavg()[0]}), flush=True)
+    for row in measured(options.streams, options.seconds, options.wait, options.rounds):
+        print(json.dumps({**row, "load": os.getloadavg()[0]}), flush=True)
 
 
 if __name__ == "__main__":

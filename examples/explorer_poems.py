@@ -19,18 +19,13 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import opencc
 import torch
-from explorer_models import (
-    LAYERS,
-    UNKNOWN,
-    bits_per_character,
-    counting_unit,
-    encode,
-    train,
-)
+from explorer_models import LAYERS, UNKNOWN, bits_per_character, encode, train
 from torch import Tensor, nn
 
+from gated.explain import trace
 from gated.model_files import save_model
 from gated.serve.compact import expanded, in_bytes
 
@@ -41,6 +36,10 @@ PASSAGES = {
     "李商隐《锦瑟》": ("李商隱", "錦瑟"),
     "王之涣《登鹳雀楼》": ("王之渙", "登鸛雀樓"),
 }
+GUIDE = "杜甫《登高》"
+"""The passage of the tour, whose lines have seven characters."""
+ENDS = "，。\n"
+"""Each ends a line of verse."""
 TEST = 0.05
 CHARACTERS = 2400
 """Of the vocabulary: the most frequent of the poems, with `UNKNOWN`."""
@@ -87,6 +86,17 @@ def poems(directory: Path) -> dict[tuple[str, str], str]:
     return found
 
 
+def counting_unit(network: PoemNetwork, read: str, vocabulary: str) -> int:
+    """The unit of an LSTM whose memory follows the place in the line of verse most closely.
+
+    The tour of the explorer is about it.
+    """
+    characters = encode(read, vocabulary)[:, None]
+    cell = trace(network.recurrent, network.read(characters)).layers[0].cell[:, 0]
+    place = [t - max(read.rfind(end, 0, t + 1) for end in ENDS) for t in range(len(read))]
+    return int(np.abs(np.corrcoef(place, cell.T)[0, 1:]).argmax())
+
+
 def main() -> None:
     """Train the three networks, print their scores and save them."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -127,9 +137,8 @@ def main() -> None:
             "passages": passages,
         }
         if cell == "lstm":
-            read = encode(held_out[:20_000], vocabulary)
-            unit = counting_unit(network, read, vocabulary.index("\n"))
-            description["guide"] = {"network": cell, "passage": next(iter(PASSAGES)), "unit": unit}
+            unit = counting_unit(network, held_out[:20_000], vocabulary)
+            description["guide"] = {"network": cell, "passage": GUIDE, "unit": unit, "ends": ENDS}
         save_model(arguments.out / cell, arrays, description)
 
 

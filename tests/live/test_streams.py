@@ -77,6 +77,13 @@ def test_many_streams_take_a_step_in_one_call() -> None:
         of.push([streams[0], streams[0]], xs[:2, 0])
     with pytest.raises(DataError, match="3 streams were given 2 steps"):
         of.push(streams, xs[:2, 0])
+    for wrong in (np.array([0.5]), np.array([0.5, np.inf]), np.array(["a", "b"])):
+        with pytest.raises(DataError) as of_one:
+            streams[1].push(wrong)
+        with pytest.raises(DataError) as of_many:
+            of.push(streams, [xs[0, 0], wrong, xs[0, 1]])
+        assert str(of_many.value) == str(of_one.value)
+    assert [one.state() for one in streams] == [one.state() for one in alone]
 
 
 def test_a_state_goes_to_bytes_and_back() -> None:

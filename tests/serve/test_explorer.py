@@ -424,10 +424,34 @@ def test_a_gate_is_opened_and_its_parts_add_up(
     expect(page.locator("#box h3")).to_contain_text("Output gate o: why it is")
 
 
+def test_an_open_gate_says_what_it_does_in_figures_of_the_moment(page: playwright.Page) -> None:
+    shown = {
+        "RNN": {"h": ()},
+        "GRU": {"z": ("z", "h0", "rest", "n", "h"), "r": (), "n": ("rest", "n", "written")},
+        "LSTM": {
+            "f": ("f", "c0", "kept"),
+            "i": ("i", "g", "written"),
+            "g": ("i", "g", "written"),
+            "o": ("o", "c", "h"),
+        },
+    }
+    for network, gates in shown.items():
+        page.get_by_role("button", name=network, exact=True).click()
+        settle(page)
+        for place, (gate, wires) in enumerate(gates.items()):
+            page.locator(".operation.gate").nth(place).click()
+            expect(page.locator("#box h3")).to_contain_text(
+                f" {wire(page, gate):.2f}".replace("-", "−")
+            )
+            figures = page.locator("#box p").first.inner_text().partition("Here: ")[2]
+            found = [number(figure) for figure in re.findall(r"−?\d+\.\d\d", figures)]
+            assert found == [wire(page, name) for name in wires], (network, gate)
+
+
 def test_a_box_of_another_cell_takes_its_reset_into_account(page: playwright.Page) -> None:
     page.get_by_role("button", name="GRU", exact=True).click()
     page.locator(".equation").nth(2).click()
-    expect(page.locator("#box p").first).to_contain_text("multiplied by rₜ = ")
+    expect(page.locator("#box p.hint").first).to_contain_text("multiplied by rₜ = ")
     total, result = [
         number(value)
         for value in page.locator("#box .bars-row:visible .bars-number").all_inner_texts()[-2:]
@@ -440,7 +464,7 @@ def test_a_box_of_another_cell_takes_its_reset_into_account(page: playwright.Pag
 def test_a_held_gate_says_so_when_it_is_opened(page: playwright.Page) -> None:
     page.locator(".equation").first.click()
     page.locator("#value").fill("0.25")
-    expect(page.locator("#box p").first).to_contain_text("The gate is held at 0.25.")
+    expect(page.locator("#box p.hint").first).to_contain_text("The gate is held at 0.25.")
     expect(page.locator("#box .bars-row:visible").last).to_contain_text("held at")
 
 

@@ -128,18 +128,18 @@ def test_the_tour_of_a_forecast(page: Page) -> None:
             # At this step, not at the one before or after, the gate is seen shut.
             expect(page.locator("#moment")).to_contain_text("step 48")
             assert wire(page, "f") == 0
-            told = page.locator("#tour p").inner_text()
+            told = page.locator("#tour .told").inner_text()
             moved, changed, plain = map(float, re.findall(r"\d+\.\d+", told))
             assert moved > 0
             effect = page.locator("#effect").inner_text()
             assert f"is {plain:.2f}, with the change {changed:.2f}" in effect
         if titles[-1] == "What the forecast starts from":
-            expect(page.locator("#tour p")).to_contain_text("the values 24 steps before")
-            expect(page.locator("#tour p")).to_contain_text("the continuation by smoothing")
+            expect(page.locator("#tour .told")).to_contain_text("the values 24 steps before")
+            expect(page.locator("#tour .told")).to_contain_text("the continuation by smoothing")
         if titles[-1] == "What is left of the history":
-            expect(page.locator("#tour p")).to_contain_text("6 steps into the forecast")
+            expect(page.locator("#tour .told")).to_contain_text("6 steps into the forecast")
             expect(page.locator("#moment")).to_contain_text("step 54")
-            told = page.locator("#tour p").inner_text()
+            told = page.locator("#tour .told").inner_text()
             unit = re.search(r"what unit (\d+) remembers", told)
             assert unit is not None
             expect(page.locator("#unit")).to_have_value(unit[1])
@@ -182,7 +182,7 @@ def test_a_gate_is_opened_and_its_parts_add_up(
     page.locator("#step").fill(str(step))
     page.locator(".equation").first.press("Enter")
     expect(page.locator(".equation").first).to_have_attribute("aria-expanded", "true")
-    expect(page.locator("#box p").first).to_contain_text(f"in the {part}, which")
+    expect(page.locator("#box p.hint").first).to_contain_text(f"in the {part}, which")
     parts = rows(page)
     assert {*known, "which series", "level of temp", "bias"} <= {name.rstrip(":") for name in parts}
     *summed, total, result = parts.values()

@@ -51,7 +51,12 @@ def test_a_directory_without_a_network_over_characters_is_refused(tmp_path: Path
 
 
 def test_the_tour_has_its_story_only_where_there_is_one(models: list[CharacterModel]) -> None:
-    assert texts(models).offered["guide"] == {"network": "lstm", "passage": "Hamlet", "unit": 15}
+    assert texts(models).offered["guide"] == {
+        "network": "lstm",
+        "passage": "Hamlet",
+        "unit": 15,
+        "ends": "\n",
+    }
     assert texts(models[:2]).offered["guide"] is None
     lstm = models[-1]
     for change in ({"passages": {"Hamlet": "one line"}}, {"passages": {}}, {"guide": None}):

@@ -84,9 +84,9 @@ def test_the_tour_says_so_too(
     opened: Callable[[str], Page], untrusted: str, language: str, shut: str, reach: str
 ) -> None:
     page = opened(f"{untrusted}#language={language}&theme=light&tour=3")
-    expect(page.locator("#tour p")).to_contain_text(shut)
+    expect(page.locator("#tour .told")).to_contain_text(shut)
     page.locator("#tour button").nth(1).press("Enter")
-    expect(page.locator("#tour p")).to_contain_text(reach)
+    expect(page.locator("#tour .told")).to_contain_text(reach)
 
 
 def test_so_does_a_text_of_one_character(opened: Callable[[str], Any], address: str) -> None:

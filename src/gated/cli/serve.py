@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 TOKEN = "GATED_TOKEN"
 """Environment variable with a token, which unlike an option is not seen by other users."""
+COLLECTORS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+"""Environment variables with the address of a collector of OpenTelemetry."""
 SHORTEST_TOKEN = 16
 LONGEST_WAIT = 1_000
 DAY = 86_400
@@ -36,13 +42,14 @@ def serve(
     steps: int = 20_000,
     seconds: float = 30,
     rate: float = 100,
-    state: Path | None = None,
+    state: str | None = None,
     interval: float = 1,
     wait: float = 0,
     streams: int = 1_000,
     stored: int = 100_000,
     forget: float = 30,
     step_rate: float = 1_000,
+    otlp: str | None = None,
 ) -> None:
     """Serve a trained network: predictions over HTTP, and streams that survive a restart.
 
@@ -73,7 +80,8 @@ def serve(
         Requests a second from one address.
     state
         File of the streams, or of a forecaster's rows; by default streams.sqlite, or rows.sqlite,
-        in the run's directory.
+        in the run's directory. Or a database that several servers share,
+        postgresql://USER@HOST/DATABASE, with its password in the environment's PGPASSWORD.
     interval
         Seconds between two writes of the streams that have changed.
     wait
@@ -82,11 +90,14 @@ def serve(
     streams
         Streams with a client at most.
     stored
-        Streams in the file at most.
+        Streams that are stored at most.
     forget
         Days after which a stream that took no step is removed.
     step_rate
         Steps a second that are read from a stream.
+    otlp
+        Address of a collector of OpenTelemetry that is sent spans and counts, such as
+        http://localhost:4318; by default what the environment's OTEL_EXPORTER_OTLP_ENDPOINT says.
     """
     for module in ("fastapi", "uvicorn", "websockets", "prometheus_client"):
         require(module, extra="serve")
@@ -112,6 +123,7 @@ def serve(
 
     hosts = ("localhost", "127.0.0.1", "[::1]") if _is_loopback(host) else None
     of_server: dict[str, Any] = {"tokens": tokens, "hosts": hosts, "log": log_json}
+    of_server["collector"] = _collector(otlp)
     if load_description(run).get("task") == "forecast":
         bounds = Bounds(body=body, seconds=seconds, rate=rate)
         server = _of_forecaster(run, state or run / "rows.sqlite", bounds, of_server)
@@ -145,8 +157,20 @@ def serve(
         server.run(sockets=[listener])
 
 
+def _collector(otlp: str | None) -> str | None:
+    """Return the collector of OpenTelemetry; empty for the environment's, None for none."""
+    if otlp is None:
+        if not any(map(os.environ.get, COLLECTORS)):
+            return None
+    elif not otlp.startswith(("http://", "https://")):
+        raise ConfigurationError(f"--otlp: must be an address like http://HOST:4318, got {otlp}.")
+    for module in ("opentelemetry.sdk", "opentelemetry.instrumentation.fastapi"):
+        require(module, extra="otel")
+    return otlp or ""
+
+
 def _of_forecaster(
-    run: Path, state: Path, bounds: Bounds, of_server: dict[str, Any]
+    run: Path, state: Path | str, bounds: Bounds, of_server: dict[str, Any]
 ) -> uvicorn.Server:
     """Return the server of a forecaster, which begins with the rows that its run keeps."""
     from gated.model_files import attached_file, digest_of

@@ -181,8 +181,43 @@ def push_together(streams: Sequence[Stream], xs: Sequence[Any]) -> list[Array | 
         raise DataError("the streams must be of one model, each of a single sequence")
     if len({id(of) for of in streams}) < len(streams):
         raise DataError("a stream takes one step at a time: it was given twice")
-    values = [model.one_step(x, None) for x in xs]
-    # Whole numbers, such as how many steps a patch has, must be alike to go side by side.
+    if len(streams) == 1:
+        return [streams[0].push(xs[0])]
+    values = _side_by_side(model, xs)
+    results: list[Array | None] = [None] * len(streams)
+    for places in _alike(model, streams):
+        group = [streams[place] for place in places]
+        joined = [
+            tuple(map(np.concatenate, zip(*layer, strict=True)))
+            for layer in zip(*(of.states for of in group), strict=True)
+        ]
+        found, after = model.advance(values[:, places], joined)
+        apart: list[Sequence[State]] = []
+        for state in after:
+            rows = [[row.copy() for row in of[:, None]] for of in state]  # no view of all streams
+            apart.append(list(zip(*rows, strict=True)) if rows else [()] * len(group))
+        for row, (place, states) in enumerate(zip(places, zip(*apart, strict=True), strict=True)):
+            streams[place].states = list(states)
+            streams[place].steps += 1
+            results[place] = found[-1, row] if len(found) else None
+    return results
+
+
+def _side_by_side(model: Model, xs: Sequence[Any]) -> Array:
+    """Return a step of each of B streams as (1, B, F), or (1, B) codes; checked."""
+    alike = all(isinstance(x, np.ndarray) and x.shape == xs[0].shape for x in xs)
+    if alike and xs[0].ndim == 1:
+        try:
+            return model.one_step(np.stack(xs), len(xs))
+        except DataError:  # which is said of the step that is wrong
+            pass
+    return np.concatenate([model.one_step(x, None) for x in xs], 1)
+
+
+def _alike(model: Model, streams: Sequence[Stream]) -> list[list[int]]:
+    """Return the places of streams in groups that go side by side: as many steps into a patch."""
+    if not any(model.phased):
+        return [list(range(len(streams)))]
     groups: dict[bytes, list[int]] = {}
     for place, stream in enumerate(streams):
         phase = b"".join(
@@ -190,16 +225,4 @@ def push_together(streams: Sequence[Stream], xs: Sequence[Any]) -> list[Array | 
             for of in (state if at else ()) if of.dtype.kind == "i"
         )  # fmt: skip
         groups.setdefault(phase, []).append(place)
-    results: list[Array | None] = [None] * len(streams)
-    for places in groups.values():
-        joined = [
-            tuple(np.concatenate(arrays) for arrays in zip(*layer, strict=True))
-            for layer in zip(*(streams[place].states for place in places), strict=True)
-        ]
-        found, after = model.advance(np.concatenate([values[at] for at in places], 1), joined)
-        for row, place in enumerate(places):
-            stream = streams[place]
-            stream.states = [tuple(of[row : row + 1].copy() for of in state) for state in after]
-            stream.steps += 1
-            results[place] = found[-1, row] if len(found) else None
-    return results
+    return list(groups.values())

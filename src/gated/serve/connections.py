@@ -60,9 +60,11 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        if self.drain is not None:
-            await self.drain()
-        await super().shutdown(sockets)
+        try:
+            if self.drain is not None:
+                await self.drain()
+        finally:
+            await super().shutdown(sockets)
 
 
 class _Requests(H11Protocol):

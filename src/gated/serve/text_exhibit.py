@@ -61,13 +61,12 @@ def _guide(models: Sequence[CharacterModel]) -> Any:
     """Return what the tour is about: its network, and a passage with at least two ends of lines."""
     description = models[-1].description
     guide, passages = description.get("guide"), description.get("passages", {})
-    if (
-        not guide
-        or passages.get(guide["passage"], "").count("\n") < 2
-        or guide["network"] not in [model.name for model in models]
-    ):
+    if not guide or guide["network"] not in [model.name for model in models]:
         return None
-    return guide
+    ends = guide.get("ends", "\n")
+    if sum(passages.get(guide["passage"], "").count(end) for end in ends) < 2:
+        return None
+    return {**guide, "ends": ends}
 
 
 def _describe(model: CharacterModel) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.serve.asking import Answer, ask, running
+from tests.serve.live.databases import Postgres
 from tests.serve.live.test_kills import Served
 from tests.tasks.forecast.test_live import fitted, hours, table, until
 
@@ -44,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "run"
 
 
-def served(run: Path, state: Path, **bounds: Any) -> AbstractContextManager[int]:
+def served(run: Path, state: Path | str, **bounds: Any) -> AbstractContextManager[int]:
     server = _of_forecaster(run, state, Bounds(rate=1e6, **bounds), {"hosts": ["127.0.0.1"]})
     return running(server)
 
@@ -202,6 +203,42 @@ def test_rows_that_were_acknowledged_survive_a_kill(run: Path, tmp_path: Path) -
     assert found.body == expected.body  # and none is taken twice
     assert refused > 0
     assert (tmp_path / "log").read_text() == ""
+
+
+def test_servers_that_share_a_database_forecast_from_the_rows_of_all(
+    run: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    state, ahead = postgres.new_schema(), {"future": future(312)}
+    with served(run, state) as first, served(run, state) as second:
+        assert post(first, "/rows", {"rows": rows(300, 304)}).body == {"taken": 8, "known": 0}
+        assert post(second, "/rows", {"rows": rows(302, 308)}).body == {"taken": 8, "known": 4}
+        other = post(second, "/rows", {"rows": rows(303, 304, y=1.0)})
+        assert (other.status, "another row was taken" in other.body["error"]) == (409, True)
+        assert post(first, "/rows", {"rows": rows(300, 312)}).body == {"taken": 8, "known": 16}
+        found = [post(port, "/forecast", ahead) for port in (first, second)]
+        postgres.stop()
+        try:
+            for answer in (post(first, "/forecast", ahead), post(second, "/rows", {"rows": [{}]})):
+                assert (answer.status, "Connection refused" in answer.body["error"]) == (503, True)
+        finally:
+            postgres.start()
+        found += [post(port, "/forecast", ahead) for port in (first, second)]
+        at_once = [
+            threading.Thread(target=post, args=(port, "/rows", {"rows": rows(312, 330)}))
+            for port in (first, second)
+        ]
+        for thread in at_once:
+            thread.start()
+        for thread in at_once:
+            thread.join()
+        assert post(first, "/rows", {"rows": rows(300, 330)}).body == {"taken": 0, "known": 60}
+        later = {"future": future(330)}
+        latest = [post(port, "/forecast", later).body for port in (first, second)]
+    with served(run, tmp_path / "alone") as port:
+        post(port, "/rows", {"rows": rows(300, 312)})
+        assert [answer.body for answer in found] == [post(port, "/forecast", ahead).body] * 4
+        post(port, "/rows", {"rows": rows(312, 330)})
+        assert latest == [post(port, "/forecast", later).body] * 2
 
 
 def test_the_command_knows_what_it_serves(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.live.programs import causal
 from tests.serve.asking import ask
+from tests.serve.live.databases import Postgres
 from tests.serve.live.stream_client import StreamClient
 from tests.serve.live.test_streams import steps, undisturbed
 
@@ -48,7 +52,11 @@ def test_no_step_is_lost_or_taken_twice_by_kills_under_load(tmp_path: Path) -> N
     write(tmp_path / "run", *causal(), task="classify")
     served = Served(tmp_path / "run", tmp_path / "log")
     try:
-        clients = kill_again_and_again(served)
+        clients = [
+            StreamClient(served.port, f"s{place}", steps(STEPS, place), 1 + 8 * place)
+            for place in range(STREAMS)
+        ]
+        kill_again_and_again([served], clients)
         for client in clients:
             found = [client.predictions.get(step) for step in range(1, STEPS + 1)]
             assert found == undisturbed(list(client.xs))
@@ -61,22 +69,70 @@ def test_no_step_is_lost_or_taken_twice_by_kills_under_load(tmp_path: Path) -> N
     assert (tmp_path / "log").read_text() == ""
 
 
-def kill_again_and_again(served: Served) -> list[StreamClient]:
-    """Send steps of several streams, and kill the server as they get on."""
-    clients = [
-        StreamClient(served.port, f"s{place}", steps(STEPS, place), 1 + 8 * place)
-        for place in range(STREAMS)
-    ]
+def kill_again_and_again(
+    servers: Sequence[Served], clients: Sequence[StreamClient], kills: int = KILLS
+) -> None:
+    """Send steps of several streams, and kill one server after the other as they get on."""
+    total = sum(len(client.xs) for client in clients)
     threads = [threading.Thread(target=client.run, daemon=True) for client in clients]
     for thread in threads:
         thread.start()
-    for kill in range(1, KILLS + 1):
-        due = kill * STEPS * STREAMS // (KILLS + 1)
+    for kill in range(1, kills + 1):
+        due = kill * total // (kills + 1)
         while sum(len(client.predictions) for client in clients) < due:
             assert any(thread.is_alive() for thread in threads)
             time.sleep(0.001)
+        served = servers[kill % len(servers)]
         served.kill()
         served.start()
     for thread in threads:
         thread.join()
-    return clients
+
+
+class Wanderer(StreamClient):
+    """A client that goes from server to server, and to the next one when a connection breaks."""
+
+    stay = 40
+    """Predictions after which it goes."""
+
+    def __init__(self, servers: Sequence[Served], id: str, xs: list[Any], at_once: int) -> None:
+        super().__init__(0, id, xs, at_once)
+        self.servers = itertools.cycle(servers)
+
+    def _until_the_end(self) -> None:
+        self.port, self.here = next(self.servers).port, 0
+        super()._until_the_end()
+
+    def _heard(self, message: Any) -> bool:
+        self.here += 1
+        if self.here % self.stay == 0:
+            raise TimeoutError
+        return super()._heard(message)
+
+
+def test_streams_wander_among_servers_that_are_killed(tmp_path: Path, postgres: Postgres) -> None:
+    """The database crashes too."""
+    write(tmp_path / "run", *causal(), task="classify")
+    kills, count = KILLS - 1, STEPS // 2
+    options = ("--state", postgres.new_schema())
+    servers = [Served(tmp_path / "run", tmp_path / "log", *options) for _ in range(2)]
+    clients = [
+        Wanderer(servers, f"s{place}", steps(count, place), 1 + 8 * place) for place in range(3)
+    ]
+    crash = threading.Timer(0.5, lambda: (postgres.stop(), postgres.start()))
+    crash.start()
+    try:
+        kill_again_and_again(servers, clients, kills)
+        for client in clients:
+            found = [client.predictions.get(step) for step in range(1, count + 1)]
+            assert found == undisturbed(list(client.xs))
+            assert client.connections > count // Wanderer.stay
+            for served in servers:
+                place = ask(served.port, f"/streams/{client.id}").body
+                assert place == {"step": count, "durable": count}
+    finally:
+        crash.join()
+        for served in servers:
+            served.kill()
+    assert sum(client.repeated for client in clients) > 0
+    assert (tmp_path / "log").read_text() == ""

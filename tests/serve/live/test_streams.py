@@ -56,8 +56,8 @@ def undisturbed(xs: list[Any]) -> list[Any]:
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    with running(create_server(model(*causal()), tmp_path / "s.sqlite", QUICK, STREAMS)) as place:
+def port(state: Path | str) -> Iterator[int]:
+    with running(create_server(model(*causal()), state, QUICK, STREAMS)) as place:
         yield place
 
 
@@ -269,9 +269,9 @@ def test_streams_are_refused_in_words(tmp_path: Path) -> None:
             )
 
 
-def test_the_store_is_bounded(tmp_path: Path) -> None:
+def test_the_store_is_bounded(state: Path | str) -> None:
     few = StreamBounds(stored=1, interval=1e6)
-    server = create_server(model(*causal()), tmp_path / "s", QUICK, few)
+    server = create_server(model(*causal()), state, QUICK, few)
     with running(server) as port, connected(port, "a") as socket:
         receive(socket)
         assert refused(port, "b") == (503, "1 streams are stored already (--stored)")
@@ -279,12 +279,12 @@ def test_the_store_is_bounded(tmp_path: Path) -> None:
         answered(socket)
 
 
-def test_a_network_that_reads_later_steps_has_no_streams(tmp_path: Path) -> None:
+def test_a_network_that_reads_later_steps_has_no_streams(state: Path | str) -> None:
     writer = Writer("numbers", 2)
     seen = writer.add("convolution", writer.input, weight="c.weight", before=0)
     values = writer.program("numbers", writer.add("mean", seen))
     of = model(values, {"c.weight": np.ones((1, 2, 3), np.float32)})
-    with running(create_server(of, tmp_path / "s", QUICK, STREAMS)) as port:
+    with running(create_server(of, state, QUICK, STREAMS)) as port:
         status, said = refused(port, "a")
         assert status == 409
         assert "cannot be run step by step" in said
@@ -312,10 +312,10 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path: Path) -> None:
         assert ask(port, "/streams/hostile").body["step"] < 100
 
 
-def test_a_stop_answers_and_saves_what_has_come(tmp_path: Path) -> None:
+def test_a_stop_answers_and_saves_what_has_come(state: Path | str) -> None:
     xs = steps(50)
     never = StreamBounds(interval=1e6, rate=1e6)
-    server = create_server(model(*causal()), tmp_path / "s", QUICK, never)
+    server = create_server(model(*causal()), state, QUICK, never)
     found = {}
     with running(server) as port, connected(port, "a") as socket:
         receive(socket)
@@ -329,7 +329,7 @@ def test_a_stop_answers_and_saves_what_has_come(tmp_path: Path) -> None:
         assert socket.close_code == 1012
     last = max(found)
     assert found[last]["durable"] == last
-    with running(create_server(model(*causal()), tmp_path / "s", QUICK, never)) as port:
+    with running(create_server(model(*causal()), state, QUICK, never)) as port:
         with connected(port, "a") as socket:
             assert receive(socket)["step"] == last
         client = StreamClient(port, "a", xs, 8)

@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
+from sklearn.preprocessing import StandardScaler
 
 from gated.errors import ConfigurationError, DataError
-from gated.tasks.classify import SequenceClassifier, SequenceTraining
+from gated.tasks.classify import SequenceClassifier, SequenceRegressor, SequenceTraining, evaluation
 from gated.tasks.classify import clusters as of_clusters
+from gated.tasks.classify.baselines import features_of, linear
 from gated.tasks.classify.clusters import clustered, overlapping, shared_with
 from gated.tasks.classify.config import SequenceConfig
 from gated.tasks.classify.learner import NumberLearner
 from gated.tasks.classify.mixture import Weighing, folds_of
 from gated.tasks.classify.parts import read_parts
-from gated.tasks.classify.ridge import ridge
+from gated.tasks.classify.preprocessing import Preprocessing
+from gated.tasks.classify.ridge import PENALTIES, ridge
 from gated.tasks.classify.sequences import Sequences
 from gated.tasks.classify.split import held_out_rows
 from gated.tasks.classify.table import read_sequences
@@ -101,6 +106,70 @@ def test_a_penalty_is_not_chosen_by_near_copies():
     alone, together = ridge(x, y, np.ones(72)), ridge(x, y, np.ones(72), clusters=clusters)
     assert alone.error < 0.01 < 0.5 < together.error
     assert together.penalty[0] > 100 * alone.penalty[0]
+
+
+def test_of_a_single_cluster_each_example_is_left_out():
+    random = np.random.default_rng(6)
+    x, y = random.normal(size=(30, 20)), random.normal(size=(30, 1))
+    alone, together = ridge(x, y, np.ones(30)), ridge(x, y, np.ones(30), clusters=np.zeros(30))
+    np.testing.assert_array_equal(alone.weights, together.weights)
+
+
+def people_with_near_copies():
+    """Three walks of each of twelve people, and the person of each: (N, 20, 3), (N,)."""
+    random = np.random.default_rng(7)
+    walks = np.repeat(random.normal(size=(12, 20, 3)).cumsum(1), 3, 0)
+    return list(walks + random.normal(0, 0.02, walks.shape)), np.repeat(np.arange(12), 3)
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_the_penalty_of_the_linear_baseline_is_chosen_by_whole_clusters(classes):
+    """Against scikit-learn's ridge regression, fitted without each cluster."""
+    arrays, people = people_with_near_copies()
+    random = np.random.default_rng(8)
+    values = np.arange(12) % 3 if classes else random.normal(size=(12, 2))
+    values, asked = values[people], list(random.normal(size=(40, 20, 3)).cumsum(1))
+    read = Preprocessing.fit(arrays, 1)
+    scaler = StandardScaler().fit(np.stack([features_of(read.scaled(of)) for of in arrays]))
+    x, new = (
+        scaler.transform(np.stack([features_of(read.scaled(of)) for of in part]))
+        for part in (arrays, asked)
+    )
+    y = np.eye(3)[values] * 2 - 1 if classes else values
+
+    def chosen_by(groups):
+        """Predict with the penalties that predict left-out groups best."""
+        models = [Ridge(alpha=of * x.shape[1]) for of in PENALTIES]
+        apart = [cross_val_predict(of, x, y, cv=LeaveOneGroupOut(), groups=groups) for of in models]
+        errors = np.array([((of - y) ** 2).sum(0) for of in apart])
+        if classes:
+            return models[errors.sum(1).argmin()].fit(x, y).predict(new).argmax(1)
+        best = [models[of] for of in errors.argmin(0)]
+        return np.stack([of.fit(x, y[:, k]).predict(new) for k, of in enumerate(best)], 1)
+
+    together = linear(read, arrays, values, asked, classes=classes, clusters=people)
+    np.testing.assert_allclose(together, chosen_by(people), atol=1e-6)
+    alone = linear(read, arrays, values, asked, classes=classes)
+    np.testing.assert_allclose(alone, chosen_by(np.arange(36)), atol=1e-6)
+    assert np.abs(alone - together).max() > 0.1, "the two choose alike here: no test"
+
+
+def test_the_score_has_the_linear_baseline_of_whole_clusters(monkeypatch):
+    monkeypatch.setattr(evaluation, "nearest", lambda *_: None)
+    arrays, people = people_with_near_copies()
+    values = np.random.default_rng(9).normal(size=12)[people]
+    learner = SequenceRegressor(
+        hidden=4, filters=0, kernel_features=0, training=SequenceTraining(steps=2)
+    )
+    learner = learner.fit(arrays, values, groups=people).learner_
+    known = learner.parts.training
+    asked = sequences(np.random.default_rng(10).normal(size=(40, 20, 3)).cumsum(1))
+    found = evaluation.evaluate_numbers(learner, known, asked).predicted["linear"]
+    numbers = learner.targets.numbers(known.values)
+    expected = linear(
+        learner.preprocessing, known.arrays, numbers, asked.arrays, classes=False, clusters=people
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_part_that_is_better_in_one_cluster_is_not_clearly_better():

@@ -95,7 +95,7 @@ def test_the_same_share_of_each_class_is_held_back() -> None:
 def test_a_batch_is_its_step_and_cut_by_processes() -> None:
     arrays, labels = bumps(12, seed=0)
     read, codes = Preprocessing.fit(arrays, 1), (labels == "late").astype(np.int64)
-    config = ClassifyConfig(noise=0.1, warp=0.2)
+    config = ClassifyConfig(noise=0.1, warp=0.2, cut=0.3)
     task = SequenceTask(
         SequenceEnsemble(config, 2, 2, 20),
         config,
@@ -111,6 +111,35 @@ def test_a_batch_is_its_step_and_cut_by_processes() -> None:
     part = task.training_batch(1, 8, Shard(1, 2))
     assert torch.equal(whole.targets[1::2], part.targets)
     assert torch.equal(whole.steps[: len(part.steps), 1], part.steps[:, 0])
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_is_cut_is_missing_in_training(missing) -> None:
+    arrays = [np.arange(1.0, 21)[:, None] * [1, -1] + place for place in range(6)]
+    if missing:
+        arrays[0][0, 1] = np.nan
+    read, config = Preprocessing.fit(arrays, 1), ClassifyConfig(cut=0.5)
+    network, codes = SequenceEnsemble(config, read.inputs, 2, 20), np.arange(6) % 2
+    task = SequenceTask(network, config, read, arrays, codes, np.ones(6), ([], codes[:0]), 4)
+    lengths, begins = set(), set()
+    for step in range(40):
+        batch = task.training_batch(step, 6, Shard(0, 1))
+        assert batch.lengths.tolist() == [20] * 6
+        assert sorted(batch.targets.tolist()) == [0, 0, 0, 1, 1, 1]
+        for place, row in enumerate(task.buckets.batch(step, 6)):
+            found = batch.steps[:, place].numpy()
+            cut = np.flatnonzero((found != read.read(arrays[row])).any(1))
+            if not len(cut):
+                continue
+            begin, end = cut[0], cut[-1] + 1
+            expected = arrays[row].copy()
+            expected[begin:end] = np.nan
+            np.testing.assert_array_equal(found, read.read(expected))
+            lengths.add(end - begin)
+            begins.add(begin)
+    assert lengths <= set(range(1, 11))
+    assert len(lengths) >= 9
+    assert begins >= set(range(18))
 
 
 def test_answers_come_in_the_order_of_the_sequences() -> None:

@@ -3,6 +3,7 @@ import { gatePalette, signedPalette, type Theme } from "./colours";
 import { hasUnit, spreadOf } from "./columns";
 import { definitionOf } from "./definitions";
 import { signed } from "./diagram";
+import { wireValues } from "./diagrams";
 import { columnName, editName, networkBelow, stateSymbol } from "./edit_names";
 import { keyOf } from "./edits";
 import { NumberField, type Change, type Editable } from "./number_field";
@@ -40,6 +41,7 @@ class NameSlot {
 
 export class BoxPanel {
   private readonly title = document.createElement("h3");
+  private readonly does = document.createElement("p");
   private readonly told = document.createElement("p");
   private readonly hint = document.createElement("p");
   private readonly refused = document.createElement("p");
@@ -63,7 +65,7 @@ export class BoxPanel {
     this.told.className = this.hint.className = "hint";
     this.refused.id = "refused";
     this.refused.setAttribute("role", "alert");
-    panel.append(head, this.told);
+    panel.append(head, this.does, this.told);
     const rows = document.createElement("div");
     panel.append(rows);
     this.bars = new Bars(rows);
@@ -84,10 +86,13 @@ export class BoxPanel {
     const parts = partsOf(run, gate, local, unit, this.chosenOf(run, gate, local, unit));
     const { inputs, otherInputs, states, others, bias, sum, value, squash, held, reset } = parts;
     const { definition } = network;
-    const symbol = definition ? symbolIn(definition, gate) : SYMBOLS[gate === "candidate" && network.cell === "gru" ? "candidate_state" : gate];
+    const array = gate === "candidate" && network.cell === "gru" ? "candidate_state" : gate;
+    const symbol = definition ? symbolIn(definition, gate) : SYMBOLS[array];
     this.title.textContent = words.boxTitle(nameOf(network, gate, words), signed(value));
+    this.does.hidden = definition !== undefined;
+    this.does.textContent = definition ? "" : words.does[array](wireValues(network.cell, reading, step, unit));
     const factor = reset === null ? null : signed(reset);
-    this.told.textContent = held ? words.boxHeld(signed(value)) : (definition ? words.boxOwnHint : words.boxHint)(symbol, factor, part);
+    this.told.textContent = held ? words.boxHeld(signed(value)) : (definition ? words.boxOwnHint : words.boxHint)(symbol, squash, factor, part);
     this.hint.textContent = words.boxEdit;
     this.panel.querySelector("#close-box")!.textContent = words.boxClose;
     const edited = new Map(edits.map((edit) => [keyOf(edit), edit.value]));

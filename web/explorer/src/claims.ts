@@ -4,7 +4,7 @@ import { ledgerOf, shares, type Ledger } from "./ledger";
 import { reachOf, relative } from "./reach";
 import { at, type Credit, type Exhibit, type Network, type Passage, type Reading, type SeriesExhibit, type TextExhibit } from "./reading";
 import type { Readers } from "./readers";
-import { keeping, type Stop } from "./tour";
+import { keeping, lineOf, type Line, type Stop } from "./tour";
 import type { View } from "./view";
 
 /** How much of a whole, for words that a share chooses. */
@@ -17,12 +17,14 @@ export type Effect = "muchWorse" | "worse" | "same" | "better";
 export interface Claims {
   /** The state of the unit that counts, in the second line. */
   counted?: { start: number; last: number; along: number; steps: number; correlation: number };
+  /** The character that ends the line before, and whether lines are those of the page or of verse. */
+  sign?: { character: string; verse: boolean };
   /** The forget gate at the end of a line. */
   forgotten?: { within: number; here: number; before: number; kept: number; input: number; written: number };
   /** Shares of what the line wrote that is left, and of the memory that is older than the line. */
   remembered?: { left: number; older: number };
-  /** The chance of another end of the line, and the state, without the change and with it. */
-  held?: { plain: number; changed: number; state: number; stateChanged: number };
+  /** The chance of an end of the line so many steps after one, and the state there, without the change and with it. */
+  held?: { into: number; plain: number; changed: number; state: number; stateChanged: number };
   /** Bits a character: as it is, with nothing kept, with everything, and of whoever knows nothing. */
   bits?: { plain: number; none: number; everything: number; blind: number };
   reaches?: { name: string; steps: number; whole: boolean; hill: number | null; weightless: boolean }[];
@@ -62,41 +64,48 @@ export async function claimsOf(stop: Stop, exhibit: Exhibit, passage: Passage, r
 
 /** Of the first end of a line and the line after it. */
 async function line(stop: Stop, exhibit: TextExhibit, passage: Passage, readers: Read): Promise<Claims> {
-  const { network, unit } = exhibit.guide!;
+  const guide = exhibit.guide!;
+  const { network, unit, ends } = guide;
   const characters = [...passage.text];
-  const end = characters.indexOf("\n");
-  const next = characters.indexOf("\n", end + 1);
+  const line = lineOf(characters, guide);
+  const { before, end } = line;
+  const sign = { character: characters[before], verse: ends !== "\n" };
+  const shown = exhibit.networks.find(({ name }) => name === network)!;
   const reading = await readers.read(network, passage, null);
   const of = (name: string, step: number) => at(reading.arrays[name], step, unit);
-  if (stop.name === "counts") return { counted: counted(characters, stop.view.step!, next - 1, (step) => of("cell", step)) };
+  if (stop.name === "counts") return { sign, counted: counted(characters, ends, line, (step) => of("cell", step)) };
   if (stop.name === "forgets") {
-    const inside = characters.flatMap((character, step) => (character === "\n" ? [] : [of("forget_gate", step)]));
-    const [here, before, input] = [of("forget_gate", end), of("cell", end - 1), of("input_gate", end)];
-    return { forgotten: { within: mean(inside), here, before, kept: here * before, input, written: input * of("candidate", end) } };
+    const inside = characters.flatMap((character, step) => (ends.includes(character) ? [] : [of("forget_gate", step)]));
+    const [here, old, input] = [of("forget_gate", before), of("cell", before - 1), of("input_gate", before)];
+    return { sign, forgotten: { within: mean(inside), here, before: old, kept: here * old, input, written: input * of("candidate", before) } };
   }
   if (stop.name === "adds") {
-    const { written } = ledgerOf(definitionOf(exhibit.networks.find(({ name }) => name === network)!), reading, next - 1, unit)!;
+    const { written } = ledgerOf(definitionOf(shown), reading, end - 1, unit)!;
     const wrote = (step: number) => Math.abs(of("input_gate", step) * of("candidate", step));
-    const own = [...written.keys()].slice(end + 1);
+    const own = [...written.keys()].slice(before + 1);
     const left = total(own, (step) => Math.abs(written[step])) / total(own, wrote);
-    const older = total([...written.keys()].slice(0, end), (step) => Math.abs(written[step]));
-    return { remembered: { left, older: older / total([...written.keys()], (step) => Math.abs(written[step])) } };
+    const older = total([...written.keys()].slice(0, before), (step) => Math.abs(written[step]));
+    return { sign, remembered: { left, older: older / total([...written.keys()], (step) => Math.abs(written[step])) } };
   }
   if (stop.name !== "held") return {};
-  const changed = await readers.read(network, passage, { gate: "forget_gate", value: stop.view.value!, unit, first: end, last: end });
-  const place = [...exhibit.networks.find(({ name }) => name === network)!.vocabulary!].indexOf("\n");
-  const chance = (made: Reading) => made.probabilities!(end)[place];
-  return { held: { plain: chance(reading), changed: chance(changed), state: of("cell", end), stateChanged: at(changed.arrays.cell, end, unit) } };
+  const changed = await readers.read(network, passage, { gate: "forget_gate", value: stop.view.value!, unit, first: before, last: before });
+  const places = [...shown.vocabulary!].flatMap((character, place) => (ends.includes(character) ? [place] : []));
+  const chance = (made: Reading, step: number) => total(places, (place) => made.probabilities!(step)[place]);
+  // Where it shows most, up to the end of the line.
+  const moves = Array.from({ length: end - before }, (_, into) => Math.abs(chance(changed, before + into) - chance(reading, before + into)));
+  const into = moves.indexOf(Math.max(...moves));
+  const step = before + into;
+  return { sign, held: { into, plain: chance(reading, step), changed: chance(changed, step), state: of("cell", step), stateChanged: at(changed.arrays.cell, step, unit) }, view: { step } };
 }
 
-function counted(characters: string[], first: number, last: number, state: (step: number) => number): Claims["counted"] {
-  const direction = Math.sign(state(last) - state(first));
-  const steps = last - first;
+function counted(characters: string[], ends: string, { start, end }: Line, state: (step: number) => number): Claims["counted"] {
+  const last = end - 1;
+  const direction = Math.sign(state(last) - state(start));
   let along = 0;
-  for (let step = first + 1; step <= last; step++) along += Number(direction * (state(step) - state(step - 1)) > 0);
+  for (let step = start + 1; step <= last; step++) along += Number(direction * (state(step) - state(step - 1)) > 0);
   let place = 0;
-  const places = characters.map((character) => (place = character === "\n" ? 0 : place + 1));
-  return { start: state(first), last: state(last), along, steps, correlation: correlation(places, characters.map((_, step) => state(step))) };
+  const places = characters.map((character) => (place = ends.includes(character) ? 0 : place + 1));
+  return { start: state(start), last: state(last), along, steps: last - start, correlation: correlation(places, characters.map((_, step) => state(step))) };
 }
 
 async function bits(network: Network, passage: Passage, readers: Read): Promise<Claims> {
@@ -136,6 +145,14 @@ async function reaches({ networks }: Exhibit, passage: Passage, readers: Read): 
       return { name: reading.network.toUpperCase(), steps, whole: steps + 1 >= reading.gradient!.steps, hill: secondHill(relative(reading)), weightless: reading.credit?.median === false };
     }),
   };
+}
+
+/** Whether a network's reach is shorter than that of every other; "none" where that cannot be compared. */
+export function shortest({ reaches }: Claims, name: string): "yes" | "no" | "none" {
+  const mine = reaches?.find((reach) => reach.name === name);
+  const others = (reaches ?? []).filter((reach) => reach !== mine);
+  if (!mine || mine.whole || !others.length || reaches!.some(({ weightless }) => weightless)) return "none";
+  return others.every(({ steps }) => steps > mine.steps) ? "yes" : "no";
 }
 
 /** The distance at which a curve is highest again after it fell to less than half of that. */

@@ -50,6 +50,9 @@ export class Controls {
     find("about").textContent = words.about(network, exhibit.kind === "series" ? exhibit.target : "");
     find("strip").setAttribute("aria-label", words.input);
     find("comparison-title").textContent = words.comparison(exhibit.networks.length);
+    const differ = words.differ(exhibit.networks.map(({ cell }) => cell));
+    find("differ").textContent = differ;
+    find<HTMLElement>("differ").hidden = !differ;
     find("networks").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.value === network.name)));
     this.sayGate(view, network, words);
   }

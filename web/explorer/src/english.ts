@@ -1,17 +1,20 @@
 /** What the page says in English. */
-import { degree, effect, openness, type Claims, type Degree, type Effect, type Openness } from "./claims";
+import { degree, effect, openness, shortest, type Claims, type Degree, type Effect, type Openness } from "./claims";
 import { signed } from "./diagram";
 import type { ColumnKind, NetworkPart } from "./columns";
 import type { Credit, EditKind, Network, SeriesExhibit } from "./reading";
 import type { Problem } from "./problems";
+import { nameOfCharacter } from "./glyphs";
 import type { StopName } from "./tour";
-import type { Part } from "./view";
+import type { Part, View } from "./view";
 import type { Words } from "./words";
 
 const two = (value: number | null | undefined) => value?.toFixed(2) ?? "–";
 const some = (count: number, what: string) => `${count} ${what}${count === 1 ? "" : "s"}`;
-const written = (symbol: string, state: string, count: number, what: string, rest: string) =>
-  count === 1
+const written = (symbol: string, state: string, count: number, what: string, rest: string, set: number | null) =>
+  set !== null
+    ? `${symbol} = ${state}, ${count ? `the sum of what is left of the value set by hand after step ${set} and of what ${some(count, what)} wrote since. The largest parts are below; all others together are ${rest}.` : "the value set by hand."}`
+    : count === 1
     ? `${symbol} = ${state}, what the first ${what} wrote: there was nothing before it.`
     : `${symbol} = ${state}, the sum of what ${count} ${what}s wrote, each reduced by the gates of the steps since. The largest parts are below; all others together are ${rest}.`;
 const percent = (share: number) => `${share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
@@ -19,6 +22,7 @@ const listed = (names: string[]) => (names.length < 2 ? names.join("") : `${name
 const DEGREES: Record<Degree, string> = { all: "nearly all", most: "most", half: "about half", part: "a part", none: "almost none" };
 const OPEN: Record<Openness, string> = { open: "almost open", half: "neither open nor shut", shut: "almost shut" };
 const PREDICTS: Record<Effect, string> = { muchWorse: "much worse", worse: "worse", same: "no differently", better: "better" };
+const signOf = ({ sign }: Claims) => (sign!.verse ? `“${sign!.character}”` : nameOfCharacter(sign!.character));
 const sentence = (words: string) => words[0].toUpperCase() + words.slice(1);
 const reading = ({ reads: { seasons, cycles, known } }: SeriesExhibit) =>
   listed([
@@ -32,14 +36,20 @@ const reached = ({ reaches }: Claims) => {
   const far = [...reaches!].sort((a, b) => a.steps - b.steps);
   return `Here the reach is ${listed(far.map(({ name, steps, whole }) => `${steps ? `${whole ? "at least " : ""}${some(steps, "step")}` : "the step itself alone"} for the ${name}`))}.`;
 };
+const forgetting = ({ plain, none, everything }: NonNullable<Claims["bits"]>) => {
+  if (!["worse", "muchWorse"].includes(effect(plain, everything))) return "For this text it does no harm to forget nothing.";
+  const than = ["worse", "muchWorse"].includes(effect(none, everything)) ? "even than one whose memory keeps only what the last step wrote" : "than one whose gates decide what is kept";
+  return `So it is not enough to remember everything: a network that never forgets predicts worse ${than}.`;
+};
+const forgetsFirst = (claims: Claims) => ({ yes: " The plain RNN has the shortest reach. The text under the next heading says why.", no: " The plain RNN does not have the shortest reach here.", none: "" })[shortest(claims, "RNN")];
 const called = (network: Network) => network.name.toUpperCase();
 
 export const ENGLISH = {
   title: "explorer",
   exhibit: "Networks trained on",
-  openRun: "Open a run…",
+  openRun: "Open a trained network…",
   forecasterFolder: (folder: string): string => `${folder} is a forecaster. Its folder does not hold the series that it reads. Run “gated explore ${folder} --out page” in the directory that holds the run, then open page/index.html, or open the folder “page” here.`,
-  noRun: (document: string): string => `The folder holds no ${document}: choose that of a trained network.`,
+  noRun: (document: string): string => `This folder holds no ${document}. Choose the folder of a trained network.`,
   noDescription: (folder: string, document: string): string => `${document} in ${folder} does not describe a network: it is damaged, or was written by another program.`,
   noCell: (where: string, found: string, expected: string): string => `This is not the document of a cell that reads characters: ${where} is ${found}, expected ${expected}. Save the document of the cell, layer.cell.document, once more.`,
   /** What a place in the document of a cell has to hold. */
@@ -58,7 +68,7 @@ export const ENGLISH = {
   },
   damagedWeights: (folder: string, file: string): string => `${file} in ${folder} is damaged or cut short, or is no safetensors file.`,
   noWeights: (folder: string): string => `${folder} holds no safetensors file.`,
-  twoOfACell: (cell: string): string => `Two networks have the cell ${cell}: choose the folder of one of them.`,
+  twoOfACell: (cell: string): string => `This folder holds two networks with the cell ${cell}. Choose the folder of one of them.`,
   otherTask: (folder: string, task: string): string =>
     `${folder} is a run of the task ${task}. Only language models of one layer that read characters can be opened here, and pages that “gated explore … --out” wrote. To look into this network, run “gated explain ${folder} DATA --out report”.`,
   unknownCell: (folder: string, cell: string): string =>
@@ -73,7 +83,7 @@ export const ENGLISH = {
   light: "Light",
   dark: "Dark",
   about: (network: Network, _target: string): string =>
-    `A small network of ${network.units} units that reads a text character by character and predicts the next one. It was trained on ${network.trained_on?.en || "a text of yours"}${network.score === null ? "" : `; on works that are not in its training data it needs ${two(network.score)} bits a character`}. Type a text, move through time, and watch what it remembers.`,
+    `A small network that reads a text character by character and predicts the next one. It has ${network.units} units; each remembers one number. It was trained on ${network.trained_on?.en || "a text of yours"}${network.score === null ? "" : `; on works that are not in its training data it needs ${two(network.score)} bits a character (the fewer, the better it predicts)`}. Type a text, move through time, and watch what it remembers.`,
   input: "Text",
   passage: "A passage",
   own: "your own",
@@ -92,14 +102,25 @@ export const ENGLISH = {
   part: (label: string, _known: boolean): string => label,
   cell: "The cell",
   diagram: (name: string): string => `The ${name} cell with the values of the selected unit`,
-  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations.",
+  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. In the circles, ⊙ multiplies and + adds, unit by unit. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations.",
   boxTip: "Press a box, or the equation of a gate, to see why it has its value.",
   boxTitle: (gate: string, value: string): string => `${gate}: why it is ${value}`,
-  boxHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, the bias.`,
+  /** What a gate of a drawn cell is for, by the name of its array, with the values of the wires of the selected unit. */
+  does: {
+    forget_gate: ({ f, c0, kept }) => `The forget gate says how much of the old memory is kept. The old memory cₜ₋₁ is multiplied by it: 1 keeps all of it, 0 deletes it. Here: ${two(f)} × ${signed(c0)} = ${signed(kept)}.`,
+    input_gate: ({ i, g, written }) => `The input gate says how much of the candidate, a value from −1 to 1, is written into the memory. Here: ${two(i)} × ${signed(g)} = ${signed(written)}.`,
+    candidate: ({ i, g, written }) => `The candidate is the value, from −1 to 1, that could be written into the memory. The input gate says how much of it is written. Here: ${two(i)} × ${signed(g)} = ${signed(written)}.`,
+    output_gate: ({ o, c, tanh }) => `The cell state c is the memory. The hidden state h = o ⊙ tanh(c) is the part of the memory that is output; the output gate says how much. The prediction and the gates of the next step read h, not c. Here: ${two(o)} × tanh(${signed(c)}) = ${signed(o * tanh)}.`,
+    update_gate: ({ z, rest, h0, n, kept, written }) => `The update gate decides both what is kept and what is written: z of the old state stays, and 1 − z of the candidate is added. Here: ${two(z)} × ${signed(h0)} + ${two(rest)} × ${signed(n)} = ${signed(kept + written)}.`,
+    reset_gate: () => "The reset gate says how much of the old state the candidate reads: 1 all of it, 0 nothing.",
+    candidate_state: ({ rest, n, written }) => `The candidate is the value, from −1 to 1, that could be written into the state. 1 − z of it is written, where z is the update gate. Here: ${two(rest)} × ${signed(n)} = ${signed(written)}.`,
+    hidden: () => "A plain RNN has no gate. At every step this sum replaces the whole state, and nothing of the old state is kept as it is.",
+  } as Record<string, (wires: Record<string, number>) => string>,
+  boxHint: (symbol: string, squash: string, reset: string | null, _part: NetworkPart): string =>
+    `${symbol}ₜ of this unit is ${squash} of a sum. The parts of the sum${reset === null ? "" : ` (those from the state are multiplied by rₜ = ${reset})`}: the weight of the character, each unit of hₜ₋₁ times its weight, and the bias.`,
   boxHeld: (value: string): string => `The gate is held at ${value}. Below is the sum from which the network would compute it.`,
-  boxOwnHint: (symbol: string, reset: string | null, _part: NetworkPart): string =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, other terms of the definition, the bias.`,
+  boxOwnHint: (symbol: string, squash: string, reset: string | null, _part: NetworkPart): string =>
+    `${symbol}ₜ of this unit is ${squash ? `${squash} of a sum` : "a sum"}. The parts of the sum${reset === null ? "" : ` (those from the state are multiplied by ${reset})`}: the weight of the character, each unit of the state that it reads times its weight, other terms of the definition, and the bias.`,
   boxRest: "other terms of the sum",
   ownName: (state: boolean, gate: boolean, name: string): string => `${state ? "State" : gate ? "Gate" : "Value"} ${name}`,
   columns: {
@@ -130,7 +151,7 @@ export const ENGLISH = {
   boxOthers: (units: number, named: number): string => (!named ? (units === 1 ? "the only unit" : `all ${units} units`) : units === 1 ? "the other unit" : `the other ${units} units`),
   boxBias: "bias",
   boxSum: "sum",
-  boxResult: (squash: string): string => `${squash} of the sum`,
+  boxResult: (squash: string): string => (squash ? `${squash} of the sum` : "value"),
   boxHeldRow: "held at",
   boxClose: "Close",
   boxBefore: "This unit’s state at the step before:",
@@ -201,11 +222,20 @@ export const ENGLISH = {
   effect: (plain: number | null, changed: number | null, _credit?: Credit): string =>
     `${plain === null ? "" : `The network needs ${two(plain)} bits a character for this text, ${two(changed)} with the change. `}Marks show the predictions without the change.`,
   ledger: "The ledger: what the unit remembers, and which steps wrote it",
-  noLedger: "A plain RNN computes its state anew at every step: it is no sum whose parts could be listed.",
-  sum: (symbol: string, state: string, count: number, rest: string): string => written(symbol, state, count, "character", rest),
+  noLedger: "A plain RNN computes its state anew at every step, so it has no parts from earlier steps to list.",
+  sum: (symbol: string, state: string, count: number, rest: string, set: number | null): string => written(symbol, state, count, "character", rest, set),
+  byHand: (step: number): string => `set by hand ${step}`,
   maps: "Gates and states over time",
   mapsHint: "Time runs from left to right; each row is a unit. Click to choose a moment and a unit. The colour scale is beside each name: gates go from 0 (shut) to 1 (open); for other values blue is positive and orange negative, and the largest 3 % all have the strongest colour.",
   comparison: (networks: number): string => (networks === 3 ? "Three networks, one text" : networks === 1 ? "How far the network looks back" : `${networks} networks, one text`),
+  /** How the cells that are compared differ. */
+  differ: (cells: string[]): string =>
+    [
+      cells.includes("rnn") && "A plain RNN forgets because it has no gate: at every step its whole state is computed anew, through weights and a function such as tanh. Its gradient is multiplied by a matrix at each step back, and in most networks it soon shrinks to almost nothing.",
+      cells.includes("gru") && "A GRU has one gate, z, for keeping and for writing, and one state, h, which is both memory and output.",
+      cells.includes("lstm") && "An LSTM has one gate for keeping, f, and another for writing, i; and it has two states, the memory c and the output h, with a third gate, o, between them.",
+      cells.some((cell) => cell === "gru" || cell === "lstm") && "Along a memory with gates the gradient is multiplied at each step only by the gate that decides what is kept: while this gate stays near 1, the gradient hardly shrinks.",
+    ].filter(Boolean).join("\n"),
   facts: (units: number, score: number | null, reach: number | null, whole: boolean, _weightless: boolean): string =>
     `${units} units${score === null ? "" : `, ${two(score)} bits a character here`}${reach === null ? "" : "; "}${reach === null ? "" : whole && !reach ? "the text is too short to tell how far its gradient reaches back" : !reach ? "its prediction depends only on the character at the step itself" : `its gradient reaches back ${whole ? "at least " : ""}${some(reach, "step")}`}.`,
   noReach: (nothing: boolean): string =>
@@ -213,11 +243,11 @@ export const ENGLISH = {
       ? "There is no curve: the prediction does not depend on anything that the network reads here."
       : "There is no curve: the prediction of a step depends on no step before it here. Choose a longer text, or another network.",
   reach: "How far the gradient reaches",
-  reachHint: "How strongly the prediction at one moment depends on the character a given number of steps before, as a share of the largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
+  reachHint: "The gradient says how strongly the prediction at one moment depends on the character a given number of steps before. It is drawn as a share of its largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
   distance: "distance in steps",
   other: "other",
   train: "Train three networks here",
-  trainHint: "An RNN, a GRU and an LSTM of 16 units each learn the same problem from the same examples, in this page. Watch the loss, the gate that decides what is kept, and how much of the gradient reaches the first step.",
+  trainHint: "An RNN, a GRU and an LSTM of 16 units each learn the same problem from the same examples, on this page. Watch the loss (how wrong the answers are: the lower, the better), the gate that decides what is kept, and how much of the gradient reaches the first step.",
   problemChoice: "Problem",
   problems: { recall: "recall a sign", adding: "add two numbers", brackets: "count open brackets" } as Record<Problem, string>,
   problemTold: {
@@ -231,11 +261,15 @@ export const ENGLISH = {
       "Measured with 20 steps, from four random starts: the GRU solves it after 156 to 188 updates, the RNN after 106 to 162 (once after 1,397), the LSTM once after 2,418 and three times not within 4,000. The LSTM is not the worse cell: its forget gate begins at σ(1) = 0.73, and 0.73 to the power of 19 leaves 0.3 % of the sign, and of the gradient, at the end. Let its forget gate begin open, with the switch above: it then solves it after 93 to 134 updates. With 10 steps it needs 90 to 343 as it is (two starts).",
   } as Partial<Record<Problem, string>>,
   openGate: "the forget gate begins open (bias 3 in place of 1)",
+  openGateTold: "Only the LSTM has a forget gate. It then begins at σ(3) = 0.95 in place of σ(1) = 0.73, so that more of the memory, and of the gradient, is left after many steps.",
   length: "Length",
   some: (steps: number): string => some(steps, "step"),
   clip: "clip the gradient at a norm of 1",
+  clipTold: "Clipping bounds the gradient: if its norm, which is its length, is above 1, it is shortened to 1. So no single update changes the weights too much.",
   drop: "dropout of 20 % before the output",
+  dropTold: "Dropout hides each value of h from the output with a probability of 20 %, anew at every update. So the network does not learn to rely on a few units. The answers below are given without dropout.",
   transfer: "start from the weights of the last training",
+  transferTold: "A transferred start begins with trained weights in place of random ones: those that the last training of the same problem on this page has reached. Train with 10 steps first, then with 40. Before the first training the weights are random.",
   learn: "▶ Train",
   anew: "Start anew",
   learnt: (updates: number, loss: string | null): string => `${some(updates, "update")}${loss === null ? "" : `, loss ${loss}`}`,
@@ -247,6 +281,13 @@ export const ENGLISH = {
   tourBack: "Back",
   tourOn: "Next",
   tourEnd: "End the tour",
+  tourAgain: "Show what this stop is about",
+  /** A part of the view that a stop is about. */
+  tourPart: (part: Part, { network, unit, value, step }: Partial<View>, until: number | undefined, passage: string): string =>
+    ({ text: `the passage “${passage}”`, network: `the ${network?.toUpperCase()}`, unit: `unit ${unit}`, value: value === null ? "gates that are not held" : `the gate held at ${two(value)}`, edits: "the network without changed numbers", step: until ? `steps ${step} to ${until}` : `step ${step}` })[part as "text"],
+  tourAway: (parts: string[], silent: boolean): string => `This stop is about ${listed(parts)}. The page now shows something else${silent ? ", so the text of the stop is left out" : ""}. `,
+  tourKept: "Your own text is kept: choose “your own” under “A passage” to bring it back.",
+  section: "part of the page",
   notices: "Notices",
   parts: {
     text: "text", exhibit: "exhibit", series: "series", moment: "moment", network: "network", step: "step", unit: "unit", gate: "gate", value: "value of a gate", all: "“of every unit”", span: "“when”", first: "first step", last: "last step", edits: "changed number", other: "second text", tour: "stop of the tour", story: "time of the story", language: "language", theme: "theme", box: "opened gate",
@@ -281,32 +322,34 @@ export const ENGLISH = {
     counts: ({ counted }) => {
       const { start, last, along, steps, correlation } = counted!;
       const counts = Math.abs(correlation) >= 0.7 ? "The network was trained only to predict the next character, but this unit has learned to count how long the line is" : "This unit does not simply count how long the line is";
-      return `The drawing shows one of its memory cells, the selected unit. cₜ at the top is what this unit remembers. Press ▶ Play and watch cₜ: it is ${signed(start)} at the start of the line, ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, and is ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
+      return `The drawing shows one unit of the memory, the selected one. A unit remembers one number, cₜ at the top of the drawing, and what this number stands for is learned in training. Press ▶ Play and watch cₜ: it is ${signed(start)} at the start of the line, ${last > start ? "climbs" : "falls"} at ${along} of the next ${steps} characters, and is ${signed(last)} at the end. ${counts}: over this text, cₜ and the place in the line have a correlation of ${signed(correlation)}.`;
     },
-    forgets: ({ forgotten }) => {
-      const { within, here, before, kept, input, written } = forgotten!;
-      return `How does the count start again? Look at fₜ, the forget gate: the old memory cₜ₋₁ is multiplied by it. Within a line it is ${two(within)} on average, so that ${DEGREES[degree(within)]} of the memory is kept from one character to the next. Here, at the end of the line ↵, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}, and through the input gate, iₜ = ${two(input)}, the unit writes a new start, ${signed(written)}. Step back and forth with ◀ and ▶, and watch fₜ.`;
+    forgets: (claims) => {
+      const { within, here, before, kept, input, written } = claims.forgotten!;
+      return `How does the count start again? Look at fₜ, the forget gate. The old memory cₜ₋₁ is multiplied by it: 1 keeps all of it, 0 deletes it. Within a line it is ${two(within)} on average, so that ${DEGREES[degree(within)]} of the memory is kept from one character to the next. Here, at the end of the line ${signOf(claims)}, it is ${two(here)}, ${OPEN[openness(here)]}: of cₜ₋₁ = ${signed(before)} it leaves fₜ ⊙ cₜ₋₁ = ${signed(kept)}. The input gate iₜ says how much of the candidate c̃ₜ is written into the memory: here iₜ is ${two(input)}, and a new start, iₜ ⊙ c̃ₜ = ${signed(written)}, is written. Step back and forth with ◀ and ▶, and watch fₜ.`;
     },
-    adds: ({ remembered }) => {
-      const { left, older } = remembered!;
-      return `So the memory is a sum: what each character wrote, times every forget gate since. The list shows the largest parts; in the strip of text at the top of the page, under “Text”, the colour of each character shows its part. ${sentence(DEGREES[degree(left)])} of what the characters of this line wrote is still in memory (${percent(left)}). ${sentence(DEGREES[degree(older)])} of the memory is from before the last ↵ (${percent(older)}).`;
+    adds: (claims) => {
+      const { left, older } = claims.remembered!;
+      return `The memory is a sum of what each character wrote, multiplied by every forget gate since. The list shows the largest parts; in the strip of text at the top of the page, under “Text”, the colour of each character shows its part. ${sentence(DEGREES[degree(left)])} of what the characters of this line wrote is still in memory (${percent(left)}). ${sentence(DEGREES[degree(older)])} of the memory is from before the last ${signOf(claims)} (${percent(older)}).`;
     },
-    held: ({ held }) => {
-      const { plain, changed, state, stateChanged } = held!;
-      const expects = changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more than before" : "hardly any difference";
-      return `Here the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives another end of the line a probability of ${percent(changed)} instead of ${percent(plain)} (the mark on the bar of ↵): ${expects}. Move the slider towards 0, or press “Release”.`;
+    held: (claims) => {
+      const { into, plain, changed, state, stateChanged } = claims.held!;
+      const expects =
+        changed > 2 * plain ? "as if the line had gone on" : changed > 1.2 * plain ? "somewhat more than before" : plain > 1.2 * changed ? "less than before" : "hardly any difference";
+      const [where, end, mark] = into
+        ? [`here, ${some(into, "character")} into the next line, `, "an end of the line", "the marks on the bars"]
+        : ["", "another end of the line", `the mark on the bar of ${signOf(claims)}`];
+      return `To find out what a gate is for, hold it at another value and see what changes. ${into ? "At this stop" : "Here"} the forget gate of this unit is held open, at 1, at the one step where the line ends (underlined in the text at the top of the page). The count is not deleted: ${where}cₜ is ${signed(stateChanged)} instead of ${signed(state)}. The network gives ${end} a probability of ${percent(changed)} instead of ${percent(plain)} (${mark}): ${expects}. Move the slider towards 0, or press “Release”.`;
     },
     shut: ({ bits }) => {
-      const still = "Now the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the ledger shows.";
+      const still = "At this stop the gate that decides what is kept is held shut, at 0, in every unit and at every step. Only what the last step wrote is left, as the ledger shows.";
       if (!bits) return still;
       const { plain, none, everything, blind } = bits;
       const compared = { muchWorse: "this is much worse still", worse: "this is worse still", same: "this is just as bad", better: "this is better" }[effect(none, everything)];
-      return `${still} The network predicts ${PREDICTS[effect(plain, none)]}: it needs ${two(none)} bits a character instead of ${two(plain)}. (A bit is the answer to one yes-or-no question. A guess that knows nothing of the text needs ${blind.toFixed(1)} bits for each character.) Move the slider to 1, so that nothing is ever forgotten: ${compared}, ${two(everything)} bits${everything > blind ? ", more than a guess that knows nothing of the text" : ""}.`;
+      return `${still} The network predicts ${PREDICTS[effect(plain, none)]}: it needs ${two(none)} bits a character instead of ${two(plain)}. (A bit is the answer to one yes-or-no question. A guess that knows nothing of the text needs ${blind.toFixed(1)} bits for each character.) Move the slider to 1, so that nothing is ever forgotten: ${compared}, ${two(everything)} bits${everything > blind ? ", more than a guess that knows nothing of the text" : ""}. ${forgetting(bits)}`;
     },
     reach: (claims) => {
-      const cells = claims.reaches!.map(({ name }) => name.split(" ")[0]);
-      const gates = [...(cells.includes("RNN") ? ["A plain RNN has no gate that decides what is kept."] : []), ...(cells.includes("GRU") ? ["A GRU has one gate for keeping and writing."] : []), ...(cells.includes("LSTM") ? ["An LSTM has a gate for each."] : [])];
-      return `${gates.join(" ")} The picture shows how far back each network can look: how strongly a prediction depends on the character a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}`;
+      return `The picture shows how far back each network can look: how strongly a prediction depends on the character a given number of steps before. The reach is the largest number of steps at which this is still at least 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}`;
     },
     yours: () => "Type a text of your own, follow other units (↑ ↓, or the field “Unit”), hold other gates. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   } as Record<StopName, (claims: Claims, exhibit: SeriesExhibit) => string>,
@@ -327,8 +370,8 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
   about: (network, target) =>
     `A network of ${network.units} ${called(network)} units (${network.parameters?.toLocaleString("en")} weights) that reads the past of ${target} step by step and forecasts what follows. It was not trained on the times that are shown. Choose a moment, move through time, and watch what it remembers.`,
   input: "The series",
-  boxHint: (symbol, reset, part) =>
-    `The parts of the sum for ${symbol}ₜ of this unit${reset === null ? "" : ` (the parts from the state are multiplied by rₜ = ${reset})`} in the ${part}, which ${part === "encoder" ? "reads the history" : "forecasts"}: each input times its weight, each unit of hₜ₋₁ times its weight, the bias. Where an input has a unit of its own, → gives the scaled number that the network reads.`,
+  boxHint: (symbol, squash, reset, part) =>
+    `${symbol}ₜ of this unit, in the ${part}, which ${part === "encoder" ? "reads the history" : "forecasts"}, is ${squash} of a sum. The parts of the sum${reset === null ? "" : ` (those from the state are multiplied by rₜ = ${reset})`}: each input times its weight, each unit of hₜ₋₁ times its weight, and the bias. Where an input has a unit of its own, → gives the scaled number that the network reads.`,
   boxEdit: "The numbers in frames can be changed: type another number and press Enter, or press ↑ ↓. The network then reads the window again with the new number. A weight or a bias is changed for every step of the encoder or of the decoder; an input is changed only at this step; a state is changed at the step before this one, and everything after it is computed from the new value.",
   part: (label, known) => `${label}, ${known ? "history" : "forecast"}`,
   prediction: "History and forecast",
@@ -340,14 +383,14 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
       : `The mean absolute error of this forecast is ${two(plain)}, with the change ${two(changed)}. The dashed line is the forecast without the change.`,
   weightless: (name, interval) =>
     `The ${name} has no weight in the median of this forecast: when the forecaster was fitted, the network’s corrections did not help, so the line is that of smoothing, or of what the forecaster mixes with it. A held gate or a changed number cannot move it. ${interval ? `The ${name} is used for the width of the interval, and only that can change.` : "The interval does not depend on the network either."}`,
-  sum: (symbol, state, count, rest) => written(symbol, state, count, "step", rest),
+  sum: (symbol, state, count, rest, set) => written(symbol, state, count, "step", rest, set),
   comparison: (networks) => (networks === 1 ? "How far the network looks back" : "Several networks or layers, one window"),
   facts: (units, score, reach, whole, weightless) => weightless ? `${units} units; mean absolute error ${two(score)} here, of a forecast in whose median the network has no weight.` : `${units} units, mean absolute error ${two(score)} here; its forecast depends ${!reach && !whole ? "only on what is read at the step itself" : `on ${whole ? "at least " : ""}the last ${some(reach ?? 0, "step")}`}.`,
   noReach: (nothing) =>
     nothing
       ? "There is no curve: the median does not depend on anything that the network reads, since the network has no weight in it here."
       : "There is no curve: the forecast of a step depends only on what is read at the step itself, and on no step before it.",
-  reachHint: "How strongly the forecast of one step depends on what was read a given number of steps before, as a share of the largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
+  reachHint: "The gradient says how strongly the forecast of one step depends on what was read a given number of steps before. It is drawn as a share of its largest value. Below 1 % (the thick line) the past has hardly any effect; values below a millionth are not drawn.",
   titles: {
     ...ENGLISH.titles,
     reads: "The network reads the past and forecasts",
@@ -378,7 +421,7 @@ export const ENGLISH_OF_SERIES: Partial<Words> = {
       if (claims.reaches!.every(({ weightless }) => weightless)) return "A picture here would show how strongly the forecast of a step depends on what was read a given number of steps before. There is nothing to draw: the network has no weight in the median of this forecast, so nothing that it reads changes the median.";
       const hills = claims.reaches!.filter(({ hill }) => hill !== null);
       const second = hills.length ? ` There is a second peak: ${listed(hills.map(({ name, hill }) => `${some(hill!, "step")} back for the ${name}`))}.` : "";
-      return `The picture shows how strongly the forecast of a step depends on what was read a given number of steps before. The reach ends where this falls below 1 % of its largest value. ${reached(claims)}${second}`;
+      return `The picture shows how strongly the forecast of a step depends on what was read a given number of steps before. The reach is the largest number of steps at which this is still at least 1 % of its largest value. ${reached(claims)}${forgetsFirst(claims)}${second}`;
     },
     yours: () => "Choose another series and another moment, follow other units (↑ ↓, or the field “Unit”), hold other gates at other times. The link in the address bar opens the page as you see it now. The documentation explains the cell, equation by equation, on the page “From the RNN to the LSTM, in pictures”.",
   },

@@ -22,9 +22,10 @@ import { SeriesScene } from "./series";
 import type { Readers } from "./readers";
 import type { Edit, Exhibit, Network, Passage, Place, Reading } from "./reading";
 import { SimilarPanel } from "./similar";
+import { bringUp, makeRoom, SECTIONS, soughtBy } from "./sight";
 import { Story, type Live } from "./story";
 import { TextScene } from "./text";
-import { keeping, stopsOf, TourCard } from "./tour";
+import { keeping, stopsOf, TourCard, type Stop } from "./tour";
 import { rememberTour } from "./visits";
 import { Training } from "./training";
 import { clampOf, editsOf, partsOf, readView, TEXTS, writeView, type Part, type View } from "./view";
@@ -77,14 +78,19 @@ export class Explorer {
   /** By part of the view, what was asked for and is not shown. */
   private readonly refusals = new Map<Part, Notice>();
   private strange: string[] = [];
+  /** Of a place that a link asks for, and there is not. */
+  private nowhere: Notice[] = [];
   private problem: Notice | null = null;
   /** The step that a link asked for, until it is known how many there are. */
   private linkedStep: string | null = null;
   /** What the tour claims, and of which stop and passage. */
   private claims: Claims | Error | null = null;
   private claimed = "";
-  /** Whether the tour is to be brought into sight, with what its stop computes. */
+  /** Whether the tour is to be brought into sight, and its stop to show what it computes. */
   private turning = false;
+  private posing = false;
+  /** The link whose place is to be brought into sight. */
+  private sought = location.hash;
 
   private readonly closing = new AbortController();
 
@@ -109,14 +115,17 @@ export class Explorer {
     this.similar = new SimilarPanel(find("similar"), this.scene, (step) => this.go({ step }), () => ({ reading: this.reading, network: this.network, step: Math.min(this.steps - 1, this.view.step), words: this.words }));
     this.story = new Story(signal, (story) => this.go({ story }), () => this.toCell());
     this.stops = stopsOf(exhibit);
-    this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop));
+    this.tour = new TourCard(this.stops, exhibit, (stop) => this.visit(stop), signal);
     this.view = this.within(this.atStop(view, location.hash));
     this.story.show(this.view.story);
     this.check(location.hash);
     find("guide").addEventListener("click", () => this.visit(this.view.tour === null ? 0 : null));
     find("exhibit").addEventListener("change", () => doors.leave(find<HTMLSelectElement>("exhibit").value, "", this.view));
     find("open").addEventListener("click", () => doors.open(this.view));
-    addEventListener("resize", () => this.paint(), { signal });
+    addEventListener("resize", () => this.fit(), { signal });
+    const stuck = new ResizeObserver(() => makeRoom());
+    stuck.observe(document.querySelector(".transport")!);
+    signal.addEventListener("abort", () => stuck.disconnect());
     // The address may have been written since to that of the former view.
     addEventListener("hashchange", ({ newURL }) => this.follow(new URL(newURL).hash), { signal });
   }
@@ -213,34 +222,61 @@ export class Explorer {
   /** Go to a stop of the tour, or end it; `turned` brings it into sight. */
   visit(stop: number | null, turned = true): void {
     rememberTour();
-    this.turning = turned;
-    const change = stop === null ? {} : this.stops[stop].view;
-    this.go({ ...change, tour: stop });
-    this.tour.show(stop, this.words, this.claims, turned);
+    if (stop !== null && this.playing) this.toggle();
+    [this.turning, this.posing] = [turned, true];
+    const view = stop === null ? {} : this.posed(this.view, this.stops[stop]);
+    this.go({ ...view, tour: stop });
+    [this.turning, this.posing] = [false, false];
+    this.tour.show(stop, this.view, this.words, this.claims, this.keeps(), turned);
     if (stop === null) find<HTMLElement>("guide").focus();
+  }
+
+  /** A view as a stop shows it; a text of the reader's own is kept until a stop has room for it. */
+  private posed(view: View, stop: Stop): View {
+    this.scene.keep(view);
+    const text = stop.name === "yours" ? this.scene.kept(view) || view.text : view.text;
+    // What a stop computes stands while it is shown.
+    const known = this.view.tour !== null && this.stops[this.view.tour] === stop && !(this.claims instanceof Error) ? this.claims?.view : {};
+    return { ...view, text, ...stop.view, ...known };
+  }
+
+  private keeps(): boolean {
+    return this.scene.kept(this.view) !== "";
   }
 
   /** What a link shows that names a stop of the tour, and no step: the view of that stop. */
   private atStop(view: View, hash: string): View {
     const stop = view.tour === null || new URLSearchParams(hash.slice(1)).has("step") ? undefined : this.stops[Math.min(view.tour, this.stops.length - 1)];
-    return stop ? { ...view, ...stop.view } : view;
+    this.posing = stop !== undefined;
+    return stop ? this.posed(view, stop) : view;
+  }
+
+  /** Draw for another size of the window. */
+  private fit(): void {
+    makeRoom();
+    this.paint();
+    this.tour.stay();
   }
 
   private follow(hash: string): void {
     const view = this.atStop(readView(hash, this.view), hash);
+    this.sought = hash;
     if (view.exhibit !== this.exhibit.name && this.exhibits.some(({ name }) => name === view.exhibit)) {
       return this.doors.leave(view.exhibit, hash, view);
     }
     this.go(view);
+    this.posing = false;
     this.story.show(this.view.story);
     this.check(hash);
     this.notice();
+    this.tellBusy();
   }
 
   /** Note what a link asks for that there is not. */
   private check(hash: string): void {
-    const { parts, strange } = askedBy(hash, this.exhibit);
+    const { parts, strange, at } = askedBy(hash, this.exhibit);
     this.strange = strange;
+    this.nowhere = at !== null && !SECTIONS.includes(at) ? [(words) => words.absent(words.section, at, SECTIONS.join(", "), "–")] : [];
     this.refusals.clear();
     this.linkedStep = null;
     for (const [part, asked] of parts) {
@@ -264,8 +300,8 @@ export class Explorer {
 
   private notice(): void {
     const { words, view, exhibit, refusals, strange, steps } = this;
-    const parts = [exhibit.kind === "text" ? TEXTS : [], partsOf(exhibit.kind)].flat().join(", ");
-    const all = [...refusals.values(), ...oddRange(view, steps), ...this.scene.notices(this.network, this.ownReading)].map((notice) => notice(words));
+    const parts = [exhibit.kind === "text" ? TEXTS : [], partsOf(exhibit.kind), "at"].flat().join(", ");
+    const all = [...refusals.values(), ...this.nowhere, ...oddRange(view, steps), ...this.scene.notices(this.network, this.ownReading)].map((notice) => notice(words));
     this.controls.notice([...strange.map((name) => words.strange(name, parts)), ...all]);
   }
 
@@ -277,8 +313,8 @@ export class Explorer {
     const key = JSON.stringify([tour, stop && passage]);
     if (key === this.claimed) return;
     [this.claimed, this.claims] = [key, null];
-    const { turning } = this;
-    this.turning = false;
+    const { turning, posing } = this;
+    [this.turning, this.posing] = [false, false];
     if (!stop) return;
     this.answering += 1;
     this.tellBusy();
@@ -289,8 +325,8 @@ export class Explorer {
         this.tellBusy();
         if (key !== this.claimed) return;
         this.claims = claims;
-        if (turning && !(claims instanceof Error) && claims.view) this.go(claims.view);
-        this.tour.show(this.view.tour, this.words, claims, turning);
+        if (posing && !(claims instanceof Error) && claims.view) this.go(claims.view);
+        this.tour.show(this.view.tour, this.view, this.words, claims, this.keeps(), turning);
       });
   }
 
@@ -359,7 +395,13 @@ export class Explorer {
 
   /** Whether what is shown is still that of an older view, for who cannot see it change. */
   private tellBusy(): void {
-    document.body.ariaBusy = String(this.waiting > 0 || this.answering > 0);
+    const busy = this.waiting > 0 || this.answering > 0;
+    document.body.ariaBusy = String(busy);
+    if (busy || !this.sought) return;
+    const hash = this.sought;
+    this.sought = "";
+    // What was computed last is drawn in the next frame.
+    requestAnimationFrame(() => bringUp(soughtBy(hash)));
   }
 
   /** Everything that does not depend on the moment. */
@@ -378,7 +420,7 @@ export class Explorer {
     this.edits.paint(this.edited, readEdits(view.edits, this.exhibit.networks), this.exhibit.networks, this.readings.get(network.name), this.changed, words);
     this.learn();
     this.tellProblem();
-    this.tour.show(view.tour, words, this.claims, false);
+    this.tour.show(view.tour, view, words, this.claims, this.keeps(), false);
     this.notice();
     this.diagram.keepLit((view.tour !== null && this.stops[view.tour].wires) || []);
     if (!reading || reading.network !== network.name) return;
@@ -414,7 +456,7 @@ export class Explorer {
     const title = find<HTMLElement>("cell-title");
     title.tabIndex = -1;
     title.focus({ preventScroll: true });
-    title.closest("section")!.scrollIntoView({ block: "start" });
+    bringUp(title.closest("section"));
   }
 
   private compareNetworks(): void {
@@ -453,6 +495,7 @@ export class Explorer {
     const step = Math.min(steps - 1, this.view.step);
     const unit = this.view.unit;
     const ledger = ledgerOf(definitionOf(network), reading, step, unit);
+    const writer = (k: number) => (ledger?.set === k ? words.byHand(k) : scene.writer(k, words));
     const name = scene.name(step, words);
     const clamp = this.changed && clampOf(this.view);
     const held: [number, number] | null = clamp && [clamp.first, Math.min(steps - 1, clamp.last ?? steps - 1)];
@@ -460,10 +503,11 @@ export class Explorer {
     this.diagram.fill(reading, step, unit, scene.input(step, network, words), theme);
     this.box.fill(reading, network, this.exhibit.networks, this.view.box, step, unit, this.edited, theme, words);
     this.ribbon.draw(reading, network, scene.letters(), ledger, step, unit, theme);
-    this.ledger.fill(ledger, (k) => scene.writer(k, words), this.memorySymbol(network), theme, network.definition ? { ...words, noLedger: words.noSum } : words);
+    this.ledger.fill(ledger, writer, this.memorySymbol(network), theme, network.definition ? { ...words, noLedger: words.noSum } : words);
     for (const { map } of this.maps) map.point(step, unit);
     this.second?.draw(reading, network, step, unit, theme);
     this.comparison.point(new Map(this.readings).set(network.name, reading), step, unit, words);
+    this.tour.point(view);
     if (view.story !== null) this.story.fill(this.live());
     this.controls.point(step, steps, unit, words.moment(step, steps, name));
     this.speak();

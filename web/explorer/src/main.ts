@@ -8,6 +8,7 @@ import { chanceFrom, exampleOf, SHAPES } from "./problems";
 import { Readers } from "./readers";
 import type { Clamp, Exhibit, Passage, Reading } from "./reading";
 import { readView, type View } from "./view";
+import { bringUp } from "./sight";
 import { pictureAt } from "./story_picture";
 import { wasToured } from "./visits";
 import { wordsFor } from "./words";
@@ -64,7 +65,7 @@ function readersOf(exhibit: Exhibit): Readers {
 }
 
 /** What a link may say without saying which networks. */
-const OF_THE_PAGE = ["story", "language", "theme"];
+const OF_THE_PAGE = ["story", "at", "language", "theme"];
 
 /** What a link asks for; where it names no network or text, networks that read the language of the page. */
 function askedExhibit(hash: string): Exhibit {
@@ -130,12 +131,6 @@ async function reading(exhibit: string, network: string, text: string, clamp: Cl
   return { score, arrays, gradient, probabilities };
 }
 
-/** Bring into sight what a link asks for; a frame around the page stays where it is. */
-function bringUp(id: string): void {
-  const element = document.getElementById(id);
-  if (element) scrollTo(0, element.getBoundingClientRect().top + scrollY - Math.max(8, parseFloat(getComputedStyle(element).scrollMarginTop)));
-}
-
 async function start(): Promise<void> {
   window.gated = { reading, forecast, Engine, pictureAt, Learner, SHAPES, exampleOf, chanceFrom };
   if (!exhibits.length) {
@@ -144,10 +139,8 @@ async function start(): Promise<void> {
   }
   const hash = location.hash;
   const opening = show(askedExhibit(hash), hash, SYSTEM);
-  const asked = new URLSearchParams(hash.slice(1));
-  if (asked.has("story")) bringUp("story");
+  if (new URLSearchParams(hash.slice(1)).has("story")) bringUp(document.getElementById("story"));
   const shown = await opening;
-  if (asked.has("tour")) bringUp("tour");
   // Whoever comes for the first time, and not by a link, is shown around.
   if (!hash && !wasToured()) shown.visit(0, false);
 }

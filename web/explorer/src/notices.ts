@@ -63,13 +63,14 @@ export function refused(part: Part, asked: string, view: View, exhibit: Exhibit,
   return (words) => words.absent(words.parts[part], asked, there(part, exhibit, exhibits, network, stops, steps), is);
 }
 
-/** The parts of a link, each with what it asks for, and the names in it that mean nothing here. */
-export function askedBy(hash: string, exhibit: Exhibit): { parts: [Part, string][]; strange: string[] } {
+/** The parts of a link, each with what it asks for, the place in the page, and the names in it that mean nothing here. */
+export function askedBy(hash: string, exhibit: Exhibit): { parts: [Part, string][]; strange: string[]; at: string | null } {
   const given = [...new URLSearchParams(hash.replace(/^#/, ""))];
   const here = partsOf(exhibit.kind);
   return {
     parts: given.filter((pair): pair is [Part, string] => here.includes(pair[0] as Part)),
-    strange: given.map(([name]) => name).filter((name) => !here.includes(name as Part) && !TEXTS.slice(0, exhibit.kind === "text" ? 2 : 1).includes(name as Part)),
+    at: given.find(([name]) => name === "at")?.[1] ?? null,
+    strange: given.map(([name]) => name).filter((name) => name !== "at" && !here.includes(name as Part) && !TEXTS.slice(0, exhibit.kind === "text" ? 2 : 1).includes(name as Part)),
   };
 }
 

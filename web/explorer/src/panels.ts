@@ -113,7 +113,8 @@ export class LedgerPanel {
     const most = Math.max(sizes[first[0]], 1e-9);
     const writers = first.filter((k) => sizes[k] >= FAINTEST * most).sort((a, b) => a - b);
     const rest = ledger.state - writers.reduce((total, k) => total + ledger.written[k], 0);
-    this.sum.textContent = words.sum(symbol, signed(ledger.state), ledger.written.length, signed(rest));
+    const wrote = ledger.set === null ? ledger.written.length : ledger.written.length - 1 - ledger.set;
+    this.sum.textContent = words.sum(symbol, signed(ledger.state), wrote, signed(rest), ledger.set);
     const palette = signedPalette(theme);
     writers.forEach((k, rank) => {
       const value = ledger.written[k];

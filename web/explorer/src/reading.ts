@@ -58,6 +58,8 @@ export interface Guide {
   network: string;
   passage: string;
   unit: number;
+  /** The characters that end a line of its texts. */
+  ends: string;
 }
 
 export interface TextExhibit {

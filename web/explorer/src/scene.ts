@@ -27,6 +27,10 @@ export interface Scene {
   /** The view with a passage that there is. */
   within(view: View): View;
   passage(view: View): Passage;
+  /** Keep a text of the reader's own, which another one is about to replace. */
+  keep(view: View): void;
+  /** The text that is kept while a passage is shown; "" where there is none. */
+  kept(view: View): string;
   /** Take over a passage that has been read, and say how many steps it has. */
   take(passage: Passage, reading: Reading): number;
   /** Words and the state of its controls. */

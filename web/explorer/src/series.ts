@@ -40,6 +40,12 @@ export class SeriesScene implements Scene {
     return { text: "", series, moment };
   }
 
+  keep(): void {}
+
+  kept(): string {
+    return "";
+  }
+
   take(_: Passage, reading: Reading): number {
     this.labels = reading.labels;
     return this.labels.length;

@@ -21,6 +21,8 @@ export class TextScene implements Scene {
   private cut = "";
   /** What is read, or about to be. */
   private text = "";
+  /** The last text of the reader's own. */
+  private own = "";
   private composed: Notice[] = [];
 
   constructor(
@@ -34,7 +36,12 @@ export class TextScene implements Scene {
     this.strip = new TextStrip(canvas, (step) => go({ step }));
     this.prediction = new PredictionPanel(prediction);
     passages.append(new Option("", ""), ...Object.entries(exhibit.passages).map(([name, text]) => new Option(name, text)));
-    passages.addEventListener("change", () => (passages.value ? go({ text: passages.value, step: 0 }) : field.focus()));
+    passages.addEventListener("change", () => {
+      this.keepText(field.value);
+      const text = passages.value || this.own;
+      if (text) go({ text, step: 0 });
+      if (!passages.value) field.focus();
+    });
     // The network goes on reading the last text while the field is empty, and says so.
     field.addEventListener("input", () => go(field.value ? { text: field.value } : {}, true));
     field.addEventListener("blur", () => {
@@ -57,6 +64,22 @@ export class TextScene implements Scene {
 
   passage({ text }: View): Passage {
     return { text, series: 0, moment: 0 };
+  }
+
+  keep({ text }: View): void {
+    this.keepText(text);
+  }
+
+  kept({ text }: View): string {
+    return this.isPassage(text) ? this.own : "";
+  }
+
+  private keepText(text: string): void {
+    if (text && !this.isPassage(text)) this.own = text;
+  }
+
+  private isPassage(text: string): boolean {
+    return Object.values(this.exhibit.passages).includes(text);
   }
 
   take({ text }: Passage): number {

@@ -18,6 +18,7 @@ from gated.serve.live.connection import Connection
 from gated.serve.live.metrics import MEDIA_TYPE, Metrics
 from gated.serve.live.schemas import Exchange
 from gated.serve.live.sessions import Sessions
+from gated.serve.live.store import UnavailableError
 from gated.version import VERSION
 
 FREE = ("/health", "/ready")
@@ -42,7 +43,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     415: {"model": Problem, "description": "The body is not application/json"},
     422: {"model": Problem, "description": "The body is not what was expected"},
     429: {"model": Problem, "description": "Too many requests"},
-    503: {"model": Problem, "description": "Too busy, or it took too long"},
+    503: {"model": Problem, "description": "Too busy, it took too long, or the store is gone"},
 }
 
 
@@ -87,6 +88,7 @@ def create_app(
     add_state_of_the_server(app, metrics, lambda: sessions.stopping)
     workers = Workers()
     refused: dict[int | str, dict[str, Any]] = {status: REFUSED[status] for status in (401, 429)}
+    of_streams = {**refused, 404: {"model": Problem}, 503: REFUSED[503]}
 
     @app.post(
         "/predict",
@@ -112,7 +114,7 @@ def create_app(
         """What the model takes and gives."""
         return exchange.describe()
 
-    @app.get("/streams/{id}", responses={**refused, 404: {"model": Problem}})
+    @app.get("/streams/{id}", responses=of_streams)
     async def place(id: Name) -> Place:
         """How far a stream is."""
         found = await sessions.find(id)
@@ -120,7 +122,7 @@ def create_app(
             raise HTTPException(404, f"there is no stream {id}")
         return Place(**found)
 
-    @app.delete("/streams/{id}", status_code=204, responses={**refused, 404: {"model": Problem}})
+    @app.delete("/streams/{id}", status_code=204, responses=of_streams)
     async def remove(id: Name) -> Response:
         """End a stream, and forget it."""
         if not await sessions.remove(id):
@@ -152,6 +154,10 @@ def add_state_of_the_server(app: FastAPI, metrics: Metrics, stopping: Callable[[
         stopping: whether the server takes no more requests.
     """
     explain_errors(app, 422)
+
+    @app.exception_handler(UnavailableError)
+    async def of_the_store(request: Request, error: UnavailableError) -> Response:
+        return Refusal(503, str(error), {"Retry-After": "1"}).response()
 
     @app.get("/health")
     async def health() -> Health:

@@ -20,6 +20,7 @@ from gated.errors import GatedError
 from gated.serve.bounds import Rates, Refusal
 from gated.serve.connections import GRACE
 from gated.serve.live.sessions import FullError, Session, Sessions
+from gated.serve.live.store import UnavailableError
 
 WRONG = 1008
 """Code with which a connection is closed after a message that cannot be used."""
@@ -78,7 +79,7 @@ class Connection:
         try:
             session = await self.sessions.connect(id, self)
         except GatedError as error:
-            status = 503 if isinstance(error, FullError) else 409
+            status = 503 if isinstance(error, FullError | UnavailableError) else 409
             response = Refusal(status, str(error)).response()
             await self.websocket.send_denial_response(response)
             return

@@ -24,7 +24,7 @@ from gated.serve.bounds import Bounds, Guard, Workers
 from gated.serve.connections import create_server as create_bounded
 from gated.serve.live.app import FREE, REFUSED, Problem, add_state_of_the_server
 from gated.serve.live.metrics import Metrics
-from gated.serve.live.store import Rows
+from gated.serve.live.store import RowStore, open_rows
 from gated.version import VERSION
 
 MOST_ROWS = 100_000
@@ -97,20 +97,28 @@ class Forecasts:
         store: where rows are kept.
     """
 
-    def __init__(self, begin: Callable[[], Forecaster], place: Sequence[str], store: Rows) -> None:
+    def __init__(
+        self, begin: Callable[[], Forecaster], place: Sequence[str], store: RowStore
+    ) -> None:
         self.begin, self.place, self.store = begin, tuple(place), store
-        self._live = self._from_the_store()
+        self._live: Forecaster | None = None
+        """None where it has to begin anew."""
+        self._count = 0
+        """Rows of the store that it has."""
+        self._current()
 
-    def _from_the_store(self) -> Forecaster:
-        rows = [json.loads(row) for row in self.store.all()]
-        live = self.begin()
-        if not rows:
-            return live
-        try:
-            live.update(rows)
-        except DataError:  # as a table they may be too sparse; none was taken
-            for row in rows:
-                live.update([row])
+    def _current(self) -> Forecaster:
+        """Return the forecaster with all rows of the store, also those of other servers."""
+        live, count = (self.begin(), 0) if self._live is None else (self._live, self._count)
+        rows = [json.loads(row) for row in self.store.after(count)]
+        self._live = None  # until it has all of them
+        if rows:
+            try:
+                live.update(rows)
+            except DataError:  # as a table they may be too sparse; none was taken
+                for row in rows:
+                    live.update([row])
+        self._live, self._count = live, count + len(rows)
         return live
 
     def take(self, body: bytes) -> bytes:
@@ -119,36 +127,42 @@ class Forecasts:
         Raises:
             DataError: a row cannot be used.
             HTTPException: another row of its series and time was taken.
+            UnavailableError: the store cannot be reached.
         """
         rows = _read(Given, body).rows
-        new: dict[str, str] = {}
-        for number, row in enumerate(rows):
-            for column in self.place:
-                if row.get(column) is None:
-                    raise DataError(f"rows.{number}: there is no '{column}'")
-            place = json.dumps([row[column] for column in self.place])
-            text = json.dumps(row, sort_keys=True)
-            known = new.get(place) or self.store.at(place)
-            if known is None:
-                new[place] = text
-            elif known != text:
-                raise HTTPException(409, f"rows.{number}: another row was taken: {known}")
-        findings: Sequence[object] = ()
-        if new:
-            findings = self._live.update([json.loads(text) for text in new.values()])
-            try:
-                self.store.write(list(new.items()))
-            except BaseException:
-                self._live = self._from_the_store()
-                raise
+        with self.store.alone():
+            live = self._current()
+            new = self._new(rows)
+            findings = live.update([json.loads(text) for text in new.values()]) if new else ()
+            self._live = None  # until they are durable
+            self.store.write(self._count + 1, list(new.items()))
+        self._live, self._count = live, self._count + len(new)
         found = [str(of) for of in findings] or None
         taken = Taken(taken=len(new), known=len(rows) - len(new), findings=found)
         return taken.model_dump_json(exclude_none=True).encode()
 
+    def _new(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Return the rows that are not known, as JSON, by their places."""
+        places = []
+        for number, row in enumerate(rows):
+            for column in self.place:
+                if row.get(column) is None:
+                    raise DataError(f"rows.{number}: there is no '{column}'")
+            places.append(json.dumps([row[column] for column in self.place]))
+        there, new = self.store.at(places), dict[str, str]()
+        for number, (row, place) in enumerate(zip(rows, places, strict=True)):
+            text = json.dumps(row, sort_keys=True)
+            known = new.get(place) or there.get(place)
+            if known is None:
+                new[place] = text
+            elif known != text:
+                raise HTTPException(409, f"rows.{number}: another row was taken: {known}")
+        return new
+
     def forecast(self, body: bytes | None = None) -> bytes:
         """Forecast, perhaps with JSON of `Future`; return `Answer`."""
         future = None if body is None else _read(Future, body).future
-        rows = self._live.predict(future).rows()
+        rows = self._current().predict(future).rows()
         return json.dumps({"forecast": rows}, default=_written).encode()
 
 
@@ -240,13 +254,14 @@ def create_server(
     begin: Callable[[], Forecaster],
     described: dict[str, Any],
     place: Sequence[str],
-    state: Path,
+    state: Path | str,
     digest: bytes,
     bounds: Bounds,
     *,
     tokens: Sequence[str] = (),
     hosts: Sequence[str] | None = None,
     log: bool = False,
+    collector: str | None = None,
 ) -> uvicorn.Server:
     """Return the server of a forecaster.
 
@@ -254,24 +269,29 @@ def create_server(
         begin: makes it, with the past that it begins with.
         described: what `/model` says.
         place: see `Forecasts`.
-        state: the file of its rows.
+        state: the file of its rows, or the address of a PostgreSQL database.
         digest: of the model.
         bounds: how much is taken at once.
         tokens: one of them is required; none are where all may ask.
         hosts: names that the server has; None for any.
         log: whether to write a line for each request.
+        collector: of OpenTelemetry, see `Telemetry`; None for none.
 
     Raises:
-        GatedError: the file of the rows cannot be used; see `File`.
+        GatedError: its rows cannot be used; see `open_rows`.
     """
-    store = Rows(state, digest)
+    store = open_rows(state, digest)
     try:
         forecasts = Forecasts(begin, place, store)
     except DataError as error:
         raise ConfigurationError(
-            f"--state: the rows of {state} do not follow the data of the run: {error}"
+            f"--state: the rows of {store.name} do not follow the data of the run: {error}"
         ) from error
     metrics = Metrics(log)
     app = create_app(forecasts, described, metrics)
+    if collector is not None:
+        from gated.serve.live.telemetry import Telemetry
+
+        Telemetry(collector).follow(app, metrics)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
     return create_bounded(guarded, bounds)

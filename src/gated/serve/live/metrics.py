@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -23,6 +24,17 @@ LONGEST_PATH = 200
 """Characters of a path in the log."""
 
 
+class Observes(Protocol):
+    """What values are counted by, in classes."""
+
+    def observe(self, amount: float) -> None:
+        """Count a value."""
+
+
+def _no_span(name: str, **facts: int) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
 class Metrics:
     """Counts of requests and streams.
 
@@ -32,6 +44,8 @@ class Metrics:
 
     def __init__(self, log: bool = False) -> None:
         self.log = log
+        self.span: Callable[..., AbstractContextManager[Any]] = _no_span
+        """Begins a span of a name, with facts, that ends with the block."""
         self.registry = CollectorRegistry()
         names = ["path", "status"]
         self.requests = Counter(
@@ -48,19 +62,19 @@ class Metrics:
             "gated_streams_connected", "Streams with a client.", registry=self.registry
         )
         self.steps = Counter("gated_steps", "Steps that streams took.", registry=self.registry)
-        self.step_seconds = Histogram(
+        self.step_seconds: Observes = Histogram(
             "gated_step_seconds",
             "Seconds from the arrival of a step to its prediction.",
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.together = Histogram(
+        self.together: Observes = Histogram(
             "gated_steps_together",
             "Streams whose steps were computed in one call.",
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
             registry=self.registry,
         )
-        self.save_seconds = Histogram(
+        self.save_seconds: Observes = Histogram(
             "gated_save_seconds",
             "Seconds in which changed streams were made durable.",
             buckets=SECONDS,

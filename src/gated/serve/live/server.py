@@ -17,7 +17,7 @@ from gated.serve.live.connection import Connection, Messages
 from gated.serve.live.metrics import Metrics
 from gated.serve.live.schemas import Exchange
 from gated.serve.live.sessions import Sessions
-from gated.serve.live.store import Store
+from gated.serve.live.store import open_streams
 
 MORE = 100
 """Connections beside those of streams."""
@@ -55,26 +55,28 @@ def create_server(
     tokens: Sequence[str] = (),
     hosts: Sequence[str] | None = None,
     log: bool = False,
+    collector: str | None = None,
 ) -> uvicorn.Server:
     """Return the server of a model.
 
     Args:
         model: which is served.
-        state: the file of its streams.
+        state: the file of its streams, or the address of a PostgreSQL database.
         bounds: how much is taken at once.
         streams: the same of streams.
         most_steps: of all sequences of a request together.
         tokens: one of them is required; none are where all may ask.
         hosts: names that the server has; None for any.
         log: whether to write a line for each request.
+        collector: of OpenTelemetry, see `Telemetry`; None for none.
 
     Raises:
-        GatedError: the file of the streams cannot be used; see `Store`.
+        GatedError: its streams cannot be used; see `open_streams`.
     """
     metrics, exchange = Metrics(log), Exchange(model, most_steps)
     sessions = Sessions(
         exchange,
-        Store(Path(state), model.digest),
+        open_streams(state, model.digest),
         metrics,
         wait=streams.wait,
         interval=streams.interval,
@@ -87,6 +89,10 @@ def create_server(
         return Connection(websocket, sessions, bounds.seconds, streams.rate)
 
     app = create_app(exchange, metrics, sessions, connect)
+    if collector is not None:
+        from gated.serve.live.telemetry import Telemetry
+
+        Telemetry(collector).follow(app, metrics)
     guarded = Guard(app, bounds, tokens=tokens, free=FREE, hosts=hosts, done=metrics.request)
     given = model.program.input
     most = 4096 + BYTES_OF_A_NUMBER * (given.form.features if given.kind == "numbers" else 1)

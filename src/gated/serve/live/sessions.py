@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -23,7 +23,7 @@ from gated.errors import ConfigurationError, GatedError
 from gated.live import Model, Stream
 from gated.serve.live.metrics import Metrics
 from gated.serve.live.schemas import Exchange
-from gated.serve.live.store import Kept, Store
+from gated.serve.live.store import Kept, StreamStore, UnavailableError
 
 Found = TypeVar("Found")
 
@@ -61,8 +61,8 @@ class Client(Protocol):
 class Session:
     """A stream, its last answers, and the steps that wait for their turn."""
 
-    def __init__(self, id: str, stream: Stream, answers: list[str]) -> None:
-        self.id, self.stream = id, stream
+    def __init__(self, id: str, stream: Stream, answers: list[str], token: int) -> None:
+        self.id, self.stream, self.token = id, stream, token
         self.first = stream.steps - len(answers) + 1
         """The first step whose answer was stored."""
         self.answers = {self.first + place: answer for place, answer in enumerate(answers)}
@@ -84,14 +84,14 @@ class Sessions:
         wait: seconds that a step waits for those of other streams, at most.
         interval: seconds between two writes of what has changed.
         most: streams with a client, at most.
-        most_stored: streams in the store, at most.
+        most_stored: streams in the store, at most; those of other servers are counted every minute.
         forget: seconds after which a stream that took no step is removed.
     """
 
     def __init__(
         self,
         exchange: Exchange,
-        store: Store,
+        store: StreamStore,
         metrics: Metrics,
         *,
         wait: float = 0.0,
@@ -116,7 +116,7 @@ class Sessions:
         self._storing = ThreadPoolExecutor(1, "store")
         self._opening, self._saving = asyncio.Lock(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._forgot = 0.0
+        self._forgot = self._counted = 0.0
 
     def begin(self) -> None:
         """Begin to compute and to save."""
@@ -130,9 +130,10 @@ class Sessions:
         Raises:
             FullError: there are too many.
             ModelFileError: what is stored of it is damaged.
+            UnavailableError: the store cannot be reached.
         """
         async with self._opening:
-            session = self.sessions.get(id)
+            session = await self._held(id)
             if session is None or session.client is None:
                 if self.stopping:
                     raise FullError("the server stops")
@@ -149,15 +150,47 @@ class Sessions:
             session.client = client
             return session
 
+    async def _held(self, id: str) -> Session | None:
+        """Return the stream of an id, if it is open here and no other server has taken it over."""
+        session = self.sessions.get(id)
+        if session is not None:
+            await self._let_go_of_lost([session])
+        return self.sessions.get(id)
+
+    async def _let_go_of_lost(self, sessions: Sequence[Session]) -> None:
+        """Let go of the streams that another server holds by now, or has removed."""
+        held = {of.id: of.token for of in sessions}
+        lost = await self._in(self._storing, partial(self.store.lost, held))
+        for session in sessions:
+            if session.id not in lost or self.sessions.get(session.id) is not session:
+                continue
+            if lost[session.id]:
+                self._let_go(session, 4409, "another server has taken the stream over")
+            else:
+                self._let_go(session, 4410, "the stream was removed")
+
+    def _let_go(self, session: Session, code: int, reason: str) -> None:
+        """Forget what is not durable of a stream, and send its client away."""
+        del self.sessions[session.id]
+        self._ready.pop(session, None)
+        session.queue.clear()
+        if session.client is not None:
+            session.client.leave(code, reason)
+
     async def _opened(self, id: str) -> Session:
-        kept = await self._in(self._storing, partial(self.store.read, id))
-        if kept is None:
+        kept = await self._in(self._storing, partial(self.store.hold, id))
+        if kept.step:
+            stream = self.model.stream(state=kept.state)
+            answers = [json.dumps(of) for of in json.loads(kept.answers)]
+            return Session(id, stream, answers, kept.token)
+        try:
             new = sum(not of.durable for of in self.sessions.values())
             if self.stored + new >= self.most_stored:
                 raise FullError(f"{self.most_stored} streams are stored already (--stored)")
-            return Session(id, self.model.stream(), [])
-        stream = self.model.stream(state=kept.state)
-        return Session(id, stream, [json.dumps(of) for of in json.loads(kept.answers)])
+            return Session(id, self.model.stream(), [], kept.token)
+        except GatedError:
+            await self._in(self._storing, partial(self.store.release, {id: kept.token}))
+            raise
 
     def disconnect(self, session: Session, client: Client) -> None:
         """Say that a client has gone; steps that it has sent are computed all the same."""
@@ -169,7 +202,7 @@ class Sessions:
 
     async def find(self, id: str) -> dict[str, int] | None:
         """Return how far a stream is; None where there is none."""
-        session = self.sessions.get(id)
+        session = await self._held(id)
         if session is not None:
             return {"step": session.answered, "durable": session.durable}
         kept = await self._in(self._storing, partial(self.store.read, id))
@@ -178,16 +211,13 @@ class Sessions:
     async def remove(self, id: str) -> bool:
         """End a stream, and forget it; return whether there was one."""
         async with self._opening, self._saving:
-            session = self.sessions.pop(id, None)
+            session = await self._held(id)
             there = await self._in(self._storing, partial(self.store.read, id)) is not None
-            if there:
+            if there or session is not None:
                 await self._in(self._storing, partial(self.store.remove, id))
-                self.stored -= 1
-            if session is not None:
-                self._ready.pop(session, None)
-                session.queue.clear()
-                if session.client is not None:
-                    session.client.leave(4410, "the stream was removed")
+                self.stored -= there
+            if session is not None and self.sessions.get(id) is session:
+                self._let_go(session, 4410, "the stream was removed")
             return there or session is not None
 
     # Steps.
@@ -251,14 +281,13 @@ class Sessions:
             if not batch:
                 continue
             try:
-                await self._in(self._computing, partial(self._push, batch))
+                with self.metrics.span("steps", streams=len(batch)):
+                    await self._in(self._computing, partial(self._push, batch))
             except Exception as error:  # a defect, or no memory: back to what is durable
                 self.metrics.write(error=f"steps were not computed: {error!r}")
                 for session, _ in batch:
-                    self.sessions.pop(session.id, None)
-                    session.queue.clear()
-                    if session.client is not None:
-                        session.client.leave(1011, "the step could not be computed; come again")
+                    if self.sessions.get(session.id) is session:
+                        self._let_go(session, 1011, "the step could not be computed; come again")
             else:
                 self._answer(batch)
 
@@ -308,26 +337,44 @@ class Sessions:
             changed = [of for of in self.sessions.values() if of.answered > of.durable]
             for first in range(0, len(changed), TOGETHER):
                 part = changed[first : first + TOGETHER]
-                kept = await self._in(self._computing, partial(_kept, part))
-                await self._in(self._storing, partial(self.store.write, kept))
+                with self.metrics.span("save", streams=len(part)):
+                    kept = await self._in(self._computing, partial(_kept, part))
+                    written = await self._in(self._storing, partial(self.store.write, kept))
                 for session, stored in zip(part, kept, strict=True):
+                    if session.id not in written:
+                        continue
                     self.stored += not session.durable
                     session.durable = stored.step
                     if session.client is not None:
                         session.client.saved(stored.step)
             if changed:
                 self.metrics.save_seconds.observe(time.perf_counter() - begun)
-            for session in list(self.sessions.values()):
-                if session.client is None and session.taken == session.durable:
-                    del self.sessions[session.id]
-            if time.time() > self._forgot + 3600:
-                self._forgot = time.time()
-                before = self._forgot - self.forget
-                await self._in(self._storing, partial(self.store.forget, before))
-                self.stored = await self._in(self._storing, self.store.__len__)
+            await self._let_go_of_lost(list(self.sessions.values()))
+            done = [of for of in self.sessions.values() if of.client is None]
+            done = [of for of in done if of.taken == of.durable]
+            for session in done:
+                del self.sessions[session.id]
+            if new := {of.id: of.token for of in done if not of.durable}:
+                await self._in(self._storing, partial(self.store.release, new))
+            await self._count_stored()
+
+    async def _count_stored(self) -> None:
+        """Count what is stored, also by other servers, and remove what is old, now and then."""
+        now = time.time()
+        if now > self._forgot + 3600:
+            self._forgot = now
+            await self._in(self._storing, partial(self.store.forget, now - self.forget))
+            self._counted = 0.0
+        if now > self._counted + 60:
+            self._counted = now
+            self.stored = await self._in(self._storing, self.store.__len__)
 
     async def drain(self) -> None:
-        """Take no more clients; compute and save all that was taken; then close."""
+        """Take no more clients; compute and save all that was taken; then close.
+
+        Raises:
+            UnavailableError: the last steps cannot be saved.
+        """
         self.stopping = True
         while any(of.answered < of.taken for of in self.sessions.values()):
             await asyncio.sleep(0.01)
@@ -335,6 +382,8 @@ class Sessions:
             task.cancel()
         try:
             await self.save()
+        except Exception as error:
+            raise UnavailableError(f"The last steps of streams are not saved: {error}") from error
         finally:
             for session in self.sessions.values():
                 if session.client is not None:
@@ -345,7 +394,7 @@ class Sessions:
                 await asyncio.sleep(0.01)
 
     def close(self) -> None:
-        """Give threads and file up."""
+        """Give threads and store up."""
         self._computing.shutdown()
         self._storing.shutdown()
         self.store.close()
@@ -357,6 +406,12 @@ class Sessions:
 def _kept(sessions: list[Session]) -> list[Kept]:
     """Return what is stored of streams; in the thread that computes."""
     return [
-        Kept(of.id, of.stream.steps, of.stream.state(), f"[{','.join(of.answers.values())}]")
+        Kept(
+            of.id,
+            of.stream.steps,
+            of.stream.state(),
+            f"[{','.join(of.answers.values())}]",
+            of.token,
+        )
         for of in sessions
     ]

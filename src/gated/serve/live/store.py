@@ -1,19 +1,16 @@
-"""Where streams and rows are kept: a file of SQLite, whose transactions survive a power cut."""
+"""Where streams and rows are kept: what every store does, and which one an option names."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple, Protocol
 
-from gated.errors import ConfigurationError, InUseError, ModelFileError
+from gated.errors import GatedError, require
 
-VERSION = 1
-APPLICATION = 0x67617465
-"""What the file begins with, in SQLite's header."""
-MODEL = "CREATE TABLE model (digest BLOB NOT NULL)"
+POSTGRES = ("postgresql://", "postgres://")
+"""What the address of a database begins with."""
 
 
 class Kept(NamedTuple):
@@ -26,147 +23,108 @@ class Kept(NamedTuple):
     """Of `gated.live.Stream.state`."""
     answers: str
     """The last predictions, as a JSON array."""
+    token: int = 0
+    """Who holds it: a number that no later holder has."""
 
 
-class File:
-    """What a server keeps for a model, in a file that one server holds at a time.
+class UnavailableError(GatedError):
+    """The store cannot be reached at the moment; nothing in it has changed."""
 
-    Args:
-        path: the file; it is made if it is not there.
-        digest: of the model.
 
-    Raises:
-        ConfigurationError: the file cannot be made, or holds the streams of another model.
-        InUseError: another server holds it.
-        ModelFileError: it is no such file, or damaged.
+class StreamStore(Protocol):
+    """The streams of a model.
+
+    Several servers may share it. A stream is held by the server that asked for it last, and no
+    other one can write it.
     """
 
-    holds: ClassVar[str]
-    """What it keeps, in messages and as the name of its table."""
-    columns: ClassVar[str]
-    """Of the table."""
-
-    def __init__(self, path: Path, digest: bytes) -> None:
-        self.path = path
-        try:
-            # Used by one thread after the other; `isolation_level` None: transactions are ours.
-            self._base = sqlite3.connect(
-                path, timeout=0, isolation_level=None, check_same_thread=False
-            )
-            self._open(digest)
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise InUseError(
-                    f"--state: another server holds {path}. Stop it, or give another file."
-                ) from error
-            raise ConfigurationError(f"--state: {path} cannot be used: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise ModelFileError(
-                f"--state: {path} is damaged, or no file of {self.holds} ({error}). Restore it "
-                "from a copy, or give another file."
-            ) from error
-
-    def _open(self, digest: bytes) -> None:
-        base = self._base
-        base.execute("PRAGMA locking_mode = EXCLUSIVE")  # held until the process ends, however
-        base.execute("BEGIN EXCLUSIVE")
-        base.execute("COMMIT")
-        (kind,) = base.execute("PRAGMA application_id").fetchone()
-        if kind not in (0, APPLICATION):
-            raise sqlite3.DatabaseError("it belongs to another program")
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = FULL")  # on the disk when a transaction ends
-        if kind == 0:
-            base.execute("BEGIN")  # one transaction: after a kill there is all of it, or none
-            base.execute(MODEL)
-            base.execute(f"CREATE TABLE {self.holds} ({self.columns})")
-            base.execute("INSERT INTO model VALUES (?)", (digest,))
-            base.execute(f"PRAGMA user_version = {VERSION}")
-            base.execute(f"PRAGMA application_id = {APPLICATION}")
-            base.execute("COMMIT")
-        (version,) = base.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
-            raise sqlite3.DatabaseError(f"its version is {version}, and this gated reads {VERSION}")
-        (owner,) = base.execute("SELECT digest FROM model").fetchone()
-        if owner != digest:
-            raise ConfigurationError(
-                f"--state: {self.path} holds the {self.holds} of another model, such as one before "
-                f"a new training. Give another file, or remove this one with its {self.holds}."
-            )
-        query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-        if base.execute(query, (self.holds,)).fetchone() != (1,):
-            raise sqlite3.DatabaseError(f"it holds no {self.holds}")
-
     def __len__(self) -> int:
-        """Return how many streams, or rows, there are."""
-        (count,) = self._base.execute(f"SELECT count(*) FROM {self.holds}").fetchone()
-        return int(count)
+        """Return how many streams have taken a step."""
 
-    def _write(self, values: Sequence[tuple[Any, ...]]) -> None:
-        """Write lines of the table, all or none; they are on the disk when this returns."""
-        if not values:
-            return
-        places = ", ".join("?" * len(values[0]))
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            self._base.executemany(f"INSERT OR REPLACE INTO {self.holds} VALUES ({places})", values)
-            self._base.execute("COMMIT")
-        except BaseException:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
-            raise
-
-    def close(self) -> None:
-        """Give the file up."""
-        self._base.close()
-
-
-class Store(File):
-    """The streams of a model; see `File`."""
-
-    holds = "streams"
-    columns = (
-        "id TEXT PRIMARY KEY, step INTEGER NOT NULL, state BLOB NOT NULL, answers TEXT NOT NULL, "
-        "used REAL NOT NULL"
-    )
+    def hold(self, id: str) -> Kept:
+        """Take a stream, new or known, away from whoever holds it."""
 
     def read(self, id: str) -> Kept | None:
         """Return a stream; None where there is none of this id."""
-        found = self._base.execute(
-            "SELECT id, step, state, answers FROM streams WHERE id = ?", (id,)
-        ).fetchone()
-        return Kept(*found) if found else None
 
-    def write(self, streams: Sequence[Kept]) -> None:
-        """Write streams, all or none; they are on the disk when this returns."""
-        now = time.time()
-        self._write([(*of, now) for of in streams])
+    def write(self, streams: Sequence[Kept]) -> set[str]:
+        """Write streams, all or none; they are on the disk when this returns.
+
+        Returns:
+            the ids of those that were written: the others are not held by their tokens any more.
+        """
+
+    def lost(self, held: Mapping[str, int]) -> dict[str, bool]:
+        """Return those of the ids that are not held by their tokens, and whether there is one."""
+
+    def release(self, held: Mapping[str, int]) -> None:
+        """Give streams up that never took a step: nothing remains of them."""
 
     def remove(self, id: str) -> None:
-        """Remove a stream."""
-        self._base.execute("DELETE FROM streams WHERE id = ?", (id,))
+        """Remove a stream, whoever holds it."""
 
     def forget(self, before: float) -> None:
         """Remove the streams that took no step since a time, in seconds since 1970."""
-        self._base.execute("DELETE FROM streams WHERE used < ?", (before,))
+
+    def close(self) -> None:
+        """Give the store up."""
 
 
-class Rows(File):
-    """The rows that a forecaster was given, in their order; see `File`."""
+class RowStore(Protocol):
+    """The rows that a forecaster was given, numbered from 1 on; several servers may share it."""
 
-    holds = "rows"
-    columns = "number INTEGER PRIMARY KEY, place TEXT UNIQUE NOT NULL, row TEXT NOT NULL"
+    name: str
+    """Where they are, in messages."""
 
-    def all(self) -> list[str]:
-        """Return every row, JSON, in the order in which they came."""
-        return [row for (row,) in self._base.execute("SELECT row FROM rows ORDER BY number")]
+    def after(self, number: int) -> list[str]:
+        """Return the rows after that of a number, JSON, in the order in which they came."""
 
-    def at(self, place: str) -> str | None:
-        """Return the row of a series and time, written as one text; None where there is none."""
-        found = self._base.execute("SELECT row FROM rows WHERE place = ?", (place,)).fetchone()
-        return str(found[0]) if found else None
+    def at(self, places: Sequence[str]) -> dict[str, str]:
+        """Return the rows that there are of places, each a series and time as one text."""
 
-    def write(self, rows: Sequence[tuple[str, str]]) -> None:
-        """Write rows by their places, all or none; they are on the disk when this returns."""
-        first = len(self) + 1
-        self._write([(first + number, *of) for number, of in enumerate(rows)])
+    def alone(self) -> AbstractContextManager[None]:
+        """Have no other server write, until the block ends, and make all that is written durable.
+
+        Nothing is written where the block ends with an error.
+        """
+
+    def write(self, first: int, rows: Sequence[tuple[str, str]]) -> None:
+        """Write rows by their places, from a number on; within `alone`."""
+
+    def close(self) -> None:
+        """Give the store up."""
+
+
+def open_streams(state: Path | str, digest: bytes) -> StreamStore:
+    """Return the streams of a model.
+
+    Args:
+        state: a file, or the address of a PostgreSQL database.
+        digest: of the model.
+
+    Raises:
+        ConfigurationError: it cannot be used, or holds the streams of another model.
+        InUseError: another server holds the file.
+        ModelFileError: it is no such file, or damaged.
+        UnavailableError: the database cannot be reached.
+    """
+    if str(state).startswith(POSTGRES):
+        require("psycopg", extra="postgres")
+        from gated.serve.live.postgres_store import PostgresStreams
+
+        return PostgresStreams(str(state), digest)
+    from gated.serve.live.sqlite_store import SqliteStreams
+
+    return SqliteStreams(Path(state), digest)
+
+
+def open_rows(state: Path | str, digest: bytes) -> RowStore:
+    """Return the rows of a forecaster; see `open_streams`."""
+    if str(state).startswith(POSTGRES):
+        require("psycopg", extra="postgres")
+        from gated.serve.live.postgres_store import PostgresRows
+
+        return PostgresRows(str(state), digest)
+    from gated.serve.live.sqlite_store import SqliteRows
+
+    return SqliteRows(Path(state), digest)

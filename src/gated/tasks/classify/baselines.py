@@ -9,13 +9,10 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from gated.data.single_labels import many_labels
 from gated.errors import require
 from gated.tasks.classify.preprocessing import Preprocessing, Singles
+from gated.tasks.classify.ridge import expected_outputs, ridge
 from gated.tasks.classify.sequences import Floats, Values
 
 NEAREST = "1-NN, time warping"
@@ -27,20 +24,26 @@ PARTS = 4
 
 
 def nearest(
-    read: Preprocessing, known: Sequence[Floats], targets: Values, tested: Sequence[Floats]
+    read: Preprocessing,
+    known: Sequence[Floats],
+    targets: Values,
+    tested: Sequence[Floats],
+    window: float | None = None,
 ) -> Values | None:
     """Return the targets of the nearest training sequence, by dynamic time warping of all channels.
 
-    The warping path is free (Sakoe and Chiba 1978, without a window). None where the sequences are
-    too many or too long for it.
+    The warping path is free, or shifts steps by no more than a `window`, a share of the length
+    (Sakoe and Chiba 1978). None where the sequences are too many or too long for a free one.
     """
     cells = float(sum(map(len, known))) * float(sum(map(len, tested)))
-    if cells > MOST_CELLS:
+    if window is None and cells > MOST_CELLS:
         return None
     distances = require("aeon.distances", extra="classify")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the compiler that the library brings
-        apart = distances.dtw_pairwise_distance(_columns(read, tested), _columns(read, known))
+        apart = distances.dtw_pairwise_distance(
+            _columns(read, tested), _columns(read, known), window=window
+        )
     nearest_of: Values = targets[np.asarray(apart).argmin(1)]
     return nearest_of
 
@@ -52,19 +55,27 @@ def linear(
     tested: Sequence[Floats],
     *,
     classes: bool,
+    clusters: Values | None = None,
 ) -> Values:
-    """Return what ridge regression on simple features predicts; its penalty is cross-validated."""
+    """Return what ridge regression on simple features predicts.
+
+    Its penalty is that with which left-out training sequences, or clusters (N,) of them, are
+    predicted best: one for all classes, or one for each of several numbers.
+    """
     features, others = (
-        np.stack([_features(read.scaled(array)) for array in part]) for part in (known, tested)
+        np.stack([features_of(read.scaled(array)) for array in part]) for part in (known, tested)
     )
-    penalties = np.logspace(-3, 3, 13)
-    model = make_pipeline(
-        StandardScaler(),
-        RidgeClassifierCV(penalties) if classes else RidgeCV(penalties, alpha_per_target=True),
-    )
-    with many_labels():
-        answers: Values = model.fit(features, targets).predict(others)
-    return answers.reshape(-1, *targets.shape[1:])
+    alike = np.ones(len(targets))
+    if classes:
+        names, codes = np.unique(targets, return_inverse=True)
+        expected = expected_outputs(codes, len(names))
+        found = ridge(features, expected, alike, clusters=clusters).predicted(others)
+        likeliest: Values = names[found.argmax(1)]
+        return likeliest
+    numbers = targets.reshape(len(targets), -1)
+    each = [slice(place, place + 1) for place in range(numbers.shape[1])]
+    found = ridge(features, numbers, alike, groups=each, clusters=clusters).predicted(others)
+    return found.reshape(-1, *targets.shape[1:])
 
 
 def _columns(read: Preprocessing, arrays: Sequence[Floats]) -> list[Floats]:
@@ -72,7 +83,7 @@ def _columns(read: Preprocessing, arrays: Sequence[Floats]) -> list[Floats]:
     return [np.ascontiguousarray(read.scaled(array).T.astype(np.float64)) for array in arrays]
 
 
-def _features(steps: Singles) -> Floats:
+def features_of(steps: Singles) -> Floats:
     """Mean, deviation, extremes, ends, mean change, and means of stretches, of each channel."""
     change = np.diff(steps, axis=0) if len(steps) > 1 else np.zeros_like(steps)
     parts = np.array_split(steps, PARTS) if len(steps) >= PARTS else [steps] * PARTS

@@ -50,6 +50,8 @@ class ClassifyConfig(Configuration):
     """In training, Gaussian noise on the inputs, in standard deviations of each channel."""
     warp: float = 0.0
     """In training, sequences are stretched in time, and scaled, by up to this share."""
+    cut: float = 0.0
+    """In training, a stretch of each sequence, of up to this share of its steps, is missing."""
     balance: bool = False
     """Weigh sequences so that every class counts the same, however few it has."""
     validation: float = 0.0
@@ -64,7 +66,7 @@ class ClassifyConfig(Configuration):
             raise ConfigurationError(
                 f"{option('members')} is {self.members}; at most {MOST_MEMBERS} are averaged."
             )
-        self._demand_shares("dropout", "validation", "warp")
+        self._demand_shares("dropout", "validation", "warp", "cut")
         if not 0 <= self.noise < float("inf"):
             raise ConfigurationError(f"{option('noise')} is {self.noise}; it is 0 or more.")
 

@@ -46,6 +46,7 @@ class SequenceEstimator(BaseEstimator):
         dropout: before and after the recurrent layers.
         noise: Gaussian noise in training, in standard deviations.
         warp: sequences are stretched in time, and scaled, by up to this share in training.
+        cut: a stretch of up to this share of the steps is missing in training.
         balance: weigh classes so that each counts the same.
         validation: share of the sequences that chooses the best weights; with 0 the last are kept.
         training: how to train; its seed decides everything random.
@@ -73,6 +74,7 @@ class SequenceEstimator(BaseEstimator):
         dropout: float = 0.2,
         noise: float = 0.0,
         warp: float = 0.0,
+        cut: float = 0.0,
         balance: bool = False,
         validation: float = 0.0,
         training: TrainingOptions | None = None,
@@ -90,6 +92,7 @@ class SequenceEstimator(BaseEstimator):
         self.dropout = dropout
         self.noise = noise
         self.warp = warp
+        self.cut = cut
         self.balance = balance
         self.validation = validation
         self.training = training

@@ -92,5 +92,12 @@ def _baselines(
     else:
         found[NEAREST] = near
     with phase(f"Baseline: {LINEAR}"):
-        found[LINEAR] = linear(read, known.arrays, targets, tested.arrays, classes=classes)
+        found[LINEAR] = linear(
+            read,
+            known.arrays,
+            targets,
+            tested.arrays,
+            classes=classes,
+            clusters=_clusters(known),
+        )
     return found, left_out

@@ -33,6 +33,11 @@ class Ridge:
     error: float
     """Squared errors of `left_out`, the mean over the examples, summed over the targets."""
 
+    def predicted(self, features: Floats) -> Floats:
+        """Map features (N, F) to (N, O)."""
+        numbers: Floats = features @ self.weights + self.offset
+        return numbers
+
 
 def ridge(
     features: Floats,
@@ -52,7 +57,8 @@ def ridge(
         weights: (N,), how much each example counts.
         penalties: candidates, see `PENALTIES`.
         groups: targets that have their penalty together; by default all.
-        clusters: (N,), equal for examples that are left out together; by default each alone.
+        clusters: (N,), equal for examples that are left out together; by default, and where they
+            are all of one cluster, so that nothing would be left, each alone.
     """
     weights = weights / weights.sum()
     mean, centre = weights @ features, weights @ targets
@@ -64,7 +70,7 @@ def ridge(
     found = left.T @ y
     numbers = grouped(len(x), clusters)
     together = [np.flatnonzero(numbers == of) for of in range(numbers.max() + 1)]
-    alone = len(together) == len(x)
+    alone = len(together) in (1, len(x))
 
     def fitted(penalty: float, group: slice) -> Ridge:
         shrunk = values / (values**2 + penalty / len(x))
@@ -90,6 +96,13 @@ def ridge(
 
     error = sum(of.error for of in best)
     return Ridge(joined("weights"), joined("offset"), joined("left_out"), joined("penalty"), error)
+
+
+def expected_outputs(targets: Values, outputs: int) -> Floats:
+    """(N, O): 1 for the class of an example, (N,), and -1 for others; or its numbers, (N, O)."""
+    if targets.dtype.kind == "f":
+        return targets.astype(np.float64)
+    return np.where(targets[:, None] == np.arange(outputs), 1.0, -1.0)
 
 
 def _decomposed(x: Floats) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from gated.phases import phase
 from gated.tasks.classify.fixed_features import FixedFeatures
 from gated.tasks.classify.mixture import Weighing
 from gated.tasks.classify.network import single_steps
-from gated.tasks.classify.ridge import Ridge, ridge
+from gated.tasks.classify.ridge import Ridge, expected_outputs, ridge
 from gated.tasks.classify.sequences import Floats, Values
 from gated.tasks.classify.task import answers_of
 from gated.training.history import History
@@ -81,7 +81,8 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
 
         found = answers_of(network, read, known.arrays, features).double().numpy()
         kinds = np.split(found, [fixed.kernels.count], axis=1)
-        expected, groups = _expected(targets, network.outputs), learner.targets.groups
+        expected = expected_outputs(targets, network.outputs)
+        groups = learner.targets.groups
         ridges = [
             ridge(kind, expected, weights, groups=groups, clusters=clusters) for kind in kinds
         ]
@@ -102,13 +103,6 @@ def settle(learner: SequenceLearner[Any], folds: Values) -> None:
     together = (1 - share) * left_out[0][rows] + share * left_out[1][rows]
     network.sharpness.fill_(sharpness)
     network.trust.fill_(judged.share(together, sharpness * answers))
-
-
-def _expected(targets: Values, outputs: int) -> Floats:
-    """(N, O): 1 for the class of a sequence and -1 for others, or its numbers."""
-    if targets.dtype.kind == "f":
-        return targets.astype(np.float64)
-    return np.where(targets[:, None] == np.arange(outputs), 1.0, -1.0)
 
 
 def _write(fixed: FixedFeatures, ridges: list[Ridge], shares: list[Floats]) -> None:

@@ -67,6 +67,11 @@ class SequenceTask(BucketedTask[Batch]):
             steps = max(1, round(len(array) * size))
             places = np.linspace(0, len(array) - 1, steps).round().astype(int)
             array = read.mean + (array[places] - read.mean) * factor
+        if config.cut:
+            steps = round(len(array) * config.cut * random.uniform())
+            begin = random.integers(len(array) - steps + 1)
+            array = array.copy()
+            array[begin : begin + steps] = np.nan
         scaled = read.scaled(array)
         if config.noise:
             scaled = scaled + config.noise * random.standard_normal(scaled.shape, np.float32)
