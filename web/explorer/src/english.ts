@@ -102,8 +102,7 @@ export const ENGLISH = {
   part: (label: string, _known: boolean): string => label,
   cell: "The cell",
   diagram: (name: string): string => `The ${name} cell with the values of the selected unit`,
-  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. In the circles, ⊙ multiplies and + adds, unit by unit. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations.",
-  boxTip: "Press a box, or the equation of a gate, to see why it has its value.",
+  cellHint: "A box is a layer with weights: σ gives values from 0 to 1, tanh from −1 to 1. In the circles, ⊙ multiplies and + adds, unit by unit. Wide wires carry large values; blue is positive, orange negative. Point at an equation to highlight its wires, or at a wire to highlight its equations. Press a box, or the equation of a gate, to see why it has its value.",
   boxTitle: (gate: string, value: string): string => `${gate}: why it is ${value}`,
   /** What a gate of a drawn cell is for, by the name of its array, with the values of the wires of the selected unit. */
   does: {
