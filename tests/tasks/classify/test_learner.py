@@ -15,7 +15,7 @@ from tests.comparison import assert_agree
 from tests.tasks.classify.conftest import bumps
 
 from gated.errors import ConfigurationError, DataError, ModelFileError
-from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor
+from gated.tasks.classify import ClassifyConfig, SequenceClassifier, SequenceRegressor, baselines
 from gated.tasks.classify.baselines import linear, nearest
 from gated.tasks.classify.learner import ClassLearner
 from gated.tasks.classify.network import SequenceEnsemble, SequenceNetwork
@@ -248,6 +248,19 @@ def test_the_baselines_tell_what_they_should() -> None:
     both = linear(read, arrays, np.stack([numbers, labels == "late"], 1), arrays, classes=False)
     np.testing.assert_allclose(both[:, 0], found, rtol=1e-9)
     assert nearest(read, arrays, both, arrays).tolist() == both.tolist()
+
+
+def test_without_any_shift_the_nearest_is_that_by_distance(monkeypatch) -> None:
+    random = np.random.default_rng(0)
+    known, asked = random.normal(size=(20, 30, 2)), random.normal(size=(15, 30, 2))
+    read = Preprocessing.fit(known, 1)
+    apart = (known[:, None] - asked) / read.deviation
+    closest = (apart**2).sum((2, 3)).argmin(0)
+    monkeypatch.setattr(baselines, "MOST_CELLS", 0)
+    assert nearest(read, known, np.arange(20), asked) is None
+    found = nearest(read, known, np.arange(20), asked, window=0.0)
+    assert found is not None
+    assert found.tolist() == closest.tolist()
 
 
 @pytest.mark.parametrize(
